@@ -1,0 +1,173 @@
+/**
+ * The log port on D1. Nothing decides here: each method is one statement or one transaction, and the guards of LOG2,
+ * LOG5 and SNAP2 stand in the statements themselves, so a request that arrives late or twice can't do harm.
+ *
+ * L1. Every guard compares the epoch for equality: "no greater epoch" would let an old writer pass after a disaster
+ *     recovery that restarts the epochs.
+ * L2. The statements of one batch run in order in one transaction; a batch runs all of them, so each holds its guard.
+ */
+import { Failure, messageOf } from "../engine/errors.ts";
+import { partitionName, type PartitionId, type Seq } from "../engine/ids.ts";
+import { PAGE_BYTES, PAGE_ROWS } from "../engine/limits.ts";
+import type { Appended, Explanation, Log, Opening, Page, PartitionRow, Promotion } from "../engine/ports.ts";
+import type { Segment } from "../engine/segment.ts";
+
+const ROW = `epoch, seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
+  previous_seq AS previousSeq, previous, pins`;
+const SEGMENT = `format, seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, checksum, bytes, stats, payload`;
+const HEAD = `(SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
+const HEAD_STAMP = `(SELECT stamp FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
+
+const APPEND = `INSERT INTO segments (partition, seq, last, stamp, epoch, grp, format, operator_version, code, checksum, bytes, stats, payload)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline
+  WHERE p.partition = ?1 AND p.epoch = ?5 AND t.state = 'open' AND ?4 > t.floor
+    AND ?2 = 1 + COALESCE(${HEAD}, p.snapshot_seq) AND ?4 > COALESCE(${HEAD_STAMP}, p.snapshot_stamp)`;
+
+const OPEN = `UPDATE partitions SET epoch = epoch + 1, writer = ?2, code = ?3 WHERE partition = ?1 RETURNING ${ROW}`;
+
+/** A page ends before the row that would carry it over the bound, but holds one row at least. */
+const page = (above: string): string => `SELECT ${SEGMENT} FROM (
+    SELECT *, SUM(bytes) OVER (ORDER BY seq) AS running FROM (
+      SELECT * FROM segments WHERE partition = ?1 AND seq > ${above} ORDER BY seq LIMIT ${PAGE_ROWS})
+  ) WHERE running <= ${PAGE_BYTES} OR running = bytes ORDER BY seq`;
+const TAIL = page(`(SELECT snapshot_seq FROM partitions WHERE partition = ?1)`);
+const PAGE = page(`?2`);
+const PEEK = `SELECT ${ROW}, COALESCE(${HEAD}, snapshot_seq) AS head FROM partitions WHERE partition = ?1`;
+
+const PROMOTE = `UPDATE partitions SET version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
+    previous = ?8, previous_seq = ?9, pins = ?10
+  WHERE partition = ?1 AND epoch = ?2 AND version = ?3`;
+/** The UPDATE before it may have matched nothing: an attempt's id is unique, so it says whether that one did. */
+const CUT = `DELETE FROM segments WHERE partition = ?1 AND last <= ?4
+  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND attempt = ?3)`;
+
+const EXPLAIN = `SELECT p.epoch, p.version, COALESCE(${HEAD}, p.snapshot_seq) AS head, COALESCE(${HEAD_STAMP}, p.snapshot_stamp) AS headStamp,
+    t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
+  FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline LEFT JOIN segments AS s ON s.partition = p.partition AND s.seq = ?2
+  WHERE p.partition = ?1`;
+
+type Headed = PartitionRow & { readonly head: Seq };
+
+export class D1Log implements Log {
+  readonly #db: D1Database;
+  readonly #name: string;
+  readonly #timeline: string;
+
+  constructor(db: D1Database, id: PartitionId) {
+    this.#db = db;
+    this.#name = partitionName(id);
+    this.#timeline = id.timeline;
+  }
+
+  async peek(): Promise<Opening | null> {
+    return this.#opening(this.#db.prepare(PEEK).bind(this.#name));
+  }
+
+  async open(writer: string, code: string): Promise<Opening | null> {
+    return this.#opening(this.#db.prepare(OPEN).bind(this.#name, writer, code));
+  }
+
+  async #opening(first: D1PreparedStatement): Promise<Opening | null> {
+    const [rows, tail, heads] = await named(() =>
+      this.#db.batch<never>([first, this.#db.prepare(TAIL).bind(this.#name), this.#db.prepare(PEEK).bind(this.#name)]),
+    );
+    const row = (rows?.results as unknown as PartitionRow[])[0];
+    const head = (heads?.results as unknown as Headed[])[0]?.head;
+    if (row === undefined || head === undefined) return null;
+    const segments = tail!.results as unknown as Segment[];
+    return { row, rows: segments, more: (segments.at(-1)?.last ?? row.snapshotSeq) < head };
+  }
+
+  async create(seed: number): Promise<void> {
+    const sql = `INSERT OR IGNORE INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+      VALUES (?1, ?2, ?3, 0, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')`;
+    await named(() => this.#db.prepare(sql).bind(this.#name, this.#timeline, seed).run());
+  }
+
+  async page(after: Seq): Promise<Page & { readonly epoch: Headed["epoch"] }> {
+    const [tail, heads] = await named(() =>
+      this.#db.batch<never>([this.#db.prepare(PAGE).bind(this.#name, after), this.#db.prepare(PEEK).bind(this.#name)]),
+    );
+    const head = (heads!.results as unknown as Headed[])[0];
+    if (head === undefined) throw new Failure("catalogue_lost", `the row of partition ${this.#name} is gone from D1`);
+    const rows = tail!.results as unknown as Segment[];
+    return { rows, more: (rows.at(-1)?.last ?? after) < head.head && rows.length > 0, epoch: head.epoch };
+  }
+
+  async append(rows: readonly Segment[]): Promise<Appended> {
+    const statements = rows.map((row) =>
+      this.#db
+        .prepare(APPEND)
+        .bind(
+          this.#name,
+          row.seq,
+          row.last,
+          row.stamp,
+          row.epoch,
+          row.group,
+          row.format,
+          row.operatorVersion,
+          row.code,
+          row.checksum,
+          row.bytes,
+          row.stats,
+          row.payload,
+        ),
+    );
+    const results = await named(async () =>
+      statements.length === 1 ? [await statements[0]!.run()] : this.#db.batch(statements),
+    );
+    return results.every((result) => result.meta.changes === 1) ? "appended" : "refused";
+  }
+
+  async explain(at: Seq): Promise<Explanation> {
+    const row = await named(() =>
+      this.#db.prepare(EXPLAIN).bind(this.#name, at).first<Omit<Explanation, "open"> & { open: number }>(),
+    );
+    if (row === null) throw new Failure("catalogue_lost", `the row of partition ${this.#name} is gone from D1`);
+    return { ...row, open: row.open === 1 };
+  }
+
+  async promote(to: Promotion): Promise<"current" | "refused"> {
+    const [update] = await named(() =>
+      this.#db.batch([
+        this.#db
+          .prepare(PROMOTE)
+          .bind(
+            this.#name,
+            to.epoch,
+            to.version,
+            to.attempt,
+            to.manifest,
+            to.seq,
+            to.stamp,
+            to.previous,
+            to.previousSeq,
+            to.pins,
+          ),
+        this.#db.prepare(CUT).bind(this.#name, to.epoch, to.attempt, to.previousSeq),
+      ]),
+    );
+    return update!.meta.changes === 1 ? "current" : "refused";
+  }
+
+  async row(): Promise<PartitionRow | null> {
+    return named(() => this.#db.prepare(PEEK).bind(this.#name).first<PartitionRow>());
+  }
+}
+
+/** Gives the one error that waiting can't mend its name; all others pass as they are, and mean "unknown". */
+export async function named<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (messageOf(error).includes("no such table")) {
+      throw new Failure(
+        "log_not_migrated",
+        `the log's tables are missing: run "wrangler d1 migrations apply" for every LOG_ database`,
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * The object store port on R2. A put carries the object's SHA-256, so that R2 refuses what was damaged on its way, and
+ * asks for a name that isn't there: names are never used twice (SNAP2).
+ */
+import { Buffer } from "node:buffer";
+import type { ObjectStore } from "../engine/ports.ts";
+
+export class R2Store implements ObjectStore {
+  readonly #bucket: R2Bucket;
+
+  constructor(bucket: R2Bucket) {
+    this.#bucket = bucket;
+  }
+
+  async put(name: string, bytes: Uint8Array): Promise<string> {
+    const sha256 = await crypto.subtle.digest("SHA-256", bytes);
+    const stored = await this.#bucket.put(name, bytes, { sha256, onlyIf: new Headers({ "If-None-Match": "*" }) });
+    if (stored === null) throw new Error(`${name} is there already, though its name should be new`);
+    return Buffer.from(sha256).toString("hex");
+  }
+
+  async get(name: string): Promise<Uint8Array | null> {
+    const object = await this.#bucket.get(name);
+    return object === null ? null : new Uint8Array(await object.arrayBuffer());
+  }
+
+  async list(prefix: string, after: string): Promise<{ readonly names: readonly string[]; readonly more: boolean }> {
+    const { objects, truncated } = await this.#bucket.list({ prefix, ...(after === "" ? {} : { startAfter: after }) });
+    return { names: objects.map((object) => object.key), more: truncated };
+  }
+
+  async delete(names: readonly string[]): Promise<void> {
+    await this.#bucket.delete([...names]);
+  }
+}

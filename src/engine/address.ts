@@ -1,0 +1,121 @@
+/**
+ * Where events go: from a checked event to the operators that want it, its key, and the partition of the key's group.
+ *
+ * A1. The stored number of partitions, hash and seed rule, not the code's (CODE2).
+ * A2. The key's group alone decides the partition, so that a read, which has only the key, finds it.
+ * A3. What any wanting operator rejects (schema, key) is rejected before any partition sees it (IN4).
+ */
+import { Content, HASH_NAME, hashGroup, partitionOf, pushPrint } from "./hash.ts";
+import type { PartitionId } from "./ids.ts";
+import { NAME_BYTES } from "./limits.ts";
+import { exceeds } from "./json.ts";
+import { addContent, rejected, type ReadEvent } from "./event.ts";
+import type { Event, Operator } from "./operator.ts";
+import { messageOf } from "./errors.ts";
+
+/** What D1 stores of an operator when it is first used. */
+export interface Placement {
+  readonly operator: string;
+  readonly partitions: number;
+  readonly hash: string;
+  readonly seed: number;
+  /** Name of the log database of each partition, by its number. */
+  readonly databases: readonly string[];
+}
+
+/** A partition, and what its object must know to find its log. */
+export interface Address extends PartitionId {
+  readonly database: string;
+  readonly seed: number;
+}
+
+/** One operator with its stored placement. */
+export interface Route {
+  readonly operator: Operator;
+  readonly placement: Placement;
+  readonly addresses: readonly Address[];
+}
+
+export function route(timeline: string, operator: Operator, placement: Placement): Route {
+  if (placement.hash !== HASH_NAME)
+    throw new Error(
+      `operator "${operator.name}" was placed with the hash "${placement.hash}", which this code doesn't have`,
+    );
+  const addresses = Array.from({ length: placement.partitions }, (_, partition) => ({
+    timeline,
+    operator: operator.name,
+    partition,
+    seed: placement.seed,
+    database: placement.databases[partition]!,
+  }));
+  return { operator, placement, addresses };
+}
+
+export type Keyed =
+  { readonly tag: "keyed"; readonly key: string; readonly partition: number } | Extract<ReadEvent, { tag: "rejected" }>;
+
+/** The key of an event for one operator, with the schema checked on the way. */
+export function keyOf(route: Route, event: Event): Keyed {
+  const { operator } = route;
+  const no = (code: Parameters<typeof rejected>[0], message: string): Keyed =>
+    rejected(code, `${operator.name}: ${message}`, event.id) as Extract<ReadEvent, { tag: "rejected" }>;
+  const schema = operator.events[event.type];
+  if (schema === undefined || !Object.hasOwn(operator.events, event.type))
+    return no("unknown_type", `no handler for type ${JSON.stringify(event.type.slice(0, 100))}`);
+  try {
+    const result = schema["~standard"].validate(event.data);
+    // A bug of the operator, not of the event: it must be seen, and can't be decided here.
+    if (result instanceof Promise)
+      throw new TypeError(
+        `the schema of "${event.type}" in operator "${operator.name}" is asynchronous; use a synchronous one`,
+      );
+    if (result.issues !== undefined) return no("invalid_data", issueText(result.issues));
+  } catch (error) {
+    if (error instanceof TypeError && error.message.includes("asynchronous")) throw error;
+    return no("invalid_data", `the schema threw: ${messageOf(error)}`);
+  }
+  let key: unknown;
+  try {
+    key = operator.key(event);
+  } catch (error) {
+    return no("missing_key", `no key can be made of the event: ${messageOf(error)}`);
+  }
+  if (key === undefined || key === null)
+    return no("missing_key", 'the event has no key; set "key" (short for partitionkey) or "subject"');
+  const flaw = keyFlaw(key);
+  if (flaw !== null) return no("invalid_key", flaw);
+  return { tag: "keyed", key: key as string, partition: partitionOfKey(route, key as string) };
+}
+
+/** Why this is no key (IN2), or null. */
+export function keyFlaw(key: unknown): string | null {
+  if (typeof key !== "string" || key === "") return "a key is a string that isn't empty";
+  if (exceeds(key, NAME_BYTES)) return `a key has at most ${NAME_BYTES} bytes`;
+  return key.isWellFormed() ? null : "a key is well-formed Unicode, without lone surrogates";
+}
+
+export function partitionOfKey(route: Route, key: string): number {
+  const { partitions, seed } = route.placement;
+  if (partitions === 1) return 0;
+  return partitionOf(hashGroup(route.operator.group(key), seed), partitions);
+}
+
+const content = new Content();
+
+/** Appends the event's print: who it is and what it says. Live and at replay alike. */
+export function print(out: number[], event: Event, seed: number, timeOfReceipt: string): void {
+  addContent(content, event, seed, timeOfReceipt);
+  pushPrint(out, event.source, event.id, content, seed);
+}
+
+function issueText(
+  issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[],
+): string {
+  const texts = issues.slice(0, 3).map((issue) => {
+    const path = (issue.path ?? [])
+      .map((step) => String(typeof step === "object" && step !== null && "key" in step ? step.key : step))
+      .join(".");
+    return path === "" ? `data: ${issue.message}` : `data.${path}: ${issue.message}`;
+  });
+  return texts.join("; ");
+}

@@ -1,0 +1,236 @@
+/**
+ * Taking a snapshot: from a capture to a manifest that D1 calls current (SNAP1, SNAP2).
+ *
+ * K1. Order: state to R2, archive with the manifest to R2, then one transaction in D1 that names the manifest and cuts
+ *     the log up to the older generation (LOG5). A crash in between leaves objects that nothing names.
+ * K2. A transaction of unknown outcome is settled by reading the row: our attempt, another epoch, or not there. Not there
+ *     proves nothing, so its objects are left alone; the version in its guard keeps it from undoing a later one.
+ * K3. The older generation is the one that recovery or the last snapshot found whole; it shares no object with the new
+ *     one, since every snapshot is full (SNAP4).
+ */
+import { archiveText } from "./archive.ts";
+import { FileWriter } from "./blocks.ts";
+import { Failure, messageOf } from "./errors.ts";
+import { attemptId, manifestName, snapshotName, type Epoch, type Seq } from "./ids.ts";
+import { ARCHIVE_CHARS, OPEN_ATTEMPTS } from "./limits.ts";
+import { MANIFEST_FORMAT, manifestText, readManifest, type ArchiveBlock, type Manifest } from "./manifest.ts";
+import type { Codec, PartitionRow } from "./ports.ts";
+import type { Surroundings } from "./recovery.ts";
+import type { Segment } from "./segment.ts";
+import { encodeSnapshot, type Capture } from "./snapshot.ts";
+import { limited, persistent, sleep } from "./store-call.ts";
+
+/** What a snapshot builds on. */
+export interface Ground {
+  readonly row: PartitionRow;
+  readonly epoch: Epoch;
+  /** The generation that is known to be whole, and becomes the older one. */
+  readonly whole: Manifest | null;
+  readonly code: string;
+  readonly attempt: number;
+  readonly dedupSinceMs: number | null;
+  readonly stateSize: number;
+}
+
+export type Checkpointed =
+  | { readonly tag: "current"; readonly manifest: Manifest; readonly row: PartitionRow; readonly archivedBytes: number }
+  | { readonly tag: "failed"; readonly why: string }
+  | { readonly tag: "fenced"; readonly why: string };
+
+export async function checkpoint(around: Surroundings, ground: Ground, captured: Capture): Promise<Checkpointed> {
+  try {
+    const made = await upload(around, ground, captured);
+    return await promote(around, ground, made);
+  } catch (error) {
+    if (error instanceof Failure && error.code === "fenced") return { tag: "fenced", why: error.message };
+    return { tag: "failed", why: messageOf(error) };
+  }
+}
+
+interface Uploaded {
+  readonly manifest: Manifest;
+  readonly text: string;
+  readonly archivedBytes: number;
+}
+
+async function upload(around: Surroundings, ground: Ground, captured: Capture): Promise<Uploaded> {
+  const { id, codec, clock, objects } = around;
+  const begun = clock.now();
+  const attempt = attemptId(ground.epoch, ground.attempt, around.host.nonce());
+  const version = ground.row.version + 1;
+  const pause = (): Promise<void> => sleep(clock, 0);
+
+  const file = await encodeSnapshot(id, captured, codec, pause);
+  const snapshot = snapshotName(id, attempt);
+  const sha256 = await limited(clock, "R2", () => objects.put(snapshot, file), PUT_LIMIT_MS);
+  const from = ground.whole?.seq ?? (0 as Seq);
+  const archive = await collect(around, ground, from, captured.seq);
+  const name = manifestName(id, version, attempt);
+  const described: Omit<Manifest, "checksum"> = {
+    format: "keyframe.manifest",
+    v: MANIFEST_FORMAT,
+    version,
+    kind: "full",
+    ...id,
+    operatorVersion: captured.operatorVersion,
+    code: ground.code,
+    epoch: ground.epoch,
+    attempt,
+    seq: captured.seq,
+    stamp: captured.stamp,
+    at: new Date(begun).toISOString(),
+    ms: clock.now() - begun,
+    keys: captured.entries.length,
+    stateBytes: ground.stateSize,
+    dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
+    snapshot: { name: snapshot, bytes: file.length, sha256 },
+    archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
+  };
+  const text = manifestText(described, codec.crc32);
+  const object = new FileWriter();
+  object.write(codec.encode(`${text}\n`), codec);
+  object.write(archive.bytes, codec);
+  await limited(clock, "R2", () => objects.put(name, object.bytes()), PUT_LIMIT_MS);
+  return { manifest: readManifest(text, codec.crc32), text, archivedBytes: archive.logBytes };
+}
+
+/** Objects are larger than statements, and a put that we gave up on only leaves garbage. */
+const PUT_LIMIT_MS = 60_000;
+
+/** Reads the covered log back from D1, page by page, and packs it. It is the log that counts, not our memory of it. */
+async function collect(
+  around: Surroundings,
+  ground: Ground,
+  from: Seq,
+  to: Seq,
+): Promise<{ bytes: Uint8Array; blocks: ArchiveBlock[]; logBytes: number }> {
+  const { codec, clock, host, log } = around;
+  const file = new FileWriter();
+  const blocks: ArchiveBlock[] = [];
+  let logBytes = 0;
+  let after = from;
+  while (after < to) {
+    const page = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.page(after));
+    if (page.epoch !== ground.epoch)
+      throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
+    const rows = page.rows.filter((row) => row.last <= to);
+    // After a rollback the base may lie below what D1 still holds; that part stands in older archives already.
+    const contiguous = rows[0] !== undefined && (rows[0].seq === after + 1 || after === from);
+    if (!contiguous)
+      throw new Failure("log_broken", `the log has no row after seq ${after}, though a snapshot at ${to} covers it`);
+    for (const some of batches(rows)) {
+      blocks.push(writeBlock(file, some, codec));
+      await sleep(clock, 0);
+    }
+    logBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+    after = rows.at(-1)!.last;
+  }
+  return { bytes: file.bytes(), blocks, logBytes };
+}
+
+function* batches(rows: readonly Segment[]): Generator<Segment[]> {
+  let batch: Segment[] = [];
+  let size = 0;
+  for (const row of rows) {
+    batch.push(row);
+    size += row.bytes;
+    if (size < ARCHIVE_CHARS) continue;
+    yield batch;
+    batch = [];
+    size = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function writeBlock(file: FileWriter, rows: readonly Segment[], codec: Codec): ArchiveBlock {
+  const [offset, length, crc] = file.write(codec.compress(archiveText(rows)), codec);
+  return [offset, length, crc, rows[0]!.seq, rows.at(-1)!.last];
+}
+
+async function promote(
+  around: Surroundings,
+  ground: Ground,
+  { manifest, text, archivedBytes }: Uploaded,
+): Promise<Checkpointed> {
+  const { clock, host, log } = around;
+  const previous = ground.whole === null ? null : wholeText(ground.whole);
+  const pins = nextPins(around, ground, manifest);
+  const change = {
+    epoch: ground.epoch,
+    version: ground.row.version,
+    attempt: manifest.attempt,
+    manifest: text,
+    seq: manifest.seq,
+    stamp: manifest.stamp,
+    previous,
+    previousSeq: ground.whole?.seq ?? (0 as Seq),
+    pins,
+  };
+  const row: PartitionRow = {
+    epoch: ground.epoch,
+    seed: ground.row.seed,
+    version: manifest.version,
+    attempt: manifest.attempt,
+    manifest: text,
+    snapshotSeq: manifest.seq,
+    snapshotStamp: manifest.stamp,
+    previous,
+    previousSeq: change.previousSeq,
+    pins,
+  };
+  try {
+    if ((await limited(clock, "D1", () => log.promote(change))) === "current")
+      return { tag: "current", manifest, row, archivedBytes };
+  } catch {
+    // Unknown: the row tells, as it does after a refusal (K2).
+  }
+  const now = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
+  if (now?.attempt === manifest.attempt && now.epoch === ground.epoch)
+    return { tag: "current", manifest, row, archivedBytes };
+  if (now === null || now.epoch !== ground.epoch)
+    return {
+      tag: "fenced",
+      why: `epoch ${ground.epoch} was superseded by ${now?.epoch ?? "nothing"} during a snapshot`,
+    };
+  return {
+    tag: "failed",
+    why: `D1 did not make manifest ${manifest.version} current; it is at version ${now.version}`,
+  };
+}
+
+/** The text as its own row had it: members keep their order, so the checksum still fits. */
+const wholeText = (manifest: Manifest): string => JSON.stringify(manifest);
+
+/** The last snapshot of each older operator version stays reachable for the retention time (CODE3). */
+function nextPins({ operator, codec, clock }: Surroundings, ground: Ground, manifest: Manifest): string {
+  const kept = (JSON.parse(ground.row.pins) as string[]).map((text) => readManifest(text, codec.crc32));
+  if (ground.whole !== null && ground.whole.operatorVersion < manifest.operatorVersion) kept.unshift(ground.whole);
+  const oldest = clock.now() - operator.snapshot.retainMs;
+  const seen = new Set<number>([manifest.operatorVersion]);
+  const pins = kept.filter((pin) => {
+    const wanted = Date.parse(pin.at) >= oldest && !seen.has(pin.operatorVersion);
+    seen.add(pin.operatorVersion);
+    return wanted;
+  });
+  return JSON.stringify(pins.map(wholeText));
+}
+
+/** Names of the snapshot files that `before` reaches and `after` doesn't: nothing will ever name them again. */
+export function displaced(before: PartitionRow, after: PartitionRow, codec: Codec): string[] {
+  const kept = reached(after, codec);
+  return [...reached(before, codec)].filter((name) => !kept.has(name));
+}
+
+function reached(row: PartitionRow, codec: Codec): Set<string> {
+  const texts = [row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])];
+  const names = new Set<string>();
+  for (const text of texts) {
+    if (text === null) continue;
+    try {
+      names.add(readManifest(text, codec.crc32).snapshot.name);
+    } catch {
+      // A manifest that can't be read names nothing that we could delete.
+    }
+  }
+  return names;
+}

@@ -1,0 +1,61 @@
+/**
+ * Committing one group: the append is sent until it is proven to be in the log, or proven never to get there (LOG3).
+ *
+ * C1. An error or a time-out proves nothing: the same rows are sent again.
+ * C2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row. The floor alone in
+ *     the way: stamped anew; the old statement stays refused for ever. Anything else: we are not the writer any more.
+ * C3. It ends only with a proof; its callers have deadlines of their own. Attempts are spaced by a bounded backoff.
+ */
+import { messageOf } from "./errors.ts";
+import { stamp as asStamp, type Stamp } from "./ids.ts";
+import type { Clock, Explanation, Host, Log } from "./ports.ts";
+import type { Segment } from "./segment.ts";
+import { nextStamp } from "./stamp.ts";
+import { backoffMs, limited, sleep } from "./store-call.ts";
+
+export type Committed =
+  /** `stamp` is that of the first row; each further row has the next one. */
+  { readonly tag: "committed"; readonly stamp: Stamp } | { readonly tag: "fenced"; readonly why: string };
+
+/** What a refused append means. */
+export type Verdict = Committed | { readonly tag: "restamp"; readonly above: Stamp } | { readonly tag: "again" };
+
+/** Decides from facts alone (C2). */
+export function judge(rows: readonly Segment[], facts: Explanation): Verdict {
+  const first = rows[0]!;
+  if (facts.group === first.group && facts.stamp !== null) return { tag: "committed", stamp: facts.stamp };
+  if (facts.epoch !== first.epoch)
+    return { tag: "fenced", why: `epoch ${first.epoch} was superseded by epoch ${facts.epoch}` };
+  if (facts.group !== null) return { tag: "fenced", why: `another group stands at seq ${first.seq}` };
+  if (facts.head !== first.seq - 1)
+    return { tag: "fenced", why: `the log's head is ${facts.head}, our group begins at ${first.seq}` };
+  if (!facts.open) return { tag: "fenced", why: "the timeline is not open for writing" };
+  const above = asStamp(Math.max(facts.floor, facts.headStamp));
+  if (first.stamp <= above) return { tag: "restamp", above };
+  // Nothing is in the way now: what refused it has changed in between.
+  return { tag: "again" };
+}
+
+export async function commit(log: Log, clock: Clock, host: Host, group: readonly Segment[]): Promise<Committed> {
+  let rows = group;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const sent = rows;
+      if ((await limited(clock, "D1", () => log.append(sent))) === "appended")
+        return { tag: "committed", stamp: rows[0]!.stamp };
+      const verdict = judge(rows, await limited(clock, "D1", () => log.explain(sent[0]!.seq)));
+      if (verdict.tag === "committed" || verdict.tag === "fenced") return verdict;
+      if (verdict.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
+    } catch (error) {
+      // Only what went wrong for long is worth a line.
+      if (attempt % 10 === 1)
+        host.note("commit is not answered", { seq: rows[0]!.seq, attempt, error: messageOf(error) });
+    }
+    await sleep(clock, backoffMs(attempt, host));
+  }
+}
+
+/** The rows with rising stamps from `first` on. */
+export function stamped(rows: readonly Segment[], first: Stamp): Segment[] {
+  return rows.map((row, i) => ({ ...row, stamp: asStamp(first + i) }));
+}

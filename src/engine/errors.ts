@@ -1,0 +1,34 @@
+/**
+ * Named failures of the stores and of what stands in them. Refusals that a caller expects are tagged values, not these.
+ * The message says what happened, with values, and what to do; `code` is stable and appears in problem documents.
+ */
+export type FailureCode =
+  | "store_unavailable" // D1 or R2 did not answer in time, or with an error that may pass
+  | "log_not_migrated" // the tables are missing
+  | "log_broken" // a hole, a repeat or a wrong checksum in the log
+  | "snapshot_unreadable" // no generation and no archive gives the state back
+  | "state_newer" // state of a newer operator version than the code, and nothing older to go back to
+  | "unknown_format" // a row or object of a format version that this code doesn't know
+  | "catalogue_lost" // objects in R2, but no row in D1
+  | "database_missing" // the database that holds a partition isn't bound
+  | "database_swapped" // a database is bound under another one's name
+  | "fenced"; // another instance took the epoch
+
+export class Failure extends Error {
+  readonly code: FailureCode;
+  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "Failure";
+    this.code = code;
+  }
+}
+
+/** Damage of one object at rest: it is not there, or its bytes are not what was written (SNAP3). */
+export class Damage extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "Damage";
+  }
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

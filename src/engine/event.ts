@@ -1,0 +1,222 @@
+/**
+ * Reading one event: from its JSON text to a checked CloudEvent, or to the reason why it is none (IN1).
+ *
+ * E1. The text that is kept is the client's own; only a missing `id` is written into it, so that the log stands alone.
+ * E2. Any text gives a value or a named rejection; nothing here throws.
+ * E3. Integers beyond 2^53 are refused, never rounded; so is a number that JSON.parse makes infinite.
+ */
+import type { Event } from "./operator.ts";
+import { Content } from "./hash.ts";
+import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "./limits.ts";
+import { exceeds } from "./json.ts";
+
+export type ReadEvent =
+  | { readonly tag: "event"; readonly event: Event; readonly text: string }
+  | { readonly tag: "rejected"; readonly code: RejectionCode; readonly message: string; readonly id: string | null };
+
+export type RejectionCode =
+  | "malformed_json"
+  | "invalid_utf8"
+  | "not_an_object"
+  | "event_too_large"
+  | "too_deep"
+  | "unsafe_integer"
+  | "invalid_attribute"
+  | "missing_type"
+  | "unknown_type"
+  | "invalid_data"
+  | "missing_key"
+  | "invalid_key"
+  | "id_reused";
+
+/** What a request lends to events that leave it out. */
+export interface Defaults {
+  /** RFC 3339 time of receipt. */
+  readonly time: string;
+  /** Id for the event at this index of the request. */
+  id(index: number): string;
+}
+
+export const rejected = (code: RejectionCode, message: string, id: string | null = null): ReadEvent => ({
+  tag: "rejected",
+  code,
+  message,
+  id,
+});
+
+/** The event in `text`, the event at `index` of its request. */
+export function readEvent(text: string, index: number, defaults: Defaults): ReadEvent {
+  if (exceeds(text, EVENT_BYTES)) return rejected("event_too_large", `the event has more than ${EVENT_BYTES} bytes`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return rejected("malformed_json", "the event is not valid JSON");
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    return rejected("not_an_object", `an event is a JSON object, not ${kind(parsed)}`);
+  }
+  return checkEvent(parsed as Record<string, unknown>, text, index, defaults);
+}
+
+function checkEvent(event: Record<string, unknown>, text: string, index: number, defaults: Defaults): ReadEvent {
+  const id = typeof event["id"] === "string" ? event["id"] : null;
+  const flaw = attributeFlaw(event) ?? numberFlaw(event, text);
+  if (flaw) return { ...flaw, id };
+  if (id !== null) return { tag: "event", event: fill(event, defaults.time), text };
+  const made = defaults.id(index);
+  event["id"] = made;
+  // Last, so that it wins over nothing at all: an `id` that is there but no string was refused above.
+  const at = text.lastIndexOf("}");
+  return {
+    tag: "event",
+    event: fill(event, defaults.time),
+    text: `${text.slice(0, at)},"id":${JSON.stringify(made)}}`,
+  };
+}
+
+/** The event as handlers see it; also at replay, with the logged time of receipt. Changes and returns its argument. */
+export function fill(event: Record<string, unknown>, time: string): Event {
+  event["source"] ??= "/";
+  event["time"] ??= time;
+  if (event["key"] !== undefined) {
+    event["partitionkey"] ??= event["key"];
+    delete event["key"];
+  }
+  event["data"] ??= null;
+  return event as unknown as Event;
+}
+
+/** Adds up what an event says, for ONE4: everything but who it is and how it travelled. */
+export function addContent(content: Content, event: Event, seed: number, timeOfReceipt: string): void {
+  content.start(seed);
+  content.add(event.type);
+  content.add(event.data);
+  content.add(event.subject);
+  content.add(event.partitionkey);
+  // A time that we made up differs between two sends of the same event.
+  if (event.time !== timeOfReceipt) content.add(event.time);
+  if (event["data_base64"] !== undefined) content.add(event["data_base64"]);
+}
+
+type Flaw = { readonly tag: "rejected"; readonly code: RejectionCode; readonly message: string };
+const flaw = (code: RejectionCode, message: string): Flaw => ({ tag: "rejected", code, message });
+
+const STRINGS = [
+  "id",
+  "source",
+  "subject",
+  "key",
+  "partitionkey",
+  "time",
+  "datacontenttype",
+  "dataschema",
+  "data_base64",
+] as const;
+
+function attributeFlaw(event: Record<string, unknown>): Flaw | null {
+  const type = event["type"];
+  if (type === undefined) return flaw("missing_type", 'the event has no "type"');
+  if (typeof type !== "string" || type === "")
+    return flaw("invalid_attribute", `"type" must be a string that isn't empty, not ${kind(type)}`);
+  for (const name of STRINGS) {
+    const value = event[name];
+    if (value === undefined) continue;
+    if (typeof value !== "string" || value === "")
+      return flaw("invalid_attribute", `"${name}" must be a string that isn't empty, not ${kind(value)}`);
+    if (name !== "data_base64" && (exceeds(value, NAME_BYTES) || !value.isWellFormed())) {
+      return flaw("invalid_attribute", `"${name}" must be well-formed Unicode of at most ${NAME_BYTES} bytes`);
+    }
+  }
+  if (event["specversion"] !== undefined && event["specversion"] !== "1.0")
+    return flaw("invalid_attribute", '"specversion" must be "1.0"');
+  const time = event["time"] as string | undefined;
+  if (time !== undefined && !isTime(time))
+    return flaw(
+      "invalid_attribute",
+      `"time" must be an RFC 3339 time such as 2026-01-31T12:00:00Z, not ${JSON.stringify(time.slice(0, 60))}`,
+    );
+  if (event["key"] !== undefined && event["partitionkey"] !== undefined && event["key"] !== event["partitionkey"]) {
+    return flaw("invalid_attribute", '"key" and "partitionkey" differ; "key" is short for "partitionkey"');
+  }
+  if (event["data"] !== undefined && event["data_base64"] !== undefined)
+    return flaw("invalid_attribute", 'an event has "data" or "data_base64", not both');
+  return null;
+}
+
+const TIME = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.\d+)?(?:[Zz]|[+-](\d{2}):(\d{2}))$/;
+const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/** RFC 3339, with the calendar checked: `Date` would roll 30 February over into March. */
+export function isTime(text: string): boolean {
+  const m = TIME.exec(text);
+  if (!m) return false;
+  const [year, month, day, hour, minute, second] = [
+    Number(m[1]),
+    Number(m[2]),
+    Number(m[3]),
+    Number(m[4]),
+    Number(m[5]),
+    Number(m[6]),
+  ];
+  if (month < 1 || month > 12 || day < 1 || day > DAYS[month - 1]!) return false;
+  if (month === 2 && day === 29 && (year % 4 !== 0 || (year % 100 === 0 && year % 400 !== 0))) return false;
+  return hour < 24 && minute < 60 && second <= 60 && Number(m[7] ?? 0) < 24 && Number(m[8] ?? 0) < 60;
+}
+
+/** Depth and numbers of everything in the event. Attributes beside `data` must be scalars. */
+function numberFlaw(event: Record<string, unknown>, text: string): Flaw | null {
+  let worst = SOUND;
+  for (const name in event) {
+    const value = event[name];
+    if (typeof value === "string") continue;
+    if (typeof value === "object" && name !== "data")
+      return flaw("invalid_attribute", `"${name}" must be a string, a number or a boolean, not ${kind(value)}`);
+    worst = Math.max(worst, soundness(value, 2));
+  }
+  if (worst === TOO_DEEP) return flaw("too_deep", `the event is nested deeper than ${EVENT_DEPTH}`);
+  if (worst === BIG_NUMBER) {
+    const literal = unsafeLiteral(text);
+    if (literal !== null)
+      return flaw(
+        "unsafe_integer",
+        `${literal.slice(0, 40)} can't be held exactly: integers go to 2^53 - 1; send it as a string`,
+      );
+  }
+  return null;
+}
+
+const SOUND = 0;
+const BIG_NUMBER = 1;
+const TOO_DEEP = 2;
+
+function soundness(value: unknown, depth: number): number {
+  if (typeof value === "number")
+    return value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER ? SOUND : BIG_NUMBER;
+  if (typeof value !== "object" || value === null) return SOUND;
+  if (depth > EVENT_DEPTH) return TOO_DEEP;
+  let worst = SOUND;
+  if (Array.isArray(value)) for (const item of value) worst = Math.max(worst, soundness(item, depth + 1));
+  else
+    for (const name in value) worst = Math.max(worst, soundness((value as Record<string, unknown>)[name], depth + 1));
+  return worst;
+}
+
+/** The first number in the text that a double can't hold: a large one without exponent, or one that is infinite. */
+function unsafeLiteral(text: string): string | null {
+  const tokens = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
+  for (const [token] of text.matchAll(tokens)) {
+    if (token.startsWith('"')) continue;
+    const value = Number(token);
+    if (!Number.isFinite(value)) return token;
+    if (Math.abs(value) > Number.MAX_SAFE_INTEGER && !/[eE]/.test(token)) return token;
+  }
+  return null;
+}
+
+function kind(value: unknown): string {
+  if (value === null) return "null";
+  if (value === "") return "an empty string";
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}

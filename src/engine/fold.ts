@@ -1,0 +1,135 @@
+/**
+ * The fold of a log: everything that a partition knows after applying segments 1..seq, and how one more is applied.
+ *
+ * F1. It is a function of the log alone; recovery, verification and the live partition use the same steps (ONE5).
+ * F2. Replay honours logged outcomes (ONE6), checks that no seq is missing (LOG4), and quarantines what throws now, so
+ *     that no event stops a partition under newer code (IN4).
+ */
+import { Failure } from "./errors.ts";
+import { fill } from "./event.ts";
+import { print } from "./address.ts";
+import { Dedup } from "./dedup.ts";
+import { handle } from "./handling.ts";
+import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
+import { Layer } from "./layer.ts";
+import type { Event, Operator } from "./operator.ts";
+import { NO_REPLY, outcomeText, type Outcome } from "./outcome.ts";
+import { DELETE, Quarantine, RETRY, type Quarantined } from "./quarantine.ts";
+import { stampMs } from "./stamp.ts";
+import { KeyedState } from "./state.ts";
+import type { ArchivedSegment } from "./archive.ts";
+
+export class Fold {
+  readonly operator: Operator;
+  readonly seed: number;
+  readonly state = new KeyedState();
+  readonly quarantine = new Quarantine();
+  dedup: Dedup;
+  /** Everything up to here is applied. */
+  seq: Seq = seq(0);
+  stamp: Stamp = stamp(0);
+
+  constructor(operator: Operator, seed: number) {
+    this.operator = operator;
+    this.seed = seed;
+    this.dedup = new Dedup({ ...operator.dedup, repliesMs: operator.repliesMs });
+  }
+
+  /** Applies one segment of the log. @throws Failure log_broken where it doesn't follow the last one */
+  replay({ row, events }: ArchivedSegment): void {
+    if (row.seq !== this.seq + 1)
+      throw new Failure(
+        "log_broken",
+        `after seq ${this.seq} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > this.seq ? "a hole" : "a repeat"} (LOG4)`,
+      );
+    const layer = new Layer(this.state, null);
+    let index = 0;
+    for (const [count, ms] of events.at) {
+      const time = new Date(ms).toISOString();
+      for (let i = 0; i < count; i++, index++) this.#replayEvent(layer, seq(row.seq + index), events, index, ms, time);
+    }
+    layer.settle(row.stamp);
+    this.advance(row.last, row.stamp);
+  }
+
+  #replayEvent(
+    layer: Layer,
+    at: Seq,
+    { events, keys, outcomes }: ArchivedSegment["events"],
+    index: number,
+    ms: number,
+    time: string,
+  ): void {
+    const event = fill(events[index]!, time);
+    const key = keys[index]!;
+    const prints: number[] = [];
+    print(prints, event, this.seed, time);
+    this.dedup.add(prints, 0);
+    const logged = outcomes.get(index);
+    if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
+    const outcome =
+      logged !== undefined && logged.tag !== "applied" ? logged : this.run(layer, at, event, key, ms, prints, 0);
+    this.settled(at, event, key, ms, outcome, () => JSON.stringify(event));
+  }
+
+  /** Runs an event, or a command on the quarantine. */
+  run(
+    layer: Layer,
+    at: Seq,
+    event: Event,
+    key: string,
+    ms: number,
+    prints: ArrayLike<number>,
+    offset: number,
+  ): Outcome {
+    if (event.type === RETRY || event.type === DELETE) return this.#command(layer, at, event, prints, offset);
+    return handle(this.operator, layer.touch(key), event, { key, seq: at, now: ms, prints, at: offset });
+  }
+
+  /** Is this outcome remembered for repeats? */
+  keeps(outcome: Outcome): boolean {
+    return outcome.tag !== "applied" || (this.operator.repliesMs > 0 && outcome.reply !== NO_REPLY);
+  }
+
+  /** What an event's outcome means for the quarantine; called when it is known to be in the log. */
+  settled(at: Seq, event: Event, key: string, ms: number, outcome: Outcome, text: () => string): void {
+    if (event.type === RETRY || event.type === DELETE) this.#commanded(event, outcome);
+    else if (outcome.tag === "quarantined")
+      this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() });
+  }
+
+  /** Segment `last` is applied: what decides about repeats moves on with logged time (ONE3). */
+  advance(last: Seq, at: Stamp): void {
+    this.dedup.committed(last, stampMs(at));
+    this.seq = last;
+    this.stamp = at;
+  }
+
+  #command(layer: Layer, at: Seq, command: Event, prints: ArrayLike<number>, offset: number): Outcome {
+    const target = (command.data as { seq: Seq }).seq;
+    const entry = this.quarantine.find(target);
+    if (entry === undefined) return { tag: "refused", code: "not_quarantined", detail: NO_REPLY };
+    this.quarantine.claim(target);
+    if (command.type === DELETE) return { tag: "applied", reply: NO_REPLY };
+    return handle(this.operator, layer.touch(entry.key), quarantinedEvent(entry), {
+      key: entry.key,
+      seq: at,
+      now: entry.now,
+      prints,
+      at: offset,
+    });
+  }
+
+  #commanded(command: Event, outcome: Outcome): void {
+    const target = (command.data as { seq: Seq }).seq;
+    if (outcome.tag === "refused" && outcome.code === "not_quarantined") return;
+    const entry = this.quarantine.get(target);
+    this.quarantine.remove(target);
+    if (entry !== undefined && outcome.tag === "quarantined") this.quarantine.add({ ...entry, error: outcome.error });
+  }
+}
+
+/** The event as its handler saw it the first time. */
+export function quarantinedEvent(entry: Quarantined): Event {
+  return fill(JSON.parse(entry.event) as Record<string, unknown>, new Date(entry.now).toISOString());
+}

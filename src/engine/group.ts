@@ -1,0 +1,232 @@
+/**
+ * A group: the events that one commit will make durable, collected while the commit before it is in flight.
+ *
+ * G1. An event's seq, its outcome and its place in the log are decided in one turn, without await.
+ * G2. It is cut into rows below the row limit; each row has its own layer of changes, since each has its own stamp.
+ */
+import type { Codec } from "./ports.ts";
+import type { Fold } from "./fold.ts";
+import { fill } from "./event.ts";
+import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
+import { utf8Length } from "./json.ts";
+import { Layer } from "./layer.ts";
+import { ROW_BYTES } from "./limits.ts";
+import { outcomeText, type Outcome } from "./outcome.ts";
+import { PRINT_WORDS } from "./hash.ts";
+import { SEGMENT_FORMAT, SegmentWriter, type Segment } from "./segment.ts";
+import { REPEAT, STATUS, type Slice } from "./slice.ts";
+import type { Event } from "./operator.ts";
+
+interface Row {
+  readonly writer: SegmentWriter;
+  readonly layer: Layer;
+  /** What happens to the quarantine once the row is in the log. */
+  readonly effects: (() => void)[];
+}
+
+/** What became of a slice's events; valid once everything up to `until` is durable. */
+export interface Admission {
+  readonly statuses: Uint8Array;
+  readonly details: (readonly [number, number, string | null])[];
+  readonly until: Seq;
+}
+
+export class Group {
+  readonly nonce: string;
+  readonly #fold: Fold;
+  readonly #rows: Row[] = [];
+  #below: Layer | null;
+  #next: Seq;
+  /** Slices in it; how many callers wait. */
+  callers = 0;
+  bytes = 0;
+  #resolve: () => void = () => undefined;
+  #reject: (why: unknown) => void = () => undefined;
+  /** Settles when the group is in the log, or can't get there through this object. */
+  readonly durable: Promise<void>;
+
+  constructor(nonce: string, fold: Fold, first: Seq, below: Layer | null) {
+    this.nonce = nonce;
+    this.#fold = fold;
+    this.#next = first;
+    this.#below = below;
+    this.durable = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Its waiters hear of a failure; that there may be none is no error.
+    this.durable.catch(() => undefined);
+  }
+
+  get first(): Seq {
+    return this.#rows[0]?.writer.first ?? this.#next;
+  }
+
+  get events(): number {
+    return this.#next - this.first;
+  }
+
+  get next(): Seq {
+    return this.#next;
+  }
+
+  get top(): Layer | null {
+    return this.#rows.at(-1)?.layer ?? this.#below;
+  }
+
+  /** Takes a slice in: drops repeats, gives seqs, runs handlers. */
+  admit(slice: Slice): Admission {
+    const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
+    const time = new Date(slice.at).toISOString();
+    const ascii = slice.bytes === slice.body.length;
+    const statuses = new Uint8Array(events.length);
+    const details: [number, number, string | null][] = [];
+    let until = seq(0);
+    // Runs of new events are spliced as one piece of the slice's body: [from, end) in characters.
+    let from = 0;
+    let end = 0;
+    const dedup = this.#fold.dedup;
+    this.callers += 1;
+    this.bytes += slice.bytes;
+    let row = this.#row(slice.bytes);
+    const flush = (): void => {
+      if (end <= from) return;
+      const text = from === 0 && end === slice.body.length ? slice.body : slice.body.slice(from, end);
+      row.writer.body(text, ascii ? text.length : utf8Length(text));
+    };
+    for (let i = 0, start = 0; i < events.length; i++) {
+      const stop = start + slice.lengths[i]!;
+      const found = dedup.find(slice.prints, i * PRINT_WORDS);
+      if (found.tag === "new") {
+        if (row.writer.bytes + (end - from) * (ascii ? 1 : 3) > ROW_BYTES) {
+          flush();
+          from = start;
+          row = this.#row(ROW_BYTES);
+        } else if (end < from || from === end) from = start;
+        end = stop;
+        const at = this.#next;
+        dedup.add(slice.prints, i * PRINT_WORDS);
+        this.#next = seq(at + 1);
+        const outcome = this.#run(row, at, fill(events[i]!, time), slice, i, start, stop);
+        statuses[i] = STATUS[outcome.tag];
+        if (slice.full || outcome.tag !== "applied") details.push([i, at, outcomeText(outcome)]);
+        until = at;
+      } else {
+        flush();
+        from = end = stop + 1;
+        statuses[i] = this.#known(found, i, slice, details);
+        if (found.seq > until) until = found.seq;
+      }
+      start = stop + 1;
+    }
+    flush();
+    return { statuses, details, until };
+  }
+
+  #known(
+    found: { readonly tag: "repeat" | "reused"; readonly seq: Seq },
+    i: number,
+    slice: Slice,
+    details: [number, number, string | null][],
+  ): number {
+    if (found.tag === "reused") {
+      details.push([i, found.seq, null]);
+      return STATUS.reused;
+    }
+    const outcome = this.#fold.dedup.outcome(found.seq);
+    if (slice.full || outcome !== undefined) details.push([i, found.seq, outcome ?? null]);
+    const status =
+      outcome === undefined || outcome.startsWith('["a"')
+        ? STATUS.applied
+        : outcome.startsWith('["r"')
+          ? STATUS.refused
+          : STATUS.quarantined;
+    return status + REPEAT;
+  }
+
+  #run(row: Row, at: Seq, event: Event, slice: Slice, i: number, start: number, stop: number): Outcome {
+    const fold = this.#fold;
+    const key = slice.keys[i]!;
+    row.writer.event(key, slice.at);
+    const outcome = fold.run(row.layer, at, event, key, slice.at, slice.prints, i * PRINT_WORDS);
+    if (fold.keeps(outcome)) {
+      row.writer.outcome(outcome);
+      fold.dedup.answer(at, outcomeText(outcome));
+    }
+    if (outcome.tag !== "applied" || event.type.startsWith("keyframe.")) {
+      // From the text, since a handler that threw may have left its marks on the event.
+      const text = (): string =>
+        JSON.stringify(
+          fill(JSON.parse(slice.body.slice(start, stop)) as Record<string, unknown>, new Date(slice.at).toISOString()),
+        );
+      row.effects.push(() => fold.settled(at, event, key, slice.at, outcome, text));
+    }
+    return outcome;
+  }
+
+  /** The row for the next events; a new one where they wouldn't fit. */
+  #row(bytes: number): Row {
+    const last = this.#rows.at(-1);
+    if (last !== undefined && last.writer.bytes + bytes <= ROW_BYTES) return last;
+    if (last !== undefined && last.writer.count === 0) return last;
+    const row = { writer: new SegmentWriter(this.#next), layer: new Layer(this.#fold.state, this.top), effects: [] };
+    this.#rows.push(row);
+    return row;
+  }
+
+  /** The rows as they go to the log. */
+  close(
+    facts: { readonly stamp: Stamp; readonly epoch: Epoch; readonly code: string; readonly stats: string },
+    codec: Codec,
+  ): Segment[] {
+    return this.#filled().map(({ writer }, i): Segment => {
+      const payload = writer.payload();
+      return {
+        format: SEGMENT_FORMAT,
+        seq: writer.first,
+        last: writer.last,
+        stamp: (facts.stamp + i) as Stamp,
+        epoch: facts.epoch,
+        group: this.nonce,
+        operatorVersion: this.#fold.operator.version,
+        code: facts.code,
+        checksum: codec.crc32(payload),
+        bytes: payload.length,
+        stats: facts.stats,
+        payload,
+      };
+    });
+  }
+
+  /** Keys and size of the state once the group is in it. */
+  growth(): { keys: number; size: number } {
+    const total = { keys: 0, size: 0 };
+    for (const { layer } of this.#rows) {
+      const { keys, size } = layer.growth();
+      total.keys += keys;
+      total.size += size;
+    }
+    return total;
+  }
+
+  /** The group is in the log from this stamp on: its effects become visible (LOG1). */
+  settle(first: Stamp): void {
+    this.#filled().forEach(({ writer, layer, effects }, i) => {
+      const at = (first + i) as Stamp;
+      layer.settle(at);
+      for (const effect of effects) effect();
+      this.#fold.advance(writer.last, at);
+    });
+    this.#below = null;
+    this.#resolve();
+  }
+
+  fail(why: unknown): void {
+    this.#reject(why);
+  }
+
+  /** A row may be left without events where all that it was opened for were repeats. */
+  #filled(): Row[] {
+    return this.#rows.filter((row) => row.writer.count > 0);
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Names and numbers of the protocol, and the one place where storage names are built.
+ *
+ * N1. A name in R2 holds epoch, attempt and a nonce, so it is never used twice (SNAP2).
+ * N2. Numbers in names have a fixed width, so that the order of names is the order of numbers.
+ * N3. Operator and timeline names are plain (`a-z0-9-`), so they need no escaping in names, paths or SQL; keys never
+ *     appear in a name (IN2).
+ */
+
+declare const brand: unique symbol;
+type Branded<Name extends string> = number & { readonly [brand]: Name };
+
+/** Position of an event within its partition: 1, 2, 3, … without gaps; 0 is "before the first". */
+export type Seq = Branded<"Seq">;
+/** Fencing token of a partition; each writer takes the next one. */
+export type Epoch = Branded<"Epoch">;
+/** Hybrid logical clock: milliseconds since 1970 times 1024, plus a counter. */
+export type Stamp = Branded<"Stamp">;
+
+export const seq = (n: number): Seq => n as Seq;
+export const epoch = (n: number): Epoch => n as Epoch;
+export const stamp = (n: number): Stamp => n as Stamp;
+
+export const MAIN_TIMELINE = "main";
+
+export interface PartitionId {
+  readonly timeline: string;
+  readonly operator: string;
+  readonly partition: number;
+}
+
+/** The partition's name: of its Durable Object, of its rows in D1, and the prefix of its objects in R2. */
+export function partitionName(id: PartitionId): string {
+  return `${id.timeline}/${id.operator}/${String(id.partition).padStart(4, "0")}`;
+}
+
+export function parsePartitionName(name: string): PartitionId {
+  const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/(\d{4,})$/.exec(name);
+  if (!match) throw new Error(`"${name}" is not a partition's name (timeline/operator/0000)`);
+  return { timeline: match[1]!, operator: match[2]!, partition: Number(match[3]) };
+}
+
+/** What makes one attempt at a snapshot unique; sorts by epoch, then attempt. */
+export function attemptId(epoch: Epoch, attempt: number, nonce: string): string {
+  return `${fixed(epoch, 10)}-${fixed(attempt, 6)}-${nonce}`;
+}
+
+export const snapshotName = (id: PartitionId, attempt: string): string =>
+  `${partitionName(id)}/snapshots/${attempt}.kfs`;
+
+/** Sorted by manifest version first, so that a listing of the prefix is the order of history. */
+export const manifestName = (id: PartitionId, version: number, attempt: string): string =>
+  `${manifestPrefix(id)}${fixed(version, 10)}-${attempt}.kfm`;
+
+export const manifestPrefix = (id: PartitionId): string => `${partitionName(id)}/manifests/`;
+
+const fixed = (n: number, width: number): string => String(n).padStart(width, "0");

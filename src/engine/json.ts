@@ -1,0 +1,125 @@
+/**
+ * JSON as the engine understands it: what a state may hold, and how long a text is in UTF-8.
+ *
+ * SNAP8: what live state shows and what a snapshot gives back are the same. `toJson` therefore refuses what JSON would
+ * change (NaN, Date, Map, …) instead of writing something else, and says where it stands.
+ */
+import { STATE_DEPTH } from "./limits.ts";
+
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+export type JsonObject = { [name: string]: Json };
+
+/** T where it is JSON, `never` in the places where it is not; a state type must be assignable to its own Jsonable. */
+export type Jsonable<T> = T extends string | number | boolean | null
+  ? T
+  : T extends (...args: never[]) => unknown
+    ? never
+    : T extends bigint | symbol | undefined
+      ? never
+      : T extends Date | Map<unknown, unknown> | Set<unknown> | RegExp | Uint8Array
+        ? never
+        : T extends object
+          ? { [K in keyof T]: K extends string | number ? Jsonable<T[K]> : never }
+          : never;
+
+/** `exact`: reading the text back gives an equal value; else (−0, a property that is undefined) use what is read back. */
+export type JsonText =
+  | { readonly tag: "json"; readonly text: string; readonly exact: boolean }
+  | { readonly tag: "not_json"; readonly why: string };
+
+/** The JSON text of a value, or why JSON can't carry it. */
+export function toJson(value: unknown): JsonText {
+  const finding: Finding = { inexact: false, why: null };
+  inspect(value, 1, finding);
+  if (finding.why !== null) return { tag: "not_json", why: finding.why };
+  return { tag: "json", text: JSON.stringify(value), exact: !finding.inexact };
+}
+
+interface Finding {
+  inexact: boolean;
+  why: string | null;
+}
+
+function inspect(value: unknown, depth: number, finding: Finding): void {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return;
+    case "number":
+      if (!Number.isFinite(value)) finding.why = `${value} is not JSON`;
+      else if (value === 0 && Object.is(value, -0)) finding.inexact = true;
+      return;
+    case "object":
+      if (value !== null) inspectObject(value, depth, finding);
+      return;
+    default:
+      finding.why = `a value of type ${typeof value} is not JSON`;
+  }
+}
+
+function inspectObject(value: object, depth: number, finding: Finding): void {
+  if (depth > STATE_DEPTH) {
+    finding.why = `nested deeper than ${STATE_DEPTH}, or in a circle`;
+    return;
+  }
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      inspect(value[i], depth + 1, finding);
+      if (finding.why !== null) return prefix(finding, `[${i}]`);
+    }
+    return;
+  }
+  const proto: unknown = Object.getPrototypeOf(value);
+  if (proto !== Object.prototype && proto !== null) {
+    finding.why = `an object of class ${value.constructor?.name ?? "?"} is not JSON`;
+    return;
+  }
+  for (const name of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[name];
+    if (member === undefined) {
+      finding.inexact = true;
+      continue;
+    }
+    inspect(member, depth + 1, finding);
+    if (finding.why !== null) return prefix(finding, `.${name}`);
+  }
+}
+
+function prefix(finding: Finding, step: string): void {
+  if (finding.why !== null && finding.why.length < 500)
+    finding.why = finding.why.startsWith("at ") ? `at ${step}${finding.why.slice(3)}` : `at ${step}: ${finding.why}`;
+}
+
+/** Length in UTF-8 bytes. A lone surrogate counts as the three bytes of U+FFFD, as encoders write it. */
+export function utf8Length(text: string): number {
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    if (unit < 0x800) bytes += 1;
+    else if (unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+      bytes += 2;
+      i++;
+    } else bytes += 2;
+  }
+  return bytes;
+}
+
+/** Is the text longer than `limit` UTF-8 bytes? Looks at characters only where the length alone can't tell. */
+export function exceeds(text: string, limit: number): boolean {
+  return text.length > limit || (text.length * 3 > limit && utf8Length(text) > limit);
+}
+
+/** Order of the UTF-8 bytes, which is the order of code points. UTF-16 order differs above U+D7FF. */
+export function compareUtf8(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Surrogates stand for code points above U+FFFF, so they sort after U+E000..U+FFFF. */
+const rank = (unit: number): number => (unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800);

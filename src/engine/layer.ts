@@ -1,0 +1,74 @@
+/**
+ * The changes of one row of a group before it is in the log: the keys it touched, over what the rows before it left.
+ *
+ * L1. A key's value is materialised once for a group and written back as text after each event, so an event that throws
+ *     or refuses leaves no trace: the text before it is read back.
+ * L2. Nothing in here is visible to reads (LOG1); `settle` hands it to the committed state.
+ */
+import type { Entry, KeyedState } from "./state.ts";
+import { seq, type Seq, type Stamp } from "./ids.ts";
+
+export interface Touched {
+  /** JSON text after the last event that changed it; null: no state. */
+  text: string | null;
+  /** The value of `text`, or STALE where it must be read from the text again. */
+  value: unknown;
+  /** Last event that changed it; 0: none in this row. */
+  seq: Seq;
+  /** The text below this layer. */
+  readonly before: string | null;
+}
+
+export const STALE: unique symbol = Symbol("stale");
+
+export class Layer {
+  #below: Layer | null;
+  #settled = false;
+  readonly #state: KeyedState;
+  readonly #touched = new Map<string, Touched>();
+
+  constructor(state: KeyedState, below: Layer | null) {
+    this.#state = state;
+    this.#below = below;
+  }
+
+  touch(key: string): Touched {
+    let touched = this.#touched.get(key);
+    if (touched === undefined) {
+      const before = this.#textBelow(key);
+      touched = { text: before, value: STALE, seq: seq(0), before };
+      this.#touched.set(key, touched);
+    }
+    return touched;
+  }
+
+  #textBelow(key: string): string | null {
+    for (let layer = this.#below; layer !== null && !layer.#settled; layer = layer.#below) {
+      const pending = layer.#touched.get(key);
+      if (pending !== undefined) return pending.text;
+    }
+    return this.#state.get(key)?.text ?? null;
+  }
+
+  /** By how much the layer changes the number of keys and the size of the state, in characters. */
+  growth(): { readonly keys: number; readonly size: number } {
+    let keys = 0;
+    let size = 0;
+    for (const [key, { text, before }] of this.#touched) {
+      keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
+      size += (text === null ? 0 : text.length + key.length) - (before === null ? 0 : before.length + key.length);
+    }
+    return { keys, size };
+  }
+
+  /** The group is in the log with this stamp: its changes become the committed state. */
+  settle(stamp: Stamp): void {
+    this.#settled = true;
+    this.#below = null;
+    for (const [key, touched] of this.#touched) {
+      if (touched.seq === 0) continue;
+      if (touched.text === null) this.#state.delete(key);
+      else this.#state.set(key, { text: touched.text, seq: touched.seq, stamp } satisfies Entry);
+    }
+  }
+}

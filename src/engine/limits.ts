@@ -1,0 +1,60 @@
+/** Every bound of the engine, with its reason. Bytes are UTF-8 bytes, times are milliseconds. */
+
+/** One event as sent; keeps any event well inside one row of the log. */
+export const EVENT_BYTES = 256 * 1024;
+/** Key, id and source each. */
+export const NAME_BYTES = 1024;
+/** Nesting of an event, the event itself included. */
+export const EVENT_DEPTH = 64;
+/** Body of one request; Cloudflare's own limit is 100 MB. */
+export const REQUEST_BYTES = 95_000_000;
+/** Events of a JSON array, which must be held as a whole before any of it counts. */
+export const ARRAY_EVENTS = 100_000;
+/** Bodies with `Prefer: handling=strict`, which must be held as a whole too. */
+export const STRICT_BYTES = 1_000_000;
+/** Events of a request that asks for each event's result. */
+export const RESULT_EVENTS = 1_000;
+/** Errors listed in one answer. */
+export const LISTED_ERRORS = 100;
+/** A gzip body may unpack to this many times its size beyond GZIP_FREE_BYTES; text seldom exceeds 30. */
+export const GZIP_RATIO = 200;
+export const GZIP_FREE_BYTES = 16_000_000;
+
+/** State of one key, as JSON. */
+export const STATE_BYTES = 1024 * 1024;
+/** Nesting of a state or reply; also ends the walk over a cyclic one. */
+export const STATE_DEPTH = 256;
+/** Reply of one event that is kept for repeats. */
+export const REPLY_BYTES = 64 * 1024;
+/** Kept replies and other outcomes of one partition; beyond it the oldest replies go, their ids stay. */
+export const ANSWERS_BYTES = 16 * 1024 * 1024;
+/** Quarantined events of one partition; beyond either bound it takes no more events (503 quarantine_full). */
+export const QUARANTINE_EVENTS = 10_000;
+export const QUARANTINE_BYTES = 16 * 1024 * 1024;
+
+/** Row of the log; D1 takes 2,000,000 bytes, and keys and outcomes stand beside the events. */
+export const ROW_BYTES = 1_500_000;
+/** Events accepted but not yet durable, of one partition: what an outage of D1 may pile up in memory. */
+export const PENDING_BYTES = 8_000_000;
+export const PENDING_EVENTS = 50_000;
+/** One page of the tail when a partition opens: held in memory, and sent by D1 within its 30 s. */
+export const PAGE_BYTES = 4_000_000;
+export const PAGE_ROWS = 2_000;
+/** Tail in D1 that no snapshot covers: reached only while R2 is down (503 log_full). */
+export const TAIL_BYTES = 256_000_000;
+
+/** How long a caller waits for its events to be durable before it hears 503. */
+export const COMMIT_WAIT_MS = 20_000;
+/** One attempt at a statement; after it the outcome is unknown and the statement is sent again. */
+export const STORE_TIMEOUT_MS = 10_000;
+/** Attempts to open before the caller hears 503. The next call opens anew. */
+export const OPEN_ATTEMPTS = 4;
+/** After this time without word from D1 a read first asks whether the epoch is still ours. */
+export const FRESH_MS = 5_000;
+
+/** Uncompressed size of a block of a snapshot: the unit of compression, checksum and range reads. */
+export const BLOCK_CHARS = 64 * 1024;
+/** Uncompressed size of a block of the archive. */
+export const ARCHIVE_CHARS = 512 * 1024;
+/** A state scan answers at most this many bytes per partition and page. */
+export const SCAN_BYTES = 2_000_000;

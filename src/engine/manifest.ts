@@ -1,0 +1,75 @@
+/**
+ * Manifests: the immutable, numbered document that says which objects make up a snapshot, and of which log.
+ *
+ * M1. Its text stands in the partition's row in D1, so that opening needs no further read, and as the first line of an
+ *     object in R2 that also carries the archive of the covered log: R2 alone is enough to rebuild the row (SNAP2), and a
+ *     snapshot costs two writes (SNAP5).
+ * M2. It has a format version and a checksum over itself; a text that doesn't fit is damage, never a guess (SNAP3).
+ */
+import { Damage, Failure } from "./errors.ts";
+import type { Epoch, Seq, Stamp } from "./ids.ts";
+
+export const MANIFEST_FORMAT = 1;
+
+/** [offset, length, CRC-32, first seq, last seq], offsets from the end of the manifest's line. */
+export type ArchiveBlock = readonly [offset: number, length: number, crc: number, first: number, last: number];
+
+export interface Manifest {
+  readonly format: "keyframe.manifest";
+  readonly v: number;
+  /** 1, 2, 3, …: the number of this snapshot in the partition's history. */
+  readonly version: number;
+  readonly kind: "full";
+  readonly timeline: string;
+  readonly operator: string;
+  readonly partition: number;
+  /** Version of the state's shape, and the code that ran (CODE4). */
+  readonly operatorVersion: number;
+  readonly code: string;
+  readonly epoch: Epoch;
+  readonly attempt: string;
+  /** The state holds exactly the events 1..seq; `stamp` is the stamp of that segment. */
+  readonly seq: Seq;
+  readonly stamp: Stamp;
+  /** When it was begun, RFC 3339, and how long it took until the manifest was written. */
+  readonly at: string;
+  readonly ms: number;
+  readonly keys: number;
+  /** Characters of keys and states. */
+  readonly stateBytes: number;
+  readonly dedupSince: string | null;
+  readonly snapshot: { readonly name: string; readonly bytes: number; readonly sha256: string };
+  /** The log that this manifest's object carries: the events above `from`, up to `to`. */
+  readonly archive: {
+    readonly name: string;
+    readonly from: Seq;
+    readonly to: Seq;
+    readonly codec: string;
+    readonly blocks: readonly ArchiveBlock[];
+  };
+  readonly checksum: number;
+}
+
+export function manifestText(manifest: Omit<Manifest, "checksum">, crc32: (text: string) => number): string {
+  return JSON.stringify({ ...manifest, checksum: crc32(JSON.stringify(manifest)) });
+}
+
+/** @throws Damage where it isn't whole, Failure unknown_format where it is of another version */
+export function readManifest(text: string, crc32: (text: string) => number): Manifest {
+  let parsed: Manifest;
+  try {
+    parsed = JSON.parse(text) as Manifest;
+  } catch {
+    throw new Damage("the manifest isn't JSON");
+  }
+  if (typeof parsed !== "object" || parsed === null || parsed.format !== "keyframe.manifest")
+    throw new Damage("the manifest's format isn't keyframe.manifest");
+  if (parsed.v !== MANIFEST_FORMAT)
+    throw new Failure(
+      "unknown_format",
+      `manifest ${parsed.version} has format ${parsed.v}; this code reads ${MANIFEST_FORMAT}: deploy the code that wrote it, or newer`,
+    );
+  const { checksum, ...rest } = parsed;
+  if (crc32(JSON.stringify(rest)) !== checksum) throw new Damage(`the checksum of manifest ${parsed.version} is wrong`);
+  return parsed;
+}

@@ -1,0 +1,206 @@
+/**
+ * The operator API: what a user writes. `operator(name, spec)` gives a definition that the partition runs.
+ *
+ * O1. Handlers are synchronous and deterministic (ONE5): time, randomness and identity come from `ctx` alone.
+ * O2. A schema checks, it does not change: the handler sees the data as it was sent, since that is what the log holds.
+ *     A schema whose output type differs from its input (a transform, a default, a coercion) is a type error.
+ * O3. State is JSON (SNAP8): a type error where it is not, and a quarantined event where it slips through.
+ */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Seq } from "./ids.ts";
+import type { Jsonable, JsonObject } from "./json.ts";
+
+/** A CloudEvent as a handler sees it. `time` and `source` are filled in where the sender left them out. */
+export interface Event<Type extends string = string, Data = unknown> {
+  readonly id: string;
+  readonly source: string;
+  readonly type: Type;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly subject?: string;
+  readonly partitionkey?: string;
+  readonly data: Data;
+  readonly [extension: string]: unknown;
+}
+
+/** What `ctx.refuse` returns; a handler returns it in turn. */
+export interface Refusal<Code extends string = string, Detail = unknown> {
+  readonly refusal: Code;
+  readonly detail: Detail;
+}
+
+export interface Context<State> {
+  readonly key: string;
+  /** Position of this event in its partition. */
+  readonly seq: Seq;
+  /** When the event was received, in milliseconds since 1970, as logged: the same at every replay. */
+  readonly now: number;
+  /** No state for this key was there before this event. */
+  readonly isNew: boolean;
+  /** 0 <= x < 1, seeded by the event: the same at every replay. */
+  random(): number;
+  /** A version 4 UUID, seeded by the event. */
+  uuid(): string;
+  /** Replaces the state. */
+  set(state: State): void;
+  /** Removes the key; the next event of it starts from `initial`. */
+  remove(): void;
+  /** Says no: the event changes nothing, and its sender gets `code` and `detail`, at every repeat too. */
+  refuse<const Code extends string, Detail = undefined>(code: Code, detail?: Detail): Refusal<Code, Detail>;
+}
+
+export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
+type Input<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : never;
+type Output<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : never;
+/** O2: the schema itself where input and output agree, else an error message as a type. */
+type Checks<S> = [Input<S>] extends [Output<S>]
+  ? [Output<S>] extends [Input<S>]
+    ? S
+    : "schemas check, they don't transform: input and output types must be the same"
+  : "schemas check, they don't transform: input and output types must be the same";
+
+export type EventOf<E extends Schemas> = { [T in keyof E & string]: Event<T, Input<E[T]>> }[keyof E & string];
+
+/** "500ms", "30s", "5m", "24h", "7d". */
+export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
+
+export interface SnapshotPolicy {
+  /** At most this often, and only with 1,000 events or 1 MB to save; else once a day. Default 5m. */
+  readonly every?: Duration;
+  /** Recovery time to hold. Default 1s. */
+  readonly recovery?: Duration;
+  /** Snapshot at once when the tail has this many bytes (and more than the last snapshot had). Default 4,000,000. */
+  readonly maxTailBytes?: number;
+  /** How long what a snapshot replaced stays available. Default 7d. */
+  readonly retain?: Duration;
+}
+
+/** O3: nothing more to ask where the state is JSON, else an error message as a type. */
+type Carries<State> = [State] extends [Jsonable<State>]
+  ? unknown
+  : { readonly initial: "the state must be JSON: no Date, Map, undefined, bigint, function or class in it" };
+
+export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, unknown>> {
+  /** Version of the state's shape, from 1; raise it together with a `migrate` entry. */
+  readonly version: number;
+  /** Event type -> schema of `event.data` (Standard Schema: zod, valibot, arktype, …). */
+  readonly events: E & { readonly [T in keyof E]: Checks<E[T]> };
+  /** The key whose state an event changes. Default: `partitionkey`, else `subject`. */
+  readonly key?: (event: EventOf<E>) => string;
+  /** Keys of one group live in one partition. Default: the key itself. */
+  readonly group?: (key: string) => string;
+  readonly initial: (key: string) => State;
+  /** Event type -> handler: changes the state in place; what it returns is the reply. */
+  readonly on: {
+    readonly [T in keyof E]: (state: State, event: Event<T & string, Input<E[T]>>, ctx: Context<State>) => Replies[T];
+  };
+  /** Version n -> how to make it from version n - 1. */
+  readonly migrate?: { readonly [version: number]: (old: JsonObject) => unknown };
+  /** Repeats get the first reply for this long. Default: they get the outcome only. */
+  readonly replies?: { readonly keep: Duration };
+  /** How long and how many ids are recognised as repeats. Default 24h, 500,000 for each partition. */
+  readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
+  /** Number of partitions when the operator is first used; stored then, and the stored number stays. Default 1. */
+  readonly partitions?: number;
+  readonly snapshot?: SnapshotPolicy;
+}
+
+/** An operator with its types erased to what the engine runs, and everything defaulted. Times in milliseconds. */
+export interface Operator<
+  Name extends string = string,
+  E extends Schemas = Schemas,
+  State = unknown,
+  Replies = unknown,
+> {
+  readonly name: Name;
+  readonly version: number;
+  readonly events: E;
+  readonly partitions: number;
+  readonly dedup: { readonly keepMs: number; readonly maxIds: number };
+  /** 0: outcomes only. */
+  readonly repliesMs: number;
+  readonly snapshot: {
+    readonly everyMs: number;
+    readonly recoveryMs: number;
+    readonly maxTailBytes: number;
+    readonly retainMs: number;
+  };
+  readonly key: (event: Event) => unknown;
+  readonly group: (key: string) => string;
+  readonly initial: (key: string) => unknown;
+  readonly handlers: ReadonlyMap<string, Handler>;
+  readonly migrate: ReadonlyMap<number, (old: JsonObject) => unknown>;
+  /** For clients: the state's type, and the reply's for each event type. Never there at run time. */
+  readonly types?: { readonly state: State; readonly replies: Replies };
+}
+
+export type Handler = (state: unknown, event: Event, ctx: Context<unknown>) => unknown;
+
+const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+const RESERVED_TYPE = "keyframe.";
+
+/**
+ * Defines an operator.
+ *
+ * @example operator("visits", { version: 1, events: { visit: z.object({ page: z.string() }) },
+ *   key: (e) => e.data.page, initial: () => ({ n: 0 }), on: { visit(state) { state.n += 1; } } })
+ * @throws where the definition can't work: a bad name, a missing handler or migration, a limit that is no number
+ */
+export function operator<
+  const Name extends string,
+  const E extends Schemas,
+  State,
+  Replies extends Record<keyof E, unknown>,
+>(name: Name, spec: Spec<E, State, Replies> & NoInfer<Carries<State>>): Operator<Name, E, State, Replies> {
+  const fail = (why: string): never => {
+    throw new Error(`operator "${name}": ${why}`);
+  };
+  if (!NAME.test(name)) fail("the name must be a-z, 0-9 and -, start with a letter, and have at most 63 characters");
+  const whole = (n: number, what: string, least: number): number =>
+    Number.isSafeInteger(n) && n >= least ? n : fail(`${what} must be a whole number from ${least}, not ${n}`);
+
+  const handlers = new Map<string, Handler>();
+  for (const type of Object.keys(spec.events)) {
+    if (type === "" || type.startsWith(RESERVED_TYPE))
+      fail(`"${type}" can't be an event type: empty, or starts with "${RESERVED_TYPE}"`);
+    const handler = (spec.on as Record<string, Handler | undefined>)[type];
+    handlers.set(type, handler ?? fail(`no handler for event type "${type}"`));
+  }
+  for (const type of Object.keys(spec.on))
+    if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
+  const version = whole(spec.version, "version", 1);
+  const migrate = new Map(Object.entries(spec.migrate ?? {}).map(([v, step]) => [Number(v), step]));
+  for (const v of migrate.keys())
+    if (v < 2 || v > version) fail(`migrate has an entry for version ${v}, but versions go from 1 to ${version}`);
+
+  return {
+    name,
+    version,
+    events: spec.events,
+    handlers,
+    migrate,
+    partitions: whole(spec.partitions ?? 1, "partitions", 1),
+    key: (spec.key as ((event: Event) => unknown) | undefined) ?? ((event) => event.partitionkey ?? event.subject),
+    group: spec.group ?? ((key) => key),
+    initial: spec.initial,
+    repliesMs: spec.replies ? duration(spec.replies.keep, fail) : 0,
+    dedup: {
+      keepMs: duration(spec.dedup?.keep ?? "24h", fail),
+      maxIds: whole(spec.dedup?.maxIds ?? 500_000, "dedup.maxIds", 1),
+    },
+    snapshot: {
+      everyMs: duration(spec.snapshot?.every ?? "5m", fail),
+      recoveryMs: duration(spec.snapshot?.recovery ?? "1s", fail),
+      maxTailBytes: whole(spec.snapshot?.maxTailBytes ?? 4_000_000, "snapshot.maxTailBytes", 1),
+      retainMs: duration(spec.snapshot?.retain ?? "7d", fail),
+    },
+  };
+}
+
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+function duration(text: string, fail: (why: string) => never): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  if (!match) return fail(`"${text}" is no duration; write it as 500ms, 30s, 5m, 24h or 7d`);
+  return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+}

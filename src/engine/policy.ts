@@ -1,0 +1,54 @@
+/**
+ * When to take a snapshot (SNAP7): pure decisions over a partition's own counts.
+ *
+ * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail; else once a day.
+ * Y2. Then at most every `everyMs`, and at once when the tail has outgrown both `maxTailBytes` and the last snapshot: a
+ *     full snapshot is as large as the state, so this keeps what is written in proportion to what came in (SNAP5).
+ */
+export interface SnapshotFacts {
+  readonly tailEvents: number;
+  readonly tailBytes: number;
+  /** When the oldest event of the tail was logged, milliseconds; null: no tail. */
+  readonly tailSinceMs: number | null;
+  /** When the last snapshot was taken, milliseconds; 0: never. */
+  readonly lastMs: number;
+  readonly lastBytes: number;
+}
+
+const WORTH_EVENTS = 1_000;
+const WORTH_BYTES = 1_000_000;
+const DAY_MS = 86_400_000;
+
+/** When the partition should be woken to take a snapshot: a time, at once (0), or not at all (null). */
+export function snapshotAt(
+  facts: SnapshotFacts,
+  policy: { readonly everyMs: number; readonly maxTailBytes: number },
+): number | null {
+  if (facts.tailEvents === 0 || facts.tailSinceMs === null) return null;
+  if (facts.tailBytes >= Math.max(policy.maxTailBytes, facts.lastBytes)) return 0;
+  const worth = facts.tailEvents >= WORTH_EVENTS || facts.tailBytes >= WORTH_BYTES;
+  return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
+}
+
+/** What a recovery is predicted from; rates as last measured. */
+export interface RecoveryFacts {
+  readonly snapshotBytes: number;
+  readonly tailEvents: number;
+  readonly tailBytes: number;
+  /** Events replayed in a millisecond; null: not measured yet. */
+  readonly replayPerMs: number | null;
+}
+
+/** One round trip to each store. */
+const ROUND_TRIPS_MS = 10;
+/** Until a partition has measured its own. */
+const REPLAY_PER_MS = 100;
+/** Bytes in a millisecond: what a snapshot takes to fetch and unpack, and the tail to fetch. */
+const FETCH_PER_MS = 20_000;
+
+/** Milliseconds until a partition that is opened now would answer. */
+export function predictRecoveryMs({ snapshotBytes, tailEvents, tailBytes, replayPerMs }: RecoveryFacts): number {
+  return Math.round(
+    ROUND_TRIPS_MS + (snapshotBytes + tailBytes) / FETCH_PER_MS + tailEvents / (replayPerMs ?? REPLAY_PER_MS),
+  );
+}

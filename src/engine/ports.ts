@@ -1,0 +1,138 @@
+/**
+ * What a partition needs of the world, each method's contract in words. The adapters to D1 and R2 and every fake pass
+ * the same suites (test/contract).
+ *
+ * P1. Any rejection or silence of a write means "unknown": it may have happened, or may still happen (LOG3).
+ * P2. Nothing here decides: guards are evaluated by the store, conclusions are drawn by the engine.
+ */
+import type { Epoch, Seq, Stamp } from "./ids.ts";
+import type { Segment } from "./segment.ts";
+
+/** A partition's row: who may write, and what is current. Manifests are texts, read by manifest.ts. */
+export interface PartitionRow {
+  readonly epoch: Epoch;
+  readonly seed: number;
+  /** Number of snapshots made current; every change of the pointers raises it (SNAP2). */
+  readonly version: number;
+  /** Attempt id of the current snapshot; "" before the first. */
+  readonly attempt: string;
+  readonly snapshotSeq: Seq;
+  readonly snapshotStamp: Stamp;
+  readonly manifest: string | null;
+  /** The older generation, which shares no object with the current one (SNAP4). */
+  readonly previousSeq: Seq;
+  readonly previous: string | null;
+  /** Manifests kept for a rollback to an older operator version (CODE3): a JSON array of manifest texts. */
+  readonly pins: string;
+}
+
+/** Consecutive rows of the log, bounded in bytes. `more`: there are further rows above the last one. */
+export interface Page {
+  readonly rows: readonly Segment[];
+  readonly more: boolean;
+}
+
+/** One moment of the partition in the log's database: its row, and the first page of the tail above its snapshot. */
+export interface Opening extends Page {
+  readonly row: PartitionRow;
+}
+
+export type Appended = "appended" | "refused";
+
+/** Everything that explains a refused append, from one read. */
+export interface Explanation {
+  readonly epoch: Epoch;
+  readonly version: number;
+  /** Last seq in the log. */
+  readonly head: Seq;
+  /** Stamp of the head. */
+  readonly headStamp: Stamp;
+  readonly floor: Stamp;
+  readonly open: boolean;
+  /** The row that begins at the seq that was asked for: its group's nonce and stamp. */
+  readonly group: string | null;
+  readonly stamp: Stamp | null;
+}
+
+export interface Promotion {
+  readonly epoch: Epoch;
+  /** The version that this replaces. */
+  readonly version: number;
+  readonly attempt: string;
+  readonly manifest: string;
+  readonly seq: Seq;
+  readonly stamp: Stamp;
+  readonly previous: string | null;
+  readonly previousSeq: Seq;
+  readonly pins: string;
+}
+
+/** The log of one partition. */
+export interface Log {
+  /** Reads row and tail without taking an epoch. Null: the partition has no row. */
+  peek(): Promise<Opening | null>;
+  /** Takes the next epoch, then reads row and tail, in one transaction (LOG2). Null: no row, nothing taken. */
+  open(writer: string, code: string): Promise<Opening | null>;
+  /** Makes the row of a new partition, unless it is there. */
+  create(seed: number): Promise<void>;
+  /** The rows above `after`, with the epoch that holds at the same moment. */
+  page(after: Seq): Promise<Page & { readonly epoch: Epoch }>;
+  /** Appends the rows of one group, all or none: if the epoch holds, the first seq is one above the head, the stamps
+   *  rise above the head's and the floor, and the timeline is open (LOG2). */
+  append(rows: readonly Segment[]): Promise<Appended>;
+  explain(at: Seq): Promise<Explanation>;
+  /** Makes a snapshot current and cuts the rows up to the older generation, if epoch and version hold: in every statement. */
+  promote(promotion: Promotion): Promise<"current" | "refused">;
+  /** The row alone. Null: there is none. */
+  row(): Promise<PartitionRow | null>;
+}
+
+/** Objects by name. Names are never used twice. */
+export interface ObjectStore {
+  /** Stores an object that wasn't there; resolves to its SHA-256 in hex, which the store has checked. */
+  put(name: string, bytes: Uint8Array): Promise<string>;
+  /** The whole object; null where there is none. */
+  get(name: string): Promise<Uint8Array | null>;
+  /** Up to 1,000 names with the prefix, above `after`, in order. */
+  list(prefix: string, after: string): Promise<{ readonly names: readonly string[]; readonly more: boolean }>;
+  /** Deletes; a name that isn't there is no error. */
+  delete(names: readonly string[]): Promise<void>;
+}
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Calls `then` once, after `ms`; the function that it gives back cancels that. */
+  after(ms: number, then: () => void): () => void;
+}
+
+/** Text and bytes, compression and checksums. */
+export interface Codec {
+  /** Stored with what it wrote. */
+  readonly name: string;
+  encode(text: string): Uint8Array;
+  /** @throws where the bytes are no UTF-8 */
+  decode(bytes: Uint8Array): string;
+  compress(text: string): Uint8Array;
+  /** @throws where the bytes are not what `compress` wrote */
+  decompress(bytes: Uint8Array): string;
+  crc32(data: string | Uint8Array): number;
+}
+
+/** The object that a partition lives in. */
+export interface Host {
+  /** A name that nobody else will ever make. */
+  nonce(): string;
+  /** Random number, 0 <= x < 1, for the jitter of retries only. */
+  jitter(): number;
+  /** Keeps the object alive until the promise settles. */
+  keep(promise: Promise<void>): void;
+  /** Wakes the partition at that time; null: not at all. Replaces what was armed before. */
+  arm(atMs: number | null): void;
+  /** A writer took this epoch: touching the object's own storage lets the platform stop a superseded instance. */
+  tookEpoch(epoch: Epoch): void;
+  /** Ends this instance; the next call finds a new one. */
+  end(why: string): void;
+  /** One line for the log of noteworthy things; never event data. */
+  note(what: string, facts: Readonly<Record<string, string | number | boolean | null>>): void;
+}

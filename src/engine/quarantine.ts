@@ -1,0 +1,69 @@
+/**
+ * Quarantine: events whose handler threw. Part of the state, keyed by seq, so it is in snapshots and rebuilt by replay.
+ *
+ * Q1. Such an event has an effect only by an explicit retry, which is a logged event of its own (ONE6); retry and delete
+ *     each count once.
+ * Q2. It is bounded; a full quarantine stops the partition from taking events (LOG6), since dropping one would lose it.
+ */
+import type { Seq } from "./ids.ts";
+import { QUARANTINE_BYTES, QUARANTINE_EVENTS } from "./limits.ts";
+
+export interface Quarantined {
+  readonly seq: Seq;
+  readonly key: string;
+  readonly error: string;
+  /** Logged time of receipt, milliseconds. */
+  readonly now: number;
+  /** JSON text of the event. */
+  readonly event: string;
+}
+
+/** Types of the logged events that steer the quarantine; `data` is `{ "seq": n }`. */
+export const RETRY = "keyframe.quarantine.retry";
+export const DELETE = "keyframe.quarantine.delete";
+
+/** How a quarantined event is named outside. */
+export const quarantineId = (partition: number, seq: number): string => `${partition}-${seq}`;
+
+export class Quarantine {
+  readonly #entries = new Map<Seq, Quarantined>();
+  /** Named by a command that is not in the log yet: a second command must not find them. */
+  readonly #claimed = new Set<Seq>();
+  #size = 0;
+
+  get full(): boolean {
+    return this.#entries.size >= QUARANTINE_EVENTS || this.#size >= QUARANTINE_BYTES;
+  }
+
+  add(entry: Quarantined): void {
+    this.remove(entry.seq);
+    this.#entries.set(entry.seq, entry);
+    this.#size += entry.event.length;
+  }
+
+  remove(at: Seq): void {
+    const entry = this.#entries.get(at);
+    this.#claimed.delete(at);
+    if (entry === undefined) return;
+    this.#entries.delete(at);
+    this.#size -= entry.event.length;
+  }
+
+  /** The entry, unless a pending command has it. */
+  find(at: Seq): Quarantined | undefined {
+    return this.#claimed.has(at) ? undefined : this.#entries.get(at);
+  }
+
+  /** The entry, claimed or not. */
+  get(at: Seq): Quarantined | undefined {
+    return this.#entries.get(at);
+  }
+
+  claim(at: Seq): void {
+    this.#claimed.add(at);
+  }
+
+  list(): Quarantined[] {
+    return [...this.#entries.values()].sort((a, b) => a.seq - b.seq);
+  }
+}

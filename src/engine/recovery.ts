@@ -1,0 +1,252 @@
+/**
+ * Recovery: from a partition's row and tail in D1, and a snapshot in R2, to the fold of its log.
+ *
+ * R1. Bases are tried in a fixed order (current, previous, pinned, nothing at all); whichever is whole and has an unbroken
+ *     log above it wins (SNAP4). It is never an empty state by mistake: "nothing at all" needs the log from seq 1.
+ * R2. A hole or an unreadable object counts as damage only if the epoch is still ours (LOG4); otherwise we are fenced.
+ * R3. The log above a base is read from the archive where D1 has cut it, else from D1, page by page.
+ * R4. A state of a newer operator version is passed over for the pinned snapshot of the older one (CODE3).
+ */
+import { readArchive, readManifestObject } from "./archive.ts";
+import { Damage, Failure, messageOf } from "./errors.ts";
+import { Fold } from "./fold.ts";
+import { manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
+import { readManifest, type Manifest } from "./manifest.ts";
+import type { Operator } from "./operator.ts";
+import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
+import { OPEN_ATTEMPTS } from "./limits.ts";
+import { readSegment } from "./segment.ts";
+import { stampMs } from "./stamp.ts";
+import { readSnapshot } from "./snapshot.ts";
+import { persistent } from "./store-call.ts";
+
+export interface Surroundings {
+  readonly id: PartitionId;
+  readonly operator: Operator;
+  readonly log: Log;
+  readonly objects: ObjectStore;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly host: Host;
+}
+
+/** What a recovery did; kept for looking. */
+export interface RecoveryReport {
+  readonly at: string;
+  readonly ms: number;
+  /** Version of the manifest it started from; null: from nothing. */
+  readonly manifest: number | null;
+  readonly replayedEvents: number;
+  readonly replayMs: number;
+  /** Bases that were damaged. */
+  readonly fallbacks: number;
+}
+
+export interface Recovered {
+  readonly fold: Fold;
+  /** The generation it started from: the one that counts as whole (SNAP4). */
+  readonly base: Manifest | null;
+  readonly report: RecoveryReport;
+  /** Bytes and events of the log above the base. */
+  readonly tailBytes: number;
+  readonly tailEvents: number;
+  /** When the first event above the current snapshot was logged, milliseconds; null: there is none. */
+  readonly tailSinceMs: number | null;
+  /** The next snapshot should come at once: a base was damaged, or other code wrote what was read (CODE4). */
+  readonly renew: boolean;
+}
+
+export async function recover(around: Surroundings, opening: Opening, ours: Epoch | null): Promise<Recovered> {
+  const begun = around.clock.now();
+  const flaws: Flaw[] = [];
+  let fallbacks = 0;
+  for (const base of bases(opening.row, around)) {
+    try {
+      if (base.tag === "unreadable") throw new Damage(base.why);
+      const found = await fromBase(around, opening, base.manifest);
+      const report = {
+        at: new Date(begun).toISOString(),
+        ms: around.clock.now() - begun,
+        manifest: base.manifest?.version ?? null,
+        replayedEvents: found.fold.seq - (base.manifest?.seq ?? 0),
+        replayMs: found.replayMs,
+        fallbacks,
+      };
+      if (fallbacks > 0)
+        around.host.note("recovered by fallback", {
+          partition: around.id.partition,
+          operator: around.id.operator,
+          flaws: flaws.map(said).join("; "),
+        });
+      const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
+      return {
+        ...found,
+        base: base.manifest,
+        report,
+        tailSinceMs,
+        tailEvents: report.replayedEvents,
+        renew: fallbacks > 0 || found.foreign,
+      };
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const newer = error instanceof Failure && error.code === "state_newer";
+      flaws.push({ base: base.what, why: messageOf(error), newer });
+      if (!newer) fallbacks += 1;
+    }
+  }
+  return refuse(around, opening.row, ours, flaws);
+}
+
+interface Flaw {
+  readonly base: string;
+  readonly why: string;
+  /** Nothing is damaged: the code is too old for it. */
+  readonly newer: boolean;
+}
+
+const said = (flaw: Flaw): string => `${flaw.base}: ${flaw.why}`;
+
+/** Damage only if the epoch is still ours: a zombie reads what others have cut and deleted (LOG4). */
+async function refuse(
+  around: Surroundings,
+  row: PartitionRow,
+  ours: Epoch | null,
+  flaws: readonly Flaw[],
+): Promise<never> {
+  const now = await persistent(around.clock, around.host, "D1", OPEN_ATTEMPTS, () => around.log.row());
+  const expected = ours ?? row.epoch;
+  if (now === null || now.epoch !== expected || now.version !== row.version)
+    throw new Failure("fenced", `epoch ${expected} was superseded while it recovered`);
+  const code = flaws[0]?.newer === true ? "state_newer" : "snapshot_unreadable";
+  throw new Failure(
+    code,
+    `partition ${around.id.partition} of "${around.id.operator}" can't be recovered: ${flaws.map(said).join("; ")}`,
+  );
+}
+
+const isDamage = (error: unknown): boolean =>
+  error instanceof Damage ||
+  (error instanceof Failure && (error.code === "log_broken" || error.code === "state_newer"));
+
+type Base = { readonly what: string } & (
+  | { readonly tag: "base"; readonly manifest: Manifest | null }
+  | { readonly tag: "unreadable"; readonly why: string; readonly manifest: null }
+);
+
+/** Where recovery may start, best first (R1, R4). */
+function* bases(row: PartitionRow, { operator, codec }: Surroundings): Generator<Base> {
+  const read = (what: string, text: string): Base => {
+    try {
+      return { tag: "base", what, manifest: readManifest(text, codec.crc32) };
+    } catch (error) {
+      return { tag: "unreadable", what, why: messageOf(error), manifest: null };
+    }
+  };
+  if (row.manifest !== null) yield read("current", row.manifest);
+  if (row.previous !== null) yield read("previous", row.previous);
+  const pins = (JSON.parse(row.pins) as string[]).map((text) => read("pinned", text));
+  const usable = pins.filter((pin) => pin.manifest !== null && pin.manifest.operatorVersion <= operator.version);
+  yield* usable.sort((a, b) => b.manifest!.version - a.manifest!.version);
+  yield { tag: "base", what: "the whole log", manifest: null };
+}
+
+/**
+ * Brings a fold that was read without an epoch up to an opening of the same manifest.
+ * @returns bytes and events replayed, or null where they don't fit together and a recovery is needed
+ */
+export async function catchUp(
+  around: Surroundings,
+  opening: Opening,
+  fold: Fold,
+): Promise<{ readonly bytes: number; readonly events: number } | null> {
+  const from = fold.seq;
+  let bytes = 0;
+  for (let page: Page = opening; ; page = await nextPage(around, opening.row, page.rows.at(-1)!.last)) {
+    for (const row of page.rows) {
+      if (row.last <= fold.seq) continue;
+      if (row.seq !== fold.seq + 1) return null;
+      fold.replay({ row, events: readSegment(row, around.codec.crc32) });
+      bytes += row.bytes;
+    }
+    if (!page.more) return { bytes, events: fold.seq - from };
+  }
+}
+
+interface FromBase {
+  readonly fold: Fold;
+  readonly tailBytes: number;
+  readonly replayMs: number;
+  /** A segment of another operator version was replayed, or the base was of one. */
+  readonly foreign: boolean;
+}
+
+async function fromBase(around: Surroundings, opening: Opening, base: Manifest | null): Promise<FromBase> {
+  const { operator, codec, clock } = around;
+  const fold = new Fold(operator, opening.row.seed);
+  let foreign = base !== null && base.operatorVersion !== operator.version;
+  if (base !== null) {
+    const file = await fetchObject(around, base.snapshot.name);
+    readSnapshot(file, fold, around.id, codec);
+    if (fold.seq !== base.seq)
+      throw new Damage(`the snapshot ${base.snapshot.name} is at seq ${fold.seq}, its manifest says ${base.seq}`);
+  }
+  const begun = clock.now();
+  let tailBytes = 0;
+  for await (const page of tail(around, opening, fold)) {
+    for (const row of page.rows) {
+      fold.replay({ row, events: readSegment(row, codec.crc32) });
+      tailBytes += row.bytes;
+      foreign ||= row.operatorVersion !== operator.version;
+    }
+  }
+  return { fold, tailBytes, replayMs: clock.now() - begun, foreign };
+}
+
+/** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */
+async function* tail(around: Surroundings, opening: Opening, fold: Fold): AsyncGenerator<Page> {
+  // The opening's page begins above the current snapshot; a fall-back starts further down and reads its own.
+  let page: Page = opening.row.snapshotSeq === fold.seq ? opening : await nextPage(around, opening.row, fold.seq);
+  const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
+  if (first > fold.seq + 1) {
+    await replayArchive(around, fold, seq(first - 1));
+    page = await nextPage(around, opening.row, fold.seq);
+  }
+  for (;;) {
+    yield page;
+    if (!page.more) return;
+    page = await nextPage(around, opening.row, page.rows.at(-1)!.last);
+  }
+}
+
+async function nextPage(around: Surroundings, row: PartitionRow, after: Seq): Promise<Page> {
+  const page = await persistent(around.clock, around.host, "D1", OPEN_ATTEMPTS, () => around.log.page(after));
+  if (page.epoch !== row.epoch)
+    throw new Failure("fenced", `epoch ${row.epoch} was superseded by ${page.epoch} while it read the tail`);
+  return page;
+}
+
+/** Replays archived segments up to `to`. Attempts that were never made current may overlap; any row counts once. */
+async function replayArchive(around: Surroundings, fold: Fold, to: Seq): Promise<void> {
+  const { objects, codec, id } = around;
+  for (let after = ""; ;) {
+    const { names, more } = await persistent(around.clock, around.host, "R2", OPEN_ATTEMPTS, () =>
+      objects.list(manifestPrefix(id), after),
+    );
+    for (const name of names) {
+      if (fold.seq >= to) return;
+      const file = await fetchObject(around, name);
+      if (readManifestObject(file, codec).manifest.archive.to <= fold.seq) continue;
+      for (const segment of readArchive(file, codec, fold.seq))
+        if (segment.row.seq === fold.seq + 1) fold.replay(segment);
+    }
+    after = names.at(-1) ?? after;
+    if (!more) break;
+  }
+  if (fold.seq < to) throw new Damage(`the archive ends at seq ${fold.seq}, the log begins at ${to + 1}`);
+}
+
+async function fetchObject({ objects, clock, host }: Surroundings, name: string): Promise<Uint8Array> {
+  const file = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.get(name));
+  if (file === null) throw new Damage(`${name} isn't there`);
+  return file;
+}

@@ -1,0 +1,134 @@
+/**
+ * Segments: how a group of events stands in the log. The formats are in docs/spec.md.
+ *
+ * G1. The payload is one JSON document with the clients' own bytes spliced in, so it is written without a stringify for
+ *     each event and read with a single parse.
+ * G2. The key is in the log, not recomputed: another key function in newer code can't move an old event (CODE2).
+ * G3. Outcomes that are more than "applied" are in the log (ONE6), so is the time of receipt (`ctx.now`).
+ */
+import { Failure } from "./errors.ts";
+import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
+import { outcomeText, parseOutcome, type Outcome } from "./outcome.ts";
+
+export const SEGMENT_FORMAT = 1;
+
+/** One row of the log. */
+export interface Segment {
+  readonly format: number;
+  readonly seq: Seq;
+  readonly last: Seq;
+  readonly stamp: Stamp;
+  readonly epoch: Epoch;
+  /** The group's nonce: proof of a commit (LOG3). */
+  readonly group: string;
+  /** The operator's version, and the code that ran (CODE4). */
+  readonly operatorVersion: number;
+  readonly code: string;
+  readonly checksum: number;
+  /** UTF-8 bytes of the payload, roughly. */
+  readonly bytes: number;
+  /** Statistics that ride along: JSON text, for looking only. */
+  readonly stats: string;
+  readonly payload: string;
+}
+
+/** The payload, read. */
+export interface SegmentEvents {
+  readonly events: Record<string, unknown>[];
+  readonly keys: string[];
+  /** Runs of events with one time of receipt, in milliseconds. */
+  readonly at: readonly (readonly [count: number, ms: number])[];
+  readonly outcomes: ReadonlyMap<number, Outcome>;
+}
+
+/** Collects the events of one row. */
+export class SegmentWriter {
+  readonly first: Seq;
+  readonly #bodies: string[] = [];
+  readonly #keys: string[] = [];
+  readonly #at: [number, number][] = [];
+  readonly #outcomes: string[] = [];
+  count = 0;
+  /** Upper estimate of the payload's UTF-8 bytes. */
+  bytes = 200;
+
+  constructor(first: Seq) {
+    this.first = first;
+  }
+
+  get last(): Seq {
+    return seq(this.first + this.count - 1);
+  }
+
+  /** One event, or several with commas between them. */
+  body(text: string, bytes: number): void {
+    this.#bodies.push(text);
+    this.bytes += bytes;
+  }
+
+  /** The key and time of receipt of the next event; its body is given by `body`. */
+  event(key: string, ms: number): void {
+    this.#keys.push(key);
+    this.count += 1;
+    this.bytes += 6 + 3 * key.length;
+    const run = this.#at.at(-1);
+    if (run !== undefined && run[1] === ms) run[0] += 1;
+    else this.#at.push([1, ms]);
+  }
+
+  /** The outcome of the event that was given last. */
+  outcome(outcome: Outcome): void {
+    const text = `[${this.count - 1},${outcomeText(outcome)}]`;
+    this.#outcomes.push(text);
+    this.bytes += 3 * text.length;
+  }
+
+  payload(): string {
+    return `{"v":${SEGMENT_FORMAT},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],"events":[${this.#bodies.join(",")}]}`;
+  }
+}
+
+/** @throws Failure log_broken | unknown_format, where the row isn't what its writer wrote */
+export function readSegment(row: Segment, crc32: (text: string) => number): SegmentEvents {
+  if (row.format !== SEGMENT_FORMAT)
+    throw new Failure(
+      "unknown_format",
+      `segment ${row.seq} has format ${row.format}; this code reads ${SEGMENT_FORMAT}: deploy the code that wrote it, or newer`,
+    );
+  if (crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
+  return readPayload(row, JSON.parse(row.payload) as unknown);
+}
+
+export function readPayload(row: Pick<Segment, "seq" | "last">, payload: unknown): SegmentEvents {
+  const { v, keys, at, out, events } = payload as {
+    v: unknown;
+    keys: unknown;
+    at: unknown;
+    out: unknown;
+    events: unknown;
+  };
+  if (v !== SEGMENT_FORMAT)
+    throw new Failure(
+      "unknown_format",
+      `segment ${row.seq} has payload format ${String(v)}; this code reads ${SEGMENT_FORMAT}`,
+    );
+  const count = row.last - row.seq + 1;
+  if (!Array.isArray(keys) || !Array.isArray(events) || !Array.isArray(at) || !Array.isArray(out))
+    throw broken(row, "a part of it is missing");
+  if (keys.length !== count || events.length !== count)
+    throw broken(row, `it says ${count} events and holds ${events.length} with ${keys.length} keys`);
+  const outcomes = new Map<number, Outcome>();
+  for (const [index, outcome] of out as [number, unknown][]) outcomes.set(index, parseOutcome(JSON.stringify(outcome)));
+  return {
+    events: events as Record<string, unknown>[],
+    keys: keys as string[],
+    at: at as [number, number][],
+    outcomes,
+  };
+}
+
+const broken = (row: Pick<Segment, "seq" | "last">, why: string): Failure =>
+  new Failure(
+    "log_broken",
+    `segment ${row.seq}..${row.last} can't be read: ${why}; restore D1 to a moment before the damage, or evict and read again`,
+  );

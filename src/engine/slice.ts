@@ -1,0 +1,56 @@
+/**
+ * What travels between a Worker and a partition's object. Old and new code run side by side for minutes after a deploy
+ * (CODE1): every message has a version, and what is added later must be optional.
+ */
+
+export const WIRE_VERSION = 1;
+
+/** One request's events for one partition, in order. */
+export interface Slice {
+  readonly v: number;
+  /** The caller's operator version: an object of older code steps aside (CODE1). */
+  readonly operatorVersion: number;
+  /** Time of receipt, milliseconds. */
+  readonly at: number;
+  /** The events as JSON texts with commas between them: the clients' own bytes. */
+  readonly body: string;
+  /** UTF-8 length of `body`. */
+  readonly bytes: number;
+  /** Length of each event in `body`, in characters. */
+  readonly lengths: ArrayLike<number>;
+  readonly keys: readonly string[];
+  /** PRINT_WORDS words (hash.ts) for each event. */
+  readonly prints: ArrayLike<number>;
+  /** Answer the outcome and seq of every event, not only of those that are more than applied. */
+  readonly full: boolean;
+}
+
+/** Status of one event, as a number; REPEAT is added where it was there already. */
+export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3 } as const;
+export const REPEAT = 4;
+
+export type SliceResult =
+  | {
+      readonly v: number;
+      readonly tag: "decided";
+      /** One number for each event. */
+      readonly statuses: Uint8Array;
+      /** [index, seq, outcome text or null], for what is more than applied; for every event if `full`. */
+      readonly details: readonly (readonly [index: number, seq: number, outcome: string | null])[];
+    }
+  /** Nothing is known to be durable; send it again. */
+  | {
+      readonly v: number;
+      readonly tag: "busy";
+      readonly code: string;
+      readonly message: string;
+      readonly retryAfterMs: number;
+    };
+
+export const busy = (code: string, message: string, retryAfterMs = 1_000): SliceResult => ({
+  v: WIRE_VERSION,
+  tag: "busy",
+  code,
+  message,
+  retryAfterMs,
+});

@@ -1,0 +1,297 @@
+/**
+ * Snapshot files: the state of a partition at one seq. The bytes are specified in docs/spec.md.
+ *
+ * F1. magic + version, blocks, footer (JSON), trailer (length and CRC-32 of the footer, magic). The footer lists every
+ *     block with its checksum and, for state blocks, its first key: one key can be read with range requests.
+ * F2. State blocks are lines `"key" TAB seq TAB stamp TAB state` in the order of the keys' UTF-8 bytes; a line without a
+ *     state says that the key was removed, which only a file with `base` above 0 (a delta) may hold.
+ * F3. A file is encoded in slices, so that events go on meanwhile (SNAP1); what is encoded was captured in one turn.
+ */
+import { FileWriter, readBlock, unpack } from "./blocks.ts";
+import type { DedupImage, Minute } from "./dedup.ts";
+import { Damage, Failure } from "./errors.ts";
+import type { Fold } from "./fold.ts";
+import { HASH_NAME, PRINT_WORDS } from "./hash.ts";
+import { partitionName, seq, stamp, type PartitionId, type Seq, type Stamp } from "./ids.ts";
+import type { JsonObject } from "./json.ts";
+import { BLOCK_CHARS } from "./limits.ts";
+import type { Codec } from "./ports.ts";
+import type { Quarantined } from "./quarantine.ts";
+import type { Entry } from "./state.ts";
+import type { Operator } from "./operator.ts";
+import { Dedup } from "./dedup.ts";
+import { toJson } from "./json.ts";
+
+export const SNAPSHOT_FORMAT = 1;
+const MAGIC = "KEYFRAME";
+const TRAILER = 16;
+const HEAD = 12;
+
+/** [offset, length, CRC-32, records, first key] */
+type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
+
+interface Footer {
+  readonly v: number;
+  readonly partition: string;
+  readonly operatorVersion: number;
+  readonly hash: string;
+  readonly codec: string;
+  /** Exclusive: 0 for a full snapshot, else the seq of the snapshot that this one is a delta on. */
+  readonly base: number;
+  readonly seq: number;
+  readonly stamp: number;
+  readonly keys: number;
+  readonly state: readonly Block[];
+  readonly dedup: {
+    readonly first: number;
+    readonly last: number;
+    readonly repliesFrom: number;
+    readonly minutes: readonly Minute[];
+  };
+  readonly prints: readonly Block[];
+  readonly answers: readonly Block[];
+  readonly quarantine: readonly Block[];
+}
+
+/** What a snapshot holds, captured in one turn. */
+export interface Capture {
+  readonly operatorVersion: number;
+  readonly seq: Seq;
+  readonly stamp: Stamp;
+  readonly entries: readonly (readonly [string, Entry])[];
+  readonly dedup: DedupImage;
+  readonly quarantine: readonly Quarantined[];
+}
+
+export function capture(fold: Fold): Capture {
+  return {
+    operatorVersion: fold.operator.version,
+    seq: fold.seq,
+    stamp: fold.stamp,
+    entries: fold.state.capture(),
+    dedup: fold.dedup.image(fold.seq),
+    quarantine: fold.quarantine.list(),
+  };
+}
+
+/** The file of a full snapshot. `pause` is awaited between slices of work. */
+export async function encodeSnapshot(
+  id: PartitionId,
+  captured: Capture,
+  codec: Codec,
+  pause: () => Promise<void>,
+): Promise<Uint8Array> {
+  const file = new FileWriter();
+  file.write(codec.encode(MAGIC), codec);
+  file.write(words([SNAPSHOT_FORMAT]), codec);
+  const state = await writeLines(file, captured.entries, stateLine, codec, pause);
+  const prints = writePrints(file, captured.dedup.prints, codec);
+  const answers = await writeLines(
+    file,
+    captured.dedup.answers,
+    ([at, outcome]) => [String(at), `${at}\t${outcome}`],
+    codec,
+    pause,
+  );
+  const quarantine = await writeLines(
+    file,
+    captured.quarantine,
+    (entry) => [String(entry.seq), JSON.stringify(entry)],
+    codec,
+    pause,
+  );
+  const { first, last, repliesFrom, minutes } = captured.dedup;
+  const footer: Footer = {
+    v: SNAPSHOT_FORMAT,
+    partition: partitionName(id),
+    operatorVersion: captured.operatorVersion,
+    hash: HASH_NAME,
+    codec: codec.name,
+    base: 0,
+    seq: captured.seq,
+    stamp: captured.stamp,
+    keys: captured.entries.length,
+    state,
+    dedup: { first, last, repliesFrom, minutes },
+    prints,
+    answers,
+    quarantine,
+  };
+  const [, length, crc] = file.write(codec.encode(JSON.stringify(footer)), codec);
+  file.write(words([length, crc]), codec);
+  file.write(codec.encode(MAGIC), codec);
+  return file.bytes();
+}
+
+const stateLine = ([key, entry]: readonly [string, Entry]): [string, string] => [
+  key,
+  `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.text}`,
+];
+
+/** Lines in blocks of about BLOCK_CHARS, each compressed by itself. */
+async function writeLines<T>(
+  file: FileWriter,
+  items: readonly T[],
+  line: (item: T) => [first: string, text: string],
+  codec: Codec,
+  pause: () => Promise<void>,
+): Promise<Block[]> {
+  const blocks: Block[] = [];
+  let lines: string[] = [];
+  let size = 0;
+  let first = "";
+  const flush = (): void => {
+    blocks.push([...file.write(codec.compress(lines.join("\n")), codec), lines.length, first]);
+    lines = [];
+    size = 0;
+  };
+  for (const item of items) {
+    const [name, text] = line(item);
+    if (lines.length === 0) first = name;
+    lines.push(text);
+    size += text.length;
+    if (size < BLOCK_CHARS) continue;
+    flush();
+    await pause();
+  }
+  if (lines.length > 0) flush();
+  return blocks;
+}
+
+/** Prints don't compress: they stand as little-endian words. */
+function writePrints(file: FileWriter, prints: Uint32Array, codec: Codec): Block[] {
+  if (prints.length === 0) return [];
+  return [
+    [
+      ...file.write(new Uint8Array(prints.buffer, prints.byteOffset, prints.byteLength), codec),
+      prints.length / PRINT_WORDS,
+      "",
+    ],
+  ];
+}
+
+/**
+ * Fills a fresh fold from a snapshot file, migrating each state to the operator's version (one entry of `migrate` for
+ * each step).
+ *
+ * @throws Damage where the file isn't whole, Failure unknown_format | state_newer where this code can't read it
+ */
+export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, codec: Codec): void {
+  const footer = readFooter(file, codec);
+  if (footer.partition !== partitionName(id))
+    throw new Damage(`the snapshot is of partition ${footer.partition}, not ${partitionName(id)}`);
+  if (footer.codec !== codec.name || footer.hash !== HASH_NAME)
+    throw new Failure(
+      "unknown_format",
+      `the snapshot is written with codec "${footer.codec}" and hash "${footer.hash}"; this code has "${codec.name}" and "${HASH_NAME}"`,
+    );
+  const migrate = migration(fold.operator, footer.operatorVersion);
+  for (const line of lines(file, footer.state, codec, "a state block")) readStateLine(line, fold, migrate);
+  if (fold.state.keys !== footer.keys)
+    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
+  fold.dedup = Dedup.from(readDedup(file, footer, codec), {
+    ...fold.operator.dedup,
+    repliesMs: fold.operator.repliesMs,
+  });
+  for (const line of lines(file, footer.quarantine, codec, "a quarantine block"))
+    fold.quarantine.add(JSON.parse(line) as Quarantined);
+  fold.seq = seq(footer.seq);
+  fold.stamp = stamp(footer.stamp);
+}
+
+function readFooter(file: Uint8Array, codec: Codec): Footer {
+  if (file.length < HEAD + TRAILER) throw new Damage(`the snapshot has ${file.length} bytes, too few to be one`);
+  if (magic(file, 0) !== MAGIC || magic(file, file.length - 8) !== MAGIC)
+    throw new Damage("the snapshot doesn't begin and end as one");
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const version = view.getUint32(8, true);
+  if (version !== SNAPSHOT_FORMAT)
+    throw new Failure(
+      "unknown_format",
+      `the snapshot has format ${version}; this code reads ${SNAPSHOT_FORMAT}: deploy the code that wrote it, or newer`,
+    );
+  const length = view.getUint32(file.length - TRAILER, true);
+  const crc = view.getUint32(file.length - TRAILER + 4, true);
+  const bytes = readBlock(file, file.length - TRAILER - length, length, crc, codec, "the snapshot's footer");
+  try {
+    return JSON.parse(codec.decode(bytes)) as Footer;
+  } catch {
+    throw new Damage("the snapshot's footer isn't JSON");
+  }
+}
+
+const magic = (file: Uint8Array, at: number): string => String.fromCharCode(...file.subarray(at, at + MAGIC.length));
+
+function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: string): Generator<string> {
+  for (const [offset, length, crc, records] of blocks) {
+    const found = unpack(readBlock(file, offset, length, crc, codec, what), codec, what).split("\n");
+    if (found.length !== records)
+      throw new Damage(`${what} at ${offset} says ${records} records and holds ${found.length}`);
+    yield* found;
+  }
+}
+
+function readStateLine(line: string, fold: Fold, migrate: ((text: string, key: string) => string) | null): void {
+  const a = line.indexOf("\t");
+  const b = line.indexOf("\t", a + 1);
+  const c = line.indexOf("\t", b + 1);
+  if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds a line that is no state");
+  const quoted = line.slice(0, a);
+  const key = quoted.includes("\\") ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
+  const text = line.slice(c + 1);
+  fold.state.set(key, {
+    text: migrate === null ? text : migrate(text, key),
+    seq: seq(Number(line.slice(a + 1, b))),
+    stamp: stamp(Number(line.slice(b + 1, c))),
+  });
+}
+
+function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {
+  const answers = [...lines(file, footer.answers, codec, "an answers block")].map((line): [number, string] => {
+    const tab = line.indexOf("\t");
+    return [Number(line.slice(0, tab)), line.slice(tab + 1)];
+  });
+  const { first, last } = footer.dedup;
+  const prints = new Uint32Array(Math.max(0, last - first + 1) * PRINT_WORDS);
+  const bytes = new Uint8Array(prints.buffer);
+  let at = 0;
+  for (const [offset, length, crc] of footer.prints) {
+    if (at + length > bytes.length) throw new Damage("the snapshot holds more prints than it says");
+    bytes.set(readBlock(file, offset, length, crc, codec, "a block of prints"), at);
+    at += length;
+  }
+  if (at !== bytes.length)
+    throw new Damage(`the snapshot says ${last - first + 1} prints and holds ${at / 4 / PRINT_WORDS}`);
+  return { ...footer.dedup, prints, answers };
+}
+
+/** The way from a state of an older version to the operator's, or null where there is nothing to do. */
+function migration(operator: Operator, from: number): ((text: string, key: string) => string) | null {
+  if (from === operator.version) return null;
+  if (from > operator.version)
+    throw new Failure(
+      "state_newer",
+      `the snapshot holds state of version ${from}, and operator "${operator.name}" is at version ${operator.version}: deploy version ${from} or newer`,
+    );
+  const steps = Array.from({ length: operator.version - from }, (_, i) => operator.migrate.get(from + i + 1));
+  return (text, key) => {
+    const migrated = steps.reduce<unknown>(
+      (old, step) => (step === undefined ? old : step(old as JsonObject)),
+      JSON.parse(text),
+    );
+    const json = toJson(migrated);
+    if (json.tag === "not_json")
+      throw new Failure(
+        "snapshot_unreadable",
+        `migrating key ${JSON.stringify(key)} from version ${from} to ${operator.version} gives no JSON, ${json.why}: mend the migration and deploy again`,
+      );
+    return json.text;
+  };
+}
+
+function words(values: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(values.length * 4);
+  const view = new DataView(bytes.buffer);
+  values.forEach((value, i) => view.setUint32(i * 4, value, true));
+  return bytes;
+}

@@ -1,0 +1,54 @@
+/**
+ * Calls to D1 and R2 with a time limit of our own: either store may stay silent for minutes, and a caller that waits for
+ * ever is a partition that hangs. After the limit the outcome is unknown (LOG3); the call itself may still take effect.
+ */
+import { Failure, messageOf } from "./errors.ts";
+import { STORE_TIMEOUT_MS } from "./limits.ts";
+import type { Clock, Host } from "./ports.ts";
+
+/** The call's result. @throws Failure store_unavailable after the limit, or what the call threw */
+export function limited<T>(
+  clock: Clock,
+  what: string,
+  call: () => Promise<T>,
+  limitMs: number = STORE_TIMEOUT_MS,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const cancel = clock.after(limitMs, () =>
+      reject(new Failure("store_unavailable", `${what} did not answer within ${limitMs} ms`)),
+    );
+    call().then(resolve, reject).finally(cancel);
+  });
+}
+
+export const sleep = (clock: Clock, ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    clock.after(ms, resolve);
+  });
+
+/** Full jitter: a random wait up to 50 ms · 2^attempt, at most 2 s, and never nothing. */
+export function backoffMs(attempt: number, host: Pick<Host, "jitter">): number {
+  return 5 + Math.floor(host.jitter() * Math.min(2_000, 50 * 2 ** Math.min(attempt, 10)));
+}
+
+/** Tries a call that may be repeated, a few times. A named failure is final. @throws the last error, as store_unavailable */
+export async function persistent<T>(
+  clock: Clock,
+  host: Pick<Host, "jitter">,
+  what: string,
+  attempts: number,
+  call: () => Promise<T>,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await limited(clock, what, call);
+    } catch (error) {
+      if (error instanceof Failure && error.code !== "store_unavailable") throw error;
+      if (attempt + 1 >= attempts)
+        throw new Failure("store_unavailable", `${what} failed ${attempts} times, last with: ${messageOf(error)}`, {
+          cause: error,
+        });
+      await sleep(clock, backoffMs(attempt, host));
+    }
+  }
+}

@@ -1,0 +1,134 @@
+/*
+ * What a sender and a reader of events must do, and no more: fetch, and a rule for when to send again.
+ *
+ * 1. No answer and 503 mean the same to a sender: perhaps it is there, perhaps not; send it again. What is
+ *    there already then counts as a duplicate.
+ * 2. Any other answer than 2xx is an error here, with the answer's text.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface Answer {
+  received: number;
+  accepted: number;
+  duplicates: number;
+  refused: number;
+  rejected: number;
+  quarantined: number;
+  unrouted: number;
+  through: number;
+  errors: { index: number; id?: string; code: string; message: string }[];
+}
+
+export interface Feed {
+  /** Asked for every request, since a restarted app may be elsewhere. */
+  url: () => string;
+  chunks: string[][];
+  /** Requests at a time. */
+  lanes: number;
+  onAnswer: (answer: Answer, chunk: string[]) => void | Promise<void>;
+  /** Before a chunk is sent again. */
+  beforeRetry: () => Promise<void>;
+}
+
+/** The server answers within 30 s whatever happens. */
+const REQUEST_TIMEOUT_MS = 35_000;
+/** With the pause before each, more than a minute: no restart takes that long. */
+const MAX_ATTEMPTS = 600;
+const RETRY_PAUSE_MS = 100;
+const PAGE = 100;
+const MAX_PAGES = 10_000;
+
+/** Sends every chunk until it is answered. Each lane takes the next chunk when its last one is answered. */
+export async function sendAll(feed: Feed): Promise<void> {
+  const chunks = feed.chunks.values();
+  const lane = async (): Promise<void> => {
+    // The lanes share one iterator: each chunk goes to one of them.
+    for (const chunk of chunks) {
+      const { answer } = await sendUntilAnswered(feed.url, chunk, feed.beforeRetry);
+      await feed.onAnswer(answer, chunk);
+    }
+  };
+  await Promise.all(Array.from({ length: feed.lanes }, lane));
+}
+
+/** `attempts` is 1 when the first one was answered. */
+export async function sendUntilAnswered(
+  url: () => string,
+  chunk: string[],
+  beforeRetry: () => Promise<void>,
+): Promise<{ answer: Answer; attempts: number }> {
+  for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
+    const answer = await postEvents(url(), chunk);
+    if (answer !== null) return { answer, attempts };
+    await beforeRetry();
+    await sleep(RETRY_PAUSE_MS);
+  }
+  throw new Error(`no answer after ${MAX_ATTEMPTS} attempts`);
+}
+
+export function chunksOf<T>(items: T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}
+
+/** Null: send it again. */
+export async function postEvents(url: string, lines: string[]): Promise<Answer | null> {
+  const body = lines.join("\n");
+  const headers = { "content-type": "application/x-ndjson" };
+  return (await requestJson(`${url}/v1/events`, { method: "POST", headers, body })) as Answer | null;
+}
+
+/** Null: ask again. */
+export async function getJson(url: string): Promise<unknown> {
+  return requestJson(url, {});
+}
+
+export async function postJson(url: string, value?: unknown): Promise<unknown> {
+  const body = value === undefined ? {} : { body: JSON.stringify(value) };
+  return requestJson(url, { method: "POST", headers: { "content-type": "application/json" }, ...body });
+}
+
+/** For reads of an app that may be on its way up. */
+export async function getUntilAnswered(url: string): Promise<unknown> {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const answer = await getJson(url);
+    if (answer !== null) return answer;
+    await sleep(RETRY_PAUSE_MS);
+  }
+  throw new Error(`no answer from ${url}`);
+}
+
+/** Every key of an operator with its value. */
+export async function readAllStates(url: string, operator: string): Promise<Map<string, unknown>> {
+  const states = new Map<string, unknown>();
+  let cursor: string | undefined;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const query = new URLSearchParams({ limit: String(PAGE), ...(cursor === undefined ? {} : { cursor }) });
+    const answer = (await getUntilAnswered(`${url}/v1/operators/${operator}/state?${query.toString()}`)) as StatePage;
+    for (const { key, value } of answer.items) {
+      if (states.has(key)) throw new Error(`key ${key} is listed twice`);
+      states.set(key, value);
+    }
+    cursor = answer.cursor;
+    if (cursor === undefined) return states;
+  }
+  throw new Error(`more than ${MAX_PAGES} pages of state`);
+}
+
+interface StatePage {
+  items: { key: string; value: unknown }[];
+  cursor?: string;
+}
+
+async function requestJson(url: string, init: RequestInit): Promise<unknown> {
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+    text = await response.text();
+  } catch {
+    return null;
+  }
+  if (response.status === 503) return null;
+  if (!response.ok) throw new Error(`${init.method ?? "GET"} ${url} answered ${response.status}: ${text}`);
+  return JSON.parse(text) as unknown;
+}

@@ -1,0 +1,141 @@
+/*
+ * The processes of one local runtime: which they are, and how to end them.
+ *
+ * A runtime is a guard process, what descends from it, and what did so until its parent was killed: workerd
+ * and esbuild outlive wrangler. Those orphans are recognised by the guard's process group.
+ *
+ * 1. Processes are ended by their own ids; never by name alone.
+ * 2. A zombie counts as gone: it holds no port and no file, and only its parent can clear it away.
+ */
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+
+export interface ProcessInfo {
+  pid: number;
+  parent: number;
+  group: number;
+  name: string;
+  /** When it started, in whatever unit the system counts: tells it from another that got the same id later. */
+  started: string;
+}
+
+export interface RuntimeIdentity {
+  guard: number;
+  group: number;
+  /** Whether the group holds nothing but the runtime. Otherwise it is shared with whoever started it. */
+  ownsGroup: boolean;
+}
+
+/** What wrangler starts. In a shared group nothing else is taken for an orphan of ours. */
+const ORPHAN_NAMES = new Set(["workerd", "esbuild"]);
+
+/** Each round kills all there is; a second finds what was forked during the first. 500 rounds are about 5 s. */
+const KILL_ROUNDS = 500;
+const KILL_ROUND_MS = 10;
+
+export function runtimeProcesses(identity: RuntimeIdentity, all: ProcessInfo[] = listProcesses()): ProcessInfo[] {
+  const members = new Set(descendants(identity.guard, all));
+  const groupPids = new Set(all.filter((p) => p.group === identity.group).map((p) => p.pid));
+  for (const process of all) {
+    if (process.group !== identity.group) continue;
+    const orphan = ORPHAN_NAMES.has(process.name) && !groupPids.has(process.parent);
+    if (identity.ownsGroup || orphan) members.add(process);
+  }
+  return [...members];
+}
+
+/** SIGKILL to all of a runtime. Resolves with the number killed when none is left; rejects if some stay. */
+export async function killRuntime(identity: RuntimeIdentity): Promise<number> {
+  const killed = new Set<number>();
+  for (let round = 0; round < KILL_ROUNDS; round++) {
+    const alive = strike(identity);
+    if (alive.length === 0) return killed.size;
+    for (const pid of alive) killed.add(pid);
+    await new Promise((resolve) => setTimeout(resolve, KILL_ROUND_MS));
+  }
+  throw new Error(`processes ${strike(identity).join(", ")} stay alive after SIGKILL`);
+}
+
+/** The guard's way: at once, in a process that is about to exit and must not wait for its event loop. */
+export function killRuntimeSync(identity: RuntimeIdentity): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let round = 0; round < KILL_ROUNDS; round++) {
+    if (strike(identity).length === 0) return;
+    Atomics.wait(pause, 0, 0, KILL_ROUND_MS);
+  }
+}
+
+export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It ended between being listed and being signalled; EPERM is what macOS says of a group of zombies.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ESRCH" && code !== "EPERM") throw error;
+  }
+}
+
+/** Every process on the machine that this user can see, zombies left out. */
+export function listProcesses(): ProcessInfo[] {
+  return process.platform === "linux" ? listFromProc() : listFromPs();
+}
+
+function strike(identity: RuntimeIdentity): number[] {
+  const pids = runtimeProcesses(identity)
+    .map((p) => p.pid)
+    .filter((pid) => pid !== process.pid);
+  for (const pid of pids) sendSignal(pid, "SIGKILL");
+  return pids;
+}
+
+function descendants(root: number, all: ProcessInfo[]): ProcessInfo[] {
+  const found = all.filter((p) => p.pid === root);
+  // The list grows while it is walked, and ends because no process is its own ancestor.
+  for (const parent of found) found.push(...all.filter((p) => p.parent === parent.pid));
+  return found;
+}
+
+/** `/proc` rather than `ps`, which slim container images lack. */
+function listFromProc(): ProcessInfo[] {
+  const list: ProcessInfo[] = [];
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const info = parseStat(statOf(entry));
+    if (info !== null) list.push(info);
+  }
+  return list;
+}
+
+function statOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return ""; // Gone since the directory was read.
+  }
+}
+
+/** `pid (name) state ppid pgrp …`, where the name may itself hold blanks and parentheses. */
+function parseStat(stat: string): ProcessInfo | null {
+  const match = /^(\d+) \((.*)\) (.*)/s.exec(stat);
+  if (match === null) return null;
+  const [, pid, name = "", rest = ""] = match;
+  const [state, parent, group, ...others] = rest.split(" ");
+  if (state === "Z" || state === "X") return null;
+  // proc(5) numbers from 1: state is field 3, so the first of the others is field 6, and starttime field 22.
+  return { pid: Number(pid), parent: Number(parent), group: Number(group), name, started: others[16] ?? "" };
+}
+
+const PS_COLUMNS = "pid=,ppid=,pgid=,stat=,lstart=,comm=";
+
+function listFromPs(): ProcessInfo[] {
+  const list: ProcessInfo[] = [];
+  for (const line of execFileSync("ps", ["-A", "-o", PS_COLUMNS], { encoding: "utf8" }).split("\n")) {
+    // lstart is five words, like "Mon Nov 23 08:07:12 2026".
+    const match = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+((?:\S+\s+){4}\S+)\s+(.*)$/.exec(line);
+    if (match === null || match[4]?.startsWith("Z") === true) continue;
+    const [, pid, parent, group, , started = "", command = ""] = match;
+    const name = command.split("/").at(-1) ?? "";
+    list.push({ pid: Number(pid), parent: Number(parent), group: Number(group), name, started });
+  }
+  return list;
+}

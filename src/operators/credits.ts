@@ -1,0 +1,32 @@
+import { z } from "zod";
+import { operator } from "../engine/operator.ts";
+
+const amount = z.object({ account: z.string().min(1), n: z.int().positive() });
+
+/** Prepaid credits: a take is granted or refused, and a repeat of it gets the first answer. */
+export const credits = operator("credits", {
+  version: 1,
+  events: {
+    "credits.bought": amount,
+    "credits.take": amount,
+    "account.closed": z.object({ account: z.string().min(1) }),
+  },
+  key: (event) => event.data.account,
+  initial: () => ({ left: 0, taken: 0 }),
+  on: {
+    "credits.bought"(state, event) {
+      state.left += event.data.n;
+      return { left: state.left };
+    },
+    "credits.take"(state, event, ctx) {
+      if (state.left < event.data.n) return ctx.refuse("insufficient_credits", { left: state.left });
+      state.left -= event.data.n;
+      state.taken += event.data.n;
+      return { left: state.left };
+    },
+    "account.closed"(_state, _event, ctx) {
+      ctx.remove();
+    },
+  },
+  replies: { keep: "24h" },
+});

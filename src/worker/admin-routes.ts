@@ -1,0 +1,261 @@
+/** Looking inside and steering: partitions, manifests, snapshots, eviction, quarantine. */
+import { brotli } from "../adapters/brotli.ts";
+import { logDatabases } from "../adapters/catalogue.ts";
+import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts";
+import { print, type Address, type Route } from "../engine/address.ts";
+import { partitionName } from "../engine/ids.ts";
+import { readManifest, type Manifest } from "../engine/manifest.ts";
+import type { Event } from "../engine/operator.ts";
+import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
+import type { Facts, RidingStats } from "../engine/partition.ts";
+import { predictRecoveryMs } from "../engine/policy.ts";
+import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
+import { WIRE_VERSION, type SliceResult } from "../engine/slice.ts";
+import type { Env, Routes } from "./app.ts";
+import { problem } from "./problem.ts";
+import { asked, unavailable } from "./state-routes.ts";
+import { partitionStub } from "./stub.ts";
+
+export function listOperators(routes: Routes): Response {
+  return Response.json(
+    [...routes.byOperator.values()].map(({ operator, placement }) => ({
+      name: operator.name,
+      version: operator.version,
+      events: [...operator.handlers.keys()],
+      partitions: placement.partitions,
+    })),
+  );
+}
+
+export async function listPartitions(env: Env, route: Route, live: boolean): Promise<Response> {
+  const statuses = await statusOf(env, route);
+  const all = await Promise.all(
+    route.addresses.map((address) => describe(env, address, statuses.get(partitionName(address)), live)),
+  );
+  const failed = all.find((one) => one instanceof Response);
+  return failed ?? Response.json(all);
+}
+
+export async function showPartition(env: Env, route: Route, address: Address, live: boolean): Promise<Response> {
+  const statuses = await statusOf(env, route);
+  const one = await describe(env, address, statuses.get(partitionName(address)), live);
+  return one instanceof Response ? one : Response.json(one);
+}
+
+async function statusOf(env: Env, { operator, placement, addresses }: Route): Promise<Map<string, PartitionStatus>> {
+  const databases = logDatabases(env as unknown as Record<string, unknown>);
+  const prefix = `${addresses[0]!.timeline}/${operator.name}/`;
+  const homes = [...new Set(placement.databases)];
+  const found = await Promise.all(homes.map((home) => partitionStatus(databases.get(home)!, prefix)));
+  return new Map(found.flat().map((status) => [status.partition, status]));
+}
+
+async function describe(
+  env: Env,
+  address: Address,
+  status: PartitionStatus | undefined,
+  live: boolean,
+): Promise<Record<string, unknown> | Response> {
+  const told = live ? await asked(() => partitionStub(env, address).facts(address)) : null;
+  if (told?.tag === "busy") return unavailable(told);
+  const facts = told === null ? factsFrom(status) : told.value;
+  const manifest = facts.manifest === null ? null : readManifest(facts.manifest, brotli.crc32);
+  const { manifest: _, replayPerMs, ...shown } = facts;
+  return {
+    partition: address.partition,
+    ...shown,
+    snapshotSeq: manifest?.seq ?? 0,
+    lastSnapshot:
+      manifest === null
+        ? null
+        : {
+            version: manifest.version,
+            kind: manifest.kind,
+            seq: manifest.seq,
+            bytes: manifest.snapshot.bytes,
+            ms: manifest.ms,
+            at: manifest.at,
+          },
+    predictedRecoveryMs: predictRecoveryMs({ ...facts, snapshotBytes: manifest?.snapshot.bytes ?? 0, replayPerMs }),
+  };
+}
+
+/** The same view from D1 alone. A partition that was never written to has no row. */
+function factsFrom(
+  status: PartitionStatus | undefined,
+): Omit<Facts, "lastRecovery"> & { readonly lastRecovery: Facts["lastRecovery"] | null } {
+  if (status === undefined)
+    return {
+      epoch: 0,
+      appliedSeq: 0,
+      keys: 0,
+      stateBytes: 0,
+      dedupSince: null,
+      tailEvents: 0,
+      tailBytes: 0,
+      lastRecovery: null,
+      replayPerMs: null,
+      manifest: null,
+    };
+  const riding = status.stats === null ? null : (JSON.parse(status.stats) as RidingStats);
+  const { replayMs = 0, ...lastRecovery } = riding?.lastRecovery ?? {};
+  return {
+    epoch: status.epoch,
+    appliedSeq: status.head,
+    keys: riding?.keys ?? 0,
+    stateBytes: riding?.stateBytes ?? 0,
+    dedupSince: riding?.dedupSince ?? null,
+    tailEvents: status.tailEvents,
+    tailBytes: status.tailBytes,
+    lastRecovery: riding === null ? null : (lastRecovery as Facts["lastRecovery"]),
+    replayPerMs: riding !== null && replayMs > 0 ? riding.lastRecovery.replayedEvents / replayMs : null,
+    manifest: status.manifest,
+  };
+}
+
+/** The generations that the partition's row names, newest first. */
+async function manifests(env: Env, route: Route, address: Address): Promise<Manifest[]> {
+  const status = (await statusOf(env, route)).get(partitionName(address));
+  const pins = JSON.parse(status?.pins ?? "[]") as string[];
+  const texts = [status?.manifest, status?.previous, ...pins].filter(
+    (text): text is string => typeof text === "string",
+  );
+  const all = texts.map((text) => readManifest(text, brotli.crc32));
+  return [...new Map(all.map((manifest) => [manifest.version, manifest])).values()].sort(
+    (a, b) => b.version - a.version,
+  );
+}
+
+export async function listManifests(env: Env, route: Route, address: Address): Promise<Response> {
+  return Response.json(await manifests(env, route, address));
+}
+
+export async function showManifest(env: Env, route: Route, address: Address, version: string): Promise<Response> {
+  const found = (await manifests(env, route, address)).find((manifest) => String(manifest.version) === version);
+  return found === undefined
+    ? problem({
+        status: 404,
+        code: "no_manifest",
+        detail: `no manifest ${version} is kept for partition ${address.partition}`,
+      })
+    : Response.json(found);
+}
+
+export async function takeSnapshot(env: Env, address: Address): Promise<Response> {
+  const answer = await asked(() => partitionStub(env, address).snapshot(address));
+  if (answer.tag === "busy") return unavailable(answer);
+  switch (answer.value.tag) {
+    case "current":
+      return Response.json(answer.value.manifest);
+    case "nothing":
+      return problem({
+        status: 409,
+        code: "nothing_to_save",
+        detail: `partition ${address.partition} has applied no event yet`,
+      });
+    case "failed":
+      return problem({ status: 503, code: "snapshot_failed", detail: answer.value.why, retryAfterSec: 5 });
+  }
+}
+
+/** The call breaks by design: the object is gone before it can answer. */
+export async function evict(env: Env, address: Address): Promise<Response> {
+  await partitionStub(env, address)
+    .evict()
+    .catch(() => undefined);
+  return Response.json({ partition: address.partition, evicted: true });
+}
+
+export async function listQuarantine(env: Env, route: Route): Promise<Response> {
+  const answers = await Promise.all(
+    route.addresses.map((address) => asked(() => partitionStub(env, address).quarantined(address))),
+  );
+  const failed = answers.find((answer) => answer.tag === "busy");
+  if (failed?.tag === "busy") return unavailable(failed);
+  return Response.json({
+    items: answers.flatMap((answer, partition) =>
+      answer.tag === "ok" ? answer.value.map((entry) => shownEntry(partition, entry)) : [],
+    ),
+  });
+}
+
+const shownEntry = (partition: number, { seq, key, error, now, event }: Quarantined): Record<string, unknown> => ({
+  id: quarantineId(partition, seq),
+  partition,
+  seq,
+  key,
+  error,
+  time: new Date(now).toISOString(),
+  event: JSON.parse(event) as unknown,
+});
+
+/** Retry and delete are events of their own, so they count once and stand in the log (ONE6). */
+export async function steerQuarantine(
+  env: Env,
+  route: Route,
+  id: string,
+  command: "retry" | "delete",
+): Promise<Response> {
+  const missing = problem({
+    status: 404,
+    code: "not_quarantined",
+    detail: `there is no quarantined event ${JSON.stringify(id)} in operator "${route.operator.name}"`,
+  });
+  const match = /^(\d+)-(\d+)$/.exec(id);
+  const address = route.addresses[Number(match?.[1] ?? -1)];
+  if (match === null || address === undefined) return missing;
+  const seq = Number(match[2]);
+  const listed = await asked(() => partitionStub(env, address).quarantined(address));
+  if (listed.tag === "busy") return unavailable(listed);
+  const entry = listed.value.find((one) => one.seq === seq);
+  if (entry === undefined) return missing;
+  const result = await sendCommand(env, route, address, command === "retry" ? RETRY : DELETE, entry);
+  if (result.tag === "busy") return problem({ status: 503, code: result.code, detail: result.message });
+  const [, at, text] = result.details[0]!;
+  const outcome: Outcome = text === null ? { tag: "applied", reply: NO_REPLY } : parseOutcome(text);
+  if (outcome.tag === "refused" && outcome.code === "not_quarantined") return missing;
+  return Response.json({ id, command, status: outcome.tag, seq: at, ...detailOf(outcome) });
+}
+
+function detailOf(outcome: Outcome): Record<string, unknown> {
+  switch (outcome.tag) {
+    case "applied":
+      return { value: JSON.parse(outcome.reply) as unknown };
+    case "refused":
+      return { code: outcome.code, detail: JSON.parse(outcome.detail) as unknown };
+    case "quarantined":
+      return { error: outcome.error };
+  }
+}
+
+async function sendCommand(
+  env: Env,
+  route: Route,
+  address: Address,
+  type: string,
+  { seq, key }: Quarantined,
+): Promise<SliceResult> {
+  const at = Date.now();
+  const time = new Date(at).toISOString();
+  const event = { id: crypto.randomUUID(), source: "keyframe:quarantine", type, time, data: { seq } };
+  const body = JSON.stringify(event);
+  const prints: number[] = [];
+  print(prints, event satisfies Event, address.seed, time);
+  const slice = {
+    v: WIRE_VERSION,
+    operatorVersion: route.operator.version,
+    at,
+    body,
+    bytes: body.length,
+    lengths: [body.length],
+    keys: [key],
+    prints,
+    full: true,
+  };
+  try {
+    return await partitionStub(env, address).append(address, slice);
+  } catch {
+    // The same command again: it has its id, so it counts once.
+    return partitionStub(env, address).append(address, slice);
+  }
+}

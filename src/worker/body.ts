@@ -1,0 +1,255 @@
+/**
+ * Reading request bodies: gzip, UTF-8, lines and arrays, all bounded (IN1).
+ *
+ * Y1. Bytes are decoded once, a whole run of lines at a time; only a run with a broken line is looked at line by line.
+ * Y2. A line longer than an event may be is skipped without being held.
+ */
+import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, REQUEST_BYTES } from "../engine/limits.ts";
+
+/** Why the body as a whole is unusable. */
+export class BodyError extends Error {
+  readonly status: 400 | 413 | 415;
+  readonly code: string;
+  constructor(status: 400 | 413 | 415, code: string, detail: string) {
+    super(detail);
+    this.name = "BodyError";
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** The body's bytes, unpacked where they are gzip. @throws BodyError */
+export async function* bodyBytes(request: Request): AsyncGenerator<Uint8Array> {
+  const encoding = (request.headers.get("content-encoding") ?? "identity").trim().toLowerCase();
+  if (encoding !== "identity" && encoding !== "gzip")
+    throw new BodyError(
+      415,
+      "unsupported_encoding",
+      `content-encoding "${encoding}" isn't understood; send identity or gzip`,
+    );
+  if (Number(request.headers.get("content-length") ?? 0) > REQUEST_BYTES) throw tooLarge();
+  if (request.body === null) return;
+  const gzip = encoding === "gzip";
+  const meter = new Meter();
+  const stream = gzip ? request.body.pipeThrough(meter.counting()).pipeThrough(gunzip()) : request.body;
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader
+        .read()
+        .catch((error: unknown) => Promise.reject(meter.failure ?? streamError(gzip, error)));
+      if (done) return;
+      yield gzip ? meter.unpacked(value) : meter.packed(value);
+    }
+  } finally {
+    // A reader that stopped early must not leave the sender hanging.
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+const tooLarge = (): BodyError =>
+  new BodyError(413, "body_too_large", `the body has more than ${REQUEST_BYTES} bytes; send it in parts`);
+const streamError = (gzip: boolean, error: unknown): Error =>
+  gzip
+    ? new BodyError(400, "malformed_gzip", "the body isn't complete, valid gzip")
+    : new BodyError(
+        400,
+        "body_interrupted",
+        `the body broke off: ${error instanceof Error ? error.message : "unknown"}`,
+      );
+
+// The runtime's types give the two halves of it different views of bytes.
+const gunzip = (): ReadableWritablePair<Uint8Array, Uint8Array> =>
+  new DecompressionStream("gzip") as unknown as ReadableWritablePair<Uint8Array, Uint8Array>;
+
+/** Bounds what comes in and what it unpacks to. */
+class Meter {
+  #in = 0;
+  #out = 0;
+  /** What stopped the stream: the platform's own error for it would not say. */
+  failure: BodyError | null = null;
+
+  counting(): TransformStream<Uint8Array, Uint8Array> {
+    return new TransformStream({ transform: (chunk, to) => to.enqueue(this.packed(chunk)) });
+  }
+
+  packed(chunk: Uint8Array): Uint8Array {
+    this.#in += chunk.length;
+    if (this.#in > REQUEST_BYTES) throw (this.failure = tooLarge());
+    return chunk;
+  }
+
+  unpacked(chunk: Uint8Array): Uint8Array {
+    this.#out += chunk.length;
+    if (this.#out > GZIP_FREE_BYTES && this.#out > this.#in * GZIP_RATIO)
+      throw new BodyError(413, "gzip_bomb", `the body unpacks to more than ${GZIP_RATIO} times its size`);
+    return chunk;
+  }
+}
+
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The whole body as text. @throws BodyError where it is too large or no UTF-8 */
+export async function bodyText(request: Request, limit: number): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of bodyBytes(request)) {
+    length += part.length;
+    if (length > limit)
+      throw new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
+    parts.push(part);
+  }
+  try {
+    return withoutBom(strict.decode(parts.length === 1 ? parts[0] : concat(parts, length)));
+  } catch {
+    throw new BodyError(400, "invalid_utf8", "the body isn't valid UTF-8");
+  }
+}
+
+const withoutBom = (text: string): string => (text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+
+function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** A line of text, or why it can't be one. */
+export type Line = string | { readonly flaw: "too_long" | "invalid_utf8" };
+
+const LF = 10;
+
+/** Cuts chunks of bytes into lines; blank lines are left out. */
+export class LineReader {
+  #rest: Uint8Array[] = [];
+  #restLength = 0;
+  #skipping = false;
+  #first = true;
+
+  /** The lines that are complete now. */
+  push(chunk: Uint8Array): Line[] {
+    const end = chunk.lastIndexOf(LF);
+    if (end < 0) {
+      this.#keep(chunk);
+      return [];
+    }
+    // A line that is too long was reported when it became so; its rest goes.
+    const from = this.#skipping ? chunk.indexOf(LF) + 1 : 0;
+    this.#skipping = false;
+    const run = this.#take(chunk.subarray(from, end + 1));
+    if (end + 1 < chunk.length) this.#keep(chunk.subarray(end + 1));
+    return this.#decode(run);
+  }
+
+  /** What is left at the end of the body. */
+  end(): Line[] {
+    if (this.#skipping) return [];
+    return this.#decode(this.#take(new Uint8Array(0)));
+  }
+
+  #take(tail: Uint8Array): Uint8Array {
+    if (this.#restLength === 0) return tail;
+    const run = concat([...this.#rest, tail], this.#restLength + tail.length);
+    this.#rest = [];
+    this.#restLength = 0;
+    return run;
+  }
+
+  #keep(part: Uint8Array): void {
+    if (this.#skipping) return;
+    // The stream may reuse its buffer.
+    this.#rest.push(part.slice());
+    this.#restLength += part.length;
+  }
+
+  /** Has an unfinished line outgrown what an event may have? Then it is dropped and counts as one flawed line. */
+  overlong(): boolean {
+    if (this.#restLength <= EVENT_BYTES) return false;
+    this.#rest = [];
+    this.#restLength = 0;
+    this.#skipping = true;
+    return true;
+  }
+
+  #decode(run: Uint8Array): Line[] {
+    let text: string;
+    try {
+      text = strict.decode(run);
+    } catch {
+      return this.#decodeEach(run);
+    }
+    if (this.#first && text !== "") {
+      this.#first = false;
+      text = withoutBom(text);
+    }
+    return text.split("\n").filter((line) => line.length > 0 && line.trim() !== "");
+  }
+
+  #decodeEach(run: Uint8Array): Line[] {
+    const lines: Line[] = [];
+    for (let from = 0; from < run.length;) {
+      const found = run.indexOf(LF, from);
+      const to = found < 0 ? run.length : found;
+      try {
+        const line = strict.decode(run.subarray(from, to));
+        if (line.trim() !== "") lines.push(line);
+      } catch {
+        lines.push({ flaw: "invalid_utf8" });
+      }
+      from = to + 1;
+    }
+    return lines;
+  }
+}
+
+/**
+ * The texts of the elements of a JSON array, each to be parsed by itself; null where the text is no array.
+ * Looks at strings and nesting only: what stands between the commas is checked by whoever parses it.
+ */
+export function arrayElements(text: string): string[] | null {
+  const close = text.trimEnd().length - 1;
+  const open = text.length - text.trimStart().length;
+  if (text[open] !== "[" || text[close] !== "]" || close <= open) return null;
+  const elements: string[] = [];
+  let depth = 0;
+  let from = open + 1;
+  for (let i = from; i < close; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: // "
+        i = stringEnd(text, i, close);
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        depth += 1;
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        depth -= 1;
+        if (depth < 0) return null;
+        break;
+      case 0x2c: // ,
+        if (depth > 0) break;
+        elements.push(text.slice(from, i).trim());
+        from = i + 1;
+        break;
+      default:
+    }
+  }
+  if (depth !== 0) return null;
+  const last = text.slice(from, close).trim();
+  if (last !== "" || elements.length > 0) elements.push(last);
+  return elements;
+}
+
+function stringEnd(text: string, from: number, limit: number): number {
+  for (let i = from + 1; i < limit; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0x5c) i++;
+    else if (unit === 0x22) return i;
+  }
+  return limit;
+}

@@ -1,0 +1,266 @@
+/** `POST /v1/events` and `POST /v1/operators/{op}/ask`: events in. */
+import type { Route } from "../engine/address.ts";
+import { ARRAY_EVENTS, NAME_BYTES, REQUEST_BYTES, RESULT_EVENTS, STRICT_BYTES } from "../engine/limits.ts";
+import { exceeds } from "../engine/json.ts";
+import type { Env, Routes } from "./app.ts";
+import { arrayElements, BodyError, bodyBytes, bodyText, LineReader } from "./body.ts";
+import { Intake, type EventResult } from "./intake.ts";
+import { problem } from "./problem.ts";
+
+interface Wishes {
+  readonly strict: boolean;
+  readonly full: boolean;
+}
+
+export async function postEvents(request: Request, env: Env, routes: Routes): Promise<Response> {
+  const wishes = preferences(request);
+  let intake: Intake;
+  try {
+    const kind = mediaKind(request);
+    intake = newIntake(request, env, routes, null, wishes.full);
+    if (kind === "json") await takeJson(request, intake, wishes);
+    else if (wishes.strict || wishes.full) await takeHeldLines(request, intake, wishes);
+    else return await streamLines(request, intake);
+  } catch (error) {
+    if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
+    throw error;
+  }
+  return finish(intake, wishes);
+}
+
+/** One event for one operator, and its answer. */
+export async function postAsk(request: Request, env: Env, routes: Routes, route: Route): Promise<Response> {
+  let intake: Intake;
+  try {
+    if (mediaKind(request) !== "json")
+      throw new BodyError(415, "unsupported_media_type", "ask takes one event as application/json");
+    intake = newIntake(request, env, routes, route, true);
+    const text = await bodyText(request, REQUEST_BYTES);
+    wholeJson(text, "object");
+    intake.add(text.trim());
+  } catch (error) {
+    if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
+    throw error;
+  }
+  const error = intake.errors[0];
+  if (error !== undefined)
+    return problem({ status: 422, code: error.code, detail: error.message, more: { id: error.id } });
+  await intake.takeBatch()();
+  if (intake.interruption !== null)
+    return problem({
+      status: 503,
+      code: intake.interruption.code,
+      detail: intake.interruption.message,
+      retryAfterSec: intake.interruption.retryAfterSec,
+    });
+  return answer(intake.results[0]!, intake);
+}
+
+function answer(result: EventResult, intake: Intake): Response {
+  const { key, partition, seq, duplicate, value } = result;
+  switch (result.status) {
+    case "applied":
+      return Response.json({ value, key, partition, seq, duplicate });
+    case "refused": {
+      const { code, detail } = value as { code: string; detail: unknown };
+      return problem({
+        status: 409,
+        code,
+        detail: `refused by ${result.operator}`,
+        more: { detail, key, partition, seq, duplicate },
+      });
+    }
+    case "quarantined":
+      return problem({
+        status: 422,
+        code: "quarantined",
+        detail: `the handler threw: ${(value as { error: string } | null)?.error ?? "see the quarantine"}`,
+        more: { key, partition, seq, duplicate },
+      });
+    case "rejected":
+      return problem({
+        status: 409,
+        code: "id_reused",
+        detail: intake.errors[0]?.message ?? "the id belongs to another event",
+        more: { key, partition, seq },
+      });
+  }
+}
+
+function newIntake(request: Request, env: Env, routes: Routes, only: Route | null, full: boolean): Intake {
+  const receivedMs = Date.now();
+  const given = request.headers.get("idempotency-key");
+  if (given !== null && (given === "" || exceeds(given, NAME_BYTES - 16)))
+    throw new BodyError(400, "invalid_idempotency_key", `Idempotency-Key must have 1 to ${NAME_BYTES - 16} bytes`);
+  // Made once and kept over our own repeats of a call, so that those are recognised.
+  const prefix = given ?? crypto.randomUUID();
+  const defaults = { time: new Date(receivedMs).toISOString(), id: (index: number) => `${prefix}/${index}` };
+  const unrouted = new URL(request.url).searchParams.get("unrouted");
+  return new Intake({ env, routes, only, defaults, receivedMs, ignoreUnrouted: unrouted === "ignore", full });
+}
+
+function preferences(request: Request): Wishes {
+  const wishes = (request.headers.get("prefer") ?? "")
+    .toLowerCase()
+    .split(/[,;]/)
+    .map((wish) => wish.trim().replaceAll(/\s|"/g, ""));
+  return { strict: wishes.includes("handling=strict"), full: wishes.includes("return=representation") };
+}
+
+function mediaKind(request: Request): "json" | "lines" {
+  const given = request.headers.get("content-type") ?? "";
+  const [type = "", ...parameters] = given.split(";").map((part) => part.trim().toLowerCase());
+  const charset = parameters
+    .find((parameter) => parameter.startsWith("charset="))
+    ?.slice(8)
+    .replaceAll('"', "");
+  if (charset !== undefined && charset !== "utf-8" && charset !== "utf8")
+    throw new BodyError(415, "unsupported_charset", `charset "${charset}" isn't understood; send UTF-8`);
+  if (type === "application/json") return "json";
+  if (type === "application/x-ndjson") return "lines";
+  throw new BodyError(
+    415,
+    "unsupported_media_type",
+    `content-type ${JSON.stringify(given.slice(0, 100))} isn't understood; send application/json or application/x-ndjson`,
+  );
+}
+
+async function takeJson(request: Request, intake: Intake, { strict, full }: Wishes): Promise<void> {
+  const text = await bodyText(request, strict ? STRICT_BYTES : REQUEST_BYTES);
+  const elements = text.trimStart().startsWith("[") ? arrayElements(text) : null;
+  if (elements === null) {
+    wholeJson(text, "object or array");
+    intake.add(text.trim());
+    return;
+  }
+  if (elements.length === 0) throw empty();
+  if (elements.length > ARRAY_EVENTS)
+    throw new BodyError(
+      413,
+      "too_many_events",
+      `the array has ${elements.length} events, more than ${ARRAY_EVENTS}; send NDJSON, or several requests`,
+    );
+  if (full && elements.length > RESULT_EVENTS) throw tooManyResults();
+  for (const element of elements) intake.add(element);
+  // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
+  if (intake.errors.some((error) => error.code === "malformed_json")) wholeJson(text, "object or array");
+}
+
+const empty = (): BodyError => new BodyError(400, "empty_body", "there is no event in the body");
+const tooManyResults = (): BodyError =>
+  new BodyError(413, "too_many_results", `return=representation is for up to ${RESULT_EVENTS} events`);
+
+/** @throws BodyError where the text is no JSON of that kind */
+function wholeJson(text: string, wanted: "object" | "object or array"): void {
+  if (text.trim() === "") throw empty();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new BodyError(
+      400,
+      "malformed_json",
+      `the body isn't valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ""}`,
+    );
+  }
+  if (typeof value !== "object" || value === null || (wanted === "object" && Array.isArray(value)))
+    throw new BodyError(400, "not_an_event", `the body must be a JSON ${wanted}`);
+}
+
+/** Lines of a body that must be known whole before any of it counts. */
+async function takeHeldLines(request: Request, intake: Intake, { strict, full }: Wishes): Promise<void> {
+  const reader = new LineReader();
+  let length = 0;
+  for await (const chunk of bodyBytes(request)) {
+    length += chunk.length;
+    if (strict && length > STRICT_BYTES)
+      throw new BodyError(413, "body_too_large", `handling=strict is for bodies of up to ${STRICT_BYTES} bytes`);
+    for (const line of reader.push(chunk)) intake.add(line);
+    if (reader.overlong()) intake.add({ flaw: "too_long" });
+    if (full && intake.counts.received > RESULT_EVENTS) throw tooManyResults();
+  }
+  for (const line of reader.end()) intake.add(line);
+  if (intake.counts.received === 0) throw empty();
+  if (full && intake.counts.received > RESULT_EVENTS) throw tooManyResults();
+}
+
+/** Reads on while a batch is on its way, but sends the next one only when that is decided (N2 of intake.ts). */
+async function streamLines(request: Request, intake: Intake): Promise<Response> {
+  const reader = new LineReader();
+  let sending: Promise<void> = Promise.resolve();
+  const send = async (): Promise<boolean> => {
+    await sending;
+    if (intake.interruption !== null) return false;
+    sending = intake.takeBatch()();
+    return true;
+  };
+  let flaw: BodyError | null = null;
+  try {
+    reading: for await (const chunk of bodyBytes(request)) {
+      for (const line of reader.push(chunk)) {
+        intake.add(line);
+        if (intake.batchFull && !(await send())) break reading;
+      }
+      if (reader.overlong()) intake.add({ flaw: "too_long" });
+    }
+    if (intake.interruption === null) for (const line of reader.end()) intake.add(line);
+  } catch (error) {
+    if (!(error instanceof BodyError)) throw error;
+    flaw = error;
+  }
+  if (intake.counts.received > 0) {
+    await send();
+    await sending;
+  }
+  // What came before the flaw is decided; the counts say so.
+  if (flaw !== null)
+    return problem({
+      status: flaw.status,
+      code: flaw.code,
+      detail: flaw.message,
+      more: { ...intake.counts, errors: intake.errors },
+    });
+  if (intake.counts.received === 0) return problem({ status: 400, code: "empty_body", detail: empty().message });
+  return report(intake, false);
+}
+
+async function finish(intake: Intake, { strict, full }: Wishes): Promise<Response> {
+  if (strict && intake.counts.rejected > 0) {
+    intake.rejectAll();
+    return problem({
+      status: 422,
+      code: "strict",
+      detail: "an event was rejected, so with handling=strict none was accepted",
+      more: { ...intake.counts, errors: intake.errors },
+    });
+  }
+  await intake.takeBatch()();
+  return report(intake, full);
+}
+
+/** The counts, with the status that they amount to. */
+function report(intake: Intake, full: boolean): Response {
+  const { counts, errors, interruption } = intake;
+  const results = full ? { results: intake.results.sort((a, b) => a.index - b.index) } : {};
+  const body = { ...counts, errors: errors.sort((a, b) => a.index - b.index), ...results };
+  if (interruption !== null)
+    return problem({
+      status: 503,
+      code: interruption.code,
+      detail: `${interruption.message}; send it again, what is there already counts as duplicate`,
+      more: body,
+      retryAfterSec: interruption.retryAfterSec,
+    });
+  if (counts.refused === 0 && counts.rejected === 0) return Response.json(body);
+  const single = counts.received === 1 ? errors[0] : undefined;
+  if (single !== undefined && (counts.refused === 1 || single.code === "id_reused"))
+    return problem({ status: 409, code: single.code, detail: single.message, more: body });
+  if (counts.rejected === counts.received)
+    return problem({
+      status: 422,
+      code: errors[0]?.code ?? "rejected",
+      detail: errors[0]?.message ?? "every event was rejected",
+      more: body,
+    });
+  return Response.json(body, { status: 207 });
+}

@@ -1,0 +1,374 @@
+/**
+ * Intake: from event texts to slices, one for each partition, and from the partitions' results to the counts of api.md.
+ *
+ * N1. An event that any wanting operator rejects is rejected before any partition sees it (IN4).
+ * N2. One call for each partition and batch; a batch is decided before the next one is sent, so a partition sees a
+ *     request's events in order, and `through` is where a sender may resume.
+ * N3. A call that broke is repeated with a new stub until the deadline: repeats are recognised, so that counts once.
+ */
+import { keyOf, print, type Route } from "../engine/address.ts";
+import { readEvent, type Defaults, type ReadEvent, type RejectionCode } from "../engine/event.ts";
+import { utf8Length } from "../engine/json.ts";
+import { LISTED_ERRORS } from "../engine/limits.ts";
+import type { Event } from "../engine/operator.ts";
+import { parseOutcome } from "../engine/outcome.ts";
+import { REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
+import type { Env, Routes } from "./app.ts";
+import type { Line } from "./body.ts";
+import { partitionStub } from "./stub.ts";
+
+/** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
+const BATCH_EVENTS = 5_000;
+const BATCH_CHARS = 1_000_000;
+/** A request without progress is answered within 30 s; this leaves room for the answer. */
+const PROGRESS_MS = 25_000;
+
+export interface IntakeOptions {
+  readonly env: Env;
+  readonly routes: Routes;
+  /** Only this operator (ask); null: every operator that wants the type. */
+  readonly only: Route | null;
+  readonly defaults: Defaults;
+  readonly receivedMs: number;
+  readonly ignoreUnrouted: boolean;
+  /** Keep the result of every event. */
+  readonly full: boolean;
+}
+
+export interface EventError {
+  readonly index: number;
+  readonly id: string | null;
+  readonly code: string;
+  readonly message: string;
+  readonly [member: string]: unknown;
+}
+
+export interface EventResult {
+  readonly index: number;
+  readonly operator: string | null;
+  readonly key: string | null;
+  readonly partition: number | null;
+  readonly seq: number | null;
+  readonly status: "applied" | "refused" | "quarantined" | "rejected";
+  readonly duplicate: boolean;
+  readonly value: unknown;
+}
+
+/** Why not all of it is durable. */
+export interface Interruption {
+  readonly code: string;
+  readonly message: string;
+  readonly retryAfterSec: number;
+}
+
+interface Draft {
+  readonly route: Route;
+  readonly partition: number;
+  readonly texts: string[];
+  readonly keys: string[];
+  readonly prints: number[];
+  /** Place of each event in the batch. */
+  readonly places: number[];
+}
+
+/** Marks of one event over all operators that want it. */
+const NEW = 1;
+const KNOWN = 2;
+const REFUSED = 4;
+const REUSED = 8;
+const QUARANTINED = 16;
+const UNDECIDED = 32;
+
+export class Intake {
+  readonly counts = {
+    received: 0,
+    accepted: 0,
+    duplicates: 0,
+    refused: 0,
+    rejected: 0,
+    quarantined: 0,
+    unrouted: 0,
+    through: 0,
+  };
+  readonly errors: EventError[] = [];
+  readonly results: EventResult[] = [];
+  interruption: Interruption | null = null;
+  readonly #options: IntakeOptions;
+  #drafts = new Map<string, Draft>();
+  #chars = 0;
+  /** Of the batch: index of its first event, and each event's marks and id. */
+  #base = 0;
+  #marks: number[] = [];
+  #ids: (string | null)[] = [];
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  get batchFull(): boolean {
+    return this.#marks.length >= BATCH_EVENTS || this.#chars >= BATCH_CHARS;
+  }
+
+  /** Takes one event in, or counts it as rejected. */
+  add(line: Line): void {
+    const index = this.counts.received++;
+    if (typeof line !== "string")
+      return this.#reject(
+        index,
+        line.flaw === "too_long" ? "event_too_large" : "invalid_utf8",
+        line.flaw === "too_long" ? "the event is too long" : "the line isn't valid UTF-8",
+        null,
+      );
+    const read = readEvent(line, index, this.#options.defaults);
+    if (read.tag === "rejected") return this.#reject(index, read.code, read.message, read.id);
+    this.#route(index, read);
+  }
+
+  #route(index: number, { event, text }: Extract<ReadEvent, { tag: "event" }>): void {
+    const { only, routes, ignoreUnrouted } = this.#options;
+    const wanting = only === null ? routes.byType.get(event.type) : [only];
+    if (wanting === undefined) {
+      if (!ignoreUnrouted)
+        return this.#reject(
+          index,
+          "unknown_type",
+          `no operator wants events of type ${JSON.stringify(event.type.slice(0, 100))}`,
+          event.id,
+        );
+      this.counts.unrouted += 1;
+      return this.#place(0, event.id);
+    }
+    if (wanting.length === 1) {
+      const keyed = keyOf(wanting[0]!, event);
+      if (keyed.tag === "rejected") return this.#reject(index, keyed.code, keyed.message, event.id);
+      this.#draft(wanting[0]!, keyed.key, keyed.partition, event, text);
+    } else {
+      const all = wanting.map((route) => ({ route, keyed: keyOf(route, event) }));
+      for (const { keyed } of all)
+        if (keyed.tag === "rejected") return this.#reject(index, keyed.code, keyed.message, event.id);
+      for (const { route, keyed } of all)
+        if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, event, text);
+    }
+    this.#place(0, event.id);
+  }
+
+  #draft(route: Route, key: string, partition: number, event: Event, text: string): void {
+    const name = `${route.operator.name}/${partition}`;
+    let draft = this.#drafts.get(name);
+    if (draft === undefined) {
+      draft = { route, partition, texts: [], keys: [], prints: [], places: [] };
+      this.#drafts.set(name, draft);
+    }
+    draft.texts.push(text);
+    draft.keys.push(key);
+    draft.places.push(this.#marks.length);
+    print(draft.prints, event, route.placement.seed, this.#options.defaults.time);
+    this.#chars += text.length;
+  }
+
+  #reject(index: number, code: RejectionCode | string, message: string, id: string | null): void {
+    this.counts.rejected += 1;
+    this.#error({ index, id, code, message });
+    if (this.#options.full)
+      this.results.push({
+        index,
+        operator: null,
+        key: null,
+        partition: null,
+        seq: null,
+        status: "rejected",
+        duplicate: false,
+        value: null,
+      });
+    this.#place(0, id);
+  }
+
+  #place(mark: number, id: string | null): void {
+    this.#marks.push(mark);
+    this.#ids.push(id);
+  }
+
+  #error(error: EventError): void {
+    if (this.errors.length < LISTED_ERRORS) this.errors.push(error);
+  }
+
+  /** Everything taken in so far counts as rejected: `handling=strict` found a flaw. */
+  rejectAll(): void {
+    this.counts.rejected = this.counts.received;
+    this.counts.unrouted = 0;
+    this.counts.through = this.counts.received;
+    this.#drafts.clear();
+  }
+
+  /** Starts the batch after this one; returns what sends this one and counts its results. */
+  takeBatch(): () => Promise<void> {
+    const [drafts, marks, ids, base] = [[...this.#drafts.values()], this.#marks, this.#ids, this.#base];
+    this.#drafts = new Map();
+    this.#marks = [];
+    this.#ids = [];
+    this.#chars = 0;
+    this.#base = base + marks.length;
+    return async () => {
+      const deadline = Date.now() + PROGRESS_MS;
+      await Promise.all(drafts.map((draft) => this.#send(draft, marks, ids, base, deadline)));
+      this.#tally(marks, base);
+    };
+  }
+
+  async #send(draft: Draft, marks: number[], ids: (string | null)[], base: number, deadline: number): Promise<void> {
+    const result = await deliver(this.#options, draft, deadline);
+    if (result.tag === "decided") return this.#decided(draft, result, marks, ids, base);
+    this.interruption = {
+      code: result.code,
+      message: result.message,
+      retryAfterSec: Math.max(1, Math.ceil(result.retryAfterMs / 1_000)),
+    };
+    for (const place of draft.places) marks[place]! |= UNDECIDED;
+  }
+
+  #decided(
+    draft: Draft,
+    { statuses, details }: Extract<SliceResult, { tag: "decided" }>,
+    marks: number[],
+    ids: (string | null)[],
+    base: number,
+  ): void {
+    for (let i = 0; i < statuses.length; i++) marks[draft.places[i]!]! |= markOf(statuses[i]!);
+    for (const [i, seq, text] of details) {
+      const place = draft.places[i]!;
+      const index = base + place;
+      const status = statuses[i]!;
+      const reused = status === STATUS.reused;
+      const outcome = text === null ? null : parseOutcome(text);
+      const named = { index, id: ids[place] ?? null, operator: draft.route.operator.name };
+      if (reused)
+        this.#error({
+          ...named,
+          code: "id_reused",
+          message: `this source and id belong to another event, seq ${seq}; give every event its own id`,
+        });
+      else if (outcome?.tag === "refused")
+        this.#error({
+          ...named,
+          code: outcome.code,
+          message: `refused by ${named.operator}`,
+          detail: JSON.parse(outcome.detail) as unknown,
+        });
+      if (!this.#options.full) continue;
+      const value =
+        outcome?.tag === "applied"
+          ? (JSON.parse(outcome.reply) as unknown)
+          : outcome?.tag === "refused"
+            ? { code: outcome.code, detail: JSON.parse(outcome.detail) as unknown }
+            : outcome?.tag === "quarantined"
+              ? { error: outcome.error }
+              : null;
+      this.results.push({
+        index,
+        operator: named.operator,
+        key: draft.keys[i]!,
+        partition: draft.partition,
+        seq,
+        status: reused ? "rejected" : (STATUS_NAMES[status & ~REPEAT] ?? "applied"),
+        duplicate: status >= REPEAT,
+        value,
+      });
+    }
+  }
+
+  #tally(marks: readonly number[], base: number): void {
+    const { counts } = this;
+    let through = base + marks.length;
+    for (let place = marks.length - 1; place >= 0; place--) {
+      const mark = marks[place]!;
+      if (mark === NEW) counts.accepted += 1;
+      else if (mark === KNOWN) counts.duplicates += 1;
+      else if (mark === 0) continue;
+      else if (mark & UNDECIDED) through = base + place;
+      else this.#tallyMixed(mark);
+    }
+    counts.through = through;
+  }
+
+  #tallyMixed(mark: number): void {
+    const { counts } = this;
+    if (mark & REUSED) counts.rejected += 1;
+    else if (mark & REFUSED) counts.refused += 1;
+    else if (mark & NEW) counts.accepted += 1;
+    else counts.duplicates += 1;
+    if (mark & QUARANTINED && !(mark & (REUSED | REFUSED))) counts.quarantined += 1;
+  }
+}
+
+const STATUS_NAMES = ["applied", "refused", "quarantined"] as const;
+
+function markOf(status: number): number {
+  switch (status) {
+    case STATUS.applied:
+      return NEW;
+    case STATUS.applied + REPEAT:
+      return KNOWN;
+    case STATUS.refused:
+    case STATUS.refused + REPEAT:
+      return REFUSED;
+    case STATUS.quarantined:
+      return NEW | QUARANTINED;
+    case STATUS.quarantined + REPEAT:
+      return KNOWN | QUARANTINED;
+    default:
+      return REUSED;
+  }
+}
+
+/** Sends a draft until it is decided, or the deadline is near. */
+async function deliver({ env, receivedMs, full }: IntakeOptions, draft: Draft, deadline: number): Promise<SliceResult> {
+  const address = draft.route.addresses[draft.partition]!;
+  const body = draft.texts.join(",");
+  const slice: Slice = {
+    v: WIRE_VERSION,
+    operatorVersion: draft.route.operator.version,
+    at: receivedMs,
+    body,
+    bytes: utf8Length(body),
+    lengths: Uint32Array.from(draft.texts, (text) => text.length),
+    keys: draft.keys,
+    prints: Uint32Array.from(draft.prints),
+    full,
+  };
+  for (let attempt = 0; ; attempt++) {
+    // A stub that threw is dead: every attempt takes a new one.
+    const stub = partitionStub(env, address);
+    const result = await withDeadline(stub.append(address, slice), deadline);
+    if (result.tag === "decided" || result.retryAfterMs > 5_000) return result;
+    const wait = 10 + Math.random() * Math.min(1_000, 20 * 2 ** attempt);
+    if (Date.now() + wait >= deadline) return result;
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+const gone = (code: string, message: string): SliceResult => ({
+  v: WIRE_VERSION,
+  tag: "busy",
+  code,
+  message,
+  retryAfterMs: 1_000,
+});
+
+async function withDeadline(call: Promise<SliceResult>, deadline: number): Promise<SliceResult> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<SliceResult>((resolve) => {
+    timer = setTimeout(
+      () => resolve(gone("partition_silent", "the partition did not answer in time")),
+      Math.max(1, deadline - Date.now()),
+    );
+  });
+  // The object died or was replaced under the call: whether it had committed is for the repeat to find out.
+  const answer = call.catch((): SliceResult =>
+    gone("partition_gone", "the partition's object went away during the call"),
+  );
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

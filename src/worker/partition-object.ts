@@ -1,0 +1,148 @@
+/**
+ * The Durable Object of a partition: ports from bindings, RPC in, engine out. All that matters is in engine/partition.ts.
+ *
+ * X1. No I/O in the constructor and none inside blockConcurrencyWhile: the partition opens on its first call.
+ * X2. Its own storage holds the alarm, the epoch and its address: nothing that can't be rebuilt.
+ * X3. What a caller should know of comes back as a value; an exception here means that the object died.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { brotli } from "../adapters/brotli.ts";
+import { logDatabases } from "../adapters/catalogue.ts";
+import { D1Log } from "../adapters/d1-log.ts";
+import { R2Store } from "../adapters/r2-store.ts";
+import type { Address } from "../engine/address.ts";
+import { Failure, messageOf } from "../engine/errors.ts";
+import { parsePartitionName, type Epoch } from "../engine/ids.ts";
+import { Partition as Engine, type Facts, type Snapshotted } from "../engine/partition.ts";
+import type { Clock, Host } from "../engine/ports.ts";
+import type { Quarantined } from "../engine/quarantine.ts";
+import type { Slice, SliceResult } from "../engine/slice.ts";
+import type { Entry } from "../engine/state.ts";
+import { codeId, installedApp, type Env } from "./app.ts";
+import { note } from "./note.ts";
+
+/** An answer, or why there is none now. */
+export type Answer<T> =
+  { readonly tag: "ok"; readonly value: T } | { readonly tag: "busy"; readonly code: string; readonly message: string };
+
+export class Partition extends DurableObject<Env> {
+  #engine: Engine | null = null;
+  /** What is armed, as far as this instance knows; undefined: not known. */
+  #armed: number | null | undefined;
+
+  /** The only way in for events. */
+  async append(address: Address, slice: Slice): Promise<SliceResult> {
+    return this.#partition(address).append(slice);
+  }
+
+  async read(address: Address, keys: readonly string[]): Promise<Answer<(Entry | null)[]>> {
+    return answered(() => this.#partition(address).read(keys));
+  }
+
+  async scan(
+    address: Address,
+    prefix: string,
+    after: string,
+    limit: number,
+    maxBytes: number,
+  ): Promise<Answer<{ items: (readonly [string, Entry])[]; more: boolean }>> {
+    return answered(() => this.#partition(address).scan(prefix, after, limit, maxBytes));
+  }
+
+  async facts(address: Address): Promise<Answer<Facts>> {
+    return answered(() => this.#partition(address).facts());
+  }
+
+  async quarantined(address: Address): Promise<Answer<Quarantined[]>> {
+    return answered(() => this.#partition(address).quarantined());
+  }
+
+  async snapshot(address: Address): Promise<Answer<Snapshotted>> {
+    return answered(() => this.#partition(address).snapshot());
+  }
+
+  /** Drops the object from memory as a crash would: nothing is saved, the caller's call breaks. */
+  async evict(): Promise<void> {
+    this.ctx.abort("evicted on request");
+  }
+
+  /** What the alarm does, for the cron sweep that finds lost alarms (SNAP6). */
+  async wake(address: Address): Promise<void> {
+    await this.#partition(address).wake();
+  }
+
+  override async alarm(): Promise<void> {
+    this.#armed = null;
+    const address = this.ctx.storage.kv.get<Address>("address");
+    if (address !== undefined) await this.#partition(address).wake();
+  }
+
+  #partition(address: Address): Engine {
+    this.#engine ??= this.#start(address);
+    return this.#engine;
+  }
+
+  #start(address: Address): Engine {
+    const id = parsePartitionName(this.ctx.id.name ?? "");
+    const operator = installedApp().operator(id.operator);
+    if (operator === undefined) throw new Error(`operator "${id.operator}" isn't in this code`);
+    const db = logDatabases(this.env as unknown as Record<string, unknown>).get(address.database);
+    if (db === undefined)
+      throw new Failure(
+        "database_missing",
+        `partition ${this.ctx.id.name} lives in ${address.database}, which isn't bound: bind it again`,
+      );
+    if (this.ctx.storage.kv.get("address") === undefined) this.ctx.storage.kv.put("address", { ...address });
+    const around = {
+      id,
+      operator,
+      log: new D1Log(db, id),
+      objects: new R2Store(this.env.SNAPSHOTS),
+      codec: brotli,
+      clock,
+      host: this.#host(),
+    };
+    return new Engine(around, address, codeId(this.env));
+  }
+
+  #host(): Host {
+    return {
+      nonce: () => crypto.randomUUID().slice(0, 18),
+      jitter: () => Math.random(),
+      keep: (promise) => this.ctx.waitUntil(promise),
+      arm: (atMs) => this.ctx.waitUntil(this.#arm(atMs)),
+      // Touching the object's own storage lets the platform stop a superseded instance.
+      tookEpoch: (epoch: Epoch) => this.ctx.storage.kv.put("epoch", epoch),
+      end: (why) => {
+        note("partition ended", { name: this.ctx.id.name ?? "", why });
+        this.ctx.abort(why);
+      },
+      note: (what, facts) => note(what, { name: this.ctx.id.name ?? "", ...facts }),
+    };
+  }
+
+  async #arm(atMs: number | null): Promise<void> {
+    if (this.#armed === undefined) this.#armed = await this.ctx.storage.getAlarm();
+    if (this.#armed === atMs) return;
+    this.#armed = atMs;
+    if (atMs === null) await this.ctx.storage.deleteAlarm();
+    else await this.ctx.storage.setAlarm(atMs);
+  }
+}
+
+const clock: Clock = {
+  now: () => Date.now(),
+  after: (ms, then) => {
+    const timer = setTimeout(then, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+async function answered<T>(call: () => Promise<T>): Promise<Answer<T>> {
+  try {
+    return { tag: "ok", value: await call() };
+  } catch (error) {
+    if (error instanceof Failure) return { tag: "busy", code: error.code, message: messageOf(error) };
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+/** Problem documents (RFC 9457): what every error answer is. Never a stack trace (IN3). */
+export interface Problem {
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+  /** Further members. */
+  readonly more?: Readonly<Record<string, unknown>>;
+  readonly retryAfterSec?: number;
+}
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Bad request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not found",
+  405: "Method not allowed",
+  409: "Conflict",
+  413: "Content too large",
+  415: "Unsupported media type",
+  422: "Unprocessable content",
+  500: "Internal error",
+  503: "Service unavailable",
+};
+
+export function problem({ status, code, detail, more, retryAfterSec }: Problem): Response {
+  const body = {
+    type: `urn:keyframe:problem:${code}`,
+    title: TITLES[status] ?? "Error",
+    status,
+    detail,
+    code,
+    ...more,
+  };
+  const headers = new Headers({ "content-type": "application/problem+json" });
+  if (status === 503) headers.set("retry-after", String(retryAfterSec ?? 1));
+  if (status === 401) headers.set("www-authenticate", 'Bearer realm="keyframe"');
+  return new Response(JSON.stringify(body), { status, headers });
+}

@@ -1,0 +1,173 @@
+/** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
+import { Hono, type Context, type MiddlewareHandler } from "hono";
+import type { Address, Route } from "../engine/address.ts";
+import { Failure, messageOf } from "../engine/errors.ts";
+import { MAIN_TIMELINE } from "../engine/ids.ts";
+import { denied, type Role } from "./access.ts";
+import {
+  evict,
+  listManifests,
+  listOperators,
+  listPartitions,
+  listQuarantine,
+  showManifest,
+  showPartition,
+  steerQuarantine,
+  takeSnapshot,
+} from "./admin-routes.ts";
+import type { App, Env, Routes } from "./app.ts";
+import { postAsk, postEvents } from "./events-route.ts";
+import { note } from "./note.ts";
+import { problem } from "./problem.ts";
+import { getState, postBatch, scanState } from "./state-routes.ts";
+
+interface Kind {
+  Bindings: Env;
+  Variables: { routes: Routes; route: Route; address: Address };
+}
+type Ctx = Context<Kind>;
+
+export function routesOf(app: App): Hono<Kind> {
+  const may =
+    (role: Role): MiddlewareHandler<Kind> =>
+    async (c, next) => {
+      const no = (await denied(c.req.raw, c.env, role)) ?? unsupported(c);
+      if (no !== null) return no;
+      c.set("routes", await app.routes(c.env));
+      return next();
+    };
+  const http = new Hono<Kind>();
+  http.get("/healthz", (c) => c.json({ ok: true }));
+
+  http.post("/v1/events", may("ingest"), (c) => postEvents(c.req.raw, c.env, c.var.routes));
+  http.post("/v1/operators/:op/ask", may("ingest"), operator, (c) =>
+    postAsk(c.req.raw, c.env, c.var.routes, c.var.route),
+  );
+
+  http.get("/v1/operators", may("read"), (c) => listOperators(c.var.routes));
+  http.post("/v1/operators/:op/state/batch", may("read"), operator, (c) => postBatch(c.req.raw, c.env, c.var.route));
+  http.get("/v1/operators/:op/state", may("read"), operator, (c) => {
+    const query = new URL(c.req.url).searchParams;
+    const key = query.get("key");
+    return key === null ? scanState(c.env, c.var.route, query) : getState(c.req.raw, c.env, c.var.route, key);
+  });
+  http.get("/v1/operators/:op/state/*", may("read"), operator, (c) => {
+    const key = shortKey(c.req.url);
+    if (key === null)
+      return problem({
+        status: 400,
+        code: "invalid_key",
+        detail: "the key in the path isn't valid percent-encoding; use ?key=",
+      });
+    return getState(c.req.raw, c.env, c.var.route, key);
+  });
+
+  http.get("/v1/operators/:op/partitions", may("admin"), operator, (c) =>
+    listPartitions(c.env, c.var.route, c.req.query("live") === "true"),
+  );
+  http.get("/v1/operators/:op/partitions/:n", may("admin"), operator, partition, (c) =>
+    showPartition(c.env, c.var.route, c.var.address, c.req.query("live") === "true"),
+  );
+  http.post("/v1/operators/:op/partitions/:n/snapshot", may("admin"), operator, partition, (c) =>
+    takeSnapshot(c.env, c.var.address),
+  );
+  http.post("/v1/operators/:op/partitions/:n/evict", may("admin"), operator, partition, (c) =>
+    evict(c.env, c.var.address),
+  );
+  http.get("/v1/operators/:op/partitions/:n/manifests", may("admin"), operator, partition, (c) =>
+    listManifests(c.env, c.var.route, c.var.address),
+  );
+  http.get("/v1/operators/:op/partitions/:n/manifests/:version", may("admin"), operator, partition, (c) =>
+    showManifest(c.env, c.var.route, c.var.address, c.req.param("version")),
+  );
+  http.get("/v1/operators/:op/quarantine", may("admin"), operator, (c) => listQuarantine(c.env, c.var.route));
+  http.post("/v1/operators/:op/quarantine/:id/retry", may("admin"), operator, (c) =>
+    steerQuarantine(c.env, c.var.route, c.req.param("id"), "retry"),
+  );
+  http.delete("/v1/operators/:op/quarantine/:id", may("admin"), operator, (c) =>
+    steerQuarantine(c.env, c.var.route, c.req.param("id"), "delete"),
+  );
+
+  // A shut app tells a stranger nothing, not even which paths exist.
+  http.all(
+    "*",
+    async (c) =>
+      (await denied(c.req.raw, c.env, "admin")) ??
+      problem({ status: 404, code: "no_route", detail: `there is no ${c.req.method} ${c.req.path}` }),
+  );
+  http.onError((error, c) => failed(error, c));
+  return http;
+}
+
+/** The operator of the path. */
+const operator: MiddlewareHandler<Kind> = async (c, next) => {
+  const name = c.req.param("op") ?? "";
+  const route = c.var.routes.byOperator.get(name);
+  if (route === undefined)
+    return problem({
+      status: 404,
+      code: "no_operator",
+      detail: `there is no operator ${JSON.stringify(name.slice(0, 100))}; there are ${[...c.var.routes.byOperator.keys()].join(", ")}`,
+    });
+  c.set("route", route);
+  return next();
+};
+
+/** The partition of the path. */
+const partition: MiddlewareHandler<Kind> = async (c, next) => {
+  const text = c.req.param("n") ?? "";
+  const address = /^\d{1,9}$/.test(text) ? c.var.route.addresses[Number(text)] : undefined;
+  if (address === undefined)
+    return problem({
+      status: 404,
+      code: "no_partition",
+      detail: `operator "${c.var.route.operator.name}" has the partitions 0 to ${c.var.route.addresses.length - 1}`,
+    });
+  c.set("address", address);
+  return next();
+};
+
+/** What must not be ignored silently, though it isn't there: an answer about another moment would be a wrong answer. */
+function unsupported(c: Ctx): Response | null {
+  const timeline = c.req.query("timeline");
+  if (timeline !== undefined && timeline !== MAIN_TIMELINE)
+    return problem({
+      status: 404,
+      code: "no_timeline",
+      detail: `there is no timeline ${JSON.stringify(timeline.slice(0, 100))}`,
+    });
+  if (c.req.query("at") !== undefined)
+    return problem({
+      status: 400,
+      code: "unsupported_parameter",
+      detail: "state can't be read as of another moment by this version; leave `at` out",
+    });
+  return null;
+}
+
+/** The key of `/state/{K}`, from the path as it was sent: a decoded path can't tell "a%2Fb" from "a/b". */
+function shortKey(url: string): string | null {
+  const path = new URL(url).pathname;
+  try {
+    return decodeURIComponent(path.slice(path.indexOf("/state/") + "/state/".length));
+  } catch {
+    return null;
+  }
+}
+
+/** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
+function failed(error: Error, c: Ctx): Response {
+  if (error instanceof Failure) return problem({ status: 503, code: error.code, detail: error.message });
+  note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
+  const transient =
+    /Network connection lost|reset because its code was updated|internal error|D1_ERROR|overloaded/i.test(
+      error.message,
+    );
+  if (transient)
+    return problem({
+      status: 503,
+      code: "store_unavailable",
+      detail: "a store or an object did not answer; try again",
+    });
+  return problem({ status: 500, code: "internal_error", detail: "this is a bug of the app; its log has the details" });
+}

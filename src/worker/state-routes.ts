@@ -1,0 +1,174 @@
+/** Reading state: by key, in batches, and as a scan in order over all partitions. */
+import { keyFlaw, partitionOfKey, type Route } from "../engine/address.ts";
+import { compareUtf8 } from "../engine/json.ts";
+import { SCAN_BYTES } from "../engine/limits.ts";
+import { stampTime } from "../engine/stamp.ts";
+import type { Entry } from "../engine/state.ts";
+import type { Env } from "./app.ts";
+import type { Answer } from "./partition-object.ts";
+import { problem } from "./problem.ts";
+import { partitionStub } from "./stub.ts";
+
+const BATCH_KEYS = 500;
+const SCAN_DEFAULT = 100;
+const SCAN_MOST = 1_000;
+
+/** A call to a partition that may find it being replaced: tried again with a new stub, a few times. */
+export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T>> {
+  for (let attempt = 0; ; attempt++) {
+    let answer: Answer<T>;
+    try {
+      answer = await call();
+    } catch {
+      answer = { tag: "busy", code: "partition_gone", message: "the partition's object went away during the call" };
+    }
+    const passing = answer.tag === "busy" && (answer.code === "partition_gone" || answer.code === "fenced");
+    if (!passing || attempt >= 4) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 10 * 2 ** attempt));
+  }
+}
+
+export const unavailable = ({ code, message }: { readonly code: string; readonly message: string }): Response =>
+  problem({ status: 503, code, detail: message });
+
+export async function getState(request: Request, env: Env, route: Route, key: string): Promise<Response> {
+  const flaw = keyFlaw(key);
+  if (flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw });
+  const partition = partitionOfKey(route, key);
+  const answer = await asked(() =>
+    partitionStub(env, route.addresses[partition]!).read(route.addresses[partition]!, [key]),
+  );
+  if (answer.tag === "busy") return unavailable(answer);
+  const entry = answer.value[0] ?? null;
+  if (entry === null)
+    return problem({
+      status: 404,
+      code: "no_state",
+      detail: `operator "${route.operator.name}" has no state for key ${JSON.stringify(key)}`,
+      more: { key },
+    });
+  const etag = `"${partition}-${entry.seq}"`;
+  if (matches(request.headers.get("if-none-match"), etag))
+    return new Response(null, { status: 304, headers: { etag } });
+  const head = JSON.stringify({ operator: route.operator.name, key });
+  const tail = JSON.stringify({ partition, seq: entry.seq, time: stampTime(entry.stamp) });
+  return json(`${head.slice(0, -1)},"value":${entry.text},${tail.slice(1)}`, { etag });
+}
+
+function matches(header: string | null, etag: string): boolean {
+  if (header === null) return false;
+  return header.split(",").some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag);
+}
+
+/** JSON that is put together from texts: states are spliced in as they are. */
+const json = (text: string, headers: Record<string, string> = {}): Response =>
+  new Response(text, { headers: { "content-type": "application/json", ...headers } });
+
+export async function postBatch(request: Request, env: Env, route: Route): Promise<Response> {
+  const keys = await batchKeys(request);
+  if (typeof keys === "string") return problem({ status: 400, code: "invalid_keys", detail: keys });
+  const places = new Map<number, number[]>();
+  keys.forEach((key, place) => {
+    const partition = partitionOfKey(route, key);
+    places.set(partition, [...(places.get(partition) ?? []), place]);
+  });
+  const found: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
+  const answers = await Promise.all(
+    [...places].map(async ([partition, at]) => {
+      const address = route.addresses[partition]!;
+      const answer = await asked(() =>
+        partitionStub(env, address).read(
+          address,
+          at.map((place) => keys[place]!),
+        ),
+      );
+      if (answer.tag === "ok") at.forEach((place, i) => (found[place] = answer.value[i] ?? null));
+      return answer;
+    }),
+  );
+  const failed = answers.find((answer) => answer.tag === "busy");
+  if (failed?.tag === "busy") return unavailable(failed);
+  const items = keys.flatMap((key, place) =>
+    found[place] ? [`{"key":${JSON.stringify(key)},"value":${found[place].text},"seq":${found[place].seq}}`] : [],
+  );
+  return json(`{"items":[${items.join(",")}],"missing":${JSON.stringify(keys.filter((_, place) => !found[place]))}}`);
+}
+
+async function batchKeys(request: Request): Promise<string[] | string> {
+  let body: unknown;
+  try {
+    body = await request.json();
+  } catch {
+    return "the body isn't valid JSON";
+  }
+  const keys = typeof body === "object" && body !== null && "keys" in body ? body.keys : null;
+  if (!Array.isArray(keys) || keys.length > BATCH_KEYS) return `the body must be {"keys": [up to ${BATCH_KEYS} keys]}`;
+  for (const key of keys) {
+    const flaw = keyFlaw(key);
+    if (flaw !== null) return flaw;
+  }
+  return [...new Set(keys as string[])];
+}
+
+export async function scanState(env: Env, route: Route, query: URLSearchParams): Promise<Response> {
+  const limit = Number(query.get("limit") ?? SCAN_DEFAULT);
+  if (!Number.isInteger(limit) || limit < 1 || limit > SCAN_MOST)
+    return problem({
+      status: 400,
+      code: "invalid_limit",
+      detail: `limit must be a whole number from 1 to ${SCAN_MOST}`,
+    });
+  const after = readCursor(query.get("cursor"));
+  if (after === null)
+    return problem({ status: 400, code: "invalid_cursor", detail: "the cursor isn't one that a scan gave" });
+  const prefix = query.get("prefix") ?? "";
+  const pages = await Promise.all(
+    route.addresses.map((address) =>
+      asked(() => partitionStub(env, address).scan(address, prefix, after, limit, SCAN_BYTES)),
+    ),
+  );
+  const failed = pages.find((page) => page.tag === "busy");
+  if (failed?.tag === "busy") return unavailable(failed);
+  const { items, more } = merge(
+    pages.flatMap((page) => (page.tag === "ok" ? [page.value] : [])),
+    limit,
+  );
+  const texts = items.map(([key, { text }]) => `{"key":${JSON.stringify(key)},"value":${text}}`);
+  const cursor = more ? `,"cursor":${JSON.stringify(makeCursor(items.at(-1)![0]))}` : "";
+  return json(`{"items":[${texts.join(",")}]${cursor}}`);
+}
+
+type Item = readonly [string, Entry];
+
+/** Pages of all partitions as one, up to where each of them is known. */
+function merge(
+  pages: readonly { readonly items: readonly Item[]; readonly more: boolean }[],
+  limit: number,
+): { items: Item[]; more: boolean } {
+  const ends = pages.filter((page) => page.more).map((page) => page.items.at(-1)![0]);
+  const end = ends.sort(compareUtf8)[0];
+  const known = pages.flatMap((page) => page.items).filter(([key]) => end === undefined || compareUtf8(key, end) <= 0);
+  const items = known.sort(([a], [b]) => compareUtf8(a, b)).slice(0, limit);
+  return { items, more: end !== undefined || items.length < known.length };
+}
+
+const encoder = new TextEncoder();
+
+function makeCursor(key: string): string {
+  return btoa(String.fromCharCode(...encoder.encode(key)))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+}
+
+/** The key above which to go on; "" from the start; null where it is no cursor. */
+function readCursor(cursor: string | null): string | null {
+  if (cursor === null) return "";
+  try {
+    const bytes = Uint8Array.from(atob(cursor.replaceAll("-", "+").replaceAll("_", "/")), (unit) => unit.charCodeAt(0));
+    const key = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return keyFlaw(key) === null ? key : null;
+  } catch {
+    return null;
+  }
+}

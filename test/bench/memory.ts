@@ -1,0 +1,67 @@
+// `memory`: how much memory the runtime takes while one request with a million events streams in. The figure is that of
+// the whole workerd process: the Worker, the Durable Objects, and the simulators of D1 and R2.
+
+import { randomBytes } from "node:crypto";
+import { feed } from "./feed.ts";
+import { startHost } from "./host.ts";
+import type { Options } from "./options.ts";
+import { memoryOf } from "./process.ts";
+import { keyframeSetup } from "./systems.ts";
+import { whole } from "./table.ts";
+
+const SAMPLE_EVERY_MS = 200;
+const POINTS_SHOWN = 16;
+
+interface Sample {
+  seconds: number;
+  lines: number;
+  residentMb: number;
+}
+
+export async function memory(options: Options): Promise<void> {
+  const host = await startHost(
+    keyframeSetup("keyframe.ts", { delayMs: options.delay[0] ?? 0, tailBytes: options.tailBytes }),
+  );
+  try {
+    const nonce = randomBytes(4).toString("hex");
+    // The first request compiles the code and opens the partitions: not what is asked about.
+    await feed({ url: host.url, lines: 1000, keys: 1000, nonce: `${nonce}w` });
+    const idle = memoryOf(host.pid);
+    const samples: Sample[] = [];
+    let lines = 0;
+    const start = performance.now();
+    const sample = (): void => {
+      samples.push({ seconds: (performance.now() - start) / 1000, lines, residentMb: memoryOf(host.pid).residentMb });
+    };
+    const sampling = setInterval(sample, SAMPLE_EVERY_MS);
+    const onProgress = (sent: number): void => void (lines = sent);
+    const fed = await feed({ url: host.url, lines: options.lines, keys: 1000, nonce, onProgress }).finally(() =>
+      clearInterval(sampling),
+    );
+    sample();
+    show(samples);
+    const peak = memoryOf(host.pid).peakMb ?? Math.max(...samples.map((one) => one.residentMb));
+    console.log(
+      `\n${whole(options.lines)} events, ${whole(fed.bytes / 1e6)} MB in one request: ${whole(fed.seconds)} s, ` +
+        `${whole(options.lines / fed.seconds)} events/s, all accepted\n` +
+        `workerd: idle ${whole(idle.residentMb)} MB, peak ${whole(peak)} MB, ${whole(peak - idle.residentMb)} MB above idle`,
+    );
+  } finally {
+    await host.stop();
+  }
+}
+
+function show(samples: Sample[]): void {
+  const most = Math.max(...samples.map((one) => one.residentMb));
+  const step = Math.max(1, Math.ceil(samples.length / POINTS_SHOWN));
+  console.log("      s       lines     MB");
+  for (const one of samples.filter((_, index) => index % step === 0 || index === samples.length - 1)) {
+    const bar = "#".repeat(Math.round((one.residentMb / most) * 50));
+    const cells = [
+      one.seconds.toFixed(1).padStart(7),
+      whole(one.lines).padStart(11),
+      whole(one.residentMb).padStart(6),
+    ];
+    console.log(`${cells.join(" ")} ${bar}`);
+  }
+}

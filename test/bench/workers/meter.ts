@@ -1,0 +1,30 @@
+// The operator that all benchmarks of Keyframe run: count, sum, maximum and last value of each device.
+
+import { z } from "zod";
+import { operator } from "../../../src/keyframe.ts";
+
+const reading = z.object({ device: z.string(), value: z.number(), unit: z.string() });
+
+interface Options {
+  partitions: number;
+  snapshot: { every: string; maxTailBytes: number; recovery?: string };
+}
+
+export const meter = (name: string, { partitions, snapshot }: Options) =>
+  operator(name, {
+    version: 1,
+    events: { "meter.read": reading },
+    key: (event) => event.data.device,
+    initial: () => ({ count: 0, sum: 0, max: 0, last: 0 }),
+    on: {
+      "meter.read"(state, event) {
+        const { value } = event.data;
+        state.count += 1;
+        state.sum += value;
+        state.max = Math.max(state.max, value);
+        state.last = value;
+      },
+    },
+    partitions,
+    snapshot,
+  });
