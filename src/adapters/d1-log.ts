@@ -71,8 +71,8 @@ export class D1Log implements Log {
     const [rows, tail, heads] = await named(() =>
       this.#db.batch<never>([first, this.#db.prepare(TAIL).bind(this.#name), this.#db.prepare(PEEK).bind(this.#name)]),
     );
-    const row = (rows?.results as unknown as PartitionRow[])[0];
-    const head = (heads?.results as unknown as Headed[])[0]?.head;
+    const row = (rows!.results as unknown as PartitionRow[])[0];
+    const head = (heads!.results as unknown as Headed[])[0]?.head;
     if (row === undefined || head === undefined) return null;
     const segments = tail!.results as unknown as Segment[];
     return { row, rows: segments, more: (segments.at(-1)?.last ?? row.snapshotSeq) < head };

@@ -6,7 +6,7 @@
  * E3. Integers beyond 2^53 are refused, never rounded; so is a number that JSON.parse makes infinite.
  */
 import type { Event } from "./operator.ts";
-import { Content } from "./hash.ts";
+import type { Content } from "./hash.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "./limits.ts";
 import { exceeds } from "./json.ts";
 

@@ -102,7 +102,7 @@ export class Group {
           flush();
           from = start;
           row = this.#row(ROW_BYTES);
-        } else if (end < from || from === end) from = start;
+        } else if (end <= from) from = start;
         end = stop;
         const at = this.#next;
         dedup.add(slice.prints, i * PRINT_WORDS);

@@ -86,7 +86,7 @@ function refusal(refused: Refusal): Outcome {
   if (detail.tag === "not_json") throw new TypeError(`the refusal's detail isn't JSON, ${detail.why}`);
   if (exceeds(detail.text, REPLY_BYTES))
     throw new RangeError(`the refusal's detail has more than ${REPLY_BYTES} bytes`);
-  return { tag: "refused", code: String(refused.refusal).slice(0, 200), detail: detail.text };
+  return { tag: "refused", code: refused.refusal.slice(0, 200), detail: detail.text };
 }
 
 const NOTHING: unique symbol = Symbol("nothing");

@@ -116,7 +116,7 @@ export interface Codec {
   compress(text: string): Uint8Array;
   /** @throws where the bytes are not what `compress` wrote */
   decompress(bytes: Uint8Array): string;
-  crc32(data: string | Uint8Array): number;
+  readonly crc32: (data: string | Uint8Array) => number;
 }
 
 /** The object that a partition lives in. */

@@ -60,7 +60,7 @@ const streamError = (gzip: boolean, error: unknown): Error =>
 
 // The runtime's types give the two halves of it different views of bytes.
 const gunzip = (): ReadableWritablePair<Uint8Array, Uint8Array> =>
-  new DecompressionStream("gzip") as unknown as ReadableWritablePair<Uint8Array, Uint8Array>;
+  new DecompressionStream("gzip") as ReadableWritablePair<Uint8Array, Uint8Array>;
 
 /** Bounds what comes in and what it unpacks to. */
 class Meter {

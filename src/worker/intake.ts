@@ -166,7 +166,7 @@ export class Intake {
     this.#chars += text.length;
   }
 
-  #reject(index: number, code: RejectionCode | string, message: string, id: string | null): void {
+  #reject(index: number, code: RejectionCode, message: string, id: string | null): void {
     this.counts.rejected += 1;
     this.#error({ index, id, code, message });
     if (this.#options.full)

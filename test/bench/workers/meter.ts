@@ -1,13 +1,13 @@
 // The operator that all benchmarks of Keyframe run: count, sum, maximum and last value of each device.
 
 import { z } from "zod";
-import { operator } from "../../../src/keyframe.ts";
+import { operator, type SnapshotPolicy } from "../../../src/keyframe.ts";
 
 const reading = z.object({ device: z.string(), value: z.number(), unit: z.string() });
 
 interface Options {
   partitions: number;
-  snapshot: { every: string; maxTailBytes: number; recovery?: string };
+  snapshot: SnapshotPolicy;
 }
 
 export const meter = (name: string, { partitions, snapshot }: Options) =>

@@ -1,13 +1,13 @@
 // Two operators with the same handler, one partition each: one snapshots when told, the other never, so that what
 // recovery costs with a snapshot can be set against replaying the whole log.
 
-import { keyframe } from "../../../src/keyframe.ts";
+import { keyframe, type SnapshotPolicy } from "../../../src/keyframe.ts";
 import { measured } from "./measured.ts";
 import { meter } from "./meter.ts";
 
 export { MeasuredPartition as Partition } from "./measured.ts";
 
-const never = { every: "365d", maxTailBytes: 4_000_000_000, recovery: "1h" };
+const never: SnapshotPolicy = { every: "365d", maxTailBytes: 4_000_000_000, recovery: "1h" };
 
 export default measured(
   keyframe({
