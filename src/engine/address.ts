@@ -5,7 +5,7 @@
  * A2. The key's group alone decides the partition, so that a read, which has only the key, finds it.
  * A3. What any wanting operator rejects (schema, key) is rejected before any partition sees it (IN4).
  */
-import { Content, HASH_NAME, hashGroup, partitionOf, pushPrint } from "./hash.ts";
+import { Content, HASH_NAME, hashGroup, partitionOf, pushPrint, type Prints } from "./hash.ts";
 import type { PartitionId } from "./ids.ts";
 import { NAME_BYTES } from "./limits.ts";
 import { exceeds } from "./json.ts";
@@ -84,7 +84,9 @@ export function keyOf(route: Route, event: Event): Keyed {
     return no("missing_key", 'the event has no key; set "key" (short for partitionkey) or "subject"');
   const flaw = keyFlaw(key);
   if (flaw !== null) return no("invalid_key", flaw);
-  return { tag: "keyed", key: key as string, partition: partitionOfKey(route, key as string) };
+  const partition = partitionOfKey(route, key as string);
+  if (partition === null) return no("invalid_key", "no group can be made of the key");
+  return { tag: "keyed", key: key as string, partition };
 }
 
 /** Why this is no key (IN2), or null. */
@@ -94,16 +96,22 @@ export function keyFlaw(key: unknown): string | null {
   return key.isWellFormed() ? null : "a key is well-formed Unicode, without lone surrogates";
 }
 
-export function partitionOfKey(route: Route, key: string): number {
+/** Null where the operator's `group` fails: it is a user's code, and a read may ask for any key. */
+export function partitionOfKey(route: Route, key: string): number | null {
   const { partitions, seed } = route.placement;
   if (partitions === 1) return 0;
-  return partitionOf(hashGroup(route.operator.group(key), seed), partitions);
+  try {
+    const group: unknown = route.operator.group(key);
+    return typeof group === "string" ? partitionOf(hashGroup(group, seed), partitions) : null;
+  } catch {
+    return null;
+  }
 }
 
 const content = new Content();
 
 /** Appends the event's print: who it is and what it says. Live and at replay alike. */
-export function print(out: number[], event: Event, seed: number, timeOfReceipt: string): void {
+export function print(out: Prints, event: Event, seed: number, timeOfReceipt: string): void {
   addContent(content, event, seed, timeOfReceipt);
   pushPrint(out, event.source, event.id, content, seed);
 }

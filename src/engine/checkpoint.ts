@@ -143,7 +143,7 @@ function* batches(rows: readonly Segment[]): Generator<Segment[]> {
 }
 
 function writeBlock(file: FileWriter, rows: readonly Segment[], codec: Codec): ArchiveBlock {
-  const [offset, length, crc] = file.write(codec.compress(archiveText(rows)), codec);
+  const [offset, length, crc] = file.write(codec.compressFast(archiveText(rows)), codec);
   return [offset, length, crc, rows[0]!.seq, rows.at(-1)!.last];
 }
 

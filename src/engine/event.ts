@@ -1,7 +1,8 @@
 /**
  * Reading one event: from its JSON text to a checked CloudEvent, or to the reason why it is none (IN1).
  *
- * E1. The text that is kept is the client's own; only a missing `id` is written into it, so that the log stands alone.
+ * E1. The text that is kept is the client's own; only a missing `id` is written into it, so that the log stands alone,
+ *     and attributes that are null are taken out, since that is how JSON says that they aren't set.
  * E2. Any text gives a value or a named rejection; nothing here throws.
  * E3. Integers beyond 2^53 are refused, never rounded; so is a number that JSON.parse makes infinite.
  */
@@ -61,18 +62,27 @@ export function readEvent(text: string, index: number, defaults: Defaults): Read
 
 function checkEvent(event: Record<string, unknown>, text: string, index: number, defaults: Defaults): ReadEvent {
   const id = typeof event["id"] === "string" ? event["id"] : null;
-  const flaw = attributeFlaw(event) ?? numberFlaw(event, text);
+  const unset = text.includes("null") && dropUnset(event);
+  const flaw = memberFlaw(event) ?? wholeFlaw(event, text);
   if (flaw) return { ...flaw, id };
-  if (id !== null) return { tag: "event", event: fill(event, defaults.time), text };
+  const kept = unset ? JSON.stringify(event) : text;
+  if (id !== null) return { tag: "event", event: fill(event, defaults.time), text: kept };
   const made = defaults.id(index);
   event["id"] = made;
   // Last, so that it wins over nothing at all: an `id` that is there but no string was refused above.
-  const at = text.lastIndexOf("}");
+  const at = kept.lastIndexOf("}");
   return {
     tag: "event",
     event: fill(event, defaults.time),
-    text: `${text.slice(0, at)},"id":${JSON.stringify(made)}}`,
+    text: `${kept.slice(0, at)},"id":${JSON.stringify(made)}}`,
   };
+}
+
+/** Takes out the attributes that are null; was there any? `data` may be null. */
+function dropUnset(event: Record<string, unknown>): boolean {
+  const unset = Object.keys(event).filter((name) => event[name] === null && name !== "data");
+  for (const name of unset) delete event[name];
+  return unset.length > 0;
 }
 
 /** The event as handlers see it; also at replay, with the logged time of receipt. Changes and returns its argument. */
@@ -102,78 +112,56 @@ export function addContent(content: Content, event: Event, seed: number, timeOfR
 type Flaw = { readonly tag: "rejected"; readonly code: RejectionCode; readonly message: string };
 const flaw = (code: RejectionCode, message: string): Flaw => ({ tag: "rejected", code, message });
 
-const STRINGS = [
-  "id",
-  "source",
-  "subject",
-  "key",
-  "partitionkey",
-  "time",
-  "datacontenttype",
-  "dataschema",
-  "data_base64",
-] as const;
-
-function attributeFlaw(event: Record<string, unknown>): Flaw | null {
-  const type = event["type"];
-  if (type === undefined) return flaw("missing_type", 'the event has no "type"');
-  if (typeof type !== "string" || type === "")
-    return flaw("invalid_attribute", `"type" must be a string that isn't empty, not ${kind(type)}`);
-  for (const name of STRINGS) {
+/** What is wrong with a member by itself: one pass, since every event pays for it. */
+function memberFlaw(event: Record<string, unknown>): Flaw | null {
+  for (const name in event) {
     const value = event[name];
-    if (value === undefined) continue;
-    if (typeof value !== "string" || value === "")
-      return flaw("invalid_attribute", `"${name}" must be a string that isn't empty, not ${kind(value)}`);
-    if (name !== "data_base64" && (exceeds(value, NAME_BYTES) || !value.isWellFormed())) {
-      return flaw("invalid_attribute", `"${name}" must be well-formed Unicode of at most ${NAME_BYTES} bytes`);
+    switch (name) {
+      case "data":
+        break;
+      case "type":
+      case "id":
+      case "source":
+      case "subject":
+      case "key":
+      case "partitionkey":
+      case "datacontenttype":
+      case "dataschema":
+      case "time":
+        if (typeof value !== "string" || value === "")
+          return flaw("invalid_attribute", `"${name}" must be a string that isn't empty, not ${kind(value)}`);
+        if (exceeds(value, NAME_BYTES) || !value.isWellFormed())
+          return flaw("invalid_attribute", `"${name}" must be well-formed Unicode of at most ${NAME_BYTES} bytes`);
+        if (name === "time" && !isTime(value))
+          return flaw(
+            "invalid_attribute",
+            `"time" must be an RFC 3339 time such as 2026-01-31T12:00:00Z, not ${JSON.stringify(value.slice(0, 60))}`,
+          );
+        break;
+      case "data_base64":
+        if (typeof value !== "string")
+          return flaw("invalid_attribute", `"data_base64" must be a string, not ${kind(value)}`);
+        break;
+      case "specversion":
+        if (value !== "1.0") return flaw("invalid_attribute", '"specversion" must be "1.0"');
+        break;
+      default:
+        if (typeof value === "object")
+          return flaw("invalid_attribute", `"${name}" must be a string, a number or a boolean, not ${kind(value)}`);
     }
   }
-  if (event["specversion"] !== undefined && event["specversion"] !== "1.0")
-    return flaw("invalid_attribute", '"specversion" must be "1.0"');
-  const time = event["time"] as string | undefined;
-  if (time !== undefined && !isTime(time))
-    return flaw(
-      "invalid_attribute",
-      `"time" must be an RFC 3339 time such as 2026-01-31T12:00:00Z, not ${JSON.stringify(time.slice(0, 60))}`,
-    );
+  return null;
+}
+
+/** What is wrong with the event as a whole: what it lacks, what contradicts itself, depth and numbers. */
+function wholeFlaw(event: Record<string, unknown>, text: string): Flaw | null {
+  if (event["type"] === undefined) return flaw("missing_type", 'the event has no "type"');
   if (event["key"] !== undefined && event["partitionkey"] !== undefined && event["key"] !== event["partitionkey"]) {
     return flaw("invalid_attribute", '"key" and "partitionkey" differ; "key" is short for "partitionkey"');
   }
   if (event["data"] !== undefined && event["data_base64"] !== undefined)
     return flaw("invalid_attribute", 'an event has "data" or "data_base64", not both');
-  return null;
-}
-
-const TIME = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.\d+)?(?:[Zz]|[+-](\d{2}):(\d{2}))$/;
-const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-
-/** RFC 3339, with the calendar checked: `Date` would roll 30 February over into March. */
-export function isTime(text: string): boolean {
-  const m = TIME.exec(text);
-  if (!m) return false;
-  const [year, month, day, hour, minute, second] = [
-    Number(m[1]),
-    Number(m[2]),
-    Number(m[3]),
-    Number(m[4]),
-    Number(m[5]),
-    Number(m[6]),
-  ];
-  if (month < 1 || month > 12 || day < 1 || day > DAYS[month - 1]!) return false;
-  if (month === 2 && day === 29 && (year % 4 !== 0 || (year % 100 === 0 && year % 400 !== 0))) return false;
-  return hour < 24 && minute < 60 && second <= 60 && Number(m[7] ?? 0) < 24 && Number(m[8] ?? 0) < 60;
-}
-
-/** Depth and numbers of everything in the event. Attributes beside `data` must be scalars. */
-function numberFlaw(event: Record<string, unknown>, text: string): Flaw | null {
-  let worst = SOUND;
-  for (const name in event) {
-    const value = event[name];
-    if (typeof value === "string") continue;
-    if (typeof value === "object" && name !== "data")
-      return flaw("invalid_attribute", `"${name}" must be a string, a number or a boolean, not ${kind(value)}`);
-    worst = Math.max(worst, soundness(value, 2));
-  }
+  const worst = soundness(event, 1);
   if (worst === TOO_DEEP) return flaw("too_deep", `the event is nested deeper than ${EVENT_DEPTH}`);
   if (worst === BIG_NUMBER) {
     const literal = unsafeLiteral(text);
@@ -186,32 +174,68 @@ function numberFlaw(event: Record<string, unknown>, text: string): Flaw | null {
   return null;
 }
 
+const TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
+const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/** RFC 3339, with the calendar checked: `Date` would roll 30 February over into March. */
+export function isTime(text: string): boolean {
+  if (!TIME.test(text)) return false;
+  const two = (at: number): number => (text.charCodeAt(at) - 48) * 10 + text.charCodeAt(at + 1) - 48;
+  const month = two(5);
+  const day = two(8);
+  if (month < 1 || month > 12 || day < 1 || day > DAYS[month - 1]!) return false;
+  const year = two(0) * 100 + two(2);
+  if (month === 2 && day === 29 && (year % 4 !== 0 || (year % 100 === 0 && year % 400 !== 0))) return false;
+  if (two(11) > 23 || two(14) > 59 || two(17) > 60) return false;
+  const end = text.length;
+  return text.charCodeAt(end - 1) > 57 || (two(end - 5) < 24 && two(end - 2) < 60);
+}
+
 const SOUND = 0;
 const BIG_NUMBER = 1;
 const TOO_DEEP = 2;
 
-function soundness(value: unknown, depth: number): number {
-  if (typeof value === "number")
-    return value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER ? SOUND : BIG_NUMBER;
-  if (typeof value !== "object" || value === null) return SOUND;
+/** The worst of what is in a value. `for … in` over an array walks its indexes too, but slower than need be. */
+function soundness(value: object, depth: number): number {
   if (depth > EVENT_DEPTH) return TOO_DEEP;
   let worst = SOUND;
-  if (Array.isArray(value)) for (const item of value) worst = Math.max(worst, soundness(item, depth + 1));
-  else
-    for (const name in value) worst = Math.max(worst, soundness((value as Record<string, unknown>)[name], depth + 1));
+  if (Array.isArray(value)) {
+    for (const item of value) worst = Math.max(worst, soundnessOf(item, depth));
+  } else {
+    for (const name in value) worst = Math.max(worst, soundnessOf((value as Record<string, unknown>)[name], depth));
+  }
   return worst;
 }
 
-/** The first number in the text that a double can't hold: a large one without exponent, or one that is infinite. */
+function soundnessOf(value: unknown, depth: number): number {
+  if (typeof value === "number")
+    return value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER ? SOUND : BIG_NUMBER;
+  return typeof value === "object" && value !== null ? soundness(value, depth + 1) : SOUND;
+}
+
+/**
+ * The first number in the text that a double can't hold: a large one without exponent, one that is infinite, or one with
+ * other digits than a double gives back.
+ */
 function unsafeLiteral(text: string): string | null {
   const tokens = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
   for (const [token] of text.matchAll(tokens)) {
     if (token.startsWith('"')) continue;
     const value = Number(token);
     if (!Number.isFinite(value)) return token;
-    if (Math.abs(value) > Number.MAX_SAFE_INTEGER && !/[eE]/.test(token)) return token;
+    if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) continue;
+    if (!/[eE]/.test(token) || digits(token) !== digits(String(value))) return token;
   }
   return null;
+}
+
+/** The digits of a number from the first to the last that isn't 0, without sign, point and exponent. */
+function digits(literal: string): string {
+  const all = literal.replace(/[eE].*/s, "").replaceAll(/[-.]/g, "");
+  let [from, to] = [0, all.length];
+  while (all[from] === "0") from += 1;
+  while (to > from && all[to - 1] === "0") to -= 1;
+  return all.slice(from, to);
 }
 
 function kind(value: unknown): string {

@@ -9,9 +9,10 @@ import { Failure } from "./errors.ts";
 import { fill } from "./event.ts";
 import { print } from "./address.ts";
 import { Dedup } from "./dedup.ts";
-import { handle } from "./handling.ts";
+import { Prints } from "./hash.ts";
+import { EventContext, handle } from "./handling.ts";
 import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
-import { Layer } from "./layer.ts";
+import { isNew, Layer } from "./layer.ts";
 import type { Event, Operator } from "./operator.ts";
 import { NO_REPLY, outcomeText, type Outcome } from "./outcome.ts";
 import { DELETE, Quarantine, RETRY, type Quarantined } from "./quarantine.ts";
@@ -62,8 +63,9 @@ export class Fold {
   ): void {
     const event = fill(events[index]!, time);
     const key = keys[index]!;
-    const prints: number[] = [];
-    print(prints, event, this.seed, time);
+    const collected = new Prints(1);
+    print(collected, event, this.seed, time);
+    const prints = collected.words();
     this.dedup.add(prints, 0);
     const logged = outcomes.get(index);
     if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
@@ -83,7 +85,8 @@ export class Fold {
     offset: number,
   ): Outcome {
     if (event.type === RETRY || event.type === DELETE) return this.#command(layer, at, event, prints, offset);
-    return handle(this.operator, layer.touch(key), event, { key, seq: at, now: ms, prints, at: offset });
+    const touched = layer.touch(key);
+    return handle(this.operator, touched, event, new EventContext(key, at, ms, isNew(touched), prints, offset));
   }
 
   /** Is this outcome remembered for repeats? */
@@ -111,13 +114,9 @@ export class Fold {
     if (entry === undefined) return { tag: "refused", code: "not_quarantined", detail: NO_REPLY };
     this.quarantine.claim(target);
     if (command.type === DELETE) return { tag: "applied", reply: NO_REPLY };
-    return handle(this.operator, layer.touch(entry.key), quarantinedEvent(entry), {
-      key: entry.key,
-      seq: at,
-      now: entry.now,
-      prints,
-      at: offset,
-    });
+    const touched = layer.touch(entry.key);
+    const context = new EventContext(entry.key, at, entry.now, isNew(touched), prints, offset);
+    return handle(this.operator, touched, quarantinedEvent(entry), context);
   }
 
   #commanded(command: Event, outcome: Outcome): void {

@@ -5,54 +5,51 @@
  * R2. Random numbers and ids come from the event's print, so replay gives the same bytes (ONE5).
  */
 import type { Seq } from "./ids.ts";
-import { exceeds, toJson } from "./json.ts";
+import { copyJson, exceeds, inspectJson, toJson } from "./json.ts";
 import { STALE, type Touched } from "./layer.ts";
 import { REPLY_BYTES, STATE_BYTES } from "./limits.ts";
 import { messageOf } from "./errors.ts";
 import { APPLIED, type Outcome } from "./outcome.ts";
 import type { Context, Event, Handler, Operator, Refusal } from "./operator.ts";
 
-export interface Occasion {
-  readonly key: string;
-  readonly seq: Seq;
-  /** Logged time of receipt, milliseconds. */
-  readonly now: number;
-  readonly prints: ArrayLike<number>;
-  /** Where the event's print begins. */
-  readonly at: number;
-}
-
 /** Runs the event and leaves its effect, if any, in `touched`. */
-export function handle(operator: Operator, touched: Touched, event: Event, occasion: Occasion): Outcome {
+export function handle(operator: Operator, touched: Touched, event: Event, context: EventContext): Outcome {
   const handler = operator.handlers.get(event.type);
   if (handler === undefined)
     return {
       tag: "quarantined",
       error: `version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`,
     };
-  const context = new EventContext(occasion, touched.text === null);
   let outcome: Outcome;
+  let before: unknown = STALE;
   try {
-    const value = touched.value === STALE ? materialise(operator, touched, occasion.key) : touched.value;
-    outcome = run(handler, value, event, context, touched);
+    if (touched.value === STALE) touched.value = materialise(operator, touched, context.key);
+    if (touched.small) before = copyJson(touched.value);
+    outcome = run(handler, event, context, touched);
   } catch (error) {
     outcome = { tag: "quarantined", error: messageOf(error).slice(0, 1_000) };
   }
-  if (outcome.tag === "applied") touched.seq = occasion.seq;
-  else touched.value = STALE;
+  if (outcome.tag === "applied") touched.seq = context.seq;
+  else touched.value = before;
   return outcome;
 }
 
+/** The value of a key that has been put away. From here on its text is what it is made of. */
 function materialise(operator: Operator, touched: Touched, key: string): unknown {
-  if (touched.text !== null) return JSON.parse(touched.text) as unknown;
-  // Through JSON, so that an `initial` that hands out one shared object can't link keys to each other.
-  const first = toJson(operator.initial(key));
-  if (first.tag === "not_json") throw new TypeError(`initial("${key}") isn't JSON, ${first.why}`);
-  return JSON.parse(first.text) as unknown;
+  const text = touched.text ?? firstText(operator, key);
+  touched.small = false;
+  return JSON.parse(text) as unknown;
 }
 
-function run(handler: Handler, value: unknown, event: Event, context: EventContext, touched: Touched): Outcome {
-  const returned = handler(value, event, context);
+/** Through JSON, so that an `initial` that hands out one shared object can't link keys to each other. */
+function firstText(operator: Operator, key: string): string {
+  const first = toJson(operator.initial(key));
+  if (first.tag === "not_json") throw new TypeError(`initial("${key}") isn't JSON, ${first.why}`);
+  return first.text;
+}
+
+function run(handler: Handler, event: Event, context: EventContext, touched: Touched): Outcome {
+  const returned = handler(touched.value, event, context);
   if (returned instanceof Promise) {
     returned.catch(() => undefined);
     throw new TypeError("the handler is asynchronous; handlers must be synchronous");
@@ -62,15 +59,33 @@ function run(handler: Handler, value: unknown, event: Event, context: EventConte
   if (context.removed) {
     touched.text = null;
     touched.value = STALE;
+    touched.dirty = false;
+    touched.small = false;
     return reply;
   }
-  const next = context.replaced === NOTHING ? value : context.replaced;
-  const json = toJson(next);
-  if (json.tag === "not_json") throw new TypeError(`the state isn't JSON, ${json.why}`);
-  if (exceeds(json.text, STATE_BYTES)) throw new RangeError(`the state would have more than ${STATE_BYTES} bytes`);
-  touched.text = json.text;
-  touched.value = json.exact && context.replaced === NOTHING ? value : STALE;
+  keep(touched, context.replaced === NOTHING ? touched.value : context.replaced, context.replaced !== NOTHING);
   return reply;
+}
+
+/** Above this weight a value is written out after each event instead of copied before it. */
+const SMALL_WEIGHT = 48;
+
+/** SNAP8: the state is what its text says. @throws where it isn't JSON or too large */
+function keep(touched: Touched, value: unknown, replaced: boolean): void {
+  const { why, inexact, weight } = inspectJson(value);
+  if (why !== null) throw new TypeError(`the state isn't JSON, ${why}`);
+  if (weight <= SMALL_WEIGHT && !inexact && !replaced) {
+    touched.value = value;
+    touched.dirty = true;
+    touched.small = true;
+    return;
+  }
+  const text = JSON.stringify(value);
+  if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state would have more than ${STATE_BYTES} bytes`);
+  touched.text = text;
+  touched.value = inexact || replaced ? STALE : value;
+  touched.dirty = false;
+  touched.small = false;
 }
 
 function replyText(returned: unknown): Outcome {
@@ -91,7 +106,8 @@ function refusal(refused: Refusal): Outcome {
 
 const NOTHING: unique symbol = Symbol("nothing");
 
-class EventContext implements Context<unknown> {
+/** The handler's `ctx`, and what it was told. `prints` at `at` is the event's own. */
+export class EventContext implements Context<unknown> {
   readonly key: string;
   readonly seq: Seq;
   readonly now: number;
@@ -99,24 +115,26 @@ class EventContext implements Context<unknown> {
   refused: Refusal | null = null;
   removed = false;
   replaced: unknown = NOTHING;
-  readonly #occasion: Occasion;
+  readonly #prints: ArrayLike<number>;
+  readonly #at: number;
   #random: (() => number) | null = null;
 
-  constructor(occasion: Occasion, isNew: boolean) {
-    this.#occasion = occasion;
-    this.key = occasion.key;
-    this.seq = occasion.seq;
-    this.now = occasion.now;
+  constructor(key: string, seq: Seq, now: number, isNew: boolean, prints: ArrayLike<number>, at: number) {
+    this.key = key;
+    this.seq = seq;
+    this.now = now;
     this.isNew = isNew;
+    this.#prints = prints;
+    this.#at = at;
   }
 
   random(): number {
-    this.#random ??= generator(this.#occasion.prints, this.#occasion.at);
+    this.#random ??= generator(this.#prints, this.#at);
     return this.#random() / 0x1_0000_0000;
   }
 
   uuid(): string {
-    this.#random ??= generator(this.#occasion.prints, this.#occasion.at);
+    this.#random ??= generator(this.#prints, this.#at);
     const words = [this.#random(), this.#random(), this.#random(), this.#random()];
     const hex = words.map((word) => word.toString(16).padStart(8, "0")).join("");
     const variant = ((Number.parseInt(hex[16]!, 16) & 0x3) | 0x8).toString(16);

@@ -31,8 +31,42 @@ export function hashGroup(text: string, seed: number): number {
 /** The partition of a hash: ranges of equal size, so that doubling `count` splits each partition in two. */
 export const partitionOf = (hash: number, count: number): number => Math.floor((hash / 0x1_0000_0000) * count);
 
-/** Appends the print of one event to `out`. */
-export function pushPrint(out: number[], source: string, id: string, content: Content, seed: number): void {
+/** Prints of several events, one after the other. */
+export class Prints {
+  #words: Uint32Array;
+  #length = 0;
+
+  constructor(events: number) {
+    this.#words = new Uint32Array(events * PRINT_WORDS);
+  }
+
+  push(a: number, b: number, c: number, d: number, e: number, f: number): void {
+    const at = this.#length;
+    if (at + PRINT_WORDS > this.#words.length) this.#grow();
+    const words = this.#words;
+    words[at] = a;
+    words[at + 1] = b;
+    words[at + 2] = c;
+    words[at + 3] = d;
+    words[at + 4] = e;
+    words[at + 5] = f;
+    this.#length = at + PRINT_WORDS;
+  }
+
+  #grow(): void {
+    const wider = new Uint32Array(this.#words.length * 2 + PRINT_WORDS);
+    wider.set(this.#words);
+    this.#words = wider;
+  }
+
+  /** PRINT_WORDS words for each event. */
+  words(): Uint32Array {
+    return this.#words.slice(0, this.#length);
+  }
+}
+
+/** Appends the print of one event. */
+export function pushPrint(out: Prints, source: string, id: string, content: Content, seed: number): void {
   let a = seed | 0;
   let b = ~seed;
   let c = seed ^ C3;
@@ -61,7 +95,7 @@ export function pushPrint(out: number[], source: string, id: string, content: Co
   b = finish(b + a);
   c = finish(c ^ b);
   d = finish(d + c);
-  out.push((a + d) >>> 0, b >>> 0, c >>> 0, d >>> 0, finish(content.a) >>> 0, finish(content.b) >>> 0);
+  out.push(a + d, b, c, d, finish(content.a), finish(content.b));
 }
 
 /** Two words of hash over a JSON value; `add` is called once for each part of an event that makes up its content. */

@@ -29,20 +29,45 @@ export type JsonText =
 
 /** The JSON text of a value, or why JSON can't carry it. */
 export function toJson(value: unknown): JsonText {
-  const finding: Finding = { inexact: false, why: null };
-  inspect(value, 1, finding);
-  if (finding.why !== null) return { tag: "not_json", why: finding.why };
-  return { tag: "json", text: JSON.stringify(value), exact: !finding.inexact };
+  const { why, inexact } = inspectJson(value);
+  if (why !== null) return { tag: "not_json", why };
+  return { tag: "json", text: JSON.stringify(value), exact: !inexact };
 }
 
-interface Finding {
-  inexact: boolean;
+/** What stands in a value, without writing it. */
+export interface Finding {
+  /** Why JSON can't carry it; null: it can. */
   why: string | null;
+  /** JSON carries it, but what is read back differs (−0, a property that is undefined). */
+  inexact: boolean;
+  /** About how much there is: values, and 64 characters of text count as one more. */
+  weight: number;
+}
+
+export function inspectJson(value: unknown): Finding {
+  const finding = { inexact: false, why: null, weight: 0 };
+  inspect(value, 1, finding);
+  return finding;
+}
+
+/** A copy of a value that JSON can carry. */
+export function copyJson(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyJson);
+  const copy: Record<string, unknown> = { ...value };
+  for (const name in copy) {
+    const member = copy[name];
+    if (typeof member === "object" && member !== null) copy[name] = copyJson(member);
+  }
+  return copy;
 }
 
 function inspect(value: unknown, depth: number, finding: Finding): void {
+  finding.weight += 1;
   switch (typeof value) {
     case "string":
+      finding.weight += value.length >> 6;
+      return;
     case "boolean":
       return;
     case "number":
@@ -90,9 +115,14 @@ function prefix(finding: Finding, step: string): void {
     finding.why = finding.why.startsWith("at ") ? `at ${step}${finding.why.slice(3)}` : `at ${step}: ${finding.why}`;
 }
 
+// oxlint-disable-next-line no-control-regex -- all of ASCII is meant
+const BEYOND_ASCII = /[^\u0000-\u007f]/;
+
 /** Length in UTF-8 bytes. A lone surrogate counts as the three bytes of U+FFFD, as encoders write it. */
 export function utf8Length(text: string): number {
   let bytes = text.length;
+  // The native search is much faster than looking at each unit, and most texts are ASCII.
+  if (!BEYOND_ASCII.test(text)) return bytes;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit < 0x80) continue;

@@ -1,18 +1,23 @@
 /**
  * The changes of one row of a group before it is in the log: the keys it touched, over what the rows before it left.
  *
- * L1. A key's value is materialised once for a group and written back as text after each event, so an event that throws
- *     or refuses leaves no trace: the text before it is read back.
+ * L1. A key's value is materialised once for a row and written out once, however many events touch it. An event that
+ *     throws or refuses leaves no trace: a small value is copied before each event, a larger one is written out after
+ *     each and read back from its text.
  * L2. Nothing in here is visible to reads (LOG1); `settle` hands it to the committed state.
  */
 import type { Entry, KeyedState } from "./state.ts";
 import { seq, type Seq, type Stamp } from "./ids.ts";
 
 export interface Touched {
-  /** JSON text after the last event that changed it; null: no state. */
+  /** JSON text after the last event that changed it; null: no state. Behind `value` while `dirty`. */
   text: string | null;
-  /** The value of `text`, or STALE where it must be read from the text again. */
+  /** The state itself, or STALE where it must be read from the text. */
   value: unknown;
+  /** The text is to be written anew from the value. */
+  dirty: boolean;
+  /** The value is small: cheaper to copy before an event than to write out after it. */
+  small: boolean;
   /** Last event that changed it; 0: none in this row. */
   seq: Seq;
   /** The text below this layer. */
@@ -36,7 +41,7 @@ export class Layer {
     let touched = this.#touched.get(key);
     if (touched === undefined) {
       const before = this.#textBelow(key);
-      touched = { text: before, value: STALE, seq: seq(0), before };
+      touched = { text: before, value: STALE, dirty: false, small: false, seq: seq(0), before };
       this.#touched.set(key, touched);
     }
     return touched;
@@ -45,7 +50,7 @@ export class Layer {
   #textBelow(key: string): string | null {
     for (let layer = this.#below; layer !== null && !layer.#settled; layer = layer.#below) {
       const pending = layer.#touched.get(key);
-      if (pending !== undefined) return pending.text;
+      if (pending !== undefined) return textOf(pending);
     }
     return this.#state.get(key)?.text ?? null;
   }
@@ -54,7 +59,9 @@ export class Layer {
   growth(): { readonly keys: number; readonly size: number } {
     let keys = 0;
     let size = 0;
-    for (const [key, { text, before }] of this.#touched) {
+    for (const [key, touched] of this.#touched) {
+      const { before } = touched;
+      const text = textOf(touched);
       keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
       size += (text === null ? 0 : text.length + key.length) - (before === null ? 0 : before.length + key.length);
     }
@@ -67,8 +74,21 @@ export class Layer {
     this.#below = null;
     for (const [key, touched] of this.#touched) {
       if (touched.seq === 0) continue;
-      if (touched.text === null) this.#state.delete(key);
-      else this.#state.set(key, { text: touched.text, seq: touched.seq, stamp } satisfies Entry);
+      const text = textOf(touched);
+      if (text === null) this.#state.delete(key);
+      else this.#state.set(key, { text, seq: touched.seq, stamp } satisfies Entry);
     }
   }
 }
+
+/** The text of what the last event left. */
+export function textOf(touched: Touched): string | null {
+  if (touched.dirty) {
+    touched.text = JSON.stringify(touched.value);
+    touched.dirty = false;
+  }
+  return touched.text;
+}
+
+/** Is there no state of this key yet? */
+export const isNew = (touched: Touched): boolean => touched.text === null && !touched.dirty;

@@ -101,7 +101,8 @@ export class Partition {
     if (slice.operatorVersion > operator.version) return this.#stepAside(slice.operatorVersion);
     const deadline = clock.now() + COMMIT_WAIT_MS;
     try {
-      const open = await limited(clock, "opening the partition", () => this.#ready(true), COMMIT_WAIT_MS);
+      const open =
+        this.#openFor(true) ?? (await limited(clock, "opening the partition", () => this.#ready(true), COMMIT_WAIT_MS));
       const full = this.#overfull(open, slice);
       if (full !== null) return full;
       const admission = this.#admit(open, slice);
@@ -259,7 +260,8 @@ export class Partition {
   async #ready(write: boolean): Promise<Open> {
     for (let round = 0; round < OPEN_ATTEMPTS; round++) {
       if (this.#ended !== null) throw new Failure("fenced", this.#ended);
-      if (this.#opened !== null && (!write || this.#opened.epoch !== null)) return this.#opened;
+      const open = this.#openFor(write);
+      if (open !== null) return open;
       if (this.#opening === null) this.#beginOpening(write);
       const opening = this.#opening!;
       if (opening.write || !write) return opening.done;
@@ -267,6 +269,11 @@ export class Partition {
       await opening.done.catch(() => undefined);
     }
     throw new Failure("store_unavailable", "the partition could not be opened for writing");
+  }
+
+  #openFor(write: boolean): Open | null {
+    const open = this.#opened;
+    return this.#ended === null && open !== null && (!write || open.epoch !== null) ? open : null;
   }
 
   #beginOpening(write: boolean): void {
@@ -407,7 +414,8 @@ export class Partition {
   /** Open, and as fresh as D1 says: what hasn't heard of its epoch for a while asks before it answers. */
   async #current(): Promise<Open> {
     const { clock, log } = this.#around;
-    const open = await limited(clock, "opening the partition", () => this.#ready(false), COMMIT_WAIT_MS);
+    const open =
+      this.#openFor(false) ?? (await limited(clock, "opening the partition", () => this.#ready(false), COMMIT_WAIT_MS));
     if (clock.now() - this.#heardAt < FRESH_MS) return open;
     let known;
     try {

@@ -12,6 +12,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CONFIG_PATH, logDatabases } from "./config.ts";
+import { Leftovers } from "./leftovers.ts";
 import { listProcesses } from "./processes.ts";
 import { Wrangler, type WranglerOptions } from "./wrangler.ts";
 
@@ -76,6 +77,7 @@ interface Place {
   stateDir: string;
   privateDir: string;
   pidFile: string;
+  leftoversFile: string;
   markerFile: string;
 }
 
@@ -86,30 +88,35 @@ function placeOf(options: RuntimeOptions): Place {
     stateDir,
     privateDir: join(stateDir, "keyframe", "run"),
     pidFile: join(stateDir, "keyframe", "pid"),
+    leftoversFile: join(stateDir, "keyframe", "leftovers"),
     markerFile: join(stateDir, "keyframe", "migrations"),
   };
 }
 
 async function serve(place: Place, port: number, options: RuntimeOptions): Promise<Runtime> {
   const startedAt = performance.now();
+  const leftovers = new Leftovers(dirname(place.configPath), place.leftoversFile);
   const wrangler = launch(["dev", ...devFlags(place, port, options)], place, options);
+  const kill = async (): Promise<number> => {
+    const killed = await wrangler.kill();
+    leftovers.clear();
+    return killed;
+  };
+  const stop = async (): Promise<void> => {
+    await wrangler.stop();
+    leftovers.clear();
+  };
   const url = `http://${HOST}:${port}`;
   try {
     await ready(url, wrangler, options.signal);
   } catch (error) {
-    await wrangler.kill();
+    await kill();
     throw error;
   }
-  return {
-    url,
-    port,
-    startMs: performance.now() - startedAt,
-    exited: wrangler.exited,
-    lastLines: () => wrangler.lastLines(),
-    pids: () => wrangler.pids(),
-    kill: () => wrangler.kill(),
-    stop: () => wrangler.stop(),
-  };
+  leftovers.claim();
+  const startMs = performance.now() - startedAt;
+  const { exited } = wrangler;
+  return { url, port, startMs, exited, lastLines: () => wrangler.lastLines(), pids: () => wrangler.pids(), kill, stop };
 }
 
 function devFlags(place: Place, port: number, options: RuntimeOptions): string[] {

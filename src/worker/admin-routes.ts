@@ -3,6 +3,7 @@ import { brotli } from "../adapters/brotli.ts";
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts";
 import { print, type Address, type Route } from "../engine/address.ts";
+import { Prints } from "../engine/hash.ts";
 import { partitionName } from "../engine/ids.ts";
 import { readManifest, type Manifest } from "../engine/manifest.ts";
 import type { Event } from "../engine/operator.ts";
@@ -239,7 +240,7 @@ async function sendCommand(
   const time = new Date(at).toISOString();
   const event = { id: crypto.randomUUID(), source: "keyframe:quarantine", type, time, data: { seq } };
   const body = JSON.stringify(event);
-  const prints: number[] = [];
+  const prints = new Prints(1);
   print(prints, event satisfies Event, address.seed, time);
   const slice = {
     v: WIRE_VERSION,
@@ -249,7 +250,7 @@ async function sendCommand(
     bytes: body.length,
     lengths: [body.length],
     keys: [key],
-    prints,
+    prints: prints.words(),
     full: true,
   };
   try {

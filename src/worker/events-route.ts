@@ -143,7 +143,7 @@ async function takeJson(request: Request, intake: Intake, { strict, full }: Wish
   if (full && elements.length > RESULT_EVENTS) throw tooManyResults();
   for (const element of elements) intake.add(element);
   // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
-  if (intake.errors.some((error) => error.code === "malformed_json")) wholeJson(text, "object or array");
+  if (intake.unparsed) wholeJson(text, "object or array");
 }
 
 const empty = (): BodyError => new BodyError(400, "empty_body", "there is no event in the body");

@@ -7,14 +7,17 @@
  * N3. A call that broke is repeated with a new stub until the deadline: repeats are recognised, so that counts once.
  */
 import { keyOf, print, type Route } from "../engine/address.ts";
+import { messageOf } from "../engine/errors.ts";
 import { readEvent, type Defaults, type ReadEvent, type RejectionCode } from "../engine/event.ts";
+import { Prints } from "../engine/hash.ts";
 import { utf8Length } from "../engine/json.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
 import type { Event } from "../engine/operator.ts";
 import { parseOutcome } from "../engine/outcome.ts";
-import { REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
+import { busy, REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
 import type { Env, Routes } from "./app.ts";
 import type { Line } from "./body.ts";
+import { note } from "./note.ts";
 import { partitionStub } from "./stub.ts";
 
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
@@ -66,7 +69,7 @@ interface Draft {
   readonly partition: number;
   readonly texts: string[];
   readonly keys: string[];
-  readonly prints: number[];
+  readonly prints: Prints;
   /** Place of each event in the batch. */
   readonly places: number[];
 }
@@ -93,13 +96,14 @@ export class Intake {
   readonly errors: EventError[] = [];
   readonly results: EventResult[] = [];
   interruption: Interruption | null = null;
+  /** Something in it couldn't be parsed, or was too long to try. */
+  unparsed = false;
   readonly #options: IntakeOptions;
   #drafts = new Map<string, Draft>();
   #chars = 0;
-  /** Of the batch: index of its first event, and each event's marks and id. */
+  /** Of the batch: index of its first event, and each event's marks. */
   #base = 0;
   #marks: number[] = [];
-  #ids: (string | null)[] = [];
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -136,7 +140,7 @@ export class Intake {
           event.id,
         );
       this.counts.unrouted += 1;
-      return this.#place(0, event.id);
+      return this.#place();
     }
     if (wanting.length === 1) {
       const keyed = keyOf(wanting[0]!, event);
@@ -149,14 +153,14 @@ export class Intake {
       for (const { route, keyed } of all)
         if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, event, text);
     }
-    this.#place(0, event.id);
+    this.#place();
   }
 
   #draft(route: Route, key: string, partition: number, event: Event, text: string): void {
     const name = `${route.operator.name}/${partition}`;
     let draft = this.#drafts.get(name);
     if (draft === undefined) {
-      draft = { route, partition, texts: [], keys: [], prints: [], places: [] };
+      draft = { route, partition, texts: [], keys: [], prints: new Prints(64), places: [] };
       this.#drafts.set(name, draft);
     }
     draft.texts.push(text);
@@ -168,6 +172,7 @@ export class Intake {
 
   #reject(index: number, code: RejectionCode, message: string, id: string | null): void {
     this.counts.rejected += 1;
+    this.unparsed ||= code === "malformed_json" || code === "event_too_large";
     this.#error({ index, id, code, message });
     if (this.#options.full)
       this.results.push({
@@ -180,12 +185,11 @@ export class Intake {
         duplicate: false,
         value: null,
       });
-    this.#place(0, id);
+    this.#place();
   }
 
-  #place(mark: number, id: string | null): void {
-    this.#marks.push(mark);
-    this.#ids.push(id);
+  #place(): void {
+    this.#marks.push(0);
   }
 
   #error(error: EventError): void {
@@ -202,22 +206,25 @@ export class Intake {
 
   /** Starts the batch after this one; returns what sends this one and counts its results. */
   takeBatch(): () => Promise<void> {
-    const [drafts, marks, ids, base] = [[...this.#drafts.values()], this.#marks, this.#ids, this.#base];
+    const [drafts, marks, base] = [[...this.#drafts.values()], this.#marks, this.#base];
     this.#drafts = new Map();
     this.#marks = [];
-    this.#ids = [];
     this.#chars = 0;
     this.#base = base + marks.length;
     return async () => {
-      const deadline = Date.now() + PROGRESS_MS;
-      await Promise.all(drafts.map((draft) => this.#send(draft, marks, ids, base, deadline)));
+      const deadline = new Deadline(PROGRESS_MS);
+      try {
+        await Promise.all(drafts.map((draft) => this.#send(draft, marks, base, deadline)));
+      } finally {
+        deadline.cancel();
+      }
       this.#tally(marks, base);
     };
   }
 
-  async #send(draft: Draft, marks: number[], ids: (string | null)[], base: number, deadline: number): Promise<void> {
+  async #send(draft: Draft, marks: number[], base: number, deadline: Deadline): Promise<void> {
     const result = await deliver(this.#options, draft, deadline);
-    if (result.tag === "decided") return this.#decided(draft, result, marks, ids, base);
+    if (result.tag === "decided") return this.#decided(draft, result, marks, base);
     this.interruption = {
       code: result.code,
       message: result.message,
@@ -230,7 +237,6 @@ export class Intake {
     draft: Draft,
     { statuses, details }: Extract<SliceResult, { tag: "decided" }>,
     marks: number[],
-    ids: (string | null)[],
     base: number,
   ): void {
     for (let i = 0; i < statuses.length; i++) marks[draft.places[i]!]! |= markOf(statuses[i]!);
@@ -240,7 +246,7 @@ export class Intake {
       const status = statuses[i]!;
       const reused = status === STATUS.reused;
       const outcome = text === null ? null : parseOutcome(text);
-      const named = { index, id: ids[place] ?? null, operator: draft.route.operator.name };
+      const named = { index, id: idOf(draft.texts[i]!), operator: draft.route.operator.name };
       if (reused)
         this.#error({
           ...named,
@@ -320,55 +326,70 @@ function markOf(status: number): number {
   }
 }
 
+/** Seldom wanted, so it is read again from the text instead of being kept for every event. */
+const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string }).id ?? null;
+
+/** One timer for all calls of a batch. */
+class Deadline {
+  readonly atMs: number;
+  readonly passed: Promise<SliceResult>;
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor(ms: number) {
+    this.atMs = Date.now() + ms;
+    let pass: (result: SliceResult) => void = () => undefined;
+    this.passed = new Promise((resolve) => (pass = resolve));
+    this.#timer = setTimeout(() => pass(busy("partition_silent", "the partition did not answer in time")), ms);
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
 /** Sends a draft until it is decided, or the deadline is near. */
-async function deliver({ env, receivedMs, full }: IntakeOptions, draft: Draft, deadline: number): Promise<SliceResult> {
+async function deliver(
+  { env, receivedMs, full }: IntakeOptions,
+  draft: Draft,
+  deadline: Deadline,
+): Promise<SliceResult> {
   const address = draft.route.addresses[draft.partition]!;
-  const body = draft.texts.join(",");
-  const slice: Slice = {
-    v: WIRE_VERSION,
-    operatorVersion: draft.route.operator.version,
-    at: receivedMs,
-    body,
-    bytes: utf8Length(body),
-    lengths: Uint32Array.from(draft.texts, (text) => text.length),
-    keys: draft.keys,
-    prints: Uint32Array.from(draft.prints),
-    full,
-  };
+  const slice = sliceOf(draft, receivedMs, full);
   for (let attempt = 0; ; attempt++) {
-    // A stub that threw is dead: every attempt takes a new one.
-    const stub = partitionStub(env, address);
-    const result = await withDeadline(stub.append(address, slice), deadline);
+    // A stub that threw is dead: every attempt takes a new one. The object died or was replaced under the call, and
+    // whether it had committed is for the repeat to find out.
+    const call = partitionStub(env, address)
+      .append(address, slice)
+      .catch((error: unknown): SliceResult => {
+        note("partition went away", {
+          operator: address.operator,
+          partition: address.partition,
+          attempt,
+          error: messageOf(error),
+        });
+        return busy("partition_gone", "the partition's object went away during the call");
+      });
+    const result = await Promise.race([call, deadline.passed]);
     if (result.tag === "decided" || result.retryAfterMs > 5_000) return result;
     const wait = 10 + Math.random() * Math.min(1_000, 20 * 2 ** attempt);
-    if (Date.now() + wait >= deadline) return result;
+    if (Date.now() + wait >= deadline.atMs) return result;
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
 
-const gone = (code: string, message: string): SliceResult => ({
-  v: WIRE_VERSION,
-  tag: "busy",
-  code,
-  message,
-  retryAfterMs: 1_000,
-});
-
-async function withDeadline(call: Promise<SliceResult>, deadline: number): Promise<SliceResult> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<SliceResult>((resolve) => {
-    timer = setTimeout(
-      () => resolve(gone("partition_silent", "the partition did not answer in time")),
-      Math.max(1, deadline - Date.now()),
-    );
-  });
-  // The object died or was replaced under the call: whether it had committed is for the repeat to find out.
-  const answer = call.catch((): SliceResult =>
-    gone("partition_gone", "the partition's object went away during the call"),
-  );
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function sliceOf({ route, texts, keys, prints }: Draft, at: number, full: boolean): Slice {
+  const body = texts.length === 1 ? texts[0]! : texts.join(",");
+  const lengths = new Uint32Array(texts.length);
+  for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length;
+  return {
+    v: WIRE_VERSION,
+    operatorVersion: route.operator.version,
+    at,
+    body,
+    bytes: utf8Length(body),
+    lengths,
+    keys,
+    prints: prints.words(),
+    full,
+  };
 }

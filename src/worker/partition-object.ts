@@ -14,11 +14,12 @@ import type { Address } from "../engine/address.ts";
 import { Failure, messageOf } from "../engine/errors.ts";
 import { parsePartitionName, type Epoch } from "../engine/ids.ts";
 import { Partition as Engine, type Facts, type Snapshotted } from "../engine/partition.ts";
-import type { Clock, Host } from "../engine/ports.ts";
+import type { Host } from "../engine/ports.ts";
 import type { Quarantined } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
 import { codeId, installedApp, type Env } from "./app.ts";
+import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
 
 /** An answer, or why there is none now. */
@@ -99,7 +100,7 @@ export class Partition extends DurableObject<Env> {
       log: new D1Log(db, id),
       objects: new R2Store(this.env.SNAPSHOTS),
       codec: brotli,
-      clock,
+      clock: new ObjectClock(),
       host: this.#host(),
     };
     return new Engine(around, address, codeId(this.env));
@@ -129,14 +130,6 @@ export class Partition extends DurableObject<Env> {
     else await this.ctx.storage.setAlarm(atMs);
   }
 }
-
-const clock: Clock = {
-  now: () => Date.now(),
-  after: (ms, then) => {
-    const timer = setTimeout(then, ms);
-    return () => clearTimeout(timer);
-  },
-};
 
 async function answered<T>(call: () => Promise<T>): Promise<Answer<T>> {
   try {

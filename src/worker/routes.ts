@@ -147,9 +147,10 @@ function unsupported(c: Ctx): Response | null {
 
 /** The key of `/state/{K}`, from the path as it was sent: a decoded path can't tell "a%2Fb" from "a/b". */
 function shortKey(url: string): string | null {
-  const path = new URL(url).pathname;
+  // The fifth slash ends "/v1/operators/{op}/state/"; an operator may be named "state" itself.
+  const [, , , , , ...key] = new URL(url).pathname.split("/");
   try {
-    return decodeURIComponent(path.slice(path.indexOf("/state/") + "/state/".length));
+    return decodeURIComponent(key.join("/"));
   } catch {
     return null;
   }

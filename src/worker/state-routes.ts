@@ -5,11 +5,14 @@ import { SCAN_BYTES } from "../engine/limits.ts";
 import { stampTime } from "../engine/stamp.ts";
 import type { Entry } from "../engine/state.ts";
 import type { Env } from "./app.ts";
+import { BodyError, bodyText } from "./body.ts";
 import type { Answer } from "./partition-object.ts";
 import { problem } from "./problem.ts";
 import { partitionStub } from "./stub.ts";
 
 const BATCH_KEYS = 500;
+/** 500 keys of 1 KiB, with every character escaped. */
+const BATCH_BYTES = 2_000_000;
 const SCAN_DEFAULT = 100;
 const SCAN_MOST = 1_000;
 
@@ -35,6 +38,7 @@ export async function getState(request: Request, env: Env, route: Route, key: st
   const flaw = keyFlaw(key);
   if (flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw });
   const partition = partitionOfKey(route, key);
+  if (partition === null) return problem({ status: 400, code: "invalid_key", detail: noGroup(key) });
   const answer = await asked(() =>
     partitionStub(env, route.addresses[partition]!).read(route.addresses[partition]!, [key]),
   );
@@ -55,6 +59,8 @@ export async function getState(request: Request, env: Env, route: Route, key: st
   return json(`${head.slice(0, -1)},"value":${entry.text},${tail.slice(1)}`, { etag });
 }
 
+const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
+
 function matches(header: string | null, etag: string): boolean {
   if (header === null) return false;
   return header.split(",").some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag);
@@ -65,13 +71,20 @@ const json = (text: string, headers: Record<string, string> = {}): Response =>
   new Response(text, { headers: { "content-type": "application/json", ...headers } });
 
 export async function postBatch(request: Request, env: Env, route: Route): Promise<Response> {
-  const keys = await batchKeys(request);
+  let keys: string[] | string;
+  try {
+    keys = batchKeys(await bodyText(request, BATCH_BYTES));
+  } catch (error) {
+    if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
+    throw error;
+  }
   if (typeof keys === "string") return problem({ status: 400, code: "invalid_keys", detail: keys });
   const places = new Map<number, number[]>();
-  keys.forEach((key, place) => {
+  for (const [place, key] of keys.entries()) {
     const partition = partitionOfKey(route, key);
+    if (partition === null) return problem({ status: 400, code: "invalid_keys", detail: noGroup(key) });
     places.set(partition, [...(places.get(partition) ?? []), place]);
-  });
+  }
   const found: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
   const answers = await Promise.all(
     [...places].map(async ([partition, at]) => {
@@ -94,10 +107,10 @@ export async function postBatch(request: Request, env: Env, route: Route): Promi
   return json(`{"items":[${items.join(",")}],"missing":${JSON.stringify(keys.filter((_, place) => !found[place]))}}`);
 }
 
-async function batchKeys(request: Request): Promise<string[] | string> {
+function batchKeys(text: string): string[] | string {
   let body: unknown;
   try {
-    body = await request.json();
+    body = JSON.parse(text);
   } catch {
     return "the body isn't valid JSON";
   }
