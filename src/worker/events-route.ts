@@ -1,7 +1,7 @@
 /** `POST /v1/events` and `POST /v1/operators/{op}/ask`: events in. */
 import type { Route } from "../engine/address.ts";
 import { ARRAY_EVENTS, NAME_BYTES, REQUEST_BYTES, RESULT_EVENTS, STRICT_BYTES } from "../engine/limits.ts";
-import { exceeds } from "../engine/json.ts";
+import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader } from "./body.ts";
 import { Intake, type EventResult } from "./intake.ts";
@@ -238,11 +238,19 @@ async function finish(intake: Intake, { strict, full }: Wishes): Promise<Respons
   return report(intake, full);
 }
 
+interface Placed {
+  readonly index: number;
+  readonly operator?: string | null;
+}
+
+/** In the order of the request, and not in that of the partitions' answers. */
+const byPlace = (a: Placed, b: Placed): number => a.index - b.index || compareUtf8(a.operator ?? "", b.operator ?? "");
+
 /** The counts, with the status that they amount to. */
 function report(intake: Intake, full: boolean): Response {
   const { counts, errors, interruption } = intake;
-  const results = full ? { results: intake.results.sort((a, b) => a.index - b.index) } : {};
-  const body = { ...counts, errors: errors.sort((a, b) => a.index - b.index), ...results };
+  const results = full ? { results: intake.results.sort(byPlace) } : {};
+  const body = { ...counts, errors: errors.sort(byPlace), ...results };
   if (interruption !== null)
     return problem({
       status: 503,

@@ -43,6 +43,7 @@ export interface EventError {
   readonly id: string | null;
   readonly code: string;
   readonly message: string;
+  readonly operator?: string;
   readonly [member: string]: unknown;
 }
 

@@ -10,6 +10,8 @@ const COPIES = 3;
 /** Requests at a time. */
 const LANES = 24;
 const MAX_ATTEMPTS = 600;
+/** The server answers within 30 s whatever happens. */
+const REQUEST_TIMEOUT_MS = 35_000;
 const ACCOUNT = "north/7";
 
 interface Outcome {
@@ -88,7 +90,8 @@ async function ask(id: string, type: string, n: number): Promise<Outcome> {
 async function post(url: string, body: string): Promise<{ status: number; text: string } | null> {
   try {
     const headers = { "content-type": "application/json" };
-    const response = await fetch(url, { method: "POST", headers, body });
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    const response = await fetch(url, { method: "POST", headers, body, signal });
     return { status: response.status, text: await response.text() };
   } catch {
     return null;

@@ -1,9 +1,9 @@
 /** The Worker under test: the shipped operators, and those that only tests need. */
 import { keyframe } from "../../src/keyframe.ts";
 import { operators } from "../../src/operators/index.ts";
-import { fragile, left, right, shelves, tally } from "./operators.ts";
+import { echo, fragile, left, namedState, right, shelves, tally } from "./operators.ts";
 
 export { Partition } from "../../src/keyframe.ts";
 
-export const all = [...operators, tally, fragile, left, right, shelves];
+export const all = [...operators, tally, fragile, left, right, shelves, echo, namedState];
 export default keyframe({ operators: all });

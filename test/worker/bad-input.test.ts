@@ -2,6 +2,7 @@
  * IN1: what clients send is never trusted. Three tables: what is refused whole, what is refused in part, and what looks
  * bad and is good. Each row has its exact status and code; no row gives a 5xx; no refused row changes anything.
  */
+import { array, assert, asyncProperty, constantFrom, nat, record, uint8Array } from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { add, bytes, call, get, gzip, postEvents, stateOf, type Answer } from "./http.ts";
 
@@ -62,6 +63,12 @@ const MEDIA: readonly Row[] = [
   ["gzip cut short", packed("gzip", async () => (await gzip(good)).slice(0, -9)), 400, "malformed_gzip"],
   ["gzip with a wrong checksum", packed("gzip", async () => flipped(await gzip(good), -5)), 400, "malformed_gzip"],
   ["gzip with rubbish behind", packed("gzip", async () => bytes([...(await gzip(good))], "x")), 400, "malformed_gzip"],
+  [
+    "gzip of two members",
+    packed("gzip", async () => bytes([...(await gzip("[")), ...(await gzip("]"))])),
+    400,
+    "malformed_gzip",
+  ],
   ["a gzip bomb", packed("gzip", () => gzip(new Uint8Array(20_000_000).fill(32))), 413, "gzip_bomb"],
   [
     "a gzip bomb of one line",
@@ -560,6 +567,7 @@ describe("IN1: what is refused in part", () => {
     const { status, body } = await send(lines(whole.slice(0, -40_000), { "content-encoding": "gzip" }));
     expect({ status, code: body["code"] }).toEqual({ status: 400, code: "malformed_gzip" });
     const { received, accepted, through } = body as Record<string, number>;
+    expect(accepted).toBeGreaterThan(0);
     expect({ received, through }).toEqual({ received: accepted, through: accepted });
     expect(await stateOf("tally", "broken-off")).toEqual({ n: accepted, events: accepted });
     const again = await send(lines(whole, { "content-encoding": "gzip" }));
@@ -599,5 +607,31 @@ describe("IN1: what looks bad and is good", () => {
       ...ODD_KEYS.map((key) => ({ key, value: { n: 3, events: 1 } })),
       ...GOOD.map(([key]) => ({ key, value: { n: 1, events: 1 } })),
     ]);
+  });
+});
+
+describe("IN1: any bytes", () => {
+  /** Cuts, doubles and overwrites pieces of bytes. */
+  const wounds = array(record({ at: nat(), cut: nat(4), put: uint8Array({ maxLength: 3 }) }), {
+    minLength: 1,
+    maxLength: 4,
+  });
+  const sound = new TextEncoder().encode(
+    `[${of("wounded", { time: "2026-01-31T12:00:00Z", data: { n: 1, x: [1.5e3, null, "\\u00e9"] } })}]`,
+  );
+
+  test("give a status that isn't 5xx, and a problem document where they aren't events", async () => {
+    const wounded = asyncProperty(wounds, constantFrom(json, lines), async (pieces, kind) => {
+      let body = sound;
+      for (const { at, cut, put } of pieces) {
+        const from = at % body.length;
+        body = Uint8Array.from([...body.subarray(0, from), ...put, ...body.subarray(from + cut)]);
+      }
+      const { status, body: answer } = await send(kind(body));
+      expect([200, 207, 400, 422]).toContain(status);
+      if (status === 422 || status === 207)
+        expect(answer["rejected"]).toBe((answer["received"] as number) - (answer["accepted"] as number));
+    });
+    await assert(wounded, { numRuns: 400 });
   });
 });

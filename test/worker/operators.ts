@@ -117,3 +117,32 @@ export const shelves = operator("shelves", {
   initial: () => ({ filled: 0 }),
   on: { "shelf.filled": (state) => void (state.filled += 1) },
 });
+
+/** Replies with the event as its handler saw it, and keeps replies. */
+export const echo = operator("echo", {
+  version: 1,
+  partitions: 2,
+  events: { "echo.say": z.unknown(), "echo.forget": z.unknown(), "echo.refuse": z.unknown() },
+  initial: () => ({ said: 0 }),
+  on: {
+    "echo.say"(state, event, ctx) {
+      state.said += 1;
+      const { key, seq, now, isNew } = ctx;
+      return { event: { ...event }, key, seq, now, isNew, random: ctx.random(), uuid: ctx.uuid(), said: state.said };
+    },
+    "echo.forget": (_state, _event, ctx) => ctx.remove(),
+    "echo.refuse": (state, event, ctx) => {
+      state.said += 1;
+      return ctx.refuse("not_now", event.data);
+    },
+  },
+  replies: { keep: "24h" },
+});
+
+/** Has the name of a part of its own paths. */
+export const namedState = operator("state", {
+  version: 1,
+  events: { "state.noted": z.unknown() },
+  initial: () => ({ noted: 0 }),
+  on: { "state.noted": (state) => void (state.noted += 1) },
+});

@@ -1,0 +1,198 @@
+/**
+ * The contract of the log port (ports.ts), for every adapter and every fake: what the guards let through and what not.
+ * The cases are those of the protocol's models: zombies, late and repeated requests, holes, cut rows.
+ */
+import { describe, expect, it } from "vitest";
+import { epoch, seq, stamp, type Epoch } from "../../src/engine/ids.ts";
+import type { Log, Promotion } from "../../src/engine/ports.ts";
+import type { Segment } from "../../src/engine/segment.ts";
+
+export interface LogUnderTest {
+  /** The log of a partition that no test has used before, with its row made. */
+  fresh(): Promise<Log>;
+  setFloor(floor: number): Promise<void>;
+  setTimeline(open: boolean): Promise<void>;
+}
+
+const row = (first: number, last: number, at: number, by: Epoch, group = `g${first}`, bytes = 100): Segment => ({
+  format: 1,
+  seq: seq(first),
+  last: seq(last),
+  stamp: stamp(at),
+  epoch: by,
+  group,
+  operatorVersion: 1,
+  code: "c",
+  checksum: 4_000_000_000,
+  bytes,
+  stats: "{}",
+  payload: `{"n":"${"é".repeat(3)}"}`,
+});
+const promotion = (by: Epoch, version: number, to: number, at: number, more: Partial<Promotion> = {}): Promotion => ({
+  epoch: by,
+  version,
+  attempt: `a${version}-${to}`,
+  manifest: `m${to}`,
+  seq: seq(to),
+  stamp: stamp(at),
+  previous: null,
+  previousSeq: seq(0),
+  pins: "[]",
+  ...more,
+});
+
+export function logContract(name: string, make: () => Promise<LogUnderTest>): void {
+  describe(`the log port on ${name}`, () => {
+    const opened = async (): Promise<{ log: Log; by: Epoch }> => {
+      const log = await (await make()).fresh();
+      return { log, by: (await log.open("w", "c"))!.row.epoch };
+    };
+
+    it("LOG2: opening takes the next epoch and reads row and tail at one moment", async () => {
+      const { log, by } = await opened();
+      expect(by).toBe(1);
+      await log.append([row(1, 3, 10, by)]);
+      const again = (await log.open("w2", "c2"))!;
+      expect(again.row.epoch).toBe(2);
+      expect(again.rows.map((one) => [one.seq, one.last])).toEqual([[1, 3]]);
+      expect(again.rows[0]).toEqual(row(1, 3, 10, by));
+      expect(again.more).toBe(false);
+    });
+
+    it("making a row twice changes nothing", async () => {
+      const { log, by } = await opened();
+      await log.create(99);
+      expect(await log.row()).toMatchObject({ epoch: by, seed: 1 });
+    });
+
+    it("peek takes no epoch", async () => {
+      const { log, by } = await opened();
+      await log.append([row(1, 1, 10, by)]);
+      expect((await log.peek())!.row.epoch).toBe(by);
+      expect((await log.peek())!.rows).toHaveLength(1);
+    });
+
+    it("LOG2: the head guards the append: no repeat, no hole, no overlap", async () => {
+      const { log, by } = await opened();
+      expect(await log.append([row(1, 2, 10, by)])).toBe("appended");
+      expect(await log.append([row(1, 2, 10, by)]), "the same group again, after a time-out").toBe("refused");
+      expect(await log.append([row(2, 2, 11, by)]), "a seq that is taken").toBe("refused");
+      expect(await log.append([row(4, 4, 11, by)]), "a hole").toBe("refused");
+      expect(await log.append([row(3, 3, 11, by)])).toBe("appended");
+    });
+
+    it("TIME1: a stamp rises above the head's and the floor", async () => {
+      const under = await make();
+      const log = await under.fresh();
+      const by = (await log.open("w", "c"))!.row.epoch;
+      await log.append([row(1, 1, 10, by)]);
+      expect(await log.append([row(2, 2, 10, by)])).toBe("refused");
+      await under.setFloor(20);
+      expect(await log.append([row(2, 2, 20, by)])).toBe("refused");
+      expect((await log.explain(seq(2))).floor).toBe(20);
+      expect(await log.append([row(2, 2, 21, by)])).toBe("appended");
+      await under.setFloor(0);
+    });
+
+    it("a timeline that isn't open takes nothing", async () => {
+      const under = await make();
+      const log = await under.fresh();
+      const by = (await log.open("w", "c"))!.row.epoch;
+      await under.setTimeline(false);
+      expect(await log.append([row(1, 1, 10, by)])).toBe("refused");
+      expect((await log.explain(seq(1))).open).toBe(false);
+      await under.setTimeline(true);
+    });
+
+    it("LOG2: who lost the epoch appends nothing, also not in several rows", async () => {
+      const { log, by } = await opened();
+      await log.open("w2", "c");
+      expect(await log.append([row(1, 1, 10, by)])).toBe("refused");
+      expect(await log.append([row(1, 1, 10, by), row(2, 2, 11, by)])).toBe("refused");
+      expect((await log.peek())!.rows).toEqual([]);
+    });
+
+    it("LOG2: a group of several rows is in the log as a whole, or not at all", async () => {
+      const { log, by } = await opened();
+      expect(await log.append([row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("appended");
+      expect(await log.append([row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("refused");
+      expect((await log.peek())!.rows.map((one) => one.last)).toEqual([5, 9]);
+    });
+
+    it("LOG3: explain tells the group at a seq, the head and the epoch", async () => {
+      const { log, by } = await opened();
+      await log.append([row(1, 2, 10, by, "mine")]);
+      expect(await log.explain(seq(1))).toMatchObject({
+        epoch: by,
+        version: 0,
+        head: 2,
+        headStamp: 10,
+        group: "mine",
+        stamp: 10,
+        open: true,
+      });
+      expect(await log.explain(seq(3))).toMatchObject({ head: 2, group: null, stamp: null });
+    });
+
+    it("SNAP2, LOG5: a snapshot becomes current and cuts only up to the older generation", async () => {
+      const { log, by } = await opened();
+      for (const n of [1, 2, 3]) await log.append([row(n, n, 10 + n, by)]);
+      expect(await log.promote(promotion(by, 0, 2, 12))).toBe("current");
+      expect((await log.page(seq(0))).rows.map((one) => one.seq)).toEqual([1, 2, 3]);
+      expect(
+        (await log.open("w", "c"))!.rows.map((one) => one.seq),
+        "the tail begins above the snapshot",
+      ).toEqual([3]);
+      expect(await log.promote(promotion(epoch(by + 1), 1, 3, 13, { previous: "m2", previousSeq: seq(2) }))).toBe(
+        "current",
+      );
+      expect((await log.page(seq(0))).rows.map((one) => one.seq)).toEqual([3]);
+      expect(await log.row()).toMatchObject({
+        version: 2,
+        manifest: "m3",
+        previous: "m2",
+        previousSeq: 2,
+        snapshotSeq: 3,
+      });
+    });
+
+    it("SNAP2: the late transaction of an older snapshot changes and cuts nothing", async () => {
+      const { log, by } = await opened();
+      for (const n of [1, 2, 3]) await log.append([row(n, n, 10 + n, by)]);
+      await log.promote(promotion(by, 0, 3, 13));
+      expect(await log.promote(promotion(by, 0, 2, 12, { previousSeq: seq(2) }))).toBe("refused");
+      expect((await log.row())!.manifest).toBe("m3");
+      expect((await log.page(seq(0))).rows).toHaveLength(3);
+    });
+
+    it("SNAP2: a superseded writer's snapshot changes and cuts nothing (A4 of the models)", async () => {
+      const { log, by } = await opened();
+      await log.append([row(1, 1, 10, by)]);
+      await log.open("w2", "c");
+      expect(await log.promote(promotion(by, 0, 1, 10, { previousSeq: seq(1) }))).toBe("refused");
+      expect((await log.peek())!.rows).toHaveLength(1);
+    });
+
+    it("LOG2: what was cut can't come back; with an empty tail the head is the snapshot's", async () => {
+      const { log, by } = await opened();
+      await log.append([row(1, 2, 10, by)]);
+      await log.promote(promotion(by, 0, 2, 10));
+      await log.promote(promotion(by, 1, 2, 10, { attempt: "b", previous: "m2", previousSeq: seq(2) }));
+      expect((await log.page(seq(0))).rows).toEqual([]);
+      expect(await log.append([row(1, 2, 10, by)])).toBe("refused");
+      expect(await log.append([row(3, 3, 10, by)]), "a stamp at the snapshot's").toBe("refused");
+      expect(await log.append([row(3, 3, 11, by)])).toBe("appended");
+    });
+
+    it("LOG4: pages are bounded in bytes, hold one row at least, and name the epoch", async () => {
+      const { log, by } = await opened();
+      for (const n of [1, 2, 3]) await log.append([row(n, n, 10 + n, by, `g${n}`, 3_000_000)]);
+      const first = (await log.open("w", "c"))!;
+      expect([first.rows.length, first.more]).toEqual([1, true]);
+      const second = await log.page(seq(1));
+      expect([second.rows.length, second.more, second.epoch]).toEqual([1, true, 2]);
+      expect((await log.page(seq(2))).more).toBe(false);
+      expect((await log.page(seq(3))).rows).toEqual([]);
+    });
+  });
+}

@@ -1,0 +1,20 @@
+import { partitionName, type PartitionId } from "../../src/engine/ids.ts";
+import { MemoryDatabase } from "../engine/fakes/memory-log.ts";
+import { logContract } from "./log-contract.ts";
+
+let made = 0;
+
+logContract("the memory fake", async () => {
+  const db = new MemoryDatabase();
+  return {
+    fresh: async () => {
+      const id: PartitionId = { timeline: "main", operator: "contract", partition: made++ };
+      const log = db.log(id);
+      await log.create(1);
+      if (!db.rows.has(partitionName(id))) throw new Error("create made no row");
+      return log;
+    },
+    setFloor: async (floor) => void (db.floor = floor),
+    setTimeline: async (open) => void (db.open = open),
+  };
+});

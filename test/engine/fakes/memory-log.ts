@@ -1,0 +1,144 @@
+/**
+ * The log port in memory: the same guards as the SQL of d1-log.ts, written independently of it. Both pass log-contract.ts.
+ */
+import type { PartitionId, Seq } from "../../../src/engine/ids.ts";
+import { epoch, partitionName, seq, stamp } from "../../../src/engine/ids.ts";
+import { PAGE_BYTES, PAGE_ROWS } from "../../../src/engine/limits.ts";
+import type { Appended, Explanation, Log, Opening, Page, PartitionRow, Promotion } from "../../../src/engine/ports.ts";
+import type { Segment } from "../../../src/engine/segment.ts";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** What would stand in one D1 database. */
+export class MemoryDatabase {
+  readonly rows = new Map<string, Mutable<PartitionRow>>();
+  readonly segments = new Map<string, Segment[]>();
+  floor = 0;
+  open = true;
+
+  log(id: PartitionId): Log {
+    return new MemoryLog(this, partitionName(id));
+  }
+}
+
+class MemoryLog implements Log {
+  readonly #db: MemoryDatabase;
+  readonly #name: string;
+
+  constructor(db: MemoryDatabase, name: string) {
+    this.#db = db;
+    this.#name = name;
+  }
+
+  get #segments(): Segment[] {
+    return this.#db.segments.get(this.#name) ?? [];
+  }
+
+  async peek(): Promise<Opening | null> {
+    const row = this.#db.rows.get(this.#name);
+    return row === undefined ? null : { row: { ...row }, ...this.#above(row.snapshotSeq) };
+  }
+
+  async open(): Promise<Opening | null> {
+    const row = this.#db.rows.get(this.#name);
+    if (row === undefined) return null;
+    row.epoch = epoch(row.epoch + 1);
+    return this.peek();
+  }
+
+  async create(seed: number): Promise<void> {
+    if (this.#db.rows.has(this.#name)) return;
+    this.#db.rows.set(this.#name, {
+      epoch: epoch(0),
+      seed,
+      version: 0,
+      attempt: "",
+      snapshotSeq: seq(0),
+      snapshotStamp: stamp(0),
+      manifest: null,
+      previousSeq: seq(0),
+      previous: null,
+      pins: "[]",
+    });
+  }
+
+  async page(after: Seq): Promise<Page & { readonly epoch: PartitionRow["epoch"] }> {
+    return { ...this.#above(after), epoch: this.#row().epoch };
+  }
+
+  #above(after: number): Page {
+    const tail = this.#segments.filter((row) => row.seq > after);
+    let bytes = 0;
+    const rows = tail.slice(0, PAGE_ROWS).filter((row, i) => (bytes += row.bytes) <= PAGE_BYTES || i === 0);
+    return { rows, more: rows.length < tail.length };
+  }
+
+  async append(rows: readonly Segment[]): Promise<Appended> {
+    const held = this.#db.rows.get(this.#name);
+    if (held === undefined || !this.#db.open) return "refused";
+    let { seq: head, stamp: last } = this.#head();
+    for (const row of rows) {
+      if (row.epoch !== held.epoch || row.seq !== head + 1 || row.stamp <= last || row.stamp <= this.#db.floor)
+        return "refused";
+      head = row.last;
+      last = row.stamp;
+    }
+    this.#db.segments.set(this.#name, [...this.#segments, ...rows]);
+    return "appended";
+  }
+
+  #head(): { seq: Seq; stamp: PartitionRow["snapshotStamp"] } {
+    const last = this.#segments.at(-1);
+    const row = this.#row();
+    return last === undefined
+      ? { seq: row.snapshotSeq, stamp: row.snapshotStamp }
+      : { seq: last.last, stamp: last.stamp };
+  }
+
+  #row(): Mutable<PartitionRow> {
+    const row = this.#db.rows.get(this.#name);
+    if (row === undefined) throw new Error("the partition has no row");
+    return row;
+  }
+
+  async explain(at: Seq): Promise<Explanation> {
+    const row = this.#row();
+    const found = this.#segments.find((one) => one.seq === at);
+    const head = this.#head();
+    return {
+      epoch: row.epoch,
+      version: row.version,
+      head: head.seq,
+      headStamp: head.stamp,
+      floor: stamp(this.#db.floor),
+      open: this.#db.open,
+      group: found?.group ?? null,
+      stamp: found?.stamp ?? null,
+    };
+  }
+
+  async promote(to: Promotion): Promise<"current" | "refused"> {
+    const row = this.#row();
+    if (row.epoch !== to.epoch || row.version !== to.version) return "refused";
+    Object.assign(row, {
+      version: row.version + 1,
+      attempt: to.attempt,
+      manifest: to.manifest,
+      snapshotSeq: to.seq,
+      snapshotStamp: to.stamp,
+      previous: to.previous,
+      previousSeq: to.previousSeq,
+      pins: to.pins,
+    });
+    this.#db.segments.set(
+      this.#name,
+      this.#segments.filter((one) => one.last > to.previousSeq),
+    );
+    return "current";
+  }
+
+  async row(): Promise<PartitionRow | null> {
+    const row = this.#db.rows.get(this.#name);
+    return row === undefined ? null : { ...row };
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * A small world around the engine: one database, one object store, a virtual clock, and any number of incarnations of one
+ * partition, whose calls to the stores a test can let fail, hang or be executed late. Deterministic.
+ */
+import { print, type Address } from "../../../src/engine/address.ts";
+import { brotli } from "../../../src/adapters/brotli.ts";
+import type { Event, Operator } from "../../../src/engine/operator.ts";
+import { Prints } from "../../../src/engine/hash.ts";
+import { Partition } from "../../../src/engine/partition.ts";
+import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
+import { REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
+import { utf8Length } from "../../../src/engine/json.ts";
+import { fill } from "../../../src/engine/event.ts";
+import { MemoryDatabase } from "./memory-log.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+/** What happens to one call: it works, fails before or after it acted, never answers (having acted or not), or waits. */
+export type Fate = "ok" | "before" | "after" | "silent" | "silent after" | Promise<void>;
+export type Fates = (call: { readonly method: string; readonly number: number; readonly by: Incarnation }) => Fate;
+
+/** Thrown by every call of an incarnation that crashed: its code must not go on. */
+const NEVER: Promise<never> = new Promise(() => undefined);
+
+export interface Incarnation {
+  readonly partition: Partition;
+  readonly notes: string[];
+  ended: string | null;
+  armed: number | null;
+  crashed: boolean;
+}
+
+export class World {
+  readonly db = new MemoryDatabase();
+  readonly store = new MemoryStore();
+  readonly clock = new VirtualClock();
+  readonly address: Address = { timeline: "main", operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
+  calls = 0;
+  /** Names of all calls so far, in order. */
+  readonly trace: string[] = [];
+  fates: Fates = () => "ok";
+  #nonce = 0;
+
+  /** A new instance of the partition, as after an eviction or beside one that doesn't know yet that it is superseded. */
+  start(operator: Operator, code = "code-1"): Incarnation {
+    const made = { notes: [], ended: null, armed: null, crashed: false } as Omit<
+      Incarnation,
+      "partition"
+    > as Incarnation;
+    const host: Host = {
+      nonce: () => `nonce-${String(this.#nonce++).padStart(4, "0")}`,
+      jitter: () => 0.5,
+      keep: (promise) => void promise.catch((error: unknown) => made.notes.push(`rejected: ${String(error)}`)),
+      arm: (at) => (made.armed = at),
+      tookEpoch: () => undefined,
+      end: (why) => (made.ended = why),
+      note: (what) => made.notes.push(what),
+    };
+    const id = { timeline: this.address.timeline, operator: this.address.operator, partition: this.address.partition };
+    const around = {
+      id,
+      operator,
+      log: this.#faulty(this.db.log(id), made),
+      objects: this.#faulty<ObjectStore>(this.store, made),
+      codec: brotli,
+      clock: this.clock,
+      host,
+    };
+    return Object.assign(made, { partition: new Partition(around, this.address, code) });
+  }
+
+  /** The port, with every call given its fate. */
+  #faulty<Port extends Log | ObjectStore>(port: Port, by: Incarnation): Port {
+    const call = async (method: string, act: () => Promise<unknown>): Promise<unknown> => {
+      if (by.crashed) return NEVER;
+      this.trace.push(method);
+      const fate = this.fates({ method, number: this.calls++, by });
+      if (by.crashed && fate !== "after") return NEVER;
+      if (fate === "before") throw new Error(`${method} failed before it acted`);
+      if (fate === "silent") return NEVER;
+      if (typeof fate === "object") await fate;
+      const result = await act();
+      if (by.crashed || fate === "silent after") return NEVER;
+      if (fate === "after") throw new Error(`${method} failed after it acted`);
+      return result;
+    };
+    return new Proxy(port, {
+      get: (target, name) => {
+        const method = Reflect.get(target, name, target) as unknown;
+        if (typeof method !== "function") return method;
+        return (...args: unknown[]) =>
+          call(String(name), () => Reflect.apply(method, target, args) as Promise<unknown>);
+      },
+    });
+  }
+
+  /** Sends events and waits for the answer, with time passing. */
+  async send(to: Incarnation, ...events: readonly Sent[]): Promise<SliceResult> {
+    return this.clock.run(to.partition.append(this.slice(events)));
+  }
+
+  slice(events: readonly Sent[], full = true): Slice {
+    const at = this.clock.now();
+    const time = new Date(at).toISOString();
+    const texts = events.map((event) => JSON.stringify({ source: "test", type: "add", ...event }));
+    const prints = new Prints(events.length);
+    for (const text of texts)
+      print(prints, fill(JSON.parse(text) as Record<string, unknown>, time) as Event, this.address.seed, time);
+    const body = texts.join(",");
+    return {
+      v: WIRE_VERSION,
+      operatorVersion: 1,
+      at,
+      body,
+      bytes: utf8Length(body),
+      lengths: texts.map((text) => text.length),
+      keys: events.map((event) => event.key ?? "k"),
+      prints: prints.words(),
+      full,
+    };
+  }
+
+  /** The committed state of a key. */
+  async value(of: Incarnation, key = "k"): Promise<unknown> {
+    const [entry] = await this.clock.run(of.partition.read([key]));
+    return entry ? (JSON.parse(entry.text) as unknown) : undefined;
+  }
+}
+
+export interface Sent {
+  readonly id: string;
+  readonly key?: string;
+  readonly type?: string;
+  readonly data: unknown;
+}
+
+/** Statuses of a decided slice in words, "again" for repeats. */
+export function words(result: SliceResult): string[] | string {
+  if (result.tag === "busy") return result.code;
+  const names = Object.entries(STATUS);
+  return [...result.statuses].map((status) => {
+    const name = names.find(([, number]) => number === (status & ~REPEAT))?.[0] ?? "?";
+    return status >= REPEAT ? `${name} again` : name;
+  });
+}

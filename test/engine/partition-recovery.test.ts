@@ -1,0 +1,418 @@
+/** The other half: snapshots, what is kept, and coming back from whatever is left. */
+import { describe, expect, it } from "vitest";
+import { readManifest } from "../../src/engine/manifest.ts";
+import { brotli } from "../../src/adapters/brotli.ts";
+import type { Operator } from "../../src/engine/operator.ts";
+import { sum } from "./fakes/sum.ts";
+import { words, World, type Fate, type Incarnation } from "./fakes/world.ts";
+
+const operator = sum();
+const NAME = "main/sum/0000";
+
+async function snapshot(world: World, one: Incarnation): Promise<string> {
+  const result = await world.clock.run(one.partition.snapshot());
+  return result.tag;
+}
+
+/** Sends events a1..an, one at a time. */
+async function fill(world: World, one: Incarnation, from: number, to: number): Promise<void> {
+  for (let n = from; n <= to; n++) await world.send(one, { id: `a${n}`, key: `k${n % 3}`, data: n });
+}
+
+async function totals(world: World, one: Incarnation): Promise<unknown[]> {
+  return Promise.all(["k0", "k1", "k2"].map((key) => world.value(one, key)));
+}
+
+const current = (world: World) => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32);
+const objects = (world: World, kind: string): string[] =>
+  [...world.store.objects.keys()].filter((name) => name.includes(`/${kind}/`)).sort();
+
+describe("snapshots", () => {
+  it("SNAP1: state, repeats, replies and quarantine come back from snapshot and tail", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 9);
+    await world.send(one, { id: "r", data: 0 }, { id: "q", data: "boom" });
+    expect(await snapshot(world, one)).toBe("current");
+    await fill(world, one, 10, 12);
+    const next = world.start(operator);
+    expect(await totals(world, next)).toEqual(await totals(world, one));
+    const again = await world.send(
+      next,
+      { id: "a3", key: "k0", data: 3 },
+      { id: "r", data: 0 },
+      { id: "q", data: "boom" },
+      { id: "a11", key: "k2", data: 11 },
+    );
+    expect(words(again)).toEqual(["applied again", "refused again", "quarantined again", "applied again"]);
+    expect(again.tag === "decided" && again.details[0]![2], "the first reply").toBe('["a",{"total":3}]');
+    expect((await world.clock.run(next.partition.quarantined())).map((entry) => entry.error)).toEqual(["boom"]);
+    expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({
+      manifest: 1,
+      replayedEvents: 3,
+      fallbacks: 0,
+    });
+  });
+
+  it("SNAP1: events go on while a snapshot is uploaded, and it holds exactly those up to its seq", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    world.fates = ({ method }) => (method === "put" ? held : "ok");
+    const taking = one.partition.snapshot();
+    await world.clock.settle();
+    await fill(world, one, 4, 6);
+    release();
+    await world.clock.run(taking);
+    expect(current(world).seq).toBe(3);
+    expect(await totals(world, world.start(operator))).toEqual(await totals(world, one));
+  });
+
+  it("SNAP4, LOG5: two generations are kept, and the log only above the older one", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    for (const [from, to] of [
+      [1, 3],
+      [4, 6],
+      [7, 9],
+      [10, 12],
+    ] as const) {
+      await fill(world, one, from, to);
+      await snapshot(world, one);
+    }
+    expect(objects(world, "snapshots")).toHaveLength(2);
+    expect(objects(world, "manifests"), "with the archive: kept for the retention time").toHaveLength(4);
+    expect(world.db.segments.get(NAME)!.map((row) => row.seq)).toEqual([10, 11, 12]);
+    expect(world.db.rows.get(NAME)).toMatchObject({ version: 4, snapshotSeq: 12, previousSeq: 9 });
+  });
+
+  it("SNAP5: a snapshot is two writes to R2; nothing new, nothing written", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    expect(world.trace.filter((method) => method === "put")).toHaveLength(2);
+    await snapshot(world, one);
+    expect(world.trace.filter((method) => method === "put")).toHaveLength(2);
+  });
+
+  it.each<[string, Fate]>([
+    ["promote", "after"],
+    ["promote", "silent after"],
+  ])(
+    "SNAP2: a transaction of unknown outcome that took effect (%s %s) is found to be current",
+    async (method, fate) => {
+      const world = new World();
+      const one = world.start(operator);
+      await fill(world, one, 1, 3);
+      world.fates = (call) => (call.method === method ? fate : "ok");
+      expect(await snapshot(world, one)).toBe("current");
+      world.fates = () => "ok";
+      await fill(world, one, 4, 6);
+      expect(await snapshot(world, one)).toBe("current");
+      expect(await totals(world, world.start(operator))).toEqual(await totals(world, one));
+    },
+  );
+
+  it.each<[string, Fate]>([
+    ["put", "before"],
+    ["put", "after"],
+    ["put", "silent"],
+    ["promote", "before"],
+    ["promote", "silent"],
+  ])("SNAP2: a snapshot that failed (%s %s) changes nothing; the next one holds everything", async (method, fate) => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    world.fates = (call) => (call.method === method ? fate : "ok");
+    expect(await snapshot(world, one)).toBe("failed");
+    expect(world.db.rows.get(NAME)).toMatchObject({ version: 0, manifest: null });
+    expect(one.armed, "SNAP6: it will be tried again").not.toBeNull();
+    world.fates = () => "ok";
+    await fill(world, one, 4, 5);
+    expect(await snapshot(world, one)).toBe("current");
+    expect(current(world).seq).toBe(5);
+    expect(await totals(world, world.start(operator))).toEqual(await totals(world, one));
+  });
+
+  it("SNAP2, A3 of the models: a promotion that is executed late can't bring an older snapshot back", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    let release = (): void => undefined;
+    const late = new Promise<void>((resolve) => (release = resolve));
+    let first = true;
+    world.fates = ({ method }) => (method === "promote" && first ? ((first = false), late) : "ok");
+    expect(await snapshot(world, one)).toBe("failed");
+    await fill(world, one, 4, 6);
+    expect(await snapshot(world, one)).toBe("current");
+    release();
+    await world.clock.settle();
+    expect(current(world).seq).toBe(6);
+    expect(await totals(world, world.start(operator))).toEqual(await totals(world, one));
+  });
+
+  it("SNAP2, A4 of the models: a superseded instance makes nothing current and ends itself", async () => {
+    const world = new World();
+    const old = world.start(operator);
+    await fill(world, old, 1, 3);
+    const next = world.start(operator);
+    await fill(world, next, 4, 4);
+    expect(await snapshot(world, old)).toBe("failed");
+    expect(old.ended).toMatch(/superseded/);
+    expect(world.db.rows.get(NAME)!.manifest).toBeNull();
+  });
+});
+
+describe("recovery", () => {
+  async function threeGenerations(): Promise<{ world: World; expected: unknown[] }> {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 4);
+    await snapshot(world, one);
+    await fill(world, one, 5, 8);
+    await snapshot(world, one);
+    await fill(world, one, 9, 10);
+    return { world, expected: await totals(world, one) };
+  }
+
+  const losses: readonly (readonly [string, (world: World, name: string) => void])[] = [
+    ["damaged", (world, name) => world.store.damage(name)],
+    ["missing", (world, name) => void world.store.objects.delete(name)],
+    ["truncated", (world, name) => void world.store.objects.set(name, world.store.objects.get(name)!.slice(0, -5))],
+  ];
+
+  it.each(losses)(
+    "SNAP4: a %s current snapshot costs a fallback, no event; the next snapshot comes at once",
+    async (_, lose) => {
+      const { world, expected } = await threeGenerations();
+      lose(world, current(world).snapshot.name);
+      const next = world.start(operator);
+      expect(words(await world.send(next, { id: "a2", key: "k2", data: 2 }))).toEqual(["applied again"]);
+      expect(await totals(world, next)).toEqual(expected);
+      expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({ manifest: 1, fallbacks: 1 });
+      await world.clock.advance(1_000);
+      const row = world.db.rows.get(NAME)!;
+      expect(row).toMatchObject({ version: 3, snapshotSeq: 10 });
+      expect(readManifest(row.previous!, brotli.crc32).version, "the damaged one doesn't count").toBe(1);
+      expect(await totals(world, world.start(operator))).toEqual(expected);
+    },
+  );
+
+  it("SNAP4: without any snapshot that can be read, the archive and the log give the state back", async () => {
+    const { world, expected } = await threeGenerations();
+    for (const name of objects(world, "snapshots")) world.store.damage(name);
+    const next = world.start(operator);
+    expect(await totals(world, next)).toEqual(expected);
+    expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({
+      manifest: null,
+      fallbacks: 2,
+    });
+  });
+
+  it("SNAP3: without those either it is a named error, never an empty state", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    for (const [from, to] of [
+      [1, 3],
+      [4, 6],
+      [7, 9],
+    ] as const) {
+      await fill(world, one, from, to);
+      await snapshot(world, one);
+    }
+    for (const name of [...objects(world, "snapshots"), objects(world, "manifests")[0]!]) world.store.damage(name);
+    const next = world.start(operator);
+    expect(words(await world.send(next, { id: "x", data: 1 }))).toBe("snapshot_unreadable");
+    await expect(world.value(next)).rejects.toThrow(/checksum/);
+    expect(world.db.segments.get(NAME)!.at(-1)!.last).toBe(9);
+  });
+
+  it("CODE2: objects in R2 without a row in D1 are an error by name, not a new partition", async () => {
+    const { world } = await threeGenerations();
+    world.db.rows.clear();
+    world.db.segments.clear();
+    const next = world.start(operator);
+    expect(words(await world.send(next, { id: "x", data: 1 }))).toBe("catalogue_lost");
+    await expect(world.value(next)).rejects.toThrow(/restore the database/);
+    expect(world.db.rows.size).toBe(0);
+  });
+
+  it("LOG4: a hole in the log is a named error", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 5);
+    world.db.segments.set(
+      NAME,
+      world.db.segments.get(NAME)!.filter((row) => row.seq !== 3),
+    );
+    expect(words(await world.send(world.start(operator), { id: "x", data: 1 }))).toBe("snapshot_unreadable");
+  });
+
+  it("an R2 that fails for a while is no damage: the call fails by name, the next one opens", async () => {
+    const { world, expected } = await threeGenerations();
+    world.fates = ({ method }) => (method === "get" ? "before" : "ok");
+    const next = world.start(operator);
+    await expect(world.value(next)).rejects.toThrow(/R2 failed/);
+    world.fates = () => "ok";
+    expect(await totals(world, next)).toEqual(expected);
+    expect((await world.clock.run(next.partition.facts())).lastRecovery.fallbacks).toBe(0);
+  });
+});
+
+describe("code that changes", () => {
+  const v2 = (on = {}): Operator =>
+    sum({
+      version: 2,
+      migrate: { 2: (old) => ({ ...old, total: Number(old["total"]) * 100 }) },
+      on: { add: (state, event) => void ((state.total += Number(event.data) * 100), state.times++) },
+      ...on,
+    });
+
+  it("CODE3: newer code migrates, older code goes back to the snapshot of its version and replays", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 6);
+    await snapshot(world, one);
+    await fill(world, one, 7, 7);
+
+    const newer = world.start(v2(), "code-2");
+    await fill(world, newer, 8, 8);
+    expect(await world.value(newer, "k1")).toEqual({ total: 1_200, times: 3 });
+    await world.clock.advance(1_000);
+    expect(current(world), "CODE4: other code's segment was replayed, so a snapshot comes at once").toMatchObject({
+      operatorVersion: 2,
+      code: "code-2",
+    });
+    for (const [from, to] of [
+      [9, 10],
+      [11, 12],
+    ] as const) {
+      await fill(world, newer, from, to);
+      await snapshot(world, newer);
+    }
+
+    const back = world.start(operator, "code-1");
+    await fill(world, back, 13, 13);
+    expect(await world.value(back, "k1")).toEqual({ total: 1 + 4 + 7 + 10 + 13, times: 5 });
+    expect(await world.value(back, "k0")).toEqual({ total: 3 + 6 + 9 + 12, times: 4 });
+    await world.clock.advance(1_000);
+    expect(current(world).operatorVersion).toBe(1);
+    expect(await totals(world, world.start(operator))).toEqual(await totals(world, back));
+  });
+
+  it("CODE3: a state newer than the code, with nothing older left, is refused by name", async () => {
+    const world = new World();
+    const newer = world.start(v2());
+    for (const [from, to] of [
+      [1, 3],
+      [4, 6],
+      [7, 9],
+    ] as const) {
+      await fill(world, newer, from, to);
+      await snapshot(world, newer);
+    }
+    for (const name of objects(world, "manifests")) world.store.objects.delete(name);
+    expect(words(await world.send(world.start(operator), { id: "x", data: 1 }))).toBe("state_newer");
+  });
+
+  it("ONE6: what old code quarantined stays so under code that could handle it, until it is retried", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await world.send(one, { id: "a", data: 1 }, { id: "q", data: "boom" });
+    const mended = sum({
+      on: {
+        add: (state, event) =>
+          void ((state.total += event.data === "boom" ? 1_000 : Number(event.data)), state.times++),
+      },
+    });
+    const next = world.start(mended, "code-2");
+    expect(await world.value(next)).toEqual({ total: 1, times: 1 });
+    const retry = { id: "retry-1", type: "keyframe.quarantine.retry", data: { seq: 2 } };
+    expect(words(await world.send(next, retry, { ...retry, id: "retry-2" })), "once").toEqual(["applied", "refused"]);
+    expect(await world.value(next)).toEqual({ total: 1_001, times: 2 });
+    const third = world.start(mended, "code-2");
+    expect(await world.value(third)).toEqual({ total: 1_001, times: 2 });
+    expect(await world.clock.run(third.partition.quarantined())).toEqual([]);
+  });
+
+  it("IN4: what throws at replay under newer code is quarantined; the partition goes on", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    const broken = sum({
+      on: {
+        add: (state, event) => {
+          if (event.data === 2) throw new Error("new bug");
+          state.total += Number(event.data);
+          state.times++;
+        },
+      },
+    });
+    const next = world.start(broken, "code-2");
+    expect(words(await world.send(next, { id: "x", key: "k0", data: 10 }))).toEqual(["applied"]);
+    expect((await world.clock.run(next.partition.quarantined())).map((entry) => [entry.seq, entry.error])).toEqual([
+      [2, "new bug"],
+    ]);
+  });
+});
+
+describe("a crash at every call to a store", () => {
+  /** What clients do: each event until it is answered, over crashes; a snapshot now and then. */
+  async function story(world: World): Promise<Incarnation> {
+    let one = world.start(operator);
+    for (let n = 1; n <= 6; n++) {
+      for (let tries = 0; ; tries++) {
+        if (tries > 5) throw new Error(`a${n} was never answered`);
+        if (one.crashed || one.ended !== null) one = world.start(operator);
+        const sent = world.clock.run(
+          Promise.race([
+            one.partition.append(world.slice([{ id: `a${n}`, key: `k${n % 3}`, data: n }])),
+            crash(world, one),
+          ]),
+        );
+        const result = await sent;
+        if (result !== "crashed" && result.tag === "decided") break;
+      }
+      if (n % 2 === 0 && !one.crashed)
+        await world.clock.run(Promise.race([one.partition.snapshot().catch(() => undefined), crash(world, one)]));
+    }
+    return one.crashed || one.ended !== null ? world.start(operator) : one;
+  }
+
+  async function crash(world: World, one: Incarnation): Promise<"crashed"> {
+    while (!one.crashed) await new Promise<void>((resolve) => void world.clock.after(5, resolve));
+    return "crashed";
+  }
+
+  const expected = [
+    { total: 9, times: 2 },
+    { total: 5, times: 2 },
+    { total: 7, times: 2 },
+  ];
+
+  it("LOG1, ONE1, SNAP2: before and after its effect, nothing is lost and nothing counts twice", async () => {
+    const plain = new World();
+    expect(await totals(plain, await story(plain))).toEqual(expected);
+    const calls = plain.calls;
+    expect(calls).toBeGreaterThan(15);
+    for (const effect of ["silent", "silent after"] as const) {
+      for (let at = 0; at < calls; at++) {
+        const world = new World();
+        world.fates = ({ number, by }) => {
+          if (number !== at) return "ok";
+          queueMicrotask(() => (by.crashed = true));
+          return effect;
+        };
+        const survivor = await story(world);
+        world.fates = () => "ok";
+        expect(await totals(world, survivor), `crash at call ${at} (${world.trace[at]}), ${effect}`).toEqual(expected);
+        expect(await totals(world, world.start(operator)), `recovery after a crash at call ${at}, ${effect}`).toEqual(
+          expected,
+        );
+      }
+    }
+  });
+});
