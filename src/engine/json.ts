@@ -22,7 +22,7 @@ export type Jsonable<T> = T extends string | number | boolean | null
           ? { [K in keyof T]: K extends string | number ? Jsonable<T[K]> : never }
           : never;
 
-/** `exact`: reading the text back gives an equal value; else (−0, a property that is undefined) use what is read back. */
+/** `exact`: reading the text back gives an equal value; else (see Finding) use what is read back. */
 export type JsonText =
   | { readonly tag: "json"; readonly text: string; readonly exact: boolean }
   | { readonly tag: "not_json"; readonly why: string };
@@ -38,9 +38,9 @@ export function toJson(value: unknown): JsonText {
 export interface Finding {
   /** Why JSON can't carry it; null: it can. */
   why: string | null;
-  /** JSON carries it, but what is read back differs (−0, a property that is undefined). */
+  /** JSON carries it, but what is read back differs (−0, a property that is undefined, an object without prototype). */
   inexact: boolean;
-  /** About how much there is: values, and 64 characters of text count as one more. */
+  /** About how much there is: values, and 64 characters of a text or a name count as one more. */
   weight: number;
 }
 
@@ -99,7 +99,10 @@ function inspectObject(value: object, depth: number, finding: Finding): void {
     finding.why = `an object of class ${value.constructor?.name ?? "?"} is not JSON`;
     return;
   }
+  // Read back, it has one: a handler would see the difference.
+  if (proto === null) finding.inexact = true;
   for (const name of Object.keys(value)) {
+    finding.weight += name.length >> 6;
     const member = (value as Record<string, unknown>)[name];
     if (member === undefined) {
       finding.inexact = true;

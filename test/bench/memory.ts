@@ -7,7 +7,7 @@ import { startHost } from "./host.ts";
 import type { Options } from "./options.ts";
 import { memoryOf } from "./process.ts";
 import { keyframeSetup } from "./systems.ts";
-import { whole } from "./table.ts";
+import { short, whole } from "./table.ts";
 
 const SAMPLE_EVERY_MS = 200;
 const POINTS_SHOWN = 16;
@@ -35,15 +35,14 @@ export async function memory(options: Options): Promise<void> {
     };
     const sampling = setInterval(sample, SAMPLE_EVERY_MS);
     const onProgress = (sent: number): void => void (lines = sent);
-    const fed = await feed({ url: host.url, lines: options.lines, keys: 1000, nonce, onProgress }).finally(() =>
-      clearInterval(sampling),
-    );
+    const plan = { url: host.url, lines: options.lines, keys: 1000, nonce, gzip: true, onProgress };
+    const fed = await feed(plan).finally(() => clearInterval(sampling));
     sample();
     show(samples);
     const peak = memoryOf(host.pid).peakMb ?? Math.max(...samples.map((one) => one.residentMb));
     console.log(
-      `\n${whole(options.lines)} events, ${whole(fed.bytes / 1e6)} MB in one request: ${whole(fed.seconds)} s, ` +
-        `${whole(options.lines / fed.seconds)} events/s, all accepted\n` +
+      `\n${whole(options.lines)} events, ${whole(fed.bytes / 1e6)} MB, in one request of ${whole(fed.sentBytes / 1e6)} MB gzip: ` +
+        `${short(fed.seconds)} s, ${whole(options.lines / fed.seconds)} events/s, all accepted\n` +
         `workerd: idle ${whole(idle.residentMb)} MB, peak ${whole(peak)} MB, ${whole(peak - idle.residentMb)} MB above idle`,
     );
   } finally {

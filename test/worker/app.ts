@@ -3,7 +3,7 @@ import { keyframe } from "../../src/keyframe.ts";
 import { operators } from "../../src/operators/index.ts";
 import { echo, fragile, left, namedState, right, shelves, tally } from "./operators.ts";
 
-export { Partition } from "../../src/keyframe.ts";
+export { Partition } from "./gated-partition.ts";
 
 export const all = [...operators, tally, fragile, left, right, shelves, echo, namedState];
 export default keyframe({ operators: all });
