@@ -100,7 +100,8 @@ export class Intake {
   /** Something in it couldn't be parsed, or was too long to try. */
   unparsed = false;
   readonly #options: IntakeOptions;
-  #drafts = new Map<string, Draft>();
+  /** By operator, then by partition. */
+  #drafts = new Map<Route, (Draft | undefined)[]>();
   #chars = 0;
   /** Of the batch: index of its first event, and each event's marks. */
   #base = 0;
@@ -158,17 +159,22 @@ export class Intake {
   }
 
   #draft(route: Route, key: string, partition: number, event: Event, text: string): void {
-    const name = `${route.operator.name}/${partition}`;
-    let draft = this.#drafts.get(name);
-    if (draft === undefined) {
-      draft = { route, partition, texts: [], keys: [], prints: new Prints(64), places: [] };
-      this.#drafts.set(name, draft);
-    }
+    const drafts = this.#draftsOf(route);
+    const draft = (drafts[partition] ??= { route, partition, texts: [], keys: [], prints: new Prints(64), places: [] });
     draft.texts.push(text);
     draft.keys.push(key);
     draft.places.push(this.#marks.length);
     print(draft.prints, event, route.placement.seed, this.#options.defaults.time);
     this.#chars += text.length;
+  }
+
+  #draftsOf(route: Route): (Draft | undefined)[] {
+    let drafts = this.#drafts.get(route);
+    if (drafts === undefined) {
+      drafts = [];
+      this.#drafts.set(route, drafts);
+    }
+    return drafts;
   }
 
   #reject(index: number, code: RejectionCode, message: string, id: string | null): void {
@@ -207,7 +213,11 @@ export class Intake {
 
   /** Starts the batch after this one; returns what sends this one and counts its results. */
   takeBatch(): () => Promise<void> {
-    const [drafts, marks, base] = [[...this.#drafts.values()], this.#marks, this.#base];
+    const [drafts, marks, base] = [
+      [...this.#drafts.values()].flat().filter((draft) => draft !== undefined),
+      this.#marks,
+      this.#base,
+    ];
     this.#drafts = new Map();
     this.#marks = [];
     this.#chars = 0;

@@ -80,6 +80,7 @@ function mischief(what: string, state: { done: number; note: unknown }): unknown
 /** Two operators that want the same type: `left` takes any text, `right` refuses "no" and rejects what is too long. */
 export const left = operator("left", {
   version: 1,
+  partitions: 2,
   events: { "both.noted": z.object({ text: z.string() }), "left.noted": z.object({ text: z.string() }) },
   initial: () => ({ texts: [] as string[] }),
   on: {

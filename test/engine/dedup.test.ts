@@ -1,0 +1,342 @@
+/** ONE1, ONE3, ONE4: what counts as a repeat, against a model that keeps everything in plain lists. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Dedup, type DedupImage, type Found, type Horizon } from "../../src/engine/dedup.ts";
+import { PRINT_WORDS } from "../../src/engine/hash.ts";
+import { seq } from "../../src/engine/ids.ts";
+import { ANSWERS_BYTES } from "../../src/engine/limits.ts";
+
+const MINUTE = 60_000;
+
+interface Logged {
+  readonly seq: number;
+  readonly print: Uint32Array;
+  /** Minute of the commit; null: pending. */
+  minute: number | null;
+  answer: string | null;
+}
+
+/** The rules in words: D1 to D3, one list, no table, no ring. */
+class Model {
+  entries: Logged[] = [];
+  last = 0;
+  committedTo = 0;
+  newestMinute = -Infinity;
+  repliesFrom = 1;
+  readonly #horizon: Horizon;
+
+  constructor(horizon: Horizon) {
+    this.#horizon = horizon;
+  }
+
+  find(print: Uint32Array): Found {
+    const found = this.entries.find((entry) => entry.print.slice(0, 4).join() === print.slice(0, 4).join());
+    if (found === undefined) return { tag: "new" };
+    const same = found.print.slice(4).join() === print.slice(4).join();
+    return { tag: same ? "repeat" : "reused", seq: seq(found.seq) };
+  }
+
+  add(print: Uint32Array, answer: string | null): void {
+    this.last += 1;
+    this.entries.push({ seq: this.last, print, minute: null, answer });
+  }
+
+  commit(last: number, ms: number): void {
+    const minute = Math.floor(ms / MINUTE);
+    this.newestMinute = Math.max(this.newestMinute, minute);
+    for (const entry of this.entries) if (entry.seq <= last) entry.minute ??= this.newestMinute;
+    this.committedTo = last;
+    const older = (entry: Logged, ms: number): boolean =>
+      entry.minute !== null && entry.minute < minute - Math.ceil(ms / MINUTE);
+    this.entries = this.entries.filter(
+      (entry) => entry.seq > last - this.#horizon.maxIds && !older(entry, this.#horizon.keepMs),
+    );
+    for (const entry of this.entries)
+      if (older(entry, this.#horizon.repliesMs)) {
+        this.repliesFrom = entry.seq + 1;
+        if (entry.answer?.startsWith('["a"') === true) entry.answer = null;
+      }
+  }
+
+  /** As after a restart: what was not committed is gone. */
+  restart(): void {
+    this.entries = this.entries.filter((entry) => entry.seq <= this.committedTo);
+    this.last = this.committedTo;
+  }
+}
+
+/** Prints that crowd together: some in few places of the table, some at its end, some with words in common. */
+function printOf(id: number, content: number): Uint32Array {
+  const word = id % 4 === 0 ? id % 3 : id % 4 === 1 ? 0xffff_fffe + (id % 2) : Math.imul(id, 0x9e37_79b1) >>> 0;
+  return Uint32Array.of(word, id % 5, id % 7, id, content, 1);
+}
+
+type Step =
+  | { readonly tag: "send"; readonly from: number; readonly count: number; readonly answers: number }
+  | { readonly tag: "commit"; readonly share: number; readonly minutes: number }
+  | { readonly tag: "restart" };
+
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        tag: fc.constant("send" as const),
+        from: fc.nat(4_000),
+        count: fc.integer({ min: 1, max: 500 }),
+        answers: fc.nat(6),
+      }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        tag: fc.constant("commit" as const),
+        share: fc.double({ min: 0, max: 1, noNaN: true }),
+        minutes: fc.integer({ min: -2, max: 6 }),
+      }),
+    },
+    { weight: 1, arbitrary: fc.constant({ tag: "restart" as const }) },
+  ),
+  { minLength: 5, maxLength: 40 },
+);
+
+const horizons = fc.record({
+  keepMs: fc.constantFrom(0, MINUTE, 3 * MINUTE + 1, 24 * 60 * MINUTE),
+  maxIds: fc.constantFrom(1, 7, 900, 1_500, 100_000),
+  repliesMs: fc.constantFrom(0, MINUTE, 2 * MINUTE, 100 * MINUTE),
+});
+
+const ANSWERS = [null, null, '["r","no",null]', '["q","boom"]', '["a",1]', '["a",{"n":2}]'];
+
+/** Both, side by side. */
+class Pair {
+  readonly horizon: Horizon;
+  readonly model: Model;
+  dedup: Dedup;
+  ms = 1_000 * MINUTE;
+
+  constructor(horizon: Horizon) {
+    this.horizon = horizon;
+    this.model = new Model(horizon);
+    this.dedup = new Dedup(horizon);
+  }
+
+  run(step: Step): void {
+    switch (step.tag) {
+      case "send":
+        for (let i = 0; i < step.count; i++) this.#send(step.from + i, step.answers + i);
+        break;
+      case "commit": {
+        const pending = this.model.last - this.model.committedTo;
+        const last = this.model.committedTo + Math.ceil(pending * step.share);
+        if (last === 0) break;
+        this.ms += step.minutes * MINUTE;
+        this.model.commit(last, this.ms);
+        this.dedup.committed(seq(last), this.ms);
+        break;
+      }
+      case "restart":
+        this.dedup = Dedup.from(this.dedup.image(seq(this.model.committedTo)), this.horizon);
+        this.model.restart();
+        break;
+    }
+  }
+
+  #send(id: number, salt: number): void {
+    const print = printOf(id, 0);
+    const found = this.dedup.find(print, 0);
+    expect(found).toEqual(this.model.find(print));
+    if (found.tag !== "new") return;
+    const answer = ANSWERS[salt % ANSWERS.length]!;
+    this.model.add(print, answer);
+    this.dedup.add(print, 0);
+    if (answer !== null) this.dedup.answer(seq(this.model.last), answer);
+  }
+
+  check(): void {
+    const { dedup, model } = this;
+    expect(dedup.first).toBe(model.entries[0]?.seq ?? model.last + 1);
+    const known = new Map(model.entries.map((entry) => [entry.print[3]!, entry]));
+    for (let id = 0; id < 4_500; id++) {
+      const entry = known.get(id);
+      const found = dedup.find(printOf(id, 0), 0);
+      const right = entry === undefined ? found.tag === "new" : found.tag === "repeat" && found.seq === entry.seq;
+      if (!right) expect.fail(`id ${id} is ${JSON.stringify(found)}, and should be ${entry?.seq ?? "new"}`);
+      if (entry !== undefined && (dedup.outcome(seq(entry.seq)) ?? null) !== entry.answer)
+        expect.fail(`seq ${entry.seq} has ${dedup.outcome(seq(entry.seq))}, and should have ${entry.answer}`);
+    }
+  }
+}
+
+describe("against the model", () => {
+  it("ONE1, ONE3: finds what the model finds, through growth, wrap-around, expiry and restarts", () => {
+    let [grown, wrapped] = [0, 0];
+    fc.assert(
+      fc.property(horizons, steps, (horizon, all) => {
+        const pair = new Pair(horizon);
+        for (const step of all) pair.run(step);
+        pair.check();
+        if (pair.model.entries.length > 1_024) grown += 1;
+        if (pair.model.last > 1_024 && pair.model.entries.length <= 1_024) wrapped += 1;
+      }),
+      { numRuns: 60 },
+    );
+    expect(Math.min(grown, wrapped), "runs that were worth it").toBeGreaterThan(2);
+  });
+
+  it("SNAP1: an image holds what is committed, to the entry", () => {
+    fc.assert(
+      fc.property(horizons, steps, (horizon, all) => {
+        const pair = new Pair(horizon);
+        for (const step of all) pair.run(step);
+        const { model, dedup } = pair;
+        const image = dedup.image(seq(model.committedTo));
+        const held = model.entries.filter((entry) => entry.seq <= model.committedTo);
+        if (held.length > 0) expect(image.first).toBe(held[0]!.seq);
+        expect(image.last).toBe(model.committedTo);
+        expect(image.prints).toEqual(Uint32Array.from(held.flatMap((entry) => [...entry.print])));
+        const answers = held.flatMap((entry) => (entry.answer === null ? [] : [[entry.seq, entry.answer]]));
+        expect(image.answers).toEqual(answers);
+        expect(Dedup.from(image, horizon).image(seq(image.last))).toEqual(image);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("ONE3: events that wait for their commit change nothing about what expires", () => {
+    const segments = fc.array(fc.tuple(fc.integer({ min: 1, max: 300 }), fc.integer({ min: -1, max: 3 })), {
+      minLength: 1,
+      maxLength: 20,
+    });
+    fc.assert(
+      fc.property(horizons, segments, fc.integer({ min: 1, max: 5 }), (horizon, all, ahead) => {
+        expect(imageAfter(horizon, all, 0)).toEqual(imageAfter(horizon, all, ahead));
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+/** The image after some segments, where `ahead` further ones have been taken in before each commit. */
+function imageAfter(horizon: Horizon, segments: readonly (readonly [number, number])[], ahead: number): DedupImage {
+  const dedup = new Dedup(horizon);
+  let [next, last, ms] = [1, 0, 1_000 * MINUTE];
+  const take = (count: number): void => {
+    for (let i = 0; i < count; i++, next++) {
+      dedup.add(printOf(next, 0), 0);
+      const answer = ANSWERS[next % ANSWERS.length]!;
+      if (answer !== null) dedup.answer(seq(next), answer);
+    }
+  };
+  let taken = 0;
+  segments.forEach(([count, minutes], i) => {
+    for (; taken <= Math.min(segments.length - 1, i + ahead); taken++) take(segments[taken]![0]);
+    last += count;
+    ms += minutes * MINUTE;
+    dedup.committed(seq(last), ms);
+  });
+  return dedup.image(seq(last));
+}
+
+const HORIZON: Horizon = { keepMs: 60 * MINUTE, maxIds: 1_000, repliesMs: 60 * MINUTE };
+
+describe("repeats", () => {
+  it("ONE1: an event is known while it is pending", () => {
+    const dedup = new Dedup(HORIZON);
+    dedup.add(printOf(1, 0), 0);
+    expect(dedup.find(printOf(1, 0), 0)).toEqual({ tag: "repeat", seq: 1 });
+    expect(dedup.sinceMs).toBeNull();
+  });
+
+  it.each([4, 5])("ONE4: the same id is reused where word %i of its content differs", (word) => {
+    const dedup = new Dedup(HORIZON);
+    dedup.add(printOf(1, 0), 0);
+    const other = printOf(1, 0);
+    other[word]! += 1;
+    expect(dedup.find(other, 0)).toEqual({ tag: "reused", seq: 1 });
+  });
+
+  it.each([0, 1, 2, 3])("ONE1: another id is new where only word %i of its print differs", (word) => {
+    const dedup = new Dedup(HORIZON);
+    dedup.add(printOf(1, 0), 0);
+    const other = printOf(1, 0);
+    other[word]! += 1;
+    expect(dedup.find(other, 0)).toEqual({ tag: "new" });
+  });
+
+  it("reads a print where it stands among others", () => {
+    const dedup = new Dedup(HORIZON);
+    const prints = Uint32Array.of(...printOf(1, 0), ...printOf(2, 0));
+    dedup.add(prints, PRINT_WORDS);
+    expect(dedup.find(prints, 0).tag).toBe("new");
+    expect(dedup.find(prints, PRINT_WORDS).tag).toBe("repeat");
+  });
+
+  it("ONE1: exactly maxIds ids are known, and all of them for the time of the horizon", () => {
+    const dedup = new Dedup({ ...HORIZON, maxIds: 10 });
+    for (let id = 1; id <= 25; id++) dedup.add(printOf(id, 0), 0);
+    dedup.committed(seq(25), 0);
+    const known = Array.from({ length: 25 }, (_, i) => i + 1).filter((id) => dedup.find(printOf(id, 0), 0).tag !== "new");
+    expect(known).toEqual([16, 17, 18, 19, 20, 21, 22, 23, 24, 25]);
+  });
+
+  it("ONE1: never leaves before its time, and leaves within a minute after it", () => {
+    const dedup = new Dedup({ ...HORIZON, keepMs: 2 * MINUTE });
+    dedup.add(printOf(1, 0), 0);
+    dedup.committed(seq(1), 59_999);
+    expect(dedup.sinceMs).toBe(0);
+    dedup.add(printOf(2, 0), 0);
+    dedup.committed(seq(2), 59_999 + 2 * MINUTE);
+    expect(dedup.find(printOf(1, 0), 0).tag).toBe("repeat");
+    dedup.add(printOf(3, 0), 0);
+    dedup.committed(seq(3), 60_000 + 2 * MINUTE);
+    expect(dedup.find(printOf(1, 0), 0).tag).toBe("new");
+    expect(dedup.sinceMs).toBe(2 * MINUTE);
+  });
+
+  it("IN4: keeps its order where the clock goes back", () => {
+    const dedup = new Dedup({ ...HORIZON, keepMs: 2 * MINUTE });
+    for (const [id, minute] of [
+      [1, 10],
+      [2, 3],
+      [3, 12],
+    ] as const) {
+      dedup.add(printOf(id, 0), 0);
+      dedup.committed(seq(id), minute * MINUTE);
+    }
+    expect([1, 2, 3].map((id) => dedup.find(printOf(id, 0), 0).tag)).toEqual(["repeat", "repeat", "repeat"]);
+    dedup.add(printOf(4, 0), 0);
+    dedup.committed(seq(4), 13 * MINUTE);
+    expect([1, 2, 3].map((id) => dedup.find(printOf(id, 0), 0).tag)).toEqual(["new", "new", "repeat"]);
+  });
+});
+
+describe("answers", () => {
+  const filled = (texts: readonly string[]): Dedup => {
+    const dedup = new Dedup({ ...HORIZON, maxIds: 100_000 });
+    texts.forEach((text, i) => {
+      dedup.add(printOf(i + 1, 0), 0);
+      dedup.answer(seq(i + 1), text);
+      dedup.committed(seq(i + 1), 0);
+    });
+    return dedup;
+  };
+  const MB = 1024 * 1024;
+  const reply = `["a",${JSON.stringify("x".repeat(MB - 7))}]`;
+
+  it("LOG6: beyond the bound the oldest replies go, their ids stay", () => {
+    const many = ANSWERS_BYTES / MB + 3;
+    const dedup = filled(Array.from({ length: many }, () => reply));
+    const kept = Array.from({ length: many }, (_, i) => dedup.outcome(seq(i + 1)) !== undefined);
+    expect(kept).toEqual(kept.map((_, i) => i >= 3));
+    expect(dedup.find(printOf(1, 0), 0).tag).toBe("repeat");
+  });
+
+  it("LOG6: also where a refusal stands before them, which stays", () => {
+    const many = ANSWERS_BYTES / MB + 3;
+    const dedup = filled(['["r","no",null]', ...Array.from({ length: many }, () => reply)]);
+    expect(dedup.outcome(seq(1))).toBe('["r","no",null]');
+    expect(dedup.outcome(seq(4))).toBeUndefined();
+    expect(dedup.outcome(seq(many))).toBe(reply);
+  });
+});
