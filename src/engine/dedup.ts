@@ -10,7 +10,7 @@
  */
 import { PRINT_WORDS } from "./hash.ts";
 import { seq, type Seq } from "./ids.ts";
-import { ANSWERS_BYTES } from "./limits.ts";
+import { REPLIES_BYTES } from "./limits.ts";
 
 const MINUTE_MS = 60_000;
 const SMALLEST = 1024;
@@ -52,9 +52,13 @@ export class Dedup {
   #table = new Uint32Array(SMALLEST * 4);
   #mask = SMALLEST * 2 - 1;
   #minutes: Minute[] = [];
-  /** Seq -> outcome text, for what was refused or quarantined or has a kept reply; in the order of seq. */
+  /** Seq -> outcome text of what was refused or quarantined, and of what has a kept reply; each in the order of seq. */
   readonly #answers = new Map<number, string>();
-  #answersBytes = 0;
+  readonly #replies = new Map<number, string>();
+  /** Length of the replies that are committed. */
+  #repliesBytes = 0;
+  /** Seqs of the replies that are not: they count when they are, as at replay (ONE3). */
+  #pendingReplies: number[] = [];
   /** Replies below this seq are expired. */
   #repliesFrom = 1;
 
@@ -101,12 +105,14 @@ export class Dedup {
 
   /** Remembers an outcome that is more than "applied". */
   answer(at: Seq, outcome: string): void {
-    this.#answers.set(at, outcome);
-    this.#answersBytes += outcome.length;
+    if (outcome.startsWith(REPLY_PREFIX)) {
+      this.#replies.set(at, outcome);
+      this.#pendingReplies.push(at);
+    } else this.#answers.set(at, outcome);
   }
 
   outcome(at: Seq): string | undefined {
-    return this.#answers.get(at);
+    return this.#answers.get(at) ?? this.#replies.get(at);
   }
 
   /** A segment that ends at `last` was logged at `ms`: what is older than the horizon goes (D2). */
@@ -116,7 +122,15 @@ export class Dedup {
     // A clock that went back can't reorder what was logged: the later minute stands.
     if (newest !== undefined && newest[0] >= minute) this.#minutes[this.#minutes.length - 1] = [newest[0], last];
     else this.#minutes.push([minute, last]);
+    this.#countReplies(last);
     this.#expire(last, minute);
+  }
+
+  #countReplies(last: number): void {
+    let counted = 0;
+    for (; counted < this.#pendingReplies.length && this.#pendingReplies[counted]! <= last; counted++)
+      this.#repliesBytes += this.#replies.get(this.#pendingReplies[counted]!)!.length;
+    if (counted > 0) this.#pendingReplies.splice(0, counted);
   }
 
   #expire(last: number, minute: number): void {
@@ -140,15 +154,15 @@ export class Dedup {
       if (past >= repliesBefore) break;
       this.#repliesFrom = Math.max(this.#repliesFrom, end + 1);
     }
-    for (const [at, outcome] of this.#answers) {
-      const reply = outcome.startsWith(REPLY_PREFIX);
-      const over = this.#answersBytes > ANSWERS_BYTES && reply;
-      if (at >= this.#first && !over && !(reply && at < this.#repliesFrom)) {
-        if (at >= this.#repliesFrom) break;
-        continue;
-      }
+    for (const at of this.#answers.keys()) {
+      if (at >= this.#first) break;
       this.#answers.delete(at);
-      this.#answersBytes -= outcome.length;
+    }
+    const from = Math.max(this.#first, this.#repliesFrom);
+    for (const [at, reply] of this.#replies) {
+      if (at >= from && this.#repliesBytes <= REPLIES_BYTES) break;
+      this.#replies.delete(at);
+      this.#repliesBytes -= reply.length;
     }
   }
 
@@ -160,7 +174,7 @@ export class Dedup {
     const head = Math.min(count, this.#capacity - start);
     prints.set(this.#prints.subarray(start * PRINT_WORDS, (start + head) * PRINT_WORDS), 0);
     prints.set(this.#prints.subarray(0, (count - head) * PRINT_WORDS), head * PRINT_WORDS);
-    const answers = [...this.#answers].filter(([at]) => at <= upTo);
+    const answers = [...this.#answers, ...this.#replies].filter(([at]) => at <= upTo).sort(([a], [b]) => a - b);
     return {
       first: this.#first,
       last: upTo,
@@ -179,6 +193,7 @@ export class Dedup {
     for (let at = 0; at < image.prints.length; at += PRINT_WORDS) dedup.add(image.prints, at);
     dedup.#minutes = [...image.minutes];
     for (const [at, outcome] of image.answers) dedup.answer(seq(at), outcome);
+    dedup.#countReplies(image.last);
     dedup.#repliesFrom = image.repliesFrom;
     return dedup;
   }

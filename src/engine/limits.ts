@@ -26,8 +26,8 @@ export const STATE_BYTES = 1024 * 1024;
 export const STATE_DEPTH = 256;
 /** Reply of one event that is kept for repeats. */
 export const REPLY_BYTES = 64 * 1024;
-/** Kept replies and other outcomes of one partition; beyond it the oldest replies go, their ids stay. */
-export const ANSWERS_BYTES = 16 * 1024 * 1024;
+/** Kept replies of one partition; beyond it the oldest go, their ids stay. */
+export const REPLIES_BYTES = 16 * 1024 * 1024;
 /** Quarantined events of one partition; beyond either bound it takes no more events (503 quarantine_full). */
 export const QUARANTINE_EVENTS = 10_000;
 export const QUARANTINE_BYTES = 16 * 1024 * 1024;

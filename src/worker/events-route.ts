@@ -3,8 +3,8 @@ import type { Route } from "../engine/address.ts";
 import { ARRAY_EVENTS, NAME_BYTES, REQUEST_BYTES, RESULT_EVENTS, STRICT_BYTES } from "../engine/limits.ts";
 import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
-import { arrayElements, BodyError, bodyBytes, bodyText, LineReader } from "./body.ts";
-import { Intake, type EventResult } from "./intake.ts";
+import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } from "./body.ts";
+import { BATCH_CHARS, BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
 import { problem } from "./problem.ts";
 
 interface Wishes {
@@ -141,9 +141,34 @@ async function takeJson(request: Request, intake: Intake, { strict, full }: Wish
       `the array has ${elements.length} events, more than ${ARRAY_EVENTS}; send NDJSON, or several requests`,
     );
   if (full && elements.length > RESULT_EVENTS) throw tooManyResults();
-  for (const element of elements) intake.add(element);
   // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
-  if (intake.unparsed) wholeJson(text, "object or array");
+  if (text.length < BATCH_CHARS && elements.length < BATCH_EVENTS) {
+    for (const element of elements) intake.add(element);
+    if (intake.unparsed) wholeJson(text, "object or array");
+    return;
+  }
+  if (!elements.every(isJson)) wholeJson(text, "object or array");
+  await takeHeld(elements, intake, strict);
+}
+
+/** Element by element: the values of a large array as a whole would take several times its memory. */
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Takes in events that are all at hand, and sends every batch but the last. What is strict waits for its last event. */
+async function takeHeld(events: readonly Line[], intake: Intake, strict: boolean): Promise<void> {
+  for (const event of events) {
+    intake.add(event);
+    if (strict || !intake.batchFull) continue;
+    await intake.takeBatch()();
+    if (intake.interruption !== null) return;
+  }
 }
 
 const empty = (): BodyError => new BodyError(400, "empty_body", "there is no event in the body");
@@ -170,18 +195,20 @@ function wholeJson(text: string, wanted: "object" | "object or array"): void {
 /** Lines of a body that must be known whole before any of it counts. */
 async function takeHeldLines(request: Request, intake: Intake, { strict, full }: Wishes): Promise<void> {
   const reader = new LineReader();
+  const held: Line[] = [];
   let length = 0;
   for await (const chunk of bodyBytes(request)) {
     length += chunk.length;
     if (strict && length > STRICT_BYTES)
       throw new BodyError(413, "body_too_large", `handling=strict is for bodies of up to ${STRICT_BYTES} bytes`);
-    for (const line of reader.push(chunk)) intake.add(line);
-    if (reader.overlong()) intake.add({ flaw: "too_long" });
-    if (full && intake.counts.received > RESULT_EVENTS) throw tooManyResults();
+    for (const line of reader.push(chunk)) held.push(line);
+    if (reader.overlong()) held.push({ flaw: "too_long" });
+    if (full && held.length > RESULT_EVENTS) throw tooManyResults();
   }
-  for (const line of reader.end()) intake.add(line);
-  if (intake.counts.received === 0) throw empty();
-  if (full && intake.counts.received > RESULT_EVENTS) throw tooManyResults();
+  held.push(...reader.end());
+  if (held.length === 0) throw empty();
+  if (full && held.length > RESULT_EVENTS) throw tooManyResults();
+  await takeHeld(held, intake, strict);
 }
 
 /** Reads on while a batch is on its way, but sends the next one only when that is decided (N2 of intake.ts). */
@@ -234,7 +261,7 @@ async function finish(intake: Intake, { strict, full }: Wishes): Promise<Respons
       more: { ...intake.counts, errors: intake.errors },
     });
   }
-  await intake.takeBatch()();
+  if (intake.interruption === null) await intake.takeBatch()();
   return report(intake, full);
 }
 

@@ -21,8 +21,8 @@ import { note } from "./note.ts";
 import { partitionStub } from "./stub.ts";
 
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
-const BATCH_EVENTS = 5_000;
-const BATCH_CHARS = 1_000_000;
+export const BATCH_EVENTS = 5_000;
+export const BATCH_CHARS = 1_000_000;
 /** A request without progress is answered within 30 s; this leaves room for the answer. */
 const PROGRESS_MS = 25_000;
 

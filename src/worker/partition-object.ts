@@ -22,6 +22,9 @@ import { codeId, installedApp, type Env } from "./app.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
 
+/** One answer's characters, of two bytes at most: the platform carries 32 MiB. */
+const READ_CHARS = 12_000_000;
+
 /** An answer, or why there is none now. */
 export type Answer<T> =
   { readonly tag: "ok"; readonly value: T } | { readonly tag: "busy"; readonly code: string; readonly message: string };
@@ -36,8 +39,14 @@ export class Partition extends DurableObject<Env> {
     return this.#partition(address).append(slice);
   }
 
+  /** What is there of the keys, from the first on: fewer than were asked for where an answer can't carry them all. */
   async read(address: Address, keys: readonly string[]): Promise<Answer<(Entry | null)[]>> {
-    return answered(() => this.#partition(address).read(keys));
+    return answered(async () => {
+      const entries = await this.#partition(address).read(keys);
+      let chars = 0;
+      const over = entries.findIndex((entry) => (chars += entry?.text.length ?? 0) > READ_CHARS);
+      return over < 0 ? entries : entries.slice(0, over);
+    });
   }
 
   async scan(

@@ -85,6 +85,7 @@ export async function postBatch(request: Request, env: Env, route: Route): Promi
     if (partition === null) return problem({ status: 400, code: "invalid_keys", detail: noGroup(key) });
     places.set(partition, [...(places.get(partition) ?? []), place]);
   }
+  let cut = false;
   const found: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
   const answers = await Promise.all(
     [...places].map(async ([partition, at]) => {
@@ -96,11 +97,18 @@ export async function postBatch(request: Request, env: Env, route: Route): Promi
         ),
       );
       if (answer.tag === "ok") at.forEach((place, i) => (found[place] = answer.value[i] ?? null));
+      cut ||= answer.tag === "ok" && answer.value.length < at.length;
       return answer;
     }),
   );
   const failed = answers.find((answer) => answer.tag === "busy");
   if (failed?.tag === "busy") return unavailable(failed);
+  if (cut)
+    return problem({
+      status: 413,
+      code: "answer_too_large",
+      detail: `the states of ${keys.length} keys are too much for one answer; ask for fewer at a time`,
+    });
   const items = keys.flatMap((key, place) =>
     found[place] ? [`{"key":${JSON.stringify(key)},"value":${found[place].text},"seq":${found[place].seq}}`] : [],
   );

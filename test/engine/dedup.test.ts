@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { Dedup, type DedupImage, type Found, type Horizon } from "../../src/engine/dedup.ts";
 import { PRINT_WORDS } from "../../src/engine/hash.ts";
 import { seq } from "../../src/engine/ids.ts";
-import { ANSWERS_BYTES } from "../../src/engine/limits.ts";
+import { REPLIES_BYTES } from "../../src/engine/limits.ts";
 
 const MINUTE = 60_000;
 
@@ -30,10 +30,9 @@ class Model {
   }
 
   find(print: Uint32Array): Found {
-    const found = this.entries.find((entry) => entry.print.slice(0, 4).join() === print.slice(0, 4).join());
+    const found = this.entries.find((entry) => sameWords(entry.print, print, 0, 4));
     if (found === undefined) return { tag: "new" };
-    const same = found.print.slice(4).join() === print.slice(4).join();
-    return { tag: same ? "repeat" : "reused", seq: seq(found.seq) };
+    return { tag: sameWords(found.print, print, 4, 6) ? "repeat" : "reused", seq: seq(found.seq) };
   }
 
   add(print: Uint32Array, answer: string | null): void {
@@ -65,44 +64,57 @@ class Model {
   }
 }
 
+function sameWords(a: Uint32Array, b: Uint32Array, from: number, to: number): boolean {
+  // The id itself stands in word 3, so most are told apart at once.
+  for (let word = to - 1; word >= from; word--) if (a[word] !== b[word]) return false;
+  return true;
+}
+
 /** Prints that crowd together: some in few places of the table, some at its end, some with words in common. */
 function printOf(id: number, content: number): Uint32Array {
-  const word = id % 4 === 0 ? id % 3 : id % 4 === 1 ? 0xffff_fffe + (id % 2) : Math.imul(id, 0x9e37_79b1) >>> 0;
+  const word = id % 8 === 0 ? id % 3 : id % 8 === 1 ? 0xffff_fffe + (id % 2) : Math.imul(id, 0x9e37_79b1) >>> 0;
   return Uint32Array.of(word, id % 5, id % 7, id, content, 1);
 }
+
+const IDS = 20_000;
+/** Entries of the ring before it grows. */
+const SMALLEST = 1_024;
 
 type Step =
   | { readonly tag: "send"; readonly from: number; readonly count: number; readonly answers: number }
   | { readonly tag: "commit"; readonly share: number; readonly minutes: number }
   | { readonly tag: "restart" };
 
-const steps: fc.Arbitrary<Step[]> = fc.array(
-  fc.oneof(
-    {
-      weight: 4,
-      arbitrary: fc.record({
-        tag: fc.constant("send" as const),
-        from: fc.nat(4_000),
-        count: fc.integer({ min: 1, max: 500 }),
-        answers: fc.nat(6),
-      }),
-    },
-    {
-      weight: 4,
-      arbitrary: fc.record({
-        tag: fc.constant("commit" as const),
-        share: fc.double({ min: 0, max: 1, noNaN: true }),
-        minutes: fc.integer({ min: -2, max: 6 }),
-      }),
-    },
-    { weight: 1, arbitrary: fc.constant({ tag: "restart" as const }) },
+/** Without bias: small numbers would never fill the ring. */
+const steps: fc.Arbitrary<Step[]> = fc.noBias(
+  fc.array(
+    fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          tag: fc.constant("send" as const),
+          from: fc.nat(IDS),
+          count: fc.integer({ min: 1, max: 400 }),
+          answers: fc.nat(6),
+        }),
+      },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          tag: fc.constant("commit" as const),
+          share: fc.constantFrom(0.3, 0.9, 1),
+          minutes: fc.integer({ min: -2, max: 6 }),
+        }),
+      },
+      { weight: 1, arbitrary: fc.constant({ tag: "restart" as const }) },
+    ),
+    { minLength: 5, maxLength: 60, size: "max" },
   ),
-  { minLength: 5, maxLength: 40 },
 );
 
 const horizons = fc.record({
-  keepMs: fc.constantFrom(0, MINUTE, 3 * MINUTE + 1, 24 * 60 * MINUTE),
-  maxIds: fc.constantFrom(1, 7, 900, 1_500, 100_000),
+  keepMs: fc.constantFrom(0, MINUTE, 10 * MINUTE + 1, 24 * 60 * MINUTE),
+  maxIds: fc.constantFrom(1, 300, 700, 1_500, 100_000),
   repliesMs: fc.constantFrom(0, MINUTE, 2 * MINUTE, 100 * MINUTE),
 });
 
@@ -157,7 +169,8 @@ class Pair {
     const { dedup, model } = this;
     expect(dedup.first).toBe(model.entries[0]?.seq ?? model.last + 1);
     const known = new Map(model.entries.map((entry) => [entry.print[3]!, entry]));
-    for (let id = 0; id < 4_500; id++) {
+    // Not all, but every remainder by 8, which is what printOf goes by.
+    for (let id = 0; id < IDS + 400; id += 5) {
       const entry = known.get(id);
       const found = dedup.find(printOf(id, 0), 0);
       const right = entry === undefined ? found.tag === "new" : found.tag === "repeat" && found.seq === entry.seq;
@@ -174,14 +187,19 @@ describe("against the model", () => {
     fc.assert(
       fc.property(horizons, steps, (horizon, all) => {
         const pair = new Pair(horizon);
-        for (const step of all) pair.run(step);
+        let peak = 0;
+        for (const step of all) {
+          pair.run(step);
+          peak = Math.max(peak, pair.model.entries.length);
+        }
         pair.check();
-        if (pair.model.entries.length > 1_024) grown += 1;
-        if (pair.model.last > 1_024 && pair.model.entries.length <= 1_024) wrapped += 1;
+        if (peak > SMALLEST) grown += 1;
+        if (pair.model.last > 1.5 * Math.max(peak, SMALLEST)) wrapped += 1;
       }),
       { numRuns: 60 },
     );
-    expect(Math.min(grown, wrapped), "runs that were worth it").toBeGreaterThan(2);
+    expect(Math.min(grown, wrapped), "runs that were worth it").toBeGreaterThan(1);
+    console.log(grown, wrapped);
   });
 
   it("SNAP1: an image holds what is committed, to the entry", () => {
@@ -276,7 +294,9 @@ describe("repeats", () => {
     const dedup = new Dedup({ ...HORIZON, maxIds: 10 });
     for (let id = 1; id <= 25; id++) dedup.add(printOf(id, 0), 0);
     dedup.committed(seq(25), 0);
-    const known = Array.from({ length: 25 }, (_, i) => i + 1).filter((id) => dedup.find(printOf(id, 0), 0).tag !== "new");
+    const known = Array.from({ length: 25 }, (_, i) => i + 1).filter(
+      (id) => dedup.find(printOf(id, 0), 0).tag !== "new",
+    );
     expect(known).toEqual([16, 17, 18, 19, 20, 21, 22, 23, 24, 25]);
   });
 
@@ -322,18 +342,41 @@ describe("answers", () => {
     return dedup;
   };
   const MB = 1024 * 1024;
-  const reply = `["a",${JSON.stringify("x".repeat(MB - 7))}]`;
+  const reply = `["a",${JSON.stringify("x".repeat(MB - 8))}]`;
 
   it("LOG6: beyond the bound the oldest replies go, their ids stay", () => {
-    const many = ANSWERS_BYTES / MB + 3;
+    const many = REPLIES_BYTES / MB + 3;
     const dedup = filled(Array.from({ length: many }, () => reply));
     const kept = Array.from({ length: many }, (_, i) => dedup.outcome(seq(i + 1)) !== undefined);
     expect(kept).toEqual(kept.map((_, i) => i >= 3));
     expect(dedup.find(printOf(1, 0), 0).tag).toBe("repeat");
   });
 
+  it("ONE3: replies that wait for their commit push none out", () => {
+    const dedup = filled(Array.from({ length: REPLIES_BYTES / MB }, () => reply));
+    const next = REPLIES_BYTES / MB + 1;
+    for (const at of [next, next + 1]) {
+      dedup.add(printOf(at, 0), 0);
+      dedup.answer(seq(at), at === next ? '["r","no",null]' : reply);
+    }
+    dedup.committed(seq(next), 0);
+    expect(dedup.outcome(seq(1))).toBe(reply);
+    dedup.committed(seq(next + 1), 0);
+    expect(dedup.outcome(seq(1))).toBeUndefined();
+    expect(dedup.outcome(seq(2))).toBe(reply);
+  });
+
+  it("ONE3: replies count the same after a restart", () => {
+    const many = REPLIES_BYTES / MB;
+    const dedup = Dedup.from(filled(Array.from({ length: many }, () => reply)).image(seq(many)), HORIZON);
+    dedup.add(printOf(many + 1, 0), 0);
+    dedup.answer(seq(many + 1), reply);
+    dedup.committed(seq(many + 1), 0);
+    expect([1, 2].map((at) => dedup.outcome(seq(at)) === undefined)).toEqual([true, false]);
+  });
+
   it("LOG6: also where a refusal stands before them, which stays", () => {
-    const many = ANSWERS_BYTES / MB + 3;
+    const many = REPLIES_BYTES / MB + 3;
     const dedup = filled(['["r","no",null]', ...Array.from({ length: many }, () => reply)]);
     expect(dedup.outcome(seq(1))).toBe('["r","no",null]');
     expect(dedup.outcome(seq(4))).toBeUndefined();

@@ -83,6 +83,27 @@ describe("bodies", () => {
     expect(items.every(({ value }) => JSON.stringify(value) === '{"n":120,"events":120}')).toBe(true);
   });
 
+  test.each([{}, full])("an array of 40 MB for one partition, with %o", async (wish) => {
+    const key = `vast-${JSON.stringify(wish)}`;
+    const events = Array.from({ length: 160 }, () => add(key, 1, { pad: "x".repeat(250_000) }));
+    expect((await postEvents(events, wish)).body).toMatchObject(counts(160, { accepted: 160 }));
+    expect((await postLines(events, wish)).body).toMatchObject(counts(160, { duplicates: 160 }));
+    expect(await stateOf("tally", key)).toEqual({ n: 160, events: 160 });
+  });
+
+  test("an array of more than one batch with a flaw at its end changes nothing", async () => {
+    const events = Array.from({ length: 6_000 }, () => JSON.stringify(add("flawed")));
+    const answer = await call("/v1/events", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: `[${events.join(",")},{"type":]`,
+    });
+    expect({ status: answer.status, code: answer.body["code"] }).toEqual({ status: 400, code: "malformed_json" });
+    expect(await stateOf("tally", "flawed")).toBeUndefined();
+    const whole = await postEvents(events.map((event) => JSON.parse(event) as unknown));
+    expect(whole.body).toEqual(counts(6_000, { accepted: 6_000 }));
+  });
+
   test.each(["application/json", "application/x-ndjson"])("%s in gzip", async (type) => {
     const answer = await call("/v1/events", {
       method: "POST",

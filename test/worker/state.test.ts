@@ -130,6 +130,20 @@ describe("in batches", () => {
   });
 });
 
+describe("what is too much for one answer", () => {
+  test("is refused by a batch, and comes in parts of it", async () => {
+    const data = { text: "z".repeat(200_000) };
+    const keys = Array.from({ length: 150 }, (_, i) => `heavy-${i}`);
+    for (let i = 0; i < keys.length; i += 50)
+      await postEvents(keys.slice(i, i + 50).map((key) => ({ type: "left.noted", key, data })));
+    const batch = (some: readonly string[]): Promise<Answer> =>
+      postJson("/v1/operators/left/state/batch", { keys: some });
+    const { status, body } = await batch(keys);
+    expect({ status, code: body["code"] }).toEqual({ status: 413, code: "answer_too_large" });
+    expect((await batch(keys.slice(0, 50))).body["items"]).toHaveLength(50);
+  });
+});
+
 describe("IN2: scans over four partitions", () => {
   test.each([1, 2, 5, 7, 23, 24, 25, 1_000])("in pages of %i", async (limit) => {
     const pages = await scan({ prefix: "scan:", limit: String(limit) });
