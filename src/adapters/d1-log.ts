@@ -14,12 +14,12 @@ import type { Segment } from "../engine/segment.ts";
 
 const ROW = `epoch, seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
   previous_seq AS previousSeq, previous, pins`;
-const SEGMENT = `format, seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, checksum, bytes, stats, payload`;
+const SEGMENT = `format, seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, codec, checksum, bytes, stats, payload`;
 const HEAD = `(SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
 const HEAD_STAMP = `(SELECT stamp FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
 
-const APPEND = `INSERT INTO segments (partition, seq, last, stamp, epoch, grp, format, operator_version, code, checksum, bytes, stats, payload)
-  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline
+const APPEND = `INSERT INTO segments (partition, seq, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline
   WHERE p.partition = ?1 AND p.epoch = ?5 AND t.state = 'open' AND ?4 > t.floor
     AND ?2 = 1 + COALESCE(${HEAD}, p.snapshot_seq) AND ?4 > COALESCE(${HEAD_STAMP}, p.snapshot_stamp)`;
 
@@ -108,6 +108,7 @@ export class D1Log implements Log {
           row.format,
           row.operatorVersion,
           row.code,
+          row.codec,
           row.checksum,
           row.bytes,
           row.stats,

@@ -18,7 +18,7 @@ import { NO_REPLY, outcomeText, type Outcome } from "./outcome.ts";
 import { DELETE, Quarantine, RETRY, type Quarantined } from "./quarantine.ts";
 import { stampMs } from "./stamp.ts";
 import { KeyedState } from "./state.ts";
-import type { ArchivedSegment } from "./archive.ts";
+import type { ReadSegment } from "./archive.ts";
 
 export class Fold {
   readonly operator: Operator;
@@ -37,7 +37,7 @@ export class Fold {
   }
 
   /** Applies one segment of the log. @throws Failure log_broken where it doesn't follow the last one */
-  replay({ row, events }: ArchivedSegment): void {
+  replay({ row, events }: ReadSegment): void {
     if (row.seq !== this.seq + 1)
       throw new Failure(
         "log_broken",
@@ -56,7 +56,7 @@ export class Fold {
   #replayEvent(
     layer: Layer,
     at: Seq,
-    { events, keys, outcomes }: ArchivedSegment["events"],
+    { events, keys, outcomes }: ReadSegment["events"],
     index: number,
     ms: number,
     time: string,

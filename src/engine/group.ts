@@ -13,7 +13,7 @@ import { Layer } from "./layer.ts";
 import { ROW_BYTES } from "./limits.ts";
 import { outcomeText, type Outcome } from "./outcome.ts";
 import { PRINT_WORDS } from "./hash.ts";
-import { SEGMENT_FORMAT, SegmentWriter, type Segment } from "./segment.ts";
+import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "./segment.ts";
 import { REPEAT, STATUS, type Slice } from "./slice.ts";
 import type { Event } from "./operator.ts";
 
@@ -180,7 +180,6 @@ export class Group {
     codec: Codec,
   ): Segment[] {
     return this.#filled().map(({ writer }, i): Segment => {
-      const payload = writer.payload();
       return {
         format: SEGMENT_FORMAT,
         seq: writer.first,
@@ -190,10 +189,8 @@ export class Group {
         group: this.nonce,
         operatorVersion: this.#fold.operator.version,
         code: facts.code,
-        checksum: codec.crc32(payload),
-        bytes: payload.length,
         stats: facts.stats,
-        payload,
+        ...sealPayload(writer.payload(), codec),
       };
     });
   }

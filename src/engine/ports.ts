@@ -118,6 +118,12 @@ export interface Codec {
   compressFast(text: string): Uint8Array;
   /** @throws where the bytes are not what `compress` wrote */
   decompress(bytes: Uint8Array): string;
+  /** Name of what `pack` writes. */
+  readonly packing: string;
+  /** Text to shorter text, fast: every event passes through it once. */
+  pack(text: string): string;
+  /** @throws where the text is not what `pack` wrote */
+  unpack(packed: string): string;
   readonly crc32: (data: string | Uint8Array) => number;
 }
 

@@ -165,7 +165,7 @@ export async function catchUp(
     for (const row of page.rows) {
       if (row.last <= fold.seq) continue;
       if (row.seq !== fold.seq + 1) return null;
-      fold.replay({ row, events: readSegment(row, around.codec.crc32) });
+      fold.replay({ row, events: readSegment(row, around.codec) });
       bytes += row.bytes;
     }
     if (!page.more) return { bytes, events: fold.seq - from };
@@ -194,7 +194,7 @@ async function fromBase(around: Surroundings, opening: Opening, base: Manifest |
   let tailBytes = 0;
   for await (const page of tail(around, opening, fold)) {
     for (const row of page.rows) {
-      fold.replay({ row, events: readSegment(row, codec.crc32) });
+      fold.replay({ row, events: readSegment(row, codec) });
       tailBytes += row.bytes;
       foreign ||= row.operatorVersion !== operator.version;
     }

@@ -2,12 +2,13 @@
  * Segments: how a group of events stands in the log. The formats are in docs/spec.md.
  *
  * G1. The payload is one JSON document with the clients' own bytes spliced in, so it is written without a stringify for
- *     each event and read with a single parse.
+ *     each event and read with a single parse. A large one is packed: the way to D1 costs by the byte, escapes included.
  * G2. The key is in the log, not recomputed: another key function in newer code can't move an old event (CODE2).
  * G3. Outcomes that are more than "applied" are in the log (ONE6), so is the time of receipt (`ctx.now`).
  */
 import { Failure } from "./errors.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
+import type { Codec } from "./ports.ts";
 import { outcomeText, parseOutcome, type Outcome } from "./outcome.ts";
 
 export const SEGMENT_FORMAT = 1;
@@ -24,13 +25,29 @@ export interface Segment {
   /** The operator's version, and the code that ran (CODE4). */
   readonly operatorVersion: number;
   readonly code: string;
+  /** How the payload is written: "json" as it is, or the codec's packed text. */
+  readonly codec: string;
+  /** CRC-32 of the payload as it is written. */
   readonly checksum: number;
-  /** UTF-8 bytes of the payload, roughly. */
+  /** Characters of the payload before it was packed: what a reader must hold. */
   readonly bytes: number;
   /** Statistics that ride along: JSON text, for looking only. */
   readonly stats: string;
   readonly payload: string;
 }
+
+/** Below this many characters packing costs more than it saves. */
+const PACK_FROM = 2_048;
+
+/** The payload as it goes to the log: packed where that makes it shorter. */
+export function sealPayload(text: string, codec: Codec): Pick<Segment, "codec" | "checksum" | "bytes" | "payload"> {
+  const packed = text.length < PACK_FROM ? text : codec.pack(text);
+  const sealed =
+    packed.length < text.length ? { codec: codec.packing, payload: packed } : { codec: PLAIN, payload: text };
+  return { ...sealed, checksum: codec.crc32(sealed.payload), bytes: text.length };
+}
+
+const PLAIN = "json";
 
 /** The payload, read. */
 export interface SegmentEvents {
@@ -89,17 +106,18 @@ export class SegmentWriter {
 }
 
 /** @throws Failure log_broken | unknown_format, where the row isn't what its writer wrote */
-export function readSegment(row: Segment, crc32: (text: string) => number): SegmentEvents {
-  if (row.format !== SEGMENT_FORMAT)
+export function readSegment(row: Segment, codec: Codec): SegmentEvents {
+  const known = row.format === SEGMENT_FORMAT && (row.codec === PLAIN || row.codec === codec.packing);
+  if (!known)
     throw new Failure(
       "unknown_format",
-      `segment ${row.seq} has format ${row.format}; this code reads ${SEGMENT_FORMAT}: deploy the code that wrote it, or newer`,
+      `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
     );
-  if (crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
-  return readPayload(row, JSON.parse(row.payload) as unknown);
+  if (codec.crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
+  return readPayload(row, JSON.parse(row.codec === PLAIN ? row.payload : codec.unpack(row.payload)) as unknown);
 }
 
-export function readPayload(row: Pick<Segment, "seq" | "last">, payload: unknown): SegmentEvents {
+function readPayload(row: Segment, payload: unknown): SegmentEvents {
   const { v, keys, at, out, events } = payload as {
     v: unknown;
     keys: unknown;

@@ -23,6 +23,7 @@ const row = (first: number, last: number, at: number, by: Epoch, group = `g${fir
   group,
   operatorVersion: 1,
   code: "c",
+  codec: "json",
   checksum: 4_000_000_000,
   bytes,
   stats: "{}",

@@ -55,6 +55,7 @@ CREATE TABLE segments (
   format INTEGER NOT NULL,
   operator_version INTEGER NOT NULL,
   code TEXT NOT NULL,
+  codec TEXT NOT NULL,
   checksum INTEGER NOT NULL,
   bytes INTEGER NOT NULL,
   stats TEXT NOT NULL,
