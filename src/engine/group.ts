@@ -10,7 +10,7 @@ import { fill } from "./event.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import { utf8Length } from "./json.ts";
 import { Layer } from "./layer.ts";
-import { ROW_BYTES } from "./limits.ts";
+import { LISTED_ERRORS, ROW_BYTES } from "./limits.ts";
 import { outcomeText, type Outcome } from "./outcome.ts";
 import { PRINT_WORDS } from "./hash.ts";
 import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "./segment.ts";
@@ -109,7 +109,8 @@ export class Group {
         this.#next = seq(at + 1);
         const outcome = this.#run(row, at, fill(events[i]!, time), slice, i, start, stop);
         statuses[i] = STATUS[outcome.tag];
-        if (slice.full || outcome.tag !== "applied") details.push([i, at, outcomeText(outcome)]);
+        if (slice.full || (outcome.tag !== "applied" && details.length < LISTED_ERRORS))
+          details.push([i, at, outcomeText(outcome)]);
         until = at;
       } else {
         flush();
@@ -130,11 +131,12 @@ export class Group {
     details: [number, number, string | null][],
   ): number {
     if (found.tag === "reused") {
-      details.push([i, found.seq, null]);
+      if (slice.full || details.length < LISTED_ERRORS) details.push([i, found.seq, null]);
       return STATUS.reused;
     }
     const outcome = this.#fold.dedup.outcome(found.seq);
-    if (slice.full || outcome !== undefined) details.push([i, found.seq, outcome ?? null]);
+    if (slice.full || (outcome !== undefined && details.length < LISTED_ERRORS))
+      details.push([i, found.seq, outcome ?? null]);
     const status =
       outcome === undefined || outcome.startsWith('["a"')
         ? STATUS.applied

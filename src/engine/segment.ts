@@ -58,6 +58,11 @@ export interface SegmentEvents {
   readonly outcomes: ReadonlyMap<number, Outcome>;
 }
 
+// oxlint-disable-next-line no-control-regex -- the characters that JSON escapes with six
+const CONTROL = /[\u0000-\u001f]/;
+/** `[count,ms],` with the largest numbers that can be. */
+const RUN_BYTES = 36;
+
 /** Collects the events of one row. */
 export class SegmentWriter {
   readonly first: Seq;
@@ -87,10 +92,13 @@ export class SegmentWriter {
   event(key: string, ms: number): void {
     this.#keys.push(key);
     this.count += 1;
-    this.bytes += 6 + 3 * key.length;
+    this.bytes += 6 + (CONTROL.test(key) ? 6 : 3) * key.length;
     const run = this.#at.at(-1);
     if (run !== undefined && run[1] === ms) run[0] += 1;
-    else this.#at.push([1, ms]);
+    else {
+      this.#at.push([1, ms]);
+      this.bytes += RUN_BYTES;
+    }
   }
 
   /** The outcome of the event that was given last. */
@@ -135,6 +143,8 @@ function readPayload(row: Segment, payload: unknown): SegmentEvents {
     throw broken(row, "a part of it is missing");
   if (keys.length !== count || events.length !== count)
     throw broken(row, `it says ${count} events and holds ${events.length} with ${keys.length} keys`);
+  const received = (at as [number, number][]).reduce((sum, [run]) => sum + run, 0);
+  if (received !== count) throw broken(row, `it says ${count} events and when ${received} were received`);
   const outcomes = new Map<number, Outcome>();
   for (const [index, outcome] of out as [number, unknown][]) outcomes.set(index, parseOutcome(JSON.stringify(outcome)));
   return {

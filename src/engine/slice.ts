@@ -23,6 +23,8 @@ export interface Slice {
   readonly prints: ArrayLike<number>;
   /** Answer the outcome and seq of every event, not only of those that are more than applied. */
   readonly full: boolean;
+  /** A command on the quarantine: taken also where that is full, since it may empty it. */
+  readonly command?: true;
 }
 
 /** Status of one event, as a number; REPEAT is added where it was there already. */
@@ -35,7 +37,8 @@ export type SliceResult =
       readonly tag: "decided";
       /** One number for each event. */
       readonly statuses: Uint8Array;
-      /** [index, seq, outcome text or null], for what is more than applied; for every event if `full`. */
+      /** [index, seq, outcome text or null], for as much of what is more than applied as an answer lists; for every event
+       *  if `full`. */
       readonly details: readonly (readonly [index: number, seq: number, outcome: string | null])[];
     }
   /** Nothing is known to be durable; send it again. */

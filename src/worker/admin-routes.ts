@@ -11,7 +11,7 @@ import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/partition.ts";
 import { predictRecoveryMs } from "../engine/policy.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
-import { WIRE_VERSION, type SliceResult } from "../engine/slice.ts";
+import { WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
 import type { Env, Routes } from "./app.ts";
 import { problem } from "./problem.ts";
 import { asked, unavailable } from "./state-routes.ts";
@@ -242,7 +242,7 @@ async function sendCommand(
   const body = JSON.stringify(event);
   const prints = new Prints(1);
   print(prints, event satisfies Event, address.seed, time);
-  const slice = {
+  const slice: Slice = {
     v: WIRE_VERSION,
     operatorVersion: route.operator.version,
     at,
@@ -252,6 +252,7 @@ async function sendCommand(
     keys: [key],
     prints: prints.words(),
     full: true,
+    command: true,
   };
   try {
     return await partitionStub(env, address).append(address, slice);

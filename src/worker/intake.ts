@@ -23,6 +23,8 @@ import { partitionStub } from "./stub.ts";
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
 export const BATCH_EVENTS = 5_000;
 export const BATCH_CHARS = 1_000_000;
+/** With every event's reply in the answer, of up to 64 KiB each. */
+const FULL_BATCH_EVENTS = 250;
 /** A request without progress is answered within 30 s; this leaves room for the answer. */
 const PROGRESS_MS = 25_000;
 
@@ -112,7 +114,8 @@ export class Intake {
   }
 
   get batchFull(): boolean {
-    return this.#marks.length >= BATCH_EVENTS || this.#chars >= BATCH_CHARS;
+    const most = this.#options.full ? FULL_BATCH_EVENTS : BATCH_EVENTS;
+    return this.#marks.length >= most || this.#chars >= BATCH_CHARS;
   }
 
   /** Takes one event in, or counts it as rejected. */

@@ -51,7 +51,11 @@ export function* damaged(file: Uint8Array): Generator<readonly [what: string, fi
  * Reads every damaged copy; gives the names of the errors that there were. A copy may be read only where it says the same.
  * @throws where one was read as something else, or failed without a name
  */
-export function outcomesOf<T>(file: Uint8Array, read: (file: Uint8Array) => T, same: (read: T) => boolean): Set<string> {
+export function outcomesOf<T>(
+  file: Uint8Array,
+  read: (file: Uint8Array) => T,
+  same: (read: T) => boolean,
+): Set<string> {
   const names = new Set<string>();
   for (const [what, copy] of damaged(file)) {
     try {

@@ -1,0 +1,232 @@
+/** SNAP3, SNAP8: a snapshot file gives back the state to the byte, or says by name that it can't. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { brotli } from "../../src/adapters/brotli.ts";
+import { Dedup } from "../../src/engine/dedup.ts";
+import { Damage, Failure } from "../../src/engine/errors.ts";
+import { Fold } from "../../src/engine/fold.ts";
+import { seq, stamp } from "../../src/engine/ids.ts";
+import { BLOCK_CHARS } from "../../src/engine/limits.ts";
+import type { Operator } from "../../src/engine/operator.ts";
+import { capture, encodeSnapshot, readSnapshot, type Capture } from "../../src/engine/snapshot.ts";
+import { ID, outcomesOf } from "./at-rest.ts";
+import { sum } from "./fakes/sum.ts";
+
+const operator = sum();
+const pauseless = (): Promise<void> => Promise.resolve();
+const encode = (captured: Capture): Promise<Uint8Array> => encodeSnapshot(ID, captured, brotli, pauseless);
+
+function read(file: Uint8Array, by: Operator = operator): Fold {
+  const fold = new Fold(by, 1);
+  readSnapshot(file, fold, ID, brotli);
+  return fold;
+}
+
+function failureOf(file: Uint8Array, by: Operator = operator): string {
+  try {
+    read(file, by);
+  } catch (error) {
+    if (error instanceof Failure) return `${error.code}: ${error.message}`;
+    if (error instanceof Damage) return `Damage: ${error.message}`;
+    throw error;
+  }
+  return "read";
+}
+
+type Written = readonly [key: string, text: string];
+
+/** A fold with these states, and `events` ids, every third with an answer. */
+function foldOf(written: readonly Written[], events: number): Fold {
+  const fold = new Fold(operator, 1);
+  written.forEach(([key, text], i) => fold.state.set(key, { text, seq: seq(i + 1), stamp: stamp((i + 1) * 1024) }));
+  for (let i = 1; i <= events; i++) {
+    fold.dedup.add([i, 2, 3, 4, 5, 6], 0);
+    if (i % 3 === 0) fold.dedup.answer(seq(i), i % 2 === 0 ? `["a",${i}]` : '["r","no\\t","\\n"]');
+  }
+  fold.dedup.committed(seq(events), 90_000);
+  fold.seq = seq(events);
+  fold.stamp = stamp(90_000 * 1024 + 7);
+  return fold;
+}
+
+const KEYS = [
+  ...["__proto__", "constructor", "a//b", "..", "a b", "a\tb", "a\nb", '"', '\\"', "\\", "\0", "\u2028", "\ufeff"],
+  ...["😀", "\uffff", "é", "e\u0301", "k".repeat(1_024)],
+];
+const keys = fc.oneof(fc.constantFrom(...KEYS), fc.string({ unit: "binary", minLength: 1 }));
+/** As JSON.stringify writes it: that is what a state's text is. */
+const texts = fc.json({ stringUnit: "binary" }).map((text) => JSON.stringify(JSON.parse(text)));
+const written = fc.uniqueArray(fc.tuple(keys, texts), { selector: ([key]) => key, maxLength: 40 });
+
+describe("a snapshot file", () => {
+  it("SNAP8, IN2: gives back every key and state, whatever is in them", async () => {
+    await fc.assert(
+      fc.asyncProperty(written, fc.nat(20), async (states, events) => {
+        const fold = foldOf(states, events);
+        const captured = capture(fold);
+        expect(capture(read(await encode(captured)))).toEqual(captured);
+      }),
+    );
+  });
+
+  it("SNAP8: holds states in many blocks, and keys in the order of their bytes", async () => {
+    const states = Array.from({ length: 500 }, (_, i): Written => [
+      `${KEYS[i % KEYS.length]}${i}`,
+      JSON.stringify("é".repeat(BLOCK_CHARS / 100)),
+    ]);
+    let pauses = 0;
+    const captured = capture(foldOf(states, 10));
+    const file = await encodeSnapshot(ID, captured, brotli, () => {
+      pauses += 1;
+      return Promise.resolve();
+    });
+    expect(pauses).toBeGreaterThan(3);
+    expect(capture(read(file))).toEqual(captured);
+    const order = captured.entries.map(([key]) => Buffer.from(key));
+    expect(order).toEqual([...order].sort((a, b) => Buffer.compare(a, b)));
+  });
+
+  it("SNAP1: holds what was captured, though events go on while it is written", async () => {
+    const fold = foldOf([["a", "1"]], 5);
+    const captured = capture(fold);
+    const before = structuredClone(captured);
+    const writing = encodeSnapshot(ID, captured, brotli, pauseless);
+    fold.state.set("a", { text: "2", seq: seq(6), stamp: stamp(6) });
+    fold.state.set("b", { text: "3", seq: seq(7), stamp: stamp(7) });
+    for (let i = 6; i < 2_000; i++) fold.dedup.add([i, 2, 3, 4, 5, 6], 0);
+    fold.dedup.answer(seq(7), '["q","boom"]');
+    expect(capture(read(await writing))).toEqual(before);
+  });
+
+  it("ONE3: gives back repeats, answers and quarantine", async () => {
+    const fold = foldOf([["a", "1"]], 6);
+    const entry = { seq: seq(4), key: "k\t\n", error: "b\noom", now: 5, event: '{"type":"t"}' };
+    fold.quarantine.add(entry);
+    const back = read(await encode(capture(fold)));
+    expect(back.dedup.find([3, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "repeat", seq: 3 });
+    expect(back.dedup.find([3, 2, 3, 4, 5, 7], 0)).toEqual({ tag: "reused", seq: 3 });
+    expect(back.dedup.find([7, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "new" });
+    expect(back.dedup.outcome(seq(3))).toBe('["r","no\\t","\\n"]');
+    expect(back.quarantine.list()).toEqual([entry]);
+  });
+
+  it("an empty partition has a file too", async () => {
+    const captured = capture(new Fold(operator, 1));
+    expect(capture(read(await encode(captured)))).toEqual(captured);
+  });
+});
+
+describe("damage", () => {
+  it("SNAP3: every flipped bit and every cut is found, and named", async () => {
+    const fold = foldOf(
+      [
+        ["a", '{"n":1}'],
+        ["b", '{"n":2}'],
+      ],
+      4,
+    );
+    fold.quarantine.add({ seq: seq(2), key: "a", error: "boom", now: 5, event: "{}" });
+    const file = await encode(capture(fold));
+    // None is "same": there is no byte that doesn't count.
+    const names = outcomesOf(file, read, () => false);
+    expect([...names].sort()).toEqual(["Damage", "unknown_format"]);
+  });
+
+  it("SNAP3: what is no snapshot at all is damage", () => {
+    for (const file of [new Uint8Array(0), new Uint8Array(28), new Uint8Array(1_000).fill(75)])
+      expect(failureOf(file)).toMatch(/^Damage/);
+  });
+
+  it("SNAP3: rubbish of any kind is damage, also between two right ends", async () => {
+    const file = await encode(capture(foldOf([["a", "1"]], 2)));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (middle) => {
+        const ends = Buffer.concat([file.subarray(0, 12), middle, file.subarray(-8)]);
+        expect(failureOf(new Uint8Array(middle))).toMatch(/^Damage/);
+        expect(failureOf(new Uint8Array(ends))).toMatch(/^Damage/);
+      }),
+    );
+  });
+
+  it("SNAP3: the file of another partition is damage", async () => {
+    const file = await encodeSnapshot({ ...ID, partition: 4 }, capture(foldOf([], 0)), brotli, pauseless);
+    expect(failureOf(file)).toContain("Damage: the snapshot is of partition main/notes/0004");
+  });
+
+  it("SNAP3: counts that don't fit what is there are damage", async () => {
+    const captured = capture(foldOf([["a", "1"]], 3));
+    const twice = await encode({ ...captured, entries: [...captured.entries, ...captured.entries] });
+    expect(failureOf(twice)).toMatch(/^Damage: the snapshot says 2 keys and holds 1/);
+    const short = { ...captured.dedup, last: 9 };
+    expect(failureOf(await encode({ ...captured, dedup: short }))).toMatch(/^Damage: the snapshot says 9 prints/);
+    const long = { ...captured.dedup, last: 1 };
+    expect(failureOf(await encode({ ...captured, dedup: long }))).toMatch(/^Damage: the snapshot holds more prints/);
+  });
+
+  it("CODE1: the format, codec and hash of the future are named", async () => {
+    const file = await encode(capture(foldOf([["a", "1"]], 3)));
+    expect(failureOf(file.with(8, 2))).toMatch(/^unknown_format: the snapshot has format 2; this code reads 1/);
+    const zstd = await encodeSnapshot(ID, capture(foldOf([], 0)), { ...brotli, name: "zstd" }, pauseless);
+    expect(failureOf(zstd)).toMatch(/^unknown_format: .*codec "zstd"/);
+  });
+});
+
+describe("versions of the state", () => {
+  const migrating = sum({
+    version: 4,
+    migrate: {
+      2: (old) => ({ ...old, two: true }),
+      3: (old) => ({ total: old["total"], before: Object.keys(old).sort() }),
+      4: (old) => ({ ...old, four: [old["total"]] }),
+    },
+  });
+  const stored = async (version: number, text: string): Promise<Uint8Array> =>
+    encode({ ...capture(foldOf([["a", text]], 1)), operatorVersion: version });
+
+  it("are migrated step by step, from whichever version was stored", async () => {
+    const state = (fold: Fold): unknown => JSON.parse(fold.state.get("a")!.text);
+    expect(state(read(await stored(1, '{"total":1}'), migrating))).toEqual({
+      total: 1,
+      before: ["total", "two"],
+      four: [1],
+    });
+    expect(state(read(await stored(3, '{"total":1}'), migrating))).toEqual({ total: 1, four: [1] });
+    expect(state(read(await stored(4, '{"total":1}'), migrating))).toEqual({ total: 1 });
+  });
+
+  it("CODE3: a newer one than the code's is refused by name", async () => {
+    expect(failureOf(await stored(5, "{}"), migrating)).toMatch(/^state_newer: .*deploy version 5 or newer/);
+  });
+
+  it.each([
+    ["gives no JSON", () => ({ at: new Date(0) }), "at .at: an object of class Date is not JSON"],
+    ["gives nothing", () => undefined, "a value of type undefined is not JSON"],
+    [
+      "throws",
+      () => {
+        throw new TypeError("no such member");
+      },
+      "no such member",
+    ],
+  ])("a migration that %s is named, with the key", async (_, step, why) => {
+    const failure = failureOf(await stored(1, "{}"), sum({ version: 2, migrate: { 2: step } }));
+    expect(failure).toMatch(/^snapshot_unreadable: migrating key "a" from version 1 to 2/);
+    expect(failure).toContain(why);
+    expect(failure).toContain("mend the migration");
+  });
+});
+
+describe("an image of what decides about repeats", () => {
+  it("ONE3: survives with a horizon that has moved on", async () => {
+    const fold = foldOf([], 0);
+    fold.dedup = new Dedup({ keepMs: 60_000, maxIds: 5, repliesMs: 60_000 });
+    for (let i = 1; i <= 3_000; i++) {
+      fold.dedup.add([i, 2, 3, 4, 5, 6], 0);
+      fold.dedup.committed(seq(i), i * 1_000);
+    }
+    fold.seq = seq(3_000);
+    const captured = capture(fold);
+    expect(captured.dedup).toMatchObject({ first: 2_996, last: 3_000 });
+    expect(capture(read(await encode(captured))).dedup).toEqual(captured.dedup);
+  });
+});
