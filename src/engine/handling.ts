@@ -14,17 +14,18 @@ import type { Context, Event, Handler, Operator, Refusal } from "./operator.ts";
 
 /** Runs the event and leaves its effect, if any, in `touched`. */
 export function handle(operator: Operator, touched: Touched, event: Event, context: EventContext): Outcome {
-  const handler = operator.handlers.get(event.type);
-  if (handler === undefined)
-    return {
-      tag: "quarantined",
-      error: `version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`,
-    };
   let outcome: Outcome;
   let before: unknown = STALE;
   try {
+    const handler = operator.handlers.get(event.type);
+    if (handler === undefined)
+      throw new Error(`version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`);
     if (touched.value === STALE) touched.value = materialise(operator, touched, context.key);
-    if (touched.small) before = copyJson(touched.value);
+    if (touched.small) {
+      // The handler gets the copy: an object that the last event left in two places is two objects in the text.
+      before = touched.value;
+      touched.value = copyJson(before);
+    }
     outcome = run(handler, event, context, touched);
   } catch (error) {
     outcome = { tag: "quarantined", error: messageOf(error).slice(0, 1_000) };

@@ -76,7 +76,7 @@ export class Partition {
   #filling: Group | null = null;
   #committing: Group | null = null;
   #heardAt = 0;
-  /** Moving average of a commit's time, milliseconds, and the callers that the last one answered. */
+  /** Moving average of a commit's time, milliseconds, and how many callers the last ones answered. */
   #commitMs = 0;
   #lastCallers = 1;
   #wakeLinger: (() => void) | null = null;
@@ -99,10 +99,11 @@ export class Partition {
     if (slice.v > WIRE_VERSION)
       return busy("superseded", `this object speaks version ${WIRE_VERSION} of the protocol, the caller ${slice.v}`);
     if (slice.operatorVersion > operator.version) return this.#stepAside(slice.operatorVersion);
-    const deadline = clock.now() + COMMIT_WAIT_MS;
+    const waitMs = Math.max(1, Math.min(COMMIT_WAIT_MS, slice.waitMs ?? COMMIT_WAIT_MS));
+    const deadline = clock.now() + waitMs;
     try {
       const open =
-        this.#openFor(true) ?? (await limited(clock, "opening the partition", () => this.#ready(true), COMMIT_WAIT_MS));
+        this.#openFor(true) ?? (await limited(clock, "opening the partition", () => this.#ready(true), waitMs));
       const full = this.#overfull(open, slice);
       if (full !== null) return full;
       const admission = this.#admit(open, slice);
@@ -226,7 +227,7 @@ export class Partition {
   #count(open: Open, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
     this.#heardAt = this.#around.clock.now();
     this.#commitMs = this.#commitMs * 0.8 + ms * 0.2;
-    this.#lastCallers = group.callers;
+    this.#lastCallers = Math.max(group.callers, this.#lastCallers * CALLERS_DECAY);
     open.tail.events += group.events;
     open.tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     open.tail.sinceMs ??= stampMs(stamp);
@@ -535,8 +536,10 @@ export interface RidingStats {
 }
 
 /** At most this long, and this share of a commit's time, does a group wait for callers that are expected back. */
-const LINGER_MS = 5;
-const LINGER_SHARE = 0.1;
+const LINGER_MS = 10;
+const LINGER_SHARE = 0.3;
+/** A caller that stays away is forgotten after a few groups. */
+const CALLERS_DECAY = 0.6;
 /** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
 const RETRY_MS = 30_000;
 /** How long a read waits for D1's word on the epoch. */

@@ -6,7 +6,7 @@
  * G2. The key is in the log, not recomputed: another key function in newer code can't move an old event (CODE2).
  * G3. Outcomes that are more than "applied" are in the log (ONE6), so is the time of receipt (`ctx.now`).
  */
-import { Failure } from "./errors.ts";
+import { Failure, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import type { Codec } from "./ports.ts";
 import { outcomeText, parseOutcome, type Outcome } from "./outcome.ts";
@@ -122,7 +122,13 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
       `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
     );
   if (codec.crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
-  return readPayload(row, JSON.parse(row.codec === PLAIN ? row.payload : codec.unpack(row.payload)) as unknown);
+  let payload: unknown;
+  try {
+    payload = JSON.parse(row.codec === PLAIN ? row.payload : codec.unpack(row.payload));
+  } catch (error) {
+    throw broken(row, `in "${row.codec}" it says nothing, ${messageOf(error)}`);
+  }
+  return readPayload(row, payload);
 }
 
 function readPayload(row: Segment, payload: unknown): SegmentEvents {

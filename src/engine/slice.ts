@@ -23,6 +23,8 @@ export interface Slice {
   readonly prints: ArrayLike<number>;
   /** Answer the outcome and seq of every event, not only of those that are more than applied. */
   readonly full: boolean;
+  /** How long the caller can wait, in milliseconds, where that is less than COMMIT_WAIT_MS. */
+  readonly waitMs?: number;
   /** A command on the quarantine: taken also where that is full, since it may empty it. */
   readonly command?: true;
 }

@@ -9,7 +9,7 @@
  */
 import { FileWriter, readBlock, unpack } from "./blocks.ts";
 import type { DedupImage, Minute } from "./dedup.ts";
-import { Damage, Failure } from "./errors.ts";
+import { Damage, Failure, messageOf } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { HASH_NAME, PRINT_WORDS } from "./hash.ts";
 import { partitionName, seq, stamp, type PartitionId, type Seq, type Stamp } from "./ids.ts";
@@ -275,17 +275,20 @@ function migration(operator: Operator, from: number): ((text: string, key: strin
     );
   const steps = Array.from({ length: operator.version - from }, (_, i) => operator.migrate.get(from + i + 1));
   return (text, key) => {
-    const migrated = steps.reduce<unknown>(
-      (old, step) => (step === undefined ? old : step(old as JsonObject)),
-      JSON.parse(text),
-    );
-    const json = toJson(migrated);
-    if (json.tag === "not_json")
+    const refuse = (why: string): never => {
       throw new Failure(
         "snapshot_unreadable",
-        `migrating key ${JSON.stringify(key)} from version ${from} to ${operator.version} gives no JSON, ${json.why}: mend the migration and deploy again`,
+        `migrating key ${JSON.stringify(key)} from version ${from} to ${operator.version} ${why}: mend the migration and deploy again`,
       );
-    return json.text;
+    };
+    let state: unknown = JSON.parse(text);
+    try {
+      for (const step of steps) if (step !== undefined) state = step(state as JsonObject);
+    } catch (error) {
+      return refuse(`throws, ${messageOf(error)}`);
+    }
+    const json = toJson(state);
+    return json.tag === "json" ? json.text : refuse(`gives no JSON, ${json.why}`);
   };
 }
 

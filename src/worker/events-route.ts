@@ -95,9 +95,12 @@ function newIntake(request: Request, env: Env, routes: Routes, only: Route | nul
   // Made once and kept over our own repeats of a call, so that those are recognised.
   const prefix = given ?? crypto.randomUUID();
   const defaults = { time: new Date(receivedMs).toISOString(), id: (index: number) => `${prefix}/${index}` };
-  const unrouted = new URL(request.url).searchParams.get("unrouted");
-  return new Intake({ env, routes, only, defaults, receivedMs, ignoreUnrouted: unrouted === "ignore", full });
+  return new Intake({ env, routes, only, defaults, receivedMs, ignoreUnrouted: ignoresUnrouted(request.url), full });
 }
+
+/** Most requests have no query, and reading a URL costs as much as a few events. */
+const ignoresUnrouted = (url: string): boolean =>
+  url.includes("unrouted=") && new URL(url).searchParams.get("unrouted") === "ignore";
 
 function preferences(request: Request): Wishes {
   const wishes = (request.headers.get("prefer") ?? "")

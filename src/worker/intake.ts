@@ -226,18 +226,14 @@ export class Intake {
     this.#chars = 0;
     this.#base = base + marks.length;
     return async () => {
-      const deadline = new Deadline(PROGRESS_MS);
-      try {
-        await Promise.all(drafts.map((draft) => this.#send(draft, marks, base, deadline)));
-      } finally {
-        deadline.cancel();
-      }
+      const deadlineMs = Date.now() + PROGRESS_MS;
+      await Promise.all(drafts.map((draft) => this.#send(draft, marks, base, deadlineMs)));
       this.#tally(marks, base);
     };
   }
 
-  async #send(draft: Draft, marks: number[], base: number, deadline: Deadline): Promise<void> {
-    const result = await deliver(this.#options, draft, deadline);
+  async #send(draft: Draft, marks: number[], base: number, deadlineMs: number): Promise<void> {
+    const result = await deliver(this.#options, draft, deadlineMs);
     if (result.tag === "decided") return this.#decided(draft, result, marks, base);
     this.interruption = {
       code: result.code,
@@ -343,37 +339,20 @@ function markOf(status: number): number {
 /** Seldom wanted, so it is read again from the text instead of being kept for every event. */
 const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string }).id ?? null;
 
-/** One timer for all calls of a batch. */
-class Deadline {
-  readonly atMs: number;
-  readonly passed: Promise<SliceResult>;
-  readonly #timer: ReturnType<typeof setTimeout>;
-
-  constructor(ms: number) {
-    this.atMs = Date.now() + ms;
-    let pass: (result: SliceResult) => void = () => undefined;
-    this.passed = new Promise((resolve) => (pass = resolve));
-    this.#timer = setTimeout(() => pass(busy("partition_silent", "the partition did not answer in time")), ms);
-  }
-
-  cancel(): void {
-    clearTimeout(this.#timer);
-  }
-}
-
-/** Sends a draft until it is decided, or the deadline is near. */
+/** Sends a draft until it is decided, or the deadline is near. The object keeps the time: a timer of our own for every
+ *  call would cost more than the event. */
 async function deliver(
   { env, receivedMs, full }: IntakeOptions,
   draft: Draft,
-  deadline: Deadline,
+  deadlineMs: number,
 ): Promise<SliceResult> {
   const address = draft.route.addresses[draft.partition]!;
   const slice = sliceOf(draft, receivedMs, full);
   for (let attempt = 0; ; attempt++) {
     // A stub that threw is dead: every attempt takes a new one. The object died or was replaced under the call, and
     // whether it had committed is for the repeat to find out.
-    const call = partitionStub(env, address)
-      .append(address, slice)
+    const result = await partitionStub(env, address)
+      .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - Date.now() })
       .catch((error: unknown): SliceResult => {
         note("partition went away", {
           operator: address.operator,
@@ -383,10 +362,9 @@ async function deliver(
         });
         return busy("partition_gone", "the partition's object went away during the call");
       });
-    const result = await Promise.race([call, deadline.passed]);
     if (result.tag === "decided" || result.retryAfterMs > 5_000) return result;
     const wait = 10 + Math.random() * Math.min(1_000, 20 * 2 ** attempt);
-    if (Date.now() + wait >= deadline.atMs) return result;
+    if (Date.now() + wait >= deadlineMs) return result;
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }

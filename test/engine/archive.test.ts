@@ -1,7 +1,7 @@
 /** LOG5, SNAP3: the archive gives back the segments that the log was cut of, or says by name that it can't. */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { archiveText, readArchive, readManifestObject, type ArchivedSegment } from "../../src/engine/archive.ts";
+import { archiveText, readArchive, readManifestObject, type ReadSegment } from "../../src/engine/archive.ts";
 import { FileWriter } from "../../src/engine/blocks.ts";
 import { Damage, Failure } from "../../src/engine/errors.ts";
 import { epoch, manifestName, seq, snapshotName, stamp } from "../../src/engine/ids.ts";
@@ -51,16 +51,13 @@ function objectOf(blocks: readonly (readonly Segment[])[], text = archiveText): 
 }
 
 const FILE = objectOf([ROWS.slice(0, 2), ROWS.slice(2)]);
-const read = (file: Uint8Array, after = 0): ArchivedSegment[] => [...readArchive(file, brotli, seq(after))];
+const read = (file: Uint8Array, after = 0): ReadSegment[] => [...readArchive(file, brotli, seq(after))];
 
 describe("the archive", () => {
   it("LOG5: gives back every segment as it stood in the log", () => {
     const segments = read(FILE);
-    expect(segments.map(({ events }) => events)).toEqual(ROWS.map((row) => readSegment(row, brotli.crc32)));
-    for (const [i, { row }] of segments.entries()) expect(ROWS[i]).toMatchObject(row);
-    expect(Object.keys(segments[0]!.row).sort()).toEqual(
-      ["code", "epoch", "group", "last", "operatorVersion", "seq", "stamp"].sort(),
-    );
+    expect(segments.map(({ events }) => events)).toEqual(ROWS.map((row) => readSegment(row, brotli)));
+    expect(segments.map(({ row }) => row)).toEqual(ROWS);
   });
 
   it.each([
@@ -104,15 +101,15 @@ describe("the archive", () => {
     ["holds a part of one", () => "[[1,2]]", Damage, "no segment"],
     [
       "holds one of the future",
-      (rows: readonly Segment[]) => archiveText(rows).replaceAll('"v":1', '"v":2'),
+      (rows: readonly Segment[]) => archiveText(rows.map((row) => ({ ...row, format: 2 }))),
       Failure,
-      "payload format 2",
+      "has format 2",
     ],
     [
       "misses an event",
-      (rows: readonly Segment[]) => archiveText(rows).replaceAll('"keys":["k\\n"', '"keys":["k","k"'),
+      (rows: readonly Segment[]) => archiveText(rows.map((row) => ({ ...row, last: seq(row.last + 1) }))),
       Failure,
-      "keys",
+      "it says 3 events and holds 2",
     ],
   ])("SNAP3: a block that %s is named, though its checksum is right", (_, text, kind, why) => {
     const file = objectOf([ROWS], text);

@@ -3,7 +3,7 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { Damage, Failure } from "../../src/engine/errors.ts";
 import { epoch, seq, stamp, type PartitionId } from "../../src/engine/ids.ts";
 import type { Outcome } from "../../src/engine/outcome.ts";
-import { SEGMENT_FORMAT, SegmentWriter, type Segment } from "../../src/engine/segment.ts";
+import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "../../src/engine/segment.ts";
 
 export const ID: PartitionId = { timeline: "main", operator: "notes", partition: 3 };
 
@@ -22,7 +22,6 @@ export function rowOf(first: number, events: readonly Sent[], more: Partial<Segm
     writer.event(key, ms);
     if (outcome !== undefined) writer.outcome(outcome);
   }
-  const payload = writer.payload();
   return {
     format: SEGMENT_FORMAT,
     seq: writer.first,
@@ -32,10 +31,8 @@ export function rowOf(first: number, events: readonly Sent[], more: Partial<Segm
     group: `group-${first}`,
     operatorVersion: 1,
     code: "code",
-    checksum: brotli.crc32(payload),
-    bytes: payload.length,
-    stats: "{}",
-    payload,
+    stats: "",
+    ...sealPayload(writer.payload(), brotli),
     ...more,
   };
 }

@@ -74,7 +74,13 @@ describe("toJson", () => {
   });
 
   it("is exact, or refuses, for whatever else there is", () => {
-    const anything = fc.anything({ withDate: true, withMap: true, withBigInt: true, withSparseArray: true, withNullPrototype: true });
+    const anything = fc.anything({
+      withDate: true,
+      withMap: true,
+      withBigInt: true,
+      withSparseArray: true,
+      withNullPrototype: true,
+    });
     fc.assert(
       fc.property(anything, (value) => {
         const result = toJson(value);

@@ -74,7 +74,11 @@ describe("a manifest", () => {
   it("SNAP3: any other text is damage", () => {
     for (const given of ["", "null", "[]", "1", "{}", '{"v":1}', `${text} ${text}`, text.slice(1)])
       expect(() => read(given), given).toThrow(Damage);
-    fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (given) => expect(() => read(given)).toThrow(Damage)));
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (given) => {
+        expect(() => read(given)).toThrow(Damage);
+      }),
+    );
   });
 });
 

@@ -27,7 +27,7 @@ const events: fc.Arbitrary<Sent> = fc.record(
 );
 
 const EVENT: Sent = { text: '{"type":"t"}', key: "k", ms: 5 };
-const read = (row: Segment) => readSegment(row, brotli.crc32);
+const read = (row: Segment) => readSegment(row, brotli);
 const resigned = (row: Segment, payload: string): Segment => ({ ...row, payload, checksum: brotli.crc32(payload) });
 
 function failureOf(row: Segment): string {
@@ -84,6 +84,19 @@ describe("a row", () => {
     );
   });
 
+  it("is packed where that is shorter, and says so", () => {
+    const large = JSON.stringify({ type: "t", data: "é".repeat(3_000) });
+    const noise = JSON.stringify({ type: "t", data: noiseOf(3_000) });
+    const rows = [EVENT.text, large, noise].map((text) => rowOf(3, [{ ...EVENT, text }]));
+    expect(rows.map(({ codec }) => codec)).toEqual(["json", "br64", "json"]);
+    expect(rows[1]!.payload.length).toBeLessThan(1_000);
+    expect(rows[1]!.bytes).toBeGreaterThan(3_000);
+    for (const [i, text] of [EVENT.text, large, noise].entries())
+      expect(read(rows[i]!).events).toEqual([JSON.parse(text)]);
+    expect(failureOf({ ...rows[1]!, codec: "json" })).toBe("log_broken");
+    expect(failureOf({ ...rows[0]!, codec: "br64" })).toBe("log_broken");
+  });
+
   it("SNAP3: a changed payload is broken, whatever was changed", () => {
     const row = rowOf(3, [EVENT, { ...EVENT, outcome: { tag: "refused", code: "no", detail: "1" } }]);
     for (let at = 0; at < row.payload.length; at++) {
@@ -117,9 +130,19 @@ describe("a row", () => {
   it("CODE1: a format of the future is named, not guessed", () => {
     const row = rowOf(3, [EVENT]);
     expect(failureOf({ ...row, format: 2 })).toBe("unknown_format");
+    expect(failureOf({ ...row, codec: "zstd" })).toBe("unknown_format");
     expect(failureOf(resigned(row, row.payload.replace('"v":1', '"v":2')))).toBe("unknown_format");
   });
 });
+
+/** Characters that don't get shorter by packing them. */
+function noiseOf(length: number): string {
+  const found = fc.sample(fc.noBias(fc.string({ unit: "grapheme-ascii", minLength: length, maxLength: length })), {
+    numRuns: 1,
+    seed: 1,
+  });
+  return found[0]!;
+}
 
 /** Replies and details are JSON texts; what they say counts. */
 function canonical(outcome: Outcome): unknown {
