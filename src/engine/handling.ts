@@ -14,32 +14,25 @@ import type { Context, Event, Handler, Operator, Refusal } from "./operator.ts";
 
 /** Runs the event and leaves its effect, if any, in `touched`. */
 export function handle(operator: Operator, touched: Touched, event: Event, context: EventContext): Outcome {
+  const handler = operator.handlers.get(event.type);
+  if (handler === undefined) {
+    const error = `version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`;
+    return { tag: "quarantined", error };
+  }
   let outcome: Outcome;
-  let before: unknown = STALE;
   try {
-    const handler = operator.handlers.get(event.type);
-    if (handler === undefined)
-      throw new Error(`version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`);
     if (touched.value === STALE) touched.value = materialise(operator, touched, context.key);
-    if (touched.small) {
-      // The handler gets the copy: an object that the last event left in two places is two objects in the text.
-      before = touched.value;
-      touched.value = copyJson(before);
-    }
     outcome = run(handler, event, context, touched);
   } catch (error) {
     outcome = { tag: "quarantined", error: messageOf(error).slice(0, 1_000) };
   }
   if (outcome.tag === "applied") touched.seq = context.seq;
-  else touched.value = before;
   return outcome;
 }
 
-/** The value of a key that has been put away. From here on its text is what it is made of. */
+/** The value of a key that no event of the row has touched yet. */
 function materialise(operator: Operator, touched: Touched, key: string): unknown {
-  const text = touched.text ?? firstText(operator, key);
-  touched.small = false;
-  return JSON.parse(text) as unknown;
+  return JSON.parse(touched.text ?? firstText(operator, key)) as unknown;
 }
 
 /** Through JSON, so that an `initial` that hands out one shared object can't link keys to each other. */
@@ -50,7 +43,9 @@ function firstText(operator: Operator, key: string): string {
 }
 
 function run(handler: Handler, event: Event, context: EventContext, touched: Touched): Outcome {
-  const returned = handler(touched.value, event, context);
+  // A copy, so that nothing of it is left unless it is kept, and no object stands in two places at the next event.
+  const working = copyJson(touched.value);
+  const returned = handler(working, event, context);
   if (returned instanceof Promise) {
     returned.catch(() => undefined);
     throw new TypeError("the handler is asynchronous; handlers must be synchronous");
@@ -61,32 +56,31 @@ function run(handler: Handler, event: Event, context: EventContext, touched: Tou
     touched.text = null;
     touched.value = STALE;
     touched.dirty = false;
-    touched.small = false;
     return reply;
   }
-  keep(touched, context.replaced === NOTHING ? touched.value : context.replaced, context.replaced !== NOTHING);
+  const replaced = context.replaced !== NOTHING;
+  keep(touched, replaced ? context.replaced : working, replaced);
   return reply;
 }
 
-/** Above this weight a value is written out after each event instead of copied before it. */
-const SMALL_WEIGHT = 48;
+/** A value below this weight can't reach the limit: 63 characters of name and 63 of text take less than 1,024 bytes even
+ *  where each is escaped. */
+const SURELY_SMALL = STATE_BYTES / 1_024;
 
-/** SNAP8: the state is what its text says. @throws where it isn't JSON or too large */
-function keep(touched: Touched, value: unknown, replaced: boolean): void {
+/** SNAP8: the state is what its text will say. A foreign value may be in somebody's hands. @throws where it isn't JSON or too large */
+function keep(touched: Touched, value: unknown, foreign: boolean): void {
   const { why, inexact, weight } = inspectJson(value);
   if (why !== null) throw new TypeError(`the state isn't JSON, ${why}`);
-  if (weight <= SMALL_WEIGHT && !inexact && !replaced) {
-    touched.value = value;
+  if (weight < SURELY_SMALL && !inexact) {
+    touched.value = foreign ? copyJson(value) : value;
     touched.dirty = true;
-    touched.small = true;
     return;
   }
   const text = JSON.stringify(value);
   if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state would have more than ${STATE_BYTES} bytes`);
   touched.text = text;
-  touched.value = inexact || replaced ? STALE : value;
   touched.dirty = false;
-  touched.small = false;
+  touched.value = inexact || foreign ? STALE : value;
 }
 
 function replyText(returned: unknown): Outcome {

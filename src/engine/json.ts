@@ -45,9 +45,21 @@ export interface Finding {
 }
 
 export function inspectJson(value: unknown): Finding {
-  const finding = { inexact: false, why: null, weight: 0 };
+  const finding = { inexact: false, why: null, weight: 0, path: [] } as Search;
   inspect(value, 1, finding);
-  return finding;
+  return finding.path.length === 0
+    ? finding
+    : { ...finding, why: `at ${pathText(finding.path)}: ${String(finding.why)}` };
+}
+
+/** Steps from the flaw outwards, as a path from the outside in; the middle of a long one tells nothing. */
+function pathText(steps: readonly string[]): string {
+  const path = steps.toReversed().join("");
+  return path.length <= 200 ? path : `${path.slice(0, 150)}…${path.slice(-40)}`;
+}
+
+interface Search extends Finding {
+  readonly path: string[];
 }
 
 /** A copy of a value that JSON can carry. */
@@ -62,7 +74,7 @@ export function copyJson(value: unknown): unknown {
   return copy;
 }
 
-function inspect(value: unknown, depth: number, finding: Finding): void {
+function inspect(value: unknown, depth: number, finding: Search): void {
   finding.weight += 1;
   switch (typeof value) {
     case "string":
@@ -82,7 +94,7 @@ function inspect(value: unknown, depth: number, finding: Finding): void {
   }
 }
 
-function inspectObject(value: object, depth: number, finding: Finding): void {
+function inspectObject(value: object, depth: number, finding: Search): void {
   if (depth > STATE_DEPTH) {
     finding.why = `nested deeper than ${STATE_DEPTH}, or in a circle`;
     return;
@@ -90,7 +102,7 @@ function inspectObject(value: object, depth: number, finding: Finding): void {
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
       inspect(value[i], depth + 1, finding);
-      if (finding.why !== null) return prefix(finding, `[${i}]`);
+      if (finding.why !== null) return void finding.path.push(`[${i}]`);
     }
     return;
   }
@@ -109,13 +121,8 @@ function inspectObject(value: object, depth: number, finding: Finding): void {
       continue;
     }
     inspect(member, depth + 1, finding);
-    if (finding.why !== null) return prefix(finding, `.${name}`);
+    if (finding.why !== null) return void finding.path.push(`.${name}`);
   }
-}
-
-function prefix(finding: Finding, step: string): void {
-  if (finding.why !== null && finding.why.length < 500)
-    finding.why = finding.why.startsWith("at ") ? `at ${step}${finding.why.slice(3)}` : `at ${step}: ${finding.why}`;
 }
 
 // oxlint-disable-next-line no-control-regex -- all of ASCII is meant

@@ -1,9 +1,8 @@
 /**
  * The changes of one row of a group before it is in the log: the keys it touched, over what the rows before it left.
  *
- * L1. A key's value is materialised once for a row and written out once, however many events touch it. An event that
- *     throws or refuses leaves no trace: a small value is copied before each event, a larger one is written out after
- *     each and read back from its text.
+ * L1. A key's value is materialised once for a row and written out once, however many events touch it. Each event works
+ *     on a copy, which replaces the value only if the event is applied: one that throws or refuses leaves no trace.
  * L2. Nothing in here is visible to reads (LOG1); `settle` hands it to the committed state.
  */
 import type { Entry, KeyedState } from "./state.ts";
@@ -16,8 +15,6 @@ export interface Touched {
   value: unknown;
   /** The text is to be written anew from the value. */
   dirty: boolean;
-  /** The value is small: cheaper to copy before an event than to write out after it. */
-  small: boolean;
   /** Last event that changed it; 0: none in this row. */
   seq: Seq;
   /** The text below this layer. */
@@ -41,7 +38,7 @@ export class Layer {
     let touched = this.#touched.get(key);
     if (touched === undefined) {
       const before = this.#textBelow(key);
-      touched = { text: before, value: STALE, dirty: false, small: false, seq: seq(0), before };
+      touched = { text: before, value: STALE, dirty: false, seq: seq(0), before };
       this.#touched.set(key, touched);
     }
     return touched;

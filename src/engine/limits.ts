@@ -6,7 +6,7 @@ export const EVENT_BYTES = 256 * 1024;
 export const NAME_BYTES = 1024;
 /** Nesting of an event, the event itself included. */
 export const EVENT_DEPTH = 64;
-/** Body of one request; Cloudflare's own limit is 100 MB. */
+/** A body that is held as a whole. Lines of NDJSON are decided as they come; what a platform plan lets through is its limit. */
 export const REQUEST_BYTES = 95_000_000;
 /** Events of a JSON array, which must be held as a whole before any of it counts. */
 export const ARRAY_EVENTS = 100_000;

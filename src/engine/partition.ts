@@ -438,9 +438,15 @@ export class Partition {
 
   // ---- snapshots ----
 
-  /** Takes a snapshot of everything that is committed; joins one that is under way. */
+  /** Takes a snapshot of everything that is committed now. One that is under way may have begun too early for that. */
   async snapshot(): Promise<Snapshotted> {
     const open = await limited(this.#around.clock, "opening the partition", () => this.#ready(true), COMMIT_WAIT_MS);
+    const wanted = open.fold.seq;
+    const running = this.#snapshotting;
+    if (running !== null) {
+      const result = await running;
+      if (result.tag === "failed" || (result.tag === "current" && result.manifest.seq >= wanted)) return result;
+    }
     return this.#snapshot(open);
   }
 

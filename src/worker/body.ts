@@ -18,8 +18,8 @@ export class BodyError extends Error {
   }
 }
 
-/** The body's bytes, unpacked where they are gzip. @throws BodyError */
-export async function* bodyBytes(request: Request): AsyncGenerator<Uint8Array> {
+/** The body's bytes, unpacked where they are gzip; at most `limit` as they were sent. @throws BodyError */
+export async function* bodyBytes(request: Request, limit: number): AsyncGenerator<Uint8Array> {
   const encoding = (request.headers.get("content-encoding") ?? "identity").trim().toLowerCase();
   if (encoding !== "identity" && encoding !== "gzip")
     throw new BodyError(
@@ -28,7 +28,7 @@ export async function* bodyBytes(request: Request): AsyncGenerator<Uint8Array> {
       `content-encoding "${encoding}" isn't understood; send identity or gzip`,
     );
   const length = Number(request.headers.get("content-length") ?? 0);
-  if (length > REQUEST_BYTES) throw tooLarge();
+  if (length > limit) throw tooLarge(limit);
   if (request.body === null) return;
   const gzip = encoding === "gzip";
   if (!gzip && request.headers.has("content-length") && length <= AT_ONCE_BYTES) {
@@ -36,7 +36,7 @@ export async function* bodyBytes(request: Request): AsyncGenerator<Uint8Array> {
     yield new Uint8Array(bytes);
     return;
   }
-  const meter = new Meter();
+  const meter = new Meter(limit);
   const stream = gzip
     ? request.body.pipeThrough(meter.counting()).pipeThrough<Uint8Array>(new DecompressionStream("gzip"))
     : request.body;
@@ -58,8 +58,8 @@ export async function* bodyBytes(request: Request): AsyncGenerator<Uint8Array> {
 /** A body of at most this size is read in one piece, which costs less than a stream. */
 const AT_ONCE_BYTES = 1_000_000;
 
-const tooLarge = (): BodyError =>
-  new BodyError(413, "body_too_large", `the body has more than ${REQUEST_BYTES} bytes; send it in parts`);
+const tooLarge = (limit: number): BodyError =>
+  new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
 const streamError = (gzip: boolean, error: unknown): Error =>
   gzip
     ? new BodyError(400, "malformed_gzip", "the body isn't complete, valid gzip")
@@ -71,10 +71,15 @@ const streamError = (gzip: boolean, error: unknown): Error =>
 
 /** Bounds what comes in and what it unpacks to. */
 class Meter {
+  readonly #limit: number;
   #in = 0;
   #out = 0;
   /** What stopped the stream: the platform's own error for it would not say. */
   failure: BodyError | null = null;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
 
   counting(): TransformStream<Uint8Array, Uint8Array> {
     return new TransformStream({ transform: (chunk, to) => to.enqueue(this.packed(chunk)) });
@@ -82,7 +87,7 @@ class Meter {
 
   packed(chunk: Uint8Array): Uint8Array {
     this.#in += chunk.length;
-    if (this.#in > REQUEST_BYTES) throw (this.failure = tooLarge());
+    if (this.#in > this.#limit) throw (this.failure = tooLarge(this.#limit));
     return chunk;
   }
 
@@ -100,7 +105,7 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export async function bodyText(request: Request, limit: number): Promise<string> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const part of bodyBytes(request)) {
+  for await (const part of bodyBytes(request, REQUEST_BYTES)) {
     length += part.length;
     if (length > limit)
       throw new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);

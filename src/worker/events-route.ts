@@ -200,7 +200,7 @@ async function takeHeldLines(request: Request, intake: Intake, { strict, full }:
   const reader = new LineReader();
   const held: Line[] = [];
   let length = 0;
-  for await (const chunk of bodyBytes(request)) {
+  for await (const chunk of bodyBytes(request, REQUEST_BYTES)) {
     length += chunk.length;
     if (strict && length > STRICT_BYTES)
       throw new BodyError(413, "body_too_large", `handling=strict is for bodies of up to ${STRICT_BYTES} bytes`);
@@ -214,6 +214,9 @@ async function takeHeldLines(request: Request, intake: Intake, { strict, full }:
   await takeHeld(held, intake, strict);
 }
 
+/** Lines that are decided as they come need no bound: what is held of them is. */
+const ANY_LENGTH = Number.POSITIVE_INFINITY;
+
 /** Reads on while a batch is on its way, but sends the next one only when that is decided (N2 of intake.ts). */
 async function streamLines(request: Request, intake: Intake): Promise<Response> {
   const reader = new LineReader();
@@ -226,7 +229,7 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
   };
   let flaw: BodyError | null = null;
   try {
-    reading: for await (const chunk of bodyBytes(request)) {
+    reading: for await (const chunk of bodyBytes(request, ANY_LENGTH)) {
       for (const line of reader.push(chunk)) {
         intake.add(line);
         if (intake.batchFull && !(await send())) break reading;

@@ -120,7 +120,9 @@ export class Partition extends DurableObject<Env> {
       nonce: () => crypto.randomUUID().slice(0, 18),
       jitter: () => Math.random(),
       keep: (promise) => this.ctx.waitUntil(promise),
-      arm: (atMs) => this.ctx.waitUntil(this.#arm(atMs)),
+      arm: (atMs) => {
+        if (this.#armed !== atMs) this.ctx.waitUntil(this.#arm(atMs));
+      },
       // Touching the object's own storage lets the platform stop a superseded instance.
       tookEpoch: (epoch: Epoch) => this.ctx.storage.kv.put("epoch", epoch),
       end: (why) => {
