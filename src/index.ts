@@ -8,9 +8,9 @@
  * | text to a checked event, its key and partition | engine/event.ts, engine/address.ts |
  * | one call for each partition | worker/intake.ts -> worker/partition-object.ts |
  * | repeats dropped, seq given, handler run | engine/partition.ts, engine/group.ts, engine/dedup.ts, engine/handling.ts |
- * | into the log, guarded | engine/commit.ts -> adapters/d1-log.ts |
+ * | into the log, guarded | engine/committer.ts, engine/commit.ts -> adapters/d1-log.ts |
  * | visible, answered | engine/layer.ts, engine/state.ts, worker/intake.ts |
- * | into a snapshot | engine/policy.ts, engine/checkpoint.ts, engine/snapshot.ts -> adapters/r2-store.ts |
+ * | into a snapshot | engine/snapshotter.ts, engine/checkpoint.ts, engine/snapshot.ts -> adapters/r2-store.ts |
  * | back after a crash | engine/recovery.ts, engine/fold.ts |
  */
 import { keyframe } from "./keyframe.ts";

@@ -11,84 +11,46 @@
  * I4. Every wait of a caller has a limit, every queue a bound (LOG6); past them the answer is `busy`, never half a truth.
  */
 import type { Address } from "./address.ts";
-import { checkpoint, displaced } from "./checkpoint.ts";
-import { commit } from "./commit.ts";
+import { Committer } from "./committer.ts";
 import { Failure, messageOf } from "./errors.ts";
-import type { Fold } from "./fold.ts";
-import { Group, type Admission } from "./group.ts";
-import { manifestPrefix, seq, type Epoch, type Stamp } from "./ids.ts";
+import { manifestPrefix, seq, type Epoch } from "./ids.ts";
 import { COMMIT_WAIT_MS, FRESH_MS, OPEN_ATTEMPTS, PENDING_BYTES, PENDING_EVENTS, TAIL_BYTES } from "./limits.ts";
-import type { Manifest } from "./manifest.ts";
-import { snapshotAt } from "./policy.ts";
-import type { Opening, PartitionRow } from "./ports.ts";
+import { emptyRow, factsOf, type Facts, type Open } from "./open.ts";
+import type { Opening } from "./ports.ts";
 import type { Quarantined } from "./quarantine.ts";
-import { catchUp, recover, type RecoveryReport, type Surroundings } from "./recovery.ts";
-import type { Segment } from "./segment.ts";
+import { catchUp, recover, type Surroundings } from "./recovery.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
-import { capture } from "./snapshot.ts";
-import { nextStamp, stampMs } from "./stamp.ts";
+import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
+import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
 import { limited, persistent } from "./store-call.ts";
-
-/** What a partition knows once it is open. */
-interface Open {
-  row: PartitionRow;
-  readonly fold: Fold;
-  /** Null: opened for reading only. */
-  epoch: Epoch | null;
-  /** The generation that is known to be whole. */
-  whole: Manifest | null;
-  report: RecoveryReport;
-  /** The next snapshot should come at once. */
-  renew: boolean;
-  readonly tail: { events: number; bytes: number; sinceMs: number | null };
-}
-
-/** A partition's own view of itself. */
-export interface Facts {
-  readonly epoch: number;
-  readonly appliedSeq: number;
-  readonly keys: number;
-  readonly stateBytes: number;
-  readonly dedupSince: string | null;
-  readonly tailEvents: number;
-  readonly tailBytes: number;
-  readonly lastRecovery: Omit<RecoveryReport, "replayMs">;
-  /** Events that a replay applied in a millisecond, as last measured; null: nothing was replayed. */
-  readonly replayPerMs: number | null;
-  readonly manifest: string | null;
-}
-
-export type Snapshotted =
-  | { readonly tag: "current"; readonly manifest: Manifest }
-  | { readonly tag: "nothing" }
-  | { readonly tag: "failed"; readonly why: string };
 
 export class Partition {
   readonly #around: Surroundings;
   readonly #address: Address;
   readonly #code: string;
+  readonly #commits: Committer;
+  readonly #snapshots: Snapshotter;
   #opened: Open | null = null;
   #opening: { readonly write: boolean; readonly done: Promise<Open> } | null = null;
   #ended: string | null = null;
-  #committingGroups = false;
-  /** Filling, and being committed. */
-  #filling: Group | null = null;
-  #committing: Group | null = null;
+  /** Bytes of slices that wait for the partition to open. */
+  #waitingBytes = 0;
   #heardAt = 0;
-  /** Moving average of a commit's time, milliseconds, and how many callers the last ones answered. */
-  #commitMs = 0;
-  #lastCallers = 1;
-  #wakeLinger: (() => void) | null = null;
-  #snapshotting: Promise<Snapshotted> | null = null;
-  #attempt = 0;
-  #failedSnapshots = 0;
-  #retrySnapshotAt = 0;
 
   constructor(around: Surroundings, address: Address, code: string) {
     this.#around = around;
     this.#address = address;
     this.#code = code;
+    const fenced = (why: string): void => this.#end(why);
+    this.#snapshots = new Snapshotter(around, code, fenced);
+    this.#commits = new Committer(around, code, {
+      committed: (open) => {
+        this.#heardAt = around.clock.now();
+        this.#snapshots.schedule(open);
+      },
+      fenced,
+    });
   }
 
   // ---- events in ----
@@ -102,12 +64,12 @@ export class Partition {
     const waitMs = Math.max(1, Math.min(COMMIT_WAIT_MS, slice.waitMs ?? COMMIT_WAIT_MS));
     const deadline = clock.now() + waitMs;
     try {
-      const open =
-        this.#openFor(true) ?? (await limited(clock, "opening the partition", () => this.#ready(true), waitMs));
+      const open = this.#openFor(true) ?? (await this.#awaitOpen(slice.bytes, waitMs));
+      if ("tag" in open) return open;
       const full = this.#overfull(open, slice);
       if (full !== null) return full;
-      const admission = this.#admit(open, slice);
-      await this.#durable(admission, Math.max(1, deadline - clock.now()));
+      const admission = this.#commits.admit(open, slice);
+      await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
       if (error instanceof Failure) return busy(error.code, error.message);
@@ -115,14 +77,29 @@ export class Partition {
     }
   }
 
-  /** LOG6: what can't be taken is refused whole, before any of it has a seq. */
-  #overfull(open: Open, slice: Slice): SliceResult | null {
-    const pending = (this.#filling?.bytes ?? 0) + (this.#committing?.bytes ?? 0) + slice.bytes;
-    const events = (this.#filling?.events ?? 0) + (this.#committing?.events ?? 0) + slice.keys.length;
-    if (this.#filling !== null && (pending > PENDING_BYTES || events > PENDING_EVENTS))
+  /** What waits for the opening is bounded like what waits for the log (LOG6). */
+  async #awaitOpen(bytes: number, waitMs: number): Promise<Open | SliceResult> {
+    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > PENDING_BYTES)
       return busy(
         "queue_full",
-        `${events} events with ${pending} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}`,
+        `${this.#waitingBytes} bytes wait for the partition to open; the limit is ${PENDING_BYTES}`,
+      );
+    this.#waitingBytes += bytes;
+    try {
+      return await limited(this.#around.clock, "opening the partition", () => this.#ready(true), waitMs);
+    } finally {
+      this.#waitingBytes -= bytes;
+    }
+  }
+
+  /** LOG6: what can't be taken is refused whole, before any of it has a seq. */
+  #overfull(open: Open, slice: Slice): SliceResult | null {
+    const before = this.#commits.pending;
+    const [bytes, events] = [before.bytes + slice.bytes, before.events + slice.keys.length];
+    if (before.events > 0 && (bytes > PENDING_BYTES || events > PENDING_EVENTS))
+      return busy(
+        "queue_full",
+        `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}`,
       );
     if (open.tail.bytes > TAIL_BYTES)
       return busy(
@@ -135,37 +112,8 @@ export class Partition {
     return null;
   }
 
-  /** No await in here: order of arrival is order of seq (I1). */
-  #admit(open: Open, slice: Slice): Admission {
-    const below = this.#committing;
-    this.#filling ??= new Group(
-      this.#around.host.nonce(),
-      open.fold,
-      below?.next ?? seq(open.fold.seq + 1),
-      below?.top ?? null,
-    );
-    const admission = this.#filling.admit(slice);
-    if (!this.#committingGroups) this.#around.host.keep(this.#commitGroups(open));
-    else if (this.#filling.callers >= this.#lastCallers) this.#wakeLinger?.();
-    return admission;
-  }
-
-  /** A repeat of an event that isn't durable yet waits for it as well (ONE1). */
-  async #durable({ until }: Admission, limitMs: number): Promise<void> {
-    const filling = this.#filling;
-    const committing = this.#committing;
-    const group =
-      filling !== null && until >= filling.first
-        ? filling
-        : committing !== null && until >= committing.first
-          ? committing
-          : null;
-    if (group === null) return;
-    await limited(this.#around.clock, "the log", () => group.durable, limitMs);
-  }
-
   async #stepAside(wanted: number): Promise<SliceResult> {
-    await this.#committing?.durable.catch(() => undefined);
+    await this.#commits.idle();
     this.#end(`an object of operator version ${this.#around.operator.version} was asked by version ${wanted}`);
     return busy(
       "superseded",
@@ -174,84 +122,12 @@ export class Partition {
     );
   }
 
-  // ---- the log ----
-
-  /** Commits group after group, one in flight, until none is left. Never rejects. */
-  async #commitGroups(open: Open): Promise<void> {
-    const { clock, log, host, codec } = this.#around;
-    this.#committingGroups = true;
-    while (this.#filling !== null) {
-      await this.#linger();
-      const group: Group = this.#filling;
-      this.#filling = null;
-      this.#committing = group;
-      if (group.events > 0) {
-        const begun = clock.now();
-        const rows = group.close(
-          {
-            stamp: nextStamp(open.fold.stamp, begun),
-            epoch: open.epoch!,
-            code: this.#code,
-            stats: this.#stats(open, group),
-          },
-          codec,
-        );
-        const result = await commit(log, clock, host, rows);
-        if (result.tag === "fenced") return this.#end(result.why);
-        this.#count(open, group, rows, result.stamp, clock.now() - begun);
-        group.settle(result.stamp);
-      } else group.settle(open.fold.stamp);
-      this.#committing = null;
-      this.#schedule(open);
-    }
-    this.#committingGroups = false;
-  }
-
-  /**
-   * Callers that were answered together come back together: waiting a little for as many as last time puts them into one
-   * group instead of letting the first one travel alone and the others wait for two commits.
-   */
-  async #linger(): Promise<void> {
-    if (this.#filling!.callers >= this.#lastCallers) return;
-    const limitMs = Math.min(LINGER_MS, Math.max(1, this.#commitMs * LINGER_SHARE));
-    await new Promise<void>((resolve) => {
-      const cancel = this.#around.clock.after(limitMs, resolve);
-      this.#wakeLinger = () => {
-        cancel();
-        resolve();
-      };
-    });
-    this.#wakeLinger = null;
-  }
-
-  #count(open: Open, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
-    this.#heardAt = this.#around.clock.now();
-    this.#commitMs = this.#commitMs * 0.8 + ms * 0.2;
-    this.#lastCallers = Math.max(group.callers, this.#lastCallers * CALLERS_DECAY);
-    open.tail.events += group.events;
-    open.tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
-    open.tail.sinceMs ??= stampMs(stamp);
-  }
-
-  /** Rides along in a row that is written anyway, so that looking needs no call to the partition (SNAP9). */
-  #stats(open: Open, group: Group): string {
-    const growth = group.growth();
-    const { keys, size } = open.fold.state;
-    return JSON.stringify({
-      keys: keys + growth.keys,
-      stateBytes: size + growth.size,
-      dedupSince: isoOrNull(open.fold.dedup.sinceMs),
-      lastRecovery: open.report,
-    } satisfies RidingStats);
-  }
-
   /** Ends this instance for good: whoever calls next finds a new one (I3). */
   #end(why: string): void {
     if (this.#ended !== null) return;
     this.#ended = why;
-    const failure = new Failure("fenced", why);
-    this.#committing?.fail(failure);
-    this.#filling?.fail(failure);
+    this.#snapshots.stop();
+    this.#commits.abandon(why);
     this.#around.host.end(why);
   }
 
@@ -294,7 +170,7 @@ export class Partition {
     open.row = opening.row;
     open.epoch = epoch;
     this.#opened = open;
-    if (write) this.#schedule(open);
+    if (write) this.#snapshots.schedule(open);
     return open;
   }
 
@@ -396,20 +272,7 @@ export class Partition {
   }
 
   async facts(): Promise<Facts> {
-    const { row, fold, tail, report } = await this.#current();
-    const { replayMs, ...lastRecovery } = report;
-    return {
-      epoch: row.epoch,
-      appliedSeq: fold.seq,
-      keys: fold.state.keys,
-      stateBytes: fold.state.size,
-      dedupSince: isoOrNull(fold.dedup.sinceMs),
-      tailEvents: tail.events,
-      tailBytes: tail.bytes,
-      lastRecovery,
-      replayPerMs: replayMs > 0 ? report.replayedEvents / replayMs : null,
-      manifest: row.manifest,
-    };
+    return factsOf(await this.#current());
   }
 
   /** Open, and as fresh as D1 says: what hasn't heard of its epoch for a while asks before it answers. */
@@ -438,16 +301,10 @@ export class Partition {
 
   // ---- snapshots ----
 
-  /** Takes a snapshot of everything that is committed now. One that is under way may have begun too early for that. */
+  /** Takes a snapshot of everything that is committed now. */
   async snapshot(): Promise<Snapshotted> {
     const open = await limited(this.#around.clock, "opening the partition", () => this.#ready(true), COMMIT_WAIT_MS);
-    const wanted = open.fold.seq;
-    const running = this.#snapshotting;
-    if (running !== null) {
-      const result = await running;
-      if (result.tag === "failed" || (result.tag === "current" && result.manifest.seq >= wanted)) return result;
-    }
-    return this.#snapshot(open);
+    return this.#snapshots.upTo(open);
   }
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
@@ -455,113 +312,14 @@ export class Partition {
     const { clock, host } = this.#around;
     try {
       const open = await this.#ready(true);
-      this.#schedule(open);
-      await this.#snapshotting;
+      this.#snapshots.schedule(open);
+      await this.#snapshots.idle();
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });
       host.arm(clock.now() + RETRY_MS);
     }
   }
-
-  /** Takes the snapshot that is due, or arms the alarm for it. */
-  #schedule(open: Open): void {
-    const { clock, host, operator } = this.#around;
-    if (open.epoch === null || this.#ended !== null || this.#snapshotting !== null) return;
-    const lastMs = open.row.manifest === null || open.whole === null ? 0 : Date.parse(open.whole.at);
-    const facts = {
-      tailEvents: open.tail.events,
-      tailBytes: open.tail.bytes,
-      tailSinceMs: open.tail.sinceMs,
-      lastMs,
-      lastBytes: open.whole?.snapshot.bytes ?? 0,
-    };
-    const due = open.renew ? 0 : snapshotAt(facts, operator.snapshot);
-    const at = due === null ? null : Math.max(due, this.#retrySnapshotAt);
-    if (at === null || at > clock.now()) host.arm(at);
-    else host.keep(this.#snapshot(open).then(() => undefined));
-  }
-
-  #snapshot(open: Open): Promise<Snapshotted> {
-    this.#snapshotting ??= this.#takeSnapshot(open).finally(() => {
-      this.#snapshotting = null;
-      this.#schedule(open);
-    });
-    return this.#snapshotting;
-  }
-
-  async #takeSnapshot(open: Open): Promise<Snapshotted> {
-    const { clock, host, codec, objects } = this.#around;
-    if (open.fold.seq === 0) return { tag: "nothing" };
-    // Nothing new since the last one: it is the snapshot.
-    if (open.whole !== null && open.fold.seq === open.whole.seq && !open.renew)
-      return { tag: "current", manifest: open.whole };
-    const ground = {
-      row: open.row,
-      epoch: open.epoch!,
-      whole: open.whole,
-      code: this.#code,
-      attempt: this.#attempt++,
-      dedupSinceMs: open.fold.dedup.sinceMs,
-      stateSize: open.fold.state.size,
-    };
-    const result = await checkpoint(this.#around, ground, capture(open.fold));
-    if (result.tag === "fenced") {
-      this.#end(result.why);
-      return { tag: "failed", why: result.why };
-    }
-    if (result.tag === "failed") {
-      this.#retrySnapshotAt = clock.now() + RETRY_MS * 2 ** Math.min(this.#failedSnapshots++, 5);
-      host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
-      return result;
-    }
-    this.#failedSnapshots = 0;
-    this.#retrySnapshotAt = 0;
-    const gone = displaced(open.row, result.row, codec);
-    open.row = result.row;
-    open.whole = result.manifest;
-    open.renew = false;
-    open.tail.events = open.fold.seq - result.manifest.seq;
-    open.tail.bytes = open.tail.events === 0 ? 0 : Math.max(0, open.tail.bytes - result.archivedBytes);
-    open.tail.sinceMs = open.tail.events === 0 ? null : clock.now();
-    this.#heardAt = clock.now();
-    // What fails to go is garbage, not harm: nothing names it any more.
-    if (gone.length > 0)
-      await limited(clock, "R2", () => objects.delete(gone)).catch((error: unknown) =>
-        host.note("displaced snapshot not deleted", { error: messageOf(error) }),
-      );
-    return { tag: "current", manifest: result.manifest };
-  }
 }
 
-/** Stands in the last row of each group. */
-export interface RidingStats {
-  readonly keys: number;
-  readonly stateBytes: number;
-  readonly dedupSince: string | null;
-  readonly lastRecovery: RecoveryReport;
-}
-
-/** At most this long, and this share of a commit's time, does a group wait for callers that are expected back. */
-const LINGER_MS = 10;
-const LINGER_SHARE = 0.3;
-/** A caller that stays away is forgotten after a few groups. */
-const CALLERS_DECAY = 0.6;
-/** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
-const RETRY_MS = 30_000;
 /** How long a read waits for D1's word on the epoch. */
 const FRESH_ASK_MS = 1_000;
-
-const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
-
-const emptyRow = (seed: number): PartitionRow => ({
-  epoch: 0 as Epoch,
-  seed,
-  version: 0,
-  attempt: "",
-  snapshotSeq: seq(0),
-  snapshotStamp: 0 as Stamp,
-  manifest: null,
-  previousSeq: seq(0),
-  previous: null,
-  pins: "[]",
-});

@@ -8,7 +8,7 @@ import { partitionName } from "../engine/ids.ts";
 import { readManifest, type Manifest } from "../engine/manifest.ts";
 import type { Event } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
-import type { Facts, RidingStats } from "../engine/partition.ts";
+import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecoveryMs } from "../engine/policy.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
 import { WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";

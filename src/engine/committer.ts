@@ -1,0 +1,166 @@
+/**
+ * Group commit: events collect in one group while the group before it is on its way to the log.
+ *
+ * M1. One commit is in flight, and groups are committed in the order in which they were begun (LOG2).
+ * M2. A group's effects are settled, and its callers answered, only when it is proven to be in the log (LOG1).
+ * M3. Order of arrival is order of seq: between the two nothing is awaited.
+ */
+import { commit } from "./commit.ts";
+import { Failure } from "./errors.ts";
+import { Group, type Admission } from "./group.ts";
+import { seq, type Stamp } from "./ids.ts";
+import { isoOrNull, type Open, type RidingStats } from "./open.ts";
+import type { Surroundings } from "./recovery.ts";
+import type { Segment } from "./segment.ts";
+import type { Slice } from "./slice.ts";
+import { nextStamp, stampMs } from "./stamp.ts";
+import { limited } from "./store-call.ts";
+
+/** What the partition wants to know of. */
+export interface CommitEvents {
+  committed(open: Open): void;
+  fenced(why: string): void;
+}
+
+export class Committer {
+  readonly #around: Surroundings;
+  readonly #code: string;
+  readonly #events: CommitEvents;
+  #running = false;
+  #filling: Group | null = null;
+  #committing: Group | null = null;
+  /** Moving average of a commit's time, milliseconds, and how many callers the last ones answered. */
+  #commitMs = 0;
+  #lastCallers = 1;
+  #wakeLinger: (() => void) | null = null;
+
+  constructor(around: Surroundings, code: string, events: CommitEvents) {
+    this.#around = around;
+    this.#code = code;
+    this.#events = events;
+  }
+
+  /** What waits for the log. */
+  get pending(): { readonly events: number; readonly bytes: number } {
+    const groups = [this.#filling, this.#committing];
+    return {
+      events: groups.reduce((sum, group) => sum + (group?.events ?? 0), 0),
+      bytes: groups.reduce((sum, group) => sum + (group?.bytes ?? 0), 0),
+    };
+  }
+
+  /** No await in here: order of arrival is order of seq (M3). */
+  admit(open: Open, slice: Slice): Admission {
+    const below = this.#committing;
+    this.#filling ??= new Group(
+      this.#around.host.nonce(),
+      open.fold,
+      below?.next ?? seq(open.fold.seq + 1),
+      below?.top ?? null,
+    );
+    const admission = this.#filling.admit(slice);
+    if (!this.#running) this.#around.host.keep(this.#run(open));
+    else if (this.#filling.callers >= this.#lastCallers) this.#wakeLinger?.();
+    return admission;
+  }
+
+  /** A repeat of an event that isn't durable yet waits for it as well (ONE1). */
+  async durable({ until }: Admission, limitMs: number): Promise<void> {
+    const filling = this.#filling;
+    const committing = this.#committing;
+    const group =
+      filling !== null && until >= filling.first
+        ? filling
+        : committing !== null && until >= committing.first
+          ? committing
+          : null;
+    if (group === null) return;
+    await limited(this.#around.clock, "the log", () => group.durable, limitMs);
+  }
+
+  /** Settles when nothing is in flight any more. */
+  async idle(): Promise<void> {
+    await this.#committing?.durable.catch(() => undefined);
+  }
+
+  /** Nothing of what is pending will be committed by this instance. */
+  abandon(why: string): void {
+    const failure = new Failure("fenced", why);
+    this.#committing?.fail(failure);
+    this.#filling?.fail(failure);
+  }
+
+  /** Commits group after group, one in flight, until none is left. Never rejects. */
+  async #run(open: Open): Promise<void> {
+    const { clock, log, host, codec } = this.#around;
+    this.#running = true;
+    while (this.#filling !== null) {
+      await this.#linger();
+      const group: Group = this.#filling;
+      this.#filling = null;
+      this.#committing = group;
+      if (group.events > 0) {
+        const begun = clock.now();
+        const rows = group.close(
+          {
+            stamp: nextStamp(open.fold.stamp, begun),
+            epoch: open.epoch!,
+            code: this.#code,
+            stats: this.#stats(open, group),
+          },
+          codec,
+        );
+        const result = await commit(log, clock, host, rows);
+        if (result.tag === "fenced") return this.#events.fenced(result.why);
+        this.#count(open, group, rows, result.stamp, clock.now() - begun);
+        group.settle(result.stamp);
+      } else group.settle(open.fold.stamp);
+      this.#committing = null;
+      this.#events.committed(open);
+    }
+    this.#running = false;
+  }
+
+  /**
+   * Callers that were answered together come back together: waiting a little for as many as last time puts them into one
+   * group instead of letting the first one travel alone and the others wait for two commits.
+   */
+  async #linger(): Promise<void> {
+    if (this.#filling!.callers >= this.#lastCallers) return;
+    const limitMs = Math.min(LINGER_MS, Math.max(1, this.#commitMs * LINGER_SHARE));
+    await new Promise<void>((resolve) => {
+      const cancel = this.#around.clock.after(limitMs, resolve);
+      this.#wakeLinger = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#wakeLinger = null;
+  }
+
+  #count(open: Open, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
+    this.#commitMs = this.#commitMs * 0.8 + ms * 0.2;
+    this.#lastCallers = Math.max(group.callers, this.#lastCallers * CALLERS_DECAY);
+    open.tail.events += group.events;
+    open.tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+    open.tail.sinceMs ??= stampMs(stamp);
+  }
+
+  /** Rides along in a row that is written anyway, so that looking needs no call to the partition (SNAP9). */
+  #stats(open: Open, group: Group): string {
+    const growth = group.growth();
+    const { keys, size } = open.fold.state;
+    return JSON.stringify({
+      keys: keys + growth.keys,
+      stateBytes: size + growth.size,
+      dedupSince: isoOrNull(open.fold.dedup.sinceMs),
+      lastRecovery: open.report,
+    } satisfies RidingStats);
+  }
+}
+
+/** At most this long, and this share of a commit's time, does a group wait for callers that are expected back. */
+const LINGER_MS = 10;
+const LINGER_SHARE = 0.3;
+/** A caller that stays away is forgotten after a few groups. */
+const CALLERS_DECAY = 0.6;

@@ -1,0 +1,75 @@
+/** What a partition knows once it is open, and what it tells of that. */
+import type { Fold } from "./fold.ts";
+import { seq, type Epoch, type Stamp } from "./ids.ts";
+import type { Manifest } from "./manifest.ts";
+import type { PartitionRow } from "./ports.ts";
+import type { RecoveryReport } from "./recovery.ts";
+
+/** What a partition knows once it is open. */
+export interface Open {
+  row: PartitionRow;
+  readonly fold: Fold;
+  /** Null: opened for reading only. */
+  epoch: Epoch | null;
+  /** The generation that is known to be whole. */
+  whole: Manifest | null;
+  report: RecoveryReport;
+  /** The next snapshot should come at once. */
+  renew: boolean;
+  readonly tail: { events: number; bytes: number; sinceMs: number | null };
+}
+
+/** A partition's own view of itself. */
+export interface Facts {
+  readonly epoch: number;
+  readonly appliedSeq: number;
+  readonly keys: number;
+  readonly stateBytes: number;
+  readonly dedupSince: string | null;
+  readonly tailEvents: number;
+  readonly tailBytes: number;
+  readonly lastRecovery: Omit<RecoveryReport, "replayMs">;
+  /** Events that a replay applied in a millisecond, as last measured; null: nothing was replayed. */
+  readonly replayPerMs: number | null;
+  readonly manifest: string | null;
+}
+
+export function factsOf({ row, fold, tail, report }: Open): Facts {
+  const { replayMs, ...lastRecovery } = report;
+  return {
+    epoch: row.epoch,
+    appliedSeq: fold.seq,
+    keys: fold.state.keys,
+    stateBytes: fold.state.size,
+    dedupSince: isoOrNull(fold.dedup.sinceMs),
+    tailEvents: tail.events,
+    tailBytes: tail.bytes,
+    lastRecovery,
+    replayPerMs: replayMs > 0 ? report.replayedEvents / replayMs : null,
+    manifest: row.manifest,
+  };
+}
+
+/** Stands in the last row of each group. */
+export interface RidingStats {
+  readonly keys: number;
+  readonly stateBytes: number;
+  readonly dedupSince: string | null;
+  readonly lastRecovery: RecoveryReport;
+}
+
+export const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+
+/** The row of a partition that nobody has written to. */
+export const emptyRow = (seed: number): PartitionRow => ({
+  epoch: 0 as Epoch,
+  seed,
+  version: 0,
+  attempt: "",
+  snapshotSeq: seq(0),
+  snapshotStamp: 0 as Stamp,
+  manifest: null,
+  previousSeq: seq(0),
+  previous: null,
+  pins: "[]",
+});

@@ -1,0 +1,124 @@
+/**
+ * When a partition takes its snapshots, one at a time, and what follows from each.
+ *
+ * W1. What is due is taken, else the alarm is armed for it (SNAP6, SNAP7); a failure is tried again, ever more seldom.
+ * W2. The open partition learns of a snapshot only when it is known to be current (SNAP2).
+ */
+import { checkpoint, displaced } from "./checkpoint.ts";
+import { messageOf } from "./errors.ts";
+import type { Manifest } from "./manifest.ts";
+import type { Open } from "./open.ts";
+import { snapshotAt } from "./policy.ts";
+import type { Surroundings } from "./recovery.ts";
+import { capture } from "./snapshot.ts";
+import { limited } from "./store-call.ts";
+
+export type Snapshotted =
+  | { readonly tag: "current"; readonly manifest: Manifest }
+  | { readonly tag: "nothing" }
+  | { readonly tag: "failed"; readonly why: string };
+
+export class Snapshotter {
+  readonly #around: Surroundings;
+  readonly #code: string;
+  readonly #fenced: (why: string) => void;
+  #running: Promise<Snapshotted> | null = null;
+  #attempt = 0;
+  #failures = 0;
+  #retryAt = 0;
+  #stopped = false;
+
+  constructor(around: Surroundings, code: string, fenced: (why: string) => void) {
+    this.#around = around;
+    this.#code = code;
+    this.#fenced = fenced;
+  }
+
+  /** A snapshot of everything that is committed now. One that is under way may have begun too early for that. */
+  async upTo(open: Open): Promise<Snapshotted> {
+    const wanted = open.fold.seq;
+    const result = await this.#running;
+    if (result?.tag === "failed" || (result?.tag === "current" && result.manifest.seq >= wanted)) return result;
+    return this.#take(open);
+  }
+
+  /** Settles when no snapshot is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Takes the snapshot that is due, or arms the alarm for it. */
+  schedule(open: Open): void {
+    const { clock, host, operator } = this.#around;
+    if (open.epoch === null || this.#stopped || this.#running !== null) return;
+    const lastMs = open.row.manifest === null || open.whole === null ? 0 : Date.parse(open.whole.at);
+    const facts = {
+      tailEvents: open.tail.events,
+      tailBytes: open.tail.bytes,
+      tailSinceMs: open.tail.sinceMs,
+      lastMs,
+      lastBytes: open.whole?.snapshot.bytes ?? 0,
+    };
+    const due = open.renew ? 0 : snapshotAt(facts, operator.snapshot);
+    const at = due === null ? null : Math.max(due, this.#retryAt);
+    if (at === null || at > clock.now()) host.arm(at);
+    else host.keep(this.#take(open).then(() => undefined));
+  }
+
+  #take(open: Open): Promise<Snapshotted> {
+    this.#running ??= this.#attemptOne(open).finally(() => {
+      this.#running = null;
+      this.schedule(open);
+    });
+    return this.#running;
+  }
+
+  async #attemptOne(open: Open): Promise<Snapshotted> {
+    const { clock, host, codec, objects } = this.#around;
+    if (open.fold.seq === 0) return { tag: "nothing" };
+    // Nothing new since the last one: it is the snapshot.
+    if (open.whole !== null && open.fold.seq === open.whole.seq && !open.renew)
+      return { tag: "current", manifest: open.whole };
+    const ground = {
+      row: open.row,
+      epoch: open.epoch!,
+      whole: open.whole,
+      code: this.#code,
+      attempt: this.#attempt++,
+      dedupSinceMs: open.fold.dedup.sinceMs,
+      stateSize: open.fold.state.size,
+    };
+    const result = await checkpoint(this.#around, ground, capture(open.fold));
+    if (result.tag === "fenced") {
+      this.#fenced(result.why);
+      return { tag: "failed", why: result.why };
+    }
+    if (result.tag === "failed") {
+      this.#retryAt = clock.now() + RETRY_MS * 2 ** Math.min(this.#failures++, 5);
+      host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
+      return result;
+    }
+    this.#failures = 0;
+    this.#retryAt = 0;
+    const gone = displaced(open.row, result.row, codec);
+    open.row = result.row;
+    open.whole = result.manifest;
+    open.renew = false;
+    open.tail.events = open.fold.seq - result.manifest.seq;
+    open.tail.bytes = open.tail.events === 0 ? 0 : Math.max(0, open.tail.bytes - result.archivedBytes);
+    open.tail.sinceMs = open.tail.events === 0 ? null : clock.now();
+    // What fails to go is garbage, not harm: nothing names it any more.
+    if (gone.length > 0)
+      await limited(clock, "R2", () => objects.delete(gone)).catch((error: unknown) =>
+        host.note("displaced snapshot not deleted", { error: messageOf(error) }),
+      );
+    return { tag: "current", manifest: result.manifest };
+  }
+}
+
+/** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
+export const RETRY_MS = 30_000;
