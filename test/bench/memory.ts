@@ -35,13 +35,13 @@ export async function memory(options: Options): Promise<void> {
     };
     const sampling = setInterval(sample, SAMPLE_EVERY_MS);
     const onProgress = (sent: number): void => void (lines = sent);
-    const plan = { url: host.url, lines: options.lines, keys: 1000, nonce, gzip: true, onProgress };
+    const plan = { url: host.url, lines: options.lines, keys: 1000, nonce, onProgress };
     const fed = await feed(plan).finally(() => clearInterval(sampling));
     sample();
     show(samples);
     const peak = memoryOf(host.pid).peakMb ?? Math.max(...samples.map((one) => one.residentMb));
     console.log(
-      `\n${whole(options.lines)} events, ${whole(fed.bytes / 1e6)} MB, in one request of ${whole(fed.sentBytes / 1e6)} MB gzip: ` +
+      `\n${whole(options.lines)} events, ${whole(fed.bytes / 1e6)} MB, in one request: ` +
         `${short(fed.seconds)} s, ${whole(options.lines / fed.seconds)} events/s, all accepted\n` +
         `workerd: idle ${whole(idle.residentMb)} MB, peak ${whole(peak)} MB, ${whole(peak - idle.residentMb)} MB above idle`,
     );
