@@ -324,6 +324,7 @@ describe("replies", () => {
 
   it.each<[string, unknown, string]>([
     ["NaN", NaN, "the reply isn't JSON, NaN is not JSON"],
+    // oxlint-disable-next-line unicorn/no-thenable -- what is refused here
     ["a thenable", { then: () => undefined }, "at .then: a value of type function"],
     ["too much", "x".repeat(REPLY_BYTES), `the reply has more than ${REPLY_BYTES} bytes`],
   ])("may not be %s", (_, returned, why) => {

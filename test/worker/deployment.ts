@@ -23,7 +23,7 @@ export async function deploy(...operators: readonly Operator[]): Promise<Deploym
           ? {}
           : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
       const response = await http.fetch(new Request(`http://localhost${path}`, init), env);
-      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+      return { status: response.status, body: await response.json<Record<string, unknown>>() };
     },
     sweep: () => sweep(app, env),
   };

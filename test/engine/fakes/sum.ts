@@ -29,5 +29,5 @@ export function sum(more: Partial<SumSpec> = {}): Operator {
     },
     replies: { keep: "24h" },
     ...more,
-  }) as unknown as Operator;
+  });
 }

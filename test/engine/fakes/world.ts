@@ -4,7 +4,7 @@
  */
 import { print, type Address } from "../../../src/engine/address.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
-import type { Event, Operator } from "../../../src/engine/operator.ts";
+import type { Operator } from "../../../src/engine/operator.ts";
 import { Prints } from "../../../src/engine/hash.ts";
 import { Partition } from "../../../src/engine/partition.ts";
 import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
@@ -105,7 +105,7 @@ export class World {
     const texts = events.map((event) => JSON.stringify({ source: "test", type: "add", ...event }));
     const prints = new Prints(events.length);
     for (const text of texts)
-      print(prints, fill(JSON.parse(text) as Record<string, unknown>, time) as Event, this.address.seed, time);
+      print(prints, fill(JSON.parse(text) as Record<string, unknown>, time), this.address.seed, time);
     const body = texts.join(",");
     return {
       v: WIRE_VERSION,

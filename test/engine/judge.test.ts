@@ -1,0 +1,67 @@
+/** What a refused append means, as a table over the facts that one read gives (LOG3). */
+import { describe, expect, it } from "vitest";
+import { judge, stamped } from "../../src/engine/commit.ts";
+import { epoch, seq, stamp } from "../../src/engine/ids.ts";
+import type { Explanation } from "../../src/engine/ports.ts";
+import type { Segment } from "../../src/engine/segment.ts";
+
+const row = (first: number, last: number, at: number): Segment => ({
+  format: 1,
+  seq: seq(first),
+  last: seq(last),
+  stamp: stamp(at),
+  epoch: epoch(3),
+  group: "ours",
+  operatorVersion: 1,
+  code: "c",
+  codec: "json",
+  checksum: 0,
+  bytes: 1,
+  stats: "",
+  payload: "",
+});
+const group = [row(11, 15, 100), row(16, 20, 101)];
+const facts = (more: Partial<Explanation>): Explanation => ({
+  epoch: epoch(3),
+  version: 1,
+  head: seq(10),
+  headStamp: stamp(90),
+  floor: stamp(0),
+  open: true,
+  group: null,
+  stamp: null,
+  ...more,
+});
+
+describe("a refused append", () => {
+  it.each<[string, Partial<Explanation>, object]>([
+    [
+      "our own nonce at our seq: committed",
+      { group: "ours", stamp: stamp(100), head: seq(20) },
+      { tag: "committed", stamp: 100 },
+    ],
+    [
+      "committed with the stamp of the row, also where the epoch was lost since",
+      { group: "ours", stamp: stamp(77), head: seq(30), epoch: epoch(4) },
+      { tag: "committed", stamp: 77 },
+    ],
+    ["another epoch", { epoch: epoch(4) }, { tag: "fenced" }],
+    ["an older epoch, as after a disaster recovery", { epoch: epoch(2) }, { tag: "fenced" }],
+    ["another group at our seq", { group: "theirs", stamp: stamp(95), head: seq(12) }, { tag: "fenced" }],
+    ["a head that moved on", { head: seq(12) }, { tag: "fenced" }],
+    ["a head that went back", { head: seq(9) }, { tag: "fenced" }],
+    ["a timeline that isn't open", { open: false }, { tag: "fenced" }],
+    ["TIME2: the floor at our stamp", { floor: stamp(100) }, { tag: "restamp", above: 100 }],
+    ["TIME1: the head's stamp above ours", { headStamp: stamp(500) }, { tag: "restamp", above: 500 }],
+    ["nothing in the way any more", {}, { tag: "again" }],
+  ])("%s", (_, more, verdict) => {
+    expect(judge(group, facts(more))).toMatchObject(verdict);
+  });
+
+  it("rows are stamped anew with rising stamps, and change nothing else", () => {
+    expect(stamped(group, stamp(600)).map((one) => [one.stamp, one.seq, one.group])).toEqual([
+      [600, 11, "ours"],
+      [601, 16, "ours"],
+    ]);
+  });
+});

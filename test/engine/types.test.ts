@@ -1,0 +1,75 @@
+/** What must not compile, doesn't: each expected error is an error if it stops being one. */
+import * as v from "valibot";
+import { z } from "zod";
+import { describe, expect, expectTypeOf, it } from "vitest";
+import { operator, type Event } from "../../src/engine/operator.ts";
+
+const events = { tick: z.object({ n: z.int() }) };
+const on = { tick: () => undefined };
+
+describe("the types of an operator", () => {
+  it("infer event data and state, for zod and for valibot", () => {
+    const zod = operator("zod", {
+      version: 1,
+      events,
+      initial: () => ({ sum: 0, names: [] as string[] }),
+      on: {
+        tick(state, event, ctx) {
+          expectTypeOf(state).toEqualTypeOf<{ sum: number; names: string[] }>();
+          expectTypeOf(event).toEqualTypeOf<Event<"tick", { n: number }>>();
+          expectTypeOf(ctx.now).toEqualTypeOf<number>();
+        },
+      },
+    });
+    const valibot = operator("valibot", {
+      version: 1,
+      events: { tock: v.object({ at: v.string() }) },
+      key: (event) => event.data.at,
+      initial: () => ({ last: null as string | null }),
+      on: { tock: (state, event) => void (state.last = event.data.at) },
+    });
+    expect([zod.name, valibot.name]).toEqual(["zod", "valibot"]);
+  });
+
+  it("refuse what can't work", () => {
+    const wrong = [
+      () =>
+        operator("field", {
+          version: 1,
+          events,
+          initial: () => ({ sum: 0 }),
+          // @ts-expect-error -- there is no such field in the data
+          on: { tick: (state, event) => void (state.sum += event.data.m) },
+        }),
+      () =>
+        operator("state", {
+          version: 1,
+          events,
+          initial: () => ({ sum: 0 }),
+          // @ts-expect-error -- there is no such field in the state
+          on: { tick: (state) => void (state.total = 1) },
+        }),
+      () =>
+        operator("handler", {
+          version: 1,
+          events,
+          initial: () => ({ sum: 0 }),
+          // @ts-expect-error -- no handler for "tick"
+          on: {},
+        }),
+      () => {
+        // @ts-expect-error -- a Date isn't JSON
+        operator("date", { version: 1, events, initial: () => ({ at: new Date(0) }), on });
+        // @ts-expect-error -- a Map isn't JSON
+        operator("map", { version: 1, events, initial: () => ({ all: new Map<string, number>() }), on });
+        // @ts-expect-error -- a bigint isn't JSON
+        operator("bigint", { version: 1, events, initial: () => ({ n: 1n }), on });
+        // @ts-expect-error -- a schema that transforms would have the log say something else than the handler sees
+        operator("transform", { version: 1, events: { tick: z.coerce.number() }, initial: () => ({ n: 1 }), on });
+        // @ts-expect-error -- a duration has a unit
+        operator("duration", { version: 1, events, initial: () => ({ n: 1 }), on, dedup: { keep: "24" } });
+      },
+    ];
+    expect(wrong).toHaveLength(4);
+  });
+});
