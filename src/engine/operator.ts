@@ -69,7 +69,7 @@ export interface SnapshotPolicy {
   readonly every?: Duration;
   /** Recovery time to hold. Default 1s. */
   readonly recovery?: Duration;
-  /** Snapshot at once when the tail has this many bytes (and more than the last snapshot had). Default 4,000,000. */
+  /** Snapshot at once when the tail has this many bytes, and four times those of the last snapshot. Default 4,000,000. */
   readonly maxTailBytes?: number;
   /** How long what a snapshot replaced stays available. Default 7d. */
   readonly retain?: Duration;

@@ -2,8 +2,8 @@
  * When to take a snapshot (SNAP7): pure decisions over a partition's own counts.
  *
  * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail; else once a day.
- * Y2. Then at most every `everyMs`, and at once when the tail has outgrown both `maxTailBytes` and the last snapshot: a
- *     full snapshot is as large as the state, so this keeps what is written in proportion to what came in (SNAP5).
+ * Y2. Then at most every `everyMs`, and at once when the tail has outgrown both `maxTailBytes` and four times the last
+ *     snapshot: a full snapshot is as large as the state, so this keeps what is written below what came in (SNAP5).
  */
 export interface SnapshotFacts {
   readonly tailEvents: number;
@@ -17,6 +17,8 @@ export interface SnapshotFacts {
 
 const WORTH_EVENTS = 1_000;
 const WORTH_BYTES = 1_000_000;
+/** Bytes of tail to bytes of snapshot, at which a snapshot is worth its writing. */
+const TAIL_TO_SNAPSHOT = 4;
 const DAY_MS = 86_400_000;
 
 /** When the partition should be woken to take a snapshot: a time, at once (0), or not at all (null). */
@@ -25,7 +27,7 @@ export function snapshotAt(
   policy: { readonly everyMs: number; readonly maxTailBytes: number },
 ): number | null {
   if (facts.tailEvents === 0 || facts.tailSinceMs === null) return null;
-  if (facts.tailBytes >= Math.max(policy.maxTailBytes, facts.lastBytes)) return 0;
+  if (facts.tailBytes >= Math.max(policy.maxTailBytes, TAIL_TO_SNAPSHOT * facts.lastBytes)) return 0;
   const worth = facts.tailEvents >= WORTH_EVENTS || facts.tailBytes >= WORTH_BYTES;
   return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
 }
