@@ -163,7 +163,7 @@ export class Intake {
 
   #draft(route: Route, key: string, partition: number, event: Event, text: string): void {
     const drafts = this.#draftsOf(route);
-    const draft = (drafts[partition] ??= { route, partition, texts: [], keys: [], prints: new Prints(64), places: [] });
+    const draft = (drafts[partition] ??= { route, partition, texts: [], keys: [], prints: new Prints(8), places: [] });
     draft.texts.push(text);
     draft.keys.push(key);
     draft.places.push(this.#marks.length);
