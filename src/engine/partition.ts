@@ -304,7 +304,7 @@ export class Partition {
   /** Takes a snapshot of everything that is committed now. */
   async snapshot(): Promise<Snapshotted> {
     const open = await limited(this.#around.clock, "opening the partition", () => this.#ready(true), COMMIT_WAIT_MS);
-    return this.#snapshots.upTo(open);
+    return limited(this.#around.clock, "the snapshot", () => this.#snapshots.upTo(open), COMMIT_WAIT_MS);
   }
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */

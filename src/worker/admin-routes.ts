@@ -12,7 +12,9 @@ import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecoveryMs } from "../engine/policy.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
 import { WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
+import { limited } from "../engine/store-call.ts";
 import type { Env, Routes } from "./app.ts";
+import { requestClock } from "./request-clock.ts";
 import { problem } from "./problem.ts";
 import { asked, unavailable } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
@@ -47,7 +49,9 @@ async function statusOf(env: Env, { operator, placement, addresses }: Route): Pr
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const prefix = `${addresses[0]!.timeline}/${operator.name}/`;
   const homes = [...new Set(placement.databases)];
-  const found = await Promise.all(homes.map((home) => partitionStatus(databases.get(home)!, prefix)));
+  const found = await Promise.all(
+    homes.map((home) => limited(requestClock, home, () => partitionStatus(databases.get(home)!, prefix))),
+  );
   return new Map(found.flat().map((status) => [status.partition, status]));
 }
 

@@ -5,8 +5,10 @@
 import { route, type Route } from "../engine/address.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
 import type { Operator } from "../engine/operator.ts";
+import { limited } from "../engine/store-call.ts";
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import type { Partition } from "./partition-object.ts";
+import { requestClock } from "./request-clock.ts";
 
 export interface Env {
   readonly PARTITION: DurableObjectNamespace<Partition>;
@@ -27,7 +29,7 @@ export interface Routes {
 
 export class App {
   readonly operators: readonly Operator[];
-  #routes: Promise<Routes> | null = null;
+  #routes: Routes | null = null;
 
   /** @throws where two operators have one name (compared without case): both would own the same state (CODE2) */
   constructor(operators: readonly Operator[]) {
@@ -40,12 +42,9 @@ export class App {
     this.operators = operators;
   }
 
-  /** Read from D1 once; a failure is forgotten, so that the next request tries again. */
-  routes(env: Env): Promise<Routes> {
-    this.#routes ??= this.#load(env).catch((error: unknown) => {
-      this.#routes = null;
-      throw error;
-    });
+  /** Read from D1 once. Only the result is shared: a promise belongs to the request that made it, and dies with it. */
+  async routes(env: Env): Promise<Routes> {
+    this.#routes ??= await limited(requestClock, "D1", () => this.#load(env));
     return this.#routes;
   }
 

@@ -1,5 +1,9 @@
 /** A D1 that stays silent for longer than a request lives (LOG3), in the real runtime and in real time. */
+import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import { App } from "../../src/worker/app.ts";
+import { routesOf } from "../../src/worker/routes.ts";
+import { all } from "./app.ts";
 import { d1 } from "./gated-partition.ts";
 import { add, call, get, postEvents, stateOf } from "./http.ts";
 
@@ -10,6 +14,8 @@ async function neighbourOf(key: string): Promise<string> {
   const [own, ...others] = body["results"] as { key: string; partition: number }[];
   return others.find((other) => other.partition === own!.partition)!.key;
 }
+
+const never = (): Promise<never> => new Promise(() => undefined);
 
 describe("a D1 that doesn't answer", () => {
   it(
@@ -37,4 +43,17 @@ describe("a D1 that doesn't answer", () => {
       expect(await stateOf("tally", "silence-caught")).toEqual({ n: 6, events: 2 });
     },
   );
+
+  it("a Worker that can't even read the catalogue says so in time, and recovers", { timeout: 30_000 }, async () => {
+    const mute = { prepare: () => mute, bind: () => mute, first: never, all: never, run: never, batch: never };
+    const http = routesOf(new App(all));
+    const ask = (log: unknown) =>
+      http.fetch(new Request("http://localhost/v1/operators"), { ...env, LOG_0: log as D1Database, LOG_1: env.LOG_1 });
+    const begun = Date.now();
+    const silent = await ask(mute);
+    expect(silent.status).toBe(503);
+    expect(await silent.json()).toMatchObject({ code: "store_unavailable" });
+    expect(Date.now() - begun).toBeLessThan(20_000);
+    expect((await ask(env.LOG_0)).status).toBe(200);
+  });
 });
