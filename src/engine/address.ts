@@ -111,8 +111,8 @@ export function partitionOfKey(route: Route, key: string): number | null {
 const content = new Content();
 
 /** Appends the event's print: who it is and what it says. Live and at replay alike. */
-export function print(out: Prints, event: Event, seed: number, timeOfReceipt: string): void {
-  addContent(content, event, seed, timeOfReceipt);
+export function print(out: Prints, event: Event, seed: number, timed: boolean): void {
+  addContent(content, event, seed, timed);
   pushPrint(out, event.source, event.id, content, seed);
 }
 

@@ -34,7 +34,8 @@ export interface Ground {
 
 export type Checkpointed =
   | { readonly tag: "current"; readonly manifest: Manifest; readonly row: PartitionRow; readonly archivedBytes: number }
-  | { readonly tag: "failed"; readonly why: string }
+  /** `row`: what D1 says is current, where it was asked: an earlier attempt may have taken effect unheard. */
+  | { readonly tag: "failed"; readonly why: string; readonly row?: PartitionRow }
   | { readonly tag: "fenced"; readonly why: string };
 
 export async function checkpoint(around: Surroundings, ground: Ground, captured: Capture): Promise<Checkpointed> {
@@ -114,6 +115,8 @@ async function collect(
     if (page.epoch !== ground.epoch)
       throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
     const rows = page.rows.filter((row) => row.last <= to);
+    // After a rollback all of it may be cut, and stand in older archives.
+    if (rows.length === 0 && after === from) break;
     // After a rollback the base may lie below what D1 still holds; that part stands in older archives already.
     const contiguous = rows[0] !== undefined && (rows[0].seq === after + 1 || after === from);
     if (!contiguous)
@@ -195,6 +198,7 @@ async function promote(
   return {
     tag: "failed",
     why: `D1 did not make manifest ${manifest.version} current; it is at version ${now.version}`,
+    row: now,
   };
 }
 

@@ -6,7 +6,7 @@
  * M3. Order of arrival is order of seq: between the two nothing is awaited.
  */
 import { commit } from "./commit.ts";
-import { Failure } from "./errors.ts";
+import { Failure, messageOf } from "./errors.ts";
 import { Group, type Admission } from "./group.ts";
 import { seq, type Stamp } from "./ids.ts";
 import { isoOrNull, type Open, type RidingStats } from "./open.ts";
@@ -27,6 +27,7 @@ export class Committer {
   readonly #code: string;
   readonly #events: CommitEvents;
   #running = false;
+  #abandoned = false;
   #filling: Group | null = null;
   #committing: Group | null = null;
   /** Moving average of a commit's time, milliseconds, and how many callers the last ones answered. */
@@ -58,10 +59,20 @@ export class Committer {
       below?.next ?? seq(open.fold.seq + 1),
       below?.top ?? null,
     );
-    const admission = this.#filling.admit(slice);
+    const admission = this.#admitted(this.#filling, slice);
     if (!this.#running) this.#around.host.keep(this.#run(open));
     else if (this.#filling.callers >= this.#lastCallers) this.#wakeLinger?.();
     return admission;
+  }
+
+  /** What breaks halfway leaves seqs without events: such a group must never reach the log, so the object ends. */
+  #admitted(group: Group, slice: Slice): Admission {
+    try {
+      return group.admit(slice);
+    } catch (error) {
+      this.#events.fenced(`taking events in broke: ${messageOf(error)}`);
+      throw error;
+    }
   }
 
   /** A repeat of an event that isn't durable yet waits for it as well (ONE1). */
@@ -85,6 +96,7 @@ export class Committer {
 
   /** Nothing of what is pending will be committed by this instance. */
   abandon(why: string): void {
+    this.#abandoned = true;
     const failure = new Failure("fenced", why);
     this.#committing?.fail(failure);
     this.#filling?.fail(failure);
@@ -96,6 +108,7 @@ export class Committer {
     this.#running = true;
     while (this.#filling !== null) {
       await this.#linger();
+      if (this.#abandoned) return;
       const group: Group = this.#filling;
       this.#filling = null;
       this.#committing = group;

@@ -31,4 +31,12 @@ export class Damage extends Error {
   }
 }
 
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What was thrown, in words; never throws itself, whatever it was given. */
+export function messageOf(error: unknown): string {
+  try {
+    const text: unknown = error instanceof Error ? error.message : error;
+    return typeof text === "string" ? text : String(text);
+  } catch {
+    return "something was thrown that has no text";
+  }
+}

@@ -12,7 +12,8 @@ import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "./limits.ts";
 import { exceeds } from "./json.ts";
 
 export type ReadEvent =
-  | { readonly tag: "event"; readonly event: Event; readonly text: string }
+  /** `timed`: the sender gave the time, it wasn't made up here. */
+  | { readonly tag: "event"; readonly event: Event; readonly text: string; readonly timed: boolean }
   | { readonly tag: "rejected"; readonly code: RejectionCode; readonly message: string; readonly id: string | null };
 
 export type RejectionCode =
@@ -65,8 +66,9 @@ function checkEvent(event: Record<string, unknown>, text: string, index: number,
   const unset = text.includes("null") && dropUnset(event);
   const flaw = memberFlaw(event) ?? wholeFlaw(event, text);
   if (flaw) return { ...flaw, id };
+  const timed = event["time"] !== undefined;
   const kept = unset ? JSON.stringify(event) : text;
-  if (id !== null) return { tag: "event", event: fill(event, defaults.time), text: kept };
+  if (id !== null) return { tag: "event", event: fill(event, defaults.time), text: kept, timed };
   const made = defaults.id(index);
   event["id"] = made;
   // Last, so that it wins over nothing at all: an `id` that is there but no string was refused above.
@@ -75,6 +77,7 @@ function checkEvent(event: Record<string, unknown>, text: string, index: number,
     tag: "event",
     event: fill(event, defaults.time),
     text: `${kept.slice(0, at)},"id":${JSON.stringify(made)}}`,
+    timed,
   };
 }
 
@@ -99,14 +102,14 @@ export function fill(event: Record<string, unknown>, time: string): Event {
 }
 
 /** Adds up what an event says, for ONE4: everything but who it is and how it travelled. */
-export function addContent(content: Content, event: Event, seed: number, timeOfReceipt: string): void {
+export function addContent(content: Content, event: Event, seed: number, timed: boolean): void {
   content.start(seed);
   content.add(event.type);
   content.add(event.data);
   content.add(event.subject);
   content.add(event.partitionkey);
   // A time that we made up differs between two sends of the same event.
-  if (event.time !== timeOfReceipt) content.add(event.time);
+  if (timed) content.add(event.time);
   if (event["data_base64"] !== undefined) content.add(event["data_base64"]);
 }
 

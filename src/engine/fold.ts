@@ -61,10 +61,11 @@ export class Fold {
     ms: number,
     time: string,
   ): void {
+    const timed = typeof events[index]!["time"] === "string";
     const event = fill(events[index]!, time);
     const key = keys[index]!;
     const collected = new Prints(1);
-    print(collected, event, this.seed, time);
+    print(collected, event, this.seed, timed);
     const prints = collected.words();
     this.dedup.add(prints, 0);
     const logged = outcomes.get(index);

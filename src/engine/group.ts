@@ -135,14 +135,14 @@ export class Group {
       return STATUS.reused;
     }
     const outcome = this.#fold.dedup.outcome(found.seq);
-    if (slice.full || (outcome !== undefined && details.length < LISTED_ERRORS))
-      details.push([i, found.seq, outcome ?? null]);
     const status =
       outcome === undefined || outcome.startsWith('["a"')
         ? STATUS.applied
         : outcome.startsWith('["r"')
           ? STATUS.refused
           : STATUS.quarantined;
+    if (slice.full || (status !== STATUS.applied && details.length < LISTED_ERRORS))
+      details.push([i, found.seq, outcome ?? null]);
     return status + REPEAT;
   }
 

@@ -113,7 +113,7 @@ export class Partition {
   }
 
   async #stepAside(wanted: number): Promise<SliceResult> {
-    await this.#commits.idle();
+    await limited(this.#around.clock, "the log", () => this.#commits.idle(), COMMIT_WAIT_MS).catch(() => undefined);
     this.#end(`an object of operator version ${this.#around.operator.version} was asked by version ${wanted}`);
     return busy(
       "superseded",
@@ -281,6 +281,7 @@ export class Partition {
     const open =
       this.#openFor(false) ?? (await limited(clock, "opening the partition", () => this.#ready(false), COMMIT_WAIT_MS));
     if (clock.now() - this.#heardAt < FRESH_MS) return open;
+    const { epoch } = open;
     let known;
     try {
       known = await limited(clock, "D1", () => log.explain(seq(open.fold.seq + 1)), FRESH_ASK_MS);
@@ -288,6 +289,8 @@ export class Partition {
       // A D1 that doesn't answer must not stop reads of what is committed (LOG3); the platform keeps one object alive.
       return open;
     }
+    // It took its epoch while D1 was asked: what D1 said is about the time before.
+    if (open.epoch !== epoch) return open;
     this.#heardAt = clock.now();
     if (open.epoch !== null) {
       if (known.epoch === open.epoch) return open;
@@ -296,7 +299,8 @@ export class Partition {
     }
     if (known.head === open.fold.seq && known.version === open.row.version) return open;
     if (this.#opened === open && this.#opening === null) this.#beginOpening(false);
-    return this.#opening?.done ?? open;
+    const again = this.#opening;
+    return again === null ? open : limited(clock, "opening the partition", () => again.done, COMMIT_WAIT_MS);
   }
 
   // ---- snapshots ----

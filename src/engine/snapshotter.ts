@@ -6,8 +6,9 @@
  */
 import { checkpoint, displaced } from "./checkpoint.ts";
 import { messageOf } from "./errors.ts";
-import type { Manifest } from "./manifest.ts";
+import { readManifest, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
+import type { PartitionRow } from "./ports.ts";
 import { snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
 import { capture } from "./snapshot.ts";
@@ -98,6 +99,7 @@ export class Snapshotter {
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
+      if (result.row !== undefined && result.row.version !== open.row.version) this.#learn(open, result.row);
       this.#retryAt = clock.now() + RETRY_MS * 2 ** Math.min(this.#failures++, 5);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
@@ -117,6 +119,12 @@ export class Snapshotter {
         host.note("displaced snapshot not deleted", { error: messageOf(error) }),
       );
     return { tag: "current", manifest: result.manifest };
+  }
+
+  /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
+  #learn(open: Open, row: PartitionRow): void {
+    open.row = row;
+    if (row.manifest !== null) open.whole = readManifest(row.manifest, this.#around.codec.crc32);
   }
 }
 

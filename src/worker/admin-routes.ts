@@ -245,7 +245,7 @@ async function sendCommand(
   const event = { id: crypto.randomUUID(), source: "keyframe:quarantine", type, time, data: { seq } };
   const body = JSON.stringify(event);
   const prints = new Prints(1);
-  print(prints, event satisfies Event, address.seed, time);
+  print(prints, event satisfies Event, address.seed, true);
   const slice: Slice = {
     v: WIRE_VERSION,
     operatorVersion: route.operator.version,

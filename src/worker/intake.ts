@@ -12,7 +12,6 @@ import { readEvent, type Defaults, type ReadEvent, type RejectionCode } from "..
 import { Prints } from "../engine/hash.ts";
 import { utf8Length } from "../engine/json.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
-import type { Event } from "../engine/operator.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import { busy, REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
 import type { Env, Routes } from "./app.ts";
@@ -66,6 +65,8 @@ export interface Interruption {
   readonly message: string;
   readonly retryAfterSec: number;
 }
+
+type Accepted = Extract<ReadEvent, { tag: "event" }>;
 
 interface Draft {
   readonly route: Route;
@@ -133,7 +134,8 @@ export class Intake {
     this.#route(index, read);
   }
 
-  #route(index: number, { event, text }: Extract<ReadEvent, { tag: "event" }>): void {
+  #route(index: number, read: Accepted): void {
+    const { event } = read;
     const { only, routes, ignoreUnrouted } = this.#options;
     const wanting = only === null ? routes.byType.get(event.type) : [only];
     if (wanting === undefined) {
@@ -150,24 +152,24 @@ export class Intake {
     if (wanting.length === 1) {
       const keyed = keyOf(wanting[0]!, event);
       if (keyed.tag === "rejected") return this.#reject(index, keyed.code, keyed.message, event.id);
-      this.#draft(wanting[0]!, keyed.key, keyed.partition, event, text);
+      this.#draft(wanting[0]!, keyed.key, keyed.partition, read);
     } else {
       const all = wanting.map((route) => ({ route, keyed: keyOf(route, event) }));
       for (const { keyed } of all)
         if (keyed.tag === "rejected") return this.#reject(index, keyed.code, keyed.message, event.id);
       for (const { route, keyed } of all)
-        if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, event, text);
+        if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, read);
     }
     this.#place();
   }
 
-  #draft(route: Route, key: string, partition: number, event: Event, text: string): void {
+  #draft(route: Route, key: string, partition: number, { event, text, timed }: Accepted): void {
     const drafts = this.#draftsOf(route);
     const draft = (drafts[partition] ??= { route, partition, texts: [], keys: [], prints: new Prints(8), places: [] });
     draft.texts.push(text);
     draft.keys.push(key);
     draft.places.push(this.#marks.length);
-    print(draft.prints, event, route.placement.seed, this.#options.defaults.time);
+    print(draft.prints, event, route.placement.seed, timed);
     this.#chars += text.length;
   }
 

@@ -312,6 +312,6 @@ function without(event: Record<string, unknown>): Record<string, unknown> {
 
 function contentOf(event: Event): readonly [number, number] {
   const content = new Content();
-  addContent(content, event, 1, NOW);
+  addContent(content, event, 1, event.time !== NOW);
   return [content.a, content.b];
 }

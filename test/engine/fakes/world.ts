@@ -105,7 +105,7 @@ export class World {
     const texts = events.map((event) => JSON.stringify({ source: "test", type: "add", ...event }));
     const prints = new Prints(events.length);
     for (const text of texts)
-      print(prints, fill(JSON.parse(text) as Record<string, unknown>, time), this.address.seed, time);
+      print(prints, fill(JSON.parse(text) as Record<string, unknown>, time), this.address.seed, false);
     const body = texts.join(",");
     return {
       v: WIRE_VERSION,
