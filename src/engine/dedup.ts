@@ -193,7 +193,6 @@ export class Dedup {
     for (let at = 0; at < image.prints.length; at += PRINT_WORDS) dedup.add(image.prints, at);
     dedup.#minutes = [...image.minutes];
     for (const [at, outcome] of image.answers) dedup.answer(seq(at), outcome);
-    dedup.#countReplies(image.last);
     dedup.#repliesFrom = image.repliesFrom;
     return dedup;
   }

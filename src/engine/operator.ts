@@ -163,7 +163,8 @@ export function operator<
   for (const type of Object.keys(spec.events)) {
     if (type === "" || type.startsWith(RESERVED_TYPE))
       fail(`"${type}" can't be an event type: empty, or starts with "${RESERVED_TYPE}"`);
-    const handler = (spec.on as Record<string, Handler | undefined>)[type];
+    // Its own: every object has something by the name "constructor".
+    const handler = Object.hasOwn(spec.on, type) ? (spec.on as Record<string, Handler>)[type] : undefined;
     handlers.set(type, handler ?? fail(`no handler for event type "${type}"`));
   }
   for (const type of Object.keys(spec.on))

@@ -37,7 +37,7 @@ export interface RecoveryFacts {
   readonly snapshotBytes: number;
   readonly tailEvents: number;
   readonly tailBytes: number;
-  /** Events replayed in a millisecond; null: not measured yet. */
+  /** Events replayed in a millisecond; null or 0: nothing was replayed yet. */
   readonly replayPerMs: number | null;
 }
 
@@ -50,7 +50,6 @@ const FETCH_PER_MS = 20_000;
 
 /** Milliseconds until a partition that is opened now would answer. */
 export function predictRecoveryMs({ snapshotBytes, tailEvents, tailBytes, replayPerMs }: RecoveryFacts): number {
-  return Math.round(
-    ROUND_TRIPS_MS + (snapshotBytes + tailBytes) / FETCH_PER_MS + tailEvents / (replayPerMs ?? REPLAY_PER_MS),
-  );
+  const rate = replayPerMs === null || replayPerMs === 0 ? REPLAY_PER_MS : replayPerMs;
+  return Math.round(ROUND_TRIPS_MS + (snapshotBytes + tailBytes) / FETCH_PER_MS + tailEvents / rate);
 }

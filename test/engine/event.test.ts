@@ -1,8 +1,9 @@
 /** IN1 at the door: any text is an event or has a named flaw, and what is kept is what the client sent. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { print } from "../../src/engine/address.ts";
 import { addContent, fill, isTime, readEvent, type Defaults, type ReadEvent } from "../../src/engine/event.ts";
-import { Content } from "../../src/engine/hash.ts";
+import { Content, Prints } from "../../src/engine/hash.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "../../src/engine/limits.ts";
 import type { Event } from "../../src/engine/operator.ts";
 
@@ -272,6 +273,27 @@ describe("the kept text", () => {
       { numRuns: 1_000 },
     );
     expect(good).toBeGreaterThan(50);
+  });
+});
+
+describe("the time of an event", () => {
+  const printAt = (time: string, text: string): readonly number[] => {
+    const { event, timed } = accepted(readEvent(text, 0, { ...defaults, time }));
+    const prints = new Prints(1);
+    print(prints, event, 1, timed);
+    return [...prints.words()];
+  };
+  const LATER = "2026-01-31T12:00:00.050Z";
+
+  it("ONE1: is content where it was sent, also when it arrives in the very millisecond that it names", () => {
+    const text = JSON.stringify({ type: "t", id: "i", time: NOW });
+    expect(printAt(NOW, text)).toEqual(printAt(LATER, text));
+    expect(printAt(NOW, text)).not.toEqual(printAt(NOW, text.replace(NOW, LATER)));
+  });
+
+  it("ONE1: is none where it was made up", () => {
+    const text = JSON.stringify({ type: "t", id: "i" });
+    expect(printAt(NOW, text)).toEqual(printAt(LATER, text));
   });
 });
 

@@ -39,6 +39,11 @@ describe("operator", () => {
     ["half a partition", () => make("a", { partitions: 0.5 }), /partitions must be a whole number/],
     ["a handler that is missing", () => make("a", { on: {} }), /no handler for event type "tick"/],
     [
+      "a handler that only every object has",
+      () => make("a", { events: { constructor: z.string() }, on: {} }),
+      /no handler for event type "constructor"/,
+    ],
+    [
       "a handler without a schema",
       () => make("a", { on: { tick: () => undefined, tock: () => undefined } }),
       /handler for "tock"/,

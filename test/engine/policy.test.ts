@@ -45,4 +45,12 @@ describe("the predicted recovery", () => {
     expect(predictRecoveryMs({ ...none, tailEvents: 50_000, replayPerMs: 50 })).toBe(base + 1_000);
     expect(predictRecoveryMs({ ...none, tailEvents: 50_000, replayPerMs: 500 })).toBe(base + 100);
   });
+
+  it("is a number also where the last recovery took time and replayed nothing", () => {
+    const facts = { snapshotBytes: 0, tailBytes: 0, replayPerMs: 0 };
+    for (const tailEvents of [0, 5_000])
+      expect(predictRecoveryMs({ ...facts, tailEvents })).toBe(
+        predictRecoveryMs({ ...facts, tailEvents, replayPerMs: null }),
+      );
+  });
 });

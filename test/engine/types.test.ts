@@ -5,6 +5,8 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { operator, type Event } from "../../src/engine/operator.ts";
 
 const events = { tick: z.object({ n: z.int() }) };
+const TRANSFORM = v.pipe(v.string(), v.transform(Number));
+const DEFAULT = z.object({ n: z.int().default(1) });
 const on = { tick: () => undefined };
 
 describe("the types of an operator", () => {
@@ -42,6 +44,23 @@ describe("the types of an operator", () => {
           on: { tick: (state, event) => void (state.sum += event.data.m) },
         }),
       () =>
+        operator("valibot-field", {
+          version: 1,
+          events: { tock: v.object({ at: v.string() }) },
+          initial: () => ({ last: "" }),
+          // @ts-expect-error -- there is no such field in the data
+          on: { tock: (state, event) => void (state.last = event.data.by) },
+        }),
+      () =>
+        operator("key", {
+          version: 1,
+          events: { tock: v.object({ at: v.string() }) },
+          // @ts-expect-error -- nor for the key
+          key: (event) => event.data.by,
+          initial: () => ({ last: "" }),
+          on: { tock: () => undefined },
+        }),
+      () =>
         operator("state", {
           version: 1,
           events,
@@ -66,10 +85,18 @@ describe("the types of an operator", () => {
         operator("bigint", { version: 1, events, initial: () => ({ n: 1n }), on });
         // @ts-expect-error -- a schema that transforms would have the log say something else than the handler sees
         operator("transform", { version: 1, events: { tick: z.coerce.number() }, initial: () => ({ n: 1 }), on });
+        // @ts-expect-error -- the same with valibot
+        operator("digits", { version: 1, events: { tick: TRANSFORM }, initial: () => ({ n: 1 }), on });
+        // @ts-expect-error -- a schema that fills something in changes the data as well
+        operator("default", { version: 1, events: { tick: DEFAULT }, initial: () => ({ n: 1 }), on });
+        // @ts-expect-error -- a schema is a Standard Schema
+        operator("schema", { version: 1, events: { tick: { n: "number" } }, initial: () => ({ n: 1 }), on });
+        // @ts-expect-error -- a promise isn't JSON
+        operator("later", { version: 1, events, initial: () => Promise.resolve({ n: 1 }), on });
         // @ts-expect-error -- a duration has a unit
         operator("duration", { version: 1, events, initial: () => ({ n: 1 }), on, dedup: { keep: "24" } });
       },
     ];
-    expect(wrong).toHaveLength(4);
+    expect(wrong).toHaveLength(6);
   });
 });

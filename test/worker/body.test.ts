@@ -12,7 +12,10 @@ function read(bytes: Uint8Array, sizes: readonly number[]): Line[] {
   const lines: Line[] = [];
   for (let at = 0, i = 0; at < bytes.length; i++) {
     const size = Math.max(1, sizes[i % Math.max(1, sizes.length)] ?? 1);
-    lines.push(...reader.push(bytes.slice(at, at + size)));
+    const chunk = bytes.slice(at, at + size);
+    lines.push(...reader.push(chunk));
+    // A stream may reuse its buffer.
+    chunk.fill(0);
     if (reader.overlong()) lines.push({ flaw: "too_long" });
     at += size;
   }
