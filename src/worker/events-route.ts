@@ -5,6 +5,7 @@ import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } from "./body.ts";
 import { BATCH_CHARS, BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
+import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 
 interface Wishes {
@@ -95,7 +96,15 @@ function newIntake(request: Request, env: Env, routes: Routes, only: Route | nul
   // Made once and kept over our own repeats of a call, so that those are recognised.
   const prefix = given ?? crypto.randomUUID();
   const defaults = { time: new Date(receivedMs).toISOString(), id: (index: number) => `${prefix}/${index}` };
-  return new Intake({ env, routes, only, defaults, receivedMs, ignoreUnrouted: ignoresUnrouted(request.url), full });
+  return new Intake({
+    post: postOf(env),
+    routes,
+    only,
+    defaults,
+    receivedMs,
+    ignoreUnrouted: ignoresUnrouted(request.url),
+    full,
+  });
 }
 
 /** Most requests have no query, and reading a URL costs as much as a few events. */

@@ -14,10 +14,9 @@ import { utf8Length } from "../engine/json.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import { busy, REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
-import type { Env, Routes } from "./app.ts";
+import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
-import { note } from "./note.ts";
-import { partitionStub } from "./stub.ts";
+import type { Post } from "./post.ts";
 
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
 export const BATCH_EVENTS = 5_000;
@@ -28,7 +27,7 @@ const FULL_BATCH_EVENTS = 250;
 const PROGRESS_MS = 25_000;
 
 export interface IntakeOptions {
-  readonly env: Env;
+  readonly post: Post;
   readonly routes: Routes;
   /** Only this operator (ask); null: every operator that wants the type. */
   readonly only: Route | null;
@@ -228,7 +227,7 @@ export class Intake {
     this.#chars = 0;
     this.#base = base + marks.length;
     return async () => {
-      const deadlineMs = Date.now() + PROGRESS_MS;
+      const deadlineMs = this.#options.post.now() + PROGRESS_MS;
       await Promise.all(drafts.map((draft) => this.#send(draft, marks, base, deadlineMs)));
       this.#tally(marks, base);
     };
@@ -344,7 +343,7 @@ const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string
 /** Sends a draft until it is decided, or the deadline is near. The object keeps the time: a timer of our own for every
  *  call would cost more than the event. */
 async function deliver(
-  { env, receivedMs, full }: IntakeOptions,
+  { post, receivedMs, full }: IntakeOptions,
   draft: Draft,
   deadlineMs: number,
 ): Promise<SliceResult> {
@@ -353,10 +352,10 @@ async function deliver(
   for (let attempt = 0; ; attempt++) {
     // A stub that threw is dead: every attempt takes a new one. The object died or was replaced under the call, and
     // whether it had committed is for the repeat to find out.
-    const result = await partitionStub(env, address)
-      .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - Date.now() })
+    const result = await post
+      .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - post.now() })
       .catch((error: unknown): SliceResult => {
-        note("partition went away", {
+        post.note("partition went away", {
           operator: address.operator,
           partition: address.partition,
           attempt,
@@ -365,9 +364,9 @@ async function deliver(
         return busy("partition_gone", "the partition's object went away during the call");
       });
     if (result.tag === "decided" || result.retryAfterMs > 5_000) return result;
-    const wait = 10 + Math.random() * Math.min(1_000, 20 * 2 ** attempt);
-    if (Date.now() + wait >= deadlineMs) return result;
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    const wait = 10 + post.jitter() * Math.min(1_000, 20 * 2 ** attempt);
+    if (post.now() + wait >= deadlineMs) return result;
+    await post.sleep(wait);
   }
 }
 

@@ -1,0 +1,27 @@
+/** What intake needs of the world: a way to the partitions, time, and chance. So it runs in a simulator as it does here. */
+import type { Address } from "../engine/address.ts";
+import type { Slice, SliceResult } from "../engine/slice.ts";
+import type { Env } from "./app.ts";
+import { note } from "./note.ts";
+import { partitionStub } from "./stub.ts";
+
+export interface Post {
+  /** One call to the partition's object. Rejects where the object went away: whether it had committed isn't known. */
+  append(address: Address, slice: Slice): Promise<SliceResult>;
+  /** Milliseconds since 1970. */
+  now(): number;
+  sleep(ms: number): Promise<void>;
+  /** Random number, 0 <= x < 1, for the jitter of repeats. */
+  jitter(): number;
+  note(what: string, facts: Readonly<Record<string, string | number>>): void;
+}
+
+/** By the platform's own means. */
+export const postOf = (env: Env): Post => ({
+  // A stub that threw is dead: every call takes a new one.
+  append: (address, slice) => partitionStub(env, address).append(address, slice),
+  now: () => Date.now(),
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  jitter: () => Math.random(),
+  note,
+});
