@@ -7,6 +7,7 @@
  */
 import { commit } from "./commit.ts";
 import { Failure, messageOf } from "./errors.ts";
+import { Gathering } from "./gathering.ts";
 import { Group, type Admission } from "./group.ts";
 import { seq, type Stamp } from "./ids.ts";
 import { isoOrNull, type Open, type RidingStats } from "./open.ts";
@@ -30,10 +31,8 @@ export class Committer {
   #abandoned = false;
   #filling: Group | null = null;
   #committing: Group | null = null;
-  /** Moving average of a commit's time, milliseconds, and how many callers the last ones answered. */
-  #commitMs = 0;
-  #lastCallers = 1;
-  #wakeLinger: (() => void) | null = null;
+  readonly #gathering = new Gathering();
+  #leave: (() => void) | null = null;
 
   constructor(around: Surroundings, code: string, events: CommitEvents) {
     this.#around = around;
@@ -61,7 +60,7 @@ export class Committer {
     );
     const admission = this.#admitted(this.#filling, slice);
     if (!this.#running) this.#around.host.keep(this.#run(open));
-    else if (this.#filling.callers >= this.#lastCallers) this.#wakeLinger?.();
+    else if (this.#gathering.enough(this.#filling.callers)) this.#leave?.();
     return admission;
   }
 
@@ -107,7 +106,7 @@ export class Committer {
     const { clock, log, host, codec } = this.#around;
     this.#running = true;
     while (this.#filling !== null) {
-      await this.#linger();
+      await this.#gather(this.#filling);
       if (this.#abandoned) return;
       const group: Group = this.#filling;
       this.#filling = null;
@@ -134,26 +133,24 @@ export class Committer {
     this.#running = false;
   }
 
-  /**
-   * Callers that were answered together come back together: waiting a little for as many as last time puts them into one
-   * group instead of letting the first one travel alone and the others wait for two commits.
-   */
-  async #linger(): Promise<void> {
-    if (this.#filling!.callers >= this.#lastCallers) return;
-    const limitMs = Math.min(LINGER_MS, Math.max(1, this.#commitMs * LINGER_SHARE));
+  /** Waits for the callers that are expected to join the group (gathering.ts). */
+  async #gather(group: Group): Promise<void> {
+    const waitMs = this.#gathering.waitMs(group.callers);
+    if (waitMs === 0) return;
+    const before = group.callers;
     await new Promise<void>((resolve) => {
-      const cancel = this.#around.clock.after(limitMs, resolve);
-      this.#wakeLinger = () => {
+      const cancel = this.#around.clock.after(waitMs, resolve);
+      this.#leave = () => {
         cancel();
         resolve();
       };
     });
-    this.#wakeLinger = null;
+    this.#leave = null;
+    this.#gathering.left(before, group.callers);
   }
 
   #count(open: Open, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
-    this.#commitMs = this.#commitMs * 0.8 + ms * 0.2;
-    this.#lastCallers = Math.max(group.callers, this.#lastCallers * CALLERS_DECAY);
+    this.#gathering.answered(group.callers, this.#filling?.callers ?? 0, ms);
     open.tail.events += group.events;
     open.tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     open.tail.sinceMs ??= stampMs(stamp);
@@ -171,9 +168,3 @@ export class Committer {
     } satisfies RidingStats);
   }
 }
-
-/** At most this long, and this share of a commit's time, does a group wait for callers that are expected back. */
-const LINGER_MS = 10;
-const LINGER_SHARE = 0.3;
-/** A caller that stays away is forgotten after a few groups. */
-const CALLERS_DECAY = 0.6;

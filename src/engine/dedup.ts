@@ -14,6 +14,8 @@ import { REPLIES_BYTES } from "./limits.ts";
 
 const MINUTE_MS = 60_000;
 const SMALLEST = 1024;
+/** Slots from which on the memory of a growth counts for more than its time. */
+const LARGE = 262_144;
 
 export interface Horizon {
   readonly keepMs: number;
@@ -236,24 +238,29 @@ export class Dedup {
     const old = this.#prints;
     const oldCapacity = this.#capacity;
     if (capacity === oldCapacity) return;
-    this.#prints = new Uint32Array(capacity * PRINT_WORDS);
+    const prints = new Uint32Array(capacity * PRINT_WORDS);
+    // Runs that don't wrap around in either ring are moved whole.
+    for (let s = this.#first; s <= this.#last;) {
+      const [from, to] = [s % oldCapacity, s % capacity];
+      const run = Math.min(this.#last - s + 1, oldCapacity - from, capacity - to);
+      prints.set(old.subarray(from * PRINT_WORDS, (from + run) * PRINT_WORDS), to * PRINT_WORDS);
+      s += run;
+    }
+    this.#prints = prints;
     this.#capacity = capacity;
     this.#table = new Uint32Array(2 * tableFor(capacity));
     this.#mask = tableFor(capacity) - 1;
-    for (let s = this.#first; s <= this.#last; s++) {
-      const from = (s % oldCapacity) * PRINT_WORDS;
-      this.#prints.set(old.subarray(from, from + PRINT_WORDS), (s % capacity) * PRINT_WORDS);
-      this.#link(s % capacity);
-    }
+    for (let s = this.#first; s <= this.#last; s++) this.#link(s % capacity);
   }
 }
 
 /** How the outcome text of an applied event with a reply begins; see outcome.ts. */
 const REPLY_PREFIX = '["a"';
 
+/** Every growth links all entries anew, so it goes in steps of four while the table is small. */
 function capacityFor(count: number): number {
   let capacity = SMALLEST;
-  while (capacity < count) capacity = capacity * 2;
+  while (capacity < count) capacity *= capacity < LARGE ? 4 : 2;
   return capacity;
 }
 
