@@ -15,6 +15,7 @@ import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
 import { isNew, Layer } from "./layer.ts";
 import type { Event, Operator } from "./operator.ts";
 import { NO_REPLY, outcomeText, type Outcome } from "./outcome.ts";
+import { Producers } from "./producers.ts";
 import { DELETE, Quarantine, RETRY, type Quarantined } from "./quarantine.ts";
 import { stampMs } from "./stamp.ts";
 import { KeyedState } from "./state.ts";
@@ -25,6 +26,7 @@ export class Fold {
   readonly seed: number;
   readonly state = new KeyedState();
   readonly quarantine = new Quarantine();
+  readonly producers = new Producers();
   dedup: Dedup;
   /** Everything up to here is applied. */
   seq: Seq = seq(0);
@@ -49,6 +51,7 @@ export class Fold {
       const time = new Date(ms).toISOString();
       for (let i = 0; i < count; i++, index++) this.#replayEvent(layer, seq(row.seq + index), events, index, ms, time);
     }
+    for (const mark of events.marks) this.producers.set(mark, row.last);
     layer.settle(row.stamp);
     this.advance(row.last, row.stamp);
   }
@@ -105,6 +108,7 @@ export class Fold {
   /** Segment `last` is applied: what decides about repeats moves on with logged time (ONE3). */
   advance(last: Seq, at: Stamp): void {
     this.dedup.committed(last, stampMs(at));
+    this.producers.committed(last, stampMs(at));
     this.seq = last;
     this.stamp = at;
   }

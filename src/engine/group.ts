@@ -11,6 +11,7 @@ import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import { utf8Length } from "./json.ts";
 import { Layer } from "./layer.ts";
 import { LISTED_ERRORS, ROW_BYTES } from "./limits.ts";
+import type { Mark, Producer } from "./producers.ts";
 import { outcomeText, type Outcome } from "./outcome.ts";
 import { PRINT_WORDS } from "./hash.ts";
 import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "./segment.ts";
@@ -30,6 +31,9 @@ export interface Admission {
   readonly details: (readonly [number, number, string | null])[];
   readonly until: Seq;
 }
+
+/** A repeat whose id is beyond the horizon, but whose place in its producer's numbers is not: its outcome isn't known any more. */
+const FORGOTTEN = { tag: "repeat", seq: seq(0) } as const;
 
 export class Group {
   readonly nonce: string;
@@ -81,22 +85,28 @@ export class Group {
     const ascii = slice.bytes === slice.body.length;
     const statuses = new Uint8Array(events.length);
     const details: [number, number, string | null][] = [];
-    let until = seq(0);
+    const { dedup, producers } = this.#fold;
+    const { producer, indexes } = slice;
+    // Events of the request up to this index were taken before (ONE2), perhaps by a group that isn't durable yet.
+    const taken = producer === undefined ? -1 : producers.mark(producer);
+    let until = producer === undefined || taken < 0 ? seq(0) : producers.until(producer.id);
     // Runs of new events are spliced as one piece of the slice's body: [from, end) in characters.
     let from = 0;
     let end = 0;
-    const dedup = this.#fold.dedup;
     this.callers += 1;
     this.bytes += slice.bytes;
     let row = this.#row(slice.bytes);
+    let last = 0;
     const flush = (): void => {
       if (end <= from) return;
       const text = from === 0 && end === slice.body.length ? slice.body : slice.body.slice(from, end);
       row.writer.body(text, ascii ? text.length : utf8Length(text));
+      if (producer !== undefined) this.#mark(row, producer, indexes![last]!);
     };
     for (let i = 0, start = 0; i < events.length; i++) {
       const stop = start + slice.lengths[i]!;
-      const found = dedup.find(slice.prints, i * PRINT_WORDS);
+      const print = dedup.find(slice.prints, i * PRINT_WORDS);
+      const found = print.tag === "new" && taken >= 0 && indexes![i]! <= taken ? FORGOTTEN : print;
       if (found.tag === "new") {
         if (row.writer.bytes + (end - from) * (ascii ? 1 : 3) > ROW_BYTES) {
           flush();
@@ -112,6 +122,7 @@ export class Group {
         if (slice.full || (outcome.tag !== "applied" && details.length < LISTED_ERRORS))
           details.push([i, at, outcomeText(outcome)]);
         until = at;
+        last = i;
       } else {
         flush();
         from = end = stop + 1;
@@ -122,6 +133,13 @@ export class Group {
     }
     flush();
     return { statuses, details, until };
+  }
+
+  /** The request is in this row up to the index; the row's last event is the one that says so. */
+  #mark(row: Row, { id, epoch, number }: Producer, index: number): void {
+    const mark: Mark = [id, epoch, number, index];
+    row.writer.mark(mark);
+    this.#fold.producers.set(mark, row.writer.last);
   }
 
   #known(

@@ -32,6 +32,9 @@ export const REPLIES_BYTES = 16 * 1024 * 1024;
 export const QUARANTINE_EVENTS = 10_000;
 export const QUARANTINE_BYTES = 16 * 1024 * 1024;
 
+/** Numbering producers that a partition remembers (429 too_many_producers); 4 KB each. */
+export const PRODUCERS = 1_000;
+
 /** Row of the log; D1 takes 2,000,000 bytes, and keys and outcomes stand beside the events. */
 export const ROW_BYTES = 1_500_000;
 /** Events accepted but not yet durable, of one partition: what an outage of D1 may pile up in memory. */

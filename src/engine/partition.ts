@@ -58,9 +58,7 @@ export class Partition {
   /** Takes a slice of events and answers once all of them are durable, or says that it isn't known. */
   async append(slice: Slice): Promise<SliceResult> {
     const { operator, clock } = this.#around;
-    if (slice.v > WIRE_VERSION)
-      return busy("superseded", `this object speaks version ${WIRE_VERSION} of the protocol, the caller ${slice.v}`);
-    if (slice.operatorVersion > operator.version) return this.#stepAside(slice.operatorVersion);
+    if (slice.v > WIRE_VERSION || slice.operatorVersion > operator.version) return this.#stepAside(slice);
     const waitMs = Math.max(1, Math.min(COMMIT_WAIT_MS, slice.waitMs ?? COMMIT_WAIT_MS));
     const deadline = clock.now() + waitMs;
     try {
@@ -68,6 +66,8 @@ export class Partition {
       if ("tag" in open) return open;
       const full = this.#overfull(open, slice);
       if (full !== null) return full;
+      const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
+      if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
       const admission = this.#commits.admit(open, slice);
       await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
@@ -112,14 +112,12 @@ export class Partition {
     return null;
   }
 
-  async #stepAside(wanted: number): Promise<SliceResult> {
+  /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it. */
+  async #stepAside({ v, operatorVersion }: Slice): Promise<SliceResult> {
     await limited(this.#around.clock, "the log", () => this.#commits.idle(), COMMIT_WAIT_MS).catch(() => undefined);
-    this.#end(`an object of operator version ${this.#around.operator.version} was asked by version ${wanted}`);
-    return busy(
-      "superseded",
-      `this object runs version ${this.#around.operator.version} of the operator, the caller version ${wanted}; it has stepped aside`,
-      100,
-    );
+    const why = `the caller runs version ${operatorVersion} of the operator and ${v} of the protocol, this object ${this.#around.operator.version} and ${WIRE_VERSION}`;
+    this.#end(why);
+    return busy("superseded", `${why}; it has stepped aside`, 100);
   }
 
   /** Ends this instance for good: whoever calls next finds a new one (I3). */

@@ -9,6 +9,7 @@
 import { Failure, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import type { Codec } from "./ports.ts";
+import type { Mark } from "./producers.ts";
 import { outcomeText, parseOutcome, type Outcome } from "./outcome.ts";
 
 export const SEGMENT_FORMAT = 1;
@@ -56,12 +57,16 @@ export interface SegmentEvents {
   /** Runs of events with one time of receipt, in milliseconds. */
   readonly at: readonly (readonly [count: number, ms: number])[];
   readonly outcomes: ReadonlyMap<number, Outcome>;
+  /** How far requests of numbering producers are in the log with this row (ONE2). */
+  readonly marks: readonly Mark[];
 }
 
 // oxlint-disable-next-line no-control-regex -- the characters that JSON escapes with six
 const CONTROL = /[\u0000-\u001f]/;
 /** `[count,ms],` with the largest numbers that can be. */
 const RUN_BYTES = 36;
+/** A mark without its id, with the largest numbers that can be. */
+const MARK_BYTES = 60;
 
 /** Collects the events of one row. */
 export class SegmentWriter {
@@ -70,6 +75,7 @@ export class SegmentWriter {
   readonly #keys: string[] = [];
   readonly #at: [number, number][] = [];
   readonly #outcomes: string[] = [];
+  readonly #marks: Mark[] = [];
   count = 0;
   /** Upper estimate of the payload's UTF-8 bytes. */
   bytes = 200;
@@ -108,8 +114,15 @@ export class SegmentWriter {
     this.bytes += 3 * text.length;
   }
 
+  /** A producer's request is in the log up to this mark with the event that was given last. */
+  mark(mark: Mark): void {
+    this.#marks.push(mark);
+    this.bytes += MARK_BYTES + 6 * mark[0].length;
+  }
+
   payload(): string {
-    return `{"v":${SEGMENT_FORMAT},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],"events":[${this.#bodies.join(",")}]}`;
+    const marks = this.#marks.length === 0 ? "" : `"marks":${JSON.stringify(this.#marks)},`;
+    return `{"v":${SEGMENT_FORMAT},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[${this.#bodies.join(",")}]}`;
   }
 }
 
@@ -122,44 +135,47 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
       `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
     );
   if (codec.crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
-  let payload: unknown;
   try {
-    payload = JSON.parse(row.codec === PLAIN ? row.payload : codec.unpack(row.payload));
+    return readPayload(row, JSON.parse(row.codec === PLAIN ? row.payload : codec.unpack(row.payload)));
   } catch (error) {
-    throw broken(row, `in "${row.codec}" it says nothing, ${messageOf(error)}`);
+    throw error instanceof Failure ? error : broken(row, `in "${row.codec}" it says nothing, ${messageOf(error)}`);
   }
-  return readPayload(row, payload);
 }
 
 function readPayload(row: Segment, payload: unknown): SegmentEvents {
-  const { v, keys, at, out, events } = payload as {
-    v: unknown;
-    keys: unknown;
-    at: unknown;
-    out: unknown;
-    events: unknown;
-  };
+  const { v, keys, at, out, events, marks = [] } = (payload ?? {}) as Readonly<Record<string, unknown>>;
   if (v !== SEGMENT_FORMAT)
     throw new Failure(
       "unknown_format",
       `segment ${row.seq} has payload format ${String(v)}; this code reads ${SEGMENT_FORMAT}`,
     );
   const count = row.last - row.seq + 1;
-  if (!Array.isArray(keys) || !Array.isArray(events) || !Array.isArray(at) || !Array.isArray(out))
-    throw broken(row, "a part of it is missing");
+  if (!Array.isArray(keys) || !Array.isArray(events) || !Array.isArray(out) || !isPairs(at) || !isMarks(marks))
+    throw broken(row, "a part of it is missing, or not what it should be");
   if (keys.length !== count || events.length !== count)
     throw broken(row, `it says ${count} events and holds ${events.length} with ${keys.length} keys`);
-  const received = (at as [number, number][]).reduce((sum, [run]) => sum + run, 0);
+  if (!keys.every((key) => typeof key === "string") || !events.every(isObject))
+    throw broken(row, "a key is no string, or an event no object");
+  const received = at.reduce((sum, [run]) => sum + run, 0);
   if (received !== count) throw broken(row, `it says ${count} events and when ${received} were received`);
   const outcomes = new Map<number, Outcome>();
   for (const [index, outcome] of out as [number, unknown][]) outcomes.set(index, parseOutcome(JSON.stringify(outcome)));
-  return {
-    events: events as Record<string, unknown>[],
-    keys: keys as string[],
-    at: at as [number, number][],
-    outcomes,
-  };
+  return { events: events as Record<string, unknown>[], keys, at, outcomes, marks };
 }
+
+const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Counts with times: a time must be one that a `Date` can hold. */
+const isPairs = (value: unknown): value is [number, number][] =>
+  Array.isArray(value) &&
+  value.every((pair) => Array.isArray(pair) && isWhole(pair[0]) && isWhole(pair[1]) && pair[1] <= LAST_MS);
+const LAST_MS = 8.64e15;
+
+const isMarks = (value: unknown): value is Mark[] =>
+  Array.isArray(value) &&
+  value.every((mark) => Array.isArray(mark) && typeof mark[0] === "string" && mark.slice(1, 4).every(isWhole));
 
 const broken = (row: Pick<Segment, "seq" | "last">, why: string): Failure =>
   new Failure(

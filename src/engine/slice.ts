@@ -3,7 +3,13 @@
  * (CODE1): every message has a version, and what is added later must be optional.
  */
 
-export const WIRE_VERSION = 1;
+import type { Producer, Unfit } from "./producers.ts";
+
+export const WIRE_VERSION = 2;
+/** What a slice without a producer still is: an object of older code takes it. */
+const PLAIN_VERSION = 1;
+/** An object that doesn't know producers would take their events without their marks. */
+export const wireVersion = (producer: Producer | null): number => (producer === null ? PLAIN_VERSION : WIRE_VERSION);
 
 /** One request's events for one partition, in order. */
 export interface Slice {
@@ -27,6 +33,10 @@ export interface Slice {
   readonly waitMs?: number;
   /** A command on the quarantine: taken also where that is full, since it may empty it. */
   readonly command?: true;
+  /** Version 2: the sender numbers its requests (ONE2). */
+  readonly producer?: Producer;
+  /** Version 2: the index of each event in its request, rising. */
+  readonly indexes?: ArrayLike<number>;
 }
 
 /** Status of one event, as a number; REPEAT is added where it was there already. */
@@ -39,10 +49,12 @@ export type SliceResult =
       readonly tag: "decided";
       /** One number for each event. */
       readonly statuses: Uint8Array;
-      /** [index, seq, outcome text or null], for as much of what is more than applied as an answer lists; for every event
+      /** [index, seq (0: not known any more), outcome text or null], for as much of what is more than applied as an answer lists; for every event
        *  if `full`. */
       readonly details: readonly (readonly [index: number, seq: number, outcome: string | null])[];
     }
+  /** None of it was taken, and none will be: the producer is not fit to send it (ONE2). */
+  | ({ readonly v: number; readonly tag: "unfit" } & Unfit)
   /** Nothing is known to be durable; send it again. */
   | {
       readonly v: number;

@@ -16,6 +16,7 @@ import { partitionName, seq, stamp, type PartitionId, type Seq, type Stamp } fro
 import type { JsonObject } from "./json.ts";
 import { BLOCK_CHARS } from "./limits.ts";
 import type { Codec } from "./ports.ts";
+import type { ProducerImage } from "./producers.ts";
 import type { Quarantined } from "./quarantine.ts";
 import type { Entry } from "./state.ts";
 import type { Operator } from "./operator.ts";
@@ -51,6 +52,8 @@ interface Footer {
   readonly prints: readonly Block[];
   readonly answers: readonly Block[];
   readonly quarantine: readonly Block[];
+  /** Numbering producers (ONE2); missing in files of code that didn't know them. */
+  readonly producers?: readonly Block[];
 }
 
 /** What a snapshot holds, captured in one turn. */
@@ -61,6 +64,7 @@ export interface Capture {
   readonly entries: readonly (readonly [string, Entry])[];
   readonly dedup: DedupImage;
   readonly quarantine: readonly Quarantined[];
+  readonly producers: readonly ProducerImage[];
 }
 
 export function capture(fold: Fold): Capture {
@@ -71,6 +75,7 @@ export function capture(fold: Fold): Capture {
     entries: fold.state.capture(),
     dedup: fold.dedup.image(fold.seq),
     quarantine: fold.quarantine.list(),
+    producers: fold.producers.image(),
   };
 }
 
@@ -100,6 +105,13 @@ export async function encodeSnapshot(
     codec,
     pause,
   );
+  const producers = await writeLines(
+    file,
+    captured.producers,
+    (producer) => [producer.id, JSON.stringify(producer)],
+    codec,
+    pause,
+  );
   const { first, last, repliesFrom, minutes } = captured.dedup;
   const footer: Footer = {
     v: SNAPSHOT_FORMAT,
@@ -116,6 +128,7 @@ export async function encodeSnapshot(
     prints,
     answers,
     quarantine,
+    producers,
   };
   const [, length, crc] = file.write(codec.encode(JSON.stringify(footer)), codec);
   file.write(words([length, crc]), codec);
@@ -195,6 +208,8 @@ export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, code
   });
   for (const line of lines(file, footer.quarantine, codec, "a quarantine block"))
     fold.quarantine.add(JSON.parse(line) as Quarantined);
+  for (const line of lines(file, footer.producers ?? [], codec, "a block of producers"))
+    fold.producers.restore(JSON.parse(line) as ProducerImage);
   fold.seq = seq(footer.seq);
   fold.stamp = stamp(footer.stamp);
 }

@@ -11,7 +11,7 @@ import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecoveryMs } from "../engine/policy.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
-import { WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
+import { wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
 import type { Env, Routes } from "./app.ts";
 import { requestClock } from "./request-clock.ts";
@@ -215,7 +215,7 @@ export async function steerQuarantine(
   const entry = listed.value.find((one) => one.seq === seq);
   if (entry === undefined) return missing;
   const result = await sendCommand(env, route, address, command === "retry" ? RETRY : DELETE, entry);
-  if (result.tag === "busy") return problem({ status: 503, code: result.code, detail: result.message });
+  if (result.tag !== "decided") return problem({ status: 503, code: result.code, detail: result.message });
   const [, at, text] = result.details[0]!;
   const outcome: Outcome = text === null ? { tag: "applied", reply: NO_REPLY } : parseOutcome(text);
   if (outcome.tag === "refused" && outcome.code === "not_quarantined") return missing;
@@ -247,7 +247,7 @@ async function sendCommand(
   const prints = new Prints(1);
   print(prints, event satisfies Event, address.seed, true);
   const slice: Slice = {
-    v: WIRE_VERSION,
+    v: wireVersion(null),
     operatorVersion: route.operator.version,
     at,
     body,

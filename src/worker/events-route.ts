@@ -7,6 +7,7 @@ import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } 
 import { BATCH_CHARS, BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
+import { producerOf, requestName } from "./producer-headers.ts";
 
 interface Wishes {
   readonly strict: boolean;
@@ -90,11 +91,14 @@ function answer(result: EventResult, intake: Intake): Response {
 
 function newIntake(request: Request, env: Env, routes: Routes, only: Route | null, full: boolean): Intake {
   const receivedMs = Date.now();
+  const producer = producerOf(request.headers);
+  if (producer !== null && only !== null)
+    throw new BodyError(400, "invalid_producer", "Producer-* headers number requests to /v1/events, not to ask");
   const given = request.headers.get("idempotency-key");
   if (given !== null && (given === "" || exceeds(given, NAME_BYTES - 16)))
     throw new BodyError(400, "invalid_idempotency_key", `Idempotency-Key must have 1 to ${NAME_BYTES - 16} bytes`);
   // Made once and kept over our own repeats of a call, so that those are recognised.
-  const prefix = given ?? crypto.randomUUID();
+  const prefix = given ?? (producer === null ? crypto.randomUUID() : requestName(producer));
   const defaults = { time: new Date(receivedMs).toISOString(), id: (index: number) => `${prefix}/${index}` };
   return new Intake({
     post: postOf(env),
@@ -104,6 +108,7 @@ function newIntake(request: Request, env: Env, routes: Routes, only: Route | nul
     receivedMs,
     ignoreUnrouted: ignoresUnrouted(request.url),
     full,
+    producer,
   });
 }
 
@@ -290,7 +295,7 @@ const byPlace = (a: Placed, b: Placed): number => a.index - b.index || compareUt
 
 /** The counts, with the status that they amount to. */
 function report(intake: Intake, full: boolean): Response {
-  const { counts, errors, interruption } = intake;
+  const { counts, errors, interruption, unfit } = intake;
   const results = full ? { results: intake.results.sort(byPlace) } : {};
   const body = { ...counts, errors: errors.sort(byPlace), ...results };
   if (interruption !== null)
@@ -301,6 +306,7 @@ function report(intake: Intake, full: boolean): Response {
       more: body,
       retryAfterSec: interruption.retryAfterSec,
     });
+  if (unfit !== null) return problem({ status: unfit.status, code: unfit.code, detail: unfit.message, more: body });
   if (counts.refused === 0 && counts.rejected === 0) return Response.json(body);
   const single = counts.received === 1 ? errors[0] : undefined;
   if (single !== undefined && (counts.refused === 1 || single.code === "id_reused"))

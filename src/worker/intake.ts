@@ -13,7 +13,8 @@ import { Prints } from "../engine/hash.ts";
 import { utf8Length } from "../engine/json.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
 import { parseOutcome } from "../engine/outcome.ts";
-import { busy, REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
+import type { Producer, Unfit } from "../engine/producers.ts";
+import { busy, REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
 import type { Post } from "./post.ts";
@@ -36,6 +37,8 @@ export interface IntakeOptions {
   readonly ignoreUnrouted: boolean;
   /** Keep the result of every event. */
   readonly full: boolean;
+  /** The sender numbers its requests (ONE2). */
+  readonly producer: Producer | null;
 }
 
 export interface EventError {
@@ -81,7 +84,8 @@ interface Draft {
 const NEW = 1;
 const KNOWN = 2;
 const REFUSED = 4;
-const REUSED = 8;
+/** An id that belongs to another event, or a producer that may not send it. */
+const REJECTED = 8;
 const QUARANTINED = 16;
 const UNDECIDED = 32;
 
@@ -99,6 +103,8 @@ export class Intake {
   readonly errors: EventError[] = [];
   readonly results: EventResult[] = [];
   interruption: Interruption | null = null;
+  /** A partition didn't take its part from this producer (ONE2). */
+  unfit: Unfit | null = null;
   /** Something in it couldn't be parsed, or was too long to try. */
   unparsed = false;
   readonly #options: IntakeOptions;
@@ -234,14 +240,36 @@ export class Intake {
   }
 
   async #send(draft: Draft, marks: number[], base: number, deadlineMs: number): Promise<void> {
-    const result = await deliver(this.#options, draft, deadlineMs);
+    const result = await deliver(this.#options, draft, base, deadlineMs);
     if (result.tag === "decided") return this.#decided(draft, result, marks, base);
+    if (result.tag === "unfit") return this.#notTaken(draft, result, marks, base);
     this.interruption = {
       code: result.code,
       message: result.message,
       retryAfterSec: Math.max(1, Math.ceil(result.retryAfterMs / 1_000)),
     };
     for (const place of draft.places) marks[place]! |= UNDECIDED;
+  }
+
+  #notTaken(draft: Draft, unfit: Unfit, marks: number[], base: number): void {
+    this.unfit = { status: unfit.status, code: unfit.code, message: unfit.message };
+    draft.places.forEach((place, i) => {
+      marks[place]! |= REJECTED;
+      const [index, operator] = [base + place, draft.route.operator.name];
+      if (this.errors.length < LISTED_ERRORS)
+        this.#error({ index, id: idOf(draft.texts[i]!), operator, code: unfit.code, message: unfit.message });
+      if (this.#options.full)
+        this.results.push({
+          index,
+          operator,
+          key: draft.keys[i]!,
+          partition: draft.partition,
+          seq: null,
+          status: "rejected",
+          duplicate: false,
+          value: null,
+        });
+    });
   }
 
   #decided(
@@ -285,7 +313,7 @@ export class Intake {
         operator: named.operator,
         key: draft.keys[i]!,
         partition: draft.partition,
-        seq,
+        seq: seq === 0 ? null : seq,
         status: reused ? "rejected" : (STATUS_NAMES[status & ~REPEAT] ?? "applied"),
         duplicate: status >= REPEAT,
         value,
@@ -309,11 +337,11 @@ export class Intake {
 
   #tallyMixed(mark: number): void {
     const { counts } = this;
-    if (mark & REUSED) counts.rejected += 1;
+    if (mark & REJECTED) counts.rejected += 1;
     else if (mark & REFUSED) counts.refused += 1;
     else if (mark & NEW) counts.accepted += 1;
     else counts.duplicates += 1;
-    if (mark & QUARANTINED && !(mark & (REUSED | REFUSED))) counts.quarantined += 1;
+    if (mark & QUARANTINED && !(mark & (REJECTED | REFUSED))) counts.quarantined += 1;
   }
 }
 
@@ -333,7 +361,7 @@ function markOf(status: number): number {
     case STATUS.quarantined + REPEAT:
       return KNOWN | QUARANTINED;
     default:
-      return REUSED;
+      return REJECTED;
   }
 }
 
@@ -343,12 +371,13 @@ const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string
 /** Sends a draft until it is decided, or the deadline is near. The object keeps the time: a timer of our own for every
  *  call would cost more than the event. */
 async function deliver(
-  { post, receivedMs, full }: IntakeOptions,
+  { post, receivedMs, full, producer }: IntakeOptions,
   draft: Draft,
+  base: number,
   deadlineMs: number,
 ): Promise<SliceResult> {
   const address = draft.route.addresses[draft.partition]!;
-  const slice = sliceOf(draft, receivedMs, full);
+  const slice = sliceOf(draft, receivedMs, full, producer, base);
   for (let attempt = 0; ; attempt++) {
     // A stub that threw is dead: every attempt takes a new one. The object died or was replaced under the call, and
     // whether it had committed is for the repeat to find out.
@@ -363,19 +392,25 @@ async function deliver(
         });
         return busy("partition_gone", "the partition's object went away during the call");
       });
-    if (result.tag === "decided" || result.retryAfterMs > 5_000) return result;
+    if (result.tag !== "busy" || result.retryAfterMs > 5_000) return result;
     const wait = 10 + post.jitter() * Math.min(1_000, 20 * 2 ** attempt);
     if (post.now() + wait >= deadlineMs) return result;
     await post.sleep(wait);
   }
 }
 
-function sliceOf({ route, texts, keys, prints }: Draft, at: number, full: boolean): Slice {
+function sliceOf(
+  { route, texts, keys, prints, places }: Draft,
+  at: number,
+  full: boolean,
+  producer: Producer | null,
+  base: number,
+): Slice {
   const body = texts.length === 1 ? texts[0]! : texts.join(",");
   const lengths = new Uint32Array(texts.length);
   for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length;
   return {
-    v: WIRE_VERSION,
+    v: wireVersion(producer),
     operatorVersion: route.operator.version,
     at,
     body,
@@ -384,5 +419,6 @@ function sliceOf({ route, texts, keys, prints }: Draft, at: number, full: boolea
     keys,
     prints: prints.words(),
     full,
+    ...(producer === null ? {} : { producer, indexes: Uint32Array.from(places, (place) => base + place) }),
   };
 }

@@ -3,6 +3,7 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { Damage, Failure } from "../../src/engine/errors.ts";
 import { epoch, seq, stamp, type PartitionId } from "../../src/engine/ids.ts";
 import type { Outcome } from "../../src/engine/outcome.ts";
+import type { Mark } from "../../src/engine/producers.ts";
 import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "../../src/engine/segment.ts";
 
 export const ID: PartitionId = { timeline: "main", operator: "notes", partition: 3 };
@@ -12,15 +13,17 @@ export interface Sent {
   readonly key: string;
   readonly ms: number;
   readonly outcome?: Outcome;
+  readonly mark?: Mark;
 }
 
 /** The row that holds these events from `first` on. */
 export function rowOf(first: number, events: readonly Sent[], more: Partial<Segment> = {}): Segment {
   const writer = new SegmentWriter(seq(first));
-  for (const { text, key, ms, outcome } of events) {
+  for (const { text, key, ms, outcome, mark } of events) {
     writer.body(text, Buffer.byteLength(text));
     writer.event(key, ms);
     if (outcome !== undefined) writer.outcome(outcome);
+    if (mark !== undefined) writer.mark(mark);
   }
   return {
     format: SEGMENT_FORMAT,

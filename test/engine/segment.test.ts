@@ -22,6 +22,7 @@ const events: fc.Arbitrary<Sent> = fc.record(
     ),
     ms: fc.constantFrom(1_769_860_800_000, 1_769_860_800_001),
     outcome: outcomes,
+    mark: fc.tuple(fc.string({ unit: "binary" }), fc.maxSafeNat(), fc.maxSafeNat(), fc.nat()),
   },
   { requiredKeys: ["text", "key", "ms"] },
 );
@@ -54,6 +55,7 @@ describe("a row", () => {
           expect(found.keys).toEqual(sent.map(({ key }) => key));
           expect(found.at.flatMap(([count, ms]) => Array<number>(count).fill(ms))).toEqual(sent.map(({ ms }) => ms));
           const expected = sent.flatMap(({ outcome }, i) => (outcome === undefined ? [] : [[i, canonical(outcome)]]));
+          expect(found.marks).toEqual(sent.flatMap(({ mark }) => (mark === undefined ? [] : [mark])));
           expect([...found.outcomes].map(([i, outcome]) => [i, canonical(outcome)])).toEqual(expected);
         },
       ),

@@ -36,6 +36,12 @@ const read = (path: string): Given => at("GET", `/v1/operators/tally${path}`);
 const typed = (type: string): Given => json(good, { "content-type": type });
 const packed = (encoding: string, body: Given["body"]): Given => json(body, { "content-encoding": encoding });
 const strict = { prefer: "handling=strict" };
+const numbered = (other: Record<string, string> = {}): Record<string, string> => ({
+  "producer-id": "p",
+  "producer-epoch": "1",
+  "producer-seq": "1",
+  ...other,
+});
 const full = { prefer: "return=representation" };
 const eventOfBytes = (length: number): string => withData(`{"n":1,"pad":"${"x".repeat(length)}"}`);
 
@@ -198,6 +204,14 @@ const LIMITS: readonly Row[] = [
   ["strict lines, one of two bad", lines(`${good}\nnonsense`, strict), 422, "strict"],
   ["strict, an unknown type", json(`[${good},${bad({ type: "no" })}]`, strict), 422, "strict"],
   ["an empty Idempotency-Key", json(good, { "idempotency-key": "" }), 400, "invalid_idempotency_key"],
+  ["Producer-Id alone", json(good, { "producer-id": "p" }), 400, "invalid_producer"],
+  ["an empty Producer-Id", json(good, numbered({ "producer-id": "" })), 400, "invalid_producer"],
+  ["Producer-Id too long", json(good, numbered({ "producer-id": "p".repeat(961) })), 400, "invalid_producer"],
+  ["Producer-Seq with a sign", json(good, numbered({ "producer-seq": "-1" })), 400, "invalid_producer"],
+  ["Producer-Seq that isn't whole", json(good, numbered({ "producer-seq": "1.5" })), 400, "invalid_producer"],
+  ["Producer-Seq of 2^53", json(good, numbered({ "producer-seq": "9007199254740992" })), 400, "invalid_producer"],
+  ["Producer-Epoch in words", json(good, numbered({ "producer-epoch": "one" })), 400, "invalid_producer"],
+  ["a numbered ask", ask(good, numbered()), 400, "invalid_producer"],
   ["Idempotency-Key too long", json(good, { "idempotency-key": "k".repeat(1_009) }), 400, "invalid_idempotency_key"],
 ];
 

@@ -7,8 +7,9 @@ import { brotli } from "../../../src/adapters/brotli.ts";
 import type { Operator } from "../../../src/engine/operator.ts";
 import { Prints } from "../../../src/engine/hash.ts";
 import { Partition } from "../../../src/engine/partition.ts";
+import type { Producer } from "../../../src/engine/producers.ts";
 import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
-import { REPEAT, STATUS, WIRE_VERSION, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
+import { REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
 import { MemoryDatabase } from "./memory-log.ts";
@@ -99,7 +100,8 @@ export class World {
     return this.clock.run(to.partition.append(this.slice(events)));
   }
 
-  slice(events: readonly Sent[], full = true): Slice {
+  /** A slice of these events; of a producer's request, where they have the indexes from `from` on. */
+  slice(events: readonly Sent[], full = true, producer?: Producer, from = 0): Slice {
     const at = this.clock.now();
     const time = new Date(at).toISOString();
     const texts = events.map((event) => JSON.stringify({ source: "test", type: "add", ...event }));
@@ -108,7 +110,7 @@ export class World {
       print(prints, fill(JSON.parse(text) as Record<string, unknown>, time), this.address.seed, false);
     const body = texts.join(",");
     return {
-      v: WIRE_VERSION,
+      v: wireVersion(producer ?? null),
       operatorVersion: 1,
       at,
       body,
@@ -117,6 +119,7 @@ export class World {
       keys: events.map((event) => event.key ?? "k"),
       prints: prints.words(),
       full,
+      ...(producer === undefined ? {} : { producer, indexes: events.map((_, i) => from + i) }),
     };
   }
 
@@ -136,7 +139,7 @@ export interface Sent {
 
 /** Statuses of a decided slice in words, "again" for repeats. */
 export function words(result: SliceResult): string[] | string {
-  if (result.tag === "busy") return result.code;
+  if (result.tag !== "decided") return result.code;
   const names = Object.entries(STATUS);
   return [...result.statuses].map((status) => {
     const name = names.find(([, number]) => number === (status & ~REPEAT))?.[0] ?? "?";

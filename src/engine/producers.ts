@@ -1,0 +1,199 @@
+/**
+ * What is known of producers that number their requests (ONE2): per producer the epoch, and for each of its last
+ * WINDOW numbers how far that request is in the log.
+ *
+ * P1. The mark of a request is the highest index of its events that this partition has logged: a request may be spread over
+ *     several calls, which come in the order of the index, so at or below the mark everything is decided.
+ * P2. A number in the window may come late, after higher ones: what has no mark is new. Below the window nothing is known,
+ *     so it is refused by name and never taken for a repeat.
+ * P3. A higher epoch begins anew; a lower one is refused: two instances of one producer can't mix.
+ * P4. It is part of the state (ONE3): marks are set by what is logged, count for admission at once and for snapshots when
+ *     they are committed, and a producer is forgotten by logged time alone. Replay sets the same marks.
+ *
+ * 4 KB for each of at most PRODUCERS producers. The ids' own horizon (dedup.ts) holds beside it.
+ */
+import { seq, type Seq } from "./ids.ts";
+import { PRODUCERS } from "./limits.ts";
+
+/** Who sent a request, and its place in the order of that sender's requests. */
+export interface Producer {
+  readonly id: string;
+  /** Raised by the producer when it starts anew. */
+  readonly epoch: number;
+  readonly number: number;
+}
+
+/** A request is in the log up to the event with this index. */
+export type Mark = readonly [id: string, epoch: number, number: number, index: number];
+
+/** Why a producer's events are not taken. */
+export interface Unfit {
+  readonly status: 403 | 409 | 429;
+  readonly code: "producer_fenced" | "producer_seq_too_old" | "too_many_producers";
+  readonly message: string;
+}
+
+/** A producer, as it stands in a snapshot. */
+export interface ProducerImage {
+  readonly id: string;
+  readonly epoch: number;
+  /** Logged time of its last event, milliseconds. */
+  readonly at: number;
+  /** In the order of the numbers. */
+  readonly marks: readonly (readonly [number: number, index: number])[];
+}
+
+/** Numbers per producer that are told apart. */
+export const WINDOW = 1_024;
+/** A producer that logged nothing for so long is forgotten. */
+const KEEP_MS = 30 * 86_400_000;
+
+/** Marks of one epoch: a ring over the numbers of the window, index + 1 or 0. */
+class Marks {
+  readonly epoch: number;
+  highest = -1;
+  readonly #ring = new Uint32Array(WINDOW);
+
+  constructor(epoch: number, marks: ProducerImage["marks"] = []) {
+    this.epoch = epoch;
+    for (const [number, index] of marks) this.set(number, index);
+  }
+
+  /** -1: no mark. */
+  get(number: number): number {
+    return number > this.highest || number <= this.highest - WINDOW ? -1 : this.#ring[number % WINDOW]! - 1;
+  }
+
+  set(number: number, index: number): void {
+    if (number <= this.highest - WINDOW) return;
+    // The places of the numbers that were passed over held older ones.
+    for (let passed = Math.max(this.highest + 1, number - WINDOW + 1); passed <= number; passed++)
+      this.#ring[passed % WINDOW] = 0;
+    this.highest = Math.max(this.highest, number);
+    this.#ring[number % WINDOW] = Math.max(this.#ring[number % WINDOW]!, index + 1);
+  }
+
+  /** In the order of the numbers. */
+  list(): [number: number, index: number][] {
+    const marks: [number, number][] = [];
+    for (let number = Math.max(0, this.highest - WINDOW + 1); number <= this.highest; number++)
+      if (this.get(number) >= 0) marks.push([number, this.get(number)]);
+    return marks;
+  }
+}
+
+interface Pending {
+  readonly marks: Marks;
+  /** The last event that set one of them. */
+  until: Seq;
+}
+
+export class Producers {
+  /** Committed; whoever logged last stands last. */
+  readonly #known = new Map<string, { readonly at: number; readonly marks: Marks }>();
+  /** Of events that aren't in the log yet. */
+  readonly #pending = new Map<string, Pending>();
+  readonly #queue: { readonly mark: Mark; readonly at: Seq }[] = [];
+
+  /** Why the events of this request are not taken; null: they are. */
+  unfit({ id, epoch, number }: Producer): Unfit | null {
+    const latest = this.#latest(id);
+    if (latest === undefined)
+      return this.#full()
+        ? {
+            status: 429,
+            code: "too_many_producers",
+            message: `a partition knows ${PRODUCERS} producers already; use one Producer-Id for each sender, not for each run, and raise its epoch`,
+          }
+        : null;
+    if (epoch < latest.epoch)
+      return {
+        status: 403,
+        code: "producer_fenced",
+        message: `producer ${JSON.stringify(id)} is at epoch ${latest.epoch}, this request is of epoch ${epoch}: another instance has taken over`,
+      };
+    const highest = epoch === latest.epoch ? this.#highest(id, epoch) : -1;
+    if (number <= highest - WINDOW)
+      return {
+        status: 409,
+        code: "producer_seq_too_old",
+        message: `producer ${JSON.stringify(id)} has sent number ${highest}; ${number} is below the last ${WINDOW}, and whether it counted is not known any more`,
+      };
+    return null;
+  }
+
+  #latest(id: string): Marks | undefined {
+    return this.#pending.get(id)?.marks ?? this.#known.get(id)?.marks;
+  }
+
+  #full(): boolean {
+    let unknown = 0;
+    for (const id of this.#pending.keys()) if (!this.#known.has(id)) unknown += 1;
+    return this.#known.size + unknown >= PRODUCERS;
+  }
+
+  #highest(id: string, epoch: number): number {
+    const known = this.#known.get(id)?.marks;
+    return Math.max(known?.epoch === epoch ? known.highest : -1, this.#pending.get(id)?.marks.highest ?? -1);
+  }
+
+  /** The index up to which this request is logged, or on its way; -1: nothing of it. */
+  mark({ id, epoch, number }: Producer): number {
+    const known = this.#known.get(id)?.marks;
+    const pending = this.#pending.get(id)?.marks;
+    return Math.max(
+      known?.epoch === epoch ? known.get(number) : -1,
+      pending?.epoch === epoch ? pending.get(number) : -1,
+    );
+  }
+
+  /** The last event of this producer that isn't in the log yet; 0: there is none. */
+  until(id: string): Seq {
+    return this.#pending.get(id)?.until ?? seq(0);
+  }
+
+  /** The event at `at` sets this mark once it is in the log. */
+  set(mark: Mark, at: Seq): void {
+    const [id, epoch, number, index] = mark;
+    this.#queue.push({ mark, at });
+    let pending = this.#pending.get(id);
+    if (pending === undefined || pending.marks.epoch < epoch) {
+      pending = { marks: new Marks(epoch), until: at };
+      this.#pending.set(id, pending);
+    }
+    pending.until = at;
+    pending.marks.set(number, index);
+  }
+
+  /** Everything up to `last` was logged at `ms`. */
+  committed(last: Seq, ms: number): void {
+    let done = 0;
+    for (; done < this.#queue.length && this.#queue[done]!.at <= last; done++) this.#keep(this.#queue[done]!.mark, ms);
+    if (done > 0) {
+      this.#queue.splice(0, done);
+      for (const [id, { until }] of this.#pending) if (until <= last) this.#pending.delete(id);
+    }
+    for (const [id, { at }] of this.#known) {
+      if (at >= ms - KEEP_MS) break;
+      this.#known.delete(id);
+    }
+  }
+
+  #keep([id, epoch, number, index]: Mark, ms: number): void {
+    const known = this.#known.get(id);
+    const marks = known === undefined || known.marks.epoch < epoch ? new Marks(epoch) : known.marks;
+    if (marks.epoch === epoch) marks.set(number, index);
+    this.#known.delete(id);
+    this.#known.set(id, { at: ms, marks });
+  }
+
+  /** What is committed, for a snapshot. */
+  image(): ProducerImage[] {
+    return [...this.#known].map(([id, { at, marks }]) => ({ id, epoch: marks.epoch, at, marks: marks.list() }));
+  }
+
+  /** Takes in a producer as a snapshot holds it; in the order of the image. */
+  restore({ id, epoch, at, marks }: ProducerImage): void {
+    this.#known.set(id, { at, marks: new Marks(epoch, marks) });
+  }
+}
