@@ -4,7 +4,7 @@ import { ARRAY_EVENTS, NAME_BYTES, REQUEST_BYTES, RESULT_EVENTS, STRICT_BYTES } 
 import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } from "./body.ts";
-import { BATCH_CHARS, BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
+import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 
@@ -15,18 +15,16 @@ interface Wishes {
 
 export async function postEvents(request: Request, env: Env, routes: Routes): Promise<Response> {
   const wishes = preferences(request);
-  let intake: Intake;
   try {
     const kind = mediaKind(request);
-    intake = newIntake(request, env, routes, null, wishes.full);
-    if (kind === "json") await takeJson(request, intake, wishes);
-    else if (wishes.strict || wishes.full) await takeHeldLines(request, intake, wishes);
-    else return await streamLines(request, intake);
+    const intake = newIntake(request, env, routes, null, wishes.full);
+    if (kind === "json") return await takeJson(request, intake, wishes);
+    if (wishes.strict || wishes.full) return await takeHeldLines(request, intake, wishes);
+    return await streamLines(request, intake);
   } catch (error) {
     if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
     throw error;
   }
-  return finish(intake, wishes);
 }
 
 /** One event for one operator, and its answer. */
@@ -137,13 +135,13 @@ function mediaKind(request: Request): "json" | "lines" {
   );
 }
 
-async function takeJson(request: Request, intake: Intake, { strict, full }: Wishes): Promise<void> {
+async function takeJson(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
+  const { strict, full } = wishes;
   const text = await bodyText(request, strict ? STRICT_BYTES : REQUEST_BYTES);
   const elements = text.trimStart().startsWith("[") ? arrayElements(text) : null;
   if (elements === null) {
     wholeJson(text, "object or array");
-    intake.add(text.trim());
-    return;
+    return takeHeld([text.trim()], intake, wishes);
   }
   if (elements.length === 0) throw empty();
   if (elements.length > ARRAY_EVENTS)
@@ -154,13 +152,13 @@ async function takeJson(request: Request, intake: Intake, { strict, full }: Wish
     );
   if (full && elements.length > RESULT_EVENTS) throw tooManyResults();
   // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
-  if (text.length < BATCH_CHARS && elements.length < BATCH_EVENTS) {
+  if (text.length < BATCH_CHARS && elements.length < (full ? FULL_BATCH_EVENTS : BATCH_EVENTS)) {
     for (const element of elements) intake.add(element);
     if (intake.unparsed) wholeJson(text, "object or array");
-    return;
+    return finish(intake, wishes);
   }
   if (!elements.every(isJson)) wholeJson(text, "object or array");
-  await takeHeld(elements, intake, strict);
+  return takeHeld(elements, intake, wishes);
 }
 
 /** Element by element: the values of a large array as a whole would take several times its memory. */
@@ -173,14 +171,22 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Takes in events that are all at hand, and sends every batch but the last. What is strict waits for its last event. */
-async function takeHeld(events: readonly Line[], intake: Intake, strict: boolean): Promise<void> {
+/** Takes in events that are all at hand, and sends them batch by batch: one call can't carry the replies of all. */
+async function takeHeld(events: readonly Line[], intake: Intake, wishes: Wishes): Promise<Response> {
+  if (wishes.strict) {
+    for (const event of events) intake.add(event);
+    if (intake.counts.rejected > 0 || !intake.batchFull) return finish(intake, wishes);
+    // Every event is sound, and none was sent: from the beginning, in batches.
+    intake.forget();
+  }
   for (const event of events) {
     intake.add(event);
-    if (strict || !intake.batchFull) continue;
+    if (!intake.batchFull) continue;
     await intake.takeBatch()();
-    if (intake.interruption !== null) return;
+    if (intake.interruption !== null) return report(intake, wishes.full);
   }
+  await intake.takeBatch()();
+  return report(intake, wishes.full);
 }
 
 const empty = (): BodyError => new BodyError(400, "empty_body", "there is no event in the body");
@@ -205,7 +211,8 @@ function wholeJson(text: string, wanted: "object" | "object or array"): void {
 }
 
 /** Lines of a body that must be known whole before any of it counts. */
-async function takeHeldLines(request: Request, intake: Intake, { strict, full }: Wishes): Promise<void> {
+async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
+  const { strict, full } = wishes;
   const reader = new LineReader();
   const held: Line[] = [];
   let length = 0;
@@ -220,7 +227,7 @@ async function takeHeldLines(request: Request, intake: Intake, { strict, full }:
   held.push(...reader.end());
   if (held.length === 0) throw empty();
   if (full && held.length > RESULT_EVENTS) throw tooManyResults();
-  await takeHeld(held, intake, strict);
+  return takeHeld(held, intake, wishes);
 }
 
 /** Lines that are decided as they come need no bound: what is held of them is. */
@@ -266,6 +273,7 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
   return report(intake, false);
 }
 
+/** Sends what was taken in as one batch, unless one event of it stops all. */
 async function finish(intake: Intake, { strict, full }: Wishes): Promise<Response> {
   if (strict && intake.counts.rejected > 0) {
     intake.rejectAll();
@@ -276,7 +284,7 @@ async function finish(intake: Intake, { strict, full }: Wishes): Promise<Respons
       more: { ...intake.counts, errors: intake.errors },
     });
   }
-  if (intake.interruption === null) await intake.takeBatch()();
+  await intake.takeBatch()();
   return report(intake, full);
 }
 
