@@ -28,7 +28,8 @@ export const STATE_DEPTH = 256;
 export const REPLY_BYTES = 64 * 1024;
 /** Kept replies of one partition; beyond it the oldest go, their ids stay. */
 export const REPLIES_BYTES = 16 * 1024 * 1024;
-/** Quarantined events of one partition; beyond either bound it takes no more events (503 quarantine_full). */
+/** Quarantined events of one partition, with their keys and errors; beyond either bound it takes no more events (503
+ *  quarantine_full). */
 export const QUARANTINE_EVENTS = 10_000;
 export const QUARANTINE_BYTES = 16 * 1024 * 1024;
 
@@ -58,3 +59,5 @@ export const BLOCK_CHARS = 64 * 1024;
 export const ARCHIVE_CHARS = 512 * 1024;
 /** A state scan answers at most this many bytes per partition and page. */
 export const SCAN_BYTES = 2_000_000;
+/** Entries of the quarantine in one answer, in characters: what is more comes with the next page. */
+export const QUARANTINE_PAGE_CHARS = 4_000_000;

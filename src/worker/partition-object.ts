@@ -12,12 +12,12 @@ import { D1Log } from "../adapters/d1-log.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import type { Address } from "../engine/address.ts";
 import { Failure, messageOf } from "../engine/errors.ts";
-import { parsePartitionName, type Epoch } from "../engine/ids.ts";
+import { parsePartitionName, type Epoch, type Seq } from "../engine/ids.ts";
 import type { Facts } from "../engine/open.ts";
 import { Partition as Engine } from "../engine/partition.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
 import type { Host } from "../engine/ports.ts";
-import type { Quarantined } from "../engine/quarantine.ts";
+import type { QuarantinePage } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
 import { codeId, installedApp, type Env } from "./app.ts";
@@ -65,8 +65,9 @@ export class Partition extends DurableObject<Env> {
     return answered(() => this.#partition(address).facts());
   }
 
-  async quarantined(address: Address): Promise<Answer<Quarantined[]>> {
-    return answered(() => this.#partition(address).quarantined());
+  /** Under this name since it comes in pages: an answer of older code would be read as something else (CODE1). */
+  async quarantinePage(address: Address, after: Seq, limit: number, maxChars: number): Promise<Answer<QuarantinePage>> {
+    return answered(() => this.#partition(address).quarantined(after, limit, maxChars));
   }
 
   async snapshot(address: Address): Promise<Answer<Snapshotted>> {

@@ -80,7 +80,9 @@ export function routesOf(app: App): Hono<Kind> {
   http.get("/v1/operators/:op/partitions/:n/manifests/:version", may("admin"), operator, partition, (c) =>
     showManifest(c.env, c.var.route, c.var.address, c.req.param("version")),
   );
-  http.get("/v1/operators/:op/quarantine", may("admin"), operator, (c) => listQuarantine(c.env, c.var.route));
+  http.get("/v1/operators/:op/quarantine", may("admin"), operator, (c) =>
+    listQuarantine(c.env, c.var.route, new URL(c.req.url).searchParams),
+  );
   http.post("/v1/operators/:op/quarantine/:id/retry", may("admin"), operator, (c) =>
     steerQuarantine(c.env, c.var.route, c.req.param("id"), "retry"),
   );

@@ -14,7 +14,8 @@ const BATCH_KEYS = 500;
 /** 500 keys of 1 KiB, with every character escaped. */
 const BATCH_BYTES = 2_000_000;
 const SCAN_DEFAULT = 100;
-const SCAN_MOST = 1_000;
+/** Items of one page of anything. */
+const PAGE_MOST = 1_000;
 
 /** A call to a partition that may find it being replaced: tried again with a new stub, a few times. */
 export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T>> {
@@ -67,7 +68,7 @@ function matches(header: string | null, etag: string): boolean {
 }
 
 /** JSON that is put together from texts: states are spliced in as they are. */
-const json = (text: string, headers: Record<string, string> = {}): Response =>
+export const json = (text: string, headers: Record<string, string> = {}): Response =>
   new Response(text, { headers: { "content-type": "application/json", ...headers } });
 
 export async function postBatch(request: Request, env: Env, route: Route): Promise<Response> {
@@ -132,16 +133,10 @@ function batchKeys(text: string): string[] | string {
 }
 
 export async function scanState(env: Env, route: Route, query: URLSearchParams): Promise<Response> {
-  const limit = Number(query.get("limit") ?? SCAN_DEFAULT);
-  if (!Number.isInteger(limit) || limit < 1 || limit > SCAN_MOST)
-    return problem({
-      status: 400,
-      code: "invalid_limit",
-      detail: `limit must be a whole number from 1 to ${SCAN_MOST}`,
-    });
+  const limit = pageLimit(query, SCAN_DEFAULT);
+  if (limit === null) return badLimit();
   const after = readCursor(query.get("cursor"));
-  if (after === null)
-    return problem({ status: 400, code: "invalid_cursor", detail: "the cursor isn't one that a scan gave" });
+  if (after === null) return badCursor();
   const prefix = query.get("prefix") ?? "";
   const pages = await Promise.all(
     route.addresses.map((address) =>
@@ -158,6 +153,18 @@ export async function scanState(env: Env, route: Route, query: URLSearchParams):
   const cursor = more ? `,"cursor":${JSON.stringify(makeCursor(items.at(-1)![0]))}` : "";
   return json(`{"items":[${texts.join(",")}]${cursor}}`);
 }
+
+/** `limit`, or what holds where there is none; null where it is no limit. */
+export function pageLimit(query: URLSearchParams, without: number): number | null {
+  const given = query.get("limit");
+  if (given === null) return without;
+  return /^\d{1,4}$/.test(given) && Number(given) >= 1 && Number(given) <= PAGE_MOST ? Number(given) : null;
+}
+
+export const badLimit = (): Response =>
+  problem({ status: 400, code: "invalid_limit", detail: `limit must be a whole number from 1 to ${PAGE_MOST}` });
+export const badCursor = (): Response =>
+  problem({ status: 400, code: "invalid_cursor", detail: "the cursor isn't one that a page of this list gave" });
 
 type Item = readonly [string, Entry];
 

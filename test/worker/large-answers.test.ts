@@ -19,9 +19,22 @@ const loud = operator("loud", {
   },
 });
 
+/** Takes nothing: all of it is set aside, in two partitions. */
+const torn = operator("torn", {
+  version: 1,
+  partitions: 2,
+  events: { "torn.noted": z.object({ n: z.int() }) },
+  initial: () => ({ n: 0 }),
+  on: {
+    "torn.noted"() {
+      throw new Error("torn");
+    },
+  },
+});
+
 let app: Deployment;
 beforeAll(async () => {
-  app = await deploy(loud);
+  app = await deploy(loud, torn);
 });
 
 const events = (id: string, count: number, data: unknown = { large: true }) =>
@@ -79,5 +92,63 @@ describe("return=representation", () => {
       rejected: 1,
     });
     expect(await said("reused")).toEqual({ said: 300 });
+  });
+});
+
+describe("a quarantine", () => {
+  interface Item {
+    readonly id: string;
+    readonly partition: number;
+    readonly seq: number;
+  }
+  const list = async (query: string): Promise<{ items: Item[]; cursor: string | undefined }> => {
+    const { status, body } = await app.call(`/v1/operators/torn/quarantine${query}`);
+    expect(status).toBe(200);
+    return { items: body["items"] as Item[], cursor: body["cursor"] as string | undefined };
+  };
+  /** Page by page; the items of each. */
+  async function pages(query: string): Promise<Item[][]> {
+    const all: Item[][] = [];
+    for (let cursor: string | undefined = ""; cursor !== undefined;) {
+      const page = await list(`?${query}${cursor === "" ? "" : `&cursor=${cursor}`}`);
+      all.push(page.items);
+      ({ cursor } = page);
+    }
+    return all;
+  }
+  const notes = (count: number, more: Record<string, unknown> = {}) =>
+    Array.from({ length: count }, (_, n) => ({ type: "torn.noted", key: `k${n}`, data: { n }, ...more }));
+  const place = ({ partition, seq }: Item): number => partition * 1_000_000 + seq;
+
+  it("comes as one answer where it is small, or in pages, by partition and seq", async () => {
+    expect(await list("")).toEqual({ items: [], cursor: undefined });
+    await app.call("/v1/events", notes(24));
+    const whole = await list("");
+    expect(whole.cursor).toBeUndefined();
+    expect(whole.items).toHaveLength(24);
+    expect(new Set(whole.items.map(({ partition }) => partition))).toEqual(new Set([0, 1]));
+    expect(whole.items.map(place)).toEqual(whole.items.map(place).sort((a, b) => a - b));
+    for (const limit of [1, 5, 24, 1_000]) {
+      const found = await pages(`limit=${limit}`);
+      expect(found.flat()).toEqual(whole.items);
+      expect(found).toHaveLength(Math.ceil(24 / limit));
+    }
+  });
+
+  it("LOG6: near its bound it comes in pages that a call can carry, and each entry can be steered", async () => {
+    const pad = `€${"x".repeat(260_900)}`;
+    // In one partition 64 of these are the bound, and twice their characters are more than a call carries.
+    const large = notes(64, { key: "k".repeat(1_000), pad });
+    for (let i = 0; i < large.length; i += 16)
+      expect((await app.call("/v1/events", large.slice(i, i + 16))).body).toMatchObject({ quarantined: 16 });
+    const found = await pages("");
+    expect(found.length).toBeGreaterThan(3);
+    expect(found.flat()).toHaveLength(24 + 64);
+    expect(found.flat().map(place)).toEqual([...new Set(found.flat().map(place))].sort((a, b) => a - b));
+    const last = found.flat().at(-1)!;
+    expect((await app.call(`/v1/operators/torn/quarantine/${last.id}/retry`, {})).body).toMatchObject({
+      status: "quarantined",
+      error: "torn",
+    });
   });
 });
