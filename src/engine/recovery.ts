@@ -6,11 +6,13 @@
  * R2. A hole or an unreadable object counts as damage only if the epoch is still ours (LOG4); otherwise we are fenced.
  * R3. The log above a base is read from the archive where D1 has cut it, else from D1, page by page.
  * R4. A state of a newer operator version is passed over for the pinned snapshot of the older one (CODE3).
+ * R5. Seqs rise with manifest versions, and D1 loses only rows that a manifest which was current has archived: so the rows
+ *     above a base stand in archives of later versions than its own, wherever those begin.
  */
 import { readArchive, readManifestObject } from "./archive.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
-import { manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
+import { belowManifest, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 import type { Operator } from "./operator.ts";
 import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
@@ -192,7 +194,7 @@ async function fromBase(around: Surroundings, opening: Opening, base: Manifest |
   }
   const begun = clock.now();
   let tailBytes = 0;
-  for await (const page of tail(around, opening, fold)) {
+  for await (const page of tail(around, opening, base, fold)) {
     for (const row of page.rows) {
       fold.replay({ row, events: readSegment(row, codec) });
       tailBytes += row.bytes;
@@ -203,12 +205,12 @@ async function fromBase(around: Surroundings, opening: Opening, base: Manifest |
 }
 
 /** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */
-async function* tail(around: Surroundings, opening: Opening, fold: Fold): AsyncGenerator<Page> {
+async function* tail(around: Surroundings, opening: Opening, base: Manifest | null, fold: Fold): AsyncGenerator<Page> {
   // The opening's page begins above the current snapshot; a fall-back starts further down and reads its own.
   let page: Page = opening.row.snapshotSeq === fold.seq ? opening : await nextPage(around, opening.row, fold.seq);
   const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
   if (first > fold.seq + 1) {
-    await replayArchive(around, fold, seq(first - 1));
+    await replayArchive(around, fold, base, seq(first - 1));
     page = await nextPage(around, opening.row, fold.seq);
   }
   for (;;) {
@@ -225,15 +227,20 @@ async function nextPage(around: Surroundings, row: PartitionRow, after: Seq): Pr
   return page;
 }
 
-/** Replays archived segments up to `to`. Attempts that were never made current may overlap; any row counts once. */
-async function replayArchive(around: Surroundings, fold: Fold, to: Seq): Promise<void> {
+/**
+ * Replays archived segments up to `to`. What stands above the base was first covered by a later manifest than the base's,
+ * so the archives of earlier versions can't hold it (R5). Attempts that were never made current share their version with
+ * one that was, and may overlap with it; any row counts once.
+ */
+async function replayArchive(around: Surroundings, fold: Fold, base: Manifest | null, to: Seq): Promise<void> {
   const { objects, codec, id } = around;
-  for (let after = ""; ;) {
+  for (let after = base === null ? "" : belowManifest(id, base.version); ;) {
     const { names, more } = await persistent(around.clock, around.host, "R2", OPEN_ATTEMPTS, () =>
       objects.list(manifestPrefix(id), after),
     );
     for (const name of names) {
       if (fold.seq >= to) return;
+      if (name === base?.archive.name) continue;
       const file = await fetchObject(around, name);
       if (readManifestObject(file, codec).manifest.archive.to <= fold.seq) continue;
       for (const segment of readArchive(file, codec, fold.seq))

@@ -310,6 +310,58 @@ describe("code that changes", () => {
     expect(await totals(world, world.start(operator))).toEqual(await totals(world, back));
   });
 
+  it("CODE3, LOG5: a rollback reads no archive from before the snapshot that it goes back to", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    for (const [from, to] of [
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ] as const) {
+      await fill(world, one, from, to);
+      await snapshot(world, one);
+    }
+    // From here on versions 4, 5, …: the third is the one that the rollback goes back to.
+    const newer = world.start(v2(), "code-2");
+    await fill(world, newer, 7, 8);
+    // An attempt that was never made current: its archive shares its version with the one that was.
+    world.fates = ({ method }) => (method === "promote" ? "before" : "ok");
+    expect(await snapshot(world, newer)).toBe("failed");
+    world.fates = () => "ok";
+    await fill(world, newer, 9, 9);
+    await snapshot(world, newer);
+    await fill(world, newer, 10, 10);
+    await snapshot(world, newer);
+    // The next one's archive begins below the one before it, whose snapshot is lost.
+    world.store.damage(current(world).snapshot.name);
+    const again = world.start(v2(), "code-2");
+    for (const n of [11, 12, 13]) {
+      await fill(world, again, n, n);
+      await snapshot(world, again);
+    }
+    const kept = objects(world, "manifests");
+    const versions = kept.map((name) => Number(/\/manifests\/(\d+)-/.exec(name)![1]));
+    expect(new Set(versions).size, "some share their version").toBeLessThan(versions.length);
+    expect(versions.length).toBeGreaterThan(7);
+
+    const read: string[] = [];
+    const get = world.store.get.bind(world.store);
+    world.store.get = (name) => {
+      read.push(name);
+      return get(name);
+    };
+    const back = world.start(operator, "code-1");
+    expect(await totals(world, back)).toEqual([
+      { total: 3 + 6 + 9 + 12, times: 4 },
+      { total: 1 + 4 + 7 + 10 + 13, times: 5 },
+      { total: 2 + 5 + 8 + 11, times: 4 },
+    ]);
+    expect((await world.clock.run(back.partition.facts())).lastRecovery).toMatchObject({ manifest: 3, fallbacks: 0 });
+    const archives = read.filter((name) => name.includes("/manifests/"));
+    expect(archives.length).toBeGreaterThan(3);
+    expect(archives.filter((name) => kept.indexOf(name) < versions.lastIndexOf(3) + 1)).toEqual([]);
+  });
+
   it("CODE3: a state newer than the code, with nothing older left, is refused by name", async () => {
     const world = new World();
     const newer = world.start(v2());
