@@ -261,8 +261,9 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
     await send();
     await sending;
   }
-  // What came before the flaw is decided; the counts say so.
-  if (flaw !== null)
+  // Where what came before the flaw isn't all durable, that is what the sender must know: it sends again, from `through`
+  // on, and hears of the flaw when that is all that is left to say. Else the counts say that it is decided.
+  if (flaw !== null && intake.interruption === null)
     return problem({
       status: flaw.status,
       code: flaw.code,
