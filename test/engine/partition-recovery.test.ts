@@ -377,6 +377,99 @@ describe("code that changes", () => {
     expect(words(await world.send(world.start(operator), { id: "x", data: 1 }))).toBe("state_newer");
   });
 
+  describe("CODE3, SNAP3: a format of the future, after a rollback", () => {
+    /** Snapshots at 4 and 8, and two events above. */
+    async function twoGenerations(): Promise<{ world: World; expected: unknown[] }> {
+      const world = new World();
+      const one = world.start(operator);
+      await fill(world, one, 1, 4);
+      await snapshot(world, one);
+      await fill(world, one, 5, 8);
+      await snapshot(world, one);
+      await fill(world, one, 9, 10);
+      return { world, expected: await totals(world, one) };
+    }
+    const row = (world: World) => world.db.rows.get(NAME)! as { manifest: string; previous: string; pins: string };
+    const future = (text: string): string => text.replace('"v":1,', '"v":2,');
+    const newer: Record<string, (world: World) => void> = {
+      manifest: (world) => (row(world).manifest = future(row(world).manifest)),
+      snapshot: (world) => world.store.objects.get(current(world).snapshot.name)!.set([2], 8),
+    };
+    const lastRecovery = async (world: World, one: Incarnation) =>
+      (await world.clock.run(one.partition.facts())).lastRecovery;
+
+    it.each(Object.keys(newer))(
+      "of the current %s: recovery goes on from the older generation, at once saved anew",
+      async (what) => {
+        const { world, expected } = await twoGenerations();
+        newer[what]!(world);
+        const pin = future(row(world).previous);
+        row(world).pins = JSON.stringify([pin]);
+        const back = world.start(operator);
+        expect(words(await world.send(back, { id: "a2", key: "k2", data: 2 }))).toEqual(["applied again"]);
+        expect(await totals(world, back)).toEqual(expected);
+        expect(await lastRecovery(world, back), "no damage").toMatchObject({ manifest: 1, fallbacks: 0 });
+        await world.clock.advance(1_000);
+        expect(world.db.rows.get(NAME)).toMatchObject({ version: 3, snapshotSeq: 10, previousSeq: 4 });
+        expect(JSON.parse(row(world).pins), "for the code that knows it").toEqual([pin]);
+        const next = world.start(operator);
+        expect(await totals(world, next)).toEqual(expected);
+        expect(await lastRecovery(world, next)).toMatchObject({ manifest: 3, fallbacks: 0, replayedEvents: 0 });
+      },
+    );
+
+    it("of both generations: the archive and the log give the state back", async () => {
+      const { world, expected } = await twoGenerations();
+      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([2], 8);
+      const back = world.start(operator);
+      expect(await totals(world, back)).toEqual(expected);
+      expect(await lastRecovery(world, back)).toMatchObject({ manifest: null, fallbacks: 0 });
+    });
+
+    it("of everything: a named error, never an empty state", async () => {
+      const { world } = await twoGenerations();
+      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([2], 8);
+      const first = objects(world, "manifests")[0]!;
+      world.store.objects.set(
+        first,
+        Buffer.from(future(Buffer.from(world.store.objects.get(first)!).toString("latin1")), "latin1"),
+      );
+      const rows = world.db.segments.get(NAME)!.filter((one) => one.seq > 4);
+      world.db.segments.set(NAME, rows);
+      const back = world.start(operator);
+      expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
+      await expect(world.value(back)).rejects.toThrow(
+        /current: the snapshot has format 2.*previous: .*format 2.*whole log: manifest 1 has format 2.*deploy the code/,
+      );
+      expect(world.db.segments.get(NAME)).toEqual(rows);
+    });
+
+    it("of a segment: a named error, since what is in it was acknowledged", async () => {
+      const { world } = await twoGenerations();
+      const rows = world.db.segments.get(NAME)!;
+      world.db.segments.set(NAME, [...rows.slice(0, -1), { ...rows.at(-1)!, format: 2 }]);
+      const back = world.start(operator);
+      expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
+      await expect(world.value(back)).rejects.toThrow(/current: segment 10 has format 2/);
+    });
+  });
+
+  it("SNAP4: an archive that can't be read, and whose rows another one has, stops nothing", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    world.fates = ({ method }) => (method === "promote" ? "before" : "ok");
+    await snapshot(world, one);
+    world.fates = () => "ok";
+    for (const n of [4, 5, 6]) {
+      await fill(world, one, n, n);
+      await snapshot(world, one);
+    }
+    const expected = await totals(world, one);
+    for (const name of [...objects(world, "snapshots"), objects(world, "manifests")[0]!]) world.store.damage(name);
+    expect(await totals(world, world.start(operator))).toEqual(expected);
+  });
+
   it("ONE6: what old code quarantined stays so under code that could handle it, until it is retried", async () => {
     const world = new World();
     const one = world.start(operator);
