@@ -28,6 +28,9 @@ export const STATE_DEPTH = 256;
 export const REPLY_BYTES = 64 * 1024;
 /** Kept replies of one partition; beyond it the oldest go, their ids stay. */
 export const REPLIES_BYTES = 16 * 1024 * 1024;
+/** Details of refusals and errors of quarantined events that repeats get, of one partition; beyond it the oldest go, what
+ *  became of the event stays. */
+export const DETAILS_BYTES = 16 * 1024 * 1024;
 /** Quarantined events of one partition, with their keys and errors; beyond either bound it takes no more events (503
  *  quarantine_full). */
 export const QUARANTINE_EVENTS = 10_000;
