@@ -3,6 +3,7 @@ import { brotli } from "../adapters/brotli.ts";
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts";
 import { print, type Address, type Route } from "../engine/address.ts";
+import { messageOf } from "../engine/errors.ts";
 import { Prints } from "../engine/hash.ts";
 import { partitionName, seq, type Seq } from "../engine/ids.ts";
 import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
@@ -12,7 +13,7 @@ import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecoveryMs } from "../engine/policy.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
-import { WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
+import { busy, WIRE_VERSION, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
 import type { Env, Routes } from "./app.ts";
 import { requestClock } from "./request-clock.ts";
@@ -65,25 +66,40 @@ async function describe(
   const told = live ? await asked(() => partitionStub(env, address).facts(address)) : null;
   if (told?.tag === "busy") return unavailable(told);
   const facts = told === null ? factsFrom(status) : told.value;
-  const manifest = facts.manifest === null ? null : readManifest(facts.manifest, brotli.crc32);
+  const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
+  const manifest = read !== null && isManifest(read) ? read : null;
   const { manifest: _, replayPerMs, ...shown } = facts;
   return {
     partition: address.partition,
     ...shown,
-    snapshotSeq: manifest?.seq ?? 0,
-    lastSnapshot:
-      manifest === null
-        ? null
-        : {
-            version: manifest.version,
-            kind: manifest.kind,
-            seq: manifest.seq,
-            bytes: manifest.snapshot.bytes,
-            ms: manifest.ms,
-            at: manifest.at,
-          },
+    snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
+    lastSnapshot: manifest === null ? read : snapshotShown(manifest),
     predictedRecoveryMs: predictRecoveryMs({ ...facts, snapshotBytes: manifest?.snapshot.bytes ?? 0, replayPerMs }),
   };
+}
+
+const snapshotShown = ({ version, kind, seq: at, snapshot, ms, at: begun }: Manifest): Record<string, unknown> => ({
+  version,
+  kind,
+  seq: at,
+  bytes: snapshot.bytes,
+  ms,
+  at: begun,
+});
+
+/** Looking must work above all where something is damaged, or of a format that this code doesn't know. */
+interface Unreadable {
+  readonly unreadable: string;
+}
+
+const isManifest = (one: Manifest | Unreadable): one is Manifest => !("unreadable" in one);
+
+function readOrWhy(text: string): Manifest | Unreadable {
+  try {
+    return readManifest(text, brotli.crc32);
+  } catch (error) {
+    return { unreadable: messageOf(error) };
+  }
 }
 
 /** The same view from D1 alone. A partition that was never written to has no row. */
@@ -119,17 +135,19 @@ function factsFrom(
   };
 }
 
-/** The generations that the partition's row names, newest first. */
-async function manifests(env: Env, route: Route, address: Address): Promise<Manifest[]> {
+/** The generations that the partition's row names, newest first; behind them what can't be read. */
+async function manifests(env: Env, route: Route, address: Address): Promise<(Manifest | Unreadable)[]> {
   const status = (await statusOf(env, route)).get(partitionName(address));
   const pins = JSON.parse(status?.pins ?? "[]") as string[];
   const texts = [status?.manifest, status?.previous, ...pins].filter(
     (text): text is string => typeof text === "string",
   );
-  const all = texts.map((text) => readManifest(text, brotli.crc32));
-  return [...new Map(all.map((manifest) => [manifest.version, manifest])).values()].sort(
+  const all = texts.map(readOrWhy);
+  const read = all.filter(isManifest);
+  const newestFirst = [...new Map(read.map((manifest) => [manifest.version, manifest])).values()].sort(
     (a, b) => b.version - a.version,
   );
+  return [...newestFirst, ...all.filter((one) => !isManifest(one))];
 }
 
 export async function listManifests(env: Env, route: Route, address: Address): Promise<Response> {
@@ -137,7 +155,8 @@ export async function listManifests(env: Env, route: Route, address: Address): P
 }
 
 export async function showManifest(env: Env, route: Route, address: Address, version: string): Promise<Response> {
-  const found = (await manifests(env, route, address)).find((manifest) => String(manifest.version) === version);
+  const all = await manifests(env, route, address);
+  const found = all.find((manifest) => isManifest(manifest) && String(manifest.version) === version);
   return found === undefined
     ? problem({
         status: 404,
@@ -288,10 +307,9 @@ async function sendCommand(
     full: true,
     command: true,
   };
-  try {
-    return await partitionStub(env, address).append(address, slice);
-  } catch {
-    // The same command again: it has its id, so it counts once.
-    return partitionStub(env, address).append(address, slice);
-  }
+  const send = (): Promise<SliceResult> => partitionStub(env, address).append(address, slice);
+  // The same command again: it has its id, so it counts once.
+  return send()
+    .catch(send)
+    .catch(() => busy("partition_gone", "the partition's object went away during the call"));
 }

@@ -1,7 +1,7 @@
 /** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
 import { Hono, type Context, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
-import { Failure, messageOf } from "../engine/errors.ts";
+import { Damage, Failure, messageOf } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
 import { denied, type Role } from "./access.ts";
 import {
@@ -161,6 +161,7 @@ function shortKey(url: string): string | null {
 /** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
 function failed(error: Error, c: Ctx): Response {
   if (error instanceof Failure) return problem({ status: 503, code: error.code, detail: error.message });
+  if (error instanceof Damage) return problem({ status: 503, code: "snapshot_unreadable", detail: error.message });
   note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
   const transient =
     /Network connection lost|reset because its code was updated|internal error|D1_ERROR|overloaded/i.test(
