@@ -4,6 +4,9 @@
 export const EVENT_BYTES = 256 * 1024;
 /** Key, id and source each. */
 export const NAME_BYTES = 1024;
+/** What stands in the place of an event is parsed only up to this length, to tell what is wrong with it: the values of a text
+ *  may take ten times its memory. */
+export const PARSED_CHARS = 4_000_000;
 /** Nesting of an event, the event itself included. */
 export const EVENT_DEPTH = 64;
 /** A body that is held as a whole. Lines of NDJSON are decided as they come; what a platform plan lets through is its limit. */

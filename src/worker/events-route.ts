@@ -1,6 +1,14 @@
 /** `POST /v1/events` and `POST /v1/operators/{op}/ask`: events in. */
 import type { Route } from "../engine/address.ts";
-import { ARRAY_EVENTS, NAME_BYTES, REQUEST_BYTES, RESULT_EVENTS, STRICT_BYTES } from "../engine/limits.ts";
+import { messageOf } from "../engine/errors.ts";
+import {
+  ARRAY_EVENTS,
+  NAME_BYTES,
+  PARSED_CHARS,
+  REQUEST_BYTES,
+  RESULT_EVENTS,
+  STRICT_BYTES,
+} from "../engine/limits.ts";
 import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } from "./body.ts";
@@ -34,7 +42,7 @@ export async function postAsk(request: Request, env: Env, routes: Routes, route:
     if (mediaKind(request) !== "json")
       throw new BodyError(415, "unsupported_media_type", "ask takes one event as application/json");
     intake = newIntake(request, env, routes, route, true);
-    const text = await bodyText(request, REQUEST_BYTES);
+    const text = await bodyText(request, PARSED_CHARS);
     wholeJson(text, "object");
     intake.add(text.trim());
   } catch (error) {
@@ -138,9 +146,11 @@ function mediaKind(request: Request): "json" | "lines" {
 async function takeJson(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
   const { strict, full } = wishes;
   const text = await bodyText(request, strict ? STRICT_BYTES : REQUEST_BYTES);
-  const elements = text.trimStart().startsWith("[") ? arrayElements(text) : null;
+  const array = text.trimStart().startsWith("[");
+  const elements = array ? arrayElements(text, ARRAY_EVENTS) : null;
   if (elements === null) {
-    wholeJson(text, "object or array");
+    if (text.length <= PARSED_CHARS) wholeJson(text, "object or array");
+    else if (array) throw malformed("its brackets don't match");
     return takeHeld([text.trim()], intake, wishes);
   }
   if (elements.length === 0) throw empty();
@@ -148,7 +158,7 @@ async function takeJson(request: Request, intake: Intake, wishes: Wishes): Promi
     throw new BodyError(
       413,
       "too_many_events",
-      `the array has ${elements.length} events, more than ${ARRAY_EVENTS}; send NDJSON, or several requests`,
+      `the array has more than ${ARRAY_EVENTS} events; send NDJSON, or several requests`,
     );
   if (full && elements.length > RESULT_EVENTS) throw tooManyResults();
   // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
@@ -157,17 +167,18 @@ async function takeJson(request: Request, intake: Intake, wishes: Wishes): Promi
     if (intake.unparsed) wholeJson(text, "object or array");
     return finish(intake, wishes);
   }
-  if (!elements.every(isJson)) wholeJson(text, "object or array");
+  elements.forEach(elementJson);
   return takeHeld(elements, intake, wishes);
 }
 
-/** Element by element: the values of a large array as a whole would take several times its memory. */
-function isJson(text: string): boolean {
+/** Element by element: the values of a large array as a whole would take several times its memory. @throws BodyError */
+function elementJson(text: string, index: number): void {
+  if (text.length > PARSED_CHARS)
+    throw new BodyError(413, "event_too_large", `event ${index} has ${text.length} characters; leave it out`);
   try {
     JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+  } catch (error) {
+    throw malformed(`event ${index}: ${messageOf(error)}`);
   }
 }
 
@@ -193,6 +204,9 @@ const empty = (): BodyError => new BodyError(400, "empty_body", "there is no eve
 const tooManyResults = (): BodyError =>
   new BodyError(413, "too_many_results", `return=representation is for up to ${RESULT_EVENTS} events`);
 
+const malformed = (why: string): BodyError =>
+  new BodyError(400, "malformed_json", `the body isn't valid JSON: ${why.slice(0, 200)}`);
+
 /** @throws BodyError where the text is no JSON of that kind */
 function wholeJson(text: string, wanted: "object" | "object or array"): void {
   if (text.trim() === "") throw empty();
@@ -200,11 +214,7 @@ function wholeJson(text: string, wanted: "object" | "object or array"): void {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new BodyError(
-      400,
-      "malformed_json",
-      `the body isn't valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ""}`,
-    );
+    throw malformed(messageOf(error));
   }
   if (typeof value !== "object" || value === null || (wanted === "object" && Array.isArray(value)))
     throw new BodyError(400, "not_an_event", `the body must be a JSON ${wanted}`);
@@ -220,6 +230,9 @@ async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): 
     length += chunk.length;
     if (strict && length > STRICT_BYTES)
       throw new BodyError(413, "body_too_large", `handling=strict is for bodies of up to ${STRICT_BYTES} bytes`);
+    // As it is unpacked: all of it is held.
+    if (length > REQUEST_BYTES)
+      throw new BodyError(413, "body_too_large", `the lines have more than ${REQUEST_BYTES} bytes; send them in parts`);
     for (const line of reader.push(chunk)) held.push(line);
     if (reader.overlong()) held.push({ flaw: "too_long" });
     if (full && held.length > RESULT_EVENTS) throw tooManyResults();

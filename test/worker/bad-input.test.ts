@@ -99,6 +99,10 @@ const JSON_TEXT: readonly Row[] = [
   ["a hole in the array", json(`[${good},,${good}]`), 400, "malformed_json"],
   ["wrong brackets", json(`[{"type":"tally.add"]}`), 400, "malformed_json"],
   ["white space that JSON doesn't know", json(`[\u00a0${good}]`), 400, "malformed_json"],
+  ["an event of 5 MB, not looked into", json(`{"pad":[${"1,".repeat(2_500_000)}`), 422, "event_too_large"],
+  ["5 MB of an array without end", json(`[{"pad":[${"1,".repeat(2_500_000)}`), 400, "malformed_json"],
+  ["an array with an event of 5 MB", json(`[${good},[${"1,".repeat(2_500_000)}]]`), 413, "event_too_large"],
+  ["an array of 3 million scalars", json(`[${"1,".repeat(3_000_000)}1]`), 413, "too_many_events"],
   ["two documents", json(good + good), 400, "malformed_json"],
   ["two documents on two lines", json(`${good}\n${good}`), 400, "malformed_json"],
   ["a line break in a string", json('{"type":"tally\nadd"}'), 400, "malformed_json"],
@@ -219,6 +223,7 @@ const ASK: readonly Row[] = [
   ["ask of a wrong schema", ask(bad({ data: { n: "x" } })), 422, "invalid_data"],
   ["ask without key", ask(bad({ key: undefined })), 422, "missing_key"],
   ["ask with an unsafe integer", ask(withData('{"n":9007199254740993}')), 422, "unsafe_integer"],
+  ["ask above 4 MB", ask(eventOfBytes(4_000_000)), 413, "body_too_large"],
   ["ask above 256 KiB", ask(eventOfBytes(256 * 1024)), 422, "event_too_large"],
   [
     "ask with a long Idempotency-Key",
