@@ -63,7 +63,10 @@ export const FRESH_MS = 5_000;
 export const BLOCK_CHARS = 64 * 1024;
 /** Uncompressed size of a block of the archive. */
 export const ARCHIVE_CHARS = 512 * 1024;
-/** A state scan answers at most this many bytes per partition and page. */
+/** A state scan answers about this many bytes per partition and page at most, and from all partitions together. */
 export const SCAN_BYTES = 2_000_000;
+export const SCAN_ALL_BYTES = 8_000_000;
+/** States that are read by key come to at most this many characters, of two bytes at most: a call carries 32 MiB. */
+export const READ_CHARS = 12_000_000;
 /** Entries of the quarantine in one answer, in characters: what is more comes with the next page. */
 export const QUARANTINE_PAGE_CHARS = 4_000_000;

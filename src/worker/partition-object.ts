@@ -13,6 +13,7 @@ import { R2Store } from "../adapters/r2-store.ts";
 import type { Address } from "../engine/address.ts";
 import { Failure, messageOf } from "../engine/errors.ts";
 import { parsePartitionName, type Epoch, type Seq } from "../engine/ids.ts";
+import { READ_CHARS } from "../engine/limits.ts";
 import type { Facts } from "../engine/open.ts";
 import { Partition as Engine } from "../engine/partition.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
@@ -23,9 +24,6 @@ import type { Entry } from "../engine/state.ts";
 import { codeId, installedApp, type Env } from "./app.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
-
-/** One answer's characters, of two bytes at most: the platform carries 32 MiB. */
-const READ_CHARS = 12_000_000;
 
 /** An answer, or why there is none now. */
 export type Answer<T> =
@@ -42,11 +40,15 @@ export class Partition extends DurableObject<Env> {
   }
 
   /** What is there of the keys, from the first on: fewer than were asked for where an answer can't carry them all. */
-  async read(address: Address, keys: readonly string[]): Promise<Answer<(Entry | null)[]>> {
+  async read(
+    address: Address,
+    keys: readonly string[],
+    maxChars: number = READ_CHARS,
+  ): Promise<Answer<(Entry | null)[]>> {
     return answered(async () => {
       const entries = await this.#partition(address).read(keys);
       let chars = 0;
-      const over = entries.findIndex((entry) => (chars += entry?.text.length ?? 0) > READ_CHARS);
+      const over = entries.findIndex((entry) => (chars += entry?.text.length ?? 0) > maxChars);
       return over < 0 ? entries : entries.slice(0, over);
     });
   }

@@ -2,7 +2,7 @@
 import { brotli } from "../adapters/brotli.ts";
 import { keyFlaw, partitionOfKey, type Route } from "../engine/address.ts";
 import { compareUtf8 } from "../engine/json.ts";
-import { SCAN_BYTES } from "../engine/limits.ts";
+import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../engine/limits.ts";
 import { stampTime } from "../engine/stamp.ts";
 import type { Entry } from "../engine/state.ts";
 import type { Env } from "./app.ts";
@@ -91,34 +91,59 @@ export async function postBatch(request: Request, env: Env, route: Route): Promi
     if (partition === null) return problem({ status: 400, code: "invalid_keys", detail: noGroup(key) });
     places.set(partition, [...(places.get(partition) ?? []), place]);
   }
-  let cut = false;
-  const found: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
-  const answers = await Promise.all(
-    [...places].map(async ([partition, at]) => {
-      const address = route.addresses[partition]!;
-      const answer = await asked(() =>
-        partitionStub(env, address).read(
-          address,
-          at.map((place) => keys[place]!),
-        ),
-      );
-      if (answer.tag === "ok") at.forEach((place, i) => (found[place] = answer.value[i] ?? null));
-      cut ||= answer.tag === "ok" && answer.value.length < at.length;
-      return answer;
-    }),
-  );
-  const failed = answers.find((answer) => answer.tag === "busy");
-  if (failed?.tag === "busy") return unavailable(failed);
-  if (cut)
+  const found = await readKeys(env, route, keys, places);
+  if (found.tag === "busy") return unavailable(found);
+  if (found.tag === "too_large")
     return problem({
       status: 413,
       code: "answer_too_large",
       detail: `the states of ${keys.length} keys are too much for one answer; ask for fewer at a time`,
     });
+  const { entries } = found;
   const items = keys.flatMap((key, place) =>
-    found[place] ? [`{"key":${JSON.stringify(key)},"value":${found[place].text},"seq":${found[place].seq}}`] : [],
+    entries[place] ? [`{"key":${JSON.stringify(key)},"value":${entries[place].text},"seq":${entries[place].seq}}`] : [],
   );
-  return json(`{"items":[${items.join(",")}],"missing":${JSON.stringify(keys.filter((_, place) => !found[place]))}}`);
+  return json(`{"items":[${items.join(",")}],"missing":${JSON.stringify(keys.filter((_, place) => !entries[place]))}}`);
+}
+
+type KeysRead =
+  | { readonly tag: "read"; readonly entries: readonly (Entry | null)[] }
+  | { readonly tag: "too_large" }
+  | Extract<Answer<never>, { tag: "busy" }>;
+
+/**
+ * The states of keys in several partitions, up to what one answer may hold of all of them. Each partition is asked for its
+ * share at once; what goes beyond that is then asked for one after the other, while there is room.
+ */
+async function readKeys(
+  env: Env,
+  route: Route,
+  keys: readonly string[],
+  places: ReadonlyMap<number, readonly number[]>,
+): Promise<KeysRead> {
+  const entries: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
+  let room = READ_CHARS;
+  /** The places that the answer doesn't reach, or why there is none. */
+  const read = async (partition: number, at: readonly number[], most: number) => {
+    const address = route.addresses[partition]!;
+    const wanted = at.map((place) => keys[place]!);
+    const answer = await asked(() => partitionStub(env, address).read(address, wanted, most));
+    if (answer.tag === "busy") return answer;
+    answer.value.forEach((entry, i) => {
+      entries[at[i]!] = entry;
+      room -= entry?.text.length ?? 0;
+    });
+    return { tag: "ok", partition, left: at.slice(answer.value.length) } as const;
+  };
+  const share = Math.floor(READ_CHARS / Math.max(1, places.size));
+  for (const first of await Promise.all([...places].map(([partition, at]) => read(partition, at, share)))) {
+    if (first.tag === "busy") return first;
+    if (first.left.length === 0) continue;
+    const rest = await read(first.partition, first.left, room);
+    if (rest.tag === "busy") return rest;
+    if (rest.left.length > 0) return { tag: "too_large" };
+  }
+  return { tag: "read", entries };
 }
 
 function batchKeys(text: string): string[] | string {
@@ -143,9 +168,10 @@ export async function scanState(env: Env, route: Route, query: URLSearchParams):
   const after = readCursor(query.get("cursor"));
   if (after === null) return badCursor();
   const prefix = query.get("prefix") ?? "";
+  const share = Math.min(SCAN_BYTES, Math.floor(SCAN_ALL_BYTES / route.addresses.length));
   const pages = await Promise.all(
     route.addresses.map((address) =>
-      asked(() => partitionStub(env, address).scan(address, prefix, after, limit, SCAN_BYTES)),
+      asked(() => partitionStub(env, address).scan(address, prefix, after, limit, share)),
     ),
   );
   const failed = pages.find((page) => page.tag === "busy");

@@ -32,9 +32,18 @@ const torn = operator("torn", {
   },
 });
 
+/** As many partitions as make the parts of one answer a matter of memory. */
+const wide = operator("wide", {
+  version: 1,
+  partitions: 32,
+  events: { "wide.noted": z.object({ text: z.string() }) },
+  initial: () => ({ texts: [] as string[] }),
+  on: { "wide.noted": (state, event) => void state.texts.push(event.data.text) },
+});
+
 let app: Deployment;
 beforeAll(async () => {
-  app = await deploy(loud, torn);
+  app = await deploy(loud, torn, wide);
 });
 
 const events = (id: string, count: number, data: unknown = { large: true }) =>
@@ -150,5 +159,36 @@ describe("a quarantine", () => {
       status: "quarantined",
       error: "torn",
     });
+  });
+});
+
+describe("state over many partitions", () => {
+  const KEYS = Array.from({ length: 96 }, (_, i) => `wide-${String(i).padStart(2, "0")}`);
+
+  it("LOG6: a scan is bounded over all of them together, and loses nothing by it", async () => {
+    const data = { text: "z".repeat(240_000) };
+    for (let from = 0; from < KEYS.length; from += 32) {
+      const some = KEYS.slice(from, from + 32).map((key) => ({ type: "wide.noted", key, data }));
+      expect((await app.call("/v1/events", some)).body).toMatchObject({ accepted: 32 });
+    }
+    const found: string[] = [];
+    for (let cursor: string | undefined = ""; cursor !== undefined;) {
+      const from = cursor === "" ? "" : `&cursor=${cursor}`;
+      const { body } = await app.call(`/v1/operators/wide/state?limit=1000${from}`);
+      const items = body["items"] as { key: string }[];
+      // 32 shares of 250,000 characters, and one state more in each.
+      expect(items.length * 240_000).toBeLessThan(8_000_000 + 32 * 240_000);
+      found.push(...items.map(({ key }) => key));
+      cursor = body["cursor"] as string | undefined;
+    }
+    expect(found).toEqual(KEYS);
+  });
+
+  it("LOG6: so is a batch, of which fewer keys can be asked", async () => {
+    const batch = (keys: readonly string[]) => app.call("/v1/operators/wide/state/batch", { keys });
+    const { status, body } = await batch(KEYS);
+    expect({ status, code: body["code"] }).toEqual({ status: 413, code: "answer_too_large" });
+    // However they are spread: what one partition doesn't use, another one may.
+    expect((await batch(KEYS.slice(0, 49))).body["items"]).toHaveLength(49);
   });
 });
