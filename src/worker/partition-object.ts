@@ -89,7 +89,14 @@ export class Partition extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#armed = null;
     const address = this.ctx.storage.kv.get<Address>("address");
-    if (address !== undefined) await this.#partition(address).wake();
+    if (address === undefined) return;
+    try {
+      await this.#partition(address).wake();
+    } catch (error) {
+      // Its operator isn't in this code, or its database isn't bound: trying again would change nothing, and the cron sweep
+      // finds the partition once there is somebody to wake (SNAP6).
+      note("alarm without a partition", { name: this.ctx.id.name ?? "", error: messageOf(error) });
+    }
   }
 
   #partition(address: Address): Engine {

@@ -1,4 +1,5 @@
 /** Other code under the same state: a raised version, its rollback, and a handler that is mended (CODE3, CODE4, ONE6). */
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { describe, expect, it, vi } from "vitest";
@@ -191,6 +192,23 @@ describe("a redeploy", () => {
         )
       ).body,
     ).toMatchObject({ duplicates: 40 });
+  });
+
+  it("SNAP6: an alarm of a partition whose operator is gone from the code doesn't throw; with the operator it is back", async () => {
+    const one = await deploy(first);
+    await read(one, 0);
+    const stub = env.PARTITION.getByName("main/gauge/0000");
+    const before = await state(one);
+    const spread = operator("spread", {
+      version: 1,
+      events,
+      initial: () => ({ sum: 0 }),
+      on: { read: (s, e) => void (s.sum += e.data.value) },
+    });
+    await deploy(spread);
+    await runInDurableObject(stub, async (_, { storage }) => storage.setAlarm(Date.now() + 600_000));
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    expect(await state(await deploy(first))).toEqual(before);
   });
 
   it("CODE2: two operators of one name stop the start", async () => {
