@@ -37,9 +37,37 @@ export async function partitionStatus(db: D1Database, prefix: string): Promise<P
   return results;
 }
 
-/** Up to `limit` partitions that have a tail. */
-export async function partitionsWithTail(db: D1Database, limit: number): Promise<PartitionStatus[]> {
-  const sql = `${SELECT} WHERE EXISTS (SELECT 1 FROM segments AS s WHERE s.partition = p.partition AND s.seq > p.snapshot_seq) LIMIT ?1`;
-  const { results } = await named(() => db.prepare(sql).bind(limit).all<PartitionStatus>());
+/** What tells whether a partition's snapshot is due, but for the bytes of its tail, which cost a row read for each segment. */
+export interface PartitionTail {
+  readonly partition: string;
+  readonly tailEvents: number;
+  /** Stamp of the first segment of the tail; null: no tail. */
+  readonly tailStamp: number | null;
+  /** Of the current snapshot, for deciding only: its manifest isn't checked here. Null: there is none, or it doesn't say. */
+  readonly lastAt: string | null;
+  readonly lastBytes: number | null;
+}
+
+/** Seqs have no gaps (LOG4), so the tail's events need no counting. */
+const TAILS = `SELECT p.partition,
+    COALESCE((SELECT last FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1), p.snapshot_seq) - p.snapshot_seq AS tailEvents,
+    (SELECT stamp FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
+    CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.at') END AS lastAt,
+    CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.snapshot.bytes') END AS lastBytes
+  FROM partitions AS p WHERE p.partition > ?1 ORDER BY p.partition LIMIT ?2`;
+
+/** Up to `limit` partitions above `after`, in the order of their names, with a tail or without. */
+export async function partitionTails(db: D1Database, after: string, limit: number): Promise<PartitionTail[]> {
+  const { results } = await named(() => db.prepare(TAILS).bind(after, limit).all<PartitionTail>());
   return results;
+}
+
+/** The bytes of these partitions' tails. */
+export async function tailBytes(db: D1Database, names: readonly string[]): Promise<Map<string, number>> {
+  const sql = `SELECT p.partition, (SELECT SUM(bytes) FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq) AS bytes
+    FROM partitions AS p WHERE p.partition IN (SELECT value FROM json_each(?1))`;
+  const { results } = await named(() =>
+    db.prepare(sql).bind(JSON.stringify(names)).all<{ partition: string; bytes: number | null }>(),
+  );
+  return new Map(results.map(({ partition, bytes }) => [partition, bytes ?? 0]));
 }

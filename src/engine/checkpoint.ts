@@ -207,7 +207,11 @@ const wholeText = (manifest: Manifest): string => JSON.stringify(manifest);
 
 /** The last snapshot of each older operator version stays reachable for the retention time (CODE3). */
 function nextPins({ operator, codec, clock }: Surroundings, ground: Ground, manifest: Manifest): string {
-  const kept = (JSON.parse(ground.row.pins) as string[]).map((text) => readManifest(text, codec.crc32));
+  const texts = JSON.parse(ground.row.pins) as string[];
+  const read = texts.map((text) => readOrNull(text, codec));
+  const kept = read.filter((pin) => pin !== null);
+  // Newer code has pinned it, in a format that only that code can read and give up.
+  const unknown = texts.filter((_, i) => read[i] === null);
   if (ground.whole !== null && ground.whole.operatorVersion < manifest.operatorVersion) kept.unshift(ground.whole);
   const oldest = clock.now() - operator.snapshot.retainMs;
   const seen = new Set<number>([manifest.operatorVersion]);
@@ -216,7 +220,15 @@ function nextPins({ operator, codec, clock }: Surroundings, ground: Ground, mani
     seen.add(pin.operatorVersion);
     return wanted;
   });
-  return JSON.stringify(pins.map(wholeText));
+  return JSON.stringify([...pins.map(wholeText), ...unknown]);
+}
+
+function readOrNull(text: string, codec: Codec): Manifest | null {
+  try {
+    return readManifest(text, codec.crc32);
+  } catch {
+    return null;
+  }
 }
 
 /** Names of the snapshot files that `before` reaches and `after` doesn't: nothing will ever name them again. */
@@ -229,12 +241,9 @@ function reached(row: PartitionRow, codec: Codec): Set<string> {
   const texts = [row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])];
   const names = new Set<string>();
   for (const text of texts) {
-    if (text === null) continue;
-    try {
-      names.add(readManifest(text, codec.crc32).snapshot.name);
-    } catch {
-      // A manifest that can't be read names nothing that we could delete.
-    }
+    // A manifest that can't be read names nothing that we could delete.
+    const manifest = text === null ? null : readOrNull(text, codec);
+    if (manifest !== null) names.add(manifest.snapshot.name);
   }
   return names;
 }

@@ -5,17 +5,20 @@
  *     a pending event (in the log not yet) is found as well as a durable one (ONE1).
  * D2. Entries leave by logged time and by count only, when a segment is applied: replay decides alike (ONE3).
  * D3. It is part of the state and goes into every snapshot, cut at the snapshot's seq.
+ * D4. What an outcome says beyond its code is bounded, replies and details each: the oldest go first, the outcome stays.
  *
  * 24 bytes an event and 11 to 21 for the table, in powers of two: 20 MB at 500,000 ids. A Map of strings would take three times that.
  */
 import { PRINT_WORDS } from "./hash.ts";
 import { seq, type Seq } from "./ids.ts";
-import { REPLIES_BYTES } from "./limits.ts";
+import { DETAILS_BYTES, REPLIES_BYTES } from "./limits.ts";
+import { bareOutcome } from "./outcome.ts";
 
 const MINUTE_MS = 60_000;
 const SMALLEST = 1024;
 /** Slots from which on the memory of a growth counts for more than its time. */
 const LARGE = 262_144;
+const SHARED_TEXTS = 1_000;
 
 export interface Horizon {
   readonly keepMs: number;
@@ -54,13 +57,13 @@ export class Dedup {
   #table = new Uint32Array(SMALLEST * 4);
   #mask = SMALLEST * 2 - 1;
   #minutes: Minute[] = [];
-  /** Seq -> outcome text of what was refused or quarantined, and of what has a kept reply; each in the order of seq. */
+  /** Seq -> outcome text of what was refused or quarantined, without its details; in the order of seq. */
   readonly #answers = new Map<number, string>();
-  readonly #replies = new Map<number, string>();
-  /** Length of the replies that are committed. */
-  #repliesBytes = 0;
-  /** Seqs of the replies that are not: they count when they are, as at replay (ONE3). */
-  #pendingReplies: number[] = [];
+  /** Those texts, once each: there are few codes, and many refusals. */
+  readonly #bare = new Map<string, string>();
+  /** The whole outcome text, where it says more (D4). */
+  readonly #details = new Kept(DETAILS_BYTES);
+  readonly #replies = new Kept(REPLIES_BYTES);
   /** Replies below this seq are expired. */
   #repliesFrom = 1;
 
@@ -107,14 +110,20 @@ export class Dedup {
 
   /** Remembers an outcome that is more than "applied". */
   answer(at: Seq, outcome: string): void {
-    if (outcome.startsWith(REPLY_PREFIX)) {
-      this.#replies.set(at, outcome);
-      this.#pendingReplies.push(at);
-    } else this.#answers.set(at, outcome);
+    if (outcome.startsWith(REPLY_PREFIX)) return this.#replies.add(at, outcome);
+    const bare = this.#shared(bareOutcome(outcome));
+    this.#answers.set(at, bare);
+    if (bare !== outcome) this.#details.add(at, outcome);
+  }
+
+  #shared(bare: string): string {
+    const known = this.#bare.get(bare);
+    if (known === undefined && this.#bare.size < SHARED_TEXTS) this.#bare.set(bare, bare);
+    return known ?? bare;
   }
 
   outcome(at: Seq): string | undefined {
-    return this.#answers.get(at) ?? this.#replies.get(at);
+    return this.#details.get(at) ?? this.#answers.get(at) ?? this.#replies.get(at);
   }
 
   /** A segment that ends at `last` was logged at `ms`: what is older than the horizon goes (D2). */
@@ -124,15 +133,9 @@ export class Dedup {
     // A clock that went back can't reorder what was logged: the later minute stands.
     if (newest !== undefined && newest[0] >= minute) this.#minutes[this.#minutes.length - 1] = [newest[0], last];
     else this.#minutes.push([minute, last]);
-    this.#countReplies(last);
+    this.#details.count(last);
+    this.#replies.count(last);
     this.#expire(last, minute);
-  }
-
-  #countReplies(last: number): void {
-    let counted = 0;
-    for (; counted < this.#pendingReplies.length && this.#pendingReplies[counted]! <= last; counted++)
-      this.#repliesBytes += this.#replies.get(this.#pendingReplies[counted]!)!.length;
-    if (counted > 0) this.#pendingReplies.splice(0, counted);
   }
 
   #expire(last: number, minute: number): void {
@@ -160,12 +163,8 @@ export class Dedup {
       if (at >= this.#first) break;
       this.#answers.delete(at);
     }
-    const from = Math.max(this.#first, this.#repliesFrom);
-    for (const [at, reply] of this.#replies) {
-      if (at >= from && this.#repliesBytes <= REPLIES_BYTES) break;
-      this.#replies.delete(at);
-      this.#repliesBytes -= reply.length;
-    }
+    this.#details.expire(this.#first);
+    this.#replies.expire(Math.max(this.#first, this.#repliesFrom));
   }
 
   /** What a snapshot at `upTo` holds. Copies, so that events may go on. */
@@ -176,7 +175,8 @@ export class Dedup {
     const head = Math.min(count, this.#capacity - start);
     prints.set(this.#prints.subarray(start * PRINT_WORDS, (start + head) * PRINT_WORDS), 0);
     prints.set(this.#prints.subarray(0, (count - head) * PRINT_WORDS), head * PRINT_WORDS);
-    const answers = [...this.#answers, ...this.#replies].filter(([at]) => at <= upTo).sort(([a], [b]) => a - b);
+    const said = [...this.#answers].map(([at, bare]) => [at, this.#details.get(at) ?? bare] as const);
+    const answers = [...said, ...this.#replies.all()].filter(([at]) => at <= upTo).sort(([a], [b]) => a - b);
     return {
       first: this.#first,
       last: upTo,
@@ -251,6 +251,50 @@ export class Dedup {
     this.#table = new Uint32Array(2 * tableFor(capacity));
     this.#mask = tableFor(capacity) - 1;
     for (let s = this.#first; s <= this.#last; s++) this.#link(s % capacity);
+  }
+}
+
+/** Texts by seq, in its order and bounded: beyond the bound the oldest go. */
+class Kept {
+  readonly #limit: number;
+  readonly #texts = new Map<number, string>();
+  /** Length of those that are committed. */
+  #bytes = 0;
+  /** Seqs of those that are not: they count when they are, as at replay (ONE3). */
+  #pending: number[] = [];
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get(at: number): string | undefined {
+    return this.#texts.get(at);
+  }
+
+  all(): Iterable<readonly [number, string]> {
+    return this.#texts;
+  }
+
+  add(at: number, text: string): void {
+    this.#texts.set(at, text);
+    this.#pending.push(at);
+  }
+
+  /** Everything up to `last` is committed. */
+  count(last: number): void {
+    let counted = 0;
+    for (; counted < this.#pending.length && this.#pending[counted]! <= last; counted++)
+      this.#bytes += this.#texts.get(this.#pending[counted]!)!.length;
+    if (counted > 0) this.#pending.splice(0, counted);
+  }
+
+  /** Those below `from` go, and the oldest beyond the bound. */
+  expire(from: number): void {
+    for (const [at, text] of this.#texts) {
+      if (at >= from && this.#bytes <= this.#limit) break;
+      this.#texts.delete(at);
+      this.#bytes -= text.length;
+    }
   }
 }
 

@@ -52,6 +52,9 @@ export const snapshotName = (id: PartitionId, attempt: string): string =>
 export const manifestName = (id: PartitionId, version: number, attempt: string): string =>
   `${manifestPrefix(id)}${fixed(version, 10)}-${attempt}.kfm`;
 
+/** Sorts above the names of all manifests before this version, and below those of it and later. */
+export const belowManifest = (id: PartitionId, version: number): string => `${manifestPrefix(id)}${fixed(version, 10)}`;
+
 export const manifestPrefix = (id: PartitionId): string => `${partitionName(id)}/manifests/`;
 
 const fixed = (n: number, width: number): string => String(n).padStart(width, "0");

@@ -4,6 +4,9 @@
 export const EVENT_BYTES = 256 * 1024;
 /** Key, id and source each. */
 export const NAME_BYTES = 1024;
+/** What stands in the place of an event is parsed only up to this length, to tell what is wrong with it: the values of a text
+ *  may take ten times its memory. */
+export const PARSED_CHARS = 4_000_000;
 /** Nesting of an event, the event itself included. */
 export const EVENT_DEPTH = 64;
 /** A body that is held as a whole. Lines of NDJSON are decided as they come; what a platform plan lets through is its limit. */
@@ -28,7 +31,11 @@ export const STATE_DEPTH = 256;
 export const REPLY_BYTES = 64 * 1024;
 /** Kept replies of one partition; beyond it the oldest go, their ids stay. */
 export const REPLIES_BYTES = 16 * 1024 * 1024;
-/** Quarantined events of one partition; beyond either bound it takes no more events (503 quarantine_full). */
+/** Details of refusals and errors of quarantined events that repeats get, of one partition; beyond it the oldest go, what
+ *  became of the event stays. */
+export const DETAILS_BYTES = 16 * 1024 * 1024;
+/** Quarantined events of one partition, with their keys and errors; beyond either bound it takes no more events (503
+ *  quarantine_full). */
 export const QUARANTINE_EVENTS = 10_000;
 export const QUARANTINE_BYTES = 16 * 1024 * 1024;
 
@@ -59,5 +66,10 @@ export const FRESH_MS = 5_000;
 export const BLOCK_CHARS = 64 * 1024;
 /** Uncompressed size of a block of the archive. */
 export const ARCHIVE_CHARS = 512 * 1024;
-/** A state scan answers at most this many bytes per partition and page. */
+/** A state scan answers about this many bytes per partition and page at most, and from all partitions together. */
 export const SCAN_BYTES = 2_000_000;
+export const SCAN_ALL_BYTES = 8_000_000;
+/** States that are read by key come to at most this many characters, of two bytes at most: a call carries 32 MiB. */
+export const READ_CHARS = 12_000_000;
+/** Entries of the quarantine in one answer, in characters: what is more comes with the next page. */
+export const QUARANTINE_PAGE_CHARS = 4_000_000;

@@ -94,7 +94,7 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   readonly on: {
     readonly [T in keyof E]: (state: State, event: Event<T & string, Input<E[T]>>, ctx: Context<State>) => Replies[T];
   };
-  /** Version n -> how to make it from version n - 1. */
+  /** Version n -> how to make it from version n - 1: for every n from 2 to `version`. `(old) => old` where nothing changed. */
   readonly migrate?: { readonly [version: number]: (old: JsonObject) => unknown };
   /** Repeats get the first reply for this long. Default: they get the outcome only. */
   readonly replies?: { readonly keep: Duration };
@@ -170,9 +170,7 @@ export function operator<
   for (const type of Object.keys(spec.on))
     if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
   const version = whole(spec.version, "version", 1);
-  const migrate = new Map(Object.entries(spec.migrate ?? {}).map(([v, step]) => [Number(v), step]));
-  for (const v of migrate.keys())
-    if (v < 2 || v > version) fail(`migrate has an entry for version ${v}, but versions go from 1 to ${version}`);
+  const migrate = migrations(spec.migrate ?? {}, version, fail);
 
   return {
     name,
@@ -196,6 +194,29 @@ export function operator<
       retainMs: duration(spec.snapshot?.retain ?? "7d", fail),
     },
   };
+}
+
+type Migration = (old: JsonObject) => unknown;
+
+/** Every step from version 1 on: where one is missing, state of an older version would be taken for that of the newer one. */
+function migrations(
+  given: { readonly [version: number]: Migration },
+  version: number,
+  fail: (why: string) => never,
+): ReadonlyMap<number, Migration> {
+  for (const name of Object.keys(given))
+    if (!/^[1-9]\d*$/.test(name) || Number(name) < 2 || Number(name) > version)
+      fail(`migrate has an entry for version ${name}, but versions go from 1 to ${version}, and 1 comes from nothing`);
+  const steps = new Map<number, Migration>();
+  for (let to = 2; to <= version; to++) {
+    const step: unknown = Object.hasOwn(given, to) ? given[to] : undefined;
+    if (typeof step !== "function")
+      return fail(
+        `version ${version} needs a migrate entry for ${to}, which makes state of version ${to} from that of ${to - 1}; where its shape stayed the same, write ${to}: (old) => old`,
+      );
+    steps.set(to, step as Migration);
+  }
+  return steps;
 }
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

@@ -34,3 +34,15 @@ export function parseOutcome(text: string): Outcome {
   if (tag === "q" && typeof first === "string") return { tag: "quarantined", error: first };
   throw new Error(`not an outcome: ${text.slice(0, 100)}`);
 }
+
+const REFUSED = /^\["r",("(?:[^"\\]|\\.)*"),/;
+const ERROR_GONE = outcomeText({ tag: "quarantined", error: "no longer kept; see the quarantine" });
+
+/** The text of the same outcome of an event that isn't applied, without what explains it: a refusal has its code still. */
+export function bareOutcome(text: string): string {
+  const code = REFUSED.exec(text)?.[1];
+  if (code === undefined) return ERROR_GONE;
+  const bare = `["r",${code},${NO_REPLY}]`;
+  // Parsed and written again: a piece of a text would keep the whole of it in memory.
+  return bare === text ? text : outcomeText({ tag: "refused", code: JSON.parse(code) as string, detail: NO_REPLY });
+}

@@ -13,11 +13,11 @@
 import type { Address } from "./address.ts";
 import { Committer } from "./committer.ts";
 import { Failure, messageOf } from "./errors.ts";
-import { manifestPrefix, seq, type Epoch } from "./ids.ts";
+import { manifestPrefix, seq, type Epoch, type Seq } from "./ids.ts";
 import { COMMIT_WAIT_MS, FRESH_MS, OPEN_ATTEMPTS, PENDING_BYTES, PENDING_EVENTS, TAIL_BYTES } from "./limits.ts";
 import { emptyRow, factsOf, type Facts, type Open } from "./open.ts";
 import type { Opening } from "./ports.ts";
-import type { Quarantined } from "./quarantine.ts";
+import type { QuarantinePage } from "./quarantine.ts";
 import { catchUp, recover, type Surroundings } from "./recovery.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
@@ -265,8 +265,9 @@ export class Partition {
     return { items, more: false };
   }
 
-  async quarantined(): Promise<Quarantined[]> {
-    return (await this.#current()).fold.quarantine.list();
+  /** Quarantined events above `after`, in order; stops at `limit` or at about `maxChars`. */
+  async quarantined(after: Seq, limit: number, maxChars: number): Promise<QuarantinePage> {
+    return (await this.#current()).fold.quarantine.page(after, limit, maxChars);
   }
 
   async facts(): Promise<Facts> {

@@ -38,7 +38,7 @@ export class Quarantine {
   add(entry: Quarantined): void {
     this.remove(entry.seq);
     this.#entries.set(entry.seq, entry);
-    this.#size += entry.event.length;
+    this.#size += sizeOf(entry);
   }
 
   remove(at: Seq): void {
@@ -46,7 +46,7 @@ export class Quarantine {
     this.#claimed.delete(at);
     if (entry === undefined) return;
     this.#entries.delete(at);
-    this.#size -= entry.event.length;
+    this.#size -= sizeOf(entry);
   }
 
   /** The entry, unless a pending command has it. */
@@ -66,4 +66,26 @@ export class Quarantine {
   list(): Quarantined[] {
     return [...this.#entries.values()].sort((a, b) => a.seq - b.seq);
   }
+
+  /** The entries above `after`, in order; stops at `limit` or at about `maxChars`. */
+  page(after: Seq, limit: number, maxChars: number): QuarantinePage {
+    const items: Quarantined[] = [];
+    let chars = 0;
+    for (const entry of this.list()) {
+      if (entry.seq <= after) continue;
+      if (items.length >= limit || chars >= maxChars) return { items, more: true };
+      items.push(entry);
+      chars += sizeOf(entry);
+    }
+    return { items, more: false };
+  }
 }
+
+export interface QuarantinePage {
+  readonly items: readonly Quarantined[];
+  /** There are further entries above the last one. */
+  readonly more: boolean;
+}
+
+/** Characters of an entry: key and error may be larger than the event. */
+const sizeOf = ({ key, error, event }: Quarantined): number => key.length + error.length + event.length;

@@ -5,12 +5,16 @@
  *     log above it wins (SNAP4). It is never an empty state by mistake: "nothing at all" needs the log from seq 1.
  * R2. A hole or an unreadable object counts as damage only if the epoch is still ours (LOG4); otherwise we are fenced.
  * R3. The log above a base is read from the archive where D1 has cut it, else from D1, page by page.
- * R4. A state of a newer operator version is passed over for the pinned snapshot of the older one (CODE3).
+ * R4. A state of a newer operator version is passed over for the pinned snapshot of the older one (CODE3), and so is a
+ *     manifest or snapshot of a format that this code doesn't know. Neither is damage, and either way the next snapshot
+ *     comes at once. A log of an unknown format can't be passed over: what is in it was acknowledged.
+ * R5. Seqs rise with manifest versions, and D1 loses only rows that a manifest which was current has archived: so the rows
+ *     above a base stand in archives of later versions than its own, wherever those begin.
  */
 import { readArchive, readManifestObject } from "./archive.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
-import { manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
+import { belowManifest, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 import type { Operator } from "./operator.ts";
 import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
@@ -52,59 +56,61 @@ export interface Recovered {
   readonly tailEvents: number;
   /** When the first event above the current snapshot was logged, milliseconds; null: there is none. */
   readonly tailSinceMs: number | null;
-  /** The next snapshot should come at once: a base was damaged, or other code wrote what was read (CODE4). */
+  /** The next snapshot should come at once: a base didn't do, or other code wrote what was read (CODE4). */
   readonly renew: boolean;
 }
 
 export async function recover(around: Surroundings, opening: Opening, ours: Epoch | null): Promise<Recovered> {
   const begun = around.clock.now();
   const flaws: Flaw[] = [];
-  let fallbacks = 0;
   for (const base of bases(opening.row, around)) {
-    try {
-      if (base.tag === "unreadable") throw new Damage(base.why);
-      const found = await fromBase(around, opening, base.manifest);
-      const report = {
-        at: new Date(begun).toISOString(),
-        ms: around.clock.now() - begun,
-        manifest: base.manifest?.version ?? null,
-        replayedEvents: found.fold.seq - (base.manifest?.seq ?? 0),
-        replayMs: found.replayMs,
-        fallbacks,
-      };
-      if (fallbacks > 0)
-        around.host.note("recovered by fallback", {
-          partition: around.id.partition,
-          operator: around.id.operator,
-          flaws: flaws.map(said).join("; "),
-        });
-      const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
-      return {
-        ...found,
-        base: base.manifest,
-        report,
-        tailSinceMs,
-        tailEvents: report.replayedEvents,
-        renew: fallbacks > 0 || found.foreign,
-      };
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      const newer = error instanceof Failure && error.code === "state_newer";
-      flaws.push({ base: base.what, why: messageOf(error), newer });
-      if (!newer) fallbacks += 1;
+    const found = await fromBase(around, opening, base);
+    if (found.tag === "flaw") {
+      flaws.push(found.flaw);
+      if (found.flaw.final) break;
+      continue;
     }
+    const report = {
+      at: new Date(begun).toISOString(),
+      ms: around.clock.now() - begun,
+      manifest: base.manifest?.version ?? null,
+      replayedEvents: found.fold.seq - (base.manifest?.seq ?? 0),
+      replayMs: found.replayMs,
+      fallbacks: flaws.filter(({ code }) => code === null).length,
+    };
+    if (flaws.length > 0)
+      around.host.note("recovered by fallback", {
+        partition: around.id.partition,
+        operator: around.id.operator,
+        flaws: flaws.map(said).join("; "),
+      });
+    const { fold, tailBytes, foreign } = found;
+    const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
+    const renew = flaws.length > 0 || foreign;
+    return { fold, tailBytes, base: base.manifest, report, tailSinceMs, tailEvents: report.replayedEvents, renew };
   }
   return refuse(around, opening.row, ours, flaws);
 }
 
+/** Why a base doesn't do. */
 interface Flaw {
   readonly base: string;
   readonly why: string;
-  /** Nothing is damaged: the code is too old for it. */
-  readonly newer: boolean;
+  /** Nothing is damaged, the code is too old for it; null: it is damaged. */
+  readonly code: "state_newer" | "unknown_format" | null;
+  /** No other base can do either: each has the same log above it, and more. */
+  readonly final: boolean;
 }
 
 const said = (flaw: Flaw): string => `${flaw.base}: ${flaw.why}`;
+
+/** @throws the error itself where it says nothing about the base */
+function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
+  const name = error instanceof Failure ? error.code : null;
+  const code = name === "state_newer" || name === "unknown_format" ? name : null;
+  if (code === null && !isUnreadable(error)) throw error;
+  return { base: base.what, why: messageOf(error), code, final: part === "log" && code !== null };
+}
 
 /** Damage only if the epoch is still ours: a zombie reads what others have cut and deleted (LOG4). */
 async function refuse(
@@ -117,20 +123,22 @@ async function refuse(
   const expected = ours ?? row.epoch;
   if (now === null || now.epoch !== expected || now.version !== row.version)
     throw new Failure("fenced", `epoch ${expected} was superseded while it recovered`);
-  const code = flaws[0]?.newer === true ? "state_newer" : "snapshot_unreadable";
+  // What other code could read is not lost: that comes first, since it says what to do.
+  const code = flaws.find((flaw) => flaw.code !== null)?.code ?? "snapshot_unreadable";
   throw new Failure(
     code,
     `partition ${around.id.partition} of "${around.id.operator}" can't be recovered: ${flaws.map(said).join("; ")}`,
   );
 }
 
-const isDamage = (error: unknown): boolean =>
+/** Not what its writer wrote, or not known to this code. */
+const isUnreadable = (error: unknown): error is Damage | Failure =>
   error instanceof Damage ||
-  (error instanceof Failure && (error.code === "log_broken" || error.code === "state_newer"));
+  (error instanceof Failure && (error.code === "log_broken" || error.code === "unknown_format"));
 
 type Base = { readonly what: string } & (
   | { readonly tag: "base"; readonly manifest: Manifest | null }
-  | { readonly tag: "unreadable"; readonly why: string; readonly manifest: null }
+  | { readonly tag: "unreadable"; readonly error: unknown; readonly manifest: null }
 );
 
 /** Where recovery may start, best first (R1, R4). */
@@ -139,7 +147,7 @@ function* bases(row: PartitionRow, { operator, codec }: Surroundings): Generator
     try {
       return { tag: "base", what, manifest: readManifest(text, codec.crc32) };
     } catch (error) {
-      return { tag: "unreadable", what, why: messageOf(error), manifest: null };
+      return { tag: "unreadable", what, error, manifest: null };
     }
   };
   if (row.manifest !== null) yield read("current", row.manifest);
@@ -172,7 +180,8 @@ export async function catchUp(
   }
 }
 
-interface FromBase {
+interface Found {
+  readonly tag: "found";
   readonly fold: Fold;
   readonly tailBytes: number;
   readonly replayMs: number;
@@ -180,35 +189,59 @@ interface FromBase {
   readonly foreign: boolean;
 }
 
-async function fromBase(around: Surroundings, opening: Opening, base: Manifest | null): Promise<FromBase> {
-  const { operator, codec, clock } = around;
-  const fold = new Fold(operator, opening.row.seed);
-  let foreign = base !== null && base.operatorVersion !== operator.version;
-  if (base !== null) {
-    const file = await fetchObject(around, base.snapshot.name);
-    readSnapshot(file, fold, around.id, codec);
-    if (fold.seq !== base.seq)
-      throw new Damage(`the snapshot ${base.snapshot.name} is at seq ${fold.seq}, its manifest says ${base.seq}`);
+async function fromBase(
+  around: Surroundings,
+  opening: Opening,
+  base: Base,
+): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
+  let fold: Fold;
+  try {
+    if (base.tag === "unreadable") throw base.error;
+    fold = await load(around, opening.row.seed, base.manifest);
+  } catch (error) {
+    return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
+  try {
+    return await replay(around, opening, base.manifest, fold);
+  } catch (error) {
+    return { tag: "flaw", flaw: flawOf(base, error, "log") };
+  }
+}
+
+/** The state that a snapshot holds. */
+async function load(around: Surroundings, seed: number, base: Manifest | null): Promise<Fold> {
+  const fold = new Fold(around.operator, seed);
+  if (base === null) return fold;
+  const file = await fetchObject(around, base.snapshot.name);
+  readSnapshot(file, fold, around.id, around.codec);
+  if (fold.seq !== base.seq)
+    throw new Damage(`the snapshot ${base.snapshot.name} is at seq ${fold.seq}, its manifest says ${base.seq}`);
+  return fold;
+}
+
+/** Brings the state of a base up to the end of the log. */
+async function replay(around: Surroundings, opening: Opening, base: Manifest | null, fold: Fold): Promise<Found> {
+  const { operator, codec, clock } = around;
+  let foreign = base !== null && base.operatorVersion !== operator.version;
   const begun = clock.now();
   let tailBytes = 0;
-  for await (const page of tail(around, opening, fold)) {
+  for await (const page of tail(around, opening, base, fold)) {
     for (const row of page.rows) {
       fold.replay({ row, events: readSegment(row, codec) });
       tailBytes += row.bytes;
       foreign ||= row.operatorVersion !== operator.version;
     }
   }
-  return { fold, tailBytes, replayMs: clock.now() - begun, foreign };
+  return { tag: "found", fold, tailBytes, replayMs: clock.now() - begun, foreign };
 }
 
 /** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */
-async function* tail(around: Surroundings, opening: Opening, fold: Fold): AsyncGenerator<Page> {
+async function* tail(around: Surroundings, opening: Opening, base: Manifest | null, fold: Fold): AsyncGenerator<Page> {
   // The opening's page begins above the current snapshot; a fall-back starts further down and reads its own.
   let page: Page = opening.row.snapshotSeq === fold.seq ? opening : await nextPage(around, opening.row, fold.seq);
   const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
   if (first > fold.seq + 1) {
-    await replayArchive(around, fold, seq(first - 1));
+    await replayArchive(around, fold, base, seq(first - 1));
     page = await nextPage(around, opening.row, fold.seq);
   }
   for (;;) {
@@ -225,24 +258,38 @@ async function nextPage(around: Surroundings, row: PartitionRow, after: Seq): Pr
   return page;
 }
 
-/** Replays archived segments up to `to`. Attempts that were never made current may overlap; any row counts once. */
-async function replayArchive(around: Surroundings, fold: Fold, to: Seq): Promise<void> {
-  const { objects, codec, id } = around;
-  for (let after = ""; ;) {
+/**
+ * Replays archived segments up to `to`. What stands above the base was first covered by a later manifest than the base's,
+ * so the archives of earlier versions can't hold it (R5). Attempts that were never made current share their version with
+ * one that was, and may overlap with it; any row counts once, and an archive that can't be read is missed only where no
+ * other one has its rows.
+ */
+async function replayArchive(around: Surroundings, fold: Fold, base: Manifest | null, to: Seq): Promise<void> {
+  const { objects, id } = around;
+  let flaw: Damage | Failure | null = null;
+  for (let after = base === null ? "" : belowManifest(id, base.version); ;) {
     const { names, more } = await persistent(around.clock, around.host, "R2", OPEN_ATTEMPTS, () =>
       objects.list(manifestPrefix(id), after),
     );
     for (const name of names) {
       if (fold.seq >= to) return;
-      const file = await fetchObject(around, name);
-      if (readManifestObject(file, codec).manifest.archive.to <= fold.seq) continue;
-      for (const segment of readArchive(file, codec, fold.seq))
-        if (segment.row.seq === fold.seq + 1) fold.replay(segment);
+      if (name === base?.archive.name) continue;
+      try {
+        replayObject(await fetchObject(around, name), around.codec, fold);
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        if (flaw === null || error instanceof Failure) flaw = error;
+      }
     }
     after = names.at(-1) ?? after;
     if (!more) break;
   }
-  if (fold.seq < to) throw new Damage(`the archive ends at seq ${fold.seq}, the log begins at ${to + 1}`);
+  if (fold.seq < to) throw flaw ?? new Damage(`the archive ends at seq ${fold.seq}, the log begins at ${to + 1}`);
+}
+
+function replayObject(file: Uint8Array, codec: Codec, fold: Fold): void {
+  if (readManifestObject(file, codec).manifest.archive.to <= fold.seq) return;
+  for (const segment of readArchive(file, codec, fold.seq)) if (segment.row.seq === fold.seq + 1) fold.replay(segment);
 }
 
 async function fetchObject({ objects, clock, host }: Surroundings, name: string): Promise<Uint8Array> {

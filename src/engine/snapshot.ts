@@ -288,7 +288,7 @@ function migration(operator: Operator, from: number): ((text: string, key: strin
       "state_newer",
       `the snapshot holds state of version ${from}, and operator "${operator.name}" is at version ${operator.version}: deploy version ${from} or newer`,
     );
-  const steps = Array.from({ length: operator.version - from }, (_, i) => operator.migrate.get(from + i + 1));
+  const steps = Array.from({ length: operator.version - from }, (_, i) => operator.migrate.get(from + i + 1)!);
   return (text, key) => {
     const refuse = (why: string): never => {
       throw new Failure(
@@ -298,7 +298,7 @@ function migration(operator: Operator, from: number): ((text: string, key: strin
     };
     let state: unknown = JSON.parse(text);
     try {
-      for (const step of steps) if (step !== undefined) state = step(state as JsonObject);
+      for (const step of steps) state = step(state as JsonObject);
     } catch (error) {
       return refuse(`throws, ${messageOf(error)}`);
     }

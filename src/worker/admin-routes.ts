@@ -3,20 +3,22 @@ import { brotli } from "../adapters/brotli.ts";
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts";
 import { print, type Address, type Route } from "../engine/address.ts";
+import { messageOf } from "../engine/errors.ts";
 import { Prints } from "../engine/hash.ts";
-import { partitionName } from "../engine/ids.ts";
+import { partitionName, seq, type Seq } from "../engine/ids.ts";
+import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
 import { readManifest, type Manifest } from "../engine/manifest.ts";
 import type { Event } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecoveryMs } from "../engine/policy.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
-import { wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
+import { busy, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
 import type { Env, Routes } from "./app.ts";
 import { requestClock } from "./request-clock.ts";
 import { problem } from "./problem.ts";
-import { asked, unavailable } from "./state-routes.ts";
+import { asked, badCursor, badLimit, json, pageLimit, unavailable } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
 
 export function listOperators(routes: Routes): Response {
@@ -64,25 +66,40 @@ async function describe(
   const told = live ? await asked(() => partitionStub(env, address).facts(address)) : null;
   if (told?.tag === "busy") return unavailable(told);
   const facts = told === null ? factsFrom(status) : told.value;
-  const manifest = facts.manifest === null ? null : readManifest(facts.manifest, brotli.crc32);
+  const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
+  const manifest = read !== null && isManifest(read) ? read : null;
   const { manifest: _, replayPerMs, ...shown } = facts;
   return {
     partition: address.partition,
     ...shown,
-    snapshotSeq: manifest?.seq ?? 0,
-    lastSnapshot:
-      manifest === null
-        ? null
-        : {
-            version: manifest.version,
-            kind: manifest.kind,
-            seq: manifest.seq,
-            bytes: manifest.snapshot.bytes,
-            ms: manifest.ms,
-            at: manifest.at,
-          },
+    snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
+    lastSnapshot: manifest === null ? read : snapshotShown(manifest),
     predictedRecoveryMs: predictRecoveryMs({ ...facts, snapshotBytes: manifest?.snapshot.bytes ?? 0, replayPerMs }),
   };
+}
+
+const snapshotShown = ({ version, kind, seq: at, snapshot, ms, at: begun }: Manifest): Record<string, unknown> => ({
+  version,
+  kind,
+  seq: at,
+  bytes: snapshot.bytes,
+  ms,
+  at: begun,
+});
+
+/** Looking must work above all where something is damaged, or of a format that this code doesn't know. */
+interface Unreadable {
+  readonly unreadable: string;
+}
+
+const isManifest = (one: Manifest | Unreadable): one is Manifest => !("unreadable" in one);
+
+function readOrWhy(text: string): Manifest | Unreadable {
+  try {
+    return readManifest(text, brotli.crc32);
+  } catch (error) {
+    return { unreadable: messageOf(error) };
+  }
 }
 
 /** The same view from D1 alone. A partition that was never written to has no row. */
@@ -118,17 +135,19 @@ function factsFrom(
   };
 }
 
-/** The generations that the partition's row names, newest first. */
-async function manifests(env: Env, route: Route, address: Address): Promise<Manifest[]> {
+/** The generations that the partition's row names, newest first; behind them what can't be read. */
+async function manifests(env: Env, route: Route, address: Address): Promise<(Manifest | Unreadable)[]> {
   const status = (await statusOf(env, route)).get(partitionName(address));
   const pins = JSON.parse(status?.pins ?? "[]") as string[];
   const texts = [status?.manifest, status?.previous, ...pins].filter(
     (text): text is string => typeof text === "string",
   );
-  const all = texts.map((text) => readManifest(text, brotli.crc32));
-  return [...new Map(all.map((manifest) => [manifest.version, manifest])).values()].sort(
+  const all = texts.map(readOrWhy);
+  const read = all.filter(isManifest);
+  const newestFirst = [...new Map(read.map((manifest) => [manifest.version, manifest])).values()].sort(
     (a, b) => b.version - a.version,
   );
+  return [...newestFirst, ...all.filter((one) => !isManifest(one))];
 }
 
 export async function listManifests(env: Env, route: Route, address: Address): Promise<Response> {
@@ -136,7 +155,8 @@ export async function listManifests(env: Env, route: Route, address: Address): P
 }
 
 export async function showManifest(env: Env, route: Route, address: Address, version: string): Promise<Response> {
-  const found = (await manifests(env, route, address)).find((manifest) => String(manifest.version) === version);
+  const all = await manifests(env, route, address);
+  const found = all.find((manifest) => isManifest(manifest) && String(manifest.version) === version);
   return found === undefined
     ? problem({
         status: 404,
@@ -171,28 +191,57 @@ export async function evict(env: Env, address: Address): Promise<Response> {
   return Response.json({ partition: address.partition, evicted: true });
 }
 
-export async function listQuarantine(env: Env, route: Route): Promise<Response> {
-  const answers = await Promise.all(
-    route.addresses.map((address) => asked(() => partitionStub(env, address).quarantined(address))),
-  );
-  const failed = answers.find((answer) => answer.tag === "busy");
-  if (failed?.tag === "busy") return unavailable(failed);
-  return Response.json({
-    items: answers.flatMap((answer, partition) =>
-      answer.tag === "ok" ? answer.value.map((entry) => shownEntry(partition, entry)) : [],
-    ),
-  });
+/**
+ * What is set aside, by partition and seq. Partitions are asked one after the other, since all of them together may hold
+ * more than a Worker has memory for; without `limit` a page is as large as an answer may be.
+ */
+export async function listQuarantine(env: Env, route: Route, query: URLSearchParams): Promise<Response> {
+  const limit = pageLimit(query, Number.POSITIVE_INFINITY);
+  if (limit === null) return badLimit();
+  const from = readCursor(query.get("cursor"));
+  if (from === null || from.partition >= route.addresses.length) return badCursor();
+  const texts: string[] = [];
+  let chars = 0;
+  let last = "";
+  for (const address of route.addresses.slice(from.partition)) {
+    const after = address.partition === from.partition ? from.seq : seq(0);
+    // A page that is full asks for one more entry, to know whether there is any.
+    const [left, room] = [limit - texts.length, QUARANTINE_PAGE_CHARS - chars];
+    const full = left <= 0 || room <= 0;
+    const answer = await asked(() =>
+      partitionStub(env, address).quarantinePage(address, after, full ? 1 : left, full ? 1 : room),
+    );
+    if (answer.tag === "busy") return unavailable(answer);
+    const { items, more } = answer.value;
+    if (full && items.length > 0) return quarantineJson(texts, last);
+    for (const entry of items) {
+      texts.push(entryText(address.partition, entry));
+      chars += texts.at(-1)!.length;
+      last = quarantineId(address.partition, entry.seq);
+    }
+    if (more) return quarantineJson(texts, last);
+  }
+  return quarantineJson(texts, null);
 }
 
-const shownEntry = (partition: number, { seq, key, error, now, event }: Quarantined): Record<string, unknown> => ({
-  id: quarantineId(partition, seq),
-  partition,
-  seq,
-  key,
-  error,
-  time: new Date(now).toISOString(),
-  event: JSON.parse(event) as unknown,
-});
+const quarantineJson = (texts: readonly string[], cursor: string | null): Response =>
+  json(`{"items":[${texts.join(",")}]${cursor === null ? "" : `,"cursor":"${cursor}"`}}`);
+
+const ENTRY_ID = /^(\d{1,9})-(\d{1,15})$/;
+
+/** The cursor is the id of the last entry; null where it is none. */
+function readCursor(cursor: string | null): { readonly partition: number; readonly seq: Seq } | null {
+  if (cursor === null) return { partition: 0, seq: seq(0) };
+  const match = ENTRY_ID.exec(cursor);
+  return match === null ? null : { partition: Number(match[1]), seq: seq(Number(match[2])) };
+}
+
+/** The event's text is spliced in as it is. */
+function entryText(partition: number, { seq: at, key, error, now, event }: Quarantined): string {
+  const id = quarantineId(partition, at);
+  const head = JSON.stringify({ id, partition, seq: at, key, error, time: new Date(now).toISOString() });
+  return `${head.slice(0, -1)},"event":${event}}`;
+}
 
 /** Retry and delete are events of their own, so they count once and stand in the log (ONE6). */
 export async function steerQuarantine(
@@ -206,14 +255,14 @@ export async function steerQuarantine(
     code: "not_quarantined",
     detail: `there is no quarantined event ${JSON.stringify(id)} in operator "${route.operator.name}"`,
   });
-  const match = /^(\d+)-(\d+)$/.exec(id);
+  const match = ENTRY_ID.exec(id);
   const address = route.addresses[Number(match?.[1] ?? -1)];
   if (match === null || address === undefined) return missing;
-  const seq = Number(match[2]);
-  const listed = await asked(() => partitionStub(env, address).quarantined(address));
+  const wanted = Number(match[2]);
+  const listed = await asked(() => partitionStub(env, address).quarantinePage(address, seq(wanted - 1), 1, 1));
   if (listed.tag === "busy") return unavailable(listed);
-  const entry = listed.value.find((one) => one.seq === seq);
-  if (entry === undefined) return missing;
+  const entry = listed.value.items[0];
+  if (entry?.seq !== wanted) return missing;
   const result = await sendCommand(env, route, address, command === "retry" ? RETRY : DELETE, entry);
   if (result.tag !== "decided") return problem({ status: 503, code: result.code, detail: result.message });
   const [, at, text] = result.details[0]!;
@@ -238,11 +287,11 @@ async function sendCommand(
   route: Route,
   address: Address,
   type: string,
-  { seq, key }: Quarantined,
+  entry: Quarantined,
 ): Promise<SliceResult> {
   const at = Date.now();
   const time = new Date(at).toISOString();
-  const event = { id: crypto.randomUUID(), source: "keyframe:quarantine", type, time, data: { seq } };
+  const event = { id: crypto.randomUUID(), source: "keyframe:quarantine", type, time, data: { seq: entry.seq } };
   const body = JSON.stringify(event);
   const prints = new Prints(1);
   print(prints, event satisfies Event, address.seed, true);
@@ -253,15 +302,14 @@ async function sendCommand(
     body,
     bytes: body.length,
     lengths: [body.length],
-    keys: [key],
+    keys: [entry.key],
     prints: prints.words(),
     full: true,
     command: true,
   };
-  try {
-    return await partitionStub(env, address).append(address, slice);
-  } catch {
-    // The same command again: it has its id, so it counts once.
-    return partitionStub(env, address).append(address, slice);
-  }
+  const send = (): Promise<SliceResult> => partitionStub(env, address).append(address, slice);
+  // The same command again: it has its id, so it counts once.
+  return send()
+    .catch(send)
+    .catch(() => busy("partition_gone", "the partition's object went away during the call"));
 }

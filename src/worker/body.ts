@@ -231,9 +231,10 @@ export class LineReader {
 
 /**
  * The texts of the elements of a JSON array, each to be parsed by itself; null where the text is no array.
- * Looks at strings and nesting only: what stands between the commas is checked by whoever parses it.
+ * Looks at strings and nesting only: what stands between the commas is checked by whoever parses it. Ends with the first
+ * element beyond `most`, since the list of all could take more memory than the text.
  */
-export function arrayElements(text: string): string[] | null {
+export function arrayElements(text: string, most: number = Number.POSITIVE_INFINITY): string[] | null {
   const [open, end] = withoutSpace(text, 0, text.length);
   const close = end - 1;
   if (text[open] !== "[" || text[close] !== "]" || close <= open) return null;
@@ -257,6 +258,7 @@ export function arrayElements(text: string): string[] | null {
       case 0x2c: // ,
         if (depth > 0) break;
         elements.push(text.slice(...withoutSpace(text, from, i)));
+        if (elements.length > most) return elements;
         from = i + 1;
         break;
       default:

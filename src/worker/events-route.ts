@@ -1,10 +1,18 @@
 /** `POST /v1/events` and `POST /v1/operators/{op}/ask`: events in. */
 import type { Route } from "../engine/address.ts";
-import { ARRAY_EVENTS, NAME_BYTES, REQUEST_BYTES, RESULT_EVENTS, STRICT_BYTES } from "../engine/limits.ts";
+import { messageOf } from "../engine/errors.ts";
+import {
+  ARRAY_EVENTS,
+  NAME_BYTES,
+  PARSED_CHARS,
+  REQUEST_BYTES,
+  RESULT_EVENTS,
+  STRICT_BYTES,
+} from "../engine/limits.ts";
 import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } from "./body.ts";
-import { BATCH_CHARS, BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
+import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
@@ -16,18 +24,16 @@ interface Wishes {
 
 export async function postEvents(request: Request, env: Env, routes: Routes): Promise<Response> {
   const wishes = preferences(request);
-  let intake: Intake;
   try {
     const kind = mediaKind(request);
-    intake = newIntake(request, env, routes, null, wishes.full);
-    if (kind === "json") await takeJson(request, intake, wishes);
-    else if (wishes.strict || wishes.full) await takeHeldLines(request, intake, wishes);
-    else return await streamLines(request, intake);
+    const intake = newIntake(request, env, routes, null, wishes.full);
+    if (kind === "json") return await takeJson(request, intake, wishes);
+    if (wishes.strict || wishes.full) return await takeHeldLines(request, intake, wishes);
+    return await streamLines(request, intake);
   } catch (error) {
     if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
     throw error;
   }
-  return finish(intake, wishes);
 }
 
 /** One event for one operator, and its answer. */
@@ -37,7 +43,7 @@ export async function postAsk(request: Request, env: Env, routes: Routes, route:
     if (mediaKind(request) !== "json")
       throw new BodyError(415, "unsupported_media_type", "ask takes one event as application/json");
     intake = newIntake(request, env, routes, route, true);
-    const text = await bodyText(request, REQUEST_BYTES);
+    const text = await bodyText(request, PARSED_CHARS);
     wholeJson(text, "object");
     intake.add(text.trim());
   } catch (error) {
@@ -142,55 +148,69 @@ function mediaKind(request: Request): "json" | "lines" {
   );
 }
 
-async function takeJson(request: Request, intake: Intake, { strict, full }: Wishes): Promise<void> {
+async function takeJson(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
+  const { strict, full } = wishes;
   const text = await bodyText(request, strict ? STRICT_BYTES : REQUEST_BYTES);
-  const elements = text.trimStart().startsWith("[") ? arrayElements(text) : null;
+  const array = text.trimStart().startsWith("[");
+  const elements = array ? arrayElements(text, ARRAY_EVENTS) : null;
   if (elements === null) {
-    wholeJson(text, "object or array");
-    intake.add(text.trim());
-    return;
+    if (text.length <= PARSED_CHARS) wholeJson(text, "object or array");
+    else if (array) throw malformed("its brackets don't match");
+    return takeHeld([text.trim()], intake, wishes);
   }
   if (elements.length === 0) throw empty();
   if (elements.length > ARRAY_EVENTS)
     throw new BodyError(
       413,
       "too_many_events",
-      `the array has ${elements.length} events, more than ${ARRAY_EVENTS}; send NDJSON, or several requests`,
+      `the array has more than ${ARRAY_EVENTS} events; send NDJSON, or several requests`,
     );
   if (full && elements.length > RESULT_EVENTS) throw tooManyResults();
   // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
-  if (text.length < BATCH_CHARS && elements.length < BATCH_EVENTS) {
+  if (text.length < BATCH_CHARS && elements.length < (full ? FULL_BATCH_EVENTS : BATCH_EVENTS)) {
     for (const element of elements) intake.add(element);
     if (intake.unparsed) wholeJson(text, "object or array");
-    return;
+    return finish(intake, wishes);
   }
-  if (!elements.every(isJson)) wholeJson(text, "object or array");
-  await takeHeld(elements, intake, strict);
+  elements.forEach(elementJson);
+  return takeHeld(elements, intake, wishes);
 }
 
-/** Element by element: the values of a large array as a whole would take several times its memory. */
-function isJson(text: string): boolean {
+/** Element by element: the values of a large array as a whole would take several times its memory. @throws BodyError */
+function elementJson(text: string, index: number): void {
+  if (text.length > PARSED_CHARS)
+    throw new BodyError(413, "event_too_large", `event ${index} has ${text.length} characters; leave it out`);
   try {
     JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+  } catch (error) {
+    throw malformed(`event ${index}: ${messageOf(error)}`);
   }
 }
 
-/** Takes in events that are all at hand, and sends every batch but the last. What is strict waits for its last event. */
-async function takeHeld(events: readonly Line[], intake: Intake, strict: boolean): Promise<void> {
+/** Takes in events that are all at hand, and sends them batch by batch: one call can't carry the replies of all. */
+async function takeHeld(events: readonly Line[], intake: Intake, wishes: Wishes): Promise<Response> {
+  if (wishes.strict) {
+    for (const event of events) intake.add(event);
+    if (intake.counts.rejected > 0 || !intake.batchFull) return finish(intake, wishes);
+    // Every event is sound, and none was sent: from the beginning, in batches.
+    intake.forget();
+  }
   for (const event of events) {
     intake.add(event);
-    if (strict || !intake.batchFull) continue;
+    if (!intake.batchFull) continue;
     await intake.takeBatch()();
-    if (intake.interruption !== null) return;
+    if (intake.interruption !== null) return report(intake, wishes.full);
   }
+  await intake.takeBatch()();
+  return report(intake, wishes.full);
 }
 
 const empty = (): BodyError => new BodyError(400, "empty_body", "there is no event in the body");
 const tooManyResults = (): BodyError =>
   new BodyError(413, "too_many_results", `return=representation is for up to ${RESULT_EVENTS} events`);
+
+const malformed = (why: string): BodyError =>
+  new BodyError(400, "malformed_json", `the body isn't valid JSON: ${why.slice(0, 200)}`);
 
 /** @throws BodyError where the text is no JSON of that kind */
 function wholeJson(text: string, wanted: "object" | "object or array"): void {
@@ -199,18 +219,15 @@ function wholeJson(text: string, wanted: "object" | "object or array"): void {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new BodyError(
-      400,
-      "malformed_json",
-      `the body isn't valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ""}`,
-    );
+    throw malformed(messageOf(error));
   }
   if (typeof value !== "object" || value === null || (wanted === "object" && Array.isArray(value)))
     throw new BodyError(400, "not_an_event", `the body must be a JSON ${wanted}`);
 }
 
 /** Lines of a body that must be known whole before any of it counts. */
-async function takeHeldLines(request: Request, intake: Intake, { strict, full }: Wishes): Promise<void> {
+async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
+  const { strict, full } = wishes;
   const reader = new LineReader();
   const held: Line[] = [];
   let length = 0;
@@ -218,6 +235,9 @@ async function takeHeldLines(request: Request, intake: Intake, { strict, full }:
     length += chunk.length;
     if (strict && length > STRICT_BYTES)
       throw new BodyError(413, "body_too_large", `handling=strict is for bodies of up to ${STRICT_BYTES} bytes`);
+    // As it is unpacked: all of it is held.
+    if (length > REQUEST_BYTES)
+      throw new BodyError(413, "body_too_large", `the lines have more than ${REQUEST_BYTES} bytes; send them in parts`);
     for (const line of reader.push(chunk)) held.push(line);
     if (reader.overlong()) held.push({ flaw: "too_long" });
     if (full && held.length > RESULT_EVENTS) throw tooManyResults();
@@ -225,7 +245,7 @@ async function takeHeldLines(request: Request, intake: Intake, { strict, full }:
   held.push(...reader.end());
   if (held.length === 0) throw empty();
   if (full && held.length > RESULT_EVENTS) throw tooManyResults();
-  await takeHeld(held, intake, strict);
+  return takeHeld(held, intake, wishes);
 }
 
 /** Lines that are decided as they come need no bound: what is held of them is. */
@@ -259,8 +279,9 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
     await send();
     await sending;
   }
-  // What came before the flaw is decided; the counts say so.
-  if (flaw !== null)
+  // Where what came before the flaw isn't all durable, that is what the sender must know: it sends again, from `through`
+  // on, and hears of the flaw when that is all that is left to say. Else the counts say that it is decided.
+  if (flaw !== null && intake.interruption === null)
     return problem({
       status: flaw.status,
       code: flaw.code,
@@ -271,6 +292,7 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
   return report(intake, false);
 }
 
+/** Sends what was taken in as one batch, unless one event of it stops all. */
 async function finish(intake: Intake, { strict, full }: Wishes): Promise<Response> {
   if (strict && intake.counts.rejected > 0) {
     intake.rejectAll();
@@ -281,7 +303,7 @@ async function finish(intake: Intake, { strict, full }: Wishes): Promise<Respons
       more: { ...intake.counts, errors: intake.errors },
     });
   }
-  if (intake.interruption === null) await intake.takeBatch()();
+  await intake.takeBatch()();
   return report(intake, full);
 }
 

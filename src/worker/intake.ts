@@ -22,8 +22,9 @@ import type { Post } from "./post.ts";
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
 export const BATCH_EVENTS = 5_000;
 export const BATCH_CHARS = 1_000_000;
-/** With every event's reply in the answer, of up to 64 KiB each. */
-const FULL_BATCH_EVENTS = 250;
+/** With every event's reply in the answer: 64 KiB of UTF-8 travel as 128 KiB where one character isn't Latin-1, and 250 of
+ *  those, with codes and seqs beside them, would leave no room below the limit. */
+export const FULL_BATCH_EVENTS = 200;
 /** A request without progress is answered within 30 s; this leaves room for the answer. */
 const PROGRESS_MS = 25_000;
 
@@ -89,17 +90,19 @@ const REJECTED = 8;
 const QUARANTINED = 16;
 const UNDECIDED = 32;
 
+const NOTHING = {
+  received: 0,
+  accepted: 0,
+  duplicates: 0,
+  refused: 0,
+  rejected: 0,
+  quarantined: 0,
+  unrouted: 0,
+  through: 0,
+};
+
 export class Intake {
-  readonly counts = {
-    received: 0,
-    accepted: 0,
-    duplicates: 0,
-    refused: 0,
-    rejected: 0,
-    quarantined: 0,
-    unrouted: 0,
-    through: 0,
-  };
+  readonly counts = { ...NOTHING };
   readonly errors: EventError[] = [];
   readonly results: EventResult[] = [];
   interruption: Interruption | null = null;
@@ -219,6 +222,14 @@ export class Intake {
     this.counts.unrouted = 0;
     this.counts.through = this.counts.received;
     this.#drafts.clear();
+  }
+
+  /** As if nothing had been taken in: what was only tried so far, and found to be sound, comes again. */
+  forget(): void {
+    Object.assign(this.counts, NOTHING);
+    this.#drafts = new Map();
+    this.#marks = [];
+    this.#chars = 0;
   }
 
   /** Starts the batch after this one; returns what sends this one and counts its results. */

@@ -12,20 +12,18 @@ import { D1Log } from "../adapters/d1-log.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import type { Address } from "../engine/address.ts";
 import { Failure, messageOf } from "../engine/errors.ts";
-import { parsePartitionName, type Epoch } from "../engine/ids.ts";
+import { parsePartitionName, type Epoch, type Seq } from "../engine/ids.ts";
+import { READ_CHARS } from "../engine/limits.ts";
 import type { Facts } from "../engine/open.ts";
 import { Partition as Engine } from "../engine/partition.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
 import type { Host } from "../engine/ports.ts";
-import type { Quarantined } from "../engine/quarantine.ts";
+import type { QuarantinePage } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
 import { codeId, installedApp, type Env } from "./app.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
-
-/** One answer's characters, of two bytes at most: the platform carries 32 MiB. */
-const READ_CHARS = 12_000_000;
 
 /** An answer, or why there is none now. */
 export type Answer<T> =
@@ -42,11 +40,15 @@ export class Partition extends DurableObject<Env> {
   }
 
   /** What is there of the keys, from the first on: fewer than were asked for where an answer can't carry them all. */
-  async read(address: Address, keys: readonly string[]): Promise<Answer<(Entry | null)[]>> {
+  async read(
+    address: Address,
+    keys: readonly string[],
+    maxChars: number = READ_CHARS,
+  ): Promise<Answer<(Entry | null)[]>> {
     return answered(async () => {
       const entries = await this.#partition(address).read(keys);
       let chars = 0;
-      const over = entries.findIndex((entry) => (chars += entry?.text.length ?? 0) > READ_CHARS);
+      const over = entries.findIndex((entry) => (chars += entry?.text.length ?? 0) > maxChars);
       return over < 0 ? entries : entries.slice(0, over);
     });
   }
@@ -65,8 +67,9 @@ export class Partition extends DurableObject<Env> {
     return answered(() => this.#partition(address).facts());
   }
 
-  async quarantined(address: Address): Promise<Answer<Quarantined[]>> {
-    return answered(() => this.#partition(address).quarantined());
+  /** Under this name since it comes in pages: an answer of older code would be read as something else (CODE1). */
+  async quarantinePage(address: Address, after: Seq, limit: number, maxChars: number): Promise<Answer<QuarantinePage>> {
+    return answered(() => this.#partition(address).quarantined(after, limit, maxChars));
   }
 
   async snapshot(address: Address): Promise<Answer<Snapshotted>> {
@@ -86,7 +89,14 @@ export class Partition extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#armed = null;
     const address = this.ctx.storage.kv.get<Address>("address");
-    if (address !== undefined) await this.#partition(address).wake();
+    if (address === undefined) return;
+    try {
+      await this.#partition(address).wake();
+    } catch (error) {
+      // Its operator isn't in this code, or its database isn't bound: trying again would change nothing, and the cron sweep
+      // finds the partition once there is somebody to wake (SNAP6).
+      note("alarm without a partition", { name: this.ctx.id.name ?? "", error: messageOf(error) });
+    }
   }
 
   #partition(address: Address): Engine {

@@ -1,7 +1,7 @@
 /** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
 import { Hono, type Context, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
-import { Failure, messageOf } from "../engine/errors.ts";
+import { Damage, Failure, messageOf } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
 import { denied, type Role } from "./access.ts";
 import {
@@ -80,7 +80,9 @@ export function routesOf(app: App): Hono<Kind> {
   http.get("/v1/operators/:op/partitions/:n/manifests/:version", may("admin"), operator, partition, (c) =>
     showManifest(c.env, c.var.route, c.var.address, c.req.param("version")),
   );
-  http.get("/v1/operators/:op/quarantine", may("admin"), operator, (c) => listQuarantine(c.env, c.var.route));
+  http.get("/v1/operators/:op/quarantine", may("admin"), operator, (c) =>
+    listQuarantine(c.env, c.var.route, new URL(c.req.url).searchParams),
+  );
   http.post("/v1/operators/:op/quarantine/:id/retry", may("admin"), operator, (c) =>
     steerQuarantine(c.env, c.var.route, c.req.param("id"), "retry"),
   );
@@ -159,6 +161,7 @@ function shortKey(url: string): string | null {
 /** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
 function failed(error: Error, c: Ctx): Response {
   if (error instanceof Failure) return problem({ status: 503, code: error.code, detail: error.message });
+  if (error instanceof Damage) return problem({ status: 503, code: "snapshot_unreadable", detail: error.message });
   note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
   const transient =
     /Network connection lost|reset because its code was updated|internal error|D1_ERROR|overloaded/i.test(

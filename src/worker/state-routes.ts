@@ -1,7 +1,8 @@
 /** Reading state: by key, in batches, and as a scan in order over all partitions. */
+import { brotli } from "../adapters/brotli.ts";
 import { keyFlaw, partitionOfKey, type Route } from "../engine/address.ts";
 import { compareUtf8 } from "../engine/json.ts";
-import { SCAN_BYTES } from "../engine/limits.ts";
+import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../engine/limits.ts";
 import { stampTime } from "../engine/stamp.ts";
 import type { Entry } from "../engine/state.ts";
 import type { Env } from "./app.ts";
@@ -14,7 +15,8 @@ const BATCH_KEYS = 500;
 /** 500 keys of 1 KiB, with every character escaped. */
 const BATCH_BYTES = 2_000_000;
 const SCAN_DEFAULT = 100;
-const SCAN_MOST = 1_000;
+/** Items of one page of anything. */
+const PAGE_MOST = 1_000;
 
 /** A call to a partition that may find it being replaced: tried again with a new stub, a few times. */
 export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T>> {
@@ -51,13 +53,17 @@ export async function getState(request: Request, env: Env, route: Route, key: st
       detail: `operator "${route.operator.name}" has no state for key ${JSON.stringify(key)}`,
       more: { key },
     });
-  const etag = `"${partition}-${entry.seq}"`;
+  const etag = etagOf(partition, entry);
   if (matches(request.headers.get("if-none-match"), etag))
     return new Response(null, { status: 304, headers: { etag } });
   const head = JSON.stringify({ operator: route.operator.name, key });
   const tail = JSON.stringify({ partition, seq: entry.seq, time: stampTime(entry.stamp) });
   return json(`${head.slice(0, -1)},"value":${entry.text},${tail.slice(1)}`, { etag });
 }
+
+/** The seq names the event, not the value: other code (a migration, a mended handler at replay) makes another one of it. */
+const etagOf = (partition: number, { seq, text }: Entry): string =>
+  `"${partition}-${seq}-${brotli.crc32(text).toString(36)}"`;
 
 const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
 
@@ -67,7 +73,7 @@ function matches(header: string | null, etag: string): boolean {
 }
 
 /** JSON that is put together from texts: states are spliced in as they are. */
-const json = (text: string, headers: Record<string, string> = {}): Response =>
+export const json = (text: string, headers: Record<string, string> = {}): Response =>
   new Response(text, { headers: { "content-type": "application/json", ...headers } });
 
 export async function postBatch(request: Request, env: Env, route: Route): Promise<Response> {
@@ -85,34 +91,59 @@ export async function postBatch(request: Request, env: Env, route: Route): Promi
     if (partition === null) return problem({ status: 400, code: "invalid_keys", detail: noGroup(key) });
     places.set(partition, [...(places.get(partition) ?? []), place]);
   }
-  let cut = false;
-  const found: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
-  const answers = await Promise.all(
-    [...places].map(async ([partition, at]) => {
-      const address = route.addresses[partition]!;
-      const answer = await asked(() =>
-        partitionStub(env, address).read(
-          address,
-          at.map((place) => keys[place]!),
-        ),
-      );
-      if (answer.tag === "ok") at.forEach((place, i) => (found[place] = answer.value[i] ?? null));
-      cut ||= answer.tag === "ok" && answer.value.length < at.length;
-      return answer;
-    }),
-  );
-  const failed = answers.find((answer) => answer.tag === "busy");
-  if (failed?.tag === "busy") return unavailable(failed);
-  if (cut)
+  const found = await readKeys(env, route, keys, places);
+  if (found.tag === "busy") return unavailable(found);
+  if (found.tag === "too_large")
     return problem({
       status: 413,
       code: "answer_too_large",
       detail: `the states of ${keys.length} keys are too much for one answer; ask for fewer at a time`,
     });
+  const { entries } = found;
   const items = keys.flatMap((key, place) =>
-    found[place] ? [`{"key":${JSON.stringify(key)},"value":${found[place].text},"seq":${found[place].seq}}`] : [],
+    entries[place] ? [`{"key":${JSON.stringify(key)},"value":${entries[place].text},"seq":${entries[place].seq}}`] : [],
   );
-  return json(`{"items":[${items.join(",")}],"missing":${JSON.stringify(keys.filter((_, place) => !found[place]))}}`);
+  return json(`{"items":[${items.join(",")}],"missing":${JSON.stringify(keys.filter((_, place) => !entries[place]))}}`);
+}
+
+type KeysRead =
+  | { readonly tag: "read"; readonly entries: readonly (Entry | null)[] }
+  | { readonly tag: "too_large" }
+  | Extract<Answer<never>, { tag: "busy" }>;
+
+/**
+ * The states of keys in several partitions, up to what one answer may hold of all of them. Each partition is asked for its
+ * share at once; what goes beyond that is then asked for one after the other, while there is room.
+ */
+async function readKeys(
+  env: Env,
+  route: Route,
+  keys: readonly string[],
+  places: ReadonlyMap<number, readonly number[]>,
+): Promise<KeysRead> {
+  const entries: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
+  let room = READ_CHARS;
+  /** The places that the answer doesn't reach, or why there is none. */
+  const read = async (partition: number, at: readonly number[], most: number) => {
+    const address = route.addresses[partition]!;
+    const wanted = at.map((place) => keys[place]!);
+    const answer = await asked(() => partitionStub(env, address).read(address, wanted, most));
+    if (answer.tag === "busy") return answer;
+    answer.value.forEach((entry, i) => {
+      entries[at[i]!] = entry;
+      room -= entry?.text.length ?? 0;
+    });
+    return { tag: "ok", partition, left: at.slice(answer.value.length) } as const;
+  };
+  const share = Math.floor(READ_CHARS / Math.max(1, places.size));
+  for (const first of await Promise.all([...places].map(([partition, at]) => read(partition, at, share)))) {
+    if (first.tag === "busy") return first;
+    if (first.left.length === 0) continue;
+    const rest = await read(first.partition, first.left, room);
+    if (rest.tag === "busy") return rest;
+    if (rest.left.length > 0) return { tag: "too_large" };
+  }
+  return { tag: "read", entries };
 }
 
 function batchKeys(text: string): string[] | string {
@@ -132,20 +163,15 @@ function batchKeys(text: string): string[] | string {
 }
 
 export async function scanState(env: Env, route: Route, query: URLSearchParams): Promise<Response> {
-  const limit = Number(query.get("limit") ?? SCAN_DEFAULT);
-  if (!Number.isInteger(limit) || limit < 1 || limit > SCAN_MOST)
-    return problem({
-      status: 400,
-      code: "invalid_limit",
-      detail: `limit must be a whole number from 1 to ${SCAN_MOST}`,
-    });
+  const limit = pageLimit(query, SCAN_DEFAULT);
+  if (limit === null) return badLimit();
   const after = readCursor(query.get("cursor"));
-  if (after === null)
-    return problem({ status: 400, code: "invalid_cursor", detail: "the cursor isn't one that a scan gave" });
+  if (after === null) return badCursor();
   const prefix = query.get("prefix") ?? "";
+  const share = Math.min(SCAN_BYTES, Math.floor(SCAN_ALL_BYTES / route.addresses.length));
   const pages = await Promise.all(
     route.addresses.map((address) =>
-      asked(() => partitionStub(env, address).scan(address, prefix, after, limit, SCAN_BYTES)),
+      asked(() => partitionStub(env, address).scan(address, prefix, after, limit, share)),
     ),
   );
   const failed = pages.find((page) => page.tag === "busy");
@@ -158,6 +184,18 @@ export async function scanState(env: Env, route: Route, query: URLSearchParams):
   const cursor = more ? `,"cursor":${JSON.stringify(makeCursor(items.at(-1)![0]))}` : "";
   return json(`{"items":[${texts.join(",")}]${cursor}}`);
 }
+
+/** `limit`, or what holds where there is none; null where it is no limit. */
+export function pageLimit(query: URLSearchParams, without: number): number | null {
+  const given = query.get("limit");
+  if (given === null) return without;
+  return /^\d{1,4}$/.test(given) && Number(given) >= 1 && Number(given) <= PAGE_MOST ? Number(given) : null;
+}
+
+export const badLimit = (): Response =>
+  problem({ status: 400, code: "invalid_limit", detail: `limit must be a whole number from 1 to ${PAGE_MOST}` });
+export const badCursor = (): Response =>
+  problem({ status: 400, code: "invalid_cursor", detail: "the cursor isn't one that a page of this list gave" });
 
 type Item = readonly [string, Entry];
 

@@ -1,46 +1,125 @@
-/** The cron sweep: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9). */
-import { brotli } from "../adapters/brotli.ts";
+/**
+ * The cron sweep: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9).
+ *
+ * W1. It walks through every partition of every database, in pages by name, and remembers nothing between runs.
+ * W2. A run has a bound in pages and in time. It begins at a partition that is drawn by lot and goes round, so that what
+ *     one run leaves out is not what the next one leaves out.
+ * W3. What is in one row, and what one database or partition does, never stops the look at the others.
+ */
 import { logDatabases } from "../adapters/catalogue.ts";
-import { partitionsWithTail, type PartitionStatus } from "../adapters/d1-status.ts";
-import { parsePartitionName, stamp } from "../engine/ids.ts";
-import { readManifest } from "../engine/manifest.ts";
+import { partitionTails, tailBytes, type PartitionTail } from "../adapters/d1-status.ts";
+import type { Address, Route } from "../engine/address.ts";
+import { messageOf } from "../engine/errors.ts";
+import { partitionName, stamp } from "../engine/ids.ts";
 import { snapshotAt } from "../engine/policy.ts";
 import { stampMs } from "../engine/stamp.ts";
-import type { App, Env } from "./app.ts";
+import { limited } from "../engine/store-call.ts";
+import type { App, Env, Routes } from "./app.ts";
 import { note } from "./note.ts";
+import { requestClock } from "./request-clock.ts";
 import { partitionStub } from "./stub.ts";
 
-const MOST = 200;
+/** Partitions in one page: about two rows read for each, and some 100 bytes sent. */
+const PAGE = 500;
+/** Pages of one run in each database: 100,000 partitions, and well below the calls that one run may make. */
+const PAGES = 200;
+/** The platform ends a run after 15 minutes. */
+const RUN_MS = 10 * 60_000;
+/** Partitions that are woken at once; each may take a snapshot. */
+const AT_ONCE = 8;
+const WAKE_MS = 60_000;
 /** An alarm may be a minute late and be well. */
 const GRACE_MS = 120_000;
 
 export async function sweep(app: App, env: Env): Promise<void> {
-  const routes = await app.routes(env);
-  for (const db of logDatabases(env as unknown as Record<string, unknown>).values()) {
-    for (const status of await partitionsWithTail(db, MOST)) {
-      const id = parsePartitionName(status.partition);
-      const route = routes.byOperator.get(id.operator);
-      const address = route?.addresses[id.partition];
-      if (route === undefined || address === undefined || !overdue(status, route.operator.snapshot)) continue;
-      note("alarm was lost", { name: status.partition, tailEvents: status.tailEvents });
-      await partitionStub(env, address)
-        .wake(address)
-        .catch(() => undefined);
+  const until = Date.now() + RUN_MS;
+  const places = placesOf(await app.routes(env));
+  const databases = logDatabases(env as unknown as Record<string, unknown>);
+  const swept = await Promise.allSettled(
+    [...databases].map(([name, db]) => sweepDatabase(env, db, places, startIn(places, name), until)),
+  );
+  for (const one of swept)
+    if (one.status === "rejected") note("a database was not swept to its end", { error: messageOf(one.reason) });
+}
+
+interface Place {
+  readonly route: Route;
+  readonly address: Address;
+}
+/** By the partition's name. */
+type Places = ReadonlyMap<string, Place>;
+
+const placesOf = ({ byOperator }: Routes): Places =>
+  new Map(
+    [...byOperator.values()].flatMap((route) =>
+      route.addresses.map((address) => [partitionName(address), { route, address }] as const),
+    ),
+  );
+
+/** The name of any partition that lives there. */
+function startIn(places: Places, database: string): string {
+  const names = [...places].flatMap(([name, { address }]) => (address.database === database ? [name] : []));
+  return names[Math.floor(Math.random() * names.length)] ?? "";
+}
+
+async function sweepDatabase(env: Env, db: D1Database, places: Places, start: string, until: number): Promise<void> {
+  for await (const page of walk(db, start)) {
+    const due = await overdue(db, places, page);
+    for (let at = 0; at < due.length; at += AT_ONCE) {
+      if (Date.now() > until) return;
+      await Promise.all(due.slice(at, at + AT_ONCE).map((one) => wake(env, one)));
     }
   }
 }
 
-function overdue(status: PartitionStatus, policy: Parameters<typeof snapshotAt>[1]): boolean {
-  const manifest = status.manifest === null ? null : readManifest(status.manifest, brotli.crc32);
-  const tailSinceMs = status.tailStamp === null ? null : stampMs(stamp(status.tailStamp));
-  const at = snapshotAt(
-    {
-      ...status,
-      tailSinceMs,
-      lastMs: manifest === null ? 0 : Date.parse(manifest.at),
-      lastBytes: manifest?.snapshot.bytes ?? 0,
-    },
-    policy,
+/** Every partition once: from above `start` to the end, and from the beginning to `start`. */
+async function* walk(db: D1Database, start: string): AsyncGenerator<readonly PartitionTail[]> {
+  let [after, round] = [start, false];
+  for (let pages = 0; pages < PAGES; pages++) {
+    const page = await limited(requestClock, "D1", () => partitionTails(db, after, PAGE));
+    yield round ? page.filter(({ partition }) => partition <= start) : page;
+    after = page.at(-1)?.partition ?? after;
+    if (round && after >= start) return;
+    if (page.length === PAGE) continue;
+    if (round || start === "") return;
+    [after, round] = ["", true];
+  }
+}
+
+interface Due extends Place {
+  readonly tail: PartitionTail;
+}
+
+/** Of a page, those whose snapshot should have been taken. Bytes are asked for only where they decide. */
+async function overdue(db: D1Database, places: Places, page: readonly PartitionTail[]): Promise<Due[]> {
+  const now = Date.now();
+  const may = page.flatMap((tail) => {
+    // An operator that isn't in this code has nobody to wake.
+    const place = places.get(tail.partition);
+    if (place === undefined || !isOverdue(tail, Number.POSITIVE_INFINITY, place.route, now)) return [];
+    return [{ ...place, tail, surely: isOverdue(tail, 0, place.route, now) }];
+  });
+  const open = may.filter(({ surely }) => !surely).map(({ tail }) => tail.partition);
+  const bytes = open.length === 0 ? null : await limited(requestClock, "D1", () => tailBytes(db, open));
+  return may.filter(
+    ({ tail, route, surely }) => surely || isOverdue(tail, bytes?.get(tail.partition) ?? 0, route, now),
   );
-  return at !== null && Date.now() > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
+}
+
+function isOverdue(tail: PartitionTail, bytes: number, { operator }: Route, now: number): boolean {
+  const tailSinceMs = tail.tailStamp === null ? null : stampMs(stamp(tail.tailStamp));
+  const { tailEvents, lastBytes } = tail;
+  // NaN where the manifest says no time: as if there had been no snapshot.
+  const lastMs = Date.parse(tail.lastAt ?? "") || 0;
+  const facts = { tailEvents, tailBytes: bytes, tailSinceMs, lastMs, lastBytes: Number(lastBytes) || 0 };
+  const at = snapshotAt(facts, operator.snapshot);
+  return at !== null && now > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
+}
+
+async function wake(env: Env, { address, tail }: Due): Promise<void> {
+  note("alarm was lost", { name: tail.partition, tailEvents: tail.tailEvents });
+  // What takes longer goes on by itself: the object is awake.
+  await limited(requestClock, "the partition", () => partitionStub(env, address).wake(address), WAKE_MS).catch(
+    () => undefined,
+  );
 }

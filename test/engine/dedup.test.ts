@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { Dedup, type DedupImage, type Found, type Horizon } from "../../src/engine/dedup.ts";
 import { PRINT_WORDS } from "../../src/engine/hash.ts";
 import { seq } from "../../src/engine/ids.ts";
-import { REPLIES_BYTES } from "../../src/engine/limits.ts";
+import { parseOutcome } from "../../src/engine/outcome.ts";
+import { DETAILS_BYTES, REPLIES_BYTES } from "../../src/engine/limits.ts";
 
 const MINUTE = 60_000;
 
@@ -381,5 +382,65 @@ describe("answers", () => {
     expect(dedup.outcome(seq(1))).toBe('["r","no",null]');
     expect(dedup.outcome(seq(4))).toBeUndefined();
     expect(dedup.outcome(seq(many))).toBe(reply);
+  });
+
+  describe("details", () => {
+    const refusal = `["r","no \\"more\\"",${JSON.stringify("x".repeat(MB))}]`;
+    const error = `["q",${JSON.stringify("x".repeat(MB))}]`;
+    const most = Math.floor(DETAILS_BYTES / refusal.length);
+
+    it("LOG6, ONE6: beyond the bound the oldest lose their details, never what became of them", () => {
+      const texts = Array.from({ length: most + 4 }, (_, i) => (i % 2 === 0 ? refusal : error));
+      const dedup = filled(texts);
+      const told = texts.map((_, i) => parseOutcome(dedup.outcome(seq(i + 1))!));
+      expect(told.map(({ tag }) => tag)).toEqual(texts.map((_, i) => (i % 2 === 0 ? "refused" : "quarantined")));
+      expect(told.map((outcome) => (outcome.tag === "refused" ? outcome.code : null))).toEqual(
+        texts.map((_, i) => (i % 2 === 0 ? 'no "more"' : null)),
+      );
+      expect(texts.map((text, i) => dedup.outcome(seq(i + 1)) === text)).toEqual(texts.map((_, i) => i >= 4));
+      expect(told[0]).toEqual({ tag: "refused", code: 'no "more"', detail: "null" });
+      expect(told[1]).toEqual({ tag: "quarantined", error: "no longer kept; see the quarantine" });
+    });
+
+    it("LOG6: they and the replies don't push each other out", () => {
+      const dedup = filled(Array.from({ length: 2 * most }, (_, i) => (i % 2 === 0 ? refusal : reply)));
+      for (let i = 0; i < 2 * most; i++) expect(dedup.outcome(seq(i + 1))).toBe(i % 2 === 0 ? refusal : reply);
+    });
+
+    it("ONE3: those that wait for their commit push none out", () => {
+      const dedup = filled(Array.from({ length: most }, () => refusal));
+      dedup.add(printOf(most + 1, 0), 0);
+      dedup.answer(seq(most + 1), error);
+      expect(dedup.outcome(seq(1))).toBe(refusal);
+      dedup.committed(seq(most + 1), 0);
+      expect(dedup.outcome(seq(1))).toBe('["r","no \\"more\\"",null]');
+    });
+
+    it("ONE3: are the same with a snapshot and a restart after any segment, with events ahead of it or none", () => {
+      const texts = Array.from({ length: most + 12 }, (_, i) => (i % 3 === 0 ? refusal : i % 3 === 1 ? error : reply));
+      const take = (dedup: Dedup, at: number): void => {
+        dedup.add(printOf(at, 0), 0);
+        dedup.answer(seq(at), texts[at - 1]!);
+      };
+      /** Segments of two events; pending ones ahead of each commit, and a restart after one of them. */
+      const image = (ahead: number, restart: number): DedupImage => {
+        let dedup = new Dedup({ ...HORIZON, maxIds: most + 8 });
+        let taken = 0;
+        for (let last = 2; last <= texts.length; last += 2) {
+          while (taken < Math.min(texts.length, last + ahead)) take(dedup, ++taken);
+          dedup.committed(seq(last), last * 1_000);
+          if (last !== restart) continue;
+          dedup = Dedup.from(dedup.image(seq(last)), { ...HORIZON, maxIds: most + 8 });
+          taken = last;
+        }
+        return dedup.image(seq(texts.length - (texts.length % 2)));
+      };
+      const expected = image(0, 0);
+      expect(expected.answers.filter(([, text]) => text.length < 100).length, "some have lost theirs").toBeGreaterThan(
+        0,
+      );
+      for (let restart = 0; restart <= texts.length; restart += 2)
+        for (const ahead of [0, 3, 40]) expect(image(ahead, restart)).toEqual(expected);
+    });
   });
 });

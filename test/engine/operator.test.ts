@@ -54,6 +54,27 @@ describe("operator", () => {
       /can't be an event type/,
     ],
     [
+      "CODE3: a version without its migration",
+      () => make("a", { version: 3, migrate: { 2: (old: object) => old } }),
+      /version 3 needs a migrate entry for 3, .* write 3: \(old\) => old/,
+    ],
+    [
+      "CODE3: a migration that is missing in between",
+      () => make("a", { version: 3, migrate: { 3: (old: object) => old } }),
+      /needs a migrate entry for 2/,
+    ],
+    ["CODE3: a raised version alone", () => make("a", { version: 2 }), /needs a migrate entry for 2/],
+    [
+      "a migration that is no function",
+      () => make("a", { version: 2, migrate: { 2: {} } }),
+      /needs a migrate entry for 2/,
+    ],
+    [
+      "a migration to no version",
+      () => make("a", { version: 2, migrate: { 2: (old: object) => old, next: (old: object) => old } }),
+      /an entry for version next/,
+    ],
+    [
       "a migration beyond the version",
       () => make("a", { migrate: { 2: (old: object) => old } }),
       /versions go from 1 to 1/,

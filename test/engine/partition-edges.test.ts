@@ -92,7 +92,9 @@ describe("a partition", () => {
 
   it("CODE3: after a rollback over two versions snapshots go on, though D1 has cut all of the log", async () => {
     const world = new World();
-    const version = (n: number) => sum({ version: n });
+    const same = (old: object): object => old;
+    const version = (n: number) =>
+      sum({ version: n, migrate: Object.fromEntries(Array.from({ length: n - 1 }, (_, i) => [i + 2, same])) });
     const first = world.start(version(1));
     await world.send(first, { id: "a", data: 1 });
     await world.clock.run(first.partition.snapshot());

@@ -1,5 +1,6 @@
 /** The other half: snapshots, what is kept, and coming back from whatever is left. */
 import { describe, expect, it } from "vitest";
+import { seq } from "../../src/engine/ids.ts";
 import { readManifest } from "../../src/engine/manifest.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
 import type { Operator } from "../../src/engine/operator.ts";
@@ -26,6 +27,9 @@ async function totals(world: World, one: Incarnation): Promise<unknown[]> {
   return Promise.all(["k0", "k1", "k2"].map((key) => world.value(one, key)));
 }
 
+const quarantined = async (world: World, one: Incarnation) =>
+  (await world.clock.run(one.partition.quarantined(seq(0), 100, 1_000_000))).items;
+
 const current = (world: World) => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32);
 const objects = (world: World, kind: string): string[] =>
   [...world.store.objects.keys()].filter((name) => name.includes(`/${kind}/`)).sort();
@@ -49,7 +53,7 @@ describe("snapshots", () => {
     );
     expect(words(again)).toEqual(["applied again", "refused again", "quarantined again", "applied again"]);
     expect(again.tag === "decided" && again.details[0]![2], "the first reply").toBe('["a",{"total":3}]');
-    expect((await world.clock.run(next.partition.quarantined())).map((entry) => entry.error)).toEqual(["boom"]);
+    expect((await quarantined(world, next)).map((entry) => entry.error)).toEqual(["boom"]);
     expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({
       manifest: 1,
       replayedEvents: 3,
@@ -306,6 +310,58 @@ describe("code that changes", () => {
     expect(await totals(world, world.start(operator))).toEqual(await totals(world, back));
   });
 
+  it("CODE3, LOG5: a rollback reads no archive from before the snapshot that it goes back to", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    for (const [from, to] of [
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ] as const) {
+      await fill(world, one, from, to);
+      await snapshot(world, one);
+    }
+    // From here on versions 4, 5, …: the third is the one that the rollback goes back to.
+    const newer = world.start(v2(), "code-2");
+    await fill(world, newer, 7, 8);
+    // An attempt that was never made current: its archive shares its version with the one that was.
+    world.fates = ({ method }) => (method === "promote" ? "before" : "ok");
+    expect(await snapshot(world, newer)).toBe("failed");
+    world.fates = () => "ok";
+    await fill(world, newer, 9, 9);
+    await snapshot(world, newer);
+    await fill(world, newer, 10, 10);
+    await snapshot(world, newer);
+    // The next one's archive begins below the one before it, whose snapshot is lost.
+    world.store.damage(current(world).snapshot.name);
+    const again = world.start(v2(), "code-2");
+    for (const n of [11, 12, 13]) {
+      await fill(world, again, n, n);
+      await snapshot(world, again);
+    }
+    const kept = objects(world, "manifests");
+    const versions = kept.map((name) => Number(/\/manifests\/(\d+)-/.exec(name)![1]));
+    expect(new Set(versions).size, "some share their version").toBeLessThan(versions.length);
+    expect(versions.length).toBeGreaterThan(7);
+
+    const read: string[] = [];
+    const get = world.store.get.bind(world.store);
+    world.store.get = (name) => {
+      read.push(name);
+      return get(name);
+    };
+    const back = world.start(operator, "code-1");
+    expect(await totals(world, back)).toEqual([
+      { total: 3 + 6 + 9 + 12, times: 4 },
+      { total: 1 + 4 + 7 + 10 + 13, times: 5 },
+      { total: 2 + 5 + 8 + 11, times: 4 },
+    ]);
+    expect((await world.clock.run(back.partition.facts())).lastRecovery).toMatchObject({ manifest: 3, fallbacks: 0 });
+    const archives = read.filter((name) => name.includes("/manifests/"));
+    expect(archives.length).toBeGreaterThan(3);
+    expect(archives.filter((name) => kept.indexOf(name) < versions.lastIndexOf(3) + 1)).toEqual([]);
+  });
+
   it("CODE3: a state newer than the code, with nothing older left, is refused by name", async () => {
     const world = new World();
     const newer = world.start(v2());
@@ -319,6 +375,99 @@ describe("code that changes", () => {
     }
     for (const name of objects(world, "manifests")) world.store.objects.delete(name);
     expect(words(await world.send(world.start(operator), { id: "x", data: 1 }))).toBe("state_newer");
+  });
+
+  describe("CODE3, SNAP3: a format of the future, after a rollback", () => {
+    /** Snapshots at 4 and 8, and two events above. */
+    async function twoGenerations(): Promise<{ world: World; expected: unknown[] }> {
+      const world = new World();
+      const one = world.start(operator);
+      await fill(world, one, 1, 4);
+      await snapshot(world, one);
+      await fill(world, one, 5, 8);
+      await snapshot(world, one);
+      await fill(world, one, 9, 10);
+      return { world, expected: await totals(world, one) };
+    }
+    const row = (world: World) => world.db.rows.get(NAME)! as { manifest: string; previous: string; pins: string };
+    const future = (text: string): string => text.replace('"v":1,', '"v":2,');
+    const newer: Record<string, (world: World) => void> = {
+      manifest: (world) => (row(world).manifest = future(row(world).manifest)),
+      snapshot: (world) => world.store.objects.get(current(world).snapshot.name)!.set([2], 8),
+    };
+    const lastRecovery = async (world: World, one: Incarnation) =>
+      (await world.clock.run(one.partition.facts())).lastRecovery;
+
+    it.each(Object.keys(newer))(
+      "of the current %s: recovery goes on from the older generation, at once saved anew",
+      async (what) => {
+        const { world, expected } = await twoGenerations();
+        newer[what]!(world);
+        const pin = future(row(world).previous);
+        row(world).pins = JSON.stringify([pin]);
+        const back = world.start(operator);
+        expect(words(await world.send(back, { id: "a2", key: "k2", data: 2 }))).toEqual(["applied again"]);
+        expect(await totals(world, back)).toEqual(expected);
+        expect(await lastRecovery(world, back), "no damage").toMatchObject({ manifest: 1, fallbacks: 0 });
+        await world.clock.advance(1_000);
+        expect(world.db.rows.get(NAME)).toMatchObject({ version: 3, snapshotSeq: 10, previousSeq: 4 });
+        expect(JSON.parse(row(world).pins), "for the code that knows it").toEqual([pin]);
+        const next = world.start(operator);
+        expect(await totals(world, next)).toEqual(expected);
+        expect(await lastRecovery(world, next)).toMatchObject({ manifest: 3, fallbacks: 0, replayedEvents: 0 });
+      },
+    );
+
+    it("of both generations: the archive and the log give the state back", async () => {
+      const { world, expected } = await twoGenerations();
+      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([2], 8);
+      const back = world.start(operator);
+      expect(await totals(world, back)).toEqual(expected);
+      expect(await lastRecovery(world, back)).toMatchObject({ manifest: null, fallbacks: 0 });
+    });
+
+    it("of everything: a named error, never an empty state", async () => {
+      const { world } = await twoGenerations();
+      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([2], 8);
+      const first = objects(world, "manifests")[0]!;
+      world.store.objects.set(
+        first,
+        Buffer.from(future(Buffer.from(world.store.objects.get(first)!).toString("latin1")), "latin1"),
+      );
+      const rows = world.db.segments.get(NAME)!.filter((one) => one.seq > 4);
+      world.db.segments.set(NAME, rows);
+      const back = world.start(operator);
+      expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
+      await expect(world.value(back)).rejects.toThrow(
+        /current: the snapshot has format 2.*previous: .*format 2.*whole log: manifest 1 has format 2.*deploy the code/,
+      );
+      expect(world.db.segments.get(NAME)).toEqual(rows);
+    });
+
+    it("of a segment: a named error, since what is in it was acknowledged", async () => {
+      const { world } = await twoGenerations();
+      const rows = world.db.segments.get(NAME)!;
+      world.db.segments.set(NAME, [...rows.slice(0, -1), { ...rows.at(-1)!, format: 2 }]);
+      const back = world.start(operator);
+      expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
+      await expect(world.value(back)).rejects.toThrow(/current: segment 10 has format 2/);
+    });
+  });
+
+  it("SNAP4: an archive that can't be read, and whose rows another one has, stops nothing", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    world.fates = ({ method }) => (method === "promote" ? "before" : "ok");
+    await snapshot(world, one);
+    world.fates = () => "ok";
+    for (const n of [4, 5, 6]) {
+      await fill(world, one, n, n);
+      await snapshot(world, one);
+    }
+    const expected = await totals(world, one);
+    for (const name of [...objects(world, "snapshots"), objects(world, "manifests")[0]!]) world.store.damage(name);
+    expect(await totals(world, world.start(operator))).toEqual(expected);
   });
 
   it("ONE6: what old code quarantined stays so under code that could handle it, until it is retried", async () => {
@@ -338,7 +487,7 @@ describe("code that changes", () => {
     expect(await world.value(next)).toEqual({ total: 1_001, times: 2 });
     const third = world.start(mended, "code-2");
     expect(await world.value(third)).toEqual({ total: 1_001, times: 2 });
-    expect(await world.clock.run(third.partition.quarantined())).toEqual([]);
+    expect(await quarantined(world, third)).toEqual([]);
   });
 
   it("IN4: what throws at replay under newer code is quarantined; the partition goes on", async () => {
@@ -356,9 +505,7 @@ describe("code that changes", () => {
     });
     const next = world.start(broken, "code-2");
     expect(words(await world.send(next, { id: "x", key: "k0", data: 10 }))).toEqual(["applied"]);
-    expect((await world.clock.run(next.partition.quarantined())).map((entry) => [entry.seq, entry.error])).toEqual([
-      [2, "new bug"],
-    ]);
+    expect((await quarantined(world, next)).map((entry) => [entry.seq, entry.error])).toEqual([[2, "new bug"]]);
   });
 });
 

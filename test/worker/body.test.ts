@@ -76,6 +76,12 @@ describe("array elements", () => {
     );
   });
 
+  it("LOG6: end with the first one too many", () => {
+    expect(arrayElements("[1,2,3,4,5]", 3)).toEqual(["1", "2", "3", "4"]);
+    expect(arrayElements("[1,2,3]", 3)).toEqual(["1", "2", "3"]);
+    expect(arrayElements("[1,2,3,4", 2)).toBeNull();
+  });
+
   it("of any text: null, or texts that JSON.parse may refuse; never an exception", () => {
     const pieces = fc.array(fc.constantFrom("[", "]", "{", "}", '"', ",", ":", "1", "\\", " ", "null"));
     fc.assert(

@@ -6,8 +6,15 @@ import { App, install } from "../../src/worker/app.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { sweep } from "../../src/worker/sweep.ts";
 
+interface Called {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Record<string, unknown>;
+}
+
 export interface Deployment {
-  call(path: string, body?: unknown): Promise<{ readonly status: number; readonly body: Record<string, unknown> }>;
+  /** A body that is a text is sent as it is, any other as JSON. */
+  call(path: string, body?: unknown, headers?: Record<string, string>): Promise<Called>;
   sweep(): Promise<void>;
 }
 
@@ -17,13 +24,19 @@ export async function deploy(...operators: readonly Operator[]): Promise<Deploym
   await evictAllDurableObjects();
   const http = routesOf(app);
   return {
-    call: async (path, body) => {
+    call: async (path, body, more = {}) => {
+      const text = typeof body === "string" ? body : JSON.stringify(body);
       const init =
         body === undefined
-          ? {}
-          : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+          ? { headers: more }
+          : { method: "POST", headers: { "content-type": "application/json", ...more }, body: text };
       const response = await http.fetch(new Request(`http://localhost${path}`, init), env);
-      return { status: response.status, body: await response.json<Record<string, unknown>>() };
+      const answer = await response.text();
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: answer === "" ? {} : (JSON.parse(answer) as Record<string, unknown>),
+      };
     },
     sweep: () => sweep(app, env),
   };

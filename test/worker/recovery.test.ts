@@ -115,6 +115,36 @@ describe("coming back", () => {
     await vi.waitFor(async () => expect((await partition())["tailEvents"]).toBe(0), { timeout: 10_000, interval: 50 });
   });
 
+  it.each([
+    ["damaged", "{broken", "the manifest isn't JSON"],
+    ["of a format of the future", '{"format":"keyframe.manifest","v":2,"version":9}', "manifest 9 has format 2"],
+  ])("SNAP3, IN3: a manifest that is %s stops neither the partition nor looking at it", async (_, text, why) => {
+    await app.call("/v1/operators/ledger/partitions/0/snapshot", {});
+    const before = await partition();
+    const [row] = (
+      await env.LOG_0.prepare("SELECT manifest FROM partitions WHERE partition = 'main/ledger/0000'").all()
+    ).results;
+    await env.LOG_0.prepare("UPDATE partitions SET manifest = ?1 WHERE partition = 'main/ledger/0000'")
+      .bind(text)
+      .run();
+    const shown = await partition();
+    expect(shown).toMatchObject({ snapshotSeq: before["snapshotSeq"], tailEvents: 0 });
+    const unreadable = { unreadable: expect.stringContaining(why) as string };
+    expect(shown["lastSnapshot"]).toEqual(unreadable);
+    const listed = (await app.call("/v1/operators/ledger/partitions/0/manifests")).body as unknown as unknown[];
+    expect(listed.at(-1)).toEqual(unreadable);
+    expect(listed.length).toBeGreaterThan(1);
+    expect((await app.call("/v1/operators/ledger/partitions/0/manifests/999")).status).toBe(404);
+    await app.call("/v1/operators/ledger/partitions/0/evict", {});
+    expect(await value("d")).toEqual({ sum: 1, entries: 1 });
+    await env.LOG_0.prepare(
+      "UPDATE partitions SET manifest = ?1 WHERE partition = 'main/ledger/0000' AND manifest = ?2",
+    )
+      .bind(row!["manifest"], text)
+      .run();
+    await app.call("/v1/operators/ledger/partitions/0/evict", {});
+  });
+
   it("what a partition says of itself and what D1 says of it agree", async () => {
     await app.call("/v1/events", entries(1, 3, "e"));
     const live = await partition("?live=true");

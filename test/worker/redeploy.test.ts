@@ -1,4 +1,5 @@
 /** Other code under the same state: a raised version, its rollback, and a handler that is mended (CODE3, CODE4, ONE6). */
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { describe, expect, it, vi } from "vitest";
@@ -73,6 +74,36 @@ describe("a redeploy", () => {
     await snapshot(back);
     const again = await deploy(second);
     expect(await state(again)).toEqual({ tenths: 360, known: 0 });
+  });
+
+  it("CODE3, CODE4: an ETag of before a migration, or of before a handler was mended, doesn't hide the value of after it", async () => {
+    const meter = (version: number, factor: number) =>
+      operator("meter", {
+        version,
+        events,
+        initial: () => ({ sum: 0 }),
+        on: { read: (state, event) => void (state.sum += event.data.value * factor) },
+        ...(version === 2 ? { migrate: { 2: (old) => ({ sum: Number(old["sum"]) + 0.5 }) } } : {}),
+      });
+    const look = async (app: Deployment, etag = "") => {
+      const path = "/v1/operators/meter/state?key=k";
+      const { status, headers, body } = await app.call(path, undefined, { "if-none-match": etag });
+      return { status, etag: headers.get("etag")!, value: body["value"] };
+    };
+    const one = await deploy(meter(1, 1));
+    await read(one, 1);
+    const first = await look(one);
+    expect(await look(one, first.etag)).toMatchObject({ status: 304 });
+
+    const mended = await deploy(meter(1, 10));
+    const second = await look(mended, first.etag);
+    expect(second).toMatchObject({ status: 200, value: { sum: 10 } });
+    await mended.call("/v1/operators/meter/partitions/0/snapshot", {});
+
+    const two = await deploy(meter(2, 10));
+    const third = await look(two, second.etag);
+    expect(third).toMatchObject({ status: 200, value: { sum: 10.5 } });
+    expect(await look(two, third.etag)).toMatchObject({ status: 304, etag: third.etag });
   });
 
   it("CODE1: a caller of a newer version makes an object of older code step aside", async () => {
@@ -161,6 +192,23 @@ describe("a redeploy", () => {
         )
       ).body,
     ).toMatchObject({ duplicates: 40 });
+  });
+
+  it("SNAP6: an alarm of a partition whose operator is gone from the code doesn't throw; with the operator it is back", async () => {
+    const one = await deploy(first);
+    await read(one, 0);
+    const stub = env.PARTITION.getByName("main/gauge/0000");
+    const before = await state(one);
+    const spread = operator("spread", {
+      version: 1,
+      events,
+      initial: () => ({ sum: 0 }),
+      on: { read: (s, e) => void (s.sum += e.data.value) },
+    });
+    await deploy(spread);
+    await runInDurableObject(stub, async (_, { storage }) => storage.setAlarm(Date.now() + 600_000));
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    expect(await state(await deploy(first))).toEqual(before);
   });
 
   it("CODE2: two operators of one name stop the start", async () => {
