@@ -145,6 +145,8 @@ export class LineReader {
   #restLength = 0;
   #skipping = false;
   #first = true;
+  /** All lines so far are ASCII: known from their decoding, where it would cost a look at every character later on. */
+  ascii = true;
 
   /** The lines that are complete now. */
   push(chunk: Uint8Array): Line[] {
@@ -198,8 +200,10 @@ export class LineReader {
     try {
       text = strict.decode(run);
     } catch {
+      this.ascii = false;
       return this.#decodeEach(run);
     }
+    this.ascii &&= text.length === run.length;
     const lines: Line[] = [];
     for (let from = 0; from < text.length;) {
       const found = text.indexOf("\n", from);

@@ -265,12 +265,12 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
   try {
     reading: for await (const chunk of bodyBytes(request, ANY_LENGTH)) {
       for (const line of reader.push(chunk)) {
-        intake.add(line);
+        intake.add(line, reader.ascii);
         if (intake.batchFull && !(await send())) break reading;
       }
       if (reader.overlong()) intake.add({ flaw: "too_long" });
     }
-    if (intake.interruption === null) for (const line of reader.end()) intake.add(line);
+    if (intake.interruption === null) for (const line of reader.end()) intake.add(line, reader.ascii);
   } catch (error) {
     if (!(error instanceof BodyError)) throw error;
     flaw = error;

@@ -7,16 +7,14 @@
  * N3. A call that broke is repeated with a new stub until the deadline: repeats are recognised, so that counts once.
  */
 import { keyOf, print, type Route } from "../engine/address.ts";
-import { messageOf } from "../engine/errors.ts";
 import { readEvent, type Defaults, type ReadEvent, type RejectionCode } from "../engine/event.ts";
-import { Prints } from "../engine/hash.ts";
-import { utf8Length } from "../engine/json.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import type { Producer, Unfit } from "../engine/producers.ts";
-import { busy, REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
+import { REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
+import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./draft.ts";
 import type { Post } from "./post.ts";
 
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
@@ -71,14 +69,13 @@ export interface Interruption {
 
 type Accepted = Extract<ReadEvent, { tag: "event" }>;
 
-interface Draft {
-  readonly route: Route;
-  readonly partition: number;
-  readonly texts: string[];
-  readonly keys: string[];
-  readonly prints: Prints;
-  /** Place of each event in the batch. */
-  readonly places: number[];
+/** Events that are decided together, since the next batch waits for them. */
+interface Batch {
+  readonly drafts: readonly Draft[];
+  /** Of each event, by its place in the batch. */
+  readonly marks: number[];
+  /** Index of the first event in its request. */
+  readonly base: number;
 }
 
 /** Marks of one event over all operators that want it. */
@@ -114,6 +111,8 @@ export class Intake {
   /** By operator, then by partition. */
   #drafts = new Map<Route, (Draft | undefined)[]>();
   #chars = 0;
+  /** All texts of the batch are known to be ASCII: characters are bytes. */
+  #ascii = true;
   /** Of the batch: index of its first event, and each event's marks. */
   #base = 0;
   #marks: number[] = [];
@@ -127,8 +126,8 @@ export class Intake {
     return this.#marks.length >= most || this.#chars >= BATCH_CHARS;
   }
 
-  /** Takes one event in, or counts it as rejected. */
-  add(line: Line): void {
+  /** Takes one event in, or counts it as rejected. `ascii`: its text is known to be. */
+  add(line: Line, ascii = false): void {
     const index = this.counts.received++;
     if (typeof line !== "string")
       return this.#reject(
@@ -139,6 +138,8 @@ export class Intake {
       );
     const read = readEvent(line, index, this.#options.defaults);
     if (read.tag === "rejected") return this.#reject(index, read.code, read.message, read.id);
+    // An id that was written into the text may be anything.
+    this.#ascii &&= ascii && read.text === line;
     this.#route(index, read);
   }
 
@@ -173,7 +174,7 @@ export class Intake {
 
   #draft(route: Route, key: string, partition: number, { event, text, timed }: Accepted): void {
     const drafts = this.#draftsOf(route);
-    const draft = (drafts[partition] ??= { route, partition, texts: [], keys: [], prints: new Prints(8), places: [] });
+    const draft = (drafts[partition] ??= newDraft(route, partition));
     draft.texts.push(text);
     draft.keys.push(key);
     draft.places.push(this.#marks.length);
@@ -230,39 +231,41 @@ export class Intake {
     this.#drafts = new Map();
     this.#marks = [];
     this.#chars = 0;
+    this.#ascii = true;
   }
 
   /** Starts the batch after this one; returns what sends this one and counts its results. */
   takeBatch(): () => Promise<void> {
-    const [drafts, marks, base] = [
-      [...this.#drafts.values()].flat().filter((draft) => draft !== undefined),
-      this.#marks,
-      this.#base,
-    ];
+    const drafts = [...this.#drafts.values()].flat().filter((draft) => draft !== undefined);
+    const batch: Batch = { drafts, marks: this.#marks, base: this.#base };
+    const { receivedMs, full, producer, post } = this.#options;
+    const common = { receivedMs, full, producer, base: this.#base, ascii: this.#ascii };
     this.#drafts = new Map();
     this.#marks = [];
     this.#chars = 0;
-    this.#base = base + marks.length;
+    this.#ascii = true;
+    this.#base += batch.marks.length;
     return async () => {
-      const deadlineMs = this.#options.post.now() + PROGRESS_MS;
-      await Promise.all(drafts.map((draft) => this.#send(draft, marks, base, deadlineMs)));
-      this.#tally(marks, base);
+      const deadlineMs = post.now() + PROGRESS_MS;
+      const send = async (draft: Draft): Promise<void> =>
+        this.#heard(draft, await deliver(post, addressOf(draft), sliceOf(draft, common), deadlineMs), batch);
+      await Promise.all(drafts.map(send));
+      this.#tally(batch);
     };
   }
 
-  async #send(draft: Draft, marks: number[], base: number, deadlineMs: number): Promise<void> {
-    const result = await deliver(this.#options, draft, base, deadlineMs);
-    if (result.tag === "decided") return this.#decided(draft, result, marks, base);
-    if (result.tag === "unfit") return this.#notTaken(draft, result, marks, base);
+  #heard(draft: Draft, result: SliceResult, batch: Batch): void {
+    if (result.tag === "decided") return this.#decided(draft, result, batch);
+    if (result.tag === "unfit") return this.#notTaken(draft, result, batch);
     this.interruption = {
       code: result.code,
       message: result.message,
       retryAfterSec: Math.max(1, Math.ceil(result.retryAfterMs / 1_000)),
     };
-    for (const place of draft.places) marks[place]! |= UNDECIDED;
+    for (const place of draft.places) batch.marks[place]! |= UNDECIDED;
   }
 
-  #notTaken(draft: Draft, unfit: Unfit, marks: number[], base: number): void {
+  #notTaken(draft: Draft, unfit: Unfit, { marks, base }: Batch): void {
     this.unfit = { status: unfit.status, code: unfit.code, message: unfit.message };
     draft.places.forEach((place, i) => {
       marks[place]! |= REJECTED;
@@ -286,8 +289,7 @@ export class Intake {
   #decided(
     draft: Draft,
     { statuses, details }: Extract<SliceResult, { tag: "decided" }>,
-    marks: number[],
-    base: number,
+    { marks, base }: Batch,
   ): void {
     for (let i = 0; i < statuses.length; i++) marks[draft.places[i]!]! |= markOf(statuses[i]!);
     for (const [i, seq, text] of details) {
@@ -332,7 +334,7 @@ export class Intake {
     }
   }
 
-  #tally(marks: readonly number[], base: number): void {
+  #tally({ marks, base }: Batch): void {
     const { counts } = this;
     let through = base + marks.length;
     for (let place = marks.length - 1; place >= 0; place--) {
@@ -378,58 +380,3 @@ function markOf(status: number): number {
 
 /** Seldom wanted, so it is read again from the text instead of being kept for every event. */
 const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string }).id ?? null;
-
-/** Sends a draft until it is decided, or the deadline is near. The object keeps the time: a timer of our own for every
- *  call would cost more than the event. */
-async function deliver(
-  { post, receivedMs, full, producer }: IntakeOptions,
-  draft: Draft,
-  base: number,
-  deadlineMs: number,
-): Promise<SliceResult> {
-  const address = draft.route.addresses[draft.partition]!;
-  const slice = sliceOf(draft, receivedMs, full, producer, base);
-  for (let attempt = 0; ; attempt++) {
-    // A stub that threw is dead: every attempt takes a new one. The object died or was replaced under the call, and
-    // whether it had committed is for the repeat to find out.
-    const result = await post
-      .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - post.now() })
-      .catch((error: unknown): SliceResult => {
-        post.note("partition went away", {
-          operator: address.operator,
-          partition: address.partition,
-          attempt,
-          error: messageOf(error),
-        });
-        return busy("partition_gone", "the partition's object went away during the call");
-      });
-    if (result.tag !== "busy" || result.retryAfterMs > 5_000) return result;
-    const wait = 10 + post.jitter() * Math.min(1_000, 20 * 2 ** attempt);
-    if (post.now() + wait >= deadlineMs) return result;
-    await post.sleep(wait);
-  }
-}
-
-function sliceOf(
-  { route, texts, keys, prints, places }: Draft,
-  at: number,
-  full: boolean,
-  producer: Producer | null,
-  base: number,
-): Slice {
-  const body = texts.length === 1 ? texts[0]! : texts.join(",");
-  const lengths = new Uint32Array(texts.length);
-  for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length;
-  return {
-    v: wireVersion(producer),
-    operatorVersion: route.operator.version,
-    at,
-    body,
-    bytes: utf8Length(body),
-    lengths,
-    keys,
-    prints: prints.words(),
-    full,
-    ...(producer === null ? {} : { producer, indexes: Uint32Array.from(places, (place) => base + place) }),
-  };
-}
