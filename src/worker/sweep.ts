@@ -21,7 +21,8 @@ export async function sweep(app: App, env: Env): Promise<void> {
       const id = parsePartitionName(status.partition);
       const route = routes.byOperator.get(id.operator);
       const address = route?.addresses[id.partition];
-      if (route === undefined || address === undefined || !overdue(status, route.operator.snapshot)) continue;
+      if (route === undefined || address === undefined || !overdue(status, route.operator.snapshot, Date.now()))
+        continue;
       note("alarm was lost", { name: status.partition, tailEvents: status.tailEvents });
       await partitionStub(env, address)
         .wake(address)
@@ -30,7 +31,10 @@ export async function sweep(app: App, env: Env): Promise<void> {
   }
 }
 
-function overdue(status: PartitionStatus, policy: Parameters<typeof snapshotAt>[1]): boolean {
+type Overdue = Pick<PartitionStatus, "manifest" | "tailEvents" | "tailBytes" | "tailStamp">;
+
+/** Should its alarm have rung long ago? */
+export function overdue(status: Overdue, policy: Parameters<typeof snapshotAt>[1], nowMs: number): boolean {
   const manifest = status.manifest === null ? null : readManifest(status.manifest, brotli.crc32);
   const tailSinceMs = status.tailStamp === null ? null : stampMs(stamp(status.tailStamp));
   const at = snapshotAt(
@@ -42,5 +46,5 @@ function overdue(status: PartitionStatus, policy: Parameters<typeof snapshotAt>[
     },
     policy,
   );
-  return at !== null && Date.now() > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
+  return at !== null && nowMs > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
 }

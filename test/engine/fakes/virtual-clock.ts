@@ -66,7 +66,8 @@ export class VirtualClock implements Clock {
     const until = this.#now + 600_000;
     await this.settle();
     while (!done && (await this.step(until)));
-    if (!done) throw new Error("not settled after ten minutes of virtual time, or nothing is left that could settle it");
+    if (!done)
+      throw new Error("not settled after ten minutes of virtual time, or nothing is left that could settle it");
     return watched;
   }
 

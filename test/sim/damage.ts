@@ -1,0 +1,71 @@
+/**
+ * Objects in R2 that are damaged behind everybody's back: a bit flipped, the end cut off, the whole object gone.
+ *
+ * D1. Never so much at a time that the rules couldn't give the state back (SNAP4: the loss of any one object loses
+ *     nothing): one of the two generations stays whole, or the whole log stands in archives that nobody touched.
+ * D2. Where code may be rolled back an archive is left alone: older code may need it, and has nothing else.
+ */
+import { reached, snapshotOf } from "./decoder.ts";
+import type { Slot } from "./host.ts";
+import type { Random } from "./random.ts";
+import type { World } from "./world.ts";
+
+export class Damage {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #hit = new Set<string>();
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#random = world.stream("damage");
+  }
+
+  hit(name: string): boolean {
+    return this.#hit.has(name);
+  }
+
+  /** Every archive of the partition is as it was written. */
+  archivesWhole(slot: Slot): boolean {
+    return ![...this.#hit].some((name) => name.startsWith(`${slot.name}/manifests/`));
+  }
+
+  strike(slot: Slot): void {
+    const name = this.#target(slot);
+    if (name === null) return;
+    const { objects } = this.#world.store;
+    const bytes = objects.get(name);
+    if (bytes === undefined || bytes.length === 0) return;
+    const kind = this.#random.weighted({ flipped: 2, truncated: 1, missing: 1 });
+    if (kind === "missing") objects.delete(name);
+    else if (kind === "truncated") objects.set(name, bytes.slice(0, this.#random.between(0, bytes.length - 1)));
+    else {
+      const copy = bytes.slice();
+      copy[this.#random.between(0, copy.length - 1)]! ^= 1 << this.#random.between(0, 7);
+      objects.set(name, copy);
+    }
+    this.#hit.add(name);
+    this.#world.trace.count("damaged objects");
+    this.#world.trace.say(slot.short, () => `${name} is ${kind}`);
+  }
+
+  #target(slot: Slot): string | null {
+    const row = this.#world.database(slot.address.database).rows.get(slot.name);
+    if (row === undefined || row.manifest === null) return null;
+    const generations = [row.manifest, row.previous].filter((text) => text !== null).map(snapshotOf);
+    if (generations.some((name) => this.#hit.has(name))) return null;
+    const { versions, happenings } = this.#world.config;
+    if (this.#random.chance(0.3) && (versions === 1 || happenings.rollback === 0)) return this.#archive(slot);
+    const log = this.#world.database(slot.address.database).segments.get(slot.name) ?? [];
+    const whole = this.archivesWhole(slot) || log[0]?.seq === 1;
+    if (generations.length < 2 && !whole) return null;
+    const name = this.#random.pick(generations);
+    // A pinned manifest may be one of the two.
+    return reached(row).has(name) ? name : null;
+  }
+
+  #archive(slot: Slot): string | null {
+    const names = [...this.#world.store.objects.keys()].filter((name) => name.startsWith(`${slot.name}/manifests/`));
+    const whole = names.filter((name) => !this.#hit.has(name)).sort();
+    return whole.length === 0 ? null : this.#random.pick(whole);
+  }
+}

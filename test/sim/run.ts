@@ -1,0 +1,224 @@
+/**
+ * One seed: faults and work, then no more faults, then the reckoning.
+ *
+ * N1. While faults run only safety is asked for. When they have stopped, every request gets its answer, every partition
+ *     serves and takes a snapshot, within bounds of virtual time.
+ * N2. At the end all that was ever logged must show: in what runs, after a crash of everything, and, without any
+ *     snapshot file, from the archives and the log alone.
+ */
+import { reached } from "./decoder.ts";
+import { Client } from "./client.ts";
+import { configure, type Configuration } from "./configuration.ts";
+import type { Slot } from "./host.ts";
+import { Nemesis } from "./nemesis.ts";
+import type { Counts } from "./trace.ts";
+import { Worker } from "./worker.ts";
+import { World } from "./world.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  readonly counts: Counts;
+  readonly steps: number;
+  readonly virtualMs: number;
+}
+
+/** From the end of the faults to the last answer: one silent put, one alarm's doubling retries, and room. */
+const ANSWER_LIMIT_MS = 600_000;
+/** Late executions and zombies may be left for ten minutes, a snapshot that failed often is tried again after sixteen. */
+const QUIET_MS = 1_300_000;
+const CALL_LIMIT_MS = 120_000;
+const MOST_STEPS = 400_000;
+
+export async function runSeed(
+  seed: number,
+  steps?: number,
+  write: ((line: string) => void) | null = null,
+): Promise<Outcome> {
+  return new Run(configure(seed, steps), write).run();
+}
+
+class Run {
+  readonly #config: Configuration;
+  readonly #world: World;
+  readonly #workers: readonly Worker[];
+  readonly #clients: readonly Client[];
+  readonly #nemesis: Nemesis;
+  #working = 0;
+  #steps = 0;
+
+  constructor(config: Configuration, write: ((line: string) => void) | null) {
+    this.#config = config;
+    this.#world = new World(config, write);
+    this.#workers = Array.from({ length: config.workers }, (_, i) => new Worker(this.#world, i));
+    this.#nemesis = new Nemesis(this.#world, this.#workers);
+    this.#clients = Array.from(
+      { length: config.clients },
+      (_, i) => new Client(this.#world, i, this.#workers, this.#nemesis),
+    );
+  }
+
+  async run(): Promise<Outcome> {
+    const { clock, oracle, trace } = this.#world;
+    const began = clock.now();
+    try {
+      await this.#faults();
+      await this.#peace();
+      await this.#reckoning();
+    } catch (error) {
+      if (oracle.violations.length === 0)
+        oracle.fail(`the simulator broke: ${error instanceof Error ? (error.stack ?? "") : String(error)}`);
+    }
+    // One turn of the real loop, so that rejections that nobody handles are heard of.
+    await new Promise((resolve) => setImmediate(resolve));
+    return {
+      seed: this.#config.seed,
+      violations: oracle.violations,
+      counts: trace.counts,
+      steps: this.#steps,
+      virtualMs: clock.now() - began,
+    };
+  }
+
+  async #step(untilMs?: number): Promise<boolean> {
+    if (this.#world.oracle.violations.length > 0) throw new Error("a rule is broken");
+    if (++this.#steps > MOST_STEPS) throw new Error(`no end after ${MOST_STEPS} steps`);
+    return this.#world.clock.step(untilMs);
+  }
+
+  async #faults(): Promise<void> {
+    this.#nemesis.start();
+    this.#cron();
+    for (const client of this.#clients) {
+      this.#working += 1;
+      void client.run().then(
+        () => (this.#working -= 1),
+        (error: unknown) => this.#world.oracle.fail(`${client.name} broke: ${String(error)}`),
+      );
+    }
+    while (this.#working > 0 && this.#steps < this.#config.steps) if (!(await this.#step())) break;
+  }
+
+  #cron(): void {
+    this.#world.clock.after(this.#config.cronMs, () => {
+      this.#world.host.sweep();
+      this.#cron();
+    });
+  }
+
+  /** Faults stop; whatever waits for an answer gets one. */
+  async #peace(): Promise<void> {
+    const world = this.#world;
+    const { clock, oracle, host } = world;
+    world.faulty = false;
+    world.outages.clear();
+    world.trace.say("world", () => "the faults stop");
+    for (const worker of this.#workers) {
+      worker.version = world.deployed;
+      worker.ahead = false;
+      worker.forgetStale();
+    }
+    for (const { current } of host.slots.values())
+      if (current !== null && current.version !== world.deployed) current.die("replaced by a deploy");
+    const limit = clock.now() + ANSWER_LIMIT_MS;
+    while (this.#working > 0 && (await this.#step(limit)));
+    if (this.#working > 0)
+      oracle.fail(
+        `${this.#working} clients wait for an answer (${this.#clients.map((one) => one.doing).join(", ")}) ${ANSWER_LIMIT_MS} ms after the last fault`,
+      );
+  }
+
+  async #reckoning(): Promise<void> {
+    const { clock, oracle, host, trace } = this.#world;
+    const random = this.#world.stream("reckoning");
+    const slots = [...host.slots.values()];
+    const quiet = clock.now() + QUIET_MS;
+    while (await this.#step(quiet));
+    await this.#audit(slots, "what runs");
+    for (const slot of slots) await this.#snapshot(slot);
+    oracle.checkGarbage();
+    if (random.chance(0.3)) await this.#quietDays(slots);
+    this.#crashAll(slots);
+    await this.#audit(slots, "what comes back");
+    if (!random.chance(0.5)) return;
+    this.#crashAll(slots);
+    const whole = slots.filter((slot) => this.#world.damage.archivesWhole(slot));
+    for (const slot of whole) this.#loseSnapshots(slot);
+    trace.count("full replays compared", whole.length);
+    await this.#audit(whole, "a replay of the whole log");
+  }
+
+  #crashAll(slots: readonly Slot[]): void {
+    for (const slot of slots) for (const one of this.#world.host.running(slot)) one.die("crashed for the reckoning");
+  }
+
+  /** Every key of every partition, and the quarantine. */
+  async #audit(slots: readonly Slot[], what: string): Promise<void> {
+    for (const slot of slots) {
+      const { oracle, host } = this.#world;
+      const truth = oracle.truth(slot.name);
+      const shown = await this.#within(slot, what, async () => {
+        const instance = host.instance(slot);
+        await instance.scan();
+        const quarantined = await instance.call((partition) => partition.quarantined());
+        return { instance, seqs: new Set<number>(quarantined.map((one) => one.seq)) };
+      });
+      if (shown === null) continue;
+      for (const key of [...truth.model.keys()].filter(() => truth.head > shown.instance.shown)) {
+        const entries = await this.#within(slot, what, () => shown.instance.call((partition) => partition.read([key])));
+        oracle.read(shown.instance, key, entries?.[0] ?? null, truth.head);
+      }
+      const flaw = truth.model.checkQuarantine(shown.seqs, truth.head);
+      if (flaw !== null) oracle.fail(`${shown.instance.name}: ${flaw}`);
+    }
+  }
+
+  async #snapshot(slot: Slot): Promise<void> {
+    const { oracle, host } = this.#world;
+    const { head } = oracle.truth(slot.name);
+    if (head === 0) return;
+    const result = await this.#within(slot, "a snapshot", () =>
+      host.instance(slot).call((partition) => partition.snapshot()),
+    );
+    if (result !== null && result.tag !== "current")
+      oracle.fail(`${slot.short} takes no snapshot in peace: ${JSON.stringify(result)}`);
+  }
+
+  /** Two days in which nobody calls: alarms, or the sweep, see to it that nothing stays unsaved (SNAP6, SNAP7). */
+  async #quietDays(slots: readonly Slot[]): Promise<void> {
+    const { clock, oracle, host } = this.#world;
+    const until = clock.now() + 50 * 3_600_000;
+    while (await this.#step(until));
+    for (const slot of slots) {
+      const { head } = oracle.truth(slot.name);
+      const { seq } = host.manifest(slot) ?? { seq: 0 };
+      if (head > seq) oracle.fail(`${slot.short} is at ${head}, and two days later its snapshot is at ${seq} (SNAP7)`);
+    }
+  }
+
+  #loseSnapshots(slot: Slot): void {
+    const row = this.#world.database(slot.address.database).rows.get(slot.name);
+    for (const name of row === undefined ? [] : reached(row)) this.#world.store.objects.delete(name);
+  }
+
+  /** A call that must be answered, tried again where the object is being replaced. */
+  async #within<T>(slot: Slot, what: string, call: () => Promise<T>): Promise<T | null> {
+    const { clock, oracle } = this.#world;
+    const limit = clock.now() + CALL_LIMIT_MS;
+    let last: unknown;
+    for (let attempt = 0; attempt < 5; attempt++) {
+      let settled: { readonly value: T } | { readonly error: unknown } | null = null;
+      call().then(
+        (value) => (settled = { value }),
+        (error: unknown) => (settled = { error }),
+      );
+      await clock.settle();
+      while (settled === null && (await this.#step(limit)));
+      const found = settled as { readonly value: T } | { readonly error: unknown } | null;
+      if (found !== null && "value" in found) return found.value;
+      last = found === null ? "no answer" : found.error;
+    }
+    oracle.fail(`${slot.short} doesn't give ${what} in peace: ${String(last)}`);
+    return null;
+  }
+}
