@@ -51,8 +51,7 @@ export class Client {
     const { config } = this.#world;
     while (this.#made < config.eventsPerClient && this.#world.faulty) {
       await this.#sleep(this.#random.wait(config.thinkMs));
-      while (this.#world.faulty && this.#nemesis.lullUntilMs > this.#world.clock.now())
-        await this.#sleep(this.#nemesis.lullUntilMs - this.#world.clock.now());
+      await this.#nemesis.rest();
       await this.#act();
     }
   }

@@ -5,7 +5,7 @@
  *     nothing): one of the two generations stays whole, or the whole log stands in archives that nobody touched.
  * D2. Where code may be rolled back an archive is left alone: older code may need it, and has nothing else.
  */
-import { reached, snapshotOf } from "./decoder.ts";
+import { snapshotOf } from "./decoder.ts";
 import type { Slot } from "./host.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
@@ -55,12 +55,26 @@ export class Damage {
     if (generations.some((name) => this.#hit.has(name))) return null;
     const { versions, happenings } = this.#world.config;
     if (this.#random.chance(0.3) && (versions === 1 || happenings.rollback === 0)) return this.#archive(slot);
-    const log = this.#world.database(slot.address.database).segments.get(slot.name) ?? [];
-    const whole = this.archivesWhole(slot) || log[0]?.seq === 1;
-    if (generations.length < 2 && !whole) return null;
     const name = this.#random.pick(generations);
-    // A pinned manifest may be one of the two.
-    return reached(row).has(name) ? name : null;
+    return this.#recoverable(
+      slot,
+      [row.manifest, row.previous].filter((text) => text !== null && snapshotOf(text) !== name),
+    )
+      ? name
+      : null;
+  }
+
+  /** Would one of these manifests, or nothing at all, give the state back with what is left of the log? */
+  #recoverable(slot: Slot, manifests: readonly (string | null)[]): boolean {
+    if (this.archivesWhole(slot)) return true;
+    const first =
+      this.#world.database(slot.address.database).segments.get(slot.name)?.[0]?.seq ??
+      this.#world.oracle.head(slot.name) + 1;
+    const bases = [
+      0,
+      ...manifests.filter((text) => text !== null).map((text) => (JSON.parse(text) as { seq: number }).seq),
+    ];
+    return bases.some((seq) => seq + 1 >= first);
   }
 
   #archive(slot: Slot): string | null {

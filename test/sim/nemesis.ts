@@ -6,8 +6,8 @@ import type { Worker } from "./worker.ts";
 import type { World } from "./world.ts";
 
 export class Nemesis {
-  /** Clients rest until then. */
-  lullUntilMs = 0;
+  #lullUntilMs = 0;
+  #resting: (() => void)[] = [];
   readonly #world: World;
   readonly #workers: readonly Worker[];
   readonly #random: Random;
@@ -18,9 +18,21 @@ export class Nemesis {
     this.#random = world.stream("nemesis");
   }
 
+  /** Settles at once, or when the lull is over. */
+  rest(): Promise<void> {
+    if (this.#world.clock.now() >= this.#lullUntilMs) return Promise.resolve();
+    return new Promise((resolve) => this.#resting.push(resolve));
+  }
+
+  wakeAll(): void {
+    this.#lullUntilMs = 0;
+    for (const wake of this.#resting.splice(0)) wake();
+  }
+
   start(): void {
     const { clock, config } = this.#world;
-    clock.after(this.#random.wait(config.happeningMs), () => {
+    const rest = Math.max(0, this.#lullUntilMs - clock.now()) * this.#random.unit();
+    clock.after(Math.floor(rest) + this.#random.wait(config.happeningMs), () => {
       if (!this.#world.faulty) return;
       if (Object.values(config.happenings).some((weight) => weight > 0))
         this.#happen(this.#random.weighted(config.happenings));
@@ -29,7 +41,7 @@ export class Nemesis {
   }
 
   #happen(what: keyof Happenings): void {
-    const { host, trace, clock, config } = this.#world;
+    const { host, trace, config } = this.#world;
     const slot = this.#random.pick([...host.slots.values()]);
     switch (what) {
       case "evict":
@@ -61,9 +73,20 @@ export class Nemesis {
         trace.count("workers died");
         return this.#random.pick(this.#workers).die();
       case "lull":
-        this.lullUntilMs = clock.now() + this.#random.skewed(600_000, 30 * 3_600_000);
-        trace.say("world", () => "a lull");
+        return this.#lull();
     }
+  }
+
+  /** Nobody sends for minutes to a day. */
+  #lull(): void {
+    const { clock, trace } = this.#world;
+    const ms = this.#random.skewed(60_000, 30 * 3_600_000);
+    this.#lullUntilMs = Math.max(this.#lullUntilMs, clock.now() + ms);
+    trace.count("lulls");
+    trace.say("world", () => `a lull of ${ms} ms`);
+    clock.after(ms, () => {
+      if (clock.now() >= this.#lullUntilMs) this.wakeAll();
+    });
   }
 
   #crash(slot: Slot): void {

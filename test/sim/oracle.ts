@@ -30,6 +30,8 @@ export class Oracle {
   /** Who took which epoch of which partition. */
   readonly #owners = new Map<string, Instance>();
   readonly #taken = new Map<string, number>();
+  /** Up to where the log of a partition was cut. */
+  readonly #cuts = new Map<string, number>();
   /** Every name that was ever put, and whether the engine deleted it. */
   readonly #names = new Map<string, "there" | "deleted">();
   /** Files that a promotion displaced, and who should delete them. */
@@ -119,8 +121,7 @@ export class Oracle {
     const { name } = by.slot;
     const truth = this.truth(name);
     const after = this.#world.database(by.slot.address.database).rows.get(name)!;
-    const wrong = (what: string): void =>
-      this.fail(`${by.name} made ${to.manifest.slice(0, 0)}version ${to.version + 1} current: ${what}`);
+    const wrong = (what: string): void => this.fail(`${by.name} made version ${to.version + 1} current: ${what}`);
     if (to.epoch !== (this.#taken.get(name) ?? 0))
       wrong(`with epoch ${to.epoch}, though another one was taken (SNAP2)`);
     if (after.version !== before.version + 1) wrong(`the version went from ${before.version} to ${after.version}`);
@@ -135,11 +136,12 @@ export class Oracle {
     if (to.previous !== null && to.previous === to.manifest) wrong("it is its own older generation (SNAP4)");
     if (to.previous !== null && by.knowsDamaged.has(snapshotOf(to.previous)))
       wrong(`${snapshotOf(to.previous)} is known to be damaged and counts as a generation (SNAP4)`);
-    this.#cut(by, wrong);
+    this.#cut(by, to, wrong);
     for (const file of reached(before)) {
       if (reached(after).has(file)) continue;
       trace.count("objects displaced");
-      this.#owed.set(file, { by, sinceMs: this.#world.clock.now() });
+      // Who died before it heard of this can't delete it.
+      if (!by.dead) this.#owed.set(file, { by, sinceMs: this.#world.clock.now() });
     }
   }
 
@@ -150,15 +152,16 @@ export class Oracle {
   }
 
   /** What D1 still holds is the end of the log, and what it doesn't stands in archives (LOG4, LOG5). */
-  #cut(by: Instance, wrong: (what: string) => void): void {
+  #cut(by: Instance, to: Promotion, wrong: (what: string) => void): void {
     const { name, address } = by.slot;
     const truth = this.truth(name);
     const kept = this.#world.database(address.database).segments.get(name) ?? [];
     const from = kept[0]?.seq ?? truth.head + 1;
     if (kept.length > 0 && truth.rows.at(-kept.length)?.seq !== from) wrong("the log in D1 is not the end of the log");
-    const row = this.#world.database(address.database).rows.get(name)!;
-    if (from > row.previousSeq + 1)
-      wrong(`the log is cut up to ${from - 1}, the older generation is at ${row.previousSeq} (LOG5)`);
+    const cutBefore = this.#cuts.get(name) ?? 0;
+    if (from - 1 > Math.max(cutBefore, to.previousSeq))
+      wrong(`the log is cut up to ${from - 1}, the older generation is at ${to.previousSeq} (LOG5)`);
+    this.#cuts.set(name, from - 1);
     for (const { seq } of truth.rows) {
       if (seq >= from) break;
       if (!truth.archived.has(seq)) wrong(`the segment at ${seq} was cut and stands in no archive (LOG5)`);

@@ -70,6 +70,7 @@ export const COUNTED = [
   "clocks standing still",
   "floors raised",
   "workers died",
+  "lulls",
   "full replays compared",
 ] as const;
 export type Counted = (typeof COUNTED)[number];

@@ -4,6 +4,7 @@
  * V1. Timers fire in the order of their times, those of one time in the order in which they were set.
  * V2. After each, everything runs that can run: a tick begins only when the queue of microtasks is empty, and costs a
  *     fraction of a turn of the event loop. Nothing in the engine waits for anything but promises and this clock.
+ * V3. Time is whole milliseconds, as Date.now() gives them.
  */
 import type { Clock } from "../../../src/engine/ports.ts";
 
@@ -24,7 +25,7 @@ export class VirtualClock implements Clock {
   }
 
   after(ms: number, then: () => void): () => void {
-    const timer: Timer = { dueMs: this.#now + Math.max(0, ms), order: this.#order++, fire: then };
+    const timer: Timer = { dueMs: this.#now + Math.max(0, Math.ceil(ms)), order: this.#order++, fire: then };
     this.#push(timer);
     return () => {
       timer.fire = null;
