@@ -21,8 +21,7 @@ export async function sweep(app: App, env: Env): Promise<void> {
       const id = parsePartitionName(status.partition);
       const route = routes.byOperator.get(id.operator);
       const address = route?.addresses[id.partition];
-      if (route === undefined || address === undefined || !overdue(status, route.operator.snapshot, Date.now()))
-        continue;
+      if (route === undefined || address === undefined || !overdue(status, route.operator.snapshot)) continue;
       note("alarm was lost", { name: status.partition, tailEvents: status.tailEvents });
       await partitionStub(env, address)
         .wake(address)
@@ -31,10 +30,7 @@ export async function sweep(app: App, env: Env): Promise<void> {
   }
 }
 
-type Overdue = Pick<PartitionStatus, "manifest" | "tailEvents" | "tailBytes" | "tailStamp">;
-
-/** Should its alarm have rung long ago? */
-export function overdue(status: Overdue, policy: Parameters<typeof snapshotAt>[1], nowMs: number): boolean {
+function overdue(status: PartitionStatus, policy: Parameters<typeof snapshotAt>[1]): boolean {
   const manifest = status.manifest === null ? null : readManifest(status.manifest, brotli.crc32);
   const tailSinceMs = status.tailStamp === null ? null : stampMs(stamp(status.tailStamp));
   const at = snapshotAt(
@@ -46,5 +42,5 @@ export function overdue(status: Overdue, policy: Parameters<typeof snapshotAt>[1
     },
     policy,
   );
-  return at !== null && nowMs > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
+  return at !== null && Date.now() > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
 }

@@ -234,7 +234,7 @@ export class Client {
     const slot = this.#slot();
     let entries: readonly Quarantined[] = [];
     await this.#tried(slot, async (instance) => {
-      entries = await instance.call((partition) => partition.quarantined());
+      entries = await instance.quarantined();
     });
     if (entries.length === 0) return;
     const entry = this.#random.pick(entries);

@@ -3,7 +3,8 @@
  *
  * D1. Never so much at a time that the rules couldn't give the state back (SNAP4: the loss of any one object loses
  *     nothing): one of the two generations stays whole, or the whole log stands in archives that nobody touched.
- * D2. Where code may be rolled back an archive is left alone: older code may need it, and has nothing else.
+ * D2. Where there are several versions of the code an archive is left alone: older code may need it, and has nothing else.
+ * D3. The number of a file's format is left alone: another number is another format, and no damage.
  */
 import { snapshotOf } from "./decoder.ts";
 import type { Slot } from "./host.ts";
@@ -40,7 +41,8 @@ export class Damage {
     else if (kind === "truncated") objects.set(name, bytes.slice(0, this.#random.between(0, bytes.length - 1)));
     else {
       const copy = bytes.slice();
-      copy[this.#random.between(0, copy.length - 1)]! ^= 1 << this.#random.between(0, 7);
+      const at = this.#random.between(0, copy.length - 1);
+      copy[at >= 8 && at < 12 ? 0 : at]! ^= 1 << this.#random.between(0, 7);
       objects.set(name, copy);
     }
     this.#hit.add(name);
@@ -53,8 +55,7 @@ export class Damage {
     if (row === undefined || row.manifest === null) return null;
     const generations = [row.manifest, row.previous].filter((text) => text !== null).map(snapshotOf);
     if (generations.some((name) => this.#hit.has(name))) return null;
-    const { versions, happenings } = this.#world.config;
-    if (this.#random.chance(0.3) && (versions === 1 || happenings.rollback === 0)) return this.#archive(slot);
+    if (this.#random.chance(0.3) && this.#world.config.versions === 1) return this.#archive(slot);
     const name = this.#random.pick(generations);
     return this.#recoverable(
       slot,

@@ -8,12 +8,15 @@
 import type { Address } from "../../src/engine/address.ts";
 import { partitionName, seq } from "../../src/engine/ids.ts";
 import { readManifest } from "../../src/engine/manifest.ts";
-import { overdue } from "../../src/worker/sweep.ts";
+import { snapshotAt } from "../../src/engine/policy.ts";
+import { stampMs } from "../../src/engine/stamp.ts";
 import type { Partition } from "../../src/engine/partition.ts";
 import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
+/** An alarm that is no later than this is well; as in src/worker/sweep.ts. */
+const GRACE_MS = 120_000;
 /** The soonest that an alarm rings. */
 const ALARM_MS = 500;
 
@@ -149,13 +152,17 @@ export class Host {
       const tail = (db.segments.get(slot.name) ?? []).filter((one) => one.seq > (row?.snapshotSeq ?? seq(0)));
       if (row === undefined || tail.length === 0) continue;
       const operator = this.#world.operators(this.#world.deployed).find((one) => one.name === slot.address.operator)!;
-      const status = {
-        manifest: row.manifest,
+      const manifest = this.manifest(slot);
+      const tailSinceMs = stampMs(tail[0]!.stamp);
+      const facts = {
         tailEvents: tail.reduce((sum, one) => sum + one.last - one.seq + 1, 0),
         tailBytes: tail.reduce((sum, one) => sum + one.bytes, 0),
-        tailStamp: tail[0]!.stamp,
+        tailSinceMs,
+        lastMs: manifest === null ? 0 : Date.parse(manifest.at),
+        lastBytes: manifest?.snapshot.bytes ?? 0,
       };
-      if (!overdue(status, operator.snapshot, clock.now())) continue;
+      const at = snapshotAt(facts, operator.snapshot);
+      if (at === null || clock.now() <= Math.max(at, tailSinceMs) + GRACE_MS) continue;
       trace.count("sweeps that woke");
       trace.say(slot.short, () => "the sweep wakes it");
       this.instance(slot)

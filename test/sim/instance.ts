@@ -9,6 +9,7 @@
 import type { Operator } from "../../src/engine/operator.ts";
 import { Partition } from "../../src/engine/partition.ts";
 import type { Host, Opening } from "../../src/engine/ports.ts";
+import type { Quarantined } from "../../src/engine/quarantine.ts";
 import type { Slice, SliceResult } from "../../src/engine/slice.ts";
 import { InstanceClock } from "./clock.ts";
 import { WiredLog, WiredStore } from "./wire.ts";
@@ -38,6 +39,8 @@ export class Instance {
   readonly #world: World;
   readonly #calls = new Set<(why: Error) => void>();
   #nonces = 0;
+  /** It was opened to read only. */
+  #reads = false;
 
   constructor(world: World, slot: Slot, number: number, operator: Operator, offsetMs: number) {
     this.name = `${slot.short}#${number}`;
@@ -91,6 +94,11 @@ export class Instance {
     trace.count(write ? "openings" : "openings to read");
     if (opening.more) trace.count("replays of several pages");
     if (opening.rows.length > 0) trace.count("replays");
+    if (write && this.#reads) trace.count("catch-ups");
+    this.#reads = !write;
+    const saved = this.#world.host.manifest(this.slot)?.operatorVersion ?? this.version;
+    if (saved < this.version) trace.count("migrations");
+    if (saved > this.version) trace.count("older code on newer state");
   }
 
   get firstHead(): number {
@@ -138,6 +146,10 @@ export class Instance {
         for (const [i, key] of keys.entries()) this.#world.oracle.read(this, key, entries[i] ?? null, shown);
       }),
     );
+  }
+
+  quarantined(): Promise<readonly Quarantined[]> {
+    return this.call((partition) => partition.quarantined());
   }
 
   /** All that is shown, in two pages. */

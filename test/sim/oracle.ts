@@ -30,6 +30,8 @@ export class Oracle {
   /** Who took which epoch of which partition. */
   readonly #owners = new Map<string, Instance>();
   readonly #taken = new Map<string, number>();
+  /** Stamp of each group as it was last sent. */
+  readonly #stamps = new Map<string, number>();
   /** Up to where the log of a partition was cut. */
   readonly #cuts = new Map<string, number>();
   /** Every name that was ever put, and whether the engine deleted it. */
@@ -92,6 +94,9 @@ export class Oracle {
     const { trace } = this.#world;
     const { name } = by.slot;
     const taken = this.#taken.get(name) ?? 0;
+    const [{ group, stamp }] = rows as readonly [Segment];
+    if ((this.#stamps.get(group) ?? stamp) !== stamp) trace.count("stamps made anew");
+    this.#stamps.set(group, stamp);
     if (verdict === "refused") {
       trace.count("commits refused");
       if (rows[0]!.epoch < taken) trace.count("zombie writes refused");

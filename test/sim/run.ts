@@ -162,7 +162,7 @@ class Run {
       const shown = await this.#within(slot, what, async () => {
         const instance = host.instance(slot);
         await instance.scan();
-        const quarantined = await instance.call((partition) => partition.quarantined());
+        const quarantined = await instance.quarantined();
         return { instance, seqs: new Set<number>(quarantined.map((one) => one.seq)) };
       });
       if (shown === null) continue;

@@ -173,11 +173,17 @@ export class WiredLog implements Log {
   promote(promotion: Promotion): Promise<"current" | "refused"> {
     const { world, name } = { world: this.#world, name: this.#by.slot.name };
     const what = (): string => `version ${promotion.version + 1} at ${promotion.seq} epoch ${promotion.epoch}`;
-    return this.#carry("promote", what, async () => {
+    const acted = async (): Promise<"current" | "refused"> => {
       const before = { ...this.#db.rows.get(name)! };
       const verdict = await this.#log.promote(promotion);
       world.oracle.promoted(this.#by, promotion, verdict, before);
+      if (verdict === "current") done = true;
       return verdict;
+    };
+    let done = false;
+    return this.#carry("promote", what, acted).catch((error: unknown) => {
+      if (done) world.trace.count("ambiguous promotions");
+      throw error;
     });
   }
 
@@ -220,12 +226,17 @@ export class WiredStore implements ObjectStore {
 
   async get(name: string): Promise<Uint8Array | null> {
     const { store, damage, trace } = this.#world;
+    let hit = false;
     const bytes = await this.#carry(
       "get",
       () => name,
-      () => store.get(name),
+      () => {
+        hit = damage.hit(name);
+        return store.get(name);
+      },
     );
-    if (damage.hit(name)) {
+    if (name.endsWith(".kfm")) trace.count("replays of the archive");
+    if (hit) {
       trace.count(bytes === null ? "missing objects read" : "damaged objects read");
       this.#by.knowsDamaged.add(name);
     }
