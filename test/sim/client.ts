@@ -116,7 +116,7 @@ export class Client {
       type,
       [this.#random.chance(0.5) ? "key" : "partitionkey"]: this.#random.pick(config.keys),
       ...(this.#random.chance(0.2) ? { time: new Date(clock.now()).toISOString() } : {}),
-      data: { n, from },
+      data: { n, from, polite: this.#random.chance(0.4) },
       ...(config.fat ? { filler: "x".repeat(150_000) } : {}),
     };
     return { id, text: JSON.stringify(event) };

@@ -35,6 +35,10 @@ export class Instance {
   #firstHead: number | null = null;
   /** The last event that it is known to have applied. */
   shown = 0;
+  /** When D1 last left it without word of its epoch in time. */
+  unheardMs = -1;
+  /** Its clock goes as it should. */
+  knowsTime = true;
   readonly knowsDamaged = new Set<string>();
   readonly #world: World;
   readonly #calls = new Set<(why: Error) => void>();
@@ -140,10 +144,11 @@ export class Instance {
   /** What is shown of some keys. */
   read(keys: readonly string[]): Promise<void> {
     const { shown } = this;
+    const askedMs = this.#world.clock.now();
     return this.call((partition) =>
       partition.read(keys).then((entries) => {
         if (this.dead) return;
-        for (const [i, key] of keys.entries()) this.#world.oracle.read(this, key, entries[i] ?? null, shown);
+        for (const [i, key] of keys.entries()) this.#world.oracle.read(this, key, entries[i] ?? null, shown, askedMs);
       }),
     );
   }
@@ -155,14 +160,15 @@ export class Instance {
   /** All that is shown, in two pages. */
   async scan(): Promise<void> {
     const { shown } = this;
-    const { oracle } = this.#world;
+    const { oracle, clock } = this.#world;
+    const askedMs = clock.now();
     const items: (readonly [string, Shown])[] = [];
     await this.call(async (partition) => {
       const first = await partition.scan("", "", 2, 1_000_000);
       items.push(...first.items);
       if (first.more) items.push(...(await partition.scan("", first.items.at(-1)![0], 1_000, 1_000_000)).items);
     });
-    if (!this.dead) oracle.scanned(this, items, shown);
+    if (!this.dead) oracle.scanned(this, items, shown, askedMs);
   }
 
   #end(why: string): void {

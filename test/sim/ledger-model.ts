@@ -2,7 +2,7 @@
  * The model of `ledger`: which events a key saw, in which order, each once; and the quarantine.
  *
  * L1. An event that was applied under a newer version throws when an older one replays it (rollback), and stands in that
- *     one's quarantine instead. So of what older code may have read it is only asked that it counts at most once, and
+ *     one's quarantine instead; or it is refused. So of what older code may have read it is only asked that it counts at most once, and
  *     stands where the log allows it; all else is asked to the letter.
  */
 import type { Logged, Model, Shown, View } from "./model.ts";
@@ -36,8 +36,10 @@ export class LedgerModel implements Model {
     if (event.type === RETRY || event.type === DELETE) return this.#command(event);
     const from = Number(event.data["from"]);
     const throws = from > event.version;
-    if (throws !== (event.outcome?.tag === "q"))
-      return `seq ${event.seq} needs version ${from}, ran under ${event.version}, and is ${event.outcome?.tag ?? "applied"}`;
+    const wanted = !throws ? "a" : event.data["polite"] === true ? "r" : "q";
+    if (wanted !== (event.outcome?.tag ?? "a"))
+      return `seq ${event.seq} should come to ${wanted} under version ${event.version}, and is ${event.outcome?.tag ?? "applied"}`;
+    if (wanted === "r") return null;
     if (throws) {
       this.#quarantine.set(event.seq, event);
       return null;

@@ -140,8 +140,9 @@ export class Nemesis {
 
   #clock(slot: Slot): void {
     const { trace } = this.#world;
-    const clock = slot.current?.clock;
-    if (clock === undefined) return;
+    if (slot.current === null) return;
+    const { clock } = slot.current;
+    slot.current.knowsTime = false;
     const kind = this.#random.weighted({ forward: 2, back: 1, still: 1 });
     trace.say(slot.short, () => `its clock goes ${kind}`);
     if (kind === "forward") {

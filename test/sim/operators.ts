@@ -27,8 +27,9 @@ interface Ledger {
 
 export interface NoteData {
   readonly n: number;
-  /** Versions below this one throw at it; 0: none. */
+  /** Versions below this one throw at it, or refuse it if `polite`; 0: none. */
   readonly from: number;
+  readonly polite: boolean;
 }
 
 const DERIVED = ["", "", "twice", "thrice"];
@@ -108,7 +109,9 @@ function ledger(version: number, common: Common): Operator {
         state.seqs.push(ctx.seq);
         state.hash = hashed(state.hash, event.id);
         state.token = ctx.uuid();
-        if ((event.data as NoteData).from > version) throw new Error(`version ${version} has a bug`);
+        const { from, polite } = event.data as NoteData;
+        if (from > version && polite) return ctx.refuse("not_yet", { from });
+        if (from > version) throw new Error(`version ${version} has a bug`);
         if (version >= 2) state.length = state.seqs.length;
         if (version >= 3) state.twice = state.seqs.length * 2;
         return { seq: ctx.seq, now: ctx.now };

@@ -8,7 +8,7 @@
  * and archive holds exactly what the log says (SNAP1, LOG5); what becomes current is there, and names no generation that is
  * known to be damaged (SNAP2, SNAP4); nothing reachable is deleted; names are used once; bounded queues (LOG6).
  */
-import { PENDING_BYTES, PENDING_EVENTS } from "../../src/engine/limits.ts";
+import { FRESH_MS, PENDING_BYTES, PENDING_EVENTS, STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
 import type { Appended, PartitionRow, Promotion } from "../../src/engine/ports.ts";
 import type { Segment } from "../../src/engine/segment.ts";
 import type { Slice, SliceResult } from "../../src/engine/slice.ts";
@@ -110,7 +110,7 @@ export class Oracle {
         this.fail(`${by.name} logged ${row.seq} with epoch ${row.epoch}, though ${taken} was taken (LOG2)`);
       if (this.#owners.get(`${name} ${row.epoch}`) !== by)
         this.fail(`${by.name} logged ${row.seq} with an epoch that isn't its own`);
-      const flaw = truth.take(row, lowest);
+      const flaw = truth.take(row, lowest, this.#world.clock.now());
       if (flaw !== null) this.fail(`${by.slot.name}: ${flaw}`);
     }
   }
@@ -164,8 +164,9 @@ export class Oracle {
     const from = kept[0]?.seq ?? truth.head + 1;
     if (kept.length > 0 && truth.rows.at(-kept.length)?.seq !== from) wrong("the log in D1 is not the end of the log");
     const cutBefore = this.#cuts.get(name) ?? 0;
-    if (from - 1 > Math.max(cutBefore, to.previousSeq))
-      wrong(`the log is cut up to ${from - 1}, the older generation is at ${to.previousSeq} (LOG5)`);
+    const older = to.previous === null ? 0 : (JSON.parse(to.previous) as { seq: number }).seq;
+    if (from - 1 > Math.max(cutBefore, older))
+      wrong(`the log is cut up to ${from - 1}, the older generation is at ${older} (LOG5)`);
     this.#cuts.set(name, from - 1);
     for (const { seq } of truth.rows) {
       if (seq >= from) break;
@@ -325,22 +326,26 @@ export class Oracle {
       wrong(`its first outcome was ${outcome?.tag} ${outcome?.text}, told was ${told.tag} ${told.text} (ONE1)`);
   }
 
-  /** What an instance shows of a key. `shown` is what it was known to show when it was asked. */
-  read(by: Instance, key: string, entry: Shown | null, shown: number): void {
+  /**
+   * What an instance shows of a key. `shown` is what it was known to show when it was asked. What was logged some seconds
+   * before must show too, whoever logged it, unless D1 didn't answer when the instance asked for its epoch.
+   */
+  read(by: Instance, key: string, entry: Shown | null, shown: number, askedMs: number): void {
     const truth = this.truth(by.slot.name);
-    const view = { version: by.version, floor: Math.max(shown, by.firstHead), cut: truth.head };
+    const fresh = by.knowsTime && by.unheardMs < askedMs ? truth.headAt(askedMs - FRESH_MS - STORE_TIMEOUT_MS) : 0;
+    const view = { version: by.version, floor: Math.max(shown, by.firstHead, fresh), cut: truth.head };
     const flaw = truth.model.check(key, entry, view);
     if (flaw !== null) this.fail(`${by.name} shows key ${key} wrongly: ${flaw}`);
     if (entry !== null) by.shown = Math.max(by.shown, entry.seq);
   }
 
   /** A scan: every key that must be there is, none twice, in the order of their bytes. */
-  scanned(by: Instance, items: readonly (readonly [string, Shown])[], shown: number): void {
+  scanned(by: Instance, items: readonly (readonly [string, Shown])[], shown: number, askedMs: number): void {
     const entries = new Map(items);
     const keys = items.map(([key]) => Buffer.from(key));
     const ordered = keys.every((key, i) => i === 0 || Buffer.compare(keys[i - 1]!, key) < 0);
     if (!ordered) this.fail(`${by.name} scans out of order: ${items.map(([key]) => key).join(" ")}`);
     for (const key of new Set([...this.truth(by.slot.name).model.keys(), ...entries.keys()]))
-      this.read(by, key, entries.get(key) ?? null, shown);
+      this.read(by, key, entries.get(key) ?? null, shown, askedMs);
   }
 }

@@ -61,6 +61,8 @@ class Run {
   async run(): Promise<Outcome> {
     const { clock, oracle, trace } = this.#world;
     const began = clock.now();
+    const unhandled = (reason: unknown): void => oracle.fail(`a rejection that nobody handles: ${String(reason)}`);
+    process.on("unhandledRejection", unhandled);
     try {
       await this.#faults();
       await this.#peace();
@@ -71,6 +73,7 @@ class Run {
     }
     // One turn of the real loop, so that rejections that nobody handles are heard of.
     await new Promise((resolve) => setImmediate(resolve));
+    process.off("unhandledRejection", unhandled);
     return {
       seed: this.#config.seed,
       violations: oracle.violations,
@@ -168,7 +171,7 @@ class Run {
       if (shown === null) continue;
       for (const key of [...truth.model.keys()].filter(() => truth.head > shown.instance.shown)) {
         const entries = await this.#within(slot, what, () => shown.instance.call((partition) => partition.read([key])));
-        oracle.read(shown.instance, key, entries?.[0] ?? null, truth.head);
+        oracle.read(shown.instance, key, entries?.[0] ?? null, truth.head, this.#world.clock.now());
       }
       const flaw = truth.model.checkQuarantine(shown.seqs, truth.head);
       if (flaw !== null) oracle.fail(`${shown.instance.name}: ${flaw}`);

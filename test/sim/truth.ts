@@ -18,6 +18,8 @@ export class Truth {
   readonly model: Model;
   /** Seqs that an answer already called new. */
   readonly claimed = new Set<number>();
+  /** When each row was logged, on the world's clock. */
+  readonly #loggedMs: number[] = [];
   /** Rows that stand in an archive, by their first seq. */
   readonly archived = new Set<number>();
   readonly #config: Configuration;
@@ -38,8 +40,14 @@ export class Truth {
     return this.rows.at(-1)?.stamp ?? 0;
   }
 
+  /** The last seq that was logged before then. */
+  headAt(ms: number): number {
+    const at = this.#loggedMs.findLastIndex((logged) => logged < ms);
+    return this.rows[at]?.last ?? 0;
+  }
+
   /** Takes a row that the database took; what is wrong with it, or null. */
-  take(row: Segment, lowest: number): string | null {
+  take(row: Segment, lowest: number, nowMs: number): string | null {
     const last = this.rows.at(-1);
     if (row.seq !== this.head + 1) return `a segment ${row.seq}..${row.last} was logged after seq ${this.head} (LOG2)`;
     if (last !== undefined && row.stamp <= last.stamp) return `stamp ${row.stamp} follows ${last.stamp} (TIME1)`;
@@ -48,6 +56,7 @@ export class Truth {
     if (row.payload.length > 2_000_000) return `a row has ${row.payload.length} characters`;
     const before = this.stamp;
     this.rows.push(row);
+    this.#loggedMs.push(nowMs);
     for (const { event, key, atMs, outcome } of decodePayload(row)) {
       const logged: Logged = {
         seq: this.head + 1,

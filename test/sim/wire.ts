@@ -13,6 +13,8 @@ import type { Fate } from "./fate.ts";
 import type { Instance } from "./instance.ts";
 import type { World } from "./world.ts";
 
+/** How long a read waits for word of its epoch. */
+const ASK_MS = 1_000;
 const NEVER: Promise<never> = new Promise(() => undefined);
 
 /** Gives a call its fate. */
@@ -163,11 +165,12 @@ export class WiredLog implements Log {
   }
 
   explain(at: Seq) {
-    return this.#carry(
-      "explain",
-      () => `seq ${at}`,
-      () => this.#log.explain(at),
-    );
+    const { clock } = this.#world;
+    const fate = this.#world.logFate(this.#by, this.#by.slot.address.database);
+    const late = fate.actMs === null || fate.answerMs === null || fate.actMs + fate.answerMs >= ASK_MS;
+    if (late || fate.error !== null) this.#by.unheardMs = clock.now() + ASK_MS;
+    const what = (): string => `seq ${at}`;
+    return carry(this.#world, this.#by, fate, "explain", what, () => this.#log.explain(at));
   }
 
   promote(promotion: Promotion): Promise<"current" | "refused"> {
@@ -226,6 +229,8 @@ export class WiredStore implements ObjectStore {
 
   async get(name: string): Promise<Uint8Array | null> {
     const { store, damage, trace } = this.#world;
+    const { clock } = this.#world;
+    const called = clock.now();
     let hit = false;
     const bytes = await this.#carry(
       "get",
@@ -236,7 +241,8 @@ export class WiredStore implements ObjectStore {
       },
     );
     if (name.endsWith(".kfm")) trace.count("replays of the archive");
-    if (hit) {
+    // What comes after the time-out isn't looked at.
+    if (hit && clock.now() - called < STORE_TIMEOUT_MS) {
       trace.count(bytes === null ? "missing objects read" : "damaged objects read");
       this.#by.knowsDamaged.add(name);
     }
