@@ -238,6 +238,12 @@ export class Client {
     });
     if (entries.length === 0) return;
     const entry = this.#random.pick(entries);
+    // Two people may press the button at the same time.
+    const presses = this.#random.chance(0.4) ? 2 : 1;
+    await Promise.all(Array.from({ length: presses }, () => this.#press(slot, entry)));
+  }
+
+  async #press(slot: Slot, entry: Quarantined): Promise<void> {
     const what = this.#random.chance(0.75) ? "retry" : "delete";
     this.#world.trace.count(what === "retry" ? "quarantine retries" : "quarantine deletes");
     const slice = this.#command(slot, entry, what);

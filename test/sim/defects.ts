@@ -15,7 +15,11 @@ const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect =
 export const DEFECTS: readonly Defect[] = [
   // ---- the log ----
   one("the append's guard leaves out the epoch", "LOG2", log("row.epoch !== held.epoch || ", "")),
-  one("the append's guard leaves out the head", "LOG2, A2", log("row.seq !== head + 1 || ", "")),
+  one(
+    "the append's guard leaves out head and stamp",
+    "LOG2, A2",
+    log("row.epoch !== held.epoch || row.seq !== head + 1 || row.stamp <= last || ", "row.epoch !== held.epoch || "),
+  ),
   one(
     "an error of a commit counts as done",
     "LOG3, LOG1",

@@ -165,10 +165,14 @@ export class Host {
       if (at === null || clock.now() <= Math.max(at, tailSinceMs) + GRACE_MS) continue;
       trace.count("sweeps that woke");
       trace.say(slot.short, () => "the sweep wakes it");
-      this.instance(slot)
-        .call((partition) => partition.wake())
-        .catch(() => undefined);
+      this.wake(slot);
     }
+  }
+
+  wake(slot: Slot): void {
+    this.instance(slot)
+      .call((partition) => partition.wake())
+      .catch(() => undefined);
   }
 
   /** The manifest that D1 calls current, for those who look in from outside. */

@@ -101,6 +101,7 @@ export class Nemesis {
     if (old === null) return;
     for (const worker of this.#workers) if (this.#random.chance(0.4)) worker.keepCalling(slot, old);
     this.#world.host.supersede(slot);
+    if (this.#random.chance(0.5)) this.#world.host.wake(slot);
   }
 
   /** New code, or old code again: Workers and objects follow one by one. */

@@ -94,16 +94,17 @@ export class Oracle {
     const { trace } = this.#world;
     const { name } = by.slot;
     const taken = this.#taken.get(name) ?? 0;
+    const truth = this.truth(name);
     const [{ group, stamp }] = rows as readonly [Segment];
     if ((this.#stamps.get(group) ?? stamp) !== stamp) trace.count("stamps made anew");
     this.#stamps.set(group, stamp);
     if (verdict === "refused") {
       trace.count("commits refused");
       if (rows[0]!.epoch < taken) trace.count("zombie writes refused");
+      else this.#headKnown(by, truth, rows[0]!);
       return;
     }
     trace.count("commits");
-    const truth = this.truth(name);
     const lowest = Math.min(by.version, ...this.#world.host.running(by.slot).map((one) => one.version));
     for (const row of rows) {
       if (row.epoch !== taken)
@@ -115,11 +116,21 @@ export class Oracle {
     }
   }
 
+  /** Who holds the epoch knows where the log ends: only its own group, sent again, may be refused for its seq. */
+  #headKnown(by: Instance, truth: Truth, row: Segment): void {
+    const there = truth.rows.find((one) => one.seq === row.seq);
+    if (row.seq > truth.head + 1 || (row.seq <= truth.head && there?.group !== row.group))
+      this.fail(`${by.name} holds epoch ${row.epoch} and begins at ${row.seq}, the log ends at ${truth.head} (LOG2)`);
+  }
+
   promoted(by: Instance, to: Promotion, verdict: "current" | "refused", before: PartitionRow): void {
     const { trace } = this.#world;
     if (verdict === "refused") {
       trace.count("promotions refused");
       if (to.epoch < (this.#taken.get(by.slot.name) ?? 0)) trace.count("zombie writes refused");
+      const cut = (this.#world.database(by.slot.address.database).segments.get(by.slot.name)?.[0]?.seq ?? 1) - 1;
+      if (cut > (this.#cuts.get(by.slot.name) ?? 0))
+        this.fail(`${by.name} was refused, and cut the log up to ${cut} (SNAP2)`);
       return;
     }
     trace.count("snapshots");

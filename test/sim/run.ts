@@ -6,7 +6,7 @@
  * N2. At the end all that was ever logged must show: in what runs, after a crash of everything, and, without any
  *     snapshot file, from the archives and the log alone.
  */
-import { reached } from "./decoder.ts";
+import { Audit } from "./audit.ts";
 import { Client } from "./client.ts";
 import { configure, type Configuration } from "./configuration.ts";
 import type { Slot } from "./host.ts";
@@ -27,7 +27,6 @@ export interface Outcome {
 const ANSWER_LIMIT_MS = 600_000;
 /** Late executions and zombies may be left for ten minutes, a snapshot that failed often is tried again after sixteen. */
 const QUIET_MS = 1_300_000;
-const CALL_LIMIT_MS = 120_000;
 const MOST_STEPS = 400_000;
 
 export async function runSeed(
@@ -139,56 +138,20 @@ class Run {
     const slots = [...host.slots.values()];
     const quiet = clock.now() + QUIET_MS;
     while (await this.#step(quiet));
-    await this.#audit(slots, "what runs");
-    for (const slot of slots) await this.#snapshot(slot);
-    oracle.checkGarbage();
+    const audit = new Audit(this.#world, (untilMs) => this.#step(untilMs));
+    for (const slot of slots) await audit.shows(slot, "what runs");
     if (random.chance(0.3)) await this.#quietDays(slots);
-    this.#crashAll(slots);
-    await this.#audit(slots, "what comes back");
+    for (const slot of slots) await audit.snapshot(slot);
+    oracle.checkGarbage();
+    for (const slot of slots) audit.crash(slot);
+    for (const slot of slots) await audit.shows(slot, "what comes back");
     if (!random.chance(0.5)) return;
-    this.#crashAll(slots);
-    const whole = slots.filter((slot) => this.#world.damage.archivesWhole(slot));
-    for (const slot of whole) this.#loseSnapshots(slot);
-    trace.count("full replays compared", whole.length);
-    await this.#audit(whole, "a replay of the whole log");
-  }
-
-  #crashAll(slots: readonly Slot[]): void {
-    for (const slot of slots) for (const one of this.#world.host.running(slot)) one.die("crashed for the reckoning");
-  }
-
-  /** Every key of every partition, and the quarantine. */
-  async #audit(slots: readonly Slot[], what: string): Promise<void> {
-    for (const slot of slots) {
-      const { oracle, host } = this.#world;
-      const truth = oracle.truth(slot.name);
-      const shown = await this.#within(slot, what, async () => {
-        const instance = host.instance(slot);
-        await instance.scan();
-        const quarantined = await instance.quarantined();
-        return { instance, seqs: new Set<number>(quarantined.map((one) => one.seq)) };
-      });
-      if (shown === null) continue;
-      for (const key of [...truth.model.keys()].filter(() => truth.head > shown.instance.shown)) {
-        const entries = await this.#within(slot, what, () => shown.instance.call((partition) => partition.read([key])));
-        oracle.read(shown.instance, key, entries?.[0] ?? null, truth.head, this.#world.clock.now());
-      }
-      const flaw = truth.model.checkQuarantine(shown.seqs, truth.head);
-      if (flaw !== null) oracle.fail(`${shown.instance.name}: ${flaw}`);
+    for (const slot of slots) audit.crash(slot);
+    for (const slot of slots.filter((one) => this.#world.damage.archivesWhole(one))) {
+      audit.loseSnapshots(slot);
+      await audit.shows(slot, "a replay of the whole log");
+      trace.count("full replays compared");
     }
-  }
-
-  async #snapshot(slot: Slot): Promise<void> {
-    const { oracle, host } = this.#world;
-    const { head } = oracle.truth(slot.name);
-    if (head === 0) return;
-    const take = () =>
-      this.#within(slot, "a snapshot", () => host.instance(slot).call((partition) => partition.snapshot()));
-    let result = await take();
-    // The first may find that an earlier one took effect unheard, and fail for that.
-    if (result?.tag === "failed") result = await take();
-    if (result !== null && result.tag !== "current")
-      oracle.fail(`${slot.short} takes no snapshot in peace: ${JSON.stringify(result)}`);
   }
 
   /** Two days in which nobody calls: alarms, or the sweep, see to it that nothing stays unsaved (SNAP6, SNAP7). */
@@ -201,31 +164,5 @@ class Run {
       const { seq } = host.manifest(slot) ?? { seq: 0 };
       if (head > seq) oracle.fail(`${slot.short} is at ${head}, and two days later its snapshot is at ${seq} (SNAP7)`);
     }
-  }
-
-  #loseSnapshots(slot: Slot): void {
-    const row = this.#world.database(slot.address.database).rows.get(slot.name);
-    for (const name of row === undefined ? [] : reached(row)) this.#world.store.objects.delete(name);
-  }
-
-  /** A call that must be answered, tried again where the object is being replaced. */
-  async #within<T>(slot: Slot, what: string, call: () => Promise<T>): Promise<T | null> {
-    const { clock, oracle } = this.#world;
-    const limit = clock.now() + CALL_LIMIT_MS;
-    let last: unknown;
-    for (let attempt = 0; attempt < 5; attempt++) {
-      let settled: { readonly value: T } | { readonly error: unknown } | null = null;
-      call().then(
-        (value) => (settled = { value }),
-        (error: unknown) => (settled = { error }),
-      );
-      await clock.settle();
-      while (settled === null && (await this.#step(limit)));
-      const found = settled as { readonly value: T } | { readonly error: unknown } | null;
-      if (found !== null && "value" in found) return found.value;
-      last = found === null ? "no answer" : found.error;
-    }
-    oracle.fail(`${slot.short} doesn't give ${what} in peace: ${String(last)}`);
-    return null;
   }
 }

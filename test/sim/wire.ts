@@ -100,7 +100,7 @@ export class WiredLog implements Log {
   }
 
   #carry<T>(method: string, what: () => string, act: () => Promise<T>): Promise<T> {
-    const fate = this.#world.logFate(this.#by, this.#by.slot.address.database);
+    const fate = this.#world.logFate(this.#by, method, this.#by.slot.address.database);
     return carry(this.#world, this.#by, fate, method, what, act);
   }
 
@@ -166,7 +166,7 @@ export class WiredLog implements Log {
 
   explain(at: Seq) {
     const { clock } = this.#world;
-    const fate = this.#world.logFate(this.#by, this.#by.slot.address.database);
+    const fate = this.#world.logFate(this.#by, "explain", this.#by.slot.address.database);
     const late = fate.actMs === null || fate.answerMs === null || fate.actMs + fate.answerMs >= ASK_MS;
     if (late || fate.error !== null) this.#by.unheardMs = clock.now() + ASK_MS;
     const what = (): string => `seq ${at}`;
@@ -209,7 +209,7 @@ export class WiredStore implements ObjectStore {
   }
 
   #carry<T>(method: string, what: () => string, act: () => Promise<T>): Promise<T> {
-    return carry(this.#world, this.#by, this.#world.storeFate(this.#by), method, what, act);
+    return carry(this.#world, this.#by, this.#world.storeFate(this.#by, method), method, what, act);
   }
 
   put(name: string, bytes: Uint8Array): Promise<string> {

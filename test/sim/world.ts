@@ -36,6 +36,8 @@ export class World {
   faulty = true;
   /** The version that was deployed last. */
   deployed = 1;
+  /** Decides about a call before chance does. */
+  script: ((by: Instance, method: string) => Fate | null) | null = null;
   readonly outages = new Map<string, Outage>();
   readonly #databases: ReadonlyMap<string, MemoryDatabase>;
   readonly #operators: readonly (readonly Operator[])[];
@@ -86,13 +88,17 @@ export class World {
     return stale ? this.#versions.between(1, this.config.versions) : this.deployed;
   }
 
-  logFate(by: Instance, home: string): Fate {
+  logFate(by: Instance, method: string, home: string): Fate {
     const { config, trace } = this;
+    const scripted = this.script?.(by, method) ?? null;
+    if (scripted !== null) return scripted;
     return drawFate(by.random, this.faulty ? config.log : null, config.logMs, this.#outage(home), trace);
   }
 
-  storeFate(by: Instance): Fate {
+  storeFate(by: Instance, method: string): Fate {
     const { config, trace } = this;
+    const scripted = this.script?.(by, method) ?? null;
+    if (scripted !== null) return scripted;
     return drawFate(by.random, this.faulty ? config.store : null, config.storeMs, this.#outage("R2"), trace);
   }
 
