@@ -20,6 +20,8 @@ export interface FaultRates {
   readonly slow: number;
   /** The instance dies at this call, before or after it acts. */
   readonly crash: number;
+  /** Another instance begins at this call, and this one goes on. */
+  readonly rival: number;
 }
 
 /** What the world does by itself, each with its weight. */
@@ -55,6 +57,7 @@ export interface Configuration {
   readonly workers: number;
   readonly eventsPerClient: number;
   readonly batch: number;
+  /** Events of 150 KB, so that rows and queues reach their bounds. */
   readonly fat: boolean;
   readonly thinkMs: number;
   readonly logMs: number;
@@ -95,10 +98,12 @@ export function configure(seed: number, steps?: number): Configuration {
     late: random.unit() * 0.02 * scale,
     slow: random.unit() * 0.03 * scale,
     crash: random.unit() * 0.012 * scale,
+    rival: random.chance(0.5) ? random.unit() * 0.012 * scale : 0,
   });
   const some = (weight: number): number => (random.chance(0.7) ? random.unit() * weight : 0);
   const operators = (["count", "ledger", "credits"] as const).filter(() => random.chance(0.55));
   if (operators.length === 0) operators.push(random.pick(["count", "ledger", "credits"] as const));
+  const fat = random.chance(0.006);
   const versions = random.weighted({ "1": 4, "2": 4, "3": 2 });
   const most = operators.length > 1 ? 2 : 4;
   return {
@@ -115,11 +120,11 @@ export function configure(seed: number, steps?: number): Configuration {
     },
     keys: KEYS.slice(0, random.between(1, KEYS.length)),
     versions: Number(versions),
-    clients: random.between(1, 4),
+    clients: fat ? 4 : random.between(1, 4),
     workers: random.between(1, 3),
-    eventsPerClient: random.skewed(20, 160),
-    batch: random.skewed(1, 24),
-    fat: random.chance(0.02),
+    eventsPerClient: fat ? 50 : random.skewed(20, 160),
+    batch: fat ? 24 : random.skewed(1, 24),
+    fat,
     thinkMs: random.skewed(50, 8_000),
     logMs: random.skewed(2, 60),
     storeMs: random.skewed(5, 200),

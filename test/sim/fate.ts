@@ -19,6 +19,8 @@ export interface Fate {
   readonly error: string | null;
   /** The instance dies: before the call leaves it, or right after. */
   readonly crash: "before" | "after" | null;
+  /** Another instance of the partition begins now. */
+  readonly rival?: true;
 }
 
 export interface Outage {
@@ -60,6 +62,7 @@ export function drawFate(
   if (falls(rates.late)) return well(random.skewed(STORE_TIMEOUT_MS, 600_000), answerMs);
   if (falls(rates.slow)) return well(random.skewed(meanMs, 40_000), answerMs);
   if (falls(rates.crash)) return { ...well(actMs, answerMs), crash: random.chance(0.5) ? "before" : "after" };
+  if (falls(rates.rival)) return { ...well(actMs, answerMs), rival: true };
   return well(actMs, answerMs);
 }
 

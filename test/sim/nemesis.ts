@@ -16,6 +16,9 @@ export class Nemesis {
     this.#world = world;
     this.#workers = workers;
     this.#random = world.stream("nemesis");
+    world.rival = (by) => {
+      if (by.slot.current === by) this.#supersede(by.slot);
+    };
   }
 
   /** Settles at once, or when the lull is over. */

@@ -278,6 +278,7 @@ export class Oracle {
     const { trace } = this.#world;
     if (result.tag === "busy") {
       trace.count("busy answers");
+      if (result.code === "queue_full") trace.count("full queues");
       return;
     }
     const truth = this.truth(by.slot.name);

@@ -1,5 +1,5 @@
 /**
- * A small world: six events, two snapshots, one restart, and faults that are not drawn but chosen, call by call. So every
+ * A small world: seven events, two snapshots, one restart, and faults that are not drawn but chosen, call by call. So every
  * place where one thing, or two, can go wrong can be tried.
  *
  * S1. Calls to the stores are numbered in the order in which they are made, whoever makes them.
@@ -27,7 +27,7 @@ export interface SmallOutcome {
   readonly violations: readonly string[];
 }
 
-const never = { before: 0, after: 0, silent: 0, silentAfter: 0, late: 0, slow: 0, crash: 0 };
+const never = { before: 0, after: 0, silent: 0, silentAfter: 0, late: 0, slow: 0, crash: 0, rival: 0 };
 const drawn = configure(1);
 const SMALL: Configuration = {
   ...drawn,
@@ -135,10 +135,9 @@ class SmallWorld {
     await this.#send("4b", "1a");
     await this.#snapshot();
     await this.#send("5a");
-    await this.#read();
+    await this.#send("6b");
     this.#slot.current?.die("crashed by the story");
-    await this.#send("6b", "3a");
-    await this.#read();
+    await this.#send("7b", "3a");
   }
 
   /** Until it is answered. An event is named by its number and its key. */

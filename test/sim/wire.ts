@@ -34,6 +34,10 @@ function carry<T>(
     by.die(`at ${method}, before it was sent`);
     return NEVER as Promise<T>;
   }
+  if (fate.rival === true) {
+    trace.count("rivals at a call");
+    world.rival?.(by);
+  }
   const called = clock.now();
   const promise = new Promise<T>((resolve, reject) => {
     const answer = (then: () => void, says: () => string): void => {

@@ -38,6 +38,8 @@ export class World {
   deployed = 1;
   /** Decides about a call before chance does. */
   script: ((by: Instance, method: string) => Fate | null) | null = null;
+  /** Lets another instance begin beside this one. */
+  rival: ((by: Instance) => void) | null = null;
   readonly outages = new Map<string, Outage>();
   readonly #databases: ReadonlyMap<string, MemoryDatabase>;
   readonly #operators: readonly (readonly Operator[])[];
