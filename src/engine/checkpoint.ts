@@ -30,6 +30,8 @@ export interface Ground {
   readonly attempt: number;
   readonly dedupSinceMs: number | null;
   readonly stateSize: number;
+  /** The object has ended: nothing more is to be written. */
+  readonly ended: () => boolean;
 }
 
 export type Checkpointed =
@@ -63,6 +65,7 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
 
   const file = await encodeSnapshot(id, captured, codec, pause);
   const snapshot = snapshotName(id, attempt);
+  assertNotEnded(ground);
   const sha256 = await limited(clock, "R2", () => objects.put(snapshot, file), PUT_LIMIT_MS);
   const from = ground.whole?.seq ?? (0 as Seq);
   const archive = await collect(around, ground, from, captured.seq);
@@ -91,8 +94,13 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
   const object = new FileWriter();
   object.write(codec.encode(`${text}\n`), codec);
   object.write(archive.bytes, codec);
+  assertNotEnded(ground);
   await limited(clock, "R2", () => objects.put(name, object.bytes()), PUT_LIMIT_MS);
   return { manifest: readManifest(text, codec.crc32), text, archivedBytes: archive.logBytes };
+}
+
+function assertNotEnded({ ended }: Ground): void {
+  if (ended()) throw new Failure("fenced", "the object has ended");
 }
 
 /** Objects are larger than statements, and a put that we gave up on only leaves garbage. */
@@ -181,6 +189,7 @@ async function promote(
     previousSeq: change.previousSeq,
     pins,
   };
+  assertNotEnded(ground);
   try {
     if ((await limited(clock, "D1", () => log.promote(change))) === "current")
       return { tag: "current", manifest, row, archivedBytes };

@@ -4,7 +4,8 @@
  * C1. An error or a time-out proves nothing: the same rows are sent again.
  * C2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row. The floor alone in
  *     the way: stamped anew; the old statement stays refused for ever. Anything else: we are not the writer any more.
- * C3. It ends only with a proof; its callers have deadlines of their own. Attempts are spaced by a bounded backoff.
+ * C3. It ends only with a proof, or when its object has ended; its callers have deadlines of their own. Attempts are
+ *     spaced by a bounded backoff.
  */
 import { messageOf } from "./errors.ts";
 import { stamp as asStamp, type Stamp } from "./ids.ts";
@@ -36,9 +37,16 @@ export function judge(rows: readonly Segment[], facts: Explanation): Verdict {
   return { tag: "again" };
 }
 
-export async function commit(log: Log, clock: Clock, host: Host, group: readonly Segment[]): Promise<Committed> {
+export async function commit(
+  log: Log,
+  clock: Clock,
+  host: Host,
+  group: readonly Segment[],
+  ended: () => boolean,
+): Promise<Committed> {
   let rows = group;
   for (let attempt = 0; ; attempt++) {
+    if (ended()) return { tag: "fenced", why: "the object has ended" };
     try {
       const sent = rows;
       if ((await limited(clock, "D1", () => log.append(sent))) === "appended")

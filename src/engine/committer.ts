@@ -122,7 +122,7 @@ export class Committer {
           },
           codec,
         );
-        const result = await commit(log, clock, host, rows);
+        const result = await commit(log, clock, host, rows, () => this.#abandoned);
         if (result.tag === "fenced") return this.#events.fenced(result.why);
         this.#count(open, group, rows, result.stamp, clock.now() - begun);
         group.settle(result.stamp);

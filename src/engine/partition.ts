@@ -134,7 +134,7 @@ export class Partition {
   /** The open partition, for writing or for reading. One opening at a time; what failed is tried anew by the next call. */
   async #ready(write: boolean): Promise<Open> {
     for (let round = 0; round < OPEN_ATTEMPTS; round++) {
-      if (this.#ended !== null) throw new Failure("fenced", this.#ended);
+      this.#assertNotEnded();
       const open = this.#openFor(write);
       if (open !== null) return open;
       if (this.#opening === null) this.#beginOpening(write);
@@ -209,15 +209,26 @@ export class Partition {
   async #takeEpoch(): Promise<Opening> {
     const { clock, host, log } = this.#around;
     const writer = host.nonce();
+    // An epoch that is taken after the end would only fence whoever came after.
     const take = (): Promise<Opening | null> =>
-      persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.open(writer, this.#code));
+      persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
+        this.#assertNotEnded();
+        return log.open(writer, this.#code);
+      });
     const opening = await take();
     if (opening !== null) return opening;
     await this.#assertNew();
-    await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.create(this.#address.seed));
+    await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
+      this.#assertNotEnded();
+      return log.create(this.#address.seed);
+    });
     const created = await take();
     if (created === null) throw new Failure("catalogue_lost", "the partition's row vanished while it was made");
     return created;
+  }
+
+  #assertNotEnded(): void {
+    if (this.#ended !== null) throw new Failure("fenced", this.#ended);
   }
 
   async #peek(): Promise<Opening> {

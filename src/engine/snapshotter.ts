@@ -79,7 +79,7 @@ export class Snapshotter {
   }
 
   async #attemptOne(open: Open): Promise<Snapshotted> {
-    const { clock, host, codec, objects } = this.#around;
+    const { clock, host, codec } = this.#around;
     if (open.fold.seq === 0) return { tag: "nothing" };
     // Nothing new since the last one: it is the snapshot.
     if (open.whole !== null && open.fold.seq === open.whole.seq && !open.renew)
@@ -92,6 +92,7 @@ export class Snapshotter {
       attempt: this.#attempt++,
       dedupSinceMs: open.fold.dedup.sinceMs,
       stateSize: open.fold.state.size,
+      ended: () => this.#stopped,
     };
     const result = await checkpoint(this.#around, ground, capture(open.fold));
     if (result.tag === "fenced") {
@@ -99,7 +100,7 @@ export class Snapshotter {
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
-      if (result.row !== undefined && result.row.version !== open.row.version) this.#learn(open, result.row);
+      if (result.row !== undefined && result.row.version !== open.row.version) await this.#learn(open, result.row);
       this.#retryAt = clock.now() + RETRY_MS * 2 ** Math.min(this.#failures++, 5);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
@@ -113,18 +114,25 @@ export class Snapshotter {
     open.tail.events = open.fold.seq - result.manifest.seq;
     open.tail.bytes = open.tail.events === 0 ? 0 : Math.max(0, open.tail.bytes - result.archivedBytes);
     open.tail.sinceMs = open.tail.events === 0 ? null : clock.now();
-    // What fails to go is garbage, not harm: nothing names it any more.
-    if (gone.length > 0)
-      await limited(clock, "R2", () => objects.delete(gone)).catch((error: unknown) =>
-        host.note("displaced snapshot not deleted", { error: messageOf(error) }),
-      );
+    await this.#remove(gone);
     return { tag: "current", manifest: result.manifest };
   }
 
   /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
-  #learn(open: Open, row: PartitionRow): void {
+  async #learn(open: Open, row: PartitionRow): Promise<void> {
+    const gone = displaced(open.row, row, this.#around.codec);
     open.row = row;
     if (row.manifest !== null) open.whole = readManifest(row.manifest, this.#around.codec.crc32);
+    await this.#remove(gone);
+  }
+
+  /** What fails to go is garbage, not harm: nothing names it any more. */
+  async #remove(names: readonly string[]): Promise<void> {
+    const { clock, host, objects } = this.#around;
+    if (names.length === 0 || this.#stopped) return;
+    await limited(clock, "R2", () => objects.delete(names)).catch((error: unknown) =>
+      host.note("displaced snapshot not deleted", { error: messageOf(error) }),
+    );
   }
 }
 

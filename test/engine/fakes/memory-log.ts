@@ -15,6 +15,12 @@ export class MemoryDatabase {
   readonly segments = new Map<string, Segment[]>();
   floor = 0;
   open = true;
+  /** Rows of a page: fewer let a short log have several. */
+  readonly pageRows: number;
+
+  constructor(pageRows = PAGE_ROWS) {
+    this.pageRows = pageRows;
+  }
 
   log(id: PartitionId): Log {
     return new MemoryLog(this, partitionName(id));
@@ -69,7 +75,7 @@ class MemoryLog implements Log {
   #above(after: number): Page {
     const tail = this.#segments.filter((row) => row.seq > after);
     let bytes = 0;
-    const rows = tail.slice(0, PAGE_ROWS).filter((row, i) => (bytes += row.bytes) <= PAGE_BYTES || i === 0);
+    const rows = tail.slice(0, this.#db.pageRows).filter((row, i) => (bytes += row.bytes) <= PAGE_BYTES || i === 0);
     return { rows, more: rows.length < tail.length };
   }
 

@@ -1,15 +1,23 @@
-/** A clock that moves only when a test says so, or when nothing else can happen. */
+/**
+ * A clock that moves only when a test says so, or when nothing else can happen.
+ *
+ * V1. Timers fire in the order of their times, those of one time in the order in which they were set.
+ * V2. After each, everything runs that can run: a tick begins only when the queue of microtasks is empty, and costs a
+ *     fraction of a turn of the event loop. Nothing in the engine waits for anything but promises and this clock.
+ * V3. Time is whole milliseconds, as Date.now() gives them.
+ */
 import type { Clock } from "../../../src/engine/ports.ts";
 
 interface Timer {
   readonly dueMs: number;
   readonly order: number;
-  readonly fire: () => void;
+  /** Null: cancelled. It leaves the heap when its time comes. */
+  fire: (() => void) | null;
 }
 
 export class VirtualClock implements Clock {
   #now = Date.UTC(2026, 0, 1);
-  #timers: Timer[] = [];
+  readonly #heap: Timer[] = [];
   #order = 0;
 
   now(): number {
@@ -17,35 +25,38 @@ export class VirtualClock implements Clock {
   }
 
   after(ms: number, then: () => void): () => void {
-    const timer = { dueMs: this.#now + ms, order: this.#order++, fire: then };
-    this.#timers.push(timer);
+    const timer: Timer = { dueMs: this.#now + Math.max(0, Math.ceil(ms)), order: this.#order++, fire: then };
+    this.#push(timer);
     return () => {
-      this.#timers = this.#timers.filter((one) => one !== timer);
+      timer.fire = null;
     };
   }
 
   /** Lets everything run that can run at this moment. */
-  async settle(): Promise<void> {
-    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+  settle(): Promise<void> {
+    return new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
+  }
+
+  /** Fires the next timer that is due by then; false: there is none. */
+  async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
+    for (let next = this.#heap[0]; next !== undefined && next.dueMs <= untilMs; next = this.#heap[0]) {
+      this.#pop();
+      const { fire } = next;
+      if (fire === null) continue;
+      this.#now = Math.max(this.#now, next.dueMs);
+      fire();
+      await this.settle();
+      return true;
+    }
+    return false;
   }
 
   /** Moves on by `ms`, firing what falls due on the way, in order. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
     await this.settle();
-    for (let next = this.#next(until); next !== undefined; next = this.#next(until)) {
-      this.#now = Math.max(this.#now, next.dueMs);
-      this.#timers = this.#timers.filter((one) => one !== next);
-      next.fire();
-      await this.settle();
-    }
+    while (await this.step(until));
     this.#now = until;
-  }
-
-  #next(until: number): Timer | undefined {
-    return this.#timers
-      .filter((timer) => timer.dueMs <= until)
-      .sort((a, b) => a.dueMs - b.dueMs || a.order - b.order)[0];
   }
 
   /** The result of a promise, with time passing as long as it needs it; at most ten minutes. */
@@ -53,11 +64,42 @@ export class VirtualClock implements Clock {
     let done = false;
     const watched = promise.finally(() => (done = true));
     watched.catch(() => undefined);
-    for (let passed = 0; passed < 600_000; passed += 10) {
-      await this.settle();
-      if (done) return watched;
-      await this.advance(10);
+    const until = this.#now + 600_000;
+    await this.settle();
+    while (!done && (await this.step(until)));
+    if (!done)
+      throw new Error("not settled after ten minutes of virtual time, or nothing is left that could settle it");
+    return watched;
+  }
+
+  #push(timer: Timer): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(timer);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!earlier(timer, heap[parent]!)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
     }
-    throw new Error("not settled after ten minutes of virtual time");
+    heap[at] = timer;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && earlier(heap[child + 1]!, heap[child]!)) child += 1;
+      if (!earlier(heap[child]!, last)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
   }
 }
+
+const earlier = (a: Timer, b: Timer): boolean => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);

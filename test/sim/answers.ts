@@ -1,0 +1,78 @@
+/**
+ * Checks the answer to a request, as its client hears it: every count, and that what is called decided is in the log of
+ * every operator that wants it (LOG1), whatever became of the calls behind it.
+ */
+import type { Intake } from "../../src/worker/intake.ts";
+import type { Logged } from "./model.ts";
+import { contentOf, nameOf } from "./truth.ts";
+import type { Request } from "./worker.ts";
+import type { World } from "./world.ts";
+
+const WANTING: Readonly<Record<string, readonly string[]>> = {
+  note: ["count", "ledger"],
+  add: ["count"],
+  wipe: ["count"],
+  buy: ["credits"],
+  take: ["credits"],
+};
+
+/** What is wrong with it, or null. */
+export function checkAnswer(world: World, { texts, only, full }: Request, intake: Intake): string | null {
+  const { counts, errors, results, interruption } = intake;
+  const sum = counts.accepted + counts.duplicates + counts.refused + counts.rejected + counts.unrouted;
+  if (
+    interruption === null &&
+    (counts.received !== texts.length || sum !== texts.length || counts.through !== texts.length)
+  )
+    return `the counts don't add up: ${JSON.stringify(counts)}`;
+  const reused = new Set(errors.filter((error) => error.code === "id_reused").map((error) => error.index));
+  let refused = 0;
+  let quarantined = 0;
+  for (const [index, text] of texts.slice(0, counts.through).entries()) {
+    if (reused.has(index)) continue;
+    const event = JSON.parse(text) as Record<string, unknown>;
+    const found = logged(world, event, only);
+    if (typeof found === "string") return found;
+    world.trace.count("events acknowledged");
+    const tags = found.map((one) => one.outcome?.tag ?? "a");
+    if (tags.includes("r")) refused += 1;
+    else if (tags.includes("q")) quarantined += 1;
+  }
+  world.trace.count("refusals", refused);
+  world.trace.count("quarantined", quarantined);
+  if (
+    interruption === null &&
+    (counts.refused !== refused || counts.quarantined !== quarantined || counts.rejected !== reused.size)
+  )
+    return `${refused} were refused and ${quarantined} quarantined, but the counts are ${JSON.stringify(counts)}`;
+  for (const { operator, partition, seq, status } of full ? results : []) {
+    if (status === "rejected") continue;
+    const name = `main/${operator}/${String(partition).padStart(4, "0")}`;
+    const tag = world.oracle.truth(name).events[(seq ?? 0) - 1]?.outcome?.tag ?? "a";
+    if (!status.startsWith({ a: "applied", r: "refused", q: "quarantined" }[tag]))
+      return `seq ${seq} is ${tag} and told as ${status}`;
+  }
+  return null;
+}
+
+/** The event in the log of everyone who wants it, or who doesn't have it. */
+function logged(world: World, event: Record<string, unknown>, only: string | null): Logged[] | string {
+  const found: Logged[] = [];
+  const wanting = only === null ? (WANTING[String(event["type"])] ?? []) : [only];
+  for (const operator of wanting) {
+    if (!(world.config.operators as readonly string[]).includes(operator)) continue;
+    const homes = [...world.host.slots.values()]
+      .filter((slot) => slot.address.operator === operator)
+      .map((slot) =>
+        world.oracle
+          .truth(slot.name)
+          .byName.get(nameOf(event))
+          ?.findLast((one) => one.content === contentOf(event)),
+      )
+      .filter((one) => one !== undefined);
+    if (homes.length !== 1)
+      return `${nameOf(event)} was acknowledged, and is in ${homes.length} partitions of ${operator} (LOG1)`;
+    found.push(homes[0]!);
+  }
+  return found;
+}

@@ -1,0 +1,280 @@
+/**
+ * A client: sends events in batches, waits, tries again with the same ids, gives up; sends duplicates, also at the same
+ * time and through another Worker; reuses ids by mistake; asks, reads, and steers the quarantine.
+ *
+ * C1. What was answered is decided; what wasn't is sent again with the same ids, until the client gives up. Once the faults
+ *     have stopped it never gives up: every event must get its answer.
+ */
+import { print } from "../../src/engine/address.ts";
+import { Prints } from "../../src/engine/hash.ts";
+import type { Event } from "../../src/engine/operator.ts";
+import type { Quarantined } from "../../src/engine/quarantine.ts";
+import { WIRE_VERSION, type Slice } from "../../src/engine/slice.ts";
+import type { Intake } from "../../src/worker/intake.ts";
+import { checkAnswer } from "./answers.ts";
+import type { OperatorName } from "./configuration.ts";
+import type { Slot } from "./host.ts";
+import type { Nemesis } from "./nemesis.ts";
+import type { Random } from "./random.ts";
+import type { Request, Worker } from "./worker.ts";
+import type { World } from "./world.ts";
+
+interface Sent {
+  readonly id: string;
+  readonly text: string;
+}
+
+/** A client waits somewhat longer than a Worker may take. */
+const PATIENCE_MS = 40_000;
+
+export class Client {
+  readonly name: string;
+  /** What it does now, for the report of one that never ends. */
+  doing = "";
+  readonly #world: World;
+  readonly #workers: readonly Worker[];
+  readonly #nemesis: Nemesis;
+  readonly #random: Random;
+  readonly #answered: Sent[] = [];
+  #made = 0;
+
+  constructor(world: World, number: number, workers: readonly Worker[], nemesis: Nemesis) {
+    this.name = `client-${number}`;
+    this.#world = world;
+    this.#workers = workers;
+    this.#nemesis = nemesis;
+    this.#random = world.stream(this.name);
+  }
+
+  /** Works until its events are spent or the faults have stopped; then whatever it sent is answered or given up. */
+  async run(): Promise<void> {
+    const { config } = this.#world;
+    while (this.#made < config.eventsPerClient && this.#world.faulty) {
+      await this.#sleep(this.#random.wait(config.thinkMs));
+      await this.#nemesis.rest();
+      await this.#act();
+    }
+  }
+
+  async #act(): Promise<void> {
+    const what = this.#random.weighted({
+      send: 60,
+      ask: 12,
+      again: 8,
+      reuse: 3,
+      read: 14,
+      scan: 3,
+      steer: 4,
+      snapshot: 4,
+    });
+    this.doing = what;
+    switch (what) {
+      case "send":
+        return this.#send(this.#newEvents(this.#random.between(1, this.#world.config.batch)), null);
+      case "ask":
+        return this.#ask();
+      case "again":
+        return this.#again();
+      case "reuse":
+        return this.#reuse();
+      case "read":
+        return this.#read();
+      case "scan":
+        return this.#scan();
+      case "steer":
+        return this.#steer();
+      case "snapshot":
+        return this.#snapshot();
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#world.clock.after(ms, resolve));
+  }
+
+  // ---- events ----
+
+  #newEvents(count: number): Sent[] {
+    return Array.from({ length: count }, () => this.#newEvent(this.#type()));
+  }
+
+  #type(only?: OperatorName): string {
+    const operator = only ?? this.#random.pick(this.#world.config.operators);
+    if (operator === "credits") return this.#random.pick(["buy", "take", "take"]);
+    if (operator === "ledger") return "note";
+    return this.#random.weighted({ note: 3, add: 3, wipe: 1 });
+  }
+
+  #newEvent(type: string): Sent {
+    const { config, clock } = this.#world;
+    const id = `${this.name}-${this.#made++}`;
+    const n = this.#random.between(1, 9);
+    const from = type === "note" && this.#random.chance(0.1) ? this.#random.between(2, config.versions + 1) : 0;
+    const event = {
+      id,
+      source: this.name,
+      type,
+      [this.#random.chance(0.5) ? "key" : "partitionkey"]: this.#random.pick(config.keys),
+      ...(this.#random.chance(0.2) ? { time: new Date(clock.now()).toISOString() } : {}),
+      data: { n, from, polite: this.#random.chance(0.4) },
+      ...(config.fat ? { filler: "x".repeat(150_000) } : {}),
+    };
+    return { id, text: JSON.stringify(event) };
+  }
+
+  /** Sends until all is answered, or gives up. */
+  async #send(events: readonly Sent[], only: OperatorName | null): Promise<void> {
+    const { trace, config } = this.#world;
+    let left = events;
+    for (let attempt = 0; left.length > 0; attempt++) {
+      if (attempt > 0) trace.count("retries by clients");
+      const request: Request = {
+        texts: left.map((one) => one.text),
+        only,
+        full: only !== null || this.#random.chance(0.4),
+        batch: this.#random.between(1, Math.max(1, config.batch)),
+      };
+      if (this.#world.faulty && this.#random.chance(0.12)) {
+        trace.count("duplicates in flight");
+        void this.#request(request);
+      }
+      const intake = await this.#request(request);
+      if (intake !== null) {
+        const through = intake.interruption === null ? left.length : intake.counts.through;
+        this.#answered.push(...left.slice(0, through));
+        left = left.slice(through);
+      }
+      if (left.length === 0) return;
+      if (this.#world.faulty && this.#random.chance(0.05)) {
+        trace.count("events given up", left.length);
+        return;
+      }
+      await this.#sleep(this.#random.wait(500) * Math.min(8, attempt + 1));
+    }
+  }
+
+  /** One request and its answer, checked; null where there was none. */
+  async #request(request: Request): Promise<Intake | null> {
+    const { trace, clock, oracle } = this.#world;
+    trace.count(request.only === null ? "requests" : "asks");
+    const worker = this.#random.pick(this.#workers);
+    trace.say(
+      this.name,
+      () => `sends ${request.texts.map((text) => (JSON.parse(text) as Sent).id).join(" ")} by ${worker.name}`,
+    );
+    const patience = new Promise<null>((resolve) => void clock.after(PATIENCE_MS, () => resolve(null)));
+    const answered = worker.request(request).catch(() => null);
+    const intake = await Promise.race([answered, patience]);
+    if (intake === null) {
+      trace.say(this.name, () => "hears nothing");
+      return null;
+    }
+    const { counts, interruption } = intake;
+    trace.say(this.name, () => `is answered ${interruption?.code ?? "ok"} ${JSON.stringify(counts)}`);
+    const flaw = checkAnswer(this.#world, request, intake);
+    if (flaw !== null) oracle.fail(`${this.name} was answered wrongly: ${flaw}`);
+    return intake;
+  }
+
+  async #ask(): Promise<void> {
+    const only = this.#random.pick(this.#world.config.operators);
+    await this.#send([this.#newEvent(this.#type(only))], only);
+  }
+
+  /** What was answered long ago, once more. */
+  async #again(): Promise<void> {
+    if (this.#answered.length === 0) return;
+    const events = new Set(Array.from({ length: this.#random.between(1, 4) }, () => this.#random.pick(this.#answered)));
+    await this.#send([...events], null);
+  }
+
+  /** An id that belongs to another event. */
+  async #reuse(): Promise<void> {
+    if (this.#answered.length === 0) return;
+    const { id, text } = this.#random.pick(this.#answered);
+    const event = JSON.parse(text) as { data: { n: number } };
+    event.data.n += 1;
+    await this.#send([{ id, text: JSON.stringify(event) }, ...this.#newEvents(1)], null);
+  }
+
+  // ---- looking and steering: tried a few times, since nothing depends on it ----
+
+  async #tried(slot: Slot, run: Parameters<Worker["call"]>[1]): Promise<void> {
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const worker = this.#random.pick(this.#workers);
+      const patience = new Promise<false>((resolve) => void this.#world.clock.after(PATIENCE_MS, () => resolve(false)));
+      const done = worker.call(slot, run).then(
+        () => true,
+        () => false,
+      );
+      if (await Promise.race([done, patience])) return;
+    }
+  }
+
+  async #read(): Promise<void> {
+    this.#world.trace.count("reads");
+    const { keys } = this.#world.config;
+    await this.#tried(this.#slot(), (instance) => instance.read([this.#random.pick(keys), this.#random.pick(keys)]));
+  }
+
+  async #scan(): Promise<void> {
+    this.#world.trace.count("scans");
+    await this.#tried(this.#slot(), (instance) => instance.scan());
+  }
+
+  async #snapshot(): Promise<void> {
+    await this.#tried(this.#slot(), (instance) => instance.call((partition) => partition.snapshot()));
+  }
+
+  #slot(): Slot {
+    return this.#random.pick([...this.#world.host.slots.values()]);
+  }
+
+  async #steer(): Promise<void> {
+    const slot = this.#slot();
+    let entries: readonly Quarantined[] = [];
+    await this.#tried(slot, async (instance) => {
+      entries = await instance.quarantined();
+    });
+    if (entries.length === 0) return;
+    const entry = this.#random.pick(entries);
+    // Two people may press the button at the same time.
+    const presses = this.#random.chance(0.4) ? 2 : 1;
+    await Promise.all(Array.from({ length: presses }, () => this.#press(slot, entry)));
+  }
+
+  async #press(slot: Slot, entry: Quarantined): Promise<void> {
+    const what = this.#random.chance(0.75) ? "retry" : "delete";
+    this.#world.trace.count(what === "retry" ? "quarantine retries" : "quarantine deletes");
+    const slice = this.#command(slot, entry, what);
+    await this.#tried(slot, (instance) => instance.append(slice));
+  }
+
+  /** The event that the admin route makes of it; the same one at every attempt, so it counts once. */
+  #command(slot: Slot, { seq, key }: Quarantined, what: "retry" | "delete"): Slice {
+    const at = this.#world.clock.now();
+    const type = `keyframe.quarantine.${what}`;
+    const event = {
+      id: `${this.name}-command-${this.#made++}`,
+      source: "keyframe:quarantine",
+      type,
+      time: new Date(at).toISOString(),
+      data: { seq },
+    };
+    const body = JSON.stringify(event);
+    const prints = new Prints(1);
+    print(prints, event satisfies Event, slot.address.seed, true);
+    return {
+      v: WIRE_VERSION,
+      operatorVersion: 1,
+      at,
+      body,
+      bytes: body.length,
+      lengths: [body.length],
+      keys: [key],
+      prints: prints.words(),
+      full: true,
+      command: true,
+    };
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * A world, drawn from one root seed: its size, its faults, its policies, its operators.
+ *
+ * G1. Everything that varies between runs is in here or in a named stream of the same seed.
+ * G2. Most worlds are small and their faults rare enough that work gets done between them; a few are calm, a few wild.
+ */
+import { Random } from "./random.ts";
+
+/** What may go wrong with one call, as a probability. */
+export interface FaultRates {
+  readonly before: number;
+  readonly after: number;
+  /** No answer ever, and nothing happened. */
+  readonly silent: number;
+  /** No answer ever, and it happened. */
+  readonly silentAfter: number;
+  /** It happens seconds to minutes later, when its sender has long given up. */
+  readonly late: number;
+  /** It happens and is answered, but slowly. */
+  readonly slow: number;
+  /** The instance dies at this call, before or after it acts. */
+  readonly crash: number;
+  /** Another instance begins at this call, and this one goes on. */
+  readonly rival: number;
+}
+
+/** What the world does by itself, each with its weight. */
+export interface Happenings {
+  readonly evict: number;
+  readonly crash: number;
+  readonly supersede: number;
+  readonly deploy: number;
+  readonly rollback: number;
+  readonly logOutage: number;
+  readonly storeOutage: number;
+  readonly damage: number;
+  readonly clock: number;
+  readonly floor: number;
+  readonly workerDeath: number;
+  readonly lull: number;
+}
+
+export type OperatorName = "count" | "ledger" | "credits";
+
+export interface Configuration {
+  readonly seed: number;
+  /** Timers fired before the faults stop. */
+  readonly steps: number;
+  readonly codec: "plain" | "brotli";
+  readonly databases: number;
+  readonly pageRows: number;
+  readonly operators: readonly OperatorName[];
+  readonly partitions: Readonly<Record<OperatorName, number>>;
+  readonly keys: readonly string[];
+  readonly versions: number;
+  readonly clients: number;
+  readonly workers: number;
+  readonly eventsPerClient: number;
+  readonly batch: number;
+  /** Events of 150 KB, so that rows and queues reach their bounds. */
+  readonly fat: boolean;
+  readonly thinkMs: number;
+  readonly logMs: number;
+  readonly storeMs: number;
+  readonly netMs: number;
+  readonly temper: "calm" | "normal" | "wild";
+  readonly log: FaultRates;
+  readonly store: FaultRates;
+  /** A call between Worker and object is lost on its way, or its answer is. */
+  readonly netLost: number;
+  readonly skewMs: number;
+  readonly happenings: Happenings;
+  readonly happeningMs: number;
+  readonly alarmLost: number;
+  readonly alarmLate: number;
+  readonly alarmTwice: number;
+  readonly cronMs: number;
+  readonly maxTailBytes: number;
+  readonly everyMs: number;
+  readonly retainMs: number;
+  readonly dedupKeepMs: number;
+  readonly dedupMaxIds: number;
+  readonly repliesMs: number;
+}
+
+const KEYS = ["a", "b", "c", "__proto__", "a//b", "..", "ключ", "😀", "constructor", "x y", "k9", "K9"];
+const TEMPER = { calm: 0.15, normal: 1, wild: 3 } as const;
+
+export function configure(seed: number, steps?: number): Configuration {
+  const random = new Random(seed, "configuration");
+  const temper = random.weighted({ calm: 2, normal: 6, wild: 2 });
+  const scale = TEMPER[temper];
+  const rates = (): FaultRates => ({
+    before: random.unit() * 0.03 * scale,
+    after: random.unit() * 0.03 * scale,
+    silent: random.unit() * 0.012 * scale,
+    silentAfter: random.unit() * 0.012 * scale,
+    late: random.unit() * 0.02 * scale,
+    slow: random.unit() * 0.03 * scale,
+    crash: random.unit() * 0.012 * scale,
+    rival: random.chance(0.5) ? random.unit() * 0.012 * scale : 0,
+  });
+  const some = (weight: number): number => (random.chance(0.7) ? random.unit() * weight : 0);
+  const operators = (["count", "ledger", "credits"] as const).filter(() => random.chance(0.55));
+  if (operators.length === 0) operators.push(random.pick(["count", "ledger", "credits"] as const));
+  const fat = random.chance(0.006);
+  const versions = random.weighted({ "1": 4, "2": 4, "3": 2 });
+  const most = operators.length > 1 ? 2 : 4;
+  return {
+    seed,
+    steps: steps ?? random.skewed(500, 4_000),
+    codec: random.chance(0.1) ? "brotli" : "plain",
+    databases: random.between(1, 2),
+    pageRows: random.weighted({ "1": 1, "3": 3, "8": 3, "2000": 3 }) === "2000" ? 2_000 : random.between(1, 8),
+    operators,
+    partitions: {
+      count: random.between(1, most),
+      ledger: random.between(1, most),
+      credits: random.between(1, most),
+    },
+    keys: KEYS.slice(0, random.between(1, KEYS.length)),
+    versions: Number(versions),
+    clients: fat ? 4 : random.between(1, 4),
+    workers: random.between(1, 3),
+    eventsPerClient: fat ? 50 : random.skewed(20, 160),
+    batch: fat ? 24 : random.skewed(1, 24),
+    fat,
+    thinkMs: random.skewed(50, 8_000),
+    logMs: random.skewed(2, 60),
+    storeMs: random.skewed(5, 200),
+    netMs: random.skewed(1, 20),
+    temper,
+    log: rates(),
+    store: rates(),
+    netLost: random.unit() * 0.03 * scale,
+    skewMs: random.chance(0.5) ? random.skewed(10, 20_000) : 0,
+    happenings: {
+      evict: some(2),
+      crash: some(2),
+      supersede: some(2),
+      deploy: some(2),
+      rollback: some(1),
+      logOutage: some(0.8),
+      storeOutage: some(0.8),
+      damage: some(2),
+      clock: some(1),
+      floor: some(0.6),
+      workerDeath: some(0.8),
+      lull: some(0.4),
+    },
+    happeningMs: random.skewed(1_500, 30_000) / Math.max(0.5, scale),
+    alarmLost: random.unit() * 0.3 * scale,
+    alarmLate: random.unit() * 0.3,
+    alarmTwice: random.unit() * 0.3,
+    cronMs: random.between(5, 40) * 60_000,
+    maxTailBytes: random.skewed(1, 6_000),
+    everyMs: random.skewed(10_000, 3_600_000),
+    retainMs: random.skewed(60_000, 7 * 86_400_000),
+    dedupKeepMs: random.skewed(10 * 60_000, 48 * 3_600_000),
+    dedupMaxIds: random.chance(0.4) ? random.skewed(20, 400) : 500_000,
+    repliesMs: random.chance(0.3) ? 0 : random.skewed(5 * 60_000, 24 * 3_600_000),
+  };
+}
+
+/** On one screen. */
+export function describe(configuration: Configuration): string {
+  const round = (value: unknown): unknown => (typeof value === "number" ? Number(value.toPrecision(3)) : value);
+  const lines: string[] = [];
+  let line = "";
+  for (const [name, value] of Object.entries(configuration)) {
+    const text = `${name} ${name === "seed" ? String(value) : JSON.stringify(value, (_, one: unknown) => round(one))}`;
+    if (line !== "" && line.length + text.length > 116) {
+      lines.push(line);
+      line = "";
+    }
+    line += `${line === "" ? "" : " · "}${text.replaceAll('"', "")}`;
+  }
+  return [...lines, line].map((one) => `  ${one}`).join("\n");
+}

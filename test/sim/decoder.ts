@@ -1,0 +1,136 @@
+/**
+ * The oracle's own readers of what stands in the log and in R2, written from docs/spec.md; the engine's are not used.
+ * They don't look for damage: what is read is what was just written.
+ */
+import { brotliDecompressSync } from "node:zlib";
+import type { Segment } from "../../src/engine/segment.ts";
+
+export interface LoggedOutcome {
+  readonly tag: "a" | "r" | "q";
+  /** JSON text: reply, [code, detail] or error. */
+  readonly text: string;
+}
+
+export interface PayloadEvent {
+  readonly event: Readonly<Record<string, unknown>>;
+  readonly key: string;
+  readonly atMs: number;
+  readonly outcome: LoggedOutcome | null;
+}
+
+export function decodePayload({ codec, payload }: Pick<Segment, "codec" | "payload">): PayloadEvent[] {
+  const text = codec === "br64" ? brotliDecompressSync(Buffer.from(payload, "base64")).toString("utf8") : payload;
+  const { keys, at, out, events } = JSON.parse(text) as {
+    keys: string[];
+    at: [number, number][];
+    out: [number, [string, ...unknown[]]][];
+    events: Record<string, unknown>[];
+  };
+  const times = at.flatMap(([count, ms]) => Array.from({ length: count }, () => ms));
+  const outcomes = new Map(out);
+  return events.map((event, i) => {
+    const said = outcomes.get(i);
+    return { event, key: keys[i]!, atMs: times[i]!, outcome: said === undefined ? null : outcomeOf(said) };
+  });
+}
+
+export function outcomeOf([tag, ...rest]: readonly [string, ...unknown[]]): LoggedOutcome {
+  return { tag: tag as LoggedOutcome["tag"], text: JSON.stringify(tag === "r" ? rest : rest[0]) };
+}
+
+export const outcomeFrom = (text: string | null): LoggedOutcome | null =>
+  text === null ? null : outcomeOf(JSON.parse(text) as [string, ...unknown[]]);
+
+type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
+
+export interface DecodedSnapshot {
+  readonly seq: number;
+  readonly operatorVersion: number;
+  readonly entries: readonly (readonly [key: string, entry: { text: string; seq: number; stamp: number }])[];
+  readonly dedup: { readonly first: number; readonly last: number; readonly prints: number };
+  readonly answers: ReadonlyMap<number, LoggedOutcome>;
+  readonly quarantine: readonly { readonly seq: number; readonly key: string }[];
+}
+
+const unpacked = (bytes: Uint8Array, codec: string): string =>
+  (codec === "br" ? brotliDecompressSync(bytes) : Buffer.from(bytes)).toString("utf8");
+
+export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
+  const buffer = Buffer.from(file);
+  const length = buffer.readUInt32LE(buffer.length - 16);
+  const footer = JSON.parse(buffer.subarray(buffer.length - 16 - length, buffer.length - 16).toString("utf8")) as {
+    codec: string;
+    seq: number;
+    operatorVersion: number;
+    dedup: { first: number; last: number };
+    state: Block[];
+    prints: Block[];
+    answers: Block[];
+    quarantine: Block[];
+  };
+  const lines = (blocks: readonly Block[]): string[] =>
+    blocks.flatMap(([offset, size]) => unpacked(buffer.subarray(offset, offset + size), footer.codec).split("\n"));
+  return {
+    seq: footer.seq,
+    operatorVersion: footer.operatorVersion,
+    entries: lines(footer.state).map((line) => {
+      const [key, seq, stamp, ...text] = line.split("\t");
+      return [JSON.parse(key!) as string, { text: text.join("\t"), seq: Number(seq), stamp: Number(stamp) }] as const;
+    }),
+    dedup: {
+      first: footer.dedup.first,
+      last: footer.dedup.last,
+      prints: footer.prints.reduce((sum, [, size]) => sum + size / 24, 0),
+    },
+    answers: new Map(
+      lines(footer.answers).map((line) => {
+        const tab = line.indexOf("\t");
+        return [Number(line.slice(0, tab)), outcomeFrom(line.slice(tab + 1))!];
+      }),
+    ),
+    quarantine: lines(footer.quarantine).map((line) => JSON.parse(line) as { seq: number; key: string }),
+  };
+}
+
+export interface ArchivedRow {
+  readonly seq: number;
+  readonly last: number;
+  readonly stamp: number;
+  readonly epoch: number;
+  readonly group: string;
+  readonly payload: string;
+}
+
+/** The rows in a manifest's object. */
+export function decodeArchive(file: Uint8Array): ArchivedRow[] {
+  const buffer = Buffer.from(file);
+  const end = buffer.indexOf(10) + 1;
+  const { archive } = JSON.parse(buffer.subarray(0, end).toString("utf8")) as {
+    archive: { codec: string; blocks: [number, number, number, number, number][] };
+  };
+  return archive.blocks.flatMap(([offset, size]) => {
+    const text = unpacked(buffer.subarray(end + offset, end + offset + size), archive.codec);
+    return (JSON.parse(text) as unknown[][]).map((row) => ({
+      seq: row[0] as number,
+      last: row[1] as number,
+      stamp: row[2] as number,
+      epoch: row[3] as number,
+      group: row[4] as string,
+      payload: row[11] as string,
+    }));
+  });
+}
+
+/** The snapshot file that a manifest's text names. */
+export const snapshotOf = (manifest: string): string =>
+  (JSON.parse(manifest) as { snapshot: { name: string } }).snapshot.name;
+
+/** The snapshot files that a partition's row reaches. */
+export function reached(row: {
+  readonly manifest: string | null;
+  readonly previous: string | null;
+  readonly pins: string;
+}): Set<string> {
+  const texts = [row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])];
+  return new Set(texts.filter((text) => text !== null).map(snapshotOf));
+}

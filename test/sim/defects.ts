@@ -1,0 +1,308 @@
+/**
+ * The planted defects: small, plausible ways of getting it wrong, most of them from the models of the protocol (A1 to A13),
+ * each as the lines of the sources that it replaces. The simulator must find every one.
+ */
+import type { Defect, Patch } from "./plant.ts";
+
+const engine = (name: string, find: string, replace: string): Patch => ({
+  file: `src/engine/${name}.ts`,
+  find,
+  replace,
+});
+const log = (find: string, replace: string): Patch => ({ file: "test/engine/fakes/memory-log.ts", find, replace });
+const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({ name, rule, patches });
+
+export const DEFECTS: readonly Defect[] = [
+  // ---- the log ----
+  one("the append's guard leaves out the epoch", "LOG2", log("row.epoch !== held.epoch || ", "")),
+  one(
+    "the append's guard leaves out head and stamp",
+    "LOG2, A2",
+    log("row.epoch !== held.epoch || row.seq !== head + 1 || row.stamp <= last || ", "row.epoch !== held.epoch || "),
+  ),
+  one(
+    "an error of a commit counts as done",
+    "LOG3, LOG1",
+    engine(
+      "commit",
+      "      // Only what went wrong for long",
+      '      if (attempt === 0) return { tag: "committed", stamp: rows[0]!.stamp };\n      // Only what went wrong for long',
+    ),
+  ),
+  one(
+    "an error of a commit counts as failed, and the group is forgotten",
+    "LOG3, A1",
+    engine(
+      "commit",
+      "      // Only what went wrong for long",
+      '      return { tag: "failed" } as never;\n      // Only what went wrong for long',
+    ),
+    engine(
+      "committer",
+      '        if (result.tag === "fenced") return this.#events.fenced(result.why);',
+      `        if (result.tag === "fenced") return this.#events.fenced(result.why);
+        if ((result as { tag: string }).tag === "failed") {
+          group.fail(new Failure("store_unavailable", "failed"));
+          this.#committing = null;
+          continue;
+        }`,
+    ),
+  ),
+  one(
+    "events are acknowledged before their commit",
+    "LOG1",
+    engine("partition", "      await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));\n", ""),
+  ),
+  one(
+    "a repeat of a pending event is answered at once",
+    "ONE1, A13",
+    engine("group", "        if (found.seq > until) until = found.seq;\n", ""),
+  ),
+  one(
+    "reads show a group before its commit",
+    "LOG1",
+    engine(
+      "committer",
+      "        const result = await commit(",
+      "        group.show(rows[0]!.stamp);\n        const result = await commit(",
+    ),
+    engine("committer", "        group.settle(result.stamp);", "        group.answer();"),
+    engine(
+      "group",
+      "  fail(why: unknown): void {",
+      "  answer(): void {\n    this.#resolve();\n  }\n\n  show(first: Stamp): void {\n    const resolve = this.#resolve;\n    this.#resolve = () => undefined;\n    this.settle(first);\n    this.#resolve = resolve;\n  }\n\n  fail(why: unknown): void {",
+    ),
+  ),
+  one(
+    "row and tail are read before the epoch is taken",
+    "LOG2, A12",
+    engine(
+      "partition",
+      "    const opening = await take();",
+      `    const seen = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
+    const taken = await take();
+    const opening = seen === null || taken === null ? taken : { ...seen, row: { ...seen.row, epoch: taken.row.epoch } };`,
+    ),
+  ),
+  one(
+    "a tail in pages is read without looking at the epoch again, and without looking for holes",
+    "LOG2, LOG4, A12",
+    engine("recovery", "  if (page.epoch !== row.epoch)", "  if (page.epoch < row.epoch)"),
+    engine("fold", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
+  ),
+  one(
+    "a reader that catches up skips a row of one event",
+    "LOG4",
+    engine(
+      "recovery",
+      "      if (row.last <= fold.seq) continue;",
+      "      if (row.last <= fold.seq) continue;\n      if (row.last === fold.seq + 1) {\n        fold.seq = row.last;\n        continue;\n      }",
+    ),
+  ),
+  one(
+    "what was superseded goes on answering reads",
+    "LOG2",
+    engine(
+      "partition",
+      "    if (clock.now() - this.#heardAt < FRESH_MS) return open;",
+      "    if (clock.now() >= this.#heardAt) return open;",
+    ),
+  ),
+  one(
+    "an object that has ended goes on with its commit",
+    "LOG2",
+    engine("commit", "    if (ended()) return", "    if (attempt < 0 && ended()) return"),
+  ),
+  one(
+    "an object that has ended still takes an epoch",
+    "LOG2",
+    engine(
+      "partition",
+      "        this.#assertNotEnded();\n        return log.open(writer, this.#code);",
+      "        return log.open(writer, this.#code);",
+    ),
+  ),
+
+  // ---- exactly once ----
+  one(
+    "what decides about repeats isn't in the snapshot",
+    "ONE3, A13",
+    engine(
+      "snapshot",
+      "    dedup: fold.dedup.image(fold.seq),",
+      "    dedup: new Dedup({ keepMs: 1, maxIds: 1, repliesMs: 1 }).image(0 as Seq),",
+    ),
+  ),
+  one(
+    "ids that aren't durable yet are in the snapshot",
+    "SNAP1",
+    engine("snapshot", "    dedup: fold.dedup.image(fold.seq),", "    dedup: fold.dedup.image((fold.seq + 1) as Seq),"),
+  ),
+  one(
+    "replies aren't in the snapshot",
+    "ONE3",
+    engine("dedup", "[...this.#answers, ...this.#replies].filter(", "[...this.#answers].filter("),
+  ),
+  one(
+    "ids expire by the wall clock",
+    "ONE3",
+    engine(
+      "committer",
+      "    const below = this.#committing;",
+      "    open.fold.dedup.committed(open.fold.seq, this.#around.clock.now());\n    const below = this.#committing;",
+    ),
+  ),
+  one(
+    "the same id with other content passes for a repeat",
+    "ONE4",
+    engine("dedup", '        : { tag: "reused", seq: found };', '        : { tag: "repeat", seq: found };'),
+  ),
+  one(
+    "a quarantined event is decided anew at replay",
+    "ONE6",
+    engine(
+      "fold",
+      'logged !== undefined && logged.tag !== "applied" ? logged',
+      'logged !== undefined && logged.tag === "refused" ? logged',
+    ),
+  ),
+  one(
+    "a refused event is decided anew at replay",
+    "ONE6",
+    engine(
+      "fold",
+      'logged !== undefined && logged.tag !== "applied" ? logged',
+      'logged !== undefined && logged.tag === "quarantined" ? logged',
+    ),
+  ),
+  one("outcomes aren't logged", "ONE6", engine("group", "      row.writer.outcome(outcome);\n", "")),
+  one(
+    "chance isn't seeded by the event",
+    "ONE5",
+    engine(
+      "handling",
+      "this.#random ??= generator(this.#prints, this.#at);\n    const words",
+      "this.#random ??= () => Math.floor(Math.random() * 2 ** 32);\n    const words",
+    ),
+  ),
+  one(
+    "a handler that throws leaves its marks",
+    "IN4",
+    engine("handling", "  const working = copyJson(touched.value);", "  const working = touched.value;"),
+  ),
+  one(
+    "a second command finds what a pending one has claimed",
+    "ONE6",
+    engine("fold", "    this.quarantine.claim(target);\n", ""),
+  ),
+
+  // ---- snapshots ----
+  one("the log is cut up to the new snapshot", "LOG5, A5", log("one.last > to.previousSeq", "one.last > to.seq")),
+  one("the log is cut one row too far", "LOG5", log("one.last > to.previousSeq", "one.seq > to.previousSeq + 1")),
+  one(
+    "a promotion's guard leaves out the version",
+    "SNAP2, A3",
+    log("row.epoch !== to.epoch || row.version !== to.version", "row.epoch !== to.epoch"),
+  ),
+  one(
+    "a promotion's guard leaves out the epoch",
+    "SNAP2, A4",
+    log("row.epoch !== to.epoch || row.version !== to.version", "row.version !== to.version"),
+  ),
+  one(
+    "a refused promotion still cuts the log",
+    "SNAP2, A4",
+    log(
+      'if (row.epoch !== to.epoch || row.version !== to.version) return "refused";',
+      `if (row.epoch !== to.epoch || row.version !== to.version) {
+      this.#db.segments.set(this.#name, this.#segments.filter((one) => one.last > to.previousSeq));
+      return "refused";
+    }`,
+    ),
+  ),
+  one(
+    "the objects of a snapshot of unknown outcome are deleted",
+    "SNAP2, A10",
+    engine(
+      "checkpoint",
+      '  return {\n    tag: "failed",\n    why: `D1 did not',
+      '  await around.objects.delete([manifest.snapshot.name, manifest.archive.name]);\n  return {\n    tag: "failed",\n    why: `D1 did not',
+    ),
+  ),
+  one(
+    "displaced files are deleted before the promotion",
+    "SNAP2",
+    engine(
+      "checkpoint",
+      "  const pins = nextPins(around, ground, manifest);\n  const change",
+      "  const pins = nextPins(around, ground, manifest);\n  if (ground.row.previous !== null) await around.objects.delete([readManifest(ground.row.previous, around.codec.crc32).snapshot.name]);\n  const change",
+    ),
+  ),
+  one(
+    "what an unheard promotion displaced stays for ever",
+    "SNAP2",
+    engine(
+      "snapshotter",
+      "    if (row.manifest !== null) open.whole = readManifest(row.manifest, this.#around.codec.crc32);\n    await this.#remove(gone);",
+      "    if (row.manifest !== null) open.whole = readManifest(row.manifest, this.#around.codec.crc32);",
+    ),
+  ),
+  one(
+    "names of objects are used twice",
+    "SNAP2",
+    engine(
+      "ids",
+      "  return `${fixed(epoch, 10)}-${fixed(attempt, 6)}-${nonce}`;",
+      "  return `${fixed(epoch, 10)}-${attempt < 0 ? nonce : 0}`;",
+    ),
+  ),
+  one(
+    "the archive is not waited for",
+    "LOG5, A5",
+    engine(
+      "checkpoint",
+      '  await limited(clock, "R2", () => objects.put(name, object.bytes()), PUT_LIMIT_MS);',
+      "  objects.put(name, object.bytes()).catch(() => undefined);",
+    ),
+  ),
+  one(
+    "the archive holds the first page only",
+    "LOG5",
+    engine(
+      "checkpoint",
+      "    after = rows.at(-1)!.last;\n  }\n  return { bytes",
+      "    after = to;\n  }\n  return { bytes",
+    ),
+  ),
+  one(
+    "the checksum of a block isn't looked at",
+    "SNAP3",
+    engine("blocks", "  if (codec.crc32(bytes) !== crc) throw", "  if (crc < 0) throw"),
+  ),
+  one(
+    "a generation that is known to be damaged counts",
+    "SNAP4, A8",
+    engine(
+      "partition",
+      "        whole: base,",
+      "        whole: opening.row.manifest === null ? base : (JSON.parse(opening.row.manifest) as typeof base),",
+    ),
+  ),
+  one(
+    "the quarantine isn't in the snapshot",
+    "SNAP1",
+    engine("snapshot", "    quarantine: fold.quarantine.list(),", "    quarantine: [],"),
+  ),
+  one(
+    "waking takes no snapshot",
+    "SNAP6",
+    engine("partition", "      this.#snapshots.schedule(open);\n      await", "      await"),
+  ),
+
+  // ---- the Worker ----
+  one("what a busy partition left undecided counts as decided", "LOG1", {
+    file: "src/worker/intake.ts",
+    find: "    for (const place of draft.places) marks[place]! |= UNDECIDED;\n",
+    replace: "",
+  }),
+];

@@ -1,0 +1,201 @@
+/**
+ * One incarnation of a partition: the real engine with its ports on wires, and what a platform may do to it.
+ *
+ * I1. A dead instance runs nothing more: its timers don't fire, its calls are never answered, its callers hear that it
+ *     went away. What it sent to a store before may still act.
+ * I2. An instance that ended itself goes on running for a while, which is more than the platform allows it: the oracle
+ *     sees to it that it writes nothing more.
+ */
+import type { Operator } from "../../src/engine/operator.ts";
+import { Partition } from "../../src/engine/partition.ts";
+import type { Host, Opening } from "../../src/engine/ports.ts";
+import type { Quarantined } from "../../src/engine/quarantine.ts";
+import type { Slice, SliceResult } from "../../src/engine/slice.ts";
+import { InstanceClock } from "./clock.ts";
+import { WiredLog, WiredStore } from "./wire.ts";
+import type { Slot } from "./host.ts";
+import type { Shown } from "./model.ts";
+import type { Random } from "./random.ts";
+import type { World } from "./world.ts";
+
+export class Instance {
+  readonly name: string;
+  readonly slot: Slot;
+  readonly version: number;
+  readonly random: Random;
+  readonly clock: InstanceClock;
+  readonly partition: Partition;
+  /** It took the right to write; 0: not yet. */
+  epoch = 0;
+  dead = false;
+  ended: string | null = null;
+  /** Nobody routes to it any more but who doesn't know. */
+  superseded = false;
+  /** What it must show from its first answer on: the head of the log when it was first read. */
+  #firstHead: number | null = null;
+  /** The last event that it is known to have applied. */
+  shown = 0;
+  /** When D1 last left it without word of its epoch in time. */
+  unheardMs = -1;
+  /** Its clock goes as it should. */
+  knowsTime = true;
+  readonly knowsDamaged = new Set<string>();
+  readonly #world: World;
+  readonly #calls = new Set<(why: Error) => void>();
+  #nonces = 0;
+  /** It was opened to read only. */
+  #reads = false;
+
+  constructor(world: World, slot: Slot, number: number, operator: Operator, offsetMs: number) {
+    this.name = `${slot.short}#${number}`;
+    this.#world = world;
+    this.slot = slot;
+    this.version = operator.version;
+    this.random = world.stream(`instance ${this.name}`);
+    this.clock = new InstanceClock(world.clock, () => !this.dead, offsetMs);
+    const around = {
+      id: { timeline: slot.address.timeline, operator: slot.address.operator, partition: slot.address.partition },
+      operator,
+      log: new WiredLog(world, this),
+      objects: new WiredStore(world, this),
+      codec: world.codec,
+      clock: this.clock,
+      host: this.#host(),
+    };
+    this.partition = new Partition(around, slot.address, `code-${operator.version}`);
+  }
+
+  #host(): Host {
+    const { slot } = this;
+    const { trace } = this.#world;
+    return {
+      nonce: () => `${this.name}-${this.#nonces++}`.replace("#", "-").replace("/", "-"),
+      jitter: () => this.random.unit(),
+      keep: (promise) =>
+        void promise.catch((error: unknown) =>
+          this.#world.oracle.fail(`${this.name}: a kept promise: ${String(error)}`),
+        ),
+      arm: (atMs) => {
+        if (!this.dead && this.ended === null) this.#world.host.arm(slot, atMs);
+      },
+      tookEpoch: () => undefined,
+      end: (why) => this.#end(why),
+      note: (what, facts) => {
+        if (what === "recovered by fallback") trace.count("fallbacks");
+        trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);
+      },
+    };
+  }
+
+  get callers(): number {
+    return this.#calls.size;
+  }
+
+  heardOpening(head: number, opening: Opening | null, write: boolean): void {
+    const { trace } = this.#world;
+    this.#firstHead ??= head;
+    if (opening === null) return;
+    trace.count(write ? "openings" : "openings to read");
+    if (opening.more) trace.count("replays of several pages");
+    if (opening.rows.length > 0) trace.count("replays");
+    if (write && this.#reads) trace.count("catch-ups");
+    this.#reads = !write;
+    const saved = this.#world.host.manifest(this.slot)?.operatorVersion ?? this.version;
+    if (saved < this.version) trace.count("migrations");
+    if (saved > this.version) trace.count("older code on newer state");
+  }
+
+  get firstHead(): number {
+    return this.#firstHead ?? 0;
+  }
+
+  /** A call from outside. Breaks where the instance dies under it. */
+  call<T>(run: (partition: Partition) => Promise<T>): Promise<T> {
+    if (this.dead) return Promise.reject(new Error("the object is gone"));
+    return new Promise<T>((resolve, reject) => {
+      const broken = (why: Error): void => reject(why);
+      this.#calls.add(broken);
+      run(this.partition).then(
+        (value) => {
+          this.#calls.delete(broken);
+          if (!this.dead) resolve(value);
+        },
+        (error: unknown) => {
+          this.#calls.delete(broken);
+          if (!this.dead) reject(error instanceof Error ? error : new Error(String(error)));
+        },
+      );
+    });
+  }
+
+  /** Events in; the oracle hears the answer when it is given, whoever hears it in the end. */
+  append(slice: Slice): Promise<SliceResult> {
+    const { oracle } = this.#world;
+    const answered = oracle.sent(this, slice);
+    return this.call((partition) =>
+      partition.append(slice).then((result) => {
+        answered();
+        if (!this.dead) oracle.decided(this, slice, result);
+        return result;
+      }),
+    );
+  }
+
+  /** What is shown of some keys. */
+  read(keys: readonly string[]): Promise<void> {
+    const { shown } = this;
+    const askedMs = this.#world.clock.now();
+    return this.call((partition) =>
+      partition.read(keys).then((entries) => {
+        if (this.dead) return;
+        for (const [i, key] of keys.entries()) this.#world.oracle.read(this, key, entries[i] ?? null, shown, askedMs);
+      }),
+    );
+  }
+
+  quarantined(): Promise<readonly Quarantined[]> {
+    return this.call((partition) => partition.quarantined());
+  }
+
+  /** All that is shown, in two pages. */
+  async scan(): Promise<void> {
+    const { shown } = this;
+    const { oracle, clock } = this.#world;
+    const askedMs = clock.now();
+    const items: (readonly [string, Shown])[] = [];
+    await this.call(async (partition) => {
+      const first = await partition.scan("", "", 2, 1_000_000);
+      items.push(...first.items);
+      if (first.more) items.push(...(await partition.scan("", first.items.at(-1)![0], 1_000, 1_000_000)).items);
+    });
+    if (!this.dead) oracle.scanned(this, items, shown, askedMs);
+  }
+
+  #end(why: string): void {
+    const { clock, trace, host } = this.#world;
+    if (this.ended !== null || this.dead) return;
+    this.ended = why;
+    if (/superseded|another group|head is/.test(why)) trace.count("fences");
+    if (why.includes("was asked by version")) trace.count("stepped aside");
+    trace.say(this.name, () => `ends itself: ${why}`);
+    host.forget(this);
+    // The platform breaks its calls now; or its answers get out before.
+    if (this.random.chance(0.5)) this.#break("the object ended");
+    clock.after(this.random.skewed(1, 120_000), () => this.die("some time after it ended"));
+  }
+
+  die(why: string): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.#world.trace.say(this.name, () => `is gone: ${why}`);
+    this.#world.host.forget(this);
+    this.#world.oracle.died(this);
+    this.#break("the object is gone");
+  }
+
+  #break(why: string): void {
+    const calls = [...this.#calls];
+    this.#calls.clear();
+    for (const broken of calls) broken(new Error(why));
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The operators of the simulated app, in as many versions as the world has.
+ *
+ * `count` commutes, and removes keys; `ledger` keeps the order in which it saw events, and throws at some under older
+ * versions; `credits` refuses. Version n + 1 adds a member to the state that the older members give, so a state that was
+ * migrated and one that was replayed are the same.
+ */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { operator, type Duration, type Operator } from "../../src/engine/operator.ts";
+import type { JsonObject } from "../../src/engine/json.ts";
+import type { Configuration, OperatorName } from "./configuration.ts";
+
+const anything: StandardSchemaV1<unknown, unknown> = {
+  "~standard": { version: 1, vendor: "simulator", validate: (value) => ({ value }) },
+};
+const key = (event: { readonly partitionkey?: string }): string => event.partitionkey ?? "";
+const ms = (n: number): Duration => `${n}ms`;
+
+type Numbers = Record<string, number>;
+interface Ledger {
+  seqs: number[];
+  hash: number;
+  token: string;
+  length?: number;
+  twice?: number;
+}
+
+export interface NoteData {
+  readonly n: number;
+  /** Versions below this one throw at it, or refuse it if `polite`; 0: none. */
+  readonly from: number;
+  readonly polite: boolean;
+}
+
+const DERIVED = ["", "", "twice", "thrice"];
+
+/** What version v adds: 2 brings `twice`, 3 brings `thrice`. */
+function derive(state: Numbers, of: string, version: number): void {
+  for (let v = 2; v <= version; v++) state[DERIVED[v]!] = state[of]! * v;
+}
+
+function migrations(version: number, of: string): { readonly [v: number]: (old: JsonObject) => JsonObject } {
+  const steps: { [v: number]: (old: JsonObject) => JsonObject } = {};
+  for (let v = 2; v <= version; v++) steps[v] = (old) => ({ ...old, [DERIVED[v]!]: Number(old[of]) * v });
+  return steps;
+}
+
+export function operatorsOf(config: Configuration, version: number): Operator[] {
+  const common = (name: OperatorName) => ({
+    version,
+    key,
+    partitions: config.partitions[name],
+    dedup: { keep: ms(config.dedupKeepMs), maxIds: config.dedupMaxIds },
+    snapshot: { every: ms(config.everyMs), maxTailBytes: config.maxTailBytes, retain: ms(config.retainMs) },
+    ...(config.repliesMs > 0 ? { replies: { keep: ms(config.repliesMs) } } : {}),
+  });
+  const made: Record<OperatorName, () => Operator> = {
+    count: () => count(version, common("count")),
+    ledger: () => ledger(version, common("ledger")),
+    credits: () => credits(version, common("credits")),
+  };
+  return config.operators.map((name) => made[name]());
+}
+
+type Common = Pick<Parameters<typeof operator>[1], "version" | "partitions" | "dedup" | "snapshot" | "replies"> & {
+  readonly key: typeof key;
+};
+
+function count(version: number, common: Common): Operator {
+  const add = (state: Numbers, event: { readonly data: unknown }): { n: number } => {
+    state["n"]! += 1;
+    state["sum"]! += (event.data as NoteData).n;
+    derive(state, "sum", version);
+    return { n: state["n"]! };
+  };
+  return operator("count", {
+    ...common,
+    events: { note: anything, add: anything, wipe: anything },
+    initial: () => {
+      const state: Numbers = { n: 0, sum: 0 };
+      derive(state, "sum", version);
+      return state;
+    },
+    on: {
+      note: add,
+      add,
+      wipe(state, _event, ctx) {
+        ctx.remove();
+        return { n: state["n"]! };
+      },
+    },
+    migrate: migrations(version, "sum"),
+  }) as unknown as Operator;
+}
+
+function ledger(version: number, common: Common): Operator {
+  return operator("ledger", {
+    ...common,
+    events: { note: anything },
+    initial: () => {
+      const state: Ledger = { seqs: [], hash: 7, token: "" };
+      if (version >= 2) state.length = 0;
+      if (version >= 3) state.twice = 0;
+      return state as unknown as Record<string, number>;
+    },
+    on: {
+      note(raw, event, ctx) {
+        const state = raw as unknown as Ledger;
+        state.seqs.push(ctx.seq);
+        state.hash = hashed(state.hash, event.id);
+        state.token = ctx.uuid();
+        const { from, polite } = event.data as NoteData;
+        if (from > version && polite) return ctx.refuse("not_yet", { from });
+        if (from > version) throw new Error(`version ${version} has a bug`);
+        if (version >= 2) state.length = state.seqs.length;
+        if (version >= 3) state.twice = state.seqs.length * 2;
+        return { seq: ctx.seq, now: ctx.now };
+      },
+    },
+    migrate: Object.fromEntries(
+      Object.entries({
+        2: (old: JsonObject) => ({ ...old, length: (old["seqs"] as number[]).length }),
+        3: (old: JsonObject) => ({ ...old, twice: (old["seqs"] as number[]).length * 2 }),
+      }).filter(([v]) => Number(v) <= version),
+    ),
+  }) as unknown as Operator;
+}
+
+const hashed = (hash: number, id: string): number => {
+  let h = hash;
+  for (let i = 0; i < id.length; i++) h = (Math.imul(h, 31) + id.charCodeAt(i)) >>> 0;
+  return h;
+};
+
+function credits(version: number, common: Common): Operator {
+  return operator("credits", {
+    ...common,
+    events: { buy: anything, take: anything },
+    initial: () => {
+      const state: Numbers = { left: 0, taken: 0 };
+      derive(state, "taken", version);
+      return state;
+    },
+    on: {
+      buy(state, event) {
+        state["left"]! += (event.data as NoteData).n;
+        return { left: state["left"]! };
+      },
+      take(state, event, ctx) {
+        const { n } = event.data as NoteData;
+        if (state["left"]! < n) return ctx.refuse("insufficient", { left: state["left"]! });
+        state["left"]! -= n;
+        state["taken"]! += n;
+        derive(state, "taken", version);
+        return { left: state["left"]! };
+      },
+    },
+    migrate: migrations(version, "taken"),
+  }) as unknown as Operator;
+}

@@ -1,0 +1,73 @@
+/**
+ * Many seeds over all cores: threads take one after the other, results come in the order of seeds.
+ *
+ * P1. A thread's module state is that of its thread alone, and no seed leaves any behind, so which thread runs a seed
+ *     doesn't matter.
+ */
+import { availableParallelism } from "node:os";
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
+import { runSeed, type Outcome } from "./run.ts";
+
+interface Task {
+  readonly seed: number;
+  readonly steps: number | undefined;
+}
+
+export interface Batch {
+  readonly from: number;
+  readonly seeds: number;
+  readonly steps: number | undefined;
+  readonly threads?: number;
+  /** Ends with the first seed that breaks a rule. */
+  readonly first?: boolean;
+}
+
+/** Runs the seeds; `each` hears of every outcome, in order. */
+export async function runSeeds(
+  { from, seeds, steps, threads, first = false }: Batch,
+  each: (outcome: Outcome) => void,
+): Promise<void> {
+  const end = from + seeds;
+  const done = new Map<number, Outcome>();
+  let next = from;
+  let told = from;
+  let stop = false;
+  const tell = (): void => {
+    for (let outcome = done.get(told); outcome !== undefined && !stop; outcome = done.get(told)) {
+      done.delete(told++);
+      each(outcome);
+      if (first && outcome.violations.length > 0) stop = true;
+    }
+  };
+  const thread = async (): Promise<void> => {
+    const worker = new Worker(import.meta.filename);
+    try {
+      while (next < end && !stop) {
+        const seed = next++;
+        done.set(seed, await answer(worker, { seed, steps }));
+        tell();
+      }
+    } finally {
+      await worker.terminate();
+    }
+  };
+  const count = Math.min(threads ?? availableParallelism(), seeds);
+  await Promise.all(Array.from({ length: count }, thread));
+}
+
+function answer(worker: Worker, task: Task): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    worker.removeAllListeners();
+    worker.once("message", resolve);
+    worker.once("error", reject);
+    worker.once("exit", (code) => reject(new Error(`a thread ended with ${code} at seed ${task.seed}`)));
+    worker.postMessage(task);
+  });
+}
+
+if (!isMainThread && parentPort !== null) {
+  const port = parentPort;
+  port.on("message", ({ seed, steps }: Task) => {
+    void runSeed(seed, steps).then((outcome) => port.postMessage(outcome));
+  });
+}

@@ -1,0 +1,168 @@
+/**
+ * One seed: faults and work, then no more faults, then the reckoning.
+ *
+ * N1. While faults run only safety is asked for. When they have stopped, every request gets its answer, every partition
+ *     serves and takes a snapshot, within bounds of virtual time.
+ * N2. At the end all that was ever logged must show: in what runs, after a crash of everything, and, without any
+ *     snapshot file, from the archives and the log alone.
+ */
+import { Audit } from "./audit.ts";
+import { Client } from "./client.ts";
+import { configure, type Configuration } from "./configuration.ts";
+import type { Slot } from "./host.ts";
+import { Nemesis } from "./nemesis.ts";
+import type { Counts } from "./trace.ts";
+import { Worker } from "./worker.ts";
+import { World } from "./world.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  readonly counts: Counts;
+  readonly steps: number;
+  readonly virtualMs: number;
+}
+
+/** From the end of the faults to the last answer: one silent put, one alarm's doubling retries, and room. */
+const ANSWER_LIMIT_MS = 600_000;
+/** Late executions and zombies may be left for ten minutes, a snapshot that failed often is tried again after sixteen. */
+const QUIET_MS = 1_300_000;
+const MOST_STEPS = 400_000;
+
+export async function runSeed(
+  seed: number,
+  steps?: number,
+  write: ((line: string) => void) | null = null,
+): Promise<Outcome> {
+  return new Run(configure(seed, steps), write).run();
+}
+
+class Run {
+  readonly #config: Configuration;
+  readonly #world: World;
+  readonly #workers: readonly Worker[];
+  readonly #clients: readonly Client[];
+  readonly #nemesis: Nemesis;
+  #working = 0;
+  #steps = 0;
+
+  constructor(config: Configuration, write: ((line: string) => void) | null) {
+    this.#config = config;
+    this.#world = new World(config, write);
+    this.#workers = Array.from({ length: config.workers }, (_, i) => new Worker(this.#world, i));
+    this.#nemesis = new Nemesis(this.#world, this.#workers);
+    this.#clients = Array.from(
+      { length: config.clients },
+      (_, i) => new Client(this.#world, i, this.#workers, this.#nemesis),
+    );
+  }
+
+  async run(): Promise<Outcome> {
+    const { clock, oracle, trace } = this.#world;
+    const began = clock.now();
+    const unhandled = (reason: unknown): void => oracle.fail(`a rejection that nobody handles: ${String(reason)}`);
+    process.on("unhandledRejection", unhandled);
+    try {
+      await this.#faults();
+      await this.#peace();
+      await this.#reckoning();
+    } catch (error) {
+      if (oracle.violations.length === 0)
+        oracle.fail(`the simulator broke: ${error instanceof Error ? (error.stack ?? "") : String(error)}`);
+    }
+    // One turn of the real loop, so that rejections that nobody handles are heard of.
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("unhandledRejection", unhandled);
+    return {
+      seed: this.#config.seed,
+      violations: oracle.violations,
+      counts: trace.counts,
+      steps: this.#steps,
+      virtualMs: clock.now() - began,
+    };
+  }
+
+  async #step(untilMs?: number): Promise<boolean> {
+    if (this.#world.oracle.violations.length > 0) throw new Error("a rule is broken");
+    if (++this.#steps > MOST_STEPS) throw new Error(`no end after ${MOST_STEPS} steps`);
+    return this.#world.clock.step(untilMs);
+  }
+
+  async #faults(): Promise<void> {
+    this.#nemesis.start();
+    this.#cron();
+    for (const client of this.#clients) {
+      this.#working += 1;
+      void client.run().then(
+        () => (this.#working -= 1),
+        (error: unknown) => this.#world.oracle.fail(`${client.name} broke: ${String(error)}`),
+      );
+    }
+    while (this.#working > 0 && this.#steps < this.#config.steps) if (!(await this.#step())) break;
+  }
+
+  #cron(): void {
+    this.#world.clock.after(this.#config.cronMs, () => {
+      this.#world.host.sweep();
+      this.#cron();
+    });
+  }
+
+  /** Faults stop; whatever waits for an answer gets one. */
+  async #peace(): Promise<void> {
+    const world = this.#world;
+    const { clock, oracle, host } = world;
+    world.faulty = false;
+    world.outages.clear();
+    world.trace.say("world", () => "the faults stop");
+    for (const worker of this.#workers) {
+      worker.version = world.deployed;
+      worker.ahead = false;
+      worker.forgetStale();
+    }
+    this.#nemesis.wakeAll();
+    for (const { current } of host.slots.values())
+      if (current !== null && current.version !== world.deployed) current.die("replaced by a deploy");
+    await clock.settle();
+    const limit = clock.now() + ANSWER_LIMIT_MS;
+    while (this.#working > 0 && (await this.#step(limit)));
+    if (this.#working > 0)
+      oracle.fail(
+        `${this.#working} clients wait for an answer (${this.#clients.map((one) => one.doing).join(", ")}) ${ANSWER_LIMIT_MS} ms after the last fault`,
+      );
+  }
+
+  async #reckoning(): Promise<void> {
+    const { clock, oracle, host, trace } = this.#world;
+    const random = this.#world.stream("reckoning");
+    const slots = [...host.slots.values()];
+    const quiet = clock.now() + QUIET_MS;
+    while (await this.#step(quiet));
+    const audit = new Audit(this.#world, (untilMs) => this.#step(untilMs));
+    for (const slot of slots) await audit.shows(slot, "what runs");
+    if (random.chance(0.3)) await this.#quietDays(slots);
+    for (const slot of slots) await audit.snapshot(slot);
+    oracle.checkGarbage();
+    for (const slot of slots) audit.crash(slot);
+    for (const slot of slots) await audit.shows(slot, "what comes back");
+    if (!random.chance(0.5)) return;
+    for (const slot of slots) audit.crash(slot);
+    for (const slot of slots.filter((one) => this.#world.damage.archivesWhole(one))) {
+      audit.loseSnapshots(slot);
+      await audit.shows(slot, "a replay of the whole log");
+      trace.count("full replays compared");
+    }
+  }
+
+  /** Two days in which nobody calls: alarms, or the sweep, see to it that nothing stays unsaved (SNAP6, SNAP7). */
+  async #quietDays(slots: readonly Slot[]): Promise<void> {
+    const { clock, oracle, host } = this.#world;
+    const until = clock.now() + 50 * 3_600_000;
+    while (await this.#step(until));
+    for (const slot of slots) {
+      const { head } = oracle.truth(slot.name);
+      const { seq } = host.manifest(slot) ?? { seq: 0 };
+      if (head > seq) oracle.fail(`${slot.short} is at ${head}, and two days later its snapshot is at ${seq} (SNAP7)`);
+    }
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What happened: one line for each step, and how often each thing that matters was seen.
+ *
+ * T1. Times and names in it are the world's own, so the same seed gives the same bytes.
+ */
+export const COUNTED = [
+  "requests",
+  "events acknowledged",
+  "events given up",
+  "reads",
+  "scans",
+  "asks",
+  "retries by clients",
+  "duplicates",
+  "duplicates in flight",
+  "ids reused",
+  "refusals",
+  "quarantined",
+  "quarantine retries",
+  "quarantine deletes",
+  "commits",
+  "commits refused",
+  "zombie writes refused",
+  "stamps made anew",
+  "ambiguous commits",
+  "ambiguous promotions",
+  "late executions",
+  "errors before",
+  "errors after",
+  "silences",
+  "puts refused",
+  "outages of D1",
+  "outages of R2",
+  "calls lost on their way",
+  "answers lost",
+  "openings",
+  "openings to read",
+  "catch-ups",
+  "replays",
+  "replays of several pages",
+  "replays of the archive",
+  "fallbacks",
+  "crashes",
+  "crashes at a call",
+  "evictions",
+  "instances superseded",
+  "rivals at a call",
+  "calls to superseded instances",
+  "fences",
+  "busy answers",
+  "full queues",
+  "deploys",
+  "rollbacks",
+  "older code on newer state",
+  "migrations",
+  "stepped aside",
+  "callers of a newer wire version",
+  "snapshots",
+  "promotions refused",
+  "objects displaced",
+  "damaged objects",
+  "damaged objects read",
+  "missing objects read",
+  "alarms",
+  "alarms lost",
+  "alarms late",
+  "alarms twice",
+  "sweeps that woke",
+  "clocks forward",
+  "clocks back",
+  "clocks standing still",
+  "floors raised",
+  "workers died",
+  "lulls",
+  "full replays compared",
+] as const;
+export type Counted = (typeof COUNTED)[number];
+export type Counts = Record<Counted, number>;
+
+export const noCounts = (): Counts => Object.fromEntries(COUNTED.map((name) => [name, 0])) as Counts;
+
+export class Trace {
+  readonly counts: Counts = noCounts();
+  readonly #nowMs: () => number;
+  readonly #write: ((line: string) => void) | null;
+  readonly #beganMs: number;
+
+  /** `write` null: only counts are kept, which is what many seeds want. */
+  constructor(nowMs: () => number, write: ((line: string) => void) | null) {
+    this.#nowMs = nowMs;
+    this.#write = write;
+    this.#beganMs = nowMs();
+  }
+
+  get on(): boolean {
+    return this.#write !== null;
+  }
+
+  count(name: Counted, by = 1): void {
+    this.counts[name] += by;
+  }
+
+  /** The text is made only where somebody reads it. */
+  say(who: string, what: () => string): void {
+    if (this.#write === null) return;
+    const at = ((this.#nowMs() - this.#beganMs) / 1_000).toFixed(3).padStart(10);
+    this.#write(`${at}  ${who.padEnd(14)} ${what()}`);
+  }
+}
