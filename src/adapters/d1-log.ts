@@ -146,7 +146,7 @@ export class D1Log implements Log {
             to.previousSeq,
             to.pins,
           ),
-        this.#db.prepare(CUT).bind(this.#name, to.epoch, to.attempt, to.previousSeq),
+        this.#db.prepare(CUT).bind(this.#name, to.epoch, to.attempt, to.cutSeq),
       ]),
     );
     return update!.meta.changes === 1 ? "current" : "refused";

@@ -45,15 +45,13 @@ export interface PartitionTail {
   readonly tailStamp: number | null;
   /** Of the current snapshot, for deciding only: its manifest isn't checked here. Null: there is none, or it doesn't say. */
   readonly lastAt: string | null;
-  readonly lastBytes: number | null;
 }
 
 /** Seqs have no gaps (LOG4), so the tail's events need no counting. */
 const TAILS = `SELECT p.partition,
     COALESCE((SELECT last FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1), p.snapshot_seq) - p.snapshot_seq AS tailEvents,
     (SELECT stamp FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
-    CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.at') END AS lastAt,
-    CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.snapshot.bytes') END AS lastBytes
+    CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.at') END AS lastAt
   FROM partitions AS p WHERE p.partition > ?1 ORDER BY p.partition LIMIT ?2`;
 
 /** Up to `limit` partitions above `after`, in the order of their names, with a tail or without. */

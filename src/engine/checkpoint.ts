@@ -5,15 +5,25 @@
  *     the log up to the older generation (LOG5). A crash in between leaves objects that nothing names.
  * K2. A transaction of unknown outcome is settled by reading the row: our attempt, another epoch, or not there. Not there
  *     proves nothing, so its objects are left alone; the version in its guard keeps it from undoing a later one.
- * K3. The older generation is the one that recovery or the last snapshot found whole; it shares no object with the new
- *     one, since every snapshot is full (SNAP4).
+ * K3. A full snapshot begins a generation, and the one that recovery or the last snapshot found whole becomes the older one. A
+ *     delta belongs to the generation of the manifest that is current, and leaves the older one. So the two share no object
+ *     (SNAP4).
+ * K4. The log is cut up to the manifest that is replaced: its archive and those before it hold these rows. What the new one
+ *     archives stays in D1 until the next.
  */
 import { archiveText } from "./archive.ts";
 import { FileWriter } from "./blocks.ts";
 import { Failure, messageOf } from "./errors.ts";
-import { attemptId, manifestName, snapshotName, type Epoch, type Seq } from "./ids.ts";
+import { attemptId, manifestName, snapshotName, seq, type Epoch, type Seq } from "./ids.ts";
 import { ARCHIVE_CHARS, OPEN_ATTEMPTS } from "./limits.ts";
-import { MANIFEST_FORMAT, manifestText, readManifest, type ArchiveBlock, type Manifest } from "./manifest.ts";
+import {
+  MANIFEST_FORMAT,
+  manifestText,
+  readManifest,
+  stateFiles,
+  type ArchiveBlock,
+  type Manifest,
+} from "./manifest.ts";
 import type { Codec, PartitionRow } from "./ports.ts";
 import type { Surroundings } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
@@ -24,7 +34,7 @@ import { limited, persistent, sleep } from "./store-call.ts";
 export interface Ground {
   readonly row: PartitionRow;
   readonly epoch: Epoch;
-  /** The generation that is known to be whole, and becomes the older one. */
+  /** The manifest that is known to be whole: a delta builds on it, a full snapshot makes its generation the older one. */
   readonly whole: Manifest | null;
   readonly code: string;
   readonly attempt: number;
@@ -67,14 +77,14 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
   const snapshot = snapshotName(id, attempt);
   assertNotEnded(ground);
   const sha256 = await limited(clock, "R2", () => objects.put(snapshot, file), PUT_LIMIT_MS);
-  const from = ground.whole?.seq ?? (0 as Seq);
+  const from = ground.whole?.seq ?? seq(0);
   const archive = await collect(around, ground, from, captured.seq);
   const name = manifestName(id, version, attempt);
   const described: Omit<Manifest, "checksum"> = {
     format: "keyframe.manifest",
     v: MANIFEST_FORMAT,
     version,
-    kind: "full",
+    kind: captured.base === 0 ? "full" : "delta",
     ...id,
     operatorVersion: captured.operatorVersion,
     code: ground.code,
@@ -84,10 +94,11 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
     stamp: captured.stamp,
     at: new Date(begun).toISOString(),
     ms: clock.now() - begun,
-    keys: captured.entries.length,
+    keys: captured.keys,
     stateBytes: ground.stateSize,
     dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
     snapshot: { name: snapshot, bytes: file.length, sha256 },
+    ...(captured.base === 0 ? {} : { chain: stateFiles(ground.whole!) }),
     archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
   };
   const text = manifestText(described, codec.crc32);
@@ -164,7 +175,7 @@ async function promote(
   { manifest, text, archivedBytes }: Uploaded,
 ): Promise<Checkpointed> {
   const { clock, host, log } = around;
-  const previous = ground.whole === null ? null : wholeText(ground.whole);
+  const older = manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole);
   const pins = nextPins(around, ground, manifest);
   const change = {
     epoch: ground.epoch,
@@ -173,8 +184,9 @@ async function promote(
     manifest: text,
     seq: manifest.seq,
     stamp: manifest.stamp,
-    previous,
-    previousSeq: ground.whole?.seq ?? (0 as Seq),
+    previous: older.previous,
+    previousSeq: older.previousSeq,
+    cutSeq: ground.whole?.seq ?? seq(0),
     pins,
   };
   const row: PartitionRow = {
@@ -185,8 +197,8 @@ async function promote(
     manifest: text,
     snapshotSeq: manifest.seq,
     snapshotStamp: manifest.stamp,
-    previous,
-    previousSeq: change.previousSeq,
+    previous: older.previous,
+    previousSeq: older.previousSeq,
     pins,
   };
   assertNotEnded(ground);
@@ -210,6 +222,11 @@ async function promote(
     row: now,
   };
 }
+
+const olderGeneration = (whole: Manifest | null): Pick<PartitionRow, "previous" | "previousSeq"> => ({
+  previous: whole === null ? null : wholeText(whole),
+  previousSeq: whole?.seq ?? seq(0),
+});
 
 /** The text as its own row had it: members keep their order, so the checksum still fits. */
 const wholeText = (manifest: Manifest): string => JSON.stringify(manifest);
@@ -252,7 +269,7 @@ function reached(row: PartitionRow, codec: Codec): Set<string> {
   for (const text of texts) {
     // A manifest that can't be read names nothing that we could delete.
     const manifest = text === null ? null : readOrNull(text, codec);
-    if (manifest !== null) names.add(manifest.snapshot.name);
+    if (manifest !== null) for (const file of stateFiles(manifest)) names.add(file.name);
   }
   return names;
 }

@@ -35,8 +35,9 @@ const NEW: Found = { tag: "new" };
 /** The last seq of a minute of logged time. */
 export type Minute = readonly [minute: number, last: number];
 
-/** All of it up to one seq, as a snapshot holds it. */
+/** What of it lies above a base, up to one seq, as a snapshot holds it. */
 export interface DedupImage {
+  /** The first seq that was still known, the last, and the prints of those above the base. */
   readonly first: number;
   readonly last: number;
   readonly prints: Uint32Array;
@@ -159,6 +160,11 @@ export class Dedup {
       if (past >= repliesBefore) break;
       this.#repliesFrom = Math.max(this.#repliesFrom, end + 1);
     }
+    this.#dropAnswers();
+  }
+
+  /** Those of forgotten events go, and what is beyond the bounds (D4). */
+  #dropAnswers(): void {
     for (const at of this.#answers.keys()) {
       if (at >= this.#first) break;
       this.#answers.delete(at);
@@ -167,16 +173,19 @@ export class Dedup {
     this.#replies.expire(Math.max(this.#first, this.#repliesFrom));
   }
 
-  /** What a snapshot at `upTo` holds. Copies, so that events may go on. */
-  image(upTo: Seq): DedupImage {
-    const count = Math.max(0, upTo - this.#first + 1);
+  /** What a snapshot at `upTo` holds that builds on one at `base`. Copies, so that events may go on. */
+  image(upTo: Seq, base: Seq): DedupImage {
+    const from = Math.max(this.#first, base + 1);
+    const count = Math.max(0, upTo - from + 1);
     const prints = new Uint32Array(count * PRINT_WORDS);
-    const start = this.#first % this.#capacity;
+    const start = from % this.#capacity;
     const head = Math.min(count, this.#capacity - start);
     prints.set(this.#prints.subarray(start * PRINT_WORDS, (start + head) * PRINT_WORDS), 0);
     prints.set(this.#prints.subarray(0, (count - head) * PRINT_WORDS), head * PRINT_WORDS);
     const said = [...this.#answers].map(([at, bare]) => [at, this.#details.get(at) ?? bare] as const);
-    const answers = [...said, ...this.#replies.all()].filter(([at]) => at <= upTo).sort(([a], [b]) => a - b);
+    const answers = [...said, ...this.#replies.all()]
+      .filter(([at]) => at > base && at <= upTo)
+      .sort(([a], [b]) => a - b);
     return {
       first: this.#first,
       last: upTo,
@@ -187,16 +196,29 @@ export class Dedup {
     };
   }
 
-  static from(image: DedupImage, horizon: Horizon): Dedup {
-    const dedup = new Dedup(horizon);
-    dedup.#first = image.first;
-    dedup.#last = image.first - 1;
-    dedup.#resize(capacityFor(image.last - image.first + 1));
-    for (let at = 0; at < image.prints.length; at += PRINT_WORDS) dedup.add(image.prints, at);
-    dedup.#minutes = [...image.minutes];
-    for (const [at, outcome] of image.answers) dedup.answer(seq(at), outcome);
-    dedup.#repliesFrom = image.repliesFrom;
-    return dedup;
+  /**
+   * Takes in what a snapshot holds on top of those that were taken in before.
+   *
+   * @returns false where it doesn't follow them
+   */
+  restore(image: DedupImage): boolean {
+    for (; this.#first < image.first && this.#first <= this.#last; this.#first++)
+      this.#unlink(this.#first % this.#capacity);
+    const from = image.last + 1 - image.prints.length / PRINT_WORDS;
+    if (this.#first > this.#last) {
+      this.#first = from;
+      this.#last = from - 1;
+    } else if (from !== this.#last + 1) return false;
+    const count = image.last - this.#first + 1;
+    if (count > this.#capacity) this.#resize(capacityFor(count));
+    for (let at = 0; at < image.prints.length; at += PRINT_WORDS) this.add(image.prints, at);
+    this.#minutes = [...image.minutes];
+    this.#repliesFrom = image.repliesFrom;
+    for (const [at, outcome] of image.answers) this.answer(seq(at), outcome);
+    this.#details.count(image.last);
+    this.#replies.count(image.last);
+    this.#dropAnswers();
+    return this.#first === image.first || this.#first > this.#last;
   }
 
   #seqAt(slot: number): Seq {

@@ -27,7 +27,7 @@ export class Fold {
   readonly state = new KeyedState();
   readonly quarantine = new Quarantine();
   readonly producers = new Producers();
-  dedup: Dedup;
+  readonly dedup: Dedup;
   /** Everything up to here is applied. */
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
@@ -100,9 +100,15 @@ export class Fold {
 
   /** What an event's outcome means for the quarantine; called when it is known to be in the log. */
   settled(at: Seq, event: Event, key: string, ms: number, outcome: Outcome, text: () => string): void {
-    if (event.type === RETRY || event.type === DELETE) this.#commanded(event, outcome);
+    if (event.type === RETRY || event.type === DELETE) this.#commanded(at, event, outcome);
     else if (outcome.tag === "quarantined")
-      this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() });
+      this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
+  }
+
+  /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. */
+  saved(upTo: Seq): void {
+    this.state.saved(upTo);
+    this.quarantine.saved(upTo);
   }
 
   /** Segment `last` is applied: what decides about repeats moves on with logged time (ONE3). */
@@ -124,12 +130,13 @@ export class Fold {
     return handle(this.operator, touched, quarantinedEvent(entry), context);
   }
 
-  #commanded(command: Event, outcome: Outcome): void {
+  #commanded(at: Seq, command: Event, outcome: Outcome): void {
     const target = (command.data as { seq: Seq }).seq;
     if (outcome.tag === "refused" && outcome.code === "not_quarantined") return;
     const entry = this.quarantine.get(target);
-    this.quarantine.remove(target);
-    if (entry !== undefined && outcome.tag === "quarantined") this.quarantine.add({ ...entry, error: outcome.error });
+    this.quarantine.remove(target, at);
+    if (entry !== undefined && outcome.tag === "quarantined")
+      this.quarantine.add({ ...entry, error: outcome.error }, at);
   }
 }
 

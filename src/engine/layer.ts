@@ -72,7 +72,7 @@ export class Layer {
     for (const [key, touched] of this.#touched) {
       if (touched.seq === 0) continue;
       const text = textOf(touched);
-      if (text === null) this.#state.delete(key);
+      if (text === null) this.#state.delete(key, touched.seq);
       else this.#state.set(key, { text, seq: touched.seq, stamp } satisfies Entry);
     }
   }

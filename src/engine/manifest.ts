@@ -14,12 +14,19 @@ export const MANIFEST_FORMAT = 1;
 /** [offset, length, CRC-32, first seq, last seq], offsets from the end of the manifest's line. */
 export type ArchiveBlock = readonly [offset: number, length: number, crc: number, first: number, last: number];
 
+export interface StateFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
 export interface Manifest {
   readonly format: "keyframe.manifest";
   readonly v: number;
   /** 1, 2, 3, …: the number of this snapshot in the partition's history. */
   readonly version: number;
-  readonly kind: "full";
+  /** A delta holds what changed since the manifest before it. */
+  readonly kind: "full" | "delta";
   readonly timeline: string;
   readonly operator: string;
   readonly partition: number;
@@ -38,7 +45,9 @@ export interface Manifest {
   /** Characters of keys and states. */
   readonly stateBytes: number;
   readonly dedupSince: string | null;
-  readonly snapshot: { readonly name: string; readonly bytes: number; readonly sha256: string };
+  readonly snapshot: StateFile;
+  /** The files that a delta builds on, from the full one on, in their order; missing for a full snapshot. */
+  readonly chain?: readonly StateFile[];
   /** The log that this manifest's object carries: the events above `from`, up to `to`. */
   readonly archive: {
     readonly name: string;
@@ -49,6 +58,13 @@ export interface Manifest {
   };
   readonly checksum: number;
 }
+
+/** All files that the state is read from, in their order. */
+export const stateFiles = ({ chain = [], snapshot }: Manifest): StateFile[] => [...chain, snapshot];
+
+/** Bytes that a recovery from this manifest fetches. */
+export const stateFileBytes = (manifest: Manifest): number =>
+  stateFiles(manifest).reduce((sum, file) => sum + file.bytes, 0);
 
 export function manifestText(manifest: Omit<Manifest, "checksum">, crc32: (text: string) => number): string {
   return JSON.stringify({ ...manifest, checksum: crc32(JSON.stringify(manifest)) });

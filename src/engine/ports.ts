@@ -64,6 +64,8 @@ export interface Promotion {
   readonly stamp: Stamp;
   readonly previous: string | null;
   readonly previousSeq: Seq;
+  /** Rows up to here are cut: archives that R2 has acknowledged hold them (LOG5). */
+  readonly cutSeq: Seq;
   readonly pins: string;
 }
 
@@ -81,7 +83,7 @@ export interface Log {
    *  rise above the head's and the floor, and the timeline is open (LOG2). */
   append(rows: readonly Segment[]): Promise<Appended>;
   explain(at: Seq): Promise<Explanation>;
-  /** Makes a snapshot current and cuts the rows up to the older generation, if epoch and version hold: in every statement. */
+  /** Makes a snapshot current and cuts the rows up to `cutSeq`, if epoch and version hold: in every statement. */
   promote(promotion: Promotion): Promise<"current" | "refused">;
   /** The row alone. Null: there is none. */
   row(): Promise<PartitionRow | null>;

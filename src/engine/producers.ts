@@ -37,7 +37,8 @@ export interface Unfit {
 export interface ProducerImage {
   readonly id: string;
   readonly epoch: number;
-  /** Logged time of its last event, milliseconds. */
+  /** Its last event, and the logged time of that, milliseconds. */
+  readonly seq: Seq;
   readonly at: number;
   /** In the order of the numbers. */
   readonly marks: readonly (readonly [number: number, index: number])[];
@@ -82,6 +83,13 @@ class Marks {
   }
 }
 
+interface Known {
+  /** The last event that set a mark, and its logged time, milliseconds. */
+  readonly seq: Seq;
+  readonly at: number;
+  readonly marks: Marks;
+}
+
 interface Pending {
   readonly marks: Marks;
   /** The last event that set one of them. */
@@ -90,7 +98,7 @@ interface Pending {
 
 export class Producers {
   /** Committed; whoever logged last stands last. */
-  readonly #known = new Map<string, { readonly at: number; readonly marks: Marks }>();
+  readonly #known = new Map<string, Known>();
   /** Of events that aren't in the log yet. */
   readonly #pending = new Map<string, Pending>();
   readonly #queue: { readonly mark: Mark; readonly at: Seq }[] = [];
@@ -168,7 +176,8 @@ export class Producers {
   /** Everything up to `last` was logged at `ms`. */
   committed(last: Seq, ms: number): void {
     let done = 0;
-    for (; done < this.#queue.length && this.#queue[done]!.at <= last; done++) this.#keep(this.#queue[done]!.mark, ms);
+    for (; done < this.#queue.length && this.#queue[done]!.at <= last; done++)
+      this.#keep(this.#queue[done]!.mark, last, ms);
     if (done > 0) {
       this.#queue.splice(0, done);
       for (const [id, { until }] of this.#pending) if (until <= last) this.#pending.delete(id);
@@ -179,21 +188,24 @@ export class Producers {
     }
   }
 
-  #keep([id, epoch, number, index]: Mark, ms: number): void {
+  #keep([id, epoch, number, index]: Mark, last: Seq, ms: number): void {
     const known = this.#known.get(id);
     const marks = known === undefined || known.marks.epoch < epoch ? new Marks(epoch) : known.marks;
     if (marks.epoch === epoch) marks.set(number, index);
     this.#known.delete(id);
-    this.#known.set(id, { at: ms, marks });
+    this.#known.set(id, { seq: last, at: ms, marks });
   }
 
-  /** What is committed, for a snapshot. */
-  image(): ProducerImage[] {
-    return [...this.#known].map(([id, { at, marks }]) => ({ id, epoch: marks.epoch, at, marks: marks.list() }));
+  /** What was committed after `base`, for a snapshot. */
+  image(base: Seq = seq(0)): ProducerImage[] {
+    return [...this.#known]
+      .filter(([, known]) => known.seq > base)
+      .map(([id, { at, marks, seq }]) => ({ id, epoch: marks.epoch, seq, at, marks: marks.list() }));
   }
 
-  /** Takes in a producer as a snapshot holds it; in the order of the image. */
-  restore({ id, epoch, at, marks }: ProducerImage): void {
-    this.#known.set(id, { at, marks: new Marks(epoch, marks) });
+  /** Takes in a producer as a snapshot holds it; in the order of the images, and of the snapshots. */
+  restore({ id, epoch, seq, at, marks }: ProducerImage): void {
+    this.#known.delete(id);
+    this.#known.set(id, { seq, at, marks: new Marks(epoch, marks) });
   }
 }

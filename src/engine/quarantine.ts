@@ -18,6 +18,9 @@ export interface Quarantined {
   readonly event: string;
 }
 
+/** A line of a snapshot: an entry, or that it is gone. */
+export type QuarantineChange = Quarantined | { readonly seq: Seq; readonly gone: true };
+
 /** Types of the logged events that steer the quarantine; `data` is `{ "seq": n }`. */
 export const RETRY = "keyframe.quarantine.retry";
 export const DELETE = "keyframe.quarantine.delete";
@@ -30,18 +33,34 @@ export class Quarantine {
   /** Named by a command that is not in the log yet: a second command must not find them. */
   readonly #claimed = new Set<Seq>();
   #size = 0;
+  /** Entries that came, changed or went since the snapshot that the next delta builds on, with the event that did it. */
+  readonly #changed = new Map<Seq, Seq>();
 
   get full(): boolean {
     return this.#entries.size >= QUARANTINE_EVENTS || this.#size >= QUARANTINE_BYTES;
   }
 
-  add(entry: Quarantined): void {
-    this.remove(entry.seq);
+  /** The event at `at` put it here: itself, or a retry that failed again. */
+  add(entry: Quarantined, at: Seq): void {
+    this.#changed.set(entry.seq, at);
+    this.restore(entry);
+  }
+
+  /** What a snapshot holds: it is no change. */
+  restore(entry: Quarantined): void {
+    this.restoreRemoved(entry.seq);
     this.#entries.set(entry.seq, entry);
     this.#size += sizeOf(entry);
   }
 
-  remove(at: Seq): void {
+  /** The command at `by` took it out. */
+  remove(at: Seq, by: Seq): void {
+    this.#changed.set(at, by);
+    this.restoreRemoved(at);
+  }
+
+  /** A delta says that it went. */
+  restoreRemoved(at: Seq): void {
     const entry = this.#entries.get(at);
     this.#claimed.delete(at);
     if (entry === undefined) return;
@@ -65,6 +84,19 @@ export class Quarantine {
 
   list(): Quarantined[] {
     return [...this.#entries.values()].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** What changed after `base`, in order; without an entry: it is gone. */
+  changes(base: Seq): QuarantineChange[] {
+    return [...this.#changed]
+      .filter(([, by]) => by > base)
+      .sort(([a], [b]) => a - b)
+      .map(([at]) => this.#entries.get(at) ?? { seq: at, gone: true });
+  }
+
+  /** A snapshot that is current holds all changes up to `upTo`. */
+  saved(upTo: Seq): void {
+    for (const [at, by] of this.#changed) if (by <= upTo) this.#changed.delete(at);
   }
 
   /** The entries above `after`, in order; stops at `limit` or at about `maxChars`. */

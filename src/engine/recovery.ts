@@ -15,7 +15,7 @@ import { readArchive, readManifestObject } from "./archive.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
 import { belowManifest, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
-import { readManifest, type Manifest } from "./manifest.ts";
+import { readManifest, stateFiles, type Manifest } from "./manifest.ts";
 import type { Operator } from "./operator.ts";
 import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
@@ -212,8 +212,8 @@ async function fromBase(
 async function load(around: Surroundings, seed: number, base: Manifest | null): Promise<Fold> {
   const fold = new Fold(around.operator, seed);
   if (base === null) return fold;
-  const file = await fetchObject(around, base.snapshot.name);
-  readSnapshot(file, fold, around.id, around.codec);
+  const files = await Promise.all(stateFiles(base).map(({ name }) => fetchObject(around, name)));
+  for (const file of files) readSnapshot(file, fold, around.id, around.codec);
   if (fold.seq !== base.seq)
     throw new Damage(`the snapshot ${base.snapshot.name} is at seq ${fold.seq}, its manifest says ${base.seq}`);
   return fold;

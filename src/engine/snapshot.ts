@@ -4,7 +4,9 @@
  * F1. magic + version, blocks, footer (JSON), trailer (length and CRC-32 of the footer, magic). The footer lists every
  *     block with its checksum and, for state blocks, its first key: one key can be read with range requests.
  * F2. State blocks are lines `"key" TAB seq TAB stamp TAB state` in the order of the keys' UTF-8 bytes; a line without a
- *     state says that the key was removed, which only a file with `base` above 0 (a delta) may hold.
+ *     state says that the key was removed, which only a delta may hold.
+ * F4. A delta holds what changed above its base's seq (SNAP5) and is read on top of it. It has a format number of its own, so
+ *     that code which knows full files only can't take it for one.
  * F3. A file is encoded in slices, so that events go on meanwhile (SNAP1); what is encoded was captured in one turn.
  */
 import { FileWriter, readBlock, unpack } from "./blocks.ts";
@@ -17,13 +19,15 @@ import type { JsonObject } from "./json.ts";
 import { BLOCK_CHARS } from "./limits.ts";
 import type { Codec } from "./ports.ts";
 import type { ProducerImage } from "./producers.ts";
-import type { Quarantined } from "./quarantine.ts";
+import type { QuarantineChange } from "./quarantine.ts";
+import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
 import type { Operator } from "./operator.ts";
-import { Dedup } from "./dedup.ts";
 import { toJson } from "./json.ts";
 
+/** Of a full file, and of a delta. */
 export const SNAPSHOT_FORMAT = 1;
+export const DELTA_FORMAT = 2;
 const MAGIC = "KEYFRAME";
 const TRAILER = 16;
 const HEAD = 12;
@@ -56,30 +60,40 @@ interface Footer {
   readonly producers?: readonly Block[];
 }
 
+const formatOf = (base: number): number => (base === 0 ? SNAPSHOT_FORMAT : DELTA_FORMAT);
+
 /** What a snapshot holds, captured in one turn. */
 export interface Capture {
   readonly operatorVersion: number;
+  /** 0: everything; else what changed above this seq. */
+  readonly base: Seq;
   readonly seq: Seq;
   readonly stamp: Stamp;
-  readonly entries: readonly (readonly [string, Entry])[];
+  /** Keys of the whole state. */
+  readonly keys: number;
+  /** In the order of the keys' bytes; null: the key is gone. */
+  readonly entries: readonly (readonly [string, Entry | null])[];
   readonly dedup: DedupImage;
-  readonly quarantine: readonly Quarantined[];
+  readonly quarantine: readonly QuarantineChange[];
   readonly producers: readonly ProducerImage[];
 }
 
-export function capture(fold: Fold): Capture {
+/** Everything that is committed, or what changed of it above `base`, the seq of the snapshot that is current. */
+export function capture(fold: Fold, base: Seq = seq(0)): Capture {
   return {
     operatorVersion: fold.operator.version,
+    base,
     seq: fold.seq,
     stamp: fold.stamp,
-    entries: fold.state.capture(),
-    dedup: fold.dedup.image(fold.seq),
-    quarantine: fold.quarantine.list(),
-    producers: fold.producers.image(),
+    keys: fold.state.keys,
+    entries: base === 0 ? fold.state.capture() : fold.state.changes(base),
+    dedup: fold.dedup.image(fold.seq, base),
+    quarantine: base === 0 ? fold.quarantine.list() : fold.quarantine.changes(base),
+    producers: fold.producers.image(base),
   };
 }
 
-/** The file of a full snapshot. `pause` is awaited between slices of work. */
+/** The file of a snapshot. `pause` is awaited between slices of work. */
 export async function encodeSnapshot(
   id: PartitionId,
   captured: Capture,
@@ -88,7 +102,8 @@ export async function encodeSnapshot(
 ): Promise<Uint8Array> {
   const file = new FileWriter();
   file.write(codec.encode(MAGIC), codec);
-  file.write(words([SNAPSHOT_FORMAT]), codec);
+  const format = formatOf(captured.base);
+  file.write(words([format]), codec);
   const state = await writeLines(file, captured.entries, stateLine, codec, pause);
   const prints = writePrints(file, captured.dedup.prints, codec);
   const answers = await writeLines(
@@ -114,15 +129,15 @@ export async function encodeSnapshot(
   );
   const { first, last, repliesFrom, minutes } = captured.dedup;
   const footer: Footer = {
-    v: SNAPSHOT_FORMAT,
+    v: format,
     partition: partitionName(id),
     operatorVersion: captured.operatorVersion,
     hash: HASH_NAME,
     codec: codec.name,
-    base: 0,
+    base: captured.base,
     seq: captured.seq,
     stamp: captured.stamp,
-    keys: captured.entries.length,
+    keys: captured.keys,
     state,
     dedup: { first, last, repliesFrom, minutes },
     prints,
@@ -136,9 +151,11 @@ export async function encodeSnapshot(
   return file.bytes();
 }
 
-const stateLine = ([key, entry]: readonly [string, Entry]): [string, string] => [
+const stateLine = ([key, entry]: readonly [string, Entry | null]): [string, string] => [
   key,
-  `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.text}`,
+  entry === null
+    ? `${JSON.stringify(key)}\t0\t0`
+    : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.text}`,
 ];
 
 /** Lines in blocks of about BLOCK_CHARS, each compressed by itself. */
@@ -184,8 +201,8 @@ function writePrints(file: FileWriter, prints: Uint32Array, codec: Codec): Block
 }
 
 /**
- * Fills a fresh fold from a snapshot file, migrating each state to the operator's version (one entry of `migrate` for
- * each step).
+ * Fills a fold from a snapshot file: a fresh one from a full file, then from each delta on it in their order. States are
+ * migrated to the operator's version, one entry of `migrate` for each step.
  *
  * @throws Damage where the file isn't whole, Failure unknown_format | state_newer where this code can't read it
  */
@@ -198,20 +215,30 @@ export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, code
       "unknown_format",
       `the snapshot is written with codec "${footer.codec}" and hash "${footer.hash}"; this code has "${codec.name}" and "${HASH_NAME}"`,
     );
+  if (footer.v !== formatOf(footer.base) || footer.base !== fold.seq || footer.seq < footer.base)
+    throw new Damage(
+      `the snapshot at ${footer.seq} builds on seq ${footer.base}, what was read before it is at ${fold.seq}`,
+    );
+  const records = footer.state.reduce((sum, block) => sum + block[3], 0);
+  if (footer.base === 0 && records !== footer.keys)
+    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${records}`);
   const migrate = migration(fold.operator, footer.operatorVersion);
-  for (const line of lines(file, footer.state, codec, "a state block")) readStateLine(line, fold, migrate);
+  for (const line of lines(file, footer.state, codec, "a state block"))
+    readStateLine(line, fold, migrate, footer.base > 0);
   if (fold.state.keys !== footer.keys)
     throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
-  fold.dedup = Dedup.from(readDedup(file, footer, codec), {
-    ...fold.operator.dedup,
-    repliesMs: fold.operator.repliesMs,
-  });
-  for (const line of lines(file, footer.quarantine, codec, "a quarantine block"))
-    fold.quarantine.add(JSON.parse(line) as Quarantined);
+  if (!fold.dedup.restore(readDedup(file, footer, codec)))
+    throw new Damage(`the prints of the snapshot at ${footer.seq} don't follow those of its base`);
+  for (const line of lines(file, footer.quarantine, codec, "a quarantine block")) {
+    const change = JSON.parse(line) as QuarantineChange;
+    if ("gone" in change) fold.quarantine.restoreRemoved(change.seq);
+    else fold.quarantine.restore(change);
+  }
   for (const line of lines(file, footer.producers ?? [], codec, "a block of producers"))
     fold.producers.restore(JSON.parse(line) as ProducerImage);
   fold.seq = seq(footer.seq);
   fold.stamp = stamp(footer.stamp);
+  fold.producers.committed(fold.seq, stampMs(fold.stamp));
 }
 
 function readFooter(file: Uint8Array, codec: Codec): Footer {
@@ -220,10 +247,10 @@ function readFooter(file: Uint8Array, codec: Codec): Footer {
     throw new Damage("the snapshot doesn't begin and end as one");
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const version = view.getUint32(8, true);
-  if (version !== SNAPSHOT_FORMAT)
+  if (version !== SNAPSHOT_FORMAT && version !== DELTA_FORMAT)
     throw new Failure(
       "unknown_format",
-      `the snapshot has format ${version}; this code reads ${SNAPSHOT_FORMAT}: deploy the code that wrote it, or newer`,
+      `the snapshot has format ${version}; this code reads ${SNAPSHOT_FORMAT} and ${DELTA_FORMAT}: deploy the code that wrote it, or newer`,
     );
   const length = view.getUint32(file.length - TRAILER, true);
   const crc = view.getUint32(file.length - TRAILER + 4, true);
@@ -246,15 +273,21 @@ function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: 
   }
 }
 
-function readStateLine(line: string, fold: Fold, migrate: ((text: string, key: string) => string) | null): void {
+function readStateLine(
+  line: string,
+  fold: Fold,
+  migrate: ((text: string, key: string) => string) | null,
+  delta: boolean,
+): void {
   const a = line.indexOf("\t");
   const b = line.indexOf("\t", a + 1);
   const c = line.indexOf("\t", b + 1);
-  if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds a line that is no state");
+  if (a < 0 || b < 0 || (c < 0 && !delta)) throw new Damage("a state block holds a line that is no state");
   const quoted = line.slice(0, a);
   const key = quoted.includes("\\") ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
+  if (c < 0) return fold.state.restoreRemoved(key);
   const text = line.slice(c + 1);
-  fold.state.set(key, {
+  fold.state.restore(key, {
     text: migrate === null ? text : migrate(text, key),
     seq: seq(Number(line.slice(a + 1, b))),
     stamp: stamp(Number(line.slice(b + 1, c))),
@@ -267,7 +300,8 @@ function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {
     return [Number(line.slice(0, tab)), line.slice(tab + 1)];
   });
   const { first, last } = footer.dedup;
-  const prints = new Uint32Array(Math.max(0, last - first + 1) * PRINT_WORDS);
+  const from = Math.max(first, footer.base + 1);
+  const prints = new Uint32Array(Math.max(0, last - from + 1) * PRINT_WORDS);
   const bytes = new Uint8Array(prints.buffer);
   let at = 0;
   for (const [offset, length, crc] of footer.prints) {
@@ -276,7 +310,7 @@ function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {
     at += length;
   }
   if (at !== bytes.length)
-    throw new Damage(`the snapshot says ${last - first + 1} prints and holds ${at / 4 / PRINT_WORDS}`);
+    throw new Damage(`the snapshot says ${last - from + 1} prints and holds ${at / 4 / PRINT_WORDS}`);
   return { ...footer.dedup, prints, answers };
 }
 

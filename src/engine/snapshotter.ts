@@ -6,10 +6,11 @@
  */
 import { checkpoint, displaced } from "./checkpoint.ts";
 import { messageOf } from "./errors.ts";
+import { seq, type Seq } from "./ids.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import type { PartitionRow } from "./ports.ts";
-import { snapshotAt } from "./policy.ts";
+import { chainFull, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
 import { capture } from "./snapshot.ts";
 import { limited } from "./store-call.ts";
@@ -62,7 +63,6 @@ export class Snapshotter {
       tailBytes: open.tail.bytes,
       tailSinceMs: open.tail.sinceMs,
       lastMs,
-      lastBytes: open.whole?.snapshot.bytes ?? 0,
     };
     const due = open.renew ? 0 : snapshotAt(facts, operator.snapshot);
     const at = due === null ? null : Math.max(due, this.#retryAt);
@@ -94,7 +94,7 @@ export class Snapshotter {
       stateSize: open.fold.state.size,
       ended: () => this.#stopped,
     };
-    const result = await checkpoint(this.#around, ground, capture(open.fold));
+    const result = await checkpoint(this.#around, ground, capture(open.fold, this.#base(open)));
     if (result.tag === "fenced") {
       this.#fenced(result.why);
       return { tag: "failed", why: result.why };
@@ -108,6 +108,7 @@ export class Snapshotter {
     this.#failures = 0;
     this.#retryAt = 0;
     const gone = displaced(open.row, result.row, codec);
+    open.fold.saved(result.manifest.seq);
     open.row = result.row;
     open.whole = result.manifest;
     open.renew = false;
@@ -116,6 +117,13 @@ export class Snapshotter {
     open.tail.sinceMs = open.tail.events === 0 ? null : clock.now();
     await this.#remove(gone);
     return { tag: "current", manifest: result.manifest };
+  }
+
+  /** What the next snapshot builds on: 0 for a full one (SNAP2, SNAP4, CODE4). */
+  #base({ whole, row, renew }: Open): Seq {
+    if (whole === null || renew || whole.attempt !== row.attempt) return seq(0);
+    if (whole.operatorVersion !== this.#around.operator.version || chainFull(whole)) return seq(0);
+    return whole.seq;
   }
 
   /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */

@@ -22,6 +22,8 @@ export class KeyedState {
   #sorted: string[] | null = null;
   /** Length of keys and texts, in characters. */
   #size = 0;
+  /** Keys that changed or went since the snapshot that the next delta builds on, with the last event that did it. */
+  readonly #changed = new Map<string, Seq>();
 
   get keys(): number {
     return this.#entries.size;
@@ -36,13 +38,26 @@ export class KeyedState {
   }
 
   set(key: string, entry: Entry): void {
+    this.#changed.set(key, entry.seq);
+    this.restore(key, entry);
+  }
+
+  /** What a snapshot holds: it is no change. */
+  restore(key: string, entry: Entry): void {
     const old = this.#entries.get(key);
     if (old === undefined) this.#sorted = null;
     this.#size += entry.text.length - (old === undefined ? -key.length : old.text.length);
     this.#entries.set(key, entry);
   }
 
-  delete(key: string): void {
+  /** The event at `at` removed the key. */
+  delete(key: string, at: Seq): void {
+    this.#changed.set(key, at);
+    this.restoreRemoved(key);
+  }
+
+  /** A delta says that the key went. */
+  restoreRemoved(key: string): void {
     const old = this.#entries.get(key);
     if (old === undefined) return;
     this.#entries.delete(key);
@@ -53,6 +68,18 @@ export class KeyedState {
   /** Every key with its entry as of now, in order; later changes don't show. */
   capture(): (readonly [string, Entry])[] {
     return this.#keys().map((key) => [key, this.#entries.get(key)!] as const);
+  }
+
+  /** Every key that changed after `base`, in order; null: it is gone. */
+  changes(base: Seq): (readonly [string, Entry | null])[] {
+    const keys: string[] = [];
+    for (const [key, at] of this.#changed) if (at > base) keys.push(key);
+    return sortKeys(keys).map((key) => [key, this.#entries.get(key) ?? null] as const);
+  }
+
+  /** A snapshot that is current holds all changes up to `upTo`. */
+  saved(upTo: Seq): void {
+    for (const [key, at] of this.#changed) if (at <= upTo) this.#changed.delete(key);
   }
 
   /** Keys above `after` that begin with `prefix`, in order. */

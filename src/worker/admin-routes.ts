@@ -7,7 +7,7 @@ import { messageOf } from "../engine/errors.ts";
 import { Prints } from "../engine/hash.ts";
 import { partitionName, seq, type Seq } from "../engine/ids.ts";
 import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
-import { readManifest, type Manifest } from "../engine/manifest.ts";
+import { readManifest, type Manifest, stateFileBytes } from "../engine/manifest.ts";
 import type { Event } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
@@ -74,7 +74,11 @@ async function describe(
     ...shown,
     snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
-    predictedRecoveryMs: predictRecoveryMs({ ...facts, snapshotBytes: manifest?.snapshot.bytes ?? 0, replayPerMs }),
+    predictedRecoveryMs: predictRecoveryMs({
+      ...facts,
+      snapshotBytes: manifest === null ? 0 : stateFileBytes(manifest),
+      replayPerMs,
+    }),
   };
 }
 

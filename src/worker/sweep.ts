@@ -108,10 +108,9 @@ async function overdue(db: D1Database, places: Places, page: readonly PartitionT
 
 function isOverdue(tail: PartitionTail, bytes: number, { operator }: Route, now: number): boolean {
   const tailSinceMs = tail.tailStamp === null ? null : stampMs(stamp(tail.tailStamp));
-  const { tailEvents, lastBytes } = tail;
   // NaN where the manifest says no time: as if there had been no snapshot.
   const lastMs = Date.parse(tail.lastAt ?? "") || 0;
-  const facts = { tailEvents, tailBytes: bytes, tailSinceMs, lastMs, lastBytes: Number(lastBytes) || 0 };
+  const facts = { tailEvents: tail.tailEvents, tailBytes: bytes, tailSinceMs, lastMs };
   const at = snapshotAt(facts, operator.snapshot);
   return at !== null && now > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
 }

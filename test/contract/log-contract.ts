@@ -38,6 +38,7 @@ const promotion = (by: Epoch, version: number, to: number, at: number, more: Par
   stamp: stamp(at),
   previous: null,
   previousSeq: seq(0),
+  cutSeq: seq(0),
   pins: "[]",
   ...more,
 });
@@ -144,9 +145,9 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
         (await log.open("w", "c"))!.rows.map((one) => one.seq),
         "the tail begins above the snapshot",
       ).toEqual([3]);
-      expect(await log.promote(promotion(epoch(by + 1), 1, 3, 13, { previous: "m2", previousSeq: seq(2) }))).toBe(
-        "current",
-      );
+      expect(
+        await log.promote(promotion(epoch(by + 1), 1, 3, 13, { previous: "m2", previousSeq: seq(2), cutSeq: seq(2) })),
+      ).toBe("current");
       expect((await log.page(seq(0))).rows.map((one) => one.seq)).toEqual([3]);
       expect(await log.row()).toMatchObject({
         version: 2,
@@ -161,7 +162,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       const { log, by } = await opened();
       for (const n of [1, 2, 3]) await log.append([row(n, n, 10 + n, by)]);
       await log.promote(promotion(by, 0, 3, 13));
-      expect(await log.promote(promotion(by, 0, 2, 12, { previousSeq: seq(2) }))).toBe("refused");
+      expect(await log.promote(promotion(by, 0, 2, 12, { cutSeq: seq(2) }))).toBe("refused");
       expect((await log.row())!.manifest).toBe("m3");
       expect((await log.page(seq(0))).rows).toHaveLength(3);
     });
@@ -170,7 +171,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       const { log, by } = await opened();
       await log.append([row(1, 1, 10, by)]);
       await log.open("w2", "c");
-      expect(await log.promote(promotion(by, 0, 1, 10, { previousSeq: seq(1) }))).toBe("refused");
+      expect(await log.promote(promotion(by, 0, 1, 10, { cutSeq: seq(1) }))).toBe("refused");
       expect((await log.peek())!.rows).toHaveLength(1);
     });
 
@@ -178,7 +179,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       const { log, by } = await opened();
       await log.append([row(1, 2, 10, by)]);
       await log.promote(promotion(by, 0, 2, 10));
-      await log.promote(promotion(by, 1, 2, 10, { attempt: "b", previous: "m2", previousSeq: seq(2) }));
+      await log.promote(promotion(by, 1, 2, 10, { attempt: "b", cutSeq: seq(2) }));
       expect((await log.page(seq(0))).rows).toEqual([]);
       expect(await log.append([row(1, 2, 10, by)])).toBe("refused");
       expect(await log.append([row(3, 3, 10, by)]), "a stamp at the snapshot's").toBe("refused");

@@ -8,6 +8,14 @@ import { parseOutcome } from "../../src/engine/outcome.ts";
 import { DETAILS_BYTES, REPLIES_BYTES } from "../../src/engine/limits.ts";
 
 const MINUTE = 60_000;
+/** A full snapshot builds on nothing. */
+const NONE = seq(0);
+
+function restored(image: DedupImage, horizon: Horizon): Dedup {
+  const dedup = new Dedup(horizon);
+  expect(dedup.restore(image)).toBe(true);
+  return dedup;
+}
 
 interface Logged {
   readonly seq: number;
@@ -149,7 +157,7 @@ class Pair {
         break;
       }
       case "restart":
-        this.dedup = Dedup.from(this.dedup.image(seq(this.model.committedTo)), this.horizon);
+        this.dedup = restored(this.dedup.image(seq(this.model.committedTo), NONE), this.horizon);
         this.model.restart();
         break;
     }
@@ -208,14 +216,14 @@ describe("against the model", () => {
         const pair = new Pair(horizon);
         for (const step of all) pair.run(step);
         const { model, dedup } = pair;
-        const image = dedup.image(seq(model.committedTo));
+        const image = dedup.image(seq(model.committedTo), NONE);
         const held = model.entries.filter((entry) => entry.seq <= model.committedTo);
         if (held.length > 0) expect(image.first).toBe(held[0]!.seq);
         expect(image.last).toBe(model.committedTo);
         expect(image.prints).toEqual(Uint32Array.from(held.flatMap((entry) => [...entry.print])));
         const answers = held.flatMap((entry) => (entry.answer === null ? [] : [[entry.seq, entry.answer]]));
         expect(image.answers).toEqual(answers);
-        expect(Dedup.from(image, horizon).image(seq(image.last))).toEqual(image);
+        expect(restored(image, horizon).image(seq(image.last), NONE)).toEqual(image);
       }),
       { numRuns: 30 },
     );
@@ -253,7 +261,7 @@ function imageAfter(horizon: Horizon, segments: readonly (readonly [number, numb
     ms += minutes * MINUTE;
     dedup.committed(seq(last), ms);
   });
-  return dedup.image(seq(last));
+  return dedup.image(seq(last), NONE);
 }
 
 const HORIZON: Horizon = { keepMs: 60 * MINUTE, maxIds: 1_000, repliesMs: 60 * MINUTE };
@@ -369,7 +377,7 @@ describe("answers", () => {
 
   it("ONE3: replies count the same after a restart", () => {
     const many = REPLIES_BYTES / MB;
-    const dedup = Dedup.from(filled(Array.from({ length: many }, () => reply)).image(seq(many)), HORIZON);
+    const dedup = restored(filled(Array.from({ length: many }, () => reply)).image(seq(many), NONE), HORIZON);
     dedup.add(printOf(many + 1, 0), 0);
     dedup.answer(seq(many + 1), reply);
     dedup.committed(seq(many + 1), 0);
@@ -430,10 +438,10 @@ describe("answers", () => {
           while (taken < Math.min(texts.length, last + ahead)) take(dedup, ++taken);
           dedup.committed(seq(last), last * 1_000);
           if (last !== restart) continue;
-          dedup = Dedup.from(dedup.image(seq(last)), { ...HORIZON, maxIds: most + 8 });
+          dedup = restored(dedup.image(seq(last), NONE), { ...HORIZON, maxIds: most + 8 });
           taken = last;
         }
-        return dedup.image(seq(texts.length - (texts.length % 2)));
+        return dedup.image(seq(texts.length - (texts.length % 2)), NONE);
       };
       const expected = image(0, 0);
       expect(expected.answers.filter(([, text]) => text.length < 100).length, "some have lost theirs").toBeGreaterThan(

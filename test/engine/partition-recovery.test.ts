@@ -30,6 +30,21 @@ async function totals(world: World, one: Incarnation): Promise<unknown[]> {
 const quarantined = async (world: World, one: Incarnation) =>
   (await world.clock.run(one.partition.quarantined(seq(0), 100, 1_000_000))).items;
 
+/** Two generations: a full snapshot at 4, a delta at 44 that outweighs it, a full one at 48; and two events above. */
+async function twoGenerations(): Promise<{ world: World; expected: unknown[] }> {
+  const world = new World();
+  const one = world.start(operator);
+  await fill(world, one, 1, 4);
+  await snapshot(world, one);
+  await world.send(one, ...Array.from({ length: 40 }, (_, i) => ({ id: `bulk${i}`, key: "bulk", data: 1 })));
+  await snapshot(world, one);
+  await fill(world, one, 5, 8);
+  await snapshot(world, one);
+  expect([current(world).kind, world.db.rows.get(NAME)!.previousSeq]).toEqual(["full", 44]);
+  await fill(world, one, 9, 10);
+  return { world, expected: await totals(world, one) };
+}
+
 const current = (world: World) => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32);
 const objects = (world: World, kind: string): string[] =>
   [...world.store.objects.keys()].filter((name) => name.includes(`/${kind}/`)).sort();
@@ -77,7 +92,7 @@ describe("snapshots", () => {
     expect(await totals(world, world.start(operator))).toEqual(await totals(world, one));
   });
 
-  it("SNAP4, LOG5: two generations are kept, and the log only above the older one", async () => {
+  it("LOG5: the log is cut up to the manifest before the current one, and every archive is kept", async () => {
     const world = new World();
     const one = world.start(operator);
     for (const [from, to] of [
@@ -89,10 +104,9 @@ describe("snapshots", () => {
       await fill(world, one, from, to);
       await snapshot(world, one);
     }
-    expect(objects(world, "snapshots")).toHaveLength(2);
     expect(objects(world, "manifests"), "with the archive: kept for the retention time").toHaveLength(4);
     expect(world.db.segments.get(NAME)!.map((row) => row.seq)).toEqual([10, 11, 12]);
-    expect(world.db.rows.get(NAME)).toMatchObject({ version: 4, snapshotSeq: 12, previousSeq: 9 });
+    expect(world.db.rows.get(NAME)).toMatchObject({ version: 4, snapshotSeq: 12 });
   });
 
   it("SNAP5: a snapshot is two writes to R2; nothing new, nothing written", async () => {
@@ -174,17 +188,6 @@ describe("snapshots", () => {
 });
 
 describe("recovery", () => {
-  async function threeGenerations(): Promise<{ world: World; expected: unknown[] }> {
-    const world = new World();
-    const one = world.start(operator);
-    await fill(world, one, 1, 4);
-    await snapshot(world, one);
-    await fill(world, one, 5, 8);
-    await snapshot(world, one);
-    await fill(world, one, 9, 10);
-    return { world, expected: await totals(world, one) };
-  }
-
   const losses: readonly (readonly [string, (world: World, name: string) => void])[] = [
     ["damaged", (world, name) => world.store.damage(name)],
     ["missing", (world, name) => void world.store.objects.delete(name)],
@@ -194,22 +197,22 @@ describe("recovery", () => {
   it.each(losses)(
     "SNAP4: a %s current snapshot costs a fallback, no event; the next snapshot comes at once",
     async (_, lose) => {
-      const { world, expected } = await threeGenerations();
+      const { world, expected } = await twoGenerations();
       lose(world, current(world).snapshot.name);
       const next = world.start(operator);
       expect(words(await world.send(next, { id: "a2", key: "k2", data: 2 }))).toEqual(["applied again"]);
       expect(await totals(world, next)).toEqual(expected);
-      expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({ manifest: 1, fallbacks: 1 });
+      expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({ manifest: 2, fallbacks: 1 });
       await world.clock.advance(1_000);
       const row = world.db.rows.get(NAME)!;
-      expect(row).toMatchObject({ version: 3, snapshotSeq: 10 });
-      expect(readManifest(row.previous!, brotli.crc32).version, "the damaged one doesn't count").toBe(1);
+      expect(row).toMatchObject({ version: 4, snapshotSeq: 50 });
+      expect(readManifest(row.previous!, brotli.crc32).version, "the damaged one doesn't count").toBe(2);
       expect(await totals(world, world.start(operator))).toEqual(expected);
     },
   );
 
   it("SNAP4: without any snapshot that can be read, the archive and the log give the state back", async () => {
-    const { world, expected } = await threeGenerations();
+    const { world, expected } = await twoGenerations();
     for (const name of objects(world, "snapshots")) world.store.damage(name);
     const next = world.start(operator);
     expect(await totals(world, next)).toEqual(expected);
@@ -238,7 +241,7 @@ describe("recovery", () => {
   });
 
   it("CODE2: objects in R2 without a row in D1 are an error by name, not a new partition", async () => {
-    const { world } = await threeGenerations();
+    const { world } = await twoGenerations();
     world.db.rows.clear();
     world.db.segments.clear();
     const next = world.start(operator);
@@ -259,7 +262,7 @@ describe("recovery", () => {
   });
 
   it("an R2 that fails for a while is no damage: the call fails by name, the next one opens", async () => {
-    const { world, expected } = await threeGenerations();
+    const { world, expected } = await twoGenerations();
     world.fates = ({ method }) => (method === "get" ? "before" : "ok");
     const next = world.start(operator);
     await expect(world.value(next)).rejects.toThrow(/R2 failed/);
@@ -378,22 +381,11 @@ describe("code that changes", () => {
   });
 
   describe("CODE3, SNAP3: a format of the future, after a rollback", () => {
-    /** Snapshots at 4 and 8, and two events above. */
-    async function twoGenerations(): Promise<{ world: World; expected: unknown[] }> {
-      const world = new World();
-      const one = world.start(operator);
-      await fill(world, one, 1, 4);
-      await snapshot(world, one);
-      await fill(world, one, 5, 8);
-      await snapshot(world, one);
-      await fill(world, one, 9, 10);
-      return { world, expected: await totals(world, one) };
-    }
     const row = (world: World) => world.db.rows.get(NAME)! as { manifest: string; previous: string; pins: string };
     const future = (text: string): string => text.replace('"v":1,', '"v":2,');
     const newer: Record<string, (world: World) => void> = {
       manifest: (world) => (row(world).manifest = future(row(world).manifest)),
-      snapshot: (world) => world.store.objects.get(current(world).snapshot.name)!.set([2], 8),
+      snapshot: (world) => world.store.objects.get(current(world).snapshot.name)!.set([9], 8),
     };
     const lastRecovery = async (world: World, one: Incarnation) =>
       (await world.clock.run(one.partition.facts())).lastRecovery;
@@ -408,19 +400,19 @@ describe("code that changes", () => {
         const back = world.start(operator);
         expect(words(await world.send(back, { id: "a2", key: "k2", data: 2 }))).toEqual(["applied again"]);
         expect(await totals(world, back)).toEqual(expected);
-        expect(await lastRecovery(world, back), "no damage").toMatchObject({ manifest: 1, fallbacks: 0 });
+        expect(await lastRecovery(world, back), "no damage").toMatchObject({ manifest: 2, fallbacks: 0 });
         await world.clock.advance(1_000);
-        expect(world.db.rows.get(NAME)).toMatchObject({ version: 3, snapshotSeq: 10, previousSeq: 4 });
+        expect(world.db.rows.get(NAME)).toMatchObject({ version: 4, snapshotSeq: 50, previousSeq: 44 });
         expect(JSON.parse(row(world).pins), "for the code that knows it").toEqual([pin]);
         const next = world.start(operator);
         expect(await totals(world, next)).toEqual(expected);
-        expect(await lastRecovery(world, next)).toMatchObject({ manifest: 3, fallbacks: 0, replayedEvents: 0 });
+        expect(await lastRecovery(world, next)).toMatchObject({ manifest: 4, fallbacks: 0, replayedEvents: 0 });
       },
     );
 
     it("of both generations: the archive and the log give the state back", async () => {
       const { world, expected } = await twoGenerations();
-      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([2], 8);
+      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([9], 8);
       const back = world.start(operator);
       expect(await totals(world, back)).toEqual(expected);
       expect(await lastRecovery(world, back)).toMatchObject({ manifest: null, fallbacks: 0 });
@@ -428,18 +420,17 @@ describe("code that changes", () => {
 
     it("of everything: a named error, never an empty state", async () => {
       const { world } = await twoGenerations();
-      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([2], 8);
+      for (const name of objects(world, "snapshots")) world.store.objects.get(name)!.set([9], 8);
       const first = objects(world, "manifests")[0]!;
       world.store.objects.set(
         first,
         Buffer.from(future(Buffer.from(world.store.objects.get(first)!).toString("latin1")), "latin1"),
       );
-      const rows = world.db.segments.get(NAME)!.filter((one) => one.seq > 4);
-      world.db.segments.set(NAME, rows);
+      const rows = world.db.segments.get(NAME)!;
       const back = world.start(operator);
       expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
       await expect(world.value(back)).rejects.toThrow(
-        /current: the snapshot has format 2.*previous: .*format 2.*whole log: manifest 1 has format 2.*deploy the code/,
+        /current: the snapshot has format 9.*previous: .*format 9.*whole log: manifest 1 has format 2.*deploy the code/,
       );
       expect(world.db.segments.get(NAME)).toEqual(rows);
     });
@@ -450,7 +441,7 @@ describe("code that changes", () => {
       world.db.segments.set(NAME, [...rows.slice(0, -1), { ...rows.at(-1)!, format: 2 }]);
       const back = world.start(operator);
       expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
-      await expect(world.value(back)).rejects.toThrow(/current: segment 10 has format 2/);
+      await expect(world.value(back)).rejects.toThrow(/current: segment 50 has format 2/);
     });
   });
 

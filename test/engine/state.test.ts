@@ -21,7 +21,7 @@ describe("keyed state", () => {
         const model = new Map<string, string>();
         for (const [key, there] of list) {
           if (there) state.set(key, entry(`"${key.length}"`));
-          else state.delete(key);
+          else state.delete(key, seq(2));
           if (there) model.set(key, `"${key.length}"`);
           else model.delete(key);
         }
@@ -43,7 +43,7 @@ describe("keyed state", () => {
     const captured = state.capture();
     state.set("a", entry("3"));
     state.set("c", entry("4"));
-    state.delete("b");
+    state.delete("b", seq(2));
     expect(captured.map(([key, { text }]) => [key, text])).toEqual([
       ["a", "2"],
       ["b", "1"],

@@ -159,7 +159,6 @@ export class Host {
         tailBytes: tail.reduce((sum, one) => sum + one.bytes, 0),
         tailSinceMs,
         lastMs: manifest === null ? 0 : Date.parse(manifest.at),
-        lastBytes: manifest?.snapshot.bytes ?? 0,
       };
       const at = snapshotAt(facts, operator.snapshot);
       if (at === null || clock.now() <= Math.max(at, tailSinceMs) + GRACE_MS) continue;

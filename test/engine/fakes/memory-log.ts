@@ -138,7 +138,7 @@ class MemoryLog implements Log {
     });
     this.#db.segments.set(
       this.#name,
-      this.#segments.filter((one) => one.last > to.previousSeq),
+      this.#segments.filter((one) => one.last > to.cutSeq),
     );
     return "current";
   }
