@@ -25,6 +25,7 @@ import {
   type Manifest,
 } from "./manifest.ts";
 import type { Codec, PartitionRow } from "./ports.ts";
+import type { Rates } from "./rates.ts";
 import type { Surroundings } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
 import { encodeSnapshot, type Capture } from "./snapshot.ts";
@@ -40,6 +41,7 @@ export interface Ground {
   readonly attempt: number;
   readonly dedupSinceMs: number | null;
   readonly stateSize: number;
+  readonly rates: Rates;
   /** The object has ended: nothing more is to be written. */
   readonly ended: () => boolean;
 }
@@ -97,6 +99,7 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
     keys: captured.keys,
     stateBytes: ground.stateSize,
     dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
+    rates: ground.rates,
     snapshot: { name: snapshot, bytes: file.length, sha256 },
     ...(captured.base === 0 ? {} : { chain: stateFiles(ground.whole!) }),
     archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },

@@ -165,6 +165,7 @@ export class Committer {
       stateBytes: size + growth.size,
       dedupSince: isoOrNull(open.fold.dedup.sinceMs),
       lastRecovery: open.report,
+      rates: open.rates,
     } satisfies RidingStats);
   }
 }

@@ -45,8 +45,15 @@ export function attemptId(epoch: Epoch, attempt: number, nonce: string): string 
   return `${fixed(epoch, 10)}-${fixed(attempt, 6)}-${nonce}`;
 }
 
-export const snapshotName = (id: PartitionId, attempt: string): string =>
-  `${partitionName(id)}/snapshots/${attempt}.kfs`;
+export const snapshotName = (id: PartitionId, attempt: string): string => `${snapshotPrefix(id)}${attempt}.kfs`;
+
+export const snapshotPrefix = (id: PartitionId): string => `${partitionName(id)}/snapshots/`;
+
+/** Which attempt of which epoch a name or an attempt's id comes from; null: it is none of ours. */
+export function attemptOf(name: string): { readonly epoch: Epoch; readonly attempt: number } | null {
+  const match = /(?:^|\/)(\d{10})-(\d{6})-[^/]+$/.exec(name);
+  return match === null ? null : { epoch: epoch(Number(match[1])), attempt: Number(match[2]) };
+}
 
 /** Sorted by manifest version first, so that a listing of the prefix is the order of history. */
 export const manifestName = (id: PartitionId, version: number, attempt: string): string =>

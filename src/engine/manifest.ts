@@ -8,6 +8,7 @@
  */
 import { Damage, Failure } from "./errors.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
+import type { Rates } from "./rates.ts";
 
 export const MANIFEST_FORMAT = 1;
 
@@ -45,6 +46,8 @@ export interface Manifest {
   /** Characters of keys and states. */
   readonly stateBytes: number;
   readonly dedupSince: string | null;
+  /** What coming back cost, as last measured. */
+  readonly rates?: Rates;
   readonly snapshot: StateFile;
   /** The files that a delta builds on, from the full one on, in their order; missing for a full snapshot. */
   readonly chain?: readonly StateFile[];

@@ -3,6 +3,7 @@ import type { Fold } from "./fold.ts";
 import { seq, type Epoch, type Stamp } from "./ids.ts";
 import type { Manifest } from "./manifest.ts";
 import type { PartitionRow } from "./ports.ts";
+import type { Rates } from "./rates.ts";
 import type { RecoveryReport } from "./recovery.ts";
 
 /** What a partition knows once it is open. */
@@ -14,6 +15,7 @@ export interface Open {
   /** The generation that is known to be whole. */
   whole: Manifest | null;
   report: RecoveryReport;
+  readonly rates: Rates;
   /** The next snapshot should come at once. */
   renew: boolean;
   readonly tail: { events: number; bytes: number; sinceMs: number | null };
@@ -28,14 +30,12 @@ export interface Facts {
   readonly dedupSince: string | null;
   readonly tailEvents: number;
   readonly tailBytes: number;
-  readonly lastRecovery: Omit<RecoveryReport, "replayMs">;
-  /** Events that a replay applied in a millisecond, as last measured; null: nothing was replayed. */
-  readonly replayPerMs: number | null;
+  readonly lastRecovery: RecoveryReport;
+  readonly rates: Rates;
   readonly manifest: string | null;
 }
 
-export function factsOf({ row, fold, tail, report }: Open): Facts {
-  const { replayMs, ...lastRecovery } = report;
+export function factsOf({ row, fold, tail, report, rates }: Open): Facts {
   return {
     epoch: row.epoch,
     appliedSeq: fold.seq,
@@ -44,8 +44,8 @@ export function factsOf({ row, fold, tail, report }: Open): Facts {
     dedupSince: isoOrNull(fold.dedup.sinceMs),
     tailEvents: tail.events,
     tailBytes: tail.bytes,
-    lastRecovery,
-    replayPerMs: replayMs > 0 ? report.replayedEvents / replayMs : null,
+    lastRecovery: report,
+    rates,
     manifest: row.manifest,
   };
 }
@@ -56,6 +56,7 @@ export interface RidingStats {
   readonly stateBytes: number;
   readonly dedupSince: string | null;
   readonly lastRecovery: RecoveryReport;
+  readonly rates?: Rates;
 }
 
 export const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -67,9 +67,9 @@ export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 export interface SnapshotPolicy {
   /** At most this often, and only with 1,000 events or 1 MB to save; else once a day. Default 5m. */
   readonly every?: Duration;
-  /** Recovery time to hold. Default 1s. */
+  /** A snapshot is taken before a recovery would take longer, as far as that is due to the tail. Default 1s. */
   readonly recovery?: Duration;
-  /** Snapshot at once when the tail has this many bytes, and four times those of the last snapshot. Default 4,000,000. */
+  /** Snapshot at once when the tail has this many bytes. Default 4,000,000. */
   readonly maxTailBytes?: number;
   /** How long what a snapshot replaced stays available. Default 7d. */
   readonly retain?: Duration;

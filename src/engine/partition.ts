@@ -186,7 +186,7 @@ export class Partition {
 
   async #recover(opening: Opening, epoch: Epoch | null): Promise<Open> {
     try {
-      const { fold, base, report, renew, tailBytes, tailEvents, tailSinceMs } = await recover(
+      const { fold, base, report, rates, renew, tailBytes, tailEvents, tailSinceMs } = await recover(
         this.#around,
         opening,
         epoch,
@@ -197,6 +197,7 @@ export class Partition {
         epoch,
         whole: base,
         report,
+        rates,
         renew,
         tail: { events: tailEvents, bytes: tailBytes, sinceMs: tailSinceMs },
       };

@@ -2,11 +2,13 @@
  * When to take a snapshot (SNAP7): pure decisions over a partition's own counts.
  *
  * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail; else once a day.
- * Y2. Then at most every `everyMs`, and at once when the tail has outgrown `maxTailBytes`.
+ * Y2. Then at most every `everyMs`, and at once when the tail has outgrown `maxTailBytes` or would take a recovery past
+ *     `recoveryMs`: unless it is the state that does, which a snapshot can't mend.
  * Y3. A snapshot is a delta until the deltas outweigh the full one that they build on, or are many: so what is written is in
  *     proportion to what changed (SNAP5), and what a recovery reads to the state.
  */
 import type { Manifest } from "./manifest.ts";
+import type { Rates } from "./rates.ts";
 
 export interface SnapshotFacts {
   readonly tailEvents: number;
@@ -15,6 +17,9 @@ export interface SnapshotFacts {
   readonly tailSinceMs: number | null;
   /** When the last snapshot was taken, milliseconds; 0: never. */
   readonly lastMs: number;
+  /** What a recovery would take now, for the state and for the tail. */
+  readonly stateMs: number;
+  readonly tailMs: number;
 }
 
 const WORTH_EVENTS = 1_000;
@@ -22,14 +27,17 @@ const WORTH_BYTES = 1_000_000;
 /** Deltas on one full snapshot: each is an object more that a recovery fetches, and that may be damaged. */
 const CHAIN_FILES = 8;
 const DAY_MS = 86_400_000;
+/** Of the promised recovery time: what a tail may take however large the state is. */
+const LEAST_TAIL_SHARE = 0.25;
 
 /** When the partition should be woken to take a snapshot: a time, at once (0), or not at all (null). */
 export function snapshotAt(
   facts: SnapshotFacts,
-  policy: { readonly everyMs: number; readonly maxTailBytes: number },
+  policy: { readonly everyMs: number; readonly maxTailBytes: number; readonly recoveryMs: number },
 ): number | null {
   if (facts.tailEvents === 0 || facts.tailSinceMs === null) return null;
-  if (facts.tailBytes >= policy.maxTailBytes) return 0;
+  const allowedMs = Math.max(policy.recoveryMs - facts.stateMs, policy.recoveryMs * LEAST_TAIL_SHARE);
+  if (facts.tailBytes >= policy.maxTailBytes || facts.tailMs > allowedMs) return 0;
   const worth = facts.tailEvents >= WORTH_EVENTS || facts.tailBytes >= WORTH_BYTES;
   return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
 }
@@ -41,24 +49,30 @@ export function chainFull({ chain = [], snapshot }: Manifest): boolean {
   return chain.length >= CHAIN_FILES || bytes > base.bytes;
 }
 
-/** What a recovery is predicted from; rates as last measured. */
+/** What a recovery is predicted from. */
 export interface RecoveryFacts {
-  readonly snapshotBytes: number;
+  /** Bytes of the files that the state is read from. */
+  readonly stateBytes: number;
   readonly tailEvents: number;
   readonly tailBytes: number;
-  /** Events replayed in a millisecond; null or 0: nothing was replayed yet. */
-  readonly replayPerMs: number | null;
+  readonly rates: Rates;
 }
 
 /** One round trip to each store. */
 const ROUND_TRIPS_MS = 10;
-/** Until a partition has measured its own. */
+/** Until a partition has measured its own: events, and bytes of state, in a millisecond. */
 const REPLAY_PER_MS = 100;
-/** Bytes in a millisecond: what a snapshot takes to fetch and unpack, and the tail to fetch. */
-const FETCH_PER_MS = 20_000;
+const LOAD_PER_MS = 50_000;
+/** Bytes of the tail that D1 sends in a millisecond. */
+const TAIL_PER_MS = 20_000;
 
-/** Milliseconds until a partition that is opened now would answer. */
-export function predictRecoveryMs({ snapshotBytes, tailEvents, tailBytes, replayPerMs }: RecoveryFacts): number {
-  const rate = replayPerMs === null || replayPerMs === 0 ? REPLAY_PER_MS : replayPerMs;
-  return Math.round(ROUND_TRIPS_MS + (snapshotBytes + tailBytes) / FETCH_PER_MS + tailEvents / rate);
+/** Milliseconds until a partition that is opened now would answer: for its state, and for its tail. */
+export function predictRecovery({ stateBytes, tailEvents, tailBytes, rates }: RecoveryFacts): {
+  readonly stateMs: number;
+  readonly tailMs: number;
+} {
+  return {
+    stateMs: Math.round(ROUND_TRIPS_MS + stateBytes / (rates.loadPerMs ?? LOAD_PER_MS)),
+    tailMs: Math.round(tailBytes / TAIL_PER_MS + tailEvents / (rates.replayPerMs ?? REPLAY_PER_MS)),
+  };
 }

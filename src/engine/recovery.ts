@@ -15,14 +15,15 @@ import { readArchive, readManifestObject } from "./archive.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
 import { belowManifest, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
-import { readManifest, stateFiles, type Manifest } from "./manifest.ts";
+import { readManifest, stateFileBytes, stateFiles, type Manifest } from "./manifest.ts";
 import type { Operator } from "./operator.ts";
 import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
+import { measured, UNMEASURED, type Rates } from "./rates.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
 import { readSegment } from "./segment.ts";
 import { stampMs } from "./stamp.ts";
 import { readSnapshot } from "./snapshot.ts";
-import { persistent } from "./store-call.ts";
+import { persistent, sleep } from "./store-call.ts";
 
 export interface Surroundings {
   readonly id: PartitionId;
@@ -41,7 +42,6 @@ export interface RecoveryReport {
   /** Version of the manifest it started from; null: from nothing. */
   readonly manifest: number | null;
   readonly replayedEvents: number;
-  readonly replayMs: number;
   /** Bases that were damaged. */
   readonly fallbacks: number;
 }
@@ -56,6 +56,7 @@ export interface Recovered {
   readonly tailEvents: number;
   /** When the first event above the current snapshot was logged, milliseconds; null: there is none. */
   readonly tailSinceMs: number | null;
+  readonly rates: Rates;
   /** The next snapshot should come at once: a base didn't do, or other code wrote what was read (CODE4). */
   readonly renew: boolean;
 }
@@ -75,7 +76,6 @@ export async function recover(around: Surroundings, opening: Opening, ours: Epoc
       ms: around.clock.now() - begun,
       manifest: base.manifest?.version ?? null,
       replayedEvents: found.fold.seq - (base.manifest?.seq ?? 0),
-      replayMs: found.replayMs,
       fallbacks: flaws.filter(({ code }) => code === null).length,
     };
     if (flaws.length > 0)
@@ -85,9 +85,23 @@ export async function recover(around: Surroundings, opening: Opening, ours: Epoc
         flaws: flaws.map(said).join("; "),
       });
     const { fold, tailBytes, foreign } = found;
+    const rates = measured(
+      base.manifest?.rates ?? UNMEASURED,
+      { events: report.replayedEvents, ms: found.replayMs },
+      { bytes: base.manifest === null ? 0 : stateFileBytes(base.manifest), ms: found.loadMs },
+    );
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
     const renew = flaws.length > 0 || foreign;
-    return { fold, tailBytes, base: base.manifest, report, tailSinceMs, tailEvents: report.replayedEvents, renew };
+    return {
+      fold,
+      tailBytes,
+      rates,
+      base: base.manifest,
+      report,
+      tailSinceMs,
+      tailEvents: report.replayedEvents,
+      renew,
+    };
   }
   return refuse(around, opening.row, ours, flaws);
 }
@@ -184,6 +198,7 @@ interface Found {
   readonly tag: "found";
   readonly fold: Fold;
   readonly tailBytes: number;
+  readonly loadMs: number;
   readonly replayMs: number;
   /** A segment of another operator version was replayed, or the base was of one. */
   readonly foreign: boolean;
@@ -194,6 +209,7 @@ async function fromBase(
   opening: Opening,
   base: Base,
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
+  const begun = around.clock.now();
   let fold: Fold;
   try {
     if (base.tag === "unreadable") throw base.error;
@@ -201,8 +217,9 @@ async function fromBase(
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
+  const loadMs = (await ticked(around.clock)) - begun;
   try {
-    return await replay(around, opening, base.manifest, fold);
+    return { ...(await replay(around, opening, base.manifest, fold)), loadMs };
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "log") };
   }
@@ -220,7 +237,12 @@ async function load(around: Surroundings, seed: number, base: Manifest | null): 
 }
 
 /** Brings the state of a base up to the end of the log. */
-async function replay(around: Surroundings, opening: Opening, base: Manifest | null, fold: Fold): Promise<Found> {
+async function replay(
+  around: Surroundings,
+  opening: Opening,
+  base: Manifest | null,
+  fold: Fold,
+): Promise<Omit<Found, "loadMs">> {
   const { operator, codec, clock } = around;
   let foreign = base !== null && base.operatorVersion !== operator.version;
   const begun = clock.now();
@@ -232,7 +254,13 @@ async function replay(around: Surroundings, opening: Opening, base: Manifest | n
       foreign ||= row.operatorVersion !== operator.version;
     }
   }
-  return { tag: "found", fold, tailBytes, replayMs: clock.now() - begun, foreign };
+  return { tag: "found", fold, tailBytes, replayMs: (await ticked(clock)) - begun, foreign };
+}
+
+/** The time after a turn: on the platform a clock stands still while nothing but computing goes on. */
+async function ticked(clock: Clock): Promise<number> {
+  await sleep(clock, 0);
+  return clock.now();
 }
 
 /** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */

@@ -7,11 +7,12 @@
 import { checkpoint, displaced } from "./checkpoint.ts";
 import { messageOf } from "./errors.ts";
 import { seq, type Seq } from "./ids.ts";
-import { readManifest, type Manifest } from "./manifest.ts";
+import { readManifest, stateFileBytes, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import type { PartitionRow } from "./ports.ts";
-import { chainFull, snapshotAt } from "./policy.ts";
+import { chainFull, predictRecovery, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
+import { sweep } from "./sweep.ts";
 import { capture } from "./snapshot.ts";
 import { limited } from "./store-call.ts";
 
@@ -63,6 +64,12 @@ export class Snapshotter {
       tailBytes: open.tail.bytes,
       tailSinceMs: open.tail.sinceMs,
       lastMs,
+      ...predictRecovery({
+        stateBytes: open.whole === null ? 0 : stateFileBytes(open.whole),
+        tailEvents: open.tail.events,
+        tailBytes: open.tail.bytes,
+        rates: open.rates,
+      }),
     };
     const due = open.renew ? 0 : snapshotAt(facts, operator.snapshot);
     const at = due === null ? null : Math.max(due, this.#retryAt);
@@ -92,6 +99,7 @@ export class Snapshotter {
       attempt: this.#attempt++,
       dedupSinceMs: open.fold.dedup.sinceMs,
       stateSize: open.fold.state.size,
+      rates: open.rates,
       ended: () => this.#stopped,
     };
     const result = await checkpoint(this.#around, ground, capture(open.fold, this.#base(open)));
@@ -116,7 +124,15 @@ export class Snapshotter {
     open.tail.bytes = open.tail.events === 0 ? 0 : Math.max(0, open.tail.bytes - result.archivedBytes);
     open.tail.sinceMs = open.tail.events === 0 ? null : clock.now();
     await this.#remove(gone);
+    if (result.manifest.kind === "full") host.keep(this.#sweep(open));
     return { tag: "current", manifest: result.manifest };
+  }
+
+  /** Once for each generation: what crashes left behind goes (SNAP10). Nothing waits for it. */
+  async #sweep({ epoch }: Open): Promise<void> {
+    const swept = await sweep(this.#around, epoch!, () => this.#stopped);
+    if (swept !== 0)
+      this.#around.host.note("state files swept", typeof swept === "number" ? { files: swept } : { why: swept });
   }
 
   /** What the next snapshot builds on: 0 for a full one (SNAP2, SNAP4, CODE4). */

@@ -11,7 +11,8 @@ import { readManifest, type Manifest, stateFileBytes } from "../engine/manifest.
 import type { Event } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
-import { predictRecoveryMs } from "../engine/policy.ts";
+import { predictRecovery } from "../engine/policy.ts";
+import { UNMEASURED } from "../engine/rates.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
 import { busy, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
@@ -68,17 +69,15 @@ async function describe(
   const facts = told === null ? factsFrom(status) : told.value;
   const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
   const manifest = read !== null && isManifest(read) ? read : null;
-  const { manifest: _, replayPerMs, ...shown } = facts;
+  const { manifest: _, rates, ...shown } = facts;
+  const files = manifest === null ? 0 : stateFileBytes(manifest);
+  const predicted = predictRecovery({ ...facts, stateBytes: files, rates });
   return {
     partition: address.partition,
     ...shown,
     snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
-    predictedRecoveryMs: predictRecoveryMs({
-      ...facts,
-      snapshotBytes: manifest === null ? 0 : stateFileBytes(manifest),
-      replayPerMs,
-    }),
+    predictedRecoveryMs: predicted.stateMs + predicted.tailMs,
   };
 }
 
@@ -120,11 +119,10 @@ function factsFrom(
       tailEvents: 0,
       tailBytes: 0,
       lastRecovery: null,
-      replayPerMs: null,
+      rates: UNMEASURED,
       manifest: null,
     };
   const riding = status.stats === null ? null : (JSON.parse(status.stats) as RidingStats);
-  const { replayMs = 0, ...lastRecovery } = riding?.lastRecovery ?? {};
   return {
     epoch: status.epoch,
     appliedSeq: status.head,
@@ -133,8 +131,8 @@ function factsFrom(
     dedupSince: riding?.dedupSince ?? null,
     tailEvents: status.tailEvents,
     tailBytes: status.tailBytes,
-    lastRecovery: riding === null ? null : (lastRecovery as Facts["lastRecovery"]),
-    replayPerMs: riding !== null && replayMs > 0 ? riding.lastRecovery.replayedEvents / replayMs : null,
+    lastRecovery: riding?.lastRecovery ?? null,
+    rates: riding?.rates ?? UNMEASURED,
     manifest: status.manifest,
   };
 }

@@ -24,7 +24,9 @@ async function fill(world: World, one: Incarnation, from: number, to: number): P
 }
 
 async function totals(world: World, one: Incarnation): Promise<unknown[]> {
-  return Promise.all(["k0", "k1", "k2"].map((key) => world.value(one, key)));
+  const values: unknown[] = [];
+  for (const key of ["k0", "k1", "k2"]) values.push(await world.value(one, key));
+  return values;
 }
 
 const quarantined = async (world: World, one: Incarnation) =>

@@ -1,16 +1,19 @@
 /** When a snapshot is due, as a table (SNAP7), and what a recovery is predicted to take. */
 import { describe, expect, it } from "vitest";
-import { predictRecoveryMs, snapshotAt, type SnapshotFacts } from "../../src/engine/policy.ts";
+import { predictRecovery, snapshotAt, type RecoveryFacts, type SnapshotFacts } from "../../src/engine/policy.ts";
+import { measured, UNMEASURED } from "../../src/engine/rates.ts";
 
 const MINUTE = 60_000;
 const DAY = 1_440 * MINUTE;
 const NOW = 1_000 * DAY;
-const policy = { everyMs: 5 * MINUTE, maxTailBytes: 4_000_000 };
+const policy = { everyMs: 5 * MINUTE, maxTailBytes: 4_000_000, recoveryMs: 1_000 };
 const facts = (more: Partial<SnapshotFacts>): SnapshotFacts => ({
   tailEvents: 10,
   tailBytes: 2_000,
   tailSinceMs: NOW,
   lastMs: NOW - MINUTE,
+  stateMs: 20,
+  tailMs: 5,
   ...more,
 });
 
@@ -23,6 +26,10 @@ describe("a snapshot is due", () => {
     ["at the interval after 1 MB", { tailBytes: 1_000_000 }, NOW + 5 * MINUTE],
     ["an interval after the last one at the earliest", { tailEvents: 1_000, lastMs: NOW + MINUTE }, NOW + 6 * MINUTE],
     ["at once with a full tail", { tailBytes: 4_000_000 }, 0],
+    ["SNAP7: at once when a recovery would take longer than promised", { tailMs: 981 }, 0],
+    ["SNAP7: not before", { tailMs: 980 }, NOW + DAY],
+    ["not for what a large state takes: a snapshot doesn't mend that", { stateMs: 5_000, tailMs: 250 }, NOW + DAY],
+    ["but for a tail that counts beside it", { stateMs: 5_000, tailMs: 251 }, 0],
     ["also if there was none", { tailEvents: 5_000, lastMs: 0 }, NOW + 5 * MINUTE],
   ])("%s", (_, more, at) => {
     expect(snapshotAt(facts(more), policy)).toBe(at);
@@ -30,20 +37,29 @@ describe("a snapshot is due", () => {
 });
 
 describe("the predicted recovery", () => {
-  it("grows with snapshot and tail, and uses the measured rate of replay", () => {
-    const none = { snapshotBytes: 0, tailEvents: 0, tailBytes: 0, replayPerMs: null };
-    const base = predictRecoveryMs(none);
-    expect(base).toBeGreaterThan(0);
-    expect(predictRecoveryMs({ ...none, snapshotBytes: 20_000_000 })).toBeGreaterThan(base + 500);
-    expect(predictRecoveryMs({ ...none, tailEvents: 50_000, replayPerMs: 50 })).toBe(base + 1_000);
-    expect(predictRecoveryMs({ ...none, tailEvents: 50_000, replayPerMs: 500 })).toBe(base + 100);
+  const facts = { stateBytes: 0, tailEvents: 0, tailBytes: 0, rates: UNMEASURED };
+  const total = (more: Partial<RecoveryFacts>): number => {
+    const { stateMs, tailMs } = predictRecovery({ ...facts, ...more });
+    return stateMs + tailMs;
+  };
+  const empty = total({});
+
+  it("grows with state and tail, by the rates that were measured", () => {
+    expect(empty).toBeGreaterThan(0);
+    const slow = { replayPerMs: 50, loadPerMs: 10_000 };
+    expect(total({ tailEvents: 50_000, rates: slow })).toBe(empty + 1_000);
+    expect(total({ stateBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
+    expect(total({ tailBytes: 20_000_000 })).toBe(empty + 1_000);
+    expect(total({ tailEvents: 50_000, stateBytes: 20_000_000 }), "unmeasured").toBeGreaterThan(empty);
   });
 
-  it("is a number also where the last recovery took time and replayed nothing", () => {
-    const facts = { snapshotBytes: 0, tailBytes: 0, replayPerMs: 0 };
-    for (const tailEvents of [0, 5_000])
-      expect(predictRecoveryMs({ ...facts, tailEvents })).toBe(
-        predictRecoveryMs({ ...facts, tailEvents, replayPerMs: null }),
-      );
+  it("rates come from what took long enough to be measured; the others stay", () => {
+    const before = { replayPerMs: 7, loadPerMs: 8 };
+    const nothing = { events: 0, bytes: 0, ms: 0 };
+    expect(measured(before, nothing, nothing)).toEqual(before);
+    expect(measured(before, { events: 999, ms: 100 }, { bytes: 99_999, ms: 100 })).toEqual(before);
+    expect(measured(before, { events: 1e6, ms: 4 }, { bytes: 1e9, ms: 4 }), "a clock of milliseconds").toEqual(before);
+    expect(measured(before, { events: 5_000, ms: 50 }, nothing)).toEqual({ replayPerMs: 100, loadPerMs: 8 });
+    expect(measured(before, nothing, { bytes: 1e6, ms: 50 })).toEqual({ replayPerMs: 7, loadPerMs: 20_000 });
   });
 });

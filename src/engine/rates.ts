@@ -1,0 +1,31 @@
+/**
+ * What coming back costs, as this partition measured it: it depends on its handlers and its states, and is kept in
+ * manifests, so that an opening which replays nothing forgets nothing.
+ */
+
+export interface Rates {
+  /** Events replayed in a millisecond; null: never measured. */
+  readonly replayPerMs: number | null;
+  /** Bytes of state files fetched and read in a millisecond; null: never measured. */
+  readonly loadPerMs: number | null;
+}
+
+export const UNMEASURED: Rates = { replayPerMs: null, loadPerMs: null };
+
+/** Less than this says more of the clock than of the work. */
+const LEAST_EVENTS = 1_000;
+const LEAST_BYTES = 100_000;
+const LEAST_MS = 5;
+
+/** The rates after a recovery that took so long. */
+export function measured(
+  before: Rates,
+  replay: { readonly events: number; readonly ms: number },
+  load: { readonly bytes: number; readonly ms: number },
+): Rates {
+  return {
+    replayPerMs:
+      replay.events >= LEAST_EVENTS && replay.ms >= LEAST_MS ? replay.events / replay.ms : before.replayPerMs,
+    loadPerMs: load.bytes >= LEAST_BYTES && load.ms >= LEAST_MS ? load.bytes / load.ms : before.loadPerMs,
+  };
+}
