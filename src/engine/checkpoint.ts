@@ -17,6 +17,7 @@ import { Failure, messageOf } from "./errors.ts";
 import { attemptId, manifestName, snapshotName, seq, type Epoch, type Seq } from "./ids.ts";
 import { ARCHIVE_CHARS, OPEN_ATTEMPTS } from "./limits.ts";
 import {
+  historyAfter,
   MANIFEST_FORMAT,
   manifestText,
   readManifest,
@@ -102,6 +103,7 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
     rates: ground.rates,
     snapshot: { name: snapshot, bytes: file.length, sha256 },
     ...(captured.base === 0 ? {} : { chain: stateFiles(ground.whole!) }),
+    ...(ground.whole === null ? {} : { history: historyAfter(ground.whole)! }),
     archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
   };
   const text = manifestText(described, codec.crc32);

@@ -15,6 +15,13 @@ export const MANIFEST_FORMAT = 1;
 /** [offset, length, CRC-32, first seq, last seq], offsets from the end of the manifest's line. */
 export type ArchiveBlock = readonly [offset: number, length: number, crc: number, first: number, last: number];
 
+/** Earlier manifests that one names. */
+const HISTORY = 20;
+
+/** What the manifest after this one says of those before it. */
+export const historyAfter = ({ version, attempt, history = [] }: Manifest): Manifest["history"] =>
+  [[version, attempt] as const, ...history].slice(0, HISTORY);
+
 export interface StateFile {
   readonly name: string;
   readonly bytes: number;
@@ -51,6 +58,8 @@ export interface Manifest {
   readonly snapshot: StateFile;
   /** The files that a delta builds on, from the full one on, in their order; missing for a full snapshot. */
   readonly chain?: readonly StateFile[];
+  /** The manifests that were current before it, newest first, as far as HISTORY goes: their objects hold the archive. */
+  readonly history?: readonly (readonly [version: number, attempt: string])[];
   /** The log that this manifest's object carries: the events above `from`, up to `to`. */
   readonly archive: {
     readonly name: string;

@@ -1,7 +1,7 @@
 /**
  * Recovery: from a partition's row and tail in D1, and a snapshot in R2, to the fold of its log.
  *
- * R1. Bases are tried in a fixed order (current, previous, pinned, nothing at all); whichever is whole and has an unbroken
+ * R1. Bases are tried in a fixed order (current, those that it builds on, previous, pinned, nothing at all); whichever is whole and has an unbroken
  *     log above it wins (SNAP4). It is never an empty state by mistake: "nothing at all" needs the log from seq 1.
  * R2. A hole or an unreadable object counts as damage only if the epoch is still ours (LOG4); otherwise we are fenced.
  * R3. The log above a base is read from the archive where D1 has cut it, else from D1, page by page.
@@ -14,7 +14,7 @@
 import { readArchive, readManifestObject } from "./archive.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
-import { belowManifest, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
+import { belowManifest, manifestName, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
 import { readManifest, stateFileBytes, stateFiles, type Manifest } from "./manifest.ts";
 import type { Operator } from "./operator.ts";
 import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
@@ -64,7 +64,7 @@ export interface Recovered {
 export async function recover(around: Surroundings, opening: Opening, ours: Epoch | null): Promise<Recovered> {
   const begun = around.clock.now();
   const flaws: Flaw[] = [];
-  for (const base of bases(opening.row, around)) {
+  for await (const base of bases(around, opening.row)) {
     const found = await fromBase(around, opening, base);
     if (found.tag === "flaw") {
       flaws.push(found.flaw);
@@ -155,21 +155,41 @@ type Base = { readonly what: string } & (
   | { readonly tag: "unreadable"; readonly error: unknown; readonly manifest: null }
 );
 
-/** Where recovery may start, best first (R1, R4). */
-function* bases(row: PartitionRow, { operator, codec }: Surroundings): Generator<Base> {
-  const read = (what: string, text: string): Base => {
-    try {
-      return { tag: "base", what, manifest: readManifest(text, codec.crc32) };
-    } catch (error) {
-      return { tag: "unreadable", what, error, manifest: null };
-    }
-  };
-  if (row.manifest !== null) yield read("current", row.manifest);
-  if (row.previous !== null) yield read("previous", row.previous);
-  const pins = (JSON.parse(row.pins) as string[]).map((text) => read("pinned", text));
+/** Where recovery may start, best first (R1, R4). Each is asked for only when those before it didn't do. */
+async function* bases(around: Surroundings, row: PartitionRow): AsyncGenerator<Base> {
+  const { operator, codec } = around;
+  if (row.manifest !== null) {
+    const current = readBase("current", row.manifest, codec);
+    yield current;
+    if (current.tag === "base") yield* earlier(around, current.manifest!);
+  }
+  if (row.previous !== null) yield readBase("previous", row.previous, codec);
+  const pins = (JSON.parse(row.pins) as string[]).map((text) => readBase("pinned", text, codec));
   const usable = pins.filter((pin) => pin.manifest !== null && pin.manifest.operatorVersion <= operator.version);
   yield* usable.sort((a, b) => b.manifest!.version - a.manifest!.version);
   yield { tag: "base", what: "the whole log", manifest: null };
+}
+
+function readBase(what: string, text: string, codec: Codec): Base {
+  try {
+    return { tag: "base", what, manifest: readManifest(text, codec.crc32) };
+  } catch (error) {
+    return { tag: "unreadable", what, error, manifest: null };
+  }
+}
+
+/** The manifests that a delta builds on: without the newest files of its chain, and nearer than the older generation. */
+async function* earlier(around: Surroundings, { chain = [], history = [] }: Manifest): AsyncGenerator<Base> {
+  for (const [version, attempt] of history.slice(0, chain.length)) {
+    const what = `manifest ${version}`;
+    try {
+      const file = await fetchObject(around, manifestName(around.id, version, attempt));
+      yield { tag: "base", what, manifest: readManifestObject(file, around.codec).manifest };
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      yield { tag: "unreadable", what, error, manifest: null };
+    }
+  }
 }
 
 /**

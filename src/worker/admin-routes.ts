@@ -1,13 +1,11 @@
 /** Looking inside and steering: partitions, manifests, snapshots, eviction, quarantine. */
-import { brotli } from "../adapters/brotli.ts";
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts";
 import { print, type Address, type Route } from "../engine/address.ts";
-import { messageOf } from "../engine/errors.ts";
 import { Prints } from "../engine/hash.ts";
 import { partitionName, seq, type Seq } from "../engine/ids.ts";
 import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
-import { readManifest, type Manifest, stateFileBytes } from "../engine/manifest.ts";
+import { stateFileBytes, type Manifest } from "../engine/manifest.ts";
 import type { Event } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
@@ -17,6 +15,7 @@ import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarant
 import { busy, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
 import type { Env, Routes } from "./app.ts";
+import { isManifest, keptManifests, readOrWhy } from "./kept-manifests.ts";
 import { requestClock } from "./request-clock.ts";
 import { problem } from "./problem.ts";
 import { asked, badCursor, badLimit, json, pageLimit, unavailable } from "./state-routes.ts";
@@ -90,21 +89,6 @@ const snapshotShown = ({ version, kind, seq: at, snapshot, ms, at: begun }: Mani
   at: begun,
 });
 
-/** Looking must work above all where something is damaged, or of a format that this code doesn't know. */
-interface Unreadable {
-  readonly unreadable: string;
-}
-
-const isManifest = (one: Manifest | Unreadable): one is Manifest => !("unreadable" in one);
-
-function readOrWhy(text: string): Manifest | Unreadable {
-  try {
-    return readManifest(text, brotli.crc32);
-  } catch (error) {
-    return { unreadable: messageOf(error) };
-  }
-}
-
 /** The same view from D1 alone. A partition that was never written to has no row. */
 function factsFrom(
   status: PartitionStatus | undefined,
@@ -137,27 +121,12 @@ function factsFrom(
   };
 }
 
-/** The generations that the partition's row names, newest first; behind them what can't be read. */
-async function manifests(env: Env, route: Route, address: Address): Promise<(Manifest | Unreadable)[]> {
-  const status = (await statusOf(env, route)).get(partitionName(address));
-  const pins = JSON.parse(status?.pins ?? "[]") as string[];
-  const texts = [status?.manifest, status?.previous, ...pins].filter(
-    (text): text is string => typeof text === "string",
-  );
-  const all = texts.map(readOrWhy);
-  const read = all.filter(isManifest);
-  const newestFirst = [...new Map(read.map((manifest) => [manifest.version, manifest])).values()].sort(
-    (a, b) => b.version - a.version,
-  );
-  return [...newestFirst, ...all.filter((one) => !isManifest(one))];
-}
-
 export async function listManifests(env: Env, route: Route, address: Address): Promise<Response> {
-  return Response.json(await manifests(env, route, address));
+  return Response.json(await keptManifests(env, address, (await statusOf(env, route)).get(partitionName(address))));
 }
 
 export async function showManifest(env: Env, route: Route, address: Address, version: string): Promise<Response> {
-  const all = await manifests(env, route, address);
+  const all = await keptManifests(env, address, (await statusOf(env, route)).get(partitionName(address)));
   const found = all.find((manifest) => isManifest(manifest) && String(manifest.version) === version);
   return found === undefined
     ? problem({

@@ -91,7 +91,7 @@ describe("coming back", () => {
       timeout: 10_000,
       interval: 50,
     });
-    expect(await partition()).toMatchObject({ tailEvents: 0, lastSnapshot: { kind: "full" } });
+    expect(await partition()).toMatchObject({ tailEvents: 0, lastSnapshot: { kind: "delta" } });
   });
 
   it("SNAP6: an alarm without work, or by an object that has just started, does no harm", async () => {

@@ -27,21 +27,20 @@ interface Kind {
   readonly agoMs: number;
   readonly manifest: string | null;
 }
-const manifestOf = (agoMs: number, bytes: number): string =>
-  JSON.stringify({ at: new Date(now - agoMs).toISOString(), snapshot: { bytes } });
+const manifestOf = (agoMs: number): string => JSON.stringify({ at: new Date(now - agoMs).toISOString() });
 
 /** Partition n is of kind n % KINDS.length. */
 const KINDS: readonly Kind[] = [
-  { due: false, tail: [], agoMs: 0, manifest: manifestOf(HOUR, 1_000) },
+  { due: false, tail: [], agoMs: 0, manifest: manifestOf(HOUR) },
   { due: true, tail: [[1_000, 1_000]], agoMs: HOUR, manifest: null },
   { due: false, tail: [[999, 1_000]], agoMs: HOUR, manifest: null },
   // prettier-ignore
-  { due: true, tail: [[10, 600_000], [10, 600_000]], agoMs: HOUR, manifest: manifestOf(2 * HOUR, 1_000) },
+  { due: true, tail: [[10, 600_000], [10, 600_000]], agoMs: HOUR, manifest: manifestOf(2 * HOUR) },
   { due: false, tail: [[1_000, 2_000_000]], agoMs: 180_000, manifest: null },
-  { due: true, tail: [[5, 5_000_000]], agoMs: 180_000, manifest: manifestOf(200_000, 1_000_000) },
-  { due: false, tail: [[5, 5_000_000]], agoMs: 180_000, manifest: manifestOf(200_000, 2_000_000) },
+  { due: true, tail: [[5, 5_000_000]], agoMs: 180_000, manifest: manifestOf(200_000) },
+  { due: false, tail: [[5, 3_999_999]], agoMs: 180_000, manifest: manifestOf(200_000) },
   { due: false, tail: [[5, 5_000_000]], agoMs: 60_000, manifest: null },
-  { due: true, tail: [[1, 100]], agoMs: 25 * HOUR, manifest: manifestOf(26 * HOUR, 1_000) },
+  { due: true, tail: [[1, 100]], agoMs: 25 * HOUR, manifest: manifestOf(26 * HOUR) },
   // Unreadable, or of a format that this code doesn't know: as if there were no snapshot.
   { due: true, tail: [[1_000, 1_000]], agoMs: HOUR, manifest: "{broken" },
   { due: true, tail: [[1_000, 1_000]], agoMs: HOUR, manifest: '{"v":9}' },
