@@ -27,6 +27,8 @@ export interface Placement {
 export interface Address extends PartitionId {
   readonly database: string;
   readonly seed: number;
+  /** Of the operator. Missing where code that didn't say it yet is the caller. */
+  readonly partitions?: number;
 }
 
 /** One operator with its stored placement. */
@@ -46,6 +48,7 @@ export function route(timeline: string, operator: Operator, placement: Placement
     operator: operator.name,
     partition,
     seed: placement.seed,
+    partitions: placement.partitions,
     database: placement.databases[partition]!,
   }));
   return { operator, placement, addresses };

@@ -39,6 +39,7 @@ export interface Ground {
   /** The manifest that is known to be whole: a delta builds on it, a full snapshot makes its generation the older one. */
   readonly whole: Manifest | null;
   readonly code: string;
+  readonly placed: Manifest["placed"] & object;
   readonly attempt: number;
   readonly dedupSinceMs: number | null;
   readonly stateSize: number;
@@ -89,6 +90,7 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
     version,
     kind: captured.base === 0 ? "full" : "delta",
     ...id,
+    placed: ground.placed,
     operatorVersion: captured.operatorVersion,
     code: ground.code,
     epoch: ground.epoch,

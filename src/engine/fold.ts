@@ -28,6 +28,8 @@ export class Fold {
   readonly quarantine = new Quarantine();
   readonly producers = new Producers();
   readonly dedup: Dedup;
+  /** The code that wrote what was replayed (CODE4). */
+  readonly replayedFrom = new Set<string>();
   /** Everything up to here is applied. */
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
@@ -45,6 +47,7 @@ export class Fold {
         "log_broken",
         `after seq ${this.seq} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > this.seq ? "a hole" : "a repeat"} (LOG4)`,
       );
+    this.replayedFrom.add(codeOf(row));
     const layer = new Layer(this.state, null);
     let index = 0;
     for (const [count, ms] of events.at) {
@@ -139,6 +142,10 @@ export class Fold {
       this.quarantine.add({ ...entry, error: outcome.error }, at);
   }
 }
+
+/** Which code wrote a segment or a manifest. */
+export const codeOf = (made: { readonly operatorVersion: number; readonly code: string }): string =>
+  `${made.operatorVersion} ${made.code}`;
 
 /** The event as its handler saw it the first time. */
 export function quarantinedEvent(entry: Quarantined): Event {

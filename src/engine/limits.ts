@@ -66,6 +66,8 @@ export const FRESH_MS = 5_000;
 export const BLOCK_CHARS = 64 * 1024;
 /** Uncompressed size of a block of the archive. */
 export const ARCHIVE_CHARS = 512 * 1024;
+/** Characters of state that a drill rebuilds beside the live ones. */
+export const VERIFY_CHARS = 16_000_000;
 /** A state scan answers about this many bytes per partition and page at most, and from all partitions together. */
 export const SCAN_BYTES = 2_000_000;
 export const SCAN_ALL_BYTES = 8_000_000;

@@ -38,6 +38,8 @@ export interface Manifest {
   readonly timeline: string;
   readonly operator: string;
   readonly partition: number;
+  /** How the operator was placed: without it, R2 alone could not say which key lives here (CODE2). */
+  readonly placed?: { readonly seed: number; readonly database: string; readonly partitions?: number };
   /** Version of the state's shape, and the code that ran (CODE4). */
   readonly operatorVersion: number;
   readonly code: string;

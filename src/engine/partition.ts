@@ -24,6 +24,7 @@ import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
 import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
 import { limited, persistent } from "./store-call.ts";
+import { verify, type Verified } from "./verify.ts";
 
 export class Partition {
   readonly #around: Surroundings;
@@ -43,7 +44,7 @@ export class Partition {
     this.#address = address;
     this.#code = code;
     const fenced = (why: string): void => this.#end(why);
-    this.#snapshots = new Snapshotter(around, code, fenced);
+    this.#snapshots = new Snapshotter(around, address, code, fenced);
     this.#commits = new Committer(around, code, {
       committed: (open) => {
         this.#heardAt = around.clock.now();
@@ -322,6 +323,12 @@ export class Partition {
     return limited(this.#around.clock, "the snapshot", () => this.#snapshots.upTo(open), COMMIT_WAIT_MS);
   }
 
+  /** Rebuilds the state in the shadow and compares it with the live one (verify.ts). */
+  async verify(): Promise<Verified> {
+    const open = await this.#current();
+    return limited(this.#around.clock, "the drill", () => verify(this.#around, open, this.#code), VERIFY_WAIT_MS);
+  }
+
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
   async wake(): Promise<void> {
     const { clock, host } = this.#around;
@@ -336,5 +343,7 @@ export class Partition {
   }
 }
 
+/** How long a caller waits for a drill, which may read a whole log. */
+const VERIFY_WAIT_MS = 25_000;
 /** How long a read waits for D1's word on the epoch. */
 const FRESH_ASK_MS = 1_000;

@@ -178,13 +178,18 @@ function readBase(what: string, text: string, codec: Codec): Base {
   }
 }
 
+/** The manifest of that version, from its object. @throws Damage, Failure unknown_format */
+export async function fetchManifest(around: Surroundings, version: number, attempt: string): Promise<Manifest> {
+  const file = await fetchObject(around, manifestName(around.id, version, attempt));
+  return readManifestObject(file, around.codec).manifest;
+}
+
 /** The manifests that a delta builds on: without the newest files of its chain, and nearer than the older generation. */
 async function* earlier(around: Surroundings, { chain = [], history = [] }: Manifest): AsyncGenerator<Base> {
   for (const [version, attempt] of history.slice(0, chain.length)) {
     const what = `manifest ${version}`;
     try {
-      const file = await fetchObject(around, manifestName(around.id, version, attempt));
-      yield { tag: "base", what, manifest: readManifestObject(file, around.codec).manifest };
+      yield { tag: "base", what, manifest: await fetchManifest(around, version, attempt) };
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       yield { tag: "unreadable", what, error, manifest: null };
@@ -246,7 +251,7 @@ async function fromBase(
 }
 
 /** The state that a snapshot holds. */
-async function load(around: Surroundings, seed: number, base: Manifest | null): Promise<Fold> {
+export async function load(around: Surroundings, seed: number, base: Manifest | null): Promise<Fold> {
   const fold = new Fold(around.operator, seed);
   if (base === null) return fold;
   const files = await Promise.all(stateFiles(base).map(({ name }) => fetchObject(around, name)));
@@ -256,12 +261,13 @@ async function load(around: Surroundings, seed: number, base: Manifest | null): 
   return fold;
 }
 
-/** Brings the state of a base up to the end of the log. */
-async function replay(
+/** Brings the state of a base up to the end of the log, or to `to`, which ends a segment. */
+export async function replay(
   around: Surroundings,
   opening: Opening,
   base: Manifest | null,
   fold: Fold,
+  to: number = Number.POSITIVE_INFINITY,
 ): Promise<Omit<Found, "loadMs">> {
   const { operator, codec, clock } = around;
   let foreign = base !== null && base.operatorVersion !== operator.version;
@@ -269,10 +275,12 @@ async function replay(
   let tailBytes = 0;
   for await (const page of tail(around, opening, base, fold)) {
     for (const row of page.rows) {
+      if (row.seq > to) break;
       fold.replay({ row, events: readSegment(row, codec) });
       tailBytes += row.bytes;
       foreign ||= row.operatorVersion !== operator.version;
     }
+    if (fold.seq >= to) break;
   }
   return { tag: "found", fold, tailBytes, replayMs: (await ticked(clock)) - begun, foreign };
 }
@@ -299,7 +307,7 @@ async function* tail(around: Surroundings, opening: Opening, base: Manifest | nu
   }
 }
 
-async function nextPage(around: Surroundings, row: PartitionRow, after: Seq): Promise<Page> {
+export async function nextPage(around: Surroundings, row: PartitionRow, after: Seq): Promise<Page> {
   const page = await persistent(around.clock, around.host, "D1", OPEN_ATTEMPTS, () => around.log.page(after));
   if (page.epoch !== row.epoch)
     throw new Failure("fenced", `epoch ${row.epoch} was superseded by ${page.epoch} while it read the tail`);

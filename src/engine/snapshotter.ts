@@ -4,6 +4,7 @@
  * W1. What is due is taken, else the alarm is armed for it (SNAP6, SNAP7); a failure is tried again, ever more seldom.
  * W2. The open partition learns of a snapshot only when it is known to be current (SNAP2).
  */
+import type { Address } from "./address.ts";
 import { checkpoint, displaced } from "./checkpoint.ts";
 import { messageOf } from "./errors.ts";
 import { seq, type Seq } from "./ids.ts";
@@ -23,6 +24,7 @@ export type Snapshotted =
 
 export class Snapshotter {
   readonly #around: Surroundings;
+  readonly #placed: Manifest["placed"] & object;
   readonly #code: string;
   readonly #fenced: (why: string) => void;
   #running: Promise<Snapshotted> | null = null;
@@ -31,8 +33,14 @@ export class Snapshotter {
   #retryAt = 0;
   #stopped = false;
 
-  constructor(around: Surroundings, code: string, fenced: (why: string) => void) {
+  constructor(
+    around: Surroundings,
+    { seed, database, partitions }: Address,
+    code: string,
+    fenced: (why: string) => void,
+  ) {
     this.#around = around;
+    this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
     this.#code = code;
     this.#fenced = fenced;
   }
@@ -96,6 +104,7 @@ export class Snapshotter {
       epoch: open.epoch!,
       whole: open.whole,
       code: this.#code,
+      placed: this.#placed,
       attempt: this.#attempt++,
       dedupSinceMs: open.fold.dedup.sinceMs,
       stateSize: open.fold.state.size,

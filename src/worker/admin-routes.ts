@@ -154,6 +154,31 @@ export async function takeSnapshot(env: Env, address: Address): Promise<Response
   }
 }
 
+/** Difference or not, the answer is 200: looking worked. */
+export async function verifyPartition(env: Env, address: Address): Promise<Response> {
+  const answer = await asked(() => partitionStub(env, address).verify(address));
+  if (answer.tag === "busy") return unavailable(answer);
+  const { partition } = address;
+  const found = answer.value;
+  switch (found.tag) {
+    case "equal": {
+      const { tag: _, ...facts } = found;
+      return Response.json({ partition, equal: true, ...facts });
+    }
+    case "differs": {
+      const { seq: at, manifest, difference } = found;
+      const state = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
+      const { key, live, rebuilt } = difference;
+      const first = { seq: difference.seq, key, live: state(live), rebuilt: state(rebuilt) };
+      return Response.json({ partition, equal: false, seq: at, manifest, first });
+    }
+    case "not_comparable":
+      return problem({ status: 409, code: "not_comparable", detail: `nothing to compare: ${found.why}` });
+    case "not_rebuilt":
+      return problem({ status: 409, code: "not_rebuilt", detail: `the state can't be rebuilt: ${found.why}` });
+  }
+}
+
 /** The call breaks by design: the object is gone before it can answer. */
 export async function evict(env: Env, address: Address): Promise<Response> {
   await partitionStub(env, address)

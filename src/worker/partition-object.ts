@@ -21,6 +21,7 @@ import type { Host } from "../engine/ports.ts";
 import type { QuarantinePage } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
+import type { Verified } from "../engine/verify.ts";
 import { codeId, installedApp, type Env } from "./app.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
@@ -74,6 +75,10 @@ export class Partition extends DurableObject<Env> {
 
   async snapshot(address: Address): Promise<Answer<Snapshotted>> {
     return answered(() => this.#partition(address).snapshot());
+  }
+
+  async verify(address: Address): Promise<Answer<Verified>> {
+    return answered(() => this.#partition(address).verify());
   }
 
   /** Drops the object from memory as a crash would: nothing is saved, the caller's call breaks. */

@@ -14,6 +14,7 @@ import {
   showPartition,
   steerQuarantine,
   takeSnapshot,
+  verifyPartition,
 } from "./admin-routes.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { postAsk, postEvents } from "./events-route.ts";
@@ -70,6 +71,9 @@ export function routesOf(app: App): Hono<Kind> {
   );
   http.post("/v1/operators/:op/partitions/:n/snapshot", may("admin"), operator, partition, (c) =>
     takeSnapshot(c.env, c.var.address),
+  );
+  http.post("/v1/operators/:op/partitions/:n/verify", may("admin"), operator, partition, (c) =>
+    verifyPartition(c.env, c.var.address),
   );
   http.post("/v1/operators/:op/partitions/:n/evict", may("admin"), operator, partition, (c) =>
     evict(c.env, c.var.address),

@@ -7,7 +7,10 @@ import { partitionName } from "../engine/ids.ts";
 import type { Env } from "./app.ts";
 import type { Partition } from "./partition-object.ts";
 
-type Calls = Pick<Partition, "append" | "read" | "scan" | "facts" | "quarantinePage" | "snapshot" | "evict" | "wake">;
+type Calls = Pick<
+  Partition,
+  "append" | "read" | "scan" | "facts" | "quarantinePage" | "snapshot" | "verify" | "evict" | "wake"
+>;
 
 /** A new stub: one that threw is dead for ever, so none is kept. */
 export const partitionStub = (env: Env, address: Address): Calls =>

@@ -25,6 +25,7 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["POST", "/v1/operators/tally/partitions/0/snapshot", "admin"],
   ["GET", "/v1/operators/tally/partitions/0/manifests", "admin"],
   ["GET", "/v1/operators/tally/partitions/0/manifests/1", "admin"],
+  ["POST", "/v1/operators/tally/partitions/0/verify", "admin"],
   ["POST", "/v1/operators/tally/partitions/0/evict", "admin"],
   ["GET", "/v1/operators/tally/quarantine", "admin"],
   ["POST", "/v1/operators/tally/quarantine/0-1/retry", "admin"],

@@ -84,6 +84,13 @@ describe("coming back", () => {
     expect(await partition("?live=true")).toMatchObject({ lastRecovery: { manifest: 1, fallbacks: 1 } });
   });
 
+  it("the drill rebuilds the state from snapshot, archive and log, and finds it equal", async () => {
+    const { status, body } = await app.call("/v1/operators/ledger/partitions/0/verify", {});
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ partition: 0, equal: true, keys: expect.any(Number) as number });
+    expect(body["replayedEvents"]).toBeGreaterThan(0);
+  });
+
   it("SNAP6, SNAP7: the alarm takes a snapshot once 1,000 events are worth it", async () => {
     const before = (await partition())["snapshotSeq"];
     await app.call("/v1/events", entries(1, 1_200, "c"));

@@ -1,0 +1,103 @@
+/** The drill: equal where all is well, and the key and event where a handler, a snapshot or the log say something else. */
+import { describe, expect, it } from "vitest";
+import type { Operator } from "../../src/engine/operator.ts";
+import type { Verified } from "../../src/engine/verify.ts";
+import { sum } from "./fakes/sum.ts";
+import { World, type Incarnation } from "./fakes/world.ts";
+
+const plain = sum();
+const verify = (world: World, one: Incarnation): Promise<Verified> => world.clock.run(one.partition.verify());
+
+async function fill(world: World, one: Incarnation, from: number, to: number): Promise<void> {
+  for (let n = from; n <= to; n++) await world.send(one, { id: `a${n}`, key: `k${n % 5}`, data: n });
+}
+
+async function snapshot(world: World, one: Incarnation): Promise<void> {
+  const taken = await world.clock.run(one.partition.snapshot());
+  if (taken.tag !== "current") throw new Error(JSON.stringify(taken));
+}
+
+/** Not deterministic: counts how often it ran, at replay too. */
+function moody(): Operator {
+  let runs = 0;
+  return sum({
+    on: {
+      add(state, event) {
+        runs += 1;
+        state.total += event.data === 7 ? runs : Number(event.data);
+        state.times += 1;
+      },
+    },
+  });
+}
+
+describe("the drill", () => {
+  it.each<[string, number[], number | null, number]>([
+    ["without a snapshot, from the whole log", [], null, 20],
+    ["with one, from the whole log still", [8], null, 20],
+    ["with two, from the first", [8, 12], 1, 12],
+    ["with five, from the one before the last", [4, 8, 12, 16, 18], 4, 4],
+  ])("SNAP8: %s: equal", async (_, at, manifest, replayedEvents) => {
+    const world = new World();
+    const one = world.start(plain);
+    let done = 0;
+    for (const next of [...at, 20]) {
+      await fill(world, one, done + 1, next);
+      done = next;
+      if (next < 20) await snapshot(world, one);
+    }
+    await world.clock.advance(100);
+    const puts = world.store.objects.size;
+    expect(await verify(world, one)).toEqual({ tag: "equal", seq: 20, manifest, replayedEvents, keys: 5 });
+    expect(world.store.objects.size, "V3: it writes nothing").toBe(puts);
+    expect(await verify(world, world.start(plain)), "after a recovery").toMatchObject({ tag: "equal", seq: 20 });
+  });
+
+  it("ONE5: a handler that isn't deterministic is caught, with the first event and key", async () => {
+    const world = new World();
+    const one = world.start(moody());
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    await fill(world, one, 4, 6);
+    await snapshot(world, one);
+    await fill(world, one, 7, 10);
+    expect(await verify(world, one)).toMatchObject({
+      tag: "differs",
+      seq: 10,
+      manifest: 1,
+      difference: { seq: 7, key: "k2" },
+    });
+  });
+
+  it("CODE4: what other code made is not compared", async () => {
+    const world = new World();
+    await fill(world, world.start(plain, "code-1"), 1, 3);
+    const one = world.start(plain, "code-2");
+    await fill(world, one, 4, 6);
+    expect(await verify(world, one)).toMatchObject({
+      tag: "not_comparable",
+      why: expect.stringMatching(/code-1/) as string,
+    });
+  });
+
+  it("an archive or snapshot that can't be read is named, while nothing is lost yet", async () => {
+    const world = new World();
+    const one = world.start(plain);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    await fill(world, one, 4, 6);
+    await snapshot(world, one);
+    const file = [...world.store.objects.keys()].find((name) => name.includes("/snapshots/"))!;
+    world.store.damage(file);
+    expect(await verify(world, one)).toMatchObject({
+      tag: "not_rebuilt",
+      why: expect.stringMatching(/checksum/) as string,
+    });
+    expect(await world.value(one, "k1")).toEqual({ total: 7, times: 2 });
+  });
+
+  it("an empty partition has nothing to compare", async () => {
+    const world = new World();
+    expect(await verify(world, world.start(plain))).toMatchObject({ tag: "not_comparable" });
+  });
+});
