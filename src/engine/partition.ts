@@ -20,6 +20,7 @@ import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
 import { catchUp, recover, type Surroundings } from "./recovery.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
+import { drillShare } from "./policy.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
 import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
@@ -329,6 +330,13 @@ export class Partition {
     return limited(this.#around.clock, "the drill", () => verify(this.#around, open, this.#code), VERIFY_WAIT_MS);
   }
 
+  /** A drill now and then, about once a day, so that what would not come back is noticed while it still is there. */
+  async #drill(): Promise<void> {
+    const found = await this.verify();
+    if (found.tag === "differs") this.#around.host.note("drill found a difference", { seq: found.difference.seq });
+    if (found.tag === "not_rebuilt") this.#around.host.note("drill can't rebuild the state", { why: found.why });
+  }
+
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
   async wake(): Promise<void> {
     const { clock, host } = this.#around;
@@ -336,6 +344,7 @@ export class Partition {
       const open = await this.#ready(true);
       this.#snapshots.schedule(open);
       await this.#snapshots.idle();
+      if (host.jitter() < drillShare(this.#around.operator.snapshot.everyMs)) await this.#drill();
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });
       host.arm(clock.now() + RETRY_MS);

@@ -42,6 +42,9 @@ export function snapshotAt(
   return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
 }
 
+/** Of the alarms, how many should run a drill, so that there is about one a day. */
+export const drillShare = (everyMs: number): number => Math.min(1, everyMs / DAY_MS);
+
 /** Must the snapshot after this one be full? */
 export function chainFull({ chain = [], snapshot }: Manifest): boolean {
   const base = chain[0] ?? snapshot;

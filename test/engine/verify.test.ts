@@ -1,6 +1,6 @@
 /** The drill: equal where all is well, and the key and event where a handler, a snapshot or the log say something else. */
 import { describe, expect, it } from "vitest";
-import type { Operator } from "../../src/engine/operator.ts";
+import type { Operator, SnapshotPolicy } from "../../src/engine/operator.ts";
 import type { Verified } from "../../src/engine/verify.ts";
 import { sum } from "./fakes/sum.ts";
 import { World, type Incarnation } from "./fakes/world.ts";
@@ -18,9 +18,10 @@ async function snapshot(world: World, one: Incarnation): Promise<void> {
 }
 
 /** Not deterministic: counts how often it ran, at replay too. */
-function moody(): Operator {
+function moody(snapshot: SnapshotPolicy = {}): Operator {
   let runs = 0;
   return sum({
+    snapshot,
     on: {
       add(state, event) {
         runs += 1;
@@ -94,6 +95,19 @@ describe("the drill", () => {
       why: expect.stringMatching(/checksum/) as string,
     });
     expect(await world.value(one, "k1")).toEqual({ total: 7, times: 2 });
+  });
+
+  it("runs by itself after about one alarm a day, and tells of a difference", async () => {
+    for (const [every, notes] of [
+      ["24h", ["drill found a difference"]],
+      ["5m", []],
+    ] as const) {
+      const world = new World();
+      const one = world.start(moody({ every }));
+      await fill(world, one, 1, 10);
+      await world.clock.run(one.partition.wake());
+      expect(one.notes).toEqual(notes);
+    }
   });
 
   it("an empty partition has nothing to compare", async () => {
