@@ -108,7 +108,7 @@ export function configure(seed: number, steps?: number): Configuration {
   const most = operators.length > 1 ? 2 : 4;
   return {
     seed,
-    steps: steps ?? random.skewed(500, 4_000),
+    steps: steps ?? random.skewed(500, 8_000),
     codec: random.chance(0.1) ? "brotli" : "plain",
     databases: random.between(1, 2),
     pageRows: random.weighted({ "1": 1, "3": 3, "8": 3, "2000": 3 }) === "2000" ? 2_000 : random.between(1, 8),
@@ -122,7 +122,7 @@ export function configure(seed: number, steps?: number): Configuration {
     versions: Number(versions),
     clients: fat ? 4 : random.between(1, 4),
     workers: random.between(1, 3),
-    eventsPerClient: fat ? 50 : random.skewed(20, 160),
+    eventsPerClient: fat ? 50 : random.skewed(20, 240),
     batch: fat ? 24 : random.skewed(1, 24),
     fat,
     thinkMs: random.skewed(50, 8_000),

@@ -10,7 +10,19 @@ const engine = (name: string, find: string, replace: string): Patch => ({
   replace,
 });
 const log = (find: string, replace: string): Patch => ({ file: "test/engine/fakes/memory-log.ts", find, replace });
-const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({ name, rule, patches });
+const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({
+  name,
+  rule,
+  patches,
+  within: 200,
+});
+/** Found only where two things go wrong at the right places. */
+const pair = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({
+  name,
+  rule,
+  patches,
+  within: null,
+});
 
 export const DEFECTS: readonly Defect[] = [
   // ---- the log ----
