@@ -28,7 +28,8 @@ export async function explore(two: boolean, first = false): Promise<Explored> {
   for (let at = 0; at < calls.length; at++) {
     for (const kind of two ? PAIRED : KINDS) {
       const after = await run([{ at, kind }]);
-      for (let next = at + 1; two && next < after.length; next++)
+      const places = two ? after.length : 0;
+      for (let next = at + 1; next < places; next++)
         for (const other of PAIRED) {
           await run([
             { at, kind },

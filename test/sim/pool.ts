@@ -36,18 +36,18 @@ export async function runSeeds(
   const done = new Map<number, Outcome>();
   let next = from;
   let told = from;
-  let stop = false;
+  const state = { stop: false };
   const tell = (): void => {
-    for (let outcome = done.get(told); outcome !== undefined && !stop; outcome = done.get(told)) {
+    for (let outcome = done.get(told); outcome !== undefined && !state.stop; outcome = done.get(told)) {
       done.delete(told++);
       each(outcome);
-      if (first && outcome.violations.length > 0) stop = true;
+      if (first && outcome.violations.length > 0) state.stop = true;
     }
   };
   const thread = async (): Promise<void> => {
     let worker = new Worker(import.meta.filename);
     try {
-      while (next < end && !stop) {
+      while (next < end && !state.stop) {
         const seed = next++;
         const outcome = await answer(worker, { seed, steps });
         done.set(seed, outcome ?? endless(seed));
@@ -83,6 +83,7 @@ function answer(worker: Worker, task: Task): Promise<Outcome | null> {
     });
     worker.once("error", reject);
     worker.once("exit", (code) => reject(new Error(`a thread ended with ${code} at seed ${task.seed}`)));
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     worker.postMessage(task);
   });
 }
