@@ -66,6 +66,8 @@ export interface Configuration {
   readonly temper: "calm" | "normal" | "wild";
   readonly log: FaultRates;
   readonly store: FaultRates;
+  /** How many times more often a snapshot's few calls go wrong than the log's many. */
+  readonly snapshotFaults: number;
   /** A call between Worker and object is lost on its way, or its answer is. */
   readonly netLost: number;
   readonly skewMs: number;
@@ -132,6 +134,7 @@ export function configure(seed: number, steps?: number): Configuration {
     temper,
     log: rates(),
     store: rates(),
+    snapshotFaults: random.skewed(1, 8),
     netLost: random.unit() * 0.03 * scale,
     skewMs: random.chance(0.5) ? random.skewed(10, 20_000) : 0,
     happenings: {

@@ -255,11 +255,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "what an unheard promotion displaced stays for ever",
     "SNAP2",
-    engine(
-      "snapshotter",
-      "    if (row.manifest !== null) open.whole = readManifest(row.manifest, this.#around.codec.crc32);\n    await this.#remove(gone);",
-      "    if (row.manifest !== null) open.whole = readManifest(row.manifest, this.#around.codec.crc32);",
-    ),
+    engine("snapshotter", "    await this.#remove(gone);\n  }\n\n  /** The tail", "  }\n\n  /** The tail"),
   ),
   one(
     "names of objects are used twice",
