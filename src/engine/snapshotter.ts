@@ -127,11 +127,8 @@ export class Snapshotter {
     const gone = displaced(open.row, result.row, codec);
     open.fold.saved(result.manifest.seq);
     open.row = result.row;
-    open.whole = result.manifest;
     open.renew = false;
-    open.tail.events = open.fold.seq - result.manifest.seq;
-    open.tail.bytes = open.tail.events === 0 ? 0 : Math.max(0, open.tail.bytes - result.archivedBytes);
-    open.tail.sinceMs = open.tail.events === 0 ? null : clock.now();
+    this.#cover(open, result.manifest, result.archivedBytes);
     await this.#remove(gone);
     if (result.manifest.kind === "full") host.keep(this.#sweep(open));
     return { tag: "current", manifest: result.manifest };
@@ -155,8 +152,18 @@ export class Snapshotter {
   async #learn(open: Open, row: PartitionRow): Promise<void> {
     const gone = displaced(open.row, row, this.#around.codec);
     open.row = row;
-    if (row.manifest !== null) open.whole = readManifest(row.manifest, this.#around.codec.crc32);
+    // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
+    if (row.manifest !== null) this.#cover(open, readManifest(row.manifest, this.#around.codec.crc32), 0);
     await this.#remove(gone);
+  }
+
+  /** The tail begins above the manifest: what still counted as due would be due for ever, with nothing left to save. */
+  #cover(open: Open, manifest: Manifest, archivedBytes: number): void {
+    const { fold, tail } = open;
+    open.whole = manifest;
+    tail.events = fold.seq - manifest.seq;
+    tail.bytes = tail.events === 0 ? 0 : Math.max(0, tail.bytes - archivedBytes);
+    tail.sinceMs = tail.events === 0 ? null : this.#around.clock.now();
   }
 
   /** What fails to go is garbage, not harm: nothing names it any more. */

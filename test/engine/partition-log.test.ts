@@ -252,4 +252,20 @@ describe("a partition and its log", () => {
     expect(one.ended).toMatch(/version 2/);
     expect(world.db.segments.size).toBe(0);
   });
+
+  it("LOG2: an object that has stepped aside sends its unanswered group no more", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await world.send(one, { id: "a", data: 1 });
+    world.fates = ({ method }) => (method === "append" ? "silent" : "ok");
+    const waiting = one.partition.append(world.slice([{ id: "b", data: 1 }]));
+    await world.clock.advance(1_000);
+    const newer = { ...world.slice([{ id: "c", data: 1 }]), operatorVersion: 2 };
+    expect(words(await world.clock.run(one.partition.append(newer)))).toBe("superseded");
+    expect(words(await world.clock.run(waiting))).not.toEqual(["applied"]);
+    const sent = world.trace.length;
+    world.fates = () => "ok";
+    await world.clock.advance(60_000);
+    expect(world.trace.slice(sent)).toEqual([]);
+  });
 });

@@ -189,6 +189,50 @@ describe("snapshots", () => {
   });
 });
 
+describe("a snapshot that took effect unheard", () => {
+  /** Two snapshots, and a third whose promotion D1 executes only after its sender has given up and looked. */
+  async function unheard(): Promise<{ world: World; one: Incarnation; first: string }> {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    const first = current(world).snapshot.name;
+    await fill(world, one, 4, 6);
+    await snapshot(world, one);
+    let release = (): void => undefined;
+    const late = new Promise<void>((resolve) => (release = resolve));
+    const held = new Set<number>();
+    world.fates = ({ method, number }) => {
+      if (method !== "promote" || held.size > 0) return "ok";
+      held.add(number);
+      return late;
+    };
+    await fill(world, one, 7, 8);
+    await snapshot(world, one);
+    release();
+    await world.clock.settle();
+    expect(current(world).seq).toBeGreaterThan(6);
+    return { world, one, first };
+  }
+
+  it("SNAP2: what it displaced is deleted by the next attempt, which learns of it", async () => {
+    const { world, one, first } = await unheard();
+    expect(objects(world, "snapshots")).toContain(first);
+    expect(await snapshot(world, one)).toBe("failed");
+    expect(objects(world, "snapshots")).not.toContain(first);
+    await fill(world, one, 9, 9);
+    expect(await snapshot(world, one)).toBe("current");
+  });
+
+  it("SNAP6: the alarm after it finds nothing left to save, and comes to an end", async () => {
+    const { world, one } = await unheard();
+    expect(await snapshot(world, one)).toBe("failed");
+    await world.clock.advance(25 * 3_600_000);
+    await world.clock.run(one.partition.wake());
+    expect(current(world).seq).toBe(8);
+  });
+});
+
 describe("recovery", () => {
   const losses: readonly (readonly [string, (world: World, name: string) => void])[] = [
     ["damaged", (world, name) => world.store.damage(name)],
@@ -499,63 +543,5 @@ describe("code that changes", () => {
     const next = world.start(broken, "code-2");
     expect(words(await world.send(next, { id: "x", key: "k0", data: 10 }))).toEqual(["applied"]);
     expect((await quarantined(world, next)).map((entry) => [entry.seq, entry.error])).toEqual([[2, "new bug"]]);
-  });
-});
-
-describe("a crash at every call to a store", () => {
-  /** What clients do: each event until it is answered, over crashes; a snapshot now and then. */
-  async function story(world: World): Promise<Incarnation> {
-    let one = world.start(operator);
-    for (let n = 1; n <= 6; n++) {
-      for (let tries = 0; ; tries++) {
-        if (tries > 5) throw new Error(`a${n} was never answered`);
-        if (one.crashed || one.ended !== null) one = world.start(operator);
-        const sent = world.clock.run(
-          Promise.race([
-            one.partition.append(world.slice([{ id: `a${n}`, key: `k${n % 3}`, data: n }])),
-            crash(world, one),
-          ]),
-        );
-        const result = await sent;
-        if (result !== "crashed" && result.tag === "decided") break;
-      }
-      if (n % 2 === 0 && !one.crashed)
-        await world.clock.run(Promise.race([one.partition.snapshot().catch(() => undefined), crash(world, one)]));
-    }
-    return one.crashed || one.ended !== null ? world.start(operator) : one;
-  }
-
-  async function crash(world: World, one: Incarnation): Promise<"crashed"> {
-    while (!one.crashed) await new Promise<void>((resolve) => void world.clock.after(5, resolve));
-    return "crashed";
-  }
-
-  const expected = [
-    { total: 9, times: 2 },
-    { total: 5, times: 2 },
-    { total: 7, times: 2 },
-  ];
-
-  it("LOG1, ONE1, SNAP2: before and after its effect, nothing is lost and nothing counts twice", async () => {
-    const plain = new World();
-    expect(await totals(plain, await story(plain))).toEqual(expected);
-    const calls = plain.calls;
-    expect(calls).toBeGreaterThan(15);
-    for (const effect of ["silent", "silent after"] as const) {
-      for (let at = 0; at < calls; at++) {
-        const world = new World();
-        world.fates = ({ number, by }) => {
-          if (number !== at) return "ok";
-          queueMicrotask(() => (by.crashed = true));
-          return effect;
-        };
-        const survivor = await story(world);
-        world.fates = () => "ok";
-        expect(await totals(world, survivor), `crash at call ${at} (${world.trace[at]}), ${effect}`).toEqual(expected);
-        expect(await totals(world, world.start(operator)), `recovery after a crash at call ${at}, ${effect}`).toEqual(
-          expected,
-        );
-      }
-    }
   });
 });

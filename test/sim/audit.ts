@@ -4,6 +4,7 @@
  */
 import { reached } from "./decoder.ts";
 import type { Slot } from "./host.ts";
+import { Watched } from "./watched.ts";
 import type { World } from "./world.ts";
 
 const CALL_LIMIT_MS = 120_000;
@@ -64,16 +65,12 @@ export class Audit {
     const limit = clock.now() + CALL_LIMIT_MS;
     let last: unknown;
     for (let attempt = 0; attempt < 5; attempt++) {
-      let settled: { readonly value: T } | { readonly error: unknown } | null = null;
-      call().then(
-        (value) => (settled = { value }),
-        (error: unknown) => (settled = { error }),
-      );
+      const watched = new Watched(call());
       await clock.settle();
-      while (settled === null && (await this.#step(limit)));
-      const found = settled as { readonly value: T } | { readonly error: unknown } | null;
-      if (found !== null && "value" in found) return found.value;
-      last = found === null ? "no answer" : found.error;
+      while (watched.outcome === null && (await this.#step(limit)));
+      const { outcome } = watched;
+      if (outcome !== null && "value" in outcome) return outcome.value;
+      last = outcome === null ? "no answer" : outcome.error;
     }
     oracle.fail(`${slot.short} doesn't give ${what} in peace: ${String(last)}`);
     return null;

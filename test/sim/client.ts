@@ -62,7 +62,7 @@ export class Client {
       ask: 12,
       again: 8,
       reuse: 3,
-      read: 14,
+      read: 18,
       scan: 3,
       steer: 4,
       snapshot: 4,

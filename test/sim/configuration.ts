@@ -66,6 +66,8 @@ export interface Configuration {
   readonly temper: "calm" | "normal" | "wild";
   readonly log: FaultRates;
   readonly store: FaultRates;
+  /** How many times more often a snapshot's few calls go wrong than the log's many. */
+  readonly snapshotFaults: number;
   /** A call between Worker and object is lost on its way, or its answer is. */
   readonly netLost: number;
   readonly skewMs: number;
@@ -108,7 +110,7 @@ export function configure(seed: number, steps?: number): Configuration {
   const most = operators.length > 1 ? 2 : 4;
   return {
     seed,
-    steps: steps ?? random.skewed(500, 4_000),
+    steps: steps ?? random.skewed(500, 8_000),
     codec: random.chance(0.1) ? "brotli" : "plain",
     databases: random.between(1, 2),
     pageRows: random.weighted({ "1": 1, "3": 3, "8": 3, "2000": 3 }) === "2000" ? 2_000 : random.between(1, 8),
@@ -122,7 +124,7 @@ export function configure(seed: number, steps?: number): Configuration {
     versions: Number(versions),
     clients: fat ? 4 : random.between(1, 4),
     workers: random.between(1, 3),
-    eventsPerClient: fat ? 50 : random.skewed(20, 160),
+    eventsPerClient: fat ? 50 : random.skewed(20, 240),
     batch: fat ? 24 : random.skewed(1, 24),
     fat,
     thinkMs: random.skewed(50, 8_000),
@@ -132,6 +134,7 @@ export function configure(seed: number, steps?: number): Configuration {
     temper,
     log: rates(),
     store: rates(),
+    snapshotFaults: random.skewed(1, 8),
     netLost: random.unit() * 0.03 * scale,
     skewMs: random.chance(0.5) ? random.skewed(10, 20_000) : 0,
     happenings: {

@@ -3,7 +3,8 @@
  *
  *   --seed S [--steps M]               one seed: its world, its trace, what broke
  *   --seeds N [--from S] [--steps M]   many: what happened in them, and which broke a rule
- *   --defects [--seeds N]              every planted defect: after how many seeds it is found
+ *   --small                            every small world with one or two things that go wrong
+ *   --defects                          every planted defect, and how many seeds it takes to find it
  *
  * Exit status 1 where a rule was broken, or a defect not found.
  */
@@ -11,6 +12,7 @@ import { arch, cpus, platform } from "node:os";
 import { parseArgs } from "node:util";
 import { configure, describe } from "./configuration.ts";
 import { DEFECTS } from "./defects.ts";
+import { explore } from "./exhaustive.ts";
 import { findDefect } from "./plant.ts";
 import { runSeeds } from "./pool.ts";
 import { runSeed, type Outcome } from "./run.ts";
@@ -24,6 +26,7 @@ const { values } = parseArgs({
     steps: { type: "string" },
     threads: { type: "string" },
     first: { type: "boolean", default: false },
+    small: { type: "boolean", default: false },
     defects: { type: "boolean", default: false },
   },
 });
@@ -84,17 +87,30 @@ async function many(from: number, seeds: number): Promise<void> {
   if (broken > 0) process.exitCode = 1;
 }
 
-async function defects(most: number): Promise<void> {
-  console.log("| defect | rule | found with seed | what the oracle says |\n| --- | --- | --- | --- |");
-  for (const defect of DEFECTS) {
-    const found = await findDefect(defect, most);
+async function small(): Promise<void> {
+  for (const two of [false, true]) {
+    const { worlds, broken } = await explore(two, values.first);
+    for (const { chosen, violation } of broken) console.log(`${chosen}: ${violation}`);
     console.log(
-      `| ${defect.name} | ${defect.rule} | ${found?.seed ?? `not within ${most}`} | ${(found?.says ?? "").replaceAll("|", "\\|")} |`,
+      `${worlds.toLocaleString("en")} small worlds, up to ${two ? 2 : 1} at a time: ${broken.length} broke a rule`,
     );
+    if (broken.length === 0) continue;
+    process.exitCode = 1;
+    if (values.first) return;
+  }
+}
+
+async function defects(): Promise<void> {
+  console.log("| defect | rule | seeds | what the oracle says |\n| --- | --- | --- | --- |");
+  for (const defect of DEFECTS) {
+    const found = await findDefect(defect, 1);
+    const says = (found?.says ?? "").replaceAll("|", "\\|");
+    console.log(`| ${defect.name} | ${defect.rule} | ${found?.seed ?? `not within ${defect.within}`} | ${says} |`);
     if (found === null) process.exitCode = 1;
   }
 }
 
-if (values.defects) await defects(whole("seeds", 1_000));
+if (values.defects) await defects();
+else if (values.small) await small();
 else if (values.seed !== undefined) await one(whole("seed", 1));
 else await many(whole("from", 1), whole("seeds", 100));

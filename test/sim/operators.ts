@@ -90,7 +90,7 @@ function count(version: number, common: Common): Operator {
       },
     },
     migrate: migrations(version, "sum"),
-  }) as unknown as Operator;
+  });
 }
 
 function ledger(version: number, common: Common): Operator {
@@ -123,7 +123,7 @@ function ledger(version: number, common: Common): Operator {
         3: (old: JsonObject) => ({ ...old, twice: (old["seqs"] as number[]).length * 2 }),
       }).filter(([v]) => Number(v) <= version),
     ),
-  }) as unknown as Operator;
+  });
 }
 
 const hashed = (hash: number, id: string): number => {
@@ -156,5 +156,5 @@ function credits(version: number, common: Common): Operator {
       },
     },
     migrate: migrations(version, "taken"),
-  }) as unknown as Operator;
+  });
 }

@@ -282,7 +282,7 @@ export class Oracle {
       return;
     }
     const truth = this.truth(by.slot.name);
-    const told = new Map(result.details.map(([i, seq, text]) => [i, { seq: seq as number, text }]));
+    const told = new Map(result.details.map(([i, seq, text]) => [i, { seq, text }]));
     const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
     let lastNew = 0;
     for (const [i, event] of events.entries()) {
@@ -355,7 +355,7 @@ export class Oracle {
   scanned(by: Instance, items: readonly (readonly [string, Shown])[], shown: number, askedMs: number): void {
     const entries = new Map(items);
     const keys = items.map(([key]) => Buffer.from(key));
-    const ordered = keys.every((key, i) => i === 0 || Buffer.compare(keys[i - 1]!, key) < 0);
+    const ordered = keys.slice(1).every((key, i) => Buffer.compare(keys[i] as Buffer, key) < 0);
     if (!ordered) this.fail(`${by.name} scans out of order: ${items.map(([key]) => key).join(" ")}`);
     for (const key of new Set([...this.truth(by.slot.name).model.keys(), ...entries.keys()]))
       this.read(by, key, entries.get(key) ?? null, shown, askedMs);

@@ -20,6 +20,10 @@ export interface Defect {
   /** The rule that it breaks, and its name among the models' breaks, where it has one. */
   readonly rule: string;
   readonly patches: readonly Patch[];
+  /** Found among so many seeds. */
+  readonly within: number;
+  /** Where a test begins with the seeds, to be short; the table begins with 1. */
+  readonly from?: number;
 }
 
 export interface Found {
@@ -31,13 +35,13 @@ const ROOT = path.join(import.meta.dirname, "../..");
 const COPIED = ["src/engine", "src/worker", "src/adapters", "test/engine/fakes", "test/sim"];
 
 /** The first seed that finds it, or null. */
-export async function findDefect(defect: Defect, most: number): Promise<Found | null> {
+export async function findDefect(defect: Defect, from: number): Promise<Found | null> {
   const home = mkdtempSync(path.join(tmpdir(), "keyframe-defect-"));
   try {
     for (const part of COPIED) cpSync(path.join(ROOT, part), path.join(home, part), { recursive: true });
     writeFileSync(path.join(home, "package.json"), '{"type":"module"}');
     for (const patch of defect.patches) apply(home, defect, patch);
-    return await search(home, most);
+    return await search(home, from, defect.within);
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
@@ -65,8 +69,8 @@ function assertOnce(defect: Defect, file: string, text: string, find: string): v
     throw new Error(`defect "${defect.name}": ${file} holds ${JSON.stringify(find)} ${times} times, not once`);
 }
 
-function search(home: string, most: number): Promise<Found | null> {
-  const args = ["test/sim/main.ts", "--seeds", String(most), "--threads", "1", "--first"];
+function search(home: string, from: number, most: number): Promise<Found | null> {
+  const args = ["test/sim/main.ts", "--from", `${from}`, "--seeds", `${most}`, "--threads", "1", "--first"];
   const child = spawn(process.execPath, args, { cwd: home, stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
   child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString("utf8")));

@@ -10,6 +10,7 @@ import { Audit } from "./audit.ts";
 import { configure, type Configuration } from "./configuration.ts";
 import type { Fate } from "./fate.ts";
 import type { Slot } from "./host.ts";
+import { Watched } from "./watched.ts";
 import { Worker, type Request } from "./worker.ts";
 import { World } from "./world.ts";
 
@@ -164,15 +165,11 @@ class SmallWorld {
 
   /** Null where it failed or took too long. */
   async #awaited<T>(promise: Promise<T>): Promise<T | null> {
-    let settled: { readonly value: T | null } | null = null;
-    promise.then(
-      (value) => (settled = { value }),
-      () => (settled = { value: null }),
-    );
+    const watched = new Watched(promise);
     const limit = this.#world.clock.now() + 40_000;
     await this.#world.clock.settle();
-    while (settled === null && (await this.#step(limit)));
-    return (settled as { readonly value: T | null } | null)?.value ?? null;
+    while (watched.outcome === null && (await this.#step(limit)));
+    return watched.outcome !== null && "value" in watched.outcome ? watched.outcome.value : null;
   }
 
   /** Another instance begins, writes, and takes snapshots; who was there goes on, and the story's Worker goes on calling it. */

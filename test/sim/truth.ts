@@ -111,7 +111,7 @@ export class Truth {
 }
 
 export const nameOf = (event: Readonly<Record<string, unknown>>): string =>
-  `${String(event["source"] ?? "/")} ${String(event["id"])}`;
+  `${(event["source"] as string | undefined) ?? "/"} ${event["id"] as string}`;
 
 export const contentOf = (event: Readonly<Record<string, unknown>>): string =>
   JSON.stringify([event["type"], event["data"] ?? null, event["key"] ?? event["partitionkey"], event["time"] ?? null]);

@@ -27,12 +27,12 @@ function carry<T>(
   act: () => Promise<T>,
 ): Promise<T> {
   const { clock, trace } = world;
-  if (by.dead) return NEVER as Promise<T>;
+  if (by.dead) return NEVER;
   world.oracle.called(by, method);
   if (fate.crash !== null) trace.count("crashes at a call");
   if (fate.crash === "before") {
     by.die(`at ${method}, before it was sent`);
-    return NEVER as Promise<T>;
+    return NEVER;
   }
   if (fate.rival === true) {
     trace.count("rivals at a call");

@@ -13,7 +13,7 @@ import { MemoryDatabase } from "../engine/fakes/memory-log.ts";
 import { MemoryStore } from "../engine/fakes/memory-store.ts";
 import { VirtualClock } from "../engine/fakes/virtual-clock.ts";
 import { plain } from "./codec.ts";
-import type { Configuration } from "./configuration.ts";
+import type { Configuration, FaultRates } from "./configuration.ts";
 import { Damage } from "./damage.ts";
 import { drawFate, type Fate, type Outage } from "./fate.ts";
 import { Host } from "./host.ts";
@@ -45,6 +45,7 @@ export class World {
   readonly #operators: readonly (readonly Operator[])[];
   readonly #routes: readonly Routes[];
   readonly #versions: Random;
+  readonly #snapshotRates: { readonly log: FaultRates; readonly store: FaultRates };
 
   constructor(config: Configuration, write: ((line: string) => void) | null) {
     this.config = config;
@@ -55,6 +56,8 @@ export class World {
     this.#operators = Array.from({ length: config.versions }, (_, i) => operatorsOf(config, i + 1));
     this.#routes = this.#operators.map((operators) => routesOf(config, operators, names));
     this.#versions = this.stream("versions");
+    const { snapshotFaults: more } = config;
+    this.#snapshotRates = { log: scaled(config.log, more), store: scaled(config.store, more) };
     this.oracle = new Oracle(this);
     this.damage = new Damage(this);
     this.host = new Host(this, this.addresses());
@@ -94,14 +97,16 @@ export class World {
     const { config, trace } = this;
     const scripted = this.script?.(by, method) ?? null;
     if (scripted !== null) return scripted;
-    return drawFate(by.random, this.faulty ? config.log : null, config.logMs, this.#outage(home), trace);
+    const rates = method === "promote" || method === "row" ? this.#snapshotRates.log : config.log;
+    return drawFate(by.random, this.faulty ? rates : null, config.logMs, this.#outage(home), trace);
   }
 
   storeFate(by: Instance, method: string): Fate {
     const { config, trace } = this;
     const scripted = this.script?.(by, method) ?? null;
     if (scripted !== null) return scripted;
-    return drawFate(by.random, this.faulty ? config.store : null, config.storeMs, this.#outage("R2"), trace);
+    const rates = method === "put" ? this.#snapshotRates.store : config.store;
+    return drawFate(by.random, this.faulty ? rates : null, config.storeMs, this.#outage("R2"), trace);
   }
 
   /** R2 says that the name is there, though it isn't: a put is refused. */
@@ -118,6 +123,15 @@ export class World {
     this.outages.delete(home);
     return null;
   }
+}
+
+/** So many times more often, as long as half of the calls go well. */
+function scaled(rates: FaultRates, by: number): FaultRates {
+  const sum = Object.values(rates).reduce((one, other: number) => one + other, 0);
+  const factor = Math.min(by, 0.5 / Math.max(sum, 1e-9));
+  return Object.fromEntries(
+    Object.entries(rates).map(([name, rate]) => [name, rate * factor]),
+  ) as unknown as FaultRates;
 }
 
 function routesOf(config: Configuration, operators: readonly Operator[], databases: readonly string[]): Routes {

@@ -61,13 +61,13 @@ export class VirtualClock implements Clock {
 
   /** The result of a promise, with time passing as long as it needs it; at most ten minutes. */
   async run<T>(promise: Promise<T>): Promise<T> {
-    let done = false;
-    const watched = promise.finally(() => (done = true));
+    const state = { done: false };
+    const watched = promise.finally(() => (state.done = true));
     watched.catch(() => undefined);
     const until = this.#now + 600_000;
     await this.settle();
-    while (!done && (await this.step(until)));
-    if (!done)
+    while (!state.done && (await this.step(until)));
+    if (!state.done)
       throw new Error("not settled after ten minutes of virtual time, or nothing is left that could settle it");
     return watched;
   }

@@ -1,0 +1,13 @@
+import { describe, expect, it } from "vitest";
+import { DEFECTS } from "./defects.ts";
+import { findDefect } from "./plant.ts";
+
+describe("planted defects", () => {
+  it("are at least twenty", () => {
+    expect(new Set(DEFECTS.map((defect) => defect.name)).size).toBeGreaterThanOrEqual(20);
+  });
+
+  it.concurrent.each(DEFECTS)("$rule: $name", async (defect) => {
+    expect(await findDefect(defect, defect.from ?? 1), `not found within ${defect.within} seeds`).not.toBeNull();
+  });
+});

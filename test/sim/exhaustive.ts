@@ -1,0 +1,47 @@
+/** Every small world with one thing that goes wrong, and every one with two. */
+import { KINDS, smallWorld, type Chosen, type Kind } from "./small-world.ts";
+
+export interface Broken {
+  readonly chosen: string;
+  readonly violation: string;
+}
+
+export interface Explored {
+  readonly worlds: number;
+  readonly broken: readonly Broken[];
+}
+
+/** Which of two may go wrong together; an answer that isn't heard is left to the worlds of one. */
+const PAIRED: readonly Kind[] = ["crash before", "crash after", "rival", "late", "lost"];
+
+/** Ends with the first that breaks a rule if `first`. */
+export async function explore(two: boolean, first = false): Promise<Explored> {
+  const broken: Broken[] = [];
+  let worlds = 0;
+  const run = async (chosen: readonly Chosen[]): Promise<readonly string[]> => {
+    const { calls, violations } = await smallWorld(chosen);
+    worlds += 1;
+    if (violations.length > 0) broken.push({ chosen: told(chosen, calls), violation: violations[0]! });
+    return calls;
+  };
+  const { calls } = await smallWorld([]);
+  for (let at = 0; at < calls.length; at++) {
+    for (const kind of two ? PAIRED : KINDS) {
+      const after = await run([{ at, kind }]);
+      const places = two ? after.length : 0;
+      for (let next = at + 1; next < places; next++)
+        for (const other of PAIRED) {
+          await run([
+            { at, kind },
+            { at: next, kind: other },
+          ]);
+          if (first && broken.length > 0) return { worlds, broken };
+        }
+      if (first && broken.length > 0) return { worlds, broken };
+    }
+  }
+  return { worlds, broken };
+}
+
+const told = (chosen: readonly Chosen[], calls: readonly string[]): string =>
+  chosen.map(({ at, kind }) => `${kind} at call ${at} (${calls[at]})`).join(", ");

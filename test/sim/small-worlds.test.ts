@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import { explore } from "./exhaustive.ts";
+import { smallWorld } from "./small-world.ts";
+
+describe("every small world", () => {
+  it("has a call of every kind in it when nothing goes wrong", async () => {
+    const { calls, violations } = await smallWorld([]);
+    expect(violations).toEqual([]);
+    expect(calls.length).toBeGreaterThanOrEqual(20);
+    expect(new Set(calls)).toEqual(
+      new Set(
+        ["open", "list", "create", "append", "put", "page", "promote", "delete", "get"].filter((one) =>
+          calls.includes(one),
+        ),
+      ),
+    );
+  });
+
+  it("LOG1, LOG2, ONE1, SNAP2: one crash, rival, late or lost call at any call to a store: nothing is lost, nothing counts twice", async () => {
+    const { worlds, broken } = await explore(false);
+    expect(broken).toEqual([]);
+    expect(worlds).toBeGreaterThan(100);
+  });
+
+  it("LOG1, LOG2, ONE1, SNAP2: the same with any two of them", async () => {
+    const { worlds, broken } = await explore(true);
+    expect(broken).toEqual([]);
+    expect(worlds).toBeGreaterThan(5_000);
+  });
+});

@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+/** The simulator: many seeds, every small world, every planted defect. In plain Node, on a virtual clock. */
+export default defineConfig({
+  test: {
+    name: "sim",
+    environment: "node",
+    include: ["test/sim/**/*.test.ts"],
+    testTimeout: 300_000,
+    maxConcurrency: 2,
+    fileParallelism: false,
+  },
+});
