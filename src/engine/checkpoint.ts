@@ -256,7 +256,7 @@ function nextPins({ operator, codec, clock }: Surroundings, ground: Ground, mani
   return JSON.stringify([...pins.map(wholeText), ...unknown]);
 }
 
-function readOrNull(text: string, codec: Codec): Manifest | null {
+export function readOrNull(text: string, codec: Codec): Manifest | null {
   try {
     return readManifest(text, codec.crc32);
   } catch {

@@ -327,7 +327,16 @@ export class Partition {
   /** Rebuilds the state in the shadow and compares it with the live one (verify.ts). */
   async verify(): Promise<Verified> {
     const open = await this.#current();
-    return limited(this.#around.clock, "the drill", () => verify(this.#around, open, this.#code), VERIFY_WAIT_MS);
+    const { whole } = open;
+    const found = await limited(
+      this.#around.clock,
+      "the drill",
+      () => verify(this.#around, open, this.#code),
+      VERIFY_WAIT_MS,
+    );
+    if (found.tag === "not_rebuilt" && found.damaged !== null && open.epoch !== null && open.whole === whole)
+      this.#snapshots.distrust(open, found.damaged);
+    return found;
   }
 
   /** A drill now and then, about once a day, so that what would not come back is noticed while it still is there. */
@@ -335,6 +344,7 @@ export class Partition {
     const found = await this.verify();
     if (found.tag === "differs") this.#around.host.note("drill found a difference", { seq: found.difference.seq });
     if (found.tag === "not_rebuilt") this.#around.host.note("drill can't rebuild the state", { why: found.why });
+    if (found.tag === "equal") this.#around.host.note("drill found all equal", { events: found.replayedEvents });
   }
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */

@@ -3,7 +3,8 @@
  * WINDOW numbers how far that request is in the log.
  *
  * P1. The mark of a request is the highest index of its events that this partition has logged: a request may be spread over
- *     several calls, which come in the order of the index, so at or below the mark everything is decided.
+ *     several calls, which come in the order of the index, and none after one that was refused or not answered; so at or
+ *     below the mark everything is decided.
  * P2. A number in the window may come late, after higher ones: what has no mark is new. Below the window nothing is known,
  *     so it is refused by name and never taken for a repeat.
  * P3. A higher epoch begins anew; a lower one is refused: two instances of one producer can't mix.

@@ -146,7 +146,7 @@ async function refuse(
 }
 
 /** Not what its writer wrote, or not known to this code. */
-const isUnreadable = (error: unknown): error is Damage | Failure =>
+export const isUnreadable = (error: unknown): error is Damage | Failure =>
   error instanceof Damage ||
   (error instanceof Failure && (error.code === "log_broken" || error.code === "unknown_format"));
 

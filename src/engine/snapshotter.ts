@@ -5,7 +5,7 @@
  * W2. The open partition learns of a snapshot only when it is known to be current (SNAP2).
  */
 import type { Address } from "./address.ts";
-import { checkpoint, displaced } from "./checkpoint.ts";
+import { checkpoint, displaced, readOrNull } from "./checkpoint.ts";
 import { messageOf } from "./errors.ts";
 import { seq, type Seq } from "./ids.ts";
 import { readManifest, stateFileBytes, type Manifest } from "./manifest.ts";
@@ -139,6 +139,17 @@ export class Snapshotter {
     const swept = await sweep(this.#around, epoch!, () => this.#stopped);
     if (swept !== 0)
       this.#around.host.note("state files swept", typeof swept === "number" ? { files: swept } : { why: swept });
+  }
+
+  /**
+   * A drill found damage, while all of it still is in memory: the next snapshot is full and comes at once. Damaged state files
+   * don't count as a generation any more (SNAP4); a damaged archive leaves the current generation whole.
+   */
+  distrust(open: Open, damaged: "state" | "log"): void {
+    const { previous } = open.row;
+    if (damaged === "state") open.whole = previous === null ? null : readOrNull(previous, this.#around.codec);
+    open.renew = true;
+    this.schedule(open);
   }
 
   /** What the next snapshot builds on: 0 for a full one (SNAP2, SNAP4, CODE4). */

@@ -14,7 +14,7 @@ import { compareUtf8 } from "./json.ts";
 import { VERIFY_CHARS } from "./limits.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
-import { fetchManifest, load, nextPage, replay, type Surroundings } from "./recovery.ts";
+import { fetchManifest, isUnreadable, load, nextPage, replay, type Surroundings } from "./recovery.ts";
 import type { Entry } from "./state.ts";
 
 export type Verified =
@@ -28,8 +28,8 @@ export type Verified =
     }
   | { readonly tag: "differs"; readonly seq: Seq; readonly manifest: number | null; readonly difference: Difference }
   | { readonly tag: "not_comparable"; readonly why: string }
-  /** It can't be rebuilt this way: an object or a row is damaged or missing, or a store doesn't answer. */
-  | { readonly tag: "not_rebuilt"; readonly why: string };
+  /** It can't be rebuilt this way: what was to be read is damaged or missing, or a store doesn't answer. */
+  | { readonly tag: "not_rebuilt"; readonly why: string; readonly damaged: "state" | "log" | null };
 
 /** The difference with the lowest seq: where it began, as far as the states still tell. */
 export interface Difference {
@@ -51,6 +51,7 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
     };
   const live = { seq: fold.seq, entries: fold.state.capture() };
   const ours = codeOf({ operatorVersion: around.operator.version, code });
+  let reading: "state" | "log" = "log";
   try {
     const base = await startOf(around, open.whole);
     if (base !== null && codeOf(base) !== ours)
@@ -58,7 +59,9 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
         tag: "not_comparable",
         why: `manifest ${base.version} was made by code ${codeOf(base)}, this is ${ours}`,
       };
+    reading = "state";
     const shadow = await load(around, open.row.seed, base);
+    reading = "log";
     const page = await nextPage(around, open.row, shadow.seq);
     await replay(around, { ...page, row: { ...open.row, snapshotSeq: shadow.seq } }, base, shadow, live.seq);
     const others = [...shadow.replayedFrom].filter((other) => other !== ours);
@@ -66,7 +69,7 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
       return { tag: "not_comparable", why: `events up to ${live.seq} were applied by code ${others.join(", ")} too` };
     return compare(live, shadow, base);
   } catch (error) {
-    return { tag: "not_rebuilt", why: messageOf(error) };
+    return { tag: "not_rebuilt", why: messageOf(error), damaged: isUnreadable(error) ? reading : null };
   }
 }
 

@@ -246,6 +246,13 @@ export class Intake {
     this.#ascii = true;
     this.#base += batch.marks.length;
     return async () => {
+      // A partition takes a numbered request's events in order, without a gap: what comes after a refusal must not reach it,
+      // even if it would be taken by now (P1 of producers.ts).
+      const { unfit } = this;
+      if (unfit !== null) {
+        for (const draft of drafts) this.#notTaken(draft, unfit, batch);
+        return this.#tally(batch);
+      }
       const deadlineMs = post.now() + PROGRESS_MS;
       const send = async (draft: Draft): Promise<void> =>
         this.#heard(draft, await deliver(post, addressOf(draft), sliceOf(draft, common), deadlineMs), batch);

@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { Operator, SnapshotPolicy } from "../../src/engine/operator.ts";
 import type { Verified } from "../../src/engine/verify.ts";
+import { brotli } from "../../src/adapters/brotli.ts";
+import { readManifest } from "../../src/engine/manifest.ts";
 import { sum } from "./fakes/sum.ts";
 import { World, type Incarnation } from "./fakes/world.ts";
 
@@ -95,6 +97,11 @@ describe("the drill", () => {
       why: expect.stringMatching(/checksum/) as string,
     });
     expect(await world.value(one, "k1")).toEqual({ total: 7, times: 2 });
+    await world.clock.advance(1_000);
+    const row = world.db.rows.get("main/sum/0000")!;
+    expect(readManifest(row.manifest!, brotli.crc32), "saved anew at once").toMatchObject({ kind: "full", seq: 6 });
+    expect(row.previous, "SNAP4: what is damaged counts as no generation").toBeNull();
+    expect(await world.value(world.start(plain), "k1")).toEqual({ total: 7, times: 2 });
   });
 
   it("runs by itself after about one alarm a day, and tells of a difference", async () => {

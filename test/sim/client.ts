@@ -7,9 +7,10 @@
  */
 import { print } from "../../src/engine/address.ts";
 import { Prints } from "../../src/engine/hash.ts";
+import type { Producer } from "../../src/engine/producers.ts";
 import type { Event } from "../../src/engine/operator.ts";
 import type { Quarantined } from "../../src/engine/quarantine.ts";
-import { WIRE_VERSION, type Slice } from "../../src/engine/slice.ts";
+import { wireVersion, type Slice } from "../../src/engine/slice.ts";
 import type { Intake } from "../../src/worker/intake.ts";
 import { checkAnswer } from "./answers.ts";
 import type { OperatorName } from "./configuration.ts";
@@ -18,6 +19,11 @@ import type { Nemesis } from "./nemesis.ts";
 import type { Random } from "./random.ts";
 import type { Request, Worker } from "./worker.ts";
 import type { World } from "./world.ts";
+
+interface Numbered {
+  readonly producer: Producer;
+  readonly texts: readonly string[];
+}
 
 interface Sent {
   readonly id: string;
@@ -36,7 +42,14 @@ export class Client {
   readonly #nemesis: Nemesis;
   readonly #random: Random;
   readonly #answered: Sent[] = [];
+  /** It numbers its requests; what it sent so far, to be sent again as it was. */
+  readonly #numbering: boolean;
+  readonly #requests: Numbered[] = [];
+  #epoch = 1;
+  #number = 0;
   #made = 0;
+  /** Numbered requests that are under way while it does other things. */
+  #behind = 0;
 
   constructor(world: World, number: number, workers: readonly Worker[], nemesis: Nemesis) {
     this.name = `client-${number}`;
@@ -44,6 +57,7 @@ export class Client {
     this.#workers = workers;
     this.#nemesis = nemesis;
     this.#random = world.stream(this.name);
+    this.#numbering = number < world.config.numbering;
   }
 
   /** Works until its events are spent or the faults have stopped; then whatever it sent is answered or given up. */
@@ -54,6 +68,7 @@ export class Client {
       await this.#nemesis.rest();
       await this.#act();
     }
+    while (this.#behind > 0) await this.#sleep(100);
   }
 
   async #act(): Promise<void> {
@@ -70,7 +85,7 @@ export class Client {
     this.doing = what;
     switch (what) {
       case "send":
-        return this.#send(this.#newEvents(this.#random.between(1, this.#world.config.batch)), null);
+        return this.#numbering ? this.#sendNumbered() : this.#send(this.#newEvents(), null);
       case "ask":
         return this.#ask();
       case "again":
@@ -94,8 +109,9 @@ export class Client {
 
   // ---- events ----
 
-  #newEvents(count: number): Sent[] {
-    return Array.from({ length: count }, () => this.#newEvent(this.#type()));
+  #newEvents(numbered = false): Sent[] {
+    const length = this.#random.between(1, this.#world.config.batch);
+    return Array.from({ length }, () => this.#newEvent(this.#type(), numbered));
   }
 
   #type(only?: OperatorName): string {
@@ -105,7 +121,7 @@ export class Client {
     return this.#random.weighted({ note: 3, add: 3, wipe: 1 });
   }
 
-  #newEvent(type: string): Sent {
+  #newEvent(type: string, numbered = false): Sent {
     const { config, clock } = this.#world;
     const id = `${this.name}-${this.#made++}`;
     const n = this.#random.between(1, 9);
@@ -117,9 +133,56 @@ export class Client {
       [this.#random.chance(0.5) ? "key" : "partitionkey"]: this.#random.pick(config.keys),
       ...(this.#random.chance(0.2) ? { time: new Date(clock.now()).toISOString() } : {}),
       data: { n, from, polite: this.#random.chance(0.4) },
+      ...(numbered ? { numbered } : {}),
       ...(config.fat ? { filler: "x".repeat(150_000) } : {}),
     };
     return { id, text: JSON.stringify(event) };
+  }
+
+  /**
+   * A numbered request, sent again as a whole until it is answered. The next one may be under way before that: numbers
+   * overtake each other. Now and then the client starts anew and raises its epoch.
+   */
+  async #sendNumbered(): Promise<void> {
+    const { trace } = this.#world;
+    if (this.#random.chance(0.03)) {
+      trace.count("epochs raised");
+      this.#epoch += 1;
+      this.#number = 0;
+    }
+    const producer = { id: this.name, epoch: this.#epoch, number: this.#number++ };
+    const request = { producer, texts: this.#newEvents(true).map((one) => one.text) };
+    this.#requests.push(request);
+    trace.count("numbered requests");
+    const answered = this.#untilAnswered(request);
+    if (!this.#world.faulty || this.#random.chance(0.7)) await answered;
+    else {
+      this.#behind += 1;
+      void answered.finally(() => (this.#behind -= 1));
+    }
+  }
+
+  async #untilAnswered({ producer, texts }: Numbered): Promise<void> {
+    const { trace, config, oracle } = this.#world;
+    for (let attempt = 0; ; attempt++) {
+      if (attempt > 0) trace.count("retries by clients");
+      const request: Request = {
+        texts,
+        only: null,
+        producer,
+        full: this.#random.chance(0.4),
+        batch: this.#random.between(1, Math.max(1, config.batch)),
+      };
+      oracle.numbered(producer);
+      if (this.#world.faulty && this.#random.chance(0.12)) {
+        trace.count("duplicates in flight");
+        void this.#request(request);
+      }
+      const intake = await this.#request(request);
+      if (intake !== null && intake.interruption === null) return;
+      if (this.#world.faulty && this.#random.chance(0.05)) return trace.count("events given up", texts.length);
+      await this.#sleep(this.#random.wait(500) * Math.min(8, attempt + 1));
+    }
   }
 
   /** Sends until all is answered, or gives up. */
@@ -131,6 +194,7 @@ export class Client {
       const request: Request = {
         texts: left.map((one) => one.text),
         only,
+        producer: null,
         full: only !== null || this.#random.chance(0.4),
         batch: this.#random.between(1, Math.max(1, config.batch)),
       };
@@ -183,6 +247,8 @@ export class Client {
 
   /** What was answered long ago, once more. */
   async #again(): Promise<void> {
+    const numbered = this.#requests.length === 0 ? undefined : this.#random.pick(this.#requests);
+    if (numbered !== undefined) return this.#untilAnswered(numbered);
     if (this.#answered.length === 0) return;
     const events = new Set(Array.from({ length: this.#random.between(1, 4) }, () => this.#random.pick(this.#answered)));
     await this.#send([...events], null);
@@ -265,7 +331,7 @@ export class Client {
     const prints = new Prints(1);
     print(prints, event satisfies Event, slot.address.seed, true);
     return {
-      v: WIRE_VERSION,
+      v: wireVersion(null),
       operatorVersion: 1,
       at,
       body,

@@ -55,6 +55,8 @@ export interface Configuration {
   readonly versions: number;
   readonly clients: number;
   readonly workers: number;
+  /** Clients that number their requests (ONE2): the first ones. */
+  readonly numbering: number;
   readonly eventsPerClient: number;
   readonly batch: number;
   /** Events of 150 KB, so that rows and queues reach their bounds. */
@@ -124,6 +126,7 @@ export function configure(seed: number, steps?: number): Configuration {
     versions: Number(versions),
     clients: fat ? 4 : random.between(1, 4),
     workers: random.between(1, 3),
+    numbering: random.chance(0.5) ? random.between(1, 2) : 0,
     eventsPerClient: fat ? 50 : random.skewed(20, 240),
     batch: fat ? 24 : random.skewed(1, 24),
     fat,

@@ -2,11 +2,12 @@
  * Objects in R2 that are damaged behind everybody's back: a bit flipped, the end cut off, the whole object gone.
  *
  * D1. Never so much at a time that the rules couldn't give the state back (SNAP4: the loss of any one object loses
- *     nothing): one of the two generations stays whole, or the whole log stands in archives that nobody touched.
+ *     nothing): a file of a generation only while the archives above the older one are whole, an archive only while both
+ *     generations are.
  * D2. Where there are several versions of the code an archive is left alone: older code may need it, and has nothing else.
  * D3. The number of a file's format is left alone: another number is another format, and no damage.
  */
-import { snapshotOf } from "./decoder.ts";
+import { decodeArchive, filesOf } from "./decoder.ts";
 import type { Slot } from "./host.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
@@ -14,7 +15,8 @@ import type { World } from "./world.ts";
 export class Damage {
   readonly #world: World;
   readonly #random: Random;
-  readonly #hit = new Set<string>();
+  /** What was struck; of an archive, the last seq in it. */
+  readonly #hit = new Map<string, number>();
 
   constructor(world: World) {
     this.#world = world;
@@ -27,7 +29,7 @@ export class Damage {
 
   /** Every archive of the partition is as it was written. */
   archivesWhole(slot: Slot): boolean {
-    return ![...this.#hit].some((name) => name.startsWith(`${slot.name}/manifests/`));
+    return ![...this.#hit.keys()].some((name) => name.startsWith(`${slot.name}/manifests/`));
   }
 
   strike(slot: Slot): void {
@@ -36,6 +38,7 @@ export class Damage {
     const { objects } = this.#world.store;
     const bytes = objects.get(name);
     if (bytes === undefined || bytes.length === 0) return;
+    const to = name.endsWith(".kfm") ? (decodeArchive(bytes).at(-1)?.last ?? 0) : 0;
     const kind = this.#random.weighted({ flipped: 2, truncated: 1, missing: 1 });
     if (kind === "missing") objects.delete(name);
     else if (kind === "truncated") objects.set(name, bytes.slice(0, this.#random.between(0, bytes.length - 1)));
@@ -45,7 +48,7 @@ export class Damage {
       copy[at >= 8 && at < 12 ? 0 : at]! ^= 1 << this.#random.between(0, 7);
       objects.set(name, copy);
     }
-    this.#hit.add(name);
+    this.#hit.set(name, to);
     this.#world.trace.count("damaged objects");
     this.#world.trace.say(slot.short, () => `${name} is ${kind}`);
   }
@@ -53,29 +56,18 @@ export class Damage {
   #target(slot: Slot): string | null {
     const row = this.#world.database(slot.address.database).rows.get(slot.name);
     if (row === undefined || row.manifest === null) return null;
-    const generations = [row.manifest, row.previous].filter((text) => text !== null).map(snapshotOf);
-    if (generations.some((name) => this.#hit.has(name))) return null;
+    const files = [row.manifest, row.previous].filter((text) => text !== null).flatMap(filesOf);
+    if (files.some((name) => this.#hit.has(name)) || !this.#archivesServe(slot, row.previousSeq)) return null;
     if (this.#random.chance(0.3) && this.#world.config.versions === 1) return this.#archive(slot);
-    const name = this.#random.pick(generations);
-    return this.#recoverable(
-      slot,
-      [row.manifest, row.previous].filter((text) => text !== null && snapshotOf(text) !== name),
-    )
-      ? name
-      : null;
+    return this.#random.pick(files);
   }
 
-  /** Would one of these manifests, or nothing at all, give the state back with what is left of the log? */
-  #recoverable(slot: Slot, manifests: readonly (string | null)[]): boolean {
-    if (this.archivesWhole(slot)) return true;
-    const first =
-      this.#world.database(slot.address.database).segments.get(slot.name)?.[0]?.seq ??
-      this.#world.oracle.head(slot.name) + 1;
-    const bases = [
-      0,
-      ...manifests.filter((text) => text !== null).map((text) => (JSON.parse(text) as { seq: number }).seq),
-    ];
-    return bases.some((seq) => seq + 1 >= first);
+  /**
+   * Would the archives give back all that is above the older generation? They must when the newer one is struck, whatever the
+   * log is cut to until somebody finds out.
+   */
+  #archivesServe(slot: Slot, above: number): boolean {
+    return ![...this.#hit].some(([name, to]) => name.startsWith(`${slot.name}/manifests/`) && to > above);
   }
 
   #archive(slot: Slot): string | null {

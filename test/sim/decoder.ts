@@ -44,9 +44,14 @@ export const outcomeFrom = (text: string | null): LoggedOutcome | null =>
 type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
 
 export interface DecodedSnapshot {
+  /** 0: it holds everything; else what changed above this seq. */
+  readonly base: number;
   readonly seq: number;
   readonly operatorVersion: number;
-  readonly entries: readonly (readonly [key: string, entry: { text: string; seq: number; stamp: number }])[];
+  /** Keys of the whole state. */
+  readonly keys: number;
+  /** Null: the key is gone. */
+  readonly entries: readonly (readonly [key: string, entry: { text: string; seq: number; stamp: number } | null])[];
   readonly dedup: { readonly first: number; readonly last: number; readonly prints: number };
   readonly answers: ReadonlyMap<number, LoggedOutcome>;
   readonly quarantine: readonly { readonly seq: number; readonly key: string }[];
@@ -60,8 +65,10 @@ export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
   const length = buffer.readUInt32LE(buffer.length - 16);
   const footer = JSON.parse(buffer.subarray(buffer.length - 16 - length, buffer.length - 16).toString("utf8")) as {
     codec: string;
+    base: number;
     seq: number;
     operatorVersion: number;
+    keys: number;
     dedup: { first: number; last: number };
     state: Block[];
     prints: Block[];
@@ -71,11 +78,14 @@ export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
   const lines = (blocks: readonly Block[]): string[] =>
     blocks.flatMap(([offset, size]) => unpacked(buffer.subarray(offset, offset + size), footer.codec).split("\n"));
   return {
+    base: footer.base,
     seq: footer.seq,
     operatorVersion: footer.operatorVersion,
+    keys: footer.keys,
     entries: lines(footer.state).map((line) => {
       const [key, seq, stamp, ...text] = line.split("\t");
-      return [JSON.parse(key!) as string, { text: text.join("\t"), seq: Number(seq), stamp: Number(stamp) }] as const;
+      const entry = { text: text.join("\t"), seq: Number(seq), stamp: Number(stamp) };
+      return [JSON.parse(key!) as string, text.length === 0 ? null : entry] as const;
     }),
     dedup: {
       first: footer.dedup.first,
@@ -121,9 +131,11 @@ export function decodeArchive(file: Uint8Array): ArchivedRow[] {
   });
 }
 
-/** The snapshot file that a manifest's text names. */
-export const snapshotOf = (manifest: string): string =>
-  (JSON.parse(manifest) as { snapshot: { name: string } }).snapshot.name;
+/** The files that a manifest's text reads its state from, in their order. */
+export function filesOf(manifest: string): string[] {
+  const { chain = [], snapshot } = JSON.parse(manifest) as { chain?: { name: string }[]; snapshot: { name: string } };
+  return [...chain, snapshot].map(({ name }) => name);
+}
 
 /** The snapshot files that a partition's row reaches. */
 export function reached(row: {
@@ -132,5 +144,5 @@ export function reached(row: {
   readonly pins: string;
 }): Set<string> {
   const texts = [row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])];
-  return new Set(texts.filter((text) => text !== null).map(snapshotOf));
+  return new Set(texts.filter((text) => text !== null).flatMap(filesOf));
 }

@@ -6,6 +6,7 @@
  * I2. An instance that ended itself goes on running for a while, which is more than the platform allows it: the oracle
  *     sees to it that it writes nothing more.
  */
+import { seq } from "../../src/engine/ids.ts";
 import type { Operator } from "../../src/engine/operator.ts";
 import { Partition } from "../../src/engine/partition.ts";
 import type { Host, Opening } from "../../src/engine/ports.ts";
@@ -82,6 +83,9 @@ export class Instance {
       end: (why) => this.#end(why),
       note: (what, facts) => {
         if (what === "recovered by fallback") trace.count("fallbacks");
+        if (what.startsWith("drill ")) trace.count("drills");
+        if (what === "state files swept" && typeof facts["files"] === "number")
+          trace.count("files swept", facts["files"]);
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);
       },
     };
@@ -153,8 +157,17 @@ export class Instance {
     );
   }
 
+  /** All that waits in the quarantine, in pages. */
   quarantined(): Promise<readonly Quarantined[]> {
-    return this.call((partition) => partition.quarantined());
+    return this.call(async (partition) => {
+      const all: Quarantined[] = [];
+      for (let more = true; more;) {
+        const page = await partition.quarantined(all.at(-1)?.seq ?? seq(0), 3, 1_000_000);
+        all.push(...page.items);
+        more = page.more;
+      }
+      return all;
+    });
   }
 
   /** All that is shown, in two pages. */
@@ -176,7 +189,7 @@ export class Instance {
     if (this.ended !== null || this.dead) return;
     this.ended = why;
     if (/superseded|another group|head is/.test(why)) trace.count("fences");
-    if (why.includes("was asked by version")) trace.count("stepped aside");
+    if (why.startsWith("the caller runs version")) trace.count("stepped aside");
     trace.say(this.name, () => `ends itself: ${why}`);
     host.forget(this);
     // The platform breaks its calls now; or its answers get out before.

@@ -24,6 +24,8 @@ export interface Logged {
   readonly atMs: number;
   /** What it says, for reuse of its id. */
   readonly content: string;
+  /** It came in a numbered request, always. */
+  readonly numbered: boolean;
   readonly outcome: LoggedOutcome | null;
   /** JSON text of the reply that its handler must give; null: none, or not known. */
   reply: string | null;

@@ -10,9 +10,18 @@
  */
 import { FRESH_MS, PENDING_BYTES, PENDING_EVENTS, STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
 import type { Appended, PartitionRow, Promotion } from "../../src/engine/ports.ts";
+import type { Producer } from "../../src/engine/producers.ts";
 import type { Segment } from "../../src/engine/segment.ts";
 import type { Slice, SliceResult } from "../../src/engine/slice.ts";
-import { decodeArchive, decodeSnapshot, outcomeFrom, reached, snapshotOf } from "./decoder.ts";
+import {
+  decodeArchive,
+  decodeSnapshot,
+  filesOf,
+  outcomeFrom,
+  reached,
+  type DecodedSnapshot,
+  type LoggedOutcome,
+} from "./decoder.ts";
 import type { Instance } from "./instance.ts";
 import type { Logged, Shown } from "./model.ts";
 import { contentOf, nameOf, Truth } from "./truth.ts";
@@ -22,6 +31,12 @@ const WRITES = new Set(["append", "open", "create", "promote", "put", "delete"])
 const STATUS = ["a", "r", "q"] as const;
 const REUSED = 3;
 const REPEAT = 4;
+
+/** A state, and the outcomes that are more than "applied". */
+interface Whole {
+  readonly entries: Map<string, Shown>;
+  readonly answers: Map<number, LoggedOutcome>;
+}
 
 export class Oracle {
   readonly violations: string[] = [];
@@ -39,6 +54,10 @@ export class Oracle {
   /** Files that a promotion displaced, and who should delete them. */
   readonly #owed = new Map<string, { readonly by: Instance; readonly sinceMs: number }>();
   readonly #pending = new Map<Instance, { bytes: number; events: number; calls: number }>();
+  /** What the snapshots of a partition hold with all that they build on, by seq and version. */
+  readonly #states: Record<string, Map<string, Whole>> = {};
+  /** The highest epoch in which a producer ever sent. */
+  readonly #epochs = new Map<string, number>();
 
   constructor(world: World) {
     this.#world = world;
@@ -134,6 +153,7 @@ export class Oracle {
       return;
     }
     trace.count("snapshots");
+    if ((JSON.parse(to.manifest) as { kind: string }).kind === "delta") trace.count("deltas");
     const { name } = by.slot;
     const truth = this.truth(name);
     const after = this.#world.database(by.slot.address.database).rows.get(name)!;
@@ -150,9 +170,12 @@ export class Oracle {
     const archive = (JSON.parse(to.manifest) as { archive: { name: string } }).archive.name;
     if (this.#names.get(archive) !== "there") wrong(`its archive ${archive} is not there (LOG5)`);
     if (to.previous !== null && to.previous === to.manifest) wrong("it is its own older generation (SNAP4)");
-    if (to.previous !== null && by.knowsDamaged.has(snapshotOf(to.previous)))
-      wrong(`${snapshotOf(to.previous)} is known to be damaged and counts as a generation (SNAP4)`);
-    this.#cut(by, to, wrong);
+    const damaged = to.previous === null ? undefined : filesOf(to.previous).find((file) => by.knowsDamaged.has(file));
+    if (damaged !== undefined) wrong(`${damaged} is known to be damaged and counts as a generation (SNAP4)`);
+    const own = new Set(filesOf(to.manifest));
+    const shared = to.previous === null ? undefined : filesOf(to.previous).find((file) => own.has(file));
+    if (shared !== undefined) wrong(`${shared} is in both generations (SNAP4)`);
+    this.#cut(by, before, wrong);
     for (const file of reached(before)) {
       if (reached(after).has(file)) continue;
       trace.count("objects displaced");
@@ -168,16 +191,15 @@ export class Oracle {
   }
 
   /** What D1 still holds is the end of the log, and what it doesn't stands in archives (LOG4, LOG5). */
-  #cut(by: Instance, to: Promotion, wrong: (what: string) => void): void {
+  #cut(by: Instance, before: PartitionRow, wrong: (what: string) => void): void {
     const { name, address } = by.slot;
     const truth = this.truth(name);
     const kept = this.#world.database(address.database).segments.get(name) ?? [];
     const from = kept[0]?.seq ?? truth.head + 1;
     if (kept.length > 0 && truth.rows.at(-kept.length)?.seq !== from) wrong("the log in D1 is not the end of the log");
     const cutBefore = this.#cuts.get(name) ?? 0;
-    const older = to.previous === null ? 0 : (JSON.parse(to.previous) as { seq: number }).seq;
-    if (from - 1 > Math.max(cutBefore, older))
-      wrong(`the log is cut up to ${from - 1}, the older generation is at ${older} (LOG5)`);
+    if (from - 1 > Math.max(cutBefore, before.snapshotSeq))
+      wrong(`the log is cut up to ${from - 1}, the manifest before is at ${before.snapshotSeq} (LOG5)`);
     this.#cuts.set(name, from - 1);
     for (const { seq } of truth.rows) {
       if (seq >= from) break;
@@ -200,13 +222,16 @@ export class Oracle {
     if (snapshot.seq > truth.head) return wrong(`the log ends at ${truth.head} (SNAP1)`);
     if (snapshot.operatorVersion !== by.version) wrong(`it says version ${snapshot.operatorVersion}`);
     const view = { version: by.version, floor: snapshot.seq, cut: snapshot.seq };
-    const entries = new Map(snapshot.entries);
+    const whole = this.#whole(by, snapshot);
+    if (whole === null) return wrong(`it builds on ${snapshot.base}, where no snapshot is (SNAP2)`);
+    const { entries, answers } = whole;
+    if (entries.size !== snapshot.keys) wrong(`it says ${snapshot.keys} keys, and they are ${entries.size}`);
     for (const key of new Set([...truth.model.keys(), ...entries.keys()])) {
       const flaw = truth.model.check(key, entries.get(key) ?? null, view);
       if (flaw !== null) wrong(`key ${key}: ${flaw} (SNAP1)`);
     }
     const { first, last, prints } = snapshot.dedup;
-    if (last !== snapshot.seq || prints !== last - first + 1)
+    if (last !== snapshot.seq || prints !== last - Math.max(first, snapshot.base + 1) + 1)
       wrong(`its ids go from ${first} to ${last}, and are ${prints} (ONE3)`);
     const stamp = truth.events[snapshot.seq - 1]?.stamp ?? 0;
     for (const event of truth.events.slice(0, snapshot.seq)) {
@@ -215,9 +240,23 @@ export class Oracle {
       const { outcome } = event;
       const must =
         outcome !== null && (outcome.tag !== "a" || (stamp - event.stamp) / 1_024 <= this.#world.config.repliesMs);
-      if (must && snapshot.answers.get(event.seq)?.text !== outcome.text)
+      if (must && answers.get(event.seq)?.text !== outcome.text)
         wrong(`the outcome of seq ${event.seq} isn't in it (ONE3)`);
     }
+  }
+
+  /** What a recovery would read from it and the files that it builds on; null: there are none. */
+  #whole(by: Instance, { base, seq, operatorVersion, entries, answers }: DecodedSnapshot): Whole | null {
+    const states = (this.#states[by.slot.name] ??= new Map<string, Whole>());
+    const below = base === 0 ? { entries: [], answers: [] } : states.get(`${base} ${operatorVersion}`);
+    if (below === undefined) return null;
+    const whole: Whole = { entries: new Map(below.entries), answers: new Map([...below.answers, ...answers]) };
+    for (const [key, entry] of entries) {
+      if (entry === null) whole.entries.delete(key);
+      else whole.entries.set(key, entry);
+    }
+    states.set(`${seq} ${operatorVersion}`, whole);
+    return whole;
   }
 
   #archive(by: Instance, truth: Truth, bytes: Uint8Array): void {
@@ -274,11 +313,25 @@ export class Oracle {
     };
   }
 
+  /** A producer sends in this epoch: from now on an older one may be refused. */
+  numbered({ id, epoch }: Producer): void {
+    this.#epochs.set(id, Math.max(this.#epochs.get(id) ?? 0, epoch));
+  }
+
+  #mayRefuse({ producer }: Slice): boolean {
+    return producer !== undefined && producer.epoch < (this.#epochs.get(producer.id) ?? 0);
+  }
+
   decided(by: Instance, slice: Slice, result: SliceResult): void {
     const { trace } = this.#world;
     if (result.tag === "busy") {
       trace.count("busy answers");
       if (result.code === "queue_full") trace.count("full queues");
+      return;
+    }
+    if (result.tag === "unfit") {
+      trace.count("producers refused");
+      if (!this.#mayRefuse(slice)) this.fail(`${by.name} refused ${JSON.stringify(slice.producer)}: ${result.message}`);
       return;
     }
     const truth = this.truth(by.slot.name);
@@ -292,7 +345,8 @@ export class Oracle {
       const wrong = (what: string): void => this.fail(`${by.name} answered ${status} for ${name}: ${what}`);
       const detail = told.get(i);
       if (slice.full && detail === undefined) wrong("no seq is told");
-      const logged = detail === undefined ? same.at(-1) : truth.events[detail.seq - 1];
+      const byNumber = slice.producer !== undefined && status === REPEAT && (detail?.seq ?? 0) === 0;
+      const logged = detail === undefined || byNumber ? same.at(-1) : truth.events[detail.seq - 1];
       if (logged === undefined || logged.name !== name) {
         wrong(`the log doesn't hold it${detail === undefined ? "" : ` at seq ${detail.seq}`} (LOG1)`);
         continue;
@@ -303,6 +357,11 @@ export class Oracle {
         continue;
       }
       if (logged.content !== contentOf(event)) wrong("it was logged with other content (ONE4)");
+      // Beyond the horizon of ids a number alone says that it was there, and its outcome isn't known.
+      if (byNumber && !truth.remembers(logged, truth.head + 1, truth.stamp)) {
+        trace.count("known by number alone");
+        continue;
+      }
       this.#outcome(truth, logged, status, detail, wrong);
       by.shown = Math.max(by.shown, logged.seq);
       if (status >= REPEAT) {

@@ -3,7 +3,7 @@
  * operator should make of it. What is checked here needs no more than the log itself.
  *
  * T1. Segments follow each other without hole or repeat, with rising stamps and epochs that never fall (LOG2, LOG4, TIME1).
- * T2. Within the promised horizon no source and id is logged twice (ONE1).
+ * T2. Within the promised horizon no source and id is logged twice (ONE1); an event of a numbered request never is (ONE2).
  */
 import type { Segment } from "../../src/engine/segment.ts";
 import type { Configuration } from "./configuration.ts";
@@ -71,6 +71,7 @@ export class Truth {
         data: event["data"] as Record<string, unknown>,
         atMs,
         content: contentOf(event),
+        numbered: event["numbered"] === true,
         outcome,
         reply: null,
       };
@@ -87,7 +88,7 @@ export class Truth {
 
   #twice(event: Logged, stampBefore: number): string | null {
     const earlier = this.byName.get(event.name)?.at(-1);
-    if (earlier === undefined || !this.remembers(earlier, event.seq, stampBefore)) return null;
+    if (earlier === undefined || (!event.numbered && !this.remembers(earlier, event.seq, stampBefore))) return null;
     return `${event.name} counts twice: seq ${earlier.seq} and seq ${event.seq} (ONE1)`;
   }
 

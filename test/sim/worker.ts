@@ -6,7 +6,8 @@
  *     request: its code goes no further, and its client hears nothing.
  */
 import type { Address } from "../../src/engine/address.ts";
-import type { Slice, SliceResult } from "../../src/engine/slice.ts";
+import type { Producer } from "../../src/engine/producers.ts";
+import { WIRE_VERSION, type Slice, type SliceResult } from "../../src/engine/slice.ts";
 import { Intake } from "../../src/worker/intake.ts";
 import type { Post } from "../../src/worker/post.ts";
 import type { OperatorName } from "./configuration.ts";
@@ -20,6 +21,8 @@ export interface Request {
   readonly texts: readonly string[];
   readonly only: OperatorName | null;
   readonly full: boolean;
+  /** The client numbers its requests (ONE2). */
+  readonly producer: Producer | null;
   /** Events sent on at a time. */
   readonly batch: number;
 }
@@ -77,7 +80,7 @@ export class Worker {
     });
   }
 
-  async #handle({ texts, only, full, batch }: Request): Promise<Intake> {
+  async #handle({ texts, only, full, producer, batch }: Request): Promise<Intake> {
     const routes = this.#world.routes(this.version);
     const nowMs = this.#world.clock.now();
     const intake = new Intake({
@@ -88,6 +91,7 @@ export class Worker {
       receivedMs: nowMs,
       ignoreUnrouted: false,
       full,
+      producer,
     });
     for (let from = 0; from < texts.length && intake.interruption === null; from += batch) {
       for (const text of texts.slice(from, from + batch)) intake.add(text);
@@ -131,14 +135,14 @@ export class Worker {
     const { trace } = this.#world;
     const slot = this.#world.host.slotOf(address);
     await this.#cross("calls lost on their way");
-    const sent = this.ahead ? { ...slice, v: slice.v + 1 } : slice;
+    const sent = this.ahead ? { ...slice, v: WIRE_VERSION + 1 } : slice;
     if (this.ahead) trace.count("callers of a newer wire version");
     const instance = this.#instance(slot);
     const result = await instance.append(sent);
     trace.say(
       this.name,
       () =>
-        `hears from ${instance.name}: ${result.tag === "busy" ? result.code : `decided ${result.statuses.join(" ")}`}`,
+        `hears from ${instance.name}: ${result.tag !== "decided" ? result.code : `decided ${result.statuses.join(" ")}`}`,
     );
     await this.#cross("answers lost");
     return result;
