@@ -14,6 +14,7 @@ import type { PartitionRow } from "./ports.ts";
 import { chainFull, predictRecovery, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
 import { sweep } from "./sweep.ts";
+import type { Damaged } from "./verify.ts";
 import { capture } from "./snapshot.ts";
 import { limited } from "./store-call.ts";
 
@@ -142,12 +143,13 @@ export class Snapshotter {
   }
 
   /**
-   * A drill found damage, while all of it still is in memory: the next snapshot is full and comes at once. Damaged state files
-   * don't count as a generation any more (SNAP4); a damaged archive leaves the current generation whole.
+   * A drill found damage, while all of it still is in memory: the next snapshot is full and comes at once. If it is the current
+   * generation that is damaged, that doesn't count any more (SNAP4); if it is an older one or an archive, the current one
+   * takes its place.
    */
-  distrust(open: Open, damaged: "state" | "log"): void {
+  distrust(open: Open, damaged: Damaged): void {
     const { previous } = open.row;
-    if (damaged === "state") open.whole = previous === null ? null : readOrNull(previous, this.#around.codec);
+    if (damaged === "current") open.whole = previous === null ? null : readOrNull(previous, this.#around.codec);
     open.renew = true;
     this.schedule(open);
   }

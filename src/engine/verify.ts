@@ -12,7 +12,7 @@ import { codeOf, type Fold } from "./fold.ts";
 import type { Seq } from "./ids.ts";
 import { compareUtf8 } from "./json.ts";
 import { VERIFY_CHARS } from "./limits.ts";
-import type { Manifest } from "./manifest.ts";
+import { stateFiles, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import { fetchManifest, isUnreadable, load, nextPage, replay, type Surroundings } from "./recovery.ts";
 import type { Entry } from "./state.ts";
@@ -29,7 +29,10 @@ export type Verified =
   | { readonly tag: "differs"; readonly seq: Seq; readonly manifest: number | null; readonly difference: Difference }
   | { readonly tag: "not_comparable"; readonly why: string }
   /** It can't be rebuilt this way: what was to be read is damaged or missing, or a store doesn't answer. */
-  | { readonly tag: "not_rebuilt"; readonly why: string; readonly damaged: "state" | "log" | null };
+  | { readonly tag: "not_rebuilt"; readonly why: string; readonly damaged: Damaged | null };
+
+/** What is damaged: a file that the current manifest reads its state from, or something older. */
+export type Damaged = "current" | "older";
 
 /** The difference with the lowest seq: where it began, as far as the states still tell. */
 export interface Difference {
@@ -51,7 +54,7 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
     };
   const live = { seq: fold.seq, entries: fold.state.capture() };
   const ours = codeOf({ operatorVersion: around.operator.version, code });
-  let reading: "state" | "log" = "log";
+  let reading: Damaged = "older";
   try {
     const base = await startOf(around, open.whole);
     if (base !== null && codeOf(base) !== ours)
@@ -59,9 +62,9 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
         tag: "not_comparable",
         why: `manifest ${base.version} was made by code ${codeOf(base)}, this is ${ours}`,
       };
-    reading = "state";
+    if (sharesFiles(base, open.whole)) reading = "current";
     const shadow = await load(around, open.row.seed, base);
-    reading = "log";
+    reading = "older";
     const page = await nextPage(around, open.row, shadow.seq);
     await replay(around, { ...page, row: { ...open.row, snapshotSeq: shadow.seq } }, base, shadow, live.seq);
     const others = [...shadow.replayedFrom].filter((other) => other !== ours);
@@ -78,6 +81,10 @@ async function startOf(around: Surroundings, whole: Manifest | null): Promise<Ma
   const before = whole?.history?.[0];
   return before === undefined ? null : fetchManifest(around, ...before);
 }
+
+/** A delta is read from the files of the manifest before it and one more; a full one from none of them. */
+const sharesFiles = (base: Manifest | null, whole: Manifest | null): boolean =>
+  base !== null && whole !== null && whole.kind === "delta" && whole.chain?.[0]?.name === stateFiles(base)[0]!.name;
 
 function compare(
   live: { readonly seq: Seq; readonly entries: readonly (readonly [string, Entry])[] },

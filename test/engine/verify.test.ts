@@ -117,6 +117,25 @@ describe("the drill", () => {
     }
   });
 
+  it("SNAP4: with the older generation damaged, the current one takes its place", async () => {
+    const world = new World();
+    const one = world.start(plain);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    // A delta that outweighs the first, so that the next one is full.
+    await world.send(one, ...Array.from({ length: 60 }, (_, i) => ({ id: `b${i}`, key: "bulk", data: 1 })));
+    await snapshot(world, one);
+    await fill(world, one, 4, 6);
+    await snapshot(world, one);
+    const row = world.db.rows.get("main/sum/0000")!;
+    const [now, older] = [row.manifest!, row.previous!].map((text) => readManifest(text, brotli.crc32));
+    expect(now!.kind).toBe("full");
+    world.store.damage(older!.snapshot.name);
+    expect(await verify(world, one)).toMatchObject({ tag: "not_rebuilt", damaged: "older" });
+    await world.clock.advance(1_000);
+    expect(readManifest(world.db.rows.get("main/sum/0000")!.previous!, brotli.crc32).version).toBe(now!.version);
+  });
+
   it("an empty partition has nothing to compare", async () => {
     const world = new World();
     expect(await verify(world, world.start(plain))).toMatchObject({ tag: "not_comparable" });
