@@ -4,7 +4,7 @@ import { route } from "../../src/engine/address.ts";
 import { HASH_NAME } from "../../src/engine/hash.ts";
 import type { Slice, SliceResult } from "../../src/engine/slice.ts";
 import { Intake } from "../../src/worker/intake.ts";
-import { sum } from "./fakes/sum.ts";
+import { sum } from "../engine/fakes/sum.ts";
 
 const operator = sum({ partitions: 2 });
 const home = route("main", operator, {
