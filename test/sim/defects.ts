@@ -143,19 +143,23 @@ export const DEFECTS: readonly Defect[] = [
     "ONE3, A13",
     engine(
       "snapshot",
-      "    dedup: fold.dedup.image(fold.seq),",
-      "    dedup: new Dedup({ keepMs: 1, maxIds: 1, repliesMs: 1 }).image(0 as Seq),",
+      "    dedup: fold.dedup.image(fold.seq, base),",
+      "    dedup: { ...fold.dedup.image(fold.seq, base), first: fold.seq + 1, prints: new Uint32Array(0), answers: [] },",
     ),
   ),
   one(
     "ids that aren't durable yet are in the snapshot",
     "SNAP1",
-    engine("snapshot", "    dedup: fold.dedup.image(fold.seq),", "    dedup: fold.dedup.image((fold.seq + 1) as Seq),"),
+    engine(
+      "snapshot",
+      "    dedup: fold.dedup.image(fold.seq, base),",
+      "    dedup: fold.dedup.image((fold.seq + 1) as Seq, base),",
+    ),
   ),
   one(
     "replies aren't in the snapshot",
     "ONE3",
-    engine("dedup", "[...this.#answers, ...this.#replies].filter(", "[...this.#answers].filter("),
+    engine("dedup", "[...said, ...this.#replies.all()]", "[...said]"),
   ),
   one(
     "ids expire by the wall clock",
@@ -211,8 +215,8 @@ export const DEFECTS: readonly Defect[] = [
   ),
 
   // ---- snapshots ----
-  one("the log is cut up to the new snapshot", "LOG5, A5", log("one.last > to.previousSeq", "one.last > to.seq")),
-  one("the log is cut one row too far", "LOG5", log("one.last > to.previousSeq", "one.seq > to.previousSeq + 1")),
+  one("the log is cut up to the new snapshot", "LOG5, A5", log("one.last > to.cutSeq", "one.last > to.seq")),
+  one("the log is cut one row too far", "LOG5", log("one.last > to.cutSeq", "one.seq > to.cutSeq + 1")),
   one(
     "a promotion's guard leaves out the version",
     "SNAP2, A3",
@@ -301,7 +305,11 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "the quarantine isn't in the snapshot",
     "SNAP1",
-    engine("snapshot", "    quarantine: fold.quarantine.list(),", "    quarantine: [],"),
+    engine(
+      "snapshot",
+      "    quarantine: base === 0 ? fold.quarantine.list() : fold.quarantine.changes(base),",
+      "    quarantine: [],",
+    ),
   ),
   one(
     "waking takes no snapshot",
@@ -309,10 +317,90 @@ export const DEFECTS: readonly Defect[] = [
     engine("partition", "      this.#snapshots.schedule(open);\n      await", "      await"),
   ),
 
+  // ---- deltas ----
+  one(
+    "a delta holds what changed since the last attempt, not since the manifest that is current",
+    "SNAP2, A11",
+    engine(
+      "snapshotter",
+      "    const result = await checkpoint(",
+      "    const before = open.fold.seq;\n    void Promise.resolve().then(() => open.fold.saved(before));\n    const result = await checkpoint(",
+    ),
+  ),
+  one(
+    "what was removed isn't in the delta",
+    "SNAP1",
+    engine("state", "    this.#changed.set(key, at);\n    this.restoreRemoved(key);", "    this.restoreRemoved(key);"),
+  ),
+  one(
+    "a delta makes the manifest before it the older generation",
+    "SNAP4, A6",
+    engine(
+      "checkpoint",
+      'manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole)',
+      "olderGeneration(ground.whole)",
+    ),
+  ),
+  one(
+    "after a fall-back the next snapshot builds on what was damaged",
+    "SNAP4",
+    engine("snapshotter", "whole === null || renew || whole.attempt !== row.attempt", "whole === null"),
+  ),
+  one(
+    "the files that a delta builds on are deleted as displaced",
+    "SNAP2",
+    engine(
+      "checkpoint",
+      "for (const file of stateFiles(manifest)) names.add(file.name);",
+      "names.add(manifest.snapshot.name);",
+    ),
+  ),
+  // ---- the sweep ----
+  one(
+    "the sweep takes what no root reaches, whoever made it and when",
+    "SNAP10, A9",
+    engine("sweep", "!reached.has(name) && isPast(name, row)", "!reached.has(name)"),
+  ),
+  one(
+    "the sweep looks at the current generation only",
+    "SNAP10, SNAP4",
+    engine("sweep", "[row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])]", "[row.manifest]"),
+  ),
+  // ---- producers ----
+  one(
+    "marks of producers aren't in the snapshot",
+    "ONE2, ONE3",
+    engine("snapshot", "    producers: fold.producers.image(base),", "    producers: [],"),
+  ),
+  one(
+    "a request's mark is its number alone",
+    "ONE2, A14",
+    engine("group", "indexes![i]! <= taken ? FORGOTTEN", "taken >= 0 ? FORGOTTEN"),
+  ),
+  one(
+    "only the highest number of a producer counts",
+    "ONE2",
+    engine(
+      "producers",
+      "    return number > this.highest ||",
+      "    return number < this.highest ? 1_000_000 : number > this.highest ||",
+    ),
+  ),
+  one("a numbered request goes on after a refusal", "ONE2", {
+    file: "src/worker/intake.ts",
+    find: "      if (unfit !== null) {",
+    replace: "      if (unfit === undefined) {",
+  }),
+  one(
+    "marks aren't replayed from the log",
+    "ONE2",
+    engine("fold", "    for (const mark of events.marks) this.producers.set(mark, row.last);\n", ""),
+  ),
+
   // ---- the Worker ----
   one("what a busy partition left undecided counts as decided", "LOG1", {
     file: "src/worker/intake.ts",
-    find: "    for (const place of draft.places) marks[place]! |= UNDECIDED;\n",
+    find: "    for (const place of draft.places) batch.marks[place]! |= UNDECIDED;\n",
     replace: "",
   }),
 ];

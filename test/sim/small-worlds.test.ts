@@ -7,12 +7,8 @@ describe("every small world", () => {
     const { calls, violations } = await smallWorld([]);
     expect(violations).toEqual([]);
     expect(calls.length).toBeGreaterThanOrEqual(20);
-    expect(new Set(calls)).toEqual(
-      new Set(
-        ["open", "list", "create", "append", "put", "page", "promote", "delete", "get"].filter((one) =>
-          calls.includes(one),
-        ),
-      ),
+    expect(calls).toEqual(
+      expect.arrayContaining(["open", "list", "create", "append", "put", "page", "promote", "row"]),
     );
   });
 

@@ -61,7 +61,6 @@ export const COUNTED = [
   "callers of a newer wire version",
   "snapshots",
   "deltas",
-  "deltas read",
   "promotions refused",
   "objects displaced",
   "files swept",
