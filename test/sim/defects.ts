@@ -156,11 +156,7 @@ export const DEFECTS: readonly Defect[] = [
       "    dedup: fold.dedup.image((fold.seq + 1) as Seq, base),",
     ),
   ),
-  one(
-    "replies aren't in the snapshot",
-    "ONE3",
-    engine("dedup", "[...said, ...this.#replies.all()]", "[...said]"),
-  ),
+  one("replies aren't in the snapshot", "ONE3", engine("dedup", "[...said, ...this.#replies.all()]", "[...said]")),
   one(
     "ids expire by the wall clock",
     "ONE3",
@@ -255,11 +251,6 @@ export const DEFECTS: readonly Defect[] = [
       "  const pins = nextPins(around, ground, manifest);\n  const change",
       "  const pins = nextPins(around, ground, manifest);\n  if (ground.row.previous !== null) await around.objects.delete([readManifest(ground.row.previous, around.codec.crc32).snapshot.name]);\n  const change",
     ),
-  ),
-  one(
-    "what an unheard promotion displaced stays for ever",
-    "SNAP2",
-    engine("snapshotter", "    await this.#remove(gone);\n  }\n\n  /** The tail", "  }\n\n  /** The tail"),
   ),
   one(
     "names of objects are used twice",
@@ -386,7 +377,7 @@ export const DEFECTS: readonly Defect[] = [
       "    return number < this.highest ? 1_000_000 : number > this.highest ||",
     ),
   ),
-  one("a numbered request goes on after a refusal", "ONE2", {
+  rare("a numbered request goes on after a refusal", "ONE2", 350, {
     file: "src/worker/intake.ts",
     find: "      if (unfit !== null) {",
     replace: "      if (unfit === undefined) {",
