@@ -113,7 +113,9 @@ async function defects(): Promise<void> {
 }
 
 async function smallLimits(): Promise<void> {
-  const { status, out } = await simulateSmallLimits(process.argv.slice(2).filter((arg: string) => arg !== "--small-limits"));
+  const { status, out } = await simulateSmallLimits(
+    process.argv.slice(2).filter((arg: string) => arg !== "--small-limits"),
+  );
   console.log(out);
   process.exitCode = status ?? 1;
 }
