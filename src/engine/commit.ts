@@ -2,7 +2,8 @@
  * Committing one group: the append is sent until it is proven to be in the log, or proven never to get there (LOG3).
  *
  * C1. An error or a time-out proves nothing: the same rows are sent again.
- * C2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row. The floor alone in
+ * C2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row, though another
+ *     writer may have come after it. The floor alone in
  *     the way: stamped anew; the old statement stays refused for ever. Anything else: we are not the writer any more.
  * C3. It ends only with a proof, or when its object has ended; its callers have deadlines of their own. Attempts are
  *     spaced by a bounded backoff.
@@ -15,8 +16,9 @@ import { nextStamp } from "./stamp.ts";
 import { backoffMs, limited, sleep } from "./store-call.ts";
 
 export type Committed =
-  /** `stamp` is that of the first row; each further row has the next one. */
-  { readonly tag: "committed"; readonly stamp: Stamp } | { readonly tag: "fenced"; readonly why: string };
+  /** `stamp` is that of the first row; each further row has the next one. `superseded`: by whom, since then. */
+  | { readonly tag: "committed"; readonly stamp: Stamp; readonly superseded: string | null }
+  | { readonly tag: "fenced"; readonly why: string };
 
 /** What a refused append means. */
 export type Verdict = Committed | { readonly tag: "restamp"; readonly above: Stamp } | { readonly tag: "again" };
@@ -24,9 +26,9 @@ export type Verdict = Committed | { readonly tag: "restamp"; readonly above: Sta
 /** Decides from facts alone (C2). */
 export function judge(rows: readonly Segment[], facts: Explanation): Verdict {
   const first = rows[0]!;
-  if (facts.group === first.group && facts.stamp !== null) return { tag: "committed", stamp: facts.stamp };
-  if (facts.epoch !== first.epoch)
-    return { tag: "fenced", why: `epoch ${first.epoch} was superseded by epoch ${facts.epoch}` };
+  const superseded = facts.epoch === first.epoch ? null : `epoch ${first.epoch} was superseded by epoch ${facts.epoch}`;
+  if (facts.group === first.group && facts.stamp !== null) return { tag: "committed", stamp: facts.stamp, superseded };
+  if (superseded !== null) return { tag: "fenced", why: superseded };
   if (facts.group !== null) return { tag: "fenced", why: `another group stands at seq ${first.seq}` };
   if (facts.head !== first.seq - 1)
     return { tag: "fenced", why: `the log's head is ${facts.head}, our group begins at ${first.seq}` };
@@ -50,7 +52,7 @@ export async function commit(
     try {
       const sent = rows;
       if ((await limited(clock, "D1", () => log.append(sent))) === "appended")
-        return { tag: "committed", stamp: rows[0]!.stamp };
+        return { tag: "committed", stamp: rows[0]!.stamp, superseded: null };
       const verdict = judge(rows, await limited(clock, "D1", () => log.explain(sent[0]!.seq)));
       if (verdict.tag === "committed" || verdict.tag === "fenced") return verdict;
       if (verdict.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));

@@ -19,7 +19,8 @@ import { limited } from "./store-call.ts";
 
 /** What the partition wants to know of. */
 export interface CommitEvents {
-  committed(open: Open): void;
+  /** `heard`: D1 said so just now; else they were repeats alone. */
+  settled(open: Open, heard: boolean): void;
   fenced(why: string): void;
 }
 
@@ -126,9 +127,13 @@ export class Committer {
         if (result.tag === "fenced") return this.#events.fenced(result.why);
         this.#count(open, group, rows, result.stamp, clock.now() - begun);
         group.settle(result.stamp);
-      } else group.settle(open.fold.stamp);
-      this.#committing = null;
-      this.#events.committed(open);
+        this.#committing = null;
+        if (result.superseded !== null) return this.#events.fenced(result.superseded);
+      } else {
+        group.settle(open.fold.stamp);
+        this.#committing = null;
+      }
+      this.#events.settled(open, group.events > 0);
     }
     this.#running = false;
   }

@@ -47,8 +47,8 @@ export class Partition {
     const fenced = (why: string): void => this.#end(why);
     this.#snapshots = new Snapshotter(around, address, code, fenced);
     this.#commits = new Committer(around, code, {
-      committed: (open) => {
-        this.#heardAt = around.clock.now();
+      settled: (open, heard) => {
+        if (heard) this.#heardAt = around.clock.now();
         this.#snapshots.schedule(open);
       },
       fenced,

@@ -38,12 +38,12 @@ describe("a refused append", () => {
     [
       "our own nonce at our seq: committed",
       { group: "ours", stamp: stamp(100), head: seq(20) },
-      { tag: "committed", stamp: 100 },
+      { tag: "committed", stamp: 100, superseded: null },
     ],
     [
       "committed with the stamp of the row, also where the epoch was lost since",
       { group: "ours", stamp: stamp(77), head: seq(30), epoch: epoch(4) },
-      { tag: "committed", stamp: 77 },
+      { tag: "committed", stamp: 77, superseded: "epoch 3 was superseded by epoch 4" },
     ],
     ["another epoch", { epoch: epoch(4) }, { tag: "fenced" }],
     ["an older epoch, as after a disaster recovery", { epoch: epoch(2) }, { tag: "fenced" }],

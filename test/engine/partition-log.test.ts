@@ -163,6 +163,33 @@ describe("a partition and its log", () => {
     await expect(world.value(old)).rejects.toThrow(/superseded/);
   });
 
+  it("repeats alone are no word of D1: a superseded instance that answers them doesn't answer reads with old state", async () => {
+    const world = new World();
+    const old = world.start(operator);
+    await world.send(old, { id: "a", data: 1 });
+    await world.send(world.start(operator), { id: "b", data: 10 });
+    for (let i = 0; i < 3; i++) {
+      await world.clock.advance(4_000);
+      expect(words(await world.send(old, { id: "a", data: 1 }))).toEqual(["applied again"]);
+    }
+    await expect(world.value(old)).rejects.toThrow(/superseded/);
+  });
+
+  it("LOG2: an instance that learns with its commit that it was superseded ends itself", async () => {
+    const world = new World();
+    const old = world.start(operator);
+    await world.send(old, { id: "a", data: 1 });
+    let appends = 0;
+    world.fates = ({ method, by }) => (method === "append" && by === old && appends++ === 0 ? "after" : "ok");
+    const sent = old.partition.append(world.slice([{ id: "b", data: 10 }]));
+    await world.clock.settle();
+    const next = world.start(operator);
+    expect(await world.send(next, { id: "c", data: 100 })).toMatchObject({ tag: "decided" });
+    expect(words(await world.clock.run(sent))).toEqual(["applied"]);
+    expect(old.ended).toMatch(/superseded/);
+    expect(await world.value(next)).toEqual({ total: 111, times: 3 });
+  });
+
   it("TIME2: a stamp that the floor has overtaken is made anew; the event counts once and its handler runs once", async () => {
     const world = new World();
     let runs = 0;

@@ -280,7 +280,12 @@ export class Client {
   async #read(): Promise<void> {
     this.#world.trace.count("reads");
     const { keys } = this.#world.config;
-    await this.#tried(this.#slot(), (instance) => instance.read([this.#random.pick(keys), this.#random.pick(keys)]));
+    const slot = this.#slot();
+    // Some look again and again, for longer than an instance may go without asking for its epoch.
+    for (let looks = this.#random.chance(0.2) ? 7 : 1; looks > 0; looks--) {
+      await this.#tried(slot, (instance) => instance.read([this.#random.pick(keys), this.#random.pick(keys)]));
+      if (looks > 1) await this.#sleep(this.#random.wait(4_000));
+    }
   }
 
   async #scan(): Promise<void> {

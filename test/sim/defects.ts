@@ -122,6 +122,12 @@ export const DEFECTS: readonly Defect[] = [
       "    if (clock.now() >= this.#heardAt) return open;",
     ),
   ),
+  rare(
+    "what was superseded goes on answering reads, as long as it gets repeats",
+    "LOG2",
+    1,
+    engine("partition", "        if (heard) this.#heardAt", "        this.#heardAt"),
+  ),
   one(
     "an object that has ended goes on with its commit",
     "LOG2",

@@ -3,6 +3,7 @@
  *
  *   --seed S [--steps M]               one seed: its world, its trace, what broke
  *   --seeds N [--from S] [--steps M]   many: what happened in them, and which broke a rule
+ *   --small-limits …                   the same, with bounds that a few events reach
  *   --small                            every small world with one or two things that go wrong
  *   --defects                          every planted defect, and how many seeds it takes to find it
  *
@@ -13,7 +14,7 @@ import { parseArgs } from "node:util";
 import { configure, describe } from "./configuration.ts";
 import { DEFECTS } from "./defects.ts";
 import { explore } from "./exhaustive.ts";
-import { findDefect } from "./plant.ts";
+import { findDefect, simulateSmallLimits } from "./plant.ts";
 import { runSeeds } from "./pool.ts";
 import { runSeed, type Outcome } from "./run.ts";
 import { COUNTED, noCounts } from "./trace.ts";
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     steps: { type: "string" },
     threads: { type: "string" },
     first: { type: "boolean", default: false },
+    "small-limits": { type: "boolean", default: false },
     small: { type: "boolean", default: false },
     defects: { type: "boolean", default: false },
   },
@@ -110,7 +112,16 @@ async function defects(): Promise<void> {
   }
 }
 
-if (values.defects) await defects();
+async function smallLimits(): Promise<void> {
+  const { status, out } = await simulateSmallLimits(
+    process.argv.slice(2).filter((arg: string) => arg !== "--small-limits"),
+  );
+  console.log(out);
+  process.exitCode = status ?? 1;
+}
+
+if (values["small-limits"]) await smallLimits();
+else if (values.defects) await defects();
 else if (values.small) await small();
 else if (values.seed !== undefined) await one(whole("seed", 1));
 else await many(whole("from", 1), whole("seeds", 100));

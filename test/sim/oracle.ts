@@ -399,11 +399,13 @@ export class Oracle {
 
   /**
    * What an instance shows of a key. `shown` is what it was known to show when it was asked. What was logged some seconds
-   * before must show too, whoever logged it, unless D1 didn't answer when the instance asked for its epoch.
+   * before by others must show too, unless D1 didn't answer when the instance asked for its epoch. (What it logged itself
+   * it may not have heard of yet; nobody was told of that.)
    */
   read(by: Instance, key: string, entry: Shown | null, shown: number, askedMs: number): void {
     const truth = this.truth(by.slot.name);
-    const fresh = by.knowsTime && by.unheardMs < askedMs ? truth.headAt(askedMs - FRESH_MS - STORE_TIMEOUT_MS) : 0;
+    const fresh =
+      by.knowsTime && by.unheardMs < askedMs ? truth.headAt(askedMs - FRESH_MS - STORE_TIMEOUT_MS, by.epoch) : 0;
     const view = { version: by.version, floor: Math.max(shown, by.firstHead, fresh), cut: truth.head };
     const flaw = truth.model.check(key, entry, view);
     if (flaw !== null) this.fail(`${by.name} shows key ${key} wrongly: ${flaw}`);

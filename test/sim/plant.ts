@@ -1,5 +1,6 @@
 /**
- * Planting a defect: a copy of the sources in which a few lines are replaced, run seed after seed until a rule breaks.
+ * Copies of the sources in which a few lines are replaced: planted defects, which the simulator must find, and bounds so
+ * small that a small world reaches them.
  *
  * P1. What is to be replaced must be there, exactly once: a defect whose lines are gone fails loudly, it is not skipped.
  * P2. The sources themselves hold no switch for it.
@@ -35,53 +36,76 @@ const ROOT = path.join(import.meta.dirname, "../..");
 const COPIED = ["src/engine", "src/worker", "src/adapters", "test/engine/fakes", "test/sim"];
 
 /** The first seed that finds it, or null. */
-export async function findDefect(defect: Defect, from: number): Promise<Found | null> {
-  const home = mkdtempSync(path.join(tmpdir(), "keyframe-defect-"));
+export async function findDefect({ name, patches, within }: Defect, from: number): Promise<Found | null> {
+  const { status, out } = await simulate(name, patches, [
+    "--from",
+    `${from}`,
+    "--seeds",
+    `${within}`,
+    "--threads",
+    "1",
+    "--first",
+  ]);
+  const found = /^seed (\d+): (.*)$/m.exec(out);
+  if (found !== null) return { seed: Number(found[1]), says: found[2]!.slice(0, 160) };
+  if (status === 0) return null;
+  throw new Error(`defect "${name}": the patched simulator broke: ${out.slice(0, 2_000)}`);
+}
+
+const limit = (find: string, replace: string): Patch => ({ file: "src/engine/limits.ts", find, replace });
+/** Groups of several rows, files of several blocks, full queues: with bounds that a few events reach. */
+const SMALL_LIMITS = [
+  limit("ROW_BYTES = 1_500_000", "ROW_BYTES = 2_500"),
+  limit("PENDING_BYTES = 8_000_000", "PENDING_BYTES = 12_000"),
+  limit("PENDING_EVENTS = 50_000", "PENDING_EVENTS = 60"),
+  limit("PAGE_BYTES = 4_000_000", "PAGE_BYTES = 4_000"),
+  limit("BLOCK_CHARS = 64 * 1024", "BLOCK_CHARS = 300"),
+  limit("ARCHIVE_CHARS = 512 * 1024", "ARCHIVE_CHARS = 1_000"),
+];
+
+/** The simulator over a copy with small bounds. */
+export const simulateSmallLimits = (args: readonly string[]): Promise<Simulated> =>
+  simulate("small limits", SMALL_LIMITS, args);
+
+interface Simulated {
+  readonly status: number | null;
+  readonly out: string;
+}
+
+async function simulate(name: string, patches: readonly Patch[], args: readonly string[]): Promise<Simulated> {
+  const home = mkdtempSync(path.join(tmpdir(), "keyframe-sim-"));
   try {
     for (const part of COPIED) cpSync(path.join(ROOT, part), path.join(home, part), { recursive: true });
     writeFileSync(path.join(home, "package.json"), '{"type":"module"}');
-    for (const patch of defect.patches) apply(home, defect, patch);
-    return await search(home, from, defect.within);
+    for (const patch of patches) apply(home, name, patch);
+    return await run(home, args);
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
 }
 
-/** Every patch fits the sources as they are. @throws where one doesn't */
-export function checkPatches(defect: Defect): void {
-  for (const { file, find } of defect.patches)
-    assertOnce(defect, file, readFileSync(path.join(ROOT, file), "utf8"), find);
-}
-
-function apply(home: string, defect: Defect, { file, find, replace }: Patch): void {
+function apply(home: string, name: string, { file, find, replace }: Patch): void {
   const target = path.join(home, file);
   const text = readFileSync(target, "utf8");
-  assertOnce(defect, file, text, find);
+  const times = text.split(find).length - 1;
+  if (times !== 1) throw new Error(`"${name}": ${file} holds ${JSON.stringify(find)} ${times} times, not once`);
   writeFileSync(
     target,
     text.replace(find, () => replace),
   );
 }
 
-function assertOnce(defect: Defect, file: string, text: string, find: string): void {
-  const times = text.split(find).length - 1;
-  if (times !== 1)
-    throw new Error(`defect "${defect.name}": ${file} holds ${JSON.stringify(find)} ${times} times, not once`);
-}
-
-function search(home: string, from: number, most: number): Promise<Found | null> {
-  const args = ["test/sim/main.ts", "--from", `${from}`, "--seeds", `${most}`, "--threads", "1", "--first"];
-  const child = spawn(process.execPath, args, { cwd: home, stdio: ["ignore", "pipe", "pipe"] });
+function run(home: string, args: readonly string[]): Promise<Simulated> {
+  const child = spawn(process.execPath, ["test/sim/main.ts", ...args], {
+    cwd: home,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let out = "";
-  child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString("utf8")));
-  child.stderr.on("data", (chunk: Buffer) => (out += chunk.toString("utf8")));
+  const take = (chunk: Buffer): string => (out += chunk.toString("utf8"));
+  child.stdout.on("data", take);
+  child.stderr.on("data", take);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("exit", (status) => {
-      const found = /^seed (\d+): (.*)$/m.exec(out);
-      if (found !== null) resolve({ seed: Number(found[1]), says: found[2]!.slice(0, 160) });
-      else if (status === 0) resolve(null);
-      else reject(new Error(`the patched simulator broke: ${out.slice(0, 2_000)}`));
-    });
+    child.on("exit", (status) => resolve({ status, out }));
   });
 }

@@ -40,9 +40,9 @@ export class Truth {
     return this.rows.at(-1)?.stamp ?? 0;
   }
 
-  /** The last seq that was logged before then. */
-  headAt(ms: number): number {
-    const at = this.#loggedMs.findLastIndex((logged) => logged < ms);
+  /** The last seq that was logged before then, by others than the writer of this epoch. */
+  headAt(ms: number, butBy: number): number {
+    const at = this.#loggedMs.findLastIndex((logged, i) => logged < ms && this.rows[i]!.epoch !== butBy);
     return this.rows[at]?.last ?? 0;
   }
 

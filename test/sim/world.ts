@@ -45,6 +45,8 @@ export class World {
   readonly #operators: readonly (readonly Operator[])[];
   readonly #routes: readonly Routes[];
   readonly #versions: Random;
+  /** Who reads the log page by page is the most open to what others do meanwhile. */
+  readonly #pageRates: FaultRates;
   readonly #snapshotRates: { readonly log: FaultRates; readonly store: FaultRates };
 
   constructor(config: Configuration, write: ((line: string) => void) | null) {
@@ -57,6 +59,7 @@ export class World {
     this.#routes = this.#operators.map((operators) => routesOf(config, operators, names));
     this.#versions = this.stream("versions");
     const { snapshotFaults: more } = config;
+    this.#pageRates = { ...config.log, rival: config.log.rival * 6, slow: config.log.slow * 3 };
     this.#snapshotRates = { log: scaled(config.log, more), store: scaled(config.store, more) };
     this.oracle = new Oracle(this);
     this.damage = new Damage(this);
@@ -97,7 +100,12 @@ export class World {
     const { config, trace } = this;
     const scripted = this.script?.(by, method) ?? null;
     if (scripted !== null) return scripted;
-    const rates = method === "promote" || method === "row" ? this.#snapshotRates.log : config.log;
+    const rates =
+      method === "promote" || method === "row"
+        ? this.#snapshotRates.log
+        : method === "page"
+          ? this.#pageRates
+          : config.log;
     return drawFate(by.random, this.faulty ? rates : null, config.logMs, this.#outage(home), trace);
   }
 
