@@ -260,7 +260,7 @@ export class Client {
     const { id, text } = this.#random.pick(this.#answered);
     const event = JSON.parse(text) as { data: { n: number } };
     event.data.n += 1;
-    await this.#send([{ id, text: JSON.stringify(event) }, ...this.#newEvents(1)], null);
+    await this.#send([{ id, text: JSON.stringify(event) }, this.#newEvent(this.#type())], null);
   }
 
   // ---- looking and steering: tried a few times, since nothing depends on it ----

@@ -159,6 +159,8 @@ export class Host {
         tailBytes: tail.reduce((sum, one) => sum + one.bytes, 0),
         tailSinceMs,
         lastMs: manifest === null ? 0 : Date.parse(manifest.at),
+        stateMs: 0,
+        tailMs: 0,
       };
       const at = snapshotAt(facts, operator.snapshot);
       if (at === null || clock.now() <= Math.max(at, tailSinceMs) + GRACE_MS) continue;

@@ -204,5 +204,5 @@ function requestOf(events: readonly string[]): Request {
       data: { n: 1, from: name === "2b" ? 2 : 0, polite: false },
     }),
   );
-  return { texts, only: null, full: true, batch: 10 };
+  return { texts, only: null, full: true, producer: null, batch: 10 };
 }
