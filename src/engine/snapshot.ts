@@ -5,56 +5,25 @@
  *     block with its checksum and, for state blocks, its first key: one key can be read with range requests.
  * F2. State blocks are lines `"key" TAB seq TAB stamp TAB state` in the order of the keys' UTF-8 bytes; a line without a
  *     state says that the key was removed, which only a file with `base` above 0 (a delta) may hold.
+ *     The texts of states and replies are taken as they are, since parsing all of them would double the time of a
+ *     recovery: that a block is what was written, its checksum says, and JSON is all that is ever written.
  * F3. A file is encoded in slices, so that events go on meanwhile (SNAP1); what is encoded was captured in one turn.
  */
-import { FileWriter, readBlock, unpack } from "./blocks.ts";
-import type { DedupImage, Minute } from "./dedup.ts";
+import { FileWriter, parseJson, readBlock, unpack } from "./blocks.ts";
+import { Dedup, type DedupImage } from "./dedup.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { HASH_NAME, PRINT_WORDS } from "./hash.ts";
 import { partitionName, seq, stamp, type PartitionId, type Seq, type Stamp } from "./ids.ts";
-import type { JsonObject } from "./json.ts";
+import { compareUtf8, toJson, type JsonObject } from "./json.ts";
 import { BLOCK_CHARS } from "./limits.ts";
 import type { Codec } from "./ports.ts";
-import type { ProducerImage } from "./producers.ts";
-import type { Quarantined } from "./quarantine.ts";
+import { isKept } from "./outcome.ts";
+import { readProducer, type ProducerImage } from "./producers.ts";
+import { readQuarantined, type Quarantined } from "./quarantine.ts";
+import { MAGIC, readFooter, SNAPSHOT_FORMAT, type Block, type Footer } from "./snapshot-footer.ts";
 import type { Entry } from "./state.ts";
 import type { Operator } from "./operator.ts";
-import { Dedup } from "./dedup.ts";
-import { toJson } from "./json.ts";
-
-export const SNAPSHOT_FORMAT = 1;
-const MAGIC = "KEYFRAME";
-const TRAILER = 16;
-const HEAD = 12;
-
-/** [offset, length, CRC-32, records, first key] */
-type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
-
-interface Footer {
-  readonly v: number;
-  readonly partition: string;
-  readonly operatorVersion: number;
-  readonly hash: string;
-  readonly codec: string;
-  /** Exclusive: 0 for a full snapshot, else the seq of the snapshot that this one is a delta on. */
-  readonly base: number;
-  readonly seq: number;
-  readonly stamp: number;
-  readonly keys: number;
-  readonly state: readonly Block[];
-  readonly dedup: {
-    readonly first: number;
-    readonly last: number;
-    readonly repliesFrom: number;
-    readonly minutes: readonly Minute[];
-  };
-  readonly prints: readonly Block[];
-  readonly answers: readonly Block[];
-  readonly quarantine: readonly Block[];
-  /** Numbering producers (ONE2); missing in files of code that didn't know them. */
-  readonly producers?: readonly Block[];
-}
 
 /** What a snapshot holds, captured in one turn. */
 export interface Capture {
@@ -199,43 +168,29 @@ export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, code
       `the snapshot is written with codec "${footer.codec}" and hash "${footer.hash}"; this code has "${codec.name}" and "${HASH_NAME}"`,
     );
   const migrate = migration(fold.operator, footer.operatorVersion);
-  for (const line of lines(file, footer.state, codec, "a state block")) readStateLine(line, fold, migrate);
-  if (fold.state.keys !== footer.keys)
-    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
+  readState(file, footer, fold, codec, migrate);
   fold.dedup = Dedup.from(readDedup(file, footer, codec), {
     ...fold.operator.dedup,
     repliesMs: fold.operator.repliesMs,
   });
-  for (const line of lines(file, footer.quarantine, codec, "a quarantine block"))
-    fold.quarantine.add(JSON.parse(line) as Quarantined);
+  let after = 0;
+  for (const line of lines(file, footer.quarantine, codec, "a quarantine block")) {
+    const entry = readQuarantined(line);
+    after = next(entry.seq, after, footer.seq, "a quarantined event");
+    fold.quarantine.add(entry);
+  }
   for (const line of lines(file, footer.producers ?? [], codec, "a block of producers"))
-    fold.producers.restore(JSON.parse(line) as ProducerImage);
+    fold.producers.restore(readProducer(line));
   fold.seq = seq(footer.seq);
   fold.stamp = stamp(footer.stamp);
 }
 
-function readFooter(file: Uint8Array, codec: Codec): Footer {
-  if (file.length < HEAD + TRAILER) throw new Damage(`the snapshot has ${file.length} bytes, too few to be one`);
-  if (magic(file, 0) !== MAGIC || magic(file, file.length - 8) !== MAGIC)
-    throw new Damage("the snapshot doesn't begin and end as one");
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const version = view.getUint32(8, true);
-  if (version !== SNAPSHOT_FORMAT)
-    throw new Failure(
-      "unknown_format",
-      `the snapshot has format ${version}; this code reads ${SNAPSHOT_FORMAT}: deploy the code that wrote it, or newer`,
-    );
-  const length = view.getUint32(file.length - TRAILER, true);
-  const crc = view.getUint32(file.length - TRAILER + 4, true);
-  const bytes = readBlock(file, file.length - TRAILER - length, length, crc, codec, "the snapshot's footer");
-  try {
-    return JSON.parse(codec.decode(bytes)) as Footer;
-  } catch {
-    throw new Damage("the snapshot's footer isn't JSON");
-  }
+/** The seq, if it is above `after` and no higher than `last`. @throws Damage */
+function next(at: number, after: number, last: number, what: string): number {
+  if (at <= after || at > last)
+    throw new Damage(`${what} has seq ${at}, where one above ${after} and up to ${last} should be`);
+  return at;
 }
-
-const magic = (file: Uint8Array, at: number): string => String.fromCharCode(...file.subarray(at, at + MAGIC.length));
 
 function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: string): Generator<string> {
   for (const [offset, length, crc, records] of blocks) {
@@ -246,42 +201,86 @@ function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: 
   }
 }
 
-function readStateLine(line: string, fold: Fold, migrate: ((text: string, key: string) => string) | null): void {
+type Migrate = ((text: string, key: string) => string) | null;
+
+function readState(file: Uint8Array, footer: Footer, fold: Fold, codec: Codec, migrate: Migrate): void {
+  let before = "";
+  for (const block of footer.state) {
+    let first = true;
+    for (const line of lines(file, [block], codec, "a state block")) {
+      const [key, entry] = readStateLine(line, footer, migrate);
+      if (compareUtf8(before, key) >= 0 || (first && key !== block[4]))
+        throw new Damage("the keys of the snapshot are not in order");
+      fold.state.set(key, entry);
+      before = key;
+      first = false;
+    }
+  }
+  if (fold.state.keys !== footer.keys)
+    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
+}
+
+// oxlint-disable-next-line no-control-regex -- what JSON escapes
+const PLAIN_KEY = /^"[^"\\\u0000-\u001f]+"$/;
+
+function readStateLine(line: string, footer: Footer, migrate: Migrate): [key: string, entry: Entry] {
   const a = line.indexOf("\t");
   const b = line.indexOf("\t", a + 1);
   const c = line.indexOf("\t", b + 1);
   if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds a line that is no state");
   const quoted = line.slice(0, a);
-  const key = quoted.includes("\\") ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
+  const key = PLAIN_KEY.test(quoted) ? quoted.slice(1, -1) : parseJson(quoted, "a key of the snapshot");
+  const [at, by] = [numberOf(line.slice(a + 1, b)), numberOf(line.slice(b + 1, c))];
   const text = line.slice(c + 1);
-  fold.state.set(key, {
-    text: migrate === null ? text : migrate(text, key),
-    seq: seq(Number(line.slice(a + 1, b))),
-    stamp: stamp(Number(line.slice(b + 1, c))),
-  });
+  const sound = at > 0 && at <= footer.seq && by >= 0 && by <= footer.stamp && text !== "";
+  if (typeof key !== "string" || key === "" || !sound) throw new Damage("a state block holds a line that is no state");
+  return [key, { text: migrate === null ? text : migrate(text, key), seq: seq(at), stamp: stamp(by) }];
+}
+
+/** Of digits and nothing else; -1: it is none. By hand, since there are two in every line. */
+function numberOf(text: string): number {
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return text !== "" && Number.isSafeInteger(value) ? value : -1;
 }
 
 function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {
-  const answers = [...lines(file, footer.answers, codec, "an answers block")].map((line): [number, string] => {
-    const tab = line.indexOf("\t");
-    return [Number(line.slice(0, tab)), line.slice(tab + 1)];
-  });
   const { first, last } = footer.dedup;
-  const prints = new Uint32Array(Math.max(0, last - first + 1) * PRINT_WORDS);
+  const answers: [number, string][] = [];
+  let after = first - 1;
+  for (const line of lines(file, footer.answers, codec, "an answers block")) {
+    const tab = line.indexOf("\t");
+    after = next(numberOf(line.slice(0, tab)), after, last, "an answer");
+    const outcome = line.slice(tab + 1);
+    if (!isKept(outcome)) throw new Damage(`the answer of seq ${after} is none`);
+    answers.push([after, outcome]);
+  }
+  return { ...footer.dedup, prints: readPrints(file, footer, codec), answers };
+}
+
+function readPrints(file: Uint8Array, { prints: blocks, dedup: { first, last } }: Footer, codec: Codec): Uint32Array {
+  // Before the memory is taken: the file must hold what it says.
+  const said = (last - first + 1) * PRINT_WORDS * 4;
+  const held = blocks.reduce((sum, [, length]) => sum + length, 0);
+  const counts = `the snapshot says ${last - first + 1} prints and holds ${held / 4 / PRINT_WORDS}`;
+  if (held !== said || held > file.length) throw new Damage(counts);
+  const prints = new Uint32Array(said / 4);
   const bytes = new Uint8Array(prints.buffer);
   let at = 0;
-  for (const [offset, length, crc] of footer.prints) {
-    if (at + length > bytes.length) throw new Damage("the snapshot holds more prints than it says");
+  for (const [offset, length, crc, records] of blocks) {
+    if (records * PRINT_WORDS * 4 !== length) throw new Damage(`a block of ${records} prints has ${length} bytes`);
     bytes.set(readBlock(file, offset, length, crc, codec, "a block of prints"), at);
     at += length;
   }
-  if (at !== bytes.length)
-    throw new Damage(`the snapshot says ${last - first + 1} prints and holds ${at / 4 / PRINT_WORDS}`);
-  return { ...footer.dedup, prints, answers };
+  return prints;
 }
 
 /** The way from a state of an older version to the operator's, or null where there is nothing to do. */
-function migration(operator: Operator, from: number): ((text: string, key: string) => string) | null {
+function migration(operator: Operator, from: number): Migrate {
   if (from === operator.version) return null;
   if (from > operator.version)
     throw new Failure(
@@ -296,7 +295,7 @@ function migration(operator: Operator, from: number): ((text: string, key: strin
         `migrating key ${JSON.stringify(key)} from version ${from} to ${operator.version} ${why}: mend the migration and deploy again`,
       );
     };
-    let state: unknown = JSON.parse(text);
+    let state = parseJson(text, `the state of key ${JSON.stringify(key)}`);
     try {
       for (const step of steps) state = step(state as JsonObject);
     } catch (error) {
