@@ -67,6 +67,11 @@ describe("the event reader", () => {
   });
 });
 
+it("E1: an event whose unset attributes are taken out says what is kept of it", () => {
+  const read = readEvent('{"id":"1","type":"t","subject":null,"data":[-0,1.0]}', 0, defaults);
+  expect(read).toMatchObject({ tag: "event", text: '{"id":"1","type":"t","data":[0,1]}', event: { data: [0, 1] } });
+});
+
 function expectSound(read: ReadEvent, text: string): void {
   if (read.tag === "rejected") {
     expect(read.code, text).toMatch(/^[a-z_]+$/);
@@ -153,6 +158,23 @@ describe("the line reader", () => {
     },
     PATIENCE_MS,
   );
+
+  it.each([
+    ["blank", " ".repeat(EVENT_BYTES + 1), { flaw: "too_long" }],
+    [
+      "as long as an event may be, behind a byte order mark",
+      `\ufeff${"x".repeat(EVENT_BYTES)}`,
+      "x".repeat(EVENT_BYTES),
+    ],
+  ] as const)("IN1: a line that is %s has its index in one chunk and in many", (_, line, expected) => {
+    const given = bytes(`${line}\n{"a":1}`);
+    for (const size of [given.length, 70_000, 60_001]) expect(read(given, [size])).toEqual([expected, '{"a":1}']);
+  });
+
+  it("IN1: a byte order mark counts at the very beginning only", () => {
+    const given = bytes(`${"x".repeat(EVENT_BYTES * 2)}\n\ufeff{"a":1}`);
+    expect(read(given, [70_000])).toEqual([{ flaw: "too_long" }, '\ufeff{"a":1}']);
+  });
 
   it("IN1: a line without end takes no more memory than an event may have, in small pieces too", () => {
     const chunk = bytes("x".repeat(64 * 1024));
