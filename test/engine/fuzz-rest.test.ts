@@ -55,7 +55,7 @@ describe("outcomes", () => {
           if ("value" in read) expect(parseOutcome(outcomeText(read.value))).toEqual(read.value);
           else expect(read.named).toBe("Damage");
         }),
-        runs(3_000),
+        runs(2_000),
       );
     },
     PATIENCE_MS,
@@ -80,7 +80,7 @@ describe("segments", () => {
         fc.property(hostile, ([row, made, fields]) => {
           expectReplayable({ ...seal(row, changedText(payloadOf(row), made)), ...(fields as Partial<Segment>) });
         }),
-        runs(5_000),
+        runs(3_000),
       );
     },
     PATIENCE_MS,
@@ -99,6 +99,16 @@ describe("segments", () => {
     },
     PATIENCE_MS,
   );
+
+  it("IN3: an event that could never have been logged breaks the log by name when it is replayed", () => {
+    const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+    const command = '{"type":"keyframe.quarantine.retry","id":"1","data":null}';
+    for (const text of [`{"type":"add","id":"1","data":${deep}}`, command]) {
+      const row = rowOf(1, [{ ...EVENT, text }]);
+      const replayed = readOrNamed(() => new Fold(operator, 1).replay({ row, events: readSegment(row, brotli) }));
+      expect(replayed).toEqual({ named: "log_broken" });
+    }
+  });
 
   it("SNAP3: a payload that unpacks to far too much is broken before it takes the memory", () => {
     const payload = brotli.pack("x".repeat(UNPACKED_BYTES + 1));
@@ -175,7 +185,7 @@ describe("manifests", () => {
           }
           expectSense(read.value);
         }),
-        runs(3_000),
+        runs(2_000),
       );
     },
     PATIENCE_MS,
@@ -249,7 +259,7 @@ describe("archives", () => {
             end = row.last;
           }
         }),
-        runs(3_000),
+        runs(2_000),
       );
     },
     PATIENCE_MS,
@@ -422,7 +432,7 @@ describe("snapshot files", () => {
         fc.asyncProperty(hostile, async ([line, footer]) => {
           await expectUsable(snapshotFile(line, footer));
         }),
-        runs(4_000),
+        runs(3_000),
       );
     },
     PATIENCE_MS,
@@ -466,6 +476,24 @@ describe("snapshot files", () => {
     const bytes = brotli.compressFast(" ".repeat(UNPACKED_BYTES + 1));
     const file = snapshotFile({ list: "answers", line: 0, how: "bytes", made: [], field: "", bytes }, []);
     expect(readOrNamed(() => readSnapshot(file, new Fold(operator, 1), ID, brotli))).toEqual({ named: "Damage" });
+  });
+
+  it.each<[member: string, value: unknown, named: string]>([
+    ["operatorVersion", -(2 ** 53 - 1), "Damage"],
+    ["operatorVersion", 2 ** 40, "state_newer"],
+    ["v", "<deep>", "unknown_format"],
+    ["minutes", [[0, 6, null]], "Damage"],
+    ["minutes", [[2 ** 50, 6]], "Damage"],
+    ["minutes", [], "Damage"],
+    ["keys", 3, "Damage"],
+    ["repliesFrom", 8, "Damage"],
+    ["state", [], "Damage"],
+    ["answers", null, "Damage"],
+    ["producers", [[12, 1.5, 0, 1, ""]], "Damage"],
+    ["stamp", "<1e400>", "Damage"],
+  ])("SNAP3: a footer whose %s is %j is refused as %s", (member, value, named) => {
+    const file = snapshotFile(null, [{ where: slotOf(partsOf(WHOLE).footer, member), how: "replace", value }]);
+    expect(readOrNamed(() => readSnapshot(file, new Fold(operator, 1), ID, brotli))).toEqual({ named });
   });
 
   it("SNAP3: a delta is not taken for a full snapshot", () => {
