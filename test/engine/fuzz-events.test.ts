@@ -168,7 +168,8 @@ describe("the line reader", () => {
     ],
   ] as const)("IN1: a line that is %s has its index in one chunk and in many", (_, line, expected) => {
     const given = bytes(`${line}\n{"a":1}`);
-    for (const size of [given.length, 70_000, 60_001]) expect(read(given, [size])).toEqual([expected, '{"a":1}']);
+    for (const size of [given.length, EVENT_BYTES + 3, 70_000, 60_001])
+      expect(read(given, [size])).toEqual([expected, '{"a":1}']);
   });
 
   it("IN1: a byte order mark counts at the very beginning only", () => {
