@@ -168,7 +168,10 @@ class Chaos {
       const { lost, doubled, differences } = ledger.compare(operator, states);
       for (const difference of differences) findings.add(`round ${this.#rounds}: ${difference}`);
       const surplus = (await this.#logged(operator)) - (ledger.events.get(operator) ?? 0);
-      if (surplus !== 0) findings.add(`round ${this.#rounds}: ${operator}'s log has ${surplus} events too many`);
+      if (surplus !== 0)
+        findings.add(
+          `round ${this.#rounds}: ${operator}'s log has ${Math.abs(surplus)} events too ${surplus > 0 ? "many" : "few"}`,
+        );
       // A state can't have fewer differences than the log it follows from.
       findings.lost += Math.max(lost, -surplus);
       findings.doubled += Math.max(doubled, surplus);
