@@ -4,12 +4,14 @@
  */
 import { Buffer } from "node:buffer";
 import { brotliCompressSync, brotliDecompressSync, constants, crc32 } from "node:zlib";
+import { UNPACKED_BYTES } from "../engine/limits.ts";
 import type { Codec } from "../engine/ports.ts";
 
 const quality = (q: number) => ({ params: { [constants.BROTLI_PARAM_QUALITY]: q } });
 const SMALL = quality(4);
 /** For what every event passes through once, where speed counts for more than the last bytes. */
 const FAST = quality(1);
+const BOUNDED = { maxOutputLength: UNPACKED_BYTES };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -19,9 +21,9 @@ export const brotli: Codec = {
   decode: (bytes) => decoder.decode(bytes),
   compress: (text) => brotliCompressSync(encoder.encode(text), SMALL),
   compressFast: (text) => brotliCompressSync(encoder.encode(text), FAST),
-  decompress: (bytes) => decoder.decode(brotliDecompressSync(bytes)),
+  decompress: (bytes) => decoder.decode(brotliDecompressSync(bytes, BOUNDED)),
   packing: "br64",
   pack: (text) => brotliCompressSync(encoder.encode(text), FAST).toString("base64"),
-  unpack: (packed) => decoder.decode(brotliDecompressSync(Buffer.from(packed, "base64"))),
+  unpack: (packed) => decoder.decode(brotliDecompressSync(Buffer.from(packed, "base64"), BOUNDED)),
   crc32: (data) => crc32(data),
 };

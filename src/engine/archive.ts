@@ -4,9 +4,10 @@
  * A block is a JSON array of rows, [seq, last, stamp, epoch, group, format, operatorVersion, code, codec, checksum, bytes,
  * payload], as they stood in the log, stamps and checksums included.
  */
-import { Damage } from "./errors.ts";
-import { readBlock, unpack } from "./blocks.ts";
+import { parseJson, readBlock, unpack } from "./blocks.ts";
+import { Damage, Failure } from "./errors.ts";
 import { epoch, seq, stamp, type Seq } from "./ids.ts";
+import { isWhole } from "./json.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
 import type { Codec } from "./ports.ts";
 import { readSegment, type Segment, type SegmentEvents } from "./segment.ts";
@@ -56,41 +57,68 @@ export function readManifestObject(
 /** The segments above `after`, in order. @throws Damage, Failure */
 export function* readArchive(file: Uint8Array, codec: Codec, after: Seq): Generator<ReadSegment> {
   const { manifest, end } = readManifestObject(file, codec);
-  for (const [offset, length, crc, first, last] of manifest.archive.blocks) {
+  const { codec: written, blocks } = manifest.archive;
+  if (written !== codec.name)
+    throw new Failure(
+      "unknown_format",
+      `the archive is written with codec "${written}"; this code has "${codec.name}": deploy the code that wrote it, or newer`,
+    );
+  for (const [offset, length, crc, first, last] of blocks) {
     if (last <= after) continue;
     const what = `archive block ${first}..${last}`;
     const text = unpack(readBlock(file, end + offset, length, crc, codec, what), codec, what);
-    for (const row of parseBlock(text, what)) if (row.last > after) yield { row, events: readSegment(row, codec) };
+    for (const row of parseBlock(text, what, first, last))
+      if (row.last > after) yield { row, events: readSegment(row, codec) };
   }
+}
+
+/** @throws Damage where these are not the rows from `first` to `last` */
+function parseBlock(text: string, what: string, first: number, last: number): Segment[] {
+  const rows = parseJson(text, what);
+  if (!Array.isArray(rows)) throw new Damage(`${what} isn't a list of segments`);
+  let [end, time] = [first - 1, -1];
+  for (const row of rows as unknown[]) {
+    if (!isRow(row)) throw new Damage(`${what} holds something that is no segment`);
+    if (row[0] !== end + 1 || row[2] <= time) throw new Damage(`${what} holds a segment ${row[0]} after ${end}`);
+    [, end, time] = row;
+  }
+  if (end !== last) throw new Damage(`${what} ends at seq ${end}`);
+  return (rows as Row[]).map(segmentOf);
 }
 
 type Row = [number, number, number, number, string, number, number, string, string, number, number, string];
+const TEXTS = new Set([4, 7, 8, 11]);
 
-function parseBlock(text: string, what: string): Segment[] {
-  let rows: unknown;
-  try {
-    rows = JSON.parse(text);
-  } catch {
-    throw new Damage(`${what} isn't JSON`);
-  }
-  if (!Array.isArray(rows)) throw new Damage(`${what} isn't a list of segments`);
-  return rows.map((parts: unknown) => {
-    if (!Array.isArray(parts) || parts.length !== 12) throw new Damage(`${what} holds something that is no segment`);
-    const [first, last, at, by, group, format, operatorVersion, code, codec, checksum, bytes, payload] = parts as Row;
-    return {
-      seq: seq(first),
-      last: seq(last),
-      stamp: stamp(at),
-      epoch: epoch(by),
-      group,
-      format,
-      operatorVersion,
-      code,
-      codec,
-      checksum,
-      bytes,
-      stats: "",
-      payload,
-    };
-  });
-}
+const isRow = (value: unknown): value is Row =>
+  Array.isArray(value) &&
+  value.length === 12 &&
+  value.every((part, i) => (TEXTS.has(i) ? typeof part === "string" : isWhole(part)));
+
+const segmentOf = ([
+  first,
+  last,
+  at,
+  by,
+  group,
+  format,
+  operatorVersion,
+  code,
+  codec,
+  checksum,
+  bytes,
+  payload,
+]: Row): Segment => ({
+  format,
+  seq: seq(first),
+  last: seq(last),
+  stamp: stamp(at),
+  epoch: epoch(by),
+  group,
+  operatorVersion,
+  code,
+  codec,
+  checksum,
+  bytes,
+  stats: "",
+  payload,
+});

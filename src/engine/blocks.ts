@@ -3,7 +3,8 @@
  *
  * B1. Every block has its own CRC-32 over the bytes as stored, checked before anything is unpacked (SNAP3).
  */
-import { Damage } from "./errors.ts";
+import { Damage, messageOf } from "./errors.ts";
+import { isObject } from "./json.ts";
 import type { Codec } from "./ports.ts";
 
 /** Collects parts of a file and knows where each begins. */
@@ -62,6 +63,22 @@ export function unpack(bytes: Uint8Array, codec: Codec, what: string): string {
   try {
     return codec.decompress(bytes);
   } catch (error) {
-    throw new Damage(`${what} can't be unpacked: ${String(error)}`);
+    throw new Damage(`${what} can't be unpacked: ${messageOf(error)}`);
   }
+}
+
+/** The value of a JSON text. @throws Damage */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Damage(`${what} isn't JSON`);
+  }
+}
+
+/** The object that a JSON text says. @throws Damage */
+export function parseObject(text: string, what: string): Readonly<Record<string, unknown>> {
+  const value = parseJson(text, what);
+  if (!isObject(value)) throw new Damage(`${what} is no object`);
+  return value;
 }

@@ -11,8 +11,10 @@
  */
 import { PRINT_WORDS } from "./hash.ts";
 import { seq, type Seq } from "./ids.ts";
+import { isObject, isWhole } from "./json.ts";
 import { DETAILS_BYTES, REPLIES_BYTES } from "./limits.ts";
 import { bareOutcome } from "./outcome.ts";
+import { isMs } from "./stamp.ts";
 
 const MINUTE_MS = 60_000;
 const SMALLEST = 1024;
@@ -44,6 +46,24 @@ export interface DedupImage {
   readonly minutes: readonly Minute[];
   readonly answers: readonly (readonly [seq: number, outcome: string])[];
   readonly repliesFrom: number;
+}
+
+type Range = Omit<DedupImage, "prints" | "answers">;
+
+/** Is this what a snapshot at `upTo` says of its prints? */
+export function isRange(value: unknown, upTo: number): value is Range {
+  if (!isObject(value)) return false;
+  const { first, last, repliesFrom, minutes } = value;
+  if (!isWhole(first) || !isWhole(repliesFrom) || last !== upTo || first < 1 || first > upTo + 1) return false;
+  if (repliesFrom > upTo + 1 || !Array.isArray(minutes)) return false;
+  let [past, end] = [-1, -1];
+  for (const minute of minutes as unknown[]) {
+    if (!Array.isArray(minute) || minute.length !== 2 || !isWhole(minute[0]) || !isWhole(minute[1])) return false;
+    if (minute[0] <= past || minute[1] < end) return false;
+    [past, end] = minute as [number, number];
+  }
+  // Every logged event belongs to a minute, or it would never expire.
+  return isMs(past === -1 ? 0 : past * MINUTE_MS) && (end === upTo || (end === -1 && upTo === 0));
 }
 
 export class Dedup {

@@ -61,13 +61,15 @@ export function readEvent(text: string, index: number, defaults: Defaults): Read
   return checkEvent(parsed as Record<string, unknown>, text, index, defaults);
 }
 
-function checkEvent(event: Record<string, unknown>, text: string, index: number, defaults: Defaults): ReadEvent {
-  const id = typeof event["id"] === "string" ? event["id"] : null;
-  const unset = text.includes("null") && dropUnset(event);
-  const flaw = memberFlaw(event) ?? wholeFlaw(event, text);
+function checkEvent(parsed: Record<string, unknown>, text: string, index: number, defaults: Defaults): ReadEvent {
+  const id = typeof parsed["id"] === "string" ? parsed["id"] : null;
+  const unset = text.includes("null") && dropUnset(parsed);
+  const flaw = memberFlaw(parsed) ?? wholeFlaw(parsed, text);
   if (flaw) return { ...flaw, id };
-  const timed = event["time"] !== undefined;
-  const kept = unset ? JSON.stringify(event) : text;
+  const timed = parsed["time"] !== undefined;
+  const kept = unset ? JSON.stringify(parsed) : text;
+  // What is written anew may say something else (0 for -0), and it is what counts.
+  const event = unset ? (JSON.parse(kept) as Record<string, unknown>) : parsed;
   if (id !== null) return { tag: "event", event: fill(event, defaults.time), text: kept, timed };
   const made = defaults.id(index);
   event["id"] = made;

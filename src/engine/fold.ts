@@ -5,7 +5,7 @@
  * F2. Replay honours logged outcomes (ONE6), checks that no seq is missing (LOG4), and quarantines what throws now, so
  *     that no event stops a partition under newer code (IN4).
  */
-import { Failure } from "./errors.ts";
+import { Failure, messageOf } from "./errors.ts";
 import { fill } from "./event.ts";
 import { print } from "./address.ts";
 import { Dedup } from "./dedup.ts";
@@ -49,14 +49,25 @@ export class Fold {
       );
     this.replayedFrom.add(codeOf(row));
     const layer = new Layer(this.state, null);
-    let index = 0;
-    for (const [count, ms] of events.at) {
-      const time = new Date(ms).toISOString();
-      for (let i = 0; i < count; i++, index++) this.#replayEvent(layer, seq(row.seq + index), events, index, ms, time);
+    try {
+      this.#replayEvents(layer, row.seq, events);
+    } catch (error) {
+      // A handler that throws quarantines its event. This is one that could never have been logged.
+      throw new Failure("log_broken", `segment ${row.seq}..${row.last} can't be replayed: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
     for (const mark of events.marks) this.producers.set(mark, row.last);
     layer.settle(row.stamp);
     this.advance(row.last, row.stamp);
+  }
+
+  #replayEvents(layer: Layer, first: Seq, events: ReadSegment["events"]): void {
+    let index = 0;
+    for (const [count, ms] of events.at) {
+      const time = new Date(ms).toISOString();
+      for (let i = 0; i < count; i++, index++) this.#replayEvent(layer, seq(first + index), events, index, ms, time);
+    }
   }
 
   #replayEvent(

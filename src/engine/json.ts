@@ -22,6 +22,16 @@ export type Jsonable<T> = T extends string | number | boolean | null
           ? { [K in keyof T]: K extends string | number ? Jsonable<T[K]> : never }
           : never;
 
+/** Not negative, exact, and written as it is (-0 is not). */
+export const isWhole = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
+
+/** A number, or what else stands in its place, for a message: the text of an unknown value may be long, or have no end. */
+export const shown = (value: unknown): string => (typeof value === "number" ? String(value) : typeof value);
+
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
 /** `exact`: reading the text back gives an equal value; else (see Finding) use what is read back. */
 export type JsonText =
   | { readonly tag: "json"; readonly text: string; readonly exact: boolean }

@@ -64,6 +64,9 @@ export const FRESH_MS = 5_000;
 
 /** Uncompressed size of a block of a snapshot: the unit of compression, checksum and range reads. */
 export const BLOCK_CHARS = 64 * 1024;
+/** What a block or a payload may unpack to, in bytes: well above the largest that is written, one row of the log or one
+ *  quarantined event escaped once more. What claims to be larger is no file of ours, and would only take the memory. */
+export const UNPACKED_BYTES = 64_000_000;
 /** Uncompressed size of a block of the archive. */
 export const ARCHIVE_CHARS = 512 * 1024;
 /** Characters of state that a drill rebuilds beside the live ones. */

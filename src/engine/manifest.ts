@@ -7,8 +7,10 @@
  * M2. It has a format version and a checksum over itself; a text that doesn't fit is damage, never a guess (SNAP3).
  */
 import { Damage, Failure } from "./errors.ts";
+import { parseObject } from "./blocks.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Rates } from "./rates.ts";
+import { isObject, isWhole, shown } from "./json.ts";
 
 export const MANIFEST_FORMAT = 1;
 
@@ -86,20 +88,93 @@ export function manifestText(manifest: Omit<Manifest, "checksum">, crc32: (text:
 
 /** @throws Damage where it isn't whole, Failure unknown_format where it is of another version */
 export function readManifest(text: string, crc32: (text: string) => number): Manifest {
-  let parsed: Manifest;
-  try {
-    parsed = JSON.parse(text) as Manifest;
-  } catch {
-    throw new Damage("the manifest isn't JSON");
-  }
-  if (typeof parsed !== "object" || parsed === null || parsed.format !== "keyframe.manifest")
-    throw new Damage("the manifest's format isn't keyframe.manifest");
-  if (parsed.v !== MANIFEST_FORMAT)
+  const parsed = parseObject(text, "the manifest");
+  if (parsed["format"] !== "keyframe.manifest") throw new Damage("the manifest's format isn't keyframe.manifest");
+  const { checksum, ...rest } = parsed;
+  const { v, version } = rest;
+  if (v !== MANIFEST_FORMAT)
     throw new Failure(
       "unknown_format",
-      `manifest ${parsed.version} has format ${parsed.v}; this code reads ${MANIFEST_FORMAT}: deploy the code that wrote it, or newer`,
+      `manifest ${shown(version)} has format ${shown(v)}; this code reads ${MANIFEST_FORMAT}: deploy the code that wrote it, or newer`,
     );
-  const { checksum, ...rest } = parsed;
-  if (crc32(JSON.stringify(rest)) !== checksum) throw new Damage(`the checksum of manifest ${parsed.version} is wrong`);
-  return parsed;
+  if (crc32(textOf(rest)) !== checksum) throw new Damage(`the checksum of manifest ${shown(version)} is wrong`);
+  if (!isWhole(version) || version === 0 || !isDescription(rest))
+    throw new Damage(`a part of manifest ${shown(version)} is missing, or not what it should be`);
+  return parsed as unknown as Manifest;
+}
+
+/** What the checksum is over: members in their order. @throws Damage */
+function textOf(rest: Readonly<Record<string, unknown>>): string {
+  try {
+    return JSON.stringify(rest);
+  } catch {
+    throw new Damage("the manifest is nested too deep to be one");
+  }
+}
+
+function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
+  const { kind, timeline, operator, code, attempt, at, dedupSince, snapshot, archive } = manifest;
+  const { partition, operatorVersion, epoch, seq, stamp, ms, keys, stateBytes } = manifest;
+  return (
+    isChain(kind, manifest["chain"]) &&
+    isHistory(manifest["history"]) &&
+    isRates(manifest["rates"]) &&
+    isPlaced(manifest["placed"]) &&
+    [timeline, operator, code, attempt, at].every(isText) &&
+    // `ms` is a difference of two looks at a clock that may be set back.
+    [partition, operatorVersion, epoch, seq, stamp, keys, stateBytes].every(isWhole) &&
+    Number.isSafeInteger(ms) &&
+    (dedupSince === null || isText(dedupSince)) &&
+    isFile(snapshot) &&
+    isObject(archive) &&
+    isArchive(archive, seq as number)
+  );
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
+
+const isFile = (value: unknown): boolean =>
+  isObject(value) && isText(value["name"]) && isText(value["sha256"]) && isWhole(value["bytes"]);
+
+/** A delta builds on something, a full snapshot on nothing. */
+const isChain = (kind: unknown, chain: unknown): boolean =>
+  (kind === "full" && chain === undefined) ||
+  (kind === "delta" && Array.isArray(chain) && chain.length > 0 && chain.every(isFile));
+
+const isHistory = (history: unknown): boolean =>
+  history === undefined ||
+  (Array.isArray(history) &&
+    history.every((one) => Array.isArray(one) && one.length === 2 && isWhole(one[0]) && isText(one[1])));
+
+const isRates = (rates: unknown): boolean =>
+  rates === undefined || (isObject(rates) && isRate(rates["replayPerMs"]) && isRate(rates["loadPerMs"]));
+
+/** JSON has no number that isn't finite. */
+const isRate = (rate: unknown): boolean => rate === null || (typeof rate === "number" && rate > 0);
+
+const isPlaced = (placed: unknown): boolean =>
+  placed === undefined ||
+  (isObject(placed) &&
+    isWhole(placed["seed"]) &&
+    isText(placed["database"]) &&
+    (placed["partitions"] === undefined || isWhole(placed["partitions"])));
+
+function isArchive({ name, from, to, codec, blocks }: Readonly<Record<string, unknown>>, last: number): boolean {
+  if (!isText(name) || !isText(codec) || !isWhole(from) || to !== last || from > last) return false;
+  return Array.isArray(blocks) && isBlocks(blocks, from, last);
+}
+
+/**
+ * One after the other, without a hole up to the end. They may begin above `from`, or be none at all: after a rollback the
+ * rest stands in older archives.
+ */
+function isBlocks(blocks: readonly unknown[], from: number, to: number): boolean {
+  let end: number | null = null;
+  for (const block of blocks) {
+    if (!Array.isArray(block) || block.length !== 5 || !block.every(isWhole)) return false;
+    const [, , , first, last] = block as unknown as ArchiveBlock;
+    if (first > last || (end === null ? first <= from : first !== end + 1)) return false;
+    end = last;
+  }
+  return end === null || end === to;
 }

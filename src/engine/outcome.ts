@@ -5,6 +5,9 @@
  * it is one JSON array: ["a",reply] ["r",code,detail] ["q",error]; an applied event without a kept reply has none.
  */
 
+import { parseJson } from "./blocks.ts";
+import { Damage } from "./errors.ts";
+
 export type Outcome =
   | { readonly tag: "applied"; /** JSON text. */ readonly reply: string }
   | { readonly tag: "refused"; readonly code: string; /** JSON text. */ readonly detail: string }
@@ -24,15 +27,42 @@ export function outcomeText(outcome: Outcome): string {
   }
 }
 
-/** @throws where the text is no outcome: it was checked by its container's checksum, so this is a bug */
+/** As `outcomeText` writes it. @throws Damage */
 export function parseOutcome(text: string): Outcome {
-  const parsed = JSON.parse(text) as unknown;
+  const outcome = outcomeOf(parseJson(text, "an outcome"));
+  // What follows a refusal's code is cut off by its place in the text.
+  const known = outcome.tag === "applied" ? text.startsWith(APPLIED_PREFIX) : text === outcomeText(outcome);
+  if (!known) throw new Damage("an outcome is written as this code doesn't write it");
+  return outcome;
+}
+
+/** Can this text be kept for repeats? A reply is looked at when somebody asks for it. */
+export function isKept(text: string): boolean {
+  if (text.startsWith(APPLIED_PREFIX)) return text.endsWith("]");
+  try {
+    return parseOutcome(text).tag !== "applied";
+  } catch {
+    return false;
+  }
+}
+
+const APPLIED_PREFIX = '["a",';
+
+/** The outcome that stands as a value in a row. @throws Damage */
+export function outcomeOf(parsed: unknown): Outcome {
   const [tag, first, second] = Array.isArray(parsed) ? (parsed as unknown[]) : [];
-  if (tag === "a") return { tag: "applied", reply: JSON.stringify(first ?? null) };
-  if (tag === "r" && typeof first === "string")
-    return { tag: "refused", code: first, detail: JSON.stringify(second ?? null) };
+  if (tag === "a") return { tag: "applied", reply: textOf(first) };
+  if (tag === "r" && typeof first === "string") return { tag: "refused", code: first, detail: textOf(second) };
   if (tag === "q" && typeof first === "string") return { tag: "quarantined", error: first };
-  throw new Error(`not an outcome: ${text.slice(0, 100)}`);
+  throw new Damage("what should be an outcome is none");
+}
+
+function textOf(value: unknown): string {
+  try {
+    return JSON.stringify(value ?? null);
+  } catch {
+    throw new Damage("an outcome is nested too deep to be one");
+  }
 }
 
 const REFUSED = /^\["r",("(?:[^"\\]|\\.)*"),/;

@@ -335,7 +335,7 @@ export class Partition {
       VERIFY_WAIT_MS,
     );
     if (found.tag === "not_rebuilt" && found.damaged !== null && open.epoch !== null && open.whole === whole)
-      this.#snapshots.distrust(open, found.damaged);
+      this.#around.host.keep(this.#snapshots.distrust(open, found.damaged));
     return found;
   }
 

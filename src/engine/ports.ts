@@ -118,13 +118,13 @@ export interface Codec {
   compress(text: string): Uint8Array;
   /** The same format, written faster and larger. */
   compressFast(text: string): Uint8Array;
-  /** @throws where the bytes are not what `compress` wrote */
+  /** @throws where the bytes are not what `compress` wrote, or unpack to more than UNPACKED_BYTES */
   decompress(bytes: Uint8Array): string;
   /** Name of what `pack` writes. */
   readonly packing: string;
   /** Text to shorter text, fast: every event passes through it once. */
   pack(text: string): string;
-  /** @throws where the text is not what `pack` wrote */
+  /** @throws where the text is not what `pack` wrote, or unpacks to more than UNPACKED_BYTES */
   unpack(packed: string): string;
   readonly crc32: (data: string | Uint8Array) => number;
 }

@@ -14,7 +14,11 @@
  * 4 KB for each of at most PRODUCERS producers. The ids' own horizon (dedup.ts) holds beside it.
  */
 import { seq, type Seq } from "./ids.ts";
+import { parseObject } from "./blocks.ts";
+import { Damage } from "./errors.ts";
+import { isWhole } from "./json.ts";
 import { PRODUCERS } from "./limits.ts";
+import { isMs } from "./stamp.ts";
 
 /** Who sent a request, and its place in the order of that sender's requests. */
 export interface Producer {
@@ -47,6 +51,28 @@ export interface ProducerImage {
 
 /** Numbers per producer that are told apart. */
 export const WINDOW = 1_024;
+/** The ring holds index + 1 in 32 bits. */
+const LAST_INDEX = 2 ** 32 - 2;
+
+/** Is this the rest of a mark: epoch, number and index? */
+export const isMarkNumbers = (epoch: unknown, number: unknown, index: unknown): boolean =>
+  isWhole(epoch) && isWhole(number) && isWhole(index) && index <= LAST_INDEX;
+
+/** A producer from its line in a snapshot. @throws Damage */
+export function readProducer(line: string): ProducerImage {
+  const { id, epoch, seq: last, at, marks } = parseObject(line, "a line of producers");
+  const sound = typeof id === "string" && id !== "" && isMs(at) && Array.isArray(marks) && marks.length <= WINDOW;
+  if (!sound || !isWhole(last)) throw new Damage("a line of producers is none");
+  let after = -1;
+  for (const mark of marks as unknown[]) {
+    const [number, index] = Array.isArray(mark) && mark.length === 2 ? (mark as unknown[]) : [];
+    if (!isMarkNumbers(epoch, number, index) || (number as number) <= after)
+      throw new Damage(`producer ${JSON.stringify(id)} has a mark that is none`);
+    after = number as number;
+  }
+  if (!isWhole(epoch)) throw new Damage(`producer ${JSON.stringify(id)} has no epoch`);
+  return { id, epoch, seq: seq(last), at, marks: marks as ProducerImage["marks"] };
+}
 /** A producer that logged nothing for so long is forgotten. */
 const KEEP_MS = 30 * 86_400_000;
 
@@ -204,9 +230,11 @@ export class Producers {
       .map(([id, { at, marks, seq }]) => ({ id, epoch: marks.epoch, seq, at, marks: marks.list() }));
   }
 
-  /** Takes in a producer as a snapshot holds it; in the order of the images, and of the snapshots. */
+  /** Takes in a producer as a snapshot holds it; in the order of the images, and of the snapshots. @throws Damage */
   restore({ id, epoch, seq, at, marks }: ProducerImage): void {
     this.#known.delete(id);
+    // Far beyond what is ever taken in: each costs 4 KB here, and a hundredth of that in a file.
+    if (this.#known.size >= 10 * PRODUCERS) throw new Damage(`the snapshot has more than ${10 * PRODUCERS} producers`);
     this.#known.set(id, { seq, at, marks: new Marks(epoch, marks) });
   }
 }

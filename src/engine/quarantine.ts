@@ -5,8 +5,12 @@
  *     each count once.
  * Q2. It is bounded; a full quarantine stops the partition from taking events (LOG6), since dropping one would lose it.
  */
-import type { Seq } from "./ids.ts";
+import { parseObject } from "./blocks.ts";
+import { Damage } from "./errors.ts";
+import { seq, type Seq } from "./ids.ts";
+import { isWhole } from "./json.ts";
 import { QUARANTINE_BYTES, QUARANTINE_EVENTS } from "./limits.ts";
+import { isMs } from "./stamp.ts";
 
 export interface Quarantined {
   readonly seq: Seq;
@@ -20,6 +24,16 @@ export interface Quarantined {
 
 /** A line of a snapshot: an entry, or that it is gone. */
 export type QuarantineChange = Quarantined | { readonly seq: Seq; readonly gone: true };
+
+/** An entry from its line in a snapshot, or, in a delta, that it is gone. @throws Damage */
+export function readQuarantined(line: string, delta: boolean): QuarantineChange {
+  const { seq: at, key, error, now, event, gone } = parseObject(line, "a line of the quarantine");
+  if (delta && gone === true && isWhole(at) && at > 0) return { seq: seq(at), gone };
+  const texts = typeof key === "string" && key !== "" && typeof error === "string" && typeof event === "string";
+  if (!texts || !isWhole(at) || at === 0 || !isMs(now)) throw new Damage("a line of the quarantine is no entry");
+  parseObject(event, `quarantined event ${at}`);
+  return { seq: seq(at), key, error, now, event };
+}
 
 /** Types of the logged events that steer the quarantine; `data` is `{ "seq": n }`. */
 export const RETRY = "keyframe.quarantine.retry";

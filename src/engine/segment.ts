@@ -8,9 +8,11 @@
  */
 import { Failure, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
+import { isObject, isWhole, shown } from "./json.ts";
 import type { Codec } from "./ports.ts";
-import type { Mark } from "./producers.ts";
-import { outcomeText, parseOutcome, type Outcome } from "./outcome.ts";
+import { outcomeOf, outcomeText, type Outcome } from "./outcome.ts";
+import { isMarkNumbers, type Mark } from "./producers.ts";
+import { isMs } from "./stamp.ts";
 
 export const SEGMENT_FORMAT = 1;
 
@@ -147,35 +149,54 @@ function readPayload(row: Segment, payload: unknown): SegmentEvents {
   if (v !== SEGMENT_FORMAT)
     throw new Failure(
       "unknown_format",
-      `segment ${row.seq} has payload format ${String(v)}; this code reads ${SEGMENT_FORMAT}`,
+      `segment ${row.seq} has payload format ${shown(v)}; this code reads ${SEGMENT_FORMAT}`,
     );
+  if (!isWhole(row.seq) || !isWhole(row.last) || row.seq === 0 || row.last < row.seq)
+    throw broken(row, "it has no such seqs");
   const count = row.last - row.seq + 1;
-  if (!Array.isArray(keys) || !Array.isArray(events) || !Array.isArray(out) || !isPairs(at) || !isMarks(marks))
+  if (!Array.isArray(keys) || !Array.isArray(events) || !Array.isArray(out) || !isRuns(at) || !isMarks(marks))
     throw broken(row, "a part of it is missing, or not what it should be");
   if (keys.length !== count || events.length !== count)
     throw broken(row, `it says ${count} events and holds ${events.length} with ${keys.length} keys`);
-  if (!keys.every((key) => typeof key === "string") || !events.every(isObject))
-    throw broken(row, "a key is no string, or an event no object");
+  if (!keys.every(isKey) || !events.every(isEvent)) throw broken(row, "a key is no text, or an event is none");
   const received = at.reduce((sum, [run]) => sum + run, 0);
   if (received !== count) throw broken(row, `it says ${count} events and when ${received} were received`);
-  const outcomes = new Map<number, Outcome>();
-  for (const [index, outcome] of out as [number, unknown][]) outcomes.set(index, parseOutcome(JSON.stringify(outcome)));
-  return { events: events as Record<string, unknown>[], keys, at, outcomes, marks };
+  if (marks.length > count) throw broken(row, `it says ${count} events and marks ${marks.length} requests`);
+  return { events, keys, at, outcomes: readOutcomes(row, out, count), marks };
 }
 
-const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
+function readOutcomes(row: Segment, out: readonly unknown[], count: number): Map<number, Outcome> {
+  const outcomes = new Map<number, Outcome>();
+  let after = -1;
+  for (const pair of out) {
+    const [index, outcome] = Array.isArray(pair) && pair.length === 2 ? (pair as unknown[]) : [];
+    if (!isWhole(index) || index <= after || index >= count)
+      throw broken(row, `it has an outcome for ${shown(index)} after that of ${after}, of ${count} events`);
+    outcomes.set(index, outcomeOf(outcome));
+    after = index;
+  }
+  return outcomes;
+}
 
-const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isKey = (value: unknown): value is string => typeof value === "string" && value !== "";
 
-/** Counts with times: a time must be one that a `Date` can hold. */
-const isPairs = (value: unknown): value is [number, number][] =>
+/** What it says beyond this is for its handler to judge, as when it was logged. */
+const isEvent = (value: unknown): value is Record<string, unknown> =>
+  isObject(value) &&
+  typeof value["type"] === "string" &&
+  typeof value["id"] === "string" &&
+  (typeof value["source"] === "string" || value["source"] === undefined);
+
+/** Counts with times. */
+const isRuns = (value: unknown): value is [number, number][] =>
   Array.isArray(value) &&
-  value.every((pair) => Array.isArray(pair) && isWhole(pair[0]) && isWhole(pair[1]) && pair[1] <= LAST_MS);
-const LAST_MS = 8.64e15;
+  value.every((run) => Array.isArray(run) && run.length === 2 && isWhole(run[0]) && run[0] > 0 && isMs(run[1]));
 
 const isMarks = (value: unknown): value is Mark[] =>
   Array.isArray(value) &&
-  value.every((mark) => Array.isArray(mark) && typeof mark[0] === "string" && mark.slice(1, 4).every(isWhole));
+  value.every(
+    (mark) => Array.isArray(mark) && mark.length === 4 && isKey(mark[0]) && isMarkNumbers(mark[1], mark[2], mark[3]),
+  );
 
 const broken = (row: Pick<Segment, "seq" | "last">, why: string): Failure =>
   new Failure(

@@ -3,64 +3,30 @@
  *
  * F1. magic + version, blocks, footer (JSON), trailer (length and CRC-32 of the footer, magic). The footer lists every
  *     block with its checksum and, for state blocks, its first key: one key can be read with range requests.
- * F2. State blocks are lines `"key" TAB seq TAB stamp TAB state` in the order of the keys' UTF-8 bytes; a line without a
- *     state says that the key was removed, which only a delta may hold.
+ * F2. State blocks are lines `"key" TAB seq TAB stamp TAB state` in the order of the keys' UTF-8 bytes; in a delta
+ *     `"key" TAB 0 TAB 0` says that the key is gone.
  * F4. A delta holds what changed above its base's seq (SNAP5) and is read on top of it. It has a format number of its own, so
  *     that code which knows full files only can't take it for one.
+ *     The texts of states and replies are taken as they are, since parsing all of them would double the time of a
+ *     recovery: that a block is what was written, its checksum says, and JSON is all that is ever written.
  * F3. A file is encoded in slices, so that events go on meanwhile (SNAP1); what is encoded was captured in one turn.
  */
-import { FileWriter, readBlock, unpack } from "./blocks.ts";
-import type { DedupImage, Minute } from "./dedup.ts";
+import { FileWriter, parseJson, readBlock, unpack } from "./blocks.ts";
+import type { DedupImage } from "./dedup.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { HASH_NAME, PRINT_WORDS } from "./hash.ts";
 import { partitionName, seq, stamp, type PartitionId, type Seq, type Stamp } from "./ids.ts";
-import type { JsonObject } from "./json.ts";
+import { compareUtf8, toJson, type JsonObject } from "./json.ts";
 import { BLOCK_CHARS } from "./limits.ts";
 import type { Codec } from "./ports.ts";
-import type { ProducerImage } from "./producers.ts";
-import type { QuarantineChange } from "./quarantine.ts";
+import { isKept } from "./outcome.ts";
+import { readProducer, type ProducerImage } from "./producers.ts";
+import { readQuarantined, type QuarantineChange } from "./quarantine.ts";
+import { formatOf, MAGIC, readFooter, type Block, type Footer } from "./snapshot-footer.ts";
 import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
 import type { Operator } from "./operator.ts";
-import { toJson } from "./json.ts";
-
-/** Of a full file, and of a delta. */
-export const SNAPSHOT_FORMAT = 1;
-export const DELTA_FORMAT = 2;
-const MAGIC = "KEYFRAME";
-const TRAILER = 16;
-const HEAD = 12;
-
-/** [offset, length, CRC-32, records, first key] */
-type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
-
-interface Footer {
-  readonly v: number;
-  readonly partition: string;
-  readonly operatorVersion: number;
-  readonly hash: string;
-  readonly codec: string;
-  /** Exclusive: 0 for a full snapshot, else the seq of the snapshot that this one is a delta on. */
-  readonly base: number;
-  readonly seq: number;
-  readonly stamp: number;
-  readonly keys: number;
-  readonly state: readonly Block[];
-  readonly dedup: {
-    readonly first: number;
-    readonly last: number;
-    readonly repliesFrom: number;
-    readonly minutes: readonly Minute[];
-  };
-  readonly prints: readonly Block[];
-  readonly answers: readonly Block[];
-  readonly quarantine: readonly Block[];
-  /** Numbering producers (ONE2); missing in files of code that didn't know them. */
-  readonly producers?: readonly Block[];
-}
-
-const formatOf = (base: number): number => (base === 0 ? SNAPSHOT_FORMAT : DELTA_FORMAT);
 
 /** What a snapshot holds, captured in one turn. */
 export interface Capture {
@@ -215,54 +181,45 @@ export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, code
       "unknown_format",
       `the snapshot is written with codec "${footer.codec}" and hash "${footer.hash}"; this code has "${codec.name}" and "${HASH_NAME}"`,
     );
-  if (footer.v !== formatOf(footer.base) || footer.base !== fold.seq || footer.seq < footer.base)
+  if (footer.base !== fold.seq)
     throw new Damage(
       `the snapshot at ${footer.seq} builds on seq ${footer.base}, what was read before it is at ${fold.seq}`,
     );
-  const records = footer.state.reduce((sum, block) => sum + block[3], 0);
-  if (footer.base === 0 && records !== footer.keys)
-    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${records}`);
+  const delta = footer.base > 0;
   const migrate = migration(fold.operator, footer.operatorVersion);
-  for (const line of lines(file, footer.state, codec, "a state block"))
-    readStateLine(line, fold, migrate, footer.base > 0);
-  if (fold.state.keys !== footer.keys)
-    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
+  readState(file, footer, fold, codec, migrate);
   if (!fold.dedup.restore(readDedup(file, footer, codec)))
     throw new Damage(`the prints of the snapshot at ${footer.seq} don't follow those of its base`);
+  let after = 0;
   for (const line of lines(file, footer.quarantine, codec, "a quarantine block")) {
-    const change = JSON.parse(line) as QuarantineChange;
+    const change = readQuarantined(line, delta);
+    after = next(change.seq, after, footer.seq, "a quarantined event");
     if ("gone" in change) fold.quarantine.restoreRemoved(change.seq);
     else fold.quarantine.restore(change);
   }
-  for (const line of lines(file, footer.producers ?? [], codec, "a block of producers"))
-    fold.producers.restore(JSON.parse(line) as ProducerImage);
+  readProducers(file, footer, fold, codec);
   fold.seq = seq(footer.seq);
   fold.stamp = stamp(footer.stamp);
   fold.producers.committed(fold.seq, stampMs(fold.stamp));
 }
 
-function readFooter(file: Uint8Array, codec: Codec): Footer {
-  if (file.length < HEAD + TRAILER) throw new Damage(`the snapshot has ${file.length} bytes, too few to be one`);
-  if (magic(file, 0) !== MAGIC || magic(file, file.length - 8) !== MAGIC)
-    throw new Damage("the snapshot doesn't begin and end as one");
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const version = view.getUint32(8, true);
-  if (version !== SNAPSHOT_FORMAT && version !== DELTA_FORMAT)
-    throw new Failure(
-      "unknown_format",
-      `the snapshot has format ${version}; this code reads ${SNAPSHOT_FORMAT} and ${DELTA_FORMAT}: deploy the code that wrote it, or newer`,
-    );
-  const length = view.getUint32(file.length - TRAILER, true);
-  const crc = view.getUint32(file.length - TRAILER + 4, true);
-  const bytes = readBlock(file, file.length - TRAILER - length, length, crc, codec, "the snapshot's footer");
-  try {
-    return JSON.parse(codec.decode(bytes)) as Footer;
-  } catch {
-    throw new Damage("the snapshot's footer isn't JSON");
+function readProducers(file: Uint8Array, footer: Footer, fold: Fold, codec: Codec): void {
+  const seen = new Set<string>();
+  for (const line of lines(file, footer.producers ?? [], codec, "a block of producers")) {
+    const producer = readProducer(line);
+    if (seen.has(producer.id) || producer.seq <= footer.base || producer.seq > footer.seq)
+      throw new Damage(`producer ${JSON.stringify(producer.id)} stands in the snapshot twice, or where it shouldn't`);
+    seen.add(producer.id);
+    fold.producers.restore(producer);
   }
 }
 
-const magic = (file: Uint8Array, at: number): string => String.fromCharCode(...file.subarray(at, at + MAGIC.length));
+/** The seq, if it is above `after` and no higher than `last`. @throws Damage */
+function next(at: number, after: number, last: number, what: string): number {
+  if (at <= after || at > last)
+    throw new Damage(`${what} has seq ${at}, where one above ${after} and up to ${last} should be`);
+  return at;
+}
 
 function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: string): Generator<string> {
   for (const [offset, length, crc, records] of blocks) {
@@ -273,49 +230,92 @@ function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: 
   }
 }
 
-function readStateLine(
-  line: string,
-  fold: Fold,
-  migrate: ((text: string, key: string) => string) | null,
-  delta: boolean,
-): void {
+type Migrate = ((text: string, key: string) => string) | null;
+
+function readState(file: Uint8Array, footer: Footer, fold: Fold, codec: Codec, migrate: Migrate): void {
+  let before = "";
+  for (const block of footer.state) {
+    let first = true;
+    for (const line of lines(file, [block], codec, "a state block")) {
+      const [key, entry] = readStateLine(line, footer, migrate);
+      if (compareUtf8(before, key) >= 0 || (first && key !== block[4]))
+        throw new Damage("the keys of the snapshot are not in order");
+      if (entry === null) fold.state.restoreRemoved(key);
+      else fold.state.restore(key, entry);
+      before = key;
+      first = false;
+    }
+  }
+  if (fold.state.keys !== footer.keys)
+    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
+}
+
+/** What follows the key in a line that says it is gone. */
+const GONE = "\t0\t0";
+// oxlint-disable-next-line no-control-regex -- what JSON escapes
+const PLAIN_KEY = /^"[^"\\\u0000-\u001f]+"$/;
+
+function readStateLine(line: string, footer: Footer, migrate: Migrate): [key: string, entry: Entry | null] {
   const a = line.indexOf("\t");
   const b = line.indexOf("\t", a + 1);
   const c = line.indexOf("\t", b + 1);
-  if (a < 0 || b < 0 || (c < 0 && !delta)) throw new Damage("a state block holds a line that is no state");
+  const gone = footer.base > 0 && line.endsWith(GONE) && a === line.length - GONE.length;
+  if (!gone && (a < 0 || b < 0 || c < 0)) throw new Damage("a state block holds a line that is no state");
   const quoted = line.slice(0, a);
-  const key = quoted.includes("\\") ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
-  if (c < 0) return fold.state.restoreRemoved(key);
+  const key = PLAIN_KEY.test(quoted) ? quoted.slice(1, -1) : parseJson(quoted, "a key of the snapshot");
+  if (gone && typeof key === "string" && key !== "") return [key, null];
+  const [at, by] = [numberOf(line.slice(a + 1, b)), numberOf(line.slice(b + 1, c))];
   const text = line.slice(c + 1);
-  fold.state.restore(key, {
-    text: migrate === null ? text : migrate(text, key),
-    seq: seq(Number(line.slice(a + 1, b))),
-    stamp: stamp(Number(line.slice(b + 1, c))),
-  });
+  const sound = at > footer.base && at <= footer.seq && by >= 0 && by <= footer.stamp && text !== "";
+  if (typeof key !== "string" || key === "" || !sound) throw new Damage("a state block holds a line that is no state");
+  return [key, { text: migrate === null ? text : migrate(text, key), seq: seq(at), stamp: stamp(by) }];
+}
+
+/** Of digits and nothing else; -1: it is none. By hand, since there are two in every line. */
+function numberOf(text: string): number {
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return text !== "" && Number.isSafeInteger(value) ? value : -1;
 }
 
 function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {
-  const answers = [...lines(file, footer.answers, codec, "an answers block")].map((line): [number, string] => {
-    const tab = line.indexOf("\t");
-    return [Number(line.slice(0, tab)), line.slice(tab + 1)];
-  });
   const { first, last } = footer.dedup;
-  const from = Math.max(first, footer.base + 1);
-  const prints = new Uint32Array(Math.max(0, last - from + 1) * PRINT_WORDS);
+  const answers: [number, string][] = [];
+  let after = Math.max(first - 1, footer.base);
+  for (const line of lines(file, footer.answers, codec, "an answers block")) {
+    const tab = line.indexOf("\t");
+    after = next(numberOf(line.slice(0, tab)), after, last, "an answer");
+    const outcome = line.slice(tab + 1);
+    if (!isKept(outcome)) throw new Damage(`the answer of seq ${after} is none`);
+    answers.push([after, outcome]);
+  }
+  return { ...footer.dedup, prints: readPrints(file, footer, codec), answers };
+}
+
+function readPrints(file: Uint8Array, { prints: blocks, base, dedup }: Footer, codec: Codec): Uint32Array {
+  const count = dedup.last - Math.max(dedup.first, base + 1) + 1;
+  // Before the memory is taken: the file must hold what it says.
+  const said = count * PRINT_WORDS * 4;
+  const held = blocks.reduce((sum, [, length]) => sum + length, 0);
+  const counts = `the snapshot says ${count} prints and holds ${held / 4 / PRINT_WORDS}`;
+  if (held !== said || held > file.length) throw new Damage(counts);
+  const prints = new Uint32Array(said / 4);
   const bytes = new Uint8Array(prints.buffer);
   let at = 0;
-  for (const [offset, length, crc] of footer.prints) {
-    if (at + length > bytes.length) throw new Damage("the snapshot holds more prints than it says");
+  for (const [offset, length, crc, records] of blocks) {
+    if (records * PRINT_WORDS * 4 !== length) throw new Damage(`a block of ${records} prints has ${length} bytes`);
     bytes.set(readBlock(file, offset, length, crc, codec, "a block of prints"), at);
     at += length;
   }
-  if (at !== bytes.length)
-    throw new Damage(`the snapshot says ${last - from + 1} prints and holds ${at / 4 / PRINT_WORDS}`);
-  return { ...footer.dedup, prints, answers };
+  return prints;
 }
 
 /** The way from a state of an older version to the operator's, or null where there is nothing to do. */
-function migration(operator: Operator, from: number): ((text: string, key: string) => string) | null {
+function migration(operator: Operator, from: number): Migrate {
   if (from === operator.version) return null;
   if (from > operator.version)
     throw new Failure(
@@ -330,7 +330,7 @@ function migration(operator: Operator, from: number): ((text: string, key: strin
         `migrating key ${JSON.stringify(key)} from version ${from} to ${operator.version} ${why}: mend the migration and deploy again`,
       );
     };
-    let state: unknown = JSON.parse(text);
+    let state = parseJson(text, `the state of key ${JSON.stringify(key)}`);
     try {
       for (const step of steps) state = step(state as JsonObject);
     } catch (error) {

@@ -126,7 +126,6 @@ export class Snapshotter {
     this.#failures = 0;
     this.#retryAt = 0;
     const gone = displaced(open.row, result.row, codec);
-    open.fold.saved(result.manifest.seq);
     open.row = result.row;
     open.renew = false;
     this.#cover(open, result.manifest, result.archivedBytes);
@@ -147,7 +146,11 @@ export class Snapshotter {
    * generation that is damaged, that doesn't count any more (SNAP4); if it is an older one or an archive, the current one
    * takes its place.
    */
-  distrust(open: Open, damaged: Damaged): void {
+  async distrust(open: Open, damaged: Damaged): Promise<void> {
+    const { whole } = open;
+    await this.#running;
+    // What was under way may have begun a new generation; a delta belongs to the old one.
+    if (this.#stopped || generationOf(open.whole) !== generationOf(whole)) return;
     const { previous } = open.row;
     if (damaged === "current") open.whole = previous === null ? null : readOrNull(previous, this.#around.codec);
     open.renew = true;
@@ -174,6 +177,7 @@ export class Snapshotter {
   #cover(open: Open, manifest: Manifest, archivedBytes: number): void {
     const { fold, tail } = open;
     open.whole = manifest;
+    fold.saved(manifest.seq);
     tail.events = fold.seq - manifest.seq;
     tail.bytes = tail.events === 0 ? 0 : Math.max(0, tail.bytes - archivedBytes);
     tail.sinceMs = tail.events === 0 ? null : this.#around.clock.now();
@@ -188,6 +192,10 @@ export class Snapshotter {
     );
   }
 }
+
+/** The full file that it is read from, first of all. */
+const generationOf = (manifest: Manifest | null): string | null =>
+  manifest === null ? null : (manifest.chain?.[0] ?? manifest.snapshot).name;
 
 /** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
 export const RETRY_MS = 30_000;

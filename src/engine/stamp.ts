@@ -6,6 +6,7 @@
  *     the next millisecond, which keeps T1.
  */
 import { stamp, type Stamp } from "./ids.ts";
+import { isWhole } from "./json.ts";
 
 const COUNTER = 1024;
 
@@ -13,6 +14,12 @@ const COUNTER = 1024;
 export function nextStamp(seen: Stamp, nowMs: number): Stamp {
   return stamp(Math.max(seen + 1, nowMs * COUNTER));
 }
+
+/** The last millisecond that a `Date` can hold. */
+export const LAST_MS = 8.64e15;
+
+/** Milliseconds since 1970 that a `Date` can hold. */
+export const isMs = (value: unknown): value is number => isWhole(value) && value <= LAST_MS;
 
 /** Wall-clock milliseconds of a stamp. */
 export const stampMs = (at: Stamp): number => Math.floor(at / COUNTER);

@@ -120,15 +120,23 @@ interface StatePage {
 }
 
 async function requestJson(url: string, init: RequestInit): Promise<unknown> {
-  let response: Response;
-  let text: string;
+  const answer = await exchange(url, init);
+  if (answer === null || answer.status === 503) return null;
+  if (!answer.ok) throw new Error(`${init.method ?? "GET"} ${url} answered ${answer.status}: ${answer.text}`);
+  return JSON.parse(answer.text) as unknown;
+}
+
+/** One request and its whole answer, whatever that is; null: there was none. */
+export async function exchange(
+  url: string,
+  init: RequestInit,
+): Promise<{ status: number; ok: boolean; text: string } | null> {
   try {
-    response = await fetch(url, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
-    text = await response.text();
+    const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+    const response = await fetch(url, { ...init, signal });
+    return { status: response.status, ok: response.ok, text: await response.text() };
   } catch {
     return null;
   }
-  if (response.status === 503) return null;
-  if (!response.ok) throw new Error(`${init.method ?? "GET"} ${url} answered ${response.status}: ${text}`);
-  return JSON.parse(text) as unknown;
 }

@@ -99,7 +99,7 @@ function flightsOf(value: unknown): number {
 }
 
 /** JSON with the members in order, so that only values count. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -4,6 +4,7 @@
  * Y1. Bytes are decoded once, a whole run of lines at a time; only a run with a broken line is looked at line by line.
  * Y2. A line longer than an event may be is skipped without being held.
  */
+import { exceeds } from "../engine/json.ts";
 import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, REQUEST_BYTES } from "../engine/limits.ts";
 
 /** Why the body as a whole is unusable. */
@@ -139,6 +140,11 @@ export type Line = string | { readonly flaw: "too_long" | "invalid_utf8" };
 const LF = 10;
 const BRACE = 0x7b;
 
+const NOTHING = new Uint8Array(0);
+/** Pieces of an unfinished line that are held apart. */
+const MOST_PIECES = 512;
+const BOM_BYTES = 3;
+
 /** Cuts chunks of bytes into lines; blank lines are left out. */
 export class LineReader {
   #rest: Uint8Array[] = [];
@@ -166,7 +172,7 @@ export class LineReader {
   /** What is left at the end of the body. */
   end(): Line[] {
     if (this.#skipping) return [];
-    return this.#decode(this.#take(new Uint8Array(0)));
+    return this.#decode(this.#take(NOTHING));
   }
 
   #take(tail: Uint8Array): Uint8Array {
@@ -182,11 +188,14 @@ export class LineReader {
     // The stream may reuse its buffer.
     this.#rest.push(part.slice());
     this.#restLength += part.length;
+    // A piece costs some hundred bytes, though it may hold one.
+    if (this.#rest.length > MOST_PIECES) this.#rest = [concat(this.#rest, this.#restLength)];
   }
 
   /** Has an unfinished line outgrown what an event may have? Then it is dropped and counts as one flawed line. */
   overlong(): boolean {
-    if (this.#restLength <= EVENT_BYTES) return false;
+    if (this.#restLength <= EVENT_BYTES + (this.#first ? BOM_BYTES : 0)) return false;
+    this.#first = false;
     this.#rest = [];
     this.#restLength = 0;
     this.#skipping = true;
@@ -209,8 +218,8 @@ export class LineReader {
       const found = text.indexOf("\n", from);
       const to = found < 0 ? text.length : found;
       // Nearly every line begins with its brace; only the others can be blank.
-      if (to > from && (text.charCodeAt(from) === BRACE || text.slice(from, to).trim() !== ""))
-        lines.push(text.slice(from, to));
+      if (to > from && text.charCodeAt(from) === BRACE) lines.push(text.slice(from, to));
+      else addLine(lines, text.slice(from, to));
       from = to + 1;
     }
     return lines;
@@ -222,8 +231,7 @@ export class LineReader {
       const found = run.indexOf(LF, from);
       const to = found < 0 ? run.length : found;
       try {
-        const line = strict.decode(run.subarray(from, to));
-        if (line.trim() !== "") lines.push(line);
+        addLine(lines, strict.decode(run.subarray(from, to)));
       } catch {
         lines.push({ flaw: "invalid_utf8" });
       }
@@ -231,6 +239,13 @@ export class LineReader {
     }
     return lines;
   }
+}
+
+/** Leaves blank ones out, unless they are so long that they would count where they come in several chunks: the index of what
+ *  follows must not depend on how the bytes are cut, since ids may be made of it. */
+function addLine(lines: Line[], line: string): void {
+  if (line.trim() !== "") lines.push(line);
+  else if (exceeds(line, EVENT_BYTES)) lines.push({ flaw: "too_long" });
 }
 
 /**

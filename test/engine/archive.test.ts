@@ -107,10 +107,23 @@ describe("the archive", () => {
     ],
     [
       "misses an event",
-      (rows: readonly Segment[]) => archiveText(rows.map((row) => ({ ...row, last: seq(row.last + 1) }))),
+      ([first, , ...others]: readonly Segment[]) => archiveText([{ ...first!, last: seq(3) }, ...others]),
       Failure,
       "it says 3 events and holds 2",
     ],
+    [
+      "misses a segment",
+      ([first, , ...others]: readonly Segment[]) => archiveText([first!, ...others]),
+      Damage,
+      "4 after 2",
+    ],
+    [
+      "holds one twice",
+      ([first, ...others]: readonly Segment[]) => archiveText([first!, first!, ...others]),
+      Damage,
+      "1 after 2",
+    ],
+    ["ends too early", (rows: readonly Segment[]) => archiveText(rows.slice(0, 3)), Damage, "ends at seq 6"],
   ])("SNAP3: a block that %s is named, though its checksum is right", (_, text, kind, why) => {
     const file = objectOf([ROWS], text);
     expect(() => read(file)).toThrow(kind);

@@ -15,19 +15,21 @@ const outcomes: fc.Arbitrary<Outcome> = fc.oneof(
 );
 const events: fc.Arbitrary<Sent> = fc.record(
   {
-    text: fc.dictionary(fc.string({ unit: "binary" }), fc.jsonValue()).map((event) => JSON.stringify(event)),
+    text: fc
+      .dictionary(fc.string({ unit: "binary" }), fc.jsonValue())
+      .map((event) => JSON.stringify({ ...event, type: "t", id: "1", source: "/" })),
     key: fc.oneof(
       fc.string({ unit: "binary", minLength: 1 }),
       fc.nat(300).map((n) => "\u0001".repeat(n + 1)),
     ),
     ms: fc.constantFrom(1_769_860_800_000, 1_769_860_800_001),
     outcome: outcomes,
-    mark: fc.tuple(fc.string({ unit: "binary" }), fc.maxSafeNat(), fc.maxSafeNat(), fc.nat()),
+    mark: fc.tuple(fc.string({ unit: "binary", minLength: 1 }), fc.maxSafeNat(), fc.maxSafeNat(), fc.nat()),
   },
   { requiredKeys: ["text", "key", "ms"] },
 );
 
-const EVENT: Sent = { text: '{"type":"t"}', key: "k", ms: 5 };
+const EVENT: Sent = { text: '{"type":"t","id":"1"}', key: "k", ms: 5 };
 const read = (row: Segment) => readSegment(row, brotli);
 const resigned = (row: Segment, payload: string): Segment => ({ ...row, payload, checksum: brotli.crc32(payload) });
 
@@ -87,8 +89,8 @@ describe("a row", () => {
   });
 
   it("is packed where that is shorter, and says so", () => {
-    const large = JSON.stringify({ type: "t", data: "é".repeat(3_000) });
-    const noise = JSON.stringify({ type: "t", data: noiseOf(3_000) });
+    const large = JSON.stringify({ type: "t", id: "1", data: "é".repeat(3_000) });
+    const noise = JSON.stringify({ type: "t", id: "1", data: noiseOf(3_000) });
     const rows = [EVENT.text, large, noise].map((text) => rowOf(3, [{ ...EVENT, text }]));
     expect(rows.map(({ codec }) => codec)).toEqual(["json", "br64", "json"]);
     expect(rows[1]!.payload.length).toBeLessThan(1_000);
@@ -116,7 +118,7 @@ describe("a row", () => {
     expect(failureOf({ ...row, seq: seq(4) })).toBe("log_broken");
     for (const [from, to] of [
       ['"keys":["k","k"]', '"keys":["k"]'],
-      ['"events":[{"type":"t"},', '"events":['],
+      ['"events":[{"type":"t","id":"1"},', '"events":['],
       ['"at":[[2,5]]', '"at":[[1,5]]'],
       ['"at":[[2,5]]', '"at":[[3,5]]'],
       ['"at":[[2,5]]', '"at":[]'],

@@ -34,8 +34,9 @@ function failureOf(file: Uint8Array, by: Operator = operator): string {
 
 type Written = readonly [key: string, text: string];
 
-/** A fold with these states, and `events` ids, every third with an answer. */
-function foldOf(written: readonly Written[], events: number): Fold {
+/** A fold with these states, and `events` ids or one for each state, every third with an answer. */
+function foldOf(written: readonly Written[], least: number): Fold {
+  const events = Math.max(least, written.length);
   const fold = new Fold(operator, 1);
   written.forEach(([key, text], i) => fold.state.set(key, { text, seq: seq(i + 1), stamp: stamp((i + 1) * 1024) }));
   for (let i = 1; i <= events; i++) {
@@ -171,11 +172,12 @@ describe("damage", () => {
   it("SNAP3: counts that don't fit what is there are damage", async () => {
     const captured = capture(foldOf([["a", "1"]], 3));
     const twice = await encode({ ...captured, entries: [...captured.entries, ...captured.entries] });
-    expect(failureOf(twice)).toMatch(/^Damage: the snapshot says 1 keys and holds 2/);
-    const short = { ...captured.dedup, last: 9 };
-    expect(failureOf(await encode({ ...captured, dedup: short }))).toMatch(/^Damage: the snapshot says 9 prints/);
-    const long = { ...captured.dedup, last: 1 };
-    expect(failureOf(await encode({ ...captured, dedup: long }))).toMatch(/^Damage: the snapshot holds more prints/);
+    expect(failureOf(twice)).toMatch(/^Damage: the keys of the snapshot are not in order/);
+    for (const length of [2, 4]) {
+      const prints = { ...captured.dedup, prints: new Uint32Array(length * 6) };
+      const why = new RegExp(`^Damage: the snapshot says 3 prints and holds ${length}`);
+      expect(failureOf(await encode({ ...captured, dedup: prints }))).toMatch(why);
+    }
   });
 
   it("CODE1: the format, codec and hash of the future are named", async () => {

@@ -3,6 +3,7 @@
  *
  * 1. A crash is SIGKILL to every process of the runtime; the start after it uses the same port and store.
  * 2. `whenUp` resolves when no crash is under way: what a client waits for before it sends again.
+ * 3. After `remove` neither a process nor a file is left, also where it is called in the middle of a start.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,13 +12,15 @@ import { listProcesses } from "../../src/local/processes.ts";
 import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 
 export class CrashingApp {
-  readonly stateDir = mkdtempSync(join(tmpdir(), "keyframe-e2e-"));
+  readonly stateDir = mkdtempSync(join(tmpdir(), "keyframe-chaos-"));
   kills = 0;
   #runtime: Runtime | null = null;
   #up: Promise<void> = Promise.resolve();
+  readonly #stop = new AbortController();
 
   async start(): Promise<void> {
-    this.#runtime = await startRuntime({ port: 0, stateDir: this.stateDir, vars: {} });
+    this.#up = this.#start(0);
+    await this.#up;
   }
 
   url(): string {
@@ -29,15 +32,30 @@ export class CrashingApp {
     return this.#up;
   }
 
-  /** Kills after `delayMs`, starts again, and runs `afterwards`. One crash after the other, if several are asked for. */
-  crash(delayMs = 0, afterwards?: () => Promise<void>): Promise<void> {
-    this.#up = this.#up.then(() => this.#crash(delayMs, afterwards));
+  /** Kills, and starts again. `atKill` is told at the very moment. One crash after the other, if several are asked for. */
+  crash(atKill: () => void): Promise<void> {
+    this.#up = this.#up.then(() => this.#kill(atKill));
     this.#up.catch(() => undefined); // Thrown to whoever awaits it.
     return this.#up;
   }
 
+  async #kill(atKill: () => void): Promise<void> {
+    const runtime = this.#runtime;
+    if (runtime === null) throw new Error("the app was not started");
+    atKill();
+    await runtime.kill();
+    this.kills += 1;
+    await this.#start(runtime.port);
+  }
+
+  async #start(port: number): Promise<void> {
+    const { stateDir } = this;
+    this.#runtime = await startRuntime({ port, stateDir, vars: {}, signal: this.#stop.signal });
+  }
+
   /** Ends everything, removes the store, and resolves with the processes that should not be there any more. */
   async remove(): Promise<number[]> {
+    this.#stop.abort();
     await this.#up.catch(() => undefined);
     const pids = new Set(this.#runtime?.pids());
     await this.#runtime?.stop();
@@ -45,15 +63,5 @@ export class CrashingApp {
     return listProcesses()
       .map((p) => p.pid)
       .filter((pid) => pids.has(pid));
-  }
-
-  async #crash(delayMs: number, afterwards: (() => Promise<void>) | undefined): Promise<void> {
-    const runtime = this.#runtime;
-    if (runtime === null) throw new Error("the app was not started");
-    await new Promise((resolve) => setTimeout(resolve, delayMs));
-    await runtime.kill();
-    this.kills += 1;
-    this.#runtime = await startRuntime({ port: runtime.port, stateDir: this.stateDir, vars: {} });
-    await afterwards?.();
   }
 }

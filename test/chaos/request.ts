@@ -1,0 +1,124 @@
+/*
+ * One request of several events, the same at every sending, and what its answers must agree on.
+ *
+ * 1. All copies of a request together may have each event accepted once. Once the request is acknowledged, a repeat must
+ *    find all of it (ONE1, ONE2).
+ * 2. Every answer that lists its results gives each event the same place in the log and the same outcome, and no place has
+ *    two events.
+ */
+import type { Answer } from "../../src/local/client.ts";
+import type { Drawn } from "./drawn-event.ts";
+
+/** How the app recognises a repeat. */
+export type Identity =
+  | { readonly tag: "ids"; readonly prefix: string }
+  | { readonly tag: "idempotency-key"; readonly key: string }
+  | { readonly tag: "producer"; readonly id: string; readonly epoch: number; readonly number: number };
+
+interface Result {
+  readonly index: number;
+  readonly operator: string;
+  readonly key: string;
+  readonly partition: number;
+  readonly seq: number | null;
+  readonly status: string;
+  readonly duplicate: boolean;
+  readonly value: unknown;
+}
+
+export type ChaosAnswer = Answer & { readonly code?: string; readonly results?: readonly Result[] };
+
+/** Answers in full list each event's result, which the interface gives up to this many events. */
+export const FULL_EVENTS = 1_000;
+
+export class ChaosRequest {
+  readonly drawn: readonly Drawn[];
+  readonly identity: Identity;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  acknowledged = false;
+  /** Over all answers. */
+  #accepted = 0;
+  #results: readonly string[] | null = null;
+
+  constructor(drawn: readonly Drawn[], identity: Identity, lines: boolean) {
+    this.drawn = drawn;
+    this.identity = identity;
+    this.headers = {
+      "content-type": lines ? "application/x-ndjson" : "application/json",
+      ...identityHeaders(identity),
+    };
+    const texts = drawn.map(({ event }, i) =>
+      JSON.stringify(identity.tag === "ids" ? { id: `${identity.prefix}/${i}`, ...event } : event),
+    );
+    this.body = lines ? texts.join("\n") : `[${texts.join(",")}]`;
+  }
+
+  /** What is wrong with an answer, in words; nothing, if it may be. `again`: the request was acknowledged before this sending. */
+  judge(status: number, answer: ChaosAnswer, again: boolean): string[] {
+    const flaws: string[] = [];
+    const { received, accepted, duplicates, rejected, refused, quarantined, through } = answer;
+    const count = this.drawn.length;
+    this.#accepted += accepted;
+    if (this.#accepted > count) flaws.push(`${this.#accepted} of ${count} events were accepted over all answers`);
+    if (again && accepted > 0) flaws.push(`${accepted} acknowledged events were accepted again`);
+    if (status === 503) return flaws;
+    const fenced = status === 403 && again && accepted + duplicates + rejected === count;
+    const whole = status === 200 && accepted + duplicates === count && rejected + refused + quarantined === 0;
+    if ((!fenced && !whole) || received !== count || through !== count)
+      flaws.push(`${count} events are answered with ${status} ${JSON.stringify({ ...answer, results: undefined })}`);
+    if (whole && answer.results !== undefined) flaws.push(...this.#judgeResults(answer.results, again));
+    return flaws;
+  }
+
+  #judgeResults(results: readonly Result[], again: boolean): string[] {
+    const flaws: string[] = [];
+    const said = results.map((result, i) => {
+      const { effect } = this.drawn[i] ?? {};
+      if (result.index !== i || result.operator !== effect?.operator || result.key !== effect.key || !result.seq)
+        flaws.push(`event ${i} has the result ${JSON.stringify(result)}`);
+      if (again && !result.duplicate) flaws.push(`the repeat of event ${i} is no duplicate: ${JSON.stringify(result)}`);
+      const { operator, partition, seq, status, value } = result;
+      // Only credits keep their replies for repeats.
+      return JSON.stringify([operator, partition, seq, status, operator === "credits" ? value : null]);
+    });
+    if (said.length !== this.drawn.length) flaws.push(`${this.drawn.length} events have ${said.length} results`);
+    this.#results ??= said;
+    for (const [i, first] of this.#results.entries())
+      if (said[i] !== first) flaws.push(`event ${i} was answered ${first}, and then ${said[i]}`);
+    return flaws;
+  }
+
+  /** Where its events stand in the logs, as far as an answer said so: operator/partition/seq. */
+  places(): string[] {
+    return (this.#results ?? []).map((text) => (JSON.parse(text) as unknown[]).slice(0, 3).join("/"));
+  }
+
+  /** For a message. */
+  get name(): string {
+    const { identity } = this;
+    switch (identity.tag) {
+      case "ids":
+        return identity.prefix;
+      case "idempotency-key":
+        return `Idempotency-Key ${identity.key}`;
+      case "producer":
+        return `${identity.id}, epoch ${identity.epoch}, number ${identity.number}`;
+    }
+  }
+}
+
+function identityHeaders(identity: Identity): Record<string, string> {
+  switch (identity.tag) {
+    case "ids":
+      return {};
+    case "idempotency-key":
+      return { "idempotency-key": identity.key };
+    case "producer":
+      return {
+        "producer-id": identity.id,
+        "producer-epoch": String(identity.epoch),
+        "producer-seq": String(identity.number),
+      };
+  }
+}
