@@ -23,7 +23,7 @@ export interface Defect {
   readonly patches: readonly Patch[];
   /** Found among so many seeds. */
   readonly within: number;
-  /** Where a test begins with the seeds, to be short; the table begins with 1. */
+  /** Where the search begins, for one that takes so many seeds that it would be long: shortly before the first that finds it. */
   readonly from?: number;
 }
 
