@@ -150,8 +150,11 @@ type Candidate =
 const WINDOW = 100;
 
 async function* newestFirst(shelf: Shelf, top: number): AsyncGenerator<Candidate> {
-  for (let to = top; to > 0; to -= WINDOW) {
-    const names = await namesBetween(shelf, Math.max(1, to - WINDOW + 1), to);
+  for (let [to, size] = [top, WINDOW]; to > 0;) {
+    const names = await namesBetween(shelf, Math.max(1, to - size + 1), to);
+    to -= size;
+    // Over a gap, however wide, in few steps.
+    size = names.length === 0 ? size * 2 : WINDOW;
     for (const name of names.reverse()) {
       const made = manifestOf(name);
       if (made !== null) yield candidate(shelf, name, made);

@@ -3,6 +3,10 @@ import { applyD1Migrations } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { describe, expect, it } from "vitest";
+import { brotli } from "../../src/adapters/brotli.ts";
+import { readManifestObject } from "../../src/engine/archive.ts";
+import { manifestName } from "../../src/engine/ids.ts";
+import { manifestText } from "../../src/engine/manifest.ts";
 import { operator } from "../../src/keyframe.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 
@@ -30,7 +34,7 @@ const audit = operator("audit", {
 });
 
 const KEYS = Array.from({ length: 40 }, (_, i) => `customer-${i}`);
-const used = (round: number, keys = KEYS, type = "used") =>
+const sent = (round: number, keys = KEYS, type = "meter.only") =>
   keys.map((key, i) => ({ type, id: `${type}-${round}-${key}`, key, data: { n: round * 100 + i } }));
 
 interface Item {
@@ -81,13 +85,13 @@ const dump = async (): Promise<unknown> =>
 describe("D1 is deleted", () => {
   it("SNAP2, CODE2: it is noticed, recovered from R2 up to the last snapshot, and goes on", async () => {
     const before = await deploy(meter, audit);
-    await before.call("/v1/events", used(1));
+    await before.call("/v1/events", sent(1));
     await snapshotAll(before);
-    await before.call("/v1/events", used(2));
+    await before.call("/v1/events", sent(2));
     await snapshotAll(before);
     const saved = await sums(before);
-    expect((await before.call("/v1/events", used(3))).body).toMatchObject({ accepted: 40 });
-    await before.call("/v1/events", used(1, ["a"], "noted"));
+    expect((await before.call("/v1/events", sent(3))).body).toMatchObject({ accepted: 40 });
+    await before.call("/v1/events", sent(1, ["a"], "noted"));
 
     await loseD1(env.LOG_0, env.LOG_1);
     const after = await deploy(meter, audit);
@@ -96,18 +100,18 @@ describe("D1 is deleted", () => {
     const state = await after.call("/v1/operators/meter/state?key=customer-1");
     expect([state.status, state.body["code"]]).toEqual([503, "catalogue_lost"]);
     expect(state.body["detail"]).toMatch(/R2 holds main\/meter\/.*\/v1\/operators\/meter\/recover/);
-    const asked = await after.call("/v1/operators/meter/ask", used(9, ["x"])[0]);
+    const asked = await after.call("/v1/operators/meter/ask", sent(9, ["x"])[0]);
     expect([asked.status, asked.body["code"]]).toEqual([503, "catalogue_lost"]);
-    const mixed = [...used(1, ["b"], "noted"), ...used(3, ["customer-1"]), ...used(2, ["b"], "noted")];
+    const mixed = [...sent(1, ["b"], "noted"), ...sent(3, ["customer-1"], "used"), ...sent(2, ["b"], "noted")];
     for (const [type, body] of [
       ["application/json", mixed],
       ["application/x-ndjson", mixed.map((event) => JSON.stringify(event)).join("\n")],
     ] as const) {
-      const sent = await after.call("/v1/events", body, { "content-type": type });
-      expect(sent.status).toBe(503);
-      expect(sent.headers.get("retry-after")).toBe("30");
-      expect(sent.body).toMatchObject({ code: "catalogue_lost", received: 3, through: 1 });
-      expect(Number(sent.body["accepted"]) + Number(sent.body["duplicates"]), "what only others want").toBe(2);
+      const answer = await after.call("/v1/events", body, { "content-type": type });
+      expect(answer.status).toBe(503);
+      expect(answer.headers.get("retry-after")).toBe("30");
+      expect(answer.body).toMatchObject({ code: "catalogue_lost", received: 3, through: 1 });
+      expect(Number(answer.body["accepted"]) + Number(answer.body["duplicates"]), "what only others want").toBe(2);
     }
     expect((await after.call("/v1/operators/audit/state?key=b")).body["value"]).toEqual({ n: 2 });
     expect((await after.call("/v1/operators/audit/state?key=customer-1")).status, "nor by the other one alone").toBe(
@@ -133,11 +137,11 @@ describe("D1 is deleted", () => {
     expect(await sums(after)).toEqual(saved);
 
     // Goes on: repeats are known, what came after the snapshot is new again.
-    expect((await after.call("/v1/events", [...used(1), ...used(2), ...used(3)])).body).toMatchObject({
+    expect((await after.call("/v1/events", [...sent(1), ...sent(2), ...sent(3)])).body).toMatchObject({
       accepted: 40,
       duplicates: 80,
     });
-    const reply = await after.call("/v1/operators/meter/ask", used(2)[5]);
+    const reply = await after.call("/v1/operators/meter/ask", sent(2)[5]);
     expect(reply.body).toMatchObject({ duplicate: true, value: { sum: saved["customer-5"] } });
     await snapshotAll(after);
     const listedAfter = (await after.call("/v1/operators/meter/partitions/0/manifests")).body as unknown as {
@@ -176,7 +180,7 @@ describe("D1 is deleted", () => {
 
   it("only the catalogue: partitions whose rows are left are taken as they are, tail included", async () => {
     const app = await deploy(meter, audit);
-    await app.call("/v1/events", used(4));
+    await app.call("/v1/events", sent(4));
     const saved = await sums(app);
     await env.LOG_0.prepare("DELETE FROM operators").run();
     const after = await deploy(meter, audit);
@@ -202,24 +206,40 @@ describe("D1 is deleted", () => {
     });
     const codes = new Set<unknown>();
     for (const key of KEYS) {
-      const { status, body: answer } = await after.call(`/v1/operators/meter/state?key=${key}`);
-      codes.add(status === 200 ? 200 : answer["code"]);
+      const { status, body: told } = await after.call(`/v1/operators/meter/state?key=${key}`);
+      codes.add(status === 200 ? 200 : told["code"]);
     }
-    expect([...codes].sort()).toEqual([200, "catalogue_lost"]);
+    expect(codes).toEqual(new Set([200, "catalogue_lost"]));
     expect((await after.call("/v1/operators/meter/partitions/2/snapshot", {})).body["code"]).toBe("catalogue_lost");
   });
 
-  it("CODE2: manifests that don't agree on how keys were placed are refused by name; nothing is placed", async () => {
+  it("SNAP3: an object under another partition's name is not taken for a manifest", async () => {
     await loseD1(env.LOG_0, env.LOG_1);
     const { objects } = await env.SNAPSHOTS.list({ prefix: "main/meter/0001/manifests/" });
     const name = objects.at(-1)!.key;
     const text = await (await env.SNAPSHOTS.get(name))!.text();
-    // Partition 1's manifest under partition 3's name is no manifest of it; of an operator that isn't there, it stands alone.
     await env.SNAPSHOTS.put(name.replace("/0001/", "/0003/").replace("manifests/0", "manifests/9"), text);
+    const { items } = await recover(await deploy(meter, audit));
+    expect(items[3]).toMatchObject({ status: "recovered", passedOver: [expect.anything()] });
+  });
+
+  it("CODE2: manifests that don't agree on how keys were placed are refused by name, and nothing is placed", async () => {
+    await loseD1(env.LOG_0, env.LOG_1);
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/meter/0001/manifests/" });
+    const file = new Uint8Array(await (await env.SNAPSHOTS.get(objects.at(-1)!.key))!.arrayBuffer());
+    const { checksum: _, ...manifest } = readManifestObject(file, brotli).manifest;
+    const version = manifest.version + 1;
+    const other = { ...manifest, version, placed: { ...manifest.placed!, seed: 1 } };
+    const id = { timeline: "main", operator: "meter", partition: 1 };
+    const name = manifestName(id, version, manifest.attempt);
+    await env.SNAPSHOTS.put(name, `${manifestText(other, brotli.crc32)}\n`);
     const app = await deploy(meter, audit);
-    const { body } = await recover(app);
-    expect(body).toMatchObject({ complete: false });
-    expect((await recover(app, "audit")).body).toMatchObject({ changed: false });
+    const { status, body } = await recover(app);
+    expect([status, body["code"]]).toEqual([503, "placement_unclear"]);
+    expect(body["detail"]).toMatch(/two seeds/);
+    expect((await env.LOG_0.prepare("SELECT operator FROM operators").all()).results).toEqual([{ operator: "audit" }]);
+    await env.SNAPSHOTS.delete(name);
+    expect((await recover(app)).body).toMatchObject({ changed: true });
   });
 });
 
