@@ -113,7 +113,11 @@ async function topOf(shelf: Shelf): Promise<Top | null> {
  */
 async function highest(shelf: Shelf, prefix: string): Promise<number> {
   let [low, high] = [0, Number.POSITIVE_INFINITY];
-  for (let probe = 0; ; probe = high === Number.POSITIVE_INFINITY ? low * 2 : Math.floor((low + high) / 2)) {
+  for (
+    let probe = 0;
+    ;
+    probe = high === Number.POSITIVE_INFINITY ? Math.max(1, low * 2) : Math.floor((low + high) / 2)
+  ) {
     const { names, more } = await listNames(shelf, prefix, probe === 0 ? "" : `${prefix}${fixed(probe)}`);
     const last = numberOf(names.at(-1), prefix);
     if (last === null && probe === 0) return 0;
@@ -155,7 +159,7 @@ async function* newestFirst(shelf: Shelf, top: number): AsyncGenerator<Candidate
     to -= size;
     // Over a gap, however wide, in few steps.
     size = names.length === 0 ? size * 2 : WINDOW;
-    for (const name of names.reverse()) {
+    for (const name of names.toReversed()) {
       const made = manifestOf(name);
       if (made !== null) yield candidate(shelf, name, made);
     }

@@ -186,6 +186,19 @@ describe("salvage", () => {
     expect(lists).toBeLessThan(20);
   });
 
+  it("a version far above all others is stepped over in few calls", async () => {
+    const { world } = await withSnapshots(2);
+    world.store.objects.set(`${NAME}/manifests/9000000000-0000000007-000001-n.kfm`, new Uint8Array(1));
+    const before = world.clock.now();
+    const { manifest, row } = await recover(world);
+    expect([manifest.version, row.version]).toEqual([2, 9_000_000_000]);
+    expect(world.clock.now(), "without a wait").toBe(before);
+    const one = world.start(operator);
+    await fill(world, one, "b", 1, 1);
+    expect((await snapshot(world, one)).version).toBe(9_000_000_001);
+    expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(6), 1));
+  });
+
   it("finds the operator's partitions, whatever stands in them", async () => {
     const world = new World();
     for (const name of [
