@@ -4,11 +4,15 @@
  *
  * Q1. Every database knows its own name and app, so a swapped or foreign binding is refused by name.
  * Q2. A placement is written once; a race of two Workers ends with one of the two, and both read which.
+ * Q3. It is made only for an operator that left no trace anywhere: where the stores hold something of it, D1 has lost where its
+ *     keys are, and a new placement would scatter them silently.
  */
-import { Failure } from "../engine/errors.ts";
-import { HASH_NAME } from "../engine/hash.ts";
 import type { Placement } from "../engine/address.ts";
+import { Failure, messageOf } from "../engine/errors.ts";
+import { HASH_NAME } from "../engine/hash.ts";
+import { operatorPrefix } from "../engine/ids.ts";
 import type { Operator } from "../engine/operator.ts";
+import { homeOf } from "../engine/placement.ts";
 import { named } from "./d1-log.ts";
 
 export type Databases = ReadonlyMap<string, D1Database>;
@@ -30,43 +34,107 @@ interface StoredPlacement {
   readonly databases: string;
 }
 
+export interface Catalogue {
+  readonly placed: ReadonlyMap<string, Placement>;
+  /** Operators that can't be placed now, and why. */
+  readonly lost: ReadonlyMap<string, Failure>;
+}
+
+/** Any name in R2 with the prefix; null: there is none. */
+export type LookUp = (prefix: string) => Promise<string | null>;
+
+const SELECT = "SELECT operator, partitions, hash, seed, databases FROM operators WHERE timeline = ?1";
+
 /** The stored placement of each operator; writes those that are new. */
 export async function loadCatalogue(
   databases: Databases,
+  lookUp: LookUp,
   timeline: string,
   operators: readonly Operator[],
-): Promise<Map<string, Placement>> {
+): Promise<Catalogue> {
   const first = databases.get("LOG_0")!;
-  const select = first
-    .prepare("SELECT operator, partitions, hash, seed, databases FROM operators WHERE timeline = ?1")
-    .bind(timeline);
+  const select = first.prepare(SELECT).bind(timeline);
   const identities = [...databases].map(([name, db]) => identify(name, db, databases));
   let [{ results }] = await Promise.all([named(() => select.all<StoredPlacement>()), ...identities]);
   const missing = operators.filter((operator) => !results.some((stored) => stored.operator === operator.name));
+  const lost = new Map<string, Failure>();
   if (missing.length > 0) {
-    await named(() => first.batch(missing.map((operator) => insert(first, timeline, operator, [...databases.keys()]))));
+    const look = async ({ name }: Operator): Promise<Failure | null> => traceOf(databases, lookUp, timeline, name);
+    const traces = await Promise.all(missing.map(look));
+    missing.forEach(({ name }, i) => traces[i] && lost.set(name, traces[i]));
+    const made = missing.filter(({ name }) => !lost.has(name));
+    await Promise.all(made.map((operator) => storePlacement(databases, timeline, newPlacement(operator, databases))));
     ({ results } = await named(() => select.all<StoredPlacement>()));
   }
-  return new Map(results.map((stored) => [stored.operator, placement(stored, databases)]));
+  for (const { operator } of results) lost.delete(operator);
+  return { placed: new Map(results.map((stored) => [stored.operator, placement(stored, databases)])), lost };
 }
 
-function insert(db: D1Database, timeline: string, operator: Operator, names: readonly string[]): D1PreparedStatement {
-  const [seed] = crypto.getRandomValues(new Uint32Array(1));
-  // Partitions go round the databases; the list is stored, so a database that is added later moves nothing.
-  const homes = Array.from({ length: operator.partitions }, (_, i) => names[i % names.length]!);
-  return db
-    .prepare(
-      "INSERT OR IGNORE INTO operators (timeline, operator, partitions, hash, seed, databases, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )
-    .bind(
-      timeline,
-      operator.name,
-      operator.partitions,
-      HASH_NAME,
-      seed!,
-      JSON.stringify(homes),
-      new Date().toISOString(),
+/** The stored placement of one operator; null: there is none. */
+export async function findPlacement(
+  databases: Databases,
+  timeline: string,
+  operator: string,
+): Promise<Placement | null> {
+  const select = databases.get("LOG_0")!.prepare(`${SELECT} AND operator = ?2`).bind(timeline, operator);
+  const stored = await named(() => select.first<StoredPlacement>());
+  return stored === null ? null : placement(stored, databases);
+}
+
+/** Why a placement must not be made (Q3); null: nothing speaks against it. */
+async function traceOf(
+  databases: Databases,
+  lookUp: LookUp,
+  timeline: string,
+  operator: string,
+): Promise<Failure | null> {
+  const prefix = operatorPrefix(timeline, operator);
+  const rowIn = async ([name, db]: readonly [string, D1Database]): Promise<string | null> => {
+    const sql = "SELECT partition FROM partitions WHERE partition >= ?1 AND partition < ?1 || '~' LIMIT 1";
+    const row = await named(() => db.prepare(sql).bind(prefix).first<{ partition: string }>());
+    return row === null ? null : `${name} has a row of ${row.partition}`;
+  };
+  try {
+    const object = lookUp(prefix).then((name) => (name === null ? null : `R2 holds ${name}`));
+    const found = (await Promise.all([object, ...[...databases].map(rowIn)])).find((trace) => trace !== null);
+    if (found === undefined) return null;
+    return new Failure(
+      "catalogue_lost",
+      `${found}, but D1 doesn't know how operator "${operator}" was placed: restore the database, or rebuild it with POST /v1/operators/${operator}/recover; where the data isn't wanted, delete what is under ${prefix} in R2 and in the databases`,
     );
+  } catch (error) {
+    // It may have no placement yet; the others have theirs, and must not wait for this one.
+    if (error instanceof Failure && error.code !== "store_unavailable") throw error;
+    return new Failure(
+      "store_unavailable",
+      `operator "${operator}" can't be placed before it is known that it has left nothing in R2: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+function newPlacement({ name, partitions }: Operator, databases: Databases): Placement {
+  const [seed] = crypto.getRandomValues(new Uint32Array(1));
+  const homes = Array.from({ length: partitions }, (_, i) => homeOf(i, [...databases.keys()]));
+  return { operator: name, partitions, hash: HASH_NAME, seed: seed!, databases: homes };
+}
+
+/** Writes a placement, unless there is one (Q2). */
+export async function storePlacement(
+  databases: Databases,
+  timeline: string,
+  { operator, partitions, hash, seed, databases: homes }: Placement,
+): Promise<void> {
+  const sql =
+    "INSERT OR IGNORE INTO operators (timeline, operator, partitions, hash, seed, databases, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+  const values = [timeline, operator, partitions, hash, seed, JSON.stringify(homes), new Date().toISOString()];
+  await named(() =>
+    databases
+      .get("LOG_0")!
+      .prepare(sql)
+      .bind(...values)
+      .run(),
+  );
 }
 
 function placement(stored: StoredPlacement, databases: Databases): Placement {

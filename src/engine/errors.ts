@@ -10,6 +10,7 @@ export type FailureCode =
   | "state_newer" // state of a newer operator version than the code, and nothing older to go back to
   | "unknown_format" // a row or object of a format version that this code doesn't know
   | "catalogue_lost" // objects in R2, but no row in D1
+  | "placement_unclear" // what is left doesn't say, or not with one voice, how an operator was placed
   | "database_missing" // the database that holds a partition isn't bound
   | "database_swapped" // a database is bound under another one's name
   | "fenced"; // another instance took the epoch
@@ -30,6 +31,11 @@ export class Damage extends Error {
     this.name = "Damage";
   }
 }
+
+/** Not what its writer wrote, or not known to this code. */
+export const isUnreadable = (error: unknown): error is Damage | Failure =>
+  error instanceof Damage ||
+  (error instanceof Failure && (error.code === "log_broken" || error.code === "unknown_format"));
 
 /** What was thrown, in words; never throws itself, whatever it was given. */
 export function messageOf(error: unknown): string {

@@ -5,6 +5,8 @@
  * N2. Numbers in names have a fixed width, so that the order of names is the order of numbers.
  * N3. Operator and timeline names are plain (`a-z0-9-`), so they need no escaping in names, paths or SQL; keys never
  *     appear in a name (IN2).
+ * N4. Epochs come in lives of a million (`lifeOf`): a rebuilt row begins a new one, so that a writer of the old life never
+ *     holds an epoch that is given again, and a name tells which life it is of.
  */
 
 declare const brand: unique symbol;
@@ -34,6 +36,9 @@ export function partitionName(id: PartitionId): string {
   return `${id.timeline}/${id.operator}/${String(id.partition).padStart(4, "0")}`;
 }
 
+/** Above all names of an operator's partitions and objects. */
+export const operatorPrefix = (timeline: string, operator: string): string => `${timeline}/${operator}/`;
+
 export function parsePartitionName(name: string): PartitionId {
   const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/(\d{4,})$/.exec(name);
   if (!match) throw new Error(`"${name}" is not a partition's name (timeline/operator/0000)`);
@@ -55,12 +60,29 @@ export function attemptOf(name: string): { readonly epoch: Epoch; readonly attem
   return match === null ? null : { epoch: epoch(Number(match[1])), attempt: Number(match[2]) };
 }
 
+/** Epochs of one life. No partition is opened for writing so often between two disasters that R2 doesn't show it. */
+const LIFE = 1_000_000;
+
+export const lifeOf = (of: Epoch): number => Math.floor(of / LIFE);
+
+/** Where the next life begins: more than a whole life above the highest epoch that a name shows, since writers that left
+ *  nothing in R2 have taken further ones. */
+export const nextLife = (highest: Epoch): Epoch => epoch((lifeOf(highest) + 2) * LIFE);
+
 /** Sorted by manifest version first, so that a listing of the prefix is the order of history. */
 export const manifestName = (id: PartitionId, version: number, attempt: string): string =>
   `${manifestPrefix(id)}${fixed(version, 10)}-${attempt}.kfm`;
 
 /** Sorts above the names of all manifests before this version, and below those of it and later. */
 export const belowManifest = (id: PartitionId, version: number): string => `${manifestPrefix(id)}${fixed(version, 10)}`;
+
+/** Which version, by which attempt of which epoch, a manifest's name says; null: it is none of ours. */
+export function manifestOf(
+  name: string,
+): { readonly version: number; readonly attempt: string; readonly epoch: Epoch } | null {
+  const match = /\/manifests\/(\d{10})-((\d{10})-\d{6}-[^/]+)\.kfm$/.exec(name);
+  return match === null ? null : { version: Number(match[1]), attempt: match[2]!, epoch: epoch(Number(match[3])) };
+}
 
 export const manifestPrefix = (id: PartitionId): string => `${partitionName(id)}/manifests/`;
 

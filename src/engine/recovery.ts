@@ -10,11 +10,13 @@
  *     comes at once. A log of an unknown format can't be passed over: what is in it was acknowledged.
  * R5. Seqs rise with manifest versions, and D1 loses only rows that a manifest which was current has archived: so the rows
  *     above a base stand in archives of later versions than its own, wherever those begin.
+ * R6. After D1 was rebuilt from R2, archives may also hold events that were given up: lives.ts says how far each counts.
  */
 import { readArchive, readManifestObject } from "./archive.ts";
-import { Damage, Failure, messageOf } from "./errors.ts";
+import { Damage, Failure, isUnreadable, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
 import { belowManifest, manifestName, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
+import { archiveLimits } from "./lives.ts";
 import { readManifest, stateFileBytes, stateFiles, type Manifest } from "./manifest.ts";
 import type { Operator } from "./operator.ts";
 import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
@@ -22,6 +24,7 @@ import { measured, UNMEASURED, type Rates } from "./rates.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
 import { readSegment } from "./segment.ts";
 import { stampMs } from "./stamp.ts";
+import { fetchObject, listNames, type Shelf } from "./shelf.ts";
 import { readSnapshot } from "./snapshot.ts";
 import { persistent, sleep } from "./store-call.ts";
 
@@ -145,11 +148,6 @@ async function refuse(
   );
 }
 
-/** Not what its writer wrote, or not known to this code. */
-export const isUnreadable = (error: unknown): error is Damage | Failure =>
-  error instanceof Damage ||
-  (error instanceof Failure && (error.code === "log_broken" || error.code === "unknown_format"));
-
 type Base = { readonly what: string } & (
   | { readonly tag: "base"; readonly manifest: Manifest | null }
   | { readonly tag: "unreadable"; readonly error: unknown; readonly manifest: null }
@@ -179,7 +177,7 @@ function readBase(what: string, text: string, codec: Codec): Base {
 }
 
 /** The manifest of that version, from its object. @throws Damage, Failure unknown_format */
-export async function fetchManifest(around: Surroundings, version: number, attempt: string): Promise<Manifest> {
+export async function fetchManifest(around: Shelf, version: number, attempt: string): Promise<Manifest> {
   const file = await fetchObject(around, manifestName(around.id, version, attempt));
   return readManifestObject(file, around.codec).manifest;
 }
@@ -251,7 +249,11 @@ async function fromBase(
 }
 
 /** The state that a snapshot holds. */
-export async function load(around: Surroundings, seed: number, base: Manifest | null): Promise<Fold> {
+export async function load(
+  around: Shelf & Pick<Surroundings, "operator">,
+  seed: number,
+  base: Manifest | null,
+): Promise<Fold> {
   const fold = new Fold(around.operator, seed);
   if (base === null) return fold;
   const files = await Promise.all(stateFiles(base).map(({ name }) => fetchObject(around, name)));
@@ -297,7 +299,7 @@ async function* tail(around: Surroundings, opening: Opening, base: Manifest | nu
   let page: Page = opening.row.snapshotSeq === fold.seq ? opening : await nextPage(around, opening.row, fold.seq);
   const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
   if (first > fold.seq + 1) {
-    await replayArchive(around, fold, base, seq(first - 1));
+    await replayArchive(around, opening.row, fold, base, seq(first - 1));
     page = await nextPage(around, opening.row, fold.seq);
   }
   for (;;) {
@@ -320,18 +322,24 @@ export async function nextPage(around: Surroundings, row: PartitionRow, after: S
  * one that was, and may overlap with it; any row counts once, and an archive that can't be read is missed only where no
  * other one has its rows.
  */
-async function replayArchive(around: Surroundings, fold: Fold, base: Manifest | null, to: Seq): Promise<void> {
-  const { objects, id } = around;
+async function replayArchive(
+  around: Surroundings,
+  row: PartitionRow,
+  fold: Fold,
+  base: Manifest | null,
+  to: Seq,
+): Promise<void> {
+  const { id } = around;
   let flaw: Damage | Failure | null = null;
-  for (let after = base === null ? "" : belowManifest(id, base.version); ;) {
-    const { names, more } = await persistent(around.clock, around.host, "R2", OPEN_ATTEMPTS, () =>
-      objects.list(manifestPrefix(id), after),
-    );
+  const from = base === null ? "" : belowManifest(id, base.version);
+  const limitOf = await archiveLimits(around, row.epoch, from);
+  for (let after = from; ;) {
+    const { names, more } = await listNames(around, manifestPrefix(id), after);
     for (const name of names) {
       if (fold.seq >= to) return;
       if (name === base?.archive.name) continue;
       try {
-        replayObject(await fetchObject(around, name), around.codec, fold);
+        replayObject(await fetchObject(around, name), around.codec, fold, Math.min(to, limitOf(name)));
       } catch (error) {
         if (!isUnreadable(error)) throw error;
         if (flaw === null || error instanceof Failure) flaw = error;
@@ -343,13 +351,10 @@ async function replayArchive(around: Surroundings, fold: Fold, base: Manifest | 
   if (fold.seq < to) throw flaw ?? new Damage(`the archive ends at seq ${fold.seq}, the log begins at ${to + 1}`);
 }
 
-function replayObject(file: Uint8Array, codec: Codec, fold: Fold): void {
-  if (readManifestObject(file, codec).manifest.archive.to <= fold.seq) return;
-  for (const segment of readArchive(file, codec, fold.seq)) if (segment.row.seq === fold.seq + 1) fold.replay(segment);
-}
-
-async function fetchObject({ objects, clock, host }: Surroundings, name: string): Promise<Uint8Array> {
-  const file = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.get(name));
-  if (file === null) throw new Damage(`${name} isn't there`);
-  return file;
+function replayObject(file: Uint8Array, codec: Codec, fold: Fold, to: number): void {
+  if (fold.seq >= to || readManifestObject(file, codec).manifest.archive.to <= fold.seq) return;
+  for (const segment of readArchive(file, codec, fold.seq)) {
+    if (segment.row.last > to) return;
+    if (segment.row.seq === fold.seq + 1) fold.replay(segment);
+  }
 }

@@ -7,14 +7,14 @@
  * V2. Only what one code made is compared (CODE4): other code may rightly come to other states.
  * V3. It reads and computes only. Events go on meanwhile: it looks at the state as of its beginning.
  */
-import { messageOf } from "./errors.ts";
+import { isUnreadable, messageOf } from "./errors.ts";
 import { codeOf, type Fold } from "./fold.ts";
 import type { Seq } from "./ids.ts";
 import { compareUtf8 } from "./json.ts";
 import { VERIFY_CHARS } from "./limits.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
-import { fetchManifest, isUnreadable, load, nextPage, replay, type Surroundings } from "./recovery.ts";
+import { fetchManifest, load, nextPage, replay, type Surroundings } from "./recovery.ts";
 import type { Entry } from "./state.ts";
 
 export type Verified =
@@ -66,7 +66,9 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
     const shadow = await load(around, open.row.seed, base);
     reading = "older";
     const page = await nextPage(around, open.row, shadow.seq);
-    await replay(around, { ...page, row: { ...open.row, snapshotSeq: shadow.seq } }, base, shadow, live.seq);
+    // D1 may hold nothing above it, when its row was rebuilt from R2: then the archive does, up to the row's own snapshot.
+    const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.seq };
+    await replay(around, { ...page, row }, base, shadow, live.seq);
     const others = [...shadow.replayedFrom].filter((other) => other !== ours);
     if (others.length > 0)
       return { tag: "not_comparable", why: `events up to ${live.seq} were applied by code ${others.join(", ")} too` };

@@ -6,7 +6,7 @@ import { Prints } from "../engine/hash.ts";
 import { partitionName, seq, type Seq } from "../engine/ids.ts";
 import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
 import { stateFileBytes, type Manifest } from "../engine/manifest.ts";
-import type { Event } from "../engine/operator.ts";
+import type { Event, Operator } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecovery } from "../engine/policy.ts";
@@ -21,14 +21,14 @@ import { problem } from "./problem.ts";
 import { asked, badCursor, badLimit, json, pageLimit, unavailable } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
 
-export function listOperators(routes: Routes): Response {
+/** `lost`: why it can't be used, where D1 doesn't know how it was placed. */
+export function listOperators({ byOperator, lost }: Routes, operators: readonly Operator[]): Response {
   return Response.json(
-    [...routes.byOperator.values()].map(({ operator, placement }) => ({
-      name: operator.name,
-      version: operator.version,
-      events: [...operator.handlers.keys()],
-      partitions: placement.partitions,
-    })),
+    operators.map(({ name, version, handlers }) => {
+      const partitions = byOperator.get(name)?.placement.partitions ?? null;
+      const why = lost?.byOperator.get(name)?.code;
+      return { name, version, events: [...handlers.keys()], partitions, ...(why === undefined ? {} : { lost: why }) };
+    }),
   );
 }
 

@@ -3,10 +3,12 @@
  * class find it here, since the platform constructs both by itself.
  */
 import { route, type Route } from "../engine/address.ts";
+import type { Failure } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
 import type { Operator } from "../engine/operator.ts";
 import { limited } from "../engine/store-call.ts";
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
+import { R2Store } from "../adapters/r2-store.ts";
 import type { Partition } from "./partition-object.ts";
 import { requestClock } from "./request-clock.ts";
 
@@ -25,11 +27,26 @@ export interface Routes {
   readonly byOperator: ReadonlyMap<string, Route>;
   /** Event type -> the operators that want it. */
   readonly byType: ReadonlyMap<string, readonly Route[]>;
+  /** What D1 has lost, where it has lost anything. */
+  readonly lost?: Lost;
 }
+
+/** Operators whose placement isn't known: the others go on, but without them. */
+export interface Lost {
+  readonly byOperator: ReadonlyMap<string, Failure>;
+  /** Event types that they want. */
+  readonly byType: ReadonlyMap<string, Failure>;
+}
+
+/** How long an isolate believes that an operator is lost: another one may have recovered it. */
+const LOST_MS = 2_000;
+/** How long an operator without a placement waits for R2: less than the others wait for D1. */
+const LOOK_MS = 5_000;
 
 export class App {
   readonly operators: readonly Operator[];
   #routes: Routes | null = null;
+  #until = Number.POSITIVE_INFINITY;
 
   /** @throws where two operators have one name (compared without case): both would own the same state (CODE2) */
   constructor(operators: readonly Operator[]) {
@@ -44,21 +61,39 @@ export class App {
 
   /** Read from D1 once. Only the result is shared: a promise belongs to the request that made it, and dies with it. */
   async routes(env: Env): Promise<Routes> {
-    this.#routes ??= await limited(requestClock, "D1", () => this.#load(env));
-    return this.#routes;
+    const known = this.#routes;
+    if (known !== null && (known.lost === undefined || requestClock.now() < this.#until)) return known;
+    const routes = await limited(requestClock, "D1", () => this.#load(env));
+    this.#routes = routes;
+    this.#until = requestClock.now() + LOST_MS;
+    return routes;
+  }
+
+  /** The catalogue has changed under us: the next request reads it again. */
+  forget(): void {
+    this.#routes = null;
   }
 
   async #load(env: Env): Promise<Routes> {
     const databases = logDatabases(env as unknown as Record<string, unknown>);
-    const placements = await loadCatalogue(databases, MAIN_TIMELINE, this.operators);
+    const objects = new R2Store(env.SNAPSHOTS);
+    const lookUp = async (prefix: string): Promise<string | null> =>
+      (await limited(requestClock, "R2", () => objects.list(prefix, ""), LOOK_MS)).names[0] ?? null;
+    const { placed: placements, lost } = await loadCatalogue(databases, lookUp, MAIN_TIMELINE, this.operators);
     const byOperator = new Map<string, Route>();
     const byType = new Map<string, Route[]>();
     for (const operator of this.operators) {
+      if (lost.has(operator.name)) continue;
       const placed = route(MAIN_TIMELINE, operator, placements.get(operator.name)!);
       byOperator.set(operator.name, placed);
       for (const type of operator.handlers.keys()) byType.set(type, [...(byType.get(type) ?? []), placed]);
     }
-    return { byOperator, byType };
+    if (lost.size === 0) return { byOperator, byType };
+    const without = this.operators.filter(({ name }) => lost.has(name));
+    const types = without.flatMap(({ name, handlers }) =>
+      [...handlers.keys()].map((type) => [type, lost.get(name)!] as const),
+    );
+    return { byOperator, byType, lost: { byOperator: lost, byType: new Map(types) } };
   }
 
   operator(name: string): Operator | undefined {

@@ -5,9 +5,11 @@
  * N2. One call for each partition and batch; a batch is decided before the next one is sent, so a partition sees a
  *     request's events in order, and `through` is where a sender may resume.
  * N3. A call that broke is repeated with a new stub until the deadline: repeats are recognised, so that counts once.
+ * N4. An event that an operator wants which D1 has lost isn't decided, and no other operator takes it.
  */
 import { keyOf, print, type Route } from "../engine/address.ts";
 import { readEvent, type Defaults, type ReadEvent, type RejectionCode } from "../engine/event.ts";
+import type { Failure } from "../engine/errors.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import type { Producer, Unfit } from "../engine/producers.ts";
@@ -67,6 +69,9 @@ export interface Interruption {
   readonly retryAfterSec: number;
 }
 
+/** Until somebody has recovered an operator, a repeat does nothing. */
+export const LOST_RETRY_SEC = 30;
+
 type Accepted = Extract<ReadEvent, { tag: "event" }>;
 
 /** Events that are decided together, since the next batch waits for them. */
@@ -116,6 +121,8 @@ export class Intake {
   /** Of the batch: index of its first event, and each event's marks. */
   #base = 0;
   #marks: number[] = [];
+  /** Of an event that can't be decided for want of its operator. */
+  #lost: Interruption | null = null;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -146,6 +153,7 @@ export class Intake {
   #route(index: number, read: Accepted): void {
     const { event } = read;
     const { only, routes, ignoreUnrouted } = this.#options;
+    if (only === null && routes.lost?.byType.has(event.type)) return this.#lose(routes.lost.byType.get(event.type)!);
     const wanting = only === null ? routes.byType.get(event.type) : [only];
     if (wanting === undefined) {
       if (!ignoreUnrouted)
@@ -170,6 +178,12 @@ export class Intake {
         if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, read);
     }
     this.#place();
+  }
+
+  /** N4: said once the rest of its batch is decided. */
+  #lose({ code, message }: Failure): void {
+    this.#lost ??= { code, message, retryAfterSec: LOST_RETRY_SEC };
+    this.#marks.push(UNDECIDED);
   }
 
   #draft(route: Route, key: string, partition: number, { event, text, timed }: Accepted): void {
@@ -349,8 +363,10 @@ export class Intake {
       if (mark === NEW) counts.accepted += 1;
       else if (mark === KNOWN) counts.duplicates += 1;
       else if (mark === 0) continue;
-      else if (mark & UNDECIDED) through = base + place;
-      else this.#tallyMixed(mark);
+      else if (mark & UNDECIDED) {
+        through = base + place;
+        this.interruption ??= this.#lost;
+      } else this.#tallyMixed(mark);
     }
     counts.through = through;
   }

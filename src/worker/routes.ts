@@ -18,8 +18,10 @@ import {
 } from "./admin-routes.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { postAsk, postEvents } from "./events-route.ts";
+import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
 import { problem } from "./problem.ts";
+import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
 
 interface Kind {
@@ -45,7 +47,7 @@ export function routesOf(app: App): Hono<Kind> {
     postAsk(c.req.raw, c.env, c.var.routes, c.var.route),
   );
 
-  http.get("/v1/operators", may("read"), (c) => listOperators(c.var.routes));
+  http.get("/v1/operators", may("read"), (c) => listOperators(c.var.routes, app.operators));
   http.post("/v1/operators/:op/state/batch", may("read"), operator, (c) => postBatch(c.req.raw, c.env, c.var.route));
   http.get("/v1/operators/:op/state", may("read"), operator, (c) => {
     const query = new URL(c.req.url).searchParams;
@@ -84,6 +86,11 @@ export function routesOf(app: App): Hono<Kind> {
   http.get("/v1/operators/:op/partitions/:n/manifests/:version", may("admin"), operator, partition, (c) =>
     showManifest(c.env, c.var.route, c.var.address, c.req.param("version")),
   );
+  // Above all of one that has no route: it asks for none.
+  http.post("/v1/operators/:op/recover", may("admin"), (c) => {
+    const found = app.operator(c.req.param("op"));
+    return found === undefined ? noOperator(c) : recoverOperator(c.env, app, found);
+  });
   http.get("/v1/operators/:op/quarantine", may("admin"), operator, (c) =>
     listQuarantine(c.env, c.var.route, new URL(c.req.url).searchParams),
   );
@@ -109,15 +116,23 @@ export function routesOf(app: App): Hono<Kind> {
 const operator: MiddlewareHandler<Kind> = async (c, next) => {
   const name = c.req.param("op") ?? "";
   const route = c.var.routes.byOperator.get(name);
-  if (route === undefined)
-    return problem({
-      status: 404,
-      code: "no_operator",
-      detail: `there is no operator ${JSON.stringify(name.slice(0, 100))}; there are ${[...c.var.routes.byOperator.keys()].join(", ")}`,
-    });
+  const lost = c.var.routes.lost?.byOperator.get(name);
+  if (lost !== undefined)
+    return problem({ status: 503, code: lost.code, detail: lost.message, retryAfterSec: LOST_RETRY_SEC });
+  if (route === undefined) return noOperator(c);
   c.set("route", route);
   return next();
 };
+
+function noOperator(c: Ctx): Response {
+  const { byOperator, lost } = c.var.routes;
+  const names = [...byOperator.keys(), ...(lost?.byOperator.keys() ?? [])];
+  return problem({
+    status: 404,
+    code: "no_operator",
+    detail: `there is no operator ${JSON.stringify((c.req.param("op") ?? "").slice(0, 100))}; there are ${names.join(", ")}`,
+  });
+}
 
 /** The partition of the path. */
 const partition: MiddlewareHandler<Kind> = async (c, next) => {

@@ -1,15 +1,18 @@
 /** The catalogue: what is stored when an operator is first used, and bindings that are not what they were (CODE2). */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { loadCatalogue, logDatabases } from "../../src/adapters/catalogue.ts";
+import { loadCatalogue, logDatabases, type LookUp } from "../../src/adapters/catalogue.ts";
 import { MAIN_TIMELINE } from "../../src/engine/ids.ts";
-import { tally } from "./operators.ts";
+import type { Operator } from "../../src/keyframe.ts";
+import { left, right, tally } from "./operators.ts";
 
 const both = new Map([
   ["LOG_0", env.LOG_0],
   ["LOG_1", env.LOG_1],
 ]);
-const load = (databases: ReadonlyMap<string, D1Database>) => loadCatalogue(databases, MAIN_TIMELINE, [tally]);
+const nothing = async (): Promise<null> => null;
+const load = async (databases: ReadonlyMap<string, D1Database>) =>
+  (await loadCatalogue(databases, nothing, MAIN_TIMELINE, [tally])).placed;
 
 describe("the catalogue", () => {
   it("CODE2: places an operator once; later readers find the same seed and databases", async () => {
@@ -21,6 +24,32 @@ describe("the catalogue", () => {
     });
     expect(two.get("tally")).toEqual(one.get("tally"));
     expect(await load(both)).toEqual(one);
+  });
+
+  it("CODE2: an operator that left anything in R2 or in a database is not placed anew; the others are", async () => {
+    const catalogue = (lookUp: LookUp, ...operators: readonly Operator[]) =>
+      loadCatalogue(both, lookUp, MAIN_TIMELINE, operators);
+    const seen: string[] = [];
+    const inR2: LookUp = async (prefix) => {
+      seen.push(prefix);
+      return prefix === "main/left/" ? "main/left/0000/snapshots/a.kfs" : null;
+    };
+    const found = await catalogue(inR2, left, right, tally);
+    expect([...found.placed.keys()].sort(), "left isn't").toEqual(["right", "tally"]);
+    expect(found.lost.get("left")).toMatchObject({
+      code: "catalogue_lost",
+      message: expect.stringMatching(/0000\/snapshots.*left\/recover/) as string,
+    });
+    expect(seen.sort(), "one look for each that has no row").toEqual(["main/left/", "main/right/"]);
+    const sql =
+      "INSERT INTO partitions VALUES ('main/left/0001', 'main', 1, 1, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')";
+    await env.LOG_1.prepare(sql).run();
+    expect((await catalogue(nothing, left)).lost.get("left")!.message).toMatch(/LOG_1 has a row of main\/left\/0001/);
+    await env.LOG_1.prepare("DELETE FROM partitions").run();
+    const silent = await catalogue(() => Promise.reject(new Error("R2 is down")), left, right);
+    expect(silent.lost.get("left"), "not known is not nothing").toMatchObject({ code: "store_unavailable" });
+    expect(silent.placed.has("right")).toBe(true);
+    expect((await catalogue(nothing, left)).placed.has("left")).toBe(true);
   });
 
   it("CODE2: a database that is bound under another one's name is refused", async () => {

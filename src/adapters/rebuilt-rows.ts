@@ -1,0 +1,57 @@
+/**
+ * Rows of partitions when D1 is rebuilt from R2: what is there, and what is written anew. Nothing is overwritten: the
+ * statement itself leaves a row alone that is there, whoever made it in between.
+ */
+import { parsePartitionName, partitionName, type PartitionId } from "../engine/ids.ts";
+import type { PartitionRow } from "../engine/ports.ts";
+import type { Databases } from "./catalogue.ts";
+import { named } from "./d1-log.ts";
+
+export interface KnownRow {
+  readonly partition: number;
+  readonly database: string;
+  readonly seed: number;
+}
+
+/** The rows of an operator's partitions in all databases, wherever they should be. */
+export async function knownRows(databases: Databases, prefix: string): Promise<KnownRow[]> {
+  // Names are plain ASCII, so "~" is above all of them.
+  const sql = "SELECT partition, seed FROM partitions WHERE partition >= ?1 AND partition < ?1 || '~'";
+  const rowsIn = async ([database, db]: readonly [string, D1Database]): Promise<KnownRow[]> => {
+    const { results } = await named(() => db.prepare(sql).bind(prefix).all<{ partition: string; seed: number }>());
+    return results.map(({ partition, seed }) => ({
+      partition: parsePartitionName(partition).partition,
+      database,
+      seed,
+    }));
+  };
+  return (await Promise.all([...databases].map(rowsIn))).flat();
+}
+
+const INSERT = `INSERT OR IGNORE INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+  VALUES (?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`;
+
+/** Writes a partition's row, unless there is one; was it written? */
+export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRow): Promise<boolean> {
+  const values = [
+    partitionName(id),
+    id.timeline,
+    row.seed,
+    row.epoch,
+    row.version,
+    row.attempt,
+    row.snapshotSeq,
+    row.snapshotStamp,
+    row.manifest,
+    row.previousSeq,
+    row.previous,
+    row.pins,
+  ];
+  const { meta } = await named(() =>
+    db
+      .prepare(INSERT)
+      .bind(...values)
+      .run(),
+  );
+  return meta.changes === 1;
+}

@@ -1,0 +1,68 @@
+/** What stands in the golden files of a version, as plain JSON: the same for the script that wrote them and the test. */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { brotli } from "../../src/adapters/brotli.ts";
+import { readArchive, readManifestObject, type ReadSegment } from "../../src/engine/archive.ts";
+import { Fold } from "../../src/engine/fold.ts";
+import { seq, type PartitionId } from "../../src/engine/ids.ts";
+import type { Operator } from "../../src/engine/operator.ts";
+import { readSegment, type Segment } from "../../src/engine/segment.ts";
+import { capture, readSnapshot } from "../../src/engine/snapshot.ts";
+import { sum } from "../engine/fakes/sum.ts";
+
+export const GOLDEN = path.join(import.meta.dirname, "../data/golden");
+
+/** The files of a version: a full snapshot, a delta on it, the delta's manifest with its archive, and a row of the log. */
+export const FILES = ["full.kfs", "delta.kfs", "manifest.kfm", "segment.json"] as const;
+export type Files = Readonly<Record<(typeof FILES)[number], Uint8Array>>;
+
+export const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
+/** Seed of the partition, which its prints were made with. */
+export const SEED = 42;
+
+/** The tests' operator, which also forgets a key. */
+export const golden: Operator = sum({
+  on: {
+    add(state, event, ctx) {
+      if (event.data === "boom") throw new Error("boom");
+      if (event.data === "gone") return ctx.remove();
+      if (event.data === 0) return ctx.refuse("zero", { total: state.total });
+      state.total += event.data as number;
+      state.times += 1;
+      return { total: state.total };
+    },
+  },
+});
+
+export function readFiles(version: string): Files {
+  const read = (name: string): Uint8Array => new Uint8Array(readFileSync(path.join(GOLDEN, version, name)));
+  return Object.fromEntries(FILES.map((name) => [name, read(name)])) as unknown as Files;
+}
+
+/** Everything that the reader makes of them. */
+export function decode(files: Files): unknown {
+  const fold = new Fold(golden, SEED);
+  readSnapshot(files["full.kfs"], fold, ID, brotli);
+  const full = stateOf(fold);
+  readSnapshot(files["delta.kfs"], fold, ID, brotli);
+  const row = JSON.parse(new TextDecoder().decode(files["segment.json"])) as Segment;
+  return plain({
+    full,
+    delta: stateOf(fold),
+    manifest: readManifestObject(files["manifest.kfm"], brotli).manifest,
+    archive: [...readArchive(files["manifest.kfm"], brotli, seq(0))].map(segmentOf),
+    segment: segmentOf({ row, events: readSegment(row, brotli) }),
+  });
+}
+
+function stateOf(fold: Fold): unknown {
+  const { dedup, ...captured } = capture(fold);
+  return { ...captured, dedup: { ...dedup, prints: [...dedup.prints] } };
+}
+
+const segmentOf = ({ row, events }: ReadSegment): unknown => ({
+  row,
+  events: { ...events, outcomes: [...events.outcomes] },
+});
+
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value)) as unknown;
