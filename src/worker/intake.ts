@@ -17,6 +17,7 @@ import { REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
 import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./draft.ts";
+import { KNOWN, markOf, NEW, QUARANTINED, REFUSED, REJECTED, UNDECIDED } from "./marks.ts";
 import type { Post } from "./post.ts";
 
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
@@ -82,15 +83,6 @@ interface Batch {
   /** Index of the first event in its request. */
   readonly base: number;
 }
-
-/** Marks of one event over all operators that want it. */
-const NEW = 1;
-const KNOWN = 2;
-const REFUSED = 4;
-/** An id that belongs to another event, or a producer that may not send it. */
-const REJECTED = 8;
-const QUARANTINED = 16;
-const UNDECIDED = 32;
 
 const NOTHING = {
   received: 0,
@@ -209,17 +201,7 @@ export class Intake {
     this.counts.rejected += 1;
     this.unparsed ||= code === "malformed_json" || code === "event_too_large";
     this.#error({ index, id, code, message });
-    if (this.#options.full)
-      this.results.push({
-        index,
-        operator: null,
-        key: null,
-        partition: null,
-        seq: null,
-        status: "rejected",
-        duplicate: false,
-        value: null,
-      });
+    if (this.#options.full) this.results.push(rejectedResult(index, { operator: null, key: null, partition: null }));
     this.#place();
   }
 
@@ -294,16 +276,7 @@ export class Intake {
       if (this.errors.length < LISTED_ERRORS)
         this.#error({ index, id: idOf(draft.texts[i]!), operator, code: unfit.code, message: unfit.message });
       if (this.#options.full)
-        this.results.push({
-          index,
-          operator,
-          key: draft.keys[i]!,
-          partition: draft.partition,
-          seq: null,
-          status: "rejected",
-          duplicate: false,
-          value: null,
-        });
+        this.results.push(rejectedResult(index, { operator, key: draft.keys[i]!, partition: draft.partition }));
     });
   }
 
@@ -383,23 +356,15 @@ export class Intake {
 
 const STATUS_NAMES = ["applied", "refused", "quarantined"] as const;
 
-function markOf(status: number): number {
-  switch (status) {
-    case STATUS.applied:
-      return NEW;
-    case STATUS.applied + REPEAT:
-      return KNOWN;
-    case STATUS.refused:
-    case STATUS.refused + REPEAT:
-      return REFUSED;
-    case STATUS.quarantined:
-      return NEW | QUARANTINED;
-    case STATUS.quarantined + REPEAT:
-      return KNOWN | QUARANTINED;
-    default:
-      return REJECTED;
-  }
-}
+/** The result of an event that no operator decided. */
+const rejectedResult = (index: number, where: Pick<EventResult, "operator" | "key" | "partition">): EventResult => ({
+  index,
+  ...where,
+  seq: null,
+  status: "rejected",
+  duplicate: false,
+  value: null,
+});
 
 /** Seldom wanted, so it is read again from the text instead of being kept for every event. */
 const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string }).id ?? null;
