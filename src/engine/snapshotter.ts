@@ -8,6 +8,7 @@ import type { Address } from "./address.ts";
 import { checkpoint, displaced, readOrNull } from "./checkpoint.ts";
 import { messageOf } from "./errors.ts";
 import { seq, type Seq } from "./ids.ts";
+import { TAIL_BYTES } from "./limits.ts";
 import { readManifest, stateFileBytes, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import type { PartitionRow } from "./ports.ts";
@@ -119,7 +120,7 @@ export class Snapshotter {
     }
     if (result.tag === "failed") {
       if (result.row !== undefined && result.row.version !== open.row.version) await this.#learn(open, result.row);
-      this.#retryAt = clock.now() + RETRY_MS * 2 ** Math.min(this.#failures++, 5);
+      this.#retryAt = clock.now() + retryMs(this.#failures++, open.tail.bytes);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
     }
@@ -199,3 +200,7 @@ const generationOf = (manifest: Manifest | null): string | null =>
 
 /** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
 export const RETRY_MS = 30_000;
+
+/** Not longer while the log is half full: when R2 is back, it is a snapshot that lets events in again (LOG6). */
+const retryMs = (failures: number, tailBytes: number): number =>
+  tailBytes > TAIL_BYTES / 2 ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures, 5);
