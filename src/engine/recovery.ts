@@ -26,6 +26,7 @@ import { readSegment } from "./segment.ts";
 import { stampMs } from "./stamp.ts";
 import { fetchObject, listNames, type Shelf } from "./shelf.ts";
 import { readSnapshot } from "./snapshot.ts";
+import { readFooter } from "./snapshot-footer.ts";
 import { persistent, sleep } from "./store-call.ts";
 
 export interface Surroundings {
@@ -257,7 +258,8 @@ export async function load(
   const fold = new Fold(around.operator, seed);
   if (base === null) return fold;
   const files = await Promise.all(stateFiles(base).map(({ name }) => fetchObject(around, name)));
-  for (const file of files) readSnapshot(file, fold, around.id, around.codec);
+  const idsFrom = readFooter(files.at(-1)!, around.codec).dedup.first;
+  for (const file of files) readSnapshot(file, fold, around.id, around.codec, idsFrom);
   if (fold.seq !== base.seq)
     throw new Damage(`the snapshot ${base.snapshot.name} is at seq ${fold.seq}, its manifest says ${base.seq}`);
   return fold;

@@ -168,11 +168,12 @@ function writePrints(file: FileWriter, prints: Uint32Array, codec: Codec): Block
 
 /**
  * Fills a fold from a snapshot file: a fresh one from a full file, then from each delta on it in their order. States are
- * migrated to the operator's version, one entry of `migrate` for each step.
+ * migrated to the operator's version, one entry of `migrate` for each step. Ids of events below `idsFrom`, which the last of
+ * the files doesn't know any more, are left out.
  *
  * @throws Damage where the file isn't whole, Failure unknown_format | state_newer where this code can't read it
  */
-export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, codec: Codec): void {
+export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, codec: Codec, idsFrom = 0): void {
   const footer = readFooter(file, codec);
   if (footer.partition !== partitionName(id))
     throw new Damage(`the snapshot is of partition ${footer.partition}, not ${partitionName(id)}`);
@@ -188,7 +189,7 @@ export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, code
   const delta = footer.base > 0;
   const migrate = migration(fold.operator, footer.operatorVersion);
   readState(file, footer, fold, codec, migrate);
-  if (!fold.dedup.restore(readDedup(file, footer, codec)))
+  if (!fold.dedup.restore(keptFrom(readDedup(file, footer, codec), idsFrom)))
     throw new Damage(`the prints of the snapshot at ${footer.seq} don't follow those of its base`);
   let after = 0;
   for (const line of lines(file, footer.quarantine, codec, "a quarantine block")) {
@@ -280,6 +281,13 @@ function numberOf(text: string): number {
     value = value * 10 + digit;
   }
   return text !== "" && Number.isSafeInteger(value) ? value : -1;
+}
+
+function keptFrom(image: DedupImage, from: number): DedupImage {
+  if (from <= image.first) return image;
+  const begin = image.last + 1 - image.prints.length / PRINT_WORDS;
+  const prints = image.prints.subarray(Math.max(0, from - begin) * PRINT_WORDS);
+  return { ...image, first: Math.min(from, image.last + 1), prints };
 }
 
 function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {

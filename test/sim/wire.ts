@@ -15,7 +15,8 @@ import type { World } from "./world.ts";
 
 /** How long a read waits for word of its epoch. */
 const ASK_MS = 1_000;
-const NEVER: Promise<never> = new Promise(() => undefined);
+/** A new one each time: whatever waits for a promise that never settles lives as long as that promise does. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 /** Gives a call its fate. */
 function carry<T>(
@@ -27,12 +28,12 @@ function carry<T>(
   act: () => Promise<T>,
 ): Promise<T> {
   const { clock, trace } = world;
-  if (by.dead) return NEVER;
+  if (by.dead) return never();
   world.oracle.called(by, method);
   if (fate.crash !== null) trace.count("crashes at a call");
   if (fate.crash === "before") {
     by.die(`at ${method}, before it was sent`);
-    return NEVER;
+    return never();
   }
   if (fate.rival === true) {
     trace.count("rivals at a call");

@@ -27,7 +27,8 @@ export interface Request {
   readonly batch: number;
 }
 
-const NEVER: Promise<never> = new Promise(() => undefined);
+/** A new one each time: whatever waits for a promise that never settles lives as long as that promise does. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 export class Worker {
   readonly name: string;
@@ -106,8 +107,8 @@ export class Worker {
     /** What a dead isolate waits for never comes. */
     const living = <T>(promise: Promise<T>): Promise<T> =>
       promise.then(
-        (value) => (generation === this.#generation ? value : NEVER),
-        (error: unknown) => (generation === this.#generation ? Promise.reject(error as Error) : NEVER),
+        (value) => (generation === this.#generation ? value : never()),
+        (error: unknown) => (generation === this.#generation ? Promise.reject(error as Error) : never()),
       );
     return {
       append: (address, slice) => living(this.#append(address, slice)),

@@ -21,7 +21,8 @@ export type Fate = "ok" | "before" | "after" | "silent" | "silent after" | Promi
 export type Fates = (call: { readonly method: string; readonly number: number; readonly by: Incarnation }) => Fate;
 
 /** Thrown by every call of an incarnation that crashed: its code must not go on. */
-const NEVER: Promise<never> = new Promise(() => undefined);
+/** A new one each time: whatever waits for a promise that never settles lives as long as that promise does. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 export interface Incarnation {
   readonly partition: Partition;
@@ -73,15 +74,15 @@ export class World {
   /** The port, with every call given its fate. */
   #faulty<Port extends Log | ObjectStore>(port: Port, by: Incarnation): Port {
     const call = async (method: string, act: () => Promise<unknown>): Promise<unknown> => {
-      if (by.crashed) return NEVER;
+      if (by.crashed) return never();
       this.trace.push(method);
       const fate = this.fates({ method, number: this.calls++, by });
-      if (by.crashed && fate !== "after") return NEVER;
+      if (by.crashed && fate !== "after") return never();
       if (fate === "before") throw new Error(`${method} failed before it acted`);
-      if (fate === "silent") return NEVER;
+      if (fate === "silent") return never();
       if (typeof fate === "object") await fate;
       const result = await act();
-      if (by.crashed || fate === "silent after") return NEVER;
+      if (by.crashed || fate === "silent after") return never();
       if (fate === "after") throw new Error(`${method} failed after it acted`);
       return result;
     };
