@@ -97,10 +97,9 @@ export const DEFECTS: readonly Defect[] = [
     const opening = seen === null || taken === null ? taken : { ...seen, row: { ...seen.row, epoch: taken.row.epoch } };`,
     ),
   ),
-  rare(
+  one(
     "a tail in pages is read without looking at the epoch again, and without looking for holes",
     "LOG2, LOG4, A12",
-    450,
     engine("recovery", "  if (page.epoch !== row.epoch)", "  if (page.epoch < row.epoch)"),
     engine("fold", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
   ),
@@ -113,21 +112,15 @@ export const DEFECTS: readonly Defect[] = [
       "      if (row.last <= fold.seq) continue;\n      if (row.last === fold.seq + 1) {\n        fold.seq = row.last;\n        continue;\n      }",
     ),
   ),
-  one(
+  rare(
     "what was superseded goes on answering reads",
     "LOG2",
+    850,
     engine(
       "partition",
       "    if (clock.now() - this.#heardAt < FRESH_MS) return open;",
       "    if (clock.now() >= this.#heardAt) return open;",
     ),
-  ),
-  rare(
-    "who learns with its commit that it was superseded goes on, and repeats pass for word of D1",
-    "LOG2",
-    7_210,
-    engine("partition", "        if (heard) this.#heardAt", "        this.#heardAt"),
-    engine("committer", "        if (result.superseded !== null) return this.#events.fenced(result.superseded);\n", ""),
   ),
   one(
     "an object that has ended goes on with its commit",
@@ -384,11 +377,6 @@ export const DEFECTS: readonly Defect[] = [
       "    return number < this.highest ? 1_000_000 : number > this.highest ||",
     ),
   ),
-  rare("a numbered request goes on after a refusal", "ONE2", 350, {
-    file: "src/worker/intake.ts",
-    find: "      if (unfit !== null) {",
-    replace: "      if (unfit === undefined) {",
-  }),
   one(
     "marks aren't replayed from the log",
     "ONE2",
