@@ -69,8 +69,10 @@ export const BLOCK_CHARS = 64 * 1024;
 export const UNPACKED_BYTES = 64_000_000;
 /** Uncompressed size of a block of the archive. */
 export const ARCHIVE_CHARS = 512 * 1024;
-/** Characters of state that a drill rebuilds beside the live ones. */
+/** Characters of state that a drill rebuilds beside the live ones, with up to 20 MB for ids: when somebody asks for it, and by
+ *  itself, where nobody looks after the memory of the isolate. */
 export const VERIFY_CHARS = 16_000_000;
+export const DRILL_CHARS = 4_000_000;
 /** A state scan answers about this many bytes per partition and page at most, and from all partitions together. */
 export const SCAN_BYTES = 2_000_000;
 export const SCAN_ALL_BYTES = 8_000_000;

@@ -14,7 +14,15 @@ import type { Address } from "./address.ts";
 import { Committer } from "./committer.ts";
 import { Failure, messageOf } from "./errors.ts";
 import { manifestPrefix, seq, type Epoch, type Seq } from "./ids.ts";
-import { COMMIT_WAIT_MS, FRESH_MS, OPEN_ATTEMPTS, PENDING_BYTES, PENDING_EVENTS, TAIL_BYTES } from "./limits.ts";
+import {
+  COMMIT_WAIT_MS,
+  DRILL_CHARS,
+  FRESH_MS,
+  OPEN_ATTEMPTS,
+  PENDING_BYTES,
+  PENDING_EVENTS,
+  TAIL_BYTES,
+} from "./limits.ts";
 import { emptyRow, factsOf, type Facts, type Open } from "./open.ts";
 import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
@@ -341,6 +349,7 @@ export class Partition {
 
   /** A drill now and then, about once a day, so that what would not come back is noticed while it still is there. */
   async #drill(): Promise<void> {
+    if ((await this.#current()).fold.state.size > DRILL_CHARS) return;
     const found = await this.verify();
     if (found.tag === "differs") this.#around.host.note("drill found a difference", { seq: found.difference.seq });
     if (found.tag === "not_rebuilt") this.#around.host.note("drill can't rebuild the state", { why: found.why });

@@ -136,6 +136,19 @@ describe("the drill", () => {
     expect(readManifest(world.db.rows.get("main/sum/0000")!.previous!, brotli.crc32).version).toBe(now!.version);
   });
 
+  it("LOG6: doesn't run by itself where the state is large", async () => {
+    const world = new World();
+    const large = sum({
+      initial: () => ({ total: 0, times: 0, pad: "x".repeat(900_000) }),
+      snapshot: { every: "24h" },
+    });
+    const one = world.start(large);
+    for (let n = 0; n < 5; n++) await world.send(one, { id: `l${n}`, key: `large${n}`, data: 1 });
+    await world.clock.run(one.partition.wake());
+    expect(one.notes).toEqual([]);
+    expect(await verify(world, one), "but when it is asked for").toMatchObject({ tag: "equal" });
+  });
+
   it("an empty partition has nothing to compare", async () => {
     const world = new World();
     expect(await verify(world, world.start(plain))).toMatchObject({ tag: "not_comparable" });
