@@ -3,7 +3,11 @@
  * asks for a name that isn't there: names are never used twice (SNAP2).
  */
 import { Buffer } from "node:buffer";
+import { messageOf } from "../engine/errors.ts";
 import type { ObjectStore } from "../engine/ports.ts";
+
+/** R2's code of a range that can't be had. */
+const UNSATISFIABLE = "(10039)";
 
 export class R2Store implements ObjectStore {
   readonly #bucket: R2Bucket;
@@ -22,6 +26,17 @@ export class R2Store implements ObjectStore {
   async get(name: string): Promise<Uint8Array | null> {
     const object = await this.#bucket.get(name);
     return object === null ? null : new Uint8Array(await object.arrayBuffer());
+  }
+
+  async range(name: string, offset: number, length: number): Promise<Uint8Array | null> {
+    try {
+      const object = await this.#bucket.get(name, { range: { offset, length } });
+      return object === null ? null : new Uint8Array(await object.arrayBuffer());
+    } catch (error) {
+      // The object ends before the range begins.
+      if (messageOf(error).includes(UNSATISFIABLE)) return new Uint8Array(0);
+      throw error;
+    }
   }
 
   async list(prefix: string, after: string): Promise<{ readonly names: readonly string[]; readonly more: boolean }> {

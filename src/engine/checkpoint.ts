@@ -13,23 +13,28 @@
  */
 import { archiveText } from "./archive.ts";
 import { FileWriter } from "./blocks.ts";
-import { Failure, messageOf } from "./errors.ts";
+import { Damage, Failure, messageOf } from "./errors.ts";
 import { attemptId, manifestName, snapshotName, seq, type Epoch, type Seq } from "./ids.ts";
 import { ARCHIVE_CHARS, OPEN_ATTEMPTS } from "./limits.ts";
 import {
   historyAfter,
   MANIFEST_FORMAT,
   manifestText,
+  PARTS_FORMAT,
   readManifest,
   stateFiles,
   type ArchiveBlock,
   type Manifest,
+  type StateFile,
 } from "./manifest.ts";
+import { ObjectRanges } from "./object-ranges.ts";
 import type { Codec, PartitionRow } from "./ports.ts";
 import type { Rates } from "./rates.ts";
 import type { Surroundings } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
-import { encodeSnapshot, type Capture } from "./snapshot.ts";
+import { encodeFiles, type Capture, type Counted } from "./snapshot.ts";
+import { SnapshotFile } from "./snapshot-file.ts";
+import { StoredState } from "./stored-state.ts";
 import { limited, persistent, sleep } from "./store-call.ts";
 
 /** What a snapshot builds on. */
@@ -42,16 +47,18 @@ export interface Ground {
   readonly placed: Manifest["placed"] & object;
   readonly attempt: number;
   readonly dedupSinceMs: number | null;
-  readonly stateSize: number;
   readonly rates: Rates;
+  /** The files of `whole`; null: there are none. */
+  readonly stored: StoredState | null;
   /** The object has ended: nothing more is to be written. */
   readonly ended: () => boolean;
 }
 
 export type Checkpointed =
-  | { readonly tag: "current"; readonly manifest: Manifest; readonly row: PartitionRow; readonly archivedBytes: number }
-  /** `row`: what D1 says is current, where it was asked: an earlier attempt may have taken effect unheard. */
-  | { readonly tag: "failed"; readonly why: string; readonly row?: PartitionRow }
+  | ({ readonly tag: "current"; readonly row: PartitionRow } & Omit<Uploaded, "text">)
+  /** `row`: what D1 says is current, where it was asked: an earlier attempt may have taken effect unheard. `damage`: a file
+   *  that it was to build on can't be read. */
+  | { readonly tag: "failed"; readonly why: string; readonly row?: PartitionRow; readonly damage?: Damage }
   | { readonly tag: "fenced"; readonly why: string };
 
 export async function checkpoint(around: Surroundings, ground: Ground, captured: Capture): Promise<Checkpointed> {
@@ -60,14 +67,16 @@ export async function checkpoint(around: Surroundings, ground: Ground, captured:
     return await promote(around, ground, made);
   } catch (error) {
     if (error instanceof Failure && error.code === "fenced") return { tag: "fenced", why: error.message };
-    return { tag: "failed", why: messageOf(error) };
+    return { tag: "failed", why: messageOf(error), ...(error instanceof Damage ? { damage: error } : {}) };
   }
 }
 
-interface Uploaded {
+export interface Uploaded {
   readonly manifest: Manifest;
   readonly text: string;
   readonly archivedBytes: number;
+  readonly stored: StoredState;
+  readonly counted: Counted;
 }
 
 async function upload(around: Surroundings, ground: Ground, captured: Capture): Promise<Uploaded> {
@@ -75,20 +84,18 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
   const begun = clock.now();
   const attempt = attemptId(ground.epoch, ground.attempt, around.host.nonce());
   const version = ground.row.version + 1;
-  const pause = (): Promise<void> => sleep(clock, 0);
-
-  const file = await encodeSnapshot(id, captured, codec, pause);
-  const snapshot = snapshotName(id, attempt);
-  assertNotEnded(ground);
-  const sha256 = await limited(clock, "R2", () => objects.put(snapshot, file), PUT_LIMIT_MS);
+  const { files, stored, counted } = await uploadState(around, ground, captured, attempt);
+  const full = captured.base === 0;
+  const chain = full ? files.slice(0, -1) : stateFiles(ground.whole!);
+  const parts = full ? files.length : (ground.whole!.parts ?? 1);
   const from = ground.whole?.seq ?? seq(0);
   const archive = await collect(around, ground, from, captured.seq);
   const name = manifestName(id, version, attempt);
   const described: Omit<Manifest, "checksum"> = {
     format: "keyframe.manifest",
-    v: MANIFEST_FORMAT,
+    v: parts === 1 ? MANIFEST_FORMAT : PARTS_FORMAT,
     version,
-    kind: captured.base === 0 ? "full" : "delta",
+    kind: full ? "full" : "delta",
     ...id,
     placed: ground.placed,
     operatorVersion: captured.operatorVersion,
@@ -99,12 +106,14 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
     stamp: captured.stamp,
     at: new Date(begun).toISOString(),
     ms: clock.now() - begun,
-    keys: captured.keys,
-    stateBytes: ground.stateSize,
+    keys: counted.keys,
+    stateBytes: counted.size,
+    ...(full || captured.totals.exact ? { digest: counted.digest.toString() } : {}),
     dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
     rates: ground.rates,
-    snapshot: { name: snapshot, bytes: file.length, sha256 },
-    ...(captured.base === 0 ? {} : { chain: stateFiles(ground.whole!) }),
+    snapshot: files.at(-1)!,
+    ...(parts === 1 ? {} : { parts }),
+    ...(chain.length === 0 ? {} : { chain }),
     ...(ground.whole === null ? {} : { history: historyAfter(ground.whole)! }),
     archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
   };
@@ -114,7 +123,36 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
   object.write(archive.bytes, codec);
   assertNotEnded(ground);
   await limited(clock, "R2", () => objects.put(name, object.bytes()), PUT_LIMIT_MS);
-  return { manifest: readManifest(text, codec.crc32), text, archivedBytes: archive.logBytes };
+  return { manifest: readManifest(text, codec.crc32), text, archivedBytes: archive.logBytes, stored, counted };
+}
+
+/** The files that hold what was captured, in R2; `counted`: what the whole state comes to with them. */
+async function uploadState(
+  around: Surroundings,
+  ground: Ground,
+  captured: Capture,
+  attempt: string,
+): Promise<{ files: StateFile[]; stored: StoredState; counted: Counted }> {
+  const { id, codec, clock, objects, operator, sizes } = around;
+  const files: StateFile[] = [];
+  const sources: SnapshotFile[] = [];
+  // What the current snapshot holds beside what changed is read from its files, block by block.
+  const chunks = captured.over ? ground.stored!.entries("", captured.entries, false) : [captured.entries];
+  const encoding = encodeFiles(id, captured, chunks, codec, () => sleep(clock, 0), sizes);
+  for (;;) {
+    const next = await encoding.next();
+    if (next.done === true) {
+      const full = captured.base === 0;
+      const stored = full ? new StoredState(operator, sources) : ground.stored!.with(sources[0]!);
+      return { files, stored, counted: full ? next.value : captured.totals };
+    }
+    const { bytes, footer, filter, rest } = next.value;
+    const name = snapshotName(id, attempt, footer.part?.[0]);
+    assertNotEnded(ground);
+    const sha256 = await limited(clock, "R2", () => objects.put(name, bytes), PUT_LIMIT_MS);
+    files.push({ name, bytes: bytes.length, sha256, rest });
+    sources.push(new SnapshotFile(new ObjectRanges(around, name, bytes.length), footer, filter, codec));
+  }
 }
 
 function assertNotEnded({ ended }: Ground): void {
@@ -176,11 +214,8 @@ function writeBlock(file: FileWriter, rows: readonly Segment[], codec: Codec): A
   return [offset, length, crc, rows[0]!.seq, rows.at(-1)!.last];
 }
 
-async function promote(
-  around: Surroundings,
-  ground: Ground,
-  { manifest, text, archivedBytes }: Uploaded,
-): Promise<Checkpointed> {
+async function promote(around: Surroundings, ground: Ground, { text, ...made }: Uploaded): Promise<Checkpointed> {
+  const { manifest } = made;
   const { clock, host, log } = around;
   const older = manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole);
   const pins = nextPins(around, ground, manifest);
@@ -210,14 +245,12 @@ async function promote(
   };
   assertNotEnded(ground);
   try {
-    if ((await limited(clock, "D1", () => log.promote(change))) === "current")
-      return { tag: "current", manifest, row, archivedBytes };
+    if ((await limited(clock, "D1", () => log.promote(change))) === "current") return { tag: "current", row, ...made };
   } catch {
     // Unknown: the row tells, as it does after a refusal (K2).
   }
   const now = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
-  if (now?.attempt === manifest.attempt && now.epoch === ground.epoch)
-    return { tag: "current", manifest, row, archivedBytes };
+  if (now?.attempt === manifest.attempt && now.epoch === ground.epoch) return { tag: "current", row, ...made };
   if (now === null || now.epoch !== ground.epoch)
     return {
       tag: "fenced",
@@ -269,6 +302,9 @@ export function displaced(before: PartitionRow, after: PartitionRow, codec: Code
   const kept = reached(after, codec);
   return [...reached(before, codec)].filter((name) => !kept.has(name));
 }
+
+/** Names of the state files that the row reaches. */
+export const reachedNames = (row: PartitionRow, codec: Codec): string[] => [...reached(row, codec)];
 
 function reached(row: PartitionRow, codec: Codec): Set<string> {
   const texts = [row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])];

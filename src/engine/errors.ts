@@ -26,6 +26,9 @@ export class Failure extends Error {
 
 /** Damage of one object at rest: it is not there, or its bytes are not what was written (SNAP3). */
 export class Damage extends Error {
+  /** Name of the object, where whoever found it knew. */
+  object: string | null = null;
+
   constructor(message: string) {
     super(message);
     this.name = "Damage";

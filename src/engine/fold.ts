@@ -24,7 +24,7 @@ import type { ReadSegment } from "./archive.ts";
 export class Fold {
   readonly operator: Operator;
   readonly seed: number;
-  readonly state = new KeyedState();
+  readonly state: KeyedState;
   readonly quarantine = new Quarantine();
   readonly producers = new Producers();
   readonly dedup: Dedup;
@@ -37,10 +37,11 @@ export class Fold {
   constructor(operator: Operator, seed: number) {
     this.operator = operator;
     this.seed = seed;
+    this.state = new KeyedState(operator.memoryBytes);
     this.dedup = new Dedup({ ...operator.dedup, repliesMs: operator.repliesMs });
   }
 
-  /** Applies one segment of the log. @throws Failure log_broken where it doesn't follow the last one */
+  /** Applies one segment of the log, whose keys are in memory. @throws Failure log_broken where it doesn't follow the last one */
   replay({ row, events }: ReadSegment): void {
     if (row.seq !== this.seq + 1)
       throw new Failure(
@@ -119,10 +120,10 @@ export class Fold {
       this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
   }
 
-  /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. */
-  saved(upTo: Seq): void {
-    this.state.saved(upTo);
+  /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
+  *saving(upTo: Seq): Generator<void> {
     this.quarantine.saved(upTo);
+    yield* this.state.saving(upTo);
   }
 
   /** Segment `last` is applied: what decides about repeats moves on with logged time (ONE3). */

@@ -172,7 +172,7 @@ export class Content {
   }
 }
 
-function finish(h: number): number {
+export function finish(h: number): number {
   let x = h ^ (h >>> 16);
   x = Math.imul(x, C3);
   x ^= x >>> 13;

@@ -50,7 +50,9 @@ export function attemptId(epoch: Epoch, attempt: number, nonce: string): string 
   return `${fixed(epoch, 10)}-${fixed(attempt, 6)}-${nonce}`;
 }
 
-export const snapshotName = (id: PartitionId, attempt: string): string => `${snapshotPrefix(id)}${attempt}.kfs`;
+/** `part`: of a snapshot of several files, from 1. */
+export const snapshotName = (id: PartitionId, attempt: string, part?: number): string =>
+  `${snapshotPrefix(id)}${attempt}${part === undefined ? "" : `.${fixed(part, 4)}`}.kfs`;
 
 export const snapshotPrefix = (id: PartitionId): string => `${partitionName(id)}/snapshots/`;
 

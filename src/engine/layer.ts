@@ -49,7 +49,10 @@ export class Layer {
       const pending = layer.#touched.get(key);
       if (pending !== undefined) return textOf(pending);
     }
-    return this.#state.get(key)?.text ?? null;
+    const entry = this.#state.find(key);
+    // Taken for a key without state, it would begin anew (SNAP11).
+    if (entry === undefined) throw new Error(`key ${JSON.stringify(key)} was to be loaded first`);
+    return entry?.text ?? null;
   }
 
   /** By how much the layer changes the number of keys and the size of the state, in characters. */
@@ -72,8 +75,8 @@ export class Layer {
     for (const [key, touched] of this.#touched) {
       if (touched.seq === 0) continue;
       const text = textOf(touched);
-      if (text === null) this.#state.delete(key, touched.seq);
-      else this.#state.set(key, { text, seq: touched.seq, stamp } satisfies Entry);
+      const entry: Entry | null = text === null ? null : { text, seq: touched.seq, stamp };
+      this.#state.apply(key, entry, touched.seq, touched.before);
     }
   }
 }

@@ -62,8 +62,30 @@ export const OPEN_ATTEMPTS = 4;
 /** After this time without word from D1 a read first asks whether the epoch is still ours. */
 export const FRESH_MS = 5_000;
 
-/** Uncompressed size of a block of a snapshot: the unit of compression, checksum and range reads. */
-export const BLOCK_CHARS = 64 * 1024;
+/** States that a partition holds in memory, by default. Isolates are shared, and 128 MB are all there is. */
+export const MEMORY_BYTES = 8 * 1024 * 1024;
+/** What an entry takes beside its texts. */
+export const ENTRY_BYTES = 150;
+/** Times the budget: what changed since the last snapshot can't leave the memory, and beyond this no event is taken (503
+ *  snapshot_behind). Reached only while R2 is down, or slower than what comes in. */
+export const CHANGED_BUDGETS = 4;
+/** Ranges of objects that are fetched at a time: the platform opens six connections. */
+export const FETCHES = 6;
+/** Decoded blocks that are kept in case that the next key stands in one of them. */
+export const RECENT_BLOCKS = 8;
+/** Keys that are loaded together. */
+export const LOAD_KEYS = 5_000;
+
+/** How snapshot files are cut. */
+export interface Sizes {
+  /** Uncompressed size of a block: the unit of compression, checksum and range reads. */
+  readonly blockChars: number;
+  /** Compressed size of one file of a full snapshot; what is larger goes into several. Built in memory. */
+  readonly fileBytes: number;
+  /** Files up to this size are fetched whole. */
+  readonly wholeBytes: number;
+}
+export const SIZES: Sizes = { blockChars: 64 * 1024, fileBytes: 8_000_000, wholeBytes: 256 * 1024 };
 /** What a block or a payload may unpack to, in bytes: well above the largest that is written, one row of the log or one
  *  quarantined event escaped once more. What claims to be larger is no file of ours, and would only take the memory. */
 export const UNPACKED_BYTES = 64_000_000;

@@ -8,11 +8,14 @@
  */
 import { Damage, Failure } from "./errors.ts";
 import { parseObject } from "./blocks.ts";
+import { Digest } from "./digest.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Rates } from "./rates.ts";
 import { isObject, isWhole, shown } from "./json.ts";
 
 export const MANIFEST_FORMAT = 1;
+/** Of a snapshot whose full one is in several files: code that knows single ones only must not take it for damaged. */
+export const PARTS_FORMAT = 2;
 
 /** [offset, length, CRC-32, first seq, last seq], offsets from the end of the manifest's line. */
 export type ArchiveBlock = readonly [offset: number, length: number, crc: number, first: number, last: number];
@@ -28,6 +31,8 @@ export interface StateFile {
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
+  /** Where its states end: what stands from there on is needed to open it. */
+  readonly rest?: number;
 }
 
 export interface Manifest {
@@ -56,11 +61,15 @@ export interface Manifest {
   readonly keys: number;
   /** Characters of keys and states. */
   readonly stateBytes: number;
+  /** Of the whole state (digest.ts). Missing where nobody has counted it. */
+  readonly digest?: string;
   readonly dedupSince: string | null;
   /** What coming back cost, as last measured. */
   readonly rates?: Rates;
   readonly snapshot: StateFile;
-  /** The files that a delta builds on, from the full one on, in their order; missing for a full snapshot. */
+  /** How many files the full one is, where it is not one. */
+  readonly parts?: number;
+  /** The files that are read before it: a full snapshot's other parts, then the deltas, in their order. */
   readonly chain?: readonly StateFile[];
   /** The manifests that were current before it, newest first, as far as HISTORY goes: their objects hold the archive. */
   readonly history?: readonly (readonly [version: number, attempt: string])[];
@@ -78,9 +87,9 @@ export interface Manifest {
 /** All files that the state is read from, in their order. */
 export const stateFiles = ({ chain = [], snapshot }: Manifest): StateFile[] => [...chain, snapshot];
 
-/** Bytes that a recovery from this manifest fetches. */
-export const stateFileBytes = (manifest: Manifest): number =>
-  stateFiles(manifest).reduce((sum, file) => sum + file.bytes, 0);
+/** Bytes that opening from this manifest fetches: all but the states. */
+export const openingBytes = (manifest: Manifest): number =>
+  stateFiles(manifest).reduce((sum, file) => sum + file.bytes - (file.rest ?? 0), 0);
 
 export function manifestText(manifest: Omit<Manifest, "checksum">, crc32: (text: string) => number): string {
   return JSON.stringify({ ...manifest, checksum: crc32(JSON.stringify(manifest)) });
@@ -92,10 +101,10 @@ export function readManifest(text: string, crc32: (text: string) => number): Man
   if (parsed["format"] !== "keyframe.manifest") throw new Damage("the manifest's format isn't keyframe.manifest");
   const { checksum, ...rest } = parsed;
   const { v, version } = rest;
-  if (v !== MANIFEST_FORMAT)
+  if (v !== MANIFEST_FORMAT && v !== PARTS_FORMAT)
     throw new Failure(
       "unknown_format",
-      `manifest ${shown(version)} has format ${shown(v)}; this code reads ${MANIFEST_FORMAT}: deploy the code that wrote it, or newer`,
+      `manifest ${shown(version)} has format ${shown(v)}; this code reads ${MANIFEST_FORMAT} and ${PARTS_FORMAT}: deploy the code that wrote it, or newer`,
     );
   if (crc32(textOf(rest)) !== checksum) throw new Damage(`the checksum of manifest ${shown(version)} is wrong`);
   if (!isWhole(version) || version === 0 || !isDescription(rest))
@@ -116,7 +125,8 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
   const { kind, timeline, operator, code, attempt, at, dedupSince, snapshot, archive } = manifest;
   const { partition, operatorVersion, epoch, seq, stamp, ms, keys, stateBytes } = manifest;
   return (
-    isChain(kind, manifest["chain"]) &&
+    isChain(kind, manifest["chain"], manifest["parts"], manifest["v"] === PARTS_FORMAT) &&
+    (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
     isHistory(manifest["history"]) &&
     isRates(manifest["rates"]) &&
     isPlaced(manifest["placed"]) &&
@@ -134,12 +144,20 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
 const isText = (value: unknown): value is string => typeof value === "string";
 
 const isFile = (value: unknown): boolean =>
-  isObject(value) && isText(value["name"]) && isText(value["sha256"]) && isWhole(value["bytes"]);
+  isObject(value) &&
+  isText(value["name"]) &&
+  isText(value["sha256"]) &&
+  isWhole(value["bytes"]) &&
+  (value["rest"] === undefined || (isWhole(value["rest"]) && value["rest"] < value["bytes"]));
 
-/** A delta builds on something, a full snapshot on nothing. */
-const isChain = (kind: unknown, chain: unknown): boolean =>
-  (kind === "full" && chain === undefined) ||
-  (kind === "delta" && Array.isArray(chain) && chain.length > 0 && chain.every(isFile));
+/** A delta builds on something, a full snapshot on nothing but its own parts. */
+function isChain(kind: unknown, chain: unknown, parts: unknown, several: boolean): boolean {
+  if (several ? !isWhole(parts) || parts < 2 : parts !== undefined) return false;
+  const before = several ? (parts as number) - (kind === "full" ? 1 : 0) : kind === "full" ? 0 : 1;
+  if (kind === "full" && before === 0) return chain === undefined;
+  if (!Array.isArray(chain) || !chain.every(isFile)) return false;
+  return kind === "full" ? chain.length === before : kind === "delta" && chain.length >= before;
+}
 
 const isHistory = (history: unknown): boolean =>
   history === undefined ||

@@ -1,6 +1,7 @@
 /** What a partition knows once it is open, and what it tells of that. */
 import type { Fold } from "./fold.ts";
 import { seq, type Epoch, type Stamp } from "./ids.ts";
+import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
 import type { PartitionRow } from "./ports.ts";
 import type { Rates } from "./rates.ts";
@@ -10,6 +11,7 @@ import type { RecoveryReport } from "./recovery.ts";
 export interface Open {
   row: PartitionRow;
   readonly fold: Fold;
+  readonly loader: Loader;
   /** Null: opened for reading only. */
   epoch: Epoch | null;
   /** The generation that is known to be whole. */

@@ -9,6 +9,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Seq } from "./ids.ts";
 import type { Jsonable, JsonObject } from "./json.ts";
+import { MEMORY_BYTES } from "./limits.ts";
 
 /** A CloudEvent as a handler sees it. `time` and `source` are filled in where the sender left them out. */
 export interface Event<Type extends string = string, Data = unknown> {
@@ -103,6 +104,8 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   /** Number of partitions when the operator is first used; stored then, and the stored number stays. Default 1. */
   readonly partitions?: number;
   readonly snapshot?: SnapshotPolicy;
+  /** Bytes of states that each partition holds in memory; the rest is read from its snapshot when it is needed. Default 8 MiB. */
+  readonly memory?: number;
 }
 
 /** An operator with its types erased to what the engine runs, and everything defaulted. Times in milliseconds. */
@@ -125,6 +128,7 @@ export interface Operator<
     readonly maxTailBytes: number;
     readonly retainMs: number;
   };
+  readonly memoryBytes: number;
   readonly key: (event: Event) => unknown;
   readonly group: (key: string) => string;
   readonly initial: (key: string) => unknown;
@@ -193,6 +197,7 @@ export function operator<
       maxTailBytes: whole(spec.snapshot?.maxTailBytes ?? 4_000_000, "snapshot.maxTailBytes", 1),
       retainMs: duration(spec.snapshot?.retain ?? "7d", fail),
     },
+    memoryBytes: whole(spec.memory ?? MEMORY_BYTES, "memory", 1),
   };
 }
 

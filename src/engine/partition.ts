@@ -12,22 +12,19 @@
  */
 import type { Address } from "./address.ts";
 import { Committer } from "./committer.ts";
-import { Failure, messageOf } from "./errors.ts";
-import { manifestPrefix, seq, type Epoch, type Seq } from "./ids.ts";
-import {
-  COMMIT_WAIT_MS,
-  DRILL_CHARS,
-  FRESH_MS,
-  OPEN_ATTEMPTS,
-  PENDING_BYTES,
-  PENDING_EVENTS,
-  TAIL_BYTES,
-} from "./limits.ts";
-import { emptyRow, factsOf, type Facts, type Open } from "./open.ts";
+import { Entrance, type Admitted } from "./entrance.ts";
+import { Damage, Failure, messageOf } from "./errors.ts";
+import { seq, type Epoch, type Seq } from "./ids.ts";
+import { COMMIT_WAIT_MS, DRILL_CHARS, FRESH_MS, OPEN_ATTEMPTS, PENDING_BYTES } from "./limits.ts";
+import { factsOf, type Facts, type Open } from "./open.ts";
 import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
-import { catchUp, recover, type Surroundings } from "./recovery.ts";
+import { overfull } from "./overfull.ts";
+import { found, scan, type Scanned } from "./reading.ts";
+import { recover, type Surroundings } from "./recovery.ts";
+import { catchUp } from "./replay.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
+import { peek, takeEpoch } from "./first-call.ts";
 import { drillShare } from "./policy.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
 import { stampMs } from "./stamp.ts";
@@ -41,6 +38,7 @@ export class Partition {
   readonly #code: string;
   readonly #commits: Committer;
   readonly #snapshots: Snapshotter;
+  readonly #entrance: Entrance;
   #opened: Open | null = null;
   #opening: { readonly write: boolean; readonly done: Promise<Open> } | null = null;
   #ended: string | null = null;
@@ -53,7 +51,10 @@ export class Partition {
     this.#address = address;
     this.#code = code;
     const fenced = (why: string): void => this.#end(why);
-    this.#snapshots = new Snapshotter(around, address, code, fenced);
+    this.#snapshots = new Snapshotter(around, address, code, {
+      fenced,
+      damaged: (open, damage) => around.host.keep(this.#doubt(open, damage).catch(() => undefined)),
+    });
     this.#commits = new Committer(around, code, {
       settled: (open, heard) => {
         if (heard) this.#heardAt = around.clock.now();
@@ -61,6 +62,7 @@ export class Partition {
       },
       fenced,
     });
+    this.#entrance = new Entrance(around.clock, around.host, (open, slice) => this.#admit(open, slice));
   }
 
   // ---- events in ----
@@ -74,17 +76,31 @@ export class Partition {
     try {
       const open = this.#openFor(true) ?? (await this.#awaitOpen(slice.bytes, waitMs));
       if ("tag" in open) return open;
-      const full = this.#overfull(open, slice);
-      if (full !== null) return full;
-      const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
-      if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
-      const admission = this.#commits.admit(open, slice);
+      const waiting = {
+        events: this.#commits.pending.events + this.#entrance.events,
+        bytes: this.#commits.pending.bytes + this.#entrance.bytes,
+      };
+      const full = overfull(open, slice, waiting);
+      if (full !== null) {
+        // What would make room may be due, and its alarm lost (SNAP6).
+        this.#snapshots.schedule(open);
+        return full;
+      }
+      const entered = this.#entrance.enter(open, slice, deadline);
+      const admission = entered instanceof Promise ? await this.#lasting(open, entered, deadline) : entered;
+      if ("tag" in admission) return admission;
       await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
       if (error instanceof Failure) return busy(error.code, error.message);
       throw error;
     }
+  }
+
+  /** In the order of arrival, with the slice's keys in memory (entrance.ts). */
+  #admit(open: Open, slice: Slice): Admitted {
+    const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
+    return unfit === null ? this.#commits.admit(open, slice) : { v: WIRE_VERSION, tag: "unfit", ...unfit };
   }
 
   /** What waits for the opening is bounded like what waits for the log (LOG6). */
@@ -102,26 +118,6 @@ export class Partition {
     }
   }
 
-  /** LOG6: what can't be taken is refused whole, before any of it has a seq. */
-  #overfull(open: Open, slice: Slice): SliceResult | null {
-    const before = this.#commits.pending;
-    const [bytes, events] = [before.bytes + slice.bytes, before.events + slice.keys.length];
-    if (before.events > 0 && (bytes > PENDING_BYTES || events > PENDING_EVENTS))
-      return busy(
-        "queue_full",
-        `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}`,
-      );
-    if (open.tail.bytes > TAIL_BYTES)
-      return busy(
-        "log_full",
-        `the log holds ${open.tail.bytes} bytes that no snapshot covers; the limit is ${TAIL_BYTES}: see why snapshots fail`,
-        30_000,
-      );
-    if (open.fold.quarantine.full && slice.command !== true)
-      return busy("quarantine_full", "the quarantine is full: retry or delete what is in it", 30_000);
-    return null;
-  }
-
   /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it. */
   async #stepAside({ v, operatorVersion }: Slice): Promise<SliceResult> {
     await limited(this.#around.clock, "the log", () => this.#commits.idle(), COMMIT_WAIT_MS).catch(() => undefined);
@@ -135,6 +131,7 @@ export class Partition {
     if (this.#ended !== null) return;
     this.#ended = why;
     this.#snapshots.stop();
+    this.#entrance.close(why);
     this.#commits.abandon(why);
     this.#around.host.end(why);
   }
@@ -170,7 +167,9 @@ export class Partition {
   }
 
   async #open(write: boolean): Promise<Open> {
-    const opening = write ? await this.#takeEpoch() : await this.#peek();
+    const opening = write
+      ? await takeEpoch(this.#around, this.#address.seed, this.#code, () => this.#assertNotEnded())
+      : await peek(this.#around, this.#address.seed);
     const epoch = write ? opening.row.epoch : null;
     if (epoch !== null) this.#around.host.tookEpoch(epoch);
     this.#heardAt = this.#around.clock.now();
@@ -186,7 +185,7 @@ export class Partition {
   async #catchUp(opening: Opening): Promise<Open | null> {
     const open = this.#opened;
     if (open === null || open.row.version !== opening.row.version) return null;
-    const replayed = await catchUp(this.#around, opening, open.fold);
+    const replayed = await catchUp(this.#around, opening, open);
     if (replayed === null) return null;
     open.tail.bytes += replayed.bytes;
     open.tail.events += replayed.events;
@@ -196,7 +195,7 @@ export class Partition {
 
   async #recover(opening: Opening, epoch: Epoch | null): Promise<Open> {
     try {
-      const { fold, base, report, rates, renew, tailBytes, tailEvents, tailSinceMs } = await recover(
+      const { fold, loader, base, report, rates, renew, tailBytes, tailEvents, tailSinceMs } = await recover(
         this.#around,
         opening,
         epoch,
@@ -204,6 +203,7 @@ export class Partition {
       return {
         row: opening.row,
         fold,
+        loader,
         epoch,
         whole: base,
         report,
@@ -217,74 +217,31 @@ export class Partition {
     }
   }
 
-  async #takeEpoch(): Promise<Opening> {
-    const { clock, host, log } = this.#around;
-    const writer = host.nonce();
-    // An epoch that is taken after the end would only fence whoever came after.
-    const take = (): Promise<Opening | null> =>
-      persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
-        this.#assertNotEnded();
-        return log.open(writer, this.#code);
-      });
-    const opening = await take();
-    if (opening !== null) return opening;
-    await this.#assertNew();
-    await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
-      this.#assertNotEnded();
-      return log.create(this.#address.seed);
-    });
-    const created = await take();
-    if (created === null) throw new Failure("catalogue_lost", "the partition's row vanished while it was made");
-    return created;
-  }
-
   #assertNotEnded(): void {
     if (this.#ended !== null) throw new Failure("fenced", this.#ended);
   }
 
-  async #peek(): Promise<Opening> {
-    const { clock, host, log } = this.#around;
-    const opening = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
-    if (opening !== null) return opening;
-    await this.#assertNew();
-    return { row: emptyRow(this.#address.seed), rows: [], more: false };
-  }
-
-  /** CODE2: manifests without a row mean that D1 lost it; starting empty would lose the state by mistake. */
-  async #assertNew(): Promise<void> {
-    const { clock, host, objects, id } = this.#around;
-    const { names } = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(manifestPrefix(id), ""));
-    if (names.length > 0)
-      throw new Failure(
-        "catalogue_lost",
-        `R2 holds ${names[0]}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; it must not begin anew`,
-      );
-  }
-
   // ---- state out ----
 
-  /** The committed state of some keys. */
-  async read(keys: readonly string[]): Promise<(Entry | null)[]> {
-    const { fold } = await this.#current();
-    return keys.map((key) => fold.state.get(key) ?? null);
+  /** The committed state of keys, from the first on: fewer where they come to more than `maxChars`, but one at least. */
+  async read(keys: readonly string[], maxChars: number = Number.POSITIVE_INFINITY): Promise<(Entry | null)[]> {
+    return this.#reading(async (open) => {
+      const entries: (Entry | null)[] = [];
+      let chars = 0;
+      for (let from = 0; from < keys.length; from += READ_AT_ONCE) {
+        for (const entry of await found(open, keys.slice(from, from + READ_AT_ONCE))) {
+          chars += entry?.text.length ?? 0;
+          if (chars > maxChars && entries.length > 0) return entries;
+          entries.push(entry);
+        }
+      }
+      return entries;
+    });
   }
 
   /** Committed keys in the order of their UTF-8 bytes, above `after`; stops at `limit` or at about `maxBytes`. */
-  async scan(
-    prefix: string,
-    after: string,
-    limit: number,
-    maxBytes: number,
-  ): Promise<{ readonly items: (readonly [string, Entry])[]; readonly more: boolean }> {
-    const { fold } = await this.#current();
-    const items: (readonly [string, Entry])[] = [];
-    let bytes = 0;
-    for (const item of fold.state.scan(prefix, after)) {
-      if (items.length >= limit || bytes >= maxBytes) return { items, more: true };
-      items.push(item);
-      bytes += item[0].length + item[1].text.length;
-    }
-    return { items, more: false };
+  async scan(prefix: string, after: string, limit: number, maxBytes: number): Promise<Scanned> {
+    return this.#reading((open) => scan(open, prefix, after, limit, maxBytes));
   }
 
   /** Quarantined events above `after`, in order; stops at `limit` or at about `maxChars`. */
@@ -294,6 +251,57 @@ export class Partition {
 
   async facts(): Promise<Facts> {
     return factsOf(await this.#current());
+  }
+
+  /** Reads from the open partition; once more where files were read that a later snapshot has replaced meanwhile. */
+  async #reading<T>(read: (open: Open) => Promise<T>): Promise<T> {
+    for (let round = 0; round < 2; round++) {
+      const open = await this.#current();
+      try {
+        return await limited(this.#around.clock, "the states", () => read(open), COMMIT_WAIT_MS);
+      } catch (error) {
+        if (!(error instanceof Damage)) throw error;
+        await this.#doubt(open, error);
+      }
+    }
+    throw new Failure("store_unavailable", "the state's files are being replaced");
+  }
+
+  /** What waits for keys to be loaded. @throws Failure where they can't be */
+  async #lasting(open: Open, entered: Promise<Admitted>, deadlineMs: number): Promise<Admitted> {
+    const { clock } = this.#around;
+    try {
+      return await limited(clock, "the states", () => entered, Math.max(1, deadlineMs - clock.now()));
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error;
+      await this.#doubt(open, error);
+      throw new Failure("store_unavailable", `the state's files are being replaced: ${error.message}`);
+    }
+  }
+
+  /**
+   * A file of the state couldn't be read. Either a later snapshot has replaced it, or it is damaged: then the next instance
+   * recovers without it, since what this one has in memory builds on it (SNAP4).
+   *
+   * @throws Failure where this instance can't go on
+   */
+  async #doubt(open: Open, damage: Damage): Promise<void> {
+    const { clock, host, log, cache } = this.#around;
+    const row = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
+    const known = this.#opened ?? open;
+    if (row !== null && open.epoch !== null && row.epoch !== open.epoch)
+      this.#end(`epoch ${open.epoch} was superseded by epoch ${row.epoch}`);
+    this.#assertNotEnded();
+    // Ours is behind: it learns of the later snapshot when it is made current, or reads it when it opens anew.
+    if (row === null || row.version !== known.row.version || known !== open || open.loader.stored === null) {
+      if (open.epoch === null && this.#opened === open) this.#opened = null;
+      return;
+    }
+    if (damage.object === null) return;
+    cache.distrust(damage.object);
+    host.note("a state file is damaged", { object: damage.object, error: damage.message });
+    this.#end(`${damage.object} is damaged: ${damage.message}`);
+    this.#assertNotEnded();
   }
 
   /** Open, and as fresh as D1 says: what hasn't heard of its epoch for a while asks before it answers. */
@@ -373,5 +381,7 @@ export class Partition {
 
 /** How long a caller waits for a drill, which may read a whole log. */
 const VERIFY_WAIT_MS = 25_000;
+/** Keys that are loaded together for a read: what they come to is known only then. */
+const READ_AT_ONCE = 50;
 /** How long a read waits for D1's word on the epoch. */
 const FRESH_ASK_MS = 1_000;

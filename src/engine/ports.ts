@@ -95,10 +95,29 @@ export interface ObjectStore {
   put(name: string, bytes: Uint8Array): Promise<string>;
   /** The whole object; null where there is none. */
   get(name: string): Promise<Uint8Array | null>;
+  /** The bytes from `offset` on, fewer than `length` where the object ends; null where there is no object. */
+  range(name: string, offset: number, length: number): Promise<Uint8Array | null>;
   /** Up to 1,000 names with the prefix, above `after`, in order. */
   list(prefix: string, after: string): Promise<{ readonly names: readonly string[]; readonly more: boolean }>;
   /** Deletes; a name that isn't there is no error. */
   delete(names: readonly string[]): Promise<void>;
+}
+
+/**
+ * Ranges of objects, kept near: in the object's own storage. Synchronous, since it costs no round trip. All of it can be
+ * fetched again, so whatever goes wrong in here is a range that isn't there.
+ */
+export interface Cache {
+  get(name: string, offset: number): Uint8Array | null;
+  put(name: string, offset: number, bytes: Uint8Array): void;
+  /** What is kept of the object, or said of it, goes. */
+  drop(name: string): void;
+  /** What is kept of any other object goes. */
+  keep(names: readonly string[]): void;
+  /** The object was found to be damaged in the store: remembered until it is dropped. */
+  distrust(name: string): void;
+  /** Of the names, those that are distrusted. */
+  distrusted(names: readonly string[]): string[];
 }
 
 export interface Clock {

@@ -12,22 +12,23 @@
  *     above a base stand in archives of later versions than its own, wherever those begin.
  * R6. After D1 was rebuilt from R2, archives may also hold events that were given up: lives.ts says how far each counts.
  */
-import { readArchive, readManifestObject } from "./archive.ts";
+import { readManifestObject } from "./archive.ts";
+import { Digest } from "./digest.ts";
 import { Damage, Failure, isUnreadable, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
-import { belowManifest, manifestName, manifestPrefix, seq, type Epoch, type PartitionId, type Seq } from "./ids.ts";
-import { archiveLimits } from "./lives.ts";
-import { readManifest, stateFileBytes, stateFiles, type Manifest } from "./manifest.ts";
+import { manifestName, type Epoch, type PartitionId } from "./ids.ts";
+import { Loader } from "./loader.ts";
+import { openingBytes, readManifest, stateFiles, type Manifest } from "./manifest.ts";
+import type { Library } from "./object-ranges.ts";
 import type { Operator } from "./operator.ts";
-import type { Clock, Codec, Host, Log, ObjectStore, Opening, Page, PartitionRow } from "./ports.ts";
+import type { Cache, Clock, Codec, Host, Log, ObjectStore, Opening, PartitionRow } from "./ports.ts";
 import { measured, UNMEASURED, type Rates } from "./rates.ts";
-import { OPEN_ATTEMPTS } from "./limits.ts";
-import { readSegment } from "./segment.ts";
+import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
+import { replay, ticked, type Folding, type Replayed } from "./replay.ts";
 import { stampMs } from "./stamp.ts";
-import { fetchObject, listNames, type Shelf } from "./shelf.ts";
-import { readSnapshot } from "./snapshot.ts";
-import { readFooter } from "./snapshot-footer.ts";
-import { persistent, sleep } from "./store-call.ts";
+import { fetchObject, type Shelf } from "./shelf.ts";
+import { persistent } from "./store-call.ts";
+import { StoredState } from "./stored-state.ts";
 
 export interface Surroundings {
   readonly id: PartitionId;
@@ -37,6 +38,8 @@ export interface Surroundings {
   readonly codec: Codec;
   readonly clock: Clock;
   readonly host: Host;
+  readonly cache: Cache;
+  readonly sizes: Sizes;
 }
 
 /** What a recovery did; kept for looking. */
@@ -52,6 +55,7 @@ export interface RecoveryReport {
 
 export interface Recovered {
   readonly fold: Fold;
+  readonly loader: Loader;
   /** The generation it started from: the one that counts as whole (SNAP4). */
   readonly base: Manifest | null;
   readonly report: RecoveryReport;
@@ -88,16 +92,17 @@ export async function recover(around: Surroundings, opening: Opening, ours: Epoc
         operator: around.id.operator,
         flaws: flaws.map(said).join("; "),
       });
-    const { fold, tailBytes, foreign } = found;
+    const { fold, loader, tailBytes, foreign } = found;
     const rates = measured(
       base.manifest?.rates ?? UNMEASURED,
       { events: report.replayedEvents, ms: found.replayMs },
-      { bytes: base.manifest === null ? 0 : stateFileBytes(base.manifest), ms: found.loadMs },
+      { bytes: base.manifest === null ? 0 : openingBytes(base.manifest), ms: found.loadMs },
     );
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
     const renew = flaws.length > 0 || foreign;
     return {
       fold,
+      loader,
       tailBytes,
       rates,
       base: base.manifest,
@@ -184,8 +189,9 @@ export async function fetchManifest(around: Shelf, version: number, attempt: str
 }
 
 /** The manifests that a delta builds on: without the newest files of its chain, and nearer than the older generation. */
-async function* earlier(around: Surroundings, { chain = [], history = [] }: Manifest): AsyncGenerator<Base> {
-  for (const [version, attempt] of history.slice(0, chain.length)) {
+async function* earlier(around: Surroundings, manifest: Manifest): AsyncGenerator<Base> {
+  const { history = [], parts = 1 } = manifest;
+  for (const [version, attempt] of history.slice(0, stateFiles(manifest).length - parts)) {
     const what = `manifest ${version}`;
     try {
       yield { tag: "base", what, manifest: await fetchManifest(around, version, attempt) };
@@ -196,36 +202,9 @@ async function* earlier(around: Surroundings, { chain = [], history = [] }: Mani
   }
 }
 
-/**
- * Brings a fold that was read without an epoch up to an opening of the same manifest.
- * @returns bytes and events replayed, or null where they don't fit together and a recovery is needed
- */
-export async function catchUp(
-  around: Surroundings,
-  opening: Opening,
-  fold: Fold,
-): Promise<{ readonly bytes: number; readonly events: number } | null> {
-  const from = fold.seq;
-  let bytes = 0;
-  for (let page: Page = opening; ; page = await nextPage(around, opening.row, page.rows.at(-1)!.last)) {
-    for (const row of page.rows) {
-      if (row.last <= fold.seq) continue;
-      if (row.seq !== fold.seq + 1) return null;
-      fold.replay({ row, events: readSegment(row, around.codec) });
-      bytes += row.bytes;
-    }
-    if (!page.more) return { bytes, events: fold.seq - from };
-  }
-}
-
-interface Found {
+interface Found extends Folding, Replayed {
   readonly tag: "found";
-  readonly fold: Fold;
-  readonly tailBytes: number;
   readonly loadMs: number;
-  readonly replayMs: number;
-  /** A segment of another operator version was replayed, or the base was of one. */
-  readonly foreign: boolean;
 }
 
 async function fromBase(
@@ -234,129 +213,37 @@ async function fromBase(
   base: Base,
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
   const begun = around.clock.now();
-  let fold: Fold;
+  let folding: Folding;
   try {
     if (base.tag === "unreadable") throw base.error;
-    fold = await load(around, opening.row.seed, base.manifest);
+    folding = await load(around, opening.row.seed, base.manifest);
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
   const loadMs = (await ticked(around.clock)) - begun;
   try {
-    return { ...(await replay(around, opening, base.manifest, fold)), loadMs };
+    return { tag: "found", ...folding, ...(await replay(around, opening, base.manifest, folding)), loadMs };
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "log") };
   }
 }
 
-/** The state that a snapshot holds. */
+/** What a snapshot holds: all but the states, which are read when they are asked for. */
 export async function load(
-  around: Shelf & Pick<Surroundings, "operator">,
+  around: Library & Pick<Surroundings, "operator">,
   seed: number,
   base: Manifest | null,
-): Promise<Fold> {
+): Promise<Folding> {
   const fold = new Fold(around.operator, seed);
-  if (base === null) return fold;
-  const files = await Promise.all(stateFiles(base).map(({ name }) => fetchObject(around, name)));
-  const idsFrom = readFooter(files.at(-1)!, around.codec).dedup.first;
-  for (const file of files) readSnapshot(file, fold, around.id, around.codec, idsFrom);
-  if (fold.seq !== base.seq)
-    throw new Damage(`the snapshot ${base.snapshot.name} is at seq ${fold.seq}, its manifest says ${base.seq}`);
-  return fold;
-}
-
-/** Brings the state of a base up to the end of the log, or to `to`, which ends a segment. */
-export async function replay(
-  around: Surroundings,
-  opening: Opening,
-  base: Manifest | null,
-  fold: Fold,
-  to: number = Number.POSITIVE_INFINITY,
-): Promise<Omit<Found, "loadMs">> {
-  const { operator, codec, clock } = around;
-  let foreign = base !== null && base.operatorVersion !== operator.version;
-  const begun = clock.now();
-  let tailBytes = 0;
-  for await (const page of tail(around, opening, base, fold)) {
-    for (const row of page.rows) {
-      if (row.seq > to) break;
-      fold.replay({ row, events: readSegment(row, codec) });
-      tailBytes += row.bytes;
-      foreign ||= row.operatorVersion !== operator.version;
-    }
-    if (fold.seq >= to) break;
-  }
-  return { tag: "found", fold, tailBytes, replayMs: (await ticked(clock)) - begun, foreign };
-}
-
-/** The time after a turn: on the platform a clock stands still while nothing but computing goes on. */
-async function ticked(clock: Clock): Promise<number> {
-  await sleep(clock, 0);
-  return clock.now();
-}
-
-/** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */
-async function* tail(around: Surroundings, opening: Opening, base: Manifest | null, fold: Fold): AsyncGenerator<Page> {
-  // The opening's page begins above the current snapshot; a fall-back starts further down and reads its own.
-  let page: Page = opening.row.snapshotSeq === fold.seq ? opening : await nextPage(around, opening.row, fold.seq);
-  const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
-  if (first > fold.seq + 1) {
-    await replayArchive(around, opening.row, fold, base, seq(first - 1));
-    page = await nextPage(around, opening.row, fold.seq);
-  }
-  for (;;) {
-    yield page;
-    if (!page.more) return;
-    page = await nextPage(around, opening.row, page.rows.at(-1)!.last);
-  }
-}
-
-export async function nextPage(around: Surroundings, row: PartitionRow, after: Seq): Promise<Page> {
-  const page = await persistent(around.clock, around.host, "D1", OPEN_ATTEMPTS, () => around.log.page(after));
-  if (page.epoch !== row.epoch)
-    throw new Failure("fenced", `epoch ${row.epoch} was superseded by ${page.epoch} while it read the tail`);
-  return page;
-}
-
-/**
- * Replays archived segments up to `to`. What stands above the base was first covered by a later manifest than the base's,
- * so the archives of earlier versions can't hold it (R5). Attempts that were never made current share their version with
- * one that was, and may overlap with it; any row counts once, and an archive that can't be read is missed only where no
- * other one has its rows.
- */
-async function replayArchive(
-  around: Surroundings,
-  row: PartitionRow,
-  fold: Fold,
-  base: Manifest | null,
-  to: Seq,
-): Promise<void> {
-  const { id } = around;
-  let flaw: Damage | Failure | null = null;
-  const from = base === null ? "" : belowManifest(id, base.version);
-  const limitOf = await archiveLimits(around, row.epoch, from);
-  for (let after = from; ;) {
-    const { names, more } = await listNames(around, manifestPrefix(id), after);
-    for (const name of names) {
-      if (fold.seq >= to) return;
-      if (name === base?.archive.name) continue;
-      try {
-        replayObject(await fetchObject(around, name), around.codec, fold, Math.min(to, limitOf(name)));
-      } catch (error) {
-        if (!isUnreadable(error)) throw error;
-        if (flaw === null || error instanceof Failure) flaw = error;
-      }
-    }
-    after = names.at(-1) ?? after;
-    if (!more) break;
-  }
-  if (fold.seq < to) throw flaw ?? new Damage(`the archive ends at seq ${fold.seq}, the log begins at ${to + 1}`);
-}
-
-function replayObject(file: Uint8Array, codec: Codec, fold: Fold, to: number): void {
-  if (fold.seq >= to || readManifestObject(file, codec).manifest.archive.to <= fold.seq) return;
-  for (const segment of readArchive(file, codec, fold.seq)) {
-    if (segment.row.last > to) return;
-    if (segment.row.seq === fold.seq + 1) fold.replay(segment);
-  }
+  if (base === null) return { fold, loader: new Loader(fold.state, null) };
+  const doubted = around.cache.distrusted(stateFiles(base).map(({ name }) => name));
+  if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
+  const stored = await StoredState.open(around, base, fold);
+  const { keys } = stored.files.at(-1)!.footer;
+  if (keys !== base.keys) throw new Damage(`the snapshot says ${keys} keys, its manifest ${base.keys}`);
+  // States of another version are counted as they stand in the files, until all of them were migrated once.
+  const exact = base.digest !== undefined && base.operatorVersion === around.operator.version;
+  const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
+  fold.state.begin({ keys, size: base.stateBytes, digest, exact });
+  return { fold, loader: new Loader(fold.state, stored) };
 }

@@ -26,6 +26,7 @@ import {
   type Epoch,
 } from "./ids.ts";
 import type { Manifest } from "./manifest.ts";
+import type { Library } from "./object-ranges.ts";
 import type { PartitionRow } from "./ports.ts";
 import { load, type Surroundings } from "./recovery.ts";
 import { fetchObject, listNames, type Shelf } from "./shelf.ts";
@@ -45,14 +46,15 @@ export type Salvaged =
 const TRIES = 50;
 
 /** The row that brings the partition back. @throws Failure where other code could read it, or R2 doesn't answer */
-export async function salvage(around: Shelf & Pick<Surroundings, "operator">, seed: number): Promise<Salvaged> {
+export async function salvage(around: Library & Pick<Surroundings, "operator">, seed: number): Promise<Salvaged> {
   const top = await topOf(around);
   if (top === null) return { tag: "nothing" };
   const passedOver: string[] = [];
   for await (const found of newestFirst(around, top.version)) {
     try {
       if (found.tag === "damaged") throw found.why;
-      await load(around, seed, found.manifest);
+      const { loader } = await load(around, seed, found.manifest);
+      await loader.stored!.check(found.manifest);
       return { tag: "found", manifest: found.manifest, row: rowOf(found.manifest, seed, top), passedOver };
     } catch (error) {
       if (!(error instanceof Damage)) throw error;

@@ -12,13 +12,19 @@ import type { Codec } from "./ports.ts";
 
 export const SNAPSHOT_FORMAT = 1;
 export const DELTA_FORMAT = 2;
-export const formatOf = (base: number): number => (base === 0 ? SNAPSHOT_FORMAT : DELTA_FORMAT);
+/** One of several files that make up a full snapshot. */
+export const PART_FORMAT = 3;
+export const formatOf = (base: number, part?: Part): number =>
+  part !== undefined ? PART_FORMAT : base === 0 ? SNAPSHOT_FORMAT : DELTA_FORMAT;
 export const MAGIC = "KEYFRAME";
-const TRAILER = 16;
+export const TRAILER = 16;
 const HEAD = 12;
 
 /** [offset, length, CRC-32, records, first key] */
 export type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
+
+/** Which file of several, from 1, and 1 if it is the last: that one holds what isn't state. */
+export type Part = readonly [number: number, last: 0 | 1];
 
 export interface Footer {
   readonly v: number;
@@ -38,22 +44,42 @@ export interface Footer {
   readonly quarantine: readonly Block[];
   /** Numbering producers (ONE2); missing in files of code that didn't know them. */
   readonly producers?: readonly Block[];
+  /** Which keys it surely doesn't hold (filter.ts), and its last key; missing in files of code that didn't know them. */
+  readonly filter?: readonly Block[];
+  readonly last?: string;
+  /** Missing where the snapshot is one file. */
+  readonly part?: Part;
 }
 
-/** @throws Damage where the file isn't whole, Failure unknown_format where it is of another format */
-export function readFooter(file: Uint8Array, codec: Codec): Footer {
-  if (file.length < HEAD + TRAILER) throw new Damage(`the snapshot has ${file.length} bytes, too few to be one`);
-  if (magic(file, 0) !== MAGIC || magic(file, file.length - 8) !== MAGIC)
+/** A whole file's footer. @throws Damage where the file isn't whole, Failure unknown_format where it is of another format */
+export function readFooter(file: Uint8Array, codec: Codec): Footer;
+/** From the end of a file that begins at `start`; where the footer begins, if `start` is above that. */
+export function readFooter(end: Uint8Array, codec: Codec, start: number): Footer | number;
+export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | number {
+  if (end.length < TRAILER + (start === 0 ? HEAD : 0))
+    throw new Damage(`the snapshot has ${start + end.length} bytes, too few to be one`);
+  if ((start === 0 && magic(end, 0) !== MAGIC) || magic(end, end.length - 8) !== MAGIC)
     throw new Damage("the snapshot doesn't begin and end as one");
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const version = view.getUint32(8, true);
-  if (version !== SNAPSHOT_FORMAT && version !== DELTA_FORMAT)
-    throw unknown(`format ${version}; this code reads ${SNAPSHOT_FORMAT} and ${DELTA_FORMAT}`);
-  const length = view.getUint32(file.length - TRAILER, true);
-  const crc = view.getUint32(file.length - TRAILER + 4, true);
-  const bytes = readBlock(file, file.length - TRAILER - length, length, crc, codec, "the snapshot's footer");
+  const view = new DataView(end.buffer, end.byteOffset, end.byteLength);
+  // The head may not be at hand; the footer says the same.
+  const version = start === 0 ? view.getUint32(8, true) : null;
+  if (version !== null && !KNOWN.has(version))
+    throw unknown(`format ${version}; this code reads ${[...KNOWN].join(", ")}`);
+  const length = view.getUint32(end.length - TRAILER, true);
+  const crc = view.getUint32(end.length - TRAILER + 4, true);
+  const at = end.length - TRAILER - length;
+  if (at < 0 && start + at >= HEAD) return start + at;
+  const bytes = readBlock(end, at, length, crc, codec, "the snapshot's footer");
   return checked(parseObject(decoded(bytes, codec), "the snapshot's footer"), version);
 }
+
+const KNOWN = new Set([SNAPSHOT_FORMAT, DELTA_FORMAT, PART_FORMAT]);
+
+/** Where what isn't state begins: the end of the last state block. */
+export const restOf = ({ state }: Footer): number => {
+  const last = state.at(-1);
+  return last === undefined ? HEAD : last[0] + last[1];
+};
 
 const magic = (file: Uint8Array, at: number): string => String.fromCharCode(...file.subarray(at, at + MAGIC.length));
 
@@ -68,18 +94,39 @@ function decoded(bytes: Uint8Array, codec: Codec): string {
   }
 }
 
-function checked(footer: Readonly<Record<string, unknown>>, version: number): Footer {
-  const { v, partition, operatorVersion, hash, codec, base, seq, stamp, keys, dedup, producers } = footer;
-  if (v !== version) throw unknown(`format ${version} and a footer of format ${shown(v)}`);
+function checked(footer: Readonly<Record<string, unknown>>, version: number | null): Footer {
+  const { v, partition, operatorVersion, hash, codec, base, seq, stamp, keys, dedup, producers, filter, last, part } =
+    footer;
+  if ((version !== null && v !== version) || typeof v !== "number" || !KNOWN.has(v))
+    throw unknown(`format ${version ?? shown(v)} and a footer of format ${shown(v)}`);
   // Read as a full one, a delta would lose every key that it doesn't hold.
-  if (!isWhole(base) || version !== formatOf(base))
-    throw new Damage(`a snapshot of format ${version} on base ${shown(base)}`);
+  if (
+    !isWhole(base) ||
+    !(part === undefined || isPart(part)) ||
+    v !== formatOf(base, part) ||
+    (part !== undefined && base > 0)
+  )
+    throw new Damage(`a snapshot of format ${v} on base ${shown(base)}`);
   const texts = [partition, hash, codec].every((text) => typeof text === "string");
   const numbers = [seq, stamp, keys, operatorVersion].every(isWhole) && operatorVersion !== 0;
-  const lists = [footer["state"], footer["prints"], footer["answers"], footer["quarantine"], producers ?? []];
+  const lists = [
+    footer["state"],
+    footer["prints"],
+    footer["answers"],
+    footer["quarantine"],
+    producers ?? [],
+    filter ?? [],
+  ];
+  if (!(last === undefined || typeof last === "string")) throw new Damage("the snapshot's last key is no text");
   if (!texts || !numbers || !lists.every(isBlocks) || !isRange(dedup, seq as number) || base > (seq as number))
     throw new Damage("a part of the snapshot's footer is missing, or not what it should be");
   return footer as unknown as Footer;
+}
+
+function isPart(value: unknown): value is Part {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [number, last] = value as unknown[];
+  return isWhole(number) && number >= 1 && (last === 0 || last === 1);
 }
 
 /** That a block stands within the file, and has its checksum, is found out when it is read. */

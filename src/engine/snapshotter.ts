@@ -5,46 +5,51 @@
  * W2. The open partition learns of a snapshot only when it is known to be current (SNAP2).
  */
 import type { Address } from "./address.ts";
-import { checkpoint, displaced, readOrNull } from "./checkpoint.ts";
-import { messageOf } from "./errors.ts";
+import { checkpoint, displaced, reachedNames, readOrNull } from "./checkpoint.ts";
+import { Damage, messageOf } from "./errors.ts";
+import { Fold } from "./fold.ts";
 import { seq, type Seq } from "./ids.ts";
 import { TAIL_BYTES } from "./limits.ts";
-import { readManifest, stateFileBytes, type Manifest } from "./manifest.ts";
+import { openingBytes, readManifest, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import type { PartitionRow } from "./ports.ts";
 import { chainFull, predictRecovery, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
 import { sweep } from "./sweep.ts";
 import type { Damaged } from "./verify.ts";
-import { capture } from "./snapshot.ts";
-import { limited } from "./store-call.ts";
+import { capture, type Counted } from "./snapshot.ts";
+import type { Totals } from "./state.ts";
+import { limited, sleep } from "./store-call.ts";
+import { StoredState } from "./stored-state.ts";
 
 export type Snapshotted =
   | { readonly tag: "current"; readonly manifest: Manifest }
   | { readonly tag: "nothing" }
   | { readonly tag: "failed"; readonly why: string };
 
+/** What the partition wants to know of. */
+export interface SnapshotEvents {
+  fenced(why: string): void;
+  /** A file that the state is read from can't be read. */
+  damaged(open: Open, damage: Damage): void;
+}
+
 export class Snapshotter {
   readonly #around: Surroundings;
   readonly #placed: Manifest["placed"] & object;
   readonly #code: string;
-  readonly #fenced: (why: string) => void;
+  readonly #events: SnapshotEvents;
   #running: Promise<Snapshotted> | null = null;
   #attempt = 0;
   #failures = 0;
   #retryAt = 0;
   #stopped = false;
 
-  constructor(
-    around: Surroundings,
-    { seed, database, partitions }: Address,
-    code: string,
-    fenced: (why: string) => void,
-  ) {
+  constructor(around: Surroundings, { seed, database, partitions }: Address, code: string, events: SnapshotEvents) {
     this.#around = around;
     this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
     this.#code = code;
-    this.#fenced = fenced;
+    this.#events = events;
   }
 
   /** A snapshot of everything that is committed now. One that is under way may have begun too early for that. */
@@ -74,14 +79,15 @@ export class Snapshotter {
       tailBytes: open.tail.bytes,
       tailSinceMs: open.tail.sinceMs,
       lastMs,
+      changedBytes: open.fold.state.changedBytes,
       ...predictRecovery({
-        stateBytes: open.whole === null ? 0 : stateFileBytes(open.whole),
+        openingBytes: open.whole === null ? 0 : openingBytes(open.whole),
         tailEvents: open.tail.events,
         tailBytes: open.tail.bytes,
         rates: open.rates,
       }),
     };
-    const due = open.renew ? 0 : snapshotAt(facts, operator.snapshot);
+    const due = open.renew ? 0 : snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
     const at = due === null ? null : Math.max(due, this.#retryAt);
     if (at === null || at > clock.now()) host.arm(at);
     else host.keep(this.#take(open).then(() => undefined));
@@ -109,18 +115,23 @@ export class Snapshotter {
       placed: this.#placed,
       attempt: this.#attempt++,
       dedupSinceMs: open.fold.dedup.sinceMs,
-      stateSize: open.fold.state.size,
+      stored: open.loader.stored,
       rates: open.rates,
       ended: () => this.#stopped,
     };
-    const result = await checkpoint(this.#around, ground, capture(open.fold, this.#base(open)));
+    const captured = capture(open.fold, this.#base(open));
+    const result = await checkpoint(this.#around, ground, captured);
     if (result.tag === "fenced") {
-      this.#fenced(result.why);
+      this.#events.fenced(result.why);
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
-      if (result.row !== undefined && result.row.version !== open.row.version) await this.#learn(open, result.row);
-      this.#retryAt = clock.now() + retryMs(this.#failures++, open.tail.bytes);
+      if (result.damage !== undefined) this.#events.damaged(open, result.damage);
+      if (result.row !== undefined && result.row.version !== open.row.version)
+        await this.#learn(open, result.row).catch((error: unknown) =>
+          host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
+        );
+      this.#retryAt = clock.now() + retryMs(this.#failures++, open);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
     }
@@ -129,7 +140,8 @@ export class Snapshotter {
     const gone = displaced(open.row, result.row, codec);
     open.row = result.row;
     open.renew = false;
-    this.#cover(open, result.manifest, result.archivedBytes);
+    if (captured.base === 0) this.#recount(open, captured.totals, result.counted);
+    await this.#cover(open, result.manifest, result.stored, result.archivedBytes);
     await this.#remove(gone);
     if (result.manifest.kind === "full") host.keep(this.#sweep(open));
     return { tag: "current", manifest: result.manifest };
@@ -167,21 +179,49 @@ export class Snapshotter {
 
   /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
   async #learn(open: Open, row: PartitionRow): Promise<void> {
-    const gone = displaced(open.row, row, this.#around.codec);
+    const { codec } = this.#around;
+    const manifest = row.manifest === null ? null : readManifest(row.manifest, codec.crc32);
+    const stored = manifest === null ? null : await this.#openedAfterwards(manifest, row.seed);
+    const gone = displaced(open.row, row, codec);
     open.row = row;
     // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
-    if (row.manifest !== null) this.#cover(open, readManifest(row.manifest, this.#around.codec.crc32), 0);
+    if (manifest !== null) await this.#cover(open, manifest, stored!, 0);
     await this.#remove(gone);
   }
 
+  /** The files of a snapshot that took effect unheard. What they hold beside states is here already. */
+  async #openedAfterwards(manifest: Manifest, seed: number): Promise<StoredState> {
+    try {
+      return await StoredState.open(this.#around, manifest, new Fold(this.#around.operator, seed));
+    } catch (error) {
+      // Nothing can be built on it, nor beside it: the next instance recovers without it.
+      if (error instanceof Damage) {
+        if (error.object !== null) this.#around.cache.distrust(error.object);
+        this.#events.fenced(`manifest ${manifest.version} took effect unheard, and can't be read: ${error.message}`);
+      }
+      throw error;
+    }
+  }
+
+  /** All keys have passed by: what was counted until then gives way to what they came to. */
+  #recount({ fold }: Open, believed: Totals, counted: Counted): void {
+    const truth = { ...counted, exact: true };
+    const same = believed.keys === truth.keys && believed.size === truth.size;
+    if (believed.exact && !(same && String(believed.digest) === String(truth.digest)))
+      this.#around.host.note("the state isn't what was counted", { seq: fold.seq, keys: truth.keys });
+    fold.state.correct(believed, truth);
+  }
+
   /** The tail begins above the manifest: what still counted as due would be due for ever, with nothing left to save. */
-  #cover(open: Open, manifest: Manifest, archivedBytes: number): void {
-    const { fold, tail } = open;
+  async #cover(open: Open, manifest: Manifest, stored: StoredState, archivedBytes: number): Promise<void> {
+    const { fold, tail, loader } = open;
     open.whole = manifest;
-    fold.saved(manifest.seq);
+    loader.replace(stored);
     tail.events = fold.seq - manifest.seq;
     tail.bytes = tail.events === 0 ? 0 : Math.max(0, tail.bytes - archivedBytes);
     tail.sinceMs = tail.events === 0 ? null : this.#around.clock.now();
+    for (const _ of fold.saving(manifest.seq)) await sleep(this.#around.clock, 0);
+    this.#around.cache.keep(reachedNames(open.row, this.#around.codec));
   }
 
   /** What fails to go is garbage, not harm: nothing names it any more. */
@@ -201,6 +241,8 @@ const generationOf = (manifest: Manifest | null): string | null =>
 /** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
 export const RETRY_MS = 30_000;
 
-/** Not longer while the log is half full: when R2 is back, it is a snapshot that lets events in again (LOG6). */
-const retryMs = (failures: number, tailBytes: number): number =>
-  tailBytes > TAIL_BYTES / 2 ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures, 5);
+/** Not longer while the log is half full, or the memory: when R2 is back, it is a snapshot that lets events in again (LOG6). */
+function retryMs(failures: number, { tail, fold }: Open): number {
+  const pressed = tail.bytes > TAIL_BYTES / 2 || fold.state.changedBytes > fold.operator.memoryBytes;
+  return pressed ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures, 5);
+}

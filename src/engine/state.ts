@@ -1,13 +1,19 @@
 /**
- * The keyed state of one partition.
+ * The keyed state of one partition, as far as it is in memory.
  *
  * S1. At rest a key's state is its JSON text: what a read shows, what a snapshot holds and what a handler gets are the
  *     same by construction (SNAP8), a capture copies references only, and bytes are counted exactly. Texts take a third
  *     of the memory of objects.
  * S2. Only committed state is in here. What a group changes stands in its own layer until the log has it (LOG1).
+ * S3. What changed since the current snapshot stays until a later one is current. All else may go, since the files of the
+ *     current snapshot hold it; what isn't pinned goes when the budget is used up, that was used least recently first (SNAP11).
+ * S4. What a load brings is taken only if the key isn't here (SNAP11). Keys that are being loaded are pinned, so one that
+ *     changed meanwhile is here still.
  */
-import { compareUtf8 } from "./json.ts";
+import { Digest } from "./digest.ts";
 import type { Seq, Stamp } from "./ids.ts";
+import { firstOf, sortByKey, sortKeys } from "./key-order.ts";
+import { ENTRY_BYTES, MEMORY_BYTES } from "./limits.ts";
 
 /** One key: its state's JSON text, and the last event that changed it. Never changed in place. */
 export interface Entry {
@@ -16,102 +22,317 @@ export interface Entry {
   readonly stamp: Stamp;
 }
 
+/** The key has no state since that event. */
+interface Gone {
+  readonly text: null;
+  readonly seq: Seq;
+}
+
+/** What is known of the state as a whole, wherever its keys are. Sizes in characters of keys and texts. */
+export interface Totals {
+  readonly keys: number;
+  readonly size: number;
+  readonly digest: Digest;
+  /** False: they are counted from a beginning that isn't known exactly, until somebody has read all keys. */
+  readonly exact: boolean;
+}
+
+/** Every key with its entry, in order; null: it is gone. */
+export type Entries = readonly (readonly [string, Entry | null])[];
+
 export class KeyedState {
-  readonly #entries = new Map<string, Entry>();
-  /** In the order of UTF-8 bytes; null while keys came or went. */
-  #sorted: string[] | null = null;
-  /** Length of keys and texts, in characters. */
+  readonly #budget: number;
+  /** Since the current snapshot (S3). */
+  readonly #changed = new Map<string, Entry | Gone>();
+  /** What the files of the current snapshot hold too; null: they don't hold the key. Two generations: what is used moves to
+   *  the young one, and the old one is dropped as a whole. */
+  #young = new Map<string, Entry | null>();
+  #old = new Map<string, Entry | null>();
+  #changedBytes = 0;
+  #youngBytes = 0;
+  #oldBytes = 0;
+  readonly #pins = new Map<string, number>();
+  /** Keys that are being loaded, each by one load. */
+  readonly #loading = new Map<string, symbol>();
+  /** All keys are in memory: what isn't here, isn't there. */
+  #complete = true;
+  #drops = 0;
+  #keys = 0;
   #size = 0;
-  /** Keys that changed or went since the snapshot that the next delta builds on, with the last event that did it. */
-  readonly #changed = new Map<string, Seq>();
+  #exact = true;
+  /** Of the keys that have not changed since the current snapshot. */
+  #unchanged = new Digest();
+  /** Keys of `overlay`, in order; null while they came or went. */
+  #sorted: string[] | null = null;
+
+  constructor(budget: number = MEMORY_BYTES) {
+    this.#budget = budget;
+  }
 
   get keys(): number {
-    return this.#entries.size;
+    return this.#keys;
   }
 
   get size(): number {
     return this.#size;
   }
 
-  get(key: string): Entry | undefined {
-    return this.#entries.get(key);
+  /** Everything is in memory. */
+  get complete(): boolean {
+    return this.#complete;
   }
 
-  set(key: string, entry: Entry): void {
-    this.#changed.set(key, entry.seq);
-    this.restore(key, entry);
+  /** Would everything fit? */
+  get fits(): boolean {
+    return this.#size + this.#keys * ENTRY_BYTES <= this.#budget;
   }
 
-  /** What a snapshot holds: it is no change. */
-  restore(key: string, entry: Entry): void {
-    const old = this.#entries.get(key);
-    if (old === undefined) this.#sorted = null;
-    this.#size += entry.text.length - (old === undefined ? -key.length : old.text.length);
-    this.#entries.set(key, entry);
+  /** Bytes of what changed since the current snapshot. */
+  get changedBytes(): number {
+    return this.#changedBytes;
   }
 
-  /** The event at `at` removed the key. */
-  delete(key: string, at: Seq): void {
-    this.#changed.set(key, at);
-    this.restoreRemoved(key);
+  /** The state begins as one that is in files, and of which nothing is in memory yet. */
+  begin({ keys, size, digest, exact }: Totals): void {
+    this.#keys = keys;
+    this.#size = size;
+    this.#exact = exact;
+    this.#unchanged = digest.copy();
+    this.#complete = keys === 0;
   }
 
-  /** A delta says that the key went. */
-  restoreRemoved(key: string): void {
-    const old = this.#entries.get(key);
-    if (old === undefined) return;
-    this.#entries.delete(key);
+  /** Takes in what a file holds, all of it: a full one's, then each delta's on it. */
+  restore(changes: Iterable<readonly [string, Entry | null]>): void {
+    for (const [key, entry] of changes) {
+      const old = this.#young.get(key);
+      if (old != null) {
+        this.#unchanged.subtract(key, old.text);
+        this.#keys -= 1;
+        this.#size -= key.length + old.text.length;
+      }
+      this.#forget(this.#young, key);
+      if (entry === null) continue;
+      this.#unchanged.add(key, entry.text);
+      this.#keys += 1;
+      this.#size += key.length + entry.text.length;
+      this.#remember(key, entry);
+    }
     this.#sorted = null;
-    this.#size -= key.length + old.text.length;
   }
 
-  /** Every key with its entry as of now, in order; later changes don't show. */
-  capture(): (readonly [string, Entry])[] {
-    return this.#keys().map((key) => [key, this.#entries.get(key)!] as const);
+  // ---- keys ----
+
+  /** The key's entry; null: it has no state; undefined: it isn't in memory. */
+  find(key: string): Entry | null | undefined {
+    const changed = this.#changed.get(key);
+    if (changed !== undefined) return changed.text === null ? null : changed;
+    const young = this.#young.get(key);
+    if (young !== undefined) return young;
+    const old = this.#old.get(key);
+    if (old !== undefined) {
+      this.#forget(this.#old, key);
+      this.#remember(key, old);
+      return old;
+    }
+    return this.#complete ? null : undefined;
   }
 
-  /** Every key that changed after `base`, in order; null: it is gone. */
-  changes(base: Seq): (readonly [string, Entry | null])[] {
-    const keys: string[] = [];
-    for (const [key, at] of this.#changed) if (at > base) keys.push(key);
-    return sortKeys(keys).map((key) => [key, this.#entries.get(key) ?? null] as const);
+  has(key: string): boolean {
+    return this.#complete || this.#changed.has(key) || this.#young.has(key) || this.#old.has(key);
   }
 
-  /** A snapshot that is current holds all changes up to `upTo`. */
-  saved(upTo: Seq): void {
-    for (const [key, at] of this.#changed) if (at <= upTo) this.#changed.delete(key);
+  /** Those of the keys that are not in memory, each once. */
+  missing(keys: readonly string[]): string[] {
+    return this.#complete ? [] : [...new Set(keys.filter((key) => !this.has(key)))];
   }
 
-  /** Keys above `after` that begin with `prefix`, in order. */
-  *scan(prefix: string, after: string): Generator<readonly [string, Entry]> {
-    const keys = this.#keys();
-    const from = compareUtf8(prefix, after) > 0 ? lowerBound(keys, prefix, true) : lowerBound(keys, after, false);
-    for (let i = from; i < keys.length; i++) {
-      const key = keys[i]!;
-      if (!key.startsWith(prefix)) return;
-      yield [key, this.#entries.get(key)!];
+  /** The event at `at` left this; null: nothing. `before`: the text that it found, null: none. */
+  apply(key: string, entry: Entry | null, at: Seq, before: string | null): void {
+    const known = this.#changed.get(key);
+    if (known === undefined) {
+      if (before !== null) this.#unchanged.subtract(key, before);
+      this.#forget(this.#young, key);
+      this.#forget(this.#old, key);
+    } else this.#changedBytes -= cost(key, known.text);
+    const text = entry === null ? null : entry.text;
+    if (this.#complete ? (text === null) !== (before === null) : known === undefined) this.#sorted = null;
+    this.#changed.set(key, entry ?? { text: null, seq: at });
+    this.#changedBytes += cost(key, text);
+    this.#keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
+    this.#size += (text === null ? 0 : key.length + text.length) - (before === null ? 0 : key.length + before.length);
+  }
+
+  // ---- loads ----
+
+  /** A load of these keys begins. @returns those of them that no other load brings */
+  beginLoad(keys: readonly string[], load: symbol): string[] {
+    const fresh = keys.filter((key) => !this.#loading.has(key) && !this.has(key));
+    for (const key of fresh) this.#loading.set(key, load);
+    return fresh;
+  }
+
+  isLoading(key: string): boolean {
+    return this.#loading.has(key);
+  }
+
+  /** The load found this; null: the files don't hold the key (S4). */
+  install(key: string, entry: Entry | null, load: symbol): void {
+    if (this.#loading.get(key) !== load) return;
+    this.#loading.delete(key);
+    if (!this.has(key)) this.#remember(key, entry);
+  }
+
+  /** The load ended, whatever it brought. */
+  endLoad(keys: readonly string[], load: symbol): void {
+    for (const key of keys) if (this.#loading.get(key) === load) this.#loading.delete(key);
+    this.#trim();
+  }
+
+  /** Changes whenever something was dropped. */
+  get drops(): number {
+    return this.#drops;
+  }
+
+  /**
+   * Takes in everything that the files hold, of which nothing was dropped since `drops`: so what changed meanwhile is here.
+   *
+   * @returns false where something was
+   */
+  installAll(entries: Iterable<readonly [string, Entry]>, drops: number): boolean {
+    if (drops !== this.#drops) return false;
+    for (const [key, entry] of entries) if (!this.has(key)) this.#remember(key, entry);
+    this.#complete = true;
+    this.#sorted = null;
+    // That a key isn't there needs no remembering any more.
+    for (const map of [this.#young, this.#old])
+      for (const [key, entry] of map) if (entry === null) this.#forget(map, key);
+    this.#trim();
+    return true;
+  }
+
+  /** Until it is unpinned, the key stays in memory once it is there. */
+  pin(keys: readonly string[]): void {
+    for (const key of keys) this.#pins.set(key, (this.#pins.get(key) ?? 0) + 1);
+  }
+
+  unpin(keys: readonly string[]): void {
+    for (const key of keys) {
+      const left = this.#pins.get(key)! - 1;
+      if (left === 0) this.#pins.delete(key);
+      else this.#pins.set(key, left);
     }
   }
 
-  #keys(): string[] {
-    return (this.#sorted ??= sortKeys([...this.#entries.keys()]));
+  #remember(key: string, entry: Entry | null): void {
+    this.#young.set(key, entry);
+    this.#youngBytes += cost(key, entry?.text ?? null);
+  }
+
+  #forget(from: Map<string, Entry | null>, key: string): void {
+    const entry = from.get(key);
+    if (entry === undefined) return;
+    from.delete(key);
+    const bytes = cost(key, entry?.text ?? null);
+    if (from === this.#young) this.#youngBytes -= bytes;
+    else this.#oldBytes -= bytes;
+  }
+
+  /** Drops what was used least recently, once the budget is used up (S3). */
+  #trim(): void {
+    if (this.#youngBytes + this.#oldBytes <= this.#budget || this.#youngBytes <= this.#budget / 2) return;
+    const dropped = this.#old;
+    this.#old = this.#young;
+    this.#oldBytes = this.#youngBytes;
+    this.#young = new Map();
+    this.#youngBytes = 0;
+    let carried = 0;
+    for (const key of this.#pins.keys()) {
+      const entry = dropped.get(key);
+      if (entry === undefined) continue;
+      this.#remember(key, entry);
+      carried += 1;
+    }
+    if (carried === dropped.size) return;
+    this.#drops += 1;
+    if (this.#complete) this.#sorted = null;
+    this.#complete = false;
+  }
+
+  // ---- snapshots ----
+
+  /** What changed after `base`, or everything that is in memory, in order; later changes don't show. */
+  capture(base: Seq, everything: boolean): Entries {
+    const found: (readonly [string, Entry | null])[] = [];
+    if (everything)
+      for (const map of [this.#young, this.#old])
+        for (const [key, entry] of map) if (entry !== null) found.push([key, entry]);
+    for (const [key, entry] of this.#changed) {
+      if (entry.text !== null) {
+        if (everything || entry.seq > base) found.push([key, entry]);
+      } else if (!everything && entry.seq > base) found.push([key, null]);
+    }
+    return sortByKey(found);
+  }
+
+  /** Of the state as it is now. */
+  totals(): Totals {
+    const digest = this.#unchanged.copy();
+    for (const [key, { text }] of this.#changed) if (text !== null) digest.add(key, text);
+    return { keys: this.#keys, size: this.#size, digest, exact: this.#exact };
+  }
+
+  /** Where `believed` was counted, somebody who read all keys found `truth`: the counts go on from there. */
+  correct(believed: Totals, truth: Totals): void {
+    this.#keys += truth.keys - believed.keys;
+    this.#size += truth.size - believed.size;
+    this.#unchanged = this.#unchanged.moved(believed.digest, truth.digest);
+    this.#exact = true;
+  }
+
+  /** A snapshot that is current holds all changes up to `upTo`. Done in steps, between which events go on. */
+  *saving(upTo: Seq): Generator<void> {
+    let steps = 0;
+    for (const [key, entry] of this.#changed) {
+      if (entry.seq > upTo) continue;
+      this.#changed.delete(key);
+      this.#changedBytes -= cost(key, entry.text);
+      if (entry.text !== null) this.#unchanged.add(key, entry.text);
+      if (!this.#complete) this.#sorted = null;
+      if (entry.text !== null) this.#remember(key, entry);
+      else if (!this.#complete) this.#remember(key, null);
+      this.#trim();
+      if (++steps % SAVED_AT_ONCE === 0) yield;
+    }
+  }
+
+  // ---- scans ----
+
+  /** Keys above `after` that begin with `prefix`, in order: all where the state is complete, else those that changed since the
+   *  current snapshot; null: gone. Later changes don't show. */
+  overlay(prefix: string, after: string): Entries {
+    const found: (readonly [string, Entry | null])[] = [];
+    const keys = this.#overlayKeys();
+    for (let i = firstOf(keys, prefix, after); i < keys.length && keys[i]!.startsWith(prefix); i++)
+      found.push([keys[i]!, this.#peek(keys[i]!)]);
+    return found;
+  }
+
+  #peek(key: string): Entry | null {
+    const changed = this.#changed.get(key);
+    if (changed !== undefined) return changed.text === null ? null : changed;
+    return this.#young.get(key) ?? this.#old.get(key) ?? null;
+  }
+
+  #overlayKeys(): readonly string[] {
+    if (this.#sorted !== null) return this.#sorted;
+    const keys = [...this.#changed.keys()];
+    if (!this.#complete) return (this.#sorted = sortKeys(keys));
+    const all = [...keys, ...this.#young.keys(), ...this.#old.keys()];
+    return (this.#sorted = sortKeys(all.filter((key) => this.#peek(key) !== null)));
   }
 }
 
-/** Sorts in place. The built-in order is that of UTF-16, which is the same unless a surrogate is in a key. */
-function sortKeys(keys: string[]): string[] {
-  return keys.some((key) => /[\ud800-\udfff]/.test(key)) ? keys.sort(compareUtf8) : keys.sort();
-}
-
-/** Index of the first key at or (not inclusive) above `bound`. */
-function lowerBound(keys: readonly string[], bound: string, inclusive: boolean): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const order = compareUtf8(keys[middle]!, bound);
-    if (order < 0 || (order === 0 && !inclusive)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+/** What it takes in memory, about. */
+const cost = (key: string, text: string | null): number => key.length + (text?.length ?? 0) + ENTRY_BYTES;
+/** Keys that are moved in one turn. */
+const SAVED_AT_ONCE = 2_000;

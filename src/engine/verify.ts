@@ -5,17 +5,19 @@
  * V1. It finds a handler that isn't deterministic (ONE5), a snapshot that doesn't say what it should (SNAP8), and an archive
  *     or a log that can't be read, while the other copy still is there.
  * V2. Only what one code made is compared (CODE4): other code may rightly come to other states.
- * V3. It reads and computes only. Events go on meanwhile: it looks at the state as of its beginning.
+ * V3. It reads and computes only. Events go on meanwhile: it looks at the state as of its beginning. What isn't in memory is
+ *     read from the files block by block, so it takes a budget's memory for the shadow, and no more.
  */
 import { isUnreadable, messageOf } from "./errors.ts";
 import { codeOf, type Fold } from "./fold.ts";
 import type { Seq } from "./ids.ts";
 import { compareUtf8 } from "./json.ts";
-import { VERIFY_CHARS } from "./limits.ts";
+import type { Loader } from "./loader.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
-import { fetchManifest, load, nextPage, replay, type Surroundings } from "./recovery.ts";
-import type { Entry } from "./state.ts";
+import { fetchManifest, load, type Surroundings } from "./recovery.ts";
+import { nextPage, replay } from "./replay.ts";
+import type { Entries } from "./state.ts";
 
 export type Verified =
   /** `manifest`: what it started from; null: the whole log. */
@@ -45,35 +47,36 @@ export interface Difference {
 }
 
 export async function verify(around: Surroundings, open: Open, code: string): Promise<Verified> {
-  const { fold } = open;
+  const { fold, loader, whole } = open;
   if (fold.seq === 0) return { tag: "not_comparable", why: "no event was applied yet" };
-  if (fold.state.size > VERIFY_CHARS)
-    return {
-      tag: "not_comparable",
-      why: `the state has ${fold.state.size} characters; up to ${VERIFY_CHARS} it can be held twice`,
-    };
-  const live = { seq: fold.seq, entries: fold.state.capture() };
+  const live = { seq: fold.seq, entries: allOf(fold, loader) };
   const ours = codeOf({ operatorVersion: around.operator.version, code });
   let reading: Damaged = "older";
   try {
-    const base = await startOf(around, open.whole);
+    const base = await startOf(around, whole);
     if (base !== null && codeOf(base) !== ours)
       return {
         tag: "not_comparable",
         why: `manifest ${base.version} was made by code ${codeOf(base)}, this is ${ours}`,
       };
-    if (sharesFiles(base, open.whole)) reading = "current";
+    if (sharesFiles(base, whole)) reading = "current";
     const shadow = await load(around, open.row.seed, base);
     reading = "older";
-    const page = await nextPage(around, open.row, shadow.seq);
+    const page = await nextPage(around, open.row, shadow.fold.seq);
     // D1 may hold nothing above it, when its row was rebuilt from R2: then the archive does, up to the row's own snapshot.
-    const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.seq };
+    const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.fold.seq };
     await replay(around, { ...page, row }, base, shadow, live.seq);
-    const others = [...shadow.replayedFrom].filter((other) => other !== ours);
+    const others = [...shadow.fold.replayedFrom].filter((other) => other !== ours);
     if (others.length > 0)
       return { tag: "not_comparable", why: `events up to ${live.seq} were applied by code ${others.join(", ")} too` };
-    return compare(live, shadow, base);
+    reading = "current";
+    const { difference, keys } = await compare(live.entries, allOf(shadow.fold, shadow.loader));
+    const manifest = base?.version ?? null;
+    if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference };
+    return { tag: "equal", seq: live.seq, manifest, replayedEvents: shadow.fold.seq - (base?.seq ?? 0), keys };
   } catch (error) {
+    // What it was reading may have been replaced and deleted.
+    if (open.whole !== whole) return { tag: "not_comparable", why: "a snapshot was taken meanwhile: try again" };
     return { tag: "not_rebuilt", why: messageOf(error), damaged: isUnreadable(error) ? reading : null };
   }
 }
@@ -88,33 +91,69 @@ async function startOf(around: Surroundings, whole: Manifest | null): Promise<Ma
 const sharesFiles = (base: Manifest | null, whole: Manifest | null): boolean =>
   base !== null && whole !== null && whole.kind === "delta" && whole.chain?.[0]?.name === stateFiles(base)[0]!.name;
 
-function compare(
-  live: { readonly seq: Seq; readonly entries: readonly (readonly [string, Entry])[] },
-  shadow: Fold,
-  base: Manifest | null,
-): Verified {
-  const manifest = base?.version ?? null;
-  const difference = firstDifference(live.entries, shadow.state.capture());
-  if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference };
-  const replayedEvents = shadow.seq - (base?.seq ?? 0);
-  return { tag: "equal", seq: live.seq, manifest, replayedEvents, keys: live.entries.length };
+/** Every key as of now, in order, wherever it is. */
+function allOf({ state }: Fold, { stored }: Loader): AsyncGenerator<Entries> {
+  const overlay = state.overlay("", "");
+  return state.complete || stored === null ? inChunks(overlay) : stored.entries("", overlay, false);
 }
 
-type Entries = readonly (readonly [string, Entry])[];
+async function* inChunks(entries: Entries): AsyncGenerator<Entries> {
+  if (entries.length > 0) yield entries;
+}
 
 /** Both are in the order of their keys. */
-function firstDifference(live: Entries, rebuilt: Entries): Difference | null {
+async function compare(
+  live: AsyncGenerator<Entries>,
+  rebuilt: AsyncGenerator<Entries>,
+): Promise<{ readonly difference: Difference | null; readonly keys: number }> {
+  const [left, right] = [new Walk(live), new Walk(rebuilt)];
   let first: Difference | null = null;
-  for (let i = 0, j = 0; i < live.length || j < rebuilt.length;) {
-    const [a, b] = [live[i], rebuilt[j]];
-    const order = a === undefined ? 1 : b === undefined ? -1 : compareUtf8(a[0], b[0]);
-    const [x, y] = [order <= 0 ? a : undefined, order >= 0 ? b : undefined];
-    if (x !== undefined) i += 1;
-    if (y !== undefined) j += 1;
-    if (x?.[1].text === y?.[1].text && x?.[1].seq === y?.[1].seq) continue;
-    const at = Math.min(x?.[1].seq ?? Infinity, y?.[1].seq ?? Infinity) as Seq;
-    if (first === null || at < first.seq)
-      first = { seq: at, key: (x ?? y)![0], live: x?.[1].text ?? null, rebuilt: y?.[1].text ?? null };
+  let keys = 0;
+  try {
+    for (;;) {
+      const a = left.next ?? (await left.fetched());
+      const b = right.next ?? (await right.fetched());
+      if (a === undefined && b === undefined) return { difference: first, keys };
+      const order = a === undefined ? 1 : b === undefined ? -1 : compareUtf8(a[0], b[0]);
+      const [x, y] = [order <= 0 ? a : undefined, order >= 0 ? b : undefined];
+      if (x !== undefined) left.step();
+      if (y !== undefined) right.step();
+      keys += x === undefined ? 0 : 1;
+      if (x?.[1]?.text === y?.[1]?.text && x?.[1]?.seq === y?.[1]?.seq) continue;
+      const at = Math.min(x?.[1]?.seq ?? Infinity, y?.[1]?.seq ?? Infinity) as Seq;
+      if (first === null || at < first.seq)
+        first = { seq: at, key: (x ?? y)![0], live: x?.[1]?.text ?? null, rebuilt: y?.[1]?.text ?? null };
+    }
+  } finally {
+    await Promise.allSettled([live.return(undefined), rebuilt.return(undefined)]);
   }
-  return first;
+}
+
+/** One entry after the other, of chunks that come in their time. */
+class Walk {
+  readonly #chunks: AsyncGenerator<Entries>;
+  #chunk: Entries = [];
+  #at = 0;
+
+  constructor(chunks: AsyncGenerator<Entries>) {
+    this.#chunks = chunks;
+  }
+
+  /** Undefined: the chunk is used up. */
+  get next(): Entries[number] | undefined {
+    return this.#chunk[this.#at];
+  }
+
+  /** Undefined: there is none any more. */
+  async fetched(): Promise<Entries[number] | undefined> {
+    const { done, value } = await this.#chunks.next();
+    if (done === true) return undefined;
+    this.#chunk = value;
+    this.#at = 0;
+    return this.next;
+  }
+
+  step(): void {
+    this.#at += 1;
+  }
 }

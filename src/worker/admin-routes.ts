@@ -5,7 +5,7 @@ import { print, type Address, type Route } from "../engine/address.ts";
 import { Prints } from "../engine/hash.ts";
 import { partitionName, seq, type Seq } from "../engine/ids.ts";
 import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
-import { stateFileBytes, type Manifest } from "../engine/manifest.ts";
+import { openingBytes, type Manifest } from "../engine/manifest.ts";
 import type { Event, Operator } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
@@ -69,8 +69,8 @@ async function describe(
   const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
   const manifest = read !== null && isManifest(read) ? read : null;
   const { manifest: _, rates, ...shown } = facts;
-  const files = manifest === null ? 0 : stateFileBytes(manifest);
-  const predicted = predictRecovery({ ...facts, stateBytes: files, rates });
+  const files = manifest === null ? 0 : openingBytes(manifest);
+  const predicted = predictRecovery({ ...facts, openingBytes: files, rates });
   return {
     partition: address.partition,
     ...shown,

@@ -2,7 +2,7 @@
  * The Durable Object of a partition: ports from bindings, RPC in, engine out. All that matters is in engine/partition.ts.
  *
  * X1. No I/O in the constructor and none inside blockConcurrencyWhile: the partition opens on its first call.
- * X2. Its own storage holds the alarm, the epoch and its address: nothing that can't be rebuilt.
+ * X2. Its own storage holds the alarm, the epoch, its address and a cache of R2: nothing that can't be rebuilt.
  * X3. What a caller should know of comes back as a value; an exception here means that the object died.
  */
 import { DurableObject } from "cloudflare:workers";
@@ -10,10 +10,11 @@ import { brotli } from "../adapters/brotli.ts";
 import { logDatabases } from "../adapters/catalogue.ts";
 import { D1Log } from "../adapters/d1-log.ts";
 import { R2Store } from "../adapters/r2-store.ts";
+import { SqliteCache } from "../adapters/sqlite-cache.ts";
 import type { Address } from "../engine/address.ts";
 import { Failure, messageOf } from "../engine/errors.ts";
 import { parsePartitionName, type Epoch, type Seq } from "../engine/ids.ts";
-import { READ_CHARS } from "../engine/limits.ts";
+import { READ_CHARS, SIZES } from "../engine/limits.ts";
 import type { Facts } from "../engine/open.ts";
 import { Partition as Engine } from "../engine/partition.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
@@ -46,12 +47,7 @@ export class Partition extends DurableObject<Env> {
     keys: readonly string[],
     maxChars: number = READ_CHARS,
   ): Promise<Answer<(Entry | null)[]>> {
-    return answered(async () => {
-      const entries = await this.#partition(address).read(keys);
-      let chars = 0;
-      const over = entries.findIndex((entry) => (chars += entry?.text.length ?? 0) > maxChars);
-      return over < 0 ? entries : entries.slice(0, over);
-    });
+    return answered(() => this.#partition(address).read(keys, maxChars));
   }
 
   async scan(
@@ -128,6 +124,8 @@ export class Partition extends DurableObject<Env> {
       codec: brotli,
       clock: new ObjectClock(),
       host: this.#host(),
+      cache: new SqliteCache(this.ctx.storage.sql),
+      sizes: SIZES,
     };
     return new Engine(around, address, codeId(this.env));
   }

@@ -14,7 +14,9 @@ import { Failure } from "../engine/errors.ts";
 import { MAIN_TIMELINE, operatorPrefix } from "../engine/ids.ts";
 import type { Manifest } from "../engine/manifest.ts";
 import type { Operator } from "../engine/operator.ts";
+import { SIZES } from "../engine/limits.ts";
 import { deducePlacement, type Hint } from "../engine/placement.ts";
+import { NO_CACHE } from "../engine/object-ranges.ts";
 import { newestManifest, partitionsInStore, salvage } from "../engine/salvage.ts";
 import type { App, Env } from "./app.ts";
 import { note } from "./note.ts";
@@ -111,7 +113,7 @@ async function rebuildPlacement(
 async function recoverPartition({ env, operator, databases }: Ground, address: Address): Promise<Outcome> {
   const { timeline, partition, seed, database } = address;
   const id = { timeline, operator: operator.name, partition };
-  const found = await salvage({ ...readerOf(env), id, operator }, seed);
+  const found = await salvage({ ...readerOf(env), cache: NO_CACHE, sizes: SIZES, id, operator }, seed);
   if (found.tag === "unreadable") return { status: "unreadable", passedOver: found.passedOver };
   if (found.tag === "nothing") return { status: "nothing" };
   assertPlacedThere(found.manifest, address);

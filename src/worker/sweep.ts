@@ -110,8 +110,16 @@ function isOverdue(tail: PartitionTail, bytes: number, { operator }: Route, now:
   const tailSinceMs = tail.tailStamp === null ? null : stampMs(stamp(tail.tailStamp));
   // NaN where the manifest says no time: as if there had been no snapshot.
   const lastMs = Date.parse(tail.lastAt ?? "") || 0;
-  const facts = { tailEvents: tail.tailEvents, tailBytes: bytes, tailSinceMs, lastMs, stateMs: 0, tailMs: 0 };
-  const at = snapshotAt(facts, operator.snapshot);
+  const facts = {
+    tailEvents: tail.tailEvents,
+    tailBytes: bytes,
+    tailSinceMs,
+    lastMs,
+    stateMs: 0,
+    tailMs: 0,
+    changedBytes: 0,
+  };
+  const at = snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
   return at !== null && now > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
 }
 

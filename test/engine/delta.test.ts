@@ -7,7 +7,8 @@ import { Fold } from "../../src/engine/fold.ts";
 import { seq, type Seq } from "../../src/engine/ids.ts";
 import { readManifest, stateFiles, type Manifest } from "../../src/engine/manifest.ts";
 import { chainFull } from "../../src/engine/policy.ts";
-import { capture, encodeSnapshot, readSnapshot } from "../../src/engine/snapshot.ts";
+import { capture, encodeSnapshot } from "../../src/engine/snapshot.ts";
+import { readSnapshot } from "../../src/engine/snapshot-reading.ts";
 import { readFooter } from "../../src/engine/snapshot-footer.ts";
 import { ID, rowOf, type Sent } from "./at-rest.ts";
 import { readSegment } from "../../src/engine/segment.ts";
@@ -101,7 +102,7 @@ class Story {
     if (base === 0) this.files = [];
     this.files.push(await fileOf(this.fold, base));
     this.#base = this.fold.seq;
-    this.fold.saved(this.fold.seq);
+    for (const _ of this.fold.saving(this.fold.seq));
   }
 }
 

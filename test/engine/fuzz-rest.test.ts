@@ -14,7 +14,9 @@ import { UNPACKED_BYTES } from "../../src/engine/limits.ts";
 import { readManifest, type Manifest } from "../../src/engine/manifest.ts";
 import { outcomeText, parseOutcome } from "../../src/engine/outcome.ts";
 import { readSegment, sealPayload, type Segment } from "../../src/engine/segment.ts";
-import { capture, encodeSnapshot, readSnapshot } from "../../src/engine/snapshot.ts";
+import { capture, encodeSnapshot } from "../../src/engine/snapshot.ts";
+import { readSnapshot } from "../../src/engine/snapshot-reading.ts";
+import { put } from "./fakes/change.ts";
 import { ID, rowOf, type Sent } from "./at-rest.ts";
 import { sum } from "./fakes/sum.ts";
 import { changedText, changes, PATIENCE_MS, readOrNamed, runs, type Change } from "./hostile.ts";
@@ -285,14 +287,14 @@ function folded(): Fold {
   const fold = new Fold(operator, 1);
   for (const row of ROWS) fold.replay({ row, events: readSegment(row, brotli) });
   ["a", "b\t", "ü", "😀"].forEach((key, i) =>
-    fold.state.set(key, { text: `{"n":${i}}`, seq: seq(i + 1), stamp: stamp(i + 1) }),
+    put(fold.state, key, { text: `{"n":${i}}`, seq: seq(i + 1), stamp: stamp(i + 1) }),
   );
   for (const id of ["p", "q"]) fold.producers.set([id, 2, 9, 3], seq(6));
   fold.producers.committed(seq(6), EVENT.ms);
   return fold;
 }
 
-const LISTS = ["state", "prints", "answers", "quarantine", "producers"] as const;
+const LISTS = ["state", "prints", "answers", "quarantine", "producers", "filter"] as const;
 interface Parts {
   readonly footer: Record<string, unknown>;
   readonly lists: Record<(typeof LISTS)[number], Uint8Array[]>;
@@ -354,7 +356,7 @@ const lineChange: fc.Arbitrary<LineChange> = fc.record({
 });
 
 function changedBlock(stored: Uint8Array, { list, line, how, made, field, bytes }: LineChange): Uint8Array {
-  if (how === "bytes" || list === "prints") return bytes;
+  if (how === "bytes" || list === "prints" || list === "filter") return bytes;
   const lines = brotli.decompress(stored).split("\n");
   const at = line % lines.length;
   const parts = lines[at]!.split("\t");
@@ -405,6 +407,7 @@ function snapshotFile(line: LineChange | null, footerChanges: readonly Change[])
 
 function recordsOf(name: string, bytes: Uint8Array, old: (number | string)[]): [unknown, unknown] {
   if (name === "prints") return [bytes.length / 24, ""];
+  if (name === "filter") return [1, ""];
   try {
     const lines = brotli.decompress(bytes).split("\n");
     return [lines.length, name === "state" ? JSON.parse(lines[0]!.split("\t")[0]!) : old[4]];

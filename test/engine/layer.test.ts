@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seq, stamp } from "../../src/engine/ids.ts";
 import { isNew, Layer, STALE, textOf } from "../../src/engine/layer.ts";
+import { all, put } from "./fakes/change.ts";
 import { KeyedState } from "../../src/engine/state.ts";
 
 /** What an applied event leaves: a value, or nothing. */
@@ -19,7 +20,7 @@ const textIn = (layer: Layer, key: string): string | null => textOf(layer.touch(
 describe("layers", () => {
   it("see the nearest layer below that is not settled, else the state", () => {
     const state = new KeyedState();
-    state.set("a", { text: "0", seq: seq(1), stamp: stamp(1) });
+    put(state, "a", { text: "0", seq: seq(1), stamp: stamp(1) });
     const one = new Layer(state, null);
     change(one, "a", 1, 2);
     const two = new Layer(state, one);
@@ -28,12 +29,12 @@ describe("layers", () => {
     change(two, "b", 2, 3);
     const four = new Layer(state, two);
     expect([textIn(four, "a"), textIn(four, "b"), textIn(four, "c")]).toEqual(["1", "2", null]);
-    expect(state.get("a")!.text).toBe("0");
+    expect(state.find("a")!.text).toBe("0");
   });
 
   it("see that a key was removed below", () => {
     const state = new KeyedState();
-    state.set("a", { text: "0", seq: seq(1), stamp: stamp(1) });
+    put(state, "a", { text: "0", seq: seq(1), stamp: stamp(1) });
     const one = new Layer(state, null);
     change(one, "a", null, 2);
     const two = new Layer(state, one);
@@ -49,21 +50,21 @@ describe("layers", () => {
     const two = new Layer(state, one);
     change(two, "b", 2, 3);
     one.settle(stamp(10));
-    expect(state.get("b")).toEqual({ text: "1", seq: 2, stamp: 10 });
+    expect(state.find("b")).toEqual({ text: "1", seq: 2, stamp: 10 });
     two.settle(stamp(20));
-    expect(state.get("a")).toEqual({ text: "1", seq: 1, stamp: 10 });
-    expect(state.get("b")).toEqual({ text: "2", seq: 3, stamp: 20 });
+    expect(state.find("a")).toEqual({ text: "1", seq: 1, stamp: 10 });
+    expect(state.find("b")).toEqual({ text: "2", seq: 3, stamp: 20 });
   });
 
   it("leave alone what they touched and didn't change", () => {
     const state = new KeyedState();
-    state.set("a", { text: "0", seq: seq(1), stamp: stamp(1) });
+    put(state, "a", { text: "0", seq: seq(1), stamp: stamp(1) });
     const layer = new Layer(state, null);
     layer.touch("a");
     layer.touch("b");
     expect(layer.growth()).toEqual({ keys: 0, size: 0 });
     layer.settle(stamp(9));
-    expect(state.get("a")).toEqual({ text: "0", seq: 1, stamp: 1 });
+    expect(state.find("a")).toEqual({ text: "0", seq: 1, stamp: 1 });
     expect(state.keys).toBe(1);
   });
 
@@ -84,7 +85,7 @@ describe("layers", () => {
         }
         const growth = layers.map((layer) => layer.growth());
         for (const [i, layer] of layers.entries()) layer.settle(stamp(i + 1));
-        expect(new Map(state.capture().map(([name, { text }]) => [name, text]))).toEqual(model);
+        expect(new Map(all(state).map(([name, { text }]) => [name, text]))).toEqual(model);
         expect(growth.reduce((sum, { keys }) => sum + keys, 0)).toBe(state.keys);
         expect(growth.reduce((sum, { size }) => sum + size, 0)).toBe(state.size);
       }),

@@ -66,9 +66,9 @@ describe("a manifest", () => {
   });
 
   it("CODE1: a format of the future is named, whatever else it holds", () => {
-    const future = JSON.stringify({ format: "keyframe.manifest", v: 2, version: 13 });
+    const future = JSON.stringify({ format: "keyframe.manifest", v: 3, version: 13 });
     expect(() => read(future)).toThrow(Failure);
-    expect(() => read(future)).toThrow("manifest 13 has format 2; this code reads 1");
+    expect(() => read(future)).toThrow("manifest 13 has format 3; this code reads 1");
   });
 
   it("SNAP3: any other text is damage", () => {

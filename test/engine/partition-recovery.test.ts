@@ -318,7 +318,7 @@ describe("recovery", () => {
 
   it("an R2 that fails for a while is no damage: the call fails by name, the next one opens", async () => {
     const { world, expected } = await twoGenerations();
-    world.fates = ({ method }) => (method === "get" ? "before" : "ok");
+    world.fates = ({ method }) => (method === "range" ? "before" : "ok");
     const next = world.start(operator);
     await expect(world.value(next)).rejects.toThrow(/R2 failed/);
     world.fates = () => "ok";
@@ -437,7 +437,7 @@ describe("code that changes", () => {
 
   describe("CODE3, SNAP3: a format of the future, after a rollback", () => {
     const row = (world: World) => world.db.rows.get(NAME)! as { manifest: string; previous: string; pins: string };
-    const future = (text: string): string => text.replace('"v":1,', '"v":2,');
+    const future = (text: string): string => text.replace('"v":1,', '"v":3,');
     const newer: Record<string, (world: World) => void> = {
       manifest: (world) => (row(world).manifest = future(row(world).manifest)),
       snapshot: (world) => world.store.objects.get(current(world).snapshot.name)!.set([9], 8),
@@ -485,7 +485,7 @@ describe("code that changes", () => {
       const back = world.start(operator);
       expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
       await expect(world.value(back)).rejects.toThrow(
-        /current: the snapshot has format 9.*previous: .*format 9.*whole log: manifest 1 has format 2.*deploy the code/,
+        /current: the snapshot has format 9.*previous: .*format 9.*whole log: manifest 1 has format 3.*deploy the code/,
       );
       expect(world.db.segments.get(NAME)).toEqual(rows);
     });

@@ -6,7 +6,7 @@ import { measured, UNMEASURED } from "../../src/engine/rates.ts";
 const MINUTE = 60_000;
 const DAY = 1_440 * MINUTE;
 const NOW = 1_000 * DAY;
-const policy = { everyMs: 5 * MINUTE, maxTailBytes: 4_000_000, recoveryMs: 1_000 };
+const policy = { everyMs: 5 * MINUTE, maxTailBytes: 4_000_000, recoveryMs: 1_000, memoryBytes: 8_000_000 };
 const facts = (more: Partial<SnapshotFacts>): SnapshotFacts => ({
   tailEvents: 10,
   tailBytes: 2_000,
@@ -14,6 +14,7 @@ const facts = (more: Partial<SnapshotFacts>): SnapshotFacts => ({
   lastMs: NOW - MINUTE,
   stateMs: 20,
   tailMs: 5,
+  changedBytes: 1_000,
   ...more,
 });
 
@@ -37,7 +38,7 @@ describe("a snapshot is due", () => {
 });
 
 describe("the predicted recovery", () => {
-  const facts = { stateBytes: 0, tailEvents: 0, tailBytes: 0, rates: UNMEASURED };
+  const facts = { openingBytes: 0, tailEvents: 0, tailBytes: 0, rates: UNMEASURED };
   const total = (more: Partial<RecoveryFacts>): number => {
     const { stateMs, tailMs } = predictRecovery({ ...facts, ...more });
     return stateMs + tailMs;
@@ -48,9 +49,9 @@ describe("the predicted recovery", () => {
     expect(empty).toBeGreaterThan(0);
     const slow = { replayPerMs: 50, loadPerMs: 10_000 };
     expect(total({ tailEvents: 50_000, rates: slow })).toBe(empty + 1_000);
-    expect(total({ stateBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
+    expect(total({ openingBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
     expect(total({ tailBytes: 20_000_000 })).toBe(empty + 1_000);
-    expect(total({ tailEvents: 50_000, stateBytes: 20_000_000 }), "unmeasured").toBeGreaterThan(empty);
+    expect(total({ tailEvents: 50_000, openingBytes: 20_000_000 }), "unmeasured").toBeGreaterThan(empty);
   });
 
   it("rates come from what took long enough to be measured; the others stay", () => {

@@ -4,6 +4,8 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { lifeOf, manifestOf, partitionName, type PartitionId } from "../../src/engine/ids.ts";
 import { readManifest, type Manifest } from "../../src/engine/manifest.ts";
 import type { Operator } from "../../src/engine/operator.ts";
+import { SIZES } from "../../src/engine/limits.ts";
+import { NO_CACHE } from "../../src/engine/object-ranges.ts";
 import { newestManifest, partitionsInStore, salvage, type Salvaged } from "../../src/engine/salvage.ts";
 import { sum } from "./fakes/sum.ts";
 import { words, World, type Incarnation } from "./fakes/world.ts";
@@ -15,6 +17,8 @@ const NAME = partitionName(ID);
 const shelf = (world: World, of: Operator = operator) => ({
   id: ID,
   operator: of,
+  cache: NO_CACHE,
+  sizes: SIZES,
   objects: world.store,
   codec: brotli,
   clock: world.clock,

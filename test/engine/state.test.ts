@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seq, stamp } from "../../src/engine/ids.ts";
+import { put, remove } from "./fakes/change.ts";
 import { KeyedState } from "../../src/engine/state.ts";
 
 const entry = (text: string) => ({ text, seq: seq(1), stamp: stamp(1) });
@@ -20,15 +21,15 @@ describe("keyed state", () => {
         const state = new KeyedState();
         const model = new Map<string, string>();
         for (const [key, there] of list) {
-          if (there) state.set(key, entry(`"${key.length}"`));
-          else state.delete(key, seq(2));
+          if (there) put(state, key, entry(`"${key.length}"`));
+          else remove(state, key, seq(2));
           if (there) model.set(key, `"${key.length}"`);
           else model.delete(key);
         }
         const expected = [...model.keys()]
           .filter((key) => key.startsWith(prefix) && (after === "" || byBytes(key, after) > 0))
           .sort(byBytes);
-        expect([...state.scan(prefix, after)].map(([key]) => key)).toEqual(expected);
+        expect(state.overlay(prefix, after).map(([key]) => key)).toEqual(expected);
         expect(state.keys).toBe(model.size);
         expect(state.size).toBe([...model].reduce((sum, [key, text]) => sum + key.length + text.length, 0));
       }),
@@ -38,13 +39,13 @@ describe("keyed state", () => {
 
   it("SNAP1: a capture doesn't see what comes after it", () => {
     const state = new KeyedState();
-    state.set("b", entry("1"));
-    state.set("a", entry("2"));
-    const captured = state.capture();
-    state.set("a", entry("3"));
-    state.set("c", entry("4"));
-    state.delete("b", seq(2));
-    expect(captured.map(([key, { text }]) => [key, text])).toEqual([
+    put(state, "b", entry("1"));
+    put(state, "a", entry("2"));
+    const captured = state.capture(seq(0), true);
+    put(state, "a", entry("3"));
+    put(state, "c", entry("4"));
+    remove(state, "b", seq(2));
+    expect(captured.map(([key, found]) => [key, found?.text])).toEqual([
       ["a", "2"],
       ["b", "1"],
     ]);

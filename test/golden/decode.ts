@@ -7,7 +7,8 @@ import { Fold } from "../../src/engine/fold.ts";
 import { seq, type PartitionId } from "../../src/engine/ids.ts";
 import type { Operator } from "../../src/engine/operator.ts";
 import { readSegment, type Segment } from "../../src/engine/segment.ts";
-import { capture, readSnapshot } from "../../src/engine/snapshot.ts";
+import { capture } from "../../src/engine/snapshot.ts";
+import { readSnapshot } from "../../src/engine/snapshot-reading.ts";
 import { sum } from "../engine/fakes/sum.ts";
 
 export const GOLDEN = path.join(import.meta.dirname, "../data/golden");
@@ -56,8 +57,8 @@ export function decode(files: Files): unknown {
 }
 
 function stateOf(fold: Fold): unknown {
-  const { dedup, ...captured } = capture(fold);
-  return { ...captured, dedup: { ...dedup, prints: [...dedup.prints] } };
+  const { dedup, totals, over: _, ...captured } = capture(fold);
+  return { ...captured, keys: totals.keys, dedup: { ...dedup, prints: [...dedup.prints] } };
 }
 
 const segmentOf = ({ row, events }: ReadSegment): unknown => ({

@@ -30,8 +30,12 @@ export class Audit {
     });
     if (shown === null) return;
     for (const key of truth.model.keys()) {
-      const entries = await this.within(slot, what, () => shown.instance.call((partition) => partition.read([key])));
-      oracle.read(shown.instance, key, entries?.[0] ?? null, truth.head, clock.now());
+      // The instance that scanned may have found damage since, and ended itself.
+      const read = await this.within(slot, what, async () => {
+        const instance = host.instance(slot);
+        return { instance, entries: await instance.call((partition) => partition.read([key])) };
+      });
+      if (read !== null) oracle.read(read.instance, key, read.entries[0] ?? null, truth.head, clock.now());
     }
     const flaw = truth.model.checkQuarantine(shown.seqs, truth.head);
     if (flaw !== null) oracle.fail(`${shown.instance.name}: ${flaw}`);
@@ -59,12 +63,12 @@ export class Audit {
     for (const name of row === undefined ? [] : reached(row)) this.#world.store.objects.delete(name);
   }
 
-  /** A call that must be answered, tried again where the object is being replaced. */
+  /** A call that must be answered, tried again where the object is being replaced: for each damaged file that it finds. */
   async within<T>(slot: Slot, what: string, call: () => Promise<T>): Promise<T | null> {
     const { clock, oracle } = this.#world;
     const limit = clock.now() + CALL_LIMIT_MS;
     let last: unknown;
-    for (let attempt = 0; attempt < 5; attempt++) {
+    for (let attempt = 0; attempt < 20; attempt++) {
       const watched = new Watched(call());
       await clock.settle();
       while (watched.outcome === null && (await this.#step(limit)));

@@ -4,6 +4,7 @@
  * G1. Everything that varies between runs is in here or in a named stream of the same seed.
  * G2. Most worlds are small and their faults rare enough that work gets done between them; a few are calm, a few wild.
  */
+import { MEMORY_BYTES, SIZES, type Sizes } from "../../src/engine/limits.ts";
 import { Random } from "./random.ts";
 
 /** What may go wrong with one call, as a probability. */
@@ -85,10 +86,30 @@ export interface Configuration {
   readonly dedupKeepMs: number;
   readonly dedupMaxIds: number;
   readonly repliesMs: number;
+  /** Bytes of states that a partition holds: few, so that most keys are read from files. */
+  readonly memory: number;
+  readonly sizes: Sizes;
+  /** A range in the cache is wrong, or gone, when it is asked for. */
+  readonly cacheFaults: number;
 }
 
 const KEYS = ["a", "b", "c", "__proto__", "a//b", "..", "ключ", "😀", "constructor", "x y", "k9", "K9"];
 const TEMPER = { calm: 0.15, normal: 1, wild: 3 } as const;
+
+/** How much stays in memory, and how files are cut. */
+function room(seed: number): Pick<Configuration, "memory" | "sizes" | "cacheFaults"> {
+  const random = new Random(seed, "room");
+  const ample = random.chance(0.4);
+  return {
+    memory: ample ? MEMORY_BYTES : random.skewed(1, 4_000),
+    sizes: {
+      blockChars: random.chance(0.3) ? SIZES.blockChars : random.skewed(1, 600),
+      fileBytes: random.chance(0.5) ? SIZES.fileBytes : random.skewed(50, 2_000),
+      wholeBytes: random.chance(0.3) ? SIZES.wholeBytes : random.skewed(40, 3_000),
+    },
+    cacheFaults: random.chance(0.5) ? random.unit() * 0.05 : 0,
+  };
+}
 
 export function configure(seed: number, steps?: number): Configuration {
   const random = new Random(seed, "configuration");
@@ -165,6 +186,7 @@ export function configure(seed: number, steps?: number): Configuration {
     dedupKeepMs: random.skewed(10 * 60_000, 48 * 3_600_000),
     dedupMaxIds: random.chance(0.4) ? random.skewed(20, 400) : 500_000,
     repliesMs: random.chance(0.3) ? 0 : random.skewed(5 * 60_000, 24 * 3_600_000),
+    ...room(seed),
   };
 }
 

@@ -17,6 +17,8 @@ export class Damage {
   readonly #random: Random;
   /** What was struck; of an archive, the last seq in it. */
   readonly #hit = new Map<string, number>();
+  /** What was written, of what was struck. */
+  readonly #written = new Map<string, Uint8Array>();
 
   constructor(world: World) {
     this.#world = world;
@@ -25,6 +27,13 @@ export class Damage {
 
   hit(name: string): boolean {
     return this.#hit.has(name);
+  }
+
+  /** Is this part of the object not what was written? */
+  hitIn(name: string, offset: number, bytes: Uint8Array | null): boolean {
+    const written = this.#written.get(name);
+    if (written === undefined) return false;
+    return bytes === null || bytes.some((byte, i) => byte !== written[offset + i]);
   }
 
   /** Every archive of the partition is as it was written. */
@@ -49,6 +58,7 @@ export class Damage {
       objects.set(name, copy);
     }
     this.#hit.set(name, to);
+    this.#written.set(name, bytes);
     this.#world.trace.count("damaged objects");
     this.#world.trace.say(slot.short, () => `${name} is ${kind}`);
   }

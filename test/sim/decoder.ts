@@ -55,6 +55,8 @@ export interface DecodedSnapshot {
   readonly dedup: { readonly first: number; readonly last: number; readonly prints: number };
   readonly answers: ReadonlyMap<number, LoggedOutcome>;
   readonly quarantine: readonly { readonly seq: number; readonly key: string }[];
+  /** Number, and 1 if it is the last one. */
+  readonly part: readonly [number, 0 | 1] | null;
 }
 
 const unpacked = (bytes: Uint8Array, codec: string): string =>
@@ -74,12 +76,14 @@ export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
     prints: Block[];
     answers: Block[];
     quarantine: Block[];
+    part?: [number, 0 | 1];
   };
   const lines = (blocks: readonly Block[]): string[] =>
     blocks.flatMap(([offset, size]) => unpacked(buffer.subarray(offset, offset + size), footer.codec).split("\n"));
   return {
     base: footer.base,
     seq: footer.seq,
+    part: footer.part ?? null,
     operatorVersion: footer.operatorVersion,
     keys: footer.keys,
     entries: lines(footer.state).map((line) => {

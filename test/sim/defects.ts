@@ -90,8 +90,8 @@ export const DEFECTS: readonly Defect[] = [
     "row and tail are read before the epoch is taken",
     "LOG2, A12",
     engine(
-      "partition",
-      "    const opening = await take();",
+      "first-call",
+      "  const opening = await take();",
       `    const seen = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
     const taken = await take();
     const opening = seen === null || taken === null ? taken : { ...seen, row: { ...seen.row, epoch: taken.row.epoch } };`,
@@ -100,16 +100,16 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a tail in pages is read without looking at the epoch again, and without looking for holes",
     "LOG2, LOG4, A12",
-    engine("recovery", "  if (page.epoch !== row.epoch)", "  if (page.epoch < row.epoch)"),
+    engine("replay", "  if (page.epoch !== row.epoch)", "  if (page.epoch < row.epoch)"),
     engine("fold", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
   ),
   one(
     "a reader that catches up skips a row of one event",
     "LOG4",
     engine(
-      "recovery",
-      "      if (row.last <= fold.seq) continue;",
-      "      if (row.last <= fold.seq) continue;\n      if (row.last === fold.seq + 1) {\n        fold.seq = row.last;\n        continue;\n      }",
+      "replay",
+      "    const rows = page.rows.filter((row) => row.last > fold.seq);",
+      "    if (page.rows.at(-1)?.last === fold.seq + 1) fold.seq = page.rows.at(-1)!.last;\n    const rows = page.rows.filter((row) => row.last > fold.seq);",
     ),
   ),
   rare(
@@ -131,9 +131,9 @@ export const DEFECTS: readonly Defect[] = [
     "an object that has ended still takes an epoch",
     "LOG2",
     engine(
-      "partition",
-      "        this.#assertNotEnded();\n        return log.open(writer, this.#code);",
-      "        return log.open(writer, this.#code);",
+      "first-call",
+      "      assertNotEnded();\n      return log.open(writer, code);",
+      "      return log.open(writer, code);",
     ),
   ),
 
@@ -315,13 +315,17 @@ export const DEFECTS: readonly Defect[] = [
     engine(
       "snapshotter",
       "    const result = await checkpoint(",
-      "    const before = open.fold.seq;\n    void Promise.resolve().then(() => open.fold.saved(before));\n    const result = await checkpoint(",
+      "    const before = open.fold.seq;\n    void Promise.resolve().then(() => [...open.fold.saving(before)]);\n    const result = await checkpoint(",
     ),
   ),
   one(
     "what was removed isn't in the delta",
     "SNAP1",
-    engine("state", "    this.#changed.set(key, at);\n    this.restoreRemoved(key);", "    this.restoreRemoved(key);"),
+    engine(
+      "snapshot-writer",
+      "    if (this.#lines.length === 0) this.#first = key;",
+      "    if (entry === null) return false;\n    if (this.#lines.length === 0) this.#first = key;",
+    ),
   ),
   one(
     "a delta makes the manifest before it the older generation",
@@ -381,6 +385,71 @@ export const DEFECTS: readonly Defect[] = [
     "marks aren't replayed from the log",
     "ONE2",
     engine("fold", "    for (const mark of events.marks) this.producers.set(mark, row.last);\n", ""),
+  ),
+
+  // ---- keys that are not in memory ----
+  one(
+    "what changed isn't kept until its snapshot is current",
+    "SNAP11, A15",
+    engine(
+      "snapshotter",
+      "    const result = await checkpoint(",
+      "    for (const _ of open.fold.saving(captured.seq));\n    const result = await checkpoint(",
+    ),
+  ),
+  one(
+    "keys are read from the files of the snapshot before",
+    "SNAP11",
+    engine("snapshotter", "    loader.replace(stored);\n", ""),
+  ),
+  one(
+    "a key that is gone in the newest file is looked for in the older ones",
+    "SNAP1",
+    engine(
+      "stored-state",
+      "            if (entry !== null) found.set(key, entry);",
+      "            if (entry === null) next.push({ key, file });\n            else found.set(key, entry);",
+    ),
+  ),
+  one(
+    "a filter leaves out every tenth key",
+    "SNAP1",
+    engine(
+      "filter",
+      "    for (let key = 0; key < this.#places.length; key++) {",
+      "    for (let key = 0; key < this.#places.length; key++) {\n      if (key % 10 === 9) continue;",
+    ),
+  ),
+  one(
+    "a state counts as complete though some of it was dropped",
+    "SNAP11",
+    engine("state", "    this.#complete = false;\n", ""),
+  ),
+  one(
+    "a state that was loaded as a whole misses what was dropped meanwhile",
+    "SNAP11",
+    engine("state", "    if (drops !== this.#drops) return false;\n", ""),
+    engine("loader", "if (round === 0 && this.#state.fits && (await", "if (round === 0 && (await"),
+  ),
+  one(
+    "compaction leaves out what changed since the last snapshot",
+    "SNAP1",
+    engine("checkpoint", 'entries("", captured.entries, false)', 'entries("", [], false)'),
+  ),
+  one(
+    "a scan shows what stands in the files only",
+    "LOG1",
+    engine("reading", "stored.entries(from, overlay, true)", "stored.entries(from, [], true)"),
+  ),
+  one(
+    "what the cache holds isn't checked",
+    "SNAP3",
+    engine("object-ranges", "if (kept.length === length && codec.crc32(kept) === crc) return kept;", "return kept;"),
+  ),
+  one(
+    "a file that was found to be damaged is read again by the next instance",
+    "SNAP4",
+    engine("partition", "    cache.distrust(damage.object);\n", ""),
   ),
 
   // ---- the Worker ----

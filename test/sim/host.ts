@@ -11,6 +11,7 @@ import { readManifest } from "../../src/engine/manifest.ts";
 import { snapshotAt } from "../../src/engine/policy.ts";
 import { stampMs } from "../../src/engine/stamp.ts";
 import type { Partition } from "../../src/engine/partition.ts";
+import { MemoryCache } from "../engine/fakes/memory-cache.ts";
 import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
@@ -27,6 +28,8 @@ export interface Slot {
   current: Instance | null;
   readonly zombies: Set<Instance>;
   instances: number;
+  /** In the object's own storage: it outlives its instances. */
+  readonly cache: MemoryCache;
   /** What is armed; a token of its own for each arming. */
   alarm: { readonly atMs: number; readonly token: number } | null;
 }
@@ -50,6 +53,7 @@ export class Host {
         current: null,
         zombies: new Set(),
         instances: 0,
+        cache: new MemoryCache(),
         alarm: null,
       });
     }
@@ -161,8 +165,9 @@ export class Host {
         lastMs: manifest === null ? 0 : Date.parse(manifest.at),
         stateMs: 0,
         tailMs: 0,
+        changedBytes: 0,
       };
-      const at = snapshotAt(facts, operator.snapshot);
+      const at = snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
       if (at === null || clock.now() <= Math.max(at, tailSinceMs) + GRACE_MS) continue;
       trace.count("sweeps that woke");
       trace.say(slot.short, () => "the sweep wakes it");

@@ -13,6 +13,7 @@ import type { Host, Opening } from "../../src/engine/ports.ts";
 import type { Quarantined } from "../../src/engine/quarantine.ts";
 import type { Slice, SliceResult } from "../../src/engine/slice.ts";
 import { InstanceClock } from "./clock.ts";
+import { WiredCache } from "./cache.ts";
 import { WiredLog, WiredStore } from "./wire.ts";
 import type { Slot } from "./host.ts";
 import type { Shown } from "./model.ts";
@@ -62,6 +63,8 @@ export class Instance {
       codec: world.codec,
       clock: this.clock,
       host: this.#host(),
+      cache: new WiredCache(world, this),
+      sizes: world.config.sizes,
     };
     this.partition = new Partition(around, slot.address, `code-${operator.version}`);
   }
@@ -84,6 +87,9 @@ export class Instance {
       note: (what, facts) => {
         if (what === "recovered by fallback") trace.count("fallbacks");
         if (what.startsWith("drill ")) trace.count("drills");
+        if (what === "a state file is damaged") trace.count("damage found while reading");
+        if (what === "the state isn't what was counted")
+          this.#world.oracle.fail(`${this.name}: the state isn't what was counted: ${JSON.stringify(facts)}`);
         if (what === "state files swept" && typeof facts["files"] === "number")
           trace.count("files swept", facts["files"]);
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);

@@ -52,6 +52,7 @@ export function operatorsOf(config: Configuration, version: number): Operator[] 
     partitions: config.partitions[name],
     dedup: { keep: ms(config.dedupKeepMs), maxIds: config.dedupMaxIds },
     snapshot: { every: ms(config.everyMs), maxTailBytes: config.maxTailBytes, retain: ms(config.retainMs) },
+    memory: config.memory,
     ...(config.repliesMs > 0 ? { replies: { keep: ms(config.repliesMs) } } : {}),
   });
   const made: Record<OperatorName, () => Operator> = {
@@ -62,7 +63,10 @@ export function operatorsOf(config: Configuration, version: number): Operator[] 
   return config.operators.map((name) => made[name]());
 }
 
-type Common = Pick<Parameters<typeof operator>[1], "version" | "partitions" | "dedup" | "snapshot" | "replies"> & {
+type Common = Pick<
+  Parameters<typeof operator>[1],
+  "version" | "partitions" | "dedup" | "snapshot" | "replies" | "memory"
+> & {
   readonly key: typeof key;
 };
 

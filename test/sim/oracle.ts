@@ -56,6 +56,8 @@ export class Oracle {
   readonly #pending = new Map<Instance, { bytes: number; events: number; calls: number }>();
   /** What the snapshots of a partition hold with all that they build on, by seq and version. */
   readonly #states: Record<string, Map<string, Whole>> = {};
+  /** Of snapshots of several files, by attempt: what is written so far. */
+  readonly #parts = new Map<string, DecodedSnapshot["entries"][number][]>();
   /** The highest epoch in which a producer ever sent. */
   readonly #epochs = new Map<string, number>();
 
@@ -170,7 +172,10 @@ export class Oracle {
     const archive = (JSON.parse(to.manifest) as { archive: { name: string } }).archive.name;
     if (this.#names.get(archive) !== "there") wrong(`its archive ${archive} is not there (LOG5)`);
     if (to.previous !== null && to.previous === to.manifest) wrong("it is its own older generation (SNAP4)");
-    const damaged = to.previous === null ? undefined : filesOf(to.previous).find((file) => by.knowsDamaged.has(file));
+    const damaged =
+      to.previous === null
+        ? undefined
+        : filesOf(to.previous).find((file) => by.knowsDamaged.has(file) || by.slot.cache.doubts.has(file));
     if (damaged !== undefined) wrong(`${damaged} is known to be damaged and counts as a generation (SNAP4)`);
     const own = new Set(filesOf(to.manifest));
     const shared = to.previous === null ? undefined : filesOf(to.previous).find((file) => own.has(file));
@@ -217,7 +222,8 @@ export class Oracle {
     this.#names.set(name, "there");
     const truth = this.truth(by.slot.name);
     if (name.endsWith(".kfm")) return this.#archive(by, truth, bytes);
-    const snapshot = decodeSnapshot(bytes);
+    const snapshot = this.#joined(name, decodeSnapshot(bytes));
+    if (snapshot === null) return;
     const wrong = (what: string): void => this.fail(`${by.name} wrote a snapshot at ${snapshot.seq}: ${what}`);
     if (snapshot.seq > truth.head) return wrong(`the log ends at ${truth.head} (SNAP1)`);
     if (snapshot.operatorVersion !== by.version) wrong(`it says version ${snapshot.operatorVersion}`);
@@ -243,6 +249,19 @@ export class Oracle {
       if (must && answers.get(event.seq)?.text !== outcome.text)
         wrong(`the outcome of seq ${event.seq} isn't in it (ONE3)`);
     }
+  }
+
+  /** With the parts before it; null: further parts follow. */
+  #joined(name: string, read: DecodedSnapshot): DecodedSnapshot | null {
+    if (read.part === null) return read;
+    const [number, last] = read.part;
+    const attempt = name.replace(/\.\d+\.kfs$/, "");
+    const before = number === 1 ? [] : this.#parts.get(attempt);
+    if (before === undefined) this.fail(`${name} was written before the parts below it`);
+    const entries = [...(before ?? []), ...read.entries];
+    this.#parts.set(attempt, entries);
+    this.#world.trace.count("parts of snapshots");
+    return last === 1 ? { ...read, entries } : null;
   }
 
   /** What a recovery would read from it and the files that it builds on; null: there are none. */

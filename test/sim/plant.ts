@@ -53,13 +53,12 @@ export async function findDefect({ name, patches, within }: Defect, from: number
 }
 
 const limit = (find: string, replace: string): Patch => ({ file: "src/engine/limits.ts", find, replace });
-/** Groups of several rows, files of several blocks, full queues: with bounds that a few events reach. */
+/** Groups of several rows, full queues: with bounds that a few events reach. */
 const SMALL_LIMITS = [
   limit("ROW_BYTES = 1_500_000", "ROW_BYTES = 2_500"),
   limit("PENDING_BYTES = 8_000_000", "PENDING_BYTES = 12_000"),
   limit("PENDING_EVENTS = 50_000", "PENDING_EVENTS = 60"),
   limit("PAGE_BYTES = 4_000_000", "PAGE_BYTES = 4_000"),
-  limit("BLOCK_CHARS = 64 * 1024", "BLOCK_CHARS = 300"),
   limit("ARCHIVE_CHARS = 512 * 1024", "ARCHIVE_CHARS = 1_000"),
 ];
 

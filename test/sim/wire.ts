@@ -254,6 +254,28 @@ export class WiredStore implements ObjectStore {
     return bytes;
   }
 
+  async range(name: string, offset: number, length: number): Promise<Uint8Array | null> {
+    const { store, damage, trace, clock } = this.#world;
+    const called = clock.now();
+    let hit = false;
+    const bytes = await this.#carry(
+      "range",
+      () => `${name} ${offset}+${length}`,
+      async () => {
+        const found = await store.range(name, offset, length);
+        hit = damage.hitIn(name, offset, found) || (damage.hit(name) && found!.length < length);
+        return found;
+      },
+    );
+    trace.count("ranges read");
+    // What comes after the time-out isn't looked at.
+    if (hit && clock.now() - called < STORE_TIMEOUT_MS) {
+      trace.count(bytes === null ? "missing objects read" : "damaged objects read");
+      this.#by.knowsDamaged.add(name);
+    }
+    return bytes;
+  }
+
   list(prefix: string, after: string) {
     return this.#carry(
       "list",

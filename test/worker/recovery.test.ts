@@ -124,7 +124,7 @@ describe("coming back", () => {
 
   it.each([
     ["damaged", "{broken", "the manifest isn't JSON"],
-    ["of a format of the future", '{"format":"keyframe.manifest","v":2,"version":9}', "manifest 9 has format 2"],
+    ["of a format of the future", '{"format":"keyframe.manifest","v":3,"version":9}', "manifest 9 has format 3"],
   ])("SNAP3, IN3: a manifest that is %s stops neither the partition nor looking at it", async (_, text, why) => {
     await app.call("/v1/operators/ledger/partitions/0/snapshot", {});
     const before = await partition();

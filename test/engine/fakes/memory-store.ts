@@ -15,6 +15,10 @@ export class MemoryStore implements ObjectStore {
     return this.objects.get(name)?.slice() ?? null;
   }
 
+  async range(name: string, offset: number, length: number): Promise<Uint8Array | null> {
+    return this.objects.get(name)?.slice(offset, offset + length) ?? null;
+  }
+
   async list(prefix: string, after: string): Promise<{ names: string[]; more: boolean }> {
     const names = [...this.objects.keys()].filter((name) => name.startsWith(prefix) && name > after).sort();
     return { names: names.slice(0, 1_000), more: names.length > 1_000 };

@@ -2,6 +2,7 @@
  * A small world around the engine: one database, one object store, a virtual clock, and any number of incarnations of one
  * partition, whose calls to the stores a test can let fail, hang or be executed late. Deterministic.
  */
+import { SIZES, type Sizes } from "../../../src/engine/limits.ts";
 import { print, type Address } from "../../../src/engine/address.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import type { Operator } from "../../../src/engine/operator.ts";
@@ -13,6 +14,7 @@ import { REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../..
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
 import { MemoryDatabase } from "./memory-log.ts";
+import { MemoryCache } from "./memory-cache.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -35,8 +37,11 @@ export interface Incarnation {
 export class World {
   readonly db = new MemoryDatabase();
   readonly store = new MemoryStore();
+  /** Of the object, whichever instance of it runs. Closed, so that what a test damages in the store is what is read. */
+  readonly cache = new MemoryCache(false);
   readonly clock = new VirtualClock();
   readonly address: Address = { timeline: "main", operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
+  sizes: Sizes = SIZES;
   calls = 0;
   /** Names of all calls so far, in order. */
   readonly trace: string[] = [];
@@ -67,6 +72,8 @@ export class World {
       codec: brotli,
       clock: this.clock,
       host,
+      cache: this.cache,
+      sizes: this.sizes,
     };
     return Object.assign(made, { partition: new Partition(around, this.address, code) });
   }

@@ -1,0 +1,93 @@
+/**
+ * Reading one object of R2 by ranges, through the cache.
+ *
+ * J1. A range counts only with its checksum (SNAP3). What the cache holds is checked like all else, and fetched again where it
+ *     is wrong: only what the store itself gives can be damage.
+ * J2. What is kept in the cache is what will be asked for again: single blocks, and the part of a file that opening needs.
+ */
+import { Damage } from "./errors.ts";
+import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
+import type { Cache } from "./ports.ts";
+import type { Shelf } from "./shelf.ts";
+import { persistent } from "./store-call.ts";
+
+export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes };
+
+/** Where a block stands, and its checksum. */
+export type Place = readonly [offset: number, length: number, crc: number, ...more: unknown[]];
+
+export class ObjectRanges {
+  readonly name: string;
+  readonly bytes: number;
+  readonly #library: Library;
+  /** The whole object, where it is small. */
+  #whole: Uint8Array | null = null;
+
+  constructor(library: Library, name: string, bytes: number, whole: Uint8Array | null = null) {
+    this.#library = library;
+    this.name = name;
+    this.bytes = bytes;
+    this.#whole = whole;
+  }
+
+  /** One block. `keep`: it may be asked for again. @throws Damage */
+  async block([offset, length, crc]: Place, what: string, keep = true): Promise<Uint8Array> {
+    const { cache, codec } = this.#library;
+    const kept = this.#whole?.subarray(offset, offset + length) ?? cache.get(this.name, offset);
+    if (kept !== null) {
+      if (kept.length === length && codec.crc32(kept) === crc) return kept;
+      this.#whole = null;
+      cache.drop(this.name);
+    }
+    const bytes = await this.#from(offset, length);
+    if (codec.crc32(bytes) !== crc) throw new Damage(`the checksum of ${what} at ${offset} of ${this.name} is wrong`);
+    if (keep) cache.put(this.name, offset, bytes);
+    return bytes;
+  }
+
+  /** The object from `offset` on, if `check` takes it. @throws Damage, or what `check` throws of what the store gave */
+  async end<T>(offset: number, check: (bytes: Uint8Array) => T): Promise<T> {
+    const { cache } = this.#library;
+    const kept = cache.get(this.name, offset);
+    if (kept !== null) {
+      try {
+        if (kept.length === this.bytes - offset) return this.#checked(offset, kept, check);
+      } catch (error) {
+        // Other code's format is no flaw of the cache, and comes again from the store.
+        if (!(error instanceof Error)) throw error;
+      }
+      cache.drop(this.name);
+    }
+    const bytes = await this.#from(offset, this.bytes - offset);
+    const checked = this.#checked(offset, bytes, check);
+    cache.put(this.name, offset, bytes);
+    return checked;
+  }
+
+  #checked<T>(offset: number, bytes: Uint8Array, check: (bytes: Uint8Array) => T): T {
+    const checked = check(bytes);
+    if (offset === 0) this.#whole = bytes;
+    return checked;
+  }
+
+  async #from(offset: number, length: number): Promise<Uint8Array> {
+    const { objects, clock, host } = this.#library;
+    if (offset < 0 || offset + length > this.bytes)
+      throw new Damage(`${this.name} has ${this.bytes} bytes, and no block at ${offset}..${offset + length}`);
+    const bytes = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.range(this.name, offset, length));
+    if (bytes === null) throw new Damage(`${this.name} isn't there`);
+    if (bytes.length !== length)
+      throw new Damage(`${this.name} ends at ${offset + bytes.length}, where ${offset + length} bytes should be`);
+    return bytes;
+  }
+}
+
+/** For whoever reads once. */
+export const NO_CACHE: Cache = {
+  get: () => null,
+  put: () => undefined,
+  drop: () => undefined,
+  keep: () => undefined,
+  distrust: () => undefined,
+  distrusted: () => [],
+};

@@ -1,0 +1,35 @@
+/** LOG6: every queue is bounded. What can't be taken now is refused whole, before any of it has a seq. */
+import { CHANGED_BUDGETS, PENDING_BYTES, PENDING_EVENTS, TAIL_BYTES } from "./limits.ts";
+import type { Open } from "./open.ts";
+import { busy, type Slice, type SliceResult } from "./slice.ts";
+
+/** Why the slice can't be taken, while so much waits before it; null: it can. */
+export function overfull(
+  { fold, tail }: Open,
+  slice: Slice,
+  waiting: { readonly events: number; readonly bytes: number },
+): SliceResult | null {
+  const [bytes, events] = [waiting.bytes + slice.bytes, waiting.events + slice.keys.length];
+  if (waiting.events > 0 && (bytes > PENDING_BYTES || events > PENDING_EVENTS))
+    return busy(
+      "queue_full",
+      `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}`,
+    );
+  if (tail.bytes > TAIL_BYTES)
+    return busy(
+      "log_full",
+      `the log holds ${tail.bytes} bytes that no snapshot covers; the limit is ${TAIL_BYTES}: see why snapshots fail`,
+      30_000,
+    );
+  const { changedBytes } = fold.state;
+  const limit = fold.operator.memoryBytes * CHANGED_BUDGETS;
+  if (changedBytes > limit)
+    return busy(
+      "snapshot_behind",
+      `${changedBytes} bytes of changed states wait in memory for a snapshot; the limit is ${limit}: see why snapshots fail, or are slow`,
+      5_000,
+    );
+  if (fold.quarantine.full && slice.command !== true)
+    return busy("quarantine_full", "the quarantine is full: retry or delete what is in it", 30_000);
+  return null;
+}

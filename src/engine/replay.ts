@@ -1,0 +1,187 @@
+/**
+ * Replay: the log above a base, from the archive where D1 has cut it, else from D1, page by page (R3 of recovery.ts).
+ *
+ * B1. The keys of a page, or of as much of an archive, are brought into memory together, and then its segments are applied.
+ */
+import { readArchive, readManifestObject, type ReadSegment } from "./archive.ts";
+import { Damage, Failure, isUnreadable } from "./errors.ts";
+import type { Fold } from "./fold.ts";
+import { belowManifest, manifestPrefix, seq, type Seq } from "./ids.ts";
+import { OPEN_ATTEMPTS, PAGE_BYTES } from "./limits.ts";
+import { archiveLimits } from "./lives.ts";
+import type { Loader } from "./loader.ts";
+import type { Manifest } from "./manifest.ts";
+import type { Clock, Codec, Opening, Page, PartitionRow } from "./ports.ts";
+import type { Surroundings } from "./recovery.ts";
+import { readSegment, type Segment } from "./segment.ts";
+import { fetchObject, listNames } from "./shelf.ts";
+import { persistent, sleep } from "./store-call.ts";
+
+/** A fold, and what brings the keys that it needs. */
+export interface Folding {
+  readonly fold: Fold;
+  readonly loader: Loader;
+}
+
+export interface Replayed {
+  readonly tailBytes: number;
+  readonly replayMs: number;
+  /** A segment of another operator version was replayed, or the base was of one. */
+  readonly foreign: boolean;
+}
+
+/** Brings the state of a base up to the end of the log, or to `to`, which ends a segment. */
+export async function replay(
+  around: Surroundings,
+  opening: Opening,
+  base: Manifest | null,
+  folding: Folding,
+  to: number = Number.POSITIVE_INFINITY,
+): Promise<Replayed> {
+  const { operator, clock } = around;
+  const { fold } = folding;
+  let foreign = base !== null && base.operatorVersion !== operator.version;
+  const begun = clock.now();
+  let tailBytes = 0;
+  for await (const page of tail(around, opening, base, folding)) {
+    const rows = page.rows.filter((row) => row.seq <= to);
+    await replayRows(around, rows, folding);
+    tailBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+    foreign ||= rows.some((row) => row.operatorVersion !== operator.version);
+    if (fold.seq >= to) break;
+  }
+  return { tailBytes, replayMs: (await ticked(clock)) - begun, foreign };
+}
+
+/**
+ * Brings a fold that was read without an epoch up to an opening of the same manifest.
+ * @returns bytes and events replayed, or null where they don't fit together and a recovery is needed
+ */
+export async function catchUp(
+  around: Surroundings,
+  opening: Opening,
+  { fold, loader }: Folding,
+): Promise<{ readonly bytes: number; readonly events: number } | null> {
+  const from = fold.seq;
+  let bytes = 0;
+  for (let page: Page = opening; ; page = await nextPage(around, opening.row, page.rows.at(-1)!.last)) {
+    const rows = page.rows.filter((row) => row.last > fold.seq);
+    if (rows[0] !== undefined && rows[0].seq !== fold.seq + 1) return null;
+    await replayRows(around, rows, { fold, loader });
+    bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+    if (!page.more) return { bytes, events: fold.seq - from };
+  }
+}
+
+/** Applies rows of the log, whose keys are brought into memory together. */
+async function replayRows(around: Surroundings, rows: readonly Segment[], { fold, loader }: Folding): Promise<void> {
+  await replaySegments(
+    rows.map((row) => ({ row, events: readSegment(row, around.codec) })),
+    { fold, loader },
+  );
+}
+
+async function replaySegments(segments: readonly ReadSegment[], { fold, loader }: Folding): Promise<void> {
+  const keys = segments.flatMap(({ events }) => events.keys);
+  await loader.pinned(keys);
+  try {
+    for (const segment of segments) fold.replay(segment);
+  } finally {
+    fold.state.unpin(keys);
+  }
+}
+
+/** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */
+async function* tail(
+  around: Surroundings,
+  opening: Opening,
+  base: Manifest | null,
+  folding: Folding,
+): AsyncGenerator<Page> {
+  const { fold } = folding;
+  // The opening's page begins above the current snapshot; a fall-back starts further down and reads its own.
+  let page: Page = opening.row.snapshotSeq === fold.seq ? opening : await nextPage(around, opening.row, fold.seq);
+  const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
+  if (first > fold.seq + 1) {
+    await replayArchive(around, opening.row, folding, base, seq(first - 1));
+    page = await nextPage(around, opening.row, fold.seq);
+  }
+  for (;;) {
+    yield page;
+    if (!page.more) return;
+    page = await nextPage(around, opening.row, page.rows.at(-1)!.last);
+  }
+}
+
+export async function nextPage(around: Surroundings, row: PartitionRow, after: Seq): Promise<Page> {
+  const page = await persistent(around.clock, around.host, "D1", OPEN_ATTEMPTS, () => around.log.page(after));
+  if (page.epoch !== row.epoch)
+    throw new Failure("fenced", `epoch ${row.epoch} was superseded by ${page.epoch} while it read the tail`);
+  return page;
+}
+
+/**
+ * Replays archived segments up to `to`. What stands above the base was first covered by a later manifest than the base's,
+ * so the archives of earlier versions can't hold it (R5). Attempts that were never made current share their version with
+ * one that was, and may overlap with it; any row counts once, and an archive that can't be read is missed only where no
+ * other one has its rows.
+ */
+async function replayArchive(
+  around: Surroundings,
+  row: PartitionRow,
+  folding: Folding,
+  base: Manifest | null,
+  to: Seq,
+): Promise<void> {
+  const { id } = around;
+  const { fold } = folding;
+  let flaw: Damage | Failure | null = null;
+  const from = base === null ? "" : belowManifest(id, base.version);
+  const limitOf = await archiveLimits(around, row.epoch, from);
+  for (let after = from; ;) {
+    const { names, more } = await listNames(around, manifestPrefix(id), after);
+    for (const name of names) {
+      if (fold.seq >= to) return;
+      if (name === base?.archive.name) continue;
+      try {
+        await replayObject(await fetchObject(around, name), around.codec, folding, Math.min(to, limitOf(name)));
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        if (flaw === null || error instanceof Failure) flaw = error;
+      }
+    }
+    after = names.at(-1) ?? after;
+    if (!more) break;
+  }
+  if (fold.seq < to) throw flaw ?? new Damage(`the archive ends at seq ${fold.seq}, the log begins at ${to + 1}`);
+}
+
+async function replayObject(file: Uint8Array, codec: Codec, folding: Folding, to: number): Promise<void> {
+  const { fold } = folding;
+  if (fold.seq >= to || readManifestObject(file, codec).manifest.archive.to <= fold.seq) return;
+  let next: ReadSegment[] = [];
+  let [end, bytes] = [fold.seq, 0];
+  try {
+    for (const segment of readArchive(file, codec, fold.seq)) {
+      if (segment.row.last > to) break;
+      if (segment.row.seq !== end + 1) continue;
+      next.push(segment);
+      end = segment.row.last;
+      bytes += segment.row.bytes;
+      if (bytes < PAGE_BYTES) continue;
+      const full = next;
+      next = [];
+      bytes = 0;
+      await replaySegments(full, folding);
+    }
+  } finally {
+    // What stands before damage counts: another archive may go on from there.
+    await replaySegments(next, folding);
+  }
+}
+
+/** The time after a turn: on the platform a clock stands still while nothing but computing goes on. */
+export async function ticked(clock: Clock): Promise<number> {
+  await sleep(clock, 0);
+  return clock.now();
+}

@@ -1,0 +1,137 @@
+/**
+ * One snapshot file as a source of keys: its index and filter in memory, its blocks fetched when a key in them is asked for.
+ *
+ * P1. Opening reads the end of the file, from the last state block on: what is there is needed to open a partition, or says
+ *     where all else stands.
+ */
+import { readBlock, unpack } from "./blocks.ts";
+import { Damage } from "./errors.ts";
+import { Filter } from "./filter.ts";
+import { compareUtf8 } from "./json.ts";
+import { lowerBound } from "./key-order.ts";
+import type { StateFile } from "./manifest.ts";
+import { ObjectRanges, type Library } from "./object-ranges.ts";
+import type { Codec } from "./ports.ts";
+import { readFooter, restOf, type Block, type Footer } from "./snapshot-footer.ts";
+import { keyOfLine } from "./state-line.ts";
+
+/** Reads a block that isn't state. @throws Damage */
+export type Rest = (block: Block, what: string) => Uint8Array;
+
+/** The lines of one state block. */
+export interface StateBlock {
+  readonly lines: readonly string[];
+  readonly keys: readonly string[];
+}
+
+export class SnapshotFile {
+  readonly footer: Footer;
+  readonly #ranges: ObjectRanges;
+  readonly #codec: Codec;
+  readonly #firsts: readonly string[];
+  readonly #filter: Filter | null;
+
+  constructor(ranges: ObjectRanges, footer: Footer, filter: Filter | null, codec: Codec) {
+    this.#ranges = ranges;
+    this.footer = footer;
+    this.#filter = filter;
+    this.#codec = codec;
+    this.#firsts = footer.state.map(([, , , , first]) => first);
+  }
+
+  /** The file, and a reader of the blocks of it that are no state. @throws Damage, Failure unknown_format */
+  static async open(
+    library: Library,
+    { name, bytes, rest: from }: StateFile,
+  ): Promise<{ readonly file: SnapshotFile; readonly rest: Rest }> {
+    const { codec, sizes } = library;
+    const ranges = new ObjectRanges(library, name, bytes);
+    const guess = bytes <= sizes.wholeBytes ? 0 : (from ?? Math.max(0, bytes - sizes.wholeBytes));
+    const read =
+      (start: number) =>
+      (end: Uint8Array): End | number =>
+        readEnd(end, start, codec);
+    try {
+      let found = await ranges.end(guess, read(guess));
+      // Where its states end is known now, if the manifest didn't say so; what is above that may have to be read twice.
+      for (let i = 0; typeof found === "number" && i < 2; i++) found = await ranges.end(found, read(found));
+      if (typeof found === "number") throw new Damage(`the footer of ${name} isn't where it says`);
+      const { footer, rest, filter } = found;
+      return { file: new SnapshotFile(ranges, footer, filter, codec), rest };
+    } catch (error) {
+      if (error instanceof Damage) error.object = name;
+      throw error;
+    }
+  }
+
+  get name(): string {
+    return this.#ranges.name;
+  }
+
+  /** Number of the block that may hold the key; -1: none does. */
+  blockOf(key: string): number {
+    const { last } = this.footer;
+    if (last !== undefined && compareUtf8(key, last) > 0) return -1;
+    const block = lowerBound(this.#firsts, key, false) - 1;
+    return block >= 0 && (this.#filter?.mayHold(key) ?? true) ? block : -1;
+  }
+
+  /** Number of the first block that may hold a key at or above this one. */
+  blockFrom(key: string): number {
+    return Math.max(0, lowerBound(this.#firsts, key, false) - 1);
+  }
+
+  get blocks(): number {
+    return this.#firsts.length;
+  }
+
+  /** `keep`: it may be asked for again. @throws Damage */
+  async block(number: number, keep: boolean): Promise<StateBlock> {
+    try {
+      return await this.#read(number, keep);
+    } catch (error) {
+      if (error instanceof Damage) error.object = this.name;
+      throw error;
+    }
+  }
+
+  async #read(number: number, keep: boolean): Promise<StateBlock> {
+    const place = this.footer.state[number]!;
+    const what = "a state block";
+    const bytes = await this.#ranges.block(place, what, keep);
+    const lines = unpack(bytes, this.#codec, what).split("\n");
+    const [offset, , , records, first] = place;
+    if (lines.length !== records)
+      throw new Damage(`${what} at ${offset} says ${records} records and holds ${lines.length}`);
+    const keys = lines.map(keyOfLine);
+    const next = this.#firsts[number + 1];
+    if (keys[0] !== first || !rising(keys) || (next !== undefined && compareUtf8(keys.at(-1)!, next) >= 0))
+      throw new Damage(`the keys of ${this.name} are not in order`);
+    return { lines, keys };
+  }
+}
+
+function rising(keys: readonly string[]): boolean {
+  for (let i = 1; i < keys.length; i++) if (compareUtf8(keys[i - 1]!, keys[i]!) >= 0) return false;
+  return true;
+}
+
+interface End {
+  readonly footer: Footer;
+  readonly rest: Rest;
+  readonly filter: Filter | null;
+}
+
+/** What stands behind the states, or where that begins, if `end` begins later. @throws Damage, Failure unknown_format */
+function readEnd(end: Uint8Array, start: number, codec: Codec): End | number {
+  const footer = readFooter(end, codec, start);
+  if (typeof footer === "number") return footer;
+  const from = restOf(footer);
+  if (start > from) return from;
+  const rest: Rest = ([offset, length, crc], what) => readBlock(end, offset - start, length, crc, codec, what);
+  const filter = footer.filter?.map((block) => rest(block, "the filter"))[0];
+  // All of it is looked at now: what the cache holds may be wrong, and would pass for damage later on.
+  for (const blocks of [footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
+    for (const block of blocks) rest(block, "a block behind the states");
+  return { footer, rest, filter: filter === undefined ? null : new Filter(filter) };
+}

@@ -1,0 +1,176 @@
+/**
+ * Reading what a snapshot file holds beside states: ids, answers, quarantine and producers; and whole files at once.
+ */
+import { readBlock, unpack } from "./blocks.ts";
+import type { DedupImage } from "./dedup.ts";
+import { Damage, Failure } from "./errors.ts";
+import type { Fold } from "./fold.ts";
+import { HASH_NAME, PRINT_WORDS } from "./hash.ts";
+import { partitionName, seq, stamp, type PartitionId } from "./ids.ts";
+import { compareUtf8 } from "./json.ts";
+import { UNPACKED_BYTES } from "./limits.ts";
+import type { Operator } from "./operator.ts";
+import type { Codec } from "./ports.ts";
+import { isKept } from "./outcome.ts";
+import { readProducer } from "./producers.ts";
+import { readQuarantined } from "./quarantine.ts";
+import { readFooter, type Block, type Footer } from "./snapshot-footer.ts";
+import type { Rest } from "./snapshot-file.ts";
+import { stampMs } from "./stamp.ts";
+import type { Entry } from "./state.ts";
+import { entryOfLine, keyOfLine, migration, numberOf } from "./state-line.ts";
+
+/** @throws Damage where the file is of something else; Failure unknown_format | state_newer where this code can't read it */
+export function assertReadable(footer: Footer, operator: Operator, id: PartitionId, codec: Codec): void {
+  if (footer.partition !== partitionName(id))
+    throw new Damage(`the snapshot is of partition ${footer.partition}, not ${partitionName(id)}`);
+  if (footer.codec !== codec.name || footer.hash !== HASH_NAME)
+    throw new Failure(
+      "unknown_format",
+      `the snapshot is written with codec "${footer.codec}" and hash "${footer.hash}"; this code has "${codec.name}" and "${HASH_NAME}"`,
+    );
+  migration(operator, footer.operatorVersion);
+}
+
+/**
+ * Takes in what a file holds beside states, from a full snapshot's last file and then from each delta on it in their order.
+ * Ids of events below `idsFrom`, which the last of the files doesn't know any more, are left out.
+ *
+ * @throws Damage
+ */
+export function restoreRest(footer: Footer, rest: Rest, fold: Fold, codec: Codec, idsFrom = 0): void {
+  if (footer.base !== fold.seq)
+    throw new Damage(
+      `the snapshot at ${footer.seq} builds on seq ${footer.base}, what was read before it is at ${fold.seq}`,
+    );
+  // The last file of several holds it.
+  if (footer.part?.[1] === 0) return;
+  const delta = footer.base > 0;
+  if (!fold.dedup.restore(keptFrom(readDedup(footer, rest, codec), idsFrom)))
+    throw new Damage(`the prints of the snapshot at ${footer.seq} don't follow those of its base`);
+  let after = 0;
+  for (const line of lines(footer.quarantine, rest, codec, "a quarantine block")) {
+    const change = readQuarantined(line, delta);
+    after = next(change.seq, after, footer.seq, "a quarantined event");
+    if ("gone" in change) fold.quarantine.restoreRemoved(change.seq);
+    else fold.quarantine.restore(change);
+  }
+  readProducers(footer, rest, fold, codec);
+  fold.seq = seq(footer.seq);
+  fold.stamp = stamp(footer.stamp);
+  fold.producers.committed(fold.seq, stampMs(fold.stamp));
+}
+
+/**
+ * The states of a file that is at hand as a whole, in order; null: the key is gone.
+ *
+ * @throws Damage where the file isn't whole, Failure where a state can't be migrated
+ */
+export function* readStates(
+  file: Uint8Array,
+  footer: Footer,
+  fold: Fold,
+  codec: Codec,
+): Generator<readonly [string, Entry | null]> {
+  const rest = restIn(file, codec);
+  const migrate = migration(fold.operator, footer.operatorVersion);
+  let before = "";
+  for (const block of footer.state) {
+    let first = true;
+    for (const line of lines([block], rest, codec, "a state block")) {
+      const key = keyOfLine(line);
+      if (compareUtf8(before, key) >= 0 || (first && key !== block[4]))
+        throw new Damage("the keys of the snapshot are not in order");
+      yield [key, entryOfLine(line, key, footer, migrate)];
+      before = key;
+      first = false;
+    }
+  }
+  if (footer.last !== undefined && footer.last !== before)
+    throw new Damage("the last key of the snapshot is not the one that its footer names");
+}
+
+/** A file at hand as a whole: everything that it holds, on top of those that were read before it. @throws Damage, Failure */
+export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, codec: Codec, idsFrom = 0): void {
+  const footer = readFooter(file, codec);
+  assertReadable(footer, fold.operator, id, codec);
+  const changes = [...readStates(file, footer, fold, codec)];
+  for (const block of footer.filter ?? []) restIn(file, codec)(block, "the filter");
+  restoreRest(footer, restIn(file, codec), fold, codec, idsFrom);
+  fold.state.restore(changes);
+  if (footer.part?.[1] !== 0 && fold.state.keys !== footer.keys)
+    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
+}
+
+const restIn =
+  (file: Uint8Array, codec: Codec): Rest =>
+  ([offset, length, crc], what) =>
+    readBlock(file, offset, length, crc, codec, what);
+
+function readProducers(footer: Footer, rest: Rest, fold: Fold, codec: Codec): void {
+  const seen = new Set<string>();
+  for (const line of lines(footer.producers ?? [], rest, codec, "a block of producers")) {
+    const producer = readProducer(line);
+    if (seen.has(producer.id) || producer.seq <= footer.base || producer.seq > footer.seq)
+      throw new Damage(`producer ${JSON.stringify(producer.id)} stands in the snapshot twice, or where it shouldn't`);
+    seen.add(producer.id);
+    fold.producers.restore(producer);
+  }
+}
+
+/** The seq, if it is above `after` and no higher than `last`. @throws Damage */
+function next(at: number, after: number, last: number, what: string): number {
+  if (at <= after || at > last)
+    throw new Damage(`${what} has seq ${at}, where one above ${after} and up to ${last} should be`);
+  return at;
+}
+
+function* lines(blocks: readonly Block[], rest: Rest, codec: Codec, what: string): Generator<string> {
+  for (const block of blocks) {
+    const [offset, , , records] = block;
+    const found = unpack(rest(block, what), codec, what).split("\n");
+    if (found.length !== records)
+      throw new Damage(`${what} at ${offset} says ${records} records and holds ${found.length}`);
+    yield* found;
+  }
+}
+
+function keptFrom(image: DedupImage, from: number): DedupImage {
+  if (from <= image.first) return image;
+  const begin = image.last + 1 - image.prints.length / PRINT_WORDS;
+  const prints = image.prints.subarray(Math.max(0, from - begin) * PRINT_WORDS);
+  return { ...image, first: Math.min(from, image.last + 1), prints };
+}
+
+function readDedup(footer: Footer, rest: Rest, codec: Codec): DedupImage {
+  const { first, last } = footer.dedup;
+  const answers: [number, string][] = [];
+  let after = Math.max(first - 1, footer.base);
+  for (const line of lines(footer.answers, rest, codec, "an answers block")) {
+    const tab = line.indexOf("\t");
+    after = next(numberOf(line.slice(0, tab)), after, last, "an answer");
+    const outcome = line.slice(tab + 1);
+    if (!isKept(outcome)) throw new Damage(`the answer of seq ${after} is none`);
+    answers.push([after, outcome]);
+  }
+  return { ...footer.dedup, prints: readPrints(footer, rest), answers };
+}
+
+function readPrints({ prints: blocks, base, dedup }: Footer, rest: Rest): Uint32Array {
+  const count = dedup.last - Math.max(dedup.first, base + 1) + 1;
+  // Before the memory is taken: the file must hold what it says.
+  const said = count * PRINT_WORDS * 4;
+  const held = blocks.reduce((sum, [, length]) => sum + length, 0);
+  const counts = `the snapshot says ${count} prints and holds ${held / 4 / PRINT_WORDS}`;
+  if (held !== said || held > UNPACKED_BYTES) throw new Damage(counts);
+  const prints = new Uint32Array(said / 4);
+  const bytes = new Uint8Array(prints.buffer);
+  let at = 0;
+  for (const block of blocks) {
+    const [, length, , records] = block;
+    if (records * PRINT_WORDS * 4 !== length) throw new Damage(`a block of ${records} prints has ${length} bytes`);
+    bytes.set(rest(block, "a block of prints"), at);
+    at += length;
+  }
+  return prints;
+}

@@ -1,0 +1,218 @@
+/**
+ * The keyed state as the files of one manifest hold it: a full snapshot in one file or several, and deltas on it.
+ *
+ * T1. The newest file that names a key says what its state is, or that it has none.
+ * T2. Files are immutable, so what is read from them is of the manifest's seq, however long it takes.
+ * T3. Reading everything goes block by block: memory doesn't grow with the state.
+ */
+import { Damage } from "./errors.ts";
+import { Digest } from "./digest.ts";
+import type { Fold } from "./fold.ts";
+import { seq, type Seq } from "./ids.ts";
+import { compareUtf8 } from "./json.ts";
+import { FETCHES, RECENT_BLOCKS } from "./limits.ts";
+import { stateFiles, type Manifest } from "./manifest.ts";
+import { Merge, type Source } from "./merge.ts";
+import type { Library } from "./object-ranges.ts";
+import type { Operator } from "./operator.ts";
+import { SnapshotFile, type StateBlock } from "./snapshot-file.ts";
+import { assertReadable, restoreRest } from "./snapshot-reading.ts";
+import type { Entries, Entry } from "./state.ts";
+import { entryOfLine, migration, own, type Migrate } from "./state-line.ts";
+
+export class StoredState {
+  /** In the order in which they are read on top of each other. */
+  readonly files: readonly SnapshotFile[];
+  readonly #operator: Operator;
+  /** One for each, since a chain may be of several versions. */
+  readonly #migrate: readonly Migrate[];
+
+  /** Blocks that were looked into last, by file and number: the next key often stands in one of them. */
+  readonly #recent: Map<string, StateBlock>;
+
+  constructor(operator: Operator, files: readonly SnapshotFile[], recent = new Map<string, StateBlock>()) {
+    this.files = files;
+    this.#recent = recent;
+    this.#operator = operator;
+    this.#migrate = files.map(({ footer }) => migration(operator, footer.operatorVersion));
+  }
+
+  /**
+   * The files of a manifest, with what they hold beside states taken into the fold. No state is read.
+   *
+   * @throws Damage; Failure unknown_format | state_newer | store_unavailable
+   */
+  static async open(library: Library, manifest: Manifest, fold: Fold): Promise<StoredState> {
+    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file));
+    const { id, codec } = library;
+    for (const { file } of opened) assertReadable(file.footer, fold.operator, id, codec);
+    const { dedup } = opened.at(-1)!.file.footer;
+    for (const { file, rest } of opened) restoreRest(file.footer, rest, fold, codec, dedup.first);
+    if (fold.seq !== manifest.seq)
+      throw new Damage(
+        `the snapshot ${manifest.snapshot.name} is at seq ${fold.seq}, its manifest says ${manifest.seq}`,
+      );
+    const files = opened.map(({ file }) => file);
+    return new StoredState(fold.operator, files);
+  }
+
+  /** With a delta on top. */
+  with(delta: SnapshotFile): StoredState {
+    return new StoredState(this.#operator, [...this.files, delta], this.#recent);
+  }
+
+  get seq(): Seq {
+    return seq(this.files.at(-1)!.footer.seq);
+  }
+
+  /** What the files say of these keys; what isn't in the answer has no state. @throws Damage, Failure */
+  async find(keys: readonly string[]): Promise<Map<string, Entry>> {
+    const found = new Map<string, Entry>();
+    // For each key the file that is asked next, newest first.
+    let open = keys.map((key) => ({ key, file: this.files.length }));
+    while (open.length > 0) {
+      const asked = new Map<string, { file: number; block: number; keys: string[] }>();
+      const next: typeof open = [];
+      for (const { key, file } of open) {
+        const place = this.#below(key, file);
+        if (place === null) continue;
+        const name = `${place.file} ${place.block}`;
+        const group = asked.get(name) ?? { ...place, keys: [] };
+        asked.set(name, group);
+        group.keys.push(key);
+      }
+      await inParallel([...asked.values()], async ({ file, block, keys: wanted }) => {
+        const read = await this.#block(file, block);
+        for (const key of wanted) {
+          const line = indexIn(read, key);
+          if (line < 0) next.push({ key, file });
+          else {
+            const entry = this.#entry(file, read, line);
+            if (entry !== null) found.set(key, entry);
+          }
+        }
+      });
+      open = next;
+    }
+    return found;
+  }
+
+  async #block(file: number, number: number): Promise<StateBlock> {
+    const source = this.files[file]!;
+    const name = `${source.name} ${number}`;
+    const block = this.#recent.get(name) ?? (await source.block(number, true));
+    this.#recent.delete(name);
+    this.#recent.set(name, block);
+    if (this.#recent.size > RECENT_BLOCKS) this.#recent.delete(this.#recent.keys().next().value!);
+    return block;
+  }
+
+  /** The newest file below this one that may hold the key, and the block. */
+  #below(key: string, above: number): { file: number; block: number } | null {
+    for (let file = above - 1; file >= 0; file--) {
+      const block = this.files[file]!.blockOf(key);
+      if (block >= 0) return { file, block };
+    }
+    return null;
+  }
+
+  #entry(file: number, block: StateBlock, line: number): Entry | null {
+    const { footer } = this.files[file]!;
+    return entryOfLine(block.lines[line]!, block.keys[line]!, footer, this.#migrate[file]!);
+  }
+
+  /**
+   * Everything from the first key at or above `from` on, in order, in chunks; with `overlay`, which is newer, on top. `keep`:
+   * the blocks may be asked for again.
+   *
+   * @throws Damage, Failure
+   */
+  entries(from: string, overlay: Entries, keep: boolean): AsyncGenerator<Entries> {
+    const files = this.files.map((_, file) => this.#blocks(file, from, keep));
+    return new Merge([...runsOf(this.files, files), ofEntries(overlay)]).chunks();
+  }
+
+  /** Reads all of it. @throws Damage where it isn't what the manifest says; Failure */
+  async check({ keys, digest, operatorVersion, snapshot }: Manifest): Promise<void> {
+    const found = new Digest();
+    let count = 0;
+    for await (const chunk of this.entries("", [], false))
+      for (const [key, entry] of chunk) {
+        count += 1;
+        found.add(key, entry!.text);
+      }
+    if (count !== keys) throw new Damage(`${snapshot.name} and its base hold ${count} keys, the manifest says ${keys}`);
+    // What was migrated on the way has another one.
+    if (digest !== undefined && operatorVersion === this.#operator.version && String(found) !== digest)
+      throw new Damage(`the digest of ${snapshot.name} and its base is ${String(found)}, the manifest says ${digest}`);
+  }
+
+  async *#blocks(file: number, from: string, keep: boolean): Source {
+    const { blocks } = this.files[file]!;
+    const read = (number: number): Promise<StateBlock> => this.files[file]!.block(number, keep);
+    const first = from === "" ? 0 : this.files[file]!.blockFrom(from);
+    let coming = first < blocks ? read(first) : null;
+    for (let number = first; coming !== null; number++) {
+      const block: StateBlock = await coming;
+      // The next one comes while this one is used.
+      coming = number + 1 < blocks ? read(number + 1) : null;
+      coming?.catch(() => undefined);
+      const entries: [string, Entry | null][] = [];
+      for (let line = 0; line < block.lines.length; line++)
+        if (compareUtf8(block.keys[line]!, from) >= 0)
+          entries.push([own(block.keys[line]!), this.#entry(file, block, line)]);
+      if (entries.length > 0) yield entries;
+    }
+  }
+}
+
+/** Sources from the oldest to the newest; the files of one full snapshot follow each other and are one. */
+function runsOf(files: readonly SnapshotFile[], sources: readonly Source[]): Source[] {
+  const parts = sources.filter((_, i) => files[i]!.footer.part !== undefined);
+  if (parts.length === 0) return [...sources];
+  return [inTurn(parts), ...sources.filter((_, i) => files[i]!.footer.part === undefined)];
+}
+
+async function* inTurn(sources: readonly Source[]): Source {
+  for (const source of sources) yield* source;
+}
+
+async function* ofEntries(entries: Entries): Source {
+  if (entries.length > 0) yield entries;
+}
+
+/** Index of the key's line; -1: there is none. */
+function indexIn({ keys }: StateBlock, key: string): number {
+  let low = 0;
+  let high = keys.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >>> 1;
+    const order = compareUtf8(keys[middle]!, key);
+    if (order === 0) return middle;
+    if (order < 0) low = middle + 1;
+    else high = middle - 1;
+  }
+  return -1;
+}
+
+/** Results in the order of the items, a few at a time. The first error ends it, once those that were begun have settled. */
+async function inParallel<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    while (next < items.length && !failed) {
+      const at = next++;
+      try {
+        results[at] = await run(items[at]!);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const workers = Array.from({ length: Math.min(FETCHES, items.length) }, worker);
+  const settled = await Promise.allSettled(workers);
+  for (const one of settled) if (one.status === "rejected") throw one.reason as Error;
+  return results;
+}

@@ -1,0 +1,417 @@
+/**
+ * State that isn't in memory (SNAP11): a partition with a budget of next to nothing must show what one with ample memory
+ * shows, wherever its keys are, and fetch no more than it is asked for.
+ */
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { SIZES, type Sizes } from "../../src/engine/limits.ts";
+import { readManifest, stateFiles, type Manifest } from "../../src/engine/manifest.ts";
+import type { Entry } from "../../src/engine/state.ts";
+import { brotli } from "../../src/adapters/brotli.ts";
+import { sum } from "./fakes/sum.ts";
+import { words, World, type Fate, type Incarnation } from "./fakes/world.ts";
+
+const NAME = "main/sum/0000";
+const TINY: Sizes = { blockChars: 100, fileBytes: 400, wholeBytes: 1 };
+const tiny = sum({ memory: 1 });
+/** Room for a handful of keys. */
+const small = sum({ memory: 1_000 });
+
+function worldOf(sizes: Sizes = TINY): World {
+  const world = new World();
+  world.sizes = sizes;
+  return world;
+}
+
+const key = (n: number): string => `k${String(n).padStart(3, "0")}`;
+
+/** One event for each of the keys from `from` to `to`. */
+async function fill(world: World, to: Incarnation, tag: string, from: number, upTo: number): Promise<void> {
+  const events = Array.from({ length: upTo - from + 1 }, (_, i) => ({
+    id: `${tag}${from + i}`,
+    key: key(from + i),
+    data: from + i,
+  }));
+  const result = await world.send(to, ...events);
+  expect(words(result)).toEqual(events.map(() => "applied"));
+}
+
+async function snapshot(world: World, of: Incarnation): Promise<Manifest> {
+  const taken = await world.clock.run(of.partition.snapshot());
+  if (taken.tag !== "current") throw new Error(JSON.stringify(taken));
+  return taken.manifest;
+}
+
+const current = (world: World): Manifest => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32);
+const total = (entry: Entry | null): number | null =>
+  entry === null ? null : (JSON.parse(entry.text) as { total: number }).total;
+
+async function scan(
+  world: World,
+  of: Incarnation,
+  prefix = "",
+  after = "",
+  limit = 1_000,
+): Promise<[string, number][]> {
+  const { items } = await world.clock.run(of.partition.scan(prefix, after, limit, 10_000_000));
+  return items.map(([name, entry]) => [name, total(entry)!]);
+}
+
+const ordered = (model: ReadonlyMap<string, number>): [string, number][] =>
+  [...model].sort(([a], [b]) => (a < b ? -1 : 1));
+
+/** Calls to the store since the last look. */
+function calls(world: World): string[] {
+  return world.trace.splice(0).filter((method) => ["get", "range", "put", "list"].includes(method));
+}
+
+describe("a state larger than the memory", () => {
+  it("goes into several files, and every key is found again", async () => {
+    const world = worldOf();
+    const one = world.start(tiny);
+    await fill(world, one, "a", 1, 60);
+    const manifest = await snapshot(world, one);
+    expect(manifest).toMatchObject({ kind: "full", v: 2, keys: 60 });
+    expect(stateFiles(manifest).length).toBe(manifest.parts);
+    expect(manifest.parts).toBeGreaterThan(2);
+    const next = world.start(tiny);
+    for (const n of [60, 1, 30, 31, 29]) expect(await world.value(next, key(n))).toEqual({ total: n, times: 1 });
+    expect(await world.value(next, "k0305")).toBeUndefined();
+    expect(await scan(world, next)).toEqual(Array.from({ length: 60 }, (_, i) => [key(i + 1), i + 1]));
+    expect(await scan(world, next, "k02", key(25), 3)).toEqual([26, 27, 28].map((n) => [key(n), n]));
+    expect(await world.clock.run(next.partition.facts())).toMatchObject({ keys: 60, stateBytes: manifest.stateBytes });
+  });
+
+  it("SNAP5: a delta holds what changed, and a key in it is found in it alone", async () => {
+    const world = worldOf();
+    const one = world.start(tiny);
+    await fill(world, one, "a", 1, 60);
+    await snapshot(world, one);
+    await fill(world, one, "b", 7, 8);
+    const delta = await snapshot(world, one);
+    expect(delta).toMatchObject({ kind: "delta", v: 2 });
+    expect(delta.snapshot.bytes).toBeLessThan(stateFiles(delta)[0]!.bytes * 2);
+    const next = world.start(tiny);
+    await world.clock.run(next.partition.facts());
+    calls(world);
+    expect(await world.value(next, key(7))).toEqual({ total: 14, times: 2 });
+    expect(calls(world)).toEqual(["range"]);
+    expect(await world.value(next, key(50))).toEqual({ total: 50, times: 1 });
+    expect(calls(world)).toEqual(["range"]);
+  });
+
+  it("compaction folds deltas and base, read block by block, into one generation", async () => {
+    const world = worldOf();
+    const one = world.start(tiny);
+    await fill(world, one, "a", 1, 40);
+    await snapshot(world, one);
+    let taken = current(world);
+    for (let round = 0; taken.kind === "delta" || round === 0; round++) {
+      await fill(world, one, `b${round}-`, 5, 12);
+      taken = await snapshot(world, one);
+      expect(round).toBeLessThan(10);
+    }
+    expect(taken).toMatchObject({ kind: "full", keys: 40 });
+    const next = world.start(tiny);
+    const rounds = taken.version - 1;
+    expect(await scan(world, next)).toEqual(
+      Array.from({ length: 40 }, (_, i) => [key(i + 1), i >= 4 && i < 12 ? (i + 1) * (rounds + 1) : i + 1]),
+    );
+    expect(one.notes).not.toContain("the state isn't what was counted");
+  });
+
+  it("what changed beyond the memory asks for a snapshot at once", async () => {
+    const world = worldOf();
+    const one = world.start(sum({ memory: 2_000 }));
+    await fill(world, one, "a", 1, 5);
+    await world.clock.advance(1_000);
+    expect(world.db.rows.get(NAME)!.manifest).toBeNull();
+    await fill(world, one, "b", 6, 20);
+    await world.clock.advance(1_000);
+    expect(current(world).seq).toBe(20);
+  });
+
+  it("LOG6: while no snapshot can be taken, what would not fit is refused by name, and taken afterwards", async () => {
+    const world = worldOf();
+    const one = world.start(sum({ memory: 2_000 }));
+    world.fates = ({ method }) => (method === "put" ? "before" : "ok");
+    let sent = 0;
+    let last: string | string[] = [];
+    while (last !== "snapshot_behind" && sent < 200) {
+      sent += 1;
+      last = words(await world.send(one, { id: `a${sent}`, key: key(sent), data: 1 }));
+    }
+    expect(sent).toBeGreaterThan(20);
+    expect(last).toBe("snapshot_behind");
+    world.fates = () => "ok";
+    await world.clock.advance(60_000);
+    expect(words(await world.send(one, { id: `a${sent}`, key: key(sent), data: 1 }))).toEqual(["applied"]);
+  });
+});
+
+describe("an opening", () => {
+  it("reads no state: so it takes as many calls for many keys as for few", async () => {
+    const opened = async (keys: number): Promise<string[]> => {
+      const world = worldOf({ ...SIZES, wholeBytes: 1 });
+      const one = world.start(sum());
+      await fill(world, one, "a", 1, keys);
+      await snapshot(world, one);
+      calls(world);
+      await world.clock.run(world.start(sum()).partition.facts());
+      return calls(world);
+    };
+    expect(await opened(500)).toEqual(await opened(5));
+    expect(await opened(500)).toEqual(["range"]);
+  });
+
+  it("from the cache reads nothing of R2", async () => {
+    const world = worldOf();
+    world.cache.open = true;
+    const one = world.start(tiny);
+    await fill(world, one, "a", 1, 40);
+    await snapshot(world, one);
+    const first = world.start(tiny);
+    expect(await world.value(first, key(20))).toEqual({ total: 20, times: 1 });
+    calls(world);
+    const second = world.start(tiny);
+    expect(await world.value(second, key(20))).toEqual({ total: 20, times: 1 });
+    expect(calls(world)).toEqual([]);
+  });
+
+  it("SNAP3: what is wrong in the cache is fetched again, wherever it is wrong", async () => {
+    const world = worldOf();
+    world.cache.open = true;
+    const one = world.start(tiny);
+    await fill(world, one, "a", 1, 40);
+    await snapshot(world, one);
+    const expected = await scan(world, world.start(tiny));
+    for (const ranges of world.cache.ranges.values())
+      for (const bytes of ranges.values()) bytes[bytes.length >> 1]! ^= 1;
+    expect(await scan(world, world.start(tiny))).toEqual(expected);
+    for (const ranges of world.cache.ranges.values())
+      for (const [at, bytes] of ranges) ranges.set(at, bytes.subarray(0, bytes.length - 1));
+    expect(await scan(world, world.start(tiny))).toEqual(expected);
+    expect(world.cache.doubts.size).toBe(0);
+  });
+});
+
+describe("loads", () => {
+  /** A partition with 40 keys in files, and a gate for the calls of one method. */
+  async function gated(method: string) {
+    const world = worldOf();
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    await snapshot(world, one);
+    const open: (() => void)[] = [];
+    const shut = { on: false };
+    world.fates = (call): Fate =>
+      shut.on && call.method === method ? new Promise<void>((resolve) => open.push(resolve)) : "ok";
+    return { world, one, shut, open };
+  }
+
+  it("LOG2: slices go in as they came, also where the later one's keys are there first", async () => {
+    const { world, one, shut, open } = await gated("range");
+    expect(words(await world.send(one, { id: "hot", key: "hot", data: 1 }))).toEqual(["applied"]);
+    shut.on = true;
+    const cold = one.partition.append(world.slice([{ id: "x", key: key(3), data: 1 }]));
+    const hot = one.partition.append(world.slice([{ id: "y", key: "hot", data: 1 }]));
+    await world.clock.advance(100);
+    shut.on = false;
+    for (const let_ of open) let_();
+    const [first, second] = await world.clock.run(Promise.all([cold, hot]));
+    const seqOf = (result: typeof first): number => (result.tag === "decided" ? result.details[0]![1] : -1);
+    expect(seqOf(first)).toBeLessThan(seqOf(second));
+  });
+
+  it("one load brings a key, whoever waits for it", async () => {
+    const { world, one, shut, open } = await gated("range");
+    shut.on = true;
+    calls(world);
+    const reads = [1, 2, 3].map(() => one.partition.read([key(3)]));
+    const write = one.partition.append(world.slice([{ id: "x", key: key(3), data: 1 }]));
+    await world.clock.advance(100);
+    expect(calls(world)).toEqual(["range"]);
+    shut.on = false;
+    for (const let_ of open) let_();
+    await world.clock.run(Promise.all([...reads, write]));
+    expect(await world.value(one, key(3))).toEqual({ total: 4, times: 2 });
+  });
+
+  it("A15: what a load brings is not taken where the key has changed, been saved and gone since it began", async () => {
+    const world = worldOf();
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    await snapshot(world, one);
+    const appends: (() => void)[] = [];
+    const ranges: (() => void)[] = [];
+    const shut = { append: true, range: false };
+    world.fates = ({ method }): Fate => {
+      if (method === "append" && shut.append) return new Promise<void>((resolve) => appends.push(resolve));
+      if (method === "range" && shut.range) return new Promise<void>((resolve) => ranges.push(resolve));
+      return "ok";
+    };
+    // The event is in its group, and its key leaves the memory while the commit is on its way.
+    const write = one.partition.append(world.slice([{ id: "x", key: key(3), data: 100 }]));
+    await world.clock.advance(10);
+    for (let n = 10; n <= 40; n++) expect(await world.value(one, key(n))).toEqual({ total: n, times: 1 });
+    // A load of the old value begins, and ends after the key was changed, saved and dropped once more.
+    shut.range = true;
+    const read = one.partition.read([key(3)]);
+    await world.clock.advance(10);
+    expect(ranges.length).toBe(1);
+    shut.range = shut.append = false;
+    for (const let_ of appends) let_();
+    await world.clock.run(write);
+    await snapshot(world, one);
+    for (let n = 10; n <= 40; n++) await world.value(one, key(n));
+    ranges[0]!();
+    const [entry] = await world.clock.run(read);
+    expect(total(entry!)).toBe(103);
+    expect(await world.value(one, key(3))).toEqual({ total: 103, times: 2 });
+  });
+
+  it("a slice whose keys can't be loaded is refused whole; those behind it go in", async () => {
+    const { world, one } = await gated("none");
+    world.fates = ({ method }) => (method === "range" ? "before" : "ok");
+    const cold = one.partition.append(world.slice([{ id: "x", key: key(3), data: 1 }]));
+    const fresh = one.partition.append(world.slice([{ id: "y", key: key(4), data: 1 }]));
+    const [first, second] = await world.clock.run(Promise.all([cold, fresh]));
+    expect([first.tag, second.tag]).toEqual(["busy", "busy"]);
+    world.fates = () => "ok";
+    expect(words(await world.send(one, { id: "x", key: key(3), data: 1 }, { id: "y", key: key(4), data: 1 }))).toEqual([
+      "applied",
+      "applied",
+    ]);
+    expect(await world.value(one, key(3))).toEqual({ total: 4, times: 2 });
+  });
+});
+
+describe("damage that is found while reading", () => {
+  it("SNAP4: ends the instance, and the next one recovers without that file", async () => {
+    const world = worldOf();
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    const full = await snapshot(world, one);
+    await fill(world, one, "b", 20, 25);
+    await snapshot(world, one);
+    await fill(world, one, "c", 30, 32);
+    const [first] = stateFiles(full);
+    world.store.objects.get(first!.name)![20]! ^= 1;
+    const next = world.start(small);
+    await expect(world.clock.run(next.partition.read([key(1)]))).rejects.toThrow("is damaged");
+    expect(next.ended).toContain(first!.name);
+    const third = world.start(small);
+    expect(await scan(world, third)).toEqual(
+      Array.from({ length: 40 }, (_, i) => [
+        key(i + 1),
+        (i + 1) * ((i >= 19 && i < 25) || (i >= 29 && i < 32) ? 2 : 1),
+      ]),
+    );
+    // It has replayed more than its memory should hold: the snapshot comes first.
+    const again = { id: "a1", key: key(1), data: 1 };
+    expect(words(await world.send(third, again))).toBe("snapshot_behind");
+    await world.clock.advance(5_000);
+    expect(words(await world.send(third, again))).toEqual(["applied again"]);
+    expect(current(world)).toMatchObject({ kind: "full", seq: 49 });
+    expect(world.cache.doubts.size).toBe(0);
+  });
+
+  it("LOG4: a reader whose files a later snapshot has replaced reads those", async () => {
+    const world = worldOf();
+    const one = world.start(tiny);
+    await fill(world, one, "a", 1, 40);
+    await snapshot(world, one);
+    const reader = world.start(tiny);
+    expect(await world.value(reader, key(1))).toEqual({ total: 1, times: 1 });
+    for (let round = 0; round < 22; round++) {
+      await fill(world, one, `b${round}-`, 1, 20);
+      await snapshot(world, one);
+    }
+    expect(await world.value(reader, key(40))).toEqual({ total: 40, times: 1 });
+    expect(reader.ended).toBeNull();
+    expect(world.cache.doubts.size).toBe(0);
+  });
+});
+
+describe("the digest", () => {
+  it("SNAP8: in each manifest is that of all keys, however they came to be", async () => {
+    const world = worldOf();
+    const one = world.start(sum({ memory: 1_500 }));
+    await fill(world, one, "a", 1, 30);
+    await snapshot(world, one);
+    await fill(world, one, "b", 10, 20);
+    await snapshot(world, one);
+    const other = worldOf(SIZES);
+    const two = other.start(sum());
+    await fill(other, two, "b", 10, 20);
+    await fill(other, two, "a", 1, 30);
+    const manifest = await snapshot(other, two);
+    expect(current(world).digest).toMatch(/^[0-9a-f]{16}$/);
+    expect(current(world).digest).toBe(manifest.digest);
+    await fill(other, two, "c", 1, 1);
+    expect((await snapshot(other, two)).digest).not.toBe(manifest.digest);
+  });
+});
+
+it("SNAP8: whatever the memory, the sizes and the order of things, every partition shows the same", async () => {
+  const step = fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        does: fc.constant("send" as const),
+        keys: fc.array(fc.nat(25), { minLength: 1, maxLength: 8 }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ does: fc.constant("snapshot" as const) }) },
+    { weight: 1, arbitrary: fc.record({ does: fc.constant("restart" as const) }) },
+    { weight: 2, arbitrary: fc.record({ does: fc.constant("scan" as const), after: fc.nat(25) }) },
+  );
+  const removing = {
+    on: {
+      add(state: { total: number; times: number }, event: { data: unknown }, ctx: { remove(): void }) {
+        if ((event.data as number) % 7 === 3) return ctx.remove();
+        state.total += event.data as number;
+        state.times += 1;
+      },
+    },
+  };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 5, maxLength: 40 }),
+      fc.constantFrom(1, 300, 1_000, 3_000, 1_000_000),
+      fc.record({
+        blockChars: fc.constantFrom(1, 60, 10_000),
+        fileBytes: fc.constantFrom(1, 300, 100_000),
+        wholeBytes: fc.constantFrom(1, 500, 100_000),
+      }),
+      async (steps, memory, sizes) => {
+        const world = worldOf(sizes);
+        const operator = sum({ memory, ...(removing as object) });
+        let one = world.start(operator);
+        const model = new Map<string, number>();
+        let id = 0;
+        for (const one_ of steps) {
+          if (one_.does === "send") {
+            const events = one_.keys.map((n) => ({ id: `e${id++}`, key: key(n), data: id }));
+            // Where the memory is full of changes it takes another snapshot first.
+            while (words(await world.send(one, ...events)) === "snapshot_behind") await world.clock.advance(1_000);
+            for (const event of events)
+              if (event.data % 7 === 3) model.delete(event.key);
+              else model.set(event.key, (model.get(event.key) ?? 0) + event.data);
+          } else if (one_.does === "snapshot") await world.clock.run(one.partition.snapshot());
+          else if (one_.does === "restart") one = world.start(operator);
+          else {
+            const expected = ordered(model).filter(([name]) => name > key(one_.after));
+            expect(await scan(world, one, "", key(one_.after))).toEqual(expected);
+          }
+        }
+        expect(await scan(world, one)).toEqual(ordered(model));
+        const entries = await world.clock.run(one.partition.read(Array.from({ length: 26 }, (_, n) => key(n))));
+        expect(entries.map(total)).toEqual(Array.from({ length: 26 }, (_, n) => model.get(key(n)) ?? null));
+        expect((await world.clock.run(one.partition.facts())).keys).toBe(model.size);
+        expect(one.notes).not.toContain("the state isn't what was counted");
+      },
+    ),
+    { numRuns: 150 },
+  );
+}, 60_000);
