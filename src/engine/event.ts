@@ -81,8 +81,8 @@ export function fill(event: Record<string, unknown>, time: string): Event {
   event["source"] ??= "/";
   event["time"] ??= time;
   const key = event["key"];
-  // An extension of the standard's types may have the name, and stand beside a partitionkey or be no string.
-  if (typeof key === "string" && (event["partitionkey"] ?? key) === key) {
+  // An extension of the standard's types may have the name, and stand beside a partitionkey or be what no key can be.
+  if (typeof key === "string" && key !== "" && (event["partitionkey"] ?? key) === key) {
     event["partitionkey"] = key;
     // Not deleted: that would turn the object into a slow one.
     event["key"] = undefined;
