@@ -4,8 +4,8 @@
  * | step | where |
  * |---|---|
  * | POST arrives, is let in | worker/routes.ts, worker/access.ts |
- * | body to event texts | worker/events-route.ts, worker/body.ts |
- * | text to a checked event, its key and partition | engine/event.ts, engine/address.ts |
+ * | body to event texts | worker/events-route.ts, worker/content-mode.ts, worker/body.ts, worker/binary-mode.ts |
+ * | text to a checked event, its key and partition | engine/event.ts, engine/cloudevent.ts, engine/address.ts |
  * | one call for each partition | worker/intake.ts -> worker/partition-object.ts |
  * | repeats dropped, seq given, handler run | engine/partition.ts, engine/group.ts, engine/dedup.ts, engine/handling.ts |
  * | into the log, guarded | engine/committer.ts, engine/commit.ts -> adapters/d1-log.ts |

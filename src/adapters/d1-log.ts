@@ -32,6 +32,10 @@ const page = (above: string): string => `SELECT ${SEGMENT} FROM (
   ) WHERE running <= ${PAGE_BYTES} OR running = bytes ORDER BY seq`;
 const TAIL = page(`(SELECT snapshot_seq FROM partitions WHERE partition = ?1)`);
 const PAGE = page(`?2`);
+const BELOW = `SELECT ${SEGMENT} FROM (
+    SELECT *, SUM(bytes) OVER (ORDER BY seq DESC) AS running FROM (
+      SELECT * FROM segments WHERE partition = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ${PAGE_ROWS})
+  ) WHERE running <= ${PAGE_BYTES} OR running = bytes ORDER BY seq DESC`;
 const PEEK = `SELECT ${ROW}, COALESCE(${HEAD}, snapshot_seq) AS head FROM partitions WHERE partition = ?1`;
 
 const PROMOTE = `UPDATE partitions SET version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
@@ -92,6 +96,11 @@ export class D1Log implements Log {
     if (head === undefined) throw new Failure("catalogue_lost", `the row of partition ${this.#name} is gone from D1`);
     const rows = tail!.results as unknown as Segment[];
     return { rows, more: (rows.at(-1)?.last ?? after) < head.head && rows.length > 0, epoch: head.epoch };
+  }
+
+  async below(before: Seq): Promise<readonly Segment[]> {
+    const rows = await named(() => this.#db.prepare(BELOW).bind(this.#name, before).all<Segment>());
+    return rows.results;
   }
 
   async append(rows: readonly Segment[]): Promise<Appended> {

@@ -9,9 +9,10 @@ import { Content, HASH_NAME, hashGroup, partitionOf, pushPrint, type Prints } fr
 import type { PartitionId } from "./ids.ts";
 import { NAME_BYTES } from "./limits.ts";
 import { exceeds } from "./json.ts";
-import { addContent, rejected, type ReadEvent } from "./event.ts";
+import { addContent } from "./event.ts";
 import type { Event, Operator } from "./operator.ts";
 import { messageOf } from "./errors.ts";
+import { rejected, type Rejected, type RejectionCode } from "./rejection.ts";
 
 /** What D1 stores of an operator when it is first used. */
 export interface Placement {
@@ -54,14 +55,12 @@ export function route(timeline: string, operator: Operator, placement: Placement
   return { operator, placement, addresses };
 }
 
-export type Keyed =
-  { readonly tag: "keyed"; readonly key: string; readonly partition: number } | Extract<ReadEvent, { tag: "rejected" }>;
+export type Keyed = { readonly tag: "keyed"; readonly key: string; readonly partition: number } | Rejected;
 
 /** The key of an event for one operator, with the schema checked on the way. */
 export function keyOf(route: Route, event: Event): Keyed {
   const { operator } = route;
-  const no = (code: Parameters<typeof rejected>[0], message: string): Keyed =>
-    rejected(code, `${operator.name}: ${message}`, event.id) as Extract<ReadEvent, { tag: "rejected" }>;
+  const no = (code: RejectionCode, message: string): Keyed => rejected(code, `${operator.name}: ${message}`, event.id);
   const schema = operator.events[event.type];
   if (schema === undefined || !Object.hasOwn(operator.events, event.type))
     return no("unknown_type", `no handler for type ${JSON.stringify(event.type.slice(0, 100))}`);

@@ -8,7 +8,7 @@ import { parseJson, readBlock, unpack } from "./blocks.ts";
 import { Damage, Failure } from "./errors.ts";
 import { epoch, seq, stamp, type Seq } from "./ids.ts";
 import { isWhole } from "./json.ts";
-import { readManifest, type Manifest } from "./manifest.ts";
+import { readManifest, type ArchiveBlock, type Manifest } from "./manifest.ts";
 import type { Codec } from "./ports.ts";
 import { readSegment, type Segment, type SegmentEvents } from "./segment.ts";
 
@@ -56,20 +56,45 @@ export function readManifestObject(
 
 /** The segments above `after`, in order. @throws Damage, Failure */
 export function* readArchive(file: Uint8Array, codec: Codec, after: Seq): Generator<ReadSegment> {
-  const { manifest, end } = readManifestObject(file, codec);
-  const { codec: written, blocks } = manifest.archive;
-  if (written !== codec.name)
-    throw new Failure(
-      "unknown_format",
-      `the archive is written with codec "${written}"; this code has "${codec.name}": deploy the code that wrote it, or newer`,
-    );
-  for (const [offset, length, crc, first, last] of blocks) {
-    if (last <= after) continue;
-    const what = `archive block ${first}..${last}`;
-    const text = unpack(readBlock(file, end + offset, length, crc, codec, what), codec, what);
-    for (const row of parseBlock(text, what, first, last))
+  const archive = archiveOf(file, codec);
+  for (const block of archive.blocks) {
+    if (block[4] <= after) continue;
+    for (const row of rowsOf(archive, block, codec))
       if (row.last > after) yield { row, events: readSegment(row, codec) };
   }
+}
+
+/** The segments that begin below `before`, newest first. @throws Damage, Failure */
+export function* readArchiveBelow(file: Uint8Array, codec: Codec, before: Seq): Generator<ReadSegment> {
+  const archive = archiveOf(file, codec);
+  for (const block of archive.blocks.toReversed()) {
+    if (block[3] >= before) continue;
+    for (const row of rowsOf(archive, block, codec).toReversed())
+      if (row.seq < before) yield { row, events: readSegment(row, codec) };
+  }
+}
+
+interface Archive {
+  readonly file: Uint8Array;
+  /** What the blocks' offsets count from. */
+  readonly end: number;
+  readonly blocks: readonly ArchiveBlock[];
+}
+
+function archiveOf(file: Uint8Array, codec: Codec): Archive {
+  const { manifest, end } = readManifestObject(file, codec);
+  const { codec: written, blocks } = manifest.archive;
+  if (written === codec.name) return { file, end, blocks };
+  throw new Failure(
+    "unknown_format",
+    `the archive is written with codec "${written}"; this code has "${codec.name}": deploy the code that wrote it, or newer`,
+  );
+}
+
+function rowsOf({ file, end }: Archive, [offset, length, crc, first, last]: ArchiveBlock, codec: Codec): Segment[] {
+  const what = `archive block ${first}..${last}`;
+  const text = unpack(readBlock(file, end + offset, length, crc, codec, what), codec, what);
+  return parseBlock(text, what, first, last);
 }
 
 /** @throws Damage where these are not the rows from `first` to `last` */

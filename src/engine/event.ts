@@ -6,30 +6,17 @@
  * E2. Any text gives a value or a named rejection; nothing here throws.
  * E3. Integers beyond 2^53 are refused, never rounded; so is a number that JSON.parse makes infinite.
  */
+import { standardFlaw } from "./cloudevent.ts";
 import type { Event } from "./operator.ts";
 import type { Content } from "./hash.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "./limits.ts";
 import { exceeds } from "./json.ts";
+import { kind, missing, rejected, type Rejected } from "./rejection.ts";
+import { isTime } from "./rfc3339.ts";
 
 export type ReadEvent =
   /** `timed`: the sender gave the time, it wasn't made up here. */
-  | { readonly tag: "event"; readonly event: Event; readonly text: string; readonly timed: boolean }
-  | { readonly tag: "rejected"; readonly code: RejectionCode; readonly message: string; readonly id: string | null };
-
-export type RejectionCode =
-  | "malformed_json"
-  | "invalid_utf8"
-  | "not_an_object"
-  | "event_too_large"
-  | "too_deep"
-  | "unsafe_integer"
-  | "invalid_attribute"
-  | "missing_type"
-  | "unknown_type"
-  | "invalid_data"
-  | "missing_key"
-  | "invalid_key"
-  | "id_reused";
+  { readonly tag: "event"; readonly event: Event; readonly text: string; readonly timed: boolean } | Rejected;
 
 /** What a request lends to events that leave it out. */
 export interface Defaults {
@@ -39,15 +26,8 @@ export interface Defaults {
   id(index: number): string;
 }
 
-export const rejected = (code: RejectionCode, message: string, id: string | null = null): ReadEvent => ({
-  tag: "rejected",
-  code,
-  message,
-  id,
-});
-
-/** The event in `text`, the event at `index` of its request. */
-export function readEvent(text: string, index: number, defaults: Defaults): ReadEvent {
+/** The event in `text`, the event at `index` of its request. `standard`: it must be a CloudEvent to the letter. */
+export function readEvent(text: string, index: number, defaults: Defaults, standard = false): ReadEvent {
   if (exceeds(text, EVENT_BYTES)) return rejected("event_too_large", `the event has more than ${EVENT_BYTES} bytes`);
   let parsed: unknown;
   try {
@@ -58,13 +38,19 @@ export function readEvent(text: string, index: number, defaults: Defaults): Read
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     return rejected("not_an_object", `an event is a JSON object, not ${kind(parsed)}`);
   }
-  return checkEvent(parsed as Record<string, unknown>, text, index, defaults);
+  return checkEvent(parsed as Record<string, unknown>, text, index, defaults, standard);
 }
 
-function checkEvent(parsed: Record<string, unknown>, text: string, index: number, defaults: Defaults): ReadEvent {
+function checkEvent(
+  parsed: Record<string, unknown>,
+  text: string,
+  index: number,
+  defaults: Defaults,
+  standard: boolean,
+): ReadEvent {
   const id = typeof parsed["id"] === "string" ? parsed["id"] : null;
   const unset = text.includes("null") && dropUnset(parsed);
-  const flaw = memberFlaw(parsed) ?? wholeFlaw(parsed, text);
+  const flaw = (standard ? standardFlaw(parsed, text) : plainFlaw(parsed)) ?? soundFlaw(parsed, text);
   if (flaw) return { ...flaw, id };
   const timed = parsed["time"] !== undefined;
   const kept = unset ? JSON.stringify(parsed) : text;
@@ -94,8 +80,10 @@ function dropUnset(event: Record<string, unknown>): boolean {
 export function fill(event: Record<string, unknown>, time: string): Event {
   event["source"] ??= "/";
   event["time"] ??= time;
-  if (event["key"] !== undefined) {
-    event["partitionkey"] ??= event["key"];
+  const key = event["key"];
+  // An extension of the standard's types may have the name, and stand beside a partitionkey or be what no key can be.
+  if (typeof key === "string" && key !== "" && (event["partitionkey"] ?? key) === key) {
+    event["partitionkey"] = key;
     // Not deleted: that would turn the object into a slow one.
     event["key"] = undefined;
   }
@@ -115,11 +103,14 @@ export function addContent(content: Content, event: Event, seed: number, timed: 
   if (event["data_base64"] !== undefined) content.add(event["data_base64"]);
 }
 
-type Flaw = { readonly tag: "rejected"; readonly code: RejectionCode; readonly message: string };
-const flaw = (code: RejectionCode, message: string): Flaw => ({ tag: "rejected", code, message });
+const flaw = (attribute: string, message: string): Rejected =>
+  rejected("invalid_attribute", message, null, attribute.slice(0, 60));
+
+/** What the plain types ask of an event. */
+const plainFlaw = (event: Record<string, unknown>): Rejected | null => memberFlaw(event) ?? wholeFlaw(event);
 
 /** What is wrong with a member by itself: one pass, since every event pays for it. */
-function memberFlaw(event: Record<string, unknown>): Flaw | null {
+function memberFlaw(event: Record<string, unknown>): Rejected | null {
   for (const name in event) {
     const value = event[name];
     switch (name) {
@@ -135,66 +126,50 @@ function memberFlaw(event: Record<string, unknown>): Flaw | null {
       case "dataschema":
       case "time":
         if (typeof value !== "string" || value === "")
-          return flaw("invalid_attribute", `"${name}" must be a string that isn't empty, not ${kind(value)}`);
+          return flaw(name, `"${name}" must be a string that isn't empty, not ${kind(value)}`);
         if (exceeds(value, NAME_BYTES) || !value.isWellFormed())
-          return flaw("invalid_attribute", `"${name}" must be well-formed Unicode of at most ${NAME_BYTES} bytes`);
+          return flaw(name, `"${name}" must be well-formed Unicode of at most ${NAME_BYTES} bytes`);
         if (name === "time" && !isTime(value))
           return flaw(
-            "invalid_attribute",
+            name,
             `"time" must be an RFC 3339 time such as 2026-01-31T12:00:00Z, not ${JSON.stringify(value.slice(0, 60))}`,
           );
         break;
       case "data_base64":
-        if (typeof value !== "string")
-          return flaw("invalid_attribute", `"data_base64" must be a string, not ${kind(value)}`);
+        if (typeof value !== "string") return flaw(name, `"data_base64" must be a string, not ${kind(value)}`);
         break;
       case "specversion":
-        if (value !== "1.0") return flaw("invalid_attribute", '"specversion" must be "1.0"');
+        if (value !== "1.0") return flaw(name, '"specversion" must be "1.0"');
         break;
       default:
         if (typeof value === "object")
-          return flaw("invalid_attribute", `"${name}" must be a string, a number or a boolean, not ${kind(value)}`);
+          return flaw(name, `"${name}" must be a string, a number or a boolean, not ${kind(value)}`);
     }
   }
   return null;
 }
 
-/** What is wrong with the event as a whole: what it lacks, what contradicts itself, depth and numbers. */
-function wholeFlaw(event: Record<string, unknown>, text: string): Flaw | null {
-  if (event["type"] === undefined) return flaw("missing_type", 'the event has no "type"');
-  if (event["key"] !== undefined && event["partitionkey"] !== undefined && event["key"] !== event["partitionkey"]) {
-    return flaw("invalid_attribute", '"key" and "partitionkey" differ; "key" is short for "partitionkey"');
-  }
+/** What is wrong with the event as a whole: what it lacks, what contradicts itself. */
+function wholeFlaw(event: Record<string, unknown>): Rejected | null {
+  if (event["type"] === undefined) return missing("type");
+  if (event["key"] !== undefined && event["partitionkey"] !== undefined && event["key"] !== event["partitionkey"])
+    return flaw("partitionkey", '"key" and "partitionkey" differ; "key" is short for "partitionkey"');
   if (event["data"] !== undefined && event["data_base64"] !== undefined)
-    return flaw("invalid_attribute", 'an event has "data" or "data_base64", not both');
-  const worst = soundness(event, 1);
-  if (worst === TOO_DEEP) return flaw("too_deep", `the event is nested deeper than ${EVENT_DEPTH}`);
-  if (worst === BIG_NUMBER) {
-    const literal = unsafeLiteral(text);
-    if (literal !== null)
-      return flaw(
-        "unsafe_integer",
-        `${literal.slice(0, 40)} can't be held exactly: integers go to 2^53 - 1; send it as a string`,
-      );
-  }
+    return flaw("data_base64", 'an event has "data" or "data_base64", not both');
   return null;
 }
 
-const TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
-const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-
-/** RFC 3339, with the calendar checked: `Date` would roll 30 February over into March. */
-export function isTime(text: string): boolean {
-  if (!TIME.test(text)) return false;
-  const two = (at: number): number => (text.charCodeAt(at) - 48) * 10 + text.charCodeAt(at + 1) - 48;
-  const month = two(5);
-  const day = two(8);
-  if (month < 1 || month > 12 || day < 1 || day > DAYS[month - 1]!) return false;
-  const year = two(0) * 100 + two(2);
-  if (month === 2 && day === 29 && (year % 4 !== 0 || (year % 100 === 0 && year % 400 !== 0))) return false;
-  if (two(11) > 23 || two(14) > 59 || two(17) > 60) return false;
-  const end = text.length;
-  return text.charCodeAt(end - 1) > 57 || (two(end - 5) < 24 && two(end - 2) < 60);
+/** Depth and numbers. */
+function soundFlaw(event: Record<string, unknown>, text: string): Rejected | null {
+  const worst = soundness(event, 1);
+  if (worst === TOO_DEEP) return rejected("too_deep", `the event is nested deeper than ${EVENT_DEPTH}`);
+  if (worst !== BIG_NUMBER) return null;
+  const literal = unsafeLiteral(text);
+  if (literal === null) return null;
+  return rejected(
+    "unsafe_integer",
+    `${literal.slice(0, 40)} can't be held exactly: integers go to 2^53 - 1; send it as a string`,
+  );
 }
 
 const SOUND = 0;
@@ -242,11 +217,4 @@ function digits(literal: string): string {
   while (all[from] === "0") from += 1;
   while (to > from && all[to - 1] === "0") to -= 1;
   return all.slice(from, to);
-}
-
-function kind(value: unknown): string {
-  if (value === null) return "null";
-  if (value === "") return "an empty string";
-  if (Array.isArray(value)) return "an array";
-  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

@@ -100,5 +100,7 @@ export const SCAN_BYTES = 2_000_000;
 export const SCAN_ALL_BYTES = 8_000_000;
 /** States that are read by key come to at most this many characters, of two bytes at most: a call carries 32 MiB. */
 export const READ_CHARS = 12_000_000;
+/** Log that one page of a key's history reads, in characters: where the key is seldom, a page may have less than was asked for. */
+export const HISTORY_CHARS = 16_000_000;
 /** Entries of the quarantine in one answer, in characters: what is more comes with the next page. */
 export const QUARANTINE_PAGE_CHARS = 4_000_000;

@@ -79,6 +79,8 @@ export interface Log {
   create(seed: number): Promise<void>;
   /** The rows above `after`, with the epoch that holds at the same moment. */
   page(after: Seq): Promise<Page & { readonly epoch: Epoch }>;
+  /** The rows that begin below `before`, newest first; as many as a page holds, none where the log has no more. */
+  below(before: Seq): Promise<readonly Segment[]>;
   /** Appends the rows of one group, all or none: if the epoch holds, the first seq is one above the head, the stamps
    *  rise above the head's and the floor, and the timeline is open (LOG2). */
   append(rows: readonly Segment[]): Promise<Appended>;

@@ -5,6 +5,7 @@
  * Y2. A line longer than an event may be is skipped without being held.
  */
 import { exceeds } from "../engine/json.ts";
+import { stringEnd } from "../engine/json-text.ts";
 import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, REQUEST_BYTES } from "../engine/limits.ts";
 
 /** Why the body as a whole is unusable. */
@@ -104,6 +105,22 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The whole body as text. @throws BodyError where it is too large or no UTF-8 */
 export async function bodyText(request: Request, limit: number): Promise<string> {
+  const text = textOf(await wholeBody(request, limit));
+  if (text === null) throw new BodyError(400, "invalid_utf8", "the body isn't valid UTF-8");
+  return withoutBom(text);
+}
+
+/** Null where the bytes aren't UTF-8. */
+export function textOf(bytes: Uint8Array): string | null {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+/** @throws BodyError where it is too large */
+export async function wholeBody(request: Request, limit: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const part of bodyBytes(request, REQUEST_BYTES)) {
@@ -112,11 +129,7 @@ export async function bodyText(request: Request, limit: number): Promise<string>
       throw new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
     parts.push(part);
   }
-  try {
-    return withoutBom(strict.decode(parts.length === 1 ? parts[0] : concat(parts, length)));
-  } catch {
-    throw new BodyError(400, "invalid_utf8", "the body isn't valid UTF-8");
-  }
+  return parts.length === 1 ? parts[0]! : concat(parts, length);
 }
 
 const withoutBom = (text: string): string => (text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
@@ -298,12 +311,3 @@ function withoutSpace(text: string, from: number, to: number): [from: number, to
 }
 
 const isSpace = (unit: number): boolean => unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
-
-function stringEnd(text: string, from: number, limit: number): number {
-  for (let i = from + 1; i < limit; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit === 0x5c) i++;
-    else if (unit === 0x22) return i;
-  }
-  return limit;
-}

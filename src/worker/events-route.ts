@@ -11,8 +11,18 @@ import {
 } from "../engine/limits.ts";
 import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
-import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } from "./body.ts";
-import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
+import { binaryEvent } from "./binary-mode.ts";
+import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, wholeBody, type Line } from "./body.ts";
+import { contentMode, isStandard, type ContentMode } from "./content-mode.ts";
+import {
+  BATCH_CHARS,
+  BATCH_EVENTS,
+  FULL_BATCH_EVENTS,
+  Intake,
+  type EventError,
+  type EventResult,
+  type IntakeOptions,
+} from "./intake.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
@@ -25,9 +35,10 @@ interface Wishes {
 export async function postEvents(request: Request, env: Env, routes: Routes): Promise<Response> {
   const wishes = preferences(request);
   try {
-    const kind = mediaKind(request);
-    const intake = newIntake(request, env, routes, null, wishes.full);
-    if (kind === "json") return await takeJson(request, intake, wishes);
+    const mode = contentMode(request.headers);
+    const intake = newIntake(request, env, { routes, only: null, full: wishes.full, standard: isStandard(mode) });
+    if (mode === "binary") return await takeBinary(request, intake, wishes);
+    if (mode !== "lines") return await takeJson(request, intake, wishes, WANTED[mode]);
     if (wishes.strict || wishes.full) return await takeHeldLines(request, intake, wishes);
     return await streamLines(request, intake);
   } catch (error) {
@@ -40,19 +51,27 @@ export async function postEvents(request: Request, env: Env, routes: Routes): Pr
 export async function postAsk(request: Request, env: Env, routes: Routes, route: Route): Promise<Response> {
   let intake: Intake;
   try {
-    if (mediaKind(request) !== "json")
-      throw new BodyError(415, "unsupported_media_type", "ask takes one event as application/json");
-    intake = newIntake(request, env, routes, route, true);
-    const text = await bodyText(request, PARSED_CHARS);
-    wholeJson(text, "object");
-    intake.add(text.trim());
+    const mode = contentMode(request.headers);
+    if (mode === "lines" || mode === "batch")
+      throw new BodyError(
+        415,
+        "unsupported_media_type",
+        "ask takes one event: application/json, application/cloudevents+json, or any type with ce- headers",
+      );
+    intake = newIntake(request, env, { routes, only: route, full: true, standard: isStandard(mode) });
+    if (mode === "binary") addBinary(request, intake, await wholeBody(request, PARSED_CHARS));
+    else {
+      const text = await bodyText(request, PARSED_CHARS);
+      wholeJson(text, "object");
+      intake.add(text.trim());
+    }
   } catch (error) {
     if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
     throw error;
   }
   const error = intake.errors[0];
   if (error !== undefined)
-    return problem({ status: 422, code: error.code, detail: error.message, more: { id: error.id } });
+    return problem({ status: 422, code: error.code, detail: error.message, more: { id: error.id, ...blamed(error) } });
   await intake.takeBatch()();
   if (intake.interruption !== null)
     return problem({
@@ -95,10 +114,12 @@ function answer(result: EventResult, intake: Intake): Response {
   }
 }
 
-function newIntake(request: Request, env: Env, routes: Routes, only: Route | null, full: boolean): Intake {
+type Chosen = Pick<IntakeOptions, "routes" | "only" | "full" | "standard">;
+
+function newIntake(request: Request, env: Env, chosen: Chosen): Intake {
   const receivedMs = Date.now();
   const producer = producerOf(request.headers);
-  if (producer !== null && only !== null)
+  if (producer !== null && chosen.only !== null)
     throw new BodyError(400, "invalid_producer", "Producer-* headers number requests to /v1/events, not to ask");
   const given = request.headers.get("idempotency-key");
   if (given !== null && (given === "" || exceeds(given, NAME_BYTES - 16)))
@@ -107,13 +128,11 @@ function newIntake(request: Request, env: Env, routes: Routes, only: Route | nul
   const prefix = given ?? (producer === null ? crypto.randomUUID() : requestName(producer));
   const defaults = { time: new Date(receivedMs).toISOString(), id: (index: number) => `${prefix}/${index}` };
   return new Intake({
+    ...chosen,
     post: postOf(env),
-    routes,
-    only,
     defaults,
     receivedMs,
     ignoreUnrouted: ignoresUnrouted(request.url),
-    full,
     producer,
   });
 }
@@ -130,35 +149,39 @@ function preferences(request: Request): Wishes {
   return { strict: wishes.includes("handling=strict"), full: wishes.includes("return=representation") };
 }
 
-function mediaKind(request: Request): "json" | "lines" {
-  const given = request.headers.get("content-type") ?? "";
-  const [type = "", ...parameters] = given.split(";").map((part) => part.trim().toLowerCase());
-  const charset = parameters
-    .find((parameter) => parameter.startsWith("charset="))
-    ?.slice(8)
-    .replaceAll('"', "");
-  if (charset !== undefined && charset !== "utf-8" && charset !== "utf8")
-    throw new BodyError(415, "unsupported_charset", `charset "${charset}" isn't understood; send UTF-8`);
-  if (type === "application/json") return "json";
-  if (type === "application/x-ndjson") return "lines";
-  throw new BodyError(
-    415,
-    "unsupported_media_type",
-    `content-type ${JSON.stringify(given.slice(0, 100))} isn't understood; send application/json or application/x-ndjson`,
-  );
+/** One event, whose attributes are headers. */
+async function takeBinary(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
+  addBinary(request, intake, await wholeBody(request, PARSED_CHARS));
+  return finish(intake, wishes);
 }
 
-async function takeJson(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
+function addBinary(request: Request, intake: Intake, body: Uint8Array): void {
+  const event = binaryEvent(request.headers, body);
+  if (typeof event === "string") intake.add(event);
+  else intake.refuse(event);
+}
+
+/** What a JSON body may be. */
+type Wanted = "object" | "array" | "object or array";
+const WANTED: Readonly<Record<Exclude<ContentMode, "lines" | "binary">, Wanted>> = {
+  json: "object or array",
+  structured: "object",
+  batch: "array",
+};
+
+async function takeJson(request: Request, intake: Intake, wishes: Wishes, wanted: Wanted): Promise<Response> {
   const { strict, full } = wishes;
   const text = await bodyText(request, strict ? STRICT_BYTES : REQUEST_BYTES);
   const array = text.trimStart().startsWith("[");
-  const elements = array ? arrayElements(text, ARRAY_EVENTS) : null;
+  const elements = array && wanted !== "object" ? arrayElements(text, ARRAY_EVENTS) : null;
   if (elements === null) {
-    if (text.length <= PARSED_CHARS) wholeJson(text, "object or array");
+    if (text.length <= PARSED_CHARS) wholeJson(text, wanted);
     else if (array) throw malformed("its brackets don't match");
+    else if (wanted === "array") throw notAnEvent(wanted);
     return takeHeld([text.trim()], intake, wishes);
   }
-  if (elements.length === 0) throw empty();
+  // The standard's own batch may be empty.
+  if (elements.length === 0 && wanted !== "array") throw empty();
   if (elements.length > ARRAY_EVENTS)
     throw new BodyError(
       413,
@@ -169,7 +192,7 @@ async function takeJson(request: Request, intake: Intake, wishes: Wishes): Promi
   // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
   if (text.length < BATCH_CHARS && elements.length < (full ? FULL_BATCH_EVENTS : BATCH_EVENTS)) {
     for (const element of elements) intake.add(element);
-    if (intake.unparsed) wholeJson(text, "object or array");
+    if (intake.unparsed) wholeJson(text, wanted);
     return finish(intake, wishes);
   }
   elements.forEach(elementJson);
@@ -213,7 +236,7 @@ const malformed = (why: string): BodyError =>
   new BodyError(400, "malformed_json", `the body isn't valid JSON: ${why.slice(0, 200)}`);
 
 /** @throws BodyError where the text is no JSON of that kind */
-function wholeJson(text: string, wanted: "object" | "object or array"): void {
+function wholeJson(text: string, wanted: Wanted): void {
   if (text.trim() === "") throw empty();
   let value: unknown;
   try {
@@ -221,9 +244,12 @@ function wholeJson(text: string, wanted: "object" | "object or array"): void {
   } catch (error) {
     throw malformed(messageOf(error));
   }
-  if (typeof value !== "object" || value === null || (wanted === "object" && Array.isArray(value)))
-    throw new BodyError(400, "not_an_event", `the body must be a JSON ${wanted}`);
+  const is = typeof value !== "object" || value === null ? null : Array.isArray(value) ? "array" : "object";
+  if (is === null || !wanted.includes(is)) throw notAnEvent(wanted);
 }
+
+const notAnEvent = (wanted: Wanted): BodyError =>
+  new BodyError(400, "not_an_event", `the body must be a JSON ${wanted}`);
 
 /** Lines of a body that must be known whole before any of it counts. */
 async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
@@ -315,6 +341,10 @@ interface Placed {
 /** In the order of the request, and not in that of the partitions' answers. */
 const byPlace = (a: Placed, b: Placed): number => a.index - b.index || compareUtf8(a.operator ?? "", b.operator ?? "");
 
+/** The attribute that is to blame, as a member of the problem too where it is about one event. */
+const blamed = (error: EventError | undefined): { readonly attribute?: unknown } =>
+  error?.["attribute"] === undefined ? {} : { attribute: error["attribute"] };
+
 /** The counts, with the status that they amount to. */
 function report(intake: Intake, full: boolean): Response {
   const { counts, errors, interruption, unfit } = intake;
@@ -338,7 +368,7 @@ function report(intake: Intake, full: boolean): Response {
       status: 422,
       code: errors[0]?.code ?? "rejected",
       detail: errors[0]?.message ?? "every event was rejected",
-      more: body,
+      more: { ...body, ...blamed(single) },
     });
   return Response.json(body, { status: 207 });
 }

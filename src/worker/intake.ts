@@ -8,11 +8,12 @@
  * N4. An event that an operator wants which D1 has lost isn't decided, and no other operator takes it.
  */
 import { keyOf, print, type Route } from "../engine/address.ts";
-import { readEvent, type Defaults, type ReadEvent, type RejectionCode } from "../engine/event.ts";
+import { readEvent, type Defaults, type ReadEvent } from "../engine/event.ts";
 import type { Failure } from "../engine/errors.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import type { Producer, Unfit } from "../engine/producers.ts";
+import { rejected, type Rejected } from "../engine/rejection.ts";
 import { REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
@@ -37,6 +38,8 @@ export interface IntakeOptions {
   readonly defaults: Defaults;
   readonly receivedMs: number;
   readonly ignoreUnrouted: boolean;
+  /** Events must be CloudEvents to the letter. */
+  readonly standard: boolean;
   /** Keep the result of every event. */
   readonly full: boolean;
   /** The sender numbers its requests (ONE2). */
@@ -127,19 +130,23 @@ export class Intake {
 
   /** Takes one event in, or counts it as rejected. `ascii`: its text is known to be. */
   add(line: Line, ascii = false): void {
-    const index = this.counts.received++;
     if (typeof line !== "string")
-      return this.#reject(
-        index,
-        line.flaw === "too_long" ? "event_too_large" : "invalid_utf8",
-        line.flaw === "too_long" ? "the event is too long" : "the line isn't valid UTF-8",
-        null,
+      return this.refuse(
+        line.flaw === "too_long"
+          ? rejected("event_too_large", "the event is too long")
+          : rejected("invalid_utf8", "the line isn't valid UTF-8"),
       );
-    const read = readEvent(line, index, this.#options.defaults);
-    if (read.tag === "rejected") return this.#reject(index, read.code, read.message, read.id);
+    const index = this.counts.received++;
+    const read = readEvent(line, index, this.#options.defaults, this.#options.standard);
+    if (read.tag === "rejected") return this.#reject(index, read);
     // An id that was written into the text may be anything.
     this.#ascii &&= ascii && read.text === line;
     this.#route(index, read);
+  }
+
+  /** Counts the next event as rejected. */
+  refuse(why: Rejected): void {
+    this.#reject(this.counts.received++, why);
   }
 
   #route(index: number, read: Accepted): void {
@@ -151,21 +158,22 @@ export class Intake {
       if (!ignoreUnrouted)
         return this.#reject(
           index,
-          "unknown_type",
-          `no operator wants events of type ${JSON.stringify(event.type.slice(0, 100))}`,
-          event.id,
+          rejected(
+            "unknown_type",
+            `no operator wants events of type ${JSON.stringify(event.type.slice(0, 100))}`,
+            event.id,
+          ),
         );
       this.counts.unrouted += 1;
       return this.#place();
     }
     if (wanting.length === 1) {
       const keyed = keyOf(wanting[0]!, event);
-      if (keyed.tag === "rejected") return this.#reject(index, keyed.code, keyed.message, event.id);
+      if (keyed.tag === "rejected") return this.#reject(index, keyed);
       this.#draft(wanting[0]!, keyed.key, keyed.partition, read);
     } else {
       const all = wanting.map((route) => ({ route, keyed: keyOf(route, event) }));
-      for (const { keyed } of all)
-        if (keyed.tag === "rejected") return this.#reject(index, keyed.code, keyed.message, event.id);
+      for (const { keyed } of all) if (keyed.tag === "rejected") return this.#reject(index, keyed);
       for (const { route, keyed } of all)
         if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, read);
     }
@@ -197,10 +205,10 @@ export class Intake {
     return drafts;
   }
 
-  #reject(index: number, code: RejectionCode, message: string, id: string | null): void {
+  #reject(index: number, { code, message, id, attribute }: Rejected): void {
     this.counts.rejected += 1;
     this.unparsed ||= code === "malformed_json" || code === "event_too_large";
-    this.#error({ index, id, code, message });
+    this.#error({ index, id, code, message, ...(attribute === null ? {} : { attribute }) });
     if (this.#options.full) this.results.push(rejectedResult(index, { operator: null, key: null, partition: null }));
     this.#place();
   }

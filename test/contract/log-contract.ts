@@ -196,5 +196,22 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect((await log.page(seq(2))).more).toBe(false);
       expect((await log.page(seq(3))).rows).toEqual([]);
     });
+
+    it("the rows below a seq come newest first, bounded like a page", async () => {
+      const { log, by } = await opened();
+      await log.append([row(1, 3, 11, by), row(4, 4, 12, by), row(5, 9, 13, by)]);
+      const begins = async (before: number): Promise<number[]> => (await log.below(seq(before))).map((one) => one.seq);
+      expect(await begins(Number.MAX_SAFE_INTEGER)).toEqual([5, 4, 1]);
+      expect((await log.below(seq(10)))[0]).toEqual(row(5, 9, 13, by));
+      expect(await begins(6), "a row that holds it").toEqual([5, 4, 1]);
+      expect(await begins(5)).toEqual([4, 1]);
+      expect(await begins(1)).toEqual([]);
+      await log.append([row(10, 10, 14, by, "g10", 3_000_000), row(11, 11, 15, by, "g11", 9_000_000)]);
+      expect(await begins(20), "one row at least").toEqual([11]);
+      expect(await begins(11)).toEqual([10, 5, 4, 1]);
+      await log.promote(promotion(by, 0, 11, 15, { cutSeq: seq(4) }));
+      expect(await begins(11)).toEqual([10, 5]);
+      expect(await begins(5)).toEqual([]);
+    });
   });
 }

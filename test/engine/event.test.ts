@@ -2,10 +2,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { print } from "../../src/engine/address.ts";
-import { addContent, fill, isTime, readEvent, type Defaults, type ReadEvent } from "../../src/engine/event.ts";
+import { addContent, fill, readEvent, type Defaults, type ReadEvent } from "../../src/engine/event.ts";
 import { Content, Prints } from "../../src/engine/hash.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "../../src/engine/limits.ts";
 import type { Event } from "../../src/engine/operator.ts";
+import { isTime } from "../../src/engine/rfc3339.ts";
 
 const NOW = "2026-01-31T12:00:00.000Z";
 const defaults: Defaults = { time: NOW, id: (index) => `made"up/${index}` };

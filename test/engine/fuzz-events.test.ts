@@ -1,10 +1,11 @@
 /** IN1: whatever is sent, an event is read or refused by name, and lines and elements are cut in one way only. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { addContent, fill, isTime, readEvent, type Defaults, type ReadEvent } from "../../src/engine/event.ts";
+import { addContent, fill, readEvent, type Defaults, type ReadEvent } from "../../src/engine/event.ts";
 import { Content } from "../../src/engine/hash.ts";
 import { exceeds } from "../../src/engine/json.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "../../src/engine/limits.ts";
+import { isTime } from "../../src/engine/rfc3339.ts";
 import { arrayElements, LineReader, type Line } from "../../src/worker/body.ts";
 import { changedText, changes, PATIENCE_MS, runs } from "./hostile.ts";
 

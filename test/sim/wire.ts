@@ -153,6 +153,14 @@ export class WiredLog implements Log {
     );
   }
 
+  below(before: Seq) {
+    return this.#carry(
+      "below",
+      () => `below ${before}`,
+      () => this.#log.below(before),
+    );
+  }
+
   async append(rows: readonly Segment[]): Promise<Appended> {
     const what = (): string => `${rows[0]!.seq}..${rows.at(-1)!.last} epoch ${rows[0]!.epoch}`;
     let acted: Appended | null = null;

@@ -91,6 +91,7 @@ export class Worker {
       defaults: { time: new Date(nowMs).toISOString(), id: () => "" },
       receivedMs: nowMs,
       ignoreUnrouted: false,
+      standard: false,
       full,
       producer,
     });

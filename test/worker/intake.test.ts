@@ -43,6 +43,7 @@ describe("a numbered request in several batches", () => {
       defaults: { time: "2026-01-01T00:00:00Z", id: (index) => `made/${index}` },
       receivedMs: 0,
       ignoreUnrouted: false,
+      standard: false,
       full: false,
       producer: { id: "p", epoch: 1, number: 1 },
     });

@@ -79,6 +79,15 @@ class MemoryLog implements Log {
     return { rows, more: rows.length < tail.length };
   }
 
+  async below(before: Seq): Promise<readonly Segment[]> {
+    let bytes = 0;
+    return this.#segments
+      .filter((row) => row.seq < before)
+      .toReversed()
+      .slice(0, this.#db.pageRows)
+      .filter((row, i) => (bytes += row.bytes) <= PAGE_BYTES || i === 0);
+  }
+
   async append(rows: readonly Segment[]): Promise<Appended> {
     const held = this.#db.rows.get(this.#name);
     if (held === undefined || !this.#db.open) return "refused";

@@ -1,0 +1,61 @@
+/** Walking over the text of JSON that is known to be sound, where what is parsed no longer says how it was written. */
+
+export interface Member {
+  readonly name: string;
+  /** The value as it is written. */
+  readonly text: string;
+}
+
+/** The members of the object in `text`, in order, also where a name stands twice. */
+export function membersOf(text: string): Member[] {
+  const members: Member[] = [];
+  for (let at = text.indexOf("{") + 1; ; at++) {
+    const open = text.indexOf('"', at);
+    if (open < 0) return members;
+    const close = stringEnd(text, open, text.length);
+    const from = text.indexOf(":", close) + 1;
+    at = valueEnd(text, from);
+    const name = text.slice(open, close + 1);
+    members.push({
+      name: name.includes("\\") ? (JSON.parse(name) as string) : name.slice(1, -1),
+      text: text.slice(from, at).trim(),
+    });
+    if (text[at] !== ",") return members;
+  }
+}
+
+/** Index of the comma or bracket behind the value that begins at `from`. */
+function valueEnd(text: string, from: number): number {
+  let depth = 0;
+  for (let i = from; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: // "
+        i = stringEnd(text, i, text.length);
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        depth += 1;
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        if (depth === 0) return i;
+        depth -= 1;
+        break;
+      case 0x2c: // ,
+        if (depth === 0) return i;
+        break;
+      default:
+    }
+  }
+  return text.length;
+}
+
+/** Index of the quote that ends the string which begins at `from`; `limit` where there is none before it. */
+export function stringEnd(text: string, from: number, limit: number): number {
+  for (let i = from + 1; i < limit; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0x5c) i++;
+    else if (unit === 0x22) return i;
+  }
+  return limit;
+}

@@ -1,0 +1,133 @@
+/**
+ * The log of a partition from any seq downwards: from D1 and, where that is cut, from the archive. It takes no epoch and
+ * wakes nothing (SNAP9), so it may be read from anywhere.
+ *
+ * W1. Every seq comes once, and none is missing: where one can't be found that is an error by name (LOG4), never a log that
+ *     seems to begin there.
+ * W2. D1 is read first: a row that is gone from there stands in an archive by then (LOG5).
+ * W3. Seqs rise with manifest versions, as far as an archive counts (R5 of recovery.ts, lives.ts), and a row stands in the
+ *     archive of the first version that reaches it: that was made when D1 still had it. So the archive that holds a seq is
+ *     searched for by halves, and from then on it is the version before.
+ * W4. It holds one page of D1, or the archives of one version, at a time.
+ */
+import { readArchiveBelow, readManifestObject, type ReadSegment } from "./archive.ts";
+import { Failure, isUnreadable } from "./errors.ts";
+import { belowManifest, manifestOf, manifestPrefix, seq, type Seq } from "./ids.ts";
+import { OPEN_ATTEMPTS } from "./limits.ts";
+import { archiveLimits } from "./lives.ts";
+import type { Manifest } from "./manifest.ts";
+import type { Log, PartitionRow } from "./ports.ts";
+import { readSegment } from "./segment.ts";
+import { fetchObject, listNames, type Shelf } from "./shelf.ts";
+import { persistent } from "./store-call.ts";
+
+export type Readable = Shelf & { readonly log: Pick<Log, "below" | "row"> };
+
+/** The segments that begin below `before`, newest first; null: from the end of the log. @throws Damage, Failure */
+export async function* logBelow(around: Readable, before: Seq | null): AsyncGenerator<ReadSegment> {
+  const { log, clock, host, codec } = around;
+  let next = before ?? seq(Number.MAX_SAFE_INTEGER);
+  let begun = false;
+  for (;;) {
+    const from = next;
+    const rows = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.below(from));
+    for (const row of rows) {
+      if (begun && row.last !== next - 1) refuse(around, next - 1, `D1 has a row ${row.seq}..${row.last} below it`);
+      yield { row, events: readSegment(row, codec) };
+      next = row.seq;
+      begun = true;
+    }
+    if (rows.length === 0) break;
+  }
+  if (next === 1) return;
+  const row = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
+  if (row === null) return;
+  // Where D1 has no row below, all that the log has there is below the snapshot.
+  yield* archivedBelow(around, row, begun ? next : seq(Math.min(next, row.snapshotSeq + 1)));
+}
+
+async function* archivedBelow(around: Readable, row: PartitionRow, before: Seq): AsyncGenerator<ReadSegment> {
+  if (before <= 1) return;
+  const shelves: Shelves = { around, top: row.version, limitOf: await archiveLimits(around, row.epoch, "") };
+  let next = before;
+  for (let version = row.version + 1; next > 1;) {
+    const found = await holding(shelves, seq(next - 1), version);
+    version = found.version;
+    for (const segment of readArchiveBelow(found.file, around.codec, next)) {
+      yield segment;
+      next = segment.row.seq;
+    }
+  }
+}
+
+interface Shelves {
+  readonly around: Readable;
+  /** Version of the current manifest. */
+  readonly top: number;
+  readonly limitOf: (name: string) => number;
+}
+
+interface Archived {
+  readonly version: number;
+  readonly manifest: Manifest;
+  readonly file: Uint8Array;
+  /** Up to this seq it counts. */
+  readonly limit: number;
+}
+
+/** The archive that holds a seq; looked for below the version that was read last, then everywhere. @throws Failure log_broken */
+async function holding(shelves: Shelves, at: Seq, below: number): Promise<Archived> {
+  const { top } = shelves;
+  // What D1 still has stands in the current manifest's archive too: what it has not, in the one before.
+  for (const near of [below - 1, below - 2]) {
+    const found = (await archivesFrom(shelves, near, near)).find((one) => holds(one, at));
+    if (found !== undefined) return found;
+  }
+  let [low, high] = [1, top];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const found = await archivesFrom(shelves, middle, high);
+    if (found.length > 0 && found.every((one) => reach(one) < at)) low = found[0]!.version + 1;
+    else high = middle;
+  }
+  const found = (await archivesFrom(shelves, low, top)).find((one) => holds(one, at));
+  return found ?? refuse(shelves.around, at, "no archive that can be read holds it");
+}
+
+const reach = ({ manifest, limit }: Archived): number => Math.min(manifest.seq, limit);
+
+const holds = ({ manifest, limit }: Archived, at: Seq): boolean =>
+  at <= limit && manifest.archive.blocks.some(([, , , first, last]) => first <= at && at <= last);
+
+/** Objects that can't be read and are passed over, one after the other. */
+const TRIES = 50;
+
+/** The manifest objects of the first version from `from` to `to` of which any can be read: attempts, most often one. */
+async function archivesFrom({ around, limitOf }: Shelves, from: number, to: number): Promise<Archived[]> {
+  const found: Archived[] = [];
+  if (from < 1) return found;
+  const { id, codec } = around;
+  let passedOver = 0;
+  for (let after = belowManifest(id, from); ;) {
+    const { names, more } = await listNames(around, manifestPrefix(id), after);
+    for (const name of names) {
+      const version = manifestOf(name)?.version ?? 0;
+      if (version > to || (found[0] !== undefined && found[0].version !== version)) return found;
+      try {
+        const file = await fetchObject(around, name);
+        found.push({ version, file, manifest: readManifestObject(file, codec).manifest, limit: limitOf(name) });
+      } catch (error) {
+        if (!isUnreadable(error) || ++passedOver === TRIES) throw error;
+      }
+    }
+    after = names.at(-1) ?? after;
+    if (!more) return found;
+  }
+}
+
+function refuse({ id }: Readable, at: number, why: string): never {
+  throw new Failure(
+    "log_broken",
+    `seq ${at} of partition ${id.partition} of "${id.operator}" can't be found: ${why} (LOG4)`,
+  );
+}
