@@ -216,13 +216,13 @@ function readProducers(file: Uint8Array, footer: Footer, fold: Fold, codec: Code
 }
 
 /** The seq, if it is above `after` and no higher than `last`. @throws Damage */
-function next(at: number, after: number, last: number, what: string): number {
+export function next(at: number, after: number, last: number, what: string): number {
   if (at <= after || at > last)
     throw new Damage(`${what} has seq ${at}, where one above ${after} and up to ${last} should be`);
   return at;
 }
 
-function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: string): Generator<string> {
+export function* lines(file: Uint8Array, blocks: readonly Block[], codec: Codec, what: string): Generator<string> {
   for (const [offset, length, crc, records] of blocks) {
     const found = unpack(readBlock(file, offset, length, crc, codec, what), codec, what).split("\n");
     if (found.length !== records)
@@ -256,7 +256,7 @@ const GONE = "\t0\t0";
 // oxlint-disable-next-line no-control-regex -- what JSON escapes
 const PLAIN_KEY = /^"[^"\\\u0000-\u001f]+"$/;
 
-function readStateLine(line: string, footer: Footer, migrate: Migrate): [key: string, entry: Entry | null] {
+export function readStateLine(line: string, footer: Footer, migrate: Migrate): [key: string, entry: Entry | null] {
   const a = line.indexOf("\t");
   const b = line.indexOf("\t", a + 1);
   const c = line.indexOf("\t", b + 1);
@@ -290,7 +290,7 @@ function keptFrom(image: DedupImage, from: number): DedupImage {
   return { ...image, first: Math.min(from, image.last + 1), prints };
 }
 
-function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {
+export function readDedup(file: Uint8Array, footer: Footer, codec: Codec): DedupImage {
   const { first, last } = footer.dedup;
   const answers: [number, string][] = [];
   let after = Math.max(first - 1, footer.base);
