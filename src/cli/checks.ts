@@ -81,8 +81,8 @@ export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, pr
   return checks.length > 0 ? checks : [check("note", "operators", "the app has none")];
 }
 
-export const judgeTimes = (what: string, ms: readonly number[]): Check =>
-  check("ok", what, `${span(quantile(ms, 0.5))} (median of ${ms.length})`);
+export const judgeTimes = (what: string, where: string, ms: readonly number[]): Check =>
+  check("ok", what, `${where} in ${span(quantile(ms, 0.5))}, the median of ${ms.length}`);
 
 /** Of single events, from sending to the answer: what it took to have each in the log. */
 export const judgeCommits = (ms: readonly number[]): Check =>

@@ -1,5 +1,6 @@
 /** `keyframe doctor`: is the app there, may this token use it, how far is it, and is each partition well? */
 import { randomUUID } from "node:crypto";
+import about from "../../package.json" with { type: "json" };
 import { isObject } from "../engine/json.ts";
 import { App, codeOf, fine, online, operatorPath, postJson, saidBy, type Answer, type Options } from "./app.ts";
 import type { OperatorStatus } from "./answers.ts";
@@ -64,7 +65,8 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
   const promiseMs = milliseconds(options.promise);
   if (promiseMs === null) throw new Trouble(`--promise ${options.promise} is no time; say 500ms, 1s or 2m`);
   const samples = Math.min(wholeNumber(options.samples, "--samples"), MOST_SAMPLES);
-  const checks = [await reach(app)];
+  const here = check("ok", "command line", `version ${about.version} on Node ${process.versions.node}`);
+  const checks = [here, await reach(app)];
   const probes = new Map<Role, Answer>();
   for (const role of ROLES) probes.set(role, await probe(app, role));
   for (const [role, { status, ...answer }] of probes)
@@ -88,7 +90,7 @@ async function reach(app: App): Promise<Check> {
     if (!ok) throw new Trouble(`what answers at ${app.url} is no Keyframe: ${answer.status} ${saidBy(answer)}`);
     ms.push(answer.ms);
   }
-  return judgeTimes(app.url, ms);
+  return judgeTimes("app", `${app.url} answers`, ms);
 }
 
 /** A request that each role may make and that changes nothing: no events, and an operator that can't be. */
@@ -113,7 +115,7 @@ async function database(app: App, all: readonly OperatorStatus[]): Promise<Check
     fine(answer);
     ms.push(answer.ms);
   }
-  return [judgeTimes("app and D1", ms)];
+  return [judgeTimes("D1", "read through the app", ms)];
 }
 
 async function quarantines(app: App, all: readonly OperatorStatus[]): Promise<Check[]> {

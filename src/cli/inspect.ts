@@ -19,8 +19,8 @@ import type { StoredFile } from "./file.ts";
 import { stateItems, titleOf, viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
 
 export interface Finding {
-  /** Where in the file. */
-  readonly offset: number;
+  /** Where in the file; null: it is about the file as a whole. */
+  readonly offset: number | null;
   readonly what: string;
   /** Not damage: other code wrote it. */
   readonly foreign: boolean;

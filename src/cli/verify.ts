@@ -59,7 +59,7 @@ function compareWith(manifest: Manifest, { name, bytes }: StoredFile): Finding[]
     meant === undefined
       ? `manifest ${manifest.version} names no file of ${count(bytes.length)} bytes with SHA-256 ${sha256}; it names ${named.map((one) => basename(one.name)).join(", ")}`
       : `the file has ${count(bytes.length)} bytes and SHA-256 ${sha256}; manifest ${manifest.version} says ${count(meant.bytes)} and ${meant.sha256}`;
-  return [{ offset: 0, what, foreign: false }];
+  return [{ offset: null, what, foreign: false }];
 }
 
 async function printReport(name: string, report: Report, { json }: Options, { screen }: Cli): Promise<void> {
@@ -72,7 +72,8 @@ async function printReport(name: string, report: Report, { json }: Options, { sc
   await screen.print(
     `${ok ? screen.paint("green", "whole    ") : screen.paint("red", "not whole")} ${name}: ${title ?? "it doesn't say what it is"}`,
   );
-  for (const { offset, what } of findings) await screen.print(`    at byte ${count(offset)}: ${what}`);
+  for (const { offset, what } of findings)
+    await screen.print(`    ${offset === null ? "" : `at byte ${count(offset)}: `}${what}`);
   const advice = adviceOf(report);
   if (advice !== null) await screen.print(`    ${screen.paint("dim", advice)}`);
 }

@@ -1,5 +1,5 @@
 /*
- * `npm run build:cli`: the command line as one plain JavaScript file, dist/keyframe.mjs, which any Node from 20.15 on runs:
+ * `npm run build:cli`: the command line as one plain JavaScript file, dist/cli.mjs, which any Node from 20.15 on runs:
  * a user's Node needn't know TypeScript, and needs none of this project's packages.
  */
 import { chmodSync } from "node:fs";
@@ -25,4 +25,4 @@ export async function buildCli(outfile: string): Promise<void> {
   chmodSync(outfile, 0o755);
 }
 
-if (import.meta.main) await buildCli(join(PROJECT_DIR, "dist", "keyframe.mjs"));
+if (import.meta.main) await buildCli(join(PROJECT_DIR, "dist", "cli.mjs"));
