@@ -53,6 +53,8 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<Status>
     return status;
   } catch (error) {
     return failed(error, cli);
+  } finally {
+    await cli.screen.flush();
   }
 }
 
