@@ -102,7 +102,8 @@ export function readSnapshot(file: Uint8Array, fold: Fold, id: PartitionId, code
     throw new Damage(`the snapshot says ${footer.keys} keys and holds ${fold.state.keys}`);
 }
 
-const restIn =
+/** Blocks of a file that is at hand as a whole. */
+export const restIn =
   (file: Uint8Array, codec: Codec): Rest =>
   ([offset, length, crc], what) =>
     readBlock(file, offset, length, crc, codec, what);
@@ -119,13 +120,14 @@ function readProducers(footer: Footer, rest: Rest, fold: Fold, codec: Codec): vo
 }
 
 /** The seq, if it is above `after` and no higher than `last`. @throws Damage */
-function next(at: number, after: number, last: number, what: string): number {
+export function next(at: number, after: number, last: number, what: string): number {
   if (at <= after || at > last)
     throw new Damage(`${what} has seq ${at}, where one above ${after} and up to ${last} should be`);
   return at;
 }
 
-function* lines(blocks: readonly Block[], rest: Rest, codec: Codec, what: string): Generator<string> {
+/** The lines of blocks, each checked. @throws Damage */
+export function* lines(blocks: readonly Block[], rest: Rest, codec: Codec, what: string): Generator<string> {
   for (const block of blocks) {
     const [offset, , , records] = block;
     const found = unpack(rest(block, what), codec, what).split("\n");
@@ -142,7 +144,8 @@ function keptFrom(image: DedupImage, from: number): DedupImage {
   return { ...image, first: Math.min(from, image.last + 1), prints };
 }
 
-function readDedup(footer: Footer, rest: Rest, codec: Codec): DedupImage {
+/** @throws Damage */
+export function readDedup(footer: Footer, rest: Rest, codec: Codec): DedupImage {
   const { first, last } = footer.dedup;
   const answers: [number, string][] = [];
   let after = Math.max(first - 1, footer.base);

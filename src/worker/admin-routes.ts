@@ -68,12 +68,18 @@ async function describe(
   const facts = told === null ? factsFrom(status) : told.value;
   const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
   const manifest = read !== null && isManifest(read) ? read : null;
-  const { manifest: _, rates, ...shown } = facts;
+  const { manifest: _, rates, ...riding } = facts;
+  // Where no segment is left in the log, what the last one said is known from the snapshot that covers it.
+  const bare = told === null && status?.stats == null && manifest !== null;
+  const { keys, stateBytes, dedupSince } = bare ? manifest : riding;
   const files = manifest === null ? 0 : openingBytes(manifest);
   const predicted = predictRecovery({ ...facts, openingBytes: files, rates });
   return {
     partition: address.partition,
-    ...shown,
+    ...riding,
+    keys,
+    stateBytes,
+    dedupSince,
     snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
     predictedRecoveryMs: predicted.stateMs + predicted.tailMs,

@@ -13,7 +13,8 @@ const MAY: Readonly<Record<string, RegExp>> = {
   adapters: /^(adapters\/|engine\/|node:)/,
   operators: /^(operators\/|engine\/operator\.ts$|zod$)/,
   worker: /^(worker\/|adapters\/|engine\/|hono$|cloudflare:workers$)/,
-  local: /^(local\/|node:)/,
+  cli: /^(cli\/|engine\/|adapters\/brotli\.ts$|node:|commander$|\.\.\/package\.json$)/,
+  local: /^(local\/|node:|esbuild$)/,
   "keyframe.ts": /^(engine\/|worker\/)/,
   "index.ts": /^(keyframe\.ts$|operators\/index\.ts$)/,
 };

@@ -5,6 +5,8 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { touches, type Touch, type TouchPage } from "../../src/engine/history.ts";
 import { partitionName, seq, type PartitionId, type Seq } from "../../src/engine/ids.ts";
 import { logBelow, type Readable } from "../../src/engine/log-below.ts";
+import { SIZES } from "../../src/engine/limits.ts";
+import { NO_CACHE } from "../../src/engine/object-ranges.ts";
 import { salvage } from "../../src/engine/salvage.ts";
 import type { MemoryDatabase } from "./fakes/memory-log.ts";
 import { sum } from "./fakes/sum.ts";
@@ -217,7 +219,7 @@ describe("the history of a key", () => {
     world.store.damage(newest.snapshot.name);
     world.db.rows.clear();
     world.db.segments.clear();
-    const found = await world.clock.run(salvage({ ...reader(world), operator }, 42));
+    const found = await world.clock.run(salvage({ ...reader(world), operator, cache: NO_CACHE, sizes: SIZES }, 42));
     if (found.tag !== "found") throw new Error(found.tag);
     world.db.rows.set(partitionName(ID), { ...found.row });
     ledger.entries.length = found.manifest.seq;

@@ -134,6 +134,11 @@ describe("D1 is deleted", () => {
       "two rounds",
     ).toBe(80);
     expect(Date.parse(items[0]!.at!)).toBeGreaterThan(Date.now() - 60_000);
+    // D1 has no segment that says how much there is: its snapshot does.
+    const { body: partitions } = await after.call("/v1/operators/meter/partitions");
+    const seen = partitions as unknown as readonly { keys: number; stateBytes: number; dedupSince: string | null }[];
+    expect(seen.reduce((sum, { keys }) => sum + keys, 0)).toBe(KEYS.length);
+    expect(seen.every(({ stateBytes, dedupSince }) => stateBytes > 0 && dedupSince !== null)).toBe(true);
     expect(await sums(after)).toEqual(saved);
 
     // Goes on: repeats are known, what came after the snapshot is new again.

@@ -1,0 +1,57 @@
+/** What the app's answers hold, as far as the commands show it (docs/api.md). Members may be missing: the app may be of another version. */
+
+export interface OperatorInfo {
+  readonly name: string;
+  readonly version: number;
+  readonly events: readonly string[];
+  /** Null: D1 doesn't know how it was placed; `lost` says why. */
+  readonly partitions: number | null;
+  readonly lost?: string;
+}
+
+export interface PartitionInfo {
+  readonly partition: number;
+  readonly epoch: number;
+  readonly appliedSeq: number;
+  readonly snapshotSeq: number;
+  readonly tailEvents: number;
+  readonly tailBytes: number;
+  readonly keys: number;
+  readonly stateBytes: number;
+  readonly lastSnapshot: SnapshotInfo | { readonly unreadable: string } | null;
+  readonly lastRecovery: { readonly ms: number; readonly fallbacks: number } | null;
+  readonly predictedRecoveryMs: number;
+}
+
+export interface SnapshotInfo {
+  readonly version: number;
+  readonly kind: string;
+  readonly seq: number;
+  readonly bytes: number;
+  readonly ms: number;
+  readonly at: string;
+}
+
+export interface ManifestInfo extends Omit<SnapshotInfo, "bytes"> {
+  readonly keys: number;
+  readonly snapshot: { readonly name: string; readonly bytes: number };
+  readonly chain?: readonly { readonly bytes: number }[];
+}
+
+export interface QuarantinedInfo {
+  readonly id: string;
+  readonly key: string;
+  readonly error: string;
+  readonly time: string;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly cursor?: string;
+}
+
+/** An operator with what D1 knows of its partitions; none where it is lost. */
+export interface OperatorStatus {
+  readonly operator: OperatorInfo;
+  readonly partitions: readonly PartitionInfo[];
+}

@@ -1,0 +1,102 @@
+/** What `keyframe doctor` makes of what it was told: pure judgements, each a line. */
+import type { OperatorStatus, PartitionInfo } from "./answers.ts";
+import type { Paint } from "./screen.ts";
+import { age, bytes, count, quantile, span } from "./text.ts";
+
+/** `note`: worth knowing, and nothing that must be done. */
+export interface Check {
+  readonly state: "ok" | "note" | "bad";
+  readonly what: string;
+  readonly detail: string;
+}
+
+export const check = (state: Check["state"], what: string, detail: string): Check => ({ state, what, detail });
+
+export const ROLES = ["ingest", "read", "admin"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What a route of this role answered, and whether a token was sent. */
+export function judgeAccess(
+  role: Role,
+  { status, code }: { readonly status: number; readonly code: string },
+  token: boolean,
+): Check {
+  const what = `${role} routes`;
+  if (status === 503) return check("bad", what, `503 ${code}: the app can't decide now`);
+  if (status !== 401 && status !== 403)
+    return check(
+      "ok",
+      what,
+      token ? "the token may use them" : "open without a token: the app has none set, and serves loopback hosts only",
+    );
+  // A sender's token needn't read, and a reader's needn't steer.
+  if (code === "wrong_role") return check("note", what, "the token is good for others, not for these");
+  const why: Readonly<Record<string, string>> = {
+    no_token: "they need a token: --token or KEYFRAME_TOKEN",
+    bad_token: "the app doesn't know this token",
+    shut: "the app is shut: it has no token set, and this is no loopback host; npx wrangler secret put ADMIN_TOKEN",
+  };
+  return check("bad", what, why[code] ?? `${status} ${code}`);
+}
+
+/** A tail that is worth a snapshot, and how long it may wait for one by default, with some room. */
+const WORTH_EVENTS = 1_000;
+const WORTH_BYTES = 1_000_000;
+const PATIENCE_MS = 3_600_000;
+
+/** What is remarkable about one partition; nothing where all is well. */
+export function judgePartition(operator: string, one: PartitionInfo, nowMs: number, promiseMs: number): Check[] {
+  const what = `${operator} ${one.partition}`;
+  const checks: Check[] = [];
+  const { lastSnapshot: last, predictedRecoveryMs: predicted } = one;
+  if (last !== null && "unreadable" in last)
+    checks.push(check("bad", what, `its current manifest can't be read: ${last.unreadable}`));
+  if (predicted > promiseMs)
+    checks.push(check("bad", what, `it would take ${span(predicted)} to come back; ${span(promiseMs)} are promised`));
+  const worth = one.tailEvents >= WORTH_EVENTS || one.tailBytes >= WORTH_BYTES;
+  const old = last === null || ("at" in last && nowMs - Date.parse(last.at) > PATIENCE_MS);
+  if (worth && old) {
+    const since =
+      last !== null && "at" in last ? `its last snapshot is ${age(last.at, nowMs)} old` : "it has no snapshot";
+    checks.push(
+      check("note", what, `${since}, with ${count(one.tailEvents)} events (${bytes(one.tailBytes)}) behind it`),
+    );
+  }
+  const fallbacks = one.lastRecovery?.fallbacks ?? 0;
+  if (fallbacks > 0)
+    checks.push(
+      check("note", what, `when it last came back it passed over ${fallbacks} snapshot(s) that couldn't be read`),
+    );
+  return checks;
+}
+
+export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, promiseMs: number): Check[] {
+  const checks = all.flatMap(({ operator: { name, version, lost }, partitions }) => {
+    if (lost !== undefined) return [check("bad", name, `${lost}: keyframe recover --from-r2 ${name}`)];
+    const found = partitions.flatMap((one) => judgePartition(name, one, nowMs, promiseMs));
+    const slowest = Math.max(...partitions.map((one) => one.predictedRecoveryMs));
+    const detail = `version ${version}, ${count(partitions.length)} partition(s), the slowest back in ${span(slowest)}`;
+    return found.some(({ state }) => state === "bad") ? found : [check("ok", name, detail), ...found];
+  });
+  return checks.length > 0 ? checks : [check("note", "operators", "the app has none")];
+}
+
+export const judgeTimes = (what: string, where: string, ms: readonly number[]): Check =>
+  check("ok", what, `${where} in ${span(quantile(ms, 0.5))}, the median of ${ms.length}`);
+
+/** Of single events, from sending to the answer: what it took to have each in the log. */
+export const judgeCommits = (ms: readonly number[]): Check =>
+  check(
+    "ok",
+    "commit",
+    `p50 ${span(quantile(ms, 0.5))}, p99 ${span(quantile(ms, 0.99))} of ${ms.length} events, one at a time`,
+  );
+
+const COLOURS = { ok: "green", note: "yellow", bad: "red" } as const;
+
+export function checkLines(checks: readonly Check[], paint: Paint): string[] {
+  const width = Math.max(...checks.map(({ what }) => what.length));
+  return checks.map(
+    ({ state, what, detail }) => `${paint(COLOURS[state], state.padEnd(4))}  ${what.padEnd(width)}  ${detail}`,
+  );
+}

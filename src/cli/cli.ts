@@ -1,0 +1,76 @@
+/**
+ * The command line: a table of commands, each in a file of its own, and what their endings mean (X1 of command.ts). A new
+ * command is a file that exports an AddCommand, and a line in the table.
+ */
+import { Command, CommanderError } from "commander";
+import about from "../../package.json" with { type: "json" };
+import { Damage, Failure, messageOf } from "../engine/errors.ts";
+import { ask } from "./ask.ts";
+import { cat } from "./cat.ts";
+import { Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { diff } from "./diff.ts";
+import { doctor } from "./doctor.ts";
+import { evict } from "./evict.ts";
+import { get } from "./get.ts";
+import { manifests } from "./manifests.ts";
+import { quarantine } from "./quarantine.ts";
+import { recover } from "./recover.ts";
+import { scan } from "./scan.ts";
+import { snapshot } from "./snapshot.ts";
+import { status } from "./status.ts";
+import { verify } from "./verify.ts";
+import { verifyPartition } from "./verify-partition.ts";
+
+/** In the order of the help page. */
+const COMMANDS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
+  ["Events and state:", [ask, get, scan]],
+  ["Look inside and steer:", [status, doctor, snapshot, manifests, verifyPartition, evict, quarantine, recover]],
+  ["Files, without the app:", [cat, diff, verify]],
+];
+
+const ABOUT = `
+The app is at --url or KEYFRAME_URL (http://127.0.0.1:8787), its token in --token or KEYFRAME_TOKEN.
+Exit status: 0 yes, done; 1 no (different, damaged, refused, not there); 2 it couldn't be done.
+"keyframe help COMMAND" shows examples.`;
+
+export async function runCli(args: readonly string[], cli: Cli): Promise<Status> {
+  let status: Status = YES;
+  const program = new Command("keyframe")
+    .description("Look into Keyframe: its state, its partitions, and its files")
+    .version(about.version)
+    .addHelpText("after", ABOUT)
+    .configureOutput({
+      writeOut: (text) => void cli.screen.print(text.trimEnd()),
+      writeErr: (text) => cli.screen.say(text.trimEnd()),
+    })
+    .exitOverride();
+  for (const [heading, commands] of COMMANDS) {
+    program.commandsGroup(heading);
+    for (const add of commands) add(program, cli, (ended) => (status = ended));
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return status;
+  } catch (error) {
+    return failed(error, cli);
+  } finally {
+    await cli.screen.flush();
+  }
+}
+
+function failed(error: unknown, { screen }: Cli): Status {
+  // It has said by itself what is wrong; asked for help, it hasn't failed.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? YES : TROUBLE;
+  const bug = !(
+    error instanceof Trouble ||
+    error instanceof Damage ||
+    error instanceof Failure ||
+    isSystemError(error)
+  );
+  const text = bug && error instanceof Error ? `this is a bug: ${error.stack ?? error.message}` : messageOf(error);
+  screen.say(`${screen.paintError("red", "keyframe:")} ${text}`);
+  return TROUBLE;
+}
+
+/** A file that isn't there, or may not be read. */
+const isSystemError = (error: unknown): boolean => error instanceof Error && "syscall" in error;

@@ -1,0 +1,26 @@
+/**
+ * A file that Keyframe wrote, by what it begins with: its first bytes may be what is damaged, so its name counts as well.
+ */
+import { readFileSync } from "node:fs";
+import { MAGIC } from "../engine/snapshot-footer.ts";
+import { Trouble } from "./command.ts";
+
+export interface StoredFile {
+  readonly name: string;
+  readonly kind: "snapshot" | "manifest";
+  readonly bytes: Uint8Array;
+}
+
+export function openFile(name: string): StoredFile {
+  const bytes = new Uint8Array(readFileSync(name));
+  const kind = kindOf(name, bytes);
+  if (kind === null)
+    throw new Trouble(`${name} is no file of Keyframe's: it neither begins with ${MAGIC} nor is it named .kfs or .kfm`);
+  return { name, kind, bytes };
+}
+
+function kindOf(name: string, bytes: Uint8Array): StoredFile["kind"] | null {
+  const begin = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
+  if (begin === MAGIC || name.endsWith(".kfs")) return "snapshot";
+  return begin.startsWith("{") || name.endsWith(".kfm") ? "manifest" : null;
+}

@@ -1,0 +1,95 @@
+/**
+ * The state that a snapshot stands for: a full file, or deltas on one, merged key by key while they are read. Of a key that
+ * stands in several files the newest counts.
+ */
+import { compareUtf8 } from "../engine/json.ts";
+import type { Entry } from "../engine/state.ts";
+import { Trouble } from "./command.ts";
+import { stateItems, titleOf, type SnapshotView } from "./snapshot-view.ts";
+
+/** The files that the state of one is read from, the full one first, chosen among those at hand. @throws Trouble */
+export function layersOf(view: SnapshotView, atHand: readonly SnapshotView[]): SnapshotView[] {
+  const layers = partsOf(view, atHand);
+  // Each step goes to a lower seq, so it ends.
+  for (let below = view; below.footer.base > 0; layers.unshift(...partsOf(below, atHand))) {
+    const { base, partition } = below.footer;
+    const fits = atHand.filter(
+      ({ footer }) => footer.seq === base && footer.partition === partition && footer.seq < below.footer.seq,
+    );
+    // Whatever holds that seq holds the same state; a full file is the shortest way to it.
+    const found = fits.find(({ footer }) => footer.base === 0) ?? fits[0];
+    if (found === undefined)
+      throw new Trouble(`${below.name} is a ${titleOf(below)}; give the file of seq ${base} with --on`);
+    below = found;
+  }
+  return layers;
+}
+
+/** The file, or all those of which it is one. @throws Trouble */
+function partsOf(view: SnapshotView, atHand: readonly SnapshotView[]): SnapshotView[] {
+  const { seq, partition, part } = view.footer;
+  if (part === undefined) return [view];
+  const parts = new Map<number, SnapshotView>();
+  for (const one of [...atHand, view])
+    if (one.footer.seq === seq && one.footer.partition === partition && one.footer.part !== undefined)
+      parts.set(one.footer.part[0], one);
+  const inOrder = [...parts].sort(([a], [b]) => a - b).map(([, one]) => one);
+  const missing = inOrder.findIndex((one, i) => one.footer.part![0] !== i + 1);
+  if (missing < 0 && inOrder.at(-1)!.footer.part![1] === 1) return inOrder;
+  const number = missing < 0 ? inOrder.length + 1 : missing + 1;
+  throw new Trouble(`${view.name} is a ${titleOf(view)}; give its part ${number} with --on`);
+}
+
+/** Every key with its state, in the order of the keys. @throws Damage */
+export function* mergedState(layers: readonly SnapshotView[]): Generator<readonly [key: string, entry: Entry]> {
+  const streams = layers.map((view) => stateItems(view));
+  const heads = streams.map((stream) => take(stream));
+  for (;;) {
+    const key = heads.reduce<string | null>(
+      (least, head) => (head !== null && (least === null || compareUtf8(head[0], least) < 0) ? head[0] : least),
+      null,
+    );
+    if (key === null) return;
+    let newest: Entry | null = null;
+    for (const [i, head] of heads.entries()) {
+      if (head?.[0] !== key) continue;
+      [, newest] = head;
+      heads[i] = take(streams[i]!);
+    }
+    if (newest !== null) yield [key, newest];
+  }
+}
+
+export type Change =
+  | { readonly tag: "added"; readonly key: string; readonly after: string }
+  | { readonly tag: "removed"; readonly key: string; readonly before: string }
+  | { readonly tag: "changed"; readonly key: string; readonly before: string; readonly after: string }
+  | { readonly tag: "same"; readonly key: string };
+
+type Item = readonly [key: string, entry: Pick<Entry, "text">];
+type State = Iterator<Item>;
+
+/** Both in the order of their keys. */
+export function* compareStates(a: State, b: State): Generator<Change> {
+  let [x, y] = [take(a), take(b)];
+  while (x !== null || y !== null) {
+    const order = x === null ? 1 : y === null ? -1 : compareUtf8(x[0], y[0]);
+    const [before, after] = [order <= 0 ? x : null, order >= 0 ? y : null];
+    yield changeOf(before, after);
+    if (before !== null) x = take(a);
+    if (after !== null) y = take(b);
+  }
+}
+
+/** One key on either side. At least one of them is there. */
+function changeOf(before: Item | null, after: Item | null): Change {
+  if (before === null) return { tag: "added", key: after![0], after: after![1].text };
+  const [key, { text }] = before;
+  if (after === null) return { tag: "removed", key, before: text };
+  return text === after[1].text ? { tag: "same", key } : { tag: "changed", key, before: text, after: after[1].text };
+}
+
+function take<T>(stream: Iterator<T>): T | null {
+  const next = stream.next();
+  return next.done === true ? null : next.value;
+}

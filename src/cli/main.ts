@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** `npx keyframe …`: the process around the command line (cli.ts). docs/cli.md has an example of each command. */
+import { text } from "node:stream/consumers";
+import { runCli } from "./cli.ts";
+import { Screen } from "./screen.ts";
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  screen: new Screen(process.stdout, process.stderr),
+  env: process.env,
+  stdin: () => text(process.stdin),
+});

@@ -1,0 +1,32 @@
+/** `keyframe manifests OP N`: the manifests of a partition that are kept, newest first. */
+import type { ManifestInfo } from "./answers.ts";
+import { App, online, partitionPath, type Options } from "./app.ts";
+import { examples, NO, YES, type AddCommand } from "./command.ts";
+import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
+import { table } from "./text.ts";
+
+type Kept = ManifestInfo | { readonly unreadable: string };
+
+export const manifests: AddCommand = (program, cli, done) => {
+  online(program.command("manifests"))
+    .description("List the manifests of a partition that are kept, newest first")
+    .argument("<operator>")
+    .argument("<partition>")
+    .addHelpText(
+      "after",
+      examples("keyframe manifests usage 0", "keyframe manifests usage 0 --json | jq -r .snapshot.name") +
+        "\n\nWROTE is what the snapshot wrote, READS what a recovery from it reads, in so many FILES.\nExit status: 0 all can be read, 1 one can't, 2 they couldn't be asked for.",
+    )
+    .action(async (operator: string, partition: string, options: Options) => {
+      const { screen } = cli;
+      const kept = (await new App(options, cli).get(`${partitionPath(operator, partition)}/manifests`)) as Kept[];
+      const whole = kept.filter((one): one is ManifestInfo => !("unreadable" in one));
+      if (options.json) for (const one of kept) await screen.print(JSON.stringify(one));
+      else {
+        for (const line of table(MANIFEST_HEADINGS, whole.map(manifestRow), screen.paint)) await screen.print(line);
+        for (const one of kept)
+          if ("unreadable" in one) screen.say(`${screen.paintError("red", "unreadable:")} ${one.unreadable}`);
+      }
+      done(whole.length === kept.length ? YES : NO);
+    });
+};

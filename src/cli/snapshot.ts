@@ -1,0 +1,30 @@
+/** `keyframe snapshot OP N`: takes a snapshot of a partition now. */
+import type { ManifestInfo } from "./answers.ts";
+import { App, codeOf, fine, online, partitionPath, POST, saidBy, type Options } from "./app.ts";
+import { examples, NO, YES, type AddCommand } from "./command.ts";
+import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
+import { table } from "./text.ts";
+
+export const snapshot: AddCommand = (program, cli, done) => {
+  online(program.command("snapshot"))
+    .description("Take a snapshot of a partition now")
+    .argument("<operator>")
+    .argument("<partition>")
+    .addHelpText(
+      "after",
+      examples("keyframe snapshot usage 0") +
+        "\n\nExit status: 0 it is current, 1 there is nothing to save yet, 2 it failed.",
+    )
+    .action(async (operator: string, partition: string, options: Options) => {
+      const { screen } = cli;
+      const answer = await new App(options, cli).askAgain(`${partitionPath(operator, partition)}/snapshot`, POST);
+      const nothing = codeOf(answer) === "nothing_to_save";
+      const body = nothing ? answer.body : fine(answer);
+      if (options.json) await screen.print(JSON.stringify(body));
+      else if (nothing) screen.say(saidBy(answer));
+      else
+        for (const line of table(MANIFEST_HEADINGS, [manifestRow(body as ManifestInfo)], screen.paint))
+          await screen.print(line);
+      done(nothing ? NO : YES);
+    });
+};

@@ -1,0 +1,87 @@
+/** `keyframe status`: every partition in one table, from D1, without waking any (SNAP9). */
+import type { OperatorInfo, OperatorStatus, PartitionInfo } from "./answers.ts";
+import { App, online, operatorPath, type Options } from "./app.ts";
+import { examples, Trouble, YES, type AddCommand } from "./command.ts";
+import type { Paint } from "./screen.ts";
+import { age, bytes, count, span, table } from "./text.ts";
+
+export const status: AddCommand = (program, cli, done) => {
+  online(program.command("status"))
+    .description("Show every partition: what it has applied, its snapshot, its tail, how fast it would come back")
+    .argument("[operator]", "only this one")
+    .addHelpText(
+      "after",
+      examples("keyframe status", "keyframe status usage --json | jq .predictedRecoveryMs") +
+        "\n\nIt reads what partitions have written to D1, and wakes none of them.",
+    )
+    .action(async (operator: string | undefined, options: Options) => {
+      const all = await readStatus(new App(options, cli), operator);
+      const lines = options.json ? statusJson(all) : statusTable(all, Date.now(), cli.screen.paint);
+      for (const line of lines) await cli.screen.print(line);
+      done(YES);
+    });
+};
+
+export async function readStatus(app: App, only?: string): Promise<OperatorStatus[]> {
+  const operators = (await app.get("/v1/operators")) as OperatorInfo[];
+  const wanted = operators.filter(({ name }) => only === undefined || name === only);
+  if (wanted.length === 0)
+    throw new Trouble(`there is no operator ${only ?? ""}; there are ${operators.map(({ name }) => name).join(", ")}`);
+  const all: OperatorStatus[] = [];
+  // One after the other: each asks every database.
+  for (const operator of wanted) {
+    const lost = operator.lost !== undefined;
+    const partitions = lost ? [] : ((await app.get(`${operatorPath(operator.name)}/partitions`)) as PartitionInfo[]);
+    all.push({ operator, partitions });
+  }
+  return all;
+}
+
+const statusJson = (all: readonly OperatorStatus[]): string[] =>
+  all.flatMap(({ operator: { name, lost }, partitions }) =>
+    lost === undefined
+      ? partitions.map((partition) => JSON.stringify({ operator: name, ...partition }))
+      : [JSON.stringify({ operator: name, lost })],
+  );
+
+const HEADINGS = [
+  "OPERATOR",
+  ">PART",
+  ">EPOCH",
+  ">APPLIED",
+  ">SNAPSHOT",
+  ">TAIL",
+  ">KEYS",
+  ">STATE",
+  "LAST SNAPSHOT",
+  ">RECOVERY",
+];
+
+export function statusTable(all: readonly OperatorStatus[], nowMs: number, paint: Paint): string[] {
+  const known = all.filter(({ operator }) => operator.lost === undefined);
+  const rows = known.flatMap(({ operator: { name }, partitions }) => partitions.map((one) => row(name, one, nowMs)));
+  const lost = all.flatMap(({ operator: { name, lost: why } }) =>
+    why === undefined ? [] : [`${paint("red", name)}: ${why}; keyframe recover --from-r2 ${name}`],
+  );
+  return [...table(HEADINGS, rows, paint), ...lost];
+}
+
+function row(operator: string, one: PartitionInfo, nowMs: number): string[] {
+  return [
+    operator,
+    String(one.partition),
+    String(one.epoch),
+    count(one.appliedSeq),
+    count(one.snapshotSeq),
+    one.tailEvents === 0 ? "0" : `${count(one.tailEvents)} (${bytes(one.tailBytes)})`,
+    count(one.keys),
+    bytes(one.stateBytes),
+    lastSnapshot(one, nowMs),
+    span(one.predictedRecoveryMs),
+  ];
+}
+
+function lastSnapshot({ lastSnapshot: last }: PartitionInfo, nowMs: number): string {
+  if (last === null) return "none";
+  return "unreadable" in last ? "unreadable" : `${last.kind}, ${bytes(last.bytes)}, ${age(last.at, nowMs)} ago`;
+}

@@ -1,0 +1,60 @@
+/** Numbers and tables for people. */
+import type { Paint } from "./screen.ts";
+
+export const count = (n: number): string => n.toLocaleString("en-US");
+
+export function bytes(n: number): string {
+  if (n < 1_000) return `${n} B`;
+  if (n < 1_000_000) return `${(n / 1_000).toFixed(n < 10_000 ? 1 : 0)} KB`;
+  return n < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(1)} GB`;
+}
+
+export function span(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
+  return ms < 86_400_000 ? `${Math.floor(ms / 3_600_000)} h` : `${Math.floor(ms / 86_400_000)} d`;
+}
+
+/** "500ms", "30s", "5m", "24h", "7d" in milliseconds; null: it is no time. */
+export function milliseconds(text: string): number | null {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  return match === null ? null : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
+}
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** How old something is that began at an RFC 3339 time. A clock that is set back makes nothing of the future. */
+export const age = (at: string, nowMs: number): string => span(Math.max(0, nowMs - Date.parse(at)));
+
+/** Control characters stay what JSON makes of them, so that no key can move the cursor. */
+export const quoted = (text: string): string => JSON.stringify(text);
+
+/** `>` before a heading: its column stands to the right. */
+export function table(headings: readonly string[], rows: readonly (readonly string[])[], paint: Paint): string[] {
+  const names = headings.map((heading) => heading.replace(/^>/, ""));
+  const widths = names.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => (headings[i]!.startsWith(">") ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .join("  ")
+      .trimEnd();
+  return [paint("dim", line(names)), ...rows.map(line)];
+}
+
+/** A line of NDJSON from members that are JSON texts already: what stands in a file is shown byte for byte. */
+export function jsonLine(members: Readonly<Record<string, string | undefined>>, paint: Paint): string {
+  const parts = Object.entries(members).flatMap(([name, text]) =>
+    text === undefined ? [] : [`${paint("dim", `${JSON.stringify(name)}:`)}${text}`],
+  );
+  return `{${parts.join(",")}}`;
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** The smallest value that this share of them doesn't exceed. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
+}

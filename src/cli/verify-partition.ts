@@ -1,0 +1,53 @@
+/** `keyframe verify-partition OP N`: does a partition hold what its snapshot and its log give back? The app rebuilds and compares. */
+import { App, codeOf, fine, online, partitionPath, POST, saidBy, type Options } from "./app.ts";
+import { examples, NO, YES, type AddCommand } from "./command.ts";
+import { count, quoted } from "./text.ts";
+
+interface Verified {
+  readonly equal: boolean;
+  readonly seq: number;
+  readonly manifest: number | null;
+  readonly replayedEvents: number;
+  readonly keys: number;
+  readonly first?: { readonly seq: number; readonly key: string; readonly live: unknown; readonly rebuilt: unknown };
+}
+
+export const verifyPartition: AddCommand = (program, cli, done) => {
+  online(program.command("verify-partition"))
+    .description("Rebuild a partition's state from snapshot and log, and compare (of files: verify)")
+    .argument("<operator>")
+    .argument("<partition>")
+    .addHelpText(
+      "after",
+      examples("keyframe verify-partition usage 0") +
+        "\n\nExit status: 0 equal, 1 different or it can't be rebuilt, 2 it couldn't be compared.",
+    )
+    .action(async (operator: string, partition: string, options: Options) => {
+      const { screen } = cli;
+      const answer = await new App(options, cli).askAgain(`${partitionPath(operator, partition)}/verify`, POST);
+      const broken = codeOf(answer) === "not_rebuilt";
+      const body = (broken ? answer.body : fine(answer)) as Verified;
+      if (options.json) await screen.print(JSON.stringify(body));
+      else if (broken) screen.say(`${screen.paintError("red", "broken")} ${saidBy(answer)}`);
+      else for (const line of verifiedLines(body)) await screen.print(line);
+      done(!broken && body.equal ? YES : NO);
+    });
+};
+
+export function verifiedLines({ equal, seq, manifest, replayedEvents, keys, first }: Verified): string[] {
+  const from = manifest === null ? "the whole log" : `manifest ${manifest}`;
+  if (equal)
+    return [
+      `equal: ${count(keys)} keys at seq ${count(seq)}, rebuilt from ${from} and ${count(replayedEvents)} events`,
+    ];
+  return [
+    `different at seq ${count(seq)}, rebuilt from ${from}`,
+    ...(first === undefined
+      ? []
+      : [
+          `  first at seq ${count(first.seq)}, key ${quoted(first.key)}`,
+          `    live    ${JSON.stringify(first.live)}`,
+          `    rebuilt ${JSON.stringify(first.rebuilt)}`,
+        ]),
+  ];
+}

@@ -1,0 +1,28 @@
+/*
+ * `npm run build:cli`: the command line as one plain JavaScript file, dist/cli.mjs, which any Node from 20.15 on runs:
+ * a user's Node needn't know TypeScript, and needs none of this project's packages.
+ */
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { PROJECT_DIR } from "./config.ts";
+
+/** What the one CommonJS package among those bundled calls, which a module doesn't have by itself. */
+const REQUIRE = `import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);`;
+
+export async function buildCli(outfile: string): Promise<void> {
+  await build({
+    entryPoints: [join(PROJECT_DIR, "src", "cli", "main.ts")],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    legalComments: "inline",
+    banner: { js: REQUIRE },
+    logLevel: "warning",
+  });
+  chmodSync(outfile, 0o755);
+}
+
+if (import.meta.main) await buildCli(join(PROJECT_DIR, "dist", "cli.mjs"));

@@ -1,0 +1,235 @@
+/** The commands that ask the app: what they send, what they make of the answers, and their exit status. */
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { afterEach, describe, expect, it } from "vitest";
+import { run, type Ran } from "./run.ts";
+
+interface Given {
+  readonly status?: number;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+let server: Server | null = null;
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+});
+
+/** Runs a command against an app that gives these answers, one after the other. */
+async function against(
+  answers: readonly Given[],
+  ...args: string[]
+): Promise<Ran & { readonly requests: string[]; readonly heard: Heard[] }> {
+  const heard: Heard[] = [];
+  const left = [...answers];
+  server = createServer((request, response) => {
+    void text(request).then((body) => {
+      heard.push({ line: `${request.method} ${request.url}`, headers: request.headers, body });
+      const { status = 200, body: answer, headers = {} } = left.shift() ?? { status: 500, body: "unexpected" };
+      response.writeHead(status, { "content-type": "application/json", ...headers });
+      response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
+    });
+  });
+  await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const ran = await run(args, { KEYFRAME_URL: url, KEYFRAME_TOKEN: "secret-token" });
+  return { ...ran, heard, requests: heard.map(({ line }) => line) };
+}
+
+interface Heard {
+  readonly line: string;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: string;
+}
+
+const busy: Given = { status: 503, headers: { "retry-after": "0" }, body: { code: "fenced", detail: "moving" } };
+
+describe("a command that asks the app", () => {
+  it("sends again what gets 503, with the same idempotency key, and a token in the header only", async () => {
+    const { status, out, err, heard } = await against(
+      [busy, { body: { value: { left: 1 } } }],
+      "ask",
+      "credits",
+      '{"type":"t"}',
+    );
+    expect({ status, out, err }).toEqual({ status: 0, out: ['{"left":1}'], err: "" });
+    expect(heard.map(({ line, body }) => [line, body])).toEqual([
+      ["POST /v1/operators/credits/ask", '{"type":"t"}'],
+      ["POST /v1/operators/credits/ask", '{"type":"t"}'],
+    ]);
+    expect(heard[0]!.headers["idempotency-key"]).toMatch(/^[0-9a-f-]{36}$/);
+    expect(heard[1]!.headers["idempotency-key"]).toBe(heard[0]!.headers["idempotency-key"]);
+    expect(heard[0]!.headers.authorization).toBe("Bearer secret-token");
+  });
+
+  it("gives up after five times 503, and says why", async () => {
+    const { status, err, requests } = await against(
+      Array.from({ length: 9 }, () => busy),
+      "status",
+    );
+    expect(requests).toHaveLength(5);
+    expect([status, err]).toEqual([2, "keyframe: the app answers 503 fenced: moving\n"]);
+  });
+
+  it("never names the token, and says what to do about a wrong one", async () => {
+    const { status, err } = await against(
+      [{ status: 401, body: { code: "bad_token", detail: "the token isn't known here" } }],
+      "status",
+    );
+    expect(status).toBe(2);
+    expect(err).toBe(
+      "keyframe: the app answers 401 bad_token: the token isn't known here (give a token with --token or KEYFRAME_TOKEN)\n",
+    );
+  });
+
+  it("knows an answer that is none of the app's", async () => {
+    const { status, err } = await against([{ status: 502, body: "<html>Bad gateway</html>" }], "evict", "usage", "0");
+    expect([status, err]).toEqual([2, "keyframe: the app answers 502 <html>Bad gateway</html>\n"]);
+  });
+
+  it("says where nobody answers", async () => {
+    const ran = await run(["status", "--url", "http://127.0.0.1:1"]);
+    expect(ran.status).toBe(2);
+    expect(ran.err).toContain("no answer from http://127.0.0.1:1: ");
+  });
+
+  it.each(["127.0.0.1:8787", "ftp://host", "http://user@host", "http://host?x=1"])(
+    "refuses the address %s",
+    async (url) => {
+      expect(await run(["status", "--url", url])).toMatchObject({
+        status: 2,
+        err: expect.stringContaining("no address of an app"),
+      });
+    },
+  );
+
+  it.each([
+    [["snapshot", "usage", "x"], "a partition is a number"],
+    [["scan", "usage", "--limit", "many"], "--limit must be a whole number"],
+    [["quarantine", "usage", "retry"], "say which event"],
+    [["quarantine", "usage", "forget", "0-1"], "Allowed choices are retry, delete"],
+    [["doctor", "--promise", "soon"], "--promise soon is no time"],
+    [["get", "usage"], "missing required argument"],
+    [["evict", "usage", "0", "now"], "too many arguments"],
+    [["status", "--live"], "unknown option"],
+    [["explode"], "unknown command"],
+  ])("%j is wrong usage", async (args, message) => {
+    const { status, requests, err } = await against([], ...args);
+    expect([status, requests]).toEqual([2, []]);
+    expect(err).toContain(message);
+  });
+});
+
+describe("ask", () => {
+  it.each([
+    [409, { code: "insufficient_credits", detail: { left: 0 } }, 1, 'refused insufficient_credits: {"left":0}\n'],
+    [
+      422,
+      { code: "quarantined", detail: "the handler threw: boom" },
+      1,
+      "set aside quarantined: the handler threw: boom\n",
+    ],
+    [
+      409,
+      { code: "id_reused", detail: "the id belongs to another event" },
+      2,
+      "keyframe: the app answers 409 id_reused: the id belongs to another event\n",
+    ],
+    [
+      422,
+      { code: "invalid_data", detail: "data.n: too small" },
+      2,
+      "keyframe: the app answers 422 invalid_data: data.n: too small\n",
+    ],
+  ])("%i %j: status %i", async (status, body, expected, said) => {
+    const ran = await against([{ status, body }], "ask", "credits", "{}");
+    expect([ran.status, ran.err]).toEqual([expected, said]);
+  });
+});
+
+describe("get", () => {
+  it("says which keys have no state, by its status too", async () => {
+    const body = { items: [{ key: "a\n", value: { n: 1 }, seq: 4 }], missing: ["b"] };
+    const ran = await against([{ body }], "get", "usage", "a\n", "b");
+    expect([ran.status, ran.out, ran.err]).toEqual([1, ['"a\\n"\t{"n":1}'], 'no state: "b"\n']);
+    expect(ran.heard[0]!.body).toBe('{"keys":["a\\n","b"]}');
+  });
+
+  it("asks for more keys than one request may name", async () => {
+    const keys = Array.from({ length: 501 }, (_, i) => `k${i}`);
+    const ran = await against(
+      [{ body: { items: [], missing: [] } }, { body: { items: [], missing: [] } }],
+      "get",
+      "usage",
+      ...keys,
+    );
+    expect(ran.heard.map(({ body }) => (JSON.parse(body) as { keys: string[] }).keys.length)).toEqual([500, 1]);
+  });
+});
+
+describe("scan", () => {
+  const page = (keys: string[], cursor?: string): Given => ({
+    body: { items: keys.map((key) => ({ key, value: 1 })), cursor },
+  });
+
+  it("reads page after page to the end", async () => {
+    const ran = await against([page(["a", "b"], "b"), page(["c"])], "scan", "usage", "--prefix", "é/", "--json");
+    expect(ran.requests).toEqual([
+      "GET /v1/operators/usage/state?prefix=%C3%A9%2F&limit=1000",
+      "GET /v1/operators/usage/state?prefix=%C3%A9%2F&limit=1000&cursor=b",
+    ]);
+    expect([ran.status, ran.out]).toEqual([0, ["a", "b", "c"].map((key) => `{"key":"${key}","value":1}`)]);
+  });
+
+  it("reads no more than it is told", async () => {
+    const ran = await against([page(["a", "b"], "b"), page(["c"], "c")], "scan", "usage", "--limit", "3");
+    expect(ran.requests.map((line) => line.split("?")[1])).toEqual(["limit=3", "limit=1&cursor=b"]);
+    expect(ran.out).toHaveLength(3);
+  });
+
+  it("ends where a page comes twice", async () => {
+    const ran = await against([page(["a"], "a"), page(["a"], "a")], "scan", "usage");
+    expect(ran).toMatchObject({ status: 2, err: expect.stringContaining("the same page twice") });
+  });
+});
+
+describe("steering", () => {
+  it.each([
+    [["snapshot", "usage", "0"], { status: 409, body: { code: "nothing_to_save", detail: "no event yet" } }, 1],
+    [
+      ["verify-partition", "usage", "0"],
+      { body: { equal: true, seq: 7, manifest: null, replayedEvents: 7, keys: 2 } },
+      0,
+    ],
+    [["verify-partition", "usage", "0"], { body: { equal: false, seq: 7, manifest: 1 } }, 1],
+    [["verify-partition", "usage", "0"], { status: 409, body: { code: "not_rebuilt", detail: "damaged" } }, 1],
+    [["verify-partition", "usage", "0"], { status: 409, body: { code: "not_comparable", detail: "other code" } }, 2],
+    [["manifests", "usage", "0"], { body: [{ unreadable: "the checksum of manifest 3 is wrong" }] }, 1],
+    [["quarantine", "usage", "retry", "0-5"], { body: { status: "applied", value: { n: 1 } } }, 0],
+    [["quarantine", "usage", "retry", "0-5"], { body: { status: "quarantined", error: "boom" } }, 1],
+    [["quarantine", "usage", "delete", "0-5"], { status: 404, body: { code: "not_quarantined", detail: "none" } }, 1],
+    [["recover", "--from-r2", "usage"], { body: { operator: "usage", changed: true, complete: false, items: [] } }, 1],
+    [["recover", "usage"], { body: { operator: "usage", changed: false, complete: true, items: [] } }, 0],
+    [["evict", "usage", "0"], { body: { partition: 0, evicted: true } }, 0],
+  ] satisfies [string[], Given, number][])("%j, answered %j: status %i", async (args, answer, status) => {
+    expect((await against([answer], ...args)).status).toBe(status);
+    // For machines the answer stands as it came.
+    const json = await against([answer], ...args, "--json");
+    const lines = Array.isArray(answer.body) ? answer.body : [answer.body];
+    expect(json.status).toBe(status);
+    if (status < 2) expect(json.out.map((line) => JSON.parse(line) as unknown)).toEqual(lines);
+  });
+
+  it("a quarantine command is sent once, since a second one would say that the event is gone", async () => {
+    const { requests, status } = await against(
+      [busy, { status: 404, body: { code: "not_quarantined" } }],
+      "quarantine",
+      "usage",
+      "delete",
+      "0-5",
+    );
+    expect([requests, status]).toEqual([["DELETE /v1/operators/usage/quarantine/0-5"], 2]);
+  });
+});
