@@ -11,6 +11,7 @@ const text = (file: string): string => readFileSync(path.join(root, file), "utf8
 const MAY: Readonly<Record<string, RegExp>> = {
   engine: /^(engine\/|@standard-schema\/spec$)/,
   adapters: /^(adapters\/|engine\/|node:)/,
+  testkit: /^(testkit\/|engine\/|adapters\/brotli\.ts$|@standard-schema\/spec$|node:(assert|crypto)$)/,
   operators: /^(operators\/|engine\/operator\.ts$|zod$)/,
   worker: /^(worker\/|adapters\/|engine\/|hono$|cloudflare:workers$)/,
   local: /^(local\/|node:)/,
