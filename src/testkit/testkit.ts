@@ -7,13 +7,13 @@
  */
 import { AssertionError, deepStrictEqual } from "node:assert";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Operator, Refusal, Schemas } from "../engine/operator.ts";
+import type { Operator, Refusal } from "../engine/operator.ts";
 import { Stage, type Outcome } from "./stage.ts";
 
 export type { Outcome } from "./stage.ts";
 
 /** An operator of any types. */
-type Any = Operator<string, Schemas, unknown, unknown>;
+type Any = Operator;
 type TypesOf<O> = O extends { readonly types?: infer T } ? NonNullable<T> : never;
 type StateOf<O> = TypesOf<O> extends { readonly state: infer State } ? State : never;
 type RepliesOf<O> = TypesOf<O> extends { readonly replies: infer Replies } ? Replies : never;

@@ -206,7 +206,7 @@ describe("deterministic", () => {
       version: 1,
       events: { go: z.object({}) },
       key: () => "k",
-      initial: () => ({}) as Record<string, number>,
+      initial: (): Record<string, number> => ({}),
       on: { go: (_state, _event, ctx) => ctx.set(calls++ % 2 === 0 ? { a: 1, b: 2 } : { b: 2, a: 1 }) },
     });
     expect((await failure(deterministic(ordered, go))).message).toContain("in another order");
