@@ -16,5 +16,5 @@
 import { keyframe } from "./keyframe.ts";
 import { operators } from "./operators/index.ts";
 
-export { Partition } from "./keyframe.ts";
+export { Keyframe, Partition } from "./keyframe.ts";
 export default keyframe({ operators });

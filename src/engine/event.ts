@@ -29,6 +29,7 @@ export type RejectionCode =
   | "invalid_data"
   | "missing_key"
   | "invalid_key"
+  | "key_not_allowed"
   | "id_reused";
 
 /** What a request lends to events that leave it out. */

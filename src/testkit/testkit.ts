@@ -6,39 +6,12 @@
  *     dropped shows as an unhandled rejection, which both runners take for a failure.
  */
 import { AssertionError, deepStrictEqual } from "node:assert";
-import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Operator, Refusal } from "../engine/operator.ts";
+import type { Operator } from "../engine/operator.ts";
+import type { EventFor, ReplyOf, StateOf } from "../engine/types-of.ts";
 import { Stage, type Outcome } from "./stage.ts";
 
+export type { EventFor, ReplyOf } from "../engine/types-of.ts";
 export type { Outcome } from "./stage.ts";
-
-/** An operator of any types. */
-type Any = Operator;
-type TypesOf<O> = O extends { readonly types?: infer T } ? NonNullable<T> : never;
-type StateOf<O> = TypesOf<O> extends { readonly state: infer State } ? State : never;
-type RepliesOf<O> = TypesOf<O> extends { readonly replies: infer Replies } ? Replies : never;
-type Data<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : never;
-
-/** An event of this operator as its sender writes it; what is left out is filled in as it is in the app. */
-export type EventFor<O extends Any> = {
-  [T in keyof O["events"] & string]: {
-    readonly type: T;
-    readonly data: Data<O["events"][T]>;
-    /** Default: `event-0`, `event-1`, …, by place. Two events with one id are one event, sent twice. */
-    readonly id?: string;
-    readonly source?: string;
-    /** RFC 3339. Default: the time of receipt. */
-    readonly time?: string;
-    readonly subject?: string;
-    /** Short for `partitionkey`. */
-    readonly key?: string;
-    readonly partitionkey?: string;
-    readonly [extension: string]: unknown;
-  };
-}[keyof O["events"] & string];
-
-/** What any of the operator's handlers replies. */
-export type ReplyOf<O extends Any> = Exclude<RepliesOf<O>[keyof RepliesOf<O>], Refusal>;
 
 export interface Options {
   /** RFC 3339: when the first event is received (`ctx.now`); each further one comes a second later. Default 2026-01-01T00:00:00Z. */
@@ -46,7 +19,8 @@ export interface Options {
 }
 
 /**
- * Events that have happened, one after the other, from nothing. Follow it with what should hold then.
+ * Events that have happened, one after the other, from nothing. Follow it with what should hold then. An event without an id
+ * gets `event-0`, `event-1`, …, by its place; two events with one id are one event, sent twice.
  *
  * @example
  * await given(credits, [
@@ -59,11 +33,15 @@ export interface Options {
  * @throws (as a rejection of what follows) where an event is rejected, or its handler throws: it can't have happened.
  *     Refusals can.
  */
-export function given<O extends Any>(operator: O, events: readonly EventFor<O>[], options: Options = {}): Given<O> {
+export function given<O extends Operator>(
+  operator: O,
+  events: readonly EventFor<O>[],
+  options: Options = {},
+): Given<O> {
   return new Given(operator, events, options);
 }
 
-export class Given<O extends Any> {
+export class Given<O extends Operator> {
   readonly #operator: O;
   readonly #events: readonly EventFor<O>[];
   readonly #options: Options;
@@ -137,7 +115,7 @@ export class Given<O extends Any> {
 }
 
 /** A key, after the events. */
-export class At<O extends Any> {
+export class At<O extends Operator> {
   readonly #key: string;
   readonly #read: () => Promise<unknown>;
 
@@ -171,7 +149,7 @@ export class At<O extends Any> {
 }
 
 /** One event, and what becomes of it. */
-export class When<O extends Any> {
+export class When<O extends Operator> {
   readonly #type: string;
   readonly #send: () => Promise<Outcome>;
 
@@ -252,7 +230,7 @@ const MOST_EVENTS = 500;
  * ]);
  * @throws AssertionError where two runs differ, with both and where the snapshot was; RangeError beyond 500 events
  */
-export async function deterministic<O extends Any>(
+export async function deterministic<O extends Operator>(
   operator: O,
   events: readonly EventFor<O>[],
   options: Options = {},
@@ -276,7 +254,12 @@ interface Run {
 }
 
 /** Runs the events, with a snapshot before the one at `split`, and reads the result back as a recovery does. */
-async function played(operator: Any, events: readonly unknown[], startMs: number, split: number | null): Promise<Run> {
+async function played(
+  operator: Operator,
+  events: readonly unknown[],
+  startMs: number,
+  split: number | null,
+): Promise<Run> {
   const stage = new Stage(operator, startMs);
   const outcomes: Outcome[] = [];
   for (const [index, event] of events.entries()) {

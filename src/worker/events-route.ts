@@ -12,7 +12,9 @@ import {
 import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, type Line } from "./body.ts";
-import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type EventResult } from "./intake.ts";
+import type { Grant } from "./access.ts";
+import { askedOf, type Asked } from "./asking.ts";
+import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake } from "./intake.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
@@ -22,11 +24,16 @@ interface Wishes {
   readonly full: boolean;
 }
 
-export async function postEvents(request: Request, env: Env, routes: Routes): Promise<Response> {
+export async function postEvents(
+  request: Request,
+  env: Env,
+  routes: Routes,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
   const wishes = preferences(request);
   try {
     const kind = mediaKind(request);
-    const intake = newIntake(request, env, routes, null, wishes.full);
+    const intake = newIntake(request, env, routes, null, wishes.full, keyPrefix);
     if (kind === "json") return await takeJson(request, intake, wishes);
     if (wishes.strict || wishes.full) return await takeHeldLines(request, intake, wishes);
     return await streamLines(request, intake);
@@ -37,12 +44,18 @@ export async function postEvents(request: Request, env: Env, routes: Routes): Pr
 }
 
 /** One event for one operator, and its answer. */
-export async function postAsk(request: Request, env: Env, routes: Routes, route: Route): Promise<Response> {
+export async function postAsk(
+  request: Request,
+  env: Env,
+  routes: Routes,
+  route: Route,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
   let intake: Intake;
   try {
     if (mediaKind(request) !== "json")
       throw new BodyError(415, "unsupported_media_type", "ask takes one event as application/json");
-    intake = newIntake(request, env, routes, route, true);
+    intake = newIntake(request, env, routes, route, true, keyPrefix);
     const text = await bodyText(request, PARSED_CHARS);
     wholeJson(text, "object");
     intake.add(text.trim());
@@ -50,54 +63,51 @@ export async function postAsk(request: Request, env: Env, routes: Routes, route:
     if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
     throw error;
   }
-  const error = intake.errors[0];
-  if (error !== undefined)
-    return problem({ status: 422, code: error.code, detail: error.message, more: { id: error.id } });
-  await intake.takeBatch()();
-  if (intake.interruption !== null)
-    return problem({
-      status: 503,
-      code: intake.interruption.code,
-      detail: intake.interruption.message,
-      retryAfterSec: intake.interruption.retryAfterSec,
-    });
-  return answer(intake.results[0]!, intake);
+  return answer(await askedOf(intake), route.operator.name);
 }
 
-function answer(result: EventResult, intake: Intake): Response {
-  const { key, partition, seq, duplicate, value } = result;
-  switch (result.status) {
-    case "applied":
+function answer(asked: Asked, operator: string): Response {
+  switch (asked.tag) {
+    case "applied": {
+      const { value, key, partition, seq, duplicate } = asked;
       return Response.json({ value, key, partition, seq, duplicate });
-    case "refused": {
-      const { code, detail } = value as { code: string; detail: unknown };
-      return problem({
-        status: 409,
-        code,
-        detail: `refused by ${result.operator}`,
-        more: { detail, key, partition, seq, duplicate },
-      });
     }
-    case "quarantined":
-      return problem({
-        status: 422,
-        code: "quarantined",
-        detail: `the handler threw: ${(value as { error: string } | null)?.error ?? "see the quarantine"}`,
-        more: { key, partition, seq, duplicate },
-      });
+    case "refused": {
+      const { tag: _, code, ...more } = asked;
+      return problem({ status: 409, code, detail: `refused by ${operator}`, more });
+    }
+    case "quarantined": {
+      const { tag: _, error, ...more } = asked;
+      return problem({ status: 422, code: "quarantined", detail: `the handler threw: ${error}`, more });
+    }
     case "rejected":
       return problem({
-        status: 409,
-        code: "id_reused",
-        detail: intake.errors[0]?.message ?? "the id belongs to another event",
-        more: { key, partition, seq },
+        status: REJECTED_STATUS[asked.code] ?? 422,
+        code: asked.code,
+        detail: asked.message,
+        more: { id: asked.id },
       });
+    case "unavailable":
+      return problem({ status: 503, code: asked.code, detail: asked.message, retryAfterSec: asked.retryAfterSec });
   }
 }
 
-function newIntake(request: Request, env: Env, routes: Routes, only: Route | null, full: boolean): Intake {
+/** Of an event that is rejected by itself, where that isn't 422. */
+const REJECTED_STATUS: Readonly<Record<string, number>> = { id_reused: 409, key_not_allowed: 403 };
+
+function newIntake(
+  request: Request,
+  env: Env,
+  routes: Routes,
+  only: Route | null,
+  full: boolean,
+  keyPrefix: string,
+): Intake {
   const receivedMs = Date.now();
   const producer = producerOf(request.headers);
+  // U4: a higher epoch under somebody else's name would shut that one out.
+  if (producer !== null && !producer.id.startsWith(keyPrefix))
+    throw new BodyError(403, "producer_not_allowed", `this caller's Producer-Id must begin with ${keyPrefix}`);
   if (producer !== null && only !== null)
     throw new BodyError(400, "invalid_producer", "Producer-* headers number requests to /v1/events, not to ask");
   const given = request.headers.get("idempotency-key");
@@ -115,6 +125,7 @@ function newIntake(request: Request, env: Env, routes: Routes, only: Route | nul
     ignoreUnrouted: ignoresUnrouted(request.url),
     full,
     producer,
+    keyPrefix,
   });
 }
 

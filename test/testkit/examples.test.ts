@@ -14,7 +14,9 @@ const FILES: Readonly<Record<string, string>> = {
   [TESTKIT]: `import assert from "node:assert/strict";
     import { credits } from "${src}/operators/credits.ts";
     import { deterministic, given } from "keyframe/test";`,
-  "keyframe.ts": `import { myOperator, type operators } from "./mine.ts";`,
+  "keyframe.ts": `import { myOperator } from "./mine.ts";`,
+  "worker/service.ts": `import { keyframe, type Service } from "keyframe";
+    import { myOperator, type operators } from "./mine.ts";`,
   "engine/operator.ts": `import { z } from "zod";
     import { operator } from "keyframe";`,
 };
