@@ -5,7 +5,12 @@ export default defineConfig({
   test: {
     name: "unit",
     environment: "node",
-    include: ["test/engine/**/*.test.ts", "test/testkit/*.test.ts", "test/contract/**/*.memory.test.ts"],
+    include: [
+      "test/engine/**/*.test.ts",
+      "test/testkit/*.test.ts",
+      "test/cli/init.test.ts",
+      "test/contract/**/*.memory.test.ts",
+    ],
     testTimeout: 20_000,
   },
 });

@@ -84,6 +84,49 @@ test("the test kit runs under node:test, from the package", () => {
   expect(status).toBe(0);
 });
 
+test("init makes an app in an empty folder: its tests pass, its types hold, and wrangler takes it for a deployment", async () => {
+  const fresh = path.join(dir, "fresh");
+  mkdirSync(fresh);
+  writeFileSync(path.join(fresh, "package.json"), '{"name":"fresh","type":"module"}');
+  symlinkSync(path.join(streams, "node_modules"), path.join(fresh, "node_modules"));
+  const cli = path.join(streams, "node_modules/keyframe/dist/cli");
+  const script = `import { init } from "${cli}/init.js"; import { newOperator } from "${cli}/new.js";
+    console.log(init({ directory: ".", dryRun: false }).tag);
+    console.log(newOperator({ directory: ".", name: "page-views", dryRun: false }).tag);`;
+  const made = spawnSync(process.execPath, ["--input-type=module", "-e", script], { cwd: fresh, encoding: "utf8" });
+  expect(made.stdout, made.stderr).toBe("done\ndone\n");
+
+  const flags = ["--no-warnings", "--test", "--test-reporter=tap"];
+  const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+  const tested = spawnSync(process.execPath, [...flags, "test/*.test.ts"], { cwd: fresh, encoding: "utf8", env });
+  expect(tested.stdout).toMatch(/^# pass 8$/m);
+  const strict = {
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+    allowImportingTsExtensions: true,
+    module: "nodenext",
+  };
+  const compilerOptions = {
+    ...strict,
+    target: "es2024",
+    lib: ["es2024"],
+    types: ["@cloudflare/workers-types", "node"],
+  };
+  writeFileSync(path.join(fresh, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["src", "test"] }));
+  expect(runTsc(["-p", path.join(fresh, "tsconfig.json")])).toBe("");
+  const dry = launch([
+    "deploy",
+    "--dry-run",
+    "--config",
+    path.join(fresh, "wrangler.toml"),
+    "--outdir",
+    path.join(dir, "out"),
+  ]);
+  expect(await dry.exited, dry.lastLines()).toBe(0);
+  expect(dry.lastLines()).toMatch(/env.PARTITION[^]*env.LOG_0 \(fresh-log-0\)[^]*env.SNAPSHOTS \(fresh-snapshots\)/);
+});
+
 describe("served by wrangler", () => {
   const configs = [path.join(streams, "wrangler.toml"), path.join(shop, "wrangler.toml")] as const;
   let url = "";
