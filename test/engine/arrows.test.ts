@@ -15,7 +15,7 @@ const MAY: Readonly<Record<string, RegExp>> = {
   cli: /^(cli\/|engine\/operator\.ts$|node:|smol-toml$|jsonc-parser$)/,
   operators: /^(operators\/|engine\/operator\.ts$|zod$)/,
   worker: /^(worker\/|adapters\/|engine\/|hono$|cloudflare:workers$)/,
-  local: /^(local\/|node:)/,
+  local: /^(local\/|engine\/region\.ts$|node:|smol-toml$)/,
   "keyframe.ts": /^(engine\/|worker\/)/,
   "index.ts": /^(keyframe\.ts$|operators\/index\.ts$)/,
 };
