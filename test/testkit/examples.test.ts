@@ -1,4 +1,4 @@
-/** The examples in the docstrings of what users import: they compile, and those of the test kit hold. */
+/** The examples in docstrings and pages for users: they compile, and those of the test kit hold. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,6 +20,7 @@ const FILES: Readonly<Record<string, string>> = {
   "engine/operator.ts": `import { z } from "zod";
     import { operator } from "keyframe";`,
 };
+const DOCS = ["docs/operators.md", "docs/package.md"];
 const MINE = `import { credits } from "${src}/operators/credits.ts";
   export const myOperator = credits;
   export const operators = [credits];`;
@@ -45,6 +46,18 @@ it("compile", () => {
       writeFileSync(path.join(dir, `${file.replaceAll(/\W/g, "-")}-${i}.ts`), moduleOf(file, code)),
     );
   }
+  for (const doc of DOCS) {
+    const blocks = [...readFileSync(path.join(root, doc), "utf8").matchAll(/^```ts\n([^]*?)^```/gm)].map(
+      (match) => match[1]!,
+    );
+    expect(blocks, doc).not.toEqual([]);
+    // An operator that a page defines is the one that the others import.
+    for (const [i, code] of blocks.entries())
+      writeFileSync(
+        path.join(dir, code.includes("export const seats =") ? "seats.ts" : `${path.basename(doc)}-${i}.ts`),
+        code,
+      );
+  }
   const tsc = path.join(root, "node_modules/.bin/tsc");
   const { status, stdout } = spawnSync(tsc, ["-p", dir], { cwd: dir, encoding: "utf8" });
   expect(stdout).toBe("");
@@ -57,6 +70,22 @@ it.each(examples(TESTKIT))("hold: %s", (code) => {
   writeFileSync(file, text);
   const { status, stderr } = spawnSync(process.execPath, ["--no-warnings", file], { encoding: "utf8" });
   expect(stderr).toBe("");
+  expect(status).toBe(0);
+});
+
+it("of the page on operators hold", () => {
+  for (const file of ["seats.ts", "operators.md-1.ts"]) {
+    const text = readFileSync(path.join(dir, file), "utf8");
+    const at = { "keyframe/test": path.join(src, TESTKIT), keyframe: path.join(src, "engine/operator.ts") };
+    writeFileSync(
+      path.join(dir, file),
+      Object.entries(at).reduce((so, [from, to]) => so.replace(`"${from}"`, `"${to}"`), text),
+    );
+  }
+  const flags = ["--no-warnings", "--test", "--test-reporter=tap", "operators.md-1.ts"];
+  const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+  const { stdout, status } = spawnSync(process.execPath, flags, { cwd: dir, encoding: "utf8", env });
+  expect(stdout).toMatch(/^# pass 4$/m);
   expect(status).toBe(0);
 });
 
