@@ -17,7 +17,13 @@ export type Asked<Reply = unknown> =
   /** The handler threw: the event waits in the quarantine. */
   | ({ readonly tag: "quarantined"; readonly error: string } & Standing)
   /** It counts for nothing: what to mend is in the message. */
-  | { readonly tag: "rejected"; readonly code: string; readonly message: string; readonly id: string | null }
+  | ({
+      readonly tag: "rejected";
+      readonly code: string;
+      readonly message: string;
+      readonly id: string | null;
+      /** With `id_reused`: where the event stands that has the id. */
+    } & Partial<Pick<Standing, "key" | "partition" | "seq">>)
   /** Not known to be durable: send it again, with its id. */
   | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
 
@@ -45,7 +51,7 @@ function resultOf({ status, value, key, partition, seq, duplicate }: EventResult
       };
     case "rejected": {
       const { code, message, id } = intake.errors[0]!;
-      return { tag: "rejected", code, message, id };
+      return { tag: "rejected", code, message, id, key: key!, partition: partition!, seq };
     }
   }
 }

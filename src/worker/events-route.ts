@@ -80,13 +80,10 @@ function answer(asked: Asked, operator: string): Response {
       const { tag: _, error, ...more } = asked;
       return problem({ status: 422, code: "quarantined", detail: `the handler threw: ${error}`, more });
     }
-    case "rejected":
-      return problem({
-        status: REJECTED_STATUS[asked.code] ?? 422,
-        code: asked.code,
-        detail: asked.message,
-        more: { id: asked.id },
-      });
+    case "rejected": {
+      const { tag: _, code, message, ...more } = asked;
+      return problem({ status: REJECTED_STATUS[code] ?? 422, code, detail: message, more });
+    }
     case "unavailable":
       return problem({ status: 503, code: asked.code, detail: asked.message, retryAfterSec: asked.retryAfterSec });
   }
