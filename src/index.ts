@@ -4,6 +4,7 @@
  * | step | where |
  * |---|---|
  * | POST arrives, is let in | worker/routes.ts, worker/access.ts |
+ * | or it comes from another Worker, or from a queue | worker/service.ts, worker/consume.ts |
  * | body to event texts | worker/events-route.ts, worker/content-mode.ts, worker/body.ts, worker/binary-mode.ts |
  * | text to a checked event, its key and partition | engine/event.ts, engine/cloudevent.ts, engine/address.ts |
  * | one call for each partition | worker/intake.ts -> worker/partition-object.ts |
@@ -16,5 +17,5 @@
 import { keyframe } from "./keyframe.ts";
 import { operators } from "./operators/index.ts";
 
-export { Partition } from "./keyframe.ts";
+export { Keyframe, Partition } from "./keyframe.ts";
 export default keyframe({ operators });

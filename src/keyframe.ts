@@ -3,38 +3,66 @@
  *
  * @example
  * import { keyframe } from "keyframe";
- * export { Partition } from "keyframe";
+ * export { Keyframe, Partition } from "keyframe";
  * export default keyframe({ operators: [myOperator] });
  */
 import type { Operator } from "./engine/operator.ts";
+import type { Authorize } from "./worker/access.ts";
 import { App, install, type Env } from "./worker/app.ts";
+import { consume } from "./worker/consume.ts";
 import { routesOf } from "./worker/routes.ts";
 import { sweep } from "./worker/sweep.ts";
 
 export { operator } from "./engine/operator.ts";
 export type { Context, Duration, Event, Operator, Refusal, SnapshotPolicy, Spec } from "./engine/operator.ts";
-export { Partition } from "./worker/partition-object.ts";
+export type { EventFor, ReplyOf, StateOf } from "./engine/types-of.ts";
+export type { Authorize, Grant, Role } from "./worker/access.ts";
 export type { Env } from "./worker/app.ts";
+export type { Asked } from "./worker/asking.ts";
+export { Partition } from "./worker/partition-object.ts";
+export { Keyframe } from "./worker/service.ts";
+export type { Got, SendOptions, Sent, Service } from "./worker/service.ts";
 
-export interface KeyframeOptions {
+export interface KeyframeOptions<E extends Env = Env> {
   readonly operators: readonly Operator[];
+  /** Who may do what over HTTP, in place of the tokens in the environment. */
+  readonly authorize?: Authorize<E>;
 }
 
-export interface Keyframe {
-  fetch(request: Request, env: Env, ctx: ExecutionContext): Response | Promise<Response>;
-  scheduled(controller: ScheduledController, env: Env, ctx: ExecutionContext): Promise<void>;
+/** The handlers of a Worker. */
+export interface Handlers<E extends Env = Env> {
+  fetch(request: Request, env: E, ctx: ExecutionContext): Response | Promise<Response>;
+  /** For a cron trigger, each ten minutes or so: heals what lost its alarm. */
+  scheduled(controller: ScheduledController, env: E, ctx: ExecutionContext): Promise<void>;
+  /** For a consumer of a Cloudflare Queue whose messages are events. */
+  queue(batch: MessageBatch, env: E, ctx: ExecutionContext): Promise<void>;
 }
 
 /**
  * A Worker's handlers for these operators. Call it once, in the Worker's main module, and export `Partition` beside it.
  *
+ * @example
+ * import { keyframe, type Env } from "keyframe";
+ * interface MyEnv extends Env {
+ *   readonly TENANTS: KVNamespace;
+ * }
+ * export default keyframe<MyEnv>({
+ *   operators: [myOperator],
+ *   // Every tenant has a token of its own, and keys of its own.
+ *   async authorize(request, env) {
+ *     const tenant = await env.TENANTS.get(request.headers.get("authorization") ?? "");
+ *     return tenant === null ? null : { may: ["ingest", "read"], keyPrefix: `${tenant}/` };
+ *   },
+ * });
  * @throws where two operators have one name
  */
-export function keyframe({ operators }: KeyframeOptions): Keyframe {
+export function keyframe<E extends Env = Env>({ operators, authorize }: KeyframeOptions<E>): Handlers<E> {
   const app = install(new App(operators));
-  const http = routesOf(app);
+  // The environment that the platform gives is the one that E says.
+  const http = routesOf(app, (authorize as Authorize | undefined) ?? null);
   return {
     fetch: (request, env, ctx) => http.fetch(request, env, ctx),
     scheduled: (_controller, env) => sweep(app, env),
+    queue: (batch, env) => consume(app, env, batch),
   };
 }

@@ -16,6 +16,7 @@ import { manifests } from "./manifests.ts";
 import { quarantine } from "./quarantine.ts";
 import { recover } from "./recover.ts";
 import { scan } from "./scan.ts";
+import { create, initialise } from "./scaffold.ts";
 import { snapshot } from "./snapshot.ts";
 import { status } from "./status.ts";
 import { verify } from "./verify.ts";
@@ -23,6 +24,7 @@ import { verifyPartition } from "./verify-partition.ts";
 
 /** In the order of the help page. */
 const COMMANDS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
+  ["Begin:", [initialise, create]],
   ["Events and state:", [ask, get, scan]],
   ["Look inside and steer:", [status, doctor, snapshot, manifests, verifyPartition, evict, quarantine, recover]],
   ["Files, without the app:", [cat, diff, verify]],

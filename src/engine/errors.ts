@@ -13,6 +13,7 @@ export type FailureCode =
   | "placement_unclear" // what is left doesn't say, or not with one voice, how an operator was placed
   | "database_missing" // the database that holds a partition isn't bound
   | "database_swapped" // a database is bound under another one's name
+  | "invalid_region" // REGION or JURISDICTION is no name that is known
   | "fenced"; // another instance took the epoch
 
 export class Failure extends Error {

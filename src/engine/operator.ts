@@ -140,7 +140,7 @@ export interface Operator<
 
 export type Handler = (state: unknown, event: Event, ctx: Context<unknown>) => unknown;
 
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+export const OPERATOR_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const RESERVED_TYPE = "keyframe.";
 
 /**
@@ -159,7 +159,8 @@ export function operator<
   const fail = (why: string): never => {
     throw new Error(`operator "${name}": ${why}`);
   };
-  if (!NAME.test(name)) fail("the name must be a-z, 0-9 and -, start with a letter, and have at most 63 characters");
+  if (!OPERATOR_NAME.test(name))
+    fail("the name must be a-z, 0-9 and -, start with a letter, and have at most 63 characters");
   const whole = (n: number, what: string, least: number): number =>
     Number.isSafeInteger(n) && n >= least ? n : fail(`${what} must be a whole number from ${least}, not ${n}`);
 

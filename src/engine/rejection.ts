@@ -27,6 +27,7 @@ export type RejectionCode =
   | "unknown_type"
   | "missing_key"
   | "invalid_key"
+  | "key_not_allowed"
   | "id_reused"
   // Of events in the standard's own content types: the code names the attribute.
   | `missing_${Required}`

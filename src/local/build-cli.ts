@@ -18,6 +18,8 @@ export async function buildCli(outfile: string): Promise<void> {
     platform: "node",
     format: "esm",
     target: "node20",
+    // The CommonJS build of one package looks for its files at run time.
+    mainFields: ["module", "main"],
     legalComments: "inline",
     banner: { js: REQUIRE },
     logLevel: "warning",

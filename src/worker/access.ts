@@ -1,22 +1,71 @@
 /**
- * Who may do what: bearer tokens from the environment (api.md).
+ * Who may do what: bearer tokens from the environment (api.md), or what the app's own `authorize` says instead.
  *
  * U1. Without any token set, only requests to a loopback host name are served: an app deployed without secrets is shut.
  * U2. Where any is set, a route whose token is not set is shut. Admin may all.
  * U3. Tokens are compared in constant time, as digests, and never logged.
+ * U4. A caller bound to a key prefix sends, asks and reads below it and nothing else: every route that has a key checks it,
+ *     and routes for admins, which look at all keys, are shut to it.
  */
 import type { Env } from "./app.ts";
 import { problem } from "./problem.ts";
 
 export type Role = "ingest" | "read" | "admin";
 
+/** What a caller may do. */
+export interface Grant {
+  /** "ingest": send and ask. "read": operators and their state. "admin": everything. */
+  readonly may: readonly Role[];
+  /** Only keys that begin with this; then "admin" opens no route for admins. Default: all keys. */
+  readonly keyPrefix?: string;
+}
+
+/**
+ * Who is it, and what may it do? In place of the tokens. Null: nobody known, 401. What it throws is a bug: 500, and the
+ * request does nothing. It must not read the body.
+ */
+export type Authorize<E extends Env = Env> = (request: Request, env: E) => Grant | null | Promise<Grant | null>;
+
+const EVERYTHING: Grant = { may: ["admin"] };
+
+/** The grant with which the request may go on, else the answer that stops it. */
+export async function admitted(
+  request: Request,
+  env: Env,
+  role: Role,
+  authorize: Authorize | null,
+): Promise<Grant | Response> {
+  if (authorize === null) return (await denied(request, env, role)) ?? EVERYTHING;
+  const grant = await authorize(request, env);
+  if (grant === null)
+    return problem({ status: 401, code: "unknown_caller", detail: "the app doesn't know this caller" });
+  const { may, keyPrefix = "" } = grant;
+  if (!may.includes(role) && !may.includes("admin"))
+    return problem({
+      status: 403,
+      code: "wrong_role",
+      detail: `this caller may not use this route; it is for those who may "${role}"`,
+    });
+  if (role === "admin" && keyPrefix !== "")
+    return problem({
+      status: 403,
+      code: "key_not_allowed",
+      detail: "this caller is bound to a key prefix, and this route looks at all keys",
+    });
+  return grant;
+}
+
+/** The answer about a key that this caller may not see: the same whether there is something or not. */
+export const keyNotAllowed = (key: string): Response =>
+  problem({ status: 403, code: "key_not_allowed", detail: `this caller may not use the key ${JSON.stringify(key)}` });
+
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** The host name of a URL that the platform has parsed already. */
 const hostOf = (url: string): string => /^https?:\/\/(\[[^\]]*\]|[^/:?#]*)/.exec(url)?.[1] ?? "";
 
-/** Null where the request may go on, else the answer that stops it. */
-export async function denied(request: Request, env: Env, role: Role): Promise<Response | null> {
+/** By the tokens. Null where the request may go on. */
+async function denied(request: Request, env: Env, role: Role): Promise<Response | null> {
   const tokens = { ingest: env.INGEST_TOKEN, read: env.READ_TOKEN, admin: env.ADMIN_TOKEN };
   if (!tokens.ingest && !tokens.read && !tokens.admin) {
     if (LOOPBACK.has(hostOf(request.url))) return null;

@@ -12,6 +12,7 @@ import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecovery } from "../engine/policy.ts";
 import { UNMEASURED } from "../engine/rates.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
+import { placeOf } from "../engine/region.ts";
 import { busy, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
 import type { Env, Routes } from "./app.ts";
@@ -83,6 +84,7 @@ async function describe(
     snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
     predictedRecoveryMs: predicted.stateMs + predicted.tailMs,
+    ...placeOf(env),
   };
 }
 

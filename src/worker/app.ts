@@ -6,6 +6,7 @@ import { route, type Route } from "../engine/address.ts";
 import type { Failure } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
 import type { Operator } from "../engine/operator.ts";
+import { placeOf } from "../engine/region.ts";
 import { limited } from "../engine/store-call.ts";
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
@@ -20,6 +21,10 @@ export interface Env {
   readonly INGEST_TOKEN?: string;
   readonly READ_TOKEN?: string;
   readonly ADMIN_TOKEN?: string;
+  /** Where objects are made: a location hint of Durable Objects (region.ts). Default: near who calls first. */
+  readonly REGION?: string;
+  /** "eu" or "fedramp": objects stay there, by law. */
+  readonly JURISDICTION?: string;
 }
 
 /** What every request needs to know of the placed operators. */
@@ -75,6 +80,8 @@ export class App {
   }
 
   async #load(env: Env): Promise<Routes> {
+    // Before anything is placed by a name that nobody knows.
+    placeOf(env);
     const databases = logDatabases(env as unknown as Record<string, unknown>);
     const objects = new R2Store(env.SNAPSHOTS);
     const lookUp = async (prefix: string): Promise<string | null> =>

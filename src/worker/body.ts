@@ -8,11 +8,11 @@ import { exceeds } from "../engine/json.ts";
 import { stringEnd } from "../engine/json-text.ts";
 import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, REQUEST_BYTES } from "../engine/limits.ts";
 
-/** Why the body as a whole is unusable. */
+/** Why the request as a whole is unusable. */
 export class BodyError extends Error {
-  readonly status: 400 | 413 | 415;
+  readonly status: 400 | 403 | 413 | 415;
   readonly code: string;
-  constructor(status: 400 | 413 | 415, code: string, detail: string) {
+  constructor(status: 400 | 403 | 413 | 415, code: string, detail: string) {
     super(detail);
     this.name = "BodyError";
     this.status = status;

@@ -11,18 +11,12 @@ import {
 } from "../engine/limits.ts";
 import { compareUtf8, exceeds } from "../engine/json.ts";
 import type { Env, Routes } from "./app.ts";
+import type { Grant } from "./access.ts";
+import { askedOf, type Asked } from "./asking.ts";
 import { binaryEvent } from "./binary-mode.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, wholeBody, type Line } from "./body.ts";
 import { contentMode, isStandard, type ContentMode } from "./content-mode.ts";
-import {
-  BATCH_CHARS,
-  BATCH_EVENTS,
-  FULL_BATCH_EVENTS,
-  Intake,
-  type EventError,
-  type EventResult,
-  type IntakeOptions,
-} from "./intake.ts";
+import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type EventError, type IntakeOptions } from "./intake.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
@@ -32,11 +26,22 @@ interface Wishes {
   readonly full: boolean;
 }
 
-export async function postEvents(request: Request, env: Env, routes: Routes): Promise<Response> {
+export async function postEvents(
+  request: Request,
+  env: Env,
+  routes: Routes,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
   const wishes = preferences(request);
   try {
     const mode = contentMode(request.headers);
-    const intake = newIntake(request, env, { routes, only: null, full: wishes.full, standard: isStandard(mode) });
+    const intake = newIntake(request, env, {
+      routes,
+      only: null,
+      full: wishes.full,
+      standard: isStandard(mode),
+      keyPrefix,
+    });
     if (mode === "binary") return await takeBinary(request, intake, wishes);
     if (mode !== "lines") return await takeJson(request, intake, wishes, WANTED[mode]);
     if (wishes.strict || wishes.full) return await takeHeldLines(request, intake, wishes);
@@ -48,7 +53,13 @@ export async function postEvents(request: Request, env: Env, routes: Routes): Pr
 }
 
 /** One event for one operator, and its answer. */
-export async function postAsk(request: Request, env: Env, routes: Routes, route: Route): Promise<Response> {
+export async function postAsk(
+  request: Request,
+  env: Env,
+  routes: Routes,
+  route: Route,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
   let intake: Intake;
   try {
     const mode = contentMode(request.headers);
@@ -58,7 +69,7 @@ export async function postAsk(request: Request, env: Env, routes: Routes, route:
         "unsupported_media_type",
         "ask takes one event: application/json, application/cloudevents+json, or any type with ce- headers",
       );
-    intake = newIntake(request, env, { routes, only: route, full: true, standard: isStandard(mode) });
+    intake = newIntake(request, env, { routes, only: route, full: true, standard: isStandard(mode), keyPrefix });
     if (mode === "binary") addBinary(request, intake, await wholeBody(request, PARSED_CHARS));
     else {
       const text = await bodyText(request, PARSED_CHARS);
@@ -69,56 +80,43 @@ export async function postAsk(request: Request, env: Env, routes: Routes, route:
     if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
     throw error;
   }
-  const error = intake.errors[0];
-  if (error !== undefined)
-    return problem({ status: 422, code: error.code, detail: error.message, more: { id: error.id, ...blamed(error) } });
-  await intake.takeBatch()();
-  if (intake.interruption !== null)
-    return problem({
-      status: 503,
-      code: intake.interruption.code,
-      detail: intake.interruption.message,
-      retryAfterSec: intake.interruption.retryAfterSec,
-    });
-  return answer(intake.results[0]!, intake);
+  return answer(await askedOf(intake), route.operator.name);
 }
 
-function answer(result: EventResult, intake: Intake): Response {
-  const { key, partition, seq, duplicate, value } = result;
-  switch (result.status) {
-    case "applied":
+function answer(asked: Asked, operator: string): Response {
+  switch (asked.tag) {
+    case "applied": {
+      const { value, key, partition, seq, duplicate } = asked;
       return Response.json({ value, key, partition, seq, duplicate });
-    case "refused": {
-      const { code, detail } = value as { code: string; detail: unknown };
-      return problem({
-        status: 409,
-        code,
-        detail: `refused by ${result.operator}`,
-        more: { detail, key, partition, seq, duplicate },
-      });
     }
-    case "quarantined":
-      return problem({
-        status: 422,
-        code: "quarantined",
-        detail: `the handler threw: ${(value as { error: string } | null)?.error ?? "see the quarantine"}`,
-        more: { key, partition, seq, duplicate },
-      });
-    case "rejected":
-      return problem({
-        status: 409,
-        code: "id_reused",
-        detail: intake.errors[0]?.message ?? "the id belongs to another event",
-        more: { key, partition, seq },
-      });
+    case "refused": {
+      const { tag: _, code, ...more } = asked;
+      return problem({ status: 409, code, detail: `refused by ${operator}`, more });
+    }
+    case "quarantined": {
+      const { tag: _, error, ...more } = asked;
+      return problem({ status: 422, code: "quarantined", detail: `the handler threw: ${error}`, more });
+    }
+    case "rejected": {
+      const { tag: _, code, message, ...more } = asked;
+      return problem({ status: REJECTED_STATUS[code] ?? 422, code, detail: message, more });
+    }
+    case "unavailable":
+      return problem({ status: 503, code: asked.code, detail: asked.message, retryAfterSec: asked.retryAfterSec });
   }
 }
 
-type Chosen = Pick<IntakeOptions, "routes" | "only" | "full" | "standard">;
+/** Of an event that is rejected by itself, where that isn't 422. */
+const REJECTED_STATUS: Readonly<Record<string, number>> = { id_reused: 409, key_not_allowed: 403 };
+
+type Chosen = Pick<IntakeOptions, "routes" | "only" | "full" | "standard"> & { readonly keyPrefix: string };
 
 function newIntake(request: Request, env: Env, chosen: Chosen): Intake {
   const receivedMs = Date.now();
   const producer = producerOf(request.headers);
+  // U4: a higher epoch under somebody else's name would shut that one out.
+  if (producer !== null && !producer.id.startsWith(chosen.keyPrefix))
+    throw new BodyError(403, "producer_not_allowed", `this caller's Producer-Id must begin with ${chosen.keyPrefix}`);
   if (producer !== null && chosen.only !== null)
     throw new BodyError(400, "invalid_producer", "Producer-* headers number requests to /v1/events, not to ask");
   const given = request.headers.get("idempotency-key");

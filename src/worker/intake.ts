@@ -7,10 +7,11 @@
  * N3. A call that broke is repeated with a new stub until the deadline: repeats are recognised, so that counts once.
  * N4. An event that an operator wants which D1 has lost isn't decided, and no other operator takes it.
  */
-import { keyOf, print, type Route } from "../engine/address.ts";
+import { keyOf, print, type Keyed, type Route } from "../engine/address.ts";
 import { readEvent, type Defaults, type ReadEvent } from "../engine/event.ts";
 import type { Failure } from "../engine/errors.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
+import type { Event } from "../engine/operator.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import type { Producer, Unfit } from "../engine/producers.ts";
 import { rejected, type Rejected } from "../engine/rejection.ts";
@@ -44,6 +45,8 @@ export interface IntakeOptions {
   readonly full: boolean;
   /** The sender numbers its requests (ONE2). */
   readonly producer: Producer | null;
+  /** The caller may use only keys that begin with this (U4). Default: all. */
+  readonly keyPrefix?: string;
 }
 
 export interface EventError {
@@ -168,16 +171,24 @@ export class Intake {
       return this.#place();
     }
     if (wanting.length === 1) {
-      const keyed = keyOf(wanting[0]!, event);
+      const keyed = this.#keyOf(wanting[0]!, event);
       if (keyed.tag === "rejected") return this.#reject(index, keyed);
       this.#draft(wanting[0]!, keyed.key, keyed.partition, read);
     } else {
-      const all = wanting.map((route) => ({ route, keyed: keyOf(route, event) }));
+      const all = wanting.map((route) => ({ route, keyed: this.#keyOf(route, event) }));
       for (const { keyed } of all) if (keyed.tag === "rejected") return this.#reject(index, keyed);
       for (const { route, keyed } of all)
         if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, read);
     }
     this.#place();
+  }
+
+  #keyOf(route: Route, event: Event): Keyed {
+    const { keyPrefix } = this.#options;
+    const keyed = keyOf(route, event);
+    if (keyPrefix === undefined || keyed.tag === "rejected" || keyed.key.startsWith(keyPrefix)) return keyed;
+    const message = `${route.operator.name}: this caller may not use the key ${JSON.stringify(keyed.key)}`;
+    return rejected("key_not_allowed", message, event.id);
   }
 
   /** N4: said once the rest of its batch is decided. */

@@ -3,7 +3,7 @@ import { Hono, type Context, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
 import { Damage, Failure, messageOf } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
-import { denied, type Role } from "./access.ts";
+import { admitted, type Authorize, type Grant, type Role } from "./access.ts";
 import {
   evict,
   listManifests,
@@ -23,36 +23,44 @@ import { note } from "./note.ts";
 import { problem } from "./problem.ts";
 import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
+import { troubleOf } from "./trouble.ts";
 
 interface Kind {
   Bindings: Env;
-  Variables: { routes: Routes; route: Route; address: Address };
+  Variables: { grant: Grant; routes: Routes; route: Route; address: Address };
 }
 type Ctx = Context<Kind>;
 
-export function routesOf(app: App): Hono<Kind> {
+/** `authorize`: in place of the tokens. */
+export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kind> {
   const may =
     (role: Role): MiddlewareHandler<Kind> =>
     async (c, next) => {
-      const no = (await denied(c.req.raw, c.env, role)) ?? unsupported(c);
+      const grant = await admitted(c.req.raw, c.env, role, authorize);
+      if (grant instanceof Response) return grant;
+      const no = unsupported(c);
       if (no !== null) return no;
+      c.set("grant", grant);
       c.set("routes", await app.routes(c.env));
       return next();
     };
   const http = new Hono<Kind>();
   http.get("/healthz", (c) => c.json({ ok: true }));
 
-  http.post("/v1/events", may("ingest"), (c) => postEvents(c.req.raw, c.env, c.var.routes));
+  http.post("/v1/events", may("ingest"), (c) => postEvents(c.req.raw, c.env, c.var.routes, c.var.grant));
   http.post("/v1/operators/:op/ask", may("ingest"), operator, (c) =>
-    postAsk(c.req.raw, c.env, c.var.routes, c.var.route),
+    postAsk(c.req.raw, c.env, c.var.routes, c.var.route, c.var.grant),
   );
 
   http.get("/v1/operators", may("read"), (c) => listOperators(c.var.routes, app.operators));
-  http.post("/v1/operators/:op/state/batch", may("read"), operator, (c) => postBatch(c.req.raw, c.env, c.var.route));
+  http.post("/v1/operators/:op/state/batch", may("read"), operator, (c) =>
+    postBatch(c.req.raw, c.env, c.var.route, c.var.grant),
+  );
   http.get("/v1/operators/:op/state", may("read"), operator, (c) => {
     const query = new URL(c.req.url).searchParams;
     const key = query.get("key");
-    return key === null ? scanState(c.env, c.var.route, query) : getState(c.req.raw, c.env, c.var.route, key);
+    const { route, grant } = c.var;
+    return key === null ? scanState(c.env, route, query, grant) : getState(c.req.raw, c.env, route, key, grant);
   });
   http.get("/v1/operators/:op/state/*", may("read"), operator, (c) => {
     const key = shortKey(c.req.url);
@@ -62,7 +70,7 @@ export function routesOf(app: App): Hono<Kind> {
         code: "invalid_key",
         detail: "the key in the path isn't valid percent-encoding; use ?key=",
       });
-    return getState(c.req.raw, c.env, c.var.route, key);
+    return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
   });
 
   http.get("/v1/operators/:op/partitions", may("admin"), operator, (c) =>
@@ -102,12 +110,11 @@ export function routesOf(app: App): Hono<Kind> {
   );
 
   // A shut app tells a stranger nothing, not even which paths exist.
-  http.all(
-    "*",
-    async (c) =>
-      (await denied(c.req.raw, c.env, "admin")) ??
-      problem({ status: 404, code: "no_route", detail: `there is no ${c.req.method} ${c.req.path}` }),
-  );
+  http.all("*", async (c) => {
+    const grant = await admitted(c.req.raw, c.env, "admin", authorize);
+    if (grant instanceof Response) return grant;
+    return problem({ status: 404, code: "no_route", detail: `there is no ${c.req.method} ${c.req.path}` });
+  });
   http.onError((error, c) => failed(error, c));
   return http;
 }
@@ -179,18 +186,9 @@ function shortKey(url: string): string | null {
 
 /** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
 function failed(error: Error, c: Ctx): Response {
-  if (error instanceof Failure) return problem({ status: 503, code: error.code, detail: error.message });
-  if (error instanceof Damage) return problem({ status: 503, code: "snapshot_unreadable", detail: error.message });
-  note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
-  const transient =
-    /Network connection lost|reset because its code was updated|internal error|D1_ERROR|overloaded/i.test(
-      error.message,
-    );
-  if (transient)
-    return problem({
-      status: 503,
-      code: "store_unavailable",
-      detail: "a store or an object did not answer; try again",
-    });
+  const trouble = troubleOf(error);
+  if (!(error instanceof Failure || error instanceof Damage))
+    note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
+  if (trouble !== null) return problem({ status: 503, code: trouble.code, detail: trouble.message });
   return problem({ status: 500, code: "internal_error", detail: "this is a bug of the app; its log has the details" });
 }

@@ -5,6 +5,7 @@ import { compareUtf8 } from "../engine/json.ts";
 import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../engine/limits.ts";
 import { stampTime } from "../engine/stamp.ts";
 import type { Entry } from "../engine/state.ts";
+import { keyNotAllowed, type Grant } from "./access.ts";
 import type { Env } from "./app.ts";
 import { BodyError, bodyText } from "./body.ts";
 import type { Answer } from "./partition-object.ts";
@@ -36,29 +37,56 @@ export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T
 export const unavailable = ({ code, message }: { readonly code: string; readonly message: string }): Response =>
   problem({ status: 503, code, detail: message });
 
-export async function getState(request: Request, env: Env, route: Route, key: string): Promise<Response> {
+/** The state of one key, or why there is none. */
+export type StateRead =
+  | { readonly tag: "found"; readonly partition: number; readonly entry: Entry }
+  | { readonly tag: "no_state" }
+  | { readonly tag: "invalid_key"; readonly message: string }
+  | Extract<Answer<never>, { tag: "busy" }>;
+
+export async function readState(env: Env, route: Route, key: string): Promise<StateRead> {
   const flaw = keyFlaw(key);
-  if (flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw });
+  if (flaw !== null) return { tag: "invalid_key", message: flaw };
   const partition = partitionOfKey(route, key);
-  if (partition === null) return problem({ status: 400, code: "invalid_key", detail: noGroup(key) });
-  const answer = await asked(() =>
-    partitionStub(env, route.addresses[partition]!).read(route.addresses[partition]!, [key]),
-  );
-  if (answer.tag === "busy") return unavailable(answer);
+  if (partition === null) return { tag: "invalid_key", message: noGroup(key) };
+  const address = route.addresses[partition]!;
+  const answer = await asked(() => partitionStub(env, address).read(address, [key]));
+  if (answer.tag === "busy") return answer;
   const entry = answer.value[0] ?? null;
-  if (entry === null)
-    return problem({
-      status: 404,
-      code: "no_state",
-      detail: `operator "${route.operator.name}" has no state for key ${JSON.stringify(key)}`,
-      more: { key },
-    });
-  const etag = etagOf(partition, entry);
-  if (matches(request.headers.get("if-none-match"), etag))
-    return new Response(null, { status: 304, headers: { etag } });
-  const head = JSON.stringify({ operator: route.operator.name, key });
-  const tail = JSON.stringify({ partition, seq: entry.seq, time: stampTime(entry.stamp) });
-  return json(`${head.slice(0, -1)},"value":${entry.text},${tail.slice(1)}`, { etag });
+  return entry === null ? { tag: "no_state" } : { tag: "found", partition, entry };
+}
+
+export async function getState(
+  request: Request,
+  env: Env,
+  route: Route,
+  key: string,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
+  if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
+  const read = await readState(env, route, key);
+  switch (read.tag) {
+    case "busy":
+      return unavailable(read);
+    case "invalid_key":
+      return problem({ status: 400, code: "invalid_key", detail: read.message });
+    case "no_state":
+      return problem({
+        status: 404,
+        code: "no_state",
+        detail: `operator "${route.operator.name}" has no state for key ${JSON.stringify(key)}`,
+        more: { key },
+      });
+    case "found": {
+      const { partition, entry } = read;
+      const etag = etagOf(partition, entry);
+      if (matches(request.headers.get("if-none-match"), etag))
+        return new Response(null, { status: 304, headers: { etag } });
+      const head = JSON.stringify({ operator: route.operator.name, key });
+      const tail = JSON.stringify({ partition, seq: entry.seq, time: stampTime(entry.stamp) });
+      return json(`${head.slice(0, -1)},"value":${entry.text},${tail.slice(1)}`, { etag });
+    }
+  }
 }
 
 /** The seq names the event, not the value: other code (a migration, a mended handler at replay) makes another one of it. */
@@ -76,7 +104,12 @@ function matches(header: string | null, etag: string): boolean {
 export const json = (text: string, headers: Record<string, string> = {}): Response =>
   new Response(text, { headers: { "content-type": "application/json", ...headers } });
 
-export async function postBatch(request: Request, env: Env, route: Route): Promise<Response> {
+export async function postBatch(
+  request: Request,
+  env: Env,
+  route: Route,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
   let keys: string[] | string;
   try {
     keys = batchKeys(await bodyText(request, BATCH_BYTES));
@@ -85,6 +118,8 @@ export async function postBatch(request: Request, env: Env, route: Route): Promi
     throw error;
   }
   if (typeof keys === "string") return problem({ status: 400, code: "invalid_keys", detail: keys });
+  const forbidden = keys.find((key) => !key.startsWith(keyPrefix));
+  if (forbidden !== undefined) return keyNotAllowed(forbidden);
   const places = new Map<number, number[]>();
   for (const [place, key] of keys.entries()) {
     const partition = partitionOfKey(route, key);
@@ -162,12 +197,20 @@ function batchKeys(text: string): string[] | string {
   return [...new Set(keys as string[])];
 }
 
-export async function scanState(env: Env, route: Route, query: URLSearchParams): Promise<Response> {
+export async function scanState(
+  env: Env,
+  route: Route,
+  query: URLSearchParams,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
   const limit = pageLimit(query, SCAN_DEFAULT);
   if (limit === null) return badLimit();
   const after = readCursor(query.get("cursor"));
   if (after === null) return badCursor();
-  const prefix = query.get("prefix") ?? "";
+  const asking = query.get("prefix") ?? "";
+  // What the caller asks for, as far as it may see it.
+  const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
+  if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
   const share = Math.min(SCAN_BYTES, Math.floor(SCAN_ALL_BYTES / route.addresses.length));
   const pages = await Promise.all(
     route.addresses.map((address) =>

@@ -4,6 +4,7 @@
  */
 import type { Address } from "../engine/address.ts";
 import { partitionName } from "../engine/ids.ts";
+import { placeOf, type Jurisdiction } from "../engine/region.ts";
 import type { Env } from "./app.ts";
 import type { Partition } from "./partition-object.ts";
 
@@ -12,6 +13,21 @@ type Calls = Pick<
   "append" | "read" | "scan" | "facts" | "quarantinePage" | "snapshot" | "verify" | "evict" | "wake"
 >;
 
-/** A new stub: one that threw is dead for ever, so none is kept. */
-export const partitionStub = (env: Env, address: Address): Calls =>
-  env.PARTITION.getByName(partitionName(address)) as unknown as Calls;
+/** A new stub: one that threw is dead for ever, so none is kept. The region counts when the object is first called. */
+export function partitionStub(env: Env, address: Address): Calls {
+  const { region, jurisdiction } = placeOf(env);
+  const namespace = jurisdiction === null ? env.PARTITION : within(env.PARTITION, jurisdiction);
+  const hint = region === null ? undefined : { locationHint: region };
+  return namespace.getByName(partitionName(address), hint) as unknown as Calls;
+}
+
+/** Other objects than those without: they find their state in D1 and R2 all the same, and fence each other there. */
+function within(namespace: Env["PARTITION"], jurisdiction: Jurisdiction): Env["PARTITION"] {
+  try {
+    return namespace.jurisdiction(jurisdiction);
+  } catch (error) {
+    // The local runtime has no jurisdictions: there is one machine.
+    if (error instanceof Error && error.message.includes("not implemented in workerd")) return namespace;
+    throw error;
+  }
+}

@@ -1,5 +1,5 @@
 import { partitionName, type PartitionId } from "../../src/engine/ids.ts";
-import { MemoryDatabase } from "../engine/fakes/memory-log.ts";
+import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { logContract } from "./log-contract.ts";
 
 let made = 0;

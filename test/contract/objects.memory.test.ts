@@ -1,4 +1,4 @@
-import { MemoryStore } from "../engine/fakes/memory-store.ts";
+import { MemoryStore } from "../../src/testkit/memory-store.ts";
 import { objectsContract } from "./objects-contract.ts";
 
 objectsContract("the memory fake", () => new MemoryStore());

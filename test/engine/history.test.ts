@@ -8,7 +8,7 @@ import { logBelow, type Readable } from "../../src/engine/log-below.ts";
 import { SIZES } from "../../src/engine/limits.ts";
 import { NO_CACHE } from "../../src/engine/object-ranges.ts";
 import { salvage } from "../../src/engine/salvage.ts";
-import type { MemoryDatabase } from "./fakes/memory-log.ts";
+import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { sum } from "./fakes/sum.ts";
 import { World, type Incarnation, type Sent } from "./fakes/world.ts";
 import { PATIENCE_MS, runs } from "./hostile.ts";

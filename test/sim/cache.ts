@@ -1,6 +1,6 @@
 /** The cache of a partition's object, in which ranges go wrong or missing: all in it can be fetched again. */
 import type { Cache } from "../../src/engine/ports.ts";
-import type { MemoryCache } from "../engine/fakes/memory-cache.ts";
+import type { MemoryCache } from "../../src/testkit/memory-cache.ts";
 import type { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";

@@ -3,7 +3,7 @@
  * world's true time, and die with it.
  */
 import type { Clock } from "../../src/engine/ports.ts";
-import type { VirtualClock } from "../engine/fakes/virtual-clock.ts";
+import type { VirtualClock } from "../../src/testkit/virtual-clock.ts";
 
 export class InstanceClock implements Clock {
   readonly #world: VirtualClock;

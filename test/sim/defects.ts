@@ -9,7 +9,7 @@ const engine = (name: string, find: string, replace: string): Patch => ({
   find,
   replace,
 });
-const log = (find: string, replace: string): Patch => ({ file: "test/engine/fakes/memory-log.ts", find, replace });
+const log = (find: string, replace: string): Patch => ({ file: "src/testkit/memory-log.ts", find, replace });
 const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({
   name,
   rule,

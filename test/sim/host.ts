@@ -11,7 +11,7 @@ import { readManifest } from "../../src/engine/manifest.ts";
 import { snapshotAt } from "../../src/engine/policy.ts";
 import { stampMs } from "../../src/engine/stamp.ts";
 import type { Partition } from "../../src/engine/partition.ts";
-import { MemoryCache } from "../engine/fakes/memory-cache.ts";
+import { MemoryCache } from "../../src/testkit/memory-cache.ts";
 import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";

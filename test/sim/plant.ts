@@ -33,7 +33,7 @@ export interface Found {
 }
 
 const ROOT = path.join(import.meta.dirname, "../..");
-const COPIED = ["src/engine", "src/worker", "src/adapters", "test/engine/fakes", "test/sim"];
+const COPIED = ["src/engine", "src/worker", "src/adapters", "src/testkit", "test/engine/fakes", "test/sim"];
 
 /** The first seed that finds it, or null. */
 export async function findDefect({ name, patches, within }: Defect, from: number): Promise<Found | null> {

@@ -8,7 +8,7 @@ import { STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
 import type { Seq } from "../../src/engine/ids.ts";
 import type { Appended, Log, ObjectStore, Opening, PartitionRow, Promotion } from "../../src/engine/ports.ts";
 import type { Segment } from "../../src/engine/segment.ts";
-import type { MemoryDatabase } from "../engine/fakes/memory-log.ts";
+import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import type { Fate } from "./fate.ts";
 import type { Instance } from "./instance.ts";
 import type { World } from "./world.ts";

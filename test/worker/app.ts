@@ -4,6 +4,7 @@ import { operators } from "../../src/operators/index.ts";
 import { echo, fragile, left, namedState, right, shelves, tally } from "./operators.ts";
 
 export { Partition } from "./gated-partition.ts";
+export { Keyframe } from "../../src/keyframe.ts";
 
 export const all = [...operators, tally, fragile, left, right, shelves, echo, namedState];
 export default keyframe({ operators: all });

@@ -13,10 +13,10 @@ import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
 import { REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
-import { MemoryDatabase } from "./memory-log.ts";
-import { MemoryCache } from "./memory-cache.ts";
-import { MemoryStore } from "./memory-store.ts";
-import { VirtualClock } from "./virtual-clock.ts";
+import { MemoryCache } from "../../../src/testkit/memory-cache.ts";
+import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
+import { MemoryStore } from "../../../src/testkit/memory-store.ts";
+import { VirtualClock } from "../../../src/testkit/virtual-clock.ts";
 
 /** What happens to one call: it works, fails before or after it acted, never answers (having acted or not), or waits. */
 export type Fate = "ok" | "before" | "after" | "silent" | "silent after" | Promise<void>;

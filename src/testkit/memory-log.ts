@@ -1,11 +1,11 @@
 /**
  * The log port in memory: the same guards as the SQL of d1-log.ts, written independently of it. Both pass log-contract.ts.
  */
-import type { PartitionId, Seq } from "../../../src/engine/ids.ts";
-import { epoch, partitionName, seq, stamp } from "../../../src/engine/ids.ts";
-import { PAGE_BYTES, PAGE_ROWS } from "../../../src/engine/limits.ts";
-import type { Appended, Explanation, Log, Opening, Page, PartitionRow, Promotion } from "../../../src/engine/ports.ts";
-import type { Segment } from "../../../src/engine/segment.ts";
+import type { PartitionId, Seq } from "../engine/ids.ts";
+import { epoch, partitionName, seq, stamp } from "../engine/ids.ts";
+import { PAGE_BYTES, PAGE_ROWS } from "../engine/limits.ts";
+import type { Appended, Explanation, Log, Opening, Page, PartitionRow, Promotion } from "../engine/ports.ts";
+import type { Segment } from "../engine/segment.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 

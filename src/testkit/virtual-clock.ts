@@ -6,7 +6,7 @@
  *     fraction of a turn of the event loop. Nothing in the engine waits for anything but promises and this clock.
  * V3. Time is whole milliseconds, as Date.now() gives them.
  */
-import type { Clock } from "../../../src/engine/ports.ts";
+import type { Clock } from "../engine/ports.ts";
 
 interface Timer {
   readonly dueMs: number;
@@ -16,9 +16,13 @@ interface Timer {
 }
 
 export class VirtualClock implements Clock {
-  #now = Date.UTC(2026, 0, 1);
+  #now: number;
   readonly #heap: Timer[] = [];
   #order = 0;
+
+  constructor(startMs = Date.UTC(2026, 0, 1)) {
+    this.#now = startMs;
+  }
 
   now(): number {
     return this.#now;

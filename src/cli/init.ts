@@ -1,0 +1,154 @@
+/**
+ * `keyframe init`: what a Worker needs for Keyframe, added to the one in this directory; in an empty directory, a new one.
+ *
+ * K1. It decides first, from what is there, and writes then: a plan that is refused has written nothing.
+ * K2. No file that is there is overwritten, except for the wrangler configuration, to which is added what it lacks.
+ * K3. Done twice it does nothing the second time.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { mainFile, operatorFile, testFile } from "./templates.ts";
+import { withNeeds, type Format } from "./wrangler-needs.ts";
+
+export interface InitOptions {
+  /** The Worker's directory: where its package.json and its wrangler configuration are, or will be. */
+  readonly directory: string;
+  /** Only say what would be done. */
+  readonly dryRun: boolean;
+}
+
+export type Initialised =
+  | {
+      readonly tag: "done";
+      /** Files written, or that would be: with what is new in them. */
+      readonly written: readonly { readonly file: string; readonly what: string }[];
+      /** Files that are there and stay as they are. */
+      readonly kept: readonly string[];
+      /** What is left to do by hand, in order. */
+      readonly next: readonly string[];
+    }
+  | { readonly tag: "refused"; readonly why: string };
+
+const CONFIGS: readonly (readonly [file: string, format: Format])[] = [
+  ["wrangler.toml", "toml"],
+  ["wrangler.jsonc", "jsonc"],
+  ["wrangler.json", "jsonc"],
+];
+const EXAMPLE = "counter";
+
+export function init({ directory, dryRun }: InitOptions): Initialised {
+  const plan = planOf(factsOf(directory));
+  if (plan.tag === "refused") return plan;
+  if (!dryRun) for (const { file, text } of plan.writes) write(path.join(directory, file), text);
+  const { kept, next, writes } = plan;
+  return { tag: "done", written: writes.map(({ file, what }) => ({ file, what })), kept, next };
+}
+
+interface Facts {
+  readonly folder: string;
+  readonly manifest: Manifest | null;
+  readonly configs: readonly { readonly file: string; readonly format: Format; readonly text: string }[];
+  readonly has: (file: string) => boolean;
+  readonly textOf: (file: string) => string | null;
+}
+
+interface Manifest {
+  readonly name?: string;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+}
+
+type Plan =
+  | {
+      readonly tag: "plan";
+      readonly writes: readonly { readonly file: string; readonly text: string; readonly what: string }[];
+      readonly kept: readonly string[];
+      readonly next: readonly string[];
+    }
+  | Extract<Initialised, { tag: "refused" }>;
+
+function factsOf(directory: string): Facts {
+  const textOf = (file: string): string | null => {
+    const at = path.join(directory, file);
+    return existsSync(at) ? readFileSync(at, "utf8") : null;
+  };
+  const configs = CONFIGS.flatMap(([file, format]) => {
+    const text = textOf(file);
+    return text === null ? [] : [{ file, format, text }];
+  });
+  const manifest = textOf("package.json");
+  return {
+    folder: path.basename(path.resolve(directory)),
+    manifest: manifest === null ? null : (JSON.parse(manifest) as Manifest),
+    configs,
+    has: (file) => existsSync(path.join(directory, file)),
+    textOf,
+  };
+}
+
+function planOf(facts: Facts): Plan {
+  const { configs, manifest, has } = facts;
+  if (configs.length > 1)
+    return {
+      tag: "refused",
+      why: `there are ${configs.map(({ file }) => file).join(" and ")}: keep the one that wrangler reads`,
+    };
+  const name = workerName(manifest?.name ?? facts.folder);
+  const config = configs[0] ?? {
+    file: "wrangler.toml",
+    format: "toml" as const,
+    text: `name = "${name}"\nmain = "src/index.ts"\n`,
+  };
+  const added = withNeeds(config.text, config.format, name);
+  if (added.tag === "refused") return { tag: "refused", why: `${config.file}: ${added.why}` };
+  const writes: { file: string; text: string; what: string }[] = [];
+  const kept: string[] = [];
+  if (added.tag === "added") writes.push({ file: config.file, text: added.text, what: added.what.join(", ") });
+  else kept.push(config.file);
+
+  const main = mainOf(config.text) ?? "src/index.ts";
+  const runner = "vitest" in { ...manifest?.dependencies, ...manifest?.devDependencies } ? "vitest" : "node:test";
+  const files = [
+    { file: `src/operators/${EXAMPLE}.ts`, text: operatorFile(EXAMPLE), what: "an example of an operator" },
+    { file: `test/${EXAMPLE}.test.ts`, text: testFile(EXAMPLE, runner), what: `its test, for ${runner}` },
+    { file: main, text: mainFile(EXAMPLE), what: "the Worker" },
+  ];
+  // An app that has operators of its own needs no example.
+  const usesIt = facts.textOf(main)?.includes('from "keyframe"') ?? false;
+  for (const one of files) {
+    if (has(one.file)) kept.push(one.file);
+    else if (!usesIt) writes.push(one);
+  }
+  return { tag: "plan", writes, kept, next: nextSteps(facts, main, usesIt || !has(main), runner) };
+}
+
+function nextSteps({ manifest }: Facts, main: string, isReady: boolean, runner: "vitest" | "node:test"): string[] {
+  const installed = { ...manifest?.dependencies, ...manifest?.devDependencies };
+  const packages = ["keyframe", "zod", "wrangler"].filter((name) => !(name in installed));
+  const next = packages.length === 0 ? [] : [`npm install ${packages.join(" ")}`];
+  if (!isReady)
+    next.push(
+      `in ${main}: export { Keyframe, Partition } from "keyframe"; and call keyframe({ operators: [counter] }) once: its fetch, scheduled and queue are handlers for your own to call, or the default export`,
+    );
+  next.push(runner === "vitest" ? "npx vitest run" : `node --test "test/*.test.ts"`);
+  next.push("npx wrangler d1 migrations apply LOG_0 --local", "npx wrangler dev");
+  return next;
+}
+
+/** The main module that the configuration names; either format writes it so. */
+const mainOf = (config: string): string | null => /^\s*"?main"?\s*[:=]\s*"([^"]+)"/m.exec(config)?.[1] ?? null;
+
+/** A name that Cloudflare takes. */
+function workerName(text: string): string {
+  const plain = text
+    .replace(/^@[^/]*\//, "")
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]+/g, "-")
+    .replaceAll(/^-+|-+$/g, "");
+  return plain.slice(0, 54) || "streams";
+}
+
+function write(file: string, text: string): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, text);
+}

@@ -1,0 +1,43 @@
+/** `keyframe new operator NAME`: its file and its test. Neither is written where one of them is there already. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { OPERATOR_NAME } from "../engine/operator.ts";
+import { identifier, operatorFile, testFile } from "./templates.ts";
+
+export interface NewOperatorOptions {
+  /** The Worker's directory. */
+  readonly directory: string;
+  /** a-z, 0-9 and -, at most 63 characters, the first a letter: it names the state for ever. */
+  readonly name: string;
+  /** Only say what would be done. */
+  readonly dryRun: boolean;
+}
+
+export type NewOperator =
+  | { readonly tag: "done"; readonly written: readonly string[]; readonly next: string }
+  | { readonly tag: "refused"; readonly why: string };
+
+export function newOperator({ directory, name, dryRun }: NewOperatorOptions): NewOperator {
+  if (!OPERATOR_NAME.test(name))
+    return {
+      tag: "refused",
+      why: `${JSON.stringify(name)} is no name of an operator: a-z, 0-9 and -, at most 63 characters, the first a letter`,
+    };
+  const files: readonly (readonly [file: string, text: string])[] = [
+    [`src/operators/${name}.ts`, operatorFile(name)],
+    [`test/${name}.test.ts`, testFile(name, runnerOf(path.join(directory, "package.json")))],
+  ];
+  const there = files.find(([file]) => existsSync(path.join(directory, file)))?.[0];
+  if (there !== undefined) return { tag: "refused", why: `${there} is there already; nothing was written` };
+  for (const [file, text] of dryRun ? [] : files) {
+    const at = path.join(directory, file);
+    mkdirSync(path.dirname(at), { recursive: true });
+    writeFileSync(at, text, { flag: "wx" });
+  }
+  const next = `add ${identifier(name)} from src/operators/${name}.ts to the list of operators that keyframe() is given`;
+  return { tag: "done", written: files.map(([file]) => file), next };
+}
+
+function runnerOf(manifest: string): "vitest" | "node:test" {
+  return existsSync(manifest) && /"vitest"\s*:/.test(readFileSync(manifest, "utf8")) ? "vitest" : "node:test";
+}

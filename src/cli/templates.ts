@@ -1,0 +1,73 @@
+/** The files that `keyframe init` and `keyframe new operator` write. */
+
+/** An operator of this name, which counts; and what its test says. */
+export function operatorFile(name: string): string {
+  return `import { operator } from "keyframe";
+import { z } from "zod";
+
+/** What it keeps, and for whom. */
+export const ${identifier(name)} = operator("${name}", {
+  version: 1,
+  // Event types with the schema of their data (zod, valibot, arktype, …).
+  events: {
+    "${name}.added": z.object({ key: z.string().min(1), n: z.int() }),
+  },
+  // The key whose state an event changes. All events of a key come one after the other.
+  key: (event) => event.data.key,
+  initial: () => ({ total: 0, times: 0 }),
+  on: {
+    // Changes the state in place; what it returns is the reply to \`ask\`. No clock and no chance but those of \`ctx\`.
+    "${name}.added"(state, event, ctx) {
+      if (state.total + event.data.n < 0) return ctx.refuse("below_zero", { total: state.total });
+      state.total += event.data.n;
+      state.times += 1;
+      return { total: state.total };
+    },
+  },
+  // A repeat gets the first answer for so long.
+  replies: { keep: "24h" },
+});
+`;
+}
+
+export function testFile(name: string, runner: "vitest" | "node:test"): string {
+  const made = identifier(name);
+  return `import { deterministic, given } from "keyframe/test";
+import { test } from "${runner}";
+import { ${made} } from "../src/operators/${name}.ts";
+
+const added = (n: number) => ({ type: "${name}.added", data: { key: "k", n } }) as const;
+const five = given(${made}, [added(5)]);
+
+test("adds up", () => given(${made}, [added(5), added(-2)]).at("k").expect({ total: 3, times: 2 }));
+
+test("answers", () => five.when(added(1)).expectReply({ total: 6 }));
+
+test("refuses what would go below zero", () => five.when(added(-6)).expectRefusal("below_zero", { total: 5 }));
+
+test("is deterministic", () => deterministic(${made}, [added(5), added(-6), added(-2)]));
+`;
+}
+
+export const mainFile = (name: string): string => `import { keyframe } from "keyframe";
+import { ${identifier(name)} } from "./operators/${name}.ts";
+
+export { Keyframe, Partition } from "keyframe";
+
+export const operators = [${identifier(name)}] as const;
+
+export default keyframe({ operators });
+`;
+
+/** "page-views" as a name in code. */
+export function identifier(name: string): string {
+  const camel = name.replaceAll(/-+([a-z0-9])/g, (_, next: string) => next.toUpperCase()).replaceAll("-", "");
+  return RESERVED.has(camel) ? `${camel}Operator` : camel;
+}
+
+/** Words that a name of an operator may be, and a constant may not. */
+const RESERVED = new Set(
+  `await break case catch class const continue debugger default delete do else enum export extends false finally for function if
+  implements import in instanceof interface let new null operator package private protected public return static super switch test
+  this throw true try typeof var void while with yield z given deterministic added five`.split(/\s+/),
+);

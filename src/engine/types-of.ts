@@ -1,0 +1,33 @@
+/** What an operator's types say to those who send it events, ask it and read it. Types alone. */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Operator, Refusal } from "./operator.ts";
+
+type TypesOf<O> = O extends { readonly types?: infer T } ? NonNullable<T> : never;
+type RepliesOf<O> = TypesOf<O> extends { readonly replies: infer Replies } ? Replies : never;
+type Data<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : never;
+
+export type StateOf<O> = TypesOf<O> extends { readonly state: infer State } ? State : never;
+
+/** What any of the operator's handlers replies. */
+export type ReplyOf<O> = Exclude<RepliesOf<O>[keyof RepliesOf<O>], Refusal>;
+
+/** An event of this operator, or of any of these, as its sender writes it. */
+export type EventFor<O extends Operator> = O extends Operator ? Written<O["events"]> : never;
+
+type Written<E> = {
+  [T in keyof E & string]: {
+    readonly type: T;
+    readonly data: Data<E[T]>;
+    /** With `source`: by what a repeat is recognised. Made up where it is left out, and then a repeat counts again. */
+    readonly id?: string;
+    /** Default "/". */
+    readonly source?: string;
+    /** RFC 3339. Default: the time of receipt. */
+    readonly time?: string;
+    readonly subject?: string;
+    /** Short for `partitionkey`. */
+    readonly key?: string;
+    readonly partitionkey?: string;
+    readonly [extension: string]: unknown;
+  };
+}[keyof E & string];

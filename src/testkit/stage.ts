@@ -1,0 +1,171 @@
+/**
+ * One operator on a real partition with its stores in memory: what the test kit plays events on.
+ *
+ * G1. Everything between an event's text and its state is the engine's own: checks, log, dedup, handlers, snapshot files,
+ *     recovery. Only D1, R2 and the clock are replaced.
+ * G2. The clock stands still between events, so a test says what `ctx.now` is, and runs give the same every time.
+ */
+import { brotli } from "../adapters/brotli.ts";
+import { keyOf, print, route, type Route } from "../engine/address.ts";
+import { readEvent } from "../engine/event.ts";
+import { HASH_NAME, Prints } from "../engine/hash.ts";
+import { utf8Length } from "../engine/json.ts";
+import { SIZES } from "../engine/limits.ts";
+import type { Operator } from "../engine/operator.ts";
+import { parseOutcome } from "../engine/outcome.ts";
+import { Partition } from "../engine/partition.ts";
+import type { Host } from "../engine/ports.ts";
+import { REPEAT, STATUS, wireVersion, type Slice } from "../engine/slice.ts";
+import { MemoryCache } from "./memory-cache.ts";
+import { MemoryDatabase } from "./memory-log.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+/** What became of one event. */
+export type Outcome<Reply = unknown> =
+  | { readonly tag: "applied"; readonly key: string; readonly reply: Reply; readonly duplicate: boolean }
+  | {
+      readonly tag: "refused";
+      readonly key: string;
+      readonly code: string;
+      readonly detail: unknown;
+      readonly duplicate: boolean;
+    }
+  /** The handler threw. */
+  | { readonly tag: "quarantined"; readonly key: string; readonly error: string; readonly duplicate: boolean }
+  /** It didn't reach the handler: no key, wrong data, an id that belongs to another event. */
+  | { readonly tag: "rejected"; readonly code: string; readonly message: string };
+
+/** Of the placement, which a deployment draws by lot. */
+const SEED = 42;
+/** From one event to the next. */
+const BETWEEN_MS = 1_000;
+const PAGE = 1_000;
+const PAGE_BYTES = 4_000_000;
+
+export class Stage {
+  readonly #db = new MemoryDatabase();
+  readonly #store = new MemoryStore();
+  readonly #cache = new MemoryCache();
+  readonly #clock: VirtualClock;
+  readonly #route: Route;
+  readonly #startMs: number;
+  #partition: Partition;
+  #sent = 0;
+  #nonces = 0;
+
+  /** `startMs`: the time of receipt of the first event; each further one comes a second later. */
+  constructor(operator: Operator, startMs: number) {
+    const placement = { operator: operator.name, partitions: 1, hash: HASH_NAME, seed: SEED, databases: ["LOG_0"] };
+    this.#route = route("main", operator, placement);
+    this.#startMs = startMs;
+    this.#clock = new VirtualClock(startMs);
+    this.#partition = this.#start();
+  }
+
+  /** Sends one event and waits until it is decided. */
+  async send(event: unknown): Promise<Outcome> {
+    const index = this.#sent++;
+    // Not the clock's: a snapshot in between may have moved that on, and would be seen by the handler.
+    const at = this.#startMs + index * BETWEEN_MS;
+    await this.#clock.advance(Math.max(0, at - this.#clock.now()));
+    const defaults = { time: new Date(at).toISOString(), id: () => `event-${index}` };
+    const read = readEvent(JSON.stringify(event), index, defaults);
+    if (read.tag === "rejected") return { tag: "rejected", code: read.code, message: read.message };
+    const keyed = keyOf(this.#route, read.event);
+    if (keyed.tag === "rejected") return { tag: "rejected", code: keyed.code, message: keyed.message };
+    const prints = new Prints(1);
+    print(prints, read.event, SEED, read.timed);
+    const slice: Slice = {
+      v: wireVersion(null),
+      operatorVersion: this.#route.operator.version,
+      at,
+      body: read.text,
+      bytes: utf8Length(read.text),
+      lengths: [read.text.length],
+      keys: [keyed.key],
+      prints: prints.words(),
+      full: true,
+    };
+    return this.#decided(slice, keyed.key);
+  }
+
+  async #decided(slice: Slice, key: string): Promise<Outcome> {
+    const result = await this.#clock.run(this.#partition.append(slice));
+    if (result.tag !== "decided") throw new Error(`the partition didn't take the event: ${result.message}`);
+    const status = result.statuses[0]!;
+    const duplicate = status >= REPEAT;
+    const [, seq, text] = result.details[0] ?? [0, 0, null];
+    if (status === STATUS.reused)
+      return { tag: "rejected", code: "id_reused", message: `this source and id belong to another event, seq ${seq}` };
+    if (text === null) return { tag: "applied", key, reply: null, duplicate };
+    const outcome = parseOutcome(text);
+    switch (outcome.tag) {
+      case "applied":
+        return { tag: "applied", key, reply: JSON.parse(outcome.reply) as unknown, duplicate };
+      case "refused":
+        return { tag: "refused", key, code: outcome.code, detail: JSON.parse(outcome.detail) as unknown, duplicate };
+      case "quarantined":
+        return { tag: "quarantined", key, error: outcome.error, duplicate };
+    }
+  }
+
+  /** The state of a key; undefined: there is none. */
+  async state(key: string): Promise<unknown> {
+    const [entry] = await this.#clock.run(this.#partition.read([key]));
+    return entry ? (JSON.parse(entry.text) as unknown) : undefined;
+  }
+
+  /** All keys with their states, in the order of the keys' bytes. */
+  async states(): Promise<Record<string, unknown>> {
+    const all: Record<string, unknown> = {};
+    for (let after = "", more = true; more;) {
+      const page = await this.#clock.run(this.#partition.scan("", after, PAGE, PAGE_BYTES));
+      for (const [key, { text }] of page.items) all[key] = JSON.parse(text) as unknown;
+      after = page.items.at(-1)?.[0] ?? after;
+      more = page.more;
+    }
+    return all;
+  }
+
+  /** Writes a snapshot file. */
+  async snapshot(): Promise<void> {
+    const taken = await this.#clock.run(this.#partition.snapshot());
+    if (taken.tag === "failed") throw new Error(`the snapshot failed: ${taken.why}`);
+  }
+
+  /** Drops what is in memory: the next call reads it back from the last snapshot, and replays what was logged since. */
+  restart(): void {
+    this.#partition = this.#start();
+  }
+
+  #start(): Partition {
+    const address = this.#route.addresses[0]!;
+    const id = { timeline: address.timeline, operator: address.operator, partition: address.partition };
+    const fail = (why: string): void => {
+      throw new Error(`the partition ended: ${why}`);
+    };
+    const host: Host = {
+      nonce: () => `nonce-${String(this.#nonces++).padStart(6, "0")}`,
+      jitter: () => 0.5,
+      // What goes wrong beside a call shows in the next one.
+      keep: (promise) => void promise.catch(() => undefined),
+      arm: () => undefined,
+      tookEpoch: () => undefined,
+      end: fail,
+      note: () => undefined,
+    };
+    const around = {
+      id,
+      operator: this.#route.operator,
+      log: this.#db.log(id),
+      objects: this.#store,
+      codec: brotli,
+      clock: this.#clock,
+      host,
+      cache: this.#cache,
+      sizes: SIZES,
+    };
+    return new Partition(around, address, "test");
+  }
+}

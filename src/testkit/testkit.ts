@@ -1,0 +1,306 @@
+/**
+ * `keyframe/test`: tests of operators, with vitest, node:test or anything that takes a rejected promise for a failure.
+ *
+ * T1. What runs is the engine, not a model of it (stage.ts): schemas, keys, refusals, repeats, snapshot files, recovery.
+ * T2. What doesn't hold is an AssertionError with the difference in its message. Everything is awaited: a promise that is
+ *     dropped shows as an unhandled rejection, which both runners take for a failure.
+ */
+import { AssertionError, deepStrictEqual } from "node:assert";
+import type { Operator } from "../engine/operator.ts";
+import type { EventFor, ReplyOf, StateOf } from "../engine/types-of.ts";
+import { Stage, type Outcome } from "./stage.ts";
+
+export type { EventFor, ReplyOf } from "../engine/types-of.ts";
+export type { Outcome } from "./stage.ts";
+
+export interface Options {
+  /** RFC 3339: when the first event is received (`ctx.now`); each further one comes a second later. Default 2026-01-01T00:00:00Z. */
+  readonly now?: string;
+}
+
+/**
+ * Events that have happened, one after the other, from nothing. Follow it with what should hold then. An event without an id
+ * gets `event-0`, `event-1`, …, by its place; two events with one id are one event, sent twice.
+ *
+ * @example
+ * await given(credits, [
+ *   { type: "credits.bought", data: { account: "ada", n: 5 } },
+ *   { type: "credits.take", data: { account: "ada", n: 2 } },
+ * ])
+ *   .at("ada")
+ *   .expect({ left: 3, taken: 2 });
+ *
+ * @throws (as a rejection of what follows) where an event is rejected, or its handler throws: it can't have happened.
+ *     Refusals can.
+ */
+export function given<O extends Operator>(
+  operator: O,
+  events: readonly EventFor<O>[],
+  options: Options = {},
+): Given<O> {
+  return new Given(operator, events, options);
+}
+
+export class Given<O extends Operator> {
+  readonly #operator: O;
+  readonly #events: readonly EventFor<O>[];
+  readonly #options: Options;
+
+  /** Use `given`. */
+  constructor(operator: O, events: readonly EventFor<O>[], options: Options) {
+    this.#operator = operator;
+    this.#events = events;
+    this.#options = options;
+  }
+
+  /** The state of a key after the events. */
+  at(key: string): At<O> {
+    return new At(key, () => this.#played().then(({ stage }) => stage.state(key)));
+  }
+
+  /**
+   * One more event, and what becomes of it.
+   *
+   * @example
+   * const ada = given(credits, [{ type: "credits.bought", data: { account: "ada", n: 1 } }]);
+   * await ada.when({ type: "credits.take", data: { account: "ada", n: 1 } }).expectReply({ left: 0 });
+   * await ada.when({ type: "credits.take", data: { account: "ada", n: 2 } }).expectRefusal("insufficient_credits", { left: 1 });
+   */
+  when(event: EventFor<O>): When<O> {
+    return new When(event.type, () => this.#played().then(({ stage }) => stage.send(event)));
+  }
+
+  /**
+   * What became of each event, in order, for a test that looks at it in its own way.
+   *
+   * @example
+   * const outcomes = await given(credits, [
+   *   { id: "order-1", type: "credits.bought", data: { account: "ada", n: 5 } },
+   *   { id: "order-1", type: "credits.bought", data: { account: "ada", n: 5 } },
+   * ]).outcomes();
+   * assert.deepEqual(outcomes.map((outcome) => outcome.tag === "applied" && outcome.duplicate), [false, true]);
+   */
+  async outcomes(): Promise<readonly Outcome<ReplyOf<O>>[]> {
+    return (await this.#played()).outcomes as readonly Outcome<ReplyOf<O>>[];
+  }
+
+  /**
+   * The states of all keys, by key.
+   *
+   * @example
+   * assert.deepEqual(Object.keys(await given(credits, []).states()), []);
+   */
+  async states(): Promise<Record<string, StateOf<O>>> {
+    return (await (await this.#played()).stage.states()) as Record<string, StateOf<O>>;
+  }
+
+  /** A stage of its own for each question, so that one test's questions can't disturb each other. */
+  async #played(): Promise<{ readonly stage: Stage; readonly outcomes: readonly Outcome[] }> {
+    const stage = new Stage(this.#operator, startOf(this.#options));
+    const outcomes: Outcome[] = [];
+    for (const [index, event] of this.#events.entries()) {
+      const outcome = await stage.send(event);
+      if (outcome.tag === "rejected")
+        throw new AssertionError({
+          message: `given event ${index} (${event.type}) is rejected, ${outcome.code}: ${outcome.message}`,
+        });
+      if (outcome.tag === "quarantined")
+        throw new AssertionError({
+          message: `the handler throws at given event ${index} (${event.type}): ${outcome.error}`,
+        });
+      outcomes.push(outcome);
+    }
+    return { stage, outcomes };
+  }
+}
+
+/** A key, after the events. */
+export class At<O extends Operator> {
+  readonly #key: string;
+  readonly #read: () => Promise<unknown>;
+
+  constructor(key: string, read: () => Promise<unknown>) {
+    this.#key = key;
+    this.#read = read;
+  }
+
+  /** Its state; undefined: there is none. */
+  async state(): Promise<StateOf<O> | undefined> {
+    return (await this.#read()) as StateOf<O> | undefined;
+  }
+
+  /** @throws AssertionError where its state is another one, or there is none */
+  async expect(state: StateOf<O>): Promise<void> {
+    same(await this.#read(), state, `the state of key ${JSON.stringify(this.#key)}`);
+  }
+
+  /**
+   * There is no state: no event was for this key, or a handler removed it.
+   *
+   * @example
+   * await given(credits, [{ type: "account.closed", data: { account: "ada" } }])
+   *   .at("ada")
+   *   .expectNothing();
+   * @throws AssertionError where there is one
+   */
+  async expectNothing(): Promise<void> {
+    same(await this.#read(), undefined, `the state of key ${JSON.stringify(this.#key)}`);
+  }
+}
+
+/** One event, and what becomes of it. */
+export class When<O extends Operator> {
+  readonly #type: string;
+  readonly #send: () => Promise<Outcome>;
+
+  constructor(type: string, send: () => Promise<Outcome>) {
+    this.#type = type;
+    this.#send = send;
+  }
+
+  async outcome(): Promise<Outcome<ReplyOf<O>>> {
+    return (await this.#send()) as Outcome<ReplyOf<O>>;
+  }
+
+  /** It is applied, with this reply; a handler that returns nothing replies null. @throws AssertionError */
+  async expectReply(reply: ReplyOf<O> | null): Promise<void> {
+    const outcome = await this.#tagged("applied");
+    same(outcome.reply, reply, `the reply to ${this.#type}`);
+  }
+
+  /** The handler refuses it, with this code, and this detail where one is given. @throws AssertionError */
+  async expectRefusal(code: string, detail?: unknown): Promise<void> {
+    const outcome = await this.#tagged("refused");
+    const what = `the refusal of ${this.#type}`;
+    if (detail === undefined) same(outcome.code, code, what);
+    else same({ code: outcome.code, detail: outcome.detail }, { code, detail }, what);
+  }
+
+  /**
+   * It doesn't reach the handler: `invalid_data`, `missing_key`, `invalid_key`, `id_reused`, …
+   *
+   * @example
+   * await given(credits, [])
+   *   .when({ type: "credits.bought", data: { account: "ada", n: -1 } })
+   *   .expectRejection("invalid_data");
+   * @throws AssertionError
+   */
+  async expectRejection(code: string): Promise<void> {
+    same((await this.#tagged("rejected")).code, code, `the rejection of ${this.#type}`);
+  }
+
+  /** The handler throws, with a message that has this in it: the event would go to the quarantine. @throws AssertionError */
+  async expectQuarantine(message = ""): Promise<void> {
+    const { error } = await this.#tagged("quarantined");
+    if (!error.includes(message))
+      throw new AssertionError({
+        message: `the handler of ${this.#type} throws another error`,
+        actual: error,
+        expected: message,
+      });
+  }
+
+  async #tagged<Tag extends Outcome["tag"]>(tag: Tag): Promise<Extract<Outcome, { tag: Tag }>> {
+    const outcome = await this.#send();
+    if (outcome.tag !== tag)
+      throw new AssertionError({
+        message: `${this.#type} should be ${tag}, but is ${outcome.tag}: ${JSON.stringify(outcome)}`,
+        actual: outcome.tag,
+        expected: tag,
+      });
+    return outcome as Extract<Outcome, { tag: Tag }>;
+  }
+}
+
+/** It runs all events once for each of them. */
+const MOST_EVENTS = 500;
+
+/**
+ * Proves on these events that the operator is deterministic: runs them twice, then once for each place between two of them
+ * with a snapshot there (its file written and read again), and once more from the last snapshot and the log. Every run must
+ * give the same outcomes and the same states, to the letter of their JSON.
+ *
+ * It finds handlers that look at a clock, at random numbers or at anything of their own that outlives an event.
+ *
+ * @example
+ * await deterministic(credits, [
+ *   { type: "credits.bought", data: { account: "ada", n: 5 } },
+ *   { type: "credits.take", data: { account: "ada", n: 9 } },
+ *   { type: "account.closed", data: { account: "ada" } },
+ * ]);
+ * @throws AssertionError where two runs differ, with both and where the snapshot was; RangeError beyond 500 events
+ */
+export async function deterministic<O extends Operator>(
+  operator: O,
+  events: readonly EventFor<O>[],
+  options: Options = {},
+): Promise<void> {
+  if (events.length > MOST_EVENTS)
+    throw new RangeError(
+      `${events.length} events: give it at most ${MOST_EVENTS}, since it runs all of them for each one`,
+    );
+  const startMs = startOf(options);
+  const first = await played(operator, events, startMs, null);
+  compare(await played(operator, events, startMs, null), first, "a second run of the same events");
+  for (let at = 1; at < events.length; at++)
+    compare(await played(operator, events, startMs, at), first, `a run with a snapshot before event ${at}`);
+}
+
+interface Run {
+  readonly outcomes: readonly Outcome[];
+  readonly states: Readonly<Record<string, unknown>>;
+  /** Of all keys, in order: also the order of members must be the same. */
+  readonly text: string;
+}
+
+/** Runs the events, with a snapshot before the one at `split`, and reads the result back as a recovery does. */
+async function played(
+  operator: Operator,
+  events: readonly unknown[],
+  startMs: number,
+  split: number | null,
+): Promise<Run> {
+  const stage = new Stage(operator, startMs);
+  const outcomes: Outcome[] = [];
+  for (const [index, event] of events.entries()) {
+    if (index === split) {
+      await stage.snapshot();
+      stage.restart();
+    }
+    outcomes.push(await stage.send(event));
+  }
+  const states = await stage.states();
+  const live: Run = { outcomes, states, text: JSON.stringify(states) };
+  stage.restart();
+  const replayed = await stage.states();
+  const what = split === null ? "a replay of the log" : `a replay of the log on a snapshot before event ${split}`;
+  compare({ ...live, states: replayed, text: JSON.stringify(replayed) }, live, what);
+  return live;
+}
+
+function compare(run: Run, first: Run, what: string): void {
+  same(run.outcomes, first.outcomes, `not deterministic: ${what} gives other outcomes; the outcomes`);
+  same(run.states, first.states, `not deterministic: ${what} gives other states; the states`);
+  same(run.text, first.text, `not deterministic: ${what} gives the members of a state in another order; the states`);
+}
+
+function same(actual: unknown, expected: unknown, what: string): void {
+  try {
+    deepStrictEqual(actual, expected);
+  } catch (error) {
+    // Node's own message has the difference; a message of ours alone would hide it.
+    if (!(error instanceof AssertionError)) throw error;
+    throw new AssertionError({
+      message: `${what} should be otherwise\n${error.message}`,
+      actual,
+      expected,
+      operator: "deepStrictEqual",
+    });
+  }
+}
+
+function startOf({ now = "2026-01-01T00:00:00Z" }: Options): number {
+  const ms = Date.parse(now);
+  if (Number.isNaN(ms)) throw new RangeError(`now: ${JSON.stringify(now)} is no RFC 3339 time`);
+  return ms;
+}

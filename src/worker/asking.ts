@@ -1,0 +1,62 @@
+/** One event for one operator, and what it answers: for HTTP and for Workers that are bound to this one. */
+import type { EventResult, Intake } from "./intake.ts";
+
+/** Where the event stands. `seq` is null where only the outcome of an old repeat is known. */
+export interface Standing {
+  readonly key: string;
+  readonly partition: number;
+  readonly seq: number | null;
+  /** It had been sent before; the answer is the first one. */
+  readonly duplicate: boolean;
+}
+
+export type Asked<Reply = unknown> =
+  | ({ readonly tag: "applied"; readonly value: Reply } & Standing)
+  /** The handler said no; a repeat hears the same. */
+  | ({ readonly tag: "refused"; readonly code: string; readonly detail: unknown } & Standing)
+  /** The handler threw: the event waits in the quarantine. */
+  | ({ readonly tag: "quarantined"; readonly error: string } & Standing)
+  /** It counts for nothing: what to mend is in the message. */
+  | ({
+      readonly tag: "rejected";
+      readonly code: string;
+      readonly message: string;
+      readonly id: string | null;
+      /** The attribute that is to blame, if one is. */
+      readonly attribute?: string;
+      /** With `id_reused`: where the event stands that has the id. */
+    } & Partial<Pick<Standing, "key" | "partition" | "seq">>)
+  /** Not known to be durable: send it again, with its id. */
+  | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
+
+/** Sends the one event that was taken in. */
+export async function askedOf(intake: Intake): Promise<Asked> {
+  const flaw = intake.errors[0];
+  if (flaw !== undefined) {
+    const { code, message, id, attribute } = flaw;
+    return { tag: "rejected", code, message, id, ...(typeof attribute === "string" ? { attribute } : {}) };
+  }
+  await intake.takeBatch()();
+  if (intake.interruption !== null) return { tag: "unavailable", ...intake.interruption };
+  return resultOf(intake.results[0]!, intake);
+}
+
+function resultOf({ status, value, key, partition, seq, duplicate }: EventResult, intake: Intake): Asked {
+  const standing = { key: key!, partition: partition!, seq, duplicate };
+  switch (status) {
+    case "applied":
+      return { tag: "applied", value, ...standing };
+    case "refused":
+      return { tag: "refused", ...(value as { code: string; detail: unknown }), ...standing };
+    case "quarantined":
+      return {
+        tag: "quarantined",
+        error: (value as { error: string } | null)?.error ?? "see the quarantine",
+        ...standing,
+      };
+    case "rejected": {
+      const { code, message, id } = intake.errors[0]!;
+      return { tag: "rejected", code, message, id, key: key!, partition: partition!, seq };
+    }
+  }
+}

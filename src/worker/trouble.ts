@@ -1,0 +1,17 @@
+/** What went wrong that waiting or an operator's hand mends: a named 503. Anything else is a bug (IN3). */
+import { Damage, Failure } from "../engine/errors.ts";
+
+export interface Trouble {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Null: a bug. */
+export function troubleOf(error: unknown): Trouble | null {
+  if (error instanceof Failure) return { code: error.code, message: error.message };
+  if (error instanceof Damage) return { code: "snapshot_unreadable", message: error.message };
+  const text = error instanceof Error ? error.message : "";
+  const transient =
+    /Network connection lost|reset because its code was updated|internal error|D1_ERROR|overloaded/i.test(text);
+  return transient ? { code: "store_unavailable", message: "a store or an object did not answer; try again" } : null;
+}

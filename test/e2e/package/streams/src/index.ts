@@ -1,0 +1,12 @@
+import { keyframe } from "keyframe";
+import { visits } from "./visits.ts";
+
+export { Keyframe, Partition } from "keyframe";
+
+export const operators = [visits] as const;
+
+export default keyframe({
+  operators,
+  authorize: (request) =>
+    request.headers.get("authorization") === "Bearer let-me-in" ? { may: ["ingest", "read"] } : null,
+});
