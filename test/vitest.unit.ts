@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     name: "unit",
     environment: "node",
-    include: ["test/engine/**/*.test.ts", "test/client/**/*.test.ts", "test/contract/**/*.memory.test.ts"],
+    include: ["test/engine/**/*.test.ts", "test/cli/**/*.test.ts", "test/client/**/*.test.ts", "test/contract/**/*.memory.test.ts"],
     testTimeout: 20_000,
   },
 });
