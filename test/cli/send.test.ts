@@ -149,6 +149,15 @@ describe("send", () => {
     expect([status, summary.accepted]).toEqual([0, 12]);
   });
 
+  it("shows how far it is on a terminal, and clears that before the summary", async () => {
+    script = () => (Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60), {});
+    const drawn: string[] = [];
+    const err = { isTTY: true, write: (text: string) => drawn.push(text) };
+    expect((await run({ file: file("events", lines(30)), err })).status).toBe(0);
+    expect(drawn.some((text) => text.startsWith("\r") && text.includes("0 events, 100 %, "))).toBe(true);
+    expect(drawn.at(-1)).toBe("\r\x1b[2K");
+  });
+
   it("an empty file is sent at once", async () => {
     expect((await run({ file: file("empty", "\n \n") })).status).toBe(0);
     expect(requests).toEqual([]);

@@ -158,6 +158,21 @@ describe("a repeat", () => {
     expect((await app.run(clientOf(app).send(tick(1)))).tag).toBe("accepted");
   });
 
+  it("comes after a body that broke off on its way, which is no fault of the events", async () => {
+    const body = { code: "body_interrupted", detail: "the body broke off", received: 0, through: 0, errors: [] };
+    const app = failing({ 1: { tag: "answer", status: 400, body } });
+    expect((await app.run(clientOf(app).send(tick(1)))).tag).toBe("accepted");
+  });
+
+  it("has all the time again after progress, and short pauses", async () => {
+    const app = new ScriptedApp((seen) => (seen.events.length > 1 ? { tag: "partly", through: 1 } : NONE));
+    app.latencyMs = 0;
+    const kf = clientOf(app, { retry: { firstMs: 100, overallMs: 120 } });
+    const fates = await app.run(kf.send(ticks(0, 20)));
+    expect(fates.map(({ tag }) => tag)).toEqual(ticks(0, 20).map(() => "accepted"));
+    expect(new Set(pauses(app))).toEqual(new Set([50]));
+  });
+
   it.each([
     [401, "bad_token"],
     [403, "wrong_role"],

@@ -103,6 +103,23 @@ describe("watch", () => {
     expect(requests).toHaveLength(1);
   });
 
+  it("goes on after a connection that was quiet for longer than it would wait for one", async () => {
+    const { url } = await serve(
+      (response) => {
+        stream(response, 1);
+        setTimeout(() => response.destroy(), 300);
+      },
+      (response) => stream(response, 2),
+    );
+    const of = client({ url, retry: { firstMs: 1, mostMs: 1, overallMs: 200 } }).operator<typeof credits>("credits");
+    const seqs: (number | null)[] = [];
+    for await (const { seq } of of.watch("a")) {
+      seqs.push(seq);
+      if (seqs.length === 2) break;
+    }
+    expect(seqs).toEqual([1, 2]);
+  });
+
   it("throws what no attempt betters, and gives up where none succeeds", async () => {
     const body = JSON.stringify({ code: "no_operator", detail: "there is none" });
     const { url } = await serve(
