@@ -1,11 +1,16 @@
 import { defineConfig } from "vitest/config";
 
-/** The engine in plain Node: no runtime, no stores, no clock but a virtual one. */
+/** The engine, the client and the command line in plain Node: no runtime, no stores, no clock but a virtual one. */
 export default defineConfig({
   test: {
     name: "unit",
     environment: "node",
-    include: ["test/engine/**/*.test.ts", "test/cli/**/*.test.ts", "test/client/**/*.test.ts", "test/contract/**/*.memory.test.ts"],
+    include: [
+      "test/engine/**/*.test.ts",
+      "test/cli/**/*.test.ts",
+      "test/client/**/*.test.ts",
+      "test/contract/**/*.memory.test.ts",
+    ],
     testTimeout: 20_000,
   },
 });
