@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The engine, the test kit and the command line in plain Node: no runtime, no stores, no clock but a virtual one. */
+/** The engine, the client, the test kit and the command line in plain Node: no runtime, no stores, no clock but a virtual one. */
 export default defineConfig({
   test: {
     name: "unit",
@@ -9,6 +9,7 @@ export default defineConfig({
       "test/engine/**/*.test.ts",
       "test/testkit/*.test.ts",
       "test/cli/**/*.test.ts",
+      "test/client/**/*.test.ts",
       "test/contract/**/*.memory.test.ts",
     ],
     testTimeout: 20_000,

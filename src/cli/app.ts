@@ -49,6 +49,10 @@ export class App {
       );
   }
 
+  get token(): string | null {
+    return this.#token;
+  }
+
   get hasToken(): boolean {
     return this.#token !== null;
   }

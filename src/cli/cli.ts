@@ -17,6 +17,7 @@ import { quarantine } from "./quarantine.ts";
 import { recover } from "./recover.ts";
 import { scan } from "./scan.ts";
 import { create, initialise } from "./scaffold.ts";
+import { sendFile } from "./send-command.ts";
 import { snapshot } from "./snapshot.ts";
 import { status } from "./status.ts";
 import { verify } from "./verify.ts";
@@ -25,7 +26,7 @@ import { verifyPartition } from "./verify-partition.ts";
 /** In the order of the help page. */
 const COMMANDS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ["Begin:", [initialise, create]],
-  ["Events and state:", [ask, get, scan]],
+  ["Events and state:", [sendFile, ask, get, scan]],
   ["Look inside and steer:", [status, doctor, snapshot, manifests, verifyPartition, evict, quarantine, recover]],
   ["Files, without the app:", [cat, diff, verify]],
 ];

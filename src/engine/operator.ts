@@ -108,6 +108,10 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   readonly memory?: number;
 }
 
+/** The handlers as they are written: inferred as a whole, since what each returns is the reply that clients know. */
+type Handlers<E extends Schemas, State> = Spec<E, State, Record<keyof E, unknown>>["on"];
+type RepliesOf<On> = { readonly [T in keyof On]: On[T] extends (...args: never) => infer R ? R : never };
+
 /** An operator with its types erased to what the engine runs, and everything defaulted. Times in milliseconds. */
 export interface Operator<
   Name extends string = string,
@@ -150,12 +154,10 @@ const RESERVED_TYPE = "keyframe.";
  *   key: (e) => e.data.page, initial: () => ({ n: 0 }), on: { visit(state) { state.n += 1; } } })
  * @throws where the definition can't work: a bad name, a missing handler or migration, a limit that is no number
  */
-export function operator<
-  const Name extends string,
-  const E extends Schemas,
-  State,
-  Replies extends Record<keyof E, unknown>,
->(name: Name, spec: Spec<E, State, Replies> & NoInfer<Carries<State>>): Operator<Name, E, State, Replies> {
+export function operator<const Name extends string, const E extends Schemas, State, On extends Handlers<E, State>>(
+  name: Name,
+  spec: Spec<E, State, Record<keyof E, unknown>> & { readonly on: On } & NoInfer<Carries<State>>,
+): Operator<Name, E, State, RepliesOf<On>> {
   const fail = (why: string): never => {
     throw new Error(`operator "${name}": ${why}`);
   };
@@ -169,7 +171,7 @@ export function operator<
     if (type === "" || type.startsWith(RESERVED_TYPE))
       fail(`"${type}" can't be an event type: empty, or starts with "${RESERVED_TYPE}"`);
     // Its own: every object has something by the name "constructor".
-    const handler = Object.hasOwn(spec.on, type) ? (spec.on as Record<string, Handler>)[type] : undefined;
+    const handler = Object.hasOwn(spec.on, type) ? (spec.on as unknown as Record<string, Handler>)[type] : undefined;
     handlers.set(type, handler ?? fail(`no handler for event type "${type}"`));
   }
   for (const type of Object.keys(spec.on))

@@ -14,7 +14,9 @@ const MAY: Readonly<Record<string, RegExp>> = {
   testkit: /^(testkit\/|engine\/|adapters\/brotli\.ts$|@standard-schema\/spec$|node:(assert|crypto)$)/,
   operators: /^(operators\/|engine\/operator\.ts$|zod$)/,
   worker: /^(worker\/|adapters\/|engine\/|hono$|cloudflare:workers$)/,
-  cli: /^(cli\/|engine\/|adapters\/brotli\.ts$|node:|commander$|smol-toml$|jsonc-parser$|\.\.\/package\.json$)/,
+  // Of the engine it takes types alone, see below.
+  client: /^(client\/|engine\/operator\.ts$)/,
+  cli: /^(cli\/|client\/|engine\/|adapters\/brotli\.ts$|node:|commander$|smol-toml$|jsonc-parser$|\.\.\/package\.json$)/,
   local: /^(local\/|engine\/region\.ts$|node:|smol-toml$|esbuild$)/,
   "keyframe.ts": /^(engine\/|worker\/)/,
   "index.ts": /^(keyframe\.ts$|operators\/index\.ts$)/,
@@ -39,6 +41,15 @@ describe("the source", () => {
   it.each(files)("%s imports only what its room may", (file) => {
     const wrong = imports(file).filter((name) => !MAY[roomOf(file)]!.test(name));
     expect(wrong).toEqual([]);
+  });
+
+  it("takes nothing of the engine into the client but types", () => {
+    const values = files
+      .filter((file) => roomOf(file) === "client")
+      .flatMap((file) => [...text(file).matchAll(/(?:^|\n)(?:import|export) (?!type )[^;"']*?from "([^"]+)"/g)])
+      .map((match) => match[1]!);
+    expect(values.length).toBeGreaterThan(0);
+    expect(values.filter((name) => !/^\.\/[a-z-]+\.ts$/.test(name))).toEqual([]);
   });
 
   it("has no circles but between types", () => {

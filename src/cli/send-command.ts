@@ -1,0 +1,43 @@
+/** `keyframe send FILE|-`: its options; send.ts does it. */
+import { App, online, type Options } from "./app.ts";
+import { examples, type AddCommand } from "./command.ts";
+import { send } from "./send.ts";
+
+interface SendFlags extends Options {
+  readonly resumeFile?: string;
+  readonly idempotencyKey?: string;
+  readonly gzip?: boolean;
+}
+
+export const sendFile: AddCommand = (program, cli, done) => {
+  online(program.command("send"))
+    .description("Send a file of events (NDJSON, plain or gzip), and go on where it stopped if it is started again")
+    .argument("<file>", "- for standard input")
+    .option("--resume-file <file>", "how far it is; default FILE.keyframe-progress, for standard input none")
+    .option("--idempotency-key <key>", "what ids of lines without one are made of; default a digest of the file")
+    .option("--gzip", "pack the requests, for a narrow line to the app")
+    .addHelpText(
+      "after",
+      examples(
+        "keyframe send events.ndjson",
+        "keyframe send events.ndjson.gz --json",
+        "producer | keyframe send - --idempotency-key 2026-11-24",
+      ),
+    )
+    .action(async (file: string, { resumeFile, idempotencyKey, gzip, json, ...where }: SendFlags) => {
+      const { url, token } = new App(where, cli);
+      const status = await send({
+        file,
+        url,
+        ...(token === null ? {} : { token }),
+        ...(resumeFile === undefined ? {} : { resumeFile }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+        ...(gzip === undefined ? {} : { gzip }),
+        ...(json === undefined ? {} : { json }),
+        stdin: process.stdin,
+        out: process.stdout,
+        err: process.stderr,
+      });
+      done(status);
+    });
+};

@@ -1,0 +1,64 @@
+/** How far it is: one line that is drawn anew on a terminal, else a line now and then. */
+
+export interface Output {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
+const DRAW_MS = 100;
+const LINE_MS = 10_000;
+
+export class ProgressLine {
+  readonly #out: Output;
+  readonly #startMs: number;
+  readonly #startShare: number;
+  #lastMs: number;
+  #drawn = false;
+
+  /** `startShare`: what an earlier run has done of it. */
+  constructor(out: Output, nowMs: number, startShare = 0) {
+    this.#out = out;
+    this.#startMs = nowMs;
+    this.#startShare = startShare;
+    this.#lastMs = nowMs;
+  }
+
+  /** `events` in all, `now` of them in this run. */
+  show(events: number, now: number, share: number | null, nowMs: number): void {
+    const terminal = this.#out.isTTY === true;
+    if (nowMs - this.#lastMs < (terminal ? DRAW_MS : LINE_MS)) return;
+    this.#lastMs = nowMs;
+    const text = this.#text(events, now, share, nowMs);
+    this.#out.write(terminal ? `\r\x1b[2K${text}` : `${text}\n`);
+    this.#drawn = terminal;
+  }
+
+  #text(events: number, now: number, share: number | null, nowMs: number): string {
+    const seconds = Math.max(0.001, (nowMs - this.#startMs) / 1_000);
+    const parts = [
+      `${events.toLocaleString("en-US")} events`,
+      `${Math.round(now / seconds).toLocaleString("en-US")} a second`,
+    ];
+    if (share !== null) {
+      const done = share - this.#startShare;
+      parts.splice(1, 0, `${Math.floor(share * 100)} %`);
+      if (done > 0) parts.push(`${span(((1 - share) / done) * seconds)} left`);
+    }
+    return parts.join(", ");
+  }
+
+  /** Before anything else is written. */
+  clear(): void {
+    if (this.#drawn) this.#out.write("\r\x1b[2K");
+    this.#drawn = false;
+  }
+}
+
+/** 7 s, 3:07, 1:03:07. */
+function span(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  const [h, m, s] = [Math.floor(whole / 3_600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (n: number): string => String(n).padStart(2, "0");
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}

@@ -1,0 +1,163 @@
+/**
+ * The client, for Node, browsers and Workers: sends events so that each counts once, asks operators, reads their state.
+ *
+ * C1. It needs fetch, crypto.randomUUID and timers, CompressionStream for `gzip`, and nothing of the engine at run time.
+ * C2. What another attempt may better is repeated with the same ids; what none can better is a fate, an answer or a KeyframeError.
+ *
+ * @example
+ * const kf = client({ url: "https://credits.example.com", token });
+ * await kf.send({ type: "credits.bought", data: { account: "ada", n: 5 } });
+ * const taken = await kf.operator<typeof credits>("credits").ask("credits.take", { account: "ada", n: 1 });
+ * if (taken.tag === "refused") console.log(taken.code, taken.detail.left);
+ */
+import { type Clock, systemClock } from "./clock.ts";
+import type { Fate } from "./deliver.ts";
+import { type Fetch, Http } from "./http.ts";
+import { KeyframeError } from "./keyframe-error.ts";
+import { OperatorClient, type AskOptions } from "./operator-client.ts";
+import type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
+import { outgoing, type OutgoingEvent } from "./outgoing.ts";
+import { Patience } from "./patience.ts";
+import { Sender } from "./sender.ts";
+
+export { KeyframeError, type Problem } from "./keyframe-error.ts";
+export type { Clock } from "./clock.ts";
+export type { Fate } from "./deliver.ts";
+export type { Fetch, FetchInit } from "./http.ts";
+export type { AskOptions, Entry, Item, OperatorClient, ScanOptions, TimedEntry } from "./operator-client.ts";
+export type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";
+export type { OutgoingEvent } from "./outgoing.ts";
+export type { Watched, WatchOptions } from "./watch.ts";
+
+export interface ClientOptions {
+  /** Where the app is, without `/v1`. */
+  readonly url: string;
+  readonly token?: string;
+  /** A batch leaves when it has this much, or its first event waited `lingerMs`. Default 500 events, 500,000 bytes, 5 ms. */
+  readonly batch?: { readonly events?: number; readonly bytes?: number; readonly lingerMs?: number };
+  /** What may be undecided before `ready()` waits. Default 10,000 events, 16,000,000 bytes. */
+  readonly buffer?: { readonly events?: number; readonly bytes?: number };
+  /** Batches under way side by side. Default 1; with more, events of one key may overtake each other. */
+  readonly inFlight?: number;
+  /** Batches travel packed. Default false. */
+  readonly gzip?: boolean;
+  /** Default: pauses up to 200 ms, doubling up to 30 s; 60 s for an attempt; 5 minutes without progress, then `gave_up`. */
+  readonly retry?: {
+    readonly firstMs?: number;
+    readonly mostMs?: number;
+    readonly attemptMs?: number;
+    readonly overallMs?: number;
+  };
+  /**
+   * Numbers the batches of `send`, for repeats that are recognised without a horizon. `id` names the sender; `epoch` must be
+   * higher with every client made for it, unless `seq` goes on where the last one ended: a number that was used is a repeat.
+   */
+  readonly producer?: { readonly id: string; readonly epoch: number; readonly seq?: number };
+  readonly fetch?: Fetch;
+  readonly clock?: Clock;
+  /** 0 <= x < 1. */
+  readonly random?: () => number;
+  readonly uuid?: () => string;
+}
+
+export interface Client {
+  /**
+   * Takes an event, or several, and resolves when they are decided: with what became of each. In order, as long as one batch
+   * is under way at a time. An event without an id gets one, once. A call is taken as a whole.
+   *
+   * @throws (rejects) KeyframeError where it isn't known what became of an event, or the app takes nothing from this sender
+   */
+  send(event: OutgoingEvent): Promise<Fate>;
+  send(events: readonly OutgoingEvent[]): Promise<Fate[]>;
+  /** Resolves when the buffer has room. Whoever sends without waiting for each fate waits for this. */
+  ready(): Promise<void>;
+  /** Sends what waits at once, and resolves when all that was sent so far is decided or has failed. */
+  flush(): Promise<void>;
+  /** Takes nothing more, and flushes. */
+  close(): Promise<void>;
+  /** By type alone, `operator<typeof credits>("credits")`, or by value where its code is at hand. */
+  operator<Op extends AnyOperator>(operator: Op["name"] | Op): OperatorClient<Op>;
+  ask<Op extends AnyOperator, T extends EventType<Op>>(
+    operator: Op,
+    type: T,
+    data: DataOf<Op, T>,
+    options?: AskOptions,
+  ): Promise<AskResult<Op, T>>;
+}
+
+/** @throws KeyframeError `invalid_options` */
+export function client(options: ClientOptions): Client {
+  const { clock = systemClock, random = Math.random, uuid = () => crypto.randomUUID() } = options;
+  const retry = { firstMs: 200, mostMs: 30_000, attemptMs: 60_000, overallMs: 300_000, ...options.retry };
+  const http = new Http({
+    url: options.url,
+    token: options.token ?? null,
+    // A fetch that is called as a member of something else refuses to work in browsers.
+    fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+    clock,
+    attemptMs: retry.attemptMs,
+  });
+  const patience = (): Patience => new Patience(clock, random, retry);
+  const sender = new Sender({
+    http,
+    clock,
+    patience,
+    gzip: options.gzip ?? false,
+    inFlight: options.inFlight ?? 1,
+    batch: { events: 500, bytes: 500_000, lingerMs: 5, ...options.batch },
+    buffer: { events: 10_000, bytes: 16_000_000, ...options.buffer },
+    producer: options.producer === undefined ? null : { seq: 0, ...options.producer },
+  });
+  check(options);
+
+  function send(event: OutgoingEvent): Promise<Fate>;
+  function send(events: readonly OutgoingEvent[]): Promise<Fate[]>;
+  function send(given: OutgoingEvent | readonly OutgoingEvent[]): Promise<Fate | Fate[]> {
+    const many = Array.isArray(given);
+    const events = (many ? given : [given]) as readonly OutgoingEvent[];
+    try {
+      const fates = sender.send(events.map((event) => outgoing(event, uuid)));
+      return many ? fates : fates.then(([fate]) => fate!);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+  const operator = <Op extends AnyOperator>(given: Op["name"] | Op): OperatorClient<Op> =>
+    new OperatorClient<Op>(typeof given === "string" ? given : given.name, { http, patience, uuid });
+
+  return {
+    send,
+    ready: () => sender.ready(),
+    flush: () => sender.flush(),
+    close: () => sender.close(),
+    operator,
+    ask: (of, type, data, how) => operator(of).ask(type, data, how),
+  };
+}
+
+/** The app lists the results of at most 1,000 events. */
+const MOST_EVENTS = 1_000;
+
+function check({ batch, buffer, inFlight = 1, producer, retry }: ClientOptions): void {
+  const fail = (what: string): never => {
+    throw new KeyframeError("invalid_options", what);
+  };
+  const within = (value: number | undefined, what: string, least: number, most = Number.MAX_SAFE_INTEGER): void => {
+    if (value !== undefined && !(value >= least && value <= most))
+      fail(`${what} must be from ${least} to ${most}, not ${value}`);
+  };
+  within(batch?.events, "batch.events", 1, MOST_EVENTS);
+  within(batch?.bytes, "batch.bytes", 1);
+  within(batch?.lingerMs, "batch.lingerMs", 0);
+  within(buffer?.events, "buffer.events", 1);
+  within(buffer?.bytes, "buffer.bytes", 1);
+  within(inFlight, "inFlight", 1, 64);
+  for (const name of ["firstMs", "mostMs", "attemptMs", "overallMs"] as const)
+    within(retry?.[name], `retry.${name}`, 1);
+  if (producer === undefined) return;
+  within(producer.epoch, "producer.epoch", 0);
+  within(producer.seq, "producer.seq", 0);
+  if (producer.id === "") fail("producer.id must not be empty");
+  // ONE2: a numbered batch leaves after the one before it was answered.
+  if (inFlight !== 1) fail("numbered batches go one after the other: leave inFlight out");
+}

@@ -1,0 +1,74 @@
+/** Server-sent events, from chunks of text to messages (WHATWG HTML, "Interpreting an event stream"). */
+
+export interface Message {
+  /** "message" where the stream names none. */
+  readonly event: string;
+  readonly data: string;
+}
+
+/** A message longer than any state can be: what sends it is no app of ours. */
+const MOST_CHARS = 8_000_000;
+
+export class EventStream {
+  #rest = "";
+  #first = true;
+  #data: string[] = [];
+  #length = 0;
+  #event = "";
+  /** The last id that came; to be sent as `Last-Event-ID`. */
+  lastId: string | null = null;
+  /** What the server wants waited before the next connection. */
+  retryMs: number | null = null;
+
+  /** The messages that are complete now. @throws RangeError where one doesn't end */
+  push(chunk: string): Message[] {
+    const text = this.#rest + (this.#first ? chunk.replace(/^\uFEFF/, "") : chunk);
+    if (chunk !== "") this.#first = false;
+    // A CR at the end may be half of a CRLF.
+    const whole = text.endsWith("\r") ? text.length - 1 : text.length;
+    const lines = text.slice(0, whole).split(/\r\n|\n|\r/);
+    this.#rest = lines.pop()! + text.slice(whole);
+    const messages: Message[] = [];
+    for (const line of lines) {
+      const message = this.#line(line);
+      if (message !== null) messages.push(message);
+    }
+    if (this.#rest.length + this.#length > MOST_CHARS)
+      throw new RangeError(`a message of more than ${MOST_CHARS} characters`);
+    return messages;
+  }
+
+  #line(line: string): Message | null {
+    if (line === "") return this.#dispatch();
+    const colon = line.indexOf(":");
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
+    switch (field) {
+      case "data":
+        this.#data.push(value);
+        this.#length += value.length + 1;
+        break;
+      case "event":
+        this.#event = value;
+        break;
+      case "id":
+        if (!value.includes("\0")) this.lastId = value;
+        break;
+      case "retry":
+        if (/^\d{1,9}$/.test(value)) this.retryMs = Number(value);
+        break;
+      default:
+      // A comment, such as a sign of life, or a field of a later time.
+    }
+    return null;
+  }
+
+  #dispatch(): Message | null {
+    const message = { event: this.#event || "message", data: this.#data.join("\n") };
+    const any = this.#data.length > 0;
+    this.#data = [];
+    this.#length = 0;
+    this.#event = "";
+    return any ? message : null;
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * How long to wait before the next attempt, and when to give up.
+ *
+ * W1. Full jitter: a random share of a bound that doubles, so that senders that failed together don't come back together.
+ * W2. `Retry-After` is waited for in any case; the jitter comes on top.
+ * W3. There is an end: where the next attempt would come too late, it is given up at once.
+ */
+import { type Clock, pause } from "./clock.ts";
+import { type Answer, codeOf, membersOf, type NoAnswer } from "./http.ts";
+import { KeyframeError, type Problem } from "./keyframe-error.ts";
+
+export interface Retry {
+  /** Bound of the first pause; it doubles with every attempt. */
+  readonly firstMs: number;
+  readonly mostMs: number;
+  /** From the first attempt, or the last progress. */
+  readonly overallMs: number;
+}
+
+export class Patience {
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #retry: Retry;
+  #attempts = 0;
+  #failures = 0;
+  #since: number;
+
+  constructor(clock: Clock, random: () => number, retry: Retry) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#retry = retry;
+    this.#since = clock.now();
+  }
+
+  /** Something was decided: what is left has all the time again. */
+  progress(): void {
+    this.#failures = 0;
+    this.#since = this.#clock.now();
+  }
+
+  /** Waits, for `leastMs` in any case. @throws KeyframeError `gave_up` */
+  async wait(failed: Answer | NoAnswer, leastMs = 0): Promise<void> {
+    const { firstMs, mostMs, overallMs } = this.#retry;
+    this.#attempts += 1;
+    const bound = Math.min(mostMs, firstMs * 2 ** Math.min(this.#failures, 40));
+    this.#failures += 1;
+    const asked = failed.tag === "answer" ? (failed.retryAfterMs ?? 0) : 0;
+    const ms = Math.max(asked, leastMs) + this.#random() * bound;
+    if (this.#clock.now() - this.#since + ms > overallMs) throw this.#gaveUp(failed);
+    await pause(this.#clock, ms);
+  }
+
+  #gaveUp(failed: Answer | NoAnswer): KeyframeError {
+    const attempts = this.#attempts === 1 ? "one attempt" : `${this.#attempts} attempts`;
+    const left = `gave up after ${attempts}, ${this.#clock.now() - this.#since} ms without progress; whether it counted is not known, send it again with the same ids`;
+    if (failed.tag === "none") return new KeyframeError("gave_up", `${left}: ${failed.why}`);
+    const { status, body } = failed;
+    const code = codeOf(failed);
+    const last = code === null ? `status ${status}` : `${code}, ${String(membersOf(body)["detail"])}`;
+    return new KeyframeError("gave_up", `${left}: ${last}`, status, code === null ? null : (body as Problem));
+  }
+}

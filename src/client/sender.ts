@@ -1,0 +1,211 @@
+/**
+ * Collects events into batches, and sends these one after the other.
+ *
+ * S1. What is sent in order is decided in order as long as one batch is under way at a time, which is the default.
+ * S2. The buffer holds what isn't decided yet. From its bound on `ready` waits; at twice that, `send` takes nothing more.
+ * S3. A numbered batch has its number once and for all, and the next one leaves only after it was answered (ONE2). One that
+ *     was given up stops the sender: whether it counted isn't known, and a later number must not overtake it.
+ */
+import type { Clock } from "./clock.ts";
+import { deliver, type Delivered, type Fate } from "./deliver.ts";
+import type { Http } from "./http.ts";
+import { KeyframeError } from "./keyframe-error.ts";
+import type { Outgoing } from "./outgoing.ts";
+import type { Patience } from "./patience.ts";
+
+export interface SenderOptions {
+  readonly http: Http;
+  readonly clock: Clock;
+  readonly patience: () => Patience;
+  readonly gzip: boolean;
+  readonly inFlight: number;
+  readonly batch: { readonly events: number; readonly bytes: number; readonly lingerMs: number };
+  readonly buffer: { readonly events: number; readonly bytes: number };
+  readonly producer: { readonly id: string; readonly epoch: number; readonly seq: number } | null;
+}
+
+interface Waiting extends Outgoing {
+  /** Its place among all that were sent. */
+  readonly order: number;
+  readonly decided: (fate: Fate) => void;
+  readonly failed: (error: KeyframeError) => void;
+}
+
+interface Flight {
+  readonly first: number;
+  readonly landed: Promise<void>;
+}
+
+export class Sender {
+  readonly #options: SenderOptions;
+  readonly #queue: Waiting[] = [];
+  readonly #flights = new Set<Flight>();
+  #queuedBytes = 0;
+  /** Queued or under way. */
+  #undecided = 0;
+  #undecidedBytes = 0;
+  /** So many at the head of the queue have waited long enough. */
+  #due = 0;
+  #cancelLinger: (() => void) | null = null;
+  #order = 0;
+  #seq: number;
+  #closed = false;
+  #stopped: KeyframeError | null = null;
+  #whenRoom: (() => void)[] = [];
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+    this.#seq = options.producer?.seq ?? 0;
+  }
+
+  /** Resolves when the events are decided, each with its fate. All of them are taken, or none. */
+  send(events: readonly Outgoing[]): Promise<Fate[]> {
+    const no = this.#refusal();
+    if (no !== null) return Promise.reject(no);
+    const fates = events.map(
+      (event) =>
+        new Promise<Fate>((decided, failed) => {
+          this.#queue.push({ ...event, order: this.#order++, decided, failed });
+          this.#undecided += 1;
+          this.#undecidedBytes += event.bytes;
+          this.#queuedBytes += event.bytes;
+        }),
+    );
+    this.#pump();
+    return Promise.all(fates);
+  }
+
+  #refusal(): KeyframeError | null {
+    if (this.#closed) return new KeyframeError("closed", "the client is closed");
+    if (this.#stopped !== null) return this.#stopped;
+    if (!this.#over(2)) return null;
+    const waiting = `${this.#undecided} events, ${this.#undecidedBytes} bytes`;
+    return new KeyframeError("buffer_full", `${waiting} wait to be decided; await ready() before each send`);
+  }
+
+  /** Is the buffer `times` full? */
+  #over(times: number): boolean {
+    const { events, bytes } = this.#options.buffer;
+    return this.#undecided >= events * times || this.#undecidedBytes >= bytes * times;
+  }
+
+  /** Resolves as soon as the buffer has room. */
+  async ready(): Promise<void> {
+    while (this.#over(1) && !this.#closed) await new Promise<void>((resolve) => this.#whenRoom.push(resolve));
+  }
+
+  /** Resolves when all that was sent before is decided, or has failed; its own promise says which. */
+  async flush(): Promise<void> {
+    const last = this.#order - 1;
+    for (;;) {
+      this.#due = Math.max(this.#due, this.#queue.filter(({ order }) => order <= last).length);
+      this.#pump();
+      const flights = [...this.#flights].filter(({ first }) => first <= last);
+      if (flights.length === 0) return;
+      await Promise.race(flights.map(({ landed }) => landed));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake();
+    await this.flush();
+  }
+
+  #wake(): void {
+    const waiters = this.#whenRoom;
+    this.#whenRoom = [];
+    for (const wake of waiters) wake();
+  }
+
+  #pump(): void {
+    const { batch, inFlight } = this.#options;
+    while (this.#queue.length > 0 && this.#flights.size < inFlight) {
+      const full = this.#queue.length >= batch.events || this.#queuedBytes >= batch.bytes;
+      if (!full && this.#due === 0) break;
+      this.#fly(this.#take());
+    }
+    if (this.#queue.length > this.#due) this.#linger();
+  }
+
+  #linger(): void {
+    this.#cancelLinger ??= this.#options.clock.after(this.#options.batch.lingerMs, () => {
+      this.#cancelLinger = null;
+      this.#due = this.#queue.length;
+      this.#pump();
+    });
+  }
+
+  #take(): Waiting[] {
+    const { batch } = this.#options;
+    let bytes = 0;
+    let count = 0;
+    for (const event of this.#queue) {
+      if (count > 0 && (count === batch.events || bytes + event.bytes > batch.bytes)) break;
+      bytes += event.bytes;
+      count += 1;
+    }
+    this.#queuedBytes -= bytes;
+    this.#due = Math.max(0, this.#due - count);
+    const taken = this.#queue.splice(0, count);
+    if (this.#queue.length === 0) {
+      this.#cancelLinger?.();
+      this.#cancelLinger = null;
+    }
+    return taken;
+  }
+
+  #fly(events: readonly Waiting[]): void {
+    const { http, patience, gzip, producer } = this.#options;
+    const number = producer === null ? null : { ...producer, seq: this.#seq++ };
+    const delivered = deliver(events, { http, patience: patience(), gzip, number });
+    const flight: Flight = {
+      first: events[0]!.order,
+      landed: delivered.then(
+        (result) => this.#land(flight, events, result),
+        (error: unknown) => this.#land(flight, events, { fates: [], failure: unforeseen(error) }),
+      ),
+    };
+    this.#flights.add(flight);
+  }
+
+  #land(flight: Flight, events: readonly Waiting[], { fates, failure }: Delivered): void {
+    this.#flights.delete(flight);
+    events.forEach((event, i) => {
+      this.#settled(event);
+      const fate = fates[i];
+      if (fate) event.decided(fate);
+      else event.failed(failure ?? new KeyframeError("unexpected_answer", "the answer leaves this event out"));
+    });
+    if (this.#options.producer !== null && failure !== null && !answered(failure)) this.#stop(failure);
+    this.#wake();
+    this.#pump();
+  }
+
+  #settled({ bytes }: Waiting): void {
+    this.#undecided -= 1;
+    this.#undecidedBytes -= bytes;
+  }
+
+  /** Nothing of what waits was sent: it is known not to have counted. */
+  #stop({ detail, status, problem }: KeyframeError): void {
+    const why = `a numbered batch was given up, and none may follow it; go on with a new client and a higher epoch (${detail})`;
+    this.#stopped = new KeyframeError("producer_stopped", why, status, problem);
+    for (const event of this.#queue.splice(0)) {
+      this.#settled(event);
+      event.failed(this.#stopped);
+    }
+    this.#queuedBytes = 0;
+    this.#due = 0;
+    this.#cancelLinger?.();
+    this.#cancelLinger = null;
+  }
+}
+
+/** Was it answered, by the app, that the batch doesn't count? */
+const answered = ({ code, status }: KeyframeError): boolean =>
+  code !== "gave_up" && status !== null && status >= 400 && status < 500;
+
+/** Whatever breaks in the client itself must not leave its caller waiting. */
+const unforeseen = (error: unknown): KeyframeError =>
+  new KeyframeError("unexpected_answer", error instanceof Error ? error.message : String(error));

@@ -1,0 +1,127 @@
+/**
+ * Watching a key: an iterator over the server-sent events of `GET /v1/operators/{op}/watch?key=`.
+ *
+ * X1. A connection that ends is made anew, after a pause with backoff; a value that was given already isn't given again.
+ * X2. The signal ends it, without an error; so does leaving the loop. An answer that no waiting betters is thrown.
+ */
+import { EventStream } from "./event-stream.ts";
+import { errorOf, passes, whyOf, type Answer, type Http, type NoAnswer } from "./http.ts";
+import { KeyframeError } from "./keyframe-error.ts";
+import type { Patience } from "./patience.ts";
+
+export interface Watched<State> {
+  readonly key: string;
+  /** Null: the key has no state. */
+  readonly value: State | null;
+  /** Of the event that changed it; null: none is known. */
+  readonly seq: number | null;
+}
+
+export interface WatchOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface WatchTarget {
+  readonly http: Http;
+  readonly patience: () => Patience;
+  readonly path: string;
+}
+
+export async function* watch<State>(
+  target: WatchTarget,
+  { signal }: WatchOptions,
+): AsyncGenerator<Watched<State>, void> {
+  if (signal?.aborted) return;
+  const stop = new AbortController();
+  const ended = new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve()));
+  const abort = (): void => stop.abort();
+  signal?.addEventListener("abort", abort);
+  const patience = target.patience();
+  let lastId: string | null = null;
+  let given: string | null = null;
+  try {
+    while (!stop.signal.aborted) {
+      const link = new Link(target, lastId, stop.signal);
+      for await (const data of link.messages()) {
+        if (data !== given) yield valueOf<State>(data);
+        given = data;
+      }
+      if (stop.signal.aborted) return;
+      lastId = link.stream.lastId ?? lastId;
+      if (link.heard) patience.progress();
+      const { end } = link;
+      if (end.tag === "answer" && !passes(end)) throw errorOf(end);
+      await Promise.race([patience.wait(end, link.stream.retryMs ?? 0), ended]);
+    }
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    stop.abort();
+  }
+}
+
+/** One connection. */
+class Link {
+  readonly stream = new EventStream();
+  /** A message came: it was no failure. */
+  heard = false;
+  end: Answer | NoAnswer = { tag: "none", why: "the stream ended" };
+  readonly #target: WatchTarget;
+  readonly #lastId: string | null;
+  readonly #signal: AbortSignal;
+
+  constructor(target: WatchTarget, lastId: string | null, signal: AbortSignal) {
+    this.#target = target;
+    this.#lastId = lastId;
+    this.#signal = signal;
+  }
+
+  /** The data of each message; when they end, `end` says why. */
+  async *messages(): AsyncGenerator<string, void> {
+    const { http, path } = this.#target;
+    const headers: Record<string, string> = { accept: "text/event-stream" };
+    if (this.#lastId !== null) headers["last-event-id"] = this.#lastId;
+    try {
+      const response = await http.open({ method: "GET", path, headers }, this.#signal);
+      if (!isStream(response)) {
+        this.end = await http.read(response);
+        return;
+      }
+      for await (const chunk of texts(response.body)) {
+        for (const { data } of this.stream.push(chunk)) {
+          this.heard = true;
+          yield data;
+        }
+      }
+    } catch (error) {
+      this.end = { tag: "none", why: whyOf(error) };
+    }
+  }
+}
+
+const isStream = (response: Response): response is Response & { readonly body: ReadableStream<Uint8Array> } =>
+  response.status === 200 &&
+  response.body !== null &&
+  (response.headers.get("content-type") ?? "").startsWith("text/event-stream");
+
+async function* texts(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield decoder.decode(value, { stream: true });
+    }
+  } finally {
+    // Whoever leaves the loop leaves the connection.
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+function valueOf<State>(data: string): Watched<State> {
+  try {
+    return JSON.parse(data) as Watched<State>;
+  } catch {
+    throw new KeyframeError("unexpected_answer", `a message that isn't JSON: ${data.slice(0, 100)}`);
+  }
+}
