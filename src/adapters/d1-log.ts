@@ -75,7 +75,7 @@ export class D1Log implements Log {
     const head = (heads!.results as unknown as Headed[])[0]?.head;
     if (row === undefined || head === undefined) return null;
     const segments = tail!.results as unknown as Segment[];
-    return { row, rows: segments, more: (segments.at(-1)?.last ?? row.snapshotSeq) < head };
+    return { row, head, rows: segments, more: (segments.at(-1)?.last ?? row.snapshotSeq) < head };
   }
 
   async create(seed: number): Promise<void> {

@@ -141,8 +141,8 @@ async function collect(
     if (page.epoch !== ground.epoch)
       throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
     const rows = page.rows.filter((row) => row.last <= to);
-    // After a rollback all of it may be cut, and stand in older archives.
-    if (rows.length === 0 && after === from) break;
+    // After a rollback all of it may be cut, and stand in older archives. What no snapshot covered yet was never cut.
+    if (rows.length === 0 && after === from && to <= ground.row.snapshotSeq) break;
     // After a rollback the base may lie below what D1 still holds; that part stands in older archives already.
     const contiguous = rows[0] !== undefined && (rows[0].seq === after + 1 || after === from);
     if (!contiguous)

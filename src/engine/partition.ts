@@ -13,7 +13,7 @@
 import type { Address } from "./address.ts";
 import { Committer } from "./committer.ts";
 import { Failure, messageOf } from "./errors.ts";
-import { manifestPrefix, seq, type Epoch, type Seq } from "./ids.ts";
+import { seq, type Epoch, type Seq } from "./ids.ts";
 import {
   COMMIT_WAIT_MS,
   DRILL_CHARS,
@@ -23,16 +23,18 @@ import {
   PENDING_EVENTS,
   TAIL_BYTES,
 } from "./limits.ts";
-import { emptyRow, factsOf, type Facts, type Open } from "./open.ts";
+import { factsOf, type Facts, type Open } from "./open.ts";
+import { peek, takeEpoch } from "./opening.ts";
 import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
+import { behind, factsAt, lostSince, markOf, rewoundText } from "./rewound.ts";
 import { catchUp, recover, type Surroundings } from "./recovery.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
 import { drillShare } from "./policy.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
 import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
-import { limited, persistent } from "./store-call.ts";
+import { limited } from "./store-call.ts";
 import { verify, type Verified } from "./verify.ts";
 
 export class Partition {
@@ -47,19 +49,24 @@ export class Partition {
   /** Bytes of slices that wait for the partition to open. */
   #waitingBytes = 0;
   #heardAt = 0;
+  /** The epoch whose first commit the mark knows of. */
+  #marked: Epoch | null = null;
 
   constructor(around: Surroundings, address: Address, code: string) {
     this.#around = around;
     this.#address = address;
     this.#code = code;
     const fenced = (why: string): void => this.#end(why);
+    const rewound = (open: Open, why: string): void => void this.#rewound(open, why);
     this.#snapshots = new Snapshotter(around, address, code, fenced);
     this.#commits = new Committer(around, code, {
       settled: (open, heard) => {
         if (heard) this.#heardAt = around.clock.now();
+        if (heard && this.#marked !== open.epoch) this.#mark(open);
         this.#snapshots.schedule(open);
       },
       fenced,
+      rewound,
     });
   }
 
@@ -82,7 +89,8 @@ export class Partition {
       await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
-      if (error instanceof Failure) return busy(error.code, error.message);
+      if (error instanceof Failure)
+        return busy(error.code, error.message, error.code === "log_rewound" ? 30_000 : undefined);
       throw error;
     }
   }
@@ -131,12 +139,26 @@ export class Partition {
   }
 
   /** Ends this instance for good: whoever calls next finds a new one (I3). */
-  #end(why: string): void {
+  #end(why: string, failure = new Failure("fenced", why)): void {
     if (this.#ended !== null) return;
     this.#ended = why;
     this.#snapshots.stop();
-    this.#commits.abandon(why);
+    this.#commits.abandon(failure);
     this.#around.host.end(why);
+  }
+
+  /** E2: what D1 has said so far, for those who come after. */
+  #mark({ row, epoch, fold }: Open): void {
+    this.#marked = epoch;
+    this.#around.host.keepMark(markOf(factsAt(row, fold.seq)));
+  }
+
+  /** D1 has less than it acknowledged to us. The mark tells the next instance, which refuses (E2, E4). */
+  #rewound({ row, fold }: Open, why: string): Failure {
+    const failure = new Failure("log_rewound", rewoundText(this.#around.id, why));
+    if (this.#ended === null) this.#around.host.keepMark({ ...markOf(factsAt(row, fold.seq)), refused: true });
+    this.#end(why, failure);
+    return failure;
   }
 
   // ---- opening ----
@@ -170,9 +192,10 @@ export class Partition {
   }
 
   async #open(write: boolean): Promise<Open> {
-    const opening = write ? await this.#takeEpoch() : await this.#peek();
+    const opening = write
+      ? await takeEpoch(this.#around, this.#address, this.#code, () => this.#assertNotEnded())
+      : await peek(this.#around, this.#address.seed);
     const epoch = write ? opening.row.epoch : null;
-    if (epoch !== null) this.#around.host.tookEpoch(epoch);
     this.#heardAt = this.#around.clock.now();
     const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch));
     open.row = opening.row;
@@ -185,7 +208,10 @@ export class Partition {
   /** A partition that was open for reading only needs but what was logged since. */
   async #catchUp(opening: Opening): Promise<Open | null> {
     const open = this.#opened;
-    if (open === null || open.row.version !== opening.row.version) return null;
+    if (open === null) return null;
+    const lost = behind(markOf(factsAt(open.row, open.fold.seq)), factsAt(opening.row, opening.head));
+    if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
+    if (open.row.version !== opening.row.version) return null;
     const replayed = await catchUp(this.#around, opening, open.fold);
     if (replayed === null) return null;
     open.tail.bytes += replayed.bytes;
@@ -217,48 +243,8 @@ export class Partition {
     }
   }
 
-  async #takeEpoch(): Promise<Opening> {
-    const { clock, host, log } = this.#around;
-    const writer = host.nonce();
-    // An epoch that is taken after the end would only fence whoever came after.
-    const take = (): Promise<Opening | null> =>
-      persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
-        this.#assertNotEnded();
-        return log.open(writer, this.#code);
-      });
-    const opening = await take();
-    if (opening !== null) return opening;
-    await this.#assertNew();
-    await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
-      this.#assertNotEnded();
-      return log.create(this.#address.seed);
-    });
-    const created = await take();
-    if (created === null) throw new Failure("catalogue_lost", "the partition's row vanished while it was made");
-    return created;
-  }
-
   #assertNotEnded(): void {
     if (this.#ended !== null) throw new Failure("fenced", this.#ended);
-  }
-
-  async #peek(): Promise<Opening> {
-    const { clock, host, log } = this.#around;
-    const opening = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
-    if (opening !== null) return opening;
-    await this.#assertNew();
-    return { row: emptyRow(this.#address.seed), rows: [], more: false };
-  }
-
-  /** CODE2: manifests without a row mean that D1 lost it; starting empty would lose the state by mistake. */
-  async #assertNew(): Promise<void> {
-    const { clock, host, objects, id } = this.#around;
-    const { names } = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(manifestPrefix(id), ""));
-    if (names.length > 0)
-      throw new Failure(
-        "catalogue_lost",
-        `R2 holds ${names[0]}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; it must not begin anew`,
-      );
   }
 
   // ---- state out ----
@@ -302,7 +288,8 @@ export class Partition {
     const open =
       this.#openFor(false) ?? (await limited(clock, "opening the partition", () => this.#ready(false), COMMIT_WAIT_MS));
     if (clock.now() - this.#heardAt < FRESH_MS) return open;
-    const { epoch } = open;
+    const { epoch, row } = open;
+    const before = factsAt(row, open.fold.seq);
     let known;
     try {
       known = await limited(clock, "D1", () => log.explain(seq(open.fold.seq + 1)), FRESH_ASK_MS);
@@ -312,6 +299,8 @@ export class Partition {
     }
     // It took its epoch while D1 was asked: what D1 said is about the time before.
     if (open.epoch !== epoch) return open;
+    const lost = lostSince(before, known);
+    if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
     this.#heardAt = clock.now();
     if (open.epoch !== null) {
       if (known.epoch === open.epoch) return open;
@@ -363,6 +352,8 @@ export class Partition {
       const open = await this.#ready(true);
       this.#snapshots.schedule(open);
       await this.#snapshots.idle();
+      // Also asks D1 whether all is there, where nothing was heard of it for a while.
+      await this.#current();
       if (host.jitter() < drillShare(this.#around.operator.snapshot.everyMs)) await this.#drill();
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });

@@ -12,6 +12,7 @@ import { TAIL_BYTES } from "./limits.ts";
 import { readManifest, stateFileBytes, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import type { PartitionRow } from "./ports.ts";
+import { factsAt, markOf } from "./rewound.ts";
 import { chainFull, predictRecovery, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
 import { sweep } from "./sweep.ts";
@@ -119,7 +120,8 @@ export class Snapshotter {
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
-      if (result.row !== undefined && result.row.version !== open.row.version) await this.#learn(open, result.row);
+      // One below ours is none that we didn't hear of: D1 was set back, which the partition finds out by itself.
+      if (result.row !== undefined && result.row.version > open.row.version) await this.#learn(open, result.row);
       this.#retryAt = clock.now() + retryMs(this.#failures++, open.tail.bytes);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
@@ -128,6 +130,7 @@ export class Snapshotter {
     this.#retryAt = 0;
     const gone = displaced(open.row, result.row, codec);
     open.row = result.row;
+    host.keepMark(markOf(factsAt(open.row, open.fold.seq)));
     open.renew = false;
     this.#cover(open, result.manifest, result.archivedBytes);
     await this.#remove(gone);

@@ -11,6 +11,7 @@ import { readManifest } from "../../src/engine/manifest.ts";
 import { snapshotAt } from "../../src/engine/policy.ts";
 import { stampMs } from "../../src/engine/stamp.ts";
 import type { Partition } from "../../src/engine/partition.ts";
+import type { Mark } from "../../src/engine/rewound.ts";
 import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
@@ -27,6 +28,8 @@ export interface Slot {
   current: Instance | null;
   readonly zombies: Set<Instance>;
   instances: number;
+  /** What the object's own storage holds. */
+  mark: Mark | null;
   /** What is armed; a token of its own for each arming. */
   alarm: { readonly atMs: number; readonly token: number } | null;
 }
@@ -50,6 +53,7 @@ export class Host {
         current: null,
         zombies: new Set(),
         instances: 0,
+        mark: null,
         alarm: null,
       });
     }

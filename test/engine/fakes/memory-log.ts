@@ -42,7 +42,7 @@ class MemoryLog implements Log {
 
   async peek(): Promise<Opening | null> {
     const row = this.#db.rows.get(this.#name);
-    return row === undefined ? null : { row: { ...row }, ...this.#above(row.snapshotSeq) };
+    return row === undefined ? null : { row: { ...row }, head: this.#head().seq, ...this.#above(row.snapshotSeq) };
   }
 
   async open(): Promise<Opening | null> {

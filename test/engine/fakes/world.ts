@@ -12,6 +12,7 @@ import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
 import { REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
+import type { Mark } from "../../../src/engine/rewound.ts";
 import { MemoryDatabase } from "./memory-log.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { VirtualClock } from "./virtual-clock.ts";
@@ -37,6 +38,9 @@ export class World {
   readonly store = new MemoryStore();
   readonly clock = new VirtualClock();
   readonly address: Address = { timeline: "main", operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
+  /** What the object's own storage holds; an incarnation that was superseded can't write there, but none of these tests needs that. */
+  mark: Mark | null = null;
+  marks = 0;
   calls = 0;
   /** Names of all calls so far, in order. */
   readonly trace: string[] = [];
@@ -54,7 +58,12 @@ export class World {
       jitter: () => 0.5,
       keep: (promise) => void promise.catch((error: unknown) => made.notes.push(`rejected: ${String(error)}`)),
       arm: (at) => (made.armed = at),
-      tookEpoch: () => undefined,
+      mark: () => this.mark,
+      keepMark: (mark) => {
+        if (made.crashed) return;
+        this.mark = mark;
+        this.marks += 1;
+      },
       end: (why) => (made.ended = why),
       note: (what) => made.notes.push(what),
     };
