@@ -9,7 +9,7 @@
  *     delta belongs to the generation of the manifest that is current, and leaves the older one. So the two share no object
  *     (SNAP4).
  * K4. The log is cut up to the manifest that is replaced: its archive and those before it hold these rows. What the new one
- *     archives stays in D1 until the next.
+ *     archives stays in D1 until the next, unless the database is short of room: its archive was acknowledged too (LOG5).
  */
 import { archiveText } from "./archive.ts";
 import { FileWriter } from "./blocks.ts";
@@ -44,6 +44,8 @@ export interface Ground {
   readonly dedupSinceMs: number | null;
   readonly stateSize: number;
   readonly rates: Rates;
+  /** All that is archived is to be cut, also what this snapshot archives. */
+  readonly pressed: boolean;
   /** The object has ended: nothing more is to be written. */
   readonly ended: () => boolean;
 }
@@ -193,7 +195,7 @@ async function promote(
     stamp: manifest.stamp,
     previous: older.previous,
     previousSeq: older.previousSeq,
-    cutSeq: ground.whole?.seq ?? seq(0),
+    cutSeq: ground.pressed ? manifest.seq : (ground.whole?.seq ?? seq(0)),
     pins,
   };
   const row: PartitionRow = {

@@ -18,6 +18,7 @@ import {
   COMMIT_WAIT_MS,
   DRILL_CHARS,
   FRESH_MS,
+  LOG_BYTES,
   OPEN_ATTEMPTS,
   PENDING_BYTES,
   PENDING_EVENTS,
@@ -29,6 +30,7 @@ import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
 import { behind, factsAt, lostSince, markOf, rewoundText } from "./rewound.ts";
 import { catchUp, recover, type Surroundings } from "./recovery.ts";
+import { Room } from "./room.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
 import { drillShare } from "./policy.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
@@ -43,6 +45,7 @@ export class Partition {
   readonly #code: string;
   readonly #commits: Committer;
   readonly #snapshots: Snapshotter;
+  readonly #room: Room;
   #opened: Open | null = null;
   #opening: { readonly write: boolean; readonly done: Promise<Open> } | null = null;
   #ended: string | null = null;
@@ -52,13 +55,22 @@ export class Partition {
   /** The epoch whose first commit the mark knows of. */
   #marked: Epoch | null = null;
 
-  constructor(around: Surroundings, address: Address, code: string) {
+  /** `logBytes`: size that the log's database may reach (room.ts). */
+  constructor(around: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
     this.#around = around;
     this.#address = address;
     this.#code = code;
     const fenced = (why: string): void => this.#end(why);
     const rewound = (open: Open, why: string): void => void this.#rewound(open, why);
-    this.#snapshots = new Snapshotter(around, address, code, fenced);
+    this.#room = new Room(logBytes, around);
+    this.#snapshots = new Snapshotter(around, address, code, {
+      fenced,
+      saved: (open) => {
+        this.#mark(open);
+        this.#room.freed();
+      },
+      pressed: () => this.#room.pressed,
+    });
     this.#commits = new Committer(around, code, {
       settled: (open, heard) => {
         if (heard) this.#heardAt = around.clock.now();
@@ -81,6 +93,13 @@ export class Partition {
     try {
       const open = this.#openFor(true) ?? (await this.#awaitOpen(slice.bytes, waitMs));
       if ("tag" in open) return open;
+      if (!this.#room.calm && slice.command !== true) {
+        const why = await limited(clock, "D1", () => this.#room.full(), waitMs);
+        if (why !== null) return busy("log_full", why, 30_000);
+        this.#assertNotEnded();
+        // With the next commit the mark is to hold what was found.
+        this.#marked = null;
+      }
       const full = this.#overfull(open, slice);
       if (full !== null) return full;
       const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
@@ -150,7 +169,7 @@ export class Partition {
   /** E2: what D1 has said so far, for those who come after. */
   #mark({ row, epoch, fold }: Open): void {
     this.#marked = epoch;
-    this.#around.host.keepMark(markOf(factsAt(row, fold.seq)));
+    this.#around.host.keepMark({ ...markOf(factsAt(row, fold.seq)), ...this.#room.kept() });
   }
 
   /** D1 has less than it acknowledged to us. The mark tells the next instance, which refuses (E2, E4). */

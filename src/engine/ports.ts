@@ -88,6 +88,10 @@ export interface Log {
   explain(at: Seq): Promise<Explanation>;
   /** Makes a snapshot current and cuts the rows up to `cutSeq`, if epoch and version hold: in every statement. */
   promote(promotion: Promotion): Promise<"current" | "refused">;
+  /** Bytes of the whole database as last heard, freed pages included; 0: not heard yet. It need not shrink. */
+  readonly size: number;
+  /** Bytes of all segments in the database, of whichever partition. Reads a row for each. */
+  used(): Promise<number>;
   /** The row alone. Null: there is none. */
   row(): Promise<PartitionRow | null>;
 }

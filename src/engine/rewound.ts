@@ -27,6 +27,8 @@ export interface Mark {
   readonly head: Seq;
   /** D1 was found to have less: it is looked at before an epoch is taken (E4). */
   readonly refused?: true;
+  /** Up to which size its database is known to have room (room.ts). */
+  readonly calmUpTo?: number;
 }
 
 /** A mark as it stands in storage; null: there is none that this code knows. */

@@ -12,7 +12,6 @@ import { TAIL_BYTES } from "./limits.ts";
 import { readManifest, stateFileBytes, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import type { PartitionRow } from "./ports.ts";
-import { factsAt, markOf } from "./rewound.ts";
 import { chainFull, predictRecovery, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
 import { sweep } from "./sweep.ts";
@@ -25,27 +24,30 @@ export type Snapshotted =
   | { readonly tag: "nothing" }
   | { readonly tag: "failed"; readonly why: string };
 
+/** What the partition wants to know of, and what it is asked. */
+export interface SnapshotEvents {
+  fenced(why: string): void;
+  saved(open: Open): void;
+  /** The log's database is above its limit: all that is archived is to be cut (F4 of room.ts). */
+  pressed(): boolean;
+}
+
 export class Snapshotter {
   readonly #around: Surroundings;
   readonly #placed: Manifest["placed"] & object;
   readonly #code: string;
-  readonly #fenced: (why: string) => void;
+  readonly #events: SnapshotEvents;
   #running: Promise<Snapshotted> | null = null;
   #attempt = 0;
   #failures = 0;
   #retryAt = 0;
   #stopped = false;
 
-  constructor(
-    around: Surroundings,
-    { seed, database, partitions }: Address,
-    code: string,
-    fenced: (why: string) => void,
-  ) {
+  constructor(around: Surroundings, { seed, database, partitions }: Address, code: string, events: SnapshotEvents) {
     this.#around = around;
     this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
     this.#code = code;
-    this.#fenced = fenced;
+    this.#events = events;
   }
 
   /** A snapshot of everything that is committed now. One that is under way may have begun too early for that. */
@@ -112,17 +114,19 @@ export class Snapshotter {
       dedupSinceMs: open.fold.dedup.sinceMs,
       stateSize: open.fold.state.size,
       rates: open.rates,
+      pressed: this.#events.pressed(),
       ended: () => this.#stopped,
     };
     const result = await checkpoint(this.#around, ground, capture(open.fold, this.#base(open)));
     if (result.tag === "fenced") {
-      this.#fenced(result.why);
+      this.#events.fenced(result.why);
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
       // One below ours is none that we didn't hear of: D1 was set back, which the partition finds out by itself.
       if (result.row !== undefined && result.row.version > open.row.version) await this.#learn(open, result.row);
-      this.#retryAt = clock.now() + retryMs(this.#failures++, open.tail.bytes);
+      this.#retryAt =
+        clock.now() + retryMs(this.#failures++, this.#events.pressed() || open.tail.bytes > TAIL_BYTES / 2);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
     }
@@ -130,7 +134,7 @@ export class Snapshotter {
     this.#retryAt = 0;
     const gone = displaced(open.row, result.row, codec);
     open.row = result.row;
-    host.keepMark(markOf(factsAt(open.row, open.fold.seq)));
+    this.#events.saved(open);
     open.renew = false;
     this.#cover(open, result.manifest, result.archivedBytes);
     await this.#remove(gone);
@@ -205,5 +209,5 @@ const generationOf = (manifest: Manifest | null): string | null =>
 export const RETRY_MS = 30_000;
 
 /** Not longer while the log is half full: when R2 is back, it is a snapshot that lets events in again (LOG6). */
-const retryMs = (failures: number, tailBytes: number): number =>
-  tailBytes > TAIL_BYTES / 2 ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures, 5);
+const retryMs = (failures: number, filling: boolean): number =>
+  filling ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures, 5);

@@ -24,7 +24,7 @@ import type { QuarantinePage } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
 import type { Verified } from "../engine/verify.ts";
-import { codeId, installedApp, type Env } from "./app.ts";
+import { codeId, installedApp, logBytes, type Env } from "./app.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
 
@@ -140,7 +140,7 @@ export class Partition extends DurableObject<Env> {
       clock: new ObjectClock(),
       host: this.#host(),
     };
-    return new Engine(around, address, codeId(this.env));
+    return new Engine(around, address, codeId(this.env), logBytes(this.env));
   }
 
   #host(): Host {

@@ -13,13 +13,21 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class MemoryDatabase {
   readonly rows = new Map<string, Mutable<PartitionRow>>();
   readonly segments = new Map<string, Segment[]>();
+  /** Bytes that it once held at most, as a file that never shrinks; what it is above `used` is free. */
+  size = 0;
   floor = 0;
   open = true;
   /** Rows of a page: fewer let a short log have several. */
   readonly pageRows: number;
+  /** Is its size kept? That is a sum over all rows for each append. */
+  counted = false;
 
   constructor(pageRows = PAGE_ROWS) {
     this.pageRows = pageRows;
+  }
+
+  get used(): number {
+    return [...this.segments.values()].flat().reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   log(id: PartitionId): Log {
@@ -34,6 +42,14 @@ class MemoryLog implements Log {
   constructor(db: MemoryDatabase, name: string) {
     this.#db = db;
     this.#name = name;
+  }
+
+  get size(): number {
+    return this.#db.size;
+  }
+
+  async used(): Promise<number> {
+    return this.#db.used;
   }
 
   get #segments(): Segment[] {
@@ -90,6 +106,7 @@ class MemoryLog implements Log {
       last = row.stamp;
     }
     this.#db.segments.set(this.#name, [...this.#segments, ...rows]);
+    if (this.#db.counted) this.#db.size = Math.max(this.#db.size, this.#db.used);
     return "appended";
   }
 

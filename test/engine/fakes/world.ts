@@ -48,7 +48,7 @@ export class World {
   #nonce = 0;
 
   /** A new instance of the partition, as after an eviction or beside one that doesn't know yet that it is superseded. */
-  start(operator: Operator, code = "code-1"): Incarnation {
+  start(operator: Operator, code = "code-1", logBytes?: number): Incarnation {
     const made = { notes: [], ended: null, armed: null, crashed: false } as Omit<
       Incarnation,
       "partition"
@@ -77,7 +77,7 @@ export class World {
       clock: this.clock,
       host,
     };
-    return Object.assign(made, { partition: new Partition(around, this.address, code) });
+    return Object.assign(made, { partition: new Partition(around, this.address, code, logBytes) });
   }
 
   /** The port, with every call given its fate. */
