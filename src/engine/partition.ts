@@ -65,6 +65,7 @@ export class Partition {
     this.#room = new Room(logBytes, around);
     this.#snapshots = new Snapshotter(around, address, code, {
       fenced,
+      rewound,
       saved: (open) => {
         this.#mark(open);
         this.#room.freed();

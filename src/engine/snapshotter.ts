@@ -28,6 +28,8 @@ export type Snapshotted =
 export interface SnapshotEvents {
   fenced(why: string): void;
   saved(open: Open): void;
+  /** D1 has less than it had acknowledged. */
+  rewound(open: Open, why: string): void;
   /** The log's database is above its limit: all that is archived is to be cut (F4 of room.ts). */
   pressed(): boolean;
 }
@@ -123,8 +125,11 @@ export class Snapshotter {
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
-      // One below ours is none that we didn't hear of: D1 was set back, which the partition finds out by itself.
-      if (result.row !== undefined && result.row.version > open.row.version) await this.#learn(open, result.row);
+      const { version } = result.row ?? open.row;
+      // One below ours is none that we didn't hear of: D1 was set back (rewound.ts).
+      if (version < open.row.version)
+        this.#events.rewound(open, `D1 says manifest version ${version} where it had reached ${open.row.version}`);
+      else if (result.row !== undefined && version > open.row.version) await this.#learn(open, result.row);
       this.#retryAt =
         clock.now() + retryMs(this.#failures++, this.#events.pressed() || open.tail.bytes > TAIL_BYTES / 2);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });

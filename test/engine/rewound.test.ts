@@ -4,6 +4,7 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { adopt, type Adopted, type Truth } from "../../src/engine/adopt.ts";
 import { epoch, lifeOf, partitionName, seq, type PartitionId } from "../../src/engine/ids.ts";
 import { behind, markFromStore, readMark, type Mark } from "../../src/engine/rewound.ts";
+import { salvage } from "../../src/engine/salvage.ts";
 import { sum } from "./fakes/sum.ts";
 import { words, World, type Incarnation } from "./fakes/world.ts";
 
@@ -115,6 +116,61 @@ describe("a database that is set back", () => {
     back();
     expect(words(await world.send(reader, { id: "new", data: 1 }))).toBe("log_rewound");
     await expectRefused(world);
+  });
+
+  it("under a living object that a read opened: opening for a snapshot finds it, before anything is shown or saved", async () => {
+    const world = new World();
+    await fill(world, world.start(operator), 1, 1);
+    const back = remember(world);
+    await fill(world, world.start(operator), 2, 4);
+    const reader = world.start(operator);
+    expect(await total(world, reader)).toBe(4);
+    world.mark = null;
+    back();
+    await expect(world.clock.run(reader.partition.snapshot())).rejects.toMatchObject({ code: "log_rewound" });
+    expect(world.store.objects.size).toBe(0);
+  });
+
+  it("under a living object that saves: no archive with a hole becomes current, and no file of the lost future is deleted", async () => {
+    for (const between of [0, 1]) {
+      const world = new World();
+      const one = world.start(operator);
+      await fill(world, one, 1, 3);
+      await snapshot(world, one);
+      const back = remember(world);
+      if (between === 1) {
+        await fill(world, one, 4, 4);
+        await snapshot(world, one);
+      }
+      await fill(world, one, 5, 6);
+      back();
+      const [row, files] = [JSON.stringify(world.db.rows.get(NAME)), [...world.store.objects.keys()]];
+      for (let i = 0; i < 2; i++) expect((await world.clock.run(one.partition.snapshot())).tag).toBe("failed");
+      expect(JSON.stringify(world.db.rows.get(NAME))).toBe(row);
+      expect([...world.store.objects.keys()]).toEqual(expect.arrayContaining(files));
+      expect(words(await world.send(one, { id: "new", data: 1 }))).toBe("log_rewound");
+      await expectRefused(world);
+    }
+  });
+
+  it("under a living object, behind its snapshot but with all events: the next snapshot finds it", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    await fill(world, one, 4, 4);
+    const back = remember(world);
+    await snapshot(world, one);
+    back();
+    await fill(world, one, 5, 5);
+    const files = [...world.store.objects.keys()];
+    expect(await world.clock.run(one.partition.snapshot())).toMatchObject({ tag: "failed" });
+    expect(one.ended).toMatch(/manifest version 1 where it had reached 2/);
+    expect([...world.store.objects.keys()]).toEqual(expect.arrayContaining(files));
+    await expectRefused(world);
+    // The attempt that was refused counts too: its name is taken.
+    expect(await decide(world, "d1")).toMatchObject({ seq: 5, givenUp: { seqs: null, manifests: [2, 3] } });
+    expect(await total(world, world.start(operator))).toBe(5);
   });
 
   it("under a zombie, with another writer after it: what it had acknowledged is proof for everybody", async () => {
@@ -363,6 +419,29 @@ describe("adopting", () => {
         expect(await total(world, world.start(operator)), file).toBe(before + 6_000);
       }
     }
+  });
+
+  it("A2, Z1: what is recovered from R2 later is the new life, however many snapshots were given up", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 1);
+    const back = remember(world);
+    for (let i = 2; i <= 4; i++) {
+      await fill(world, one, i, i);
+      await snapshot(world, one);
+    }
+    back();
+    expect(words(await world.send(one, { id: "new", data: 1 }))).toBe("log_rewound");
+    expect(await decide(world, "d1")).toMatchObject({ seq: 1, givenUp: { seqs: [2, 4], manifests: [1, 3] } });
+    const next = world.start(operator);
+    expect(words(await world.send(next, { id: "b", data: 100 }))).toEqual(["applied"]);
+    await snapshot(world, next);
+    world.db.rows.clear();
+    world.db.segments.clear();
+    const found = await world.clock.run(salvage(shelf(world), 42));
+    expect(found).toMatchObject({ tag: "found", manifest: { version: 4, seq: 2 } });
+    if (found.tag === "found") world.db.rows.set(NAME, { ...found.row });
+    expect(await total(world, world.start(operator))).toBe(101);
   });
 
   it("A2: a second rewind, to before the decision, is refused likewise", async () => {
