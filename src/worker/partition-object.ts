@@ -36,7 +36,7 @@ export class Partition extends DurableObject<Env> {
   #engine: Engine | null = null;
   /** What is armed, as far as this instance knows; undefined: not known. */
   #armed: number | null | undefined;
-  /** A mark on its way to storage. */
+  /** A mark on its way to storage that must get there before the end. */
   #keeping: Promise<void> | null = null;
 
   /** The only way in for events. */
@@ -153,13 +153,14 @@ export class Partition extends DurableObject<Env> {
       },
       mark: () => this.#mark(),
       keepMark: (mark) => {
-        this.#keeping = this.#keepMark(mark);
-        this.ctx.waitUntil(this.#keeping);
+        const kept = this.#keepMark(mark);
+        this.ctx.waitUntil(kept);
+        if (mark.refused === true) this.#keeping = kept;
       },
       end: (why) => {
         note("partition ended", { name: this.ctx.id.name ?? "", why });
         if (this.#keeping === null) this.ctx.abort(why);
-        else void this.#keeping.then(() => this.ctx.abort(why));
+        else this.ctx.waitUntil(this.#keeping.then(() => this.ctx.abort(why)));
       },
       note: (what, facts) => note(what, { name: this.ctx.id.name ?? "", ...facts }),
     };
