@@ -138,7 +138,7 @@ export async function storePlacement(
 }
 
 function placement(stored: StoredPlacement, databases: Databases): Placement {
-  const homes = JSON.parse(stored.databases) as string[];
+  const homes = homesOf(stored);
   const lost = homes.find((home) => !databases.has(home));
   if (lost !== undefined)
     throw new Failure(
@@ -146,6 +146,25 @@ function placement(stored: StoredPlacement, databases: Databases): Placement {
       `partitions of "${stored.operator}" live in ${lost}, which isn't bound: bind it again`,
     );
   return { ...stored, databases: homes };
+}
+
+/** One database for each partition. @throws Failure placement_unclear where the row doesn't say so */
+function homesOf({ operator, partitions, databases }: StoredPlacement): string[] {
+  const homes = parsed(databases);
+  if (Array.isArray(homes) && homes.length === partitions && homes.every((home) => typeof home === "string"))
+    return homes;
+  throw new Failure(
+    "placement_unclear",
+    `the row of "${operator}" in operators is damaged, it doesn't name ${partitions} databases: restore LOG_0, or delete that row and rebuild it with POST /v1/operators/${operator}/recover`,
+  );
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 async function identify(name: string, db: D1Database, databases: Databases): Promise<void> {

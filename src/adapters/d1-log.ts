@@ -56,6 +56,7 @@ export class D1Log implements Log {
   readonly #db: D1Database;
   readonly #name: string;
   readonly #timeline: string;
+  #size = 0;
 
   constructor(db: D1Database, id: PartitionId) {
     this.#db = db;
@@ -72,14 +73,14 @@ export class D1Log implements Log {
   }
 
   async #opening(first: D1PreparedStatement): Promise<Opening | null> {
-    const [rows, tail, heads] = await named(() =>
+    const [rows, tail, heads] = await this.#heard(() =>
       this.#db.batch<never>([first, this.#db.prepare(TAIL).bind(this.#name), this.#db.prepare(PEEK).bind(this.#name)]),
     );
     const row = (rows!.results as unknown as PartitionRow[])[0];
     const head = (heads!.results as unknown as Headed[])[0]?.head;
     if (row === undefined || head === undefined) return null;
     const segments = tail!.results as unknown as Segment[];
-    return { row, rows: segments, more: (segments.at(-1)?.last ?? row.snapshotSeq) < head };
+    return { row, head, rows: segments, more: (segments.at(-1)?.last ?? row.snapshotSeq) < head };
   }
 
   async create(seed: number): Promise<void> {
@@ -89,7 +90,7 @@ export class D1Log implements Log {
   }
 
   async page(after: Seq): Promise<Page & { readonly epoch: Headed["epoch"] }> {
-    const [tail, heads] = await named(() =>
+    const [tail, heads] = await this.#heard(() =>
       this.#db.batch<never>([this.#db.prepare(PAGE).bind(this.#name, after), this.#db.prepare(PEEK).bind(this.#name)]),
     );
     const head = (heads!.results as unknown as Headed[])[0];
@@ -124,7 +125,7 @@ export class D1Log implements Log {
           row.payload,
         ),
     );
-    const results = await named(async () =>
+    const results = await this.#heard(async () =>
       statements.length === 1 ? [await statements[0]!.run()] : this.#db.batch(statements),
     );
     return results.every((result) => result.meta.changes === 1) ? "appended" : "refused";
@@ -139,7 +140,7 @@ export class D1Log implements Log {
   }
 
   async promote(to: Promotion): Promise<"current" | "refused"> {
-    const [update] = await named(() =>
+    const [update] = await this.#heard(() =>
       this.#db.batch([
         this.#db
           .prepare(PROMOTE)
@@ -159,6 +160,24 @@ export class D1Log implements Log {
       ]),
     );
     return update!.meta.changes === 1 ? "current" : "refused";
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The sum over a small column that stands before the payload, so that overflow pages aren't read. */
+  async used(): Promise<number> {
+    const sql = "SELECT COALESCE(SUM(bytes), 0) AS bytes FROM segments";
+    const [sum] = await this.#heard(async () => [await this.#db.prepare(sql).all<{ bytes: number }>()]);
+    return sum!.results[0]!.bytes;
+  }
+
+  /** Each answer carries the size of the database. */
+  async #heard<T>(call: () => Promise<D1Result<T>[]>): Promise<D1Result<T>[]> {
+    const results = await named(call);
+    this.#size = results.at(-1)?.meta.size_after ?? this.#size;
+    return results;
   }
 
   async row(): Promise<PartitionRow | null> {

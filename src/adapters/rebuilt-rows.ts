@@ -1,6 +1,6 @@
 /**
- * Rows of partitions when D1 is rebuilt from R2: what is there, and what is written anew. Nothing is overwritten: the
- * statement itself leaves a row alone that is there, whoever made it in between.
+ * Rows of partitions when D1 is rebuilt from R2: what is there, and what is written anew. Nothing is overwritten but by a
+ * decision about exactly that row: else the statement itself leaves a row alone that is there, whoever made it in between.
  */
 import { parsePartitionName, partitionName, type PartitionId } from "../engine/ids.ts";
 import type { PartitionRow } from "../engine/ports.ts";
@@ -54,4 +54,36 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
       .run(),
   );
   return meta.changes === 1;
+}
+
+const REPLACE = `UPDATE partitions SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,
+    manifest = ?10, previous_seq = ?11, previous = ?12, pins = ?13
+  WHERE partition = ?1 AND epoch = ?2 AND version = ?3`;
+/** The UPDATE before it may have matched nothing: then another decision's log must stay. */
+const DROP = `DELETE FROM segments WHERE partition = ?1 AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND writer = ?2)`;
+
+/** Writes another row in the place of `was`, and drops the log unless it is kept; was it written? */
+export async function replaceRow(
+  db: D1Database,
+  id: PartitionId,
+  was: PartitionRow,
+  row: PartitionRow,
+  keepLog: boolean,
+): Promise<boolean> {
+  const [name, writer] = [partitionName(id), `adopt-${crypto.randomUUID()}`];
+  const values = [
+    row.epoch,
+    row.version,
+    row.attempt,
+    row.snapshotSeq,
+    row.snapshotStamp,
+    row.manifest,
+    row.previousSeq,
+    row.previous,
+    row.pins,
+  ];
+  const replace = db.prepare(REPLACE).bind(name, was.epoch, was.version, writer, ...values);
+  const drop = db.prepare(DROP).bind(name, writer);
+  const [replaced] = await named(() => db.batch(keepLog ? [replace] : [replace, drop]));
+  return replaced!.meta.changes === 1;
 }

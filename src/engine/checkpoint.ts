@@ -9,7 +9,7 @@
  *     delta belongs to the generation of the manifest that is current, and leaves the older one. So the two share no object
  *     (SNAP4).
  * K4. The log is cut up to the manifest that is replaced: its archive and those before it hold these rows. What the new one
- *     archives stays in D1 until the next.
+ *     archives stays in D1 until the next, unless the database is short of room: its archive was acknowledged too (LOG5).
  */
 import { archiveText } from "./archive.ts";
 import { FileWriter } from "./blocks.ts";
@@ -50,6 +50,8 @@ export interface Ground {
   readonly rates: Rates;
   /** The files of `whole`; null: there are none. */
   readonly stored: StoredState | null;
+  /** All that is archived is to be cut, also what this snapshot archives. */
+  readonly pressed: boolean;
   /** The object has ended: nothing more is to be written. */
   readonly ended: () => boolean;
 }
@@ -179,8 +181,8 @@ async function collect(
     if (page.epoch !== ground.epoch)
       throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
     const rows = page.rows.filter((row) => row.last <= to);
-    // After a rollback all of it may be cut, and stand in older archives.
-    if (rows.length === 0 && after === from) break;
+    // After a rollback all of it may be cut, and stand in older archives. What no snapshot covered yet was never cut.
+    if (rows.length === 0 && after === from && to <= ground.row.snapshotSeq) break;
     // After a rollback the base may lie below what D1 still holds; that part stands in older archives already.
     const contiguous = rows[0] !== undefined && (rows[0].seq === after + 1 || after === from);
     if (!contiguous)
@@ -228,7 +230,7 @@ async function promote(around: Surroundings, ground: Ground, { text, ...made }: 
     stamp: manifest.stamp,
     previous: older.previous,
     previousSeq: older.previousSeq,
-    cutSeq: ground.whole?.seq ?? seq(0),
+    cutSeq: ground.pressed ? manifest.seq : (ground.whole?.seq ?? seq(0)),
     pins,
   };
   const row: PartitionRow = {

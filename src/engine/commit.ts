@@ -4,13 +4,15 @@
  * C1. An error or a time-out proves nothing: the same rows are sent again.
  * C2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row, though another
  *     writer may have come after it. The floor alone in
- *     the way: stamped anew; the old statement stays refused for ever. Anything else: we are not the writer any more.
+ *     the way: stamped anew; the old statement stays refused for ever. Less than D1 had acknowledged: it was set back
+ *     (rewound.ts). Anything else: we are not the writer any more.
  * C3. It ends only with a proof, or when its object has ended; its callers have deadlines of their own. Attempts are
  *     spaced by a bounded backoff.
  */
 import { messageOf } from "./errors.ts";
-import { stamp as asStamp, type Stamp } from "./ids.ts";
+import { seq, stamp as asStamp, type Stamp } from "./ids.ts";
 import type { Clock, Explanation, Host, Log } from "./ports.ts";
+import { lostSince } from "./rewound.ts";
 import type { Segment } from "./segment.ts";
 import { nextStamp } from "./stamp.ts";
 import { backoffMs, limited, sleep } from "./store-call.ts";
@@ -18,7 +20,9 @@ import { backoffMs, limited, sleep } from "./store-call.ts";
 export type Committed =
   /** `stamp` is that of the first row; each further row has the next one. `superseded`: by whom, since then. */
   | { readonly tag: "committed"; readonly stamp: Stamp; readonly superseded: string | null }
-  | { readonly tag: "fenced"; readonly why: string };
+  | { readonly tag: "fenced"; readonly why: string }
+  /** D1 has less than it had acknowledged to us. */
+  | { readonly tag: "rewound"; readonly why: string };
 
 /** What a refused append means. */
 export type Verdict = Committed | { readonly tag: "restamp"; readonly above: Stamp } | { readonly tag: "again" };
@@ -28,6 +32,8 @@ export function judge(rows: readonly Segment[], facts: Explanation): Verdict {
   const first = rows[0]!;
   const superseded = facts.epoch === first.epoch ? null : `epoch ${first.epoch} was superseded by epoch ${facts.epoch}`;
   if (facts.group === first.group && facts.stamp !== null) return { tag: "committed", stamp: facts.stamp, superseded };
+  const rewound = lostSince({ epoch: first.epoch, version: 0, head: seq(first.seq - 1) }, facts);
+  if (rewound !== null) return { tag: "rewound", why: `D1 says ${rewound}` };
   if (superseded !== null) return { tag: "fenced", why: superseded };
   if (facts.group !== null) return { tag: "fenced", why: `another group stands at seq ${first.seq}` };
   if (facts.head !== first.seq - 1)
@@ -54,8 +60,8 @@ export async function commit(
       if ((await limited(clock, "D1", () => log.append(sent))) === "appended")
         return { tag: "committed", stamp: rows[0]!.stamp, superseded: null };
       const verdict = judge(rows, await limited(clock, "D1", () => log.explain(sent[0]!.seq)));
-      if (verdict.tag === "committed" || verdict.tag === "fenced") return verdict;
       if (verdict.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
+      else if (verdict.tag !== "again") return verdict;
     } catch (error) {
       // Only what went wrong for long is worth a line.
       if (attempt % 10 === 1)

@@ -6,7 +6,7 @@
  * M3. Order of arrival is order of seq: between the two nothing is awaited.
  */
 import { commit } from "./commit.ts";
-import { Failure, messageOf } from "./errors.ts";
+import { messageOf, type Failure } from "./errors.ts";
 import { Gathering } from "./gathering.ts";
 import { Group, type Admission } from "./group.ts";
 import { seq, type Stamp } from "./ids.ts";
@@ -22,6 +22,8 @@ export interface CommitEvents {
   /** `heard`: D1 said so just now; else they were repeats alone. */
   settled(open: Open, heard: boolean): void;
   fenced(why: string): void;
+  /** D1 has less than it had acknowledged. */
+  rewound(open: Open, why: string): void;
 }
 
 export class Committer {
@@ -95,9 +97,8 @@ export class Committer {
   }
 
   /** Nothing of what is pending will be committed by this instance. */
-  abandon(why: string): void {
+  abandon(failure: Failure): void {
     this.#abandoned = true;
-    const failure = new Failure("fenced", why);
     this.#committing?.fail(failure);
     this.#filling?.fail(failure);
   }
@@ -125,6 +126,7 @@ export class Committer {
         );
         const result = await commit(log, clock, host, rows, () => this.#abandoned);
         if (result.tag === "fenced") return this.#events.fenced(result.why);
+        if (result.tag === "rewound") return this.#events.rewound(open, result.why);
         this.#count(open, group, rows, result.stamp, clock.now() - begun);
         group.settle(result.stamp);
         this.#committing = null;

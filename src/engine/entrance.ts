@@ -32,7 +32,7 @@ export class Entrance {
   readonly #admit: Admit;
   readonly #queue: Waiting[] = [];
   #running = false;
-  #closed: string | null = null;
+  #closed: Failure | null = null;
   bytes = 0;
   events = 0;
 
@@ -58,9 +58,9 @@ export class Entrance {
   }
 
   /** Nothing of what waits will go in. */
-  close(why: string): void {
-    this.#closed = why;
-    for (const { reject } of this.#queue) reject(new Failure("fenced", why));
+  close(failure: Failure): void {
+    this.#closed = failure;
+    for (const { reject } of this.#queue) reject(failure);
   }
 
   async #run(): Promise<void> {
@@ -82,7 +82,7 @@ export class Entrance {
       return reject(error);
     }
     try {
-      if (this.#closed !== null) throw new Failure("fenced", this.#closed);
+      if (this.#closed !== null) throw this.#closed;
       // Its caller has heard 503 by now, and sends it again.
       if (this.#clock.now() >= deadlineMs)
         throw new Failure("store_unavailable", "the states of the events' keys were not loaded in time");

@@ -9,6 +9,7 @@ export type FailureCode =
   | "snapshot_unreadable" // no generation and no archive gives the state back
   | "state_newer" // state of a newer operator version than the code, and nothing older to go back to
   | "unknown_format" // a row or object of a format version that this code doesn't know
+  | "log_rewound" // D1 has less than it had acknowledged
   | "catalogue_lost" // objects in R2, but no row in D1
   | "placement_unclear" // what is left doesn't say, or not with one voice, how an operator was placed
   | "database_missing" // the database that holds a partition isn't bound

@@ -53,6 +53,10 @@ export const PAGE_ROWS = 2_000;
 /** Tail in D1 that no snapshot covers: reached only while R2 is down (503 log_full). */
 export const TAIL_BYTES = 256_000_000;
 
+/** Size that a database of the log may reach before it takes no more events: D1 ends at 10 GB, and opening, snapshots and those
+ *  who don't know yet need the rest (503 log_full). */
+export const LOG_BYTES = 9_000_000_000;
+
 /** How long a caller waits for its events to be durable before it hears 503. */
 export const COMMIT_WAIT_MS = 20_000;
 /** One attempt at a statement; after it the outcome is unknown and the statement is sent again. */

@@ -3,14 +3,15 @@ import { CHANGED_BUDGETS, PENDING_BYTES, PENDING_EVENTS, TAIL_BYTES } from "./li
 import type { Open } from "./open.ts";
 import { busy, type Slice, type SliceResult } from "./slice.ts";
 
-/** Why the slice can't be taken, while so much waits before it; null: it can. */
+/** Why the slice can't be taken behind those that wait already; null: it can. */
 export function overfull(
   { fold, tail }: Open,
   slice: Slice,
-  waiting: { readonly events: number; readonly bytes: number },
+  queues: readonly { readonly events: number; readonly bytes: number }[],
 ): SliceResult | null {
-  const [bytes, events] = [waiting.bytes + slice.bytes, waiting.events + slice.keys.length];
-  if (waiting.events > 0 && (bytes > PENDING_BYTES || events > PENDING_EVENTS))
+  const bytes = queues.reduce((sum, queue) => sum + queue.bytes, slice.bytes);
+  const events = queues.reduce((sum, queue) => sum + queue.events, slice.keys.length);
+  if (events > slice.keys.length && (bytes > PENDING_BYTES || events > PENDING_EVENTS))
     return busy(
       "queue_full",
       `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}`,

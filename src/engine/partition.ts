@@ -15,16 +15,18 @@ import { Committer } from "./committer.ts";
 import { Entrance, type Admitted } from "./entrance.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq } from "./ids.ts";
-import { COMMIT_WAIT_MS, DRILL_CHARS, FRESH_MS, OPEN_ATTEMPTS, PENDING_BYTES } from "./limits.ts";
+import { COMMIT_WAIT_MS, DRILL_CHARS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS, PENDING_BYTES } from "./limits.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
+import { peek, takeEpoch } from "./opening.ts";
+import { overfull } from "./overfull.ts";
 import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
-import { overfull } from "./overfull.ts";
-import { found, scan, type Scanned } from "./reading.ts";
+import { read, scan, type Scanned } from "./reading.ts";
 import { recover, type Surroundings } from "./recovery.ts";
 import { catchUp } from "./replay.ts";
+import { behind, factsAt, lostSince, markOf, rewoundText } from "./rewound.ts";
+import { Room } from "./room.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
-import { peek, takeEpoch } from "./first-call.ts";
 import { drillShare } from "./policy.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
 import { stampMs } from "./stamp.ts";
@@ -39,28 +41,42 @@ export class Partition {
   readonly #commits: Committer;
   readonly #snapshots: Snapshotter;
   readonly #entrance: Entrance;
+  readonly #room: Room;
   #opened: Open | null = null;
   #opening: { readonly write: boolean; readonly done: Promise<Open> } | null = null;
   #ended: string | null = null;
   /** Bytes of slices that wait for the partition to open. */
   #waitingBytes = 0;
   #heardAt = 0;
+  /** Whose first commit the mark knows of. */
+  #marked: Epoch | null = null;
 
-  constructor(around: Surroundings, address: Address, code: string) {
+  /** `logBytes`: size that the log's database may reach (room.ts). */
+  constructor(around: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
     this.#around = around;
     this.#address = address;
     this.#code = code;
     const fenced = (why: string): void => this.#end(why);
+    const rewound = (open: Open, why: string): void => void this.#rewound(open, why);
+    this.#room = new Room(logBytes, around);
     this.#snapshots = new Snapshotter(around, address, code, {
       fenced,
       damaged: (open, damage) => around.host.keep(this.#doubt(open, damage).catch(() => undefined)),
+      rewound,
+      saved: (open) => {
+        this.#mark(open);
+        this.#room.freed();
+      },
+      pressed: () => this.#room.pressed,
     });
     this.#commits = new Committer(around, code, {
       settled: (open, heard) => {
         if (heard) this.#heardAt = around.clock.now();
+        if (heard && this.#marked !== open.epoch) this.#mark(open);
         this.#snapshots.schedule(open);
       },
       fenced,
+      rewound,
     });
     this.#entrance = new Entrance(around.clock, around.host, (open, slice) => this.#admit(open, slice));
   }
@@ -76,23 +92,25 @@ export class Partition {
     try {
       const open = this.#openFor(true) ?? (await this.#awaitOpen(slice.bytes, waitMs));
       if ("tag" in open) return open;
-      const waiting = {
-        events: this.#commits.pending.events + this.#entrance.events,
-        bytes: this.#commits.pending.bytes + this.#entrance.bytes,
-      };
-      const full = overfull(open, slice, waiting);
-      if (full !== null) {
-        // What would make room may be due, and its alarm lost (SNAP6).
-        this.#snapshots.schedule(open);
-        return full;
+      if (!this.#room.calm && slice.command !== true) {
+        const why = await limited(clock, "D1", () => this.#room.full(), waitMs);
+        if (why !== null) return busy("log_full", why, 30_000);
+        this.#assertNotEnded();
+        // With the next commit the mark is to hold what was found.
+        this.#marked = null;
       }
+      const full = overfull(open, slice, [this.#commits.pending, this.#entrance]);
+      // What would make room may be due, and its alarm lost (SNAP6).
+      if (full !== null) this.#snapshots.schedule(open);
+      if (full !== null) return full;
       const entered = this.#entrance.enter(open, slice, deadline);
       const admission = entered instanceof Promise ? await this.#lasting(open, entered, deadline) : entered;
       if ("tag" in admission) return admission;
       await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
-      if (error instanceof Failure) return busy(error.code, error.message);
+      if (error instanceof Failure)
+        return busy(error.code, error.message, error.code === "log_rewound" ? 30_000 : undefined);
       throw error;
     }
   }
@@ -105,11 +123,9 @@ export class Partition {
 
   /** What waits for the opening is bounded like what waits for the log (LOG6). */
   async #awaitOpen(bytes: number, waitMs: number): Promise<Open | SliceResult> {
-    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > PENDING_BYTES)
-      return busy(
-        "queue_full",
-        `${this.#waitingBytes} bytes wait for the partition to open; the limit is ${PENDING_BYTES}`,
-      );
+    const waiting = this.#waitingBytes;
+    if (waiting > 0 && waiting + bytes > PENDING_BYTES)
+      return busy("queue_full", `${waiting} bytes wait for the partition to open; the limit is ${PENDING_BYTES}`);
     this.#waitingBytes += bytes;
     try {
       return await limited(this.#around.clock, "opening the partition", () => this.#ready(true), waitMs);
@@ -127,13 +143,27 @@ export class Partition {
   }
 
   /** Ends this instance for good: whoever calls next finds a new one (I3). */
-  #end(why: string): void {
+  #end(why: string, failure = new Failure("fenced", why)): void {
     if (this.#ended !== null) return;
     this.#ended = why;
     this.#snapshots.stop();
-    this.#entrance.close(why);
-    this.#commits.abandon(why);
+    this.#entrance.close(failure);
+    this.#commits.abandon(failure);
     this.#around.host.end(why);
+  }
+
+  /** E2: what D1 has said so far, for those who come after. */
+  #mark({ row, epoch, fold }: Open): void {
+    this.#marked = epoch;
+    this.#around.host.keepMark({ ...markOf(factsAt(row, fold.seq)), ...this.#room.kept() });
+  }
+
+  /** D1 has less than it acknowledged to us. The mark tells the next instance, which refuses (E2, E4). */
+  #rewound({ row, fold }: Open, why: string): Failure {
+    const failure = new Failure("log_rewound", rewoundText(this.#around.id, why));
+    if (this.#ended === null) this.#around.host.keepMark({ ...markOf(factsAt(row, fold.seq)), refused: true });
+    this.#end(why, failure);
+    return failure;
   }
 
   // ---- opening ----
@@ -168,10 +198,9 @@ export class Partition {
 
   async #open(write: boolean): Promise<Open> {
     const opening = write
-      ? await takeEpoch(this.#around, this.#address.seed, this.#code, () => this.#assertNotEnded())
+      ? await takeEpoch(this.#around, this.#address, this.#code, () => this.#assertNotEnded())
       : await peek(this.#around, this.#address.seed);
     const epoch = write ? opening.row.epoch : null;
-    if (epoch !== null) this.#around.host.tookEpoch(epoch);
     this.#heardAt = this.#around.clock.now();
     const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch));
     open.row = opening.row;
@@ -184,7 +213,10 @@ export class Partition {
   /** A partition that was open for reading only needs but what was logged since. */
   async #catchUp(opening: Opening): Promise<Open | null> {
     const open = this.#opened;
-    if (open === null || open.row.version !== opening.row.version) return null;
+    if (open === null) return null;
+    const lost = behind(markOf(factsAt(open.row, open.fold.seq)), factsAt(opening.row, opening.head));
+    if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
+    if (open.row.version !== opening.row.version) return null;
     const replayed = await catchUp(this.#around, opening, open);
     if (replayed === null) return null;
     open.tail.bytes += replayed.bytes;
@@ -195,22 +227,8 @@ export class Partition {
 
   async #recover(opening: Opening, epoch: Epoch | null): Promise<Open> {
     try {
-      const { fold, loader, base, report, rates, renew, tailBytes, tailEvents, tailSinceMs } = await recover(
-        this.#around,
-        opening,
-        epoch,
-      );
-      return {
-        row: opening.row,
-        fold,
-        loader,
-        epoch,
-        whole: base,
-        report,
-        rates,
-        renew,
-        tail: { events: tailEvents, bytes: tailBytes, sinceMs: tailSinceMs },
-      };
+      const { base, ...recovered } = await recover(this.#around, opening, epoch);
+      return { row: opening.row, epoch, whole: base, ...recovered };
     } catch (error) {
       if (epoch !== null && error instanceof Failure && error.code === "fenced") this.#end(error.message);
       throw error;
@@ -225,18 +243,7 @@ export class Partition {
 
   /** The committed state of keys, from the first on: fewer where they come to more than `maxChars`, but one at least. */
   async read(keys: readonly string[], maxChars: number = Number.POSITIVE_INFINITY): Promise<(Entry | null)[]> {
-    return this.#reading(async (open) => {
-      const entries: (Entry | null)[] = [];
-      let chars = 0;
-      for (let from = 0; from < keys.length; from += READ_AT_ONCE) {
-        for (const entry of await found(open, keys.slice(from, from + READ_AT_ONCE))) {
-          chars += entry?.text.length ?? 0;
-          if (chars > maxChars && entries.length > 0) return entries;
-          entries.push(entry);
-        }
-      }
-      return entries;
-    });
+    return this.#reading((open) => read(open, keys, maxChars));
   }
 
   /** Committed keys in the order of their UTF-8 bytes, above `after`; stops at `limit` or at about `maxBytes`. */
@@ -291,6 +298,8 @@ export class Partition {
     const known = this.#opened ?? open;
     if (row !== null && open.epoch !== null && row.epoch !== open.epoch)
       this.#end(`epoch ${open.epoch} was superseded by epoch ${row.epoch}`);
+    if (row !== null && row.version < known.row.version)
+      throw this.#rewound(known, `D1 says manifest version ${row.version} where it had reached ${known.row.version}`);
     this.#assertNotEnded();
     // Ours is behind: it learns of the later snapshot when it is made current, or reads it when it opens anew.
     if (row === null || row.version !== known.row.version || known !== open || open.loader.stored === null) {
@@ -310,7 +319,8 @@ export class Partition {
     const open =
       this.#openFor(false) ?? (await limited(clock, "opening the partition", () => this.#ready(false), COMMIT_WAIT_MS));
     if (clock.now() - this.#heardAt < FRESH_MS) return open;
-    const { epoch } = open;
+    const { epoch, row } = open;
+    const before = factsAt(row, open.fold.seq);
     let known;
     try {
       known = await limited(clock, "D1", () => log.explain(seq(open.fold.seq + 1)), FRESH_ASK_MS);
@@ -320,6 +330,8 @@ export class Partition {
     }
     // It took its epoch while D1 was asked: what D1 said is about the time before.
     if (open.epoch !== epoch) return open;
+    const lost = lostSince(before, known);
+    if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
     this.#heardAt = clock.now();
     if (open.epoch !== null) {
       if (known.epoch === open.epoch) return open;
@@ -371,6 +383,8 @@ export class Partition {
       const open = await this.#ready(true);
       this.#snapshots.schedule(open);
       await this.#snapshots.idle();
+      // Also asks D1 whether all is there, where nothing was heard of it for a while.
+      await this.#current();
       if (host.jitter() < drillShare(this.#around.operator.snapshot.everyMs)) await this.#drill();
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });
@@ -381,7 +395,5 @@ export class Partition {
 
 /** How long a caller waits for a drill, which may read a whole log. */
 const VERIFY_WAIT_MS = 25_000;
-/** Keys that are loaded together for a read: what they come to is known only then. */
-const READ_AT_ONCE = 50;
 /** How long a read waits for D1's word on the epoch. */
 const FRESH_ASK_MS = 1_000;

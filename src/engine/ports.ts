@@ -6,6 +6,7 @@
  * P2. Nothing here decides: guards are evaluated by the store, conclusions are drawn by the engine.
  */
 import type { Epoch, Seq, Stamp } from "./ids.ts";
+import type { Mark } from "./rewound.ts";
 import type { Segment } from "./segment.ts";
 
 /** A partition's row: who may write, and what is current. Manifests are texts, read by manifest.ts. */
@@ -35,6 +36,8 @@ export interface Page {
 /** One moment of the partition in the log's database: its row, and the first page of the tail above its snapshot. */
 export interface Opening extends Page {
   readonly row: PartitionRow;
+  /** Last seq in the log. */
+  readonly head: Seq;
 }
 
 export type Appended = "appended" | "refused";
@@ -87,6 +90,10 @@ export interface Log {
   explain(at: Seq): Promise<Explanation>;
   /** Makes a snapshot current and cuts the rows up to `cutSeq`, if epoch and version hold: in every statement. */
   promote(promotion: Promotion): Promise<"current" | "refused">;
+  /** Bytes of the whole database as last heard, freed pages included; 0: not heard yet. It need not shrink. */
+  readonly size: number;
+  /** Bytes of all segments in the database, of whichever partition. Reads a row for each. */
+  used(): Promise<number>;
   /** The row alone. Null: there is none. */
   row(): Promise<PartitionRow | null>;
 }
@@ -160,8 +167,10 @@ export interface Host {
   keep(promise: Promise<void>): void;
   /** Wakes the partition at that time; null: not at all. Replaces what was armed before. */
   arm(atMs: number | null): void;
-  /** A writer took this epoch: touching the object's own storage lets the platform stop a superseded instance. */
-  tookEpoch(epoch: Epoch): void;
+  /** What the object's own storage says that D1 had reached; null: nothing (rewound.ts). */
+  mark(): Mark | null;
+  /** Keeps it there, in the place of the last one. No call to a store; also lets the platform stop a superseded instance. */
+  keepMark(mark: Mark): void;
   /** Ends this instance; the next call finds a new one. */
   end(why: string): void;
   /** One line for the log of noteworthy things; never event data. */

@@ -3,8 +3,24 @@ import { compareUtf8 } from "./json.ts";
 import type { Open } from "./open.ts";
 import type { Entries, Entry } from "./state.ts";
 
-/** Of each of the keys. @throws Damage, Failure */
-export async function found({ fold, loader }: Open, keys: readonly string[]): Promise<(Entry | null)[]> {
+/** Keys that are loaded together: what they come to is known only then. */
+const AT_ONCE = 50;
+
+/** Of the keys, from the first on: fewer where they come to more than `maxChars`, but one at least. @throws Damage, Failure */
+export async function read(open: Open, keys: readonly string[], maxChars: number): Promise<(Entry | null)[]> {
+  const entries: (Entry | null)[] = [];
+  let chars = 0;
+  for (let from = 0; from < keys.length; from += AT_ONCE) {
+    for (const entry of await found(open, keys.slice(from, from + AT_ONCE))) {
+      chars += entry?.text.length ?? 0;
+      if (chars > maxChars && entries.length > 0) return entries;
+      entries.push(entry);
+    }
+  }
+  return entries;
+}
+
+async function found({ fold, loader }: Open, keys: readonly string[]): Promise<(Entry | null)[]> {
   await loader.pinned(keys);
   try {
     return keys.map((key) => fold.state.find(key) ?? null);

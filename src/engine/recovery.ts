@@ -20,6 +20,7 @@ import { manifestName, type Epoch, type PartitionId } from "./ids.ts";
 import { Loader } from "./loader.ts";
 import { openingBytes, readManifest, stateFiles, type Manifest } from "./manifest.ts";
 import type { Library } from "./object-ranges.ts";
+import type { Open } from "./open.ts";
 import type { Operator } from "./operator.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Opening, PartitionRow } from "./ports.ts";
 import { measured, UNMEASURED, type Rates } from "./rates.ts";
@@ -59,11 +60,8 @@ export interface Recovered {
   /** The generation it started from: the one that counts as whole (SNAP4). */
   readonly base: Manifest | null;
   readonly report: RecoveryReport;
-  /** Bytes and events of the log above the base. */
-  readonly tailBytes: number;
-  readonly tailEvents: number;
-  /** When the first event above the current snapshot was logged, milliseconds; null: there is none. */
-  readonly tailSinceMs: number | null;
+  /** Of the log above the base: since when the first event above the current snapshot is logged; null: there is none. */
+  readonly tail: Open["tail"];
   readonly rates: Rates;
   /** The next snapshot should come at once: a base didn't do, or other code wrote what was read (CODE4). */
   readonly renew: boolean;
@@ -100,17 +98,8 @@ export async function recover(around: Surroundings, opening: Opening, ours: Epoc
     );
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
     const renew = flaws.length > 0 || foreign;
-    return {
-      fold,
-      loader,
-      tailBytes,
-      rates,
-      base: base.manifest,
-      report,
-      tailSinceMs,
-      tailEvents: report.replayedEvents,
-      renew,
-    };
+    const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
+    return { fold, loader, tail, rates, base: base.manifest, report, renew };
   }
   return refuse(around, opening.row, ours, flaws);
 }

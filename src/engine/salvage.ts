@@ -45,12 +45,24 @@ export type Salvaged =
 /** Manifests that are tried: a generation has nine at most, so these are several. */
 const TRIES = 50;
 
-/** The row that brings the partition back. @throws Failure where other code could read it, or R2 doesn't answer */
-export async function salvage(around: Library & Pick<Surroundings, "operator">, seed: number): Promise<Salvaged> {
-  const top = await topOf(around);
-  if (top === null) return { tag: "nothing" };
+/**
+ * The row that brings the partition back. `known`: what others than R2 have seen of its versions and epochs.
+ *
+ * @throws Failure where other code could read it, or R2 doesn't answer
+ */
+export async function salvage(
+  around: Library & Pick<Surroundings, "operator">,
+  seed: number,
+  known: Top = { version: 0, epoch: epoch(0) },
+): Promise<Salvaged> {
+  const shown = await topOf(around);
+  if (shown === null) return { tag: "nothing" };
+  const top = {
+    version: Math.max(shown.version, known.version),
+    epoch: epoch(Math.max(shown.epoch, known.epoch)),
+  };
   const passedOver: string[] = [];
-  for await (const found of newestFirst(around, top.version)) {
+  for await (const found of newestFirst(around, shown.version)) {
     try {
       if (found.tag === "damaged") throw found.why;
       const { loader } = await load(around, seed, found.manifest);
@@ -95,13 +107,13 @@ export async function partitionsInStore(
   }
 }
 
-interface Top {
+export interface Top {
   readonly version: number;
   readonly epoch: Epoch;
 }
 
 /** The highest version and epoch that the partition's names show; null: there is no manifest. */
-async function topOf(shelf: Shelf): Promise<Top | null> {
+export async function topOf(shelf: Shelf): Promise<Top | null> {
   const version = await highest(shelf, manifestPrefix(shelf.id));
   if (version === 0) return null;
   const names = await namesBetween(shelf, version, version);

@@ -27,11 +27,16 @@ export type Snapshotted =
   | { readonly tag: "nothing" }
   | { readonly tag: "failed"; readonly why: string };
 
-/** What the partition wants to know of. */
+/** What the partition wants to know of, and what it is asked. */
 export interface SnapshotEvents {
   fenced(why: string): void;
   /** A file that the state is read from can't be read. */
   damaged(open: Open, damage: Damage): void;
+  saved(open: Open): void;
+  /** D1 has less than it had acknowledged. */
+  rewound(open: Open, why: string): void;
+  /** The log's database is above its limit: all that is archived is to be cut (F4 of room.ts). */
+  pressed(): boolean;
 }
 
 export class Snapshotter {
@@ -117,6 +122,7 @@ export class Snapshotter {
       dedupSinceMs: open.fold.dedup.sinceMs,
       stored: open.loader.stored,
       rates: open.rates,
+      pressed: this.#events.pressed(),
       ended: () => this.#stopped,
     };
     const captured = capture(open.fold, this.#base(open));
@@ -127,11 +133,15 @@ export class Snapshotter {
     }
     if (result.tag === "failed") {
       if (result.damage !== undefined) this.#events.damaged(open, result.damage);
-      if (result.row !== undefined && result.row.version !== open.row.version)
+      const { version } = result.row ?? open.row;
+      // One below ours is none that we didn't hear of: D1 was set back (rewound.ts).
+      if (version < open.row.version)
+        this.#events.rewound(open, `D1 says manifest version ${version} where it had reached ${open.row.version}`);
+      else if (result.row !== undefined && version > open.row.version)
         await this.#learn(open, result.row).catch((error: unknown) =>
           host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
         );
-      this.#retryAt = clock.now() + retryMs(this.#failures++, open);
+      this.#retryAt = clock.now() + retryMs(this.#failures++, this.#events.pressed(), open);
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
     }
@@ -139,6 +149,7 @@ export class Snapshotter {
     this.#retryAt = 0;
     const gone = displaced(open.row, result.row, codec);
     open.row = result.row;
+    this.#events.saved(open);
     open.renew = false;
     if (captured.base === 0) this.#recount(open, captured.totals, result.counted);
     await this.#cover(open, result.manifest, result.stored, result.archivedBytes);
@@ -242,7 +253,7 @@ const generationOf = (manifest: Manifest | null): string | null =>
 export const RETRY_MS = 30_000;
 
 /** Not longer while the log is half full, or the memory: when R2 is back, it is a snapshot that lets events in again (LOG6). */
-function retryMs(failures: number, { tail, fold }: Open): number {
-  const pressed = tail.bytes > TAIL_BYTES / 2 || fold.state.changedBytes > fold.operator.memoryBytes;
+function retryMs(failures: number, filling: boolean, { tail, fold }: Open): number {
+  const pressed = filling || tail.bytes > TAIL_BYTES / 2 || fold.state.changedBytes > fold.operator.memoryBytes;
   return pressed ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures, 5);
 }

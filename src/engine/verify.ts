@@ -65,7 +65,7 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
     const page = await nextPage(around, open.row, shadow.fold.seq);
     // D1 may hold nothing above it, when its row was rebuilt from R2: then the archive does, up to the row's own snapshot.
     const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.fold.seq };
-    await replay(around, { ...page, row }, base, shadow, live.seq);
+    await replay(around, { ...page, row, head: live.seq }, base, shadow, live.seq);
     const others = [...shadow.fold.replayedFrom].filter((other) => other !== ours);
     if (others.length > 0)
       return { tag: "not_comparable", why: `events up to ${live.seq} were applied by code ${others.join(", ")} too` };

@@ -13,13 +13,21 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class MemoryDatabase {
   readonly rows = new Map<string, Mutable<PartitionRow>>();
   readonly segments = new Map<string, Segment[]>();
+  /** Bytes that it once held at most, as a file that never shrinks; what it is above `used` is free. */
+  size = 0;
   floor = 0;
   open = true;
   /** Rows of a page: fewer let a short log have several. */
   readonly pageRows: number;
+  /** Is its size kept? That is a sum over all rows for each append. */
+  counted = false;
 
   constructor(pageRows = PAGE_ROWS) {
     this.pageRows = pageRows;
+  }
+
+  get used(): number {
+    return [...this.segments.values()].flat().reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   log(id: PartitionId): Log {
@@ -36,13 +44,21 @@ class MemoryLog implements Log {
     this.#name = name;
   }
 
+  get size(): number {
+    return this.#db.size;
+  }
+
+  async used(): Promise<number> {
+    return this.#db.used;
+  }
+
   get #segments(): Segment[] {
     return this.#db.segments.get(this.#name) ?? [];
   }
 
   async peek(): Promise<Opening | null> {
     const row = this.#db.rows.get(this.#name);
-    return row === undefined ? null : { row: { ...row }, ...this.#above(row.snapshotSeq) };
+    return row === undefined ? null : { row: { ...row }, head: this.#head().seq, ...this.#above(row.snapshotSeq) };
   }
 
   async open(): Promise<Opening | null> {
@@ -99,6 +115,7 @@ class MemoryLog implements Log {
       last = row.stamp;
     }
     this.#db.segments.set(this.#name, [...this.#segments, ...rows]);
+    if (this.#db.counted) this.#db.size = Math.max(this.#db.size, this.#db.used);
     return "appended";
   }
 

@@ -151,7 +151,8 @@ export class Stage {
       // What goes wrong beside a call shows in the next one.
       keep: (promise) => void promise.catch(() => undefined),
       arm: () => undefined,
-      tookEpoch: () => undefined,
+      mark: () => null,
+      keepMark: () => undefined,
       end: fail,
       note: () => undefined,
     };

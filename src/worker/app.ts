@@ -5,6 +5,7 @@
 import { route, type Route } from "../engine/address.ts";
 import type { Failure } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
+import { LOG_BYTES } from "../engine/limits.ts";
 import type { Operator } from "../engine/operator.ts";
 import { placeOf } from "../engine/region.ts";
 import { limited } from "../engine/store-call.ts";
@@ -18,6 +19,8 @@ export interface Env {
   readonly SNAPSHOTS: R2Bucket;
   readonly LOG_0: D1Database;
   readonly VERSION?: WorkerVersionMetadata;
+  /** Bytes that a database of the log may reach (LOG6); without it LOG_BYTES of engine/limits.ts. */
+  readonly LOG_BYTES?: string | number;
   readonly INGEST_TOKEN?: string;
   readonly READ_TOKEN?: string;
   readonly ADMIN_TOKEN?: string;
@@ -119,6 +122,14 @@ export function install(app: App): App {
 export function installedApp(): App {
   if (installed === null) throw new Error("no app: the Worker's main module must call keyframe({ operators })");
   return installed;
+}
+
+/** @throws where the setting is no number of bytes */
+export function logBytes({ LOG_BYTES: setting }: Env): number {
+  if (setting === undefined) return LOG_BYTES;
+  if (!/^[1-9]\d{0,14}$/.test(String(setting)))
+    throw new Error(`LOG_BYTES must be a whole number of bytes, not ${JSON.stringify(setting)}`);
+  return Number(setting);
 }
 
 /** Which code runs here: the deployed version, where the platform tells. */

@@ -2,7 +2,8 @@
  * The Durable Object of a partition: ports from bindings, RPC in, engine out. All that matters is in engine/partition.ts.
  *
  * X1. No I/O in the constructor and none inside blockConcurrencyWhile: the partition opens on its first call.
- * X2. Its own storage holds the alarm, the epoch, its address and a cache of R2: nothing that can't be rebuilt.
+ * X2. Its own storage holds the alarm, its address, the mark of what D1 had reached (rewound.ts) and a cache of R2: nothing
+ *     that it can't do without.
  * X3. What a caller should know of comes back as a value; an exception here means that the object died.
  */
 import { DurableObject } from "cloudflare:workers";
@@ -13,17 +14,18 @@ import { R2Store } from "../adapters/r2-store.ts";
 import { SqliteCache } from "../adapters/sqlite-cache.ts";
 import type { Address } from "../engine/address.ts";
 import { Failure, messageOf } from "../engine/errors.ts";
-import { parsePartitionName, type Epoch, type Seq } from "../engine/ids.ts";
+import { parsePartitionName, type Seq } from "../engine/ids.ts";
 import { READ_CHARS, SIZES } from "../engine/limits.ts";
 import type { Facts } from "../engine/open.ts";
 import { Partition as Engine } from "../engine/partition.ts";
+import { readMark, type Mark } from "../engine/rewound.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
 import type { Host } from "../engine/ports.ts";
 import type { QuarantinePage } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
 import type { Verified } from "../engine/verify.ts";
-import { codeId, installedApp, type Env } from "./app.ts";
+import { codeId, installedApp, logBytes, type Env } from "./app.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
 
@@ -35,6 +37,8 @@ export class Partition extends DurableObject<Env> {
   #engine: Engine | null = null;
   /** What is armed, as far as this instance knows; undefined: not known. */
   #armed: number | null | undefined;
+  /** A mark on its way to storage that must get there before the end. */
+  #keeping: Promise<void> | null = null;
 
   /** The only way in for events. */
   async append(address: Address, slice: Slice): Promise<SliceResult> {
@@ -77,6 +81,11 @@ export class Partition extends DurableObject<Env> {
     return answered(() => this.#partition(address).verify());
   }
 
+  /** What its own storage says that D1 had reached. Opens nothing. */
+  async mark(): Promise<Mark | null> {
+    return this.#mark();
+  }
+
   /** Drops the object from memory as a crash would: nothing is saved, the caller's call breaks. */
   async evict(): Promise<void> {
     this.ctx.abort("evicted on request");
@@ -115,7 +124,9 @@ export class Partition extends DurableObject<Env> {
         "database_missing",
         `partition ${this.ctx.id.name} lives in ${address.database}, which isn't bound: bind it again`,
       );
-    if (this.ctx.storage.kv.get("address") === undefined) this.ctx.storage.kv.put("address", { ...address });
+    // Another one than before where its operator was placed anew after a loss.
+    if (JSON.stringify(this.ctx.storage.kv.get("address")) !== JSON.stringify(address))
+      this.ctx.storage.kv.put("address", { ...address });
     const around = {
       id,
       operator,
@@ -127,7 +138,7 @@ export class Partition extends DurableObject<Env> {
       cache: new SqliteCache(this.ctx.storage.sql),
       sizes: SIZES,
     };
-    return new Engine(around, address, codeId(this.env));
+    return new Engine(around, address, codeId(this.env), logBytes(this.env));
   }
 
   #host(): Host {
@@ -138,14 +149,30 @@ export class Partition extends DurableObject<Env> {
       arm: (atMs) => {
         if (this.#armed !== atMs) this.ctx.waitUntil(this.#arm(atMs));
       },
-      // Touching the object's own storage lets the platform stop a superseded instance.
-      tookEpoch: (epoch: Epoch) => this.ctx.storage.kv.put("epoch", epoch),
+      mark: () => this.#mark(),
+      keepMark: (mark) => {
+        const kept = this.#keepMark(mark);
+        this.ctx.waitUntil(kept);
+        if (mark.refused === true) this.#keeping = kept;
+      },
       end: (why) => {
         note("partition ended", { name: this.ctx.id.name ?? "", why });
-        this.ctx.abort(why);
+        if (this.#keeping === null) this.ctx.abort(why);
+        else this.ctx.waitUntil(this.#keeping.then(() => this.ctx.abort(why)));
       },
       note: (what, facts) => note(what, { name: this.ctx.id.name ?? "", ...facts }),
     };
+  }
+
+  #mark(): Mark | null {
+    return readMark(this.ctx.storage.kv.get("mark"));
+  }
+
+  /** Nobody waits for it, but for what makes the next instance refuse: the end of this one must not undo that. */
+  async #keepMark(mark: Mark): Promise<void> {
+    const { storage } = this.ctx;
+    await storage.put("mark", { ...mark }, { allowUnconfirmed: mark.refused === undefined });
+    if (mark.refused === true) await storage.sync();
   }
 
   async #arm(atMs: number | null): Promise<void> {

@@ -16,6 +16,7 @@ import {
   takeSnapshot,
   verifyPartition,
 } from "./admin-routes.ts";
+import { adoptPartition } from "./adopt-route.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
@@ -84,6 +85,9 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
   );
   http.post("/v1/operators/:op/partitions/:n/verify", may("admin"), operator, partition, (c) =>
     verifyPartition(c.env, c.var.address),
+  );
+  http.post("/v1/operators/:op/partitions/:n/adopt", may("admin"), operator, partition, (c) =>
+    adoptPartition(c.req.raw, c.env, c.var.route, c.var.address),
   );
   http.post("/v1/operators/:op/partitions/:n/evict", may("admin"), operator, partition, (c) =>
     evict(c.env, c.var.address),

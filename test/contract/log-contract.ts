@@ -50,6 +50,17 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       return { log, by: (await log.open("w", "c"))!.row.epoch };
     };
 
+    it("LOG6: says what all segments of the database come to, and how large that is", async () => {
+      const { log, by } = await opened();
+      const before = await log.used();
+      await log.append([row(1, 1, 10, by, "one", 100)]);
+      await log.append([row(2, 3, 11, by, "two", 250)]);
+      expect(await log.used()).toBe(before + 350);
+      expect(log.size).toBeGreaterThan(0);
+      await log.promote(promotion(by, 0, 3, 11, { cutSeq: seq(1) }));
+      expect(await log.used()).toBe(before + 250);
+    });
+
     it("LOG2: opening takes the next epoch and reads row and tail at one moment", async () => {
       const { log, by } = await opened();
       expect(by).toBe(1);
@@ -57,6 +68,8 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       const again = (await log.open("w2", "c2"))!;
       expect(again.row.epoch).toBe(2);
       expect(again.rows.map((one) => [one.seq, one.last])).toEqual([[1, 3]]);
+      expect(again.head).toBe(3);
+      expect((await log.peek())!.head).toBe(3);
       expect(again.rows[0]).toEqual(row(1, 3, 10, by));
       expect(again.more).toBe(false);
     });

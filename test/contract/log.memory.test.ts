@@ -6,6 +6,7 @@ let made = 0;
 
 logContract("the memory fake", async () => {
   const db = new MemoryDatabase();
+  db.counted = true;
   return {
     fresh: async () => {
       const id: PartitionId = { timeline: "main", operator: "contract", partition: made++ };

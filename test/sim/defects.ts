@@ -90,7 +90,7 @@ export const DEFECTS: readonly Defect[] = [
     "row and tail are read before the epoch is taken",
     "LOG2, A12",
     engine(
-      "first-call",
+      "opening",
       "  const opening = await take();",
       `    const seen = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
     const taken = await take();
@@ -131,7 +131,7 @@ export const DEFECTS: readonly Defect[] = [
     "an object that has ended still takes an epoch",
     "LOG2",
     engine(
-      "first-call",
+      "opening",
       "      assertNotEnded();\n      return log.open(writer, code);",
       "      return log.open(writer, code);",
     ),
@@ -289,8 +289,8 @@ export const DEFECTS: readonly Defect[] = [
     "SNAP4, A8",
     engine(
       "partition",
-      "        whole: base,",
-      "        whole: opening.row.manifest === null ? base : (JSON.parse(opening.row.manifest) as typeof base),",
+      "epoch, whole: base, ...recovered }",
+      "epoch, whole: opening.row.manifest === null ? base : (JSON.parse(opening.row.manifest) as typeof base), ...recovered }",
     ),
   ),
   one(

@@ -12,6 +12,7 @@ import { snapshotAt } from "../../src/engine/policy.ts";
 import { stampMs } from "../../src/engine/stamp.ts";
 import type { Partition } from "../../src/engine/partition.ts";
 import { MemoryCache } from "../../src/testkit/memory-cache.ts";
+import type { Mark } from "../../src/engine/rewound.ts";
 import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
@@ -30,6 +31,8 @@ export interface Slot {
   instances: number;
   /** In the object's own storage: it outlives its instances. */
   readonly cache: MemoryCache;
+  /** What the object's own storage holds. */
+  mark: Mark | null;
   /** What is armed; a token of its own for each arming. */
   alarm: { readonly atMs: number; readonly token: number } | null;
 }
@@ -54,6 +57,7 @@ export class Host {
         zombies: new Set(),
         instances: 0,
         cache: new MemoryCache(),
+        mark: null,
         alarm: null,
       });
     }

@@ -82,7 +82,10 @@ export class Instance {
       arm: (atMs) => {
         if (!this.dead && this.ended === null) this.#world.host.arm(slot, atMs);
       },
-      tookEpoch: () => undefined,
+      mark: () => slot.mark,
+      keepMark: (mark) => {
+        if (!this.dead) slot.mark = mark;
+      },
       end: (why) => this.#end(why),
       note: (what, facts) => {
         if (what === "recovered by fallback") trace.count("fallbacks");

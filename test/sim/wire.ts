@@ -186,6 +186,18 @@ export class WiredLog implements Log {
     return carry(this.#world, this.#by, fate, "explain", what, () => this.#log.explain(at));
   }
 
+  get size(): number {
+    return this.#log.size;
+  }
+
+  used(): Promise<number> {
+    return this.#carry(
+      "used",
+      () => "",
+      () => this.#log.used(),
+    );
+  }
+
   promote(promotion: Promotion): Promise<"current" | "refused"> {
     const { world, name } = { world: this.#world, name: this.#by.slot.name };
     const what = (): string => `version ${promotion.version + 1} at ${promotion.seq} epoch ${promotion.epoch}`;

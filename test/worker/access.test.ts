@@ -27,6 +27,7 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/operators/tally/partitions/0/manifests/1", "admin"],
   ["POST", "/v1/operators/tally/partitions/0/verify", "admin"],
   ["POST", "/v1/operators/tally/partitions/0/evict", "admin"],
+  ["POST", "/v1/operators/tally/partitions/0/adopt", "admin"],
   ["POST", "/v1/operators/tally/recover", "admin"],
   ["GET", "/v1/operators/tally/quarantine", "admin"],
   ["POST", "/v1/operators/tally/quarantine/0-1/retry", "admin"],

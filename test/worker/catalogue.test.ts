@@ -61,6 +61,18 @@ describe("the catalogue", () => {
     await expect(load(swapped)).rejects.toMatchObject({ code: "database_swapped" });
   });
 
+  it("SNAP3: a placement that is damaged is refused by name", async () => {
+    await load(both);
+    const write = (text: string) =>
+      env.LOG_0.prepare("UPDATE operators SET databases = ?1 WHERE operator = 'tally'").bind(text).run();
+    for (const text of ["", "[", "7", '["LOG_0"]', '["LOG_0",1,"LOG_0","LOG_1"]']) {
+      await write(text);
+      await expect(load(both)).rejects.toMatchObject({ code: "placement_unclear" });
+    }
+    await write('["LOG_0","LOG_1","LOG_0","LOG_1"]');
+    expect((await load(both)).has("tally")).toBe(true);
+  });
+
   it("CODE2: a database that holds partitions and isn't bound any more is refused", async () => {
     await load(both);
     await expect(load(new Map([["LOG_0", env.LOG_0]]))).rejects.toMatchObject({ code: "database_missing" });

@@ -96,6 +96,13 @@ describe("D1 is deleted", () => {
     await loseD1(env.LOG_0, env.LOG_1);
     const after = await deploy(meter, audit);
 
+    // The other operator has left nothing in R2, so it is placed anew; but its object knows that there was something.
+    expect((await after.call("/v1/events", sent(1, ["b"], "noted"))).body["code"]).toBe("log_rewound");
+    expect((await after.call("/v1/operators/audit/partitions/0/adopt", { truth: "d1" })).body).toMatchObject({
+      seq: 0,
+      givenUp: { seqs: [1, 1] },
+    });
+
     // Noticed: nothing of it is served or taken, and the other operator goes on.
     const state = await after.call("/v1/operators/meter/state?key=customer-1");
     expect([state.status, state.body["code"]]).toEqual([503, "catalogue_lost"]);

@@ -13,6 +13,7 @@ import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
 import { REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
+import type { Mark } from "../../../src/engine/rewound.ts";
 import { MemoryCache } from "../../../src/testkit/memory-cache.ts";
 import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
@@ -42,6 +43,9 @@ export class World {
   readonly clock = new VirtualClock();
   readonly address: Address = { timeline: "main", operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
   sizes: Sizes = SIZES;
+  /** What the object's own storage holds; an incarnation that was superseded can't write there, but none of these tests needs that. */
+  mark: Mark | null = null;
+  marks = 0;
   calls = 0;
   /** Names of all calls so far, in order. */
   readonly trace: string[] = [];
@@ -49,7 +53,7 @@ export class World {
   #nonce = 0;
 
   /** A new instance of the partition, as after an eviction or beside one that doesn't know yet that it is superseded. */
-  start(operator: Operator, code = "code-1"): Incarnation {
+  start(operator: Operator, code = "code-1", logBytes?: number): Incarnation {
     const made = { notes: [], ended: null, armed: null, crashed: false } as Omit<
       Incarnation,
       "partition"
@@ -59,7 +63,12 @@ export class World {
       jitter: () => 0.5,
       keep: (promise) => void promise.catch((error: unknown) => made.notes.push(`rejected: ${String(error)}`)),
       arm: (at) => (made.armed = at),
-      tookEpoch: () => undefined,
+      mark: () => this.mark,
+      keepMark: (mark) => {
+        if (made.crashed) return;
+        this.mark = mark;
+        this.marks += 1;
+      },
       end: (why) => (made.ended = why),
       note: (what) => made.notes.push(what),
     };
@@ -75,7 +84,7 @@ export class World {
       cache: this.cache,
       sizes: this.sizes,
     };
-    return Object.assign(made, { partition: new Partition(around, this.address, code) });
+    return Object.assign(made, { partition: new Partition(around, this.address, code, logBytes) });
   }
 
   /** The port, with every call given its fate. */

@@ -1,20 +1,24 @@
-/** The first call of an opening: the partition's row and the beginning of its tail, for writing or for reading only. */
+/**
+ * What a partition opens with: its row and the first page of its tail, with a new epoch for writing (LOG2), without one for reading.
+ *
+ * O1. A partition without a row is new only if neither R2 nor the object's own storage knows anything of it (CODE2).
+ * O2. What D1 has less than it had acknowledged is refused before anything is read of it (rewound.ts).
+ * O3. An epoch that is taken after the end would only fence whoever came after.
+ */
+import type { Address } from "./address.ts";
 import { Failure } from "./errors.ts";
-import { manifestPrefix } from "./ids.ts";
+import { manifestPrefix, seq } from "./ids.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
 import { emptyRow } from "./open.ts";
 import type { Opening } from "./ports.ts";
 import type { Surroundings } from "./recovery.ts";
+import { assertNeverLogged, assertNotRewound } from "./rewound.ts";
 import { persistent } from "./store-call.ts";
 
-/**
- * Takes the next epoch. `assertNotEnded`: an epoch that is taken after the end would only fence whoever came after.
- *
- * @throws Failure catalogue_lost, and what D1 and R2 give
- */
+/** Opens for writing; makes the row of a new partition. `assertNotEnded` throws where the instance has ended (O3). */
 export async function takeEpoch(
   around: Surroundings,
-  seed: number,
+  { seed }: Address,
   code: string,
   assertNotEnded: () => void,
 ): Promise<Opening> {
@@ -25,8 +29,13 @@ export async function takeEpoch(
       assertNotEnded();
       return log.open(writer, code);
     });
+  // What was refused once is looked at first: each epoch that is taken would change what D1 says (E4).
+  if (host.mark()?.refused === true) await peek(around, seed);
   const opening = await take();
-  if (opening !== null) return opening;
+  if (opening !== null) {
+    await assertNotRewound(around, opening);
+    return opening;
+  }
   await assertNew(around);
   await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
     assertNotEnded();
@@ -37,21 +46,26 @@ export async function takeEpoch(
   return created;
 }
 
-/** Looks without taking an epoch. @throws Failure catalogue_lost, and what D1 and R2 give */
+/** Opens for reading. */
 export async function peek(around: Surroundings, seed: number): Promise<Opening> {
   const { clock, host, log } = around;
   const opening = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
-  if (opening !== null) return opening;
-  await assertNew(around);
-  return { row: emptyRow(seed), rows: [], more: false };
+  if (opening === null) {
+    await assertNew(around);
+    return { row: emptyRow(seed), head: seq(0), rows: [], more: false };
+  }
+  await assertNotRewound(around, opening);
+  return opening;
 }
 
-/** CODE2: manifests without a row mean that D1 lost it; starting empty would lose the state by mistake. */
-async function assertNew({ clock, host, objects, id }: Surroundings): Promise<void> {
+/** O1: starting empty would lose the state by mistake. */
+async function assertNew(around: Surroundings): Promise<void> {
+  const { clock, host, objects, id } = around;
   const { names } = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(manifestPrefix(id), ""));
   if (names.length > 0)
     throw new Failure(
       "catalogue_lost",
       `R2 holds ${names[0]}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; it must not begin anew`,
     );
+  assertNeverLogged(around);
 }
