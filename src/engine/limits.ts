@@ -53,6 +53,11 @@ export const PAGE_ROWS = 2_000;
 /** Tail in D1 that no snapshot covers: reached only while R2 is down (503 log_full). */
 export const TAIL_BYTES = 256_000_000;
 
+/** Restore points of one partition in D1: reached only while sweeps fail for days; beyond it what is replaced is none. */
+export const POINTS = 1_000;
+/** Pins of one partition: each may hold a whole state in R2. */
+export const PINS = 200;
+
 /** How long a caller waits for its events to be durable before it hears 503. */
 export const COMMIT_WAIT_MS = 20_000;
 /** One attempt at a statement; after it the outcome is unknown and the statement is sent again. */

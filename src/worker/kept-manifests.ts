@@ -8,6 +8,7 @@ import type { Address } from "../engine/address.ts";
 import { messageOf } from "../engine/errors.ts";
 import { manifestName } from "../engine/ids.ts";
 import { readManifest, type Manifest } from "../engine/manifest.ts";
+import { pinTexts } from "../engine/pins.ts";
 import { limited } from "../engine/store-call.ts";
 import type { Env } from "./app.ts";
 import { requestClock } from "./request-clock.ts";
@@ -32,7 +33,7 @@ export async function keptManifests(
   address: Address,
   status: PartitionStatus | undefined,
 ): Promise<(Manifest | Unreadable)[]> {
-  const pins = JSON.parse(status?.pins ?? "[]") as string[];
+  const pins = pinTexts(status?.pins ?? "[]");
   const texts = [status?.manifest, status?.previous, ...pins].filter((text) => typeof text === "string");
   const named = texts.map(readOrWhy);
   const known = new Map(named.filter(isManifest).map((manifest) => [manifest.version, manifest]));

@@ -27,6 +27,11 @@ export class Damage {
     return this.#hit.has(name);
   }
 
+  /** Something of the partition was ever struck. */
+  struck(slot: Slot): boolean {
+    return [...this.#hit.keys()].some((name) => name.startsWith(`${slot.name}/`));
+  }
+
   /** Every archive of the partition is as it was written. */
   archivesWhole(slot: Slot): boolean {
     return ![...this.#hit.keys()].some((name) => name.startsWith(`${slot.name}/manifests/`));

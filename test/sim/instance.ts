@@ -84,8 +84,8 @@ export class Instance {
       note: (what, facts) => {
         if (what === "recovered by fallback") trace.count("fallbacks");
         if (what.startsWith("drill ")) trace.count("drills");
-        if (what === "state files swept" && typeof facts["files"] === "number")
-          trace.count("files swept", facts["files"]);
+        if (what === "state files swept") trace.count("files swept", facts["files"] as number);
+        if (what === "state files left") trace.count("sweeps that left all");
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);
       },
     };

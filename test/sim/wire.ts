@@ -6,7 +6,17 @@
  */
 import { STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
 import type { Seq } from "../../src/engine/ids.ts";
-import type { Appended, Log, ObjectStore, Opening, PartitionRow, Promotion } from "../../src/engine/ports.ts";
+import type {
+  Appended,
+  Log,
+  ObjectStore,
+  Opening,
+  PartitionRow,
+  Pin,
+  Promotion,
+  Retention,
+  Roots,
+} from "../../src/engine/ports.ts";
 import type { Segment } from "../../src/engine/segment.ts";
 import type { MemoryDatabase } from "../engine/fakes/memory-log.ts";
 import type { Fate } from "./fate.ts";
@@ -202,6 +212,44 @@ export class WiredLog implements Log {
       () => this.#log.row(),
     );
   }
+
+  async roots(): Promise<Roots | null> {
+    return this.#carry(
+      "roots",
+      () => "",
+      () => this.#log.roots(),
+    );
+  }
+
+  retain(retention: Retention): Promise<Roots | null> {
+    const { drop, archiveFrom } = retention;
+    return this.#carry(
+      "retain",
+      () => `without ${drop.join(" ")}, archive from ${archiveFrom}`,
+      async () => {
+        const before = this.#db.kept.get(this.#by.slot.name)?.points ?? [];
+        const roots = await this.#log.retain(retention);
+        this.#world.oracle.retained(this.#by, retention, before, roots);
+        return roots;
+      },
+    );
+  }
+
+  pin(pin: Pin): Promise<"pinned" | "gone" | "full"> {
+    return this.#carry(
+      "pin",
+      () => `${pin.version} ${pin.name}`,
+      () => this.#log.pin(pin),
+    );
+  }
+
+  unpin(version: number, name: string): Promise<void> {
+    return this.#carry(
+      "unpin",
+      () => `${version} ${name}`,
+      () => this.#log.unpin(version, name),
+    );
+  }
 }
 
 export class WiredStore implements ObjectStore {
@@ -264,7 +312,6 @@ export class WiredStore implements ObjectStore {
 
   delete(names: readonly string[]): Promise<void> {
     const { store, oracle } = this.#world;
-    oracle.deleting(this.#by, names);
     return this.#carry(
       "delete",
       () => names.join(" "),
