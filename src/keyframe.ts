@@ -12,7 +12,7 @@ import { routesOf } from "./worker/routes.ts";
 import { sweep } from "./worker/sweep.ts";
 
 export { operator } from "./engine/operator.ts";
-export type { Context, Duration, Event, Operator, Refusal, SnapshotPolicy, Spec } from "./engine/operator.ts";
+export type { Context, Duration, Event, Operator, Refusal, Retain, SnapshotPolicy, Spec } from "./engine/operator.ts";
 export { Partition } from "./worker/partition-object.ts";
 export type { Env } from "./worker/app.ts";
 

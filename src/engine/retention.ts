@@ -8,7 +8,7 @@
  *     length the newest each, one of which is the base when this one has served its time.
  * Q3. What the row names is never given up here: fall-backs read the older generation and what replays above it (SNAP4), a
  *     rollback its pinned snapshot and the whole log above (CODE3).
- * Q4. Nothing goes before GRACE_MS have passed since it was replaced: who opened on it may still be reading.
+ * Q4. Nothing goes before GRACE_MS have passed since the promotion that replaced it was sent: who opened on it may still be reading.
  * Q5. What somebody has pinned isn't looked at here: the statement that gives up leaves it out (pins come at any time).
  */
 import type { Stamp } from "./ids.ts";

@@ -425,6 +425,47 @@ describe("code that changes", () => {
     expect(archives.filter((name) => kept.indexOf(name) < versions.lastIndexOf(3) + 1)).toEqual([]);
   });
 
+  it("CODE3: the older version's snapshot is kept for the retention time from when newer code replaced it, however old it was then", async () => {
+    const day = 24 * 3_600_000;
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    await world.clock.advance(30 * day);
+    const newer = world.start(v2(), "code-2");
+    const pinned = () =>
+      (JSON.parse(world.db.rows.get(NAME)!.pins) as string[]).flatMap(
+        (text) => text.match(/"operatorVersion":1,/) ?? [],
+      );
+    const manyFull = async (): Promise<void> => {
+      for (let n = 0; n < 20; n++) {
+        await fill(world, newer, world.calls + 100, world.calls + 100);
+        await snapshot(world, newer);
+      }
+    };
+    await manyFull();
+    await world.clock.advance(6.9 * day);
+    await manyFull();
+    expect(pinned()).toHaveLength(1);
+    expect(words(await world.send(world.start(operator), { id: "z", key: "k1", data: 1 }))).toEqual(["applied"]);
+  });
+
+  it("CODE3: and no longer: then a rollback is refused, if the log doesn't reach back either", async () => {
+    const day = 24 * 3_600_000;
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    const newer = world.start(v2(), "code-2");
+    for (let n = 0; n < 60; n++) {
+      await fill(world, newer, 10 + n, 10 + n);
+      await snapshot(world, newer);
+      await world.clock.advance(day / 2);
+    }
+    expect(JSON.parse(world.db.rows.get(NAME)!.pins)).toHaveLength(1);
+    expect(words(await world.send(world.start(operator), { id: "x", data: 1 }))).toBe("state_newer");
+  });
+
   it("CODE3: a state newer than the code, with nothing older left, is refused by name", async () => {
     const world = new World();
     const newer = world.start(v2());

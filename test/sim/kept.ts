@@ -34,7 +34,7 @@ const versionOf = (name: string): number => Number(/\/(\d{10})-[^/]+\.kfm$/.exec
 export class Kept {
   readonly #world: World;
   readonly #fail: (what: string) => void;
-  /** When a file was last displaced by a promotion. */
+  /** When a promotion that displaced it was sent, which is when its sender's clock was read. */
   readonly #displaced = new Map<string, number>();
   /** When newer code last replaced the snapshot of an operator version. */
   readonly #replaced = new Map<Slot, Map<number, number>>();
@@ -66,14 +66,14 @@ export class Kept {
     ]);
   }
 
-  promoted({ slot }: Instance, before: Parameters<typeof reached>[0], to: Promotion): void {
+  promoted({ slot }: Instance, before: Parameters<typeof reached>[0], to: Promotion, sentMs: number): void {
     const row = this.#row(slot)!;
     this.#versions(slot, before.manifest, to.manifest);
     const now = reached(row);
     for (const file of reached(before)) {
       if (now.has(file)) continue;
       this.#world.trace.count("objects displaced");
-      this.#displaced.set(file, this.#world.clock.now());
+      this.#displaced.set(file, sentMs);
     }
     const was = before.manifest === null ? null : made(before.manifest);
     if (was !== null && !this.#kept(slot).points.some(({ attempt }) => attempt === was.attempt))
@@ -192,7 +192,7 @@ export class Kept {
     const names = [...store.objects.keys()].filter((name) => name.startsWith(`${slot.name}/`));
     const { points, pins, archiveFrom } = this.#kept(slot);
     const there = this.#reached(slot);
-    const past = (name: string): boolean => /(\d{10}-\d{6})-[^/]+$/.exec(name)![1]! < row.attempt.slice(0, 17);
+    const past = (name: string): boolean => (/(\d{10}-\d{6})-[^/]+$/.exec(name)?.[1] ?? "") < row.attempt.slice(0, 17);
     for (const name of names) {
       if (name.endsWith(".kfs") && !there.has(name) && past(name))
         this.#fail(`${name} is left, and nothing reaches it`);

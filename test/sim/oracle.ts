@@ -144,7 +144,7 @@ export class Oracle {
       this.fail(`${by.name} holds epoch ${row.epoch} and begins at ${row.seq}, the log ends at ${truth.head} (LOG2)`);
   }
 
-  promoted(by: Instance, to: Promotion, verdict: "current" | "refused", before: PartitionRow): void {
+  promoted(by: Instance, to: Promotion, verdict: "current" | "refused", before: PartitionRow, sentMs: number): void {
     const { trace } = this.#world;
     if (verdict === "refused") {
       trace.count("promotions refused");
@@ -178,7 +178,7 @@ export class Oracle {
     const shared = to.previous === null ? undefined : filesOf(to.previous).find((file) => own.has(file));
     if (shared !== undefined) wrong(`${shared} is in both generations (SNAP4)`);
     this.#cut(by, before, wrong);
-    this.kept.promoted(by, before, to);
+    this.kept.promoted(by, before, to, sentMs);
   }
 
   retained(by: Instance, retention: Retention, before: readonly Point[], roots: Roots | null): void {

@@ -199,7 +199,7 @@ class MemoryLog implements Log {
 
   async retain(to: Retention): Promise<Roots | null> {
     const row = this.#row();
-    if (row.epoch !== to.epoch || row.version !== to.version) return null;
+    if (!(row.epoch === to.epoch && row.version === to.version)) return null;
     const kept = this.#kept;
     kept.points = kept.points.filter(({ version }) => !to.drop.includes(version) || this.#pinned(version));
     kept.retainFrom = Math.max(kept.retainFrom, to.retainFrom);
