@@ -14,7 +14,7 @@ import { routesOf } from "./worker/routes.ts";
 import { sweep } from "./worker/sweep.ts";
 
 export { operator } from "./engine/operator.ts";
-export type { Context, Duration, Event, Operator, Refusal, SnapshotPolicy, Spec } from "./engine/operator.ts";
+export type { Context, Duration, Event, Operator, Refusal, Retain, SnapshotPolicy, Spec } from "./engine/operator.ts";
 export type { EventFor, ReplyOf, StateOf } from "./engine/types-of.ts";
 export type { Authorize, Grant, Role } from "./worker/access.ts";
 export type { Env } from "./worker/app.ts";

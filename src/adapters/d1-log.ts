@@ -8,8 +8,20 @@
  */
 import { Failure, messageOf } from "../engine/errors.ts";
 import { partitionName, type PartitionId, type Seq } from "../engine/ids.ts";
-import { PAGE_BYTES, PAGE_ROWS } from "../engine/limits.ts";
-import type { Appended, Explanation, Log, Opening, Page, PartitionRow, Promotion } from "../engine/ports.ts";
+import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/limits.ts";
+import type {
+  Appended,
+  Explanation,
+  Log,
+  Opening,
+  Page,
+  PartitionRow,
+  Pin,
+  Point,
+  Promotion,
+  Retention,
+  Roots,
+} from "../engine/ports.ts";
 import type { Segment } from "../engine/segment.ts";
 
 const ROW = `epoch, seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
@@ -44,6 +56,28 @@ const PROMOTE = `UPDATE partitions SET version = version + 1, attempt = ?4, mani
 /** The UPDATE before it may have matched nothing: an attempt's id is unique, so it says whether that one did. */
 const CUT = `DELETE FROM segments WHERE partition = ?1 AND last <= ?4
   AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND attempt = ?3)`;
+
+/** Before the UPDATE, since it holds the same guard. */
+const REPLACE = `INSERT INTO restore_points (partition, version, attempt, seq, stamp, files, whole, replaced_at)
+  SELECT ?1, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND version = ?3
+    AND ((SELECT COUNT(*) FROM restore_points WHERE partition = ?1) < ${POINTS}
+      OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4))
+  ON CONFLICT (partition, version) DO UPDATE SET replaced_at = excluded.replaced_at`;
+
+const RETENTION = `SELECT ${ROW}, retain_from AS retainFrom, archive_from AS archiveFrom FROM partitions WHERE partition = ?1`;
+const POINTS_OF = `SELECT version, attempt, seq, stamp, files, whole, replaced_at AS replacedMs FROM restore_points WHERE partition = ?1 ORDER BY version`;
+const PINS_OF = `SELECT version, name, created_at AS createdMs FROM pins WHERE partition = ?1 ORDER BY version, name`;
+/** It refuses to pass a pin: one that comes before it holds, one that comes after it finds nothing to pin. */
+const DROP = `DELETE FROM restore_points WHERE partition = ?1 AND version IN (SELECT value FROM json_each(?4))
+  AND NOT EXISTS (SELECT 1 FROM pins AS p WHERE p.partition = ?1 AND p.version = restore_points.version)
+  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND version = ?3)`;
+const RAISE = `UPDATE partitions SET retain_from = MAX(retain_from, ?4), archive_from = MAX(archive_from, ?5)
+  WHERE partition = ?1 AND epoch = ?2 AND version = ?3 AND (retain_from < ?4 OR archive_from < ?5)`;
+/** The row's version may be above its manifest's, after D1 was rebuilt from R2. */
+const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) SELECT ?1, ?2, ?3, ?4 FROM partitions
+  WHERE partition = ?1 AND (SELECT COUNT(*) FROM pins WHERE partition = ?1) < ${PINS}
+    AND (CASE WHEN json_valid(manifest) THEN json_extract(manifest, '$.version') END = ?2
+      OR EXISTS (SELECT 1 FROM restore_points WHERE partition = ?1 AND version = ?2))`;
 
 const EXPLAIN = `SELECT p.epoch, p.version, COALESCE(${HEAD}, p.snapshot_seq) AS head, COALESCE(${HEAD_STAMP}, p.snapshot_stamp) AS headStamp,
     t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
@@ -140,8 +174,9 @@ export class D1Log implements Log {
   }
 
   async promote(to: Promotion): Promise<"current" | "refused"> {
-    const [update] = await this.#heard(() =>
+    const results = await this.#heard(() =>
       this.#db.batch([
+        ...this.#replace(to),
         this.#db
           .prepare(PROMOTE)
           .bind(
@@ -159,7 +194,52 @@ export class D1Log implements Log {
         this.#db.prepare(CUT).bind(this.#name, to.epoch, to.attempt, to.cutSeq),
       ]),
     );
-    return update!.meta.changes === 1 ? "current" : "refused";
+    return results.at(-2)!.meta.changes === 1 ? "current" : "refused";
+  }
+
+  #replace({ epoch, version: before, replaced }: Promotion): D1PreparedStatement[] {
+    return replaced.map((point) => {
+      const { version, seq, stamp, files, whole, replacedMs } = point;
+      const values = [version, point.attempt, seq, stamp, JSON.stringify(files), whole ? 1 : 0, replacedMs];
+      return this.#db.prepare(REPLACE).bind(this.#name, epoch, before, ...values);
+    });
+  }
+
+  async roots(): Promise<Roots | null> {
+    return rootsFrom(await named(() => this.#db.batch<never>(this.#readRoots())));
+  }
+
+  #readRoots(): D1PreparedStatement[] {
+    return [RETENTION, POINTS_OF, PINS_OF].map((sql) => this.#db.prepare(sql).bind(this.#name));
+  }
+
+  async retain({ epoch, version, drop, retainFrom, archiveFrom }: Retention): Promise<Roots | null> {
+    const guarded = (sql: string): D1PreparedStatement => this.#db.prepare(sql);
+    const results = await named(() =>
+      this.#db.batch<never>([
+        guarded(DROP).bind(this.#name, epoch, version, JSON.stringify(drop)),
+        guarded(RAISE).bind(this.#name, epoch, version, retainFrom, archiveFrom),
+        ...this.#readRoots(),
+      ]),
+    );
+    const roots = rootsFrom(results.slice(2));
+    return roots?.row.epoch === epoch && roots.row.version === version ? roots : null;
+  }
+
+  async pin({ version, name, createdMs }: Pin): Promise<"pinned" | "gone" | "full"> {
+    const [, pins] = await named(() =>
+      this.#db.batch<Pin>([
+        this.#db.prepare(PIN).bind(this.#name, version, name, createdMs),
+        this.#db.prepare(PINS_OF).bind(this.#name),
+      ]),
+    );
+    if (pins!.results.some((one) => one.version === version && one.name === name)) return "pinned";
+    return pins!.results.length >= PINS ? "full" : "gone";
+  }
+
+  async unpin(version: number, name: string): Promise<void> {
+    const sql = "DELETE FROM pins WHERE partition = ?1 AND version = ?2 AND name = ?3";
+    await named(() => this.#db.prepare(sql).bind(this.#name, version, name).run());
   }
 
   get size(): number {
@@ -185,15 +265,31 @@ export class D1Log implements Log {
   }
 }
 
+type StoredPoint = Omit<Point, "files" | "whole"> & { readonly files: string; readonly whole: number };
+
+/** Of the results of RETENTION, POINTS_OF and PINS_OF. */
+function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
+  const [rows, points, pins] = results.map((one) => one.results as unknown[]);
+  const found = rows![0] as (PartitionRow & Pick<Roots, "retainFrom" | "archiveFrom">) | undefined;
+  if (found === undefined) return null;
+  const { retainFrom, archiveFrom, ...row } = found;
+  const read = (point: StoredPoint): Point => ({
+    ...point,
+    files: JSON.parse(point.files) as string[],
+    whole: point.whole === 1,
+  });
+  return { row, points: (points as StoredPoint[]).map(read), pins: pins as Pin[], retainFrom, archiveFrom };
+}
+
 /** Gives the one error that waiting can't mend its name; all others pass as they are, and mean "unknown". */
 export async function named<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    if (messageOf(error).includes("no such table")) {
+    if (/no such (table|column)/.test(messageOf(error))) {
       throw new Failure(
         "log_not_migrated",
-        `the log's tables are missing: run "wrangler d1 migrations apply" for every LOG_ database`,
+        `the log's tables, or columns of them, are missing: run "wrangler d1 migrations apply" for every LOG_ database`,
         { cause: error },
       );
     }

@@ -31,6 +31,10 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
 const INSERT = `INSERT OR IGNORE INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
   VALUES (?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`;
 
+/** Restore points and pins that D1 still has of what came after the snapshot that was found: that is given up. */
+const forget = (table: "restore_points" | "pins"): string => `DELETE FROM ${table} WHERE partition = ?1 AND version > ?3
+  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND writer = 'recover')`;
+
 /** Writes a partition's row, unless there is one; was it written? */
 export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRow): Promise<boolean> {
   const values = [
@@ -47,13 +51,16 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
     row.previous,
     row.pins,
   ];
-  const { meta } = await named(() =>
-    db
-      .prepare(INSERT)
-      .bind(...values)
-      .run(),
+  const found = (JSON.parse(row.manifest ?? "{}") as { version?: number }).version ?? 0;
+  const [written] = await named(() =>
+    db.batch([
+      db.prepare(INSERT).bind(...values),
+      ...(["restore_points", "pins"] as const).map((table) =>
+        db.prepare(forget(table)).bind(partitionName(id), row.epoch, found),
+      ),
+    ]),
   );
-  return meta.changes === 1;
+  return written!.meta.changes === 1;
 }
 
 const REPLACE = `UPDATE partitions SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,

@@ -8,7 +8,7 @@
  *     manifest of the new life archives all of it, so older archives count below that (L1).
  * A3. What isn't set back is left alone.
  */
-import { readOrNull } from "./checkpoint.ts";
+import { readOrNull } from "./pins.ts";
 import { epoch, nextLife, seq, type Seq } from "./ids.ts";
 import { emptyRow } from "./open.ts";
 import type { Opening, PartitionRow } from "./ports.ts";

@@ -28,7 +28,8 @@ import {
   type StateFile,
 } from "./manifest.ts";
 import { ObjectRanges } from "./object-ranges.ts";
-import type { Codec, PartitionRow } from "./ports.ts";
+import { nextPins, pinTexts, readOrNull, wholeText } from "./pins.ts";
+import type { Codec, PartitionRow, Point } from "./ports.ts";
 import type { Rates } from "./rates.ts";
 import type { Surroundings } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
@@ -220,8 +221,10 @@ async function promote(around: Surroundings, ground: Ground, { text, ...made }: 
   const { manifest } = made;
   const { clock, host, log } = around;
   const older = manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole);
-  const pins = nextPins(around, ground, manifest);
+  const { ageMs } = around.operator.snapshot.retain;
+  const pins = nextPins(ground.row.pins, ground.whole, manifest, around.codec, clock.now(), ageMs);
   const change = {
+    replaced: replacedBy(around, ground, older.previous, pins),
     epoch: ground.epoch,
     version: ground.row.version,
     attempt: manifest.attempt,
@@ -270,51 +273,23 @@ const olderGeneration = (whole: Manifest | null): Pick<PartitionRow, "previous" 
   previousSeq: whole?.seq ?? seq(0),
 });
 
-/** The text as its own row had it: members keep their order, so the checksum still fits. */
-const wholeText = (manifest: Manifest): string => JSON.stringify(manifest);
-
-/** The last snapshot of each older operator version stays reachable for the retention time (CODE3). */
-function nextPins({ operator, codec, clock }: Surroundings, ground: Ground, manifest: Manifest): string {
-  const texts = JSON.parse(ground.row.pins) as string[];
-  const read = texts.map((text) => readOrNull(text, codec));
-  const kept = read.filter((pin) => pin !== null);
-  // Newer code has pinned it, in a format that only that code can read and give up.
-  const unknown = texts.filter((_, i) => read[i] === null);
-  if (ground.whole !== null && ground.whole.operatorVersion < manifest.operatorVersion) kept.unshift(ground.whole);
-  const oldest = clock.now() - operator.snapshot.retainMs;
-  const seen = new Set<number>([manifest.operatorVersion]);
-  const pins = kept.filter((pin) => {
-    const wanted = Date.parse(pin.at) >= oldest && !seen.has(pin.operatorVersion);
-    seen.add(pin.operatorVersion);
-    return wanted;
-  });
-  return JSON.stringify([...pins.map(wholeText), ...unknown]);
-}
-
-export function readOrNull(text: string, codec: Codec): Manifest | null {
-  try {
-    return readManifest(text, codec.crc32);
-  } catch {
-    return null;
-  }
-}
-
-/** Names of the snapshot files that `before` reaches and `after` doesn't: nothing will ever name them again. */
-export function displaced(before: PartitionRow, after: PartitionRow, codec: Codec): string[] {
-  const kept = reached(after, codec);
-  return [...reached(before, codec)].filter((name) => !kept.has(name));
-}
-
-/** Names of the state files that the row reaches. */
-export const reachedNames = (row: PartitionRow, codec: Codec): string[] => [...reached(row, codec)];
-
-function reached(row: PartitionRow, codec: Codec): Set<string> {
-  const texts = [row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])];
-  const names = new Set<string>();
-  for (const text of texts) {
-    // A manifest that can't be read names nothing that we could delete.
+/** What was current, and what the row won't name any more: somebody may want to go back to it, or still be reading (SNAP10). */
+function replacedBy(
+  { codec, clock }: Surroundings,
+  { row, whole }: Ground,
+  previous: string | null,
+  pins: string,
+): Point[] {
+  const still = new Set([previous, ...pinTexts(pins)]);
+  const gone = [row.previous, ...pinTexts(row.pins)].filter((text) => !still.has(text));
+  const points = new Map<number, Point>();
+  for (const text of [...gone, row.manifest]) {
     const manifest = text === null ? null : readOrNull(text, codec);
-    if (manifest !== null) for (const file of stateFiles(manifest)) names.add(file.name);
+    if (manifest === null) continue;
+    const { version, attempt, seq: at, stamp } = manifest;
+    const files = stateFiles(manifest).map(({ name }) => name);
+    const sound = text !== row.manifest || whole?.attempt === attempt;
+    points.set(version, { version, attempt, seq: at, stamp, files, whole: sound, replacedMs: clock.now() });
   }
-  return names;
+  return [...points.values()];
 }

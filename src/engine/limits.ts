@@ -56,6 +56,10 @@ export const TAIL_BYTES = 256_000_000;
 /** Size that a database of the log may reach before it takes no more events: D1 ends at 10 GB, and opening, snapshots and those
  *  who don't know yet need the rest (503 log_full). */
 export const LOG_BYTES = 9_000_000_000;
+/** Restore points of one partition in D1: reached only while sweeps fail for days; beyond it what is replaced is none. */
+export const POINTS = 1_000;
+/** Pins of one partition: each may hold a whole state in R2. */
+export const PINS = 200;
 
 /** How long a caller waits for its events to be durable before it hears 503. */
 export const COMMIT_WAIT_MS = 20_000;

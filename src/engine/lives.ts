@@ -8,6 +8,8 @@
  *     life archived counts below that, and above it is what was given up.
  * L2. Where that can't be read it isn't known which rows are the log's: that is damage, never a guess (SNAP3).
  * L3. A partition in its first life, which is nearly every one, pays nothing for this.
+ * L4. Retention gives up the oldest archives, in the order of their versions. Whoever replays the whole log must have them all, or a life's
+ *     first archive may be one that is gone: versions begin at 1 and have no gap, else that too is damage.
  */
 import { readManifestObject } from "./archive.ts";
 import { Damage, isUnreadable, messageOf } from "./errors.ts";
@@ -40,11 +42,15 @@ async function firstManifests(
   from: string,
 ): Promise<Map<number, { readonly version: number; readonly names: string[] }>> {
   const firsts = new Map<number, { readonly version: number; readonly names: string[] }>();
+  let version = 0;
   for (let after = from; ;) {
     const { names, more } = await listNames(shelf, manifestPrefix(shelf.id), after);
     for (const name of names) {
       const made = manifestOf(name);
       if (made === null) continue;
+      if (from === "" && made.version > version + 1)
+        throw new Damage(`the archives of manifests ${version + 1} to ${made.version - 1} are given up, or lost`);
+      version = made.version;
       const first = firsts.get(lifeOf(made.epoch));
       if (first === undefined) firsts.set(lifeOf(made.epoch), { version: made.version, names: [name] });
       else if (first.version === made.version) first.names.push(name);

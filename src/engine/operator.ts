@@ -10,6 +10,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Seq } from "./ids.ts";
 import type { Jsonable, JsonObject } from "./json.ts";
 import { MEMORY_BYTES } from "./limits.ts";
+import { KEPT_POINTS, type RetentionPolicy } from "./retention.ts";
 
 /** A CloudEvent as a handler sees it. `time` and `source` are filled in where the sender left them out. */
 export interface Event<Type extends string = string, Data = unknown> {
@@ -72,8 +73,19 @@ export interface SnapshotPolicy {
   readonly recovery?: Duration;
   /** Snapshot at once when the tail has this many bytes. Default 4,000,000. */
   readonly maxTailBytes?: number;
-  /** How long what a snapshot replaced stays available. Default 7d. */
-  readonly retain?: Duration;
+  /** How long history stays available, and which snapshots as restore points besides. Default 7d. */
+  readonly retain?: Duration | Retain;
+}
+
+export interface Retain {
+  /** State at any moment of this time can be had: the snapshots and the archive for it stay. */
+  readonly age: Duration;
+  /** So many of the newest snapshots stay restorable, the current one included. Default 0: what `age` needs. */
+  readonly last?: number;
+  /** The newest snapshot of each of so many hours. */
+  readonly hourly?: number;
+  /** The newest snapshot of each of so many days, UTC. */
+  readonly daily?: number;
 }
 
 /** O3: nothing more to ask where the state is JSON, else an error message as a type. */
@@ -130,7 +142,7 @@ export interface Operator<
     readonly everyMs: number;
     readonly recoveryMs: number;
     readonly maxTailBytes: number;
-    readonly retainMs: number;
+    readonly retain: RetentionPolicy;
   };
   readonly memoryBytes: number;
   readonly key: (event: Event) => unknown;
@@ -198,7 +210,7 @@ export function operator<const Name extends string, const E extends Schemas, Sta
       everyMs: duration(spec.snapshot?.every ?? "5m", fail),
       recoveryMs: duration(spec.snapshot?.recovery ?? "1s", fail),
       maxTailBytes: whole(spec.snapshot?.maxTailBytes ?? 4_000_000, "snapshot.maxTailBytes", 1),
-      retainMs: duration(spec.snapshot?.retain ?? "7d", fail),
+      retain: retention(spec.snapshot?.retain ?? "7d", fail),
     },
     memoryBytes: whole(spec.memory ?? MEMORY_BYTES, "memory", 1),
   };
@@ -225,6 +237,29 @@ function migrations(
     steps.set(to, step as Migration);
   }
   return steps;
+}
+
+const RETAIN = new Set(["age", "last", "hourly", "daily"]);
+
+function retention(given: Duration | Retain, fail: (why: string) => never): RetentionPolicy {
+  const retain: Retain = typeof given === "string" ? { age: given } : given;
+  for (const name of Object.keys(retain))
+    if (!RETAIN.has(name)) fail(`snapshot.retain has no "${name}"; it has ${[...RETAIN].join(", ")}`);
+  if (typeof retain.age !== "string")
+    fail(`snapshot.retain needs an age, such as "7d": how long state at any moment can be had`);
+  const ageMs = duration(retain.age, fail);
+  if (ageMs < 1) fail(`snapshot.retain: "${retain.age}" is no age; retain something`);
+  const count = (name: "last" | "hourly" | "daily"): number => {
+    const n = retain[name] ?? 0;
+    return Number.isSafeInteger(n) && n >= 0
+      ? n
+      : fail(`snapshot.retain.${name} must be a whole number from 0, not ${String(n)}`);
+  };
+  const policy = { ageMs, last: count("last"), hourly: count("hourly"), daily: count("daily") };
+  const points = policy.last + policy.hourly + policy.daily;
+  if (points > KEPT_POINTS)
+    fail(`snapshot.retain asks for ${points} restore points (last + hourly + daily); there may be ${KEPT_POINTS}`);
+  return policy;
 }
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

@@ -23,8 +23,51 @@ export interface PartitionRow {
   /** The older generation, which shares no object with the current one (SNAP4). */
   readonly previousSeq: Seq;
   readonly previous: string | null;
-  /** Manifests kept for a rollback to an older operator version (CODE3): a JSON array of manifest texts. */
+  /** Manifests kept for a rollback to an older operator version (CODE3): a JSON array, see pins.ts. */
   readonly pins: string;
+}
+
+/** A restore point: a snapshot that was current, and whose state files are kept. */
+export interface Point {
+  readonly version: number;
+  readonly attempt: string;
+  readonly seq: Seq;
+  readonly stamp: Stamp;
+  /** Names of all files that its state is read from, in their order. */
+  readonly files: readonly string[];
+  /** Nothing was known against it when it was replaced. */
+  readonly whole: boolean;
+  /** When the row last ceased to name it, or to name it in this place. */
+  readonly replacedMs: number;
+}
+
+/** Whoever holds a restore point, or the current snapshot, by its version. */
+export interface Pin {
+  readonly version: number;
+  readonly name: string;
+  readonly createdMs: number;
+}
+
+/** All that must stay, at one moment (SNAP10). */
+export interface Roots {
+  readonly row: PartitionRow;
+  /** In the order of their versions, as the pins are. */
+  readonly points: readonly Point[];
+  readonly pins: readonly Pin[];
+  /** State at any stamp from here on can be read; 0: at any. */
+  readonly retainFrom: Stamp;
+  /** Archives of versions below it are given up; 0: none. */
+  readonly archiveFrom: number;
+}
+
+/** What retention gives up, if epoch and version hold. */
+export interface Retention {
+  readonly epoch: Epoch;
+  readonly version: number;
+  /** Versions of restore points. */
+  readonly drop: readonly number[];
+  readonly retainFrom: Stamp;
+  readonly archiveFrom: number;
 }
 
 /** Consecutive rows of the log, bounded in bytes. `more`: there are further rows above the last one. */
@@ -70,6 +113,8 @@ export interface Promotion {
   /** Rows up to here are cut: archives that R2 has acknowledged hold them (LOG5). */
   readonly cutSeq: Seq;
   readonly pins: string;
+  /** What the row named before, and is replaced, moved or dropped by this: from now on restore points. */
+  readonly replaced: readonly Point[];
 }
 
 /** The log of one partition. */
@@ -88,7 +133,8 @@ export interface Log {
    *  rise above the head's and the floor, and the timeline is open (LOG2). */
   append(rows: readonly Segment[]): Promise<Appended>;
   explain(at: Seq): Promise<Explanation>;
-  /** Makes a snapshot current and cuts the rows up to `cutSeq`, if epoch and version hold: in every statement. */
+  /** Makes a snapshot current, cuts the rows up to `cutSeq` and makes what it replaces restore points, if epoch and version
+   *  hold: in every statement. Of one that is there `replacedMs` changes; beyond POINTS only what is pinned becomes one. */
   promote(promotion: Promotion): Promise<"current" | "refused">;
   /** Bytes of the whole database as last heard, freed pages included; 0: not heard yet. It need not shrink. */
   readonly size: number;
@@ -96,6 +142,15 @@ export interface Log {
   used(): Promise<number>;
   /** The row alone. Null: there is none. */
   row(): Promise<PartitionRow | null>;
+  /** The row, and what else must stay. Null: there is no row. */
+  roots(): Promise<Roots | null>;
+  /** Gives up what isn't pinned of `drop`, and raises `retainFrom` and `archiveFrom`, if epoch and version hold; then reads
+   *  the roots, in one transaction. Null: they don't hold. */
+  retain(retention: Retention): Promise<Roots | null>;
+  /** Pins the current snapshot or a restore point. "gone": it is neither; "full": PINS are pinned. */
+  pin(pin: Pin): Promise<"pinned" | "gone" | "full">;
+  /** A pin that isn't there is no error. */
+  unpin(version: number, name: string): Promise<void>;
 }
 
 /** Objects by name. Names are never used twice. */

@@ -1,7 +1,7 @@
 /**
  * Recovery: from a partition's row and tail in D1, and a snapshot in R2, to the fold of its log.
  *
- * R1. Bases are tried in a fixed order (current, those that it builds on, previous, pinned, nothing at all); whichever is whole and has an unbroken
+ * R1. Bases are tried in a fixed order (current, those that it builds on, previous, pinned, restore points, nothing at all); whichever is whole and has an unbroken
  *     log above it wins (SNAP4). It is never an empty state by mistake: "nothing at all" needs the log from seq 1.
  * R2. A hole or an unreadable object counts as damage only if the epoch is still ours (LOG4); otherwise we are fenced.
  * R3. The log above a base is read from the archive where D1 has cut it, else from D1, page by page.
@@ -19,6 +19,7 @@ import { Fold } from "./fold.ts";
 import { manifestName, type Epoch, type PartitionId } from "./ids.ts";
 import { Loader } from "./loader.ts";
 import { openingBytes, readManifest, stateFiles, type Manifest } from "./manifest.ts";
+import { pinTexts } from "./pins.ts";
 import type { Library } from "./object-ranges.ts";
 import type { Open } from "./open.ts";
 import type { Operator } from "./operator.ts";
@@ -157,10 +158,29 @@ async function* bases(around: Surroundings, row: PartitionRow): AsyncGenerator<B
     if (current.tag === "base") yield* earlier(around, current.manifest!);
   }
   if (row.previous !== null) yield readBase("previous", row.previous, codec);
-  const pins = (JSON.parse(row.pins) as string[]).map((text) => readBase("pinned", text, codec));
+  const pins = pinTexts(row.pins).map((text) => readBase("pinned", text, codec));
   const usable = pins.filter((pin) => pin.manifest !== null && pin.manifest.operatorVersion <= operator.version);
   yield* usable.sort((a, b) => b.manifest!.version - a.manifest!.version);
-  yield { tag: "base", what: "the whole log", manifest: null };
+  // Before its first snapshot a partition has nothing but its log, and needs no further look at D1.
+  if (row.manifest === null) yield WHOLE_LOG;
+  else yield* lastResorts(around);
+}
+
+const WHOLE_LOG: Base = { tag: "base", what: "the whole log", manifest: null };
+
+/** Restore points that are tried: a generation has nine at most, so these are several. */
+const POINTS_TRIED = 20;
+
+/** Restore points that the archive reaches down to; and nothing at all, unless retention gave up the beginning of the log (TIME3). */
+async function* lastResorts(around: Surroundings): AsyncGenerator<Base> {
+  const { clock, host, log } = around;
+  const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
+  const { points = [], archiveFrom = 0 } = roots ?? {};
+  const reached = points.filter(({ version }) => version >= archiveFrom).slice(-POINTS_TRIED);
+  for (const { version, attempt } of reached.toReversed()) yield fetchBase(around, version, attempt);
+  if (archiveFrom <= 1) return yield WHOLE_LOG;
+  const error = new Damage(`retention has given up what was logged before manifest ${archiveFrom}`);
+  yield { ...WHOLE_LOG, tag: "unreadable", error, manifest: null };
 }
 
 function readBase(what: string, text: string, codec: Codec): Base {
@@ -180,14 +200,17 @@ export async function fetchManifest(around: Shelf, version: number, attempt: str
 /** The manifests that a delta builds on: without the newest files of its chain, and nearer than the older generation. */
 async function* earlier(around: Surroundings, manifest: Manifest): AsyncGenerator<Base> {
   const { history = [], parts = 1 } = manifest;
-  for (const [version, attempt] of history.slice(0, stateFiles(manifest).length - parts)) {
-    const what = `manifest ${version}`;
-    try {
-      yield { tag: "base", what, manifest: await fetchManifest(around, version, attempt) };
-    } catch (error) {
-      if (!isUnreadable(error)) throw error;
-      yield { tag: "unreadable", what, error, manifest: null };
-    }
+  const deltas = stateFiles(manifest).length - parts;
+  for (const [version, attempt] of history.slice(0, deltas)) yield fetchBase(around, version, attempt);
+}
+
+async function fetchBase(around: Surroundings, version: number, attempt: string): Promise<Base> {
+  const what = `manifest ${version}`;
+  try {
+    return { tag: "base", what, manifest: await fetchManifest(around, version, attempt) };
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return { tag: "unreadable", what, error, manifest: null };
   }
 }
 

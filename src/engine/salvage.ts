@@ -122,7 +122,7 @@ export async function topOf(shelf: Shelf): Promise<Top | null> {
 }
 
 /**
- * The highest number that a name begins with, 0 where there is no name. Archives are kept for ever and names can't be listed
+ * The highest number that a name begins with, 0 where there is no name. Archives are many and names can't be listed
  * from their end, so it is searched for: each call looks above a number, doubled at first, then halfway.
  */
 async function highest(shelf: Shelf, prefix: string): Promise<number> {

@@ -3,15 +3,17 @@
  *
  * W1. What is due is taken, else the alarm is armed for it (SNAP6, SNAP7); a failure is tried again, ever more seldom.
  * W2. The open partition learns of a snapshot only when it is known to be current (SNAP2).
+ * W3. What it displaced is left to the sweep, which nothing waits for (SNAP10).
  */
 import type { Address } from "./address.ts";
-import { checkpoint, displaced, reachedNames, readOrNull } from "./checkpoint.ts";
+import { checkpoint } from "./checkpoint.ts";
 import { Damage, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
-import { seq, type Seq } from "./ids.ts";
+import { seq, type Epoch, type Seq } from "./ids.ts";
 import { TAIL_BYTES } from "./limits.ts";
 import { openingBytes, readManifest, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
+import { reachedNames, readOrNull } from "./pins.ts";
 import type { PartitionRow } from "./ports.ts";
 import { chainFull, predictRecovery, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
@@ -19,7 +21,7 @@ import { sweep } from "./sweep.ts";
 import type { Damaged } from "./verify.ts";
 import { capture, type Counted } from "./snapshot.ts";
 import type { Totals } from "./state.ts";
-import { limited, sleep } from "./store-call.ts";
+import { sleep } from "./store-call.ts";
 import { StoredState } from "./stored-state.ts";
 
 export type Snapshotted =
@@ -49,12 +51,17 @@ export class Snapshotter {
   #failures = 0;
   #retryAt = 0;
   #stopped = false;
+  #sweeping = false;
+  #sweptAt: number;
+  /** Where the next sweep goes on. */
+  #sweepAfter = "";
 
   constructor(around: Surroundings, { seed, database, partitions }: Address, code: string, events: SnapshotEvents) {
     this.#around = around;
     this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
     this.#code = code;
     this.#events = events;
+    this.#sweptAt = around.clock.now();
   }
 
   /** A snapshot of everything that is committed now. One that is under way may have begun too early for that. */
@@ -107,11 +114,13 @@ export class Snapshotter {
   }
 
   async #attemptOne(open: Open): Promise<Snapshotted> {
-    const { clock, host, codec } = this.#around;
+    const { clock, host } = this.#around;
     if (open.fold.seq === 0) return { tag: "nothing" };
     // Nothing new since the last one: it is the snapshot.
-    if (open.whole !== null && open.fold.seq === open.whole.seq && !open.renew)
+    if (open.whole !== null && open.fold.seq === open.whole.seq && !open.renew) {
+      this.#tidy(open, false);
       return { tag: "current", manifest: open.whole };
+    }
     const ground = {
       row: open.row,
       epoch: open.epoch!,
@@ -147,22 +156,33 @@ export class Snapshotter {
     }
     this.#failures = 0;
     this.#retryAt = 0;
-    const gone = displaced(open.row, result.row, codec);
     open.row = result.row;
     this.#events.saved(open);
     open.renew = false;
     if (captured.base === 0) this.#recount(open, captured.totals, result.counted);
     await this.#cover(open, result.manifest, result.stored, result.archivedBytes);
-    await this.#remove(gone);
-    if (result.manifest.kind === "full") host.keep(this.#sweep(open));
+    this.#tidy(open, result.manifest.kind === "full");
     return { tag: "current", manifest: result.manifest };
   }
 
-  /** Once for each generation: what crashes left behind goes (SNAP10). Nothing waits for it. */
-  async #sweep({ epoch }: Open): Promise<void> {
-    const swept = await sweep(this.#around, epoch!, () => this.#stopped);
-    if (swept !== 0)
-      this.#around.host.note("state files swept", typeof swept === "number" ? { files: swept } : { why: swept });
+  /**
+   * Once for each generation, and once an hour: retention, and what crashes left behind (SNAP10). Not while what is current isn't
+   * known to be whole: then all that is older counts.
+   */
+  #tidy(open: Open, full: boolean): void {
+    const now = this.#around.clock.now();
+    if (this.#sweeping || this.#stopped || open.whole?.attempt !== open.row.attempt) return;
+    if (!full && now - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = now;
+    this.#sweeping = true;
+    this.#around.host.keep(this.#sweep(open.epoch!).finally(() => (this.#sweeping = false)));
+  }
+
+  async #sweep(epoch: Epoch): Promise<void> {
+    const swept = await sweep(this.#around, epoch, () => this.#stopped, this.#sweepAfter);
+    const { tag, ...facts } = swept;
+    if (swept.tag === "swept") this.#sweepAfter = swept.next;
+    if (swept.tag === "left" || swept.files + swept.archives > 0) this.#around.host.note(`state files ${tag}`, facts);
   }
 
   /**
@@ -193,11 +213,9 @@ export class Snapshotter {
     const { codec } = this.#around;
     const manifest = row.manifest === null ? null : readManifest(row.manifest, codec.crc32);
     const stored = manifest === null ? null : await this.#openedAfterwards(manifest, row.seed);
-    const gone = displaced(open.row, row, codec);
     open.row = row;
     // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
     if (manifest !== null) await this.#cover(open, manifest, stored!, 0);
-    await this.#remove(gone);
   }
 
   /** The files of a snapshot that took effect unheard. What they hold beside states is here already. */
@@ -234,20 +252,14 @@ export class Snapshotter {
     for (const _ of fold.saving(manifest.seq)) await sleep(this.#around.clock, 0);
     this.#around.cache.keep(reachedNames(open.row, this.#around.codec));
   }
-
-  /** What fails to go is garbage, not harm: nothing names it any more. */
-  async #remove(names: readonly string[]): Promise<void> {
-    const { clock, host, objects } = this.#around;
-    if (names.length === 0 || this.#stopped) return;
-    await limited(clock, "R2", () => objects.delete(names)).catch((error: unknown) =>
-      host.note("displaced snapshot not deleted", { error: messageOf(error) }),
-    );
-  }
 }
 
 /** The full file that it is read from, first of all. */
 const generationOf = (manifest: Manifest | null): string | null =>
   manifest === null ? null : (manifest.chain?.[0] ?? manifest.snapshot).name;
+
+/** Between two sweeps of one generation: each is two statements and a listing or two. */
+export const SWEEP_MS = 3_600_000;
 
 /** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
 export const RETRY_MS = 30_000;

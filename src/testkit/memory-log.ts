@@ -3,9 +3,28 @@
  */
 import type { PartitionId, Seq } from "../engine/ids.ts";
 import { epoch, partitionName, seq, stamp } from "../engine/ids.ts";
-import { PAGE_BYTES, PAGE_ROWS } from "../engine/limits.ts";
-import type { Appended, Explanation, Log, Opening, Page, PartitionRow, Promotion } from "../engine/ports.ts";
+import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/limits.ts";
+import type {
+  Appended,
+  Explanation,
+  Log,
+  Opening,
+  Page,
+  PartitionRow,
+  Pin,
+  Point,
+  Promotion,
+  Retention,
+  Roots,
+} from "../engine/ports.ts";
 import type { Segment } from "../engine/segment.ts";
+
+interface Kept {
+  points: Point[];
+  pins: Pin[];
+  retainFrom: number;
+  archiveFrom: number;
+}
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -15,6 +34,8 @@ export class MemoryDatabase {
   readonly segments = new Map<string, Segment[]>();
   /** Bytes that it once held at most, as a file that never shrinks; what it is above `used` is free. */
   size = 0;
+  /** What retention goes by, of each partition. */
+  readonly kept = new Map<string, Kept>();
   floor = 0;
   open = true;
   /** Rows of a page: fewer let a short log have several. */
@@ -149,9 +170,30 @@ class MemoryLog implements Log {
     };
   }
 
+  get #kept(): Kept {
+    let kept = this.#db.kept.get(this.#name);
+    if (kept === undefined)
+      this.#db.kept.set(this.#name, (kept = { points: [], pins: [], retainFrom: 0, archiveFrom: 0 }));
+    return kept;
+  }
+
+  #pinned(version: number): boolean {
+    return this.#kept.pins.some((pin) => pin.version === version);
+  }
+
+  #replace(point: Point): void {
+    const { points } = this.#kept;
+    const there = points.find(({ version }) => version === point.version);
+    if (there === undefined && points.length >= POINTS && !this.#pinned(point.version)) return;
+    const changed = there === undefined ? point : { ...there, replacedMs: point.replacedMs };
+    const others = points.filter((one) => one !== there);
+    this.#kept.points = [...others, changed].sort((a, b) => a.version - b.version);
+  }
+
   async promote(to: Promotion): Promise<"current" | "refused"> {
     const row = this.#row();
     if (row.epoch !== to.epoch || row.version !== to.version) return "refused";
+    for (const point of to.replaced) this.#replace(point);
     Object.assign(row, {
       version: row.version + 1,
       attempt: to.attempt,
@@ -172,5 +214,37 @@ class MemoryLog implements Log {
   async row(): Promise<PartitionRow | null> {
     const row = this.#db.rows.get(this.#name);
     return row === undefined ? null : { ...row };
+  }
+
+  async roots(): Promise<Roots | null> {
+    const row = this.#db.rows.get(this.#name);
+    if (row === undefined) return null;
+    const { points, pins, retainFrom, archiveFrom } = this.#kept;
+    return { row: { ...row }, points: [...points], pins: [...pins], retainFrom: stamp(retainFrom), archiveFrom };
+  }
+
+  async retain(to: Retention): Promise<Roots | null> {
+    const row = this.#row();
+    if (!(row.epoch === to.epoch && row.version === to.version)) return null;
+    const kept = this.#kept;
+    kept.points = kept.points.filter(({ version }) => !to.drop.includes(version) || this.#pinned(version));
+    kept.retainFrom = Math.max(kept.retainFrom, to.retainFrom);
+    kept.archiveFrom = Math.max(kept.archiveFrom, to.archiveFrom);
+    return this.roots();
+  }
+
+  async pin(pin: Pin): Promise<"pinned" | "gone" | "full"> {
+    const { manifest } = this.#row();
+    const current = manifest?.startsWith("{") ? (JSON.parse(manifest) as { version: number }).version : 0;
+    const kept = this.#kept;
+    if (kept.pins.some(({ version, name }) => version === pin.version && name === pin.name)) return "pinned";
+    if (current !== pin.version && !kept.points.some(({ version }) => version === pin.version)) return "gone";
+    if (kept.pins.length >= PINS) return "full";
+    kept.pins = [...kept.pins, pin].sort((a, b) => a.version - b.version || (a.name < b.name ? -1 : 1));
+    return "pinned";
+  }
+
+  async unpin(version: number, name: string): Promise<void> {
+    this.#kept.pins = this.#kept.pins.filter((one) => one.version !== version || one.name !== name);
   }
 }

@@ -129,12 +129,12 @@ function factsFrom(
   };
 }
 
-export async function listManifests(env: Env, route: Route, address: Address): Promise<Response> {
-  return Response.json(await keptManifests(env, address, (await statusOf(env, route)).get(partitionName(address))));
+export async function listManifests(env: Env, address: Address): Promise<Response> {
+  return Response.json(await keptManifests(env, address));
 }
 
-export async function showManifest(env: Env, route: Route, address: Address, version: string): Promise<Response> {
-  const all = await keptManifests(env, address, (await statusOf(env, route)).get(partitionName(address)));
+export async function showManifest(env: Env, address: Address, version: string): Promise<Response> {
+  const all = await keptManifests(env, address);
   const found = all.find((manifest) => isManifest(manifest) && String(manifest.version) === version);
   return found === undefined
     ? problem({

@@ -1,13 +1,16 @@
 /**
- * The manifests of a partition, without waking it: those that its row in D1 names, and those before them, whose objects in R2
- * hold the archive. Looking must work above all where something is damaged, or of a format that this code doesn't know.
+ * The manifests of a partition, without waking it: those that its row in D1 names, those before them, whose objects in R2
+ * hold the archive, and those of its restore points. Looking must work above all where something is damaged, or of a format that this code doesn't know.
  */
 import { brotli } from "../adapters/brotli.ts";
-import type { PartitionStatus } from "../adapters/d1-status.ts";
+import { logDatabases } from "../adapters/catalogue.ts";
+import { D1Log } from "../adapters/d1-log.ts";
 import type { Address } from "../engine/address.ts";
 import { messageOf } from "../engine/errors.ts";
 import { manifestName } from "../engine/ids.ts";
 import { readManifest, type Manifest } from "../engine/manifest.ts";
+import { pinTexts } from "../engine/pins.ts";
+import { KEPT_POINTS } from "../engine/retention.ts";
 import { limited } from "../engine/store-call.ts";
 import type { Env } from "./app.ts";
 import { requestClock } from "./request-clock.ts";
@@ -27,22 +30,28 @@ export function readOrWhy(text: string): Manifest | Unreadable {
 }
 
 /** Newest first; behind them what can't be read. */
-export async function keptManifests(
-  env: Env,
-  address: Address,
-  status: PartitionStatus | undefined,
-): Promise<(Manifest | Unreadable)[]> {
-  const pins = JSON.parse(status?.pins ?? "[]") as string[];
-  const texts = [status?.manifest, status?.previous, ...pins].filter((text) => typeof text === "string");
+export async function keptManifests(env: Env, address: Address): Promise<(Manifest | Unreadable)[]> {
+  const roots = await limited(requestClock, "D1", () => logOf(env, address).roots());
+  if (roots === null) return [];
+  const { row, points } = roots;
+  const texts = [row.manifest, row.previous, ...pinTexts(row.pins)].filter((text) => text !== null);
   const named = texts.map(readOrWhy);
   const known = new Map(named.filter(isManifest).map((manifest) => [manifest.version, manifest]));
   const earlier = [...known.values()].flatMap(({ history = [] }) => history);
-  const names = new Map(earlier.filter(([version]) => !known.has(version)));
+  // A policy keeps no more than these; there are more only while sweeps fail.
+  const kept = points.slice(-KEPT_POINTS).map(({ version, attempt }) => [version, attempt] as const);
+  const names = new Map([...earlier, ...kept].filter(([version]) => !known.has(version)));
   const fetched = await Promise.all(
     [...names].map(([version, attempt]) => fetchManifest(env, manifestName(address, version, attempt))),
   );
   const all = [...named.filter((one) => !isManifest(one)), ...known.values(), ...fetched.filter((one) => one !== null)];
   return [...all.filter(isManifest).sort((a, b) => b.version - a.version), ...all.filter((one) => !isManifest(one))];
+}
+
+/** The partition's log, seen from a Worker. */
+export function logOf(env: Env, address: Address): D1Log {
+  // A route exists only for partitions whose database is bound.
+  return new D1Log(logDatabases(env as unknown as Record<string, unknown>).get(address.database)!, address);
 }
 
 /** The first line of the object; null: the object isn't there any more. */

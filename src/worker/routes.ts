@@ -21,6 +21,7 @@ import type { App, Env, Routes } from "./app.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
+import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
 import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
@@ -93,10 +94,19 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
     evict(c.env, c.var.address),
   );
   http.get("/v1/operators/:op/partitions/:n/manifests", may("admin"), operator, partition, (c) =>
-    listManifests(c.env, c.var.route, c.var.address),
+    listManifests(c.env, c.var.address),
   );
   http.get("/v1/operators/:op/partitions/:n/manifests/:version", may("admin"), operator, partition, (c) =>
-    showManifest(c.env, c.var.route, c.var.address, c.req.param("version")),
+    showManifest(c.env, c.var.address, c.req.param("version")),
+  );
+  http.get("/v1/operators/:op/partitions/:n/pins", may("admin"), operator, partition, (c) =>
+    listPins(c.env, c.var.address),
+  );
+  http.post("/v1/operators/:op/partitions/:n/manifests/:version/pin", may("admin"), operator, partition, (c) =>
+    pinManifest(c.env, c.var.address, c.req.param("version"), c.req.query("name")),
+  );
+  http.delete("/v1/operators/:op/partitions/:n/manifests/:version/pin", may("admin"), operator, partition, (c) =>
+    unpinManifest(c.env, c.var.address, c.req.param("version"), c.req.query("name")),
   );
   // Above all of one that has no route: it asks for none.
   http.post("/v1/operators/:op/recover", may("admin"), (c) => {

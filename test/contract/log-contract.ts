@@ -4,7 +4,8 @@
  */
 import { describe, expect, it } from "vitest";
 import { epoch, seq, stamp, type Epoch } from "../../src/engine/ids.ts";
-import type { Log, Promotion } from "../../src/engine/ports.ts";
+import { PINS, POINTS } from "../../src/engine/limits.ts";
+import type { Log, Point, Promotion } from "../../src/engine/ports.ts";
 import type { Segment } from "../../src/engine/segment.ts";
 
 export interface LogUnderTest {
@@ -40,6 +41,17 @@ const promotion = (by: Epoch, version: number, to: number, at: number, more: Par
   previousSeq: seq(0),
   cutSeq: seq(0),
   pins: "[]",
+  replaced: [],
+  ...more,
+});
+const point = (version: number, more: Partial<Point> = {}): Point => ({
+  version,
+  attempt: `a${version}`,
+  seq: seq(version),
+  stamp: stamp(version * 10),
+  files: [`f/${version}`, "f/é"],
+  whole: true,
+  replacedMs: 1_000 + version,
   ...more,
 });
 
@@ -132,6 +144,94 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect(await log.append([row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("appended");
       expect(await log.append([row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("refused");
       expect((await log.peek())!.rows.map((one) => one.last)).toEqual([5, 9]);
+    });
+
+    /** Versions 1 to n were current, one after the other; the last one is. */
+    const withPoints = async (n: number): Promise<{ log: Log; by: Epoch }> => {
+      const { log, by } = await opened();
+      for (let version = 0; version < n; version++) {
+        await log.append([row(version + 1, version + 1, 10 * (version + 1), by)]);
+        const manifest = JSON.stringify({ version: version + 1 });
+        const replaced = version === 0 ? [] : [point(version)];
+        await log.promote(promotion(by, version, version + 1, 10 * (version + 1), { manifest, replaced }));
+      }
+      return { log, by };
+    };
+    const versions = async (log: Log): Promise<number[]> => (await log.roots())!.points.map(({ version }) => version);
+    const nothing = { drop: [], retainFrom: stamp(0), archiveFrom: 0 };
+
+    it("SNAP10: what a promotion replaces becomes a restore point, with it or not at all", async () => {
+      const { log, by } = await withPoints(3);
+      const replaced = [point(3, { whole: false }), point(1, { replacedMs: 5_000, files: ["other"] })];
+      expect(await log.promote(promotion(by, 2, 3, 30, { replaced })), "a version that is gone").toBe("refused");
+      expect(await log.promote(promotion(epoch(by + 1), 3, 3, 30, { replaced })), "another epoch").toBe("refused");
+      expect(await log.roots()).toEqual({
+        row: await log.row().then((one) => expect.objectContaining({ epoch: one!.epoch, version: 3 }) as unknown),
+        points: [point(1), point(2)],
+        pins: [],
+        retainFrom: 0,
+        archiveFrom: 0,
+      });
+      expect(await log.promote(promotion(by, 3, 4, 40, { replaced }))).toBe("current");
+      expect((await log.roots())!.points, "of one that is there, only when").toEqual([
+        point(1, { replacedMs: 5_000 }),
+        point(2),
+        replaced[0],
+      ]);
+      expect((await log.row())!.version).toBe(4);
+    });
+
+    it("SNAP10: retention gives up what it names, and raises what it says, never lowers it", async () => {
+      const { log, by } = await withPoints(4);
+      const roots = await log.retain({ epoch: by, version: 4, drop: [1, 3, 9], retainFrom: stamp(20), archiveFrom: 2 });
+      expect(roots).toMatchObject({ points: [point(2)], retainFrom: 20, archiveFrom: 2, row: { version: 4 } });
+      const again = await log.retain({ epoch: by, version: 4, ...nothing, retainFrom: stamp(10), archiveFrom: 1 });
+      expect(again).toMatchObject({ retainFrom: 20, archiveFrom: 2 });
+      expect(await log.roots()).toEqual(again);
+    });
+
+    it("SNAP10: who lost the epoch, or sees an older version, gives up nothing", async () => {
+      const { log, by } = await withPoints(3);
+      const late = { drop: [1, 2], retainFrom: stamp(20), archiveFrom: 2 };
+      expect(await log.retain({ epoch: by, version: 2, ...late })).toBeNull();
+      await log.open("w2", "c");
+      expect(await log.retain({ epoch: by, version: 3, ...late })).toBeNull();
+      expect(await log.roots()).toMatchObject({ points: [point(1), point(2)], retainFrom: 0, archiveFrom: 0 });
+    });
+
+    it("SNAP10: retention doesn't pass a pin, and a pin is refused on what is given up", async () => {
+      const { log, by } = await withPoints(4);
+      expect(await log.pin({ version: 2, name: "a", createdMs: 7 })).toBe("pinned");
+      expect(await log.pin({ version: 2, name: "b", createdMs: 8 })).toBe("pinned");
+      expect(await log.pin({ version: 2, name: "b", createdMs: 9 }), "again").toBe("pinned");
+      expect(await log.pin({ version: 4, name: "a", createdMs: 9 }), "the current one").toBe("pinned");
+      expect(await log.pin({ version: 9, name: "a", createdMs: 9 }), "there never was one").toBe("gone");
+      await log.retain({ epoch: by, version: 4, ...nothing, drop: [1, 2, 3] });
+      expect(await versions(log)).toEqual([2]);
+      expect(await log.pin({ version: 1, name: "a", createdMs: 9 }), "given up").toBe("gone");
+      await log.unpin(2, "a");
+      await log.unpin(2, "nobody");
+      await log.retain({ epoch: by, version: 4, ...nothing, drop: [2] });
+      expect(await versions(log), "the other one still holds it").toEqual([2]);
+      expect((await log.roots())!.pins).toEqual([
+        { version: 2, name: "b", createdMs: 8 },
+        { version: 4, name: "a", createdMs: 9 },
+      ]);
+      await log.unpin(2, "b");
+      await log.retain({ epoch: by, version: 4, ...nothing, drop: [2] });
+      expect(await versions(log)).toEqual([]);
+    });
+
+    it("LOG6: pins and restore points are bounded; what is pinned becomes one all the same", async () => {
+      const { log, by } = await withPoints(1);
+      for (let n = 0; n < PINS; n++) await log.pin({ version: 1, name: `n${n}`, createdMs: n });
+      expect(await log.pin({ version: 1, name: "more", createdMs: 1 })).toBe("full");
+      expect(await log.pin({ version: 1, name: "n0", createdMs: 1 }), "it is there").toBe("pinned");
+      for (let version = 1; version <= POINTS + 1; version++)
+        await log.promote(promotion(by, version, 1, 10, { attempt: `b${version}`, replaced: [point(version + 10)] }));
+      expect(await versions(log)).toHaveLength(POINTS);
+      await log.promote(promotion(by, POINTS + 2, 1, 10, { attempt: "c", replaced: [point(1)] }));
+      expect((await versions(log))[0]).toBe(1);
     });
 
     it("LOG3: explain tells the group at a seq, the head and the epoch", async () => {

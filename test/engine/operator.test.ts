@@ -20,7 +20,12 @@ describe("operator", () => {
       partitions: 1,
       repliesMs: 0,
       dedup: { keepMs: 86_400_000, maxIds: 500_000 },
-      snapshot: { everyMs: 300_000, recoveryMs: 1_000, maxTailBytes: 4_000_000, retainMs: 604_800_000 },
+      snapshot: {
+        everyMs: 300_000,
+        recoveryMs: 1_000,
+        maxTailBytes: 4_000_000,
+        retain: { ageMs: 604_800_000, last: 0, hourly: 0, daily: 0 },
+      },
     });
   });
 
@@ -80,6 +85,20 @@ describe("operator", () => {
       /versions go from 1 to 1/,
     ],
     ["a duration without unit", () => make("a", { dedup: { keep: "24" } }), /"24" is no duration/],
+    ["an age without unit", () => make("a", { snapshot: { retain: { age: "7" } } }), /"7" is no duration/],
+    ["no age", () => make("a", { snapshot: { retain: { last: 3 } } }), /needs an age, such as "7d"/],
+    ["an age of nothing", () => make("a", { snapshot: { retain: "0d" } }), /"0d" is no age/],
+    [
+      "half a restore point",
+      () => make("a", { snapshot: { retain: { age: "7d", last: 0.5 } } }),
+      /retain\.last.*not 0\.5/,
+    ],
+    ["weeks", () => make("a", { snapshot: { retain: { age: "7d", weekly: 3 } } }), /no "weekly"; it has age, last/],
+    [
+      "more restore points than a row of D1 has room for",
+      () => make("a", { snapshot: { retain: { age: "7d", hourly: 168, daily: 33 } } }),
+      /asks for 201 restore points.*there may be 200/,
+    ],
     ["no ids at all", () => make("a", { dedup: { maxIds: 0 } }), /maxIds/],
   ])("refuses %s", (_, define, message) => {
     expect(define).toThrow(message);

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { seq } from "../../src/engine/ids.ts";
 import { readManifest } from "../../src/engine/manifest.ts";
+import { SWEEP_MS } from "../../src/engine/snapshotter.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
 import type { Operator } from "../../src/engine/operator.ts";
 import { sum } from "./fakes/sum.ts";
@@ -224,13 +225,17 @@ describe("a snapshot that took effect unheard", () => {
     return { world, one, first };
   }
 
-  it("SNAP2: what it displaced is deleted by the next attempt, which learns of it", async () => {
+  it("SNAP2, SNAP10: what it displaced is a restore point, until a sweep of who learns of it", async () => {
     const { world, one, first } = await unheard();
-    expect(objects(world, "snapshots")).toContain(first);
     expect(await snapshot(world, one)).toBe("failed");
-    expect(objects(world, "snapshots")).not.toContain(first);
     await fill(world, one, 9, 9);
     expect(await snapshot(world, one)).toBe("current");
+    expect(objects(world, "snapshots")).toContain(first);
+    expect(world.db.kept.get(NAME)!.points.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5]);
+    await world.clock.advance(SWEEP_MS);
+    expect(await snapshot(world, one)).toBe("current");
+    await world.clock.advance(1_000);
+    expect(objects(world, "snapshots")).not.toContain(first);
   });
 
   it("SNAP6: the alarm after it finds nothing left to save, and comes to an end", async () => {
@@ -273,7 +278,7 @@ describe("recovery", () => {
     expect(await totals(world, next)).toEqual(expected);
     expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({
       manifest: null,
-      fallbacks: 2,
+      fallbacks: 4,
     });
   });
 
@@ -420,6 +425,47 @@ describe("code that changes", () => {
     expect(archives.filter((name) => kept.indexOf(name) < versions.lastIndexOf(3) + 1)).toEqual([]);
   });
 
+  it("CODE3: the older version's snapshot is kept for the retention time from when newer code replaced it, however old it was then", async () => {
+    const day = 24 * 3_600_000;
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    await world.clock.advance(30 * day);
+    const newer = world.start(v2(), "code-2");
+    const pinned = () =>
+      (JSON.parse(world.db.rows.get(NAME)!.pins) as string[]).flatMap(
+        (text) => text.match(/"operatorVersion":1,/) ?? [],
+      );
+    const manyFull = async (): Promise<void> => {
+      for (let n = 0; n < 20; n++) {
+        await fill(world, newer, world.calls + 100, world.calls + 100);
+        await snapshot(world, newer);
+      }
+    };
+    await manyFull();
+    await world.clock.advance(6.9 * day);
+    await manyFull();
+    expect(pinned()).toHaveLength(1);
+    expect(words(await world.send(world.start(operator), { id: "z", key: "k1", data: 1 }))).toEqual(["applied"]);
+  });
+
+  it("CODE3: and no longer: then a rollback is refused, if the log doesn't reach back either", async () => {
+    const day = 24 * 3_600_000;
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    const newer = world.start(v2(), "code-2");
+    for (let n = 0; n < 60; n++) {
+      await fill(world, newer, 10 + n, 10 + n);
+      await snapshot(world, newer);
+      await world.clock.advance(day / 2);
+    }
+    expect(JSON.parse(world.db.rows.get(NAME)!.pins)).toHaveLength(1);
+    expect(words(await world.send(world.start(operator), { id: "x", data: 1 }))).toBe("state_newer");
+  });
+
   it("CODE3: a state newer than the code, with nothing older left, is refused by name", async () => {
     const world = new World();
     const newer = world.start(v2());
@@ -458,7 +504,10 @@ describe("code that changes", () => {
         expect(await lastRecovery(world, back), "no damage").toMatchObject({ manifest: 2, fallbacks: 0 });
         await world.clock.advance(1_000);
         expect(world.db.rows.get(NAME)).toMatchObject({ version: 4, snapshotSeq: 50, previousSeq: 44 });
-        expect(JSON.parse(row(world).pins), "for the code that knows it").toEqual([pin]);
+        expect(JSON.parse(row(world).pins), "for the code that knows it").toEqual([
+          pin,
+          '{"format":"keyframe.roots","since":{}}',
+        ]);
         const next = world.start(operator);
         expect(await totals(world, next)).toEqual(expected);
         expect(await lastRecovery(world, next)).toMatchObject({ manifest: 4, fallbacks: 0, replayedEvents: 0 });

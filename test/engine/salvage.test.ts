@@ -53,6 +53,7 @@ async function withSnapshots(count: number): Promise<{ world: World; manifests: 
 /** D1 is gone: only R2 is left. */
 function loseD1(world: World): void {
   world.db.rows.clear();
+  world.db.kept.clear();
   world.db.segments.clear();
 }
 
@@ -240,7 +241,7 @@ describe("what was given up", () => {
     const { world, manifests } = await secondLife();
     const kept = base === null ? [] : manifests.slice(0, base).map(({ snapshot }) => snapshot.name);
     for (const name of world.store.objects.keys())
-      if (name.endsWith(".kfs") && !kept.includes(name)) world.store.damage(name);
+      if (name.endsWith(".kfs") && !kept.includes(name)) world.store.objects.delete(name);
     const next = world.start(operator);
     expect(await totals(world, next)).toEqual(wanted);
     expect((await world.clock.run(next.partition.facts())).lastRecovery.manifest).toBe(base);
@@ -259,8 +260,18 @@ describe("what was given up", () => {
     const { world } = await secondLife();
     const first = [...world.store.objects.keys()].find((name) => manifestOf(name)?.version === 5)!;
     world.store.objects.set(first, new Uint8Array([1, 10]));
-    for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.damage(name);
+    for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.objects.delete(name);
     await expect(world.value(world.start(operator))).rejects.toThrow(/life 2 began/);
+  });
+
+  it("R6, TIME3: nor where retention gave up the archive that said it, though older ones are kept", async () => {
+    const { world } = await secondLife();
+    const names = [...world.store.objects.keys()];
+    for (const name of names) if (manifestOf(name)?.version === 5) world.store.objects.delete(name);
+    for (const name of names) if (name.endsWith(".kfs")) world.store.objects.delete(name);
+    await expect(world.value(world.start(operator))).rejects.toThrow(
+      /archives of manifests 5 to 5 are given up, or lost/,
+    );
   });
 
   it("Z1: a second loss goes on from the second life, though the first had reached a higher seq", async () => {

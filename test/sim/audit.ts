@@ -2,7 +2,6 @@
  * The reckoning of one partition: every key and the quarantine must show all that was ever logged, within bounds of
  * virtual time, since nothing is wrong any more.
  */
-import { reached } from "./decoder.ts";
 import type { Slot } from "./host.ts";
 import { Watched } from "./watched.ts";
 import type { World } from "./world.ts";
@@ -59,8 +58,7 @@ export class Audit {
 
   /** Every snapshot file that D1 reaches is gone: only archives and the log are left. */
   loseSnapshots(slot: Slot): void {
-    const row = this.#world.database(slot.address.database).rows.get(slot.name);
-    for (const name of row === undefined ? [] : reached(row)) this.#world.store.objects.delete(name);
+    for (const name of this.#world.oracle.kept.files(slot)) this.#world.store.objects.delete(name);
   }
 
   /** A call that must be answered, tried again where the object is being replaced: for each damaged file that it finds. */

@@ -91,6 +91,10 @@ export interface Configuration {
   readonly sizes: Sizes;
   /** A range in the cache is wrong, or gone, when it is asked for. */
   readonly cacheFaults: number;
+  /** Restore points besides those that `retainMs` needs. */
+  readonly retain: { readonly last: number; readonly hourly: number; readonly daily: number };
+  /** Between two who pin a snapshot; 0: nobody does. */
+  readonly pinMs: number;
 }
 
 const KEYS = ["a", "b", "c", "__proto__", "a//b", "..", "ключ", "😀", "constructor", "x y", "k9", "K9"];
@@ -187,6 +191,17 @@ export function configure(seed: number, steps?: number): Configuration {
     dedupMaxIds: random.chance(0.4) ? random.skewed(20, 400) : 500_000,
     repliesMs: random.chance(0.3) ? 0 : random.skewed(5 * 60_000, 24 * 3_600_000),
     ...room(seed),
+    ...configureRetention(seed),
+  };
+}
+
+/** With a chance of its own: what else is drawn stays as it was. */
+function configureRetention(seed: number): Pick<Configuration, "retain" | "pinMs"> {
+  const random = new Random(seed, "retention");
+  const count = (most: number): number => (random.chance(0.4) ? random.skewed(1, most) : 0);
+  return {
+    retain: { last: count(12), hourly: count(12), daily: count(4) },
+    pinMs: random.chance(0.6) ? random.skewed(20_000, 3_600_000) : 0,
   };
 }
 

@@ -36,6 +36,11 @@ export class Damage {
     return bytes === null || bytes.some((byte, i) => byte !== written[offset + i]);
   }
 
+  /** Something of the partition was ever struck. */
+  struck(slot: Slot): boolean {
+    return [...this.#hit.keys()].some((name) => name.startsWith(`${slot.name}/`));
+  }
+
   /** Every archive of the partition is as it was written. */
   archivesWhole(slot: Slot): boolean {
     return ![...this.#hit.keys()].some((name) => name.startsWith(`${slot.name}/manifests/`));

@@ -147,6 +147,7 @@ export function reached(row: {
   readonly previous: string | null;
   readonly pins: string;
 }): Set<string> {
-  const texts = [row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])];
+  const pins = (JSON.parse(row.pins) as string[]).filter((text) => !text.includes("keyframe.roots"));
+  const texts = [row.manifest, row.previous, ...pins];
   return new Set(texts.filter((text) => text !== null).flatMap(filesOf));
 }

@@ -248,8 +248,8 @@ export const DEFECTS: readonly Defect[] = [
     "SNAP2",
     engine(
       "checkpoint",
-      "  const pins = nextPins(around, ground, manifest);\n  const change",
-      "  const pins = nextPins(around, ground, manifest);\n  if (ground.row.previous !== null) await around.objects.delete([readManifest(ground.row.previous, around.codec.crc32).snapshot.name]);\n  const change",
+      "  const { ageMs } = around.operator.snapshot.retain;\n",
+      "  const { ageMs } = around.operator.snapshot.retain;\n  if (ground.row.previous !== null) await around.objects.delete([readManifest(ground.row.previous, around.codec.crc32).snapshot.name]);\n",
     ),
   ),
   one(
@@ -342,25 +342,105 @@ export const DEFECTS: readonly Defect[] = [
     engine("snapshotter", "whole === null || renew || whole.attempt !== row.attempt", "whole === null"),
   ),
   one(
-    "the files that a delta builds on are deleted as displaced",
+    "the files that a delta builds on are swept",
     "SNAP2",
     engine(
-      "checkpoint",
-      "for (const file of stateFiles(manifest)) names.add(file.name);",
-      "names.add(manifest.snapshot.name);",
+      "sweep",
+      "stateFiles(readManifest(text, codec.crc32)).map(({ name }) => name)",
+      "stateFiles(readManifest(text, codec.crc32)).slice(-1).map(({ name }) => name)",
     ),
+    engine("sweep", "...points.flatMap(({ files }) => files)", "...points.flatMap(({ files }) => files.slice(-1))"),
   ),
   // ---- the sweep ----
   one(
     "the sweep takes what no root reaches, whoever made it and when",
     "SNAP10, A9",
-    engine("sweep", "!reached.has(name) && isPast(name, row)", "!reached.has(name)"),
+    engine("sweep", "!reached.has(name) && isPast(name, roots.row)", "!reached.has(name)"),
   ),
   one(
     "the sweep looks at the current generation only",
     "SNAP10, SNAP4",
-    engine("sweep", "[row.manifest, row.previous, ...(JSON.parse(row.pins) as string[])]", "[row.manifest]"),
+    engine("sweep", "[row.manifest, row.previous, ...pinTexts(row.pins)]", "[row.manifest]"),
+    engine("sweep", "...points.flatMap(({ files }) => files)", ""),
   ),
+  one(
+    "the sweep doesn't know restore points",
+    "SNAP10, TIME3",
+    engine("sweep", "[...named, ...points.flatMap(({ files }) => files)]", "named"),
+  ),
+  one(
+    "who was superseded goes on sweeping",
+    "SNAP10, A9",
+    log(
+      "if (!(row.epoch === to.epoch && row.version === to.version)) return null;",
+      "if (row.version !== to.version) return null;",
+    ),
+    engine("sweep", "superseded(before.row, epoch)", "superseded(before.row, before.row.epoch)"),
+    engine("sweep", "const change = { epoch: row.epoch,", "const change = { epoch: mine,"),
+    engine("sweep", "giveUp(around, before!)", "giveUp(around, before!, epoch)"),
+    engine(
+      "sweep",
+      "async function giveUp(around: Surroundings, { row, points, pins }: Roots)",
+      "async function giveUp(around: Surroundings, { row, points, pins }: Roots, mine: Epoch)",
+    ),
+  ),
+
+  // ---- retention ----
+  one(
+    "retention passes a pin",
+    "SNAP10, B10",
+    log("!to.drop.includes(version) || this.#pinned(version)", "!to.drop.includes(version)"),
+  ),
+  one(
+    "a pin doesn't look at what retention has given up",
+    "SNAP10, B10",
+    log('!kept.points.some(({ version }) => version === pin.version)) return "gone"', 'pin.version < 0) return "gone"'),
+  ),
+  one(
+    "nothing has a grace",
+    "SNAP10",
+    engine("retention", "clockMs - replacedMs >= GRACE_MS", "clockMs >= replacedMs"),
+  ),
+  one(
+    "grace begins when a snapshot is no longer current, though the row still names it",
+    "SNAP10",
+    engine("checkpoint", "for (const text of [...gone, row.manifest])", "for (const text of [row.manifest])"),
+  ),
+  one(
+    "archives expire that the older generation needs",
+    "LOG5, SNAP4",
+    engine("retention", "free ? Math.min(base.version, ...named.map(lowestBelow))", "base !== null ? base.version"),
+  ),
+  one(
+    "archives expire that a read of the past begins below",
+    "TIME3",
+    engine("retention", "Math.min(base.version, ...named.map(lowestBelow))", "Math.min(...named.map(lowestBelow))"),
+  ),
+  one(
+    "the snapshot at or before the retention time goes",
+    "TIME3",
+    engine("retention", "...(base === null ? [] : [base.version]),", ""),
+  ),
+  one(
+    "the newest snapshot of an hour isn't kept",
+    "retain",
+    engine("retention", "    ...newestOfEach(moments, nowMs, HOUR_MS, hourly),\n", ""),
+  ),
+  one(
+    "archives of restore points expire",
+    "SNAP10",
+    engine(
+      "sweep",
+      "made.version < archiveFrom && !kept.has(made.attempt)",
+      "made.version < archiveFrom && kept.size >= 0",
+    ),
+  ),
+  one(
+    "what is given up stays where it is",
+    "SNAP10",
+    engine("sweep", "if (garbage.length > 0) await", "if (garbage.length > 1_000) await"),
+  ),
+
   // ---- producers ----
   one(
     "marks of producers aren't in the snapshot",

@@ -93,8 +93,8 @@ export class Instance {
         if (what === "a state file is damaged") trace.count("damage found while reading");
         if (what === "the state isn't what was counted")
           this.#world.oracle.fail(`${this.name}: the state isn't what was counted: ${JSON.stringify(facts)}`);
-        if (what === "state files swept" && typeof facts["files"] === "number")
-          trace.count("files swept", facts["files"]);
+        if (what === "state files swept") trace.count("files swept", facts["files"] as number);
+        if (what === "state files left") trace.count("sweeps that left all");
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);
       },
     };

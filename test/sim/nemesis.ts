@@ -147,6 +147,7 @@ export class Nemesis {
     if (slot.current === null) return;
     const { clock } = slot.current;
     slot.current.knowsTime = false;
+    this.#world.disturbed.add(slot);
     const kind = this.#random.weighted({ forward: 2, back: 1, still: 1 });
     trace.say(slot.short, () => `its clock goes ${kind}`);
     if (kind === "forward") {

@@ -51,7 +51,11 @@ export function operatorsOf(config: Configuration, version: number): Operator[] 
     key,
     partitions: config.partitions[name],
     dedup: { keep: ms(config.dedupKeepMs), maxIds: config.dedupMaxIds },
-    snapshot: { every: ms(config.everyMs), maxTailBytes: config.maxTailBytes, retain: ms(config.retainMs) },
+    snapshot: {
+      every: ms(config.everyMs),
+      maxTailBytes: config.maxTailBytes,
+      retain: { age: ms(config.retainMs), ...config.retain },
+    },
     memory: config.memory,
     ...(config.repliesMs > 0 ? { replies: { keep: ms(config.repliesMs) } } : {}),
   });

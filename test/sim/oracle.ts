@@ -9,7 +9,7 @@
  * known to be damaged (SNAP2, SNAP4); nothing reachable is deleted; names are used once; bounded queues (LOG6).
  */
 import { FRESH_MS, PENDING_BYTES, PENDING_EVENTS, STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
-import type { Appended, PartitionRow, Promotion } from "../../src/engine/ports.ts";
+import type { Appended, PartitionRow, Point, Promotion, Retention, Roots } from "../../src/engine/ports.ts";
 import type { Producer } from "../../src/engine/producers.ts";
 import type { Segment } from "../../src/engine/segment.ts";
 import type { Slice, SliceResult } from "../../src/engine/slice.ts";
@@ -23,6 +23,7 @@ import {
   type LoggedOutcome,
 } from "./decoder.ts";
 import type { Instance } from "./instance.ts";
+import { Kept } from "./kept.ts";
 import type { Logged, Shown } from "./model.ts";
 import { contentOf, nameOf, Truth } from "./truth.ts";
 import type { World } from "./world.ts";
@@ -51,8 +52,6 @@ export class Oracle {
   readonly #cuts = new Map<string, number>();
   /** Every name that was ever put, and whether the engine deleted it. */
   readonly #names = new Map<string, "there" | "deleted">();
-  /** Files that a promotion displaced, and who should delete them. */
-  readonly #owed = new Map<string, { readonly by: Instance; readonly sinceMs: number }>();
   readonly #pending = new Map<Instance, { bytes: number; events: number; calls: number }>();
   /** What the snapshots of a partition hold with all that they build on, by seq and version. */
   readonly #states: Record<string, Map<string, Whole>> = {};
@@ -61,8 +60,12 @@ export class Oracle {
   /** The highest epoch in which a producer ever sent. */
   readonly #epochs = new Map<string, number>();
 
+  /** What retention keeps and gives up. */
+  readonly kept: Kept;
+
   constructor(world: World) {
     this.#world = world;
+    this.kept = new Kept(world, (what) => this.fail(what));
   }
 
   fail(what: string): void {
@@ -91,7 +94,6 @@ export class Oracle {
 
   died(by: Instance): void {
     this.#pending.delete(by);
-    for (const [name, owed] of this.#owed) if (owed.by === by) this.#owed.delete(name);
   }
 
   called(by: Instance, method: string): void {
@@ -144,7 +146,7 @@ export class Oracle {
       this.fail(`${by.name} holds epoch ${row.epoch} and begins at ${row.seq}, the log ends at ${truth.head} (LOG2)`);
   }
 
-  promoted(by: Instance, to: Promotion, verdict: "current" | "refused", before: PartitionRow): void {
+  promoted(by: Instance, to: Promotion, verdict: "current" | "refused", before: PartitionRow, sentMs: number): void {
     const { trace } = this.#world;
     if (verdict === "refused") {
       trace.count("promotions refused");
@@ -181,12 +183,11 @@ export class Oracle {
     const shared = to.previous === null ? undefined : filesOf(to.previous).find((file) => own.has(file));
     if (shared !== undefined) wrong(`${shared} is in both generations (SNAP4)`);
     this.#cut(by, before, wrong);
-    for (const file of reached(before)) {
-      if (reached(after).has(file)) continue;
-      trace.count("objects displaced");
-      // Who died before it heard of this can't delete it.
-      if (!by.dead) this.#owed.set(file, { by, sinceMs: this.#world.clock.now() });
-    }
+    this.kept.promoted(by, before, to, sentMs);
+  }
+
+  retained(by: Instance, retention: Retention, before: readonly Point[], roots: Roots | null): void {
+    this.kept.retained(by, retention, before, this.#taken.get(by.slot.name) ?? 0, roots);
   }
 
   /** After a rollback older code begins again from its own last snapshot. */
@@ -292,23 +293,9 @@ export class Oracle {
     }
   }
 
-  deleting(_by: Instance, names: readonly string[]): void {
-    for (const name of names) this.#owed.delete(name);
-  }
-
   deleted(by: Instance, names: readonly string[]): void {
-    const row = this.#world.database(by.slot.address.database).rows.get(by.slot.name);
-    const kept = row === undefined ? new Set<string>() : reached(row);
-    for (const name of names) {
-      if (kept.has(name)) this.fail(`${by.name} deleted ${name}, which D1 reaches (SNAP2)`);
-      this.#names.set(name, "deleted");
-    }
-  }
-
-  /** What was displaced and never deleted, though whoever displaced it lives (the crash of one leaves it for ever). */
-  checkGarbage(): void {
-    for (const [name, { by, sinceMs }] of this.#owed)
-      if (this.#world.clock.now() - sinceMs > 300_000) this.fail(`${by.name} displaced ${name} and never deleted it`);
+    this.kept.deleting(by, names);
+    for (const name of names) this.#names.set(name, "deleted");
   }
 
   // ---- calls ----
@@ -346,6 +333,8 @@ export class Oracle {
     if (result.tag === "busy") {
       trace.count("busy answers");
       if (result.code === "queue_full") trace.count("full queues");
+      if (result.code === "state_newer" && this.kept.promisesRollback(by.slot, by.version, 0))
+        this.fail(`${by.name} can't go back to version ${by.version}, within the retention time (CODE3)`);
       return;
     }
     if (result.tag === "unfit") {

@@ -11,6 +11,7 @@ import { Client } from "./client.ts";
 import { configure, type Configuration } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import { Nemesis } from "./nemesis.ts";
+import { Pinner } from "./pinner.ts";
 import type { Counts } from "./trace.ts";
 import { Worker } from "./worker.ts";
 import { World } from "./world.ts";
@@ -27,6 +28,8 @@ export interface Outcome {
 const ANSWER_LIMIT_MS = 600_000;
 /** Late executions and zombies may be left for ten minutes, a snapshot that failed often is tried again after sixteen. */
 const QUIET_MS = 1_300_000;
+/** All of the reckoning. */
+const PEACE_MS = 72 * 3_600_000;
 const MOST_STEPS = 400_000;
 
 export async function runSeed(
@@ -90,6 +93,7 @@ class Run {
 
   async #faults(): Promise<void> {
     this.#nemesis.start();
+    new Pinner(this.#world).start();
     this.#cron();
     for (const client of this.#clients) {
       this.#working += 1;
@@ -115,6 +119,10 @@ class Run {
     world.faulty = false;
     world.outages.clear();
     world.trace.say("world", () => "the faults stop");
+    // Older code that comes too late for a rollback can't serve, and that is as it should be.
+    const slots = [...host.slots.values()];
+    if (!slots.every((slot) => oracle.kept.promisesRollback(slot, world.deployed, PEACE_MS)))
+      world.deployed = this.#config.versions;
     for (const worker of this.#workers) {
       worker.version = world.deployed;
       worker.ahead = false;
@@ -142,15 +150,27 @@ class Run {
     for (const slot of slots) await audit.shows(slot, "what runs");
     if (random.chance(0.3)) await this.#quietDays(slots);
     for (const slot of slots) await audit.snapshot(slot);
-    oracle.checkGarbage();
+    await this.#lastSweeps(slots, audit);
+    for (const slot of slots) oracle.kept.check(slot);
     for (const slot of slots) audit.crash(slot);
     for (const slot of slots) await audit.shows(slot, "what comes back");
     if (!random.chance(0.5)) return;
     for (const slot of slots) audit.crash(slot);
-    for (const slot of slots.filter((one) => this.#world.damage.archivesWhole(one))) {
+    const whole = (slot: Slot): boolean => this.#world.damage.archivesWhole(slot) && oracle.kept.wholeLog(slot);
+    for (const slot of slots.filter(whole)) {
       audit.loseSnapshots(slot);
       await audit.shows(slot, "a replay of the whole log");
       trace.count("full replays compared");
+    }
+  }
+
+  /** Long enough for any grace, whatever a clock says: then every partition sweeps once more. */
+  async #lastSweeps(slots: readonly Slot[], audit: Audit): Promise<void> {
+    const { clock } = this.#world;
+    for (const ms of [3 * 3_600_000, 60_000]) {
+      const until = clock.now() + ms;
+      while (await this.#step(until));
+      if (ms > 60_000) for (const slot of slots) await audit.snapshot(slot);
     }
   }
 

@@ -8,7 +8,7 @@ describe("every small world", () => {
     expect(violations).toEqual([]);
     expect(calls.length).toBeGreaterThanOrEqual(20);
     expect(calls).toEqual(
-      expect.arrayContaining(["open", "list", "create", "append", "put", "page", "promote", "row"]),
+      expect.arrayContaining(["open", "list", "create", "append", "put", "page", "promote", "roots", "retain"]),
     );
   });
 

@@ -6,7 +6,17 @@
  */
 import { STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
 import type { Seq } from "../../src/engine/ids.ts";
-import type { Appended, Log, ObjectStore, Opening, PartitionRow, Promotion } from "../../src/engine/ports.ts";
+import type {
+  Appended,
+  Log,
+  ObjectStore,
+  Opening,
+  PartitionRow,
+  Pin,
+  Promotion,
+  Retention,
+  Roots,
+} from "../../src/engine/ports.ts";
 import type { Segment } from "../../src/engine/segment.ts";
 import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import type { Fate } from "./fate.ts";
@@ -201,10 +211,11 @@ export class WiredLog implements Log {
   promote(promotion: Promotion): Promise<"current" | "refused"> {
     const { world, name } = { world: this.#world, name: this.#by.slot.name };
     const what = (): string => `version ${promotion.version + 1} at ${promotion.seq} epoch ${promotion.epoch}`;
+    const sentMs = world.clock.now();
     const acted = async (): Promise<"current" | "refused"> => {
       const before = { ...this.#db.rows.get(name)! };
       const verdict = await this.#log.promote(promotion);
-      world.oracle.promoted(this.#by, promotion, verdict, before);
+      world.oracle.promoted(this.#by, promotion, verdict, before, sentMs);
       if (verdict === "current") done = true;
       return verdict;
     };
@@ -220,6 +231,44 @@ export class WiredLog implements Log {
       "row",
       () => "",
       () => this.#log.row(),
+    );
+  }
+
+  async roots(): Promise<Roots | null> {
+    return this.#carry(
+      "roots",
+      () => "",
+      () => this.#log.roots(),
+    );
+  }
+
+  retain(retention: Retention): Promise<Roots | null> {
+    const { drop, archiveFrom } = retention;
+    return this.#carry(
+      "retain",
+      () => `without ${drop.join(" ")}, archive from ${archiveFrom}`,
+      async () => {
+        const before = this.#db.kept.get(this.#by.slot.name)?.points ?? [];
+        const roots = await this.#log.retain(retention);
+        this.#world.oracle.retained(this.#by, retention, before, roots);
+        return roots;
+      },
+    );
+  }
+
+  pin(pin: Pin): Promise<"pinned" | "gone" | "full"> {
+    return this.#carry(
+      "pin",
+      () => `${pin.version} ${pin.name}`,
+      () => this.#log.pin(pin),
+    );
+  }
+
+  unpin(version: number, name: string): Promise<void> {
+    return this.#carry(
+      "unpin",
+      () => `${version} ${name}`,
+      () => this.#log.unpin(version, name),
     );
   }
 }
@@ -306,7 +355,6 @@ export class WiredStore implements ObjectStore {
 
   delete(names: readonly string[]): Promise<void> {
     const { store, oracle } = this.#world;
-    oracle.deleting(this.#by, names);
     return this.#carry(
       "delete",
       () => names.join(" "),

@@ -16,7 +16,7 @@ import { plain } from "./codec.ts";
 import type { Configuration, FaultRates } from "./configuration.ts";
 import { Damage } from "./damage.ts";
 import { drawFate, type Fate, type Outage } from "./fate.ts";
-import { Host } from "./host.ts";
+import { Host, type Slot } from "./host.ts";
 import type { Instance } from "./instance.ts";
 import { operatorsOf } from "./operators.ts";
 import { Oracle } from "./oracle.ts";
@@ -40,6 +40,8 @@ export class World {
   script: ((by: Instance, method: string) => Fate | null) | null = null;
   /** Lets another instance begin beside this one. */
   rival: ((by: Instance) => void) | null = null;
+  /** Partitions of which some instance's clock didn't go as it should. */
+  readonly disturbed = new Set<Slot>();
   readonly outages = new Map<string, Outage>();
   readonly #databases: ReadonlyMap<string, MemoryDatabase>;
   readonly #operators: readonly (readonly Operator[])[];

@@ -14,7 +14,7 @@ interface Called {
 
 export interface Deployment {
   /** A body that is a text is sent as it is, any other as JSON. */
-  call(path: string, body?: unknown, headers?: Record<string, string>): Promise<Called>;
+  call(path: string, body?: unknown, headers?: Record<string, string>, method?: string): Promise<Called>;
   sweep(): Promise<void>;
 }
 
@@ -24,11 +24,11 @@ export async function deploy(...operators: readonly Operator[]): Promise<Deploym
   await evictAllDurableObjects();
   const http = routesOf(app);
   return {
-    call: async (path, body, more = {}) => {
+    call: async (path, body, more = {}, method = "GET") => {
       const text = typeof body === "string" ? body : JSON.stringify(body);
       const init =
         body === undefined
-          ? { headers: more }
+          ? { method, headers: more }
           : { method: "POST", headers: { "content-type": "application/json", ...more }, body: text };
       const response = await http.fetch(new Request(`http://localhost${path}`, init), env);
       const answer = await response.text();

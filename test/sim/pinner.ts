@@ -1,0 +1,53 @@
+/**
+ * Somebody who pins snapshots and lets go of them, at any time: the current one, restore points, and some that are gone.
+ * It has its own chance, so that what else is drawn stays as it is.
+ */
+import type { Slot } from "./host.ts";
+import type { Random } from "./random.ts";
+import type { World } from "./world.ts";
+
+export class Pinner {
+  readonly #world: World;
+  readonly #random: Random;
+  #pins = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#random = world.stream("pinner");
+  }
+
+  start(): void {
+    const { clock, config } = this.#world;
+    if (config.pinMs === 0) return;
+    clock.after(this.#random.wait(config.pinMs), () => {
+      if (!this.#world.faulty) return;
+      void this.#pin(this.#random.pick([...this.#world.host.slots.values()]));
+      this.start();
+    });
+  }
+
+  async #pin(slot: Slot): Promise<void> {
+    const { clock, oracle, trace } = this.#world;
+    const log = this.#world.database(slot.address.database).log(slot.address);
+    const roots = await log.roots();
+    if (roots === null || roots.row.manifest === null) return;
+    const versions = [roots.row.version, ...roots.points.map(({ version }) => version)];
+    const version = this.#random.chance(0.2) ? this.#random.between(1, roots.row.version) : this.#random.pick(versions);
+    // It decides on what it saw, and asks for it later: by then the point may be given up.
+    clock.after(this.#random.skewed(1, 60_000), () => {
+      const pin = { version, name: `pin-${this.#pins++}`, createdMs: clock.now() };
+      void log.pin(pin).then((result) => {
+        trace.say(slot.short, () => `pin ${pin.name} on version ${version}: ${result}`);
+        if (result === "gone") trace.count("pins refused");
+        if (result !== "pinned") return;
+        oracle.kept.pinned(slot, pin);
+        // Half of them stay for ever.
+        if (this.#random.chance(0.5))
+          clock.after(this.#random.skewed(60_000, 48 * 3_600_000), () => {
+            trace.count("unpins");
+            void log.unpin(version, pin.name);
+          });
+      });
+    });
+  }
+}
