@@ -42,7 +42,7 @@ describe("the catalogue", () => {
     });
     expect(seen.sort(), "one look for each that has no row").toEqual(["main/left/", "main/right/"]);
     const sql =
-      "INSERT INTO partitions VALUES ('main/left/0001', 'main', 1, 1, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')";
+      "INSERT INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins) VALUES ('main/left/0001', 'main', 1, 1, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')";
     await env.LOG_1.prepare(sql).run();
     expect((await catalogue(nothing, left)).lost.get("left")!.message).toMatch(/LOG_1 has a row of main\/left\/0001/);
     await env.LOG_1.prepare("DELETE FROM partitions").run();
