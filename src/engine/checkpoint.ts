@@ -35,6 +35,7 @@ import type { Surroundings } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
 import { encodeFiles, type Capture, type Counted } from "./snapshot.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
+import type { Entries } from "./state.ts";
 import { StoredState } from "./stored-state.ts";
 import { limited, persistent, sleep } from "./store-call.ts";
 
@@ -89,7 +90,7 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
   const version = ground.row.version + 1;
   const { files, stored, counted } = await uploadState(around, ground, captured, attempt);
   const full = captured.base === 0;
-  const chain = full ? files.slice(0, -1) : stateFiles(ground.whole!);
+  const chain = full ? files.slice(0, -1) : stateFiles(ground.whole!).slice(0, captured.under);
   const parts = full ? files.length : (ground.whole!.parts ?? 1);
   const from = ground.whole?.seq ?? seq(0);
   const archive = await collect(around, ground, from, captured.seq);
@@ -139,14 +140,16 @@ async function uploadState(
   const { id, codec, clock, objects, operator, sizes } = around;
   const files: StateFile[] = [];
   const sources: SnapshotFile[] = [];
+  const full = captured.base === 0;
   // What the current snapshot holds beside what changed is read from its files, block by block.
-  const chunks = captured.over ? ground.stored!.entries("", captured.entries, false) : [captured.entries];
+  const merged = (stored: StoredState): AsyncIterable<Entries> =>
+    full ? stored.entries("", captured.entries, false) : stored.changes(captured.under, captured.entries);
+  const chunks = captured.over ? merged(ground.stored!) : [captured.entries];
   const encoding = encodeFiles(id, captured, chunks, codec, () => sleep(clock, 0), sizes);
   for (;;) {
     const next = await encoding.next();
     if (next.done === true) {
-      const full = captured.base === 0;
-      const stored = full ? new StoredState(operator, sources) : ground.stored!.with(sources[0]!);
+      const stored = full ? new StoredState(operator, sources) : ground.stored!.with(captured.under, sources[0]!);
       return { files, stored, counted: full ? next.value : captured.totals };
     }
     const { bytes, footer, filter, rest } = next.value;

@@ -2,26 +2,37 @@
  * The way of slices into groups: in the order in which they came, each once its keys are in memory.
  *
  * A1. A slice whose keys are here goes in at once, unless others wait: nothing is awaited on the way of a hot key.
- * A2. Those behind one that waits load their keys meanwhile, but go in after it: order of arrival is order of seq (LOG2), also
- *     where their keys are ready first (SNAP11).
- * A3. A slice whose keys can't be loaded is refused whole, before any of it has a seq.
+ * A2. Those behind one that waits go in after it: order of arrival is order of seq (LOG2), also where their keys are ready first
+ *     (SNAP11). They load their keys meanwhile as long as that takes little memory.
+ * A3. A slice whose states come to much goes in by parts, each durable before the next one loads: what is brought into memory at
+ *     a time has a bound, whatever the states' size. Where a later part can't go in the slice is not all durable, and comes again.
+ * A4. A slice none of whose keys could be loaded is refused before any of it has a seq.
  */
 import { Failure } from "./errors.ts";
 import type { Admission } from "./group.ts";
+import { seq } from "./ids.ts";
+import { utf8Length } from "./json.ts";
+import { LOAD_BYTES, PENDING_BYTES } from "./limits.ts";
 import type { Open } from "./open.ts";
 import type { Clock, Host } from "./ports.ts";
-import type { Slice, SliceResult } from "./slice.ts";
+import { PRINT_WORDS } from "./hash.ts";
+import { busy, type Slice, type SliceResult } from "./slice.ts";
+import { limited } from "./store-call.ts";
 
 /** Taken in, or not taken from this producer. */
 export type Admitted = Admission | Extract<SliceResult, { tag: "unfit" }>;
-export type Admit = (open: Open, slice: Slice) => Admitted;
+
+export interface Ways {
+  readonly admit: (open: Open, slice: Slice) => Admitted;
+  readonly durable: (admission: Admission, limitMs: number) => Promise<void>;
+}
 
 interface Waiting {
   readonly open: Open;
   readonly slice: Slice;
   readonly deadlineMs: number;
-  /** Its keys are pinned once this is settled. */
-  readonly loaded: Promise<void>;
+  /** Its first keys are pinned once this is settled; null: nothing is loaded before it is its turn. */
+  readonly loaded: Promise<readonly string[]> | null;
   readonly resolve: (admitted: Admitted) => void;
   readonly reject: (why: unknown) => void;
 }
@@ -29,25 +40,43 @@ interface Waiting {
 export class Entrance {
   readonly #clock: Clock;
   readonly #host: Host;
-  readonly #admit: Admit;
+  readonly #ways: Ways;
   readonly #queue: Waiting[] = [];
   #running = false;
   #closed: Failure | null = null;
+  /** Bytes of slices that wait for the partition to open. */
+  #waitingBytes = 0;
   bytes = 0;
   events = 0;
 
-  constructor(clock: Clock, host: Host, admit: Admit) {
+  constructor(clock: Clock, host: Host, ways: Ways) {
     this.#clock = clock;
     this.#host = host;
-    this.#admit = admit;
+    this.#ways = ways;
+  }
+
+  /** The partition, once it is open. What waits for that is bounded like what waits for the log (LOG6). */
+  async opened(bytes: number, limitMs: number, open: () => Promise<Open>): Promise<Open | SliceResult> {
+    const waiting = this.#waitingBytes;
+    if (waiting > 0 && waiting + bytes > PENDING_BYTES)
+      return busy("queue_full", `${waiting} bytes wait for the partition to open; the limit is ${PENDING_BYTES}`);
+    this.#waitingBytes += bytes;
+    try {
+      return await limited(this.#clock, "opening the partition", open, limitMs);
+    } finally {
+      this.#waitingBytes -= bytes;
+    }
   }
 
   /** @throws Failure where its keys can't be loaded, or the object has ended meanwhile; Damage */
   enter(open: Open, slice: Slice, deadlineMs: number): Admitted | Promise<Admitted> {
-    if (this.#queue.length === 0 && open.fold.state.missing(slice.keys).length === 0) return this.#admit(open, slice);
-    const loaded = open.loader.pinned(slice.keys);
+    if (this.#queue.length === 0 && open.fold.state.missing(slice.keys).length === 0)
+      return this.#ways.admit(open, slice);
+    const ahead = this.#queue.reduce((sum, { slice: { keys } }) => sum + keys.length, 0);
+    const soon = ahead + slice.keys.length <= open.fold.state.keysIn(LOAD_BYTES);
+    const loaded = soon ? pinned(open, slice.keys) : null;
     // Somebody hears of it when it is its turn.
-    loaded.catch(() => undefined);
+    loaded?.catch(() => undefined);
     this.bytes += slice.bytes;
     this.events += slice.keys.length;
     const entered = new Promise<Admitted>((resolve, reject) =>
@@ -66,7 +95,7 @@ export class Entrance {
   async #run(): Promise<void> {
     this.#running = true;
     for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
-      await this.#take(head);
+      await this.#take(head).then(head.resolve, head.reject);
       this.#queue.shift();
       this.bytes -= head.slice.bytes;
       this.events -= head.slice.keys.length;
@@ -74,23 +103,81 @@ export class Entrance {
     this.#running = false;
   }
 
-  /** No await between the last look and the admission. */
-  async #take({ open, slice, deadlineMs, loaded, resolve, reject }: Waiting): Promise<void> {
-    try {
-      await loaded;
-    } catch (error) {
-      return reject(error);
+  async #take({ open, slice, deadlineMs, loaded }: Waiting): Promise<Admitted> {
+    if (loaded !== null) {
+      const keys = await loaded;
+      return this.#admit(open, slice, deadlineMs, keys);
     }
+    let whole: Admission | null = null;
+    for (let from = 0; from < slice.keys.length;) {
+      const to = this.#partFrom(open, slice, from);
+      const part = from === 0 && to === slice.keys.length ? slice : cut(slice, from, to);
+      const admitted = this.#admit(open, part, deadlineMs, await pinned(open, part.keys));
+      if ("tag" in admitted) return admitted;
+      whole = joined(whole, admitted, slice.keys.length, from);
+      from = to;
+      if (from < slice.keys.length) await this.#ways.durable(admitted, this.#leftMs(deadlineMs));
+    }
+    return whole!;
+  }
+
+  /** As many events as have keys that come to about what may be loaded at a time; at least one. */
+  #partFrom({ fold }: Open, { keys }: Slice, from: number): number {
+    const most = fold.state.keysIn(LOAD_BYTES);
+    const seen = new Set<string>();
+    let to = from;
+    for (; to < keys.length && (to === from || seen.size < most); to++) seen.add(keys[to]!);
+    return to;
+  }
+
+  /** No await between the last look and the admission. */
+  #admit(open: Open, slice: Slice, deadlineMs: number, keys: readonly string[]): Admitted {
     try {
       if (this.#closed !== null) throw this.#closed;
-      // Its caller has heard 503 by now, and sends it again.
-      if (this.#clock.now() >= deadlineMs)
-        throw new Failure("store_unavailable", "the states of the events' keys were not loaded in time");
-      resolve(this.#admit(open, slice));
-    } catch (error) {
-      reject(error);
+      this.#leftMs(deadlineMs);
+      return this.#ways.admit(open, slice);
     } finally {
-      open.fold.state.unpin(slice.keys);
+      open.fold.state.unpin(keys);
     }
   }
+
+  /** @throws Failure where the caller has heard 503 by now, and sends it again */
+  #leftMs(deadlineMs: number): number {
+    const left = deadlineMs - this.#clock.now();
+    if (left > 0) return left;
+    throw new Failure("store_unavailable", "the states of the events' keys were not loaded in time");
+  }
+}
+
+async function pinned({ loader }: Open, keys: readonly string[]): Promise<readonly string[]> {
+  await loader.pinned(keys);
+  return keys;
+}
+
+/** The events of the slice from one to before another. */
+function cut(slice: Slice, from: number, to: number): Slice {
+  const before = some(slice.lengths, 0, from).reduce((sum, one) => sum + one + 1, 0);
+  const length = some(slice.lengths, from, to).reduce((sum, one) => sum + one + 1, -1);
+  const body = slice.body.slice(before, before + length);
+  const { indexes } = slice;
+  return {
+    ...slice,
+    body,
+    bytes: slice.bytes === slice.body.length ? body.length : utf8Length(body),
+    lengths: some(slice.lengths, from, to),
+    keys: slice.keys.slice(from, to),
+    prints: some(slice.prints, from * PRINT_WORDS, to * PRINT_WORDS),
+    ...(indexes === undefined ? {} : { indexes: some(indexes, from, to) }),
+  };
+}
+
+const some = (list: ArrayLike<number>, from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => list[from + i]!);
+
+/** What became of a part, beside what became of those before it. */
+function joined(before: Admission | null, part: Admission, events: number, from: number): Admission {
+  const whole = before ?? { statuses: new Uint8Array(events), details: [], until: seq(0) };
+  whole.statuses.set(part.statuses, from);
+  for (const [i, at, text] of part.details) whole.details.push([i + from, at, text]);
+  return { ...whole, until: part.until > whole.until ? part.until : whole.until };
 }

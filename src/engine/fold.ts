@@ -121,8 +121,8 @@ export class Fold {
   }
 
   /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
-  *saving(upTo: Seq): Generator<void> {
-    this.quarantine.saved(upTo);
+  *saving(upTo: Seq, full: boolean): Generator<void> {
+    if (full) this.quarantine.saved(upTo);
     yield* this.state.saving(upTo);
   }
 

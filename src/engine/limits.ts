@@ -83,6 +83,12 @@ export const FETCHES = 6;
 export const RECENT_BLOCKS = 8;
 /** Keys that are loaded together. */
 export const LOAD_KEYS = 5_000;
+/** About what the states come to that are brought into memory at a time, for events that wait and for a replay. */
+export const LOAD_BYTES = 8_000_000;
+/** The same for a read, whose answer carries them too. */
+export const READ_BYTES = 4_000_000;
+/** Adjacent blocks that are fetched together where a file is read from one end to the other, compressed. */
+export const RUN_BYTES = 1_000_000;
 
 /** How snapshot files are cut. */
 export interface Sizes {
@@ -99,10 +105,8 @@ export const SIZES: Sizes = { blockChars: 64 * 1024, fileBytes: 8_000_000, whole
 export const UNPACKED_BYTES = 64_000_000;
 /** Uncompressed size of a block of the archive. */
 export const ARCHIVE_CHARS = 512 * 1024;
-/** Characters of state that a drill rebuilds beside the live ones, with up to 20 MB for ids: when somebody asks for it, and by
- *  itself, where nobody looks after the memory of the isolate. */
-export const VERIFY_CHARS = 16_000_000;
-export const DRILL_CHARS = 4_000_000;
+/** Characters of state up to which a drill runs by itself: it reads all of them twice. When somebody asks, it runs on any. */
+export const DRILL_CHARS = 64_000_000;
 /** A state scan answers about this many bytes per partition and page at most, and from all partitions together. */
 export const SCAN_BYTES = 2_000_000;
 export const SCAN_ALL_BYTES = 8_000_000;

@@ -60,14 +60,15 @@ export class Loader {
 
   async #loadSome(keys: readonly string[]): Promise<void> {
     const load = Symbol("load");
-    const others = new Set(keys.filter((key) => this.#state.isLoading(key)));
+    const others = new Set(keys.map((key) => this.#state.loadOf(key)));
     const fresh = this.#state.beginLoad(keys, load);
     if (fresh.length > 0) {
       const done = this.#run(fresh, load);
       this.#loads.set(load, done);
       await done;
     }
-    if (others.size > 0) await Promise.allSettled(this.#loads.values());
+    // What they come to shows when the keys are looked for again.
+    for (const other of others) if (other !== undefined) await this.#loads.get(other)?.catch(() => undefined);
   }
 
   async #run(keys: readonly string[], load: symbol): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * Several sources of keys in order, as one: of what they say of one key, the newest source's word counts.
  *
- * A source gives chunks of entries in order; null: the key is gone. So does the merge, without keys that are gone.
+ * A source gives chunks of entries in order; null: the key is gone. So does the merge.
  */
 import { compareUtf8 } from "./json.ts";
 import type { Entries, Entry } from "./state.ts";
@@ -27,7 +27,8 @@ export class Merge {
     this.#sources = sources;
   }
 
-  async *chunks(): AsyncGenerator<Entries, void> {
+  /** `gone`: with the keys that are gone. */
+  async *chunks(gone: boolean): AsyncGenerator<Entries, void> {
     // The one with the lowest key stands last.
     const cursors: Cursor[] = [];
     try {
@@ -43,7 +44,7 @@ export class Merge {
         const cursor = cursors.pop()!;
         const [key, entry] = cursor.chunk[cursor.at]!;
         // Of one key the newest comes first; the older ones don't count.
-        if (key !== before && entry !== null) found.push([key, entry]);
+        if (key !== before && (gone || entry !== null)) found.push([key, entry]);
         before = key;
         cursor.at += 1;
         if (cursor.at === cursor.chunk.length) {

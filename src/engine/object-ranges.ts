@@ -5,6 +5,7 @@
  *     is wrong: only what the store itself gives can be damage.
  * J2. What is kept in the cache is what will be asked for again: single blocks, and the part of a file that opening needs.
  */
+import { readBlock } from "./blocks.ts";
 import { Damage } from "./errors.ts";
 import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
 import type { Cache } from "./ports.ts";
@@ -15,6 +16,9 @@ export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes };
 
 /** Where a block stands, and its checksum. */
 export type Place = readonly [offset: number, length: number, crc: number, ...more: unknown[]];
+
+/** In the cache runs stand above all offsets of blocks. */
+const RUNS = 2 ** 40;
 
 export class ObjectRanges {
   readonly name: string;
@@ -43,6 +47,31 @@ export class ObjectRanges {
     if (codec.crc32(bytes) !== crc) throw new Damage(`the checksum of ${what} at ${offset} of ${this.name} is wrong`);
     if (keep) cache.put(this.name, offset, bytes);
     return bytes;
+  }
+
+  /** Blocks that stand one after the other, fetched together. `keep`: they may be asked for again. @throws Damage */
+  async run(places: readonly Place[], what: string, keep: boolean): Promise<Uint8Array[]> {
+    const [from] = places[0]!;
+    const length = places.reduce((sum, place) => sum + place[1], 0);
+    const cut = (run: Uint8Array): Uint8Array[] =>
+      places.map(([offset, size, crc]) =>
+        readBlock(run, offset - from, size, crc, this.#library.codec, `${what} of ${this.name}`),
+      );
+    if (places.length === 1) return [await this.block(places[0]!, what, keep)];
+    if (this.#whole !== null) return Promise.all(places.map((place) => this.block(place, what, keep)));
+    const { cache } = this.#library;
+    const kept = keep ? cache.get(this.name, RUNS + from) : null;
+    if (kept !== null) {
+      try {
+        return cut(kept);
+      } catch {
+        cache.drop(this.name);
+      }
+    }
+    const bytes = await this.#from(from, length);
+    const blocks = cut(bytes);
+    if (keep) cache.put(this.name, RUNS + from, bytes);
+    return blocks;
   }
 
   /** The object from `offset` on, if `check` takes it. @throws Damage, or what `check` throws of what the store gave */

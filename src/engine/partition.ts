@@ -13,9 +13,9 @@
 import type { Address } from "./address.ts";
 import { Committer } from "./committer.ts";
 import { Entrance, type Admitted } from "./entrance.ts";
-import { Damage, Failure, messageOf } from "./errors.ts";
+import { Damage, Failure, isUnreadable, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq } from "./ids.ts";
-import { COMMIT_WAIT_MS, DRILL_CHARS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS, PENDING_BYTES } from "./limits.ts";
+import { COMMIT_WAIT_MS, DRILL_CHARS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "./limits.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
 import { peek, takeEpoch } from "./opening.ts";
 import { overfull } from "./overfull.ts";
@@ -45,8 +45,6 @@ export class Partition {
   #opened: Open | null = null;
   #opening: { readonly write: boolean; readonly done: Promise<Open> } | null = null;
   #ended: string | null = null;
-  /** Bytes of slices that wait for the partition to open. */
-  #waitingBytes = 0;
   #heardAt = 0;
   /** Whose first commit the mark knows of. */
   #marked: Epoch | null = null;
@@ -78,7 +76,10 @@ export class Partition {
       fenced,
       rewound,
     });
-    this.#entrance = new Entrance(around.clock, around.host, (open, slice) => this.#admit(open, slice));
+    this.#entrance = new Entrance(around.clock, around.host, {
+      admit: (open, slice) => this.#admit(open, slice),
+      durable: (admission, limitMs) => this.#commits.durable(admission, limitMs),
+    });
   }
 
   // ---- events in ----
@@ -90,7 +91,7 @@ export class Partition {
     const waitMs = Math.max(1, Math.min(COMMIT_WAIT_MS, slice.waitMs ?? COMMIT_WAIT_MS));
     const deadline = clock.now() + waitMs;
     try {
-      const open = this.#openFor(true) ?? (await this.#awaitOpen(slice.bytes, waitMs));
+      const open = this.#openFor(true) ?? (await this.#entrance.opened(slice.bytes, waitMs, () => this.#ready(true)));
       if ("tag" in open) return open;
       if (!this.#room.calm && slice.command !== true) {
         const why = await limited(clock, "D1", () => this.#room.full(), waitMs);
@@ -119,19 +120,6 @@ export class Partition {
   #admit(open: Open, slice: Slice): Admitted {
     const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
     return unfit === null ? this.#commits.admit(open, slice) : { v: WIRE_VERSION, tag: "unfit", ...unfit };
-  }
-
-  /** What waits for the opening is bounded like what waits for the log (LOG6). */
-  async #awaitOpen(bytes: number, waitMs: number): Promise<Open | SliceResult> {
-    const waiting = this.#waitingBytes;
-    if (waiting > 0 && waiting + bytes > PENDING_BYTES)
-      return busy("queue_full", `${waiting} bytes wait for the partition to open; the limit is ${PENDING_BYTES}`);
-    this.#waitingBytes += bytes;
-    try {
-      return await limited(this.#around.clock, "opening the partition", () => this.#ready(true), waitMs);
-    } finally {
-      this.#waitingBytes -= bytes;
-    }
   }
 
   /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it. */
@@ -207,6 +195,8 @@ export class Partition {
     open.epoch = epoch;
     this.#opened = open;
     if (write) this.#snapshots.schedule(open);
+    // A reader can't mend what it fell back from; the alarm opens for writing.
+    else if (open.renew) this.#around.host.arm(this.#around.clock.now());
     return open;
   }
 
@@ -217,7 +207,11 @@ export class Partition {
     const lost = behind(markOf(factsAt(open.row, open.fold.seq)), factsAt(opening.row, opening.head));
     if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
     if (open.row.version !== opening.row.version) return null;
-    const replayed = await catchUp(this.#around, opening, open);
+    // What can't be read is found again by a recovery, which knows where else to begin.
+    const replayed = await catchUp(this.#around, opening, open).catch((error: unknown) => {
+      if (isUnreadable(error)) return null;
+      throw error;
+    });
     if (replayed === null) return null;
     open.tail.bytes += replayed.bytes;
     open.tail.events += replayed.events;
@@ -302,12 +296,12 @@ export class Partition {
       throw this.#rewound(known, `D1 says manifest version ${row.version} where it had reached ${known.row.version}`);
     this.#assertNotEnded();
     // Ours is behind: it learns of the later snapshot when it is made current, or reads it when it opens anew.
-    if (row === null || row.version !== known.row.version || known !== open || open.loader.stored === null) {
+    const ours = open.loader.stored?.files.some(({ name }) => name === damage.object) ?? false;
+    if (row === null || row.version !== known.row.version || known !== open || !ours) {
       if (open.epoch === null && this.#opened === open) this.#opened = null;
       return;
     }
-    if (damage.object === null) return;
-    cache.distrust(damage.object);
+    cache.distrust(damage.object!);
     host.note("a state file is damaged", { object: damage.object, error: damage.message });
     this.#end(`${damage.object} is damaged: ${damage.message}`);
     this.#assertNotEnded();

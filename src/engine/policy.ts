@@ -4,8 +4,8 @@
  * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail; else once a day.
  * Y2. Then at most every `everyMs`, and at once when what changed has outgrown the memory, or the tail `maxTailBytes`, or it would take a recovery past
  *     `recoveryMs`: unless it is the state that does, which a snapshot can't mend.
- * Y3. A snapshot is a delta until the deltas outweigh the full one that they build on, or are many: so what is written is in
- *     proportion to what changed (SNAP5), and what a recovery reads to the state.
+ * Y3. A snapshot is a delta until the deltas outweigh the full one that they build on: so what is written is in proportion to
+ *     what changed (SNAP5), and what a recovery reads to the state.
  */
 import { stateFiles, type Manifest, type StateFile } from "./manifest.ts";
 import type { Rates } from "./rates.ts";
@@ -28,7 +28,12 @@ const WORTH_EVENTS = 1_000;
 const WORTH_BYTES = 1_000_000;
 /** Deltas on one full snapshot: each is an object more that a recovery fetches, and that may be damaged. */
 const CHAIN_FILES = 8;
+/** Of these, how many are merged into one at least. */
+const LEAST_MERGED = 4;
 const DAY_MS = 86_400_000;
+/** Budgets of memory that changed states may fill before they are saved without delay; at CHANGED_BUDGETS no event is taken. */
+const URGENT_BUDGETS = 2;
+const SPACING_MS = 10_000;
 /** Of the promised recovery time: what a tail may take however large the state is. */
 const LEAST_TAIL_SHARE = 0.25;
 
@@ -44,7 +49,9 @@ export function snapshotAt(
 ): number | null {
   if (facts.tailEvents === 0 || facts.tailSinceMs === null) return null;
   const allowedMs = Math.max(policy.recoveryMs - facts.stateMs, policy.recoveryMs * LEAST_TAIL_SHARE);
-  if (facts.changedBytes > policy.memoryBytes) return 0;
+  if (facts.changedBytes > policy.memoryBytes * URGENT_BUDGETS) return 0;
+  // As long as there is room, two snapshots have some time between them.
+  if (facts.changedBytes > policy.memoryBytes) return facts.lastMs + SPACING_MS;
   if (facts.tailBytes >= policy.maxTailBytes || facts.tailMs > allowedMs) return 0;
   const worth = facts.tailEvents >= WORTH_EVENTS || facts.tailBytes >= WORTH_BYTES;
   return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
@@ -53,12 +60,20 @@ export function snapshotAt(
 /** Of the alarms, how many should run a drill, so that there is about one a day. */
 export const drillShare = (everyMs: number): number => Math.min(1, everyMs / DAY_MS);
 
-/** Must the snapshot after this one be full? */
-export function chainFull(manifest: Manifest): boolean {
+/**
+ * How many of the files of this manifest the next snapshot builds on: all of them for a plain delta, none for a full one (Y3). In between,
+ * where the deltas have become many, the newest ones that are of a size are merged into one: so a chain stays short, and what is
+ * written over and over grows with the logarithm of what changed, not with the state.
+ */
+export function filesKept(manifest: Manifest): number {
   const { parts = 1 } = manifest;
   const files = stateFiles(manifest);
   const bytes = (some: readonly StateFile[]): number => some.reduce((sum, file) => sum + file.bytes, 0);
-  return files.length - parts >= CHAIN_FILES || bytes(files.slice(parts)) > bytes(files.slice(0, parts));
+  if (bytes(files.slice(parts)) > bytes(files.slice(0, parts))) return 0;
+  if (files.length - parts < CHAIN_FILES) return files.length;
+  let kept = files.length - LEAST_MERGED;
+  while (kept > parts && files[kept - 1]!.bytes <= 2 * bytes(files.slice(kept))) kept -= 1;
+  return kept;
 }
 
 /** What a recovery is predicted from. */

@@ -174,11 +174,11 @@ export interface ObjectStore {
 export interface Cache {
   get(name: string, offset: number): Uint8Array | null;
   put(name: string, offset: number, bytes: Uint8Array): void;
-  /** What is kept of the object, or said of it, goes. */
+  /** What is kept of the object goes. */
   drop(name: string): void;
-  /** What is kept of any other object goes. */
+  /** What is kept of any other object, or said of it, goes. */
   keep(names: readonly string[]): void;
-  /** The object was found to be damaged in the store: remembered until it is dropped. */
+  /** The object was found to be damaged in the store. The end of this instance doesn't undo that. @throws where it can't be kept */
   distrust(name: string): void;
   /** Of the names, those that are distrusted. */
   distrusted(names: readonly string[]): string[];

@@ -108,7 +108,14 @@ export class Quarantine {
       .map(([at]) => this.#entries.get(at) ?? { seq: at, gone: true });
   }
 
-  /** A snapshot that is current holds all changes up to `upTo`. */
+  /** A delta up to `by` says this. */
+  restoreChange(change: QuarantineChange, by: Seq): void {
+    this.#changed.set(change.seq, by);
+    if ("gone" in change) this.restoreRemoved(change.seq);
+    else this.restore(change);
+  }
+
+  /** A full snapshot that is current holds all up to `upTo`. What deltas hold is remembered, since they may be merged. */
   saved(upTo: Seq): void {
     for (const [at, by] of this.#changed) if (by <= upTo) this.#changed.delete(at);
   }

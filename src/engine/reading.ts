@@ -1,17 +1,17 @@
 /** Reading committed state from an open partition: keys that are in memory at once, the others from the snapshot's files. */
 import { compareUtf8 } from "./json.ts";
+import { READ_BYTES } from "./limits.ts";
 import type { Open } from "./open.ts";
 import type { Entries, Entry } from "./state.ts";
-
-/** Keys that are loaded together: what they come to is known only then. */
-const AT_ONCE = 50;
 
 /** Of the keys, from the first on: fewer where they come to more than `maxChars`, but one at least. @throws Damage, Failure */
 export async function read(open: Open, keys: readonly string[], maxChars: number): Promise<(Entry | null)[]> {
   const entries: (Entry | null)[] = [];
   let chars = 0;
-  for (let from = 0; from < keys.length; from += AT_ONCE) {
-    for (const entry of await found(open, keys.slice(from, from + AT_ONCE))) {
+  // What they come to is known only once they are here.
+  const atOnce = open.fold.state.keysIn(READ_BYTES);
+  for (let from = 0; from < keys.length; from += atOnce) {
+    for (const entry of await found(open, keys.slice(from, from + atOnce))) {
       chars += entry?.text.length ?? 0;
       if (chars > maxChars && entries.length > 0) return entries;
       entries.push(entry);

@@ -1,13 +1,13 @@
 /**
  * Replay: the log above a base, from the archive where D1 has cut it, else from D1, page by page (R3 of recovery.ts).
  *
- * B1. The keys of a page, or of as much of an archive, are brought into memory together, and then its segments are applied.
+ * B1. The keys of some segments are brought into memory together, and then these are applied.
  */
 import { readArchive, readManifestObject, type ReadSegment } from "./archive.ts";
 import { Damage, Failure, isUnreadable } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { belowManifest, manifestPrefix, seq, type Seq } from "./ids.ts";
-import { OPEN_ATTEMPTS, PAGE_BYTES } from "./limits.ts";
+import { LOAD_BYTES, OPEN_ATTEMPTS, PAGE_BYTES } from "./limits.ts";
 import { archiveLimits } from "./lives.ts";
 import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
@@ -82,13 +82,24 @@ async function replayRows(around: Surroundings, rows: readonly Segment[], { fold
 }
 
 async function replaySegments(segments: readonly ReadSegment[], { fold, loader }: Folding): Promise<void> {
-  const keys = segments.flatMap(({ events }) => events.keys);
-  await loader.pinned(keys);
-  try {
-    for (const segment of segments) fold.replay(segment);
-  } finally {
-    fold.state.unpin(keys);
+  for (let from = 0; from < segments.length;) {
+    const most = fold.state.keysIn(LOAD_BYTES);
+    const keys = new Set<string>();
+    let to = from;
+    for (; to < segments.length && (to === from || keys.size < most); to++)
+      for (const key of neededKeys(segments[to]!)) keys.add(key);
+    await loader.pinned([...keys]);
+    try {
+      for (; from < to; from++) fold.replay(segments[from]!);
+    } finally {
+      fold.state.unpin([...keys]);
+    }
   }
+}
+
+/** Of the events whose handlers run: what was refused or quarantined stays so (ONE6). */
+function neededKeys({ events: { keys, outcomes } }: ReadSegment): string[] {
+  return keys.filter((_, i) => (outcomes.get(i)?.tag ?? "applied") === "applied");
 }
 
 /** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */

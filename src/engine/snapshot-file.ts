@@ -12,7 +12,7 @@ import { lowerBound } from "./key-order.ts";
 import type { StateFile } from "./manifest.ts";
 import { ObjectRanges, type Library } from "./object-ranges.ts";
 import type { Codec } from "./ports.ts";
-import { readFooter, restOf, type Block, type Footer } from "./snapshot-footer.ts";
+import { readFooter, restOf, TRAILER, type Block, type Footer } from "./snapshot-footer.ts";
 import { keyOfLine } from "./state-line.ts";
 
 /** Reads a block that isn't state. @throws Damage */
@@ -46,7 +46,7 @@ export class SnapshotFile {
   ): Promise<{ readonly file: SnapshotFile; readonly rest: Rest }> {
     const { codec, sizes } = library;
     const ranges = new ObjectRanges(library, name, bytes);
-    const guess = bytes <= sizes.wholeBytes ? 0 : (from ?? Math.max(0, bytes - sizes.wholeBytes));
+    const guess = bytes <= sizes.wholeBytes ? 0 : (from ?? Math.max(0, bytes - Math.max(TRAILER, sizes.wholeBytes)));
     const read =
       (start: number) =>
       (end: Uint8Array): End | number =>
@@ -81,26 +81,59 @@ export class SnapshotFile {
     return Math.max(0, lowerBound(this.#firsts, key, false) - 1);
   }
 
-  get blocks(): number {
-    return this.#firsts.length;
+  /** One block, which may be asked for again. @throws Damage */
+  async block(number: number): Promise<StateBlock> {
+    return this.#named(async () =>
+      this.#decoded(number, await this.#ranges.block(this.footer.state[number]!, "a state block")),
+    );
   }
 
-  /** `keep`: it may be asked for again. @throws Damage */
-  async block(number: number, keep: boolean): Promise<StateBlock> {
+  /**
+   * The blocks from this one on, in runs that are fetched together. `keep`: they may be asked for again.
+   *
+   * @throws Damage
+   */
+  async *blocksFrom(number: number, runBytes: number, keep: boolean): AsyncGenerator<StateBlock> {
+    const fetchFrom = (from: number): Run | null => {
+      const to = this.#runFrom(from, runBytes);
+      if (to === from) return null;
+      const bytes = this.#named(() => this.#ranges.run(this.footer.state.slice(from, to), "a state block", keep));
+      // Whoever waits for it hears of it; a reader that has had enough doesn't.
+      bytes.catch(() => undefined);
+      return { from, to, bytes };
+    };
+    let coming = fetchFrom(number);
+    for (let run = coming; run !== null; run = coming) {
+      const bytes = await run.bytes;
+      // The next one comes while this one is used.
+      coming = fetchFrom(run.to);
+      for (const [i, block] of bytes.entries()) yield await this.#named(async () => this.#decoded(run.from + i, block));
+    }
+  }
+
+  /** The first block behind the run that begins here. */
+  #runFrom(from: number, runBytes: number): number {
+    let to = from;
+    for (let bytes = 0; to < this.footer.state.length; to++) {
+      bytes += this.footer.state[to]![1];
+      if (to > from && bytes > runBytes) break;
+    }
+    return to;
+  }
+
+  async #named<T>(read: () => Promise<T>): Promise<T> {
     try {
-      return await this.#read(number, keep);
+      return await read();
     } catch (error) {
       if (error instanceof Damage) error.object = this.name;
       throw error;
     }
   }
 
-  async #read(number: number, keep: boolean): Promise<StateBlock> {
-    const place = this.footer.state[number]!;
+  #decoded(number: number, bytes: Uint8Array): StateBlock {
     const what = "a state block";
-    const bytes = await this.#ranges.block(place, what, keep);
     const lines = unpack(bytes, this.#codec, what).split("\n");
-    const [offset, , , records, first] = place;
+    const [offset, , , records, first] = this.footer.state[number]!;
     if (lines.length !== records)
       throw new Damage(`${what} at ${offset} says ${records} records and holds ${lines.length}`);
     const keys = lines.map(keyOfLine);
@@ -114,6 +147,12 @@ export class SnapshotFile {
 function rising(keys: readonly string[]): boolean {
   for (let i = 1; i < keys.length; i++) if (compareUtf8(keys[i - 1]!, keys[i]!) >= 0) return false;
   return true;
+}
+
+interface Run {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: Promise<Uint8Array[]>;
 }
 
 interface End {
@@ -133,5 +172,5 @@ function readEnd(end: Uint8Array, start: number, codec: Codec): End | number {
   // All of it is looked at now: what the cache holds may be wrong, and would pass for damage later on.
   for (const blocks of [footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
     for (const block of blocks) rest(block, "a block behind the states");
-  return { footer, rest, filter: filter === undefined ? null : new Filter(filter) };
+  return { footer, rest, filter: filter === undefined ? null : new Filter(filter.slice()) };
 }

@@ -52,8 +52,8 @@ export function restoreRest(footer: Footer, rest: Rest, fold: Fold, codec: Codec
   for (const line of lines(footer.quarantine, rest, codec, "a quarantine block")) {
     const change = readQuarantined(line, delta);
     after = next(change.seq, after, footer.seq, "a quarantined event");
-    if ("gone" in change) fold.quarantine.restoreRemoved(change.seq);
-    else fold.quarantine.restore(change);
+    if (delta) fold.quarantine.restoreChange(change, seq(footer.seq));
+    else if (!("gone" in change)) fold.quarantine.restore(change);
   }
   readProducers(footer, rest, fold, codec);
   fold.seq = seq(footer.seq);

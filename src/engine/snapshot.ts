@@ -33,24 +33,30 @@ export interface Capture {
   readonly totals: Totals;
   /** In the order of the keys' bytes; null: the key is gone. */
   readonly entries: Entries;
-  /** The entries stand over the files of the current snapshot, where everything is to be written. */
+  /** Files of the current snapshot that it builds on. */
+  readonly under: number;
+  /** The entries stand over the other ones, which are to be merged into it. */
   readonly over: boolean;
   readonly dedup: DedupImage;
   readonly quarantine: readonly QuarantineChange[];
   readonly producers: readonly ProducerImage[];
 }
 
-/** Everything that is committed, or what changed of it above `base`, the seq of the snapshot that is current. */
-export function capture(fold: Fold, base: Seq = seq(0)): Capture {
-  const { complete } = fold.state;
+/**
+ * Everything that is committed, or what changed of it above `base`: the seq of the last of the files that it builds on, of which
+ * there are `under`, and `merged` more in the current snapshot.
+ */
+export function capture(fold: Fold, base: Seq = seq(0), under = 0, merged = 0): Capture {
+  const everything = base === 0 && fold.state.complete;
   return {
     operatorVersion: fold.operator.version,
     base,
     seq: fold.seq,
     stamp: fold.stamp,
     totals: fold.state.totals(),
-    entries: fold.state.capture(base, base === 0 && complete),
-    over: base === 0 && !complete,
+    entries: fold.state.capture(base, everything),
+    under,
+    over: merged > 0 && !everything,
     dedup: fold.dedup.image(fold.seq, base),
     quarantine: base === 0 ? fold.quarantine.list() : fold.quarantine.changes(base),
     producers: fold.producers.image(base),

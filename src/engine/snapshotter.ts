@@ -9,17 +9,17 @@ import type { Address } from "./address.ts";
 import { checkpoint } from "./checkpoint.ts";
 import { Damage, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
-import { seq, type Epoch, type Seq } from "./ids.ts";
+import { seq, type Epoch } from "./ids.ts";
 import { TAIL_BYTES } from "./limits.ts";
 import { openingBytes, readManifest, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import { reachedNames, readOrNull } from "./pins.ts";
 import type { PartitionRow } from "./ports.ts";
-import { chainFull, predictRecovery, snapshotAt } from "./policy.ts";
+import { filesKept, predictRecovery, snapshotAt } from "./policy.ts";
 import type { Surroundings } from "./recovery.ts";
 import { sweep } from "./sweep.ts";
 import type { Damaged } from "./verify.ts";
-import { capture, type Counted } from "./snapshot.ts";
+import { capture, type Capture, type Counted } from "./snapshot.ts";
 import type { Totals } from "./state.ts";
 import { sleep } from "./store-call.ts";
 import { StoredState } from "./stored-state.ts";
@@ -134,7 +134,7 @@ export class Snapshotter {
       pressed: this.#events.pressed(),
       ended: () => this.#stopped,
     };
-    const captured = capture(open.fold, this.#base(open));
+    const captured = this.#capture(open);
     const result = await checkpoint(this.#around, ground, captured);
     if (result.tag === "fenced") {
       this.#events.fenced(result.why);
@@ -201,11 +201,13 @@ export class Snapshotter {
     this.schedule(open);
   }
 
-  /** What the next snapshot builds on: 0 for a full one (SNAP2, SNAP4, CODE4). */
-  #base({ whole, row, renew }: Open): Seq {
-    if (whole === null || renew || whole.attempt !== row.attempt) return seq(0);
-    if (whole.operatorVersion !== this.#around.operator.version || chainFull(whole)) return seq(0);
-    return whole.seq;
+  /** What the next snapshot holds, and builds on (SNAP2, SNAP4, CODE4). */
+  #capture({ fold, whole, row, renew, loader: { stored } }: Open): Capture {
+    const files = stored?.files ?? [];
+    const again = renew || whole?.attempt !== row.attempt || whole.operatorVersion !== this.#around.operator.version;
+    const kept = again ? 0 : filesKept(whole);
+    const base = kept === 0 ? 0 : files[kept - 1]!.footer.seq;
+    return capture(fold, seq(base), kept, files.length - kept);
   }
 
   /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
@@ -249,7 +251,7 @@ export class Snapshotter {
     tail.events = fold.seq - manifest.seq;
     tail.bytes = tail.events === 0 ? 0 : Math.max(0, tail.bytes - archivedBytes);
     tail.sinceMs = tail.events === 0 ? null : this.#around.clock.now();
-    for (const _ of fold.saving(manifest.seq)) await sleep(this.#around.clock, 0);
+    for (const _ of fold.saving(manifest.seq, manifest.kind === "full")) await sleep(this.#around.clock, 0);
     this.#around.cache.keep(reachedNames(open.row, this.#around.codec));
   }
 }

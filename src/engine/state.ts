@@ -57,6 +57,8 @@ export class KeyedState {
   /** All keys are in memory: what isn't here, isn't there. */
   #complete = true;
   #drops = 0;
+  /** Bytes of both generations after something was dropped. */
+  #untouched = 0;
   #keys = 0;
   #size = 0;
   #exact = true;
@@ -85,6 +87,11 @@ export class KeyedState {
   /** Would everything fit? */
   get fits(): boolean {
     return this.#size + this.#keys * ENTRY_BYTES <= this.#budget;
+  }
+
+  /** How many keys of average size come to about so many bytes. */
+  keysIn(bytes: number): number {
+    return Math.max(1, Math.floor(bytes / (ENTRY_BYTES + this.#size / Math.max(1, this.#keys))));
   }
 
   /** Bytes of what changed since the current snapshot. */
@@ -171,8 +178,9 @@ export class KeyedState {
     return fresh;
   }
 
-  isLoading(key: string): boolean {
-    return this.#loading.has(key);
+  /** The load that brings the key. */
+  loadOf(key: string): symbol | undefined {
+    return this.#loading.get(key);
   }
 
   /** The load found this; null: the files don't hold the key (S4). */
@@ -239,7 +247,10 @@ export class KeyedState {
 
   /** Drops what was used least recently, once the budget is used up (S3). */
   #trim(): void {
-    if (this.#youngBytes + this.#oldBytes <= this.#budget || this.#youngBytes <= this.#budget / 2) return;
+    const held = this.#youngBytes + this.#oldBytes;
+    // What is pinned may take more than the budget: then it is looked at again once it has grown by half of that.
+    if (held <= Math.max(this.#budget, this.#untouched + this.#budget / 2) || this.#youngBytes <= this.#budget / 2)
+      return;
     const dropped = this.#old;
     this.#old = this.#young;
     this.#oldBytes = this.#youngBytes;
@@ -252,10 +263,14 @@ export class KeyedState {
       this.#remember(key, entry);
       carried += 1;
     }
+    this.#untouched = this.#youngBytes + this.#oldBytes;
     if (carried === dropped.size) return;
     this.#drops += 1;
-    if (this.#complete) this.#sorted = null;
+    if (!this.#complete) return;
+    this.#sorted = null;
     this.#complete = false;
+    // Whoever has pinned a key relies on it that it isn't there: from now on that must be said.
+    for (const key of this.#pins.keys()) if (!this.has(key)) this.#remember(key, null);
   }
 
   // ---- snapshots ----

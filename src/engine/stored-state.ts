@@ -10,7 +10,7 @@ import { Digest } from "./digest.ts";
 import type { Fold } from "./fold.ts";
 import { seq, type Seq } from "./ids.ts";
 import { compareUtf8 } from "./json.ts";
-import { FETCHES, RECENT_BLOCKS } from "./limits.ts";
+import { FETCHES, RECENT_BLOCKS, RUN_BYTES } from "./limits.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import { Merge, type Source } from "./merge.ts";
 import type { Library } from "./object-ranges.ts";
@@ -28,9 +28,9 @@ export class StoredState {
   readonly #migrate: readonly Migrate[];
 
   /** Blocks that were looked into last, by file and number: the next key often stands in one of them. */
-  readonly #recent: Map<string, StateBlock>;
+  readonly #recent: Map<string, Promise<StateBlock>>;
 
-  constructor(operator: Operator, files: readonly SnapshotFile[], recent = new Map<string, StateBlock>()) {
+  constructor(operator: Operator, files: readonly SnapshotFile[], recent = new Map<string, Promise<StateBlock>>()) {
     this.files = files;
     this.#recent = recent;
     this.#operator = operator;
@@ -56,9 +56,9 @@ export class StoredState {
     return new StoredState(fold.operator, files);
   }
 
-  /** With a delta on top. */
-  with(delta: SnapshotFile): StoredState {
-    return new StoredState(this.#operator, [...this.files, delta], this.#recent);
+  /** With a delta on top of the first files. */
+  with(under: number, delta: SnapshotFile): StoredState {
+    return new StoredState(this.#operator, [...this.files.slice(0, under), delta], this.#recent);
   }
 
   get seq(): Seq {
@@ -97,12 +97,16 @@ export class StoredState {
     return found;
   }
 
-  async #block(file: number, number: number): Promise<StateBlock> {
+  /** Whoever wants it while it is fetched waits for that. */
+  #block(file: number, number: number): Promise<StateBlock> {
     const source = this.files[file]!;
     const name = `${source.name} ${number}`;
-    const block = this.#recent.get(name) ?? (await source.block(number, true));
+    const block = this.#recent.get(name) ?? source.block(number);
     this.#recent.delete(name);
     this.#recent.set(name, block);
+    block.catch(() => {
+      if (this.#recent.get(name) === block) this.#recent.delete(name);
+    });
     if (this.#recent.size > RECENT_BLOCKS) this.#recent.delete(this.#recent.keys().next().value!);
     return block;
   }
@@ -117,8 +121,13 @@ export class StoredState {
   }
 
   #entry(file: number, block: StateBlock, line: number): Entry | null {
-    const { footer } = this.files[file]!;
-    return entryOfLine(block.lines[line]!, block.keys[line]!, footer, this.#migrate[file]!);
+    const { footer, name } = this.files[file]!;
+    try {
+      return entryOfLine(block.lines[line]!, block.keys[line]!, footer, this.#migrate[file]!);
+    } catch (error) {
+      if (error instanceof Damage) error.object = name;
+      throw error;
+    }
   }
 
   /**
@@ -128,8 +137,18 @@ export class StoredState {
    * @throws Damage, Failure
    */
   entries(from: string, overlay: Entries, keep: boolean): AsyncGenerator<Entries> {
-    const files = this.files.map((_, file) => this.#blocks(file, from, keep));
-    return new Merge([...runsOf(this.files, files), ofEntries(overlay)]).chunks();
+    return this.#merged(0, from, overlay, keep).chunks(false);
+  }
+
+  /** What changed above the first `under` files, with what is gone. @throws Damage, Failure */
+  changes(under: number, overlay: Entries): AsyncGenerator<Entries> {
+    return this.#merged(under, "", overlay, false).chunks(true);
+  }
+
+  #merged(under: number, from: string, overlay: Entries, keep: boolean): Merge {
+    const files = this.files.slice(under);
+    const sources = files.map((_, i) => this.#blocks(under + i, from, keep));
+    return new Merge([...runsOf(files, sources), ofEntries(overlay)]);
   }
 
   /** Reads all of it. @throws Damage where it isn't what the manifest says; Failure */
@@ -148,15 +167,9 @@ export class StoredState {
   }
 
   async *#blocks(file: number, from: string, keep: boolean): Source {
-    const { blocks } = this.files[file]!;
-    const read = (number: number): Promise<StateBlock> => this.files[file]!.block(number, keep);
-    const first = from === "" ? 0 : this.files[file]!.blockFrom(from);
-    let coming = first < blocks ? read(first) : null;
-    for (let number = first; coming !== null; number++) {
-      const block: StateBlock = await coming;
-      // The next one comes while this one is used.
-      coming = number + 1 < blocks ? read(number + 1) : null;
-      coming?.catch(() => undefined);
+    const source = this.files[file]!;
+    const first = from === "" ? 0 : source.blockFrom(from);
+    for await (const block of source.blocksFrom(first, RUN_BYTES, keep)) {
       const entries: [string, Entry | null][] = [];
       for (let line = 0; line < block.lines.length; line++)
         if (compareUtf8(block.keys[line]!, from) >= 0)

@@ -23,11 +23,14 @@ export class MemoryCache implements Cache {
 
   drop(name: string): void {
     this.ranges.delete(name);
-    this.doubts.delete(name);
   }
 
   keep(names: readonly string[]): void {
-    for (const name of [...this.ranges.keys(), ...this.doubts]) if (!names.includes(name)) this.drop(name);
+    for (const name of [...this.ranges.keys(), ...this.doubts]) {
+      if (names.includes(name)) continue;
+      this.ranges.delete(name);
+      this.doubts.delete(name);
+    }
   }
 
   distrust(name: string): void {

@@ -20,7 +20,7 @@ import type { Facts } from "../engine/open.ts";
 import { Partition as Engine } from "../engine/partition.ts";
 import { readMark, type Mark } from "../engine/rewound.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
-import type { Host } from "../engine/ports.ts";
+import type { Cache, Host } from "../engine/ports.ts";
 import type { QuarantinePage } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
@@ -135,10 +135,21 @@ export class Partition extends DurableObject<Env> {
       codec: brotli,
       clock: new ObjectClock(),
       host: this.#host(),
-      cache: new SqliteCache(this.ctx.storage.sql),
+      cache: this.#cache(),
       sizes: SIZES,
     };
     return new Engine(around, address, codeId(this.env), logBytes(this.env));
+  }
+
+  /** What is written in the turn of an abort is lost, so the end waits for what the next instance must know. */
+  #cache(): Cache {
+    const cache = new SqliteCache(this.ctx.storage.sql);
+    const distrust = cache.distrust.bind(cache);
+    cache.distrust = (name) => {
+      distrust(name);
+      this.#keeping = this.ctx.storage.sync();
+    };
+    return cache;
   }
 
   #host(): Host {
@@ -158,7 +169,7 @@ export class Partition extends DurableObject<Env> {
       end: (why) => {
         note("partition ended", { name: this.ctx.id.name ?? "", why });
         if (this.#keeping === null) this.ctx.abort(why);
-        else this.ctx.waitUntil(this.#keeping.then(() => this.ctx.abort(why)));
+        else this.ctx.waitUntil(this.#keeping.finally(() => this.ctx.abort(why)));
       },
       note: (what, facts) => note(what, { name: this.ctx.id.name ?? "", ...facts }),
     };

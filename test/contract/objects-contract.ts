@@ -15,6 +15,15 @@ export function objectsContract(name: string, make: () => ObjectStore): void {
       expect(await store.get("a/2")).toBeNull();
     });
 
+    it("gives a range, and what there is of one that goes beyond the end", async () => {
+      const store = make();
+      await store.put("r/1", bytes(1, 2, 3, 4, 5));
+      expect(await store.range("r/1", 1, 3)).toEqual(bytes(2, 3, 4));
+      expect(await store.range("r/1", 3, 10)).toEqual(bytes(4, 5));
+      expect(await store.range("r/1", 9, 1)).toEqual(bytes());
+      expect(await store.range("r/2", 0, 1)).toBeNull();
+    });
+
     it("SNAP2: a name is never overwritten", async () => {
       const store = make();
       await store.put("b/1", bytes(1));

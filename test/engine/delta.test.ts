@@ -6,7 +6,7 @@ import { Damage, Failure } from "../../src/engine/errors.ts";
 import { Fold } from "../../src/engine/fold.ts";
 import { seq, type Seq } from "../../src/engine/ids.ts";
 import { readManifest, stateFiles, type Manifest } from "../../src/engine/manifest.ts";
-import { chainFull } from "../../src/engine/policy.ts";
+import { filesKept } from "../../src/engine/policy.ts";
 import { capture, encodeSnapshot } from "../../src/engine/snapshot.ts";
 import { readSnapshot } from "../../src/engine/snapshot-reading.ts";
 import { readFooter } from "../../src/engine/snapshot-footer.ts";
@@ -103,7 +103,7 @@ class Story {
     if (base === 0) this.files = [];
     this.files.push(await fileOf(this.fold, base));
     this.#base = this.fold.seq;
-    for (const _ of this.fold.saving(this.fold.seq));
+    for (const _ of this.fold.saving(this.fold.seq, full));
   }
 }
 
@@ -146,16 +146,21 @@ describe("a chain of deltas", () => {
     expect(() => read([story.files[0]!, newer])).toThrow(Failure);
   });
 
-  it.each<[string, number[], boolean]>([
-    ["a full one alone", [100], false],
-    ["deltas that weigh as much as their base", [100, 60, 40], false],
-    ["more than that", [100, 60, 41], true],
-    ["seven small ones", [100, ...Array<number>(7).fill(1)], false],
-    ["eight of them", [100, ...Array<number>(8).fill(1)], true],
-  ])("SNAP5: %s, and the next one is full: %o, %o", (_, bytes, full) => {
+  const ones = (count: number): number[] => Array<number>(count).fill(1);
+  it.each<[string, number[], number, number]>([
+    ["a full one alone", [100], 1, 1],
+    ["deltas that weigh as much as their base", [100, 60, 40], 1, 3],
+    ["more than that: the next one is full", [100, 60, 41], 1, 0],
+    ["seven small ones", [100, ...ones(7)], 1, 8],
+    ["eight of a size are merged into one", [100, ...ones(8)], 1, 1],
+    ["a large one among them is left alone", [100, 20, ...ones(7)], 1, 2],
+    ["four at least are merged", [300, 160, 60, 25, 10, 1, 1, 1, 1], 1, 5],
+    ["a full one in parts", [50, 50, ...ones(7)], 2, 9],
+    ["and many deltas on it", [50, 50, ...ones(8)], 2, 2],
+  ])("SNAP5: %s: %o, of which %i are full, the next one builds on %i", (_, bytes, parts, kept) => {
     const files = bytes.map((size, i) => ({ name: `f${i}`, bytes: size, sha256: "" }));
-    const manifest = { chain: files.slice(0, -1), snapshot: files.at(-1)! } as unknown as Manifest;
-    expect(chainFull(manifest)).toBe(full);
+    const manifest = { chain: files.slice(0, -1), snapshot: files.at(-1)!, parts } as unknown as Manifest;
+    expect(filesKept(manifest)).toBe(kept);
   });
 });
 
@@ -201,11 +206,12 @@ describe("a partition that takes deltas", () => {
     const one = world.start(plain);
     await fillKeys(world, one);
     const kinds: string[] = [];
-    for (let n = 1; n <= 20; n++) {
+    for (let n = 1; kinds.filter((kind) => kind === "full").length < 3; n++) {
       await touch(world, one, n);
       kinds.push((await snapshot(world, one)).kind);
+      expect(stateFiles(current(world)).length, "a chain stays short").toBeLessThan(10);
     }
-    expect(kinds.filter((kind) => kind === "full")).toHaveLength(3);
+    expect(kinds.length, "full ones are rare").toBeGreaterThan(20);
     const row = world.db.rows.get(NAME)!;
     const [now, before] = [current(world), readManifest(row.previous!, brotli.crc32)];
     const named = [...stateFiles(now), ...stateFiles(before)].map(({ name }) => name);

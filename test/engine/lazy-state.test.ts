@@ -6,7 +6,9 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SIZES, type Sizes } from "../../src/engine/limits.ts";
 import { readManifest, stateFiles, type Manifest } from "../../src/engine/manifest.ts";
-import type { Entry } from "../../src/engine/state.ts";
+import { Digest } from "../../src/engine/digest.ts";
+import { seq, stamp } from "../../src/engine/ids.ts";
+import { KeyedState, type Entry } from "../../src/engine/state.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { sum } from "./fakes/sum.ts";
 import { words, World, type Fate, type Incarnation } from "./fakes/world.ts";
@@ -270,6 +272,87 @@ describe("loads", () => {
     expect(await world.value(one, key(3))).toEqual({ total: 103, times: 2 });
   });
 
+  /** A state with two keys in files, `a` of which is being loaded. */
+  function loading() {
+    const state = new KeyedState(2_000);
+    const digest = new Digest();
+    digest.add("a", "1");
+    digest.add("b", "1");
+    state.begin({ keys: 2, size: 4, digest, exact: true });
+    const load = Symbol("load");
+    state.pin(["a"]);
+    expect(state.beginLoad(["a"], load)).toEqual(["a"]);
+    return { state, load };
+  }
+  const entry = (text: string, at: number): Entry => ({ text, seq: seq(at), stamp: stamp(at) });
+  /** More than the budget passes through, and is saved. */
+  const grow = (state: KeyedState, from: number): void => {
+    for (let i = 0; i < 40; i++) state.apply(`x${i}`, entry("1".repeat(50), from + i), seq(from + i), null);
+    for (const _ of state.saving(seq(from + 40)));
+  };
+
+  it("SNAP11: a key that was removed doesn't come back with a slow load, when the state was complete in between", () => {
+    const { state, load } = loading();
+    const all: [string, Entry][] = [
+      ["a", entry("1", 1)],
+      ["b", entry("1", 2)],
+    ];
+    expect(state.installAll(all, state.drops)).toBe(true);
+    state.apply("a", null, seq(3), "1");
+    for (const _ of state.saving(seq(3)));
+    grow(state, 4);
+    expect(state.complete).toBe(false);
+    state.install("a", entry("1", 1), load);
+    expect(state.find("a") ?? null).toBeNull();
+  });
+
+  it("Q2: that a pinned key isn't there is known still when the state is complete no more", () => {
+    const state = new KeyedState(2_000);
+    state.pin(["new"]);
+    expect(state.missing(["new"])).toEqual([]);
+    grow(state, 4);
+    expect([state.complete, state.missing(["new"])]).toEqual([false, []]);
+  });
+
+  it("LOG6: a slice of many large states goes in by parts, in its order, and nothing is loaded for refused events at replay", async () => {
+    const world = worldOf(SIZES);
+    const large = sum({
+      initial: () => ({ total: 0, times: 0, pad: "x".repeat(600_000) }),
+      memory: 4_000_000,
+    } as never);
+    const one = world.start(large);
+    for (let n = 0; n < 30; n++) {
+      const send = { id: `s${n}`, key: key(n), data: 1 };
+      while (words(await world.send(one, send)) === "snapshot_behind") await world.clock.advance(11_000);
+    }
+    await snapshot(world, one);
+    const next = world.start(large);
+    await world.clock.run(next.partition.facts());
+    const most = { pinned: 0 };
+    const pin = KeyedState.prototype.pin;
+    KeyedState.prototype.pin = function (this: KeyedState, keys) {
+      most.pinned = Math.max(most.pinned, keys.length);
+      return pin.call(this, keys);
+    };
+    try {
+      const events = Array.from({ length: 30 }, (_, n) => ({ id: `t${n}`, key: key(n), data: n % 2 }));
+      let result = await world.send(next, ...events);
+      while (result.tag === "busy") {
+        await world.clock.advance(11_000);
+        result = await world.send(next, ...events);
+      }
+      expect(result.tag === "decided" && result.details.map(([i]) => i)).toEqual(events.map((_, i) => i));
+      expect(most.pinned).toBeLessThan(15);
+      for (const n of [0, 1, 28, 29])
+        expect(total((await world.clock.run(next.partition.read([key(n)])))[0]!)).toBe(1 + (n % 2));
+      most.pinned = 0;
+      await world.clock.run(world.start(large).partition.facts());
+      expect(most.pinned).toBeLessThan(15);
+    } finally {
+      KeyedState.prototype.pin = pin;
+    }
+  });
+
   it("a slice whose keys can't be loaded is refused whole; those behind it go in", async () => {
     const { world, one } = await gated("none");
     world.fates = ({ method }) => (method === "range" ? "before" : "ok");
@@ -314,6 +397,31 @@ describe("damage that is found while reading", () => {
     expect(words(await world.send(third, again))).toEqual(["applied again"]);
     expect(current(world)).toMatchObject({ kind: "full", seq: 49 });
     expect(world.cache.doubts.size).toBe(0);
+  });
+
+  it("LOG4: a read that began two generations ago is no reason to end", async () => {
+    const world = worldOf();
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    await snapshot(world, one);
+    const held: (() => void)[] = [];
+    world.fates = ({ method }): Fate =>
+      method === "range" && held.length === 0 ? new Promise<void>((resolve) => held.push(resolve)) : "ok";
+    const read = one.partition.read([key(3)]);
+    await world.clock.advance(10);
+    for (let fulls = 0, round = 0; fulls < 2; round++) {
+      while (
+        words(await world.send(one, { id: `r${round}`, key: key(10 + (round % 30)), data: 1 })) === "snapshot_behind"
+      )
+        await world.clock.advance(11_000);
+      fulls += (await snapshot(world, one)).kind === "full" ? 1 : 0;
+    }
+    for (const name of [...world.store.objects.keys()])
+      if (name.endsWith(".kfs") && !stateFiles(current(world)).some((file) => file.name === name))
+        world.store.objects.delete(name);
+    held[0]!();
+    expect(total((await world.clock.run(read))[0]!)).toBe(3);
+    expect([one.ended, world.cache.doubts.size]).toEqual([null, 0]);
   });
 
   it("LOG4: a reader whose files a later snapshot has replaced reads those", async () => {

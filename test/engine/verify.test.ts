@@ -141,9 +141,10 @@ describe("the drill", () => {
     const large = sum({
       initial: () => ({ total: 0, times: 0, pad: "x".repeat(900_000) }),
       snapshot: { every: "24h" },
+      memory: 100_000_000,
     });
     const one = world.start(large);
-    for (let n = 0; n < 5; n++) await world.send(one, { id: `l${n}`, key: `large${n}`, data: 1 });
+    for (let n = 0; n < 75; n++) await world.send(one, { id: `l${n}`, key: `large${n}`, data: 1 });
     await world.clock.run(one.partition.wake());
     expect(one.notes).toEqual([]);
     expect(await verify(world, one), "but when it is asked for").toMatchObject({ tag: "equal" });

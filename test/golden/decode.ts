@@ -57,7 +57,7 @@ export function decode(files: Files): unknown {
 }
 
 function stateOf(fold: Fold): unknown {
-  const { dedup, totals, over: _, ...captured } = capture(fold);
+  const { dedup, totals, over: _, under: __, ...captured } = capture(fold);
   return { ...captured, keys: totals.keys, dedup: { ...dedup, prints: [...dedup.prints] } };
 }
 

@@ -339,7 +339,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "after a fall-back the next snapshot builds on what was damaged",
     "SNAP4",
-    engine("snapshotter", "whole === null || renew || whole.attempt !== row.attempt", "whole === null"),
+    engine("snapshotter", "renew || whole?.attempt !== row.attempt || whole.operatorVersion", "whole === null"),
   ),
   one(
     "the files that a delta builds on are swept",
@@ -529,7 +529,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a file that was found to be damaged is read again by the next instance",
     "SNAP4",
-    engine("partition", "    cache.distrust(damage.object);\n", ""),
+    engine("partition", "    cache.distrust(damage.object!);\n", ""),
   ),
 
   // ---- the Worker ----
