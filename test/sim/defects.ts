@@ -16,15 +16,6 @@ const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect =
   patches,
   within: 450,
 });
-/** One that takes so many seeds that a test begins shortly before the one that finds it. */
-const rare = (name: string, rule: string, from: number, ...patches: readonly Patch[]): Defect => ({
-  name,
-  rule,
-  patches,
-  within: 100,
-  from,
-});
-
 export const DEFECTS: readonly Defect[] = [
   // ---- the log ----
   one("the append's guard leaves out the epoch", "LOG2", log("row.epoch !== held.epoch || ", "")),
@@ -50,6 +41,7 @@ export const DEFECTS: readonly Defect[] = [
       "      // Only what went wrong for long",
       '      return { tag: "failed" } as never;\n      // Only what went wrong for long',
     ),
+    engine("committer", "import { messageOf, type Failure }", "import { Failure, messageOf }"),
     engine(
       "committer",
       '        if (result.tag === "fenced") return this.#events.fenced(result.why);',
@@ -112,10 +104,9 @@ export const DEFECTS: readonly Defect[] = [
       "    if (page.rows.at(-1)?.last === fold.seq + 1) fold.seq = page.rows.at(-1)!.last;\n    const rows = page.rows.filter((row) => row.last > fold.seq);",
     ),
   ),
-  rare(
+  one(
     "what was superseded goes on answering reads",
     "LOG2",
-    850,
     engine(
       "partition",
       "    if (clock.now() - this.#heardAt < FRESH_MS) return open;",
@@ -339,7 +330,11 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "after a fall-back the next snapshot builds on what was damaged",
     "SNAP4",
-    engine("snapshotter", "renew || whole?.attempt !== row.attempt || whole.operatorVersion", "whole === null"),
+    engine(
+      "snapshotter",
+      "renew || whole?.attempt !== row.attempt || whole.operatorVersion",
+      "whole === null || whole.operatorVersion",
+    ),
   ),
   one(
     "the files that a delta builds on are swept",
@@ -504,12 +499,6 @@ export const DEFECTS: readonly Defect[] = [
     "a state counts as complete though some of it was dropped",
     "SNAP11",
     engine("state", "    this.#complete = false;\n", ""),
-  ),
-  one(
-    "a state that was loaded as a whole misses what was dropped meanwhile",
-    "SNAP11",
-    engine("state", "    if (drops !== this.#drops) return false;\n", ""),
-    engine("loader", "if (round === 0 && this.#state.fits && (await", "if (round === 0 && (await"),
   ),
   one(
     "compaction leaves out what changed since the last snapshot",
