@@ -1,7 +1,8 @@
 /**
  * When to take a snapshot (SNAP7): pure decisions over a partition's own counts.
  *
- * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail; else once a day.
+ * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail, or a tail that openings have read many times;
+ *     else once a day.
  * Y2. Then at most every `everyMs`, and at once when what changed has outgrown the memory, or the tail `maxTailBytes`, or it would take a recovery past
  *     `recoveryMs`: unless it is the state that does, which a snapshot can't mend.
  * Y3. A snapshot is a delta until the deltas outweigh the full one that they build on, or are many: so what is written is in
@@ -22,10 +23,15 @@ export interface SnapshotFacts {
   readonly tailMs: number;
   /** Bytes in memory of what changed since the last snapshot. */
   readonly changedBytes: number;
+  /** How often the partition was opened to write since the last snapshot; missing: not known. */
+  readonly openings?: number;
 }
 
 const WORTH_EVENTS = 1_000;
 const WORTH_BYTES = 1_000_000;
+/** Each opening reads the tail anew. A partition that wakes up for every event has by then paid for as many rows as a snapshot
+ *  costs. */
+const WORTH_OPENINGS = 80;
 /** Deltas on one full snapshot: each is an object more that a recovery fetches, and that may be damaged. */
 const CHAIN_FILES = 8;
 const DAY_MS = 86_400_000;
@@ -46,7 +52,10 @@ export function snapshotAt(
   const allowedMs = Math.max(policy.recoveryMs - facts.stateMs, policy.recoveryMs * LEAST_TAIL_SHARE);
   if (facts.changedBytes > policy.memoryBytes) return 0;
   if (facts.tailBytes >= policy.maxTailBytes || facts.tailMs > allowedMs) return 0;
-  const worth = facts.tailEvents >= WORTH_EVENTS || facts.tailBytes >= WORTH_BYTES;
+  const worth =
+    facts.tailEvents >= WORTH_EVENTS ||
+    facts.tailBytes >= WORTH_BYTES ||
+    (facts.openings !== undefined && facts.openings >= WORTH_OPENINGS);
   return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
 }
 

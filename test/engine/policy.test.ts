@@ -25,6 +25,8 @@ describe("a snapshot is due", () => {
     ["at the interval after 1,000 events", { tailEvents: 1_000 }, NOW + 5 * MINUTE],
     ["not at the interval after 999", { tailEvents: 999 }, NOW + DAY],
     ["at the interval after 1 MB", { tailBytes: 1_000_000 }, NOW + 5 * MINUTE],
+    ["at the interval after 80 openings that read the tail", { openings: 80 }, NOW + 5 * MINUTE],
+    ["not at the interval after 79", { openings: 79 }, NOW + DAY],
     ["an interval after the last one at the earliest", { tailEvents: 1_000, lastMs: NOW + MINUTE }, NOW + 6 * MINUTE],
     ["at once with a full tail", { tailBytes: 4_000_000 }, 0],
     ["SNAP7: at once when a recovery would take longer than promised", { tailMs: 981 }, 0],
