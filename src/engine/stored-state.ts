@@ -29,6 +29,8 @@ export class StoredState {
 
   /** Blocks that were looked into last, by file and number: the next key often stands in one of them. */
   readonly #recent: Map<string, StateBlock>;
+  /** Blocks that were read for single keys. */
+  #reads = 0;
 
   constructor(operator: Operator, files: readonly SnapshotFile[], recent = new Map<string, StateBlock>()) {
     this.files = files;
@@ -61,13 +63,24 @@ export class StoredState {
     return new StoredState(this.#operator, [...this.files, delta], this.#recent);
   }
 
+  /** As many blocks were read for single keys as there are: reading all of them costs no more than what was spent already. */
+  get wornOut(): boolean {
+    return this.#reads >= this.files.reduce((sum, { blocks }) => sum + blocks, 0);
+  }
+
   get seq(): Seq {
     return seq(this.files.at(-1)!.footer.seq);
   }
 
-  /** What the files say of these keys; what isn't in the answer has no state. @throws Damage, Failure */
-  async find(keys: readonly string[]): Promise<Map<string, Entry>> {
+  /**
+   * What the files say of these keys; what isn't in the answer has no state. Many blocks are decoded in several turns, with
+   * `pause` between them.
+   *
+   * @throws Damage, Failure
+   */
+  async find(keys: readonly string[], pause: () => Promise<void>): Promise<Map<string, Entry>> {
     const found = new Map<string, Entry>();
+    let blocks = 0;
     // For each key the file that is asked next, newest first.
     let open = keys.map((key) => ({ key, file: this.files.length }));
     while (open.length > 0) {
@@ -83,6 +96,7 @@ export class StoredState {
       }
       await inParallel([...asked.values()], async ({ file, block, keys: wanted }) => {
         const read = await this.#block(file, block);
+        if (++blocks % BLOCKS_A_TURN === 0) await pause();
         for (const key of wanted) {
           const line = indexIn(read, key);
           if (line < 0) next.push({ key, file });
@@ -100,7 +114,11 @@ export class StoredState {
   async #block(file: number, number: number): Promise<StateBlock> {
     const source = this.files[file]!;
     const name = `${source.name} ${number}`;
-    const block = this.#recent.get(name) ?? (await source.block(number, true));
+    let block = this.#recent.get(name);
+    if (block === undefined) {
+      this.#reads += 1;
+      block = await source.block(number, true);
+    }
     this.#recent.delete(name);
     this.#recent.set(name, block);
     if (this.#recent.size > RECENT_BLOCKS) this.#recent.delete(this.#recent.keys().next().value!);
@@ -150,13 +168,17 @@ export class StoredState {
   async *#blocks(file: number, from: string, keep: boolean): Source {
     const { blocks } = this.files[file]!;
     const read = (number: number): Promise<StateBlock> => this.files[file]!.block(number, keep);
-    const first = from === "" ? 0 : this.files[file]!.blockFrom(from);
-    let coming = first < blocks ? read(first) : null;
-    for (let number = first; coming !== null; number++) {
-      const block: StateBlock = await coming;
-      // The next one comes while this one is used.
-      coming = number + 1 < blocks ? read(number + 1) : null;
-      coming?.catch(() => undefined);
+    const coming: Promise<StateBlock>[] = [];
+    let number = from === "" ? 0 : this.files[file]!.blockFrom(from);
+    for (;;) {
+      // The next ones come while one is used.
+      for (; coming.length < FETCHES && number < blocks; number++) {
+        const next = read(number);
+        next.catch(() => undefined);
+        coming.push(next);
+      }
+      const block = await coming.shift();
+      if (block === undefined) return;
       const entries: [string, Entry | null][] = [];
       for (let line = 0; line < block.lines.length; line++)
         if (compareUtf8(block.keys[line]!, from) >= 0)
@@ -165,6 +187,9 @@ export class StoredState {
     }
   }
 }
+
+/** A block takes about half a millisecond. */
+const BLOCKS_A_TURN = 16;
 
 /** Sources from the oldest to the newest; the files of one full snapshot follow each other and are one. */
 function runsOf(files: readonly SnapshotFile[], sources: readonly Source[]): Source[] {

@@ -429,7 +429,7 @@ export const DEFECTS: readonly Defect[] = [
     "a state that was loaded as a whole misses what was dropped meanwhile",
     "SNAP11",
     engine("state", "    if (drops !== this.#drops) return false;\n", ""),
-    engine("loader", "if (round === 0 && this.#state.fits && (await", "if (round === 0 && (await"),
+    engine("loader", "round === 0 && this.#state.fits && this.#stored!.wornOut", "round === 0"),
   ),
   one(
     "compaction leaves out what changed since the last snapshot",
