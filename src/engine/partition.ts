@@ -21,6 +21,7 @@ import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
 import { overfull } from "./overfull.ts";
 import { found, scan, type Scanned } from "./reading.ts";
+import { opened } from "./rates.ts";
 import { recover, type Surroundings } from "./recovery.ts";
 import { catchUp } from "./replay.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
@@ -167,6 +168,7 @@ export class Partition {
   }
 
   async #open(write: boolean): Promise<Open> {
+    const begun = this.#around.clock.now();
     const opening = write
       ? await takeEpoch(this.#around, this.#address.seed, this.#code, () => this.#assertNotEnded())
       : await peek(this.#around, this.#address.seed);
@@ -174,6 +176,7 @@ export class Partition {
     if (epoch !== null) this.#around.host.tookEpoch(epoch);
     this.#heardAt = this.#around.clock.now();
     const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch));
+    open.rates = opened(open.rates, this.#heardAt - begun, opening.rows.length);
     open.row = opening.row;
     open.epoch = epoch;
     this.#opened = open;

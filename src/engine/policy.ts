@@ -79,8 +79,8 @@ export interface RecoveryFacts {
   readonly rates: Rates;
 }
 
-/** One round trip to each store. */
-const ROUND_TRIPS_MS = 10;
+/** Until it has measured the way to D1. */
+const OPEN_MS = 10;
 /** Until a partition has measured its own: events, and bytes of state, in a millisecond. */
 const REPLAY_PER_MS = 100;
 const LOAD_PER_MS = 50_000;
@@ -93,7 +93,7 @@ export function predictRecovery({ openingBytes, tailEvents, tailBytes, rates }: 
   readonly tailMs: number;
 } {
   return {
-    stateMs: Math.round(ROUND_TRIPS_MS + openingBytes / (rates.loadPerMs ?? LOAD_PER_MS)),
+    stateMs: Math.round((rates.openMs ?? OPEN_MS) + openingBytes / (rates.loadPerMs ?? LOAD_PER_MS)),
     tailMs: Math.round(tailBytes / TAIL_PER_MS + tailEvents / (rates.replayPerMs ?? REPLAY_PER_MS)),
   };
 }

@@ -1,7 +1,7 @@
 /** When a snapshot is due, as a table (SNAP7), and what a recovery is predicted to take. */
 import { describe, expect, it } from "vitest";
 import { predictRecovery, snapshotAt, type RecoveryFacts, type SnapshotFacts } from "../../src/engine/policy.ts";
-import { measured, UNMEASURED } from "../../src/engine/rates.ts";
+import { measured, opened, UNMEASURED } from "../../src/engine/rates.ts";
 
 const MINUTE = 60_000;
 const DAY = 1_440 * MINUTE;
@@ -54,6 +54,14 @@ describe("the predicted recovery", () => {
     expect(total({ openingBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
     expect(total({ tailBytes: 20_000_000 })).toBe(empty + 1_000);
     expect(total({ tailEvents: 50_000, openingBytes: 20_000_000 }), "unmeasured").toBeGreaterThan(empty);
+  });
+
+  it("begins with the way to D1, once that was measured by an answer of few rows", () => {
+    const far = opened(UNMEASURED, 80, 20);
+    expect(total({ rates: far })).toBe(80);
+    expect(opened(far, 900, 21), "many rows").toEqual(far);
+    const nothing = { events: 0, bytes: 0, ms: 0 };
+    expect(measured(far, nothing, nothing), "kept by what measures the rest").toEqual(far);
   });
 
   it("rates come from what took long enough to be measured; the others stay", () => {
