@@ -52,7 +52,7 @@ describe("the predicted recovery", () => {
     const slow = { replayPerMs: 50, loadPerMs: 10_000 };
     expect(total({ tailEvents: 50_000, rates: slow })).toBe(empty + 1_000);
     expect(total({ openingBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
-    expect(total({ tailBytes: 20_000_000 })).toBe(empty + 1_000);
+    expect(total({ tailBytes: 80_000_000 })).toBe(empty + 1_000);
     expect(total({ tailEvents: 50_000, openingBytes: 20_000_000 }), "unmeasured").toBeGreaterThan(empty);
   });
 
