@@ -16,6 +16,7 @@ export interface Found {
 }
 
 export const reached = ({ value, bound }: Aim): boolean => {
+  if (!Number.isFinite(value)) return false;
   if ("most" in bound) return value <= bound.most;
   if ("least" in bound) return value >= bound.least;
   return value <= bound.within && value >= 1 / bound.within;

@@ -111,6 +111,8 @@ interface Replay {
 
 /** The whole log again, and how fast the same partition had taken events in. */
 async function replaying(subject: Subject, plan: OpeningPlan): Promise<Replay> {
+  // It may have been idle for so long that the platform has dropped it.
+  await subject.read(0);
   const ingested = await load({
     url: subject.host.url,
     batch: 1_000,
