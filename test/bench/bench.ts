@@ -1,5 +1,6 @@
 // The benchmarks' entry: `npm run bench -- COMMAND [flags]`. The README beside this file says what each one measures.
 
+import { endAll } from "./ending.ts";
 import { ingest } from "./ingest.ts";
 import { memory } from "./memory.ts";
 import { type Options, parseOptions } from "./options.ts";
@@ -25,6 +26,9 @@ async function main([command, ...flags]: string[]): Promise<void> {
   console.log(USAGE);
   if (command !== undefined && command !== "--help") process.exitCode = 2;
 }
+
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void endAll().finally(() => process.exit(signal === "SIGINT" ? 130 : 143)));
 
 try {
   await main(process.argv.slice(2));

@@ -6,7 +6,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { table, whole } from "../table.ts";
+import { atEnd } from "../ending.ts";
+import { short, table, whole } from "../table.ts";
 import type { Found } from "./aim.ts";
 import type { LargeReport } from "./large-run.ts";
 
@@ -17,23 +18,28 @@ const OUTPUT_BYTES = 1_000_000;
 
 export async function large(stateMb: number): Promise<Found> {
   const directory = await mkdtemp(path.join(tmpdir(), "keyframe-bench-"));
+  const running = new AbortController();
+  const end = atEnd(async () => {
+    running.abort();
+    await rm(directory, { recursive: true, force: true });
+  });
   try {
     const script = path.join(import.meta.dirname, "large-run.ts");
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ["--expose-gc", `--max-old-space-size=${HEAP_MB}`, script, directory, String(stateMb)],
-      { timeout: LIMIT_MS, maxBuffer: OUTPUT_BYTES },
+      { timeout: LIMIT_MS, maxBuffer: OUTPUT_BYTES, signal: running.signal },
     );
     return shown(JSON.parse(stdout) as LargeReport);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await end();
   }
 }
 
 function shown(report: LargeReport): Found {
   const rows = report.phases.map(({ what, perSecond, heapMb, buffersMb, residentMb }) => [
     what,
-    perSecond === null ? "" : whole(perSecond),
+    perSecond === null ? "" : short(perSecond),
     ...[heapMb, buffersMb, residentMb].map(whole),
   ]);
   const most = Math.max(...report.phases.map(({ heapMb, buffersMb }) => heapMb + buffersMb));
