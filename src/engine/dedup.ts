@@ -6,6 +6,8 @@
  * D2. Entries leave by logged time and by count only, when a segment is applied: replay decides alike (ONE3).
  * D3. It is part of the state and goes into every snapshot, cut at the snapshot's seq.
  * D4. What an outcome says beyond its code is bounded, replies and details each: the oldest go first, the outcome stays.
+ * D5. The table is built when it is worth it: after a restore the first few looks go along the ring. A read or a replay needs
+ *     none, and an object that wakes up for one event is soon gone again.
  *
  * 24 bytes an event and 11 to 21 for the table, in powers of two: 20 MB at 500,000 ids. A Map of strings would take three times that.
  */
@@ -20,6 +22,8 @@ const MINUTE_MS = 60_000;
 const SMALLEST = 1024;
 /** Slots from which on the memory of a growth counts for more than its time. */
 const LARGE = 262_144;
+/** Each takes a millisecond where there are 500,000 ids, building the table forty. */
+const LOOKS = 8;
 const SHARED_TEXTS = 1_000;
 
 export interface Horizon {
@@ -74,9 +78,11 @@ export class Dedup {
   #prints = new Uint32Array(SMALLEST * PRINT_WORDS);
   #capacity = SMALLEST;
   /** Open addressing, two words an entry: the print's first word, and slot + 1 or 0. The copy of the word keeps a probe
-   *  from touching the ring, where every look is a cache miss. */
-  #table = new Uint32Array(SMALLEST * 4);
-  #mask = SMALLEST * 2 - 1;
+   *  from touching the ring, where every look is a cache miss. Null: not built. */
+  #table: Uint32Array | null = null;
+  #mask = 0;
+  /** Looks along the ring that are left before the table is built (D5). */
+  #looks = 0;
   #minutes: Minute[] = [];
   /** Seq -> outcome text of what was refused or quarantined, without its details; in the order of seq. */
   readonly #answers = new Map<number, string>();
@@ -102,22 +108,44 @@ export class Dedup {
   }
 
   find(prints: ArrayLike<number>, at: number): Found {
-    const table = this.#table;
-    const ring = this.#prints;
+    if (this.#table === null && this.#looks > 0) return this.#search(prints, at);
+    const table = this.#table ?? this.#build();
     const mask = this.#mask;
     const word = prints[at]!;
     for (let i = word & mask; ; i = (i + 1) & mask) {
       const entry = table[2 * i + 1]!;
       if (entry === 0) return NEW;
       if (table[2 * i] !== word) continue;
-      const slot = (entry - 1) * PRINT_WORDS;
-      if (ring[slot + 1] !== prints[at + 1] || ring[slot + 2] !== prints[at + 2] || ring[slot + 3] !== prints[at + 3])
-        continue;
-      const found = this.#seqAt(entry - 1);
-      return ring[slot + 4] === prints[at + 4] && ring[slot + 5] === prints[at + 5]
-        ? { tag: "repeat", seq: found }
-        : { tag: "reused", seq: found };
+      const found = this.#compare(entry - 1, prints, at);
+      if (found !== null) return found;
     }
+  }
+
+  /** Along the ring (D5). */
+  #search(prints: ArrayLike<number>, at: number): Found {
+    this.#looks -= 1;
+    const ring = this.#prints;
+    const word = prints[at]!;
+    const count = this.#last - this.#first + 1;
+    let slot = this.#first % this.#capacity;
+    for (let i = 0; i < count; i++, slot = slot + 1 === this.#capacity ? 0 : slot + 1) {
+      if (ring[slot * PRINT_WORDS] !== word) continue;
+      const found = this.#compare(slot, prints, at);
+      if (found !== null) return found;
+    }
+    return NEW;
+  }
+
+  /** What the slot says of a print whose first word it has; null: it is another one. */
+  #compare(slot: number, prints: ArrayLike<number>, at: number): Found | null {
+    const ring = this.#prints;
+    const own = slot * PRINT_WORDS;
+    if (ring[own + 1] !== prints[at + 1] || ring[own + 2] !== prints[at + 2] || ring[own + 3] !== prints[at + 3])
+      return null;
+    const found = this.#seqAt(slot);
+    return ring[own + 4] === prints[at + 4] && ring[own + 5] === prints[at + 5]
+      ? { tag: "repeat", seq: found }
+      : { tag: "reused", seq: found };
   }
 
   /** The next seq's entry. */
@@ -126,7 +154,7 @@ export class Dedup {
     this.#last += 1;
     const slot = this.#last % this.#capacity;
     for (let word = 0; word < PRINT_WORDS; word++) this.#prints[slot * PRINT_WORDS + word] = prints[at + word]!;
-    this.#link(slot);
+    if (this.#table !== null) this.#link(this.#table, slot);
   }
 
   /** Remembers an outcome that is more than "applied". */
@@ -170,7 +198,9 @@ export class Dedup {
       gone += 1;
     }
     if (gone > 0) this.#minutes.splice(0, gone);
-    for (; this.#first < keepFrom; this.#first++) this.#unlink(this.#first % this.#capacity);
+    if (this.#table !== null)
+      for (let at = this.#first; at < keepFrom; at++) this.#unlink(this.#table, at % this.#capacity);
+    this.#first = keepFrom;
     this.#expireAnswers(minute);
   }
 
@@ -222,8 +252,9 @@ export class Dedup {
    * @returns false where it doesn't follow them
    */
   restore(image: DedupImage): boolean {
-    for (; this.#first < image.first && this.#first <= this.#last; this.#first++)
-      this.#unlink(this.#first % this.#capacity);
+    this.#table = null;
+    this.#looks = LOOKS;
+    if (this.#first <= this.#last) this.#first = Math.max(this.#first, Math.min(image.first, this.#last + 1));
     const from = image.last + 1 - image.prints.length / PRINT_WORDS;
     if (this.#first > this.#last) {
       this.#first = from;
@@ -246,17 +277,25 @@ export class Dedup {
     return seq(slot <= this.#last % this.#capacity ? base + slot : base - this.#capacity + slot);
   }
 
-  #link(slot: number): void {
+  #build(): Uint32Array {
+    const size = tableFor(this.#capacity);
+    const table = new Uint32Array(2 * size);
+    this.#mask = size - 1;
+    for (let s = this.#first; s <= this.#last; s++) this.#link(table, s % this.#capacity);
+    this.#table = table;
+    return table;
+  }
+
+  #link(table: Uint32Array, slot: number): void {
     const word = this.#prints[slot * PRINT_WORDS]!;
     let i = word & this.#mask;
-    while (this.#table[2 * i + 1] !== 0) i = (i + 1) & this.#mask;
-    this.#table[2 * i] = word;
-    this.#table[2 * i + 1] = slot + 1;
+    while (table[2 * i + 1] !== 0) i = (i + 1) & this.#mask;
+    table[2 * i] = word;
+    table[2 * i + 1] = slot + 1;
   }
 
   /** Takes a slot out of the table and closes the gap, so that probing needs no tombstones. */
-  #unlink(slot: number): void {
-    const table = this.#table;
+  #unlink(table: Uint32Array, slot: number): void {
     const mask = this.#mask;
     let hole = this.#prints[slot * PRINT_WORDS]! & mask;
     while (table[2 * hole + 1] !== slot + 1) hole = (hole + 1) & mask;
@@ -290,9 +329,7 @@ export class Dedup {
     }
     this.#prints = prints;
     this.#capacity = capacity;
-    this.#table = new Uint32Array(2 * tableFor(capacity));
-    this.#mask = tableFor(capacity) - 1;
-    for (let s = this.#first; s <= this.#last; s++) this.#link(s % capacity);
+    if (this.#table !== null) this.#build();
   }
 }
 

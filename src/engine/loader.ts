@@ -3,22 +3,32 @@
  *
  * Q1. One load brings a key at a time, and whoever else wants it waits for that one.
  * Q2. Keys that are wanted are pinned until they were used, so what is here when the wait ends can't have gone again.
- * Q3. A state that fits in memory is loaded as a whole when its first key is wanted: it costs little more than one key.
+ * Q3. A state that fits in memory is loaded as a whole once its loads have read about as many blocks as it has: the first
+ *     answer doesn't wait for all of it, and what is asked for often soon is here.
+ * Q4. Large loads go one after the other, and those that come while one is under way become one: random keys stand in the
+ *     same blocks. Small ones don't wait for them, and get their turns in between.
  */
 import { Failure } from "./errors.ts";
 import { LOAD_KEYS } from "./limits.ts";
+import type { Clock } from "./ports.ts";
 import type { Entry, KeyedState } from "./state.ts";
 import { own } from "./state-line.ts";
+import { sleep } from "./store-call.ts";
 import type { StoredState } from "./stored-state.ts";
 
 export class Loader {
   readonly #state: KeyedState;
+  readonly #clock: Clock;
   #stored: StoredState | null;
   readonly #loads = new Map<symbol, Promise<void>>();
   #all: Promise<boolean> | null = null;
+  /** Large loads (Q4): the one that is under way, and the keys of the next. */
+  #large: Promise<void> = Promise.resolve();
+  #gathered: { readonly keys: Set<string>; readonly done: Promise<void> } | null = null;
 
-  constructor(state: KeyedState, stored: StoredState | null) {
+  constructor(state: KeyedState, stored: StoredState | null, clock: Clock) {
     this.#state = state;
+    this.#clock = clock;
     this.#stored = stored;
   }
 
@@ -51,11 +61,32 @@ export class Loader {
     for (let round = 0; round < ROUNDS; round++) {
       const missing = this.#state.missing(keys);
       if (missing.length === 0) return;
-      if (round === 0 && this.#state.fits && (await this.#loadAll())) continue;
-      for (let from = 0; from < missing.length; from += LOAD_KEYS)
-        await this.#loadSome(missing.slice(from, from + LOAD_KEYS));
+      if (round === 0 && this.#state.fits && this.#stored!.wornOut && (await this.#loadAll())) continue;
+      if (missing.length < LARGE_LOAD) await this.#loadSome(missing);
+      else await this.#loadMany(missing);
     }
     throw new Failure("store_unavailable", `${keys.length} keys could not be brought into memory`);
+  }
+
+  /** With the next large load, which all share that come before it begins. */
+  async #loadMany(keys: readonly string[]): Promise<void> {
+    if (this.#gathered === null) {
+      const gathered = new Set<string>();
+      const before = this.#large;
+      const done = (async () => {
+        await before.catch(() => undefined);
+        this.#gathered = null;
+        const all = [...gathered];
+        for (let from = 0; from < all.length; from += LOAD_KEYS)
+          await this.#loadSome(all.slice(from, from + LOAD_KEYS));
+      })();
+      done.catch(() => undefined);
+      this.#large = done;
+      this.#gathered = { keys: gathered, done };
+    }
+    const { keys: gathered, done } = this.#gathered;
+    for (const key of keys) gathered.add(key);
+    await done;
   }
 
   async #loadSome(keys: readonly string[]): Promise<void> {
@@ -73,7 +104,7 @@ export class Loader {
 
   async #run(keys: readonly string[], load: symbol): Promise<void> {
     try {
-      const found = await this.#stored!.find(keys);
+      const found = await this.#stored!.find(keys, () => sleep(this.#clock, 0));
       for (const key of keys) this.#state.install(key, found.get(key) ?? null, load);
     } finally {
       this.#state.endLoad(keys, load);
@@ -98,5 +129,7 @@ export class Loader {
   }
 }
 
+/** Keys from which on a load is large: below that it touches few blocks. */
+const LARGE_LOAD = 16;
 /** Each brings all keys but those that changed and went again meanwhile, so this many are never needed. */
 const ROUNDS = 10;

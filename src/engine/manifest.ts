@@ -165,7 +165,10 @@ const isHistory = (history: unknown): boolean =>
     history.every((one) => Array.isArray(one) && one.length === 2 && isWhole(one[0]) && isText(one[1])));
 
 const isRates = (rates: unknown): boolean =>
-  rates === undefined || (isObject(rates) && isRate(rates["replayPerMs"]) && isRate(rates["loadPerMs"]));
+  rates === undefined ||
+  (isObject(rates) &&
+    [rates["replayPerMs"], rates["loadPerMs"]].every(isRate) &&
+    (rates["openMs"] === undefined || isRate(rates["openMs"])));
 
 /** JSON has no number that isn't finite. */
 const isRate = (rate: unknown): boolean => rate === null || (typeof rate === "number" && rate > 0);

@@ -3,7 +3,8 @@
  *
  * J1. A range counts only with its checksum (SNAP3). What the cache holds is checked like all else, and fetched again where it
  *     is wrong: only what the store itself gives can be damage.
- * J2. What is kept in the cache is what will be asked for again: single blocks, and the part of a file that opening needs.
+ * J2. What is kept in the cache is what will be asked for again: single blocks, and the part of a file that opening needs. That
+ *     part may be large, and the platform holds answers back until what was written before them is safe: so it is kept later.
  */
 import { readBlock } from "./blocks.ts";
 import { Damage } from "./errors.ts";
@@ -13,6 +14,9 @@ import type { Shelf } from "./shelf.ts";
 import { persistent } from "./store-call.ts";
 
 export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes };
+
+/** The first answer is given by then, and an object that nobody calls again is not gone yet. */
+const KEPT_AFTER_MS = 1_000;
 
 /** Where a block stands, and its checksum. */
 export type Place = readonly [offset: number, length: number, crc: number, ...more: unknown[]];
@@ -76,7 +80,7 @@ export class ObjectRanges {
 
   /** The object from `offset` on, if `check` takes it. @throws Damage, or what `check` throws of what the store gave */
   async end<T>(offset: number, check: (bytes: Uint8Array) => T): Promise<T> {
-    const { cache } = this.#library;
+    const { cache, clock } = this.#library;
     const kept = cache.get(this.name, offset);
     if (kept !== null) {
       try {
@@ -89,7 +93,7 @@ export class ObjectRanges {
     }
     const bytes = await this.#from(offset, this.bytes - offset);
     const checked = this.#checked(offset, bytes, check);
-    cache.put(this.name, offset, bytes);
+    clock.after(KEPT_AFTER_MS, () => cache.put(this.name, offset, bytes));
     return checked;
   }
 

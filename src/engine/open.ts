@@ -17,7 +17,7 @@ export interface Open {
   /** The generation that is known to be whole. */
   whole: Manifest | null;
   report: RecoveryReport;
-  readonly rates: Rates;
+  rates: Rates;
   /** The next snapshot should come at once. */
   renew: boolean;
   readonly tail: { events: number; bytes: number; sinceMs: number | null };

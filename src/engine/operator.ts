@@ -67,7 +67,7 @@ export type EventOf<E extends Schemas> = { [T in keyof E & string]: Event<T, Inp
 export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
 export interface SnapshotPolicy {
-  /** At most this often, and only with 1,000 events or 1 MB to save; else once a day. Default 5m. */
+  /** At most this often, and only with 1,000 events or 1 MB to save, or a tail that 80 openings have read; else once a day. Default 5m. */
   readonly every?: Duration;
   /** A snapshot is taken before a recovery would take longer, as far as that is due to the tail. Default 1s. */
   readonly recovery?: Duration;

@@ -22,6 +22,7 @@ import { overfull } from "./overfull.ts";
 import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
 import { read, scan, type Scanned } from "./reading.ts";
+import { opened } from "./rates.ts";
 import { recover, type Surroundings } from "./recovery.ts";
 import { catchUp } from "./replay.ts";
 import { behind, factsAt, lostSince, markOf, rewoundText } from "./rewound.ts";
@@ -185,12 +186,14 @@ export class Partition {
   }
 
   async #open(write: boolean): Promise<Open> {
+    const begun = this.#around.clock.now();
     const opening = write
       ? await takeEpoch(this.#around, this.#address, this.#code, () => this.#assertNotEnded())
       : await peek(this.#around, this.#address.seed);
     const epoch = write ? opening.row.epoch : null;
     this.#heardAt = this.#around.clock.now();
     const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch));
+    open.rates = opened(open.rates, this.#heardAt - begun, opening.rows.length);
     open.row = opening.row;
     open.epoch = epoch;
     this.#opened = open;

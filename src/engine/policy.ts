@@ -1,7 +1,8 @@
 /**
  * When to take a snapshot (SNAP7): pure decisions over a partition's own counts.
  *
- * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail; else once a day.
+ * Y1. Not before there is something worth saving: 1,000 events or 1 MB of tail, or a tail that openings have read many times;
+ *     else once a day.
  * Y2. Then at most every `everyMs`, and at once when what changed has outgrown the memory, or the tail `maxTailBytes`, or it would take a recovery past
  *     `recoveryMs`: unless it is the state that does, which a snapshot can't mend.
  * Y3. A snapshot is a delta until the deltas outweigh the full one that they build on: so what is written is in proportion to
@@ -22,10 +23,15 @@ export interface SnapshotFacts {
   readonly tailMs: number;
   /** Bytes in memory of what changed since the last snapshot. */
   readonly changedBytes: number;
+  /** How often the partition was opened to write since the last snapshot; missing: not known. */
+  readonly openings?: number;
 }
 
 const WORTH_EVENTS = 1_000;
 const WORTH_BYTES = 1_000_000;
+/** Each opening reads the tail anew. A partition that wakes up for every event has by then paid for as many rows as a snapshot
+ *  costs. */
+const WORTH_OPENINGS = 80;
 /** Deltas on one full snapshot: each is an object more that a recovery fetches, and that may be damaged. */
 const CHAIN_FILES = 8;
 /** Of these, how many are merged into one at least. */
@@ -53,7 +59,10 @@ export function snapshotAt(
   // As long as there is room, two snapshots have some time between them.
   if (facts.changedBytes > policy.memoryBytes) return facts.lastMs + SPACING_MS;
   if (facts.tailBytes >= policy.maxTailBytes || facts.tailMs > allowedMs) return 0;
-  const worth = facts.tailEvents >= WORTH_EVENTS || facts.tailBytes >= WORTH_BYTES;
+  const worth =
+    facts.tailEvents >= WORTH_EVENTS ||
+    facts.tailBytes >= WORTH_BYTES ||
+    (facts.openings !== undefined && facts.openings >= WORTH_OPENINGS);
   return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
 }
 
@@ -85,13 +94,13 @@ export interface RecoveryFacts {
   readonly rates: Rates;
 }
 
-/** One round trip to each store. */
-const ROUND_TRIPS_MS = 10;
+/** Until it has measured the way to D1. */
+const OPEN_MS = 10;
 /** Until a partition has measured its own: events, and bytes of state, in a millisecond. */
 const REPLAY_PER_MS = 100;
 const LOAD_PER_MS = 50_000;
-/** Bytes of the tail that D1 sends in a millisecond. */
-const TAIL_PER_MS = 20_000;
+/** Bytes of the tail that come from D1 in a millisecond; packed, they are about a quarter on the way. */
+const TAIL_PER_MS = 80_000;
 
 /** Milliseconds until a partition that is opened now would answer: for what its snapshot tells, and for its tail. */
 export function predictRecovery({ openingBytes, tailEvents, tailBytes, rates }: RecoveryFacts): {
@@ -99,7 +108,7 @@ export function predictRecovery({ openingBytes, tailEvents, tailBytes, rates }: 
   readonly tailMs: number;
 } {
   return {
-    stateMs: Math.round(ROUND_TRIPS_MS + openingBytes / (rates.loadPerMs ?? LOAD_PER_MS)),
+    stateMs: Math.round((rates.openMs ?? OPEN_MS) + openingBytes / (rates.loadPerMs ?? LOAD_PER_MS)),
     tailMs: Math.round(tailBytes / TAIL_PER_MS + tailEvents / (rates.replayPerMs ?? REPLAY_PER_MS)),
   };
 }

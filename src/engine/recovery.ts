@@ -247,7 +247,7 @@ export async function load(
   base: Manifest | null,
 ): Promise<Folding> {
   const fold = new Fold(around.operator, seed);
-  if (base === null) return { fold, loader: new Loader(fold.state, null) };
+  if (base === null) return { fold, loader: new Loader(fold.state, null, around.clock) };
   const doubted = around.cache.distrusted(stateFiles(base).map(({ name }) => name));
   if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
   const stored = await StoredState.open(around, base, fold);
@@ -257,5 +257,5 @@ export async function load(
   const exact = base.digest !== undefined && base.operatorVersion === around.operator.version;
   const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
   fold.state.begin({ keys, size: base.stateBytes, digest, exact });
-  return { fold, loader: new Loader(fold.state, stored) };
+  return { fold, loader: new Loader(fold.state, stored, around.clock) };
 }

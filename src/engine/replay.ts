@@ -118,9 +118,12 @@ async function* tail(
     page = await nextPage(around, opening.row, fold.seq);
   }
   for (;;) {
+    // The next page comes while this one is replayed.
+    const next = page.more ? nextPage(around, opening.row, page.rows.at(-1)!.last) : null;
+    next?.catch(() => undefined);
     yield page;
-    if (!page.more) return;
-    page = await nextPage(around, opening.row, page.rows.at(-1)!.last);
+    if (next === null) return;
+    page = await next;
   }
 }
 

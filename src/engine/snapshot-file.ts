@@ -81,6 +81,10 @@ export class SnapshotFile {
     return Math.max(0, lowerBound(this.#firsts, key, false) - 1);
   }
 
+  get blocks(): number {
+    return this.#firsts.length;
+  }
+
   /** One block, which may be asked for again. @throws Damage */
   async block(number: number): Promise<StateBlock> {
     return this.#named(async () =>

@@ -92,6 +92,7 @@ export class Snapshotter {
       tailSinceMs: open.tail.sinceMs,
       lastMs,
       changedBytes: open.fold.state.changedBytes,
+      openings: open.epoch - (open.whole?.epoch ?? 0),
       ...predictRecovery({
         openingBytes: open.whole === null ? 0 : openingBytes(open.whole),
         tailEvents: open.tail.events,

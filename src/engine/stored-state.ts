@@ -29,6 +29,8 @@ export class StoredState {
 
   /** Blocks that were looked into last, by file and number: the next key often stands in one of them. */
   readonly #recent: Map<string, Promise<StateBlock>>;
+  /** Blocks that were read for single keys. */
+  #reads = 0;
 
   constructor(operator: Operator, files: readonly SnapshotFile[], recent = new Map<string, Promise<StateBlock>>()) {
     this.files = files;
@@ -61,13 +63,24 @@ export class StoredState {
     return new StoredState(this.#operator, [...this.files.slice(0, under), delta], this.#recent);
   }
 
+  /** As many blocks were read for single keys as there are: reading all of them costs no more than what was spent already. */
+  get wornOut(): boolean {
+    return this.#reads >= this.files.reduce((sum, { blocks }) => sum + blocks, 0);
+  }
+
   get seq(): Seq {
     return seq(this.files.at(-1)!.footer.seq);
   }
 
-  /** What the files say of these keys; what isn't in the answer has no state. @throws Damage, Failure */
-  async find(keys: readonly string[]): Promise<Map<string, Entry>> {
+  /**
+   * What the files say of these keys; what isn't in the answer has no state. Many blocks are decoded in several turns, with
+   * `pause` between them.
+   *
+   * @throws Damage, Failure
+   */
+  async find(keys: readonly string[], pause: () => Promise<void>): Promise<Map<string, Entry>> {
     const found = new Map<string, Entry>();
+    let blocks = 0;
     // For each key the file that is asked next, newest first.
     let open = keys.map((key) => ({ key, file: this.files.length }));
     while (open.length > 0) {
@@ -83,6 +96,7 @@ export class StoredState {
       }
       await inParallel([...asked.values()], async ({ file, block, keys: wanted }) => {
         const read = await this.#block(file, block);
+        if (++blocks % BLOCKS_A_TURN === 0) await pause();
         for (const key of wanted) {
           const line = indexIn(read, key);
           if (line < 0) next.push({ key, file });
@@ -101,7 +115,11 @@ export class StoredState {
   #block(file: number, number: number): Promise<StateBlock> {
     const source = this.files[file]!;
     const name = `${source.name} ${number}`;
-    const block = this.#recent.get(name) ?? source.block(number);
+    let block = this.#recent.get(name);
+    if (block === undefined) {
+      this.#reads += 1;
+      block = source.block(number);
+    }
     this.#recent.delete(name);
     this.#recent.set(name, block);
     block.catch(() => {
@@ -178,6 +196,9 @@ export class StoredState {
     }
   }
 }
+
+/** A block takes about half a millisecond. */
+const BLOCKS_A_TURN = 16;
 
 /** Sources from the oldest to the newest; the files of one full snapshot follow each other and are one. */
 function runsOf(files: readonly SnapshotFile[], sources: readonly Source[]): Source[] {

@@ -1,12 +1,14 @@
 // The benchmarks' entry: `npm run bench -- COMMAND [flags]`. The README beside this file says what each one measures.
 
+import { endAll } from "./ending.ts";
 import { ingest } from "./ingest.ts";
 import { memory } from "./memory.ts";
 import { type Options, parseOptions } from "./options.ts";
 import { profile } from "./profile.ts";
 import { recovery } from "./recovery.ts";
+import { snapshots } from "./snapshots/snapshots.ts";
 
-const COMMANDS: Record<string, (options: Options) => Promise<void>> = { ingest, memory, recovery, profile };
+const COMMANDS: Record<string, (options: Options) => Promise<void>> = { ingest, memory, recovery, snapshots, profile };
 
 const USAGE = `npm run bench -- COMMAND [flags]
 
@@ -14,6 +16,8 @@ const USAGE = `npm run bench -- COMMAND [flags]
             [--only keyframe,bare,kv,sqlite,d1row] [--warmup 2] [--tail 4000000] [--json FILE]
   memory    [--lines 1000000] [--delay 0] [--tail 4000000]
   recovery  [--keys 100000] [--events 1000000] [--repeats 5] [--delay 0]
+  snapshots [--quick] [--large] [--parts bytes,ingestion,opening,prediction,dollars,memory]
+            [--flights FILE] [--retail FILE] [--json FILE]
   profile   [--only keyframe] [--batch 1000] [--delay 0] [--seconds 5] [--connections 32] [--out FILE.cpuprofile]`;
 
 async function main([command, ...flags]: string[]): Promise<void> {
@@ -22,6 +26,9 @@ async function main([command, ...flags]: string[]): Promise<void> {
   console.log(USAGE);
   if (command !== undefined && command !== "--help") process.exitCode = 2;
 }
+
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void endAll().finally(() => process.exit(signal === "SIGINT" ? 130 : 143)));
 
 try {
   await main(process.argv.slice(2));

@@ -2,6 +2,8 @@
 // ahead of the timed part, whole HTTP requests in one buffer, and only their ids are stamped anew for each sending.
 
 const ID_DIGITS = 12;
+const KEY_DIGITS = 6;
+const DEVICE = `"device":"dev-`;
 
 /** Enough different bodies that keys and values vary, without filling the memory. */
 const VARIANT_BYTES = 256 * 1024;
@@ -11,6 +13,8 @@ export interface Shape {
   keys: number;
   host: string;
   path: string;
+  /** Every event of every sending gets another random key; else the bodies keep theirs. */
+  freshKeys?: boolean | undefined;
 }
 
 /** Ids are unique over a whole run: a nonce for the run and a counter. */
@@ -28,14 +32,22 @@ export class Ids {
   }
 }
 
+interface Body {
+  readonly bytes: Buffer;
+  readonly idsAt: readonly number[];
+  readonly keysAt: readonly number[];
+}
+
 /** The requests of one connection. A buffer may be stamped again once its answer has come. */
 export class Requests {
-  readonly #buffers: { bytes: Buffer; idsAt: number[] }[] = [];
+  readonly #buffers: Body[] = [];
   readonly #ids: Ids;
+  readonly #nextKey: (() => number) | undefined;
   #turn = 0;
 
   constructor(shape: Shape, ids: Ids, random: () => number) {
     this.#ids = ids;
+    if (shape.freshKeys === true) this.#nextKey = () => Math.floor(random() * shape.keys);
     let bytes = 0;
     while (bytes < VARIANT_BYTES || this.#buffers.length < 2) {
       const buffer = request(shape, ids.prefix, random);
@@ -45,15 +57,16 @@ export class Requests {
   }
 
   next(): Buffer {
-    const { bytes, idsAt } = this.#buffers[this.#turn++ % this.#buffers.length]!;
-    for (const at of idsAt) stamp(bytes, at, this.#ids.next());
+    const { bytes, idsAt, keysAt } = this.#buffers[this.#turn++ % this.#buffers.length]!;
+    for (const at of idsAt) stamp(bytes, at, this.#ids.next(), ID_DIGITS);
+    if (this.#nextKey !== undefined) for (const at of keysAt) stamp(bytes, at, this.#nextKey(), KEY_DIGITS);
     return bytes;
   }
 }
 
 export function line(id: string, key: number, random: () => number): string {
   const value = (random() * 500).toFixed(2);
-  const device = `dev-${String(key).padStart(6, "0")}`;
+  const device = `dev-${String(key).padStart(KEY_DIGITS, "0")}`;
   const time = `2026-11-20T08:${twoDigits(random() * 60)}:${twoDigits(random() * 60)}.${100 + Math.floor(random() * 900)}Z`;
   return `{"id":"${id}","source":"/meters/eu-1","type":"meter.read","time":"${time}","data":{"device":"${device}","value":${Number(value)},"unit":"kWh"}}\n`;
 }
@@ -69,7 +82,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-function request(shape: Shape, prefix: string, random: () => number): { bytes: Buffer; idsAt: number[] } {
+function request(shape: Shape, prefix: string, random: () => number): Body {
   const lines = Array.from({ length: shape.batch }, () =>
     line(prefix + "0".repeat(ID_DIGITS), Math.floor(random() * shape.keys), random),
   );
@@ -78,17 +91,19 @@ function request(shape: Shape, prefix: string, random: () => number): { bytes: B
     `POST ${shape.path} HTTP/1.1\r\nHost: ${shape.host}\r\n` +
     `Content-Type: application/x-ndjson\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
   const idsAt: number[] = [];
+  const keysAt: number[] = [];
   let at = head.length;
   for (const text of lines) {
     idsAt.push(at + text.indexOf(prefix) + prefix.length);
+    keysAt.push(at + text.indexOf(DEVICE) + DEVICE.length);
     at += text.length;
   }
-  return { bytes: Buffer.from(head + body, "latin1"), idsAt };
+  return { bytes: Buffer.from(head + body, "latin1"), idsAt, keysAt };
 }
 
-function stamp(bytes: Buffer, at: number, id: number): void {
-  let rest = id;
-  for (let digit = at + ID_DIGITS - 1; digit >= at; digit -= 1) {
+function stamp(bytes: Buffer, at: number, value: number, digits: number): void {
+  let rest = value;
+  for (let digit = at + digits - 1; digit >= at; digit -= 1) {
     bytes[digit] = 48 + (rest % 10);
     rest = Math.floor(rest / 10);
   }

@@ -10,6 +10,8 @@ export interface Feed {
   url: URL;
   lines: number;
   keys: number;
+  /** Line n has key (from + n) modulo keys; default 0. */
+  from?: number;
   /** Makes ids unique; line n has the id `{nonce}-{n}`. */
   nonce: string;
   onProgress?: (sentLines: number, sentBytes: number) => void;
@@ -38,12 +40,16 @@ export async function feed(plan: Feed): Promise<Fed> {
   return { seconds, bytes };
 }
 
-function* chunks({ lines, keys, nonce }: Feed, onChunk: (sentLines: number, chunk: Buffer) => void): Generator<Buffer> {
+function* chunks(
+  { lines, keys, nonce, from: first = 0 }: Feed,
+  onChunk: (sentLines: number, chunk: Buffer) => void,
+): Generator<Buffer> {
   const random = seeded(lines);
   for (let from = 0; from < lines; from += LINES_A_CHUNK) {
     const to = Math.min(from + LINES_A_CHUNK, lines);
     let text = "";
-    for (let n = from; n < to; n += 1) text += line(`${nonce}-${String(n).padStart(12, "0")}`, n % keys, random);
+    for (let n = from; n < to; n += 1)
+      text += line(`${nonce}-${String(n).padStart(12, "0")}`, (first + n) % keys, random);
     const chunk = Buffer.from(text, "latin1");
     onChunk(to, chunk);
     yield chunk;

@@ -9,6 +9,7 @@ import path from "node:path";
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { unstable_splitSqlQuery as statementsOf } from "wrangler";
+import { atEnd } from "./ending.ts";
 
 const WORKERS = path.join(import.meta.dirname, "workers");
 const ROOT = path.join(import.meta.dirname, "../..");
@@ -54,10 +55,10 @@ export async function startHost(setup: Setup, { inspector = false } = {}): Promi
       ...(inspector ? { inspectorPort: 0 } : {}),
     }),
   );
-  const stop = async (): Promise<void> => {
+  const stop = atEnd(async () => {
     await miniflare.dispose();
     await rm(directory, { recursive: true, force: true });
-  };
+  });
   try {
     const url = await miniflare.ready;
     if (setup.d1 !== undefined) await migrate(miniflare, setup.d1);

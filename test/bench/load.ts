@@ -13,6 +13,7 @@ export interface Plan {
   warmupSeconds: number;
   seconds: number;
   ids: Ids;
+  freshKeys?: boolean;
   /** Called at the first and at the last moment of the timed part. */
   onEdge?: () => void;
 }
@@ -28,7 +29,13 @@ export interface Outcome {
 }
 
 export async function load(plan: Plan): Promise<Outcome> {
-  const shape: Shape = { batch: plan.batch, keys: plan.keys, host: plan.url.host, path: "/v1/events" };
+  const shape: Shape = {
+    batch: plan.batch,
+    keys: plan.keys,
+    host: plan.url.host,
+    path: "/v1/events",
+    freshKeys: plan.freshKeys,
+  };
   const senders: { connection: Connection; requests: Requests }[] = [];
   for (let n = 0; n < plan.connections; n += 1) {
     senders.push({

@@ -18,6 +18,12 @@ export interface Options {
   repeats: number;
   json: string | undefined;
   out: string | undefined;
+  quick: boolean;
+  /** Build 512 MiB of state, which takes minutes. */
+  large: boolean;
+  parts: string[];
+  flights: string | undefined;
+  retail: string | undefined;
 }
 
 const FLAGS = {
@@ -35,6 +41,11 @@ const FLAGS = {
   repeats: { type: "string", default: "5" },
   json: { type: "string" },
   out: { type: "string" },
+  quick: { type: "boolean", default: false },
+  large: { type: "boolean", default: false },
+  parts: { type: "string", default: "" },
+  flights: { type: "string" },
+  retail: { type: "string" },
 } as const;
 
 export function parseOptions(args: string[]): Options {
@@ -54,6 +65,11 @@ export function parseOptions(args: string[]): Options {
     repeats: number("repeats", values.repeats),
     json: values.json,
     out: values.out,
+    quick: values.quick,
+    large: values.large,
+    parts: values.parts === "" ? [] : values.parts.split(","),
+    flights: values.flights,
+    retail: values.retail,
   };
 }
 

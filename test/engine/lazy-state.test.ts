@@ -174,6 +174,7 @@ describe("an opening", () => {
     await snapshot(world, one);
     const first = world.start(tiny);
     expect(await world.value(first, key(20))).toEqual({ total: 20, times: 1 });
+    await world.clock.advance(1_000);
     calls(world);
     const second = world.start(tiny);
     expect(await world.value(second, key(20))).toEqual({ total: 20, times: 1 });

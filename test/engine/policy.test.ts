@@ -1,7 +1,7 @@
 /** When a snapshot is due, as a table (SNAP7), and what a recovery is predicted to take. */
 import { describe, expect, it } from "vitest";
 import { predictRecovery, snapshotAt, type RecoveryFacts, type SnapshotFacts } from "../../src/engine/policy.ts";
-import { measured, UNMEASURED } from "../../src/engine/rates.ts";
+import { measured, opened, UNMEASURED } from "../../src/engine/rates.ts";
 
 const MINUTE = 60_000;
 const DAY = 1_440 * MINUTE;
@@ -25,6 +25,8 @@ describe("a snapshot is due", () => {
     ["at the interval after 1,000 events", { tailEvents: 1_000 }, NOW + 5 * MINUTE],
     ["not at the interval after 999", { tailEvents: 999 }, NOW + DAY],
     ["at the interval after 1 MB", { tailBytes: 1_000_000 }, NOW + 5 * MINUTE],
+    ["at the interval after 80 openings that read the tail", { openings: 80 }, NOW + 5 * MINUTE],
+    ["not at the interval after 79", { openings: 79 }, NOW + DAY],
     ["an interval after the last one at the earliest", { tailEvents: 1_000, lastMs: NOW + MINUTE }, NOW + 6 * MINUTE],
     ["at once with a full tail", { tailBytes: 4_000_000 }, 0],
     ["SNAP7: at once when a recovery would take longer than promised", { tailMs: 981 }, 0],
@@ -50,8 +52,16 @@ describe("the predicted recovery", () => {
     const slow = { replayPerMs: 50, loadPerMs: 10_000 };
     expect(total({ tailEvents: 50_000, rates: slow })).toBe(empty + 1_000);
     expect(total({ openingBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
-    expect(total({ tailBytes: 20_000_000 })).toBe(empty + 1_000);
+    expect(total({ tailBytes: 80_000_000 })).toBe(empty + 1_000);
     expect(total({ tailEvents: 50_000, openingBytes: 20_000_000 }), "unmeasured").toBeGreaterThan(empty);
+  });
+
+  it("begins with the way to D1, once that was measured by an answer of few rows", () => {
+    const far = opened(UNMEASURED, 80, 20);
+    expect(total({ rates: far })).toBe(80);
+    expect(opened(far, 900, 21), "many rows").toEqual(far);
+    const nothing = { events: 0, bytes: 0, ms: 0 };
+    expect(measured(far, nothing, nothing), "kept by what measures the rest").toEqual(far);
   });
 
   it("rates come from what took long enough to be measured; the others stay", () => {

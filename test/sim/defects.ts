@@ -160,7 +160,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "the same id with other content passes for a repeat",
     "ONE4",
-    engine("dedup", '        : { tag: "reused", seq: found };', '        : { tag: "repeat", seq: found };'),
+    engine("dedup", '      : { tag: "reused", seq: found };', '      : { tag: "repeat", seq: found };'),
   ),
   one(
     "a quarantined event is decided anew at replay",

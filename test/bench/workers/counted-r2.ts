@@ -5,10 +5,10 @@ import { counters } from "./counters.ts";
 type Inner = Pick<R2Bucket, "get" | "head" | "put" | "list" | "delete">;
 
 export function countedR2(bucket: R2Bucket, delay: () => Promise<void> | undefined): R2Bucket {
-  const wrap = <Name extends keyof Inner>(name: Name, charge: () => void): Inner[Name] => {
+  const wrap = <Name extends keyof Inner>(name: Name, charge: (args: unknown[]) => void): Inner[Name] => {
     const work = bucket[name].bind(bucket) as (...args: unknown[]) => Promise<unknown>;
     const counted = async (...args: unknown[]): Promise<unknown> => {
-      charge();
+      charge(args);
       const wait = delay();
       if (wait !== undefined) await wait;
       return work(...args);
@@ -17,10 +17,14 @@ export function countedR2(bucket: R2Bucket, delay: () => Promise<void> | undefin
   };
   const classA = (): void => void (counters.r2ClassA += 1);
   const classB = (): void => void (counters.r2ClassB += 1);
+  const put = (args: unknown[]): void => {
+    classA();
+    counters.r2BytesPut += (args[1] as Uint8Array).byteLength;
+  };
   const inner: Inner = {
     get: wrap("get", classB),
     head: wrap("head", classB),
-    put: wrap("put", classA),
+    put: wrap("put", put),
     list: wrap("list", classA),
     delete: wrap("delete", () => undefined),
   };

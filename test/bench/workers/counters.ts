@@ -11,6 +11,8 @@ export const counters = {
   d1RowsWritten: 0,
   r2ClassA: 0,
   r2ClassB: 0,
+  /** Of objects that were put; R2 doesn't bill them, but what it stores. */
+  r2BytesPut: 0,
 };
 
 export type Counters = typeof counters;

@@ -8,9 +8,11 @@ const reading = z.object({ device: z.string(), value: z.number(), unit: z.string
 interface Options {
   partitions: number;
   snapshot: SnapshotPolicy;
+  /** Bytes of states that a partition holds in memory; undefined: the default. */
+  memory?: number | undefined;
 }
 
-export const meter = (name: string, { partitions, snapshot }: Options) =>
+export const meter = (name: string, { partitions, snapshot, memory }: Options) =>
   operator(name, {
     version: 1,
     events: { "meter.read": reading },
@@ -27,4 +29,5 @@ export const meter = (name: string, { partitions, snapshot }: Options) =>
     },
     partitions,
     snapshot,
+    ...(memory === undefined ? {} : { memory }),
   });

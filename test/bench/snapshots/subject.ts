@@ -1,0 +1,158 @@
+// The partition under measurement, from outside: a Worker of its own in a runtime of its own, and what can be done to it.
+
+import { randomBytes } from "node:crypto";
+import { line, seeded } from "../body.ts";
+import { feed } from "../feed.ts";
+import { type Host, startHost } from "../host.ts";
+import { keyframeSetup } from "../systems.ts";
+import type { Counters } from "../workers/counters.ts";
+
+const LINES_A_REQUEST = 100_000;
+const ANSWER_LIMIT_MS = 300_000;
+/** A snapshot that was under way may not hold everything; the next one does. */
+const SNAPSHOT_TRIES = 60;
+const PARTITION = "/v1/operators/meter/partitions/0";
+
+export interface Manifest {
+  version: number;
+  kind: "full" | "delta";
+  seq: number;
+  keys: number;
+  stateBytes: number;
+  parts?: number;
+  snapshot: { name: string; bytes: number };
+  chain?: { name: string; bytes: number }[];
+}
+
+export interface Status {
+  appliedSeq: number;
+  keys: number;
+  tailEvents: number;
+  tailBytes: number;
+  predictedRecoveryMs: number;
+  lastSnapshot: { version: number; kind: string } | null;
+  lastRecovery: { ms: number; replayedEvents: number } | null;
+}
+
+/** `never`: no snapshot but where one is asked for. `memory`: bytes of states in memory. */
+export interface SubjectOptions {
+  never?: boolean;
+  memory?: number;
+  worker?: "snapshots.ts" | "accelerated.ts";
+}
+
+export class Subject {
+  readonly host: Host;
+  readonly #nonce = randomBytes(4).toString("hex");
+  readonly #random = seeded(7);
+  #sent = 0;
+
+  private constructor(host: Host) {
+    this.host = host;
+  }
+
+  static async start({ never = false, memory = 0, worker = "snapshots.ts" }: SubjectOptions = {}): Promise<Subject> {
+    const setup = keyframeSetup(worker, { delayMs: 0, tailBytes: 0 });
+    return new Subject(await startHost({ ...setup, vars: { ...setup.vars, NEVER: never ? 1 : 0, MEMORY: memory } }));
+  }
+
+  stop(): Promise<void> {
+    return this.host.stop();
+  }
+
+  /** Events over keys 0, 1, … `keys` - 1, again and again. @returns events a second */
+  async fill(events: number, keys: number): Promise<number> {
+    let seconds = 0;
+    for (let from = 0; from < events; from += LINES_A_REQUEST) {
+      const lines = Math.min(LINES_A_REQUEST, events - from);
+      const nonce = `${this.#nonce}${this.#sent++}`;
+      seconds += (await feed({ url: this.host.url, lines, keys, from, nonce })).seconds;
+    }
+    return events / seconds;
+  }
+
+  /** Events for these keys, one request. */
+  async send(keys: readonly number[]): Promise<void> {
+    const id = (n: number): string => `${this.#nonce}-${this.#sent}-${n}`;
+    const body = keys.map((key, n) => line(id(n), key, this.#random)).join("");
+    this.#sent += 1;
+    const response = await this.#fetch("/v1/events", {
+      method: "POST",
+      body,
+      headers: { "content-type": "application/x-ndjson" },
+    });
+    const { accepted } = (await response.json()) as { accepted: number };
+    if (accepted !== keys.length) throw new Error(`of ${keys.length} events ${accepted} were accepted`);
+  }
+
+  /** A snapshot of everything. */
+  async snapshot(): Promise<Manifest> {
+    for (let n = 0; n < SNAPSHOT_TRIES; n += 1) {
+      const response = await fetch(new URL(`${PARTITION}/snapshot`, this.host.url), { method: "POST" });
+      const text = await response.text();
+      if (response.status === 503) continue;
+      if (!response.ok) throw new Error(`a snapshot was answered ${response.status} ${text.slice(0, 400)}`);
+      const manifest = JSON.parse(text) as Manifest;
+      if (manifest.seq === (await this.status()).appliedSeq) return manifest;
+    }
+    throw new Error(`no snapshot of everything in ${SNAPSHOT_TRIES} tries`);
+  }
+
+  async manifests(): Promise<Manifest[]> {
+    return (await (await this.#fetch(`${PARTITION}/manifests`)).json()) as Manifest[];
+  }
+
+  async status(live = true): Promise<Status> {
+    return (await (await this.#fetch(`${PARTITION}?live=${String(live)}`)).json()) as Status;
+  }
+
+  async counters(): Promise<Counters> {
+    return (await (await this.#fetch("/bench/counters")).json()) as Counters;
+  }
+
+  async delay(ms: number): Promise<void> {
+    await this.#fetch(`/bench/delay?ms=${ms}`);
+  }
+
+  /** Moves the clock of an accelerated subject on. */
+  async advance(ms: number): Promise<void> {
+    await this.#fetch(`/bench/advance?ms=${ms}`);
+  }
+
+  /** Drops the object from memory as a crash does; `cold`: and its own storage is empty. */
+  async crash(cold: boolean): Promise<void> {
+    if (cold) await this.#fetch("/bench/forget");
+    await this.#fetch(`${PARTITION}/evict`, { method: "POST" });
+  }
+
+  /** Milliseconds until a read of the key is answered. */
+  async read(key: number): Promise<number> {
+    return this.#timed(200, `/v1/operators/meter/state?key=dev-${String(key).padStart(6, "0")}`, () => ({}));
+  }
+
+  /** Milliseconds until an event of the key is known to be durable. */
+  async append(key: number): Promise<number> {
+    const headers = { "content-type": "application/x-ndjson" };
+    const body = line(`${this.#nonce}-${this.#sent++}`, key, this.#random);
+    return this.#timed(200, "/v1/events", () => ({ method: "POST", headers, body }));
+  }
+
+  /** A partition that is still opening may answer 503. */
+  async #timed(wanted: number, path: string, init: () => RequestInit): Promise<number> {
+    const start = performance.now();
+    for (;;) {
+      const response = await fetch(new URL(path, this.host.url), init());
+      const text = await response.text();
+      const ms = performance.now() - start;
+      if (response.status === wanted) return ms;
+      if (response.status !== 503 || ms > ANSWER_LIMIT_MS)
+        throw new Error(`${path} was answered ${response.status} ${text.slice(0, 400)}`);
+    }
+  }
+
+  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const response = await fetch(new URL(path, this.host.url), init);
+    if (response.ok) return response;
+    throw new Error(`${path} was answered ${response.status} ${(await response.text()).slice(0, 400)}`);
+  }
+}
