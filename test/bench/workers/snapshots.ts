@@ -9,7 +9,7 @@ import { subject } from "./subject.ts";
 export class Partition extends MeasuredPartition {
   /** As after the loss of its own storage: everything comes from R2 again. */
   forget(): void {
-    this.ctx.storage.sql.exec("DELETE FROM ranges");
+    this.ctx.storage.sql.exec("DROP TABLE IF EXISTS ranges");
   }
 }
 
