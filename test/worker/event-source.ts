@@ -1,7 +1,14 @@
-/** A reader of `GET …/watch` as a client is one: it takes what comes, and can be waited for. */
+/**
+ * A reader of `GET …/watch` as a client is one: it takes what comes, and can be waited for. The app is called within the test's own
+ * request: between requests promises don't pass here, since the pool switches that off (no_handle_cross_request_promise_resolution).
+ * Watchers of several requests are for test/e2e/watch.test.ts.
+ */
+import { createExecutionContext } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import { EventStream } from "../../src/client/event-stream.ts";
-import { fetchApp } from "./http.ts";
+import app from "./app.ts";
+import { BASE } from "./http.ts";
 
 export interface Seen {
   readonly key: string;
@@ -27,7 +34,8 @@ export class EventSource {
   }
 
   static async open(operator: string, key: string, headers: Record<string, string> = {}): Promise<EventSource> {
-    const response = await fetchApp(watchPath(operator, key), { headers });
+    const request = new Request(`${BASE}${watchPath(operator, key)}`, { headers });
+    const response = await app.fetch(request, env, createExecutionContext());
     if (response.status !== 200) expect.fail(`${response.status}: ${await response.text()}`);
     return new EventSource(response);
   }

@@ -3,10 +3,15 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { partitionName } from "../../src/engine/ids.ts";
+import type { Grant } from "../../src/keyframe.ts";
+import { App } from "../../src/worker/app.ts";
+import { routesOf } from "../../src/worker/routes.ts";
 import { hubs } from "../../src/worker/watch-route.ts";
+import { WATCH_PROTOCOL } from "../../src/worker/watch-wire.ts";
+import { all } from "./app.ts";
 import { EventSource, watchPath, type Seen } from "./event-source.ts";
 import { d1 } from "./gated-partition.ts";
-import { add, ask, call, postEvents, postJson } from "./http.ts";
+import { add, ask, BASE, call, expectProblem, fetchApp, postEvents, postJson, readAnswer } from "./http.ts";
 
 const sources: EventSource[] = [];
 async function watching(operator: string, key: string, headers: Record<string, string> = {}): Promise<EventSource> {
@@ -134,12 +139,14 @@ describe("many watchers of a key", () => {
     await Promise.all(many.map((source) => source.next()));
     expect([hubs.counts.hubs, hubs.counts.members, await connections("tally", 4)]).toEqual([1, 20, 1]);
     for (let n = 1; many.length > 0; n++) {
+      // Whoever reads on takes over.
+      const heard = Promise.all(many.map((source) => source.until({ n, events: n })));
+      await vi.waitFor(async () => expect(await connections("tally", 4)).toBe(1));
       await postEvents(add("w-many", 1));
-      for (const source of many) await source.until({ n, events: n });
+      await heard;
       for (const source of many.splice(0, 5)) await source.close();
-      await vi.waitFor(async () => expect(await connections("tally", 4)).toBe(many.length > 0 ? 1 : 0));
     }
-    expect(hubs.counts).toEqual({ hubs: 0, members: 0, chars: 0 });
+    await vi.waitFor(async () => expect(await connections("tally", 4)).toBe(0));
   });
 });
 
@@ -203,6 +210,32 @@ describe("when the object", () => {
   });
 });
 
+describe("a connection to the object", () => {
+  const address = { timeline: "main", operator: "echo", partition: 0, seed: 1, database: "LOG_0" };
+  const open = (key: string, protocol: string | null): Promise<Response> =>
+    echoStub().fetch(
+      `https://partition/watch?${new URLSearchParams({ key, address: JSON.stringify(address) }).toString()}`,
+      { headers: { upgrade: "websocket", ...(protocol === null ? {} : { "sec-websocket-protocol": protocol }) } },
+    );
+
+  it.each([null, "keyframe.watch.2", "chat"])("CODE1: of another protocol is refused by name: %s", async (protocol) => {
+    const answer = await readAnswer(await open("w-proto", protocol));
+    expect([answer.status, answer.body["code"]]).toEqual([503, "superseded"]);
+  });
+
+  it.each(["", "hello", "[]", '{"n":1}', '{"n":-1,"have":0}', '{"n":1,"have":1.5}'])(
+    "that sends %j is closed, and the object lives on",
+    async (text) => {
+      const socket = (await open("w-noise", WATCH_PROTOCOL)).webSocket!;
+      const closed = new Promise<number>((resolve) => socket.addEventListener("close", ({ code }) => resolve(code)));
+      socket.accept();
+      socket.send(text);
+      expect(await closed).toBe(1008);
+      expect(await say("w-noise")).toMatchObject({ status: 200 });
+    },
+  );
+});
+
 describe("watch is refused", () => {
   it.each([
     ["no key", "/v1/operators/tally/watch", 400, "invalid_key"],
@@ -218,6 +251,51 @@ describe("watch is refused", () => {
   });
 
   it("to HEAD, which has no stream to read", async () => {
-    expect((await call(watchPath("tally", "a"), { method: "HEAD" }).catch(() => null))?.status ?? 405).toBe(405);
+    expect((await fetchApp(watchPath("tally", "a"), { method: "HEAD" })).status).toBe(405);
+  });
+
+  it.each<[string, Grant | null, string]>([
+    ["nobody", null, "unknown_caller"],
+    ["who may send alone", { may: ["ingest"] }, "wrong_role"],
+    ["who has another prefix", { may: ["read"], keyPrefix: "other/" }, "key_not_allowed"],
+    ["who has a longer prefix", { may: ["admin"], keyPrefix: "acme/ada/" }, "key_not_allowed"],
+    ["nobody: who may read", { may: ["read"], keyPrefix: "acme/" }, "200"],
+    ["nobody: who is admin", { may: ["admin"] }, "200"],
+  ])("to %s", async (_, grant, expected) => {
+    const http = routesOf(new App(all), () => grant);
+    const response = await http.fetch(new Request(`${BASE}${watchPath("tally", "acme/ada")}`), env);
+    if (response.status === 200) {
+      await response.body!.cancel();
+      expect(expected).toBe("200");
+    } else {
+      const answer = await readAnswer(response);
+      expectProblem(answer);
+      expect(answer.body["code"]).toBe(expected);
+    }
+  });
+
+  it("to a token that may not read, and to strangers", async () => {
+    const http = routesOf(new App(all));
+    const around = { ...env, READ_TOKEN: "reader", INGEST_TOKEN: "sender" };
+    const codes: unknown[] = [];
+    for (const token of ["", "Bearer wrong", "Bearer sender"]) {
+      const request = new Request(`${BASE}${watchPath("tally", "a")}`, { headers: { authorization: token } });
+      codes.push((await readAnswer(await http.fetch(request, around))).body["code"]);
+    }
+    expect(codes).toEqual(["no_token", "bad_token", "wrong_role"]);
+  });
+
+  it("with the reason, where the partition can't be read", async () => {
+    const broken = { ...env, PARTITION: { getByName: () => ({ fetch: () => Promise.reject(new Error("gone")) }) } };
+    const http = routesOf(new App(all));
+    const answer = await readAnswer(
+      await http.fetch(new Request(`${BASE}${watchPath("tally", "w-broken")}`), broken as unknown as typeof env),
+    );
+    expectProblem(answer);
+    expect([answer.status, answer.body["code"], answer.headers.get("retry-after")]).toEqual([
+      503,
+      "partition_gone",
+      "1",
+    ]);
   });
 });
