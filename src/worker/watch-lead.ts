@@ -61,7 +61,7 @@ async function connect({ env, address, key }: Place): Promise<WebSocket | Troubl
 
 /** Until the connection ends, or the member's time as leader. @returns why it ended; null: it said nothing */
 async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, member: Member): Promise<Trouble | null> {
-  let end: Trouble | null | undefined;
+  const link: { end?: Trouble | null } = {};
   let answered = true;
   let told = 0;
   const say = (text: string): void => {
@@ -77,8 +77,7 @@ async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, mem
     say(readyText({ n: told, have: value === null || value.text === null ? 0 : (value.seq ?? 0) }));
   };
   const over = (why: Trouble | null): void => {
-    end ??= why;
-    if (end === undefined) end = null;
+    link.end ??= why;
     member.ring();
   };
   socket.addEventListener("message", ({ data }) => {
@@ -98,7 +97,7 @@ async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, mem
   socket.accept();
   hub.ask();
   ready();
-  while (leads(hub, member) && end === undefined) {
+  while (leads(hub, member) && link.end === undefined) {
     if (hub.asked > told) ready();
     else if (!(await member.sleep(WATCH_BEAT_MS))) {
       if (answered) say(PING);
@@ -108,7 +107,7 @@ async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, mem
     }
   }
   close(socket);
-  return end ?? null;
+  return link.end ?? null;
 }
 
 function close(socket: WebSocket): void {

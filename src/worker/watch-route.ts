@@ -3,7 +3,8 @@
  *
  * T1. The first value is at least as new as the request: what was acknowledged before it is in it.
  * T2. The reader sets the pace. While it takes nothing, nothing is made for it; what it gets next is the newest value.
- * T3. Whoever goes is forgotten at once, or, where nothing says that it went, after three beats (watch-hub.ts).
+ * T3. Whoever goes is forgotten when the runtime says so, which it does with the next thing written at the latest, a sign of life
+ *     for one; where it says nothing, after three beats (watch-hub.ts).
  */
 import { keyFlaw, partitionOfKey, type Address, type Route } from "../engine/address.ts";
 import { partitionName } from "../engine/ids.ts";

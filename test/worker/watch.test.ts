@@ -174,7 +174,9 @@ describe("when the object", () => {
     for (let said = 1; said <= 4; said++) {
       const { body } = await say("w-crash");
       await source.until({ said });
-      expect((await postJson(`/v1/operators/echo/partitions/${body["partition"]}/evict`, null)).status).toBe(200);
+      expect((await postJson(`/v1/operators/echo/partitions/${String(body["partition"])}/evict`, null)).status).toBe(
+        200,
+      );
       // Perhaps before the watcher's connection is made anew, perhaps after.
       if (said % 2 === 0) await vi.waitFor(async () => expect(await connections("echo", 2)).toBe(1));
     }
@@ -288,9 +290,7 @@ describe("watch is refused", () => {
   it("with the reason, where the partition can't be read", async () => {
     const broken = { ...env, PARTITION: { getByName: () => ({ fetch: () => Promise.reject(new Error("gone")) }) } };
     const http = routesOf(new App(all));
-    const answer = await readAnswer(
-      await http.fetch(new Request(`${BASE}${watchPath("tally", "w-broken")}`), broken as unknown as typeof env),
-    );
+    const answer = await readAnswer(await http.fetch(new Request(`${BASE}${watchPath("tally", "w-broken")}`), broken));
     expectProblem(answer);
     expect([answer.status, answer.body["code"], answer.headers.get("retry-after")]).toEqual([
       503,
