@@ -22,11 +22,12 @@ import { snapshot } from "./snapshot.ts";
 import { status } from "./status.ts";
 import { verify } from "./verify.ts";
 import { verifyPartition } from "./verify-partition.ts";
+import { watch } from "./watch.ts";
 
 /** In the order of the help page. */
 const COMMANDS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ["Begin:", [initialise, create]],
-  ["Events and state:", [sendFile, ask, get, scan]],
+  ["Events and state:", [sendFile, ask, get, scan, watch]],
   ["Look inside and steer:", [status, doctor, snapshot, manifests, verifyPartition, evict, quarantine, recover]],
   ["Files, without the app:", [cat, diff, verify]],
 ];

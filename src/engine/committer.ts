@@ -128,7 +128,7 @@ export class Committer {
         if (result.tag === "fenced") return this.#events.fenced(result.why);
         if (result.tag === "rewound") return this.#events.rewound(open, result.why);
         this.#count(open, group, rows, result.stamp, clock.now() - begun);
-        group.settle(result.stamp);
+        group.settle(result.stamp, host.watchers?.() ?? null);
         this.#committing = null;
         if (result.superseded !== null) return this.#events.fenced(result.superseded);
       } else {

@@ -17,6 +17,7 @@ import { PRINT_WORDS } from "./hash.ts";
 import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "./segment.ts";
 import { REPEAT, STATUS, type Slice } from "./slice.ts";
 import type { Event } from "./operator.ts";
+import type { Watchers } from "./watchers.ts";
 
 interface Row {
   readonly writer: SegmentWriter;
@@ -227,10 +228,10 @@ export class Group {
   }
 
   /** The group is in the log from this stamp on: its effects become visible (LOG1). */
-  settle(first: Stamp): void {
+  settle(first: Stamp, watchers: Watchers | null = null): void {
     this.#filled().forEach(({ writer, layer, effects }, i) => {
       const at = (first + i) as Stamp;
-      layer.settle(at);
+      layer.settle(at, watchers);
       for (const effect of effects) effect();
       this.#fold.advance(writer.last, at);
     });

@@ -7,6 +7,7 @@
  */
 import type { Entry, KeyedState } from "./state.ts";
 import { seq, type Seq, type Stamp } from "./ids.ts";
+import type { Watchers } from "./watchers.ts";
 
 export interface Touched {
   /** JSON text after the last event that changed it; null: no state. Behind `value` while `dirty`. */
@@ -69,7 +70,7 @@ export class Layer {
   }
 
   /** The group is in the log with this stamp: its changes become the committed state. */
-  settle(stamp: Stamp): void {
+  settle(stamp: Stamp, watchers: Watchers | null = null): void {
     this.#settled = true;
     this.#below = null;
     for (const [key, touched] of this.#touched) {
@@ -77,6 +78,7 @@ export class Layer {
       const text = textOf(touched);
       const entry: Entry | null = text === null ? null : { text, seq: touched.seq, stamp };
       this.#state.apply(key, entry, touched.seq, touched.before);
+      watchers?.changed(key, text, touched.seq);
     }
   }
 }

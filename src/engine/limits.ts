@@ -116,3 +116,16 @@ export const READ_CHARS = 12_000_000;
 export const HISTORY_CHARS = 16_000_000;
 /** Entries of the quarantine in one answer, in characters: what is more comes with the next page. */
 export const QUARANTINE_PAGE_CHARS = 4_000_000;
+/** Connections of watchers to one partition, one for each key and isolate of the Worker; the platform ends at 32,768. */
+export const WATCHES = 10_000;
+/** Streams of watchers in one isolate of the Worker (503 too_many_watchers). */
+export const WATCHERS = 2_000;
+/** Values that an isolate holds for its watchers, one for each key, in characters: it has other work beside. */
+export const WATCHED_CHARS = 24_000_000;
+/** A stream of a watcher that is silent gives a sign of life this often, or something on the way would end it. */
+export const WATCH_BEAT_MS = 20_000;
+/** A stream ends after this time, and its reader comes back: with a token that must still be good, and to the code and the object of
+ *  that time. */
+export const WATCH_MS = 3_600_000;
+/** A watcher whose partition can't be reached for so long is let go: what it hears when it comes back says why. */
+export const WATCH_LOST_MS = 60_000;

@@ -8,6 +8,7 @@
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Mark } from "./rewound.ts";
 import type { Segment } from "./segment.ts";
+import type { Watchers } from "./watchers.ts";
 
 /** A partition's row: who may write, and what is current. Manifests are texts, read by manifest.ts. */
 export interface PartitionRow {
@@ -226,6 +227,8 @@ export interface Host {
   mark(): Mark | null;
   /** Keeps it there, in the place of the last one. No call to a store; also lets the platform stop a superseded instance. */
   keepMark(mark: Mark): void;
+  /** Who is to hear of changes; null, or not there: nobody, and nothing is spent on it. */
+  watchers?(): Watchers | null;
   /** Ends this instance; the next call finds a new one. */
   end(why: string): void;
   /** One line for the log of noteworthy things; never event data. */

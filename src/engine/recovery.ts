@@ -31,6 +31,7 @@ import { stampMs } from "./stamp.ts";
 import { fetchObject, type Shelf } from "./shelf.ts";
 import { persistent } from "./store-call.ts";
 import { StoredState } from "./stored-state.ts";
+import { tellReplayed } from "./watchers.ts";
 
 export interface Surroundings {
   readonly id: PartitionId;
@@ -100,6 +101,7 @@ export async function recover(around: Surroundings, opening: Opening, ours: Epoc
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
     const renew = flaws.length > 0 || foreign;
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
+    tellReplayed(around.host.watchers?.() ?? null, fold.state);
     return { fold, loader, tail, rates, base: base.manifest, report, renew };
   }
   return refuse(around, opening.row, ours, flaws);

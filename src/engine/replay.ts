@@ -16,6 +16,7 @@ import type { Surroundings } from "./recovery.ts";
 import { readSegment, type Segment } from "./segment.ts";
 import { fetchObject, listNames } from "./shelf.ts";
 import { persistent, sleep } from "./store-call.ts";
+import { tellReplayed } from "./watchers.ts";
 
 /** A fold, and what brings the keys that it needs. */
 export interface Folding {
@@ -69,7 +70,9 @@ export async function catchUp(
     if (rows[0] !== undefined && rows[0].seq !== fold.seq + 1) return null;
     await replayRows(around, rows, { fold, loader });
     bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
-    if (!page.more) return { bytes, events: fold.seq - from };
+    if (page.more) continue;
+    tellReplayed(around.host.watchers?.() ?? null, fold.state);
+    return { bytes, events: fold.seq - from };
   }
 }
 

@@ -144,6 +144,11 @@ export class KeyedState {
     return this.#complete ? null : undefined;
   }
 
+  /** The last change of the key since the current snapshot; null: it hasn't changed. */
+  change(key: string): { readonly text: string | null; readonly seq: Seq } | null {
+    return this.#changed.get(key) ?? null;
+  }
+
   has(key: string): boolean {
     return this.#complete || this.#changed.has(key) || this.#young.has(key) || this.#old.has(key);
   }

@@ -28,6 +28,7 @@ import type { Verified } from "../engine/verify.ts";
 import { codeId, installedApp, logBytes, type Env } from "./app.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { note } from "./note.ts";
+import { Watches } from "./watches.ts";
 
 /** An answer, or why there is none now. */
 export type Answer<T> =
@@ -35,6 +36,8 @@ export type Answer<T> =
 
 export class Partition extends DurableObject<Env> {
   #engine: Engine | null = null;
+  /** Null: nobody has looked yet. */
+  #watches: Watches | null = null;
   /** What is armed, as far as this instance knows; undefined: not known. */
   #armed: number | null | undefined;
   /** A mark on its way to storage that must get there before the end. */
@@ -94,6 +97,35 @@ export class Partition extends DurableObject<Env> {
   /** What the alarm does, for the cron sweep that finds lost alarms (SNAP6). */
   async wake(address: Address): Promise<void> {
     await this.#partition(address).wake();
+  }
+
+  /** A connection for watching a key (watch-wire.ts). Only the Worker can call it. */
+  override async fetch(request: Request): Promise<Response> {
+    this.#partition(JSON.parse(new URL(request.url).searchParams.get("address") ?? "") as Address);
+    return this.#watching().accept(request);
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    await this.#watching().heard(socket, message);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#watching().gone(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#watching().gone(socket);
+  }
+
+  #watching(): Watches {
+    this.#watches ??= new Watches(this.ctx, async (key) => {
+      const address = this.ctx.storage.kv.get<Address>("address");
+      if (address === undefined)
+        return { tag: "busy", code: "partition_gone", message: "the object has lost its address" };
+      const answer = await this.read(address, [key]);
+      return answer.tag === "busy" ? answer : { tag: "ok", value: answer.value[0] ?? null };
+    });
+    return this.#watches;
   }
 
   override async alarm(): Promise<void> {
@@ -165,6 +197,10 @@ export class Partition extends DurableObject<Env> {
         const kept = this.#keepMark(mark);
         this.ctx.waitUntil(kept);
         if (mark.refused === true) this.#keeping = kept;
+      },
+      watchers: () => {
+        const watches = this.#watching();
+        return watches.any ? watches : null;
       },
       end: (why) => {
         note("partition ended", { name: this.ctx.id.name ?? "", why });

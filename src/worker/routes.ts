@@ -26,6 +26,7 @@ import { problem } from "./problem.ts";
 import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
 import { troubleOf } from "./trouble.ts";
+import { watchKey } from "./watch-route.ts";
 
 interface Kind {
   Bindings: Env;
@@ -74,6 +75,10 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
       });
     return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
   });
+
+  http.get("/v1/operators/:op/watch", may("read"), operator, (c) =>
+    watchKey(c.req.raw, c.env, c.var.route, new URL(c.req.url).searchParams.get("key"), c.var.grant),
+  );
 
   http.get("/v1/operators/:op/partitions", may("admin"), operator, (c) =>
     listPartitions(c.env, c.var.route, c.req.query("live") === "true"),

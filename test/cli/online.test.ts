@@ -233,3 +233,48 @@ describe("steering", () => {
     expect([requests, status]).toEqual([["DELETE /v1/operators/usage/quarantine/0-5"], 2]);
   });
 });
+
+describe("watch", () => {
+  const seen = (value: unknown, seq: number | null): string =>
+    `${seq === null ? "" : `id: ${seq}\n`}data: ${JSON.stringify({ key: "a\n", value, seq })}\n\n`;
+  const stream = (...messages: string[]): Given => ({
+    headers: { "content-type": "text/event-stream; charset=utf-8" },
+    body: `retry: 0\n\n:\n\n${messages.join("")}`,
+  });
+  const end: Given = { status: 404, body: { code: "no_operator", detail: "there is no operator" } };
+
+  it("prints the seq and the state, over broken connections, until the app says no", async () => {
+    const ran = await against(
+      [stream(seen(null, null), seen({ n: 1 }, 3)), stream(seen({ n: 1 }, 3), seen(null, 5)), end],
+      "watch",
+      "usage",
+      "a\n",
+    );
+    expect([ran.status, ran.out]).toEqual([2, ["-\tno state", '3\t{"n":1}', "5\tno state"]]);
+    expect(ran.err).toBe("keyframe: the app answers 404 no_operator: there is no operator\n");
+    expect(ran.requests[0]).toBe("GET /v1/operators/usage/watch?key=a%0A");
+    expect(ran.heard.map(({ headers }) => [headers.authorization, headers["last-event-id"]])).toEqual([
+      ["Bearer secret-token", undefined],
+      ["Bearer secret-token", "3"],
+      ["Bearer secret-token", "5"],
+    ]);
+  });
+
+  it("prints messages as they are for machines", async () => {
+    const ran = await against([stream(seen({ n: 1 }, 3)), end], "watch", "usage", "a\n", "--json");
+    expect(ran.out).toEqual(['{"key":"a\\n","value":{"n":1},"seq":3}']);
+  });
+
+  it("says what to do about a wrong token", async () => {
+    const ran = await against(
+      [{ status: 403, body: { code: "wrong_role", detail: "not this token" } }],
+      "watch",
+      "usage",
+      "a",
+    );
+    expect([ran.status, ran.err]).toEqual([
+      2,
+      "keyframe: the app answers 403 wrong_role: not this token (give a token with --token or KEYFRAME_TOKEN)\n",
+    ]);
+  });
+});

@@ -14,6 +14,7 @@ import { REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../..
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
 import type { Mark } from "../../../src/engine/rewound.ts";
+import type { Watchers } from "../../../src/engine/watchers.ts";
 import { MemoryCache } from "../../../src/testkit/memory-cache.ts";
 import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
@@ -32,6 +33,8 @@ export interface Incarnation {
   readonly notes: string[];
   ended: string | null;
   armed: number | null;
+  /** Who hears of changes. */
+  watchers: Watchers | null;
   crashed: boolean;
 }
 
@@ -54,7 +57,7 @@ export class World {
 
   /** A new instance of the partition, as after an eviction or beside one that doesn't know yet that it is superseded. */
   start(operator: Operator, code = "code-1", logBytes?: number): Incarnation {
-    const made = { notes: [], ended: null, armed: null, crashed: false } as Omit<
+    const made = { notes: [], ended: null, armed: null, watchers: null, crashed: false } as Omit<
       Incarnation,
       "partition"
     > as Incarnation;
@@ -69,6 +72,7 @@ export class World {
         this.mark = mark;
         this.marks += 1;
       },
+      watchers: () => made.watchers,
       end: (why) => (made.ended = why),
       note: (what) => made.notes.push(what),
     };
