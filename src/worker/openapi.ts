@@ -6,7 +6,7 @@
  */
 import type { StandardJSONSchemaV1 } from "@standard-schema/spec";
 import { usesDefaultKey, type Operator } from "../engine/operator.ts";
-import { OP, PARTITION, TIMELINE, UNAVAILABLE } from "./api/common.ts";
+import { KEY, OP, PARTITION, TIMELINE, UNAVAILABLE } from "./api/common.ts";
 import type { Answer, Codes, Described, Param, Params, Schema } from "./api/described.ts";
 import { OPENAPI_VERSION } from "./api/service.ts";
 import { ref } from "./api/schemas.ts";
@@ -63,12 +63,7 @@ export function openApi(operators: readonly Operator[]) {
       securitySchemes: Object.fromEntries(
         Object.entries(TOKENS).map(([name, description]) => [name, { type: "http", scheme: "bearer", description }]),
       ),
-      schemas: {
-        ...NAMED_SCHEMAS,
-        Event: withData("Event", data),
-        CloudEvent: withData("CloudEvent", data),
-        ...named(data),
-      },
+      schemas: allSchemas(data),
     },
     "x-operators": operators.map((operator) => ({
       name: operator.name,
@@ -116,7 +111,7 @@ function inPath({ path, inPath: own }: Described): Params {
     ...own,
   };
 }
-const KEY_IN_PATH: Param = { type: "string", about: "The key, percent-encoded.", example: "ada" };
+const KEY_IN_PATH: Param = { ...KEY, about: "The key, percent-encoded." };
 
 function parameters(route: Described, operators: readonly Operator[]): readonly Parameter[] {
   const names = operators.map(({ name }) => name);
@@ -224,8 +219,12 @@ function dataSchemas(operators: readonly Operator[]): readonly Data[] {
   );
 }
 
-const named = (data: readonly Data[]): Readonly<Record<string, Schema>> =>
-  Object.fromEntries(data.map(({ name, schema }) => [name, schema]));
+const allSchemas = (data: readonly Data[]): Readonly<Record<string, Schema>> => ({
+  ...NAMED_SCHEMAS,
+  Event: withData("Event", data),
+  CloudEvent: withData("CloudEvent", data),
+  ...Object.fromEntries(data.map(({ name, schema }) => [name, schema])),
+});
 
 /** W2. */
 function jsonSchema(schema: Operator["events"][string], name: string): Schema {
