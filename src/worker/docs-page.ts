@@ -108,7 +108,8 @@ function replyRow([status, { description, content = {} }]: readonly [string, Rep
       ? ""
       : `<details><summary><code>${escaped(type)}</code></summary>${code(schema)}</details>`,
   );
-  return `<tr><td>${escaped(status)}</td><td>${words(description)}${schemas.join("")}</td></tr>`;
+  const said = words(description).replace("<code>Unavailable</code>", '<a href="#schema-Unavailable">Unavailable</a>');
+  return `<tr><td>${escaped(status)}</td><td>${said}${schemas.join("")}</td></tr>`;
 }
 
 function operatorsOf(document: Document): Html {

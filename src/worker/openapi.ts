@@ -7,7 +7,15 @@
 import type { StandardJSONSchemaV1 } from "@standard-schema/spec";
 import { usesDefaultKey, type Operator } from "../engine/operator.ts";
 import { KEY, OP, PARTITION, TIMELINE, UNAVAILABLE } from "./api/common.ts";
-import type { Answer, Codes, Described, Param, Params, Schema } from "./api/described.ts";
+import {
+  hasPart,
+  type Answer,
+  type Codes,
+  type Described,
+  type Schema,
+  type TextParam,
+  type Whole,
+} from "./api/described.ts";
 import { OPENAPI_VERSION } from "./api/service.ts";
 import { ref } from "./api/schemas.ts";
 import { DESCRIBED, NAMED_SCHEMAS } from "./api/table.ts";
@@ -102,22 +110,24 @@ function operation(route: Described, operators: readonly Operator[]): Operation 
   };
 }
 
+type Told = TextParam | Whole;
+
 /** Of the path, with those that every path has where it names them. */
-function inPath({ path, inPath: own }: Described): Params {
+function inPath({ path, inPath: own }: Described): Readonly<Record<string, Told>> {
   return {
-    ...(path.includes("/:op") ? { op: OP } : {}),
-    ...(path.includes("/:n") ? { n: PARTITION } : {}),
+    ...(hasPart(path, "op") ? { op: OP } : {}),
+    ...(hasPart(path, "n") ? { n: PARTITION } : {}),
     ...(path.endsWith("*") ? { key: KEY_IN_PATH } : {}),
     ...own,
   };
 }
-const KEY_IN_PATH: Param = { ...KEY, about: "The key, percent-encoded." };
+const KEY_IN_PATH: Told = { ...KEY, about: "The key, percent-encoded." };
 
 function parameters(route: Described, operators: readonly Operator[]): readonly Parameter[] {
   const names = operators.map(({ name }) => name);
   const parameter =
     (place: Parameter["in"]) =>
-    (entry: readonly [string, Param]): Parameter => {
+    (entry: readonly [string, Told]): Parameter => {
       const [name, { about, example, flaw: _, ...schema }] = entry;
       const known = name === "op" && names.length > 0 ? { ...schema, enum: names } : schema;
       const sample = name === "op" ? names[0] : example;
@@ -141,7 +151,9 @@ function parameters(route: Described, operators: readonly Operator[]): readonly 
 
 function responses(route: Described): Operation["responses"] {
   const good = Object.entries(route.answers).map(([status, answer]) => [status, response(answer)] as const);
-  const bad = Object.entries(problemsOf(route)).map(([status, codes]) => [status, trouble(codes, route.more)] as const);
+  const bad = Object.entries(problemsOf(route)).map(
+    ([status, codes]) => [status, trouble(Number(status), codes, route.more)] as const,
+  );
   return Object.fromEntries([...good, ...bad]);
 }
 
@@ -175,26 +187,25 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
     add(500, ["internal_error"]);
     add(503, Object.keys(UNAVAILABLE));
   }
-  if (path.includes("/:op")) add(404, ["no_operator"]);
-  if (path.includes("/:n") && unplaced !== true) add(404, ["no_partition"]);
+  if (hasPart(path, "op")) add(404, ["no_operator"]);
+  if (hasPart(path, "n") && unplaced !== true) add(404, ["no_partition"]);
   return Object.fromEntries([...all].map(([status, codes]) => [status, codes === "any" ? codes : [...codes]]));
 }
 
-const trouble = (codes: Codes, more: Schema | undefined): Reply => ({
-  description:
-    codes === "any" ? "The code is the operator's own, or `id_reused`." : codes.map((code) => `\`${code}\``).join(", "),
-  content: {
-    "application/problem+json": {
-      schema: {
-        allOf: [
-          ref("Problem"),
-          ...(codes === "any" ? [] : [{ properties: { code: { enum: codes } } }]),
-          ...(more === undefined ? [] : [more]),
-        ],
-      },
-    },
-  },
-});
+function trouble(status: number, codes: Codes, more: Schema | undefined): Reply {
+  // Every route has these, so they stand in one place, with what they mean.
+  const usual = status === 503 && codes !== "any" && codes.every((code) => Object.hasOwn(UNAVAILABLE, code));
+  const narrowed = usual ? [ref("Unavailable")] : codes === "any" ? [] : [{ properties: { code: { enum: codes } } }];
+  const schema = { allOf: [ref("Problem"), ...narrowed, ...(more === undefined ? [] : [more])] };
+  return {
+    description: usual ? "Send it again after `Retry-After`; the codes are those of `Unavailable`." : inWords(codes),
+    ...(status === 503 ? { headers: { "Retry-After": { description: "Seconds.", schema: { type: "string" } } } } : {}),
+    content: { "application/problem+json": { schema } },
+  };
+}
+
+const inWords = (codes: Codes): string =>
+  codes === "any" ? "The code is the operator's own, or `id_reused`." : codes.map((code) => `\`${code}\``).join(", ");
 
 /** The data of one event type, as one operator wants it. */
 interface Data {

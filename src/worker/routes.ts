@@ -17,7 +17,7 @@ import {
 } from "./admin-routes.ts";
 import { adoptPartition } from "./adopt-route.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
-import { readParam, readParams, type Described, type Given, type Params } from "./api/described.ts";
+import { hasPart, readParam, readParams, type Described, type Given, type Params } from "./api/described.ts";
 import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./api/quarantine.ts";
@@ -65,8 +65,8 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
     const params = { ...route.inPath, ...route.inQuery };
     const steps: Handler<Kind>[] = [];
     if (role !== null) steps.push(may(role));
-    if (path.includes("/:op") && unplaced !== true) steps.push(operator);
-    if (path.includes("/:n")) steps.push(partition);
+    if (hasPart(path, "op") && unplaced !== true) steps.push(operator);
+    if (hasPart(path, "n")) steps.push(partition);
     steps.push((c) => {
       const at = c.req.param() as Readonly<Record<string, string>>;
       const read = readParams(params, (name) => (name in route.inPath ? at[name] : c.req.query(name)), at);

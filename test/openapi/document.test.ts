@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { operator, type Operator } from "../../src/engine/operator.ts";
 import { operators } from "../../src/operators/index.ts";
-import { readParam, type Param } from "../../src/worker/api/described.ts";
+import { readParam, type TextParam, type Whole } from "../../src/worker/api/described.ts";
 import { DESCRIBED } from "../../src/worker/api/table.ts";
 import { curlOf, docsPage } from "../../src/worker/docs-page.ts";
 import { openApi, type Document, type Operation } from "../../src/worker/openapi.ts";
@@ -151,9 +151,9 @@ describe("an operator's events", () => {
 });
 
 describe("a parameter is read as it is described", () => {
-  const whole: Param = { type: "integer", minimum: 1, maximum: 1000, about: "" };
-  const text: Param = { type: "string", pattern: "^[a-z]+$", maxLength: 3, about: "" };
-  const one: Param = { type: "string", enum: ["main"], about: "" };
+  const whole: Whole = { type: "integer", minimum: 1, maximum: 1000, about: "" };
+  const text: TextParam = { type: "string", pattern: "^[a-z]+$", maxLength: 3, about: "" };
+  const one: TextParam = { type: "string", enum: ["main"], about: "" };
   it.each([
     [whole, "1", 1],
     [whole, "1000", 1000],

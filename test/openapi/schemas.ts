@@ -19,8 +19,8 @@ export function checker({ components }: Document, schema: Schema): (value: unkno
 /** The document with every object of its answers closed. */
 export function closed(document: Document): Document {
   const schemas = Object.entries(document.components.schemas).map(
-    // It is always one part of a whole, which is closed itself.
-    ([name, schema]) => [name, name === "Problem" ? schema : closedSchema(schema)] as const,
+    // These are always one part of a whole, which is closed itself.
+    ([name, schema]) => [name, ["Problem", "Unavailable"].includes(name) ? schema : closedSchema(schema)] as const,
   );
   return { ...document, components: { ...document.components, schemas: Object.fromEntries(schemas) } };
 }

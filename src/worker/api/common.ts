@@ -2,7 +2,7 @@
 import type { FailureCode } from "../../engine/errors.ts";
 import { MAIN_TIMELINE } from "../../engine/ids.ts";
 import { NAME_BYTES } from "../../engine/limits.ts";
-import type { Schema, TextParam, WholeParam } from "./described.ts";
+import type { Schema, TextParam, Whole, WholeParam } from "./described.ts";
 import { object, STRING } from "./schemas.ts";
 
 /** Items of one page of anything. */
@@ -10,7 +10,8 @@ const PAGE_MOST = 1_000;
 
 export const OP: TextParam = { type: "string", about: "Name of the operator." };
 
-export const PARTITION: WholeParam = {
+/** What is none is answered with how many there are (routes.ts). */
+export const PARTITION: Whole = {
   type: "integer",
   minimum: 0,
   maximum: 999_999_999,
@@ -90,6 +91,14 @@ export const PROBLEM: Schema = object(
   },
   { description: "RFC 9457." },
 );
+
+/** Of a 503: what is the matter. */
+export const UNAVAILABLE_PROBLEM: Schema = {
+  description: "Waiting mends it, or an operator's hand.",
+  properties: {
+    code: { oneOf: Object.entries(UNAVAILABLE).map(([code, means]) => ({ const: code, description: means })) },
+  },
+};
 
 /** Of a page: `items`, and where it goes on. */
 export const page = (items: Schema): Schema =>

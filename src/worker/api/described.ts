@@ -11,13 +11,15 @@ import type { Problem } from "../problem.ts";
 /** JSON Schema 2020-12, as it stands in an OpenAPI 3.1 document. */
 export type Schema = Readonly<Record<string, unknown>>;
 
+/** The answer to what doesn't fit. `at`: the parameters of the path. */
+type Flaw = Pick<Problem, "status" | "code"> & {
+  readonly detail: string | ((given: string, at: Readonly<Record<string, string>>) => string);
+};
+
 interface Told {
   readonly about: string;
   readonly example?: string | number;
-  /** The answer to what doesn't fit. `at`: the parameters of the path. */
-  readonly flaw?: Pick<Problem, "status" | "code"> & {
-    readonly detail: string | ((given: string, at: Readonly<Record<string, string>>) => string);
-  };
+  readonly flaw?: Flaw;
 }
 
 export interface TextParam extends Told {
@@ -28,14 +30,21 @@ export interface TextParam extends Told {
   readonly maxLength?: number;
 }
 
-export interface WholeParam extends Told {
+export interface Whole extends Told {
   readonly type: "integer";
   readonly minimum: number;
   readonly maximum: number;
 }
 
+/** A handler that is promised a number must never get a text. */
+export interface WholeParam extends Whole {
+  readonly flaw: Flaw;
+}
+
 export type Param = TextParam | WholeParam;
 export type Params = Readonly<Record<string, Param>>;
+/** Headers are read by the handlers. */
+export type HeaderParams = Readonly<Record<string, TextParam | Whole>>;
 
 type Value<P extends Param> = P extends WholeParam ? number : string;
 /** The parameters of a request, read: those of the path are there, those of the query where they were sent. */
@@ -73,7 +82,7 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
   /** Beside `op` and `n`, which a path has where it names them. */
   readonly inPath: P;
   readonly inQuery: Q;
-  readonly inHeaders?: Params;
+  readonly inHeaders?: HeaderParams;
   /** By media type. */
   readonly body?: Readonly<Record<string, Body>>;
   readonly answers: Readonly<Record<number, Answer>>;
@@ -89,8 +98,11 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
 export const described = <const P extends Params, const Q extends Params>(route: Described<P, Q>): Described<P, Q> =>
   route;
 
+/** Whether the path has the parameter, as a part of its own. */
+export const hasPart = (path: string, name: string): boolean => path.split("/").includes(`:${name}`);
+
 /** The value that a text is read as; null where the parameter can't have it. */
-export function readParam(param: Param, text: string): string | number | null {
+export function readParam(param: TextParam | Whole, text: string): string | number | null {
   if (param.type === "integer") {
     const value = Number(text);
     const whole = /^(0|[1-9]\d{0,15})$/.test(text);

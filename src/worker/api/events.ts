@@ -8,7 +8,7 @@ import {
   STRICT_BYTES,
 } from "../../engine/limits.ts";
 import type { RejectionCode } from "../../engine/rejection.ts";
-import { described, type Body, type Params, type Schema } from "./described.ts";
+import { described, type Body, type HeaderParams, type Schema } from "./described.ts";
 import { ANY, BOOLEAN, constant, COUNT, list, object, orNull, ref, STRING } from "./schemas.ts";
 
 const GROUP = "Send events";
@@ -135,7 +135,7 @@ const REJECTED: Readonly<Record<RejectionCode, true>> = {
 };
 const REJECTIONS = Object.keys(REJECTED);
 
-const KEYED: Params = {
+const KEYED: HeaderParams = {
   "Idempotency-Key": {
     type: "string",
     minLength: 1,
@@ -144,7 +144,7 @@ const KEYED: Params = {
   },
   "Content-Encoding": { type: "string", enum: ["identity", "gzip"], about: "How the body is packed." },
 };
-const NUMBERED: Params = {
+const NUMBERED: HeaderParams = {
   "Producer-Id": {
     type: "string",
     minLength: 1,

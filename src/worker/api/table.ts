@@ -1,6 +1,6 @@
 /** Every route there is. One that is registered but not listed here, or the other way round, fails test/worker/openapi.test.ts. */
 import type { Described, Schema } from "./described.ts";
-import { PROBLEM } from "./common.ts";
+import { PROBLEM, UNAVAILABLE_PROBLEM } from "./common.ts";
 import { EVENT_SCHEMAS, POST_ASK, POST_EVENTS } from "./events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, PARTITION_SCHEMAS, RECOVER, SHOW_PARTITION, VERIFY } from "./partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./quarantine.ts";
@@ -42,4 +42,5 @@ export const NAMED_SCHEMAS: Readonly<Record<string, Schema>> = {
   ...PARTITION_SCHEMAS,
   ...SNAPSHOT_SCHEMAS,
   Problem: PROBLEM,
+  Unavailable: UNAVAILABLE_PROBLEM,
 };
