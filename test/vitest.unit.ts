@@ -11,6 +11,7 @@ export default defineConfig({
       "test/cli/**/*.test.ts",
       "test/client/**/*.test.ts",
       "test/contract/**/*.memory.test.ts",
+      "test/openapi/*.test.ts",
     ],
     testTimeout: 20_000,
   },

@@ -198,7 +198,7 @@ export function operator<const Name extends string, const E extends Schemas, Sta
     handlers,
     migrate,
     partitions: whole(spec.partitions ?? 1, "partitions", 1),
-    key: (spec.key as ((event: Event) => unknown) | undefined) ?? ((event) => event.partitionkey ?? event.subject),
+    key: (spec.key as ((event: Event) => unknown) | undefined) ?? defaultKey,
     group: spec.group ?? ((key) => key),
     initial: spec.initial,
     repliesMs: spec.replies ? duration(spec.replies.keep, fail) : 0,
@@ -215,6 +215,11 @@ export function operator<const Name extends string, const E extends Schemas, Sta
     memoryBytes: whole(spec.memory ?? MEMORY_BYTES, "memory", 1),
   };
 }
+
+const defaultKey = (event: Event): unknown => event.partitionkey ?? event.subject;
+
+/** For descriptions: where the key comes from. */
+export const usesDefaultKey = (operator: Operator): boolean => operator.key === defaultKey;
 
 type Migration = (old: JsonObject) => unknown;
 

@@ -15,11 +15,13 @@ import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarant
 import { placeOf } from "../engine/region.ts";
 import { busy, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
+import { notQuarantined } from "./api/quarantine.ts";
+import { noManifest } from "./api/snapshots.ts";
 import type { Env, Routes } from "./app.ts";
 import { isManifest, keptManifests, readOrWhy } from "./kept-manifests.ts";
 import { requestClock } from "./request-clock.ts";
 import { problem } from "./problem.ts";
-import { asked, badCursor, badLimit, json, pageLimit, unavailable } from "./state-routes.ts";
+import { asked, badCursor, json, unavailable } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
 
 /** `lost`: why it can't be used, where D1 doesn't know how it was placed. */
@@ -133,15 +135,11 @@ export async function listManifests(env: Env, address: Address): Promise<Respons
   return Response.json(await keptManifests(env, address));
 }
 
-export async function showManifest(env: Env, address: Address, version: string): Promise<Response> {
+export async function showManifest(env: Env, address: Address, version: number): Promise<Response> {
   const all = await keptManifests(env, address);
-  const found = all.find((manifest) => isManifest(manifest) && String(manifest.version) === version);
+  const found = all.find((manifest) => isManifest(manifest) && manifest.version === version);
   return found === undefined
-    ? problem({
-        status: 404,
-        code: "no_manifest",
-        detail: `no manifest ${version} is kept for partition ${address.partition}`,
-      })
+    ? problem({ status: 404, code: "no_manifest", detail: noManifest(version, address.partition) })
     : Response.json(found);
 }
 
@@ -199,10 +197,15 @@ export async function evict(env: Env, address: Address): Promise<Response> {
  * What is set aside, by partition and seq. Partitions are asked one after the other, since all of them together may hold
  * more than a Worker has memory for; without `limit` a page is as large as an answer may be.
  */
-export async function listQuarantine(env: Env, route: Route, query: URLSearchParams): Promise<Response> {
-  const limit = pageLimit(query, Number.POSITIVE_INFINITY);
-  if (limit === null) return badLimit();
-  const from = readCursor(query.get("cursor"));
+export async function listQuarantine(
+  env: Env,
+  route: Route,
+  {
+    limit = Number.POSITIVE_INFINITY,
+    cursor,
+  }: { readonly limit: number | undefined; readonly cursor: string | undefined },
+): Promise<Response> {
+  const from = readCursor(cursor);
   if (from === null || from.partition >= route.addresses.length) return badCursor();
   const texts: string[] = [];
   let chars = 0;
@@ -234,8 +237,8 @@ const quarantineJson = (texts: readonly string[], cursor: string | null): Respon
 const ENTRY_ID = /^(\d{1,9})-(\d{1,15})$/;
 
 /** The cursor is the id of the last entry; null where it is none. */
-function readCursor(cursor: string | null): { readonly partition: number; readonly seq: Seq } | null {
-  if (cursor === null) return { partition: 0, seq: seq(0) };
+function readCursor(cursor: string | undefined): { readonly partition: number; readonly seq: Seq } | null {
+  if (cursor === undefined) return { partition: 0, seq: seq(0) };
   const match = ENTRY_ID.exec(cursor);
   return match === null ? null : { partition: Number(match[1]), seq: seq(Number(match[2])) };
 }
@@ -257,7 +260,7 @@ export async function steerQuarantine(
   const missing = problem({
     status: 404,
     code: "not_quarantined",
-    detail: `there is no quarantined event ${JSON.stringify(id)} in operator "${route.operator.name}"`,
+    detail: notQuarantined(id, route.operator.name),
   });
   const match = ENTRY_ID.exec(id);
   const address = route.addresses[Number(match?.[1] ?? -1)];

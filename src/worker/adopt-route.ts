@@ -15,6 +15,7 @@ import type { Address, Route } from "../engine/address.ts";
 import { adopt, type Truth } from "../engine/adopt.ts";
 import { Failure } from "../engine/errors.ts";
 import { limited } from "../engine/store-call.ts";
+import { isTruth } from "./api/partitions.ts";
 import type { Env } from "./app.ts";
 import { bodyText } from "./body.ts";
 import { note } from "./note.ts";
@@ -92,7 +93,7 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
 async function truthOf(request: Request): Promise<Truth | null> {
   try {
     const { truth } = JSON.parse(await bodyText(request, BODY_BYTES)) as { readonly truth?: unknown };
-    return truth === "d1" || truth === "r2" ? truth : null;
+    return isTruth(truth) ? truth : null;
   } catch {
     return null;
   }

@@ -1,8 +1,7 @@
 /** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
-import { Hono, type Context, type MiddlewareHandler } from "hono";
+import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
 import { Damage, Failure, messageOf } from "../engine/errors.ts";
-import { MAIN_TIMELINE } from "../engine/ids.ts";
 import { admitted, type Authorize, type Grant, type Role } from "./access.ts";
 import {
   evict,
@@ -17,10 +16,20 @@ import {
   verifyPartition,
 } from "./admin-routes.ts";
 import { adoptPartition } from "./adopt-route.ts";
+import { PARTITION, TIMELINE } from "./api/common.ts";
+import { hasPart, readParam, readParams, type Described, type Given, type Params } from "./api/described.ts";
+import { POST_ASK, POST_EVENTS } from "./api/events.ts";
+import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
+import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./api/quarantine.ts";
+import { DOCS, HEALTH, OPENAPI } from "./api/service.ts";
+import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
+import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import type { App, Env, Routes } from "./app.ts";
+import { docsPage } from "./docs-page.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
+import { openApi } from "./openapi.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
 import { recoverOperator } from "./recover-route.ts";
@@ -48,24 +57,41 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
       return next();
     };
   const http = new Hono<Kind>();
-  http.get("/healthz", (c) => c.json({ ok: true }));
+  /** Registers what is described (api/): who may, of which operator and partition, with which parameters. */
+  const on = <P extends Params, Q extends Params>(
+    route: Described<P, Q>,
+    handle: (c: Ctx, given: Given<P, Q>) => Response | Promise<Response>,
+  ): void => {
+    const { method, path, role, unplaced } = route;
+    const params = { ...route.inPath, ...route.inQuery };
+    const steps: Handler<Kind>[] = [];
+    if (role !== null) steps.push(may(role));
+    if (hasPart(path, "op") && unplaced !== true) steps.push(operator);
+    if (hasPart(path, "n")) steps.push(partition);
+    steps.push((c) => {
+      const at = c.req.param() as Readonly<Record<string, string>>;
+      const read = readParams(params, (name) => (name in route.inPath ? at[name] : c.req.query(name)), at);
+      // What was read is what the types are made of.
+      return "flaw" in read ? problem(read.flaw) : handle(c, read.given as Given<P, Q>);
+    });
+    http.on(method, [path], ...steps);
+  };
 
-  http.post("/v1/events", may("ingest"), (c) => postEvents(c.req.raw, c.env, c.var.routes, c.var.grant));
-  http.post("/v1/operators/:op/ask", may("ingest"), operator, (c) =>
-    postAsk(c.req.raw, c.env, c.var.routes, c.var.route, c.var.grant),
-  );
+  on(HEALTH, (c) => c.json({ ok: true }));
+  on(OPENAPI, (c) => c.json(openApi(app.operators)));
+  on(DOCS, (c) => docsPage(openApi(app.operators), new URL(c.req.url).origin));
 
-  http.get("/v1/operators", may("read"), (c) => listOperators(c.var.routes, app.operators));
-  http.post("/v1/operators/:op/state/batch", may("read"), operator, (c) =>
-    postBatch(c.req.raw, c.env, c.var.route, c.var.grant),
+  on(POST_EVENTS, (c) => postEvents(c.req.raw, c.env, c.var.routes, c.var.grant));
+  on(POST_ASK, (c) => postAsk(c.req.raw, c.env, c.var.routes, c.var.route, c.var.grant));
+
+  on(LIST_OPERATORS, (c) => listOperators(c.var.routes, app.operators));
+  on(POST_BATCH, (c) => postBatch(c.req.raw, c.env, c.var.route, c.var.grant));
+  on(GET_STATE, (c, { key, ...scan }) =>
+    key === undefined
+      ? scanState(c.env, c.var.route, scan, c.var.grant)
+      : getState(c.req.raw, c.env, c.var.route, key, c.var.grant),
   );
-  http.get("/v1/operators/:op/state", may("read"), operator, (c) => {
-    const query = new URL(c.req.url).searchParams;
-    const key = query.get("key");
-    const { route, grant } = c.var;
-    return key === null ? scanState(c.env, route, query, grant) : getState(c.req.raw, c.env, route, key, grant);
-  });
-  http.get("/v1/operators/:op/state/*", may("read"), operator, (c) => {
+  on(GET_STATE_BY_PATH, (c) => {
     const key = shortKey(c.req.url);
     if (key === null)
       return problem({
@@ -76,57 +102,26 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
     return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
   });
 
-  http.get("/v1/operators/:op/watch", may("read"), operator, (c) =>
-    watchKey(c.req.raw, c.env, c.var.route, new URL(c.req.url).searchParams.get("key"), c.var.grant),
-  );
-
-  http.get("/v1/operators/:op/partitions", may("admin"), operator, (c) =>
-    listPartitions(c.env, c.var.route, c.req.query("live") === "true"),
-  );
-  http.get("/v1/operators/:op/partitions/:n", may("admin"), operator, partition, (c) =>
-    showPartition(c.env, c.var.route, c.var.address, c.req.query("live") === "true"),
-  );
-  http.post("/v1/operators/:op/partitions/:n/snapshot", may("admin"), operator, partition, (c) =>
-    takeSnapshot(c.env, c.var.address),
-  );
-  http.post("/v1/operators/:op/partitions/:n/verify", may("admin"), operator, partition, (c) =>
-    verifyPartition(c.env, c.var.address),
-  );
-  http.post("/v1/operators/:op/partitions/:n/adopt", may("admin"), operator, partition, (c) =>
-    adoptPartition(c.req.raw, c.env, c.var.route, c.var.address),
-  );
-  http.post("/v1/operators/:op/partitions/:n/evict", may("admin"), operator, partition, (c) =>
-    evict(c.env, c.var.address),
-  );
-  http.get("/v1/operators/:op/partitions/:n/manifests", may("admin"), operator, partition, (c) =>
-    listManifests(c.env, c.var.address),
-  );
-  http.get("/v1/operators/:op/partitions/:n/manifests/:version", may("admin"), operator, partition, (c) =>
-    showManifest(c.env, c.var.address, c.req.param("version")),
-  );
-  http.get("/v1/operators/:op/partitions/:n/pins", may("admin"), operator, partition, (c) =>
-    listPins(c.env, c.var.address),
-  );
-  http.post("/v1/operators/:op/partitions/:n/manifests/:version/pin", may("admin"), operator, partition, (c) =>
-    pinManifest(c.env, c.var.address, c.req.param("version"), c.req.query("name")),
-  );
-  http.delete("/v1/operators/:op/partitions/:n/manifests/:version/pin", may("admin"), operator, partition, (c) =>
-    unpinManifest(c.env, c.var.address, c.req.param("version"), c.req.query("name")),
-  );
+  on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
+  on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));
+  on(SHOW_PARTITION, (c, { live }) => showPartition(c.env, c.var.route, c.var.address, live === "true"));
+  on(SNAPSHOT, (c) => takeSnapshot(c.env, c.var.address));
+  on(VERIFY, (c) => verifyPartition(c.env, c.var.address));
+  on(ADOPT, (c) => adoptPartition(c.req.raw, c.env, c.var.route, c.var.address));
+  on(EVICT, (c) => evict(c.env, c.var.address));
+  on(LIST_MANIFESTS, (c) => listManifests(c.env, c.var.address));
+  on(SHOW_MANIFEST, (c, { version }) => showManifest(c.env, c.var.address, version));
+  on(LIST_PINS, (c) => listPins(c.env, c.var.address));
+  on(PIN, (c, { version, name }) => pinManifest(c.env, c.var.address, version, name));
+  on(UNPIN, (c, { version, name }) => unpinManifest(c.env, c.var.address, version, name));
   // Above all of one that has no route: it asks for none.
-  http.post("/v1/operators/:op/recover", may("admin"), (c) => {
-    const found = app.operator(c.req.param("op"));
+  on(RECOVER, (c) => {
+    const found = app.operator(c.req.param("op") ?? "");
     return found === undefined ? noOperator(c) : recoverOperator(c.env, app, found);
   });
-  http.get("/v1/operators/:op/quarantine", may("admin"), operator, (c) =>
-    listQuarantine(c.env, c.var.route, new URL(c.req.url).searchParams),
-  );
-  http.post("/v1/operators/:op/quarantine/:id/retry", may("admin"), operator, (c) =>
-    steerQuarantine(c.env, c.var.route, c.req.param("id"), "retry"),
-  );
-  http.delete("/v1/operators/:op/quarantine/:id", may("admin"), operator, (c) =>
-    steerQuarantine(c.env, c.var.route, c.req.param("id"), "delete"),
-  );
+  on(LIST_QUARANTINE, (c, given) => listQuarantine(c.env, c.var.route, given));
+  on(RETRY_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "retry"));
+  on(DELETE_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "delete"));
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {
@@ -163,7 +158,7 @@ function noOperator(c: Ctx): Response {
 /** The partition of the path. */
 const partition: MiddlewareHandler<Kind> = async (c, next) => {
   const text = c.req.param("n") ?? "";
-  const address = /^\d{1,9}$/.test(text) ? c.var.route.addresses[Number(text)] : undefined;
+  const address = c.var.route.addresses[Number(readParam(PARTITION, text) ?? -1)];
   if (address === undefined)
     return problem({
       status: 404,
@@ -176,13 +171,8 @@ const partition: MiddlewareHandler<Kind> = async (c, next) => {
 
 /** What must not be ignored silently, though it isn't there: an answer about another moment would be a wrong answer. */
 function unsupported(c: Ctx): Response | null {
-  const timeline = c.req.query("timeline");
-  if (timeline !== undefined && timeline !== MAIN_TIMELINE)
-    return problem({
-      status: 404,
-      code: "no_timeline",
-      detail: `there is no timeline ${JSON.stringify(timeline.slice(0, 100))}`,
-    });
+  const timeline = readParams({ timeline: TIMELINE }, (name) => c.req.query(name), {});
+  if ("flaw" in timeline) return problem(timeline.flaw);
   if (c.req.query("at") !== undefined)
     return problem({
       status: 400,

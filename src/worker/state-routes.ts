@@ -6,18 +6,16 @@ import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../engine/limits.ts";
 import { stampTime } from "../engine/stamp.ts";
 import type { Entry } from "../engine/state.ts";
 import { keyNotAllowed, type Grant } from "./access.ts";
+import { CURSOR_FLAW } from "./api/common.ts";
+import { BATCH_KEYS, SCAN_DEFAULT } from "./api/state.ts";
 import type { Env } from "./app.ts";
 import { BodyError, bodyText } from "./body.ts";
 import type { Answer } from "./partition-object.ts";
 import { problem } from "./problem.ts";
 import { partitionStub } from "./stub.ts";
 
-const BATCH_KEYS = 500;
 /** 500 keys of 1 KiB, with every character escaped. */
 const BATCH_BYTES = 2_000_000;
-const SCAN_DEFAULT = 100;
-/** Items of one page of anything. */
-const PAGE_MOST = 1_000;
 
 /** A call to a partition that may find it being replaced: tried again with a new stub, a few times. */
 export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T>> {
@@ -197,17 +195,20 @@ function batchKeys(text: string): string[] | string {
   return [...new Set(keys as string[])];
 }
 
+interface Scan {
+  readonly prefix: string | undefined;
+  readonly limit: number | undefined;
+  readonly cursor: string | undefined;
+}
+
 export async function scanState(
   env: Env,
   route: Route,
-  query: URLSearchParams,
+  { prefix: asking = "", limit = SCAN_DEFAULT, cursor: from }: Scan,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
-  const limit = pageLimit(query, SCAN_DEFAULT);
-  if (limit === null) return badLimit();
-  const after = readCursor(query.get("cursor"));
+  const after = readCursor(from);
   if (after === null) return badCursor();
-  const asking = query.get("prefix") ?? "";
   // What the caller asks for, as far as it may see it.
   const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
   if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
@@ -228,17 +229,7 @@ export async function scanState(
   return json(`{"items":[${texts.join(",")}]${cursor}}`);
 }
 
-/** `limit`, or what holds where there is none; null where it is no limit. */
-export function pageLimit(query: URLSearchParams, without: number): number | null {
-  const given = query.get("limit");
-  if (given === null) return without;
-  return /^\d{1,4}$/.test(given) && Number(given) >= 1 && Number(given) <= PAGE_MOST ? Number(given) : null;
-}
-
-export const badLimit = (): Response =>
-  problem({ status: 400, code: "invalid_limit", detail: `limit must be a whole number from 1 to ${PAGE_MOST}` });
-export const badCursor = (): Response =>
-  problem({ status: 400, code: "invalid_cursor", detail: "the cursor isn't one that a page of this list gave" });
+export const badCursor = (): Response => problem(CURSOR_FLAW);
 
 type Item = readonly [string, Entry];
 
@@ -264,8 +255,8 @@ function makeCursor(key: string): string {
 }
 
 /** The key above which to go on; "" from the start; null where it is no cursor. */
-function readCursor(cursor: string | null): string | null {
-  if (cursor === null) return "";
+function readCursor(cursor: string | undefined): string | null {
+  if (cursor === undefined) return "";
   try {
     const bytes = Uint8Array.from(atob(cursor.replaceAll("-", "+").replaceAll("_", "/")), (unit) => unit.charCodeAt(0));
     const key = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -13,7 +13,7 @@ const MAY: Readonly<Record<string, RegExp>> = {
   adapters: /^(adapters\/|engine\/|node:)/,
   testkit: /^(testkit\/|engine\/|adapters\/brotli\.ts$|@standard-schema\/spec$|node:(assert|crypto)$)/,
   operators: /^(operators\/|engine\/operator\.ts$|zod$)/,
-  worker: /^(worker\/|adapters\/|engine\/|hono$|cloudflare:workers$)/,
+  worker: /^(worker\/|adapters\/|engine\/|hono$|@standard-schema\/spec$|cloudflare:workers$)/,
   // Of the engine it takes types alone, see below.
   client: /^(client\/|engine\/operator\.ts$)/,
   cli: /^(cli\/|client\/|engine\/|adapters\/brotli\.ts$|node:|commander$|smol-toml$|jsonc-parser$|\.\.\/package\.json$)/,

@@ -5,6 +5,7 @@ import type { Operator } from "../../src/keyframe.ts";
 import { App, install } from "../../src/worker/app.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { sweep } from "../../src/worker/sweep.ts";
+import { expectDocumented } from "./documented.ts";
 
 interface Called {
   readonly status: number;
@@ -32,6 +33,7 @@ export async function deploy(...operators: readonly Operator[]): Promise<Deploym
           : { method: "POST", headers: { "content-type": "application/json", ...more }, body: text };
       const response = await http.fetch(new Request(`http://localhost${path}`, init), env);
       const answer = await response.text();
+      expectDocumented(init.method, path, response, answer);
       return {
         status: response.status,
         headers: response.headers,

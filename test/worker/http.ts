@@ -1,6 +1,7 @@
 /** Talking to the Worker under test the way a client does, and looking at the answers. */
 import { exports } from "cloudflare:workers";
 import { expect } from "vitest";
+import { expectDocumented } from "./documented.ts";
 
 export const BASE = "http://localhost";
 
@@ -13,16 +14,20 @@ export interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-/** Fetches, and reads the JSON that comes; an error must be a problem document. */
+/** Fetches, and reads the JSON that comes; an error must be a problem document, and all of it as it is documented. */
 export async function call(path: string, init?: RequestInit): Promise<Answer> {
-  const answer = await readAnswer(await fetchApp(path, init));
+  const response = await fetchApp(path, init);
+  expectDocumented(init?.method ?? "GET", path, response, await response.clone().text());
+  const answer = await readAnswer(response);
   if (answer.status >= 400) expectProblem(answer);
   return answer;
 }
 
 export async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
-  const body = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
+  // A page for people is all that isn't JSON.
+  const none = text === "" || text.startsWith("<!doctype html>");
+  const body = none ? {} : (JSON.parse(text) as Record<string, unknown>);
   return { status: response.status, headers: response.headers, body };
 }
 

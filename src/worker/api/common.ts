@@ -1,0 +1,109 @@
+/** What many routes have: parameters, and the problems that every one of them may answer. */
+import type { FailureCode } from "../../engine/errors.ts";
+import { MAIN_TIMELINE } from "../../engine/ids.ts";
+import { NAME_BYTES } from "../../engine/limits.ts";
+import type { Schema, TextParam, Whole, WholeParam } from "./described.ts";
+import { object, STRING } from "./schemas.ts";
+
+/** Items of one page of anything. */
+const PAGE_MOST = 1_000;
+
+export const OP: TextParam = { type: "string", about: "Name of the operator." };
+
+/** What is none is answered with how many there are (routes.ts). */
+export const PARTITION: Whole = {
+  type: "integer",
+  minimum: 0,
+  maximum: 999_999_999,
+  about: "Number of the partition, from 0.",
+  example: 0,
+};
+
+export const TIMELINE: TextParam = {
+  type: "string",
+  enum: [MAIN_TIMELINE],
+  about: "The timeline; there is one.",
+  flaw: {
+    status: 404,
+    code: "no_timeline",
+    detail: (given) => `there is no timeline ${JSON.stringify(given.slice(0, 100))}`,
+  },
+};
+
+export const LIMIT = {
+  type: "integer",
+  minimum: 1,
+  maximum: PAGE_MOST,
+  about: "Items of this page, at most.",
+  flaw: { status: 400, code: "invalid_limit", detail: `limit must be a whole number from 1 to ${PAGE_MOST}` },
+} as const satisfies WholeParam;
+
+export const CURSOR_FLAW = {
+  status: 400,
+  code: "invalid_cursor",
+  detail: "the cursor isn't one that a page of this list gave",
+} as const;
+
+export const KEY = {
+  type: "string",
+  minLength: 1,
+  maxLength: NAME_BYTES,
+  about: `The key, of at most ${NAME_BYTES} bytes of UTF-8.`,
+  example: "ada",
+} as const satisfies TextParam;
+
+/** Of a 503: waiting or an operator's hand mends it. */
+const FAILURES: Readonly<Record<FailureCode, string>> = {
+  store_unavailable: "D1 or R2 did not answer in time, or with an error that may pass",
+  log_not_migrated: "the log's tables are missing: migrate",
+  log_broken: "the log has a hole, a repeat or a wrong checksum",
+  snapshot_unreadable: "no generation and no archive gives the state back",
+  state_newer: "newer code wrote the state: deploy that",
+  unknown_format: "newer code wrote a row or an object: deploy that",
+  log_rewound: "D1 has less than it had acknowledged: see adopt",
+  catalogue_lost: "D1 has lost where the operator's keys are: see recover",
+  placement_unclear: "what is left doesn't say how the operator was placed",
+  database_missing: "a database of the log isn't bound",
+  database_swapped: "a database is bound under another one's name",
+  invalid_region: "the setting REGION or JURISDICTION isn't known",
+  fenced: "another instance of the partition took over",
+};
+
+export const UNAVAILABLE: Readonly<Record<string, string>> = {
+  ...FAILURES,
+  partition_gone: "the partition's object went away during the call",
+  superseded: "an object of older code stepped aside",
+  snapshot_failed: "the snapshot could not be written",
+  queue_full: "too much waits for the log",
+  log_full: "the log may not grow before a snapshot is taken, or its database is full",
+  snapshot_behind: "too much waits for a snapshot",
+  too_many_watchers: "the isolate has as much to watch as it can",
+  quarantine_full: "retry or delete what is in the quarantine",
+};
+
+/** RFC 9457. */
+export const PROBLEM: Schema = object(
+  {
+    type: { type: "string", pattern: "^urn:keyframe:problem:." },
+    title: STRING,
+    status: { type: "integer", minimum: 400, maximum: 599 },
+    detail: { description: "What happened, with values, and what to do; where an operator refused, its own detail." },
+    code: { type: "string", description: "Stable." },
+  },
+  { description: "RFC 9457." },
+);
+
+/** Of a 503: what is the matter. */
+export const UNAVAILABLE_PROBLEM: Schema = {
+  description: "Waiting mends it, or an operator's hand.",
+  properties: {
+    code: { oneOf: Object.entries(UNAVAILABLE).map(([code, means]) => ({ const: code, description: means })) },
+  },
+};
+
+/** Of a page: `items`, and where it goes on. */
+export const page = (items: Schema): Schema =>
+  object({
+    items: { type: "array", items },
+    "cursor?": { type: "string", description: "Absent at the end." },
+  });

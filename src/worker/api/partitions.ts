@@ -1,0 +1,193 @@
+/** Looking inside partitions, and steering them. */
+import type { Truth } from "../../engine/adopt.ts";
+import { described, type Schema } from "./described.ts";
+import { ANY, BOOLEAN, constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TIME } from "./schemas.ts";
+
+const GROUP = "Partitions";
+const BASE = "/v1/operators/:op/partitions/:n";
+
+const RECOVERY = object({
+  at: TIME,
+  ms: NUMBER,
+  manifest: orNull(COUNT),
+  replayedEvents: COUNT,
+  fallbacks: { ...COUNT, description: "Snapshots that were damaged." },
+});
+const RANGE = orNull({ type: "array", items: COUNT, minItems: 2, maxItems: 2 });
+
+export const PARTITION_SCHEMAS: Readonly<Record<string, Schema>> = {
+  Partition: object({
+    partition: COUNT,
+    epoch: COUNT,
+    appliedSeq: COUNT,
+    snapshotSeq: COUNT,
+    tailEvents: { ...COUNT, description: "Events that no snapshot covers." },
+    tailBytes: COUNT,
+    keys: COUNT,
+    stateBytes: COUNT,
+    dedupSince: orNull(TIME),
+    lastSnapshot: {
+      anyOf: [
+        object({
+          version: COUNT,
+          kind: { enum: ["full", "delta"] },
+          seq: COUNT,
+          bytes: COUNT,
+          ms: { type: "integer" },
+          at: TIME,
+        }),
+        ref("Unreadable"),
+        { type: "null" },
+      ],
+    },
+    lastRecovery: orNull(RECOVERY),
+    predictedRecoveryMs: NUMBER,
+    region: orNull(STRING),
+    jurisdiction: orNull(STRING),
+  }),
+};
+
+const LIVE = {
+  live: {
+    type: "string",
+    about: "`true` asks the partition itself; else the answer is from D1, without waking anything.",
+    example: "true",
+  },
+} as const;
+
+export const LIST_PARTITIONS = described({
+  method: "GET",
+  path: "/v1/operators/:op/partitions",
+  role: "admin",
+  group: GROUP,
+  id: "listPartitions",
+  summary: "All partitions of an operator",
+  inPath: {},
+  inQuery: LIVE,
+  answers: { 200: { about: "From 0.", schema: list(ref("Partition")) } },
+});
+
+export const SHOW_PARTITION = described({
+  method: "GET",
+  path: BASE,
+  role: "admin",
+  group: GROUP,
+  id: "getPartition",
+  summary: "One partition",
+  inPath: {},
+  inQuery: LIVE,
+  answers: { 200: { about: "How it stands.", schema: ref("Partition") } },
+});
+
+export const VERIFY = described({
+  method: "POST",
+  path: `${BASE}/verify`,
+  role: "admin",
+  group: GROUP,
+  id: "verifyPartition",
+  summary: "Rebuild the state in the shadow, and compare",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: {
+      about: "Equal or not: looking worked.",
+      schema: {
+        anyOf: [
+          object({
+            partition: COUNT,
+            equal: constant(true),
+            seq: COUNT,
+            manifest: orNull(COUNT),
+            replayedEvents: COUNT,
+            keys: COUNT,
+          }),
+          object({
+            partition: COUNT,
+            equal: constant(false),
+            seq: COUNT,
+            manifest: orNull(COUNT),
+            first: object({ seq: COUNT, key: STRING, live: ANY, rebuilt: ANY }),
+          }),
+        ],
+      },
+    },
+  },
+  problems: { 409: ["not_comparable", "not_rebuilt"] },
+});
+
+export const EVICT = described({
+  method: "POST",
+  path: `${BASE}/evict`,
+  role: "admin",
+  group: GROUP,
+  id: "evictPartition",
+  summary: "Drop the object from memory, as a crash would",
+  inPath: {},
+  inQuery: {},
+  answers: { 200: { about: "It is gone.", schema: object({ partition: COUNT, evicted: constant(true) }) } },
+});
+
+const TRUTHS = ["d1", "r2"] as const satisfies readonly Truth[];
+export const isTruth = (value: unknown): value is Truth => TRUTHS.some((truth) => truth === value);
+
+export const ADOPT = described({
+  method: "POST",
+  path: `${BASE}/adopt`,
+  role: "admin",
+  group: GROUP,
+  id: "adoptPartition",
+  summary: "After D1 was set back: decide what counts from here on",
+  about: "What is given up never comes back.",
+  inPath: {},
+  inQuery: {},
+  body: { "application/json": { schema: object({ truth: { enum: TRUTHS } }), example: { truth: "d1" } } },
+  answers: {
+    200: {
+      about: "It goes on after event `seq`.",
+      schema: object({
+        partition: COUNT,
+        truth: { enum: TRUTHS },
+        epoch: COUNT,
+        seq: COUNT,
+        manifest: orNull(COUNT),
+        givenUp: object({ seqs: RANGE, manifests: RANGE }),
+        passedOver: list(STRING),
+      }),
+    },
+  },
+  problems: { 400: ["invalid_body"], 409: ["not_rewound", "nothing_in_r2", "snapshot_unreadable"] },
+});
+
+const OUTCOME = (status: readonly string[], more: Readonly<Record<string, Schema>> = {}): Schema =>
+  object({ partition: COUNT, status: { enum: status }, ...more });
+
+export const RECOVER = described({
+  method: "POST",
+  path: "/v1/operators/:op/recover",
+  role: "admin",
+  group: GROUP,
+  id: "recoverOperator",
+  summary: "After D1 was lost: write anew from R2 what is missing",
+  about: "It never changes a row that is there, so it may be sent at any time and again.",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: {
+      about: "What became of each partition.",
+      schema: object({
+        operator: STRING,
+        changed: BOOLEAN,
+        complete: BOOLEAN,
+        partitions: COUNT,
+        items: list({
+          anyOf: [
+            OUTCOME(["kept", "nothing", "later"]),
+            OUTCOME(["recovered"], { manifest: COUNT, seq: COUNT, at: TIME, passedOver: list(STRING) }),
+            OUTCOME(["unreadable"], { passedOver: list(STRING) }),
+          ],
+        }),
+      }),
+    },
+  },
+  unplaced: true,
+});

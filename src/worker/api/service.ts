@@ -1,0 +1,49 @@
+/** The app about itself: whether it is there, and what it can be asked. */
+import { described } from "./described.ts";
+import { constant, object, STRING } from "./schemas.ts";
+
+export const OPENAPI_VERSION = "3.1.1";
+
+const GROUP = "The app";
+
+export const HEALTH = described({
+  method: "GET",
+  path: "/healthz",
+  role: null,
+  group: GROUP,
+  id: "health",
+  summary: "Does it serve?",
+  inPath: {},
+  inQuery: {},
+  answers: { 200: { about: "Yes. For everybody; no store is asked.", schema: object({ ok: constant(true) }) } },
+});
+
+export const OPENAPI = described({
+  method: "GET",
+  path: "/openapi.json",
+  role: "admin",
+  group: GROUP,
+  id: "getOpenApi",
+  summary: "This interface, for machines",
+  about: "It names the operators and shows their schemas, so it is for those who may look inside.",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: {
+      about: "OpenAPI 3.1.",
+      schema: object({ openapi: constant(OPENAPI_VERSION) }, { additionalProperties: true }),
+    },
+  },
+});
+
+export const DOCS = described({
+  method: "GET",
+  path: "/docs",
+  role: "admin",
+  group: GROUP,
+  id: "getDocs",
+  summary: "This interface, for people",
+  inPath: {},
+  inQuery: {},
+  answers: { 200: { about: "One page that asks nothing of any host.", type: "text/html", schema: STRING } },
+});

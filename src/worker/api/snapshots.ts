@@ -1,0 +1,156 @@
+/** Snapshots: taking one, their manifests, and pins that hold them. */
+import { described, type Schema, type WholeParam } from "./described.ts";
+import { BOOLEAN, constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TIME } from "./schemas.ts";
+
+const GROUP = "Snapshots";
+const BASE = "/v1/operators/:op/partitions/:n";
+
+const FILE = object({ name: STRING, bytes: COUNT, sha256: STRING, "rest?": COUNT });
+
+export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
+  Manifest: object({
+    format: constant("keyframe.manifest"),
+    v: COUNT,
+    version: { ...COUNT, description: "1, 2, 3, …" },
+    kind: { enum: ["full", "delta"] },
+    timeline: STRING,
+    operator: STRING,
+    partition: COUNT,
+    "placed?": object({ seed: COUNT, database: STRING, "partitions?": COUNT }),
+    operatorVersion: COUNT,
+    code: STRING,
+    epoch: COUNT,
+    attempt: STRING,
+    seq: { ...COUNT, description: "The state holds exactly the events 1 to this." },
+    stamp: COUNT,
+    at: TIME,
+    ms: { type: "integer" },
+    keys: COUNT,
+    stateBytes: COUNT,
+    "digest?": STRING,
+    dedupSince: orNull(TIME),
+    "rates?": object({ replayPerMs: orNull(NUMBER), loadPerMs: orNull(NUMBER), "openMs?": orNull(NUMBER) }),
+    snapshot: FILE,
+    "parts?": COUNT,
+    "chain?": list(FILE),
+    "history?": list({ type: "array", prefixItems: [COUNT, STRING], minItems: 2, maxItems: 2 }),
+    archive: object({
+      name: STRING,
+      from: COUNT,
+      to: COUNT,
+      codec: STRING,
+      blocks: list({ type: "array", items: COUNT, minItems: 5, maxItems: 5 }),
+    }),
+    checksum: COUNT,
+  }),
+  Unreadable: object({ unreadable: { type: "string", description: "Why." } }),
+  Pinned: object({ partition: COUNT, version: COUNT, name: STRING, pinned: BOOLEAN }),
+};
+
+export const SNAPSHOT = described({
+  method: "POST",
+  path: `${BASE}/snapshot`,
+  role: "admin",
+  group: GROUP,
+  id: "takeSnapshot",
+  summary: "Take a snapshot now",
+  inPath: {},
+  inQuery: {},
+  answers: { 200: { about: "Its manifest.", schema: ref("Manifest") } },
+  problems: { 409: ["nothing_to_save"] },
+});
+
+export const LIST_MANIFESTS = described({
+  method: "GET",
+  path: `${BASE}/manifests`,
+  role: "admin",
+  group: GROUP,
+  id: "listManifests",
+  summary: "The manifests that are kept, newest first",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: { about: "Behind them what can't be read.", schema: list({ anyOf: [ref("Manifest"), ref("Unreadable")] }) },
+  },
+});
+
+const version = (code: string, detail: (given: string, n: string) => string): WholeParam => ({
+  type: "integer",
+  minimum: 1,
+  maximum: 9_999_999_999,
+  about: "Version of the manifest.",
+  example: 1,
+  flaw: { status: 404, code, detail: (given, { n = "" }) => detail(given.slice(0, 100), n) },
+});
+
+export const noManifest = (given: string | number, n: string | number): string =>
+  `no manifest ${given} is kept for partition ${n}`;
+
+export const SHOW_MANIFEST = described({
+  method: "GET",
+  path: `${BASE}/manifests/:version`,
+  role: "admin",
+  group: GROUP,
+  id: "getManifest",
+  summary: "One manifest",
+  inPath: { version: version("no_manifest", noManifest) },
+  inQuery: {},
+  answers: { 200: { about: "As it stands in R2.", schema: ref("Manifest") } },
+});
+
+export const LIST_PINS = described({
+  method: "GET",
+  path: `${BASE}/pins`,
+  role: "admin",
+  group: GROUP,
+  id: "listPins",
+  summary: "The pins",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: { about: "By version and name.", schema: list(object({ version: COUNT, name: STRING, since: TIME })) },
+  },
+});
+
+export const noRestorePoint = (given: string | number, n: string | number): string =>
+  `manifest ${JSON.stringify(String(given))} of partition ${n} is neither current nor a restore point: only what is still kept can be pinned`;
+
+const PIN_NAME = {
+  name: {
+    type: "string",
+    pattern: "^[a-z0-9][a-z0-9._-]{0,62}$",
+    about: "Who holds it: several may hold the same snapshot, each by a name of its own. Default `admin`.",
+    example: "audit-2026",
+    flaw: {
+      status: 400,
+      code: "invalid_name",
+      detail:
+        "the name of a pin is a-z, 0-9, '.', '_' and '-', starts with a letter or digit, and has at most 63 characters",
+    },
+  },
+} as const;
+
+export const PIN = described({
+  method: "POST",
+  path: `${BASE}/manifests/:version/pin`,
+  role: "admin",
+  group: GROUP,
+  id: "pinManifest",
+  summary: "Hold a snapshot against all retention",
+  inPath: { version: version("no_restore_point", noRestorePoint) },
+  inQuery: PIN_NAME,
+  answers: { 200: { about: "It holds from here on. May be sent again.", schema: ref("Pinned") } },
+  problems: { 409: ["too_many_pins"] },
+});
+
+export const UNPIN = described({
+  method: "DELETE",
+  path: `${BASE}/manifests/:version/pin`,
+  role: "admin",
+  group: GROUP,
+  id: "unpinManifest",
+  summary: "Let go of a snapshot",
+  inPath: { version: version("no_restore_point", noRestorePoint) },
+  inQuery: PIN_NAME,
+  answers: { 200: { about: "That name holds it no more. May be sent again.", schema: ref("Pinned") } },
+});

@@ -1,0 +1,142 @@
+/** Reading state. */
+import { CURSOR_FLAW, KEY, LIMIT, page } from "./common.ts";
+import { described, type Answer, type Schema } from "./described.ts";
+import { ANY, COUNT, list, object, orNull, ref, STRING, TIME } from "./schemas.ts";
+
+/** Keys of one batch. */
+export const BATCH_KEYS = 500;
+export const SCAN_DEFAULT = 100;
+
+const GROUP = "Read state";
+
+export const STATE_SCHEMAS: Readonly<Record<string, Schema>> = {
+  State: object({
+    operator: STRING,
+    key: STRING,
+    value: ANY,
+    partition: COUNT,
+    seq: { ...COUNT, description: "Of the last event that changed the key." },
+    time: TIME,
+  }),
+  StatePage: page(object({ key: STRING, value: ANY })),
+};
+
+export const LIST_OPERATORS = described({
+  method: "GET",
+  path: "/v1/operators",
+  role: "read",
+  group: GROUP,
+  id: "listOperators",
+  summary: "The operators",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: {
+      about: "All of the app.",
+      schema: list(
+        object({
+          name: STRING,
+          version: COUNT,
+          events: list(STRING),
+          partitions: orNull(COUNT),
+          "lost?": { type: "string", description: "Why it can't be used: D1 doesn't know how it was placed." },
+        }),
+      ),
+    },
+  },
+});
+
+const IF_NONE_MATCH = { "If-None-Match": { type: "string", about: "An `ETag` that was answered before." } } as const;
+const ONE_STATE: Readonly<Record<number, Answer>> = {
+  304: { about: "It is as `If-None-Match` says.", headers: { ETag: "Changes with the value." } },
+};
+const ETAG = { ETag: "Changes with the value." };
+/** Of the 404 `no_state`. */
+const ABOUT_KEY = object({ "key?": STRING });
+
+export const GET_STATE = described({
+  method: "GET",
+  path: "/v1/operators/:op/state",
+  role: "read",
+  group: GROUP,
+  id: "getState",
+  summary: "The state of a key, or all states in the order of their keys",
+  about:
+    "With `key` that one. Without it a page of all partitions, in the order of the UTF-8 bytes of the keys. A read after the answer to a write sees that write.",
+  inPath: {},
+  inQuery: {
+    key: KEY,
+    prefix: { type: "string", about: "Only keys that begin with this.", example: "a" },
+    limit: { ...LIMIT, about: `Items of this page, at most; default ${SCAN_DEFAULT}.` },
+    cursor: { type: "string", about: "Of the page before.", flaw: CURSOR_FLAW },
+  },
+  inHeaders: IF_NONE_MATCH,
+  answers: {
+    200: { about: "The state, or the page.", schema: { anyOf: [ref("State"), ref("StatePage")] }, headers: ETAG },
+    ...ONE_STATE,
+  },
+  problems: { 400: ["invalid_key"], 404: ["no_state"] },
+  more: ABOUT_KEY,
+});
+
+export const GET_STATE_BY_PATH = described({
+  method: "GET",
+  path: "/v1/operators/:op/state/*",
+  role: "read",
+  group: GROUP,
+  id: "getStateByPath",
+  summary: "The state of a key, short",
+  about: "Keys such as `..` belong into `?key=`: every URL parser folds them in a path.",
+  inPath: {},
+  inQuery: {},
+  inHeaders: IF_NONE_MATCH,
+  answers: { 200: { about: "The state.", schema: ref("State"), headers: ETAG }, ...ONE_STATE },
+  problems: { 400: ["invalid_key"], 404: ["no_state"] },
+  more: ABOUT_KEY,
+});
+
+export const WATCH = described({
+  method: "GET",
+  path: "/v1/operators/:op/watch",
+  role: "read",
+  group: GROUP,
+  id: "watch",
+  summary: "The value of a key now, then each change",
+  about:
+    "Server-sent events, each with a JSON object `{key, value, seq}` as its data; `value` is null where the key has no state.",
+  inPath: {},
+  inQuery: { key: KEY },
+  inHeaders: { "Last-Event-ID": { type: "string", about: "The `id` of the last event that was received." } },
+  answers: { 200: { about: "The stream.", type: "text/event-stream" } },
+  problems: { 400: ["invalid_key"], 403: ["key_not_allowed"], 405: ["method_not_allowed"] },
+});
+
+export const POST_BATCH = described({
+  method: "POST",
+  path: "/v1/operators/:op/state/batch",
+  role: "read",
+  group: GROUP,
+  id: "getStates",
+  summary: "The states of many keys",
+  inPath: {},
+  inQuery: {},
+  body: {
+    "application/json": {
+      schema: object({
+        keys: list({ type: "string", minLength: 1, maxLength: KEY.maxLength }, { maxItems: BATCH_KEYS }),
+      }),
+      example: { keys: ["ada", "bo"] },
+    },
+  },
+  answers: {
+    200: {
+      about: "Those that have a state, and those that don't.",
+      schema: object({ items: list(object({ key: STRING, value: ANY, seq: COUNT })), missing: list(STRING) }),
+    },
+  },
+  problems: {
+    400: ["invalid_keys", "invalid_utf8", "malformed_gzip", "body_interrupted"],
+    413: ["body_too_large", "answer_too_large", "gzip_bomb"],
+    415: ["unsupported_encoding"],
+  },
+});

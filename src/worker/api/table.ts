@@ -1,0 +1,47 @@
+/** Every route there is. One that is registered but not listed here, or the other way round, fails test/worker/openapi.test.ts. */
+import type { Described, Schema } from "./described.ts";
+import { PROBLEM, UNAVAILABLE_PROBLEM } from "./common.ts";
+import { EVENT_SCHEMAS, POST_ASK, POST_EVENTS } from "./events.ts";
+import { ADOPT, EVICT, LIST_PARTITIONS, PARTITION_SCHEMAS, RECOVER, SHOW_PARTITION, VERIFY } from "./partitions.ts";
+import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./quarantine.ts";
+import { DOCS, HEALTH, OPENAPI } from "./service.ts";
+import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, SNAPSHOT_SCHEMAS, UNPIN } from "./snapshots.ts";
+import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, STATE_SCHEMAS, WATCH } from "./state.ts";
+
+export const DESCRIBED: readonly Described[] = [
+  POST_EVENTS,
+  POST_ASK,
+  LIST_OPERATORS,
+  GET_STATE,
+  GET_STATE_BY_PATH,
+  POST_BATCH,
+  WATCH,
+  LIST_PARTITIONS,
+  SHOW_PARTITION,
+  VERIFY,
+  EVICT,
+  ADOPT,
+  RECOVER,
+  SNAPSHOT,
+  LIST_MANIFESTS,
+  SHOW_MANIFEST,
+  LIST_PINS,
+  PIN,
+  UNPIN,
+  LIST_QUARANTINE,
+  RETRY_QUARANTINED,
+  DELETE_QUARANTINED,
+  HEALTH,
+  OPENAPI,
+  DOCS,
+];
+
+/** What descriptions refer to by name. */
+export const NAMED_SCHEMAS: Readonly<Record<string, Schema>> = {
+  ...EVENT_SCHEMAS,
+  ...STATE_SCHEMAS,
+  ...PARTITION_SCHEMAS,
+  ...SNAPSHOT_SCHEMAS,
+  Problem: PROBLEM,
+  Unavailable: UNAVAILABLE_PROBLEM,
+};
