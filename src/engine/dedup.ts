@@ -101,6 +101,13 @@ export class Dedup {
     return this.#minutes[0] === undefined ? null : this.#minutes[0][0] * MINUTE_MS;
   }
 
+  /** Events with a logged time from `ms` on, the pending ones included; where some of them are forgotten, those that are not. */
+  countSince(ms: number): number {
+    const minute = Math.floor(ms / MINUTE_MS);
+    const before = this.#minutes.findLast(([past]) => past < minute);
+    return this.#last - (before?.[1] ?? this.#first - 1);
+  }
+
   find(prints: ArrayLike<number>, at: number): Found {
     const table = this.#table;
     const ring = this.#prints;

@@ -12,8 +12,8 @@ import type { Open } from "./open.ts";
 import type { Clock, Host } from "./ports.ts";
 import type { Slice, SliceResult } from "./slice.ts";
 
-/** Taken in, or not taken from this producer. */
-export type Admitted = Admission | Extract<SliceResult, { tag: "unfit" }>;
+/** Taken in, or why it isn't. */
+export type Admitted = Admission | Exclude<SliceResult, { tag: "decided" }>;
 export type Admit = (open: Open, slice: Slice) => Admitted;
 
 interface Waiting {
