@@ -18,11 +18,15 @@ import {
 } from "./admin-routes.ts";
 import { adoptPartition } from "./adopt-route.ts";
 import type { App, Env, Routes } from "./app.ts";
+import { editState } from "./edit-routes.ts";
 import { postAsk, postEvents } from "./events-route.ts";
+import { exportOperator } from "./export-route.ts";
+import { hardened, preflight, type Cors } from "./hardening.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
+import { limitedRate } from "./rate-limit.ts";
 import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
 import { troubleOf } from "./trouble.ts";
@@ -33,8 +37,8 @@ interface Kind {
 }
 type Ctx = Context<Kind>;
 
-/** `authorize`: in place of the tokens. */
-export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kind> {
+/** `authorize`: in place of the tokens. `cors`: whose pages may call; none without it. */
+export function routesOf(app: App, authorize: Authorize | null = null, cors: Cors | null = null): Hono<Kind> {
   const may =
     (role: Role): MiddlewareHandler<Kind> =>
     async (c, next) => {
@@ -42,11 +46,22 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
       if (grant instanceof Response) return grant;
       const no = unsupported(c);
       if (no !== null) return no;
+      const over = role === "ingest" ? await limitedRate(c.req.raw, c.env, grant) : null;
+      if (over !== null) return over;
       c.set("grant", grant);
       c.set("routes", await app.routes(c.env));
       return next();
     };
   const http = new Hono<Kind>();
+  http.use(async (c, next) => {
+    const asked = preflight(c.req.raw, cors);
+    if (asked !== null) return hardened(asked, c.req.raw, cors);
+    await next();
+    const answer = hardened(c.res, c.req.raw, cors);
+    // Assigning one makes a copy of it, without what headers can't say.
+    if (answer !== c.res) c.res = answer;
+    return undefined;
+  });
   http.get("/healthz", (c) => c.json({ ok: true }));
 
   http.post("/v1/events", may("ingest"), (c) => postEvents(c.req.raw, c.env, c.var.routes, c.var.grant));
@@ -64,6 +79,15 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
     const { route, grant } = c.var;
     return key === null ? scanState(c.env, route, query, grant) : getState(c.req.raw, c.env, route, key, grant);
   });
+  http.put("/v1/operators/:op/state", may("admin"), operator, (c) =>
+    editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "put"),
+  );
+  http.delete("/v1/operators/:op/state", may("admin"), operator, (c) =>
+    editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "delete"),
+  );
+  http.get("/v1/operators/:op/export", may("read"), operator, (c) =>
+    exportOperator(c.env, c.var.route, new URL(c.req.url).searchParams, c.var.grant),
+  );
   http.get("/v1/operators/:op/state/*", may("read"), operator, (c) => {
     const key = shortKey(c.req.url);
     if (key === null)
@@ -186,6 +210,8 @@ function unsupported(c: Ctx): Response | null {
     });
   return null;
 }
+
+const keyIn = (url: string): string | null => new URL(url).searchParams.get("key");
 
 /** The key of `/state/{K}`, from the path as it was sent: a decoded path can't tell "a%2Fb" from "a/b". */
 function shortKey(url: string): string | null {

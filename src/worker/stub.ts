@@ -10,7 +10,17 @@ import type { Partition } from "./partition-object.ts";
 
 type Calls = Pick<
   Partition,
-  "append" | "read" | "scan" | "facts" | "quarantinePage" | "snapshot" | "verify" | "mark" | "evict" | "wake"
+  | "append"
+  | "read"
+  | "scan"
+  | "capture"
+  | "facts"
+  | "quarantinePage"
+  | "snapshot"
+  | "verify"
+  | "mark"
+  | "evict"
+  | "wake"
 >;
 
 /** A new stub: one that threw is dead for ever, so none is kept. The region counts when the object is first called. */

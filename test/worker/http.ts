@@ -13,7 +13,7 @@ export interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-/** Fetches, and reads the JSON that comes; an error must be a problem document. */
+/** Fetches, and reads the JSON that comes, where it is one value; an error must be a problem document. */
 export async function call(path: string, init?: RequestInit): Promise<Answer> {
   const answer = await readAnswer(await fetchApp(path, init));
   if (answer.status >= 400) expectProblem(answer);
@@ -22,7 +22,8 @@ export async function call(path: string, init?: RequestInit): Promise<Answer> {
 
 export async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
-  const body = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
+  const lines = response.headers.get("content-type") === "application/x-ndjson";
+  const body = text === "" || lines ? {} : (JSON.parse(text) as Record<string, unknown>);
   return { status: response.status, headers: response.headers, body };
 }
 
