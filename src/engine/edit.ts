@@ -22,7 +22,10 @@ import { migration } from "./state-line.ts";
 export const PUT = "keyframe.state.put";
 export const REMOVE = "keyframe.state.delete";
 
-export const isEdit = (type: string): boolean => type === PUT || type === REMOVE;
+/** Takes the state away whatever it is, and the key's events out of the quarantine. */
+export const ERASE = "keyframe.state.erase";
+
+export const isEdit = (type: string): boolean => type === PUT || type === REMOVE || type === ERASE;
 
 /** What the state must be for the edit to count: there, not there, or one of these. */
 export type Condition = "any" | "none" | readonly Tag[];
@@ -58,10 +61,10 @@ export function edit(
   last: Last | null,
 ): Outcome {
   const { if: condition, version, state } = command.data as Edit;
-  if (last !== null && !holds(condition, last))
+  if (last !== null && command.type !== ERASE && !holds(condition, last))
     return { tag: "refused", code: "precondition_failed", detail: NO_REPLY };
   try {
-    touched.text = command.type === REMOVE ? null : stateText(operator, version, state, key);
+    touched.text = command.type === PUT ? stateText(operator, version, state, key) : null;
   } catch (error) {
     return { tag: "quarantined", error: messageOf(error).slice(0, 1_000) };
   }

@@ -10,7 +10,7 @@ import { Failure, messageOf } from "./errors.ts";
 import { fill } from "./event.ts";
 import { print } from "./address.ts";
 import { Dedup } from "./dedup.ts";
-import { edit, isEdit } from "./edit.ts";
+import { edit, ERASE, isEdit } from "./edit.ts";
 import { Prints } from "./hash.ts";
 import { EventContext, handle } from "./handling.ts";
 import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
@@ -114,6 +114,8 @@ export class Fold {
   ): Outcome {
     if (event.type === RETRY || event.type === DELETE) return this.#command(layer, at, event, prints, offset, live);
     const touched = layer.touch(key);
+    // From here on no retry finds what this takes out once it is in the log.
+    if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.claim(entry);
     return this.#apply(layer, touched, event, new EventContext(key, at, ms, isNew(touched), prints, offset), live);
   }
 
@@ -148,6 +150,7 @@ export class Fold {
   /** What an event's outcome means for the quarantine; called when it is known to be in the log. */
   settled(at: Seq, event: Event, key: string, ms: number, outcome: Outcome, text: () => string): void {
     if (event.type === RETRY || event.type === DELETE) this.#commanded(at, event, outcome);
+    else if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);
     else if (outcome.tag === "quarantined")
       this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
   }

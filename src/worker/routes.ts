@@ -19,6 +19,7 @@ import {
 import { adoptPartition } from "./adopt-route.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { editState } from "./edit-routes.ts";
+import { getErasure, postErasure } from "./erasure-routes.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { exportOperator } from "./export-route.ts";
 import { hardened, preflight, type Cors } from "./hardening.ts";
@@ -147,6 +148,9 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     steerQuarantine(c.env, c.var.route, c.req.param("id"), "delete"),
   );
 
+  http.post("/v1/erasures", may("admin"), (c) => postErasure(c.req.raw, c.env, c.var.routes));
+  http.get("/v1/erasures/:id", may("admin"), (c) => getErasure(c.env, c.var.routes, c.req.param("id")));
+
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {
     const grant = await admitted(c.req.raw, c.env, "admin", authorize);
@@ -227,8 +231,13 @@ function shortKey(url: string): string | null {
 /** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
 function failed(error: Error, c: Ctx): Response {
   const trouble = troubleOf(error);
+  // Without what follows: it may be a key.
   if (!(error instanceof Failure || error instanceof Damage))
-    note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
+    note("request failed", {
+      path: c.req.path.split("/", 5).join("/"),
+      error: messageOf(error),
+      stack: error.stack ?? null,
+    });
   if (trouble !== null) return problem({ status: 503, code: trouble.code, detail: trouble.message });
   return problem({ status: 500, code: "internal_error", detail: "this is a bug of the app; its log has the details" });
 }

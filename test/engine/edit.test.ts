@@ -1,7 +1,8 @@
 /** Editing states by hand: logged once, on a condition, and the same under any code that replays it. */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { PUT, REMOVE, tagOf, type Condition } from "../../src/engine/edit.ts";
+import { ERASE, PUT, REMOVE, tagOf, type Condition } from "../../src/engine/edit.ts";
+import { seq } from "../../src/engine/ids.ts";
 import { parseOutcome } from "../../src/engine/outcome.ts";
 import { EDITED_FORMAT, readSegment, SEGMENT_FORMAT } from "../../src/engine/segment.ts";
 import { wireVersion } from "../../src/engine/slice.ts";
@@ -148,6 +149,44 @@ describe("an edit", () => {
     expect(await text(replayed)).toBe(JSON.stringify(state));
     await snapshot(world, replayed);
     expect(await text(world.start(operator))).toBe(JSON.stringify(state));
+  });
+});
+
+describe("an erasure", () => {
+  const erase = (id: string, key = "k"): Sent => ({ id, key, type: ERASE, data: { if: "any", version: 1 } });
+  const aside = async (world: World, of: Incarnation): Promise<string[]> =>
+    (await world.clock.run(of.partition.quarantined(seq(0), 100, 1_000_000))).items.map(({ key }) => key);
+
+  it("takes the state away and the key's events out of the quarantine, and says the same after a replay and a snapshot", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await world.send(one, { id: "a", data: 5 }, { id: "q", data: "boom" }, { id: "o", key: "other", data: "boom" });
+    expect(await outcomesOf(world, one, erase("e1"), erase("e2", "nobody"))).toEqual(["applied", "applied"]);
+    for (const of of [one, world.start(operator)]) {
+      expect(await world.value(of)).toBeUndefined();
+      expect(await aside(world, of)).toEqual(["other"]);
+    }
+    await snapshot(world, one);
+    await world.send(one, { id: "b", data: 1 });
+    expect(await world.value(world.start(operator))).toEqual({ total: 1, times: 1 });
+    expect(words(await world.send(one, { id: "a", data: 5 })), "an id is known still").toEqual(["applied again"]);
+  });
+
+  it("F2: a retry that comes after it, in the same group, finds nothing; replay and drill decide alike", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await world.send(one, { id: "a", data: 1 });
+    await snapshot(world, one);
+    const mended = sum({ on: { add: (state) => void (state.times += 1) } });
+    await world.send(one, { id: "q", data: "boom" });
+    const two = world.start(mended);
+    const retry: Sent = { id: "retry", type: "keyframe.quarantine.retry", data: { seq: 2 } };
+    expect(words(await world.send(two, erase("e"), retry))).toEqual(["applied", "refused"]);
+    expect(await world.value(two)).toBeUndefined();
+    const replayed = world.start(mended);
+    expect(await world.value(replayed)).toBeUndefined();
+    expect(await aside(world, replayed)).toEqual([]);
+    expect(await world.clock.run(two.partition.verify())).toMatchObject({ tag: "equal" });
   });
 });
 

@@ -38,6 +38,8 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/operators/tally/quarantine", "admin"],
   ["POST", "/v1/operators/tally/quarantine/0-1/retry", "admin"],
   ["DELETE", "/v1/operators/tally/quarantine/0-1", "admin"],
+  ["POST", "/v1/erasures", "admin"],
+  ["GET", "/v1/erasures/tally.0.1.0.a", "admin"],
   ["GET", "/v1/nothing", "admin"],
   ["GET", "/", "admin"],
 ];

@@ -103,6 +103,8 @@ const ROUTES: readonly (readonly [string, string, unknown, Readonly<Record<strin
   ["GET", `${credits}/quarantine`, undefined, ADMIN],
   ["POST", `${credits}/quarantine/0-1/retry`, undefined, ADMIN],
   ["DELETE", `${credits}/quarantine/0-1`, undefined, ADMIN],
+  ["POST", "/v1/erasures", { operator: "credits", key: "acme/erased" }, ADMIN],
+  ["GET", "/v1/erasures/credits.0.1.0.a", undefined, ADMIN],
   ["GET", "/v1/nothing", undefined, ADMIN],
   ["GET", "/", undefined, ADMIN],
 ];
