@@ -10,6 +10,7 @@ import type { Operator } from "./engine/operator.ts";
 import type { Authorize } from "./worker/access.ts";
 import { App, install, type Env } from "./worker/app.ts";
 import { consume } from "./worker/consume.ts";
+import { checkCors, type Cors } from "./worker/hardening.ts";
 import { routesOf } from "./worker/routes.ts";
 import { sweep } from "./worker/sweep.ts";
 
@@ -19,6 +20,7 @@ export type { EventFor, ReplyOf, StateOf } from "./engine/types-of.ts";
 export type { Authorize, Grant, Role } from "./worker/access.ts";
 export type { Env } from "./worker/app.ts";
 export type { Asked } from "./worker/asking.ts";
+export type { Cors } from "./worker/hardening.ts";
 export { Partition } from "./worker/partition-object.ts";
 export { Keyframe } from "./worker/service.ts";
 export type { Got, SendOptions, Sent, Service } from "./worker/service.ts";
@@ -27,6 +29,8 @@ export interface KeyframeOptions<E extends Env = Env> {
   readonly operators: readonly Operator[];
   /** Who may do what over HTTP, in place of the tokens in the environment. */
   readonly authorize?: Authorize<E>;
+  /** Pages of these origins may call the app. Default: none. */
+  readonly cors?: Cors;
 }
 
 /** The handlers of a Worker. */
@@ -54,12 +58,12 @@ export interface Handlers<E extends Env = Env> {
  *     return tenant === null ? null : { may: ["ingest", "read"], keyPrefix: `${tenant}/` };
  *   },
  * });
- * @throws where two operators have one name
+ * @throws where two operators have one name, or an origin is none
  */
-export function keyframe<E extends Env = Env>({ operators, authorize }: KeyframeOptions<E>): Handlers<E> {
+export function keyframe<E extends Env = Env>({ operators, authorize, cors }: KeyframeOptions<E>): Handlers<E> {
   const app = install(new App(operators));
   // The environment that the platform gives is the one that E says.
-  const http = routesOf(app, (authorize as Authorize | undefined) ?? null);
+  const http = routesOf(app, (authorize as Authorize | undefined) ?? null, cors === undefined ? null : checkCors(cors));
   return {
     fetch: (request, env, ctx) => http.fetch(request, env, ctx),
     scheduled: (_controller, env) => sweep(app, env),

@@ -2,6 +2,7 @@
  * What D1 knows of partitions, without waking them (SNAP9): their rows, sums over the tail, and the statistics that ride
  * in the last segment.
  */
+import type { Epoch } from "../engine/ids.ts";
 import type { PartitionRow } from "../engine/ports.ts";
 import { named } from "./d1-log.ts";
 
@@ -68,4 +69,19 @@ export async function tailBytes(db: D1Database, names: readonly string[]): Promi
     db.prepare(sql).bind(JSON.stringify(names)).all<{ partition: string; bytes: number | null }>(),
   );
   return new Map(results.map(({ partition, bytes }) => [partition, bytes ?? 0]));
+}
+
+export interface ErasureFacts {
+  readonly epoch: Epoch;
+  readonly head: number;
+  /** Rows of the log that begin at or below the seq. */
+  readonly rows: number;
+}
+
+/** Null: the partition has no row. */
+export async function erasureFacts(db: D1Database, partition: string, seq: number): Promise<ErasureFacts | null> {
+  const sql = `SELECT epoch, COALESCE((SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1), snapshot_seq) AS head,
+      (SELECT COUNT(*) FROM segments WHERE partition = ?1 AND seq <= ?2) AS rows
+    FROM partitions WHERE partition = ?1`;
+  return named(() => db.prepare(sql).bind(partition, seq).first<ErasureFacts>());
 }

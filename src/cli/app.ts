@@ -71,6 +71,44 @@ export class App {
     }
   }
 
+  /**
+   * The lines of an answer as they come, however long that takes, as long as some come.
+   *
+   * @throws Trouble with what the app says instead, and where it breaks off
+   */
+  async *lines(path: string): AsyncGenerator<string> {
+    const silence = new AbortController();
+    const hush = (): NodeJS.Timeout =>
+      setTimeout(() => silence.abort(new Error("nothing came for a minute")), TIMEOUT_MS);
+    let timer = hush();
+    try {
+      const response = await fetch(`${this.url}${path}`, { headers: this.#headers(), signal: silence.signal });
+      if (!response.ok || response.body === null)
+        throw failedWith({ status: response.status, body: parsed(await response.text()), ms: 0 });
+      let rest = "";
+      for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+        clearTimeout(timer);
+        const lines = (rest + text).split("\n");
+        rest = lines.pop() ?? "";
+        yield* lines;
+        timer = hush();
+      }
+      if (rest !== "") yield rest;
+    } catch (error) {
+      throw error instanceof Trouble ? error : noAnswer(this.url, error);
+    } finally {
+      clearTimeout(timer);
+      // Who stopped early doesn't want the rest.
+      silence.abort();
+    }
+  }
+
+  #headers(init?: RequestInit["headers"]): Headers {
+    const headers = new Headers(init);
+    if (this.#token !== null) headers.set("authorization", `Bearer ${this.#token}`);
+    return headers;
+  }
+
   /** What a read answers when all is well. @throws Trouble with what the app says instead */
   async get(path: string): Promise<unknown> {
     return fine(await this.askAgain(path));
@@ -78,8 +116,7 @@ export class App {
 
   async #exchange(path: string, init: RequestInit): Promise<{ readonly answer: Answer; readonly pauseMs: number }> {
     const begun = performance.now();
-    const headers = new Headers(init.headers);
-    if (this.#token !== null) headers.set("authorization", `Bearer ${this.#token}`);
+    const headers = this.#headers(init.headers);
     try {
       const response = await fetch(`${this.url}${path}`, { ...init, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
       const text = await response.text();
@@ -87,12 +124,16 @@ export class App {
       const answer = { status: response.status, body: parsed(text), ms: performance.now() - begun };
       return { answer, pauseMs: Math.min(Number.isFinite(after) ? after : 1_000, LONGEST_PAUSE_MS) };
     } catch (error) {
-      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-      throw new Trouble(
-        `no answer from ${this.url}: ${messageOf(cause)}. Is the app up (npm run dev), and is --url or KEYFRAME_URL its address?`,
-      );
+      throw noAnswer(this.url, error);
     }
   }
+}
+
+function noAnswer(url: string, error: unknown): Trouble {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return new Trouble(
+    `no answer from ${url}: ${messageOf(cause)}. Is the app up (npm run dev), and is --url or KEYFRAME_URL its address?`,
+  );
 }
 
 function baseUrl(text: string): string {
@@ -114,8 +155,11 @@ function parsed(text: string): unknown {
 /** The body of an answer that says yes. @throws Trouble with what it says instead */
 export function fine(answer: Answer): unknown {
   if (answer.status >= 200 && answer.status < 300) return answer.body;
-  throw new Trouble(`the app answers ${answer.status} ${saidBy(answer)}${HINTS[answer.status] ?? ""}`);
+  throw failedWith(answer);
 }
+
+const failedWith = (answer: Answer): Trouble =>
+  new Trouble(`the app answers ${answer.status} ${saidBy(answer)}${HINTS[answer.status] ?? ""}`);
 
 const HINTS: Readonly<Record<number, string>> = {
   401: " (give a token with --token or KEYFRAME_TOKEN)",

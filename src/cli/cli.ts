@@ -11,6 +11,7 @@ import { Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from ".
 import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
 import { evict } from "./evict.ts";
+import { exportAll } from "./export.ts";
 import { get } from "./get.ts";
 import { manifests } from "./manifests.ts";
 import { quarantine } from "./quarantine.ts";
@@ -27,7 +28,7 @@ import { watch } from "./watch.ts";
 /** In the order of the help page. */
 const COMMANDS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ["Begin:", [initialise, create]],
-  ["Events and state:", [sendFile, ask, get, scan, watch]],
+  ["Events and state:", [sendFile, ask, get, scan, watch, exportAll]],
   ["Look inside and steer:", [status, doctor, snapshot, manifests, verifyPartition, evict, quarantine, recover]],
   ["Files, without the app:", [cat, diff, verify]],
 ];

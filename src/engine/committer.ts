@@ -7,6 +7,7 @@
  */
 import { commit } from "./commit.ts";
 import { messageOf, type Failure } from "./errors.ts";
+import type { Live } from "./fold.ts";
 import { Gathering } from "./gathering.ts";
 import { Group, type Admission } from "./group.ts";
 import { seq, type Stamp } from "./ids.ts";
@@ -29,6 +30,7 @@ export interface CommitEvents {
 export class Committer {
   readonly #around: Surroundings;
   readonly #code: string;
+  readonly #live: Live;
   readonly #events: CommitEvents;
   #running = false;
   #abandoned = false;
@@ -37,8 +39,9 @@ export class Committer {
   readonly #gathering = new Gathering();
   #leave: (() => void) | null = null;
 
-  constructor(around: Surroundings, code: string, events: CommitEvents) {
+  constructor(around: Surroundings, code: string, live: Live, events: CommitEvents) {
     this.#around = around;
+    this.#live = live;
     this.#code = code;
     this.#events = events;
   }
@@ -58,6 +61,7 @@ export class Committer {
     this.#filling ??= new Group(
       this.#around.host.nonce(),
       open.fold,
+      this.#live,
       below?.next ?? seq(open.fold.seq + 1),
       below?.top ?? null,
     );

@@ -13,6 +13,7 @@
  */
 import { PRINT_WORDS } from "./hash.ts";
 import { seq, type Seq } from "./ids.ts";
+import { Kept } from "./kept.ts";
 import { isObject, isWhole } from "./json.ts";
 import { DETAILS_BYTES, REPLIES_BYTES } from "./limits.ts";
 import { bareOutcome } from "./outcome.ts";
@@ -105,6 +106,12 @@ export class Dedup {
   /** Logged time from which on every id is known, in milliseconds, or null while nothing was logged. */
   get sinceMs(): number | null {
     return this.#minutes[0] === undefined ? null : this.#minutes[0][0] * MINUTE_MS;
+  }
+
+  /** Events with a logged time from `ms` on, the pending ones included; where some of them are forgotten, those that are not. */
+  countSince(ms: number): number {
+    const before = this.#minutes.findLast(([past]) => past < Math.floor(ms / MINUTE_MS));
+    return this.#last - (before?.[1] ?? this.#first - 1);
   }
 
   find(prints: ArrayLike<number>, at: number): Found {
@@ -330,50 +337,6 @@ export class Dedup {
     this.#prints = prints;
     this.#capacity = capacity;
     if (this.#table !== null) this.#build();
-  }
-}
-
-/** Texts by seq, in its order and bounded: beyond the bound the oldest go. */
-class Kept {
-  readonly #limit: number;
-  readonly #texts = new Map<number, string>();
-  /** Length of those that are committed. */
-  #bytes = 0;
-  /** Seqs of those that are not: they count when they are, as at replay (ONE3). */
-  #pending: number[] = [];
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  get(at: number): string | undefined {
-    return this.#texts.get(at);
-  }
-
-  all(): Iterable<readonly [number, string]> {
-    return this.#texts;
-  }
-
-  add(at: number, text: string): void {
-    this.#texts.set(at, text);
-    this.#pending.push(at);
-  }
-
-  /** Everything up to `last` is committed. */
-  count(last: number): void {
-    let counted = 0;
-    for (; counted < this.#pending.length && this.#pending[counted]! <= last; counted++)
-      this.#bytes += this.#texts.get(this.#pending[counted]!)!.length;
-    if (counted > 0) this.#pending.splice(0, counted);
-  }
-
-  /** Those below `from` go, and the oldest beyond the bound. */
-  expire(from: number): void {
-    for (const [at, text] of this.#texts) {
-      if (at >= from && this.#bytes <= this.#limit) break;
-      this.#texts.delete(at);
-      this.#bytes -= text.length;
-    }
   }
 }
 

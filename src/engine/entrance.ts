@@ -19,8 +19,8 @@ import { PRINT_WORDS } from "./hash.ts";
 import { busy, type Slice, type SliceResult } from "./slice.ts";
 import { limited } from "./store-call.ts";
 
-/** Taken in, or not taken from this producer. */
-export type Admitted = Admission | Extract<SliceResult, { tag: "unfit" }>;
+/** Taken in, or why it isn't. */
+export type Admitted = Admission | Exclude<SliceResult, { tag: "decided" }>;
 
 export interface Ways {
   readonly admit: (open: Open, slice: Slice) => Admitted;

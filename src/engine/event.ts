@@ -198,7 +198,7 @@ function soundnessOf(value: unknown, depth: number): number {
  * The first number in the text that a double can't hold: a large one without exponent, one that is infinite, or one with
  * other digits than a double gives back.
  */
-function unsafeLiteral(text: string): string | null {
+export function unsafeLiteral(text: string): string | null {
   const tokens = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
   for (const [token] of text.matchAll(tokens)) {
     if (token.startsWith('"')) continue;

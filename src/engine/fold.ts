@@ -4,15 +4,17 @@
  * F1. It is a function of the log alone; recovery, verification and the live partition use the same steps (ONE5).
  * F2. Replay honours logged outcomes (ONE6), checks that no seq is missing (LOG4), and quarantines what throws now, so
  *     that no event stops a partition under newer code (IN4).
+ * F3. What only the first run decides (the condition of an edit, the bound on keys) isn't asked again at replay.
  */
 import { Failure, messageOf } from "./errors.ts";
 import { fill } from "./event.ts";
 import { print } from "./address.ts";
 import { Dedup } from "./dedup.ts";
+import { edit, ERASE, isEdit } from "./edit.ts";
 import { Prints } from "./hash.ts";
 import { EventContext, handle } from "./handling.ts";
 import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
-import { isNew, Layer } from "./layer.ts";
+import { isNew, Layer, undo, type Touched } from "./layer.ts";
 import type { Event, Operator } from "./operator.ts";
 import { NO_REPLY, outcomeText, type Outcome } from "./outcome.ts";
 import { Producers } from "./producers.ts";
@@ -20,6 +22,12 @@ import { DELETE, Quarantine, RETRY, type Quarantined } from "./quarantine.ts";
 import { stampMs } from "./stamp.ts";
 import { KeyedState } from "./state.ts";
 import type { ReadSegment } from "./archive.ts";
+
+/** The first run of an event, and the bound that holds for it; a replay has none (F3). */
+export interface Live {
+  /** Keys that the partition may hold. */
+  readonly maxKeys: number;
+}
 
 export class Fold {
   readonly operator: Operator;
@@ -89,11 +97,11 @@ export class Fold {
     const logged = outcomes.get(index);
     if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
     const outcome =
-      logged !== undefined && logged.tag !== "applied" ? logged : this.run(layer, at, event, key, ms, prints, 0);
+      logged !== undefined && logged.tag !== "applied" ? logged : this.run(layer, at, event, key, ms, prints, 0, null);
     this.settled(at, event, key, ms, outcome, () => JSON.stringify(event));
   }
 
-  /** Runs an event, or a command on the quarantine. */
+  /** Runs an event or a command. `live`: for the first time. */
   run(
     layer: Layer,
     at: Seq,
@@ -102,10 +110,36 @@ export class Fold {
     ms: number,
     prints: ArrayLike<number>,
     offset: number,
+    live: Live | null,
   ): Outcome {
-    if (event.type === RETRY || event.type === DELETE) return this.#command(layer, at, event, prints, offset);
+    if (event.type === RETRY || event.type === DELETE) return this.#command(layer, at, event, prints, offset, live);
     const touched = layer.touch(key);
-    return handle(this.operator, touched, event, new EventContext(key, at, ms, isNew(touched), prints, offset));
+    // From here on no retry finds what this takes out once it is in the log.
+    if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.claim(entry);
+    return this.#apply(layer, touched, event, new EventContext(key, at, ms, isNew(touched), prints, offset), live);
+  }
+
+  #apply(layer: Layer, touched: Touched, event: Event, context: EventContext, live: Live | null): Outcome {
+    const before = touched.seq;
+    const outcome = isEdit(event.type)
+      ? edit(this.operator, touched, event, context, live === null ? null : layer.last(context.key))
+      : handle(this.operator, touched, event, context);
+    if (live === null || live.maxKeys === Number.POSITIVE_INFINITY || outcome.tag !== "applied") return outcome;
+    const grows = (isNew(touched) ? 0 : 1) - (context.isNew ? 0 : 1);
+    const { keys } = layer;
+    if (grows > 0 && keys >= live.maxKeys) {
+      undo(touched, before);
+      return { tag: "refused", code: "too_many_keys", detail: JSON.stringify({ keys, maxKeys: live.maxKeys }) };
+    }
+    layer.grew(grows);
+    return outcome;
+  }
+
+  /** An edit, or the retry of one (W3 of edit.ts)? */
+  edits(event: Event): boolean {
+    if (event.type !== RETRY) return isEdit(event.type);
+    const entry = this.quarantine.get((event.data as { seq: Seq }).seq);
+    return entry !== undefined && isEdit(quarantinedEvent(entry).type);
   }
 
   /** Is this outcome remembered for repeats? */
@@ -116,6 +150,7 @@ export class Fold {
   /** What an event's outcome means for the quarantine; called when it is known to be in the log. */
   settled(at: Seq, event: Event, key: string, ms: number, outcome: Outcome, text: () => string): void {
     if (event.type === RETRY || event.type === DELETE) this.#commanded(at, event, outcome);
+    else if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);
     else if (outcome.tag === "quarantined")
       this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
   }
@@ -134,7 +169,14 @@ export class Fold {
     this.stamp = at;
   }
 
-  #command(layer: Layer, at: Seq, command: Event, prints: ArrayLike<number>, offset: number): Outcome {
+  #command(
+    layer: Layer,
+    at: Seq,
+    command: Event,
+    prints: ArrayLike<number>,
+    offset: number,
+    live: Live | null,
+  ): Outcome {
     const target = (command.data as { seq: Seq }).seq;
     const entry = this.quarantine.find(target);
     if (entry === undefined) return { tag: "refused", code: "not_quarantined", detail: NO_REPLY };
@@ -142,7 +184,7 @@ export class Fold {
     if (command.type === DELETE) return { tag: "applied", reply: NO_REPLY };
     const touched = layer.touch(entry.key);
     const context = new EventContext(entry.key, at, entry.now, isNew(touched), prints, offset);
-    return handle(this.operator, touched, quarantinedEvent(entry), context);
+    return this.#apply(layer, touched, quarantinedEvent(entry), context, live);
   }
 
   #commanded(at: Seq, command: Event, outcome: Outcome): void {

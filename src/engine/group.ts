@@ -5,7 +5,7 @@
  * G2. It is cut into rows below the row limit; each row has its own layer of changes, since each has its own stamp.
  */
 import type { Codec } from "./ports.ts";
-import type { Fold } from "./fold.ts";
+import type { Fold, Live } from "./fold.ts";
 import { fill } from "./event.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import { utf8Length } from "./json.ts";
@@ -14,7 +14,7 @@ import { LISTED_ERRORS, ROW_BYTES } from "./limits.ts";
 import type { Mark, Producer } from "./producers.ts";
 import { outcomeText, type Outcome } from "./outcome.ts";
 import { PRINT_WORDS } from "./hash.ts";
-import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "./segment.ts";
+import { sealPayload, SegmentWriter, type Segment } from "./segment.ts";
 import { REPEAT, STATUS, type Slice } from "./slice.ts";
 import type { Event } from "./operator.ts";
 import type { Watchers } from "./watchers.ts";
@@ -39,6 +39,7 @@ const FORGOTTEN = { tag: "repeat", seq: seq(0) } as const;
 export class Group {
   readonly nonce: string;
   readonly #fold: Fold;
+  readonly #live: Live;
   readonly #rows: Row[] = [];
   #below: Layer | null;
   #next: Seq;
@@ -50,8 +51,9 @@ export class Group {
   /** Settles when the group is in the log, or can't get there through this object. */
   readonly durable: Promise<void>;
 
-  constructor(nonce: string, fold: Fold, first: Seq, below: Layer | null) {
+  constructor(nonce: string, fold: Fold, live: Live, first: Seq, below: Layer | null) {
     this.nonce = nonce;
+    this.#live = live;
     this.#fold = fold;
     this.#next = first;
     this.#below = below;
@@ -169,12 +171,13 @@ export class Group {
     const fold = this.#fold;
     const key = slice.keys[i]!;
     row.writer.event(key, slice.at);
-    const outcome = fold.run(row.layer, at, event, key, slice.at, slice.prints, i * PRINT_WORDS);
+    const outcome = fold.run(row.layer, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
     if (fold.keeps(outcome)) {
       row.writer.outcome(outcome);
       fold.dedup.answer(at, outcomeText(outcome));
     }
     if (outcome.tag !== "applied" || event.type.startsWith("keyframe.")) {
+      if (fold.edits(event)) row.writer.edited();
       // From the text, since a handler that threw may have left its marks on the event.
       const text = (): string =>
         JSON.stringify(
@@ -202,7 +205,7 @@ export class Group {
   ): Segment[] {
     return this.#filled().map(({ writer }, i): Segment => {
       return {
-        format: SEGMENT_FORMAT,
+        format: writer.format,
         seq: writer.first,
         last: writer.last,
         stamp: (facts.stamp + i) as Stamp,

@@ -22,11 +22,18 @@ export interface Touched {
   readonly before: string | null;
 }
 
+/** What the last event that changed a key left: its text, and which event it was; 0: none did. */
+export interface Last {
+  readonly text: string | null;
+  readonly seq: Seq;
+}
+
 export const STALE: unique symbol = Symbol("stale");
 
 export class Layer {
   #below: Layer | null;
   #settled = false;
+  #grown = 0;
   readonly #state: KeyedState;
   readonly #touched = new Map<string, Touched>();
 
@@ -38,22 +45,43 @@ export class Layer {
   touch(key: string): Touched {
     let touched = this.#touched.get(key);
     if (touched === undefined) {
-      const before = this.#textBelow(key);
+      const before = this.#lastBelow(key).text;
       touched = { text: before, value: STALE, dirty: false, seq: seq(0), before };
       this.#touched.set(key, touched);
     }
     return touched;
   }
 
-  #textBelow(key: string): string | null {
+  /** What the last event left that has touched the key so far. */
+  last(key: string): Last {
+    const touched = this.#touched.get(key);
+    return touched === undefined || touched.seq === 0
+      ? this.#lastBelow(key)
+      : { text: textOf(touched), seq: touched.seq };
+  }
+
+  #lastBelow(key: string): Last {
     for (let layer = this.#below; layer !== null && !layer.#settled; layer = layer.#below) {
       const pending = layer.#touched.get(key);
-      if (pending !== undefined) return textOf(pending);
+      // One that was only looked at says nothing of when.
+      if (pending !== undefined && pending.seq > 0) return { text: textOf(pending), seq: pending.seq };
     }
     const entry = this.#state.find(key);
     // Taken for a key without state, it would begin anew (SNAP11).
     if (entry === undefined) throw new Error(`key ${JSON.stringify(key)} was to be loaded first`);
-    return entry?.text ?? null;
+    return entry ?? NOTHING;
+  }
+
+  /** An event made a key, or removed one: counted only where their number is bounded. */
+  grew(by: number): void {
+    this.#grown += by;
+  }
+
+  /** Keys that have a state once everything is in the log. */
+  get keys(): number {
+    let keys = this.#state.keys + this.#grown;
+    for (let layer = this.#below; layer !== null && !layer.#settled; layer = layer.#below) keys += layer.#grown;
+    return keys;
   }
 
   /** By how much the layer changes the number of keys and the size of the state, in characters. */
@@ -83,6 +111,8 @@ export class Layer {
   }
 }
 
+const NOTHING: Last = { text: null, seq: seq(0) };
+
 /** The text of what the last event left. */
 export function textOf(touched: Touched): string | null {
   if (touched.dirty) {
@@ -90,6 +120,14 @@ export function textOf(touched: Touched): string | null {
     touched.dirty = false;
   }
   return touched.text;
+}
+
+/** Takes back what made a state where there was none; `before`: the event that had changed it last. */
+export function undo(touched: Touched, before: Seq): void {
+  touched.text = null;
+  touched.value = STALE;
+  touched.dirty = false;
+  touched.seq = before;
 }
 
 /** Is there no state of this key yet? */

@@ -69,6 +69,10 @@ export const STORE_TIMEOUT_MS = 10_000;
 export const OPEN_ATTEMPTS = 4;
 /** After this time without word from D1 a read first asks whether the epoch is still ours. */
 export const FRESH_MS = 5_000;
+/** How long that read waits for D1's word. */
+export const FRESH_ASK_MS = 1_000;
+/** How long a caller waits for a drill, which may read a whole log. */
+export const VERIFY_WAIT_MS = 25_000;
 
 /** States that a partition holds in memory, by default. Isolates are shared, and 128 MB are all there is. */
 export const MEMORY_BYTES = 8 * 1024 * 1024;

@@ -116,6 +116,12 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   /** Number of partitions when the operator is first used; stored then, and the stored number stays. Default 1. */
   readonly partitions?: number;
   readonly snapshot?: SnapshotPolicy;
+  /** Keys that the operator may have; each partition may have its share. An event that would make one more is refused with
+   *  `too_many_keys`. Default: any number. */
+  readonly maxKeys?: number;
+  /** Events that the operator takes on one day (UTC); each partition takes its share. Beyond it: 429 `budget_spent`. A share may
+   *  not be larger than dedup.maxIds, nor dedup.keep shorter than a day: that is what is counted. Default: any number. */
+  readonly maxEventsPerDay?: number;
   /** Bytes of states that each partition holds in memory; the rest is read from its snapshot when it is needed. Default 8 MiB. */
   readonly memory?: number;
 }
@@ -145,6 +151,9 @@ export interface Operator<
     readonly retain: RetentionPolicy;
   };
   readonly memoryBytes: number;
+  /** Infinity: no bound. */
+  readonly maxKeys: number;
+  readonly maxEventsPerDay: number;
   readonly key: (event: Event) => unknown;
   readonly group: (key: string) => string;
   readonly initial: (key: string) => unknown;
@@ -190,6 +199,19 @@ export function operator<const Name extends string, const E extends Schemas, Sta
     if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
   const version = whole(spec.version, "version", 1);
   const migrate = migrations(spec.migrate ?? {}, version, fail);
+  const partitions = whole(spec.partitions ?? 1, "partitions", 1);
+  const bound = (n: number | undefined, what: string): number =>
+    n === undefined ? Number.POSITIVE_INFINITY : whole(n, what, 1);
+  const dedup = {
+    keepMs: duration(spec.dedup?.keep ?? "24h", fail),
+    maxIds: whole(spec.dedup?.maxIds ?? 500_000, "dedup.maxIds", 1),
+  };
+  const maxEventsPerDay = bound(spec.maxEventsPerDay, "maxEventsPerDay");
+  const share = Math.ceil(maxEventsPerDay / partitions);
+  if (share !== Number.POSITIVE_INFINITY && (share > dedup.maxIds || dedup.keepMs < UNIT_MS.d))
+    fail(
+      `maxEventsPerDay makes ${share} events a partition, counted by the ids that dedup keeps: raise dedup.maxIds to that and dedup.keep to 24h`,
+    );
 
   return {
     name,
@@ -197,15 +219,14 @@ export function operator<const Name extends string, const E extends Schemas, Sta
     events: spec.events,
     handlers,
     migrate,
-    partitions: whole(spec.partitions ?? 1, "partitions", 1),
+    partitions,
     key: (spec.key as ((event: Event) => unknown) | undefined) ?? defaultKey,
     group: spec.group ?? ((key) => key),
     initial: spec.initial,
     repliesMs: spec.replies ? duration(spec.replies.keep, fail) : 0,
-    dedup: {
-      keepMs: duration(spec.dedup?.keep ?? "24h", fail),
-      maxIds: whole(spec.dedup?.maxIds ?? 500_000, "dedup.maxIds", 1),
-    },
+    dedup,
+    maxKeys: bound(spec.maxKeys, "maxKeys"),
+    maxEventsPerDay,
     snapshot: {
       everyMs: duration(spec.snapshot?.every ?? "5m", fail),
       recoveryMs: duration(spec.snapshot?.recovery ?? "1s", fail),

@@ -11,11 +11,13 @@
  * I4. Every wait of a caller has a limit, every queue a bound (LOG6); past them the answer is `busy`, never half a truth.
  */
 import type { Address } from "./address.ts";
+import { overspent, sharesOf } from "./budget.ts";
 import { Committer } from "./committer.ts";
 import { Entrance, type Admitted } from "./entrance.ts";
+import { exported, type Exported } from "./export.ts";
 import { Damage, Failure, isUnreadable, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq } from "./ids.ts";
-import { COMMIT_WAIT_MS, DRILL_CHARS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "./limits.ts";
+import { COMMIT_WAIT_MS, FRESH_ASK_MS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "./limits.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
 import { peek, takeEpoch } from "./opening.ts";
 import { overfull } from "./overfull.ts";
@@ -28,17 +30,18 @@ import { catchUp } from "./replay.ts";
 import { behind, factsAt, lostSince, markOf, rewoundText } from "./rewound.ts";
 import { Room } from "./room.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
-import { drillShare } from "./policy.ts";
+import { isDrillDue } from "./policy.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
 import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
 import { limited, persistent } from "./store-call.ts";
-import { verify, type Verified } from "./verify.ts";
+import { noteDrill, verify, type Verified } from "./verify.ts";
 
 export class Partition {
   readonly #around: Surroundings;
   readonly #address: Address;
   readonly #code: string;
+  readonly #perDay: number;
   readonly #commits: Committer;
   readonly #snapshots: Snapshotter;
   readonly #entrance: Entrance;
@@ -68,7 +71,9 @@ export class Partition {
       },
       pressed: () => this.#room.pressed,
     });
-    this.#commits = new Committer(around, code, {
+    const share = sharesOf(around.operator, address);
+    this.#perDay = share.maxEventsPerDay;
+    this.#commits = new Committer(around, code, share, {
       settled: (open, heard) => {
         if (heard) this.#heardAt = around.clock.now();
         if (heard && this.#marked !== open.epoch) this.#mark(open);
@@ -120,7 +125,9 @@ export class Partition {
   /** In the order of arrival, with the slice's keys in memory (entrance.ts). */
   #admit(open: Open, slice: Slice): Admitted {
     const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
-    return unfit === null ? this.#commits.admit(open, slice) : { v: WIRE_VERSION, tag: "unfit", ...unfit };
+    if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
+    const spent = overspent(open.fold.dedup, slice, this.#perDay, this.#around.clock.now());
+    return spent ?? this.#commits.admit(open, slice);
   }
 
   /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it. */
@@ -248,6 +255,11 @@ export class Partition {
     return this.#reading((open) => scan(open, prefix, after, limit, maxBytes));
   }
 
+  /** Every key that begins with the prefix, as of now (export.ts). */
+  async export(prefix: string): Promise<Exported> {
+    return this.#reading(async (open) => exported(open, this.#address.partition, prefix));
+  }
+
   /** Quarantined events above `after`, in order; stops at `limit` or at about `maxChars`. */
   async quarantined(after: Seq, limit: number, maxChars: number): Promise<QuarantinePage> {
     return (await this.#current()).fold.quarantine.page(after, limit, maxChars);
@@ -353,24 +365,10 @@ export class Partition {
   async verify(): Promise<Verified> {
     const open = await this.#current();
     const { whole } = open;
-    const found = await limited(
-      this.#around.clock,
-      "the drill",
-      () => verify(this.#around, open, this.#code),
-      VERIFY_WAIT_MS,
-    );
+    const found = await verify(this.#around, open, this.#code);
     if (found.tag === "not_rebuilt" && found.damaged !== null && open.epoch !== null && open.whole === whole)
       this.#around.host.keep(this.#snapshots.distrust(open, found.damaged));
     return found;
-  }
-
-  /** A drill now and then, about once a day, so that what would not come back is noticed while it still is there. */
-  async #drill(): Promise<void> {
-    if ((await this.#current()).fold.state.size > DRILL_CHARS) return;
-    const found = await this.verify();
-    if (found.tag === "differs") this.#around.host.note("drill found a difference", { seq: found.difference.seq });
-    if (found.tag === "not_rebuilt") this.#around.host.note("drill can't rebuild the state", { why: found.why });
-    if (found.tag === "equal") this.#around.host.note("drill found all equal", { events: found.replayedEvents });
   }
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
@@ -381,16 +379,13 @@ export class Partition {
       this.#snapshots.schedule(open);
       await this.#snapshots.idle();
       // Also asks D1 whether all is there, where nothing was heard of it for a while.
-      await this.#current();
-      if (host.jitter() < drillShare(this.#around.operator.snapshot.everyMs)) await this.#drill();
+      const { fold } = await this.#current();
+      // A drill about once a day, so that what would not come back is noticed while it still is there.
+      const due = isDrillDue(host.jitter(), fold.operator.snapshot.everyMs, fold.state.size);
+      if (due) noteDrill(await this.verify(), host);
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });
       host.arm(clock.now() + RETRY_MS);
     }
   }
 }
-
-/** How long a caller waits for a drill, which may read a whole log. */
-const VERIFY_WAIT_MS = 25_000;
-/** How long a read waits for D1's word on the epoch. */
-const FRESH_ASK_MS = 1_000;

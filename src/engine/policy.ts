@@ -8,6 +8,7 @@
  * Y3. A snapshot is a delta until the deltas outweigh the full one that they build on: so what is written is in proportion to
  *     what changed (SNAP5), and what a recovery reads to the state.
  */
+import { DRILL_CHARS } from "./limits.ts";
 import { stateFiles, type Manifest, type StateFile } from "./manifest.ts";
 import type { Rates } from "./rates.ts";
 
@@ -66,8 +67,9 @@ export function snapshotAt(
   return Math.max(facts.lastMs, facts.tailSinceMs) + (worth ? policy.everyMs : Math.max(DAY_MS, policy.everyMs));
 }
 
-/** Of the alarms, how many should run a drill, so that there is about one a day. */
-export const drillShare = (everyMs: number): number => Math.min(1, everyMs / DAY_MS);
+/** Should this alarm run a drill? About one a day does, where the state isn't too large. `chance`: 0 <= x < 1. */
+export const isDrillDue = (chance: number, everyMs: number, stateChars: number): boolean =>
+  chance < Math.min(1, everyMs / DAY_MS) && stateChars <= DRILL_CHARS;
 
 /**
  * How many of the files of this manifest the next snapshot builds on: all of them for a plain delta, none for a full one (Y3). In between,

@@ -96,6 +96,10 @@ export class Quarantine {
     this.#claimed.add(at);
   }
 
+  ofKey(key: string): Seq[] {
+    return [...this.#entries.values()].filter((entry) => entry.key === key).map((entry) => entry.seq);
+  }
+
   list(): Quarantined[] {
     return [...this.#entries.values()].sort((a, b) => a.seq - b.seq);
   }

@@ -15,6 +15,8 @@ import { isMarkNumbers, type Mark } from "./producers.ts";
 import { isMs } from "./stamp.ts";
 
 export const SEGMENT_FORMAT = 1;
+/** Of a row that holds an edit: code that doesn't know edits must not take it for one of events (W3 of edit.ts). */
+export const EDITED_FORMAT = 2;
 
 /** One row of the log. */
 export interface Segment {
@@ -79,6 +81,7 @@ export class SegmentWriter {
   readonly #outcomes: string[] = [];
   readonly #marks: Mark[] = [];
   count = 0;
+  format = SEGMENT_FORMAT;
   /** Upper estimate of the payload's UTF-8 bytes. */
   bytes = 200;
 
@@ -122,19 +125,24 @@ export class SegmentWriter {
     this.bytes += MARK_BYTES + 6 * mark[0].length;
   }
 
+  /** The event that was given last is an edit. */
+  edited(): void {
+    this.format = EDITED_FORMAT;
+  }
+
   payload(): string {
     const marks = this.#marks.length === 0 ? "" : `"marks":${JSON.stringify(this.#marks)},`;
-    return `{"v":${SEGMENT_FORMAT},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[${this.#bodies.join(",")}]}`;
+    return `{"v":${this.format},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[${this.#bodies.join(",")}]}`;
   }
 }
 
 /** @throws Failure log_broken | unknown_format, where the row isn't what its writer wrote */
 export function readSegment(row: Segment, codec: Codec): SegmentEvents {
-  const known = row.format === SEGMENT_FORMAT && (row.codec === PLAIN || row.codec === codec.packing);
+  const known = isFormat(row.format) && (row.codec === PLAIN || row.codec === codec.packing);
   if (!known)
     throw new Failure(
       "unknown_format",
-      `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
+      `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} and ${EDITED_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
     );
   if (codec.crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
   try {
@@ -144,12 +152,14 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
   }
 }
 
+const isFormat = (format: number): boolean => format === SEGMENT_FORMAT || format === EDITED_FORMAT;
+
 function readPayload(row: Segment, payload: unknown): SegmentEvents {
   const { v, keys, at, out, events, marks = [] } = (payload ?? {}) as Readonly<Record<string, unknown>>;
-  if (v !== SEGMENT_FORMAT)
+  if (v !== row.format)
     throw new Failure(
       "unknown_format",
-      `segment ${row.seq} has payload format ${shown(v)}; this code reads ${SEGMENT_FORMAT}`,
+      `segment ${row.seq} has payload format ${shown(v)} in a row of format ${row.format}: deploy the code that wrote it, or newer`,
     );
   if (!isWhole(row.seq) || !isWhole(row.last) || row.seq === 0 || row.last < row.seq)
     throw broken(row, "it has no such seqs");

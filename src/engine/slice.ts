@@ -5,11 +5,14 @@
 
 import type { Producer, Unfit } from "./producers.ts";
 
-export const WIRE_VERSION = 2;
+export const WIRE_VERSION = 3;
 /** What a slice without a producer still is: an object of older code takes it. */
 const PLAIN_VERSION = 1;
-/** An object that doesn't know producers would take their events without their marks. */
-export const wireVersion = (producer: Producer | null): number => (producer === null ? PLAIN_VERSION : WIRE_VERSION);
+const NUMBERED_VERSION = 2;
+/** An object that doesn't know producers would take their events without their marks, one that doesn't know edits (W3 of edit.ts)
+ *  would quarantine them. */
+export const wireVersion = (producer: Producer | null, edits = false): number =>
+  edits ? WIRE_VERSION : producer === null ? PLAIN_VERSION : NUMBERED_VERSION;
 
 /** One request's events for one partition, in order. */
 export interface Slice {
@@ -31,7 +34,7 @@ export interface Slice {
   readonly full: boolean;
   /** How long the caller can wait, in milliseconds, where that is less than COMMIT_WAIT_MS. */
   readonly waitMs?: number;
-  /** A command on the quarantine: taken also where that is full, since it may empty it. */
+  /** A command: taken also where the quarantine is full, since it may empty it. */
   readonly command?: true;
   /** Version 2: the sender numbers its requests (ONE2). */
   readonly producer?: Producer;
@@ -42,6 +45,8 @@ export interface Slice {
 /** Status of one event, as a number; REPEAT is added where it was there already. */
 export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3 } as const;
 export const REPEAT = 4;
+
+export type Busy = Extract<SliceResult, { readonly tag: "busy" }>;
 
 export type SliceResult =
   | {
@@ -64,7 +69,7 @@ export type SliceResult =
       readonly retryAfterMs: number;
     };
 
-export const busy = (code: string, message: string, retryAfterMs = 1_000): SliceResult => ({
+export const busy = (code: string, message: string, retryAfterMs = 1_000): Busy => ({
   v: WIRE_VERSION,
   tag: "busy",
   code,

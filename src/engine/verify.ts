@@ -12,12 +12,15 @@ import { isUnreadable, messageOf } from "./errors.ts";
 import { codeOf, type Fold } from "./fold.ts";
 import type { Seq } from "./ids.ts";
 import { compareUtf8 } from "./json.ts";
+import { VERIFY_WAIT_MS } from "./limits.ts";
 import type { Loader } from "./loader.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import { fetchManifest, load, type Surroundings } from "./recovery.ts";
 import { nextPage, replay } from "./replay.ts";
+import type { Host } from "./ports.ts";
 import type { Entries } from "./state.ts";
+import { limited } from "./store-call.ts";
 
 export type Verified =
   /** `manifest`: what it started from; null: the whole log. */
@@ -46,7 +49,12 @@ export interface Difference {
   readonly rebuilt: string | null;
 }
 
+/** @throws Failure where it takes too long */
 export async function verify(around: Surroundings, open: Open, code: string): Promise<Verified> {
+  return limited(around.clock, "the drill", () => drill(around, open, code), VERIFY_WAIT_MS);
+}
+
+async function drill(around: Surroundings, open: Open, code: string): Promise<Verified> {
   const { fold, loader, whole } = open;
   if (fold.seq === 0) return { tag: "not_comparable", why: "no event was applied yet" };
   const live = { seq: fold.seq, entries: allOf(fold, loader) };
@@ -156,4 +164,11 @@ class Walk {
   step(): void {
     this.#at += 1;
   }
+}
+
+/** What a drill that nobody asked for has found, for the log of noteworthy things. */
+export function noteDrill(found: Verified, host: Host): void {
+  if (found.tag === "differs") host.note("drill found a difference", { seq: found.difference.seq });
+  if (found.tag === "not_rebuilt") host.note("drill can't rebuild the state", { why: found.why });
+  if (found.tag === "equal") host.note("drill found all equal", { events: found.replayedEvents });
 }

@@ -1,23 +1,23 @@
 /** Looking inside and steering: partitions, manifests, snapshots, eviction, quarantine. */
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts";
-import { print, type Address, type Route } from "../engine/address.ts";
-import { Prints } from "../engine/hash.ts";
+import type { Address, Route } from "../engine/address.ts";
 import { partitionName, seq, type Seq } from "../engine/ids.ts";
 import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
 import { openingBytes, type Manifest } from "../engine/manifest.ts";
-import type { Event, Operator } from "../engine/operator.ts";
+import type { Operator } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import type { Facts, RidingStats } from "../engine/open.ts";
 import { predictRecovery } from "../engine/policy.ts";
 import { UNMEASURED } from "../engine/rates.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
 import { placeOf } from "../engine/region.ts";
-import { busy, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
 import { limited } from "../engine/store-call.ts";
 import { notQuarantined } from "./api/quarantine.ts";
 import { noManifest } from "./api/snapshots.ts";
 import type { Env, Routes } from "./app.ts";
+import { sendCommand } from "./command.ts";
+
 import { isManifest, keptManifests, readOrWhy } from "./kept-manifests.ts";
 import { requestClock } from "./request-clock.ts";
 import { problem } from "./problem.ts";
@@ -270,7 +270,13 @@ export async function steerQuarantine(
   if (listed.tag === "busy") return unavailable(listed);
   const entry = listed.value.items[0];
   if (entry?.seq !== wanted) return missing;
-  const result = await sendCommand(env, route, address, command === "retry" ? RETRY : DELETE, entry);
+  const result = await sendCommand(env, route, address, {
+    type: command === "retry" ? RETRY : DELETE,
+    source: "keyframe:quarantine",
+    id: crypto.randomUUID(),
+    key: entry.key,
+    data: { seq: entry.seq },
+  });
   if (result.tag !== "decided") return problem({ status: 503, code: result.code, detail: result.message });
   const [, at, text] = result.details[0]!;
   const outcome: Outcome = text === null ? { tag: "applied", reply: NO_REPLY } : parseOutcome(text);
@@ -287,36 +293,4 @@ function detailOf(outcome: Outcome): Record<string, unknown> {
     case "quarantined":
       return { error: outcome.error };
   }
-}
-
-async function sendCommand(
-  env: Env,
-  route: Route,
-  address: Address,
-  type: string,
-  entry: Quarantined,
-): Promise<SliceResult> {
-  const at = Date.now();
-  const time = new Date(at).toISOString();
-  const event = { id: crypto.randomUUID(), source: "keyframe:quarantine", type, time, data: { seq: entry.seq } };
-  const body = JSON.stringify(event);
-  const prints = new Prints(1);
-  print(prints, event satisfies Event, address.seed, true);
-  const slice: Slice = {
-    v: wireVersion(null),
-    operatorVersion: route.operator.version,
-    at,
-    body,
-    bytes: body.length,
-    lengths: [body.length],
-    keys: [entry.key],
-    prints: prints.words(),
-    full: true,
-    command: true,
-  };
-  const send = (): Promise<SliceResult> => partitionStub(env, address).append(address, slice);
-  // The same command again: it has its id, so it counts once.
-  return send()
-    .catch(send)
-    .catch(() => busy("partition_gone", "the partition's object went away during the call"));
 }

@@ -24,6 +24,8 @@ export interface Env {
   readonly INGEST_TOKEN?: string;
   readonly READ_TOKEN?: string;
   readonly ADMIN_TOKEN?: string;
+  /** Requests with events that a caller may send (rate-limit.ts). Default: any number. */
+  readonly INGEST_LIMIT?: RateLimit;
   /** Where objects are made: a location hint of Durable Objects (region.ts). Default: near who calls first. */
   readonly REGION?: string;
   /** "eu" or "fedramp": objects stay there, by law. */

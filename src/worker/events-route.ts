@@ -20,6 +20,7 @@ import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type EventError, 
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
+import { unavailableStatus } from "./trouble.ts";
 
 interface Wishes {
   readonly strict: boolean;
@@ -102,7 +103,12 @@ function answer(asked: Asked, operator: string): Response {
       return problem({ status: REJECTED_STATUS[code] ?? 422, code, detail: message, more });
     }
     case "unavailable":
-      return problem({ status: 503, code: asked.code, detail: asked.message, retryAfterSec: asked.retryAfterSec });
+      return problem({
+        status: unavailableStatus(asked.code),
+        code: asked.code,
+        detail: asked.message,
+        retryAfterSec: asked.retryAfterSec,
+      });
   }
 }
 
@@ -350,7 +356,7 @@ function report(intake: Intake, full: boolean): Response {
   const body = { ...counts, errors: errors.sort(byPlace), ...results };
   if (interruption !== null)
     return problem({
-      status: 503,
+      status: unavailableStatus(interruption.code),
       code: interruption.code,
       detail: `${interruption.message}; send it again, what is there already counts as duplicate`,
       more: body,

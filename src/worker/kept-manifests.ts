@@ -55,7 +55,7 @@ export function logOf(env: Env, address: Address): D1Log {
 }
 
 /** The first line of the object; null: the object isn't there any more. */
-async function fetchManifest(env: Env, name: string): Promise<Manifest | Unreadable | null> {
+export async function fetchManifest(env: Env, name: string): Promise<Manifest | Unreadable | null> {
   const object = await limited(requestClock, "R2", async () => {
     const found = await env.SNAPSHOTS.get(name, { range: { offset: 0, length: LINE_BYTES } });
     return found === null ? null : new Uint8Array(await found.arrayBuffer());

@@ -34,6 +34,13 @@ import { Watches } from "./watches.ts";
 export type Answer<T> =
   { readonly tag: "ok"; readonly value: T } | { readonly tag: "busy"; readonly code: string; readonly message: string };
 
+/** An export (engine/export.ts) as it travels. */
+export interface Capture {
+  readonly seq: number;
+  readonly time: string | null;
+  readonly lines: ReadableStream<Uint8Array>;
+}
+
 export class Partition extends DurableObject<Env> {
   #engine: Engine | null = null;
   /** Null: nobody has looked yet. */
@@ -65,6 +72,14 @@ export class Partition extends DurableObject<Env> {
     maxBytes: number,
   ): Promise<Answer<{ items: (readonly [string, Entry])[]; more: boolean }>> {
     return answered(() => this.#partition(address).scan(prefix, after, limit, maxBytes));
+  }
+
+  /** All keys that begin with the prefix, as of now, as lines of JSON. */
+  async capture(address: Address, prefix: string): Promise<Answer<Capture>> {
+    return answered(async () => {
+      const { seq, time, lines } = await this.#partition(address).export(prefix);
+      return { seq, time, lines: byteStream(lines) };
+    });
   }
 
   async facts(address: Address): Promise<Answer<Facts>> {
@@ -229,6 +244,26 @@ export class Partition extends DurableObject<Env> {
     if (atMs === null) await this.ctx.storage.deleteAlarm();
     else await this.ctx.storage.setAlarm(atMs);
   }
+}
+
+const encoder = new TextEncoder();
+
+/** Made as it is taken. Of bytes, since only those travel between objects. */
+function byteStream(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      const { done, value } = await pieces.next();
+      if (done === true) {
+        controller.close();
+        // A reader that brought its own buffer is waiting for it.
+        controller.byobRequest?.respond(0);
+      } else controller.enqueue(encoder.encode(value));
+    },
+    async cancel() {
+      await pieces.return(undefined);
+    },
+  });
 }
 
 async function answered<T>(call: () => Promise<T>): Promise<Answer<T>> {

@@ -15,9 +15,11 @@ const TITLES: Readonly<Record<number, string>> = {
   404: "Not found",
   405: "Method not allowed",
   409: "Conflict",
+  412: "Precondition failed",
   413: "Content too large",
   415: "Unsupported media type",
   422: "Unprocessable content",
+  428: "Precondition required",
   429: "Too many requests",
   500: "Internal error",
   503: "Service unavailable",
@@ -33,7 +35,7 @@ export function problem({ status, code, detail, more, retryAfterSec }: Problem):
     ...more,
   };
   const headers = new Headers({ "content-type": "application/problem+json" });
-  if (status === 503) headers.set("retry-after", String(retryAfterSec ?? 1));
+  if (status === 503 || retryAfterSec !== undefined) headers.set("retry-after", String(retryAfterSec ?? 1));
   if (status === 401) headers.set("www-authenticate", 'Bearer realm="keyframe"');
   return new Response(JSON.stringify(body), { status, headers });
 }

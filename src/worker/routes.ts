@@ -18,6 +18,7 @@ import {
 import { adoptPartition } from "./adopt-route.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
 import { hasPart, readParam, readParams, type Described, type Given, type Params } from "./api/described.ts";
+import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./api/edits.ts";
 import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./api/quarantine.ts";
@@ -26,12 +27,17 @@ import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { docsPage } from "./docs-page.ts";
+import { editState } from "./edit-routes.ts";
+import { getErasure, postErasure } from "./erasure-routes.ts";
 import { postAsk, postEvents } from "./events-route.ts";
+import { exportOperator } from "./export-route.ts";
+import { hardened, preflight, type Cors } from "./hardening.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
 import { openApi } from "./openapi.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
+import { limitedRate } from "./rate-limit.ts";
 import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
 import { troubleOf } from "./trouble.ts";
@@ -43,8 +49,8 @@ interface Kind {
 }
 type Ctx = Context<Kind>;
 
-/** `authorize`: in place of the tokens. */
-export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kind> {
+/** `authorize`: in place of the tokens. `cors`: whose pages may call; none without it. */
+export function routesOf(app: App, authorize: Authorize | null = null, cors: Cors | null = null): Hono<Kind> {
   const may =
     (role: Role): MiddlewareHandler<Kind> =>
     async (c, next) => {
@@ -52,11 +58,22 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
       if (grant instanceof Response) return grant;
       const no = unsupported(c);
       if (no !== null) return no;
+      const over = role === "ingest" ? await limitedRate(c.req.raw, c.env, grant) : null;
+      if (over !== null) return over;
       c.set("grant", grant);
       c.set("routes", await app.routes(c.env));
       return next();
     };
   const http = new Hono<Kind>();
+  http.use(async (c, next) => {
+    const asked = preflight(c.req.raw, cors);
+    if (asked !== null) return hardened(asked, c.req.raw, cors);
+    await next();
+    const answer = hardened(c.res, c.req.raw, cors);
+    // Assigning one makes a copy of it, without what headers can't say.
+    if (answer !== c.res) c.res = answer;
+    return undefined;
+  });
   /** Registers what is described (api/): who may, of which operator and partition, with which parameters. */
   const on = <P extends Params, Q extends Params>(
     route: Described<P, Q>,
@@ -91,6 +108,9 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
       ? scanState(c.env, c.var.route, scan, c.var.grant)
       : getState(c.req.raw, c.env, c.var.route, key, c.var.grant),
   );
+  on(PUT_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "put"));
+  on(DELETE_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "delete"));
+  on(EXPORT, (c) => exportOperator(c.env, c.var.route, new URL(c.req.url).searchParams, c.var.grant));
   on(GET_STATE_BY_PATH, (c) => {
     const key = shortKey(c.req.url);
     if (key === null)
@@ -122,6 +142,9 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
   on(LIST_QUARANTINE, (c, given) => listQuarantine(c.env, c.var.route, given));
   on(RETRY_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "retry"));
   on(DELETE_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "delete"));
+
+  on(POST_ERASURE, (c) => postErasure(c.req.raw, c.env, c.var.routes));
+  on(GET_ERASURE, (c, { id }) => getErasure(c.env, c.var.routes, id));
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {
@@ -182,6 +205,8 @@ function unsupported(c: Ctx): Response | null {
   return null;
 }
 
+const keyIn = (url: string): string | null => new URL(url).searchParams.get("key");
+
 /** The key of `/state/{K}`, from the path as it was sent: a decoded path can't tell "a%2Fb" from "a/b". */
 function shortKey(url: string): string | null {
   // The fifth slash ends "/v1/operators/{op}/state/"; an operator may be named "state" itself.
@@ -196,8 +221,13 @@ function shortKey(url: string): string | null {
 /** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
 function failed(error: Error, c: Ctx): Response {
   const trouble = troubleOf(error);
+  // Without what follows: it may be a key.
   if (!(error instanceof Failure || error instanceof Damage))
-    note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
+    note("request failed", {
+      path: c.req.path.split("/", 5).join("/"),
+      error: messageOf(error),
+      stack: error.stack ?? null,
+    });
   if (trouble !== null) return problem({ status: 503, code: trouble.code, detail: trouble.message });
   return problem({ status: 500, code: "internal_error", detail: "this is a bug of the app; its log has the details" });
 }

@@ -1,5 +1,4 @@
 /** Reading state: by key, in batches, and as a scan in order over all partitions. */
-import { brotli } from "../adapters/brotli.ts";
 import { keyFlaw, partitionOfKey, type Route } from "../engine/address.ts";
 import { compareUtf8 } from "../engine/json.ts";
 import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../engine/limits.ts";
@@ -10,6 +9,7 @@ import { CURSOR_FLAW } from "./api/common.ts";
 import { BATCH_KEYS, SCAN_DEFAULT } from "./api/state.ts";
 import type { Env } from "./app.ts";
 import { BodyError, bodyText } from "./body.ts";
+import { etagOf } from "./etag.ts";
 import type { Answer } from "./partition-object.ts";
 import { problem } from "./problem.ts";
 import { partitionStub } from "./stub.ts";
@@ -86,10 +86,6 @@ export async function getState(
     }
   }
 }
-
-/** The seq names the event, not the value: other code (a migration, a mended handler at replay) makes another one of it. */
-const etagOf = (partition: number, { seq, text }: Entry): string =>
-  `"${partition}-${seq}-${brotli.crc32(text).toString(36)}"`;
 
 const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
 

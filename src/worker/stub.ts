@@ -10,7 +10,18 @@ import type { Partition } from "./partition-object.ts";
 
 type Calls = Pick<
   Partition,
-  "fetch" | "append" | "read" | "scan" | "facts" | "quarantinePage" | "snapshot" | "verify" | "mark" | "evict" | "wake"
+  | "fetch"
+  | "append"
+  | "read"
+  | "scan"
+  | "capture"
+  | "facts"
+  | "quarantinePage"
+  | "snapshot"
+  | "verify"
+  | "mark"
+  | "evict"
+  | "wake"
 >;
 
 /** A new stub: one that threw is dead for ever, so none is kept. The region counts when the object is first called. */

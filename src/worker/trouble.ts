@@ -6,6 +6,9 @@ export interface Trouble {
   readonly message: string;
 }
 
+/** The status of an event that isn't taken now: 429 where the sender has used up what it may send, and not we are behind. */
+export const unavailableStatus = (code: string): 429 | 503 => (code === "budget_spent" ? 429 : 503);
+
 /** Null: a bug. */
 export function troubleOf(error: unknown): Trouble | null {
   if (error instanceof Failure) return { code: error.code, message: error.message };

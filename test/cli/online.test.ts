@@ -195,6 +195,42 @@ describe("scan", () => {
   });
 });
 
+describe("export", () => {
+  const lines = (...values: unknown[]): Given => ({
+    body: values.map((value) => `${JSON.stringify(value)}\n`).join(""),
+  });
+  const head = { format: "keyframe.export", v: 1 };
+  const item = (key: string) => ({ key, value: 1, partition: 0, seq: 1 });
+  const part = { partition: 0, seq: 1, keys: 2 };
+
+  it("prints the lines as they are, and says how many keys there are", async () => {
+    const all = [head, item("a"), item("é"), part, { end: true, complete: true, keys: 2 }];
+    const ran = await against([lines(...all)], "export", "usage", "--prefix", "é/");
+    expect(ran.requests).toEqual(["GET /v1/operators/usage/export?prefix=%C3%A9%2F"]);
+    expect([ran.status, ran.out, ran.err]).toEqual([0, all.map((value) => JSON.stringify(value)), "2 keys\n"]);
+    expect(ran.heard[0]!.headers.authorization).toBe("Bearer secret-token");
+  });
+
+  it.each([
+    ["has no last line", [head, item("a")], "broke off after 1 keys"],
+    ["is empty", [], "broke off after 0 keys"],
+    ["says that it isn't complete", [head, { end: true, complete: false, detail: "gone" }], '"gone"; 0 keys came'],
+    ["counts otherwise", [head, item("a"), { end: true, complete: true, keys: 2 }], "says 2 keys, and 1 came"],
+  ])("fails where it %s", async (_, values, why) => {
+    const ran = await against([lines(...values)], "export", "usage");
+    expect(ran).toMatchObject({ status: 2, err: expect.stringContaining(why) });
+  });
+
+  it("says what the app says instead", async () => {
+    const ran = await against(
+      [{ status: 404, body: { code: "no_operator", detail: "there is none" } }],
+      "export",
+      "usage",
+    );
+    expect([ran.status, ran.err]).toEqual([2, "keyframe: the app answers 404 no_operator: there is none\n"]);
+  });
+});
+
 describe("steering", () => {
   it.each([
     [["snapshot", "usage", "0"], { status: 409, body: { code: "nothing_to_save", detail: "no event yet" } }, 1],

@@ -101,9 +101,9 @@ describe("the archive", () => {
     ["holds a part of one", () => "[[1,2]]", Damage, "no segment"],
     [
       "holds one of the future",
-      (rows: readonly Segment[]) => archiveText(rows.map((row) => ({ ...row, format: 2 }))),
+      (rows: readonly Segment[]) => archiveText(rows.map((row) => ({ ...row, format: 3 }))),
       Failure,
-      "has format 2",
+      "has format 3",
     ],
     [
       "misses an event",

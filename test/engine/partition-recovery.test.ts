@@ -542,10 +542,10 @@ describe("code that changes", () => {
     it("of a segment: a named error, since what is in it was acknowledged", async () => {
       const { world } = await twoGenerations();
       const rows = world.db.segments.get(NAME)!;
-      world.db.segments.set(NAME, [...rows.slice(0, -1), { ...rows.at(-1)!, format: 2 }]);
+      world.db.segments.set(NAME, [...rows.slice(0, -1), { ...rows.at(-1)!, format: 3 }]);
       const back = world.start(operator);
       expect(words(await world.send(back, { id: "x", data: 1 }))).toBe("unknown_format");
-      await expect(world.value(back)).rejects.toThrow(/current: segment 50 has format 2/);
+      await expect(world.value(back)).rejects.toThrow(/current: segment 50 has format 3/);
     });
   });
 

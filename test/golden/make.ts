@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { PUT, REMOVE } from "../../src/engine/edit.ts";
 import { readManifest } from "../../src/engine/manifest.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { partitionName } from "../../src/engine/ids.ts";
@@ -31,7 +32,11 @@ async function make(): Promise<Files> {
     { id: "q2", key: "b", data: "boom" },
   );
   // Large enough to be packed.
-  await send(...Array.from({ length: 60 }, (_, i) => ({ id: `many-${i}`, key: `m${i % 5}`, data: i + 1 })));
+  const many = Array.from({ length: 60 }, (_, i) => ({ id: `many-${i}`, key: `m${i % 5}`, data: i + 1 }));
+  // From v2 on it holds edits: one that counts, and one whose condition doesn't hold.
+  const put = { type: PUT, data: { if: "any", version: 1, state: { total: 100, times: 1 } } };
+  const remove = { type: REMOVE, data: { if: [[1, 7]], version: 1 } };
+  await send(...many, { ...put, id: "put", key: "m1" }, { ...remove, id: "remove", key: "m2" });
   const delta = await snapshot(world, one);
   if (full.kind !== "full" || delta.kind !== "delta") throw new Error(`they are ${full.kind} and ${delta.kind}`);
   const object = (name: string): Uint8Array => world.store.objects.get(name)!;

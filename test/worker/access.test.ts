@@ -20,6 +20,9 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/operators/tally/state?key=k", "read"],
   ["GET", "/v1/operators/tally/state/k", "read"],
   ["POST", "/v1/operators/tally/state/batch", "read"],
+  ["GET", "/v1/operators/tally/export", "read"],
+  ["PUT", "/v1/operators/tally/state?key=k", "admin"],
+  ["DELETE", "/v1/operators/tally/state?key=k", "admin"],
   ["GET", "/v1/operators/tally/partitions", "admin"],
   ["GET", "/v1/operators/tally/partitions/0", "admin"],
   ["POST", "/v1/operators/tally/partitions/0/snapshot", "admin"],
@@ -35,8 +38,11 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/operators/tally/quarantine", "admin"],
   ["POST", "/v1/operators/tally/quarantine/0-1/retry", "admin"],
   ["DELETE", "/v1/operators/tally/quarantine/0-1", "admin"],
+  ["GET", "/v1/operators/tally/watch", "read"],
   ["GET", "/openapi.json", "admin"],
   ["GET", "/docs", "admin"],
+  ["POST", "/v1/erasures", "admin"],
+  ["GET", "/v1/erasures/tally.0.1.0.a", "admin"],
   ["GET", "/v1/nothing", "admin"],
   ["GET", "/", "admin"],
 ];
@@ -63,6 +69,15 @@ function verdict({ status, body, headers }: Answer): string {
   expect(headers.has("www-authenticate")).toBe(status === 401);
   return String(body["code"]);
 }
+
+test("the table has every route that there is", () => {
+  const missing = http.routes.filter(({ method, path }) => {
+    const pattern = new RegExp(`^${path.replaceAll(/:\w+/g, "[^/]+").replaceAll("*", ".*")}$`);
+    return !ROUTES.some(([of, at]) => of === method && pattern.test(at.split("?")[0]!));
+  });
+  // What stands for all paths, and what everybody may ask.
+  expect(missing.map(({ method, path }) => `${method} ${path}`)).toEqual(["ALL /*", "GET /healthz", "ALL /*"]);
+});
 
 describe.each(ROUTES)("%s %s", (method, path, role) => {
   test("opens to its token and to the admin's, to nobody else", async () => {

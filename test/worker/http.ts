@@ -25,8 +25,9 @@ export async function call(path: string, init?: RequestInit): Promise<Answer> {
 
 export async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
-  // A page for people is all that isn't JSON.
-  const none = text === "" || text.startsWith("<!doctype html>");
+  const lines = response.headers.get("content-type") === "application/x-ndjson";
+  // Lines, and a page for people, are all that isn't one JSON value.
+  const none = text === "" || lines || text.startsWith("<!doctype html>");
   const body = none ? {} : (JSON.parse(text) as Record<string, unknown>);
   return { status: response.status, headers: response.headers, body };
 }

@@ -157,7 +157,9 @@ const BODIES: readonly unknown[] = [
 ];
 
 describe("what the document gives as an example is taken", () => {
-  const bodies = routes.flatMap((route) =>
+  // An edit needs a condition as well: see edit.test.ts.
+  const taken = routes.filter(({ operation }) => operation.operationId !== "putState");
+  const bodies = taken.flatMap((route) =>
     Object.entries(route.operation.requestBody?.content ?? {})
       .filter(([, { example }]) => example !== undefined)
       .map(([type, { example }]) => [`${route.operation.operationId} ${type}`, route, type, example] as const),
@@ -172,9 +174,12 @@ describe("what the document gives as an example is taken", () => {
     });
     // Nothing was set back here, so there is nothing to adopt; the request itself is understood.
     if (route.operation.operationId === "adoptPartition") expect(answer["code"]).toBe("not_rewound");
-    else expect(status, JSON.stringify(answer)).toBe(200);
+    else expect([200, 202], JSON.stringify(answer)).toContain(status);
   });
 });
+
+/** What they answer is compared with the document by tests of their own: of a database that was set back, a stream, edits, erasures. */
+const UNWALKED = ["adoptPartition", "watch", "putState", "deleteState", "export", "erase", "getErasure"];
 
 /** Every route is walked, so that its answers are compared with the document (http.ts does): those that are good, and those that aren't. */
 describe("answers are as they are documented", () => {
@@ -304,8 +309,7 @@ describe("answers are as they are documented", () => {
   it("of every route: each has answered well above", () => {
     const walked = [...seen].filter((one) => one.endsWith(" 200"));
     const missed = routes
-      // Nothing was set back: what it answers then is compared in rewound.test.ts. A stream has no end: watch.test.ts reads it.
-      .filter(({ operation }) => !["adoptPartition", "watch"].includes(operation.operationId))
+      .filter(({ operation }) => !UNWALKED.includes(operation.operationId))
       .filter(({ method, path }) => {
         const pattern = new RegExp(`^${method} ${path.replaceAll(/\{\w+\}/g, "[^/]+")} 200$`);
         return !walked.some((one) => pattern.test(one));

@@ -230,7 +230,7 @@ export const POST_EVENTS = described({
     403: ["producer_fenced", "producer_not_allowed"],
     409: "any",
     422: ["strict", "rejected", ...REJECTIONS],
-    429: ["too_many_producers"],
+    429: ["too_many_producers", "budget_spent", "rate_limited"],
   },
   more: { ...object({}), properties: { ...(EVENT_SCHEMAS["Counts"]!["properties"] as Schema), attribute: STRING } },
 });
@@ -254,7 +254,13 @@ export const POST_ASK = described({
       schema: object({ value: about(ANY, "The handler's reply."), ...STANDING }),
     },
   },
-  problems: { ...BODY_PROBLEMS, 403: ["key_not_allowed"], 409: "any", 422: ["quarantined", ...REJECTIONS] },
+  problems: {
+    ...BODY_PROBLEMS,
+    403: ["key_not_allowed"],
+    409: "any",
+    422: ["quarantined", ...REJECTIONS],
+    429: ["budget_spent", "rate_limited"],
+  },
   more: object({
     "key?": STRING,
     "partition?": COUNT,

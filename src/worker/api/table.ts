@@ -1,6 +1,7 @@
 /** Every route there is. One that is registered but not listed here, or the other way round, fails test/worker/openapi.test.ts. */
 import type { Described, Schema } from "./described.ts";
 import { PROBLEM, UNAVAILABLE_PROBLEM } from "./common.ts";
+import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./edits.ts";
 import { EVENT_SCHEMAS, POST_ASK, POST_EVENTS } from "./events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, PARTITION_SCHEMAS, RECOVER, SHOW_PARTITION, VERIFY } from "./partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./quarantine.ts";
@@ -16,6 +17,11 @@ export const DESCRIBED: readonly Described[] = [
   GET_STATE_BY_PATH,
   POST_BATCH,
   WATCH,
+  PUT_STATE,
+  DELETE_STATE,
+  EXPORT,
+  POST_ERASURE,
+  GET_ERASURE,
   LIST_PARTITIONS,
   SHOW_PARTITION,
   VERIFY,

@@ -5,6 +5,7 @@
 import { SIZES, type Sizes } from "../../../src/engine/limits.ts";
 import { print, type Address } from "../../../src/engine/address.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
+import { isEdit } from "../../../src/engine/edit.ts";
 import type { Operator } from "../../../src/engine/operator.ts";
 import { Prints } from "../../../src/engine/hash.ts";
 import { Partition } from "../../../src/engine/partition.ts";
@@ -131,7 +132,10 @@ export class World {
       print(prints, fill(JSON.parse(text) as Record<string, unknown>, time), this.address.seed, false);
     const body = texts.join(",");
     return {
-      v: wireVersion(producer ?? null),
+      v: wireVersion(
+        producer ?? null,
+        events.some(({ type }) => isEdit(type ?? "")),
+      ),
       operatorVersion: 1,
       at,
       body,

@@ -1,0 +1,48 @@
+/**
+ * What an operator may take: keys, and events a day. Nothing counts for all partitions, so each has its share, and a share
+ * that is used up stops that partition alone.
+ *
+ * Y1. The bound on keys is a refusal like a handler's: decided in the order of seqs, logged, and heard by every repeat (ONE6).
+ * Y2. The bound on events stands before the log: what is beyond it has no seq and costs nothing, so it can be sent again. It is
+ *     counted from the log itself, by the minutes that dedup keeps, so it outlives the object.
+ */
+import type { Address } from "./address.ts";
+import type { Dedup } from "./dedup.ts";
+import { PRINT_WORDS } from "./hash.ts";
+import type { Operator } from "./operator.ts";
+import { busy, type Busy, type Slice } from "./slice.ts";
+
+const DAY_MS = 86_400_000;
+
+/** What one partition may take; Infinity where there is no bound. */
+export interface Shares {
+  readonly maxKeys: number;
+  readonly maxEventsPerDay: number;
+}
+
+export function sharesOf({ maxKeys, maxEventsPerDay, partitions }: Operator, address: Address): Shares {
+  const among = address.partitions ?? partitions;
+  return { maxKeys: Math.ceil(maxKeys / among), maxEventsPerDay: Math.ceil(maxEventsPerDay / among) };
+}
+
+/** Why the slice would take more than is left of the day (UTC); null: it doesn't. */
+export function overspent(dedup: Dedup, slice: Slice, share: number, nowMs: number): Busy | null {
+  if (share === Number.POSITIVE_INFINITY || slice.command === true) return null;
+  const day = Math.floor(nowMs / DAY_MS) * DAY_MS;
+  const spent = dedup.countSince(day);
+  if (spent + slice.keys.length <= share) return null;
+  const fresh = newEvents(dedup, slice);
+  if (fresh === 0 || spent + fresh <= share) return null;
+  return busy(
+    "budget_spent",
+    `the partition has taken ${spent} events since midnight UTC, and these are ${fresh} more; its share of maxEventsPerDay is ${share}`,
+    day + DAY_MS - nowMs,
+  );
+}
+
+/** Repeats cost nothing. */
+function newEvents(dedup: Dedup, { prints, keys }: Slice): number {
+  let count = 0;
+  for (let i = 0; i < keys.length; i++) if (dedup.find(prints, i * PRINT_WORDS).tag === "new") count += 1;
+  return count;
+}

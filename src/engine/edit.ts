@@ -1,0 +1,85 @@
+/**
+ * Editing the state of a key by hand: commands that are logged and counted once, like those on the quarantine.
+ *
+ * W1. Whether the condition of an edit holds is decided once, in the order of seqs, on what stands below it; replay does what
+ *     was done then, whatever the state is under other code (ONE6).
+ * W2. What is put says of which version it is. Newer code migrates it; older code can't read it, so there it goes to the
+ *     quarantine (IN4), where newer code may retry it.
+ * W3. Messages and rows with an edit have versions of their own, which code refuses by name that doesn't know edits: to it they
+ *     would be events without a handler, and what was acknowledged would be lost (CODE1).
+ */
+import { messageOf } from "./errors.ts";
+import type { EventContext } from "./handling.ts";
+import { hashGroup } from "./hash.ts";
+import { exceeds, toJson } from "./json.ts";
+import { STALE, type Last, type Touched } from "./layer.ts";
+import { STATE_BYTES } from "./limits.ts";
+import type { Event, Operator } from "./operator.ts";
+import { APPLIED, NO_REPLY, type Outcome } from "./outcome.ts";
+import { migration } from "./state-line.ts";
+
+/** Types of the logged events; `data` is an Edit. */
+export const PUT = "keyframe.state.put";
+export const REMOVE = "keyframe.state.delete";
+
+/** Takes the state away whatever it is, and the key's events out of the quarantine. */
+export const ERASE = "keyframe.state.erase";
+
+export const isEdit = (type: string): boolean => type === PUT || type === REMOVE || type === ERASE;
+
+/** What the state must be for the edit to count: there, not there, or one of these. */
+export type Condition = "any" | "none" | readonly Tag[];
+
+/** What an ETag says: the last event that changed the key, and what it left. */
+export type Tag = readonly [seq: number, print: number];
+
+export interface Edit {
+  readonly if: Condition;
+  /** Of the operator, whose shape `state` has. */
+  readonly version: number;
+  /** With PUT. */
+  readonly state?: unknown;
+}
+
+/** The seq names the event, not the value: other code (a migration, a mended handler at replay) makes another one of it. */
+export const tagOf = ({ seq, text }: { readonly seq: number; readonly text: string }): Tag => [seq, hashGroup(text, 0)];
+
+/** Does it hold? `last`: what the last change left. */
+export function holds(condition: Condition, last: Last): boolean {
+  if (last.text === null) return condition === "none";
+  if (condition === "any" || condition === "none") return condition === "any";
+  const [seq, print] = tagOf({ seq: last.seq, text: last.text });
+  return condition.some((tag) => tag[0] === seq && tag[1] === print);
+}
+
+/** Does what the command says. `last`: what its condition is asked of; null: that was done when it was logged (W1). */
+export function edit(
+  operator: Operator,
+  touched: Touched,
+  command: Event,
+  { key, seq: at }: Pick<EventContext, "key" | "seq">,
+  last: Last | null,
+): Outcome {
+  const { if: condition, version, state } = command.data as Edit;
+  if (last !== null && command.type !== ERASE && !holds(condition, last))
+    return { tag: "refused", code: "precondition_failed", detail: NO_REPLY };
+  try {
+    touched.text = command.type === PUT ? stateText(operator, version, state, key) : null;
+  } catch (error) {
+    return { tag: "quarantined", error: messageOf(error).slice(0, 1_000) };
+  }
+  touched.value = STALE;
+  touched.dirty = false;
+  touched.seq = at;
+  return APPLIED;
+}
+
+/** @throws where it is no state that this code can use */
+function stateText(operator: Operator, version: number, state: unknown, key: string): string {
+  const json = toJson(state);
+  if (json.tag === "not_json") throw new TypeError(`the state isn't JSON, ${json.why}`);
+  const migrate = migration(operator, version);
+  const text = migrate === null ? json.text : migrate(json.text, key);
+  if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state would have more than ${STATE_BYTES} bytes`);
+  return text;
+}

@@ -1,0 +1,151 @@
+/** Changing and erasing states by hand, and taking them out. */
+import { KEY } from "./common.ts";
+import { described, type Answer, type HeaderParams } from "./described.ts";
+import { ANY, BOOLEAN, COUNT, list, object, STRING, TIME } from "./schemas.ts";
+
+const GROUP = "Edit, erase, export";
+const STATE = "/v1/operators/:op/state";
+
+const CONDITION: HeaderParams = {
+  "If-Match": {
+    type: "string",
+    about: "The `ETag` of a read, or `*` for any state. This or `If-None-Match` is required.",
+  },
+  "If-None-Match": { type: "string", about: "`*`: there is to be none." },
+  "Idempotency-Key": { type: "string", about: "The same edit under the same key counts once." },
+};
+
+const edited: Readonly<Record<number, Answer>> = {
+  200: {
+    about: "Logged.",
+    schema: object({
+      operator: STRING,
+      key: STRING,
+      partition: COUNT,
+      seq: COUNT,
+      duplicate: BOOLEAN,
+      "etag?": { ...STRING, description: "Of what was put, for the next edit." },
+    }),
+  },
+};
+const refused = {
+  409: ["id_reused", "too_many_keys"],
+  412: ["precondition_failed"],
+  422: ["quarantined"],
+  428: ["precondition_required"],
+} as const;
+const PLACE = object({ "key?": STRING, "partition?": COUNT, "seq?": COUNT, "duplicate?": BOOLEAN });
+const FLAWS = ["invalid_key", "invalid_condition", "invalid_idempotency_key"] as const;
+
+export const PUT_STATE = described({
+  method: "PUT",
+  path: STATE,
+  role: "admin",
+  group: GROUP,
+  id: "putState",
+  summary: "Puts a state, on the condition that nobody changed it meanwhile",
+  inPath: {},
+  inQuery: { key: KEY },
+  inHeaders: CONDITION,
+  body: { "application/json": { schema: ANY, example: { left: 7 } } },
+  answers: edited,
+  problems: {
+    400: [...FLAWS, "malformed_json", "invalid_state", "not_json", "unsafe_integer", "invalid_utf8", "empty_body"],
+    413: ["state_too_large", "body_too_large"],
+    415: ["unsupported_media_type", "unsupported_encoding"],
+    ...refused,
+    422: ["quarantined", "invalid_state", "unsafe_integer"],
+  },
+  more: PLACE,
+});
+
+export const DELETE_STATE = described({
+  method: "DELETE",
+  path: STATE,
+  role: "admin",
+  group: GROUP,
+  id: "deleteState",
+  summary: "Takes a state away, on the same condition",
+  inPath: {},
+  inQuery: { key: KEY },
+  inHeaders: CONDITION,
+  answers: edited,
+  problems: { 400: FLAWS, ...refused },
+  more: PLACE,
+});
+
+export const EXPORT = described({
+  method: "GET",
+  path: "/v1/operators/:op/export",
+  role: "read",
+  group: GROUP,
+  id: "export",
+  summary: "Every key with its state, as NDJSON",
+  about:
+    "Each partition as of one seq, which the first line says. The last line says whether it is complete; without one it broke off.",
+  inPath: {},
+  inQuery: { prefix: { type: "string", about: "Only keys that begin with this.", example: "a" } },
+  answers: { 200: { about: "The lines.", type: "application/x-ndjson" } },
+  problems: { 403: ["key_not_allowed"] },
+  more: object({ "key?": STRING }),
+});
+
+const progress: Answer = {
+  about: "The state is gone; what still holds the key elsewhere, and until when.",
+  schema: object({
+    id: STRING,
+    operator: STRING,
+    partition: COUNT,
+    seq: COUNT,
+    at: TIME,
+    state: { enum: ["erased"] },
+    complete: BOOLEAN,
+    notBefore: TIME,
+    holders: list(
+      object({
+        where: { enum: ["log", "archives", "snapshots", "pins", "unknown"] },
+        count: COUNT,
+        goes: STRING,
+        "pins?": list(object({ version: COUNT, name: STRING })),
+      }),
+    ),
+  }),
+};
+
+export const POST_ERASURE = described({
+  method: "POST",
+  path: "/v1/erasures",
+  role: "admin",
+  group: GROUP,
+  id: "erase",
+  summary: "Erases a key",
+  inPath: {},
+  inQuery: {},
+  body: {
+    "application/json": {
+      schema: object({ operator: STRING, key: { type: "string", minLength: 1, maxLength: KEY.maxLength } }),
+      example: { operator: "usage", key: "ada" },
+    },
+  },
+  answers: { 202: progress },
+  problems: {
+    400: ["malformed_json", "invalid_body", "invalid_key", "invalid_utf8", "empty_body"],
+    404: ["no_operator"],
+    409: ["erasure_unknown"],
+    413: ["body_too_large"],
+    415: ["unsupported_encoding"],
+  },
+});
+
+export const GET_ERASURE = described({
+  method: "GET",
+  path: "/v1/erasures/:id",
+  role: "admin",
+  group: GROUP,
+  id: "getErasure",
+  summary: "How far an erasure is",
+  inPath: { id: { type: "string", about: "As the erasure was answered.", example: "usage.0.1.0.lx2k" } },
+  inQuery: {},
+  answers: { 200: progress },
+  problems: { 404: ["no_erasure"], 409: ["erasure_unknown"] },
+});

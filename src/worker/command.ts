@@ -1,0 +1,53 @@
+/** Commands: events of the engine's own, which steer a partition. They are logged, so they count once and replay knows them (ONE6). */
+import { print, type Address, type Route } from "../engine/address.ts";
+import { isEdit } from "../engine/edit.ts";
+import { fill } from "../engine/event.ts";
+import { Prints } from "../engine/hash.ts";
+import { utf8Length } from "../engine/json.ts";
+import { busy, wireVersion, type Slice, type SliceResult } from "../engine/slice.ts";
+import type { Env } from "./app.ts";
+import { partitionStub } from "./stub.ts";
+
+export interface Command {
+  readonly type: string;
+  readonly source: string;
+  /** The same id and content again count once. */
+  readonly id: string;
+  /** The key that it is about, in memory when it runs. */
+  readonly key: string;
+  readonly data: unknown;
+}
+
+export async function sendCommand(env: Env, route: Route, address: Address, command: Command): Promise<SliceResult> {
+  const { key, ...event } = command;
+  const at = Date.now();
+  const body = JSON.stringify(event);
+  const prints = new Prints(1);
+  // Without a time, which a repeat would not have.
+  print(prints, fill({ ...event }, new Date(at).toISOString()), address.seed, false);
+  const slice: Slice = {
+    v: wireVersion(null, isEdit(command.type)),
+    operatorVersion: route.operator.version,
+    at,
+    body,
+    bytes: utf8Length(body),
+    lengths: [body.length],
+    keys: [key],
+    prints: prints.words(),
+    full: true,
+    command: true,
+  };
+  const gone = busy("partition_gone", "the partition's object went away during the call");
+  for (let attempt = 1; ; attempt++) {
+    const result = await partitionStub(env, address)
+      .append(address, slice)
+      .catch((): SliceResult => gone);
+    // Replaced by a newer one, or dropped: the next stub finds it.
+    const passing = result.tag === "busy" && PASSING.has(result.code);
+    if (!passing || attempt === ATTEMPTS) return result;
+    await new Promise((resolve) => setTimeout(resolve, 20 * attempt));
+  }
+}
+
+const PASSING = new Set(["partition_gone", "fenced", "superseded"]);
+const ATTEMPTS = 4;
