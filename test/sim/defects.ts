@@ -71,7 +71,7 @@ export const DEFECTS: readonly Defect[] = [
       "        const result = await commit(",
       "        group.show(rows[0]!.stamp);\n        const result = await commit(",
     ),
-    engine("committer", "        group.settle(result.stamp);", "        group.answer();"),
+    engine("committer", "        group.settle(result.stamp, host.watchers?.() ?? null);", "        group.answer();"),
     engine(
       "group",
       "  fail(why: unknown): void {",
