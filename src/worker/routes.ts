@@ -19,6 +19,7 @@ import {
 import { adoptPartition } from "./adopt-route.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { postAsk, postEvents } from "./events-route.ts";
+import { getHistory } from "./history-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
@@ -74,6 +75,10 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
       });
     return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
   });
+
+  http.get("/v1/operators/:op/history", may("read"), operator, (c) =>
+    getHistory(c.env, c.var.route, new URL(c.req.url).searchParams, c.var.grant),
+  );
 
   http.get("/v1/operators/:op/partitions", may("admin"), operator, (c) =>
     listPartitions(c.env, c.var.route, c.req.query("live") === "true"),

@@ -93,7 +93,7 @@ export async function getState(
 const etagOf = (partition: number, { seq, text }: Entry): string =>
   `"${partition}-${seq}-${brotli.crc32(text).toString(36)}"`;
 
-const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
+export const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
 
 function matches(header: string | null, etag: string): boolean {
   if (header === null) return false;
