@@ -59,6 +59,8 @@ export async function touches(
     before: next > above + 1 ? seq(next) : null,
     bottom,
   });
+  // Nothing lies between, wherever the log ends by now.
+  if (before !== null && before <= above + 1) return page(0, "beginning");
   let [chars, held] = [0, 0];
   const log = logBelow(around, before);
   for (let step = await log.next(); ; step = await log.next()) {
