@@ -18,6 +18,7 @@ import {
 } from "./admin-routes.ts";
 import { adoptPartition } from "./adopt-route.ts";
 import type { App, Env, Routes } from "./app.ts";
+import { showDoctor } from "./doctor-route.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { getHistory } from "./history-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
@@ -127,6 +128,8 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
   http.delete("/v1/operators/:op/quarantine/:id", may("admin"), operator, (c) =>
     steerQuarantine(c.env, c.var.route, c.req.param("id"), "delete"),
   );
+
+  http.get("/v1/doctor", may("admin"), (c) => showDoctor(c.req.raw, c.env));
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {

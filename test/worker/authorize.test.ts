@@ -86,6 +86,7 @@ const ROUTES: readonly (readonly [string, string, unknown, Readonly<Record<strin
   ["GET", `${credits}/history?key=acme%2Fada`, undefined, { ...READ, ...open }],
   ["GET", `${credits}/history?key=other%2Fada`, undefined, { ...READ, ...shut }],
   ["GET", `${credits}/history?key=nobody-has-this`, undefined, { ...READ, ...shut }],
+  ["GET", "/v1/doctor", undefined, ADMIN],
   ["GET", `${credits}/partitions`, undefined, ADMIN],
   ["GET", `${credits}/partitions/0`, undefined, ADMIN],
   ["POST", `${credits}/partitions/0/snapshot`, undefined, ADMIN],
