@@ -23,8 +23,6 @@ export interface Touch {
   readonly outcome: Outcome;
   /** The log has the outcome in words; without, it is "applied", and its reply isn't known. */
   readonly worded: boolean;
-  /** The sender gave a time: part of the event's print. */
-  readonly timed: boolean;
   /** Of the operator that applied it (CODE4). */
   readonly operatorVersion: number;
 }
@@ -87,7 +85,6 @@ function touch(at: Seq, operatorVersion: number, { events, outcomes, at: runs }:
     event: fill({ ...events[index]! }, new Date(now).toISOString()),
     outcome: logged ?? APPLIED,
     worded: logged !== undefined,
-    timed: typeof events[index]!["time"] === "string",
     operatorVersion,
   };
 }

@@ -17,13 +17,12 @@ import { EventContext, handle } from "./handling.ts";
 import { Prints } from "./hash.ts";
 import { seq, type Seq } from "./ids.ts";
 import { copyJson } from "./json.ts";
-import { KeyAnchors } from "./key-anchors.ts";
+import { KeyAnchors, type Anchor } from "./key-anchors.ts";
 import { isNew, STALE, textOf, type Touched } from "./layer.ts";
 import { HISTORY_VALUE_CHARS, HISTORY_WORK_CHARS, OPEN_ATTEMPTS } from "./limits.ts";
 import type { Readable } from "./log-below.ts";
 import type { Library } from "./object-ranges.ts";
 import type { Operator } from "./operator.ts";
-import type { Roots } from "./ports.ts";
 import { outcomeText, type Outcome } from "./outcome.ts";
 import { DELETE, RETRY } from "./quarantine.ts";
 import { persistent } from "./store-call.ts";
@@ -52,7 +51,7 @@ export async function valuesAfter(
   if (roots === null) throw new Failure("fenced", `partition ${around.id.partition} has no row any more: read again`);
   const anchors = new KeyAnchors(around, key, roots);
   const fold = new KeyFold(around, key);
-  await begin(around, fold, { key, anchors, roots, oldest: page[0].seq });
+  await begin(around, fold, key, await anchors.below(page[0].seq), page[0].seq);
   const values: Value[] = [];
   let [chars, first] = [0, 0];
   let sure = null as Sure | null;
@@ -74,19 +73,12 @@ const sizeOf = (value: Value): number => (value.tag === "known" ? (value.text?.l
 const NOT_SHOWN: Value = { tag: "unknown", why: "" };
 
 /** Brings the fold from the nearest snapshot up to the oldest event of the page. */
-async function begin(
-  around: Valuing,
-  fold: KeyFold,
-  of: { readonly key: string; readonly anchors: KeyAnchors; readonly roots: Roots; readonly oldest: Seq },
-): Promise<void> {
-  const anchor = await of.anchors.below(of.oldest);
-  if (anchor === null && of.roots.archiveFrom > 1)
-    return fold.lose("no snapshot below it is kept that can be read, and the beginning of the log is not kept");
+async function begin(around: Valuing, fold: KeyFold, key: string, anchor: Anchor | null, oldest: Seq): Promise<void> {
   const above = anchor?.seq ?? 0;
   const from = anchor === null ? "the beginning of the log" : `the nearest snapshot, at seq ${above}`;
   let between: TouchPage;
   try {
-    between = await touches(around, of.key, of.oldest, { items: Number.POSITIVE_INFINITY }, above);
+    between = await touches(around, key, oldest, { items: Number.POSITIVE_INFINITY }, above);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     return fold.lose(`between it and ${from}, the log can't be read: ${messageOf(error)}`);
@@ -202,7 +194,8 @@ class KeyFold {
     const subject = touch.event.type === RETRY ? await this.#retried(touch) : touch;
     if (subject === null) return `the event that seq ${touch.seq} retries is not in the log any more`;
     const prints = new Prints(1);
-    print(prints, touch.event, this.#around.seed, touch.timed);
+    // Of the print only who the event is matters here, so its time needn't be known as the sender gave it.
+    print(prints, touch.event, this.#around.seed, false);
     // A handler may change what it is given, and this is still to be shown.
     const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
     const context = new EventContext(this.#key, touch.seq, subject.now, isNew(touched), prints.words(), 0);
