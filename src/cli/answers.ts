@@ -55,3 +55,23 @@ export interface OperatorStatus {
   readonly operator: OperatorInfo;
   readonly partitions: readonly PartitionInfo[];
 }
+
+/** What the app says of itself. */
+export interface DoctorInfo {
+  readonly code: string;
+  readonly deployedAt: string | null;
+  readonly region: string | null;
+  readonly jurisdiction: string | null;
+  readonly colo: string | null;
+  readonly stores: readonly StoreInfo[];
+}
+
+export interface StoreInfo {
+  readonly name: string;
+  readonly kind: string;
+  readonly ms: readonly number[];
+  readonly error?: string;
+  /** Of databases. */
+  readonly region?: string | null;
+  readonly bytes?: number | null;
+}

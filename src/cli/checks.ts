@@ -1,5 +1,5 @@
 /** What `keyframe doctor` makes of what it was told: pure judgements, each a line. */
-import type { OperatorStatus, PartitionInfo } from "./answers.ts";
+import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo } from "./answers.ts";
 import type { Paint } from "./screen.ts";
 import { age, bytes, count, quantile, span } from "./text.ts";
 
@@ -84,12 +84,41 @@ export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, pr
 export const judgeTimes = (what: string, where: string, ms: readonly number[]): Check =>
   check("ok", what, `${where} in ${span(quantile(ms, 0.5))}, the median of ${ms.length}`);
 
+/** Round trips above this are no sign of a store in the same region. */
+const NEAR_MS = 60;
+
+/** Where the app lives, and how far its stores are from it. */
+export function judgeStores({ code, deployedAt, region, jurisdiction, colo, stores }: DoctorInfo): Check[] {
+  const since = deployedAt === null ? "" : `, deployed ${deployedAt}`;
+  const where = [
+    region === null ? "no REGION set: objects live near who first called" : `REGION ${region}`,
+    jurisdiction === null ? "no JURISDICTION" : `JURISDICTION ${jurisdiction}`,
+    ...(colo === null ? [] : [`this request ran in ${colo}`]),
+  ];
+  return [
+    check("ok", "code", `${code}${since}`),
+    check(region === null ? "note" : "ok", "region", where.join(", ")),
+    ...stores.map(judgeStore),
+  ];
+}
+
+function judgeStore({ name, ms, error, region = null, bytes: size = null }: StoreInfo): Check {
+  if (error !== undefined) return check("bad", name, `doesn't answer the app: ${error}`);
+  const typical = quantile(ms, 0.5);
+  const facts = [
+    `${span(typical)} from the Worker, the median of ${ms.length}`,
+    ...(region === null ? [] : [`in ${region}`]),
+    ...(size === null ? [] : [bytes(size)]),
+  ];
+  return check(typical > NEAR_MS ? "note" : "ok", name, facts.join(", "));
+}
+
 /** Of single events, from sending to the answer: what it took to have each in the log. */
-export const judgeCommits = (ms: readonly number[]): Check =>
+export const judgeCommits = (operator: string, ms: readonly number[]): Check =>
   check(
     "ok",
     "commit",
-    `p50 ${span(quantile(ms, 0.5))}, p99 ${span(quantile(ms, 0.99))} of ${ms.length} events, one at a time`,
+    `p50 ${span(quantile(ms, 0.5))}, p99 ${span(quantile(ms, 0.99))} of ${ms.length} events to ${operator}, one at a time`,
   );
 
 const COLOURS = { ok: "green", note: "yellow", bad: "red" } as const;

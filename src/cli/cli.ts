@@ -5,6 +5,7 @@
 import { Command, CommanderError } from "commander";
 import about from "../../package.json" with { type: "json" };
 import { Damage, Failure, messageOf } from "../engine/errors.ts";
+import { adopt } from "./adopt.ts";
 import { ask } from "./ask.ts";
 import { cat } from "./cat.ts";
 import { Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
@@ -13,7 +14,9 @@ import { doctor } from "./doctor.ts";
 import { evict } from "./evict.ts";
 import { exportAll } from "./export.ts";
 import { get } from "./get.ts";
+import { history } from "./history.ts";
 import { manifests } from "./manifests.ts";
+import { pin, pins, unpin } from "./pins.ts";
 import { quarantine } from "./quarantine.ts";
 import { recover } from "./recover.ts";
 import { scan } from "./scan.ts";
@@ -28,8 +31,11 @@ import { watch } from "./watch.ts";
 /** In the order of the help page. */
 const COMMANDS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ["Begin:", [initialise, create]],
-  ["Events and state:", [sendFile, ask, get, scan, watch, exportAll]],
-  ["Look inside and steer:", [status, doctor, snapshot, manifests, verifyPartition, evict, quarantine, recover]],
+  ["Events and state:", [sendFile, ask, get, scan, history, watch, exportAll]],
+  [
+    "Look inside and steer:",
+    [status, doctor, snapshot, manifests, pins, pin, unpin, verifyPartition, evict, quarantine, recover, adopt],
+  ],
   ["Files, without the app:", [cat, diff, verify]],
 ];
 

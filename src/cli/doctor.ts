@@ -1,20 +1,22 @@
-/** `keyframe doctor`: is the app there, may this token use it, how far is it, and is each partition well? */
+/** `keyframe doctor`: is the app there, may this token use it, how far are it and its stores, and is each partition well? */
 import { randomUUID } from "node:crypto";
 import about from "../../package.json" with { type: "json" };
 import { isObject } from "../engine/json.ts";
 import { App, codeOf, fine, online, operatorPath, postJson, saidBy, type Answer, type Options } from "./app.ts";
-import type { OperatorStatus } from "./answers.ts";
+import type { DoctorInfo, OperatorStatus } from "./answers.ts";
 import {
   check,
   checkLines,
   judgeAccess,
   judgeCommits,
   judgeOperators,
+  judgeStores,
   judgeTimes,
   ROLES,
   type Check,
   type Role,
 } from "./checks.ts";
+import { coldOpen } from "./cold-open.ts";
 import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
 import { pages } from "./pages.ts";
 import { readStatus } from "./status.ts";
@@ -23,7 +25,8 @@ import { count, milliseconds } from "./text.ts";
 interface DoctorOptions extends Options {
   readonly promise: string;
   readonly wake: boolean;
-  readonly write?: string;
+  readonly write?: readonly string[];
+  readonly evict?: readonly string[];
   readonly samples: string;
 }
 
@@ -42,15 +45,23 @@ export const doctor: AddCommand = (program, cli, done) => {
       "1s",
     )
     .option("--no-wake", "leave the quarantine out, which is read from the partitions and wakes them")
-    .option("--write <event>", "measure commits by sending this event, as JSON, again and again with new ids")
+    .option(
+      "--write <operator event...>",
+      "measure commits: ask this operator with this event, again and again with new ids",
+    )
+    .option(
+      "--evict <operator partition key...>",
+      "drop this partition from memory, and compare the key and the counts when it is back",
+    )
     .option("--samples <n>", "how often --write sends it", "20")
     .addHelpText(
       "after",
       examples(
         "keyframe doctor --no-wake",
-        `keyframe doctor --write '{"type":"credits.take","data":{"account":"nobody","n":1}}'`,
+        `keyframe doctor --write credits '{"type":"credits.take","data":{"account":"nobody","n":1}}'`,
+        "keyframe doctor --evict usage 0 customer-1",
       ) +
-        "\n\nWithout --write nothing is changed. With it the event counts as often as it is sent; one that its handler refuses is logged\nand measured as well, and changes no state.\nExit status: 0 nothing is bad, 1 something is, 2 the app can't be reached.",
+        "\n\nWithout --write and --evict nothing is changed. With --write the event counts as often as it is sent; one that its handler refuses is\nlogged and measured as well, and changes no state. An eviction is what a crash would be; callers may hear 503 for a moment.\nExit status: 0 nothing is bad, 1 something is, 2 the app can't be reached.",
     )
     .action(async (options: DoctorOptions) => {
       const app = new App(options, cli);
@@ -65,6 +76,8 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
   const promiseMs = milliseconds(options.promise);
   if (promiseMs === null) throw new Trouble(`--promise ${options.promise} is no time; say 500ms, 1s or 2m`);
   const samples = Math.min(wholeNumber(options.samples, "--samples"), MOST_SAMPLES);
+  const write = options.write === undefined ? null : writeOf(options.write);
+  const evict = options.evict === undefined ? null : evictOf(options.evict);
   const here = check("ok", "command line", `version ${about.version} on Node ${process.versions.node}`);
   const checks = [here, await reach(app)];
   const probes = new Map<Role, Answer>();
@@ -74,10 +87,11 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
   const may = (role: Role): boolean => ![401, 403, 503].includes(probes.get(role)!.status);
   if (may("read") && may("admin")) {
     const all = await readStatus(app);
-    checks.push(...(await database(app, all)), ...judgeOperators(all, Date.now(), promiseMs));
+    checks.push(...(await stores(app)), ...judgeOperators(all, Date.now(), promiseMs));
     if (options.wake) checks.push(...(await quarantines(app, all)));
   } else checks.push(check("note", "partitions", "not looked at: that needs the admin token"));
-  if (options.write !== undefined) checks.push(await commits(app, options.write, samples));
+  if (write !== null) checks.push(await commits(app, write, samples));
+  if (evict !== null) checks.push(await coldOpen(app, ...evict));
   return checks;
 }
 
@@ -105,17 +119,11 @@ function probe(app: App, role: Role): Promise<Answer> {
   }
 }
 
-/** A read of D1 through the app. */
-async function database(app: App, all: readonly OperatorStatus[]): Promise<Check[]> {
-  const known = all.find(({ operator }) => operator.lost === undefined);
-  if (known === undefined) return [];
-  const ms: number[] = [];
-  for (let i = 0; i < ROUNDS; i++) {
-    const answer = await app.ask(`${operatorPath(known.operator.name)}/partitions`);
-    fine(answer);
-    ms.push(answer.ms);
-  }
-  return [judgeTimes("D1", "read through the app", ms)];
+/** What the app says of itself and of its stores. */
+async function stores(app: App): Promise<Check[]> {
+  const answer = await app.askAgain("/v1/doctor");
+  if (codeOf(answer) === "no_route") return [check("note", "stores", "the app is older and can't measure them")];
+  return judgeStores(fine(answer) as DoctorInfo);
 }
 
 async function quarantines(app: App, all: readonly OperatorStatus[]): Promise<Check[]> {
@@ -136,28 +144,43 @@ async function quarantines(app: App, all: readonly OperatorStatus[]): Promise<Ch
   return checks.length > 0 ? checks : [check("ok", "quarantine", "empty")];
 }
 
-async function commits(app: App, text: string, samples: number): Promise<Check> {
-  const event = eventOf(text);
+interface Write {
+  readonly operator: string;
+  readonly event: Record<string, unknown>;
+}
+
+async function commits(app: App, { operator, event }: Write, samples: number): Promise<Check> {
   const ms: number[] = [];
   for (let i = 0; i < samples; i++) {
-    const answer = await app.ask("/v1/events", postJson(JSON.stringify({ ...event, id: `doctor-${randomUUID()}` })));
+    const id = `doctor-${randomUUID()}`;
+    const answer = await app.ask(`${operatorPath(operator)}/ask`, postJson(JSON.stringify({ ...event, id })));
     // Refused by its handler, it is in the log all the same.
-    const refused = answer.status === 409 && isObject(answer.body) && answer.body["refused"] === 1;
+    const refused = answer.status === 409 && isObject(answer.body) && answer.body["duplicate"] === false;
     if (answer.status !== 200 && !refused)
       return check("bad", "commit", `after ${i} events: ${answer.status} ${saidBy(answer)}`);
     ms.push(answer.ms);
   }
-  return ms.length === 0 ? check("note", "commit", "no event was sent") : judgeCommits(ms);
+  return ms.length === 0 ? check("note", "commit", "no event was sent") : judgeCommits(operator, ms);
 }
 
-function eventOf(text: string): Record<string, unknown> {
+/** @throws Trouble, before anything is sent */
+function writeOf(given: readonly string[]): Write {
+  const [operator, text] = given;
   let event: unknown;
   try {
-    event = JSON.parse(text);
+    event = given.length === 2 ? JSON.parse(text!) : null;
   } catch {
     event = null;
   }
-  if (!isObject(event) || typeof event["type"] !== "string")
-    throw new Trouble("--write takes one event, a JSON object with a type");
-  return event;
+  if (operator === undefined || !isObject(event) || typeof event["type"] !== "string")
+    throw new Trouble("--write takes an operator and one event for it, a JSON object with a type");
+  return { operator, event };
+}
+
+/** @throws Trouble, before anything is sent */
+function evictOf(given: readonly string[]): readonly [operator: string, partition: string, key: string] {
+  const [operator, partition, key] = given;
+  if (given.length !== 3 || !/^\d{1,9}$/.test(partition!))
+    throw new Trouble("--evict takes an operator, the number of a partition and a key that lives in it");
+  return [operator!, partition!, key!];
 }

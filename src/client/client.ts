@@ -23,6 +23,7 @@ import { Sender } from "./sender.ts";
 export { KeyframeError, type Problem } from "./keyframe-error.ts";
 export type { Clock } from "./clock.ts";
 export type { Fate } from "./deliver.ts";
+export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";
 export type { Fetch, FetchInit } from "./http.ts";
 export type { AskOptions, Entry, Item, OperatorClient, ScanOptions, TimedEntry } from "./operator-client.ts";
 export type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";

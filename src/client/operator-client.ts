@@ -1,4 +1,5 @@
 /** One operator, seen from outside: ask it, read its state, watch a key. Its type says what comes back; its code isn't needed. */
+import { history, type HistoryEnd, type HistoryEntry, type HistoryOptions } from "./history.ts";
 import { errorOf, membersOf, passes, type Answer, type Call, type Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";
@@ -117,6 +118,12 @@ export class OperatorClient<Op extends AnyOperator> {
       if (page.items.length > 0) yield page.items;
       cursor = page.cursor;
     } while (cursor !== undefined);
+  }
+
+  /** The events that touched a key, newest first, each with what became of it and the value after it. */
+  history(key: string, options: HistoryOptions = {}): AsyncGenerator<HistoryEntry<StateOf<Op>>, HistoryEnd> {
+    const ask = async (path: string): Promise<unknown> => success(await this.#call({ method: "GET", path }));
+    return history(ask, this.#path, key, options);
   }
 
   /** The value of a key now, then each change of it; after a broken connection from the value then. Ends with the signal. */

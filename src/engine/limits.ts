@@ -118,6 +118,14 @@ export const SCAN_ALL_BYTES = 8_000_000;
 export const READ_CHARS = 12_000_000;
 /** Log that one page of a key's history reads, in characters: where the key is seldom, a page may have less than was asked for. */
 export const HISTORY_CHARS = 16_000_000;
+/** And objects that it reads for that: a request may ask R2 a thousand times. */
+export const HISTORY_OBJECTS = 100;
+/** Events that it holds, in characters of the log: parsed they take several times as much memory. The same again for those
+ *  between its oldest event and the snapshot below it. */
+export const HISTORY_HELD_CHARS = 3_000_000;
+/** Values of a page, in characters; and all that its handlers were given and left, which takes time. */
+export const HISTORY_VALUE_CHARS = 4_000_000;
+export const HISTORY_WORK_CHARS = 60_000_000;
 /** Entries of the quarantine in one answer, in characters: what is more comes with the next page. */
 export const QUARANTINE_PAGE_CHARS = 4_000_000;
 /** Connections of watchers to one partition, one for each key and isolate of the Worker; the platform ends at 32,768. */

@@ -9,6 +9,8 @@
  *     archive of the first version that reaches it: that was made when D1 still had it. So the archive that holds a seq is
  *     searched for by halves, and from then on it is the version before.
  * W4. It holds one page of D1, or the archives of one version, at a time.
+ * W5. Below the version from which D1 says that archives are kept, the log is given up (LOG5): that is its end, and is told as
+ *     such. An archive that is kept and can't be read is no such end.
  */
 import { readArchiveBelow, readManifestObject, type ReadSegment } from "./archive.ts";
 import { Failure, isUnreadable } from "./errors.ts";
@@ -16,15 +18,23 @@ import { belowManifest, manifestOf, manifestPrefix, seq, type Seq } from "./ids.
 import { OPEN_ATTEMPTS } from "./limits.ts";
 import { archiveLimits } from "./lives.ts";
 import type { Manifest } from "./manifest.ts";
-import type { Log, PartitionRow } from "./ports.ts";
+import type { Log, Roots } from "./ports.ts";
 import { readSegment } from "./segment.ts";
 import { fetchObject, listNames, type Shelf } from "./shelf.ts";
 import { persistent } from "./store-call.ts";
 
-export type Readable = Shelf & { readonly log: Pick<Log, "below" | "row"> };
+export type Readable = Shelf & { readonly log: Pick<Log, "below" | "roots"> };
+
+/** A segment, and how many objects were read up to it. */
+export interface Below extends ReadSegment {
+  readonly objects: number;
+}
+
+/** Why there is nothing further down: the log begins here, or retention has given up what was there (W5). */
+export type Bottom = "beginning" | "given up";
 
 /** The segments that begin below `before`, newest first; null: from the end of the log. @throws Damage, Failure */
-export async function* logBelow(around: Readable, before: Seq | null): AsyncGenerator<ReadSegment> {
+export async function* logBelow(around: Readable, before: Seq | null): AsyncGenerator<Below, Bottom> {
   const { log, clock, host, codec } = around;
   let next = before ?? seq(Number.MAX_SAFE_INTEGER);
   let begun = false;
@@ -33,38 +43,50 @@ export async function* logBelow(around: Readable, before: Seq | null): AsyncGene
     const rows = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.below(from));
     for (const row of rows) {
       if (begun && row.last !== next - 1) refuse(around, next - 1, `D1 has a row ${row.seq}..${row.last} below it`);
-      yield { row, events: readSegment(row, codec) };
+      yield { row, events: readSegment(row, codec), objects: 0 };
       next = row.seq;
       begun = true;
     }
     if (rows.length === 0) break;
   }
-  if (next === 1) return;
-  const row = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
-  if (row === null) return;
+  if (next === 1) return "beginning";
+  const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
+  if (roots === null) return "beginning";
   // Where D1 has no row below, all that the log has there is below the snapshot.
-  yield* archivedBelow(around, row, begun ? next : seq(Math.min(next, row.snapshotSeq + 1)));
+  return yield* archivedBelow(around, roots, begun ? next : seq(Math.min(next, roots.row.snapshotSeq + 1)));
 }
 
-async function* archivedBelow(around: Readable, row: PartitionRow, before: Seq): AsyncGenerator<ReadSegment> {
-  if (before <= 1) return;
-  const shelves: Shelves = { around, top: row.version, limitOf: await archiveLimits(around, row.epoch, "") };
+async function* archivedBelow(
+  around: Readable,
+  { row, archiveFrom }: Roots,
+  before: Seq,
+): AsyncGenerator<Below, Bottom> {
+  if (before <= 1) return "beginning";
+  const bottom = Math.max(1, archiveFrom);
+  const limitOf = await archiveLimits(around, row.epoch, bottom > 1 ? belowManifest(around.id, bottom) : "");
+  const shelves: Shelves = { around, bottom, top: row.version, limitOf, objects: 0 };
   let next = before;
   for (let version = row.version + 1; next > 1;) {
     const found = await holding(shelves, seq(next - 1), version);
+    if (found === "given up") return found;
     version = found.version;
     for (const segment of readArchiveBelow(found.file, around.codec, next)) {
-      yield segment;
+      yield { ...segment, objects: shelves.objects };
       next = segment.row.seq;
     }
   }
+  return "beginning";
 }
 
 interface Shelves {
   readonly around: Readable;
+  /** Version of the oldest manifest whose archive is kept. */
+  readonly bottom: number;
   /** Version of the current manifest. */
   readonly top: number;
   readonly limitOf: (name: string) => number;
+  /** That were read so far. */
+  objects: number;
 }
 
 interface Archived {
@@ -76,23 +98,31 @@ interface Archived {
 }
 
 /** The archive that holds a seq; looked for below the version that was read last, then everywhere. @throws Failure log_broken */
-async function holding(shelves: Shelves, at: Seq, below: number): Promise<Archived> {
-  const { top } = shelves;
+async function holding(shelves: Shelves, at: Seq, below: number): Promise<Archived | "given up"> {
+  const { bottom, top } = shelves;
   // What D1 still has stands in the current manifest's archive too: what it has not, in the one before.
   for (const near of [below - 1, below - 2]) {
     const found = (await archivesFrom(shelves, near, near)).find((one) => holds(one, at));
     if (found !== undefined) return found;
   }
-  let [low, high] = [1, top];
+  let [low, high] = [bottom, top];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     const found = await archivesFrom(shelves, middle, high);
     if (found.length > 0 && found.every((one) => reach(one) < at)) low = found[0]!.version + 1;
     else high = middle;
   }
-  const found = (await archivesFrom(shelves, low, top)).find((one) => holds(one, at));
-  return found ?? refuse(shelves.around, at, "no archive that can be read holds it");
+  const lowest = await archivesFrom(shelves, low, top);
+  const found = lowest.find((one) => holds(one, at));
+  if (found !== undefined) return found;
+  // Above 1 the bottom is a version that was current, so one of its archives is the log's (W5).
+  const ended =
+    bottom > 1 && lowest.some(({ version }) => version === bottom) && lowest.every((one) => at < firstOf(one));
+  return ended ? "given up" : refuse(shelves.around, at, "no archive that can be read holds it");
 }
+
+/** The first seq that it holds; one that holds none goes on from what it covers. */
+const firstOf = ({ manifest: { archive } }: Archived): number => archive.blocks[0]?.[3] ?? archive.to + 1;
 
 const reach = ({ manifest, limit }: Archived): number => Math.min(manifest.seq, limit);
 
@@ -103,9 +133,10 @@ const holds = ({ manifest, limit }: Archived, at: Seq): boolean =>
 const TRIES = 50;
 
 /** The manifest objects of the first version from `from` to `to` of which any can be read: attempts, most often one. */
-async function archivesFrom({ around, limitOf }: Shelves, from: number, to: number): Promise<Archived[]> {
+async function archivesFrom(shelves: Shelves, from: number, to: number): Promise<Archived[]> {
+  const { around, bottom, limitOf } = shelves;
   const found: Archived[] = [];
-  if (from < 1) return found;
+  if (from < bottom) return found;
   const { id, codec } = around;
   let passedOver = 0;
   for (let after = belowManifest(id, from); ;) {
@@ -114,6 +145,7 @@ async function archivesFrom({ around, limitOf }: Shelves, from: number, to: numb
       const version = manifestOf(name)?.version ?? 0;
       if (version > to || (found[0] !== undefined && found[0].version !== version)) return found;
       try {
+        shelves.objects += 1;
         const file = await fetchObject(around, name);
         found.push({ version, file, manifest: readManifestObject(file, codec).manifest, limit: limitOf(name) });
       } catch (error) {

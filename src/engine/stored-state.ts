@@ -58,6 +58,29 @@ export class StoredState {
     return new StoredState(fold.operator, files);
   }
 
+  /**
+   * The files of a manifest, for their states alone: what they hold beside is left.
+   *
+   * @throws Damage; Failure unknown_format | state_newer | store_unavailable
+   */
+  static async states(library: Library, manifest: Manifest, operator: Operator): Promise<StoredState> {
+    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file));
+    let at = 0;
+    for (const { footer } of opened.map(({ file }) => file)) {
+      assertReadable(footer, operator, library.id, library.codec);
+      if (footer.base !== at)
+        throw new Damage(`the snapshot at ${footer.seq} builds on seq ${footer.base}, not on ${at}`);
+      // The last of several says how far they go together.
+      if (footer.part?.[1] !== 0) at = footer.seq;
+    }
+    if (at !== manifest.seq)
+      throw new Damage(`the snapshot ${manifest.snapshot.name} is at seq ${at}, its manifest says ${manifest.seq}`);
+    return new StoredState(
+      operator,
+      opened.map(({ file }) => file),
+    );
+  }
+
   /** With a delta on top of the first files. */
   with(under: number, delta: SnapshotFile): StoredState {
     return new StoredState(this.#operator, [...this.files.slice(0, under), delta], this.#recent);

@@ -22,7 +22,8 @@ import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./ap
 import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./api/quarantine.ts";
-import { DOCS, HEALTH, OPENAPI } from "./api/service.ts";
+import { HISTORY } from "./api/history.ts";
+import { DOCS, DOCTOR, HEALTH, OPENAPI } from "./api/service.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import type { App, Env, Routes } from "./app.ts";
@@ -32,6 +33,8 @@ import { getErasure, postErasure } from "./erasure-routes.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { exportOperator } from "./export-route.ts";
 import { hardened, preflight, type Cors } from "./hardening.ts";
+import { showDoctor } from "./doctor-route.ts";
+import { getHistory } from "./history-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
 import { openApi } from "./openapi.ts";
@@ -122,6 +125,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
   });
 
+  on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));
   on(SHOW_PARTITION, (c, { live }) => showPartition(c.env, c.var.route, c.var.address, live === "true"));
@@ -145,6 +149,8 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
 
   on(POST_ERASURE, (c) => postErasure(c.req.raw, c.env, c.var.routes));
   on(GET_ERASURE, (c, { id }) => getErasure(c.env, c.var.routes, id));
+
+  on(DOCTOR, (c) => showDoctor(c.req.raw, c.env));
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {

@@ -87,7 +87,7 @@ export async function getState(
   }
 }
 
-const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
+export const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
 
 function matches(header: string | null, etag: string): boolean {
   if (header === null) return false;

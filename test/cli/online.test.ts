@@ -111,6 +111,16 @@ describe("a command that asks the app", () => {
     [["quarantine", "usage", "retry"], "say which event"],
     [["quarantine", "usage", "forget", "0-1"], "Allowed choices are retry, delete"],
     [["doctor", "--promise", "soon"], "--promise soon is no time"],
+    [["doctor", "--write", '{"type":"t"}'], "--write takes an operator and one event"],
+    [["doctor", "--write", "credits", "{}"], "--write takes an operator and one event"],
+    [["doctor", "--write", "credits", '{"type":"t"}', "more"], "--write takes an operator and one event"],
+    [["doctor", "--evict", "usage", "0"], "--evict takes an operator, the number of a partition and a key"],
+    [["doctor", "--evict", "usage", "x", "k"], "--evict takes an operator, the number of a partition and a key"],
+    [["history", "usage"], "missing required argument"],
+    [["history", "usage", "k", "--before", "-1"], "--before must be a whole number"],
+    [["adopt", "usage", "0"], "missing required argument"],
+    [["adopt", "usage", "0", "both"], "Allowed choices are d1, r2"],
+    [["pin", "usage", "0", "newest"], "a manifest's version must be a whole number"],
     [["get", "usage"], "missing required argument"],
     [["evict", "usage", "0", "now"], "too many arguments"],
     [["status", "--live"], "unknown option"],
@@ -249,6 +259,29 @@ describe("steering", () => {
     [["recover", "--from-r2", "usage"], { body: { operator: "usage", changed: true, complete: false, items: [] } }, 1],
     [["recover", "usage"], { body: { operator: "usage", changed: false, complete: true, items: [] } }, 0],
     [["evict", "usage", "0"], { body: { partition: 0, evicted: true } }, 0],
+    [["pins", "usage", "0"], { body: [{ version: 4, name: "admin", since: "2026-01-01T00:00:00.000Z" }] }, 0],
+    [["pin", "usage", "0", "4"], { body: { partition: 0, version: 4, name: "admin", pinned: true } }, 0],
+    [["pin", "usage", "0", "4"], { status: 404, body: { code: "no_restore_point", detail: "none" } }, 1],
+    [["pin", "usage", "0", "4"], { status: 409, body: { code: "too_many_pins", detail: "200" } }, 1],
+    [["pin", "usage", "0", "4", "--name", "A"], { status: 400, body: { code: "invalid_name", detail: "no" } }, 2],
+    [["unpin", "usage", "0", "4"], { body: { partition: 0, version: 4, name: "admin", pinned: false } }, 0],
+    [["adopt", "usage", "0", "r2"], { status: 409, body: { code: "not_rewound", detail: "all is there" } }, 1],
+    [["adopt", "usage", "0", "d1"], { status: 503, body: { code: "store_unavailable", detail: "changed" } }, 2],
+    [
+      ["adopt", "usage", "0", "d1"],
+      {
+        body: {
+          partition: 0,
+          truth: "d1",
+          epoch: 9,
+          seq: 3,
+          manifest: null,
+          givenUp: { seqs: null, manifests: null },
+          passedOver: [],
+        },
+      },
+      0,
+    ],
   ] satisfies [string[], Given, number][])("%j, answered %j: status %i", async (args, answer, status) => {
     expect((await against([answer], ...args)).status).toBe(status);
     // For machines the answer stands as it came.
@@ -312,5 +345,161 @@ describe("watch", () => {
       2,
       "keyframe: the app answers 403 wrong_role: not this token (give a token with --token or KEYFRAME_TOKEN)\n",
     ]);
+  });
+});
+describe("pin, unpin and adopt", () => {
+  it("say what they want in path, query and body", async () => {
+    const body = { partition: 0, version: 4, name: "audit/1", pinned: true };
+    const pinned = await against([busy, { body }], "pin", "usage", "0", "4", "--name", "audit/1");
+    const line = "POST /v1/operators/usage/partitions/0/manifests/4/pin?name=audit%2F1";
+    expect([pinned.requests, pinned.out]).toEqual([[line, line], ["manifest 4 of partition 0 is held by audit/1"]]);
+    const let_go = await against([{ body }], "unpin", "usage", "0", "4");
+    expect(let_go.requests).toEqual(["DELETE /v1/operators/usage/partitions/0/manifests/4/pin?name=admin"]);
+    // A second decision would find nothing to decide, though the first one did it.
+    const adopted = await against([busy], "adopt", "usage", "0", "r2");
+    expect(adopted.heard.map(({ line: one, body: text }) => [one, text])).toEqual([
+      ["POST /v1/operators/usage/partitions/0/adopt", '{"truth":"r2"}'],
+    ]);
+  });
+});
+
+describe("history", () => {
+  const entry = (seq: number) => ({
+    seq,
+    time: "2026-01-01T00:00:00.000Z",
+    event: { type: "t", id: `e${seq}`, source: "/" },
+    outcome: { status: "applied" },
+    value: seq,
+  });
+  const page = (seqs: number[], more: object = {}): Given => ({ body: { items: seqs.map(entry), ...more } });
+
+  it("goes on where a page has less than was asked for, up to the limit, and says that there is more", async () => {
+    const ran = await against(
+      [page([9, 8], { before: 8 }), page([], { before: 5 }), page([4], { before: 4 })],
+      "history",
+      "usage",
+      "é &",
+      "--limit",
+      "3",
+    );
+    const path = "GET /v1/operators/usage/history?key=%C3%A9+%26&limit=";
+    expect(ran.requests).toEqual([`${path}3`, `${path}1&before=8`, `${path}1&before=5`]);
+    expect([ran.status, ran.out.length, ran.err]).toEqual([0, 3, "there is more: --before 4\n"]);
+  });
+
+  it("says where retention has given up the rest, or there is nothing at all", async () => {
+    const ran = await against([page([9], { expired: true })], "history", "usage", "k", "--json", "--before", "12");
+    expect([ran.status, ran.err]).toEqual([0, "what is older was given up by retention\n"]);
+    expect(ran.out.map((line) => JSON.parse(line) as unknown)).toEqual([entry(9)]);
+    const none = await against([page([])], "history", "usage", "k");
+    expect([none.status, none.err]).toEqual([1, 'no event of "k" is in the log\n']);
+  });
+
+  it("ends where a page comes twice", async () => {
+    const ran = await against([page([9], { before: 9 }), page([], { before: 9 })], "history", "usage", "k");
+    expect(ran).toMatchObject({ status: 2, err: expect.stringContaining("came twice") as unknown });
+  });
+});
+
+describe("doctor", () => {
+  const ok = { body: { ok: true } };
+  const healthy = Array.from({ length: 5 }, () => ok);
+  const probes: Given[] = [
+    { status: 400, body: { code: "empty_body", detail: "" } },
+    { body: [] },
+    { status: 404, body: { code: "no_operator", detail: "" } },
+  ];
+  const about = { code: "dev", deployedAt: null, region: null, jurisdiction: null, colo: null };
+  const store = { name: "LOG_0", kind: "d1", ms: [1, 2, 3] };
+  const operators = { body: [{ name: "usage", version: 1, events: [], partitions: 1 }] };
+  const partition = {
+    partition: 0,
+    tailEvents: 0,
+    tailBytes: 0,
+    keys: 2,
+    appliedSeq: 9,
+    lastSnapshot: null,
+    predictedRecoveryMs: 5,
+  };
+  const begin = [...healthy, ...probes, operators, { body: [partition] }, { body: { ...about, stores: [store] } }];
+  const value = { body: { value: { n: 4 }, partition: 0, seq: 8 } };
+  const live = (at: string): Given => ({
+    body: { ...partition, lastRecovery: { at, ms: 3, manifest: null, replayedEvents: 9 } },
+  });
+
+  it("changes nothing by itself", async () => {
+    const ran = await against(begin, "doctor", "--no-wake");
+    expect(ran.status).toBe(0);
+    expect(ran.requests.filter((line) => !line.startsWith("GET"))).toEqual(["POST /v1/events"]);
+    expect(ran.heard.find(({ line }) => line.startsWith("POST"))!.body).toBe("[]");
+    expect(ran.out.join("\n")).toMatch(/^ok +LOG_0 +2 ms from the Worker, the median of 3$/m);
+  });
+
+  it("an app without the route can't measure its stores, and that is no fault", async () => {
+    const older = [...begin.slice(0, -1), { status: 404, body: { code: "no_route", detail: "" } }];
+    const ran = await against(older, "doctor", "--no-wake");
+    expect([ran.status, ran.out.some((line) => /^note +stores +the app is older/.test(line))]).toEqual([0, true]);
+  });
+
+  it("a store that doesn't answer is bad", async () => {
+    const dead = { body: { ...about, stores: [{ ...store, ms: [], error: "LOG_0 did not answer within 10000 ms" }] } };
+    expect((await against([...begin.slice(0, -1), dead], "doctor", "--no-wake")).status).toBe(1);
+  });
+
+  it("--write asks one operator, with a new id each time, and measures what is refused too", async () => {
+    const refused: Given = { status: 409, body: { code: "insufficient_credits", detail: null, duplicate: false } };
+    const ran = await against(
+      [...begin, { body: { value: 1, duplicate: false } }, refused],
+      "doctor",
+      "--no-wake",
+      "--samples",
+      "2",
+      "--write",
+      "usage",
+      '{"type":"t","data":1}',
+    );
+    expect(ran.status).toBe(0);
+    const sent = ran.heard.slice(-2);
+    expect(sent.map(({ line }) => line)).toEqual(Array.from({ length: 2 }, () => "POST /v1/operators/usage/ask"));
+    const [first, second] = sent.map(({ body }) => JSON.parse(body) as { id: string });
+    expect([first, second]).toEqual(
+      [first, second].map(() => ({ type: "t", data: 1, id: expect.stringMatching(/^doctor-/) as unknown })),
+    );
+    expect(first!.id).not.toBe(second!.id);
+    expect(ran.out.join("\n")).toMatch(/^ok +commit +p50 .* of 2 events to usage/m);
+  });
+
+  it("--write stops at the first event that isn't logged", async () => {
+    const wrong: Given = { status: 422, body: { code: "invalid_data", detail: "data: no" } };
+    const ran = await against([...begin, wrong], "doctor", "--no-wake", "--write", "usage", '{"type":"t"}');
+    expect([ran.status, ran.heard.length]).toEqual([1, begin.length + 1]);
+  });
+
+  it("--evict looks, drops the partition, and looks again", async () => {
+    const answers = [...begin, value, live("a"), { body: { evicted: true } }, value, value, live("b")];
+    const ran = await against(answers, "doctor", "--no-wake", "--evict", "usage", "0", "é");
+    expect(ran.requests.slice(begin.length)).toEqual([
+      "GET /v1/operators/usage/state?key=%C3%A9",
+      "GET /v1/operators/usage/partitions/0?live=true",
+      "POST /v1/operators/usage/partitions/0/evict",
+      "GET /v1/operators/usage/state?key=%C3%A9",
+      "GET /v1/operators/usage/state?key=%C3%A9",
+      "GET /v1/operators/usage/partitions/0?live=true",
+    ]);
+    expect(ran.status).toBe(0);
+    expect(ran.out.at(-1)).toMatch(/recovery, from the whole log\): the same 2 keys, 9 events and value$/);
+    const other = await against(
+      [...begin, { body: { value: 1, partition: 3, seq: 1 } }],
+      "doctor",
+      "--no-wake",
+      "--evict",
+      "usage",
+      "0",
+      "k",
+    );
+    expect(other).toMatchObject({
+      status: 2,
+      err: expect.stringContaining("lives in partition 3 of usage, not in 0") as unknown,
+    });
   });
 });

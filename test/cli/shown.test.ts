@@ -1,7 +1,10 @@
 /** What the commands show to people: pure functions from answers to lines. */
 import { describe, expect, it } from "vitest";
 import type { OperatorStatus, PartitionInfo } from "../../src/cli/answers.ts";
-import { checkLines, judgeAccess, judgeOperators, judgePartition } from "../../src/cli/checks.ts";
+import { adoptedLines } from "../../src/cli/adopt.ts";
+import { checkLines, judgeAccess, judgeOperators, judgePartition, judgeStores } from "../../src/cli/checks.ts";
+import { judgeColdOpen, type Look } from "../../src/cli/cold-open.ts";
+import { entryLine } from "../../src/cli/history.ts";
 import { recoveredLines } from "../../src/cli/recover.ts";
 import { plain } from "../../src/cli/screen.ts";
 import { statusTable } from "../../src/cli/status.ts";
@@ -117,6 +120,107 @@ describe("doctor", () => {
   ])("a route that answers %i %s (token: %s) is %s", (status, code, token, state) =>
     expect(judgeAccess("admin", { status, code }, token).state).toBe(state),
   );
+});
+
+describe("doctor, of the stores", () => {
+  const app = {
+    code: "4f1c",
+    deployedAt: "2026-01-01T00:00:00Z",
+    region: null,
+    jurisdiction: null,
+    colo: "FRA",
+    stores: [],
+  };
+  const near = { name: "LOG_0", kind: "d1", ms: [9, 3, 4], region: "WEUR", bytes: 1_234_567 };
+
+  it("says where the app lives, and how far each store is", () =>
+    expect(
+      checkLines(
+        judgeStores({
+          ...app,
+          stores: [near, { ...near, name: "LOG_1", ms: [90, 91, 200] }, { name: "SNAPSHOTS", kind: "r2", ms: [12] }],
+        }),
+        plain,
+      ),
+    ).toEqual([
+      "ok    code       4f1c, deployed 2026-01-01T00:00:00Z",
+      "note  region     no REGION set: objects live near who first called, no JURISDICTION, this request ran in FRA",
+      "ok    LOG_0      4 ms from the Worker, the median of 3, in WEUR, 1.2 MB",
+      "note  LOG_1      91 ms from the Worker, the median of 3, in WEUR, 1.2 MB",
+      "ok    SNAPSHOTS  12 ms from the Worker, the median of 1",
+    ]));
+
+  it("a store that doesn't answer is bad, and a region that is set is well", () =>
+    expect(
+      judgeStores({
+        ...app,
+        deployedAt: null,
+        colo: null,
+        region: "weur",
+        jurisdiction: "eu",
+        stores: [{ ...near, ms: [], error: "D1 did not answer" }],
+      }),
+    ).toEqual([
+      { state: "ok", what: "code", detail: "4f1c" },
+      { state: "ok", what: "region", detail: "REGION weur, JURISDICTION eu" },
+      { state: "bad", what: "LOG_0", detail: "doesn't answer the app: D1 did not answer" },
+    ]));
+});
+
+describe("doctor --evict", () => {
+  const before: Look = { appliedSeq: 1_500, keys: 7, value: '{"n":4}', seq: 1_499 };
+  const judged = (after: Partial<Look>, recovery: Parameters<typeof judgeColdOpen>[1]["recovery"] = null): string => {
+    const { state, detail } = judgeColdOpen("usage 0", { before, after: { ...before, ...after }, ms: 48, recovery });
+    return `${state}: ${detail}`;
+  };
+
+  it("says how long it took, and from what", () =>
+    expect(judged({}, { at: "t", ms: 12, manifest: 3, replayedEvents: 500 })).toBe(
+      "ok: read 48 ms after an eviction (12 ms of it recovery, from manifest 3 and 500 events): the same 7 keys, 1,500 events and value",
+    ));
+
+  it.each([
+    [{ appliedSeq: 1_499 }, "bad: after an eviction it has 1,499 events; there were 1,500"],
+    [{ seq: 3 }, "bad: after an eviction the key is as of seq 3; it was as of 1,499"],
+    [{ value: null }, 'bad: after an eviction the key is without state; it was {"n":4}'],
+    [{ keys: 6 }, "bad: after an eviction it has 6 keys; there were 7"],
+    [
+      { appliedSeq: 1_502, value: '{"n":5}', seq: 1_502, keys: 8 },
+      "ok: read 48 ms after an eviction: 2 events came meanwhile, and nothing is lost",
+    ],
+    [{ appliedSeq: 1_502, value: '{"n":5}' }, 'bad: after an eviction the key is {"n":5}; it was {"n":4}'],
+  ])("%j: %s", (after, said) => expect(judged(after)).toBe(said));
+});
+
+describe("history and adopt", () => {
+  const event = { type: "t", id: "i\n", source: "/" };
+  const entry = {
+    seq: 48_211,
+    time: "2026-01-01T00:00:00.000Z",
+    event,
+    outcome: { status: "applied" },
+    value: { n: 1 },
+  };
+  const head = '48,211\t2026-01-01T00:00:00.000Z\t"t" "i\\n"\t';
+
+  it.each([
+    [{}, 'applied\t{"n":1}'],
+    [{ outcome: { status: "refused", code: "empty" } }, 'refused empty\t{"n":1}'],
+    [{ outcome: { status: "quarantined", error: "oh\n" }, value: null }, 'quarantined "oh\\n"\tnull'],
+    [{ value: null, unknown: "version 1 applied it" }, "applied\tunknown: version 1 applied it"],
+  ])("an entry %j", (more, line) => expect(entryLine({ ...entry, ...more }, plain)).toBe(head + line));
+
+  it("what was decided, and what is given up", () => {
+    const body = { partition: 0, truth: "r2", epoch: 9, seq: 7_000, manifest: 2, passedOver: ["manifest 3: gone"] };
+    expect(adoptedLines("usage", { ...body, givenUp: { seqs: [7_001, 7_300], manifests: [3, 3] } })).toEqual([
+      "passed over: manifest 3: gone",
+      "partition 0 of usage goes on after seq 7,000, as R2 has it, from manifest 2",
+      "given up: events 7,001 to 7,300, manifests 3 to 3",
+      "senders should send again what they sent after that",
+    ]);
+    const none = { ...body, manifest: null, passedOver: [], givenUp: { seqs: null, manifests: null } };
+    expect(adoptedLines("usage", none)).toContain("nothing is known to be given up");
+  });
 });
 
 describe("recover and verify-partition", () => {

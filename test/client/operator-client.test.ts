@@ -139,3 +139,47 @@ describe("reading state", () => {
     ]);
   });
 });
+
+describe("the history of a key", () => {
+  const event = { type: "credits.take", id: "t", source: "/" };
+  const entry = (seq: number) => ({
+    seq,
+    time: "t",
+    event,
+    outcome: { status: "applied" },
+    operatorVersion: 1,
+    value: null,
+  });
+
+  it("comes event by event, page by page, and says at its end whether there was more once", async () => {
+    const app = answering(
+      answer(200, { items: [entry(9), entry(7)], before: 7 }),
+      answer(503, { code: "store_unavailable" }),
+      answer(200, { items: [], before: 4 }),
+      answer(200, { items: [entry(2)], expired: true }),
+    );
+    const seqs: number[] = [];
+    const found = creditsOf(app).history("é &", { before: 12, limit: 2 });
+    const end = await app.run(
+      (async () => {
+        for (;;) {
+          const one = await found.next();
+          if (one.done === true) return one.value;
+          seqs.push(one.value.seq);
+        }
+      })(),
+    );
+    expect([seqs, end]).toEqual([[9, 7, 2], { expired: true }]);
+    const path = "/v1/operators/credits/history?key=%C3%A9+%26&limit=2&before=";
+    expect(app.seen.map((seen) => seen.path)).toEqual([12, 7, 7, 4].map((before) => `${path}${before}`));
+  });
+
+  it.each([
+    [answer(200, { items: [], before: 12 }), "unexpected_answer"],
+    [answer(400, { code: "invalid_key", detail: "no" }), "invalid_key"],
+  ])("throws where it can't go on: %j", async (fault, code) => {
+    const app = answering(fault);
+    const found = app.run(all(creditsOf(app).history("k", { before: 12 })));
+    await expect(found).rejects.toMatchObject({ code });
+  });
+});

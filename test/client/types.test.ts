@@ -57,6 +57,8 @@ describe("the types of the client", () => {
     expectTypeOf<Page>().toEqualTypeOf<readonly { readonly key: string; readonly value: State }[]>();
     type Many = Awaited<ReturnType<Of["getMany"]>> extends Map<string, infer E> ? E : never;
     expectTypeOf<Many>().toEqualTypeOf<{ readonly key: string; readonly value: State; readonly seq: number }>();
+    type Past = ReturnType<Of["history"]> extends AsyncGenerator<infer E> ? E : never;
+    expectTypeOf<Extract<Past, { unknown?: undefined }>["value"]>().toEqualTypeOf<State | null>();
     type Seen = ReturnType<Of["watch"]> extends AsyncGenerator<infer W> ? W : never;
     expectTypeOf<Seen["value" & keyof Seen]>().toEqualTypeOf<State | null>();
   });

@@ -121,12 +121,38 @@ describe("keyframe, against the app", () => {
     });
     expect(await json("recover", "--from-r2", "credits")).toMatchObject([{ changed: false, complete: true }]);
     // Refused by its handler: logged and measured, and no state is changed.
-    const { status, out, err } = await keyframe(["doctor", "--write", take("nobody", 1), "--samples", "3"]);
+    const { status, out, err } = await keyframe(["doctor", "--write", "credits", take("nobody", 1), "--samples", "3"]);
     expect([status, err], out).toEqual([0, ""]);
     expect(out).toMatch(/^ok +admin routes +open without a token/m);
     expect(out).toMatch(/^ok +commit +p50 [\d.]+ m?s, p99 [\d.]+ m?s of 3 events/m);
     expect(out).toMatch(/^ok +quarantine +empty$/m);
+    expect(out).toMatch(/^ok +LOG_0 +\d+ m?s from the Worker, the median of 3/m);
+    expect(out).toMatch(/^ok +SNAPSHOTS +\d+ m?s from the Worker, the median of 3$/m);
+    const evicted = await keyframe(["doctor", "--no-wake", "--evict", "credits", "0", "ada"]);
+    expect([evicted.status, evicted.err], evicted.out).toEqual([0, ""]);
+    expect(evicted.out).toMatch(
+      /^ok +credits 0 +read \d+ m?s after an eviction \(.*\): the same [\d,]+ keys, [\d,]+ events and value$/m,
+    );
     expect(await keyframe(["get", "credits", "nobody"])).toMatchObject({ status: 1 });
+  });
+
+  test("shows the history of a key", async () => {
+    const entries = await json<{ seq: number; value: unknown }>("history", "credits", "ada");
+    expect(entries.map(({ value }) => value).slice(-2)).toEqual([
+      { left: 1, taken: 1 },
+      { left: 2, taken: 0 },
+    ]);
+    expect(await keyframe(["history", "credits", "nobody-ever"])).toMatchObject({ status: 1, out: "" });
+  });
+
+  test("pins what is kept, and lets go of it", async () => {
+    expect(await keyframe(["pins", "uppercase", "0"])).toMatchObject({ status: 0, err: "nothing is pinned\n" });
+    expect(await keyframe(["pin", "uppercase", "0", "77"])).toMatchObject({ status: 1 });
+    expect(await keyframe(["unpin", "uppercase", "0", "77"])).toMatchObject({ status: 0 });
+    expect(await keyframe(["adopt", "uppercase", "0", "d1"])).toMatchObject({
+      status: 1,
+      err: expect.stringContaining("not_rewound"),
+    });
   });
 
   test("a reader that has read enough ends it without a word", async () => {

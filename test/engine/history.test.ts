@@ -2,12 +2,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { touches, type Touch, type TouchPage } from "../../src/engine/history.ts";
 import { partitionName, seq, type PartitionId, type Seq } from "../../src/engine/ids.ts";
 import { logBelow, type Readable } from "../../src/engine/log-below.ts";
 import { SIZES } from "../../src/engine/limits.ts";
 import { NO_CACHE } from "../../src/engine/object-ranges.ts";
 import { salvage } from "../../src/engine/salvage.ts";
+import { touches, type Touch, type TouchPage } from "../../src/engine/touches.ts";
 import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { sum } from "./fakes/sum.ts";
 import { World, type Incarnation, type Sent } from "./fakes/world.ts";
@@ -24,8 +24,9 @@ const reader = (world: World): Readable => ({
   clock: world.clock,
   host: { jitter: () => 0.5 },
 });
+const bounds = (items: number, chars?: number) => ({ items, ...(chars === undefined ? {} : { chars }) });
 const page = (world: World, key: string, before: number | null, limit: number, maxChars?: number): Promise<TouchPage> =>
-  world.clock.run(touches(reader(world), key, before === null ? null : seq(before), limit, maxChars));
+  world.clock.run(touches(reader(world), key, before === null ? null : seq(before), bounds(limit, maxChars)));
 
 /** All pages, one after the other. */
 async function all(world: World, key: string, limit = 1_000, maxChars?: number): Promise<Touch[]> {
@@ -120,7 +121,7 @@ describe("the history of a key", () => {
   });
 
   it("of a partition that has no log is empty", async () => {
-    expect(await page(new World(), "k", null, 10)).toEqual({ items: [], before: null });
+    expect(await page(new World(), "k", null, 10)).toEqual({ items: [], before: null, bottom: "beginning" });
   });
 
   it("of a key that never came is empty, after the whole log", async () => {
@@ -160,7 +161,7 @@ describe("the history of a key", () => {
       get: (name: string) => (gets++, world.store.get(name)),
       list: world.store.list.bind(world.store),
     };
-    const { items } = await world.clock.run(touches({ ...reader(world), objects }, "k1", seq(120), 2));
+    const { items } = await world.clock.run(touches({ ...reader(world), objects }, "k1", seq(120), { items: 2 }));
     expect(said(items)).toEqual(
       ledger
         .of("k1")
@@ -189,8 +190,8 @@ describe("the history of a key", () => {
       if (cuts++ < 2) await one.partition.snapshot();
       return rows.slice(0, 2);
     };
-    const around = { ...reader(world), log: { below, row: () => log.row() } };
-    const { items } = await world.clock.run(touches(around, "k1", null, 1_000));
+    const around = { ...reader(world), log: { below, roots: () => log.roots() } };
+    const { items } = await world.clock.run(touches(around, "k1", null, { items: 1_000 }));
     expect(cuts).toBeGreaterThan(1);
     expect(said(items)).toEqual(ledger.of("k1"));
   });

@@ -39,6 +39,8 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["POST", "/v1/operators/tally/quarantine/0-1/retry", "admin"],
   ["DELETE", "/v1/operators/tally/quarantine/0-1", "admin"],
   ["GET", "/v1/operators/tally/watch", "read"],
+  ["GET", "/v1/operators/tally/history", "read"],
+  ["GET", "/v1/doctor", "admin"],
   ["GET", "/openapi.json", "admin"],
   ["GET", "/docs", "admin"],
   ["POST", "/v1/erasures", "admin"],

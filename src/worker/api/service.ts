@@ -1,6 +1,6 @@
 /** The app about itself: whether it is there, and what it can be asked. */
 import { described } from "./described.ts";
-import { constant, object, STRING } from "./schemas.ts";
+import { constant, COUNT, list, NUMBER, object, orNull, STRING } from "./schemas.ts";
 
 export const OPENAPI_VERSION = "3.1.1";
 
@@ -46,4 +46,37 @@ export const DOCS = described({
   inPath: {},
   inQuery: {},
   answers: { 200: { about: "One page that asks nothing of any host.", type: "text/html", schema: STRING } },
+});
+
+const STORE = object({
+  name: STRING,
+  kind: { enum: ["d1", "r2"] },
+  ms: list(NUMBER),
+  "error?": STRING,
+  "region?": orNull(STRING),
+  "bytes?": orNull(COUNT),
+});
+
+export const DOCTOR = described({
+  method: "GET",
+  path: "/v1/doctor",
+  role: "admin",
+  group: GROUP,
+  id: "doctor",
+  summary: "Which code answers, where, and how far its stores are",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: {
+      about: "Round trips in milliseconds.",
+      schema: object({
+        code: STRING,
+        deployedAt: orNull(STRING),
+        region: orNull(STRING),
+        jurisdiction: orNull(STRING),
+        colo: orNull(STRING),
+        stores: list(STORE),
+      }),
+    },
+  },
 });

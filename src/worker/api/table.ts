@@ -5,7 +5,8 @@ import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./ed
 import { EVENT_SCHEMAS, POST_ASK, POST_EVENTS } from "./events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, PARTITION_SCHEMAS, RECOVER, SHOW_PARTITION, VERIFY } from "./partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./quarantine.ts";
-import { DOCS, HEALTH, OPENAPI } from "./service.ts";
+import { DOCS, DOCTOR, HEALTH, OPENAPI } from "./service.ts";
+import { HISTORY } from "./history.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, SNAPSHOT_SCHEMAS, UNPIN } from "./snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, STATE_SCHEMAS, WATCH } from "./state.ts";
 
@@ -40,6 +41,8 @@ export const DESCRIBED: readonly Described[] = [
   HEALTH,
   OPENAPI,
   DOCS,
+  DOCTOR,
+  HISTORY,
 ];
 
 /** What descriptions refer to by name. */

@@ -1,0 +1,62 @@
+/** `keyframe adopt OP N d1|r2`: what a partition goes on with whose database was set back (docs/api.md, "When D1 was set back"). */
+import { Argument } from "commander";
+import { App, fine, online, partitionPath, postJson, saidBy, type Options } from "./app.ts";
+import { examples, NO, YES, type AddCommand } from "./command.ts";
+import { count } from "./text.ts";
+
+interface Adopted {
+  readonly partition: number;
+  readonly truth: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly manifest: number | null;
+  readonly givenUp: {
+    readonly seqs: readonly [number, number] | null;
+    readonly manifests: readonly [number, number] | null;
+  };
+  readonly passedOver: readonly string[];
+}
+
+export const adopt: AddCommand = (program, cli, done) => {
+  online(program.command("adopt"))
+    .description(
+      "Decide what a partition goes on with whose database was set back (log_rewound); it can't be taken back",
+    )
+    .argument("<operator>")
+    .argument("<partition>")
+    .addArgument(new Argument("<truth>", "what counts from here on").choices(["d1", "r2"]))
+    .addHelpText(
+      "after",
+      examples("keyframe adopt usage 0 r2", "keyframe adopt usage 0 d1") +
+        "\n\nr2: the newest snapshot in R2 that can be read; d1: what the database has now. The other one's later events are given up.\nExit status: 0 it is decided, 1 there is nothing to decide, or R2 has nothing that can be read, 2 it couldn't be asked.",
+    )
+    .action(async (operator: string, partition: string, truth: string, options: Options) => {
+      const { screen } = cli;
+      const path = `${partitionPath(operator, partition)}/adopt`;
+      // Sent once: after the first one there is nothing left to decide, and a second one would say so.
+      const answer = await new App(options, cli).ask(path, postJson(JSON.stringify({ truth })));
+      const no = answer.status === 409;
+      const body = no ? answer.body : fine(answer);
+      if (options.json) await screen.print(JSON.stringify(body));
+      else if (no) screen.say(saidBy(answer));
+      else for (const line of adoptedLines(operator, body as Adopted)) await screen.print(line);
+      done(no ? NO : YES);
+    });
+};
+
+export function adoptedLines(
+  operator: string,
+  { partition, truth, seq, manifest, givenUp, passedOver }: Adopted,
+): string[] {
+  const from = manifest === null ? "" : `, from manifest ${manifest}`;
+  const gone = [range("events", givenUp.seqs), range("manifests", givenUp.manifests)].filter((one) => one !== null);
+  return [
+    ...passedOver.map((why) => `passed over: ${why}`),
+    `partition ${partition} of ${operator} goes on after seq ${count(seq)}, as ${truth.toUpperCase()} has it${from}`,
+    gone.length === 0 ? "nothing is known to be given up" : `given up: ${gone.join(", ")}`,
+    "senders should send again what they sent after that",
+  ];
+}
+
+const range = (what: string, span: readonly [number, number] | null): string | null =>
+  span === null ? null : `${what} ${count(span[0])} to ${count(span[1])}`;

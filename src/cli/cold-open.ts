@@ -1,0 +1,93 @@
+/** What `keyframe doctor --evict` does: a partition is dropped from memory, and what comes back is compared with what was there. */
+import { isObject } from "../engine/json.ts";
+import { codeOf, fine, operatorPath, partitionPath, POST, type Answer, type App } from "./app.ts";
+import type { PartitionInfo } from "./answers.ts";
+import { check, type Check } from "./checks.ts";
+import { Trouble } from "./command.ts";
+import { count, span } from "./text.ts";
+
+/** The key, and the partition that holds it, at one moment. */
+export interface Look {
+  readonly appliedSeq: number;
+  readonly keys: number;
+  /** JSON text; null: no state. */
+  readonly value: string | null;
+  /** Of the last event that changed the key. */
+  readonly seq: number;
+}
+
+/** The partition's last recovery, as it says by itself. */
+export interface Recovery {
+  readonly at: string;
+  readonly ms: number;
+  readonly manifest: number | null;
+  readonly replayedEvents: number;
+}
+
+export async function coldOpen(app: App, operator: string, partition: string, key: string): Promise<Check> {
+  const path = partitionPath(operator, partition);
+  const before = await look(app, operator, path, Number(partition), key);
+  fine(await app.askAgain(`${path}/evict`, POST));
+  const begun = performance.now();
+  await readKey(app, operator, key);
+  const ms = performance.now() - begun;
+  const after = await look(app, operator, path, Number(partition), key);
+  const fresh = after.recovery !== null && after.recovery.at !== before.recovery?.at ? after.recovery : null;
+  return judgeColdOpen(`${operator} ${partition}`, { before, after, ms, recovery: fresh });
+}
+
+async function look(
+  app: App,
+  operator: string,
+  path: string,
+  partition: number,
+  key: string,
+): Promise<Look & { readonly recovery: Recovery | null }> {
+  const body = await readKey(app, operator, key);
+  const home = body?.["partition"];
+  if (typeof home === "number" && home !== partition)
+    throw new Trouble(
+      `--evict: the key ${JSON.stringify(key)} lives in partition ${home} of ${operator}, not in ${partition}`,
+    );
+  const { appliedSeq, keys, lastRecovery } = (await app.get(`${path}?live=true`)) as PartitionInfo;
+  const value = body === null ? null : JSON.stringify(body["value"]);
+  return { appliedSeq, keys, value, seq: Number(body?.["seq"] ?? 0), recovery: lastRecovery as Recovery | null };
+}
+
+/** Null: there is no state. */
+async function readKey(app: App, operator: string, key: string): Promise<Readonly<Record<string, unknown>> | null> {
+  const answer: Answer = await app.askAgain(`${operatorPath(operator)}/state?key=${encodeURIComponent(key)}`);
+  if (codeOf(answer) === "no_state") return null;
+  const body = fine(answer);
+  return isObject(body) ? body : {};
+}
+
+/** Others may write meanwhile: then the log has moved on, and only what must still hold is compared. */
+export function judgeColdOpen(
+  what: string,
+  of: { readonly before: Look; readonly after: Look; readonly ms: number; readonly recovery: Recovery | null },
+): Check {
+  const { before, after, ms, recovery } = of;
+  const bad = (why: string): Check => check("bad", what, `after an eviction ${why}`);
+  if (after.appliedSeq < before.appliedSeq)
+    return bad(`it has ${count(after.appliedSeq)} events; there were ${count(before.appliedSeq)}`);
+  if (after.seq < before.seq) return bad(`the key is as of seq ${count(after.seq)}; it was as of ${count(before.seq)}`);
+  if (after.seq === before.seq && after.value !== before.value)
+    return bad(`the key is ${shown(after.value)}; it was ${shown(before.value)}`);
+  const moved = after.appliedSeq > before.appliedSeq;
+  if (!moved && after.keys !== before.keys)
+    return bad(`it has ${count(after.keys)} keys; there were ${count(before.keys)}`);
+  const same = moved
+    ? `${count(after.appliedSeq - before.appliedSeq)} events came meanwhile, and nothing is lost`
+    : `the same ${count(after.keys)} keys, ${count(after.appliedSeq)} events and value`;
+  return check("ok", what, `read ${span(ms)} after an eviction${how(recovery)}: ${same}`);
+}
+
+const shown = (value: string | null): string => (value === null ? "without state" : value.slice(0, 200));
+
+function how(recovery: Recovery | null): string {
+  if (recovery === null) return "";
+  const { ms, manifest, replayedEvents } = recovery;
+  const from = manifest === null ? "the whole log" : `manifest ${manifest} and ${count(replayedEvents)} events`;
+  return ` (${span(ms)} of it recovery, from ${from})`;
+}

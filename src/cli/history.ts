@@ -1,0 +1,96 @@
+/** `keyframe history OP KEY`: the events that touched a key, newest first, each with its outcome and the value after it. */
+import { App, online, operatorPath, type Options } from "./app.ts";
+import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
+import type { Paint } from "./screen.ts";
+import { count } from "./text.ts";
+
+interface HistoryOptions extends Options {
+  readonly limit: string;
+  readonly before?: string;
+}
+
+interface Entry {
+  readonly seq: number;
+  readonly time: string;
+  readonly event: { readonly type: string; readonly id: string; readonly source: string };
+  readonly outcome: { readonly status: string; readonly code?: string; readonly error?: string };
+  readonly value: unknown;
+  readonly unknown?: string;
+}
+
+interface Page {
+  readonly items: readonly Entry[];
+  readonly before?: number;
+  readonly expired?: boolean;
+}
+
+/** The most that the app gives at once. */
+const PAGE = 1_000;
+
+export const history: AddCommand = (program, cli, done) => {
+  online(program.command("history"))
+    .description("Print the events that touched a key, newest first, each with its outcome and the value after it")
+    .argument("<operator>")
+    .argument("<key>")
+    .option("--limit <n>", "how many", "100")
+    .option("--before <seq>", "only events below this seq")
+    .addHelpText(
+      "after",
+      examples(
+        "keyframe history credits ada",
+        "keyframe history credits ada --limit 10 --before 48211",
+        "keyframe history credits ada --json | jq -c '[.seq, .event.type, .value]'",
+      ) +
+        "\n\nIt reads D1 and R2, and wakes no partition. A value that can't be told for sure is unknown, and the reason is said.\nExit status: 0 there is history, 1 there is none, 2 it couldn't be read.",
+    )
+    .action(async (operator: string, key: string, options: HistoryOptions) => {
+      const { screen } = cli;
+      const left = { most: wholeNumber(options.limit, "--limit") };
+      const before = options.before === undefined ? null : wholeNumber(options.before, "--before");
+      const app = new App(options, cli);
+      let found = 0;
+      for await (const page of pagesOf(app, operator, key, left.most, before)) {
+        for (const entry of page.items)
+          await screen.print(options.json ? JSON.stringify(entry) : entryLine(entry, screen.paint));
+        found += page.items.length;
+        if (page.expired === true) screen.say("what is older was given up by retention");
+        else if (page.before !== undefined && found >= left.most) screen.say(`there is more: --before ${page.before}`);
+      }
+      if (found === 0) screen.say(`no event of ${JSON.stringify(key)} is in the log`);
+      done(found === 0 ? NO : YES);
+    });
+};
+
+/** Pages up to `most` events. One may be empty though there is more: the app reads a bounded part of the log for each. */
+async function* pagesOf(
+  app: App,
+  operator: string,
+  key: string,
+  most: number,
+  first: number | null,
+): AsyncGenerator<Page> {
+  let before = first;
+  for (let left = most; left > 0;) {
+    const query = new URLSearchParams({ key, limit: String(Math.min(PAGE, left)) });
+    if (before !== null) query.set("before", String(before));
+    const page = (await app.get(`${operatorPath(operator)}/history?${query.toString()}`)) as Page;
+    yield page;
+    left -= page.items.length;
+    if (page.before === undefined) return;
+    // Else it would never end.
+    if (before !== null && page.before >= before) throw new Trouble(`the page before seq ${before} came twice`);
+    ({ before } = page);
+  }
+}
+
+const COLOURS: Readonly<Record<string, "yellow" | "red">> = { refused: "yellow", quarantined: "red" };
+
+export function entryLine({ seq, time, event, outcome, value, unknown }: Entry, paint: Paint): string {
+  const { status, code, error } = outcome;
+  const words = [status, code ?? (error === undefined ? "" : JSON.stringify(error))].filter((word) => word !== "");
+  const colour = COLOURS[status];
+  const became = colour === undefined ? words.join(" ") : paint(colour, words.join(" "));
+  const after = unknown === undefined ? JSON.stringify(value) : paint("dim", `unknown: ${unknown}`);
+  const named = `${JSON.stringify(event.type)} ${JSON.stringify(event.id)}`;
+  return [count(seq), time, named, became, after].join("\t");
+}

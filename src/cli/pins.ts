@@ -1,0 +1,99 @@
+/** `keyframe pins OP N`, `pin OP N VERSION`, `unpin OP N VERSION`: who holds which snapshot, whatever retention says (SNAP10). */
+import { App, codeOf, fine, online, partitionPath, saidBy, type Answer, type Options } from "./app.ts";
+import { examples, NO, wholeNumber, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { table } from "./text.ts";
+
+interface PinInfo {
+  readonly version: number;
+  readonly name: string;
+  readonly since: string;
+}
+
+interface PinOptions extends Options {
+  readonly name: string;
+}
+
+export const pins: AddCommand = (program, cli, done) => {
+  online(program.command("pins"))
+    .description("List the snapshots of a partition that are pinned, and by whom")
+    .argument("<operator>")
+    .argument("<partition>")
+    .addHelpText("after", examples("keyframe pins usage 0"))
+    .action(async (operator: string, partition: string, options: Options) => {
+      const { screen } = cli;
+      const held = (await new App(options, cli).get(`${partitionPath(operator, partition)}/pins`)) as PinInfo[];
+      if (options.json) for (const one of held) await screen.print(JSON.stringify(one));
+      else if (held.length === 0) screen.say("nothing is pinned");
+      else {
+        const rows = held.map(({ version, name, since }) => [String(version), name, since]);
+        for (const line of table([">MANIFEST", "NAME", "SINCE"], rows, screen.paint)) await screen.print(line);
+      }
+      done(YES);
+    });
+};
+
+export const pin: AddCommand = (program, cli, done) => {
+  online(program.command("pin"))
+    .description("Keep a snapshot, whatever retention says, until it is unpinned")
+    .argument("<operator>")
+    .argument("<partition>")
+    .argument("<manifest>", "its version, as the list of manifests has it")
+    .option("--name <name>", "who holds it; a snapshot stays as long as any name holds it", "admin")
+    .addHelpText(
+      "after",
+      examples("keyframe pin usage 0 12", "keyframe pin usage 0 12 --name audit-2026") +
+        "\n\nIt holds from the answer on, and its files in R2 are paid for. Exit status: 0 it is pinned, 1 there is no such snapshot any more,\nor too many are pinned, 2 it couldn't be asked.",
+    )
+    .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
+      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), {
+        method: "POST",
+      });
+      done(
+        await told(answer, `manifest ${manifest} of partition ${partition} is held by ${options.name}`, options, cli),
+      );
+    });
+};
+
+export const unpin: AddCommand = (program, cli, done) => {
+  online(program.command("unpin"))
+    .description("Let go of a pinned snapshot")
+    .argument("<operator>")
+    .argument("<partition>")
+    .argument("<manifest>", "its version, as the list of pins has it")
+    .option("--name <name>", "who held it", "admin")
+    .addHelpText(
+      "after",
+      examples("keyframe unpin usage 0 12", "keyframe unpin usage 0 12 --name audit-2026") +
+        "\n\nWhat isn't pinned is let go of already. From then on retention decides.",
+    )
+    .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
+      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), {
+        method: "DELETE",
+      });
+      done(
+        await told(
+          answer,
+          `${options.name} holds manifest ${manifest} of partition ${partition} no more`,
+          options,
+          cli,
+        ),
+      );
+    });
+};
+
+function pathOf(operator: string, partition: string, manifest: string, { name }: PinOptions): string {
+  const version = wholeNumber(manifest, "a manifest's version");
+  const query = new URLSearchParams({ name });
+  return `${partitionPath(operator, partition)}/manifests/${version}/pin?${query.toString()}`;
+}
+
+const NOES = new Set(["no_restore_point", "too_many_pins"]);
+
+async function told(answer: Answer, done: string, { json }: Options, { screen }: Cli): Promise<Status> {
+  const no = NOES.has(codeOf(answer));
+  const body = no ? answer.body : fine(answer);
+  if (json) await screen.print(JSON.stringify(body));
+  else if (no) screen.say(saidBy(answer));
+  else await screen.print(done);
+  return no ? NO : YES;
+}

@@ -1,0 +1,62 @@
+/** The history of a key. */
+import { KEY, LIMIT } from "./common.ts";
+import { described } from "./described.ts";
+import { ANY, COUNT, list, object, STRING, TIME } from "./schemas.ts";
+
+export const HISTORY = described({
+  method: "GET",
+  path: "/v1/operators/:op/history",
+  role: "read",
+  group: "Read state",
+  id: "getHistory",
+  summary: "The events that touched a key, newest first, with the value after each",
+  about:
+    "From D1 and R2 alone. Go on with `before` as long as a page has it; `expired` says that retention has given up the rest.",
+  inPath: {},
+  inQuery: {
+    key: KEY,
+    limit: LIMIT,
+    before: {
+      type: "string",
+      pattern: "^[1-9]\\d{0,14}$",
+      about: "Only events below this seq.",
+      example: "7",
+      flaw: {
+        status: 400,
+        code: "invalid_before",
+        detail: "before must be the seq of an event, a whole number from 1, as a page of this history gave it",
+      },
+    },
+  },
+  answers: {
+    200: {
+      about: "A page.",
+      schema: object({
+        operator: STRING,
+        key: STRING,
+        partition: COUNT,
+        items: list(
+          object({
+            seq: COUNT,
+            time: TIME,
+            event: ANY,
+            outcome: object({
+              status: { enum: ["applied", "refused", "quarantined"] },
+              "reply?": ANY,
+              "code?": STRING,
+              "detail?": ANY,
+              "error?": STRING,
+            }),
+            operatorVersion: COUNT,
+            value: ANY,
+            "unknown?": { type: "string", description: "Why the value isn't known." },
+          }),
+        ),
+        "before?": COUNT,
+        "expired?": { const: true },
+      }),
+    },
+  },
+  problems: { 400: ["invalid_key", "invalid_limit", "invalid_before"], 403: ["key_not_allowed"] },
+  more: object({ "key?": STRING }),
+});
