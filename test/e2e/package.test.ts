@@ -11,17 +11,17 @@ import { PROJECT_DIR } from "../../src/local/config.ts";
 import { freePort } from "../../src/local/runtime.ts";
 import { Wrangler } from "../../src/local/wrangler.ts";
 import { until } from "./command.ts";
+import { modules, pack } from "./packed.ts";
 
 const dir = mkdtempSync(path.join(tmpdir(), "keyframe-package-"));
 const streams = path.join(dir, "streams");
 const shop = path.join(dir, "shop");
 const stateDir = path.join(dir, "state");
-const modules = path.join(PROJECT_DIR, "node_modules");
 let running: Wrangler | null = null;
 let packed: string[] = [];
 
 beforeAll(() => {
-  const tarball = pack(PROJECT_DIR, []);
+  const tarball = pack(PROJECT_DIR, dir);
   packed = execFileSync("tar", ["tzf", tarball], { encoding: "utf8" }).trim().split("\n");
   install(tarball);
   writeProject();
@@ -191,24 +191,12 @@ describe("served by wrangler", () => {
 const launch = (args: string[]): Wrangler =>
   new Wrangler(args, { cwd: streams, privateDir: path.join(dir, "run"), group: "own" });
 
-/** `npm pack` of a directory into `dir`. */
-function pack(directory: string, flags: readonly string[]): string {
-  const out = execFileSync("npm", ["pack", directory, "--json", "--pack-destination", dir, ...flags], {
-    cwd: PROJECT_DIR,
-    encoding: "utf8",
-    env: { ...process.env, PATH: `${path.join(modules, ".bin")}:${process.env["PATH"] ?? ""}` },
-  });
-  // What the build prints comes first.
-  const [made] = JSON.parse(out.slice(out.search(/^[[{]/m))) as { filename: string }[];
-  return path.join(dir, made!.filename);
-}
-
 /** From tarballs alone, so that it works offline: of the package, and of what this repository has installed for it. */
 function install(tarball: string): void {
   mkdirSync(path.join(streams, "src"), { recursive: true });
   const overrides: Record<string, string> = {};
   for (const name of dependencies(["keyframe", "zod"]))
-    overrides[name] = `file:${pack(path.join(modules, name), ["--ignore-scripts"])}`;
+    overrides[name] = `file:${pack(path.join(modules, name), dir, ["--ignore-scripts"])}`;
   const { zod, ...rest } = overrides;
   const manifest = { name: "streams", private: true, type: "module", dependencies: { zod }, overrides: rest };
   writeFileSync(path.join(streams, "package.json"), JSON.stringify(manifest));

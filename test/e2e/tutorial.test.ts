@@ -1,0 +1,159 @@
+/**
+ * docs/tutorial.md, done as it says: its files are written, its commands run in order against the packed package, and what they
+ * print is compared. A block of code whose first line is a comment with a path is that file; `console` blocks are commands (`$`)
+ * with their output, where `…` stands for anything. Every block of code compiles.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { PROJECT_DIR } from "../../src/local/config.ts";
+import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
+import { projectNode, Wrangler } from "../../src/local/wrangler.ts";
+import { until } from "./command.ts";
+import { modules, pack, unpack } from "./packed.ts";
+
+type Step =
+  | { readonly tag: "file"; readonly name: string; readonly text: string }
+  | { readonly tag: "command"; readonly command: string; readonly prints: string };
+
+const page = readFileSync(path.join(PROJECT_DIR, "docs/tutorial.md"), "utf8");
+const blocks = [...page.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, kind, text]) => ({ kind, text: text! }));
+const steps = blocks.flatMap(({ kind, text }): Step[] => {
+  if (kind === "console") return commandsOf(text);
+  const name = kind === "ts" ? fileOf(text) : null;
+  return name === null ? [] : [{ tag: "file", name, text }];
+});
+
+/** What the page expects to be installed, and what these and the compiler need. */
+const BESIDE = ["zod", "wrangler", "hono", "@standard-schema/spec", "jsonc-parser", "smol-toml"];
+const TYPES = ["@cloudflare/workers-types", "@types/node", "undici-types"];
+
+const dir = mkdtempSync(path.join(tmpdir(), "keyframe-tutorial-"));
+const folder = path.join(dir, "metering");
+let app: Runtime | null = null;
+let status = 0;
+
+beforeAll(() => {
+  mkdirSync(folder);
+  unpack(pack(PROJECT_DIR, dir), folder, [...BESIDE, ...TYPES]);
+  const dependencies = { keyframe: "*", zod: "*", wrangler: "*" };
+  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module", dependencies }));
+});
+afterAll(async () => {
+  await app?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test("the page has files and commands to run", () => {
+  const files = steps.flatMap((step) => (step.tag === "file" ? [step.name] : []));
+  const operators = ["usage", "credits", "devices"].map((name) => `src/operators/${name}.ts`);
+  expect(files).toEqual(expect.arrayContaining([...operators, "src/index.ts", "invoice.ts", "test/usage.test.ts"]));
+  const commands = steps.flatMap((step) => (step.tag === "command" ? [step.command] : []));
+  expect(commands).toEqual(expect.arrayContaining(["npx keyframe init", "npx keyframe send january.ndjson"]));
+  expect(commands.length).toBeGreaterThan(20);
+});
+
+test("what it says is what happens", { timeout: 150_000 }, async () => {
+  for (const step of steps) {
+    if (step.tag === "file") await put(step.name, step.text);
+    else await obey(step.command, step.prints);
+  }
+});
+
+test("all its code compiles", () => {
+  const loose = blocks.filter(({ kind, text }) => kind === "ts" && fileOf(text) === null);
+  for (const [index, { text }] of loose.entries()) writeFileSync(path.join(folder, `loose-${index}.ts`), text);
+  const options = { strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, noEmit: true };
+  const modern = { module: "nodenext", target: "es2024", lib: ["es2024"], allowImportingTsExtensions: true };
+  const types = ["@cloudflare/workers-types", "node"];
+  const compilerOptions = { ...options, ...modern, types, skipLibCheck: true };
+  writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["**/*.ts"] }));
+  const tsc = path.join(modules, "typescript/bin/tsc");
+  const { stdout } = spawnSync(projectNode(), [tsc, "-p", folder], { cwd: folder, encoding: "utf8" });
+  expect(stdout).toBe("");
+});
+
+async function put(name: string, text: string): Promise<void> {
+  const file = path.join(folder, name);
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  if (app === null || name !== "src/index.ts") return;
+  // It loads what has changed by itself; the page's reader sees that, the test waits for it.
+  const names = /operators = \[(.*?)\]/.exec(text)![1]!.split(", ");
+  await until(30_000, async () => (await operators()).join() === names.join()).catch((error: unknown) => {
+    throw new Error(`${String(error)}: not reloaded with ${names.join()}\n${app!.lastLines()}`);
+  });
+}
+
+async function operators(): Promise<string[]> {
+  try {
+    const answer = await fetch(`${app!.url}/v1/operators`, { signal: AbortSignal.timeout(5_000) });
+    return ((await answer.json()) as { name: string }[]).map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
+
+/** Wrangler's own commands are run under the guard, with a free port; all others as they stand. */
+async function obey(command: string, prints: string): Promise<void> {
+  const stateDir = path.join(folder, ".wrangler/state");
+  if (command === "npx wrangler dev") {
+    app = await startRuntime({ configPath: path.join(folder, "wrangler.toml"), port: 0, stateDir, migrate: false });
+    return;
+  }
+  const [, wrangler] = /^npx wrangler (.*)/.exec(command) ?? [];
+  if (wrangler !== undefined) {
+    const run = new Wrangler(wrangler.split(" "), { cwd: folder, privateDir: path.join(dir, "run"), group: "own" });
+    expect(await run.exited, run.lastLines()).toBe(0);
+    return;
+  }
+  const printed = await shell(command);
+  expect(printed, `$ ${command}`).toMatch(patternOf(prints));
+}
+
+async function shell(command: string): Promise<string> {
+  const own = [path.join(folder, "node_modules/.bin"), path.dirname(projectNode())];
+  const PATH = [...own, process.env["PATH"]].join(path.delimiter);
+  const env = { ...process.env, PATH, NO_COLOR: "1", NODE_TEST_CONTEXT: undefined, NODE_OPTIONS: undefined };
+  const url = app === null ? {} : { KEYFRAME_URL: app.url };
+  // npx finds what is installed, a second later; and $? is of the command before.
+  const script = `exec 2>&1\nnpx() { "$@"; }\n(exit ${status})\n${command}`;
+  const child = spawn("bash", ["-c", script], {
+    cwd: folder,
+    env: { ...env, ...url },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let out = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (out += text));
+  status = await new Promise<number>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+  return out;
+}
+
+/** The whole output, to the letter but for what stands for anything. */
+function patternOf(prints: string): RegExp {
+  const letters = prints.trimEnd().replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  return new RegExp(`^${letters.replaceAll("…", "[^]*?")}\\s*$`);
+}
+
+/** `// src/index.ts`, in the first line. */
+function fileOf(text: string): string | null {
+  return /^\/\/ ([\w./-]+\.ts)\n/.exec(text)?.[1] ?? null;
+}
+
+/** A command goes on to the end of its here-document. */
+function commandsOf(text: string): Step[] {
+  return text
+    .split(/^\$ /m)
+    .slice(1)
+    .map((part) => {
+      const [, here] = /^.*<<'END'\n([^]*?^END\n)/m.exec(part) ?? [];
+      const end = here === undefined ? part.indexOf("\n") + 1 : part.indexOf(here) + here.length;
+      return { tag: "command", command: part.slice(0, end).trimEnd(), prints: part.slice(end) };
+    });
+}
