@@ -3,7 +3,7 @@ import { Hono, type Context, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
 import { Damage, Failure, messageOf } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
-import { admitted, type Authorize, type Grant, type Role } from "./access.ts";
+import { admitted, isShut, type Authorize, type Grant, type Role } from "./access.ts";
 import {
   evict,
   listManifests,
@@ -18,9 +18,11 @@ import {
 } from "./admin-routes.ts";
 import { adoptPartition } from "./adopt-route.ts";
 import type { App, Env, Routes } from "./app.ts";
+import { dashboardFile } from "./dashboard-route.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
+import { overview } from "./overview-route.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
 import { recoverOperator } from "./recover-route.ts";
@@ -75,6 +77,7 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
     return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
   });
 
+  http.get("/v1/overview", may("admin"), (c) => overview(c.env, c.var.routes, app.operators));
   http.get("/v1/operators/:op/partitions", may("admin"), operator, (c) =>
     listPartitions(c.env, c.var.route, c.req.query("live") === "true"),
   );
@@ -122,6 +125,12 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
   http.delete("/v1/operators/:op/quarantine/:id", may("admin"), operator, (c) =>
     steerQuarantine(c.env, c.var.route, c.req.param("id"), "delete"),
   );
+
+  // The dashboard holds nothing of the app but its look; what it shows it asks for, with the reader's token.
+  for (const path of ["/", "/dashboard.js", "/dashboard.css"])
+    http.get(path, (c, next) =>
+      authorize === null && isShut(c.req.raw, c.env) ? next() : dashboardFile(c.req.raw, path),
+    );
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {

@@ -35,8 +35,8 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/operators/tally/quarantine", "admin"],
   ["POST", "/v1/operators/tally/quarantine/0-1/retry", "admin"],
   ["DELETE", "/v1/operators/tally/quarantine/0-1", "admin"],
+  ["GET", "/v1/overview", "admin"],
   ["GET", "/v1/nothing", "admin"],
-  ["GET", "/", "admin"],
 ];
 
 const http = routesOf(new App(all));
