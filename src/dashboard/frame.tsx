@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { Drill } from "./drill-page.tsx";
 import { healthOf, worst } from "./health.ts";
 import { Keys } from "./keys.tsx";
-import { failure, heardAt, now, overview } from "./live.ts";
+import { failure, heardAt, lookedAt, now, overview } from "./live.ts";
 import { OperatorPage } from "./operator.tsx";
 import { OverviewPage } from "./overview.tsx";
 import { hrefOf, place, PAGES } from "./place.ts";
@@ -71,7 +71,7 @@ function Operators() {
       {all.map((one) => {
         const { level, why } =
           one.lost === undefined
-            ? worst(one.partitions.map((partition) => healthOf(partition, one, now.value)))
+            ? worst(one.partitions.map((partition) => healthOf(partition, one, lookedAt())))
             : { level: "bad", why: one.lost };
         return (
           <a key={one.name} href={hrefOf(one.name)} aria-current={here === one.name ? "page" : undefined}>

@@ -4,7 +4,7 @@
  * L1. Nothing is asked while the tab is hidden, or while the app wants a token.
  * L2. One request at a time; after a failure the pauses double, up to half a minute.
  */
-import { effect, signal } from "@preact/signals";
+import { batch, effect, signal } from "@preact/signals";
 import type { Overview } from "./answers.ts";
 import { get, messageOf } from "./api.ts";
 import { SAMPLES, sampleOf, type Sample } from "./rates.ts";
@@ -19,8 +19,9 @@ export const samples = signal<readonly Sample[]>([]);
 export const failure = signal<string | null>(null);
 /** The app's time, each second. */
 export const now = signal(Date.now());
-/** When the last overview came, by the app's time. */
+/** When the last overview came, by the app's time. What changes slowly is told by it, and not drawn anew with each second. */
 export const heardAt = signal<number | null>(null);
+export const lookedAt = (): number => heardAt.value ?? now.peek();
 
 /** What the app's clock is ahead of this one. */
 let ahead = 0;
@@ -72,9 +73,11 @@ function look(): void {
 function took(found: Overview): void {
   const sample = sampleOf(found);
   ahead = sample.at - Date.now();
-  now.value = sample.at;
-  heardAt.value = sample.at;
-  failure.value = null;
-  overview.value = found;
-  samples.value = [...samples.peek(), sample].slice(-SAMPLES);
+  batch(() => {
+    now.value = sample.at;
+    heardAt.value = sample.at;
+    failure.value = null;
+    overview.value = found;
+    samples.value = [...samples.peek(), sample].slice(-SAMPLES);
+  });
 }

@@ -3,7 +3,7 @@ import type { OperatorGlance, PartitionGlance, PartitionStatus } from "./answers
 import { useAnswer } from "./answer.ts";
 import { partitionPath } from "./api.ts";
 import { healthOf } from "./health.ts";
-import { now, overview, samples } from "./live.ts";
+import { lookedAt, overview, samples } from "./live.ts";
 import { hrefOf, place } from "./place.ts";
 import { RateChart } from "./rate-chart.tsx";
 import { rateOf } from "./rates.ts";
@@ -41,7 +41,7 @@ export function OperatorPage({ operator }: { readonly operator: string }) {
 
 function Partitions({ operator, chosen }: { readonly operator: OperatorGlance; readonly chosen: number }) {
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={`Table of the partitions of ${operator.name}`}>
+    <div class="scroll tall" tabIndex={0} role="region" aria-label={`Table of the partitions of ${operator.name}`}>
       <table>
         <thead>
           <tr>
@@ -89,7 +89,7 @@ interface RowProps {
 function Row({ operator, one, chosen }: RowProps) {
   const { partition, appliedSeq, tailEvents, keys, stateBytes, lastSnapshot, lastEventAt } = one;
   const per = rateOf(samples.value, operator.name, partition);
-  const { level, why } = healthOf(one, operator, now.value);
+  const { level, why } = healthOf(one, operator, lookedAt());
   return (
     <tr class={chosen ? "chosen" : ""}>
       <th scope="row">

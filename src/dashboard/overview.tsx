@@ -1,7 +1,7 @@
 /** All operators at a glance. */
 import type { OperatorGlance } from "./answers.ts";
 import { healthOf, worst } from "./health.ts";
-import { now, overview, samples } from "./live.ts";
+import { lookedAt, overview, samples } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { RateChart } from "./rate-chart.tsx";
 import { rateOf } from "./rates.ts";
@@ -45,7 +45,7 @@ function OperatorPanel({ one }: { readonly one: OperatorGlance }) {
   const { name, partitions, lost } = one;
   const per = rateOf(samples.value, name);
   const oldest = oldestTail(one);
-  const health = worst(partitions.map((partition) => healthOf(partition, one, now.value)));
+  const health = worst(partitions.map((partition) => healthOf(partition, one, lookedAt())));
   const wrong = health.level === "note" || health.level === "bad";
   return (
     <section class="panel" aria-labelledby={`of-${name}`}>
@@ -61,7 +61,7 @@ function OperatorPanel({ one }: { readonly one: OperatorGlance }) {
           <dt>tail</dt>
           <dd>{count(partitions.reduce((sum, { tailEvents }) => sum + tailEvents, 0))}</dd>
           <dt>oldest unsaved</dt>
-          <dd>{oldest === null ? "none" : age(now.value - oldest)}</dd>
+          <dd>{oldest === null ? "none" : age(lookedAt() - oldest)}</dd>
         </dl>
       </div>
       {lost !== undefined ? (
@@ -86,7 +86,7 @@ function oldestTail({ partitions }: OperatorGlance): number | null {
 
 function sentence(one: OperatorGlance): string {
   const bad = one.partitions.flatMap((partition) => {
-    const { level, why } = healthOf(partition, one, now.value);
+    const { level, why } = healthOf(partition, one, lookedAt());
     return level === "note" || level === "bad" ? [{ at: partition.partition, why }] : [];
   });
   const [first] = bad;

@@ -1,4 +1,5 @@
 /** How partitions came back: the last time of each that D1 knows of, which each group of events tells it. */
+import { useMemo } from "preact/hooks";
 import type { RecoveryReport } from "../engine/recovery.ts";
 import type { OperatorGlance } from "./answers.ts";
 import { many, span } from "./text.ts";
@@ -8,7 +9,7 @@ export function Recoveries({ operator }: { readonly operator: OperatorGlance }) 
   const known = operator.partitions.flatMap(({ partition, lastRecovery }) =>
     lastRecovery === undefined ? [] : [{ partition, report: lastRecovery }],
   );
-  known.sort((a, b) => b.report.at.localeCompare(a.report.at));
+  known.sort((a, b) => (a.report.at < b.report.at ? 1 : -1));
   return (
     <section class="panel" aria-labelledby="recoveries-title">
       <h2 id="recoveries-title">Recoveries</h2>
@@ -18,18 +19,28 @@ export function Recoveries({ operator }: { readonly operator: OperatorGlance }) 
         <>
           <ol class="recoveries">
             {known.map(({ partition, report }) => (
-              <li key={partition}>
-                <p>
-                  <b>Partition {partition}</b> <When at={report.at} />
-                </p>
-                <Phases report={report} />
-              </li>
+              <Recovery key={partition} partition={partition} report={report} />
             ))}
           </ol>
           <PhaseKeys />
         </>
       )}
     </section>
+  );
+}
+
+/** The same report comes with every overview: it is drawn once. */
+function Recovery({ partition, report }: { readonly partition: number; readonly report: RecoveryReport }) {
+  return useMemo(
+    () => (
+      <li>
+        <p>
+          <b>Partition {partition}</b> <When at={report.at} />
+        </p>
+        <Phases report={report} />
+      </li>
+    ),
+    [partition, report.at],
   );
 }
 

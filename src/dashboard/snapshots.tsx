@@ -3,7 +3,7 @@ import type { Manifest } from "../engine/manifest.ts";
 import type { Kept } from "./answers.ts";
 import { useAnswer } from "./answer.ts";
 import { partitionPath } from "./api.ts";
-import { now } from "./live.ts";
+import { lookedAt } from "./live.ts";
 import { age, bytes, clock, count, span } from "./text.ts";
 import { When } from "./when.tsx";
 
@@ -55,7 +55,7 @@ function Timeline({ manifests }: { readonly manifests: readonly Manifest[] }) {
   const { ticks, at } = scaleOf(manifests);
   const times = manifests.map((one) => Date.parse(one.at));
   const from = Math.min(...times);
-  const wide = Math.max(1_000, now.value - from);
+  const wide = Math.max(1_000, lookedAt() - from);
   const said = `${manifests.length} snapshots over ${age(wide)}; the table below has their times and sizes`;
   return (
     <figure class="timeline">

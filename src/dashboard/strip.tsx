@@ -5,7 +5,7 @@
 import { useRef, useState } from "preact/hooks";
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
 import { healthOf, type Health } from "./health.ts";
-import { now } from "./live.ts";
+import { lookedAt } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { age, many } from "./text.ts";
 
@@ -37,7 +37,7 @@ export function Strip({ operator }: { readonly operator: OperatorGlance }) {
   const list = useRef<HTMLUListElement>(null);
   const [at, setAt] = useState(0);
   const [pointed, setPointed] = useState<number | null>(null);
-  const nowMs = now.value;
+  const nowMs = lookedAt();
   const onKey = (event: KeyboardEvent): void => {
     const step = STEPS[event.key];
     if (step === undefined) return;

@@ -37,6 +37,7 @@ export function age(ms: number): string {
   return "0 s";
 }
 
+const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+
 /** Local time, to the second. */
-export const clock = (at: string): string =>
-  new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+export const clock = (at: string): string => TIME.format(Date.parse(at));
