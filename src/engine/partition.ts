@@ -199,7 +199,7 @@ export class Partition {
       : await peek(this.#around, this.#address.seed);
     const epoch = write ? opening.row.epoch : null;
     this.#heardAt = this.#around.clock.now();
-    const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch));
+    const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch, this.#heardAt - begun));
     open.rates = opened(open.rates, this.#heardAt - begun, opening.rows.length);
     open.row = opening.row;
     open.epoch = epoch;
@@ -229,9 +229,9 @@ export class Partition {
     return open;
   }
 
-  async #recover(opening: Opening, epoch: Epoch | null): Promise<Open> {
+  async #recover(opening: Opening, epoch: Epoch | null, openMs: number): Promise<Open> {
     try {
-      const { base, ...recovered } = await recover(this.#around, opening, epoch);
+      const { base, ...recovered } = await recover(this.#around, opening, epoch, openMs);
       return { row: opening.row, epoch, whole: base, ...recovered };
     } catch (error) {
       if (epoch !== null && error instanceof Failure && error.code === "fenced") this.#end(error.message);

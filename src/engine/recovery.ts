@@ -54,6 +54,8 @@ export interface RecoveryReport {
   readonly replayedEvents: number;
   /** Bases that were damaged. */
   readonly fallbacks: number;
+  /** D1's round trip, which came before; what the base took, and the log above it. Missing where older code recovered. */
+  readonly phases?: { readonly openMs: number; readonly loadMs: number; readonly replayMs: number };
 }
 
 export interface Recovered {
@@ -69,7 +71,12 @@ export interface Recovered {
   readonly renew: boolean;
 }
 
-export async function recover(around: Surroundings, opening: Opening, ours: Epoch | null): Promise<Recovered> {
+export async function recover(
+  around: Surroundings,
+  opening: Opening,
+  ours: Epoch | null,
+  openMs: number,
+): Promise<Recovered> {
   const begun = around.clock.now();
   const flaws: Flaw[] = [];
   for await (const base of bases(around, opening.row)) {
@@ -85,6 +92,7 @@ export async function recover(around: Surroundings, opening: Opening, ours: Epoc
       manifest: base.manifest?.version ?? null,
       replayedEvents: found.fold.seq - (base.manifest?.seq ?? 0),
       fallbacks: flaws.filter(({ code }) => code === null).length,
+      phases: { openMs, loadMs: found.loadMs, replayMs: found.replayMs },
     };
     if (flaws.length > 0)
       around.host.note("recovered by fallback", {

@@ -7,6 +7,7 @@
  * 4. The runtime shares this process's group: kill -9 of the group is a crash of everything at one moment.
  */
 import { join } from "node:path";
+import { writeDashboard } from "./build-dashboard.ts";
 import { PROJECT_DIR } from "./config.ts";
 import { startRuntime } from "./runtime.ts";
 
@@ -29,6 +30,7 @@ async function dev(): Promise<number> {
 }
 
 async function serveUntil(stop: AbortSignal): Promise<number> {
+  await writeDashboard();
   const runtime = await startRuntime({
     port: portOf(process.env["PORT"]),
     stateDir: process.env["STATE_DIR"] ?? join(PROJECT_DIR, ".wrangler", "state"),

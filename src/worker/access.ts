@@ -67,11 +67,15 @@ const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 /** The host name of a URL that the platform has parsed already. */
 const hostOf = (url: string): string => /^https?:\/\/(\[[^\]]*\]|[^/:?#]*)/.exec(url)?.[1] ?? "";
 
+/** U1: no token is set, and the request is from elsewhere. */
+export const isShut = (request: Request, env: Env): boolean =>
+  !env.INGEST_TOKEN && !env.READ_TOKEN && !env.ADMIN_TOKEN && !LOOPBACK.has(hostOf(request.url));
+
 /** By the tokens. Null where the request may go on. */
 async function denied(request: Request, env: Env, role: Role): Promise<Response | null> {
   const tokens = { ingest: env.INGEST_TOKEN, read: env.READ_TOKEN, admin: env.ADMIN_TOKEN };
   if (!tokens.ingest && !tokens.read && !tokens.admin) {
-    if (LOOPBACK.has(hostOf(request.url))) return null;
+    if (!isShut(request, env)) return null;
     return problem({
       status: 401,
       code: "shut",

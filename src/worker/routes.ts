@@ -2,7 +2,7 @@
 import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
 import { Damage, Failure, messageOf } from "../engine/errors.ts";
-import { admitted, type Authorize, type Grant, type Role } from "./access.ts";
+import { admitted, isShut, type Authorize, type Grant, type Role } from "./access.ts";
 import {
   evict,
   listManifests,
@@ -23,10 +23,11 @@ import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./api/quarantine.ts";
 import { HISTORY } from "./api/history.ts";
-import { DOCS, DOCTOR, HEALTH, OPENAPI } from "./api/service.ts";
+import { DOCS, DOCTOR, HEALTH, OPENAPI, OVERVIEW } from "./api/service.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import type { App, Env, Routes } from "./app.ts";
+import { dashboardFile } from "./dashboard-route.ts";
 import { docsPage } from "./docs-page.ts";
 import { editState } from "./edit-routes.ts";
 import { getErasure, postErasure } from "./erasure-routes.ts";
@@ -38,6 +39,7 @@ import { getHistory } from "./history-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { note } from "./note.ts";
 import { openApi } from "./openapi.ts";
+import { overview } from "./overview-route.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
 import { limitedRate } from "./rate-limit.ts";
@@ -125,6 +127,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
   });
 
+  on(OVERVIEW, (c) => overview(c.env, c.var.routes, app.operators));
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));
@@ -151,6 +154,12 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(GET_ERASURE, (c, { id }) => getErasure(c.env, c.var.routes, id));
 
   on(DOCTOR, (c) => showDoctor(c.req.raw, c.env));
+
+  // The dashboard holds nothing of the app but its look; what it shows it asks for, with the reader's token.
+  for (const path of ["/", "/dashboard.js", "/dashboard.css"])
+    http.get(path, (c, next) =>
+      authorize === null && isShut(c.req.raw, c.env) ? next() : dashboardFile(c.req.raw, path),
+    );
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {

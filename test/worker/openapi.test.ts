@@ -179,7 +179,18 @@ describe("what the document gives as an example is taken", () => {
 });
 
 /** What they answer is compared with the document by tests of their own: of a database that was set back, a stream, edits, erasures. */
-const UNWALKED = ["adoptPartition", "watch", "putState", "deleteState", "export", "erase", "getErasure"];
+const UNWALKED = [
+  "adoptPartition",
+  "watch",
+  "putState",
+  "deleteState",
+  "export",
+  "erase",
+  "getErasure",
+  "dashboard",
+  "dashboardScript",
+  "dashboardStyle",
+];
 
 /** Every route is walked, so that its answers are compared with the document (http.ts does): those that are good, and those that aren't. */
 describe("answers are as they are documented", () => {
@@ -251,6 +262,8 @@ describe("answers are as they are documented", () => {
     ["GET", "/v1/operators/tally/history?key=k&limit=2", undefined, 200],
     ["GET", "/v1/operators/tally/history?key=k&before=0", undefined, 400],
     ["GET", "/v1/doctor", undefined, 200],
+    ["GET", "/v1/overview", undefined, 200],
+    ["GET", "/v1/operators/tally/partitions/0/pins", undefined, 200],
     ["POST", "/v1/operators/tally/recover", undefined, 200],
     ["POST", "/v1/operators/nobody/recover", undefined, 404],
     ["GET", "/v1/operators/fragile/quarantine?limit=1", undefined, 200],

@@ -12,6 +12,11 @@ const RECOVERY = object({
   manifest: orNull(COUNT),
   replayedEvents: COUNT,
   fallbacks: { ...COUNT, description: "Snapshots that were damaged." },
+  "phases?": object({
+    openMs: { ...NUMBER, description: "The round trip to D1 before it." },
+    loadMs: { ...NUMBER, description: "What the snapshot took." },
+    replayMs: { ...NUMBER, description: "What the log above it took." },
+  }),
 });
 const RANGE = orNull({ type: "array", items: COUNT, minItems: 2, maxItems: 2 });
 

@@ -1,6 +1,6 @@
 /** The app about itself: whether it is there, and what it can be asked. */
 import { described } from "./described.ts";
-import { constant, COUNT, list, NUMBER, object, orNull, STRING } from "./schemas.ts";
+import { ANY, constant, COUNT, list, NUMBER, object, orNull, STRING, TIME } from "./schemas.ts";
 
 export const OPENAPI_VERSION = "3.1.1";
 
@@ -80,3 +80,52 @@ export const DOCTOR = described({
     },
   },
 });
+
+export const OVERVIEW = described({
+  method: "GET",
+  path: "/v1/overview",
+  role: "admin",
+  group: GROUP,
+  id: "overview",
+  summary: "All partitions of all operators, at a glance",
+  about: "From one statement for each database, without waking any partition: made to be asked every second or two.",
+  inPath: {},
+  inQuery: {},
+  answers: {
+    200: {
+      about: "As of `at`.",
+      schema: object({
+        at: TIME,
+        operators: list(
+          object({
+            name: STRING,
+            version: COUNT,
+            everyMs: NUMBER,
+            recoveryMs: NUMBER,
+            "lost?": STRING,
+            partitions: list(ANY),
+          }),
+        ),
+      }),
+    },
+  },
+});
+
+const file = (path: string, type: string, id: string) =>
+  described({
+    method: "GET",
+    path,
+    role: null,
+    group: GROUP,
+    id,
+    summary: "The dashboard",
+    about: "Its look only; what it shows it asks for, with the reader's token.",
+    inPath: {},
+    inQuery: {},
+    inHeaders: { "If-None-Match": { type: "string", about: "An `ETag` that was answered before." } },
+    answers: { 200: { about: "The file.", type }, 304: { about: "It is as `If-None-Match` says." } },
+  });
+
+export const DASHBOARD_PAGE = file("/", "text/html", "dashboard");
+export const DASHBOARD_SCRIPT = file("/dashboard.js", "text/javascript", "dashboardScript");
+export const DASHBOARD_STYLE = file("/dashboard.css", "text/css", "dashboardStyle");

@@ -5,7 +5,16 @@ import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./ed
 import { EVENT_SCHEMAS, POST_ASK, POST_EVENTS } from "./events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, PARTITION_SCHEMAS, RECOVER, SHOW_PARTITION, VERIFY } from "./partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./quarantine.ts";
-import { DOCS, DOCTOR, HEALTH, OPENAPI } from "./service.ts";
+import {
+  DASHBOARD_PAGE,
+  DASHBOARD_SCRIPT,
+  DASHBOARD_STYLE,
+  DOCS,
+  DOCTOR,
+  HEALTH,
+  OPENAPI,
+  OVERVIEW,
+} from "./service.ts";
 import { HISTORY } from "./history.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, SNAPSHOT_SCHEMAS, UNPIN } from "./snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, STATE_SCHEMAS, WATCH } from "./state.ts";
@@ -43,6 +52,10 @@ export const DESCRIBED: readonly Described[] = [
   DOCS,
   DOCTOR,
   HISTORY,
+  OVERVIEW,
+  DASHBOARD_PAGE,
+  DASHBOARD_SCRIPT,
+  DASHBOARD_STYLE,
 ];
 
 /** What descriptions refer to by name. */

@@ -1,0 +1,42 @@
+/**
+ * Every partition of every operator at one glance, for whoever looks again each second or two (SNAP9).
+ *
+ * V1. Four rows read for a partition, however long its tail is: seqs have no gaps (LOG4), so that its events need no counting.
+ *     The bytes of the tail would cost a row for each segment, and are left to d1-status.ts.
+ * V2. A manifest isn't checked here, and only what is shown of it leaves the database.
+ */
+import { named } from "./d1-log.ts";
+
+export interface PartitionGlance {
+  readonly partition: string;
+  readonly epoch: number;
+  readonly snapshotSeq: number;
+  /** Last seq in the log. */
+  readonly head: number;
+  /** Stamp of the last segment; null: the log is empty, and what its last one said stands in the snapshot. */
+  readonly headStamp: number | null;
+  /** Stamp of the first segment of the tail; null: no tail. */
+  readonly tailStamp: number | null;
+  /** Riding statistics of the last segment, JSON text. */
+  readonly stats: string | null;
+  /** JSON array of version, kind, bytes, ms, at, keys, stateBytes; null: no snapshot, or one whose manifest is no JSON. */
+  readonly snapshot: string | null;
+  /** 1: there is a manifest. */
+  readonly saved: 0 | 1;
+}
+
+const SELECT = `SELECT p.partition, p.epoch, p.snapshot_seq AS snapshotSeq,
+    COALESCE(h.last, p.snapshot_seq) AS head, h.stamp AS headStamp, h.stats,
+    (SELECT stamp FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
+    p.manifest IS NOT NULL AS saved,
+    CASE WHEN json_valid(p.manifest) THEN
+      json_extract(p.manifest, '$.version', '$.kind', '$.snapshot.bytes', '$.ms', '$.at', '$.keys', '$.stateBytes') END AS snapshot
+  FROM partitions AS p LEFT JOIN segments AS h ON h.partition = p.partition
+    AND h.seq = (SELECT seq FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1)
+  WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`;
+
+/** All partitions of a timeline in this database; names are plain ASCII, so "~" is above all of them. */
+export async function partitionGlances(db: D1Database, timeline: string): Promise<PartitionGlance[]> {
+  const { results } = await named(() => db.prepare(SELECT).bind(`${timeline}/`).all<PartitionGlance>());
+  return results;
+}

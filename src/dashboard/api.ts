@@ -1,0 +1,61 @@
+/** One request to the app. What isn't a good answer is thrown as a Problem. */
+import { locked, token } from "./session.ts";
+
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, detail: string, options?: ErrorOptions) {
+    super(detail, options);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** An app that is stuck answers within 30 s. */
+const PATIENCE_MS = 35_000;
+
+export const get = <T>(path: string, signal?: AbortSignal): Promise<T> => request<T>("GET", path, signal);
+export const post = <T>(path: string): Promise<T> => request<T>("POST", path);
+export const remove = <T>(path: string): Promise<T> => request<T>("DELETE", path);
+
+export const partitionPath = (operator: string, partition: number): string =>
+  `${operatorPath(operator)}/partitions/${partition}`;
+export const operatorPath = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;
+
+async function request<T>(method: string, path: string, signal?: AbortSignal): Promise<T> {
+  const used = token.peek();
+  const late = AbortSignal.timeout(PATIENCE_MS);
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: used === null ? {} : { authorization: `Bearer ${used}` },
+      signal: signal === undefined ? late : AbortSignal.any([signal, late]),
+    });
+    text = await response.text();
+  } catch (error) {
+    throw new Problem(0, "no_answer", late.aborted ? "no answer in time" : "the app can't be reached", {
+      cause: error,
+    });
+  }
+  if (response.ok) return JSON.parse(text) as T;
+  const problem = problemOf(response.status, text);
+  // A token that was entered meanwhile isn't the one that was refused.
+  if ((problem.status === 401 || problem.code === "wrong_role") && token.peek() === used)
+    locked.value = { code: problem.code, detail: problem.message };
+  throw problem;
+}
+
+function problemOf(status: number, text: string): Problem {
+  try {
+    const { code, detail } = JSON.parse(text) as { code: string; detail: unknown };
+    return new Problem(status, code, typeof detail === "string" ? detail : JSON.stringify(detail));
+  } catch {
+    return new Problem(status, "unexpected_answer", `status ${status}: ${text.slice(0, 200)}`);
+  }
+}
+
+export const messageOf = (error: unknown): string =>
+  error instanceof Problem ? `${error.message} (${error.code})` : String(error);

@@ -1,0 +1,164 @@
+/** What stands around every page: the way about, whether news come in, and who asks. */
+import { useEffect, useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { Drill } from "./drill-page.tsx";
+import { healthOf, worst } from "./health.ts";
+import { Keys } from "./keys.tsx";
+import { failure, heardAt, lookedAt, now, overview } from "./live.ts";
+import { OperatorPage } from "./operator.tsx";
+import { OverviewPage } from "./overview.tsx";
+import { hrefOf, place, PAGES } from "./place.ts";
+import { Quarantine } from "./quarantine.tsx";
+import { enter, locked, token } from "./session.ts";
+import { age } from "./text.ts";
+import { theme, turn } from "./theme.ts";
+import { TokenDialog } from "./token-dialog.tsx";
+import { Waiting } from "./waiting.tsx";
+
+export function Frame() {
+  const { operator, page } = place.value;
+  return (
+    <>
+      <a class="skip" href="#main" onClick={toMain}>
+        Skip to the page
+      </a>
+      <header class="top">
+        <a class="brand" href="#/">
+          <svg viewBox="0 0 16 16" aria-hidden="true">
+            <path d="M8 1l7 7-7 7-7-7z" />
+          </svg>
+          Keyframe
+        </a>
+        <Operators />
+        <Pulse />
+        <button type="button" class="quiet" onClick={turn} title="Colours: light, dark, or as the system is">
+          {THEME_WORDS[theme.value]}
+        </button>
+        {token.value !== null && (
+          <button type="button" class="quiet" onClick={() => enter(null)} title="This tab forgets the token">
+            Forget token
+          </button>
+        )}
+      </header>
+      <main id="main" tabIndex={-1}>
+        {operator === null ? (
+          <Titled key="/" title="Overview" page={<OverviewPage />} />
+        ) : (
+          <OfOperator key={`${operator}/${page}`} />
+        )}
+      </main>
+      <TokenDialog />
+    </>
+  );
+}
+
+const THEME_WORDS = { auto: "Auto", light: "Light", dark: "Dark" } as const;
+
+/** The address stays: what stands behind "#" is the page. */
+function toMain(event: Event): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+function Operators() {
+  const all = overview.value?.operators ?? [];
+  const here = place.value.operator;
+  return (
+    <nav aria-label="Operators">
+      <a href="#/" aria-current={here === null ? "page" : undefined}>
+        Overview
+      </a>
+      {all.map((one) => {
+        const { level, why } =
+          one.lost === undefined
+            ? worst(one.partitions.map((partition) => healthOf(partition, one, lookedAt())))
+            : { level: "bad", why: one.lost };
+        return (
+          <a key={one.name} href={hrefOf(one.name)} aria-current={here === one.name ? "page" : undefined}>
+            {one.name}
+            {(level === "note" || level === "bad") && <i class={`dot ${level}`} role="img" aria-label={why} />}
+          </a>
+        );
+      })}
+    </nav>
+  );
+}
+
+/** Whether what is shown is of now. */
+function Pulse() {
+  const heard = heardAt.value;
+  if (locked.value !== null) return <p class="pulse">locked</p>;
+  if (failure.value !== null)
+    return (
+      <p class="pulse bad" role="status" title={failure.value}>
+        no news{heard === null ? "" : ` for ${age(now.value - heard)}`}
+      </p>
+    );
+  return <p class="pulse">{heard === null ? "connecting" : "live"}</p>;
+}
+
+function OfOperator() {
+  const { operator, page } = place.value;
+  const name = operator!;
+  const found = overview.value;
+  if (found === null) return <Titled title={name} page={<Waiting />} />;
+  const one = found.operators.find((one) => one.name === name);
+  if (one === undefined)
+    return <Titled title={name} page={<p class="empty">The app has no operator of this name.</p>} />;
+  const pages = { partitions: OperatorPage, keys: Keys, drill: Drill, quarantine: Quarantine } as const;
+  const Inner = pages[page];
+  return (
+    <Titled
+      title={name}
+      note={`version ${one.version}`}
+      page={
+        <>
+          <nav class="tabs" aria-label={`Pages of ${name}`}>
+            {PAGES.map(([id, words]) => (
+              <a key={id} href={hrefOf(name, id)} aria-current={id === page ? "page" : undefined}>
+                {words}
+              </a>
+            ))}
+          </nav>
+          {one.lost === undefined ? <Inner operator={name} /> : <Lost code={one.lost} name={name} />}
+        </>
+      }
+    />
+  );
+}
+
+const Lost = ({ code, name }: { readonly code: string; readonly name: string }) => (
+  <p class="trouble">
+    It can't be used: <code>{code}</code>. If R2 still has its snapshots,{" "}
+    <code>npx keyframe recover --from-r2 {name}</code> rebuilds what D1 has lost.
+  </p>
+);
+
+/** A page with its heading, which gets the focus when one comes from another page. */
+function Titled({
+  title,
+  note,
+  page,
+}: {
+  readonly title: string;
+  readonly note?: string;
+  readonly page: ComponentChildren;
+}) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${title} · Keyframe`;
+    if (arrived) heading.current?.focus();
+    arrived = true;
+  }, [title]);
+  return (
+    <>
+      <h1 ref={heading} tabIndex={-1}>
+        {title} {note !== undefined && <small>{note}</small>}
+      </h1>
+      {page}
+    </>
+  );
+}
+
+/** The first page leaves the focus where the browser has it. */
+let arrived = false;

@@ -1,0 +1,114 @@
+/**
+ * What happened to a key, newest first; shown where the app has that route. It reads the log, so a key that changes under one's
+ * eyes is not asked about each time: a button says that there is more.
+ */
+import { useEffect, useState } from "preact/hooks";
+import { get, messageOf, operatorPath, Problem } from "./api.ts";
+import { count } from "./text.ts";
+import { Tree } from "./tree.tsx";
+import { When } from "./when.tsx";
+
+interface Touch {
+  readonly seq: number;
+  readonly time: string;
+  readonly event: { readonly type: string };
+  readonly outcome: { readonly status: string; readonly code?: string; readonly error?: string };
+  /** After it; null: the key had none, or why it isn't known stands beside. */
+  readonly value: unknown;
+  readonly unknown?: string;
+}
+
+interface Page {
+  readonly items: readonly Touch[];
+  /** Where older ones begin. */
+  readonly before?: number;
+  /** What is older was given up by retention. */
+  readonly expired?: boolean;
+}
+
+const LIMIT = 20;
+
+/** `seq`: of the last change. */
+export function KeyHistory({
+  operator,
+  name,
+  seq,
+}: {
+  readonly operator: string;
+  readonly name: string;
+  readonly seq: number | null;
+}) {
+  const [page, setPage] = useState<Page | null>(null);
+  const [missing, setMissing] = useState(false);
+  const [error, setError] = useState<string | null>(null);
+  const load = async (before: number | null, signal?: AbortSignal): Promise<void> => {
+    const query = new URLSearchParams({
+      key: name,
+      limit: String(LIMIT),
+      ...(before === null ? {} : { before: String(before) }),
+    });
+    try {
+      const next = await get<Page>(`${operatorPath(operator)}/history?${query}`, signal);
+      if (signal?.aborted) return;
+      setError(null);
+      setPage((had) => (before === null || had === null ? next : { ...next, items: [...had.items, ...next.items] }));
+    } catch (error) {
+      if (signal?.aborted) return;
+      if (error instanceof Problem && error.code === "no_route") setMissing(true);
+      else setError(messageOf(error));
+    }
+  };
+  useEffect(() => {
+    const mine = new AbortController();
+    void load(null, mine.signal);
+    return () => mine.abort();
+  }, [operator, name]);
+  if (missing || (page === null && error === null)) return null;
+  const newer = page !== null && seq !== null && seq > (page.items[0]?.seq ?? 0);
+  return (
+    <>
+      <div class="row">
+        <h3>History</h3>
+        {newer && (
+          <button type="button" onClick={() => void load(null)}>
+            Show what is newer
+          </button>
+        )}
+      </div>
+      {error !== null && <p class="trouble">{error}</p>}
+      {page !== null && page.items.length === 0 && <p class="empty">The log that is kept has nothing of this key.</p>}
+      <ol class="history">
+        {page?.items.map((touch) => (
+          <li key={touch.seq}>
+            <p>
+              <b>{touch.event.type}</b> <Outcome outcome={touch.outcome} />{" "}
+              <span class="dim">
+                seq {count(touch.seq)}, <When at={touch.time} />
+              </span>
+            </p>
+            <Tree name="event" value={touch.event} depth={3} />
+            <Tree
+              name="state after it"
+              value={touch.unknown === undefined ? touch.value : `not known: ${touch.unknown}`}
+              depth={3}
+            />
+          </li>
+        ))}
+      </ol>
+      {page?.expired === true && <p class="hint">What is older was given up by the operator's retention.</p>}
+      {page?.before !== undefined && (
+        <button type="button" class="quiet" onClick={() => void load(page.before!)}>
+          Older
+        </button>
+      )}
+    </>
+  );
+}
+
+const Outcome = ({ outcome: { status, code, error } }: { readonly outcome: Touch["outcome"] }) => (
+  <span class={`status ${status}`}>
+    {status}
+    {code !== undefined && `: ${code}`}
+    {error !== undefined && `: ${error}`}
+  </span>
+);

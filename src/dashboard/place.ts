@@ -1,0 +1,50 @@
+/** Where the reader is: the part of the address after "#", which no server sees. */
+import { computed, signal } from "@preact/signals";
+
+export type Page = "partitions" | "keys" | "drill" | "quarantine";
+export const PAGES: readonly (readonly [Page, string])[] = [
+  ["partitions", "Partitions"],
+  ["keys", "Keys"],
+  ["drill", "Recovery drill"],
+  ["quarantine", "Quarantine"],
+];
+
+export interface Place {
+  /** Null: the overview. */
+  readonly operator: string | null;
+  readonly page: Page;
+  readonly query: URLSearchParams;
+}
+
+const hash = signal(location.hash);
+addEventListener("hashchange", () => (hash.value = location.hash));
+
+export const place = computed<Place>(() => {
+  const [path = "", query = ""] = hash.value.replace(/^#/, "").split("?", 2);
+  const [, , operator, page] = path.split("/");
+  const known = PAGES.find(([name]) => name === page)?.[0] ?? "partitions";
+  return { operator: operator ? decode(operator) : null, page: known, query: new URLSearchParams(query) };
+});
+
+export function hrefOf(
+  operator: string,
+  page: Page = "partitions",
+  query: Readonly<Record<string, string>> = {},
+): string {
+  const text = new URLSearchParams(query).toString();
+  return `#/operators/${encodeURIComponent(operator)}/${page}${text === "" ? "" : `?${text}`}`;
+}
+
+/** The address tells what is shown; without a step in the history for each letter that is typed. */
+export function replace(href: string): void {
+  history.replaceState(null, "", href);
+  hash.value = location.hash;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,101 @@
+/** How partitions came back: the last time of each that D1 knows of, which each group of events tells it. */
+import { useMemo } from "preact/hooks";
+import type { RecoveryReport } from "../engine/recovery.ts";
+import type { OperatorGlance } from "./answers.ts";
+import { many, span } from "./text.ts";
+import { When } from "./when.tsx";
+
+export function Recoveries({ operator }: { readonly operator: OperatorGlance }) {
+  const known = operator.partitions.flatMap(({ partition, lastRecovery }) =>
+    lastRecovery === undefined ? [] : [{ partition, report: lastRecovery }],
+  );
+  known.sort((a, b) => (a.report.at < b.report.at ? 1 : -1));
+  return (
+    <section class="panel" aria-labelledby="recoveries-title">
+      <h2 id="recoveries-title">Recoveries</h2>
+      {known.length === 0 ? (
+        <p class="empty">None is known of. A partition tells of its last one with the next events that it logs.</p>
+      ) : (
+        <>
+          <ol class="recoveries">
+            {known.map(({ partition, report }) => (
+              <Recovery key={partition} partition={partition} report={report} />
+            ))}
+          </ol>
+          <PhaseKeys />
+        </>
+      )}
+    </section>
+  );
+}
+
+/** The same report comes with every overview: it is drawn once. */
+function Recovery({ partition, report }: { readonly partition: number; readonly report: RecoveryReport }) {
+  return useMemo(
+    () => (
+      <li>
+        <p>
+          <b>Partition {partition}</b> <When at={report.at} />
+        </p>
+        <Phases report={report} />
+      </li>
+    ),
+    [partition, report.at],
+  );
+}
+
+export interface Phase {
+  readonly name: string;
+  readonly ms: number;
+}
+
+/** What it spent its time on; code before phases told one number. */
+export function phasesOf({ ms, phases }: RecoveryReport): Phase[] {
+  if (phases === undefined) return [{ name: "rest", ms }];
+  const { openMs, loadMs, replayMs } = phases;
+  return [
+    { name: "open", ms: openMs },
+    { name: "load", ms: loadMs },
+    { name: "replay", ms: replayMs },
+    // Above all bases that didn't do.
+    { name: "rest", ms: Math.max(0, ms - loadMs - replayMs) },
+  ];
+}
+
+export function Phases({ report }: { readonly report: RecoveryReport }) {
+  const { manifest, replayedEvents, fallbacks } = report;
+  const phases = phasesOf(report).filter(({ name, ms }) => name !== "rest" || ms > 0);
+  const first = manifest === null && replayedEvents === 0;
+  const from = first ? "a first start" : manifest === null ? "from the log alone" : `from snapshot ${manifest}`;
+  const past = fallbacks === 0 ? "" : `, past ${many(fallbacks, "damaged snapshot")}`;
+  return (
+    <div class="phases">
+      <div class="bar" aria-hidden="true">
+        {phases.map(({ name, ms }) => (
+          <i key={name} class={name} style={{ flexGrow: String(Math.max(ms, 0.2)) }} />
+        ))}
+      </div>
+      <p>
+        <b>{span(phases.reduce((sum, { ms }) => sum + ms, 0))}</b>{" "}
+        {phases.length > 1 && `= ${phases.map(({ name, ms }) => `${name} ${span(ms)}`).join(" + ")}; `}
+        {from}
+        {past}
+        {!first && `, ${many(replayedEvents, "event")} replayed`}
+      </p>
+    </div>
+  );
+}
+
+export const PhaseKeys = () => (
+  <p class="legend">
+    <span>
+      <i class="swatch open" /> open: the epoch, the row and the tail's first page, from D1
+    </span>
+    <span>
+      <i class="swatch load" /> load: what the snapshot must tell first, from R2 or the object's cache
+    </span>
+    <span>
+      <i class="swatch replay" /> replay: the tail through the handlers
+    </span>
+  </p>
+);

@@ -1,0 +1,23 @@
+/** A moment: how long ago, and when exactly for whoever points at it. */
+import { computed } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import { now } from "./live.ts";
+import { age, clock } from "./text.ts";
+
+export function When({ at }: { readonly at: string }) {
+  // A signal in the markup: the second changes a text, and renders nothing anew.
+  const text = useMemo(
+    () =>
+      computed(() => {
+        const ms = Math.max(0, now.value - Date.parse(at));
+        return ms < 1_000 ? "just now" : `${age(ms)} ago`;
+      }),
+    [at],
+  );
+  const title = useMemo(() => clock(at), [at]);
+  return (
+    <time dateTime={at} title={title}>
+      {text}
+    </time>
+  );
+}

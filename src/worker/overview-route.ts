@@ -1,0 +1,81 @@
+/**
+ * `GET /v1/overview`: all partitions of all operators, from one statement for each database, without waking any (SNAP9).
+ * Made to be asked every second or two; what it costs does not grow with tails (d1-overview.ts).
+ */
+import { logDatabases } from "../adapters/catalogue.ts";
+import { partitionGlances, type PartitionGlance } from "../adapters/d1-overview.ts";
+import type { Address } from "../engine/address.ts";
+import { MAIN_TIMELINE, partitionName, type Stamp } from "../engine/ids.ts";
+import type { RidingStats } from "../engine/open.ts";
+import type { Operator } from "../engine/operator.ts";
+import { stampTime } from "../engine/stamp.ts";
+import { limited } from "../engine/store-call.ts";
+import type { Env, Routes } from "./app.ts";
+import { requestClock } from "./request-clock.ts";
+
+export async function overview(env: Env, { byOperator, lost }: Routes, operators: readonly Operator[]) {
+  const glances = await glancesOf(env, byOperator);
+  return Response.json({
+    at: new Date(requestClock.now()).toISOString(),
+    operators: operators.map(({ name, version, snapshot }) => {
+      const { everyMs, recoveryMs } = snapshot;
+      const why = lost?.byOperator.get(name)?.code;
+      const addresses = byOperator.get(name)?.addresses ?? [];
+      const partitions = addresses.map((address) => shown(address, glances.get(partitionName(address))));
+      return { name, version, everyMs, recoveryMs, ...(why === undefined ? {} : { lost: why }), partitions };
+    }),
+  });
+}
+
+/** By name. Only databases that an operator lives in are asked. */
+async function glancesOf(env: Env, routes: Routes["byOperator"]): Promise<Map<string, PartitionGlance>> {
+  const databases = logDatabases(env as unknown as Record<string, unknown>);
+  const homes = new Set([...routes.values()].flatMap(({ placement }) => placement.databases));
+  const found = await Promise.all(
+    [...homes].map((home) => limited(requestClock, home, () => partitionGlances(databases.get(home)!, MAIN_TIMELINE))),
+  );
+  return new Map(found.flat().map((glance) => [glance.partition, glance]));
+}
+
+/** Partitions of newer code also tell how many events their quarantine holds. */
+interface Riding extends RidingStats {
+  readonly quarantined?: number;
+}
+
+type Summary = readonly [
+  version: number,
+  kind: string,
+  bytes: number,
+  ms: number,
+  at: string,
+  keys: number,
+  stateBytes: number,
+];
+
+/** A partition that was never written to has no row. */
+function shown({ partition }: Address, glance: PartitionGlance | undefined): Record<string, unknown> {
+  if (glance === undefined)
+    return { partition, epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0, stateBytes: 0 };
+  const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved } = glance;
+  const riding = stats === null ? null : (JSON.parse(stats) as Riding);
+  const summary = glance.snapshot === null ? null : (JSON.parse(glance.snapshot) as Summary);
+  const [version, kind, bytes, ms, at, keys = 0, stateBytes = 0] = summary ?? [];
+  return {
+    partition,
+    epoch,
+    appliedSeq: head,
+    snapshotSeq,
+    tailEvents: head - snapshotSeq,
+    ...timeOf("tailSince", tailStamp),
+    ...timeOf("lastEventAt", headStamp),
+    keys: riding?.keys ?? keys,
+    stateBytes: riding?.stateBytes ?? stateBytes,
+    ...(summary !== null && { lastSnapshot: { version, kind, bytes, ms, at } }),
+    ...(summary === null && saved === 1 && { lastSnapshot: { unreadable: "its manifest isn't JSON" } }),
+    ...(riding !== null && { lastRecovery: riding.lastRecovery }),
+    ...(riding?.quarantined !== undefined && { quarantined: riding.quarantined }),
+  };
+}
+
+const timeOf = (name: string, stamp: number | null): Record<string, string> =>
+  stamp === null ? {} : { [name]: stampTime(stamp as Stamp) };
