@@ -123,12 +123,17 @@ export class Loader {
   async #runAll(): Promise<boolean> {
     const { drops } = this.#state;
     const entries: (readonly [string, Entry])[] = [];
-    for await (const chunk of this.#stored!.entries("", [], true))
+    let chunks = 0;
+    for await (const chunk of this.#stored!.entries("", [], true)) {
       for (const [key, entry] of chunk) if (entry !== null) entries.push([own(key), entry]);
+      // What comes from the cache leaves no turn to anybody else.
+      if (++chunks % CHUNKS_A_TURN === 0) await sleep(this.#clock, 0);
+    }
     return this.#state.installAll(entries, drops);
   }
 }
 
+const CHUNKS_A_TURN = 8;
 /** Keys from which on a load is large: below that it touches few blocks. */
 const LARGE_LOAD = 16;
 /** Each brings all keys but those that changed and went again meanwhile, so this many are never needed. */

@@ -2,12 +2,19 @@
 // time and what was jumped over; timers of the runtime are left alone, since they only limit calls that are under way.
 // Alarms ring when the clock has passed them, and an object that hears nothing for ten seconds is gone, as on the platform.
 
+import { counters } from "./counters.ts";
+
 const machineNow = Date.now.bind(Date);
 let aheadMs = 0;
 Date.now = () => machineNow() + aheadMs;
 
 /** After so long without a call the platform drops an object from memory. */
 const IDLE_MS = 10_000;
+
+/** What an opening has read of R2 is cached a second later (engine/object-ranges.ts), by a clock that looks four times a second. */
+const PUT_OFF_MS = 1_500;
+const TICK_MS = 300;
+let readsSettled = 0;
 
 /** By the object's name. */
 const alarms = new Map<string, number>();
@@ -53,10 +60,20 @@ async function jump(to: number, objects: Objects): Promise<void> {
   const ms = to - Date.now();
   if (ms <= 0) return;
   if (ms > IDLE_MS) {
+    await settled();
     for (const name of awake) await objects.evict(name);
     awake.clear();
   }
   aheadMs += ms;
+}
+
+/** An object lives for its idle time after it was called: what it had put off, since it read from R2, is done by then. */
+async function settled(): Promise<void> {
+  if (counters.r2ClassB === readsSettled) return;
+  readsSettled = counters.r2ClassB;
+  aheadMs += PUT_OFF_MS;
+  await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+  await quiet();
 }
 
 /** What objects do on their own is done. */
