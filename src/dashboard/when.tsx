@@ -14,9 +14,9 @@ export function When({ at }: { readonly at: string }) {
       }),
     [at],
   );
-  const title = useMemo(() => clock(at), [at]);
+  // Local time is dear to format, and wanted only where somebody points.
   return (
-    <time dateTime={at} title={title}>
+    <time dateTime={at} title={at} onMouseEnter={(event) => (event.currentTarget.title = clock(at))}>
       {text}
     </time>
   );

@@ -287,25 +287,27 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     }
   });
 
-  test("64 partitions that change each second take less than 16 ms of a frame", async () => {
+  test.each([
+    ["the overview: an update and its drawing", "#/", (frames: Frames) => frames.busiest(5)],
+    // With a table of 64 rows the two are frames of their own.
+    ["the operator's page: a turn", "#/operators/many/partitions", (frames: Frames) => frames.longest(5)],
+  ])("64 partitions that change each second; %s takes less than 16 ms", async (what, hash, worstOf) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
     const page = await context.newPage();
     opened.push(page);
     let at = Date.now();
     let looks = 0;
     await page.route("**/v1/overview", (route) => route.fulfill({ json: mockedOverview((at += 1_000), ++looks) }));
-    await page.goto(`${runtime.url}/#/operators/many/partitions`);
-    await page.locator("tbody tr").nth(63).waitFor();
+    await page.goto(`${runtime.url}/${hash}`);
+    await page.locator(".gauge").nth(63).waitFor();
     // Each second, though the page itself asks every two: coming back to it makes it look at once.
     await page.evaluate(`void setInterval(() => document.dispatchEvent(new Event("visibilitychange")), 1000)`);
     const frames = await Frames.record(browser, page, 12_000);
     expect(looks).toBeGreaterThan(9);
-    // The work of a turn in the processor's time: others that use this machine too are not the page's doing.
-    const worst = frames.longest(10);
-    process.stdout.write(
-      `64 partitions: ${frames.count} turns, longest ${worst.map((ms) => ms.toFixed(1)).join(", ")} ms\n`,
-    );
-    expect(worst.at(Math.floor(worst.length / 2))).toBeLessThan(16);
+    const worst = worstOf(frames);
+    process.stdout.write(`64 partitions, ${what}: ${worst.map((ms) => ms.toFixed(1)).join(", ")} ms\n`);
+    // In the processor's time, and the third of the worst: others use this machine too.
+    expect(worst[2]).toBeLessThan(16);
   });
 
   test("asks for the token where one is set, keeps it in the tab and out of the address", async () => {
