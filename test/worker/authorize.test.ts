@@ -95,7 +95,7 @@ const ROUTES: readonly (readonly [string, string, unknown, Readonly<Record<strin
   ["POST", `${credits}/quarantine/0-1/retry`, undefined, ADMIN],
   ["DELETE", `${credits}/quarantine/0-1`, undefined, ADMIN],
   ["GET", "/v1/nothing", undefined, ADMIN],
-  ["GET", "/", undefined, ADMIN],
+  ["GET", "/v1/overview", undefined, ADMIN],
 ];
 
 test.each(ROUTES)("%s %s %j", async (method, path, body, expected) => {
