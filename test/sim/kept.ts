@@ -168,7 +168,7 @@ export class Kept {
     const pins = (JSON.parse(row.pins) as string[]).filter((text) => !text.includes("keyframe.roots")).map(made);
     for (const one of [...roots, ...pins])
       if (version > one.version) wrong(`version ${one.version}, a root, is replayed with it`);
-    const base = points.find(({ stamp }) => stamp === this.#kept(slot).retainFrom);
+    const base = points.findLast(({ stamp }) => stamp === this.#kept(slot).retainFrom);
     if (base !== undefined && version > base.version)
       wrong(`version ${base.version} is what a read may begin from (TIME3)`);
   }
