@@ -16,6 +16,7 @@ import { Entrance, type Admitted } from "./entrance.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq } from "./ids.ts";
 import { COMMIT_WAIT_MS, DRILL_CHARS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS, PENDING_BYTES } from "./limits.ts";
+import { metered, type Metered } from "./metering.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
 import { peek, takeEpoch } from "./opening.ts";
 import { overfull } from "./overfull.ts";
@@ -32,10 +33,10 @@ import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
 import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
 import { limited, persistent } from "./store-call.ts";
-import { verify, type Verified } from "./verify.ts";
+import { noteDrill, verify, type Verified } from "./verify.ts";
 
 export class Partition {
-  readonly #around: Surroundings;
+  readonly #around: Metered;
   readonly #address: Address;
   readonly #code: string;
   readonly #commits: Committer;
@@ -52,7 +53,8 @@ export class Partition {
   #marked: Epoch | null = null;
 
   /** `logBytes`: size that the log's database may reach (room.ts). */
-  constructor(around: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
+  constructor(bare: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
+    const around = metered(bare);
     this.#around = around;
     this.#address = address;
     this.#code = code;
@@ -370,15 +372,13 @@ export class Partition {
   /** A drill now and then, about once a day, so that what would not come back is noticed while it still is there. */
   async #drill(): Promise<void> {
     if ((await this.#current()).fold.state.size > DRILL_CHARS) return;
-    const found = await this.verify();
-    if (found.tag === "differs") this.#around.host.note("drill found a difference", { seq: found.difference.seq });
-    if (found.tag === "not_rebuilt") this.#around.host.note("drill can't rebuild the state", { why: found.why });
-    if (found.tag === "equal") this.#around.host.note("drill found all equal", { events: found.replayedEvents });
+    noteDrill(await this.verify(), this.#around.host);
   }
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
   async wake(): Promise<void> {
-    const { clock, host } = this.#around;
+    const { clock, host, counters } = this.#around;
+    counters.add({ wakes: 1 });
     try {
       const open = await this.#ready(true);
       this.#snapshots.schedule(open);

@@ -15,6 +15,7 @@ import { compareUtf8 } from "./json.ts";
 import type { Loader } from "./loader.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
+import type { Host } from "./ports.ts";
 import { fetchManifest, load, type Surroundings } from "./recovery.ts";
 import { nextPage, replay } from "./replay.ts";
 import type { Entries } from "./state.ts";
@@ -155,5 +156,19 @@ class Walk {
 
   step(): void {
     this.#at += 1;
+  }
+}
+
+/** What a drill of its own accord came to. */
+export function noteDrill(found: Verified, host: Pick<Host, "note">): void {
+  switch (found.tag) {
+    case "differs":
+      return host.note("drill found a difference", { seq: found.difference.seq });
+    case "not_rebuilt":
+      return host.note("drill can't rebuild the state", { why: found.why });
+    case "equal":
+      return host.note("drill found all equal", { events: found.replayedEvents });
+    case "not_comparable":
+      return;
   }
 }
