@@ -125,7 +125,7 @@ async function upload(around: Metered, ground: Ground, captured: Capture): Promi
     archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
   };
   const counters = around.counters.row(snapshotCounts(described));
-  const text = manifestText({ ...described, counters }, codec.crc32);
+  const text = manifestText({ ...described, counters, writer: around.counters.holder!.writer }, codec.crc32);
   const object = new FileWriter();
   object.write(codec.encode(`${text}\n`), codec);
   object.write(archive.bytes, codec);

@@ -9,6 +9,8 @@
  *     carried along, since old and new code take turns for minutes (CODE1).
  */
 
+import type { Operations } from "./prices.ts";
+
 /** Upper bounds of histograms; what is above the last one has a place of its own. */
 export const COMMIT_BOUNDS_MS = [10, 25, 50, 100, 250, 500, 1_000, 5_000] as const;
 export const GROUP_BOUNDS = [1, 10, 100, 1_000, 10_000] as const;
@@ -29,6 +31,7 @@ export const COUNTERS = [
   "commit>",
   ...GROUP_BOUNDS.map((bound) => `group<=${bound}` as const),
   "group>",
+  "groupEvents",
   "fullSnapshots",
   "deltaSnapshots",
   "snapshotFailures",
@@ -120,6 +123,7 @@ const whole = (n: number): number => Math.max(0, Math.round(n));
 export const commitCounts = (ms: number, events: number): Counts => ({
   commitMs: ms,
   [placeIn("commit", COMMIT_BOUNDS_MS, ms)]: 1,
+  groupEvents: events,
   [placeIn("group", GROUP_BOUNDS, events)]: 1,
 });
 
@@ -127,3 +131,13 @@ function placeIn(name: "commit" | "group", bounds: readonly number[], n: number)
   const bound = bounds.find((one) => n <= one);
   return (bound === undefined ? `${name}>` : `${name}<=${bound}`) as Counter;
 }
+
+/** What it has cost, in the units of the bill. Requests of Workers aren't a partition's own. */
+export const operationsOf = (row: CounterRow): Operations => ({
+  objectRequests: countOf(row, "slices") + countOf(row, "wakes"),
+  objectRowsWritten: countOf(row, "ownRowsWritten"),
+  d1RowsRead: countOf(row, "d1RowsRead"),
+  d1RowsWritten: countOf(row, "d1RowsWritten"),
+  r2ClassA: countOf(row, "r2ClassA"),
+  r2ClassB: countOf(row, "r2ClassB"),
+});

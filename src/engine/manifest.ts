@@ -70,6 +70,8 @@ export interface Manifest {
   /** Events set aside; and what the partition has counted, this snapshot included (counters.ts). For looking. */
   readonly quarantined?: number;
   readonly counters?: CounterRow;
+  /** Who made it; `epoch` says in which epoch. */
+  readonly writer?: string;
   readonly snapshot: StateFile;
   /** How many files the full one is, where it is not one. */
   readonly parts?: number;
@@ -89,10 +91,13 @@ export interface Manifest {
 }
 
 /** All files that the state is read from, in their order. */
-export const stateFiles = ({ chain = [], snapshot }: Manifest): StateFile[] => [...chain, snapshot];
+export const stateFiles = ({ chain = [], snapshot }: Pick<Manifest, "chain" | "snapshot">): StateFile[] => [
+  ...chain,
+  snapshot,
+];
 
 /** Bytes that opening from this manifest fetches: all but the states. */
-export const openingBytes = (manifest: Manifest): number =>
+export const openingBytes = (manifest: Pick<Manifest, "chain" | "snapshot">): number =>
   stateFiles(manifest).reduce((sum, file) => sum + file.bytes - (file.rest ?? 0), 0);
 
 /** What a snapshot adds to the counters. */
@@ -148,6 +153,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     isHistory(manifest["history"]) &&
     isRates(manifest["rates"]) &&
     (manifest["quarantined"] === undefined || isWhole(manifest["quarantined"])) &&
+    (manifest["writer"] === undefined || isText(manifest["writer"])) &&
     (manifest["counters"] === undefined || isCounterRow(manifest["counters"])) &&
     isPlaced(manifest["placed"]) &&
     [timeline, operator, code, attempt, at].every(isText) &&

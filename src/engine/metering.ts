@@ -1,8 +1,8 @@
 /**
  * Counts what a partition asks of its stores, in the units of the bill: a layer around each port, which changes nothing.
  *
- * N4. Rows read are those that the statements look at, by their shape and what they brought: the local D1 says the same
- *     (test/worker/metering.test.ts). A call without an answer counts as if it had been done, since it may have been.
+ * N4. Rows read are what the statements look at, by their shape and what they brought; test/worker/metering.test.ts holds it
+ *     against what D1 says. A call without an answer counts as if it had been done, since it may have been.
  * N5. Deleting costs as much as writing: a segment, and a range of the cache, count for both when they are written, since
  *     they go some day.
  */
@@ -24,6 +24,9 @@ class MeteredLog implements Log {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #counters: Counters;
+  /** Rows in the log: above the last snapshot, and between that and the one before. */
+  #newer = 0;
+  #older = 0;
 
   constructor(log: Log, clock: Clock, counters: Counters) {
     this.#log = log;
@@ -58,9 +61,10 @@ class MeteredLog implements Log {
   async #opening(call: Promise<Opening | null>, written: number): Promise<Opening | null> {
     const begun = this.#clock.now();
     const opening = await this.#counted(call, (answer) => ({
-      d1RowsRead: OPEN_READS + 2 * (answer?.rows.length ?? 0),
+      d1RowsRead: PAGE_READS + 3 + ROW_READS * (answer?.rows.length ?? 0),
       d1RowsWritten: answer === null ? 0 : written,
     }));
+    this.#newer = opening?.rows.length ?? 0;
     this.#counters.openedMs = Math.max(0, this.#clock.now() - begun);
     this.#counters.add({ openMs: this.#counters.openedMs });
     return opening;
@@ -72,17 +76,18 @@ class MeteredLog implements Log {
 
   page(...args: Parameters<Log["page"]>): ReturnType<Log["page"]> {
     const cost = (answer?: { readonly rows: readonly unknown[] }): Counts => ({
-      d1RowsRead: OPEN_READS + 2 * (answer?.rows.length ?? 0),
+      d1RowsRead: PAGE_READS + ROW_READS * (answer?.rows.length ?? 0),
     });
     return this.#counted(this.#log.page(...args), cost);
   }
 
   below(...args: Parameters<Log["below"]>): ReturnType<Log["below"]> {
-    return this.#counted(this.#log.below(...args), (rows) => ({ d1RowsRead: 2 * (rows?.length ?? 0) }));
+    return this.#counted(this.#log.below(...args), (rows) => ({ d1RowsRead: ROW_READS * (rows?.length ?? 0) }));
   }
 
   append(...args: Parameters<Log["append"]>): ReturnType<Log["append"]> {
     const rows = args[0].length;
+    this.#newer += rows;
     return this.#counted(this.#log.append(...args), (answer) => ({
       d1RowsRead: APPEND_READS * rows,
       d1RowsWritten: answer === "refused" ? 0 : 2 * rows,
@@ -95,8 +100,11 @@ class MeteredLog implements Log {
 
   promote(...args: Parameters<Log["promote"]>): ReturnType<Log["promote"]> {
     const { replaced } = args[0];
+    // The cut looks at each row that the partition has in the log; those above the snapshot before stay.
+    const rows = this.#older + this.#newer;
+    [this.#older, this.#newer] = [this.#newer, 0];
     return this.#counted(this.#log.promote(...args), (answer) => ({
-      d1RowsRead: 2 + 2 * replaced.length,
+      d1RowsRead: 3 + rows + replaced.length,
       d1RowsWritten: answer === "refused" ? 0 : 1 + replaced.length,
     }));
   }
@@ -116,8 +124,8 @@ class MeteredLog implements Log {
   retain(...args: Parameters<Log["retain"]>): ReturnType<Log["retain"]> {
     const dropped = args[0].drop.length;
     return this.#counted(this.#log.retain(...args), (answer) => ({
-      d1RowsRead: rootsCost(answer).d1RowsRead + 2 + 3 * dropped,
-      d1RowsWritten: answer === null ? 0 : 1 + dropped,
+      d1RowsRead: rootsCost(answer).d1RowsRead + 2 + 2 * dropped,
+      d1RowsWritten: answer === null || dropped === 0 ? 0 : 1 + dropped,
     }));
   }
 
@@ -130,10 +138,12 @@ class MeteredLog implements Log {
   }
 }
 
-/** The row, read twice or written once, and the head of the log. */
-const OPEN_READS = 4;
-/** The partition's row, its timeline, and the last segment twice. */
-const APPEND_READS = 4;
+/** The row and the head, beside the rows of a page. */
+const PAGE_READS = 3;
+/** Each row of a page, whose running sum is made of it. */
+const ROW_READS = 4;
+/** The partition's row, its timeline, the last segment twice, and the place where the row goes. */
+const APPEND_READS = 5;
 const EXPLAIN_READS = 5;
 
 const rootsCost = (answer?: Roots | null): { readonly d1RowsRead: number } => ({
@@ -229,7 +239,7 @@ function meteredHost(host: Host, counters: Counters): Host {
       counters.add({ ownRowsWritten: 1 });
       host.keepMark(mark);
     },
-    end: (why) => host.end(why),
+    end: (why) => host.end(why, counters.holder ?? undefined),
     note: (what, facts) => host.note(what, facts),
   };
 }

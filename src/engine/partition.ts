@@ -11,6 +11,7 @@
  * I4. Every wait of a caller has a limit, every queue a bound (LOG6); past them the answer is `busy`, never half a truth.
  */
 import type { Address } from "./address.ts";
+import { supersededBy } from "./commit.ts";
 import { Committer } from "./committer.ts";
 import { Entrance, type Admitted } from "./entrance.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
@@ -337,7 +338,7 @@ export class Partition {
     this.#heardAt = clock.now();
     if (open.epoch !== null) {
       if (known.epoch === open.epoch) return open;
-      this.#end(`epoch ${open.epoch} was superseded by epoch ${known.epoch}`);
+      this.#end(supersededBy(open.epoch, known));
       throw new Failure("fenced", this.#ended!);
     }
     if (known.head === open.fold.seq && known.version === open.row.version) return open;

@@ -90,7 +90,9 @@ export function goOn({ counters, codec }: Metered, { manifest, previous }: Parti
   const manifests = [manifest, previous].map((text) => (text === null ? null : readOrNull(text, codec)));
   const { counters: row, writer } = readRiding(last?.stats ?? null);
   counters.restore([row, ...manifests.map((one) => one?.counters)].map(readCounters));
-  if (last !== null && typeof writer === "string") counters.before = { epoch: last.epoch, writer };
+  const made = last ?? manifests[0];
+  const holder = { epoch: made?.epoch ?? 0, writer: (last === null ? manifests[0]?.writer : writer) ?? "" };
+  if (made != null && holder.epoch >= (counters.before?.epoch ?? 0)) counters.before = holder;
 }
 
 /** Applies rows of the log, whose keys are brought into memory together. */

@@ -24,6 +24,8 @@ export interface Env {
   readonly INGEST_TOKEN?: string;
   readonly READ_TOKEN?: string;
   readonly ADMIN_TOKEN?: string;
+  /** Of a scraper: opens GET /metrics and nothing else. Set alone it opens nothing. */
+  readonly METRICS_TOKEN?: string;
   /** Where objects are made: a location hint of Durable Objects (region.ts). Default: near who calls first. */
   readonly REGION?: string;
   /** "eu" or "fedramp": objects stay there, by law. */

