@@ -7,6 +7,7 @@
  */
 import type { Holder } from "./counters.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
+import type { Note, NoteFacts } from "./notes.ts";
 import type { Mark } from "./rewound.ts";
 import type { Segment } from "./segment.ts";
 
@@ -232,5 +233,5 @@ export interface Host {
   /** Ends this instance, which held the epoch as `holder` if it wrote; the next call finds a new one. */
   end(why: string, holder?: Holder): void;
   /** One line for the log of noteworthy things; never event data. */
-  note(what: string, facts: Readonly<Record<string, string | number | boolean | null>>): void;
+  note(what: Note, facts: NoteFacts): void;
 }

@@ -155,8 +155,8 @@ export class Partition extends DurableObject<Env> {
         this.ctx.waitUntil(kept);
         if (mark.refused === true) this.#keeping = kept;
       },
-      end: (why) => {
-        note("partition ended", { name: this.ctx.id.name ?? "", why });
+      end: (why, holder) => {
+        note("partition ended", { name: this.ctx.id.name ?? "", why, ...holder });
         if (this.#keeping === null) this.ctx.abort(why);
         else this.ctx.waitUntil(this.#keeping.then(() => this.ctx.abort(why)));
       },

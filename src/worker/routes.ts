@@ -1,7 +1,7 @@
 /** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
 import { Hono, type Context, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
-import { Damage, Failure, messageOf } from "../engine/errors.ts";
+import { Damage, Failure } from "../engine/errors.ts";
 import { MAIN_TIMELINE } from "../engine/ids.ts";
 import { admitted, type Authorize, type Grant, type Role } from "./access.ts";
 import {
@@ -21,7 +21,7 @@ import type { App, Env, Routes } from "./app.ts";
 import { postAsk, postEvents } from "./events-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
 import { showMetrics } from "./metrics.ts";
-import { note } from "./note.ts";
+import { errorFacts, note } from "./note.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { problem } from "./problem.ts";
 import { recoverOperator } from "./recover-route.ts";
@@ -201,11 +201,14 @@ function shortKey(url: string): string | null {
   }
 }
 
+/** As far as it can't hold a key. */
+const pathShown = (path: string): string => path.split("/").slice(0, 5).join("/").slice(0, 200);
+
 /** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
 function failed(error: Error, c: Ctx): Response {
   const trouble = troubleOf(error);
   if (!(error instanceof Failure || error instanceof Damage))
-    note("request failed", { path: c.req.path, error: messageOf(error), stack: error.stack ?? null });
+    note("request failed", { method: c.req.method, path: pathShown(c.req.path), ...errorFacts(error) });
   if (trouble !== null) return problem({ status: 503, code: trouble.code, detail: trouble.message });
   return problem({ status: 500, code: "internal_error", detail: "this is a bug of the app; its log has the details" });
 }

@@ -196,7 +196,7 @@ describe("GET /metrics", () => {
         all: () => db.prepare(text).all(),
       }),
     });
-    const routes = await new App(all).routes(env as unknown as Env);
+    const routes = await new App(all).routes(env);
     const around = { ...env, LOG_0: heard(env.LOG_0), LOG_1: heard(env.LOG_1) } as unknown as Env;
     await showMetrics(around, routes, new URLSearchParams("operator=tally"));
     expect(rows).toBeGreaterThan(0);
@@ -205,7 +205,7 @@ describe("GET /metrics", () => {
   });
 
   it("a database that doesn't answer is said to be down, and takes nobody with it", async () => {
-    const routes = await new App(all).routes(env as unknown as Env);
+    const routes = await new App(all).routes(env);
     const broken = { prepare: () => ({ bind: () => ({ all: () => Promise.reject(new Error("D1 is away")) }) }) };
     const { env: around } = watched({ LOG_1: broken });
     const families = readPrometheus(await (await showMetrics(around, routes, new URLSearchParams())).text());
@@ -216,12 +216,12 @@ describe("GET /metrics", () => {
   });
 
   it("leaves out what is too much for one answer, and says so", async () => {
-    const routes = await new App(all).routes(env as unknown as Env);
+    const routes = await new App(all).routes(env);
     const route = routes.byOperator.get("tally")!;
     const addresses = Array.from({ length: PARTITIONS + 7 }, (_, partition) => ({ ...route.addresses[0]!, partition }));
     const many: Routes = { ...routes, byOperator: new Map([["tally", { ...route, addresses }]]) };
     const ask = async (query: string): Promise<Map<string, Read>> =>
-      readPrometheus(await (await showMetrics(env as unknown as Env, many, new URLSearchParams(query))).text());
+      readPrometheus(await (await showMetrics(env, many, new URLSearchParams(query))).text());
     expect(valueOf(await ask(""), "keyframe_partitions_omitted", { operator: "tally" })).toBe(7);
     expect(valueOf(await ask(""), "keyframe_partitions", { operator: "tally" })).toBe(PARTITIONS + 7);
     const rest = await ask(`operator=tally&from=${PARTITIONS}`);

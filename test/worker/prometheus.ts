@@ -51,7 +51,7 @@ function readSample(line: string): Sample {
   const labels: Record<string, string> = {};
   for (let rest = match[2] ?? ""; rest !== "";) {
     const label = LABEL.exec(rest);
-    if (label === null || label[1]! in labels) throw new Error(`no labels: ${line}`);
+    if (label === null || Object.hasOwn(labels, label[1]!)) throw new Error(`no labels: ${line}`);
     labels[label[1]!] = label[2]!.replaceAll(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c));
     rest = rest.slice(label[0].length);
   }
