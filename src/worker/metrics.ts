@@ -13,7 +13,8 @@ import { messageOf } from "../engine/errors.ts";
 import { partitionName } from "../engine/ids.ts";
 import { limited } from "../engine/store-call.ts";
 import { logBytes, type Env, type Routes } from "./app.ts";
-import { CONTENT_TYPE, Exposition, type Family } from "./exposition.ts";
+import { CONTENT_TYPE, Exposition } from "./exposition.ts";
+import { APP_FAMILIES } from "./metric-list.ts";
 import { note } from "./note.ts";
 import { addPartition, tailBytesOf } from "./partition-metrics.ts";
 import { problem } from "./problem.ts";
@@ -23,21 +24,6 @@ import { requestClock } from "./request-clock.ts";
 export const PARTITIONS = 500;
 /** A scrape waits for 10 s, by default. */
 const LIMIT_MS = 5_000;
-
-const gauge = (name: string, help: string): Family => ({ name: `keyframe_${name}`, type: "gauge", help });
-
-export const APP_FAMILIES = {
-  partitions: gauge("partitions", "Partitions of the operator"),
-  omitted: gauge(
-    "partitions_omitted",
-    "Partitions that this answer leaves out; ask for them with ?operator= and ?from=",
-  ),
-  lost: gauge("operator_lost", "1 where D1 doesn't know how the operator was placed"),
-  target: gauge("recovery_target_seconds", "The promised recovery time, by the operator's setting"),
-  up: gauge("database_up", "1 where the database answered this request"),
-  size: gauge("database_size_bytes", "Size of the log's database; freed pages are part of it"),
-  limit: gauge("database_limit_bytes", "Size at which it takes no more events (log_full)"),
-} satisfies Readonly<Record<string, Family>>;
 
 interface Place {
   readonly address: Address;
