@@ -8,6 +8,7 @@ import { Damage, Failure, messageOf } from "../engine/errors.ts";
 import { ask } from "./ask.ts";
 import { cat } from "./cat.ts";
 import { Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { cost } from "./cost.ts";
 import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
 import { evict } from "./evict.ts";
@@ -28,7 +29,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
   ["Begin:", [initialise, create]],
   ["Events and state:", [sendFile, ask, get, scan]],
   ["Look inside and steer:", [status, doctor, snapshot, manifests, verifyPartition, evict, quarantine, recover]],
-  ["Files, without the app:", [cat, diff, verify]],
+  ["Files, without the app:", [cat, diff, verify, cost]],
 ];
 
 const ABOUT = `

@@ -6,7 +6,7 @@
  * N5. Deleting costs as much as writing: a segment, and a range of the cache, count for both when they are written, since
  *     they go some day.
  */
-import { Counters, type Counts } from "./counters.ts";
+import { Counters, laterOf, readCounters, type Counts } from "./counters.ts";
 import type { Cache, Clock, Host, Log, ObjectStore, Opening, Roots } from "./ports.ts";
 import type { Surroundings } from "./recovery.ts";
 
@@ -237,7 +237,7 @@ function meteredHost(host: Host, counters: Counters): Host {
     mark: () => host.mark(),
     keepMark: (mark) => {
       counters.add({ ownRowsWritten: 1 });
-      host.keepMark(mark);
+      host.keepMark({ ...mark, counters: laterOf([readCounters(mark.counters), counters.row()]) });
     },
     end: (why) => host.end(why, counters.holder ?? undefined),
     note: (what, facts) => host.note(what, facts),

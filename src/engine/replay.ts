@@ -86,10 +86,14 @@ export async function catchUp(
 }
 
 /** The counters go on from what was logged last (N2 of counters.ts). */
-export function goOn({ counters, codec }: Metered, { manifest, previous }: PartitionRow, last: Segment | null): void {
+export function goOn(
+  { counters, codec, host }: Metered,
+  { manifest, previous }: PartitionRow,
+  last: Segment | null,
+): void {
   const manifests = [manifest, previous].map((text) => (text === null ? null : readOrNull(text, codec)));
   const { counters: row, writer } = readRiding(last?.stats ?? null);
-  counters.restore([row, ...manifests.map((one) => one?.counters)].map(readCounters));
+  counters.restore([row, host.mark()?.counters, ...manifests.map((one) => one?.counters)].map(readCounters));
   const made = last ?? manifests[0];
   const holder = { epoch: made?.epoch ?? 0, writer: (last === null ? manifests[0]?.writer : writer) ?? "" };
   if (made != null && holder.epoch >= (counters.before?.epoch ?? 0)) counters.before = holder;
