@@ -37,6 +37,12 @@ export function age(ms: number): string {
   return "0 s";
 }
 
+/** Since then, by the app's time. */
+export function ago(at: string, nowMs: number): string {
+  const ms = Math.max(0, nowMs - Date.parse(at));
+  return ms < 1_000 ? "just now" : `${age(ms)} ago`;
+}
+
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
 /** Local time, to the second. */

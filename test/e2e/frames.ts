@@ -5,6 +5,8 @@ interface TraceEvent {
   readonly name: string;
   readonly ph: string;
   readonly pid: number;
+  /** Microseconds since some beginning. */
+  readonly ts: number;
   readonly tid: number;
   /** Microseconds of the processor; missing where the system doesn't count them. */
   readonly tdur?: number;
@@ -15,10 +17,10 @@ interface TraceEvent {
 const CATEGORIES = ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline", "__metadata"];
 
 export class Frames {
-  /** Of each turn, milliseconds, longest first. */
-  readonly #turns: readonly number[];
+  /** In their order: when each began, and how long it took, milliseconds. */
+  readonly #turns: readonly (readonly [at: number, ms: number])[];
 
-  private constructor(turns: readonly number[]) {
+  private constructor(turns: readonly (readonly [number, number])[]) {
     this.#turns = turns;
   }
 
@@ -29,9 +31,10 @@ export class Frames {
     const main = traceEvents.filter(({ name, args }) => name === "thread_name" && args?.name === "CrRendererMain");
     const threads = new Set(main.map(({ pid, tid }) => `${pid} ${tid}`));
     const tasks = traceEvents.filter(
-      ({ name, ph, pid, tid }) => name.endsWith("RunTask") && ph === "X" && threads.has(`${pid} ${tid}`),
+      ({ name, ph, pid, tid }) => name === "RunTask" && ph === "X" && threads.has(`${pid} ${tid}`),
     );
-    const turns = tasks.map(({ tdur, dur = 0 }) => (tdur ?? dur) / 1_000).sort((a, b) => b - a);
+    tasks.sort((a, b) => a.ts - b.ts);
+    const turns = tasks.map(({ ts, tdur, dur = 0 }) => [ts / 1_000, (tdur ?? dur) / 1_000] as const);
     if (turns.length === 0) throw new Error("the trace has no turns of a page's main thread");
     return new Frames(turns);
   }
@@ -41,6 +44,25 @@ export class Frames {
   }
 
   longest(n: number): readonly number[] {
-    return this.#turns.slice(0, n);
+    return longestOf(
+      n,
+      this.#turns.map(([, ms]) => ms),
+    );
+  }
+
+  /** Turns that follow on each other within 100 ms, as one: an update and what draws it. */
+  busiest(n: number): readonly number[] {
+    const bursts: number[] = [];
+    let begun = Number.NEGATIVE_INFINITY;
+    for (const [at, ms] of this.#turns) {
+      if (at - begun < 100) bursts.push(bursts.pop()! + ms);
+      else {
+        begun = at;
+        bursts.push(ms);
+      }
+    }
+    return longestOf(n, bursts);
   }
 }
+
+const longestOf = (n: number, all: readonly number[]): readonly number[] => [...all].sort((a, b) => b - a).slice(0, n);

@@ -430,6 +430,8 @@ describe("the value after each event", () => {
               if (value.tag === "known") expect(`${i} ${value.text}`).toBe(`${i} ${JSON.stringify(was) ?? null}`);
               // What led to the oldest snapshot that is kept has none below it, where the log doesn't go down to its beginning.
               else if (versions.size === 1) {
+                // Nor is an event known that was set aside so long ago that the log has it no more.
+                if (value.why.endsWith("retries is not in the log any more")) continue;
                 expect(value.why).toMatch(/is not kept/);
                 expect(truth[i]!.seq).toBeLessThanOrEqual(it.oldestSnapshot());
               }

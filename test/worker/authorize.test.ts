@@ -110,7 +110,7 @@ const ROUTES: readonly (readonly [string, string, unknown, Readonly<Record<strin
   ["POST", "/v1/erasures", { operator: "credits", key: "acme/erased" }, ADMIN],
   ["GET", "/v1/erasures/credits.0.1.0.a", undefined, ADMIN],
   ["GET", "/v1/nothing", undefined, ADMIN],
-  ["GET", "/", undefined, ADMIN],
+  ["GET", "/v1/overview", undefined, ADMIN],
 ];
 
 test.each(ROUTES)("%s %s %j", async (method, path, body, expected) => {

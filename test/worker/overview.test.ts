@@ -119,6 +119,13 @@ describe("the dashboard's files", () => {
     expect((await raw(path, {}, { "if-none-match": '"other"' })).status).toBe(200);
   });
 
+  it("are open where the app decides by itself who may what: they hold nothing of it, and what they ask for it decides", async () => {
+    const own = routesOf(new App(all), () => null);
+    for (const path of ["/", "/dashboard.js", "/dashboard.css"])
+      expect((await own.fetch(new Request(`https://keyframe.example.com${path}`), env)).status).toBe(200);
+    expect((await own.fetch(new Request(`https://keyframe.example.com${PATH}`), env)).status).toBe(401);
+  });
+
   it("U1: are open where tokens are set, since a page can't send one, and shut with the app", async () => {
     for (const path of ["/", "/dashboard.js", "/dashboard.css"]) {
       expect((await raw(path, { ADMIN_TOKEN: "secret" }, {}, "keyframe.example.com")).status).toBe(200);
