@@ -234,6 +234,7 @@ function meteredHost(host: Host, counters: Counters): Host {
       armed = atMs;
       host.arm(atMs);
     },
+    watchers: () => host.watchers?.() ?? null,
     mark: () => host.mark(),
     keepMark: (mark) => {
       counters.add({ ownRowsWritten: 1 });

@@ -107,7 +107,7 @@ export const METRICS = described({
       flaw: FROM_FLAW,
     },
   },
-  answers: { 200: { about: "Prometheus' text format, 0.0.4.", type: "text/plain" } },
+  answers: { 200: { about: "Prometheus' text format, 0.0.4.", type: "text/plain", schema: STRING } },
   problems: { 404: ["no_operator"] },
 });
 
