@@ -79,7 +79,7 @@ const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) S
     AND (CASE WHEN json_valid(manifest) THEN json_extract(manifest, '$.version') END = ?2
       OR EXISTS (SELECT 1 FROM restore_points WHERE partition = ?1 AND version = ?2))`;
 
-const EXPLAIN = `SELECT p.epoch, p.version, COALESCE(${HEAD}, p.snapshot_seq) AS head, COALESCE(${HEAD_STAMP}, p.snapshot_stamp) AS headStamp,
+const EXPLAIN = `SELECT p.epoch, p.writer, p.version, COALESCE(${HEAD}, p.snapshot_seq) AS head, COALESCE(${HEAD_STAMP}, p.snapshot_stamp) AS headStamp,
     t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
   FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline LEFT JOIN segments AS s ON s.partition = p.partition AND s.seq = ?2
   WHERE p.partition = ?1`;

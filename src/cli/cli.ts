@@ -9,6 +9,7 @@ import { adopt } from "./adopt.ts";
 import { ask } from "./ask.ts";
 import { cat } from "./cat.ts";
 import { Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { cost } from "./cost.ts";
 import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
 import { evict } from "./evict.ts";
@@ -36,7 +37,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
     "Look inside and steer:",
     [status, doctor, snapshot, manifests, pins, pin, unpin, verifyPartition, evict, quarantine, recover, adopt],
   ],
-  ["Files, without the app:", [cat, diff, verify]],
+  ["Files, without the app:", [cat, diff, verify, cost]],
 ];
 
 const ABOUT = `

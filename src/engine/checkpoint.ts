@@ -22,11 +22,13 @@ import {
   manifestText,
   PARTS_FORMAT,
   readManifest,
+  snapshotCounts,
   stateFiles,
   type ArchiveBlock,
   type Manifest,
   type StateFile,
 } from "./manifest.ts";
+import type { Metered } from "./metering.ts";
 import { ObjectRanges } from "./object-ranges.ts";
 import { nextPins, pinTexts, readOrNull, wholeText } from "./pins.ts";
 import type { Codec, PartitionRow, Point } from "./ports.ts";
@@ -50,6 +52,7 @@ export interface Ground {
   readonly attempt: number;
   readonly dedupSinceMs: number | null;
   readonly rates: Rates;
+  readonly quarantined: number;
   /** The files of `whole`; null: there are none. */
   readonly stored: StoredState | null;
   /** All that is archived is to be cut, also what this snapshot archives. */
@@ -65,7 +68,7 @@ export type Checkpointed =
   | { readonly tag: "failed"; readonly why: string; readonly row?: PartitionRow; readonly damage?: Damage }
   | { readonly tag: "fenced"; readonly why: string };
 
-export async function checkpoint(around: Surroundings, ground: Ground, captured: Capture): Promise<Checkpointed> {
+export async function checkpoint(around: Metered, ground: Ground, captured: Capture): Promise<Checkpointed> {
   try {
     const made = await upload(around, ground, captured);
     return await promote(around, ground, made);
@@ -83,7 +86,7 @@ export interface Uploaded {
   readonly counted: Counted;
 }
 
-async function upload(around: Surroundings, ground: Ground, captured: Capture): Promise<Uploaded> {
+async function upload(around: Metered, ground: Ground, captured: Capture): Promise<Uploaded> {
   const { id, codec, clock, objects } = around;
   const begun = clock.now();
   const attempt = attemptId(ground.epoch, ground.attempt, around.host.nonce());
@@ -115,13 +118,15 @@ async function upload(around: Surroundings, ground: Ground, captured: Capture): 
     ...(full || captured.totals.exact ? { digest: counted.digest.toString() } : {}),
     dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
     rates: ground.rates,
+    quarantined: ground.quarantined,
     snapshot: files.at(-1)!,
     ...(parts === 1 ? {} : { parts }),
     ...(chain.length === 0 ? {} : { chain }),
     ...(ground.whole === null ? {} : { history: historyAfter(ground.whole)! }),
     archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
   };
-  const text = manifestText(described, codec.crc32);
+  const counters = around.counters.row(snapshotCounts(described));
+  const text = manifestText({ ...described, counters, writer: around.counters.holder!.writer }, codec.crc32);
   const object = new FileWriter();
   object.write(codec.encode(`${text}\n`), codec);
   object.write(archive.bytes, codec);

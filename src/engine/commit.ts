@@ -10,7 +10,7 @@
  *     spaced by a bounded backoff.
  */
 import { messageOf } from "./errors.ts";
-import { seq, stamp as asStamp, type Stamp } from "./ids.ts";
+import { seq, stamp as asStamp, type Epoch, type Stamp } from "./ids.ts";
 import type { Clock, Explanation, Host, Log } from "./ports.ts";
 import { lostSince } from "./rewound.ts";
 import type { Segment } from "./segment.ts";
@@ -30,7 +30,7 @@ export type Verdict = Committed | { readonly tag: "restamp"; readonly above: Sta
 /** Decides from facts alone (C2). */
 export function judge(rows: readonly Segment[], facts: Explanation): Verdict {
   const first = rows[0]!;
-  const superseded = facts.epoch === first.epoch ? null : `epoch ${first.epoch} was superseded by epoch ${facts.epoch}`;
+  const superseded = facts.epoch === first.epoch ? null : supersededBy(first.epoch, facts);
   if (facts.group === first.group && facts.stamp !== null) return { tag: "committed", stamp: facts.stamp, superseded };
   const rewound = lostSince({ epoch: first.epoch, version: 0, head: seq(first.seq - 1) }, facts);
   if (rewound !== null) return { tag: "rewound", why: `D1 says ${rewound}` };
@@ -44,6 +44,9 @@ export function judge(rows: readonly Segment[], facts: Explanation): Verdict {
   // Nothing is in the way now: what refused it has changed in between.
   return { tag: "again" };
 }
+
+export const supersededBy = (ours: Epoch, { epoch, writer }: Pick<Explanation, "epoch" | "writer">): string =>
+  `epoch ${ours} was superseded by epoch ${epoch} of writer ${writer}`;
 
 export async function commit(
   log: Log,

@@ -6,13 +6,14 @@
  * M3. Order of arrival is order of seq: between the two nothing is awaited.
  */
 import { commit } from "./commit.ts";
+import { commitCounts } from "./counters.ts";
 import { messageOf, type Failure } from "./errors.ts";
 import type { Live } from "./fold.ts";
 import { Gathering } from "./gathering.ts";
 import { Group, type Admission } from "./group.ts";
 import { seq, type Stamp } from "./ids.ts";
+import type { Metered } from "./metering.ts";
 import { isoOrNull, type Open, type RidingStats } from "./open.ts";
-import type { Surroundings } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
 import type { Slice } from "./slice.ts";
 import { nextStamp, stampMs } from "./stamp.ts";
@@ -28,7 +29,7 @@ export interface CommitEvents {
 }
 
 export class Committer {
-  readonly #around: Surroundings;
+  readonly #around: Metered;
   readonly #code: string;
   readonly #live: Live;
   readonly #events: CommitEvents;
@@ -39,7 +40,7 @@ export class Committer {
   readonly #gathering = new Gathering();
   #leave: (() => void) | null = null;
 
-  constructor(around: Surroundings, code: string, live: Live, events: CommitEvents) {
+  constructor(around: Metered, code: string, live: Live, events: CommitEvents) {
     this.#around = around;
     this.#live = live;
     this.#code = code;
@@ -109,7 +110,7 @@ export class Committer {
 
   /** Commits group after group, one in flight, until none is left. Never rejects. */
   async #run(open: Open): Promise<void> {
-    const { clock, log, host, codec } = this.#around;
+    const { clock, log, host, codec, counters } = this.#around;
     this.#running = true;
     while (this.#filling !== null) {
       await this.#gather(this.#filling);
@@ -136,6 +137,7 @@ export class Committer {
         this.#committing = null;
         if (result.superseded !== null) return this.#events.fenced(result.superseded);
       } else {
+        counters.add(group.counts);
         group.settle(open.fold.stamp);
         this.#committing = null;
       }
@@ -162,6 +164,8 @@ export class Committer {
 
   #count(open: Open, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
     this.#gathering.answered(group.callers, this.#filling?.callers ?? 0, ms);
+    this.#around.counters.add(group.counts);
+    this.#around.counters.add(commitCounts(ms, group.events));
     open.tail.events += group.events;
     open.tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     open.tail.sinceMs ??= stampMs(stamp);
@@ -170,13 +174,20 @@ export class Committer {
   /** Rides along in a row that is written anyway, so that looking needs no call to the partition (SNAP9). */
   #stats(open: Open, group: Group): string {
     const growth = group.growth();
-    const { keys, size } = open.fold.state;
+    const { state, quarantine } = open.fold;
+    const { keys, size } = state;
+    const { counters } = this.#around;
     return JSON.stringify({
       keys: keys + growth.keys,
       stateBytes: size + growth.size,
       dedupSince: isoOrNull(open.fold.dedup.sinceMs),
       lastRecovery: open.report,
       rates: open.rates,
+      quarantined: quarantine.events + growth.quarantined,
+      tail: [open.row.version, open.tail.bytes],
+      counters: counters.row(group.counts),
+      writer: counters.holder!.writer,
+      ...(counters.before === null ? {} : { before: counters.before }),
     } satisfies RidingStats);
   }
 }

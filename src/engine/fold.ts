@@ -155,6 +155,13 @@ export class Fold {
       this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
   }
 
+  /** How many more events are set aside once `settled` has been told of this one. */
+  quarantineGrowth(event: Event, outcome: Outcome): number {
+    if (event.type !== RETRY && event.type !== DELETE) return outcome.tag === "quarantined" ? 1 : 0;
+    const missed = outcome.tag === "refused" && outcome.code === "not_quarantined";
+    return missed || outcome.tag === "quarantined" ? 0 : -1;
+  }
+
   /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
   *saving(upTo: Seq, full: boolean): Generator<void> {
     if (full) this.quarantine.saved(upTo);

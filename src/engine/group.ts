@@ -5,6 +5,7 @@
  * G2. It is cut into rows below the row limit; each row has its own layer of changes, since each has its own stamp.
  */
 import type { Codec } from "./ports.ts";
+import type { Counts } from "./counters.ts";
 import type { Fold, Live } from "./fold.ts";
 import { fill } from "./event.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
@@ -46,6 +47,8 @@ export class Group {
   /** Slices in it; how many callers wait. */
   callers = 0;
   bytes = 0;
+  readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0 };
+  #quarantineGrowth = 0;
   #resolve: () => void = () => undefined;
   #reject: (why: unknown) => void = () => undefined;
   /** Settles when the group is in the log, or can't get there through this object. */
@@ -75,6 +78,11 @@ export class Group {
 
   get next(): Seq {
     return this.#next;
+  }
+
+  /** What became of its events, for the counters. */
+  get counts(): Counts {
+    return { ...this.#counts, slices: this.callers, segments: this.#filled().length };
   }
 
   get top(): Layer | null {
@@ -129,6 +137,7 @@ export class Group {
       } else {
         flush();
         from = end = stop + 1;
+        this.#counts[found.tag === "reused" ? "reused" : "duplicates"] += 1;
         statuses[i] = this.#known(found, i, slice, details);
         if (found.seq > until) until = found.seq;
       }
@@ -172,6 +181,8 @@ export class Group {
     const key = slice.keys[i]!;
     row.writer.event(key, slice.at);
     const outcome = fold.run(row.layer, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
+    this.#counts[outcome.tag] += 1;
+    this.#quarantineGrowth += fold.quarantineGrowth(event, outcome);
     if (fold.keeps(outcome)) {
       row.writer.outcome(outcome);
       fold.dedup.answer(at, outcomeText(outcome));
@@ -219,9 +230,9 @@ export class Group {
     });
   }
 
-  /** Keys and size of the state once the group is in it. */
-  growth(): { keys: number; size: number } {
-    const total = { keys: 0, size: 0 };
+  /** Keys, size and quarantined events of the state once the group is in it. */
+  growth(): { keys: number; size: number; quarantined: number } {
+    const total = { keys: 0, size: 0, quarantined: this.#quarantineGrowth };
     for (const { layer } of this.#rows) {
       const { keys, size } = layer.growth();
       total.keys += keys;

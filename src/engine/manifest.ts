@@ -8,6 +8,7 @@
  */
 import { Damage, Failure } from "./errors.ts";
 import { parseObject } from "./blocks.ts";
+import { isCounterRow, type CounterRow, type Counts } from "./counters.ts";
 import { Digest } from "./digest.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Rates } from "./rates.ts";
@@ -66,6 +67,11 @@ export interface Manifest {
   readonly dedupSince: string | null;
   /** What coming back cost, as last measured. */
   readonly rates?: Rates;
+  /** Events set aside; and what the partition has counted, this snapshot included (counters.ts). For looking. */
+  readonly quarantined?: number;
+  readonly counters?: CounterRow;
+  /** Who made it; `epoch` says in which epoch. */
+  readonly writer?: string;
   readonly snapshot: StateFile;
   /** How many files the full one is, where it is not one. */
   readonly parts?: number;
@@ -85,11 +91,28 @@ export interface Manifest {
 }
 
 /** All files that the state is read from, in their order. */
-export const stateFiles = ({ chain = [], snapshot }: Manifest): StateFile[] => [...chain, snapshot];
+export const stateFiles = ({ chain = [], snapshot }: Pick<Manifest, "chain" | "snapshot">): StateFile[] => [
+  ...chain,
+  snapshot,
+];
 
 /** Bytes that opening from this manifest fetches: all but the states. */
-export const openingBytes = (manifest: Manifest): number =>
+export const openingBytes = (manifest: Pick<Manifest, "chain" | "snapshot">): number =>
   stateFiles(manifest).reduce((sum, file) => sum + file.bytes - (file.rest ?? 0), 0);
+
+/** What a snapshot adds to the counters. */
+export function snapshotCounts({
+  kind,
+  ms,
+  snapshot,
+  chain = [],
+  archive,
+}: Pick<Manifest, "kind" | "ms" | "snapshot" | "chain" | "archive">): Counts {
+  const archiveBytes = archive.blocks.reduce((sum, [, length]) => sum + length, 0);
+  const counts = { snapshotMs: ms, archiveBytes };
+  if (kind === "delta") return { ...counts, deltaSnapshots: 1, deltaBytes: snapshot.bytes };
+  return { ...counts, fullSnapshots: 1, fullBytes: chain.reduce((sum, { bytes }) => sum + bytes, snapshot.bytes) };
+}
 
 export function manifestText(manifest: Omit<Manifest, "checksum">, crc32: (text: string) => number): string {
   return JSON.stringify({ ...manifest, checksum: crc32(JSON.stringify(manifest)) });
@@ -129,6 +152,9 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
     isHistory(manifest["history"]) &&
     isRates(manifest["rates"]) &&
+    (manifest["quarantined"] === undefined || isWhole(manifest["quarantined"])) &&
+    (manifest["writer"] === undefined || isText(manifest["writer"])) &&
+    (manifest["counters"] === undefined || isCounterRow(manifest["counters"])) &&
     isPlaced(manifest["placed"]) &&
     [timeline, operator, code, attempt, at].every(isText) &&
     // `ms` is a difference of two looks at a clock that may be set back.

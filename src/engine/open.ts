@@ -1,6 +1,8 @@
 /** What a partition knows once it is open, and what it tells of that. */
+import type { CounterRow, Holder } from "./counters.ts";
 import type { Fold } from "./fold.ts";
 import { seq, type Epoch, type Stamp } from "./ids.ts";
+import { isObject } from "./json.ts";
 import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
 import type { PartitionRow } from "./ports.ts";
@@ -59,6 +61,24 @@ export interface RidingStats {
   readonly dedupSince: string | null;
   readonly lastRecovery: RecoveryReport;
   readonly rates?: Rates;
+  readonly quarantined?: number;
+  /** Bytes of the tail before the group, above the snapshot of that version: what is above a later one isn't known from here. */
+  readonly tail?: readonly [version: number, bytes: number];
+  readonly counters?: CounterRow;
+  /** Who wrote it; the row says in which epoch. */
+  readonly writer?: string;
+  /** The one before it that wrote. */
+  readonly before?: Holder;
+}
+
+/** For looking only: what isn't readable, or not there, says nothing. */
+export function readRiding(stats: string | null): Partial<RidingStats> {
+  try {
+    const riding: unknown = JSON.parse(stats ?? "null");
+    return isObject(riding) ? riding : {};
+  } catch {
+    return {};
+  }
 }
 
 export const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -12,12 +12,14 @@
  */
 import type { Address } from "./address.ts";
 import { overspent, sharesOf } from "./budget.ts";
+import { supersededBy } from "./commit.ts";
 import { Committer } from "./committer.ts";
 import { Entrance, type Admitted } from "./entrance.ts";
 import { exported, type Exported } from "./export.ts";
 import { Damage, Failure, isUnreadable, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq } from "./ids.ts";
 import { COMMIT_WAIT_MS, FRESH_ASK_MS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "./limits.ts";
+import { metered, type Metered } from "./metering.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
 import { peek, takeEpoch } from "./opening.ts";
 import { overfull } from "./overfull.ts";
@@ -38,7 +40,7 @@ import { limited, persistent } from "./store-call.ts";
 import { noteDrill, verify, type Verified } from "./verify.ts";
 
 export class Partition {
-  readonly #around: Surroundings;
+  readonly #around: Metered;
   readonly #address: Address;
   readonly #code: string;
   readonly #perDay: number;
@@ -54,7 +56,8 @@ export class Partition {
   #marked: Epoch | null = null;
 
   /** `logBytes`: size that the log's database may reach (room.ts). */
-  constructor(around: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
+  constructor(bare: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
+    const around = metered(bare);
     this.#around = around;
     this.#address = address;
     this.#code = code;
@@ -344,7 +347,7 @@ export class Partition {
     this.#heardAt = clock.now();
     if (open.epoch !== null) {
       if (known.epoch === open.epoch) return open;
-      this.#end(`epoch ${open.epoch} was superseded by epoch ${known.epoch}`);
+      this.#end(supersededBy(open.epoch, known));
       throw new Failure("fenced", this.#ended!);
     }
     if (known.head === open.fold.seq && known.version === open.row.version) return open;
@@ -373,7 +376,8 @@ export class Partition {
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
   async wake(): Promise<void> {
-    const { clock, host } = this.#around;
+    const { clock, host, counters } = this.#around;
+    counters.add({ wakes: 1 });
     try {
       const open = await this.#ready(true);
       this.#snapshots.schedule(open);

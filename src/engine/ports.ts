@@ -5,7 +5,9 @@
  * P1. Any rejection or silence of a write means "unknown": it may have happened, or may still happen (LOG3).
  * P2. Nothing here decides: guards are evaluated by the store, conclusions are drawn by the engine.
  */
+import type { Holder } from "./counters.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
+import type { Note, NoteFacts } from "./notes.ts";
 import type { Mark } from "./rewound.ts";
 import type { Segment } from "./segment.ts";
 import type { Watchers } from "./watchers.ts";
@@ -89,6 +91,8 @@ export type Appended = "appended" | "refused";
 /** Everything that explains a refused append, from one read. */
 export interface Explanation {
   readonly epoch: Epoch;
+  /** Who took it. */
+  readonly writer: string;
   readonly version: number;
   /** Last seq in the log. */
   readonly head: Seq;
@@ -229,8 +233,8 @@ export interface Host {
   keepMark(mark: Mark): void;
   /** Who is to hear of changes; null, or not there: nobody, and nothing is spent on it. */
   watchers?(): Watchers | null;
-  /** Ends this instance; the next call finds a new one. */
-  end(why: string): void;
+  /** Ends this instance, which held the epoch as `holder` if it wrote; the next call finds a new one. */
+  end(why: string, holder?: Holder): void;
   /** One line for the log of noteworthy things; never event data. */
-  note(what: string, facts: Readonly<Record<string, string | number | boolean | null>>): void;
+  note(what: Note, facts: NoteFacts): void;
 }

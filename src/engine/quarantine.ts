@@ -50,6 +50,10 @@ export class Quarantine {
   /** Entries that came, changed or went since the snapshot that the next delta builds on, with the event that did it. */
   readonly #changed = new Map<Seq, Seq>();
 
+  get events(): number {
+    return this.#entries.size;
+  }
+
   get full(): boolean {
     return this.#entries.size >= QUARANTINE_EVENTS || this.#size >= QUARANTINE_BYTES;
   }

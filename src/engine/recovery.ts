@@ -19,6 +19,7 @@ import { Fold } from "./fold.ts";
 import { manifestName, type Epoch, type PartitionId } from "./ids.ts";
 import { Loader } from "./loader.ts";
 import { openingBytes, readManifest, stateFiles, type Manifest } from "./manifest.ts";
+import type { Metered } from "./metering.ts";
 import { pinTexts } from "./pins.ts";
 import type { Library } from "./object-ranges.ts";
 import type { Open } from "./open.ts";
@@ -26,7 +27,7 @@ import type { Operator } from "./operator.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Opening, PartitionRow } from "./ports.ts";
 import { measured, UNMEASURED, type Rates } from "./rates.ts";
 import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
-import { replay, ticked, type Folding, type Replayed } from "./replay.ts";
+import { goOn, replay, ticked, type Folding, type Replayed } from "./replay.ts";
 import { stampMs } from "./stamp.ts";
 import { fetchObject, type Shelf } from "./shelf.ts";
 import { persistent } from "./store-call.ts";
@@ -72,7 +73,7 @@ export interface Recovered {
 }
 
 export async function recover(
-  around: Surroundings,
+  around: Metered,
   opening: Opening,
   ours: Epoch | null,
   openMs: number,
@@ -94,6 +95,9 @@ export async function recover(
       fallbacks: flaws.filter(({ code }) => code === null).length,
       phases: { openMs, loadMs: found.loadMs, replayMs: found.replayMs },
     };
+    goOn(around, opening.row, found.last);
+    const { replayedEvents, fallbacks } = report;
+    around.counters.add({ recoveries: 1, loadMs: found.loadMs, replayMs: found.replayMs, replayedEvents, fallbacks });
     if (flaws.length > 0)
       around.host.note("recovered by fallback", {
         partition: around.id.partition,

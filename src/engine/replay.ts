@@ -4,6 +4,7 @@
  * B1. The keys of some segments are brought into memory together, and then these are applied.
  */
 import { readArchive, readManifestObject, type ReadSegment } from "./archive.ts";
+import { readCounters } from "./counters.ts";
 import { Damage, Failure, isUnreadable } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { belowManifest, manifestPrefix, seq, type Seq } from "./ids.ts";
@@ -11,6 +12,9 @@ import { LOAD_BYTES, OPEN_ATTEMPTS, PAGE_BYTES } from "./limits.ts";
 import { archiveLimits } from "./lives.ts";
 import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
+import type { Metered } from "./metering.ts";
+import { readRiding } from "./open.ts";
+import { readOrNull } from "./pins.ts";
 import type { Clock, Codec, Opening, Page, PartitionRow } from "./ports.ts";
 import type { Surroundings } from "./recovery.ts";
 import { readSegment, type Segment } from "./segment.ts";
@@ -29,6 +33,8 @@ export interface Replayed {
   readonly replayMs: number;
   /** A segment of another operator version was replayed, or the base was of one. */
   readonly foreign: boolean;
+  /** The last row of D1's log that was replayed; null: none was. */
+  readonly last: Segment | null;
 }
 
 /** Brings the state of a base up to the end of the log, or to `to`, which ends a segment. */
@@ -44,14 +50,16 @@ export async function replay(
   let foreign = base !== null && base.operatorVersion !== operator.version;
   const begun = clock.now();
   let tailBytes = 0;
+  let last: Segment | null = null;
   for await (const page of tail(around, opening, base, folding)) {
     const rows = page.rows.filter((row) => row.seq <= to);
     await replayRows(around, rows, folding);
     tailBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+    last = rows.at(-1) ?? last;
     foreign ||= rows.some((row) => row.operatorVersion !== operator.version);
     if (fold.seq >= to) break;
   }
-  return { tailBytes, replayMs: (await ticked(clock)) - begun, foreign };
+  return { tailBytes, replayMs: (await ticked(clock)) - begun, foreign, last };
 }
 
 /**
@@ -59,21 +67,38 @@ export async function replay(
  * @returns bytes and events replayed, or null where they don't fit together and a recovery is needed
  */
 export async function catchUp(
-  around: Surroundings,
+  around: Metered,
   opening: Opening,
   { fold, loader }: Folding,
 ): Promise<{ readonly bytes: number; readonly events: number } | null> {
   const from = fold.seq;
   let bytes = 0;
+  let last: Segment | null = null;
   for (let page: Page = opening; ; page = await nextPage(around, opening.row, page.rows.at(-1)!.last)) {
     const rows = page.rows.filter((row) => row.last > fold.seq);
     if (rows[0] !== undefined && rows[0].seq !== fold.seq + 1) return null;
     await replayRows(around, rows, { fold, loader });
     bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+    last = rows.at(-1) ?? last;
     if (page.more) continue;
+    goOn(around, opening.row, last);
     tellReplayed(around.host.watchers?.() ?? null, fold.state);
     return { bytes, events: fold.seq - from };
   }
+}
+
+/** The counters go on from what was logged last (N2 of counters.ts). */
+export function goOn(
+  { counters, codec, host }: Metered,
+  { manifest, previous }: PartitionRow,
+  last: Segment | null,
+): void {
+  const manifests = [manifest, previous].map((text) => (text === null ? null : readOrNull(text, codec)));
+  const { counters: row, writer } = readRiding(last?.stats ?? null);
+  counters.restore([row, host.mark()?.counters, ...manifests.map((one) => one?.counters)].map(readCounters));
+  const made = last ?? manifests[0];
+  const holder = { epoch: made?.epoch ?? 0, writer: (last === null ? manifests[0]?.writer : writer) ?? "" };
+  if (made != null && holder.epoch >= (counters.before?.epoch ?? 0)) counters.before = holder;
 }
 
 /** Applies rows of the log, whose keys are brought into memory together. */

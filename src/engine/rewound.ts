@@ -12,6 +12,7 @@
  *     other way on is somebody's decision (adopt.ts), which begins a new life of epochs: facts of earlier lives don't count.
  */
 import { readManifestObject } from "./archive.ts";
+import type { CounterRow } from "./counters.ts";
 import { Failure, isUnreadable } from "./errors.ts";
 import { belowManifest, epoch, lifeOf, manifestOf, manifestPrefix, seq, type Epoch, type Seq } from "./ids.ts";
 import { isObject, isWhole } from "./json.ts";
@@ -29,6 +30,8 @@ export interface Mark {
   readonly refused?: true;
   /** Up to which size its database is known to have room (room.ts). */
   readonly calmUpTo?: number;
+  /** What was counted until then, for looking (counters.ts). */
+  readonly counters?: CounterRow;
 }
 
 /** A mark as it stands in storage; null: there is none that this code knows. */

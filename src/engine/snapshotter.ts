@@ -11,12 +11,12 @@ import { Damage, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
 import { seq, type Epoch } from "./ids.ts";
 import { TAIL_BYTES } from "./limits.ts";
-import { openingBytes, readManifest, type Manifest } from "./manifest.ts";
+import { openingBytes, readManifest, snapshotCounts, type Manifest } from "./manifest.ts";
+import type { Metered } from "./metering.ts";
 import type { Open } from "./open.ts";
 import { reachedNames, readOrNull } from "./pins.ts";
 import type { PartitionRow } from "./ports.ts";
 import { filesKept, predictRecovery, snapshotAt } from "./policy.ts";
-import type { Surroundings } from "./recovery.ts";
 import { sweep } from "./sweep.ts";
 import type { Damaged } from "./verify.ts";
 import { capture, type Capture, type Counted } from "./snapshot.ts";
@@ -42,7 +42,7 @@ export interface SnapshotEvents {
 }
 
 export class Snapshotter {
-  readonly #around: Surroundings;
+  readonly #around: Metered;
   readonly #placed: Manifest["placed"] & object;
   readonly #code: string;
   readonly #events: SnapshotEvents;
@@ -56,7 +56,7 @@ export class Snapshotter {
   /** Where the next sweep goes on. */
   #sweepAfter = "";
 
-  constructor(around: Surroundings, { seed, database, partitions }: Address, code: string, events: SnapshotEvents) {
+  constructor(around: Metered, { seed, database, partitions }: Address, code: string, events: SnapshotEvents) {
     this.#around = around;
     this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
     this.#code = code;
@@ -115,7 +115,7 @@ export class Snapshotter {
   }
 
   async #attemptOne(open: Open): Promise<Snapshotted> {
-    const { clock, host } = this.#around;
+    const { clock, host, counters } = this.#around;
     if (open.fold.seq === 0) return { tag: "nothing" };
     // Nothing new since the last one: it is the snapshot.
     if (open.whole !== null && open.fold.seq === open.whole.seq && !open.renew) {
@@ -132,6 +132,7 @@ export class Snapshotter {
       dedupSinceMs: open.fold.dedup.sinceMs,
       stored: open.loader.stored,
       rates: open.rates,
+      quarantined: open.fold.quarantine.events,
       pressed: this.#events.pressed(),
       ended: () => this.#stopped,
     };
@@ -142,6 +143,7 @@ export class Snapshotter {
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
+      counters.add({ snapshotFailures: 1 });
       if (result.damage !== undefined) this.#events.damaged(open, result.damage);
       const { version } = result.row ?? open.row;
       // One below ours is none that we didn't hear of: D1 was set back (rewound.ts).
@@ -155,6 +157,7 @@ export class Snapshotter {
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
     }
+    counters.add(snapshotCounts(result.manifest));
     this.#failures = 0;
     this.#retryAt = 0;
     open.row = result.row;
@@ -216,6 +219,7 @@ export class Snapshotter {
     const { codec } = this.#around;
     const manifest = row.manifest === null ? null : readManifest(row.manifest, codec.crc32);
     const stored = manifest === null ? null : await this.#openedAfterwards(manifest, row.seed);
+    if (manifest !== null) this.#around.counters.add(snapshotCounts(manifest));
     open.row = row;
     // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
     if (manifest !== null) await this.#cover(open, manifest, stored!, 0);

@@ -32,6 +32,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class MemoryDatabase {
   readonly rows = new Map<string, Mutable<PartitionRow>>();
   readonly segments = new Map<string, Segment[]>();
+  /** Who took the last epoch, of each partition. */
+  readonly writers = new Map<string, string>();
   /** Bytes that it once held at most, as a file that never shrinks; what it is above `used` is free. */
   size = 0;
   /** What retention goes by, of each partition. */
@@ -82,9 +84,10 @@ class MemoryLog implements Log {
     return row === undefined ? null : { row: { ...row }, head: this.#head().seq, ...this.#above(row.snapshotSeq) };
   }
 
-  async open(): Promise<Opening | null> {
+  async open(writer: string): Promise<Opening | null> {
     const row = this.#db.rows.get(this.#name);
     if (row === undefined) return null;
+    this.#db.writers.set(this.#name, writer);
     row.epoch = epoch(row.epoch + 1);
     return this.peek();
   }
@@ -160,6 +163,7 @@ class MemoryLog implements Log {
     const head = this.#head();
     return {
       epoch: row.epoch,
+      writer: this.#db.writers.get(this.#name) ?? "",
       version: row.version,
       head: head.seq,
       headStamp: head.stamp,

@@ -2,7 +2,8 @@
  * Who may do what: bearer tokens from the environment (api.md), or what the app's own `authorize` says instead.
  *
  * U1. Without any token set, only requests to a loopback host name are served: an app deployed without secrets is shut.
- * U2. Where any is set, a route whose token is not set is shut. Admin may all.
+ * U2. Where any is set, a route whose token is not set is shut. Admin may all. METRICS_TOKEN opens GET /metrics to a scraper
+ *     that should have no other right; it doesn't count as one that is set.
  * U3. Tokens are compared in constant time, as digests, and never logged.
  * U4. A caller bound to a key prefix sends, asks and reads below it and nothing else: every route that has a key checks it,
  *     and routes for admins, which look at all keys, are shut to it.
@@ -10,11 +11,11 @@
 import type { Env } from "./app.ts";
 import { problem } from "./problem.ts";
 
-export type Role = "ingest" | "read" | "admin";
+export type Role = "ingest" | "read" | "metrics" | "admin";
 
 /** What a caller may do. */
 export interface Grant {
-  /** "ingest": send and ask. "read": operators and their state. "admin": everything. */
+  /** "ingest": send and ask. "read": operators and their state. "metrics": GET /metrics. "admin": everything. */
   readonly may: readonly Role[];
   /** Only keys that begin with this; then "admin" opens no route for admins. Default: all keys. */
   readonly keyPrefix?: string;
@@ -46,7 +47,7 @@ export async function admitted(
       code: "wrong_role",
       detail: `this caller may not use this route; it is for those who may "${role}"`,
     });
-  if (role === "admin" && keyPrefix !== "")
+  if ((role === "admin" || role === "metrics") && keyPrefix !== "")
     return problem({
       status: 403,
       code: "key_not_allowed",
@@ -92,10 +93,11 @@ async function denied(request: Request, env: Env, role: Role): Promise<Response 
     });
   if (given.length > TOKEN_CHARS) return problem({ status: 401, code: "bad_token", detail: "no token is that long" });
   const digest = await digestOf(given);
-  const matches = await Promise.all([tokens.ingest, tokens.read, tokens.admin].map((token) => same(token, digest)));
-  const [ingest, read, admin] = matches;
-  if (admin || (role === "ingest" && ingest) || (role === "read" && read)) return null;
-  if (ingest || read)
+  const known = [tokens.ingest, tokens.read, env.METRICS_TOKEN, tokens.admin];
+  const [ingest, read, metrics, admin] = await Promise.all(known.map((token) => same(token, digest)));
+  if (admin || (role === "ingest" && ingest) || (role === "read" && read) || (role === "metrics" && metrics))
+    return null;
+  if (ingest || read || metrics)
     return problem({
       status: 403,
       code: "wrong_role",

@@ -26,6 +26,8 @@ export interface Env {
   readonly ADMIN_TOKEN?: string;
   /** Requests with events that a caller may send (rate-limit.ts). Default: any number. */
   readonly INGEST_LIMIT?: RateLimit;
+  /** Of a scraper: opens GET /metrics and nothing else. Set alone it opens nothing. */
+  readonly METRICS_TOKEN?: string;
   /** Where objects are made: a location hint of Durable Objects (region.ts). Default: near who calls first. */
   readonly REGION?: string;
   /** "eu" or "fedramp": objects stay there, by law. */

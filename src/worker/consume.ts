@@ -119,8 +119,8 @@ function settle(batch: MessageBatch, messages: readonly Opened[], intake: Intake
   const { queue } = batch;
   if (interruption !== null) note("messages of the queue wait", { queue, messages: waiting, code: interruption.code });
   if (counts.refused + counts.rejected === 0) return;
-  // C2. Ids and codes say which; what is in the events doesn't belong into a log.
-  const first = errors.slice(0, NOTED).map(({ id, code }) => `${code} ${JSON.stringify(id)}`);
+  // C2. Messages and codes say which; what is in the events, their ids included, doesn't belong into a log.
+  const first = errors.slice(0, NOTED).map(({ index, code }) => `${code} in ${messageAt(messages, index)}`);
   note("events of the queue don't count", {
     queue,
     refused: counts.refused,
@@ -130,3 +130,10 @@ function settle(batch: MessageBatch, messages: readonly Opened[], intake: Intake
 }
 
 const NOTED = 5;
+
+/** The platform's id of the message that has the event. */
+function messageAt(messages: readonly Opened[], index: number): string {
+  let first = 0;
+  const found = messages.find(({ texts }) => index < (first += texts.length));
+  return found?.message.id ?? "no message";
+}

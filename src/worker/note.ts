@@ -1,5 +1,40 @@
-/** One JSON line for each noteworthy thing; never event data, never a token. */
-export function note(what: string, facts: Readonly<Record<string, string | number | boolean | null>>): void {
+/**
+ * One JSON line for each noteworthy thing (engine/notes.ts).
+ *
+ * B1. Never event data, and never a key: whoever notes gives names, numbers and what a store or the engine says. Of an error
+ *     nobody foresaw, only its class and where it was thrown.
+ * B2. What slips through is cut: quoted text in messages of JSON.parse, the app's own tokens, and what is longer than TEXT.
+ */
+import { env } from "cloudflare:workers";
+import { Damage, Failure, messageOf } from "../engine/errors.ts";
+import { NOTES, type Note, type NoteFacts } from "../engine/notes.ts";
+import { codeId, type Env } from "./app.ts";
+
+/** Characters of one fact. */
+const TEXT = 2_000;
+
+export function note(what: Note, facts: NoteFacts): void {
+  const app = env as unknown as Env;
+  const shown = Object.entries(facts).map(([name, fact]) => [name, typeof fact === "string" ? safe(fact, app) : fact]);
+  const line = { time: new Date().toISOString(), level: NOTES[what], note: what, app: codeId(app) };
   // oxlint-disable-next-line no-console -- the one place that writes to the platform's log
-  console.log(JSON.stringify({ note: what, ...facts }));
+  console.log(JSON.stringify({ ...line, ...Object.fromEntries(shown) }));
+}
+
+/** Of an error that may be anything: in words where its message is the engine's own, else its class and its frames (B1). */
+export function errorFacts(error: unknown): { readonly error: string; readonly stack: string | null } {
+  if (error instanceof Failure || error instanceof Damage) return { error: messageOf(error), stack: null };
+  if (!(error instanceof Error)) return { error: `a thrown ${typeof error}`, stack: null };
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  return { error: error.name, stack: frames.map((frame) => frame.trim()).join("\n") };
+}
+
+/** `Unexpected token 'x', ..."some data"... is not valid JSON`. */
+const SNIPPET = /(Unexpected (?:non-whitespace )?(?:token|character|string|number))[^]*? (is not valid JSON|in JSON)/g;
+
+function safe(text: string, { INGEST_TOKEN, READ_TOKEN, ADMIN_TOKEN, METRICS_TOKEN }: Env): string {
+  let cut = text.replaceAll(SNIPPET, "$1 … $2");
+  for (const token of [INGEST_TOKEN, READ_TOKEN, ADMIN_TOKEN, METRICS_TOKEN])
+    if (token) cut = cut.replaceAll(token, "[token]");
+  return cut.length > TEXT ? `${cut.slice(0, TEXT)}…` : cut;
 }

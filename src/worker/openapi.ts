@@ -90,6 +90,7 @@ const OWN_KEY = "by a function of the operator, from the event";
 const TOKENS = {
   ingest: "INGEST_TOKEN: send and ask.",
   read: "READ_TOKEN: operators and their state.",
+  metrics: "METRICS_TOKEN: /metrics.",
   admin: "ADMIN_TOKEN: everything.",
 } as const;
 

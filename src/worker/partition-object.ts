@@ -217,8 +217,8 @@ export class Partition extends DurableObject<Env> {
         const watches = this.#watching();
         return watches.any ? watches : null;
       },
-      end: (why) => {
-        note("partition ended", { name: this.ctx.id.name ?? "", why });
+      end: (why, holder) => {
+        note("partition ended", { name: this.ctx.id.name ?? "", why, ...holder });
         if (this.#keeping === null) this.ctx.abort(why);
         else this.ctx.waitUntil(this.#keeping.finally(() => this.ctx.abort(why)));
       },

@@ -1,5 +1,6 @@
 /** What intake needs of the world: a way to the partitions, time, and chance. So it runs in a simulator as it does here. */
 import type { Address } from "../engine/address.ts";
+import type { Note, NoteFacts } from "../engine/notes.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Env } from "./app.ts";
 import { note } from "./note.ts";
@@ -13,7 +14,7 @@ export interface Post {
   sleep(ms: number): Promise<void>;
   /** Random number, 0 <= x < 1, for the jitter of repeats. */
   jitter(): number;
-  note(what: string, facts: Readonly<Record<string, string | number>>): void;
+  note(what: Note, facts: NoteFacts): void;
 }
 
 /** By the platform's own means. */

@@ -1,7 +1,7 @@
 /** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
 import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/address.ts";
-import { Damage, Failure, messageOf } from "../engine/errors.ts";
+import { Damage, Failure } from "../engine/errors.ts";
 import { admitted, isShut, type Authorize, type Grant, type Role } from "./access.ts";
 import {
   evict,
@@ -23,7 +23,7 @@ import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
 import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./api/quarantine.ts";
 import { HISTORY } from "./api/history.ts";
-import { DOCS, DOCTOR, HEALTH, OPENAPI, OVERVIEW } from "./api/service.ts";
+import { DOCS, DOCTOR, HEALTH, METRICS, OPENAPI, OVERVIEW } from "./api/service.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import type { App, Env, Routes } from "./app.ts";
@@ -37,7 +37,8 @@ import { hardened, preflight, type Cors } from "./hardening.ts";
 import { showDoctor } from "./doctor-route.ts";
 import { getHistory } from "./history-route.ts";
 import { LOST_RETRY_SEC } from "./intake.ts";
-import { note } from "./note.ts";
+import { showMetrics } from "./metrics.ts";
+import { errorFacts, note } from "./note.ts";
 import { openApi } from "./openapi.ts";
 import { overview } from "./overview-route.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
@@ -154,6 +155,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(GET_ERASURE, (c, { id }) => getErasure(c.env, c.var.routes, id));
 
   on(DOCTOR, (c) => showDoctor(c.req.raw, c.env));
+  on(METRICS, (c, given) => showMetrics(c.env, c.var.routes, given));
 
   // The dashboard holds nothing of the app but its look; what it shows it asks for, with the reader's token.
   for (const path of ["/", "/dashboard.js", "/dashboard.css"])
@@ -233,16 +235,15 @@ function shortKey(url: string): string | null {
   }
 }
 
+/** As far as it can't hold a key. */
+const pathShown = (path: string): string => path.split("/").slice(0, 5).join("/").slice(0, 200);
+
 /** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
 function failed(error: Error, c: Ctx): Response {
   const trouble = troubleOf(error);
   // Without what follows: it may be a key.
   if (!(error instanceof Failure || error instanceof Damage))
-    note("request failed", {
-      path: c.req.path.split("/", 5).join("/"),
-      error: messageOf(error),
-      stack: error.stack ?? null,
-    });
+    note("request failed", { method: c.req.method, path: pathShown(c.req.path), ...errorFacts(error) });
   if (trouble !== null) return problem({ status: 503, code: trouble.code, detail: trouble.message });
   return problem({ status: 500, code: "internal_error", detail: "this is a bug of the app; its log has the details" });
 }

@@ -3,7 +3,7 @@
 import type { Ids } from "./body.ts";
 import { type Host, startHost } from "./host.ts";
 import { load, type Outcome } from "./load.ts";
-import { dollars } from "./prices.ts";
+import { dollarsOf } from "../../src/engine/prices.ts";
 import { cpuSecondsOf } from "./process.ts";
 import { median } from "./stats.ts";
 import { type Conditions, setupOf, type SystemName } from "./systems.ts";
@@ -47,7 +47,7 @@ export async function measure(one: Case, ids: Ids): Promise<Measurement> {
       p50AloneMs: one.batch === 1 ? await alone(host, ids) : undefined,
       cpuMicrosPerEvent: cpuMicros(cpu, outcome.timedEvents),
       perMillion,
-      dollarsPerMillion: dollars(perMillion),
+      dollarsPerMillion: dollarsOf(perMillion),
     };
   } finally {
     await host.stop();

@@ -238,6 +238,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       const { log, by } = await opened();
       await log.append([row(1, 2, 10, by, "mine")]);
       expect(await log.explain(seq(1))).toMatchObject({
+        writer: "w",
         epoch: by,
         version: 0,
         head: 2,

@@ -23,6 +23,7 @@ const row = (first: number, last: number, at: number): Segment => ({
 const group = [row(11, 15, 100), row(16, 20, 101)];
 const facts = (more: Partial<Explanation>): Explanation => ({
   epoch: epoch(3),
+  writer: "them",
   version: 1,
   head: seq(10),
   headStamp: stamp(90),
@@ -43,7 +44,7 @@ describe("a refused append", () => {
     [
       "committed with the stamp of the row, also where the epoch was lost since",
       { group: "ours", stamp: stamp(77), head: seq(30), epoch: epoch(4) },
-      { tag: "committed", stamp: 77, superseded: "epoch 3 was superseded by epoch 4" },
+      { tag: "committed", stamp: 77, superseded: "epoch 3 was superseded by epoch 4 of writer them" },
     ],
     ["another epoch", { epoch: epoch(4) }, { tag: "fenced" }],
     ["E1: an older epoch", { epoch: epoch(2) }, { tag: "rewound" }],

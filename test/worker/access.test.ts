@@ -7,7 +7,7 @@ import { all } from "./app.ts";
 import { expectProblem, readAnswer, type Answer } from "./http.ts";
 
 type Role = "ingest" | "read" | "admin";
-type Tokens = Partial<Record<"INGEST_TOKEN" | "READ_TOKEN" | "ADMIN_TOKEN", string>>;
+type Tokens = Partial<Record<"INGEST_TOKEN" | "READ_TOKEN" | "ADMIN_TOKEN" | "METRICS_TOKEN", string>>;
 
 const TOKENS = { INGEST_TOKEN: "ingest-secret", READ_TOKEN: "read-secret", ADMIN_TOKEN: "admin-secret" };
 const PUBLIC = "https://keyframe.example.workers.dev";
@@ -46,6 +46,7 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["POST", "/v1/erasures", "admin"],
   ["GET", "/v1/erasures/tally.0.1.0.a", "admin"],
   ["GET", "/v1/overview", "admin"],
+  ["GET", "/metrics", "admin"],
   ["GET", "/v1/nothing", "admin"],
 ];
 
@@ -150,6 +151,19 @@ describe("tokens", () => {
     expect(verdict(await send(TOKENS, "GET", `${path}?token=read-secret&authorization=Bearer+read-secret`))).toBe(
       "no_token",
     );
+  });
+
+  test("that of a scraper opens the metrics and nothing else, and opens no app that is shut", async () => {
+    const tokens = { ...TOKENS, METRICS_TOKEN: "scraper" };
+    for (const [method, route, expected] of [
+      ["GET", "/metrics", "in"],
+      ["GET", "/v1/operators", "wrong_role"],
+      ["POST", "/v1/events", "wrong_role"],
+      ["GET", "/v1/operators/tally/partitions", "wrong_role"],
+    ] as const)
+      expect(verdict(await send(tokens, method, PUBLIC + route, bearer("scraper"))), route).toBe(expected);
+    const alone = await send({ METRICS_TOKEN: "scraper" }, "GET", `${PUBLIC}/metrics`, bearer("scraper"));
+    expect(verdict(alone)).toBe("shut");
   });
 
   test("never stand in an answer", async () => {

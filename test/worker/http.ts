@@ -25,9 +25,13 @@ export async function call(path: string, init?: RequestInit): Promise<Answer> {
 
 export async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
-  const lines = response.headers.get("content-type") === "application/x-ndjson";
-  // Lines, and a page for people, are all that isn't one JSON value.
-  const none = text === "" || lines || text.startsWith("<!doctype html>");
+  const type = response.headers.get("content-type") ?? "";
+  // Lines, text, and a page for people, are all that isn't one JSON value.
+  const none =
+    text === "" ||
+    type === "application/x-ndjson" ||
+    type.startsWith("text/plain") ||
+    text.startsWith("<!doctype html>");
   const body = none ? {} : (JSON.parse(text) as Record<string, unknown>);
   return { status: response.status, headers: response.headers, body };
 }

@@ -73,7 +73,7 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
   /** As hono has it: `:name`, and `*` at the end for a key with slashes. */
   readonly path: string;
   /** Whose token opens it; null: everybody's. */
-  readonly role: "ingest" | "read" | "admin" | null;
+  readonly role: "ingest" | "read" | "metrics" | "admin" | null;
   readonly group: string;
   /** Stable: generated clients are named after it. */
   readonly id: string;

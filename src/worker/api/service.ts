@@ -6,6 +6,12 @@ export const OPENAPI_VERSION = "3.1.1";
 
 const GROUP = "The app";
 
+export const FROM_FLAW = {
+  status: 400,
+  code: "invalid_parameter",
+  detail: "from is the number of a partition, and needs operator beside it",
+} as const;
+
 export const HEALTH = described({
   method: "GET",
   path: "/healthz",
@@ -79,6 +85,30 @@ export const DOCTOR = described({
       }),
     },
   },
+});
+
+export const METRICS = described({
+  method: "GET",
+  path: "/metrics",
+  role: "metrics",
+  group: GROUP,
+  id: "metrics",
+  summary: "What Prometheus scrapes",
+  about:
+    "From D1 alone, without waking any partition. At most 500 partitions in one answer; how many were left out, it says.",
+  inPath: {},
+  inQuery: {
+    operator: { type: "string", about: "Partitions of this operator alone.", example: "credits" },
+    from: {
+      type: "integer",
+      minimum: 0,
+      maximum: 999_999_999,
+      about: "Of this operator's partitions the first one to answer.",
+      flaw: FROM_FLAW,
+    },
+  },
+  answers: { 200: { about: "Prometheus' text format, 0.0.4.", type: "text/plain", schema: STRING } },
+  problems: { 404: ["no_operator"] },
 });
 
 export const OVERVIEW = described({

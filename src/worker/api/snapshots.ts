@@ -29,6 +29,12 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
     stateBytes: COUNT,
     "digest?": STRING,
     dedupSince: orNull(TIME),
+    "quarantined?": COUNT,
+    "counters?": {
+      ...list(NUMBER),
+      description: "A version, then what the partition has counted: see the specification.",
+    },
+    "writer?": STRING,
     "rates?": object({ replayPerMs: orNull(NUMBER), loadPerMs: orNull(NUMBER), "openMs?": orNull(NUMBER) }),
     snapshot: FILE,
     "parts?": COUNT,

@@ -12,6 +12,7 @@ import {
   DOCS,
   DOCTOR,
   HEALTH,
+  METRICS,
   OPENAPI,
   OVERVIEW,
 } from "./service.ts";
@@ -52,6 +53,7 @@ export const DESCRIBED: readonly Described[] = [
   DOCS,
   DOCTOR,
   HISTORY,
+  METRICS,
   OVERVIEW,
   DASHBOARD_PAGE,
   DASHBOARD_SCRIPT,

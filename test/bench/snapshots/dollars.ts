@@ -6,7 +6,7 @@ import { readFileSync, existsSync } from "node:fs";
 import { line, seeded } from "../body.ts";
 import { feed } from "../feed.ts";
 import { startHost } from "../host.ts";
-import { dollars } from "../prices.ts";
+import { dollarsOf } from "../../../src/engine/prices.ts";
 import { short, table, whole } from "../table.ts";
 import type { Counters } from "../workers/counters.ts";
 import type { Aim, Found } from "./aim.ts";
@@ -47,7 +47,7 @@ export async function prices(plan: DollarsPlan): Promise<Found> {
   const line = (what: string, counted: Counters): string[] => [
     what,
     ...UNITS.map((unit) => whole(counted[unit])),
-    short(dollars(counted)),
+    short(dollarsOf(counted)),
   ];
   const text = [
     table(head, [
@@ -63,12 +63,12 @@ export async function prices(plan: DollarsPlan): Promise<Found> {
   const aims: Aim[] = [
     {
       what: "dollars a month for the snapshots of an always busy partition",
-      value: dollars(busy.snapshots),
+      value: dollarsOf(busy.snapshots),
       bound: { most: 0.25 },
     },
     {
       what: "dollars a million events of a partition that gets one a minute",
-      value: dollars(slow.all),
+      value: dollarsOf(slow.all),
       bound: { most: 3 },
     },
   ];

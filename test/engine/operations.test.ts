@@ -1,0 +1,25 @@
+/** docs/operations.md names every metric, with its type, and every line of the log, with its level. */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { expect, it } from "vitest";
+import { NOTES } from "../../src/engine/notes.ts";
+import { APP_FAMILIES, FAMILIES } from "../../src/worker/metric-list.ts";
+
+const root = path.join(import.meta.dirname, "../..");
+const page = readFileSync(path.join(root, "docs/operations.md"), "utf8");
+const rows = [...page.matchAll(/^\| *`([^`]+)` *\| *([a-z]+) *\| *([^|]*?) *\|/gm)].map((match) => match.slice(1));
+
+it("names every metric with its type and unit", () => {
+  const metrics = rows.filter(([name]) => name!.startsWith("keyframe_"));
+  const known = [...Object.values(FAMILIES), ...Object.values(APP_FAMILIES)];
+  expect(metrics.map(([name, type]) => `${name} ${type}`).sort()).toEqual(
+    known.map(({ name, type }) => `${name} ${type}`).sort(),
+  );
+  for (const [name, , unit] of metrics)
+    expect(unit, name).toBe(/(?:^|_)(seconds|bytes|dollars)(?:_|$)/.exec(name!)?.[1] ?? "");
+});
+
+it("names every line of the log with its level", () => {
+  const lines = rows.filter(([name]) => !name!.startsWith("keyframe_"));
+  expect(Object.fromEntries(lines.map(([name, level]) => [name, level]))).toEqual(NOTES);
+});
