@@ -39,7 +39,7 @@ test("the code of the page compiles, and prints what the page says", () => {
     .replaceAll(/token: "[^"]*"/g, 'token: "none-is-set"');
   expect(blocks("ts").length).toBeGreaterThan(8);
   const file = join(moduleDir, "page.ts");
-  writeFileSync(file, `${code}\nexport { follow };\n`);
+  writeFileSync(file, `${code}\nexport { audit, follow };\n`);
   const options = { extends: "../../tsconfig.base.json", compilerOptions: { types: ["node"] }, files: ["page.ts"] };
   writeFileSync(join(moduleDir, "tsconfig.json"), JSON.stringify(options));
   const tsc = spawnSync(projectNode(), [join(PROJECT_DIR, "node_modules/typescript/bin/tsc"), "-p", moduleDir]);
