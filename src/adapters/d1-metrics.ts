@@ -4,7 +4,7 @@
  */
 import { named } from "./d1-log.ts";
 
-export interface PartitionGlance {
+export interface MeteredPartition {
   readonly partition: string;
   readonly epoch: number;
   /** Who took the epoch, and with which code; "": nobody yet. */
@@ -35,7 +35,7 @@ const GLANCE = `SELECT p.partition, p.epoch, p.writer, p.code, p.version, p.snap
 export async function glance(
   db: D1Database,
   names: readonly string[],
-): Promise<{ readonly partitions: readonly PartitionGlance[]; readonly bytes: number; readonly rowsRead: number }> {
-  const { results, meta } = await named(() => db.prepare(GLANCE).bind(JSON.stringify(names)).all<PartitionGlance>());
+): Promise<{ readonly partitions: readonly MeteredPartition[]; readonly bytes: number; readonly rowsRead: number }> {
+  const { results, meta } = await named(() => db.prepare(GLANCE).bind(JSON.stringify(names)).all<MeteredPartition>());
   return { partitions: results, bytes: meta.size_after, rowsRead: meta.rows_read };
 }

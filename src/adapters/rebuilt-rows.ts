@@ -33,7 +33,7 @@ const INSERT = `INSERT OR IGNORE INTO partitions (partition, timeline, seed, epo
 
 /** Restore points and pins that D1 still has of what came after the snapshot that was found: that is given up. */
 const forget = (table: "restore_points" | "pins"): string => `DELETE FROM ${table} WHERE partition = ?1 AND version > ?3
-  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND writer = 'recover')`;
+  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND writer = ?4)`;
 
 /** Writes a partition's row, unless there is one; was it written? */
 export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRow): Promise<boolean> {
@@ -51,16 +51,17 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
     row.previous,
     row.pins,
   ];
-  const found = (JSON.parse(row.manifest ?? "{}") as { version?: number }).version ?? 0;
   const [written] = await named(() =>
-    db.batch([
-      db.prepare(INSERT).bind(...values),
-      ...(["restore_points", "pins"] as const).map((table) =>
-        db.prepare(forget(table)).bind(partitionName(id), row.epoch, found),
-      ),
-    ]),
+    db.batch([db.prepare(INSERT).bind(...values), ...forgetting(db, id, row, "recover")]),
   );
   return written!.meta.changes === 1;
+}
+
+function forgetting(db: D1Database, id: PartitionId, row: PartitionRow, writer: string): D1PreparedStatement[] {
+  const found = (JSON.parse(row.manifest ?? "{}") as { version?: number }).version ?? 0;
+  return (["restore_points", "pins"] as const).map((table) =>
+    db.prepare(forget(table)).bind(partitionName(id), row.epoch, found, writer),
+  );
 }
 
 const REPLACE = `UPDATE partitions SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,
@@ -91,6 +92,8 @@ export async function replaceRow(
   ];
   const replace = db.prepare(REPLACE).bind(name, was.epoch, was.version, writer, ...values);
   const drop = db.prepare(DROP).bind(name, writer);
-  const [replaced] = await named(() => db.batch(keepLog ? [replace] : [replace, drop]));
+  const [replaced] = await named(() =>
+    db.batch(keepLog ? [replace] : [replace, drop, ...forgetting(db, id, row, writer)]),
+  );
   return replaced!.meta.changes === 1;
 }

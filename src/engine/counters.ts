@@ -98,8 +98,8 @@ export class Counters {
   /** This instance, once it writes, and whom it follows. */
   holder: Holder | null = null;
   before: Holder | null = null;
-  /** How long D1 took for the last opening. */
-  openedMs = 0;
+  /** Is it known what was counted before? */
+  restored = false;
 
   add(counts: Counts): void {
     for (const [name, n] of Object.entries(counts)) this.#own[PLACES.get(name as Counter)!]! += whole(n);
@@ -108,6 +108,7 @@ export class Counters {
   /** What was known before this instance counted. */
   restore(rows: readonly (CounterRow | null)[]): void {
     this.#base = laterOf([this.#base, ...rows]);
+    this.restored = true;
   }
 
   /** All of it, with what is about to be true. */

@@ -155,11 +155,10 @@ export class Fold {
       this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
   }
 
-  /** How many more events are set aside once `settled` has been told of this one. */
+  /** How many more events are set aside once `settled` has been told of this one; what an ERASE takes out isn't counted. */
   quarantineGrowth(event: Event, outcome: Outcome): number {
     if (event.type !== RETRY && event.type !== DELETE) return outcome.tag === "quarantined" ? 1 : 0;
-    const missed = outcome.tag === "refused" && outcome.code === "not_quarantined";
-    return missed || outcome.tag === "quarantined" ? 0 : -1;
+    return spares(outcome) || outcome.tag === "quarantined" ? 0 : -1;
   }
 
   /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
@@ -196,13 +195,19 @@ export class Fold {
 
   #commanded(at: Seq, command: Event, outcome: Outcome): void {
     const target = (command.data as { seq: Seq }).seq;
-    if (outcome.tag === "refused" && outcome.code === "not_quarantined") return;
+    // Room may be made, and then it can be tried again.
+    if (outcome.tag === "refused" && outcome.code === "too_many_keys") this.quarantine.release(target);
+    if (spares(outcome)) return;
     const entry = this.quarantine.get(target);
     this.quarantine.remove(target, at);
     if (entry !== undefined && outcome.tag === "quarantined")
       this.quarantine.add({ ...entry, error: outcome.error }, at);
   }
 }
+
+/** Of a command: what it names stays in the quarantine. */
+const spares = (outcome: Outcome): boolean =>
+  outcome.tag === "refused" && (outcome.code === "not_quarantined" || outcome.code === "too_many_keys");
 
 /** Which code wrote a segment or a manifest. */
 export const codeOf = (made: { readonly operatorVersion: number; readonly code: string }): string =>

@@ -6,6 +6,7 @@
  */
 import type { Codec } from "./ports.ts";
 import type { Counts } from "./counters.ts";
+import { ERASE } from "./edit.ts";
 import type { Fold, Live } from "./fold.ts";
 import { fill } from "./event.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
@@ -180,9 +181,11 @@ export class Group {
     const fold = this.#fold;
     const key = slice.keys[i]!;
     row.writer.event(key, slice.at);
+    // Asked before it runs, since it claims them.
+    const erased = event.type === ERASE ? fold.quarantine.freeOf(key) : 0;
     const outcome = fold.run(row.layer, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
     this.#counts[outcome.tag] += 1;
-    this.#quarantineGrowth += fold.quarantineGrowth(event, outcome);
+    this.#quarantineGrowth += fold.quarantineGrowth(event, outcome) - erased;
     if (fold.keeps(outcome)) {
       row.writer.outcome(outcome);
       fold.dedup.answer(at, outcomeText(outcome));

@@ -7,14 +7,14 @@
  *     they go some day.
  */
 import { Counters, laterOf, readCounters, type Counts } from "./counters.ts";
-import type { Cache, Clock, Host, Log, ObjectStore, Opening, Roots } from "./ports.ts";
+import type { Cache, Host, Log, ObjectStore, Opening, Roots } from "./ports.ts";
 import type { Surroundings } from "./recovery.ts";
 
 export type Metered = Surroundings & { readonly counters: Counters };
 
 export function metered(around: Surroundings): Metered {
   const counters = new Counters();
-  const log = new MeteredLog(around.log, around.clock, counters);
+  const log = new MeteredLog(around.log, counters);
   const objects = new MeteredStore(around.objects, counters);
   const cache = new MeteredCache(around.cache, counters);
   return { ...around, log, objects, cache, host: meteredHost(around.host, counters), counters };
@@ -22,15 +22,13 @@ export function metered(around: Surroundings): Metered {
 
 class MeteredLog implements Log {
   readonly #log: Log;
-  readonly #clock: Clock;
   readonly #counters: Counters;
   /** Rows in the log: above the last snapshot, and between that and the one before. */
   #newer = 0;
   #older = 0;
 
-  constructor(log: Log, clock: Clock, counters: Counters) {
+  constructor(log: Log, counters: Counters) {
     this.#log = log;
-    this.#clock = clock;
     this.#counters = counters;
   }
 
@@ -54,19 +52,18 @@ class MeteredLog implements Log {
 
   async open(writer: string, code: string): ReturnType<Log["open"]> {
     const opening = await this.#opening(this.#log.open(writer, code), 1);
-    if (opening !== null) this.#counters.holder = { epoch: opening.row.epoch, writer };
+    // An answer that was given up, and came after a later one, says nothing new.
+    if (opening !== null && opening.row.epoch > (this.#counters.holder?.epoch ?? 0))
+      this.#counters.holder = { epoch: opening.row.epoch, writer };
     return opening;
   }
 
   async #opening(call: Promise<Opening | null>, written: number): Promise<Opening | null> {
-    const begun = this.#clock.now();
     const opening = await this.#counted(call, (answer) => ({
       d1RowsRead: PAGE_READS + 3 + ROW_READS * (answer?.rows.length ?? 0),
       d1RowsWritten: answer === null ? 0 : written,
     }));
     this.#newer = opening?.rows.length ?? 0;
-    this.#counters.openedMs = Math.max(0, this.#clock.now() - begun);
-    this.#counters.add({ openMs: this.#counters.openedMs });
     return opening;
   }
 
@@ -238,7 +235,9 @@ function meteredHost(host: Host, counters: Counters): Host {
     mark: () => host.mark(),
     keepMark: (mark) => {
       counters.add({ ownRowsWritten: 1 });
-      host.keepMark({ ...mark, counters: laterOf([readCounters(mark.counters), counters.row()]) });
+      // Before it is known what was counted, what this instance has counted would be restored, and count twice.
+      const now = counters.restored ? counters.row() : null;
+      host.keepMark({ ...mark, counters: laterOf([readCounters(mark.counters), now]) });
     },
     end: (why) => host.end(why, counters.holder ?? undefined),
     note: (what, facts) => host.note(what, facts),

@@ -202,8 +202,9 @@ export class Partition {
       : await peek(this.#around, this.#address.seed);
     const epoch = write ? opening.row.epoch : null;
     this.#heardAt = this.#around.clock.now();
-    const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch, this.#heardAt - begun));
-    open.rates = opened(open.rates, this.#heardAt - begun, opening.rows.length);
+    const openMs = this.#heardAt - begun;
+    const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch, openMs));
+    open.rates = opened(open.rates, openMs, opening.rows.length);
     open.row = opening.row;
     open.epoch = epoch;
     this.#opened = open;

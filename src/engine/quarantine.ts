@@ -100,6 +100,16 @@ export class Quarantine {
     this.#claimed.add(at);
   }
 
+  /** The command that claimed it came to nothing. */
+  release(at: Seq): void {
+    this.#claimed.delete(at);
+  }
+
+  /** How many entries of the key no pending command has. */
+  freeOf(key: string): number {
+    return this.ofKey(key).filter((at) => !this.#claimed.has(at)).length;
+  }
+
   ofKey(key: string): Seq[] {
     return [...this.#entries.values()].filter((entry) => entry.key === key).map((entry) => entry.seq);
   }

@@ -55,7 +55,7 @@ export interface RecoveryReport {
   readonly replayedEvents: number;
   /** Bases that were damaged. */
   readonly fallbacks: number;
-  /** D1's round trip, which came before; what the base took, and the log above it. Missing where older code recovered. */
+  /** What came before: D1, and R2 where it had to be asked; what the base took, and the log above it. Missing where older code recovered. */
   readonly phases?: { readonly openMs: number; readonly loadMs: number; readonly replayMs: number };
 }
 
@@ -96,8 +96,8 @@ export async function recover(
       phases: { openMs, loadMs: found.loadMs, replayMs: found.replayMs },
     };
     goOn(around, opening.row, found.last);
-    const { replayedEvents, fallbacks } = report;
-    around.counters.add({ recoveries: 1, loadMs: found.loadMs, replayMs: found.replayMs, replayedEvents, fallbacks });
+    const { replayedEvents, fallbacks, phases } = report;
+    around.counters.add({ recoveries: 1, ...phases, replayedEvents, fallbacks });
     if (flaws.length > 0)
       around.host.note("recovered by fallback", {
         partition: around.id.partition,

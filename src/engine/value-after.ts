@@ -12,6 +12,7 @@
  */
 import { print } from "./address.ts";
 import { Failure, isUnreadable, messageOf } from "./errors.ts";
+import { edit, isEdit } from "./edit.ts";
 import { fill } from "./event.ts";
 import { EventContext, handle } from "./handling.ts";
 import { Prints } from "./hash.ts";
@@ -199,7 +200,10 @@ class KeyFold {
     // A handler may change what it is given, and this is still to be shown.
     const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
     const context = new EventContext(this.#key, touch.seq, subject.now, isNew(touched), prints.words(), 0);
-    const outcome = handle(this.#around.operator, touched, event, context);
+    const { operator } = this.#around;
+    const outcome = isEdit(event.type)
+      ? edit(operator, touched, event, context, null)
+      : handle(operator, touched, event, context);
     const same = outcomeText(outcome) === outcomeText(touch.outcome);
     if (outcome.tag === "applied" && (same || !touch.worded)) return null;
     return `the code has changed: of seq ${touch.seq} it makes ${shown(outcome)}`;

@@ -19,7 +19,9 @@ export interface Command {
 }
 
 export async function sendCommand(env: Env, route: Route, address: Address, command: Command): Promise<SliceResult> {
-  const { key, ...event } = command;
+  const { key, ...rest } = command;
+  // Else the same edit of another key, with the same id, would be a repeat of this one (ONE4).
+  const event = { ...rest, partitionkey: key };
   const at = Date.now();
   const body = JSON.stringify(event);
   const prints = new Prints(1);

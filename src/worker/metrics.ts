@@ -6,7 +6,7 @@
  * P3. A partition that was never written to has no samples.
  */
 import { logDatabases } from "../adapters/catalogue.ts";
-import { glance, type PartitionGlance } from "../adapters/d1-metrics.ts";
+import { glance, type MeteredPartition } from "../adapters/d1-metrics.ts";
 import { tailBytes } from "../adapters/d1-status.ts";
 import type { Address, Route } from "../engine/address.ts";
 import { messageOf } from "../engine/errors.ts";
@@ -15,6 +15,7 @@ import { limited } from "../engine/store-call.ts";
 import { FROM_FLAW } from "./api/service.ts";
 import { logBytes, type Env, type Routes } from "./app.ts";
 import { CONTENT_TYPE, Exposition } from "./exposition.ts";
+import { lostProblem } from "./lost.ts";
 import { APP_FAMILIES } from "./metric-list.ts";
 import { note } from "./note.ts";
 import { addPartition, tailBytesOf } from "./partition-metrics.ts";
@@ -68,11 +69,14 @@ export async function showMetrics(env: Env, routes: Routes, asking: Asking): Pro
 }
 
 function askedFor(
-  { byOperator }: Routes,
+  routes: Routes,
   { operator: name, from = 0 }: Asking,
 ): { readonly chosen: readonly Route[]; readonly from: number } | Response {
   if (name === undefined && from !== 0) return problem(FROM_FLAW);
+  const { byOperator } = routes;
   const route = name === undefined ? undefined : byOperator.get(name);
+  const lost = name === undefined ? null : lostProblem(routes, name);
+  if (lost !== null) return lost;
   if (name !== undefined && route === undefined)
     return problem({
       status: 404,
@@ -86,7 +90,7 @@ interface Told {
   readonly database: string;
   readonly bytes: number;
   /** With the bytes of its tail. Null: it didn't answer. */
-  readonly glances: readonly (readonly [Address, PartitionGlance, number])[] | null;
+  readonly glances: readonly (readonly [Address, MeteredPartition, number])[] | null;
 }
 
 async function ask(database: string, db: D1Database, places: readonly Place[]): Promise<Told> {

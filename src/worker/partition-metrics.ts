@@ -3,7 +3,7 @@
  *
  * M1. Counters come from the row that rides in the last segment and the manifest (counters.ts), so they never fall.
  */
-import type { PartitionGlance } from "../adapters/d1-metrics.ts";
+import type { MeteredPartition } from "../adapters/d1-metrics.ts";
 import {
   COMMIT_BOUNDS_MS,
   countOf,
@@ -37,7 +37,7 @@ const METERS: readonly (readonly [Meter, string])[] = [
 
 /** What D1 says of a partition, read. */
 interface View {
-  readonly one: PartitionGlance;
+  readonly one: MeteredPartition;
   readonly manifest: Glanced | null;
   readonly riding: Partial<RidingStats>;
   readonly tailBytes: number;
@@ -51,7 +51,7 @@ interface View {
 export function addPartition(
   to: Exposition,
   labels: Labels,
-  one: PartitionGlance,
+  one: MeteredPartition,
   tailBytes: number,
   now: number,
 ): void {
@@ -154,11 +154,11 @@ function addWriter({ one, manifest, riding, add }: View): void {
   add(FAMILIES.writer, 1, { epoch, writer, code, previous_epoch: before.epoch, previous_writer: before.writer });
 }
 
-const headOf = ({ last, snapshotSeq }: PartitionGlance): number => last ?? snapshotSeq;
+const headOf = ({ last, snapshotSeq }: MeteredPartition): number => last ?? snapshotSeq;
 const NOBODY = { epoch: 0, writer: "" };
 
 /** What is needed to tell the tail's bytes: null where they have to be counted. */
-export function tailBytesOf(one: PartitionGlance): number | null {
+export function tailBytesOf(one: MeteredPartition): number | null {
   if (one.last === null || one.last === one.snapshotSeq) return 0;
   const { tail } = readRiding(one.stats);
   return tail?.[0] === one.version ? tail[1] + (one.lastBytes ?? 0) : null;
@@ -166,7 +166,7 @@ export function tailBytesOf(one: PartitionGlance): number | null {
 
 type Glanced = Omit<Manifest, "archive" | "history">;
 
-function manifestOf({ manifest }: PartitionGlance): Glanced | null {
+function manifestOf({ manifest }: MeteredPartition): Glanced | null {
   if (manifest === null) return null;
   const read = JSON.parse(manifest) as Partial<Glanced> | null;
   return read?.format === "keyframe.manifest" ? (read as Glanced) : null;

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { ERASE, PUT, REMOVE, tagOf, type Condition } from "../../src/engine/edit.ts";
 import { seq } from "../../src/engine/ids.ts";
+import { RETRY } from "../../src/engine/quarantine.ts";
 import { parseOutcome } from "../../src/engine/outcome.ts";
 import { EDITED_FORMAT, readSegment, SEGMENT_FORMAT } from "../../src/engine/segment.ts";
 import { wireVersion } from "../../src/engine/slice.ts";
@@ -344,6 +345,34 @@ describe("bounds", () => {
     expect(await world.value(one, "c")).toBeUndefined();
   });
 
+  it("a retry that finds no room stays in the quarantine, live and at replay, until there is some", async () => {
+    const fuse = { lit: true };
+    const throwing = sum({
+      maxKeys: 1,
+      on: {
+        add(state) {
+          if (fuse.lit) throw new Error("boom");
+          state.times += 1;
+        },
+      },
+    });
+    const world = new World();
+    let one = world.start(throwing);
+    await world.send(one, { id: "aside", key: "a", data: 1 });
+    fuse.lit = false;
+    await world.send(one, { id: "room", key: "b", data: 1 });
+    const retry = (): Promise<string[]> =>
+      outcomesOf(world, one, { id: `retry-${++made}`, type: RETRY, key: "a", data: { seq: 1 } });
+    expect(await retry()).toEqual(["too_many_keys"]);
+    expect((await world.clock.run(one.partition.quarantined(seq(0), 10, 1e6))).items.length).toBe(1);
+    one = world.start(throwing);
+    expect((await world.clock.run(one.partition.quarantined(seq(0), 10, 1e6))).items.length).toBe(1);
+    await world.send(one, { ...remove(), key: "b" });
+    expect(await retry()).toEqual(["applied"]);
+    expect((await world.clock.run(one.partition.quarantined(seq(0), 10, 1e6))).items).toEqual([]);
+    expect(await world.value(one, "a")).toEqual({ total: 0, times: 1 });
+  });
+
   it("counts what is still on its way, and what went", async () => {
     const world = new World();
     const one = world.start(bounded(2));
@@ -410,6 +439,14 @@ describe("budget_spent: events of one day", () => {
     expect(words(await world.clock.run(one.partition.append(command))), "a command always passes").toEqual(["applied"]);
     await world.clock.advance(DAY_MS - (world.clock.now() % DAY_MS));
     expect(words(await world.send(one, ...more))).toEqual(["applied", "applied"]);
+  });
+
+  it("takes a slice that is more than a day's share where nothing else was taken: it would wait for ever", async () => {
+    const world = new World();
+    const one = world.start(thrifty(5));
+    expect(words(await world.send(one, ...adds(7)))).toHaveLength(7);
+    expect(words(await world.send(one, ...adds(1)))).toBe("budget_spent");
+    expect(words(await world.send(one, ...adds(7)))).toBe("budget_spent");
   });
 
   it("counts on after a crash, a snapshot and an eviction", async () => {

@@ -7,6 +7,7 @@ import { partitionName, seq, type PartitionId, type Seq } from "../../src/engine
 import { SIZES } from "../../src/engine/limits.ts";
 import { NO_CACHE } from "../../src/engine/object-ranges.ts";
 import type { Operator } from "../../src/engine/operator.ts";
+import { ERASE, PUT, REMOVE } from "../../src/engine/edit.ts";
 import { DELETE, RETRY } from "../../src/engine/quarantine.ts";
 import { SWEEP_MS } from "../../src/engine/snapshotter.ts";
 import type { Valuing } from "../../src/engine/value-after.ts";
@@ -154,6 +155,37 @@ class Book {
 }
 
 describe("the value after each event", () => {
+  it("of edits is what they put, and goes on from there; also of one that is retried, and after an erasure", async () => {
+    const it = new Book();
+    const edit = (type: string, data: object): Omit<Sent, "id"> => ({
+      type,
+      key: "k0",
+      data: { if: "any", version: 1, ...data },
+    });
+    await it.send({ key: "k0", data: 3 });
+    await it.send(edit(PUT, { state: { total: 70, times: 9 } }));
+    await it.send({ key: "k0", data: 2 });
+    // No state that this code can use: it is set aside, and fails again.
+    await it.send(edit(PUT, { version: 2, state: { total: 1, times: 1 } }));
+    await it.command(RETRY);
+    await it.send(edit(REMOVE, {}));
+    await it.send({ key: "k0", data: 1 });
+    await it.send(edit(ERASE, {}));
+    await it.send({ key: "k0", data: 5 });
+    const items = await all(it.world, it.operator, "k0");
+    expect(items.map(said)).toEqual(
+      it.of("k0").map(({ seq: at, outcome, value }) => `${at} ${outcome} ${JSON.stringify(value) ?? null}`),
+    );
+    expect(items.length).toBe(9);
+    // Under the code that knows that version, the retry takes effect; what was there before is known from a snapshot of it.
+    await it.send(edit(PUT, { version: 2, state: { total: 11, times: 1, two: true } }));
+    it.start(2);
+    await it.snapshot();
+    await it.command(RETRY);
+    const [newest] = await all(it.world, it.operator, "k0");
+    expect(said(newest!)).toBe('11 applied {"total":11,"times":1,"two":true}');
+  });
+
   it("is given without any snapshot, with many events of a key in one group", async () => {
     const world = new World();
     const operator = sum();

@@ -83,6 +83,17 @@ describe("PUT", () => {
     expect(said(await put("again", { n: 8, events: 9 }, headers))).toEqual([409, "id_reused"]);
   });
 
+  test("ONE4: the same edit of another key, with the same Idempotency-Key, is no repeat of it", async () => {
+    await postEvents([add("twin-a"), add("twin-b")]);
+    const headers = { "if-match": "*", "idempotency-key": "edit-twins" };
+    expect((await put("twin-a", { n: 5, events: 5 }, headers)).status).toBe(200);
+    const other = await put("twin-b", { n: 5, events: 5 }, headers);
+    // Keys may live in different partitions, where each has ids of its own.
+    if (other.status === 200) expect(await stateOf("tally", "twin-b")).toEqual({ n: 5, events: 5 });
+    else expect(said(other)).toEqual([409, "id_reused"]);
+    expect(other.body["duplicate"]).not.toBe(true);
+  });
+
   test("is kept as it is: any JSON, under any key", async () => {
     for (const state of [null, 0, "é😀\u0000", [1, [2]], JSON.parse('{"__proto__":{"a":1}}')]) {
       const key = `any/${JSON.stringify(state)}`;
