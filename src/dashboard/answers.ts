@@ -35,6 +35,8 @@ export interface PartitionGlance {
   readonly lastRecovery?: RecoveryReport;
   /** Events set aside, as of its last group. Missing: it doesn't say. */
   readonly quarantined?: number;
+  /** Why nothing is known of it: its database didn't answer. */
+  readonly unknown?: string;
 }
 
 export interface Snapshot {

@@ -15,7 +15,8 @@ const WORTH_EVENTS = 1_000;
 const SWEEP_MS = 600_000;
 
 export function healthOf(one: PartitionGlance, { everyMs }: OperatorGlance, nowMs: number): Health {
-  const { lastSnapshot, lastRecovery, tailEvents, tailSince, appliedSeq, quarantined = 0 } = one;
+  const { lastSnapshot, lastRecovery, tailEvents, tailSince, appliedSeq, quarantined = 0, unknown } = one;
+  if (unknown !== undefined) return { level: "bad", why: `its database doesn't answer: ${unknown}` };
   if (lastSnapshot !== undefined && "unreadable" in lastSnapshot)
     return { level: "bad", why: `its manifest can't be read: ${lastSnapshot.unreadable}` };
   if (appliedSeq === 0) return { level: "unused", why: "nothing was sent to it yet" };

@@ -33,6 +33,8 @@ export function overspent(dedup: Dedup, slice: Slice, share: number, nowMs: numb
   if (spent + slice.keys.length <= share) return null;
   const fresh = newEvents(dedup, slice);
   if (fresh === 0 || spent + fresh <= share) return null;
+  // More than a whole day's: it would wait for ever, since a request isn't divided.
+  if (spent === 0 && fresh > share) return null;
   return busy(
     "budget_spent",
     `the partition has taken ${spent} events since midnight UTC, and these are ${fresh} more; its share of maxEventsPerDay is ${share}`,

@@ -26,6 +26,7 @@ export const NOTES = {
   "partition went away": "info",
   "a database was not swept to its end": "warn",
   "a database didn't answer for the metrics": "warn",
+  "a database didn't answer for the overview": "warn",
   "a batch of the queue waits": "warn",
   "messages of the queue wait": "warn",
   "events of the queue don't count": "warn",

@@ -1,7 +1,8 @@
 /**
  * Who may do what: bearer tokens from the environment (api.md), or what the app's own `authorize` says instead.
  *
- * U1. Without any token set, only requests to a loopback host name are served: an app deployed without secrets is shut.
+ * U1. Without any token set, only requests to a loopback host name are served: an app deployed without secrets is shut. And
+ *     not those of other hosts' pages: a browser sends what it must not let them read.
  * U2. Where any is set, a route whose token is not set is shut. Admin may all. METRICS_TOKEN opens GET /metrics to a scraper
  *     that should have no other right; it doesn't count as one that is set.
  * U3. Tokens are compared in constant time, as digests, and never logged.
@@ -9,6 +10,7 @@
  *     and routes for admins, which look at all keys, are shut to it.
  */
 import type { Env } from "./app.ts";
+import { mayRead, type Cors } from "./hardening.ts";
 import { problem } from "./problem.ts";
 
 export type Role = "ingest" | "read" | "metrics" | "admin";
@@ -35,8 +37,9 @@ export async function admitted(
   env: Env,
   role: Role,
   authorize: Authorize | null,
+  cors: Cors | null,
 ): Promise<Grant | Response> {
-  if (authorize === null) return (await denied(request, env, role)) ?? EVERYTHING;
+  if (authorize === null) return (await denied(request, env, role, cors)) ?? EVERYTHING;
   const grant = await authorize(request, env);
   if (grant === null)
     return problem({ status: 401, code: "unknown_caller", detail: "the app doesn't know this caller" });
@@ -73,9 +76,18 @@ export const isShut = (request: Request, env: Env): boolean =>
   !env.INGEST_TOKEN && !env.READ_TOKEN && !env.ADMIN_TOKEN && !LOOPBACK.has(hostOf(request.url));
 
 /** By the tokens. Null where the request may go on. */
-async function denied(request: Request, env: Env, role: Role): Promise<Response | null> {
+async function denied(request: Request, env: Env, role: Role, cors: Cors | null): Promise<Response | null> {
   const tokens = { ingest: env.INGEST_TOKEN, read: env.READ_TOKEN, admin: env.ADMIN_TOKEN };
   if (!tokens.ingest && !tokens.read && !tokens.admin) {
+    const origin = request.headers.get("origin");
+    // A page of somebody else's in a browser on this machine could send, though not read.
+    if (origin !== null && !LOOPBACK.has(hostOf(origin)) && !mayRead(request.headers, cors))
+      return problem({
+        status: 403,
+        code: "origin_not_allowed",
+        detail:
+          "no token is set, so pages of other hosts may not send requests, but those that `cors` names; set the secrets",
+      });
     if (!isShut(request, env)) return null;
     return problem({
       status: 401,

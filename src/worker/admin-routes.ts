@@ -7,7 +7,7 @@ import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
 import { openingBytes, type Manifest } from "../engine/manifest.ts";
 import type { Operator } from "../engine/operator.ts";
 import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
-import type { Facts, RidingStats } from "../engine/open.ts";
+import { readRiding, type Facts } from "../engine/open.ts";
 import { predictRecovery } from "../engine/policy.ts";
 import { UNMEASURED } from "../engine/rates.ts";
 import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
@@ -116,17 +116,17 @@ function factsFrom(
       rates: UNMEASURED,
       manifest: null,
     };
-  const riding = status.stats === null ? null : (JSON.parse(status.stats) as RidingStats);
+  const riding = readRiding(status.stats);
   return {
     epoch: status.epoch,
     appliedSeq: status.head,
-    keys: riding?.keys ?? 0,
-    stateBytes: riding?.stateBytes ?? 0,
-    dedupSince: riding?.dedupSince ?? null,
+    keys: riding.keys ?? 0,
+    stateBytes: riding.stateBytes ?? 0,
+    dedupSince: riding.dedupSince ?? null,
     tailEvents: status.tailEvents,
     tailBytes: status.tailBytes,
-    lastRecovery: riding?.lastRecovery ?? null,
-    rates: riding?.rates ?? UNMEASURED,
+    lastRecovery: riding.lastRecovery ?? null,
+    rates: riding.rates ?? UNMEASURED,
     manifest: status.manifest,
   };
 }

@@ -3,7 +3,8 @@
  * (CloudEvents too): as a value, as text, or as bytes.
  *
  * C1. A message is acknowledged when all its events are decided: what counts is durable then. Else it is retried, after as
- *     long as the store's trouble says; what was taken already counts as duplicate.
+ *     long as the store's trouble says, and ever longer: the platform gives a message up after so many retries, so they must
+ *     outlast an outage. What was taken already counts as duplicate.
  * C2. What is refused or rejected is decided: the same event would get the same answer for ever, and a retry would only go
  *     round until the queue gives up, in front of the others. So it is acknowledged, and noted.
  * C3. Queues deliver at least once. An event without an id gets the message's: the same at every delivery.
@@ -17,8 +18,13 @@ import { postOf } from "./post.ts";
 import { troubleOf } from "./trouble.ts";
 
 const RETRY_SEC = 5;
-/** What the platform allows is half a day; a store's trouble is over sooner. */
-const MOST_RETRY_SEC = 300;
+/** With the hundred retries that the platform allows these outlast the four days for which it keeps a message. */
+const MOST_RETRY_SEC = 3_600;
+
+const retry = (message: Message, afterSec: number): void =>
+  message.retry({
+    delaySeconds: Math.min(MOST_RETRY_SEC, Math.max(1, afterSec) * 2 ** Math.min(12, message.attempts - 1)),
+  });
 
 export async function consume(app: App, env: Env, batch: MessageBatch): Promise<void> {
   let routes: Routes;
@@ -28,7 +34,7 @@ export async function consume(app: App, env: Env, batch: MessageBatch): Promise<
     const trouble = troubleOf(error);
     if (trouble === null) throw error;
     note("a batch of the queue waits", { queue: batch.queue, code: trouble.code, messages: batch.messages.length });
-    batch.retryAll({ delaySeconds: RETRY_SEC });
+    for (const message of batch.messages) retry(message, RETRY_SEC);
     return;
   }
   const messages = batch.messages.map(opened);
@@ -114,7 +120,7 @@ function settle(batch: MessageBatch, messages: readonly Opened[], intake: Intake
       continue;
     }
     waiting += 1;
-    message.retry({ delaySeconds: Math.min(MOST_RETRY_SEC, Math.max(1, interruption.retryAfterSec)) });
+    retry(message, interruption.retryAfterSec);
   }
   const { queue } = batch;
   if (interruption !== null) note("messages of the queue wait", { queue, messages: waiting, code: interruption.code });

@@ -21,6 +21,7 @@ import type { Env, Routes } from "./app.ts";
 import { BodyError, bodyText } from "./body.ts";
 import { sendCommand } from "./command.ts";
 import { fetchManifest, isManifest, logOf } from "./kept-manifests.ts";
+import { lostProblem } from "./lost.ts";
 import { problem } from "./problem.ts";
 import { requestClock } from "./request-clock.ts";
 
@@ -62,6 +63,8 @@ export async function postErasure(request: Request, env: Env, routes: Routes): P
   if (typeof operator !== "string" || typeof key !== "string")
     return no(400, "invalid_body", 'the body must be {"operator": …, "key": …}');
   const route = routes.byOperator.get(operator);
+  const lost = lostProblem(routes, operator);
+  if (lost !== null) return lost;
   if (route === undefined)
     return no(404, "no_operator", `there is no operator ${JSON.stringify(operator.slice(0, 100))}`);
   const flaw = keyFlaw(key);
@@ -89,6 +92,8 @@ export async function getErasure(env: Env, routes: Routes, id: string): Promise<
     /^([a-z0-9-]+)\.(\d{1,9})\.(\d{1,16})\.(\d{1,9})\.([0-9a-z]{1,9})$/.exec(id) ?? [];
   const route = routes.byOperator.get(operator);
   const address = route?.addresses[Number(n)];
+  const lost = lostProblem(routes, operator);
+  if (lost !== null) return lost;
   if (route === undefined || address === undefined)
     return no(404, "no_erasure", `${JSON.stringify(id.slice(0, 100))} is no erasure of an operator that is here`);
   return answer(env, { route, address, seq: Number(seq), life: Number(life), atMs: Number.parseInt(at, 36) }, 200);

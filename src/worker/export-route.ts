@@ -11,6 +11,7 @@ import { messageOf } from "../engine/errors.ts";
 import { keyNotAllowed, type Grant } from "./access.ts";
 import type { Env } from "./app.ts";
 import type { Capture } from "./partition-object.ts";
+import { problem } from "./problem.ts";
 import { asked, unavailable } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
 import { note } from "./note.ts";
@@ -21,11 +22,15 @@ const VERSION = 1;
 type Captured = Capture & { readonly address: Address };
 
 export async function exportOperator(
+  request: Request,
   env: Env,
   { operator, addresses }: Route,
   query: URLSearchParams,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
+  // HEAD would capture every partition, for nothing.
+  if (request.method !== "GET")
+    return problem({ status: 405, code: "method_not_allowed", detail: "an export is read with GET" });
   const asking = query.get("prefix") ?? "";
   // What the caller asks for, as far as it may see it.
   const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
@@ -82,10 +87,15 @@ async function* bytesOf(head: object, captured: readonly Captured[]): AsyncGener
 
 async function* piecesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    yield value;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    // Whoever stops early must not leave the partition with what it holds for this.
+    await reader.cancel().catch(() => undefined);
   }
 }
 

@@ -62,7 +62,7 @@ export function hardened(response: Response, request: Request, cors: Cors | null
   return answer;
 }
 
-function mayRead(headers: Headers, cors: Cors | null): boolean {
+export function mayRead(headers: Headers, cors: Cors | null): boolean {
   const origin = headers.get("origin");
   return cors !== null && origin !== null && (cors.origins.includes("*") || cors.origins.includes(origin));
 }

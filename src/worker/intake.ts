@@ -19,6 +19,7 @@ import { REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
 import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./draft.ts";
+import { LOST_RETRY_SEC } from "./lost.ts";
 import { KNOWN, markOf, NEW, QUARANTINED, REFUSED, REJECTED, UNDECIDED } from "./marks.ts";
 import type { Post } from "./post.ts";
 
@@ -75,9 +76,6 @@ export interface Interruption {
   readonly message: string;
   readonly retryAfterSec: number;
 }
-
-/** Until somebody has recovered an operator, a repeat does nothing. */
-export const LOST_RETRY_SEC = 30;
 
 type Accepted = Extract<ReadEvent, { tag: "event" }>;
 

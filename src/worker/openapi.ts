@@ -183,7 +183,7 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
   if (role !== null) {
     add(400, ["unsupported_parameter"]);
     add(401, ["no_token", "bad_token", "shut", "unknown_caller"]);
-    add(403, ["wrong_role", "key_not_allowed"]);
+    add(403, ["wrong_role", "origin_not_allowed", "key_not_allowed"]);
     add(404, ["no_timeline"]);
     add(500, ["internal_error"]);
     add(503, Object.keys(UNAVAILABLE));

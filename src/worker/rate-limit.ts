@@ -1,7 +1,8 @@
 /**
  * A limit on requests that bring events, by the platform's own counter, where the binding INGEST_LIMIT is there.
  *
- * Z1. It counts requests, for each caller: by its key prefix, else by its token, as a digest. Each location of the network
+ * Z1. It counts requests, for each caller: by its key prefix, else by its `Authorization`, as a digest; callers that `authorize`
+ *     knows by something else, and binds to no prefix, are one. Each location of the network
  *     counts for itself, so it is a fuse against a loop that runs wild, and no bill: that is maxEventsPerDay.
  * Z2. Where the counter fails, the request goes on.
  */

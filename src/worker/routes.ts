@@ -36,7 +36,7 @@ import { exportOperator } from "./export-route.ts";
 import { hardened, preflight, type Cors } from "./hardening.ts";
 import { showDoctor } from "./doctor-route.ts";
 import { getHistory } from "./history-route.ts";
-import { LOST_RETRY_SEC } from "./intake.ts";
+import { lostProblem } from "./lost.ts";
 import { showMetrics } from "./metrics.ts";
 import { errorFacts, note } from "./note.ts";
 import { openApi } from "./openapi.ts";
@@ -60,7 +60,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   const may =
     (role: Role): MiddlewareHandler<Kind> =>
     async (c, next) => {
-      const grant = await admitted(c.req.raw, c.env, role, authorize);
+      const grant = await admitted(c.req.raw, c.env, role, authorize, cors);
       if (grant instanceof Response) return grant;
       const no = unsupported(c);
       if (no !== null) return no;
@@ -116,7 +116,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   );
   on(PUT_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "put"));
   on(DELETE_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "delete"));
-  on(EXPORT, (c) => exportOperator(c.env, c.var.route, new URL(c.req.url).searchParams, c.var.grant));
+  on(EXPORT, (c) => exportOperator(c.req.raw, c.env, c.var.route, new URL(c.req.url).searchParams, c.var.grant));
   on(GET_STATE_BY_PATH, (c) => {
     const key = shortKey(c.req.url);
     if (key === null)
@@ -165,7 +165,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
 
   // A shut app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {
-    const grant = await admitted(c.req.raw, c.env, "admin", authorize);
+    const grant = await admitted(c.req.raw, c.env, "admin", authorize, cors);
     if (grant instanceof Response) return grant;
     return problem({ status: 404, code: "no_route", detail: `there is no ${c.req.method} ${c.req.path}` });
   });
@@ -177,9 +177,8 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
 const operator: MiddlewareHandler<Kind> = async (c, next) => {
   const name = c.req.param("op") ?? "";
   const route = c.var.routes.byOperator.get(name);
-  const lost = c.var.routes.lost?.byOperator.get(name);
-  if (lost !== undefined)
-    return problem({ status: 503, code: lost.code, detail: lost.message, retryAfterSec: LOST_RETRY_SEC });
+  const lost = lostProblem(c.var.routes, name);
+  if (lost !== null) return lost;
   if (route === undefined) return noOperator(c);
   c.set("route", route);
   return next();

@@ -131,6 +131,16 @@ describe.each(ROUTES)("%s %s", (method, path, role) => {
   });
 });
 
+test("U1: without tokens no page of another host may have a browser here send requests", async () => {
+  const from = async (origin: string, tokens: Tokens = {}, more = {}): Promise<string> =>
+    verdict(await send(tokens, "POST", "http://127.0.0.1:8787/v1/operators/tally/recover", { origin, ...more }));
+  for (const origin of ["https://example.com", "null", "http://localhost.example.com"])
+    expect(await from(origin)).toBe("origin_not_allowed");
+  for (const origin of ["http://127.0.0.1:8787", "http://localhost:5173", "http://[::1]:1"])
+    expect(await from(origin)).toBe("in");
+  expect(await from("https://example.com", TOKENS, bearer("admin-secret"))).toBe("in");
+});
+
 describe("tokens", () => {
   const path = `${PUBLIC}/v1/operators`;
   const said = async (authorization: string): Promise<string> =>

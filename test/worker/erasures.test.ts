@@ -3,6 +3,8 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { operator } from "../../src/engine/operator.ts";
+import type { Routes } from "../../src/worker/app.ts";
+import { getErasure, postErasure } from "../../src/worker/erasure-routes.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 
 interface Shown {
@@ -139,4 +141,14 @@ describe("an erasure", () => {
     const answer = await app.call(`/v1/erasures/${id}`);
     expect([answer.status, answer.body["code"]]).toEqual([404, "no_erasure"]);
   });
+});
+
+test("of an operator that D1 has lost neither takes an erasure nor forgets one: 503, as all its routes", async () => {
+  const why = { code: "operator_lost", message: "recover it" };
+  const routes = { byOperator: new Map(), lost: { byOperator: new Map([["tally", why]]) } } as unknown as Routes;
+  const body = JSON.stringify({ operator: "tally", key: "k" });
+  const asked = await postErasure(new Request("http://localhost/", { method: "POST", body }), env, routes);
+  const looked = await getErasure(env, routes, "tally.0.1.0.a");
+  for (const answer of [asked, looked])
+    expect([answer.status, (await answer.json<{ code: string }>()).code]).toEqual([503, "operator_lost"]);
 });

@@ -2,6 +2,10 @@
 import { evictAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Route } from "../../src/engine/address.ts";
+import type { Env } from "../../src/worker/app.ts";
+import { exportOperator } from "../../src/worker/export-route.ts";
+import { all } from "./app.ts";
 import { add, call, fetchApp, get, postEvents } from "./http.ts";
 
 interface Line {
@@ -38,6 +42,37 @@ beforeAll(async () => {
 });
 
 describe("an export", () => {
+  test("that the client leaves lets go of every partition; HEAD asks none", async () => {
+    const cancelled: number[] = [];
+    const captures = [0, 1, 2].map((n) => {
+      const lines = new ReadableStream<Uint8Array>({
+        pull: (controller) => controller.enqueue(new TextEncoder().encode('{"key":"k"}\n')),
+        cancel: () => void cancelled.push(n),
+      });
+      return { tag: "ok", value: { seq: 1, time: null, lines } };
+    });
+    let asked = 0;
+    const PARTITION = { getByName: () => ({ capture: async () => captures[asked++] }) };
+    const around = { ...env, PARTITION } as unknown as Env;
+    const tally = all.find(({ name }) => name === "tally")!;
+    const addresses = captures.map((_, partition) => ({
+      timeline: "main",
+      operator: "tally",
+      partition,
+      database: "LOG_0",
+    }));
+    const route = { operator: tally, addresses } as unknown as Route;
+    const ask = (method: string): Promise<Response> =>
+      exportOperator(new Request("http://localhost/", { method }), around, route, new URLSearchParams(), {
+        may: ["read"],
+      });
+    expect([(await ask("HEAD")).status, asked]).toEqual([405, 0]);
+    const reader = (await ask("GET")).body!.getReader();
+    for (let i = 0; i < 3; i++) await reader.read();
+    await reader.cancel();
+    expect(new Set(cancelled)).toEqual(new Set([0, 1, 2]));
+  });
+
   test("has every key with what a read says of it, between a first and a last line", async () => {
     const lines = await exported();
     expect(keysOf(lines)).toEqual([...KEYS].sort());

@@ -87,6 +87,16 @@ describe("the overview", () => {
     expect(few).toBeLessThanOrEqual(4 * (results.length + others.length));
   });
 
+  it("a database that doesn't answer takes nobody with it", async () => {
+    const broken = { prepare: () => ({ bind: () => ({ all: () => Promise.reject(new Error("D1 is away")) }) }) };
+    const { status, body } = await ask({ LOG_1: broken as unknown as D1Database } as Partial<Env>);
+    expect(status).toBe(200);
+    const all = (body["operators"] as Shown[]).flatMap(({ partitions }) => partitions);
+    const unknown = all.filter((one) => one["unknown"] === "store_unavailable");
+    expect(unknown.length).toBeGreaterThan(0);
+    expect(unknown.length).toBeLessThan(all.length);
+  });
+
   it("says that a manifest can't be read, and goes on", async () => {
     await postEvents([add("overview-broken", 1)]);
     const name = "main/tally/0000";

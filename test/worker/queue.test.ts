@@ -15,8 +15,9 @@ async function deliver(
   bodies: readonly unknown[],
   around: Env = env,
   look: (batch: MessageBatch) => void = () => undefined,
+  attempts = 1,
 ): Promise<Result> {
-  const messages = bodies.map((body, i) => ({ id: `${name}-${i}`, timestamp: new Date(), attempts: 1, body }));
+  const messages = bodies.map((body, i) => ({ id: `${name}-${i}`, timestamp: new Date(), attempts, body }));
   const batch = createMessageBatch(QUEUE, messages);
   const ctx = createExecutionContext();
   look(batch);
@@ -87,7 +88,7 @@ describe("a queue's messages", () => {
     await fresh.queue(batch, broken, ctx);
     const result = await getQueueResult(batch, ctx);
     expect(result.explicitAcks).toEqual([]);
-    expect(result.retryBatch).toMatchObject({ retry: true });
+    expect(result.retryMessages.map(({ msgId }) => msgId)).toEqual(["w"]);
     expect((await deliver("wait", [event])).explicitAcks).toHaveLength(1);
     expect(await stateOf("tally", "q-wait")).toEqual({ n: 1, events: 1 });
   });
@@ -127,6 +128,9 @@ describe("a queue's messages", () => {
     expect(result.explicitAcks).toEqual(["part-0", "part-1"]);
     expect(result.retryMessages.map(({ msgId }) => msgId)).toEqual(["part-2", "part-3"]);
     expect(delays).toEqual([30, 30]);
+    // The platform gives up after so many attempts, so each waits longer than the one before.
+    for (const attempts of [2, 5, 99]) await deliver("part", [many(5_001)], around, look, attempts);
+    expect(delays.slice(2)).toEqual([60, 480, 3_600]);
     expect(await stateOf("tally", "q-part")).toEqual({ n: 5_000, events: 5_000 });
   });
 });

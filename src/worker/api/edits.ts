@@ -86,7 +86,7 @@ export const EXPORT = described({
   inPath: {},
   inQuery: { prefix: { type: "string", about: "Only keys that begin with this.", example: "a" } },
   answers: { 200: { about: "The lines.", type: "application/x-ndjson" } },
-  problems: { 403: ["key_not_allowed"] },
+  problems: { 403: ["key_not_allowed"], 405: ["method_not_allowed"] },
   more: object({ "key?": STRING }),
 });
 
