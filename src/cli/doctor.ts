@@ -17,6 +17,7 @@ import {
   type Role,
 } from "./checks.ts";
 import { coldOpen } from "./cold-open.ts";
+import { dollars } from "./dollars.ts";
 import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
 import { pages } from "./pages.ts";
 import { readStatus } from "./status.ts";
@@ -28,6 +29,7 @@ interface DoctorOptions extends Options {
   readonly write?: readonly string[];
   readonly evict?: readonly string[];
   readonly samples: string;
+  readonly rate: string;
 }
 
 /** Round trips that a median is taken of. */
@@ -39,11 +41,7 @@ const COUNTED = 1_000;
 export const doctor: AddCommand = (program, cli, done) => {
   online(program.command("doctor"))
     .description("Check the app: reachable, tokens, round trips, health of each partition")
-    .option(
-      "--promise <time>",
-      "how soon a partition must be back; the app doesn't tell what its operators promise",
-      "1s",
-    )
+    .option("--promise <time>", "how soon a partition must be back, of whichever operator", "1s")
     .option("--no-wake", "leave the quarantine out, which is read from the partitions and wakes them")
     .option(
       "--write <operator event...>",
@@ -54,6 +52,7 @@ export const doctor: AddCommand = (program, cli, done) => {
       "drop this partition from memory, and compare the key and the counts when it is back",
     )
     .option("--samples <n>", "how often --write sends it", "20")
+    .option("--rate <time>", "how long to look at what the app costs; 0s leaves that out", "5s")
     .addHelpText(
       "after",
       examples(
@@ -75,6 +74,8 @@ export const doctor: AddCommand = (program, cli, done) => {
 async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
   const promiseMs = milliseconds(options.promise);
   if (promiseMs === null) throw new Trouble(`--promise ${options.promise} is no time; say 500ms, 1s or 2m`);
+  const rateMs = milliseconds(options.rate);
+  if (rateMs === null) throw new Trouble(`--rate ${options.rate} is no time; say 5s or 1m`);
   const samples = Math.min(wholeNumber(options.samples, "--samples"), MOST_SAMPLES);
   const write = options.write === undefined ? null : writeOf(options.write);
   const evict = options.evict === undefined ? null : evictOf(options.evict);
@@ -89,7 +90,13 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
     const all = await readStatus(app);
     checks.push(...(await stores(app)), ...judgeOperators(all, Date.now(), promiseMs));
     if (options.wake) checks.push(...(await quarantines(app, all)));
-  } else checks.push(check("note", "partitions", "not looked at: that needs the admin token"));
+    // Before --write and --evict, whose own cost isn't the app's.
+    if (rateMs > 0) checks.push(await dollars(app, rateMs));
+  } else {
+    const undecided = [...probes.values()].some(({ status }) => status === 503);
+    const why = undecided ? "the app can't decide now" : "that needs the admin token";
+    checks.push(check("note", "partitions", `not looked at: ${why}`));
+  }
   if (write !== null) checks.push(await commits(app, write, samples));
   if (evict !== null) checks.push(await coldOpen(app, ...evict));
   return checks;

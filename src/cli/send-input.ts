@@ -67,8 +67,11 @@ interface Source {
 
 export async function openInput(file: string, stdin: Readable): Promise<Source> {
   if (file === "-") return source(stdin, null);
-  const { size } = await stat(file);
-  return source(createReadStream(file, { highWaterMark: CHUNK_BYTES }), size);
+  const info = await stat(file);
+  // A pipe gives its bytes once, and they are needed again: for ids that are made, and to go on after a break.
+  if (!info.isFile())
+    throw new InputError("it is no regular file; what comes but once is sent with: keyframe send - < FILE");
+  return source(createReadStream(file, { highWaterMark: CHUNK_BYTES }), info.size);
 }
 
 async function source(raw: Readable, size: number | null): Promise<Source> {

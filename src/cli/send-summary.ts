@@ -26,7 +26,7 @@ export function plus(summary: Summary, events: number, { counts, errors }: Batch
   // An event that two operators refuse is listed twice, and is one.
   const byLine = new Map(errors.map((error) => [error.line, error]));
   const codes: Record<string, number> = { ...summary.codes };
-  for (const { code } of byLine.values()) codes[code] = (codes[code] ?? 0) + 1;
+  for (const { code } of byLine.values()) codes[code] = (Object.hasOwn(codes, code) ? codes[code]! : 0) + 1;
   const unlisted = counts.refused + counts.rejected - byLine.size;
   if (unlisted > 0) codes[NOT_LISTED] = (codes[NOT_LISTED] ?? 0) + unlisted;
   return {

@@ -32,7 +32,7 @@ export const quoted = (text: string): string => JSON.stringify(text);
 /** `>` before a heading: its column stands to the right. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[], paint: Paint): string[] {
   const names = headings.map((heading) => heading.replace(/^>/, ""));
-  const widths = names.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]!.length)));
+  const widths = names.map((name, i) => rows.reduce((most, row) => Math.max(most, row[i]!.length), name.length));
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, i) => (headings[i]!.startsWith(">") ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))

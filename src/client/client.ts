@@ -139,7 +139,7 @@ export function client(options: ClientOptions): Client {
 /** The app lists the results of at most 1,000 events. */
 const MOST_EVENTS = 1_000;
 
-function check({ batch, buffer, inFlight = 1, producer, retry }: ClientOptions): void {
+function check({ token, batch, buffer, inFlight = 1, producer, retry }: ClientOptions): void {
   const fail = (what: string): never => {
     throw new KeyframeError("invalid_options", what);
   };
@@ -147,6 +147,9 @@ function check({ batch, buffer, inFlight = 1, producer, retry }: ClientOptions):
     if (value !== undefined && !(value >= least && value <= most))
       fail(`${what} must be from ${least} to ${most}, not ${value}`);
   };
+  // Else each attempt would fail, with the token in the message.
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
+    fail("a token has no spaces, line ends or characters beyond ASCII, and isn't empty");
   within(batch?.events, "batch.events", 1, MOST_EVENTS);
   within(batch?.bytes, "batch.bytes", 1);
   within(batch?.lingerMs, "batch.lingerMs", 0);

@@ -15,7 +15,15 @@ export const systemClock: Clock = {
   },
 };
 
-export const pause = (clock: Clock, ms: number): Promise<void> =>
+/** Ends early, without an error, when the signal says so. */
+export const pause = (clock: Clock, ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
-    clock.after(ms, resolve);
+    const over = (): void => {
+      signal?.removeEventListener("abort", over);
+      cancel();
+      resolve();
+    };
+    const cancel = clock.after(ms, over);
+    signal?.addEventListener("abort", over);
+    if (signal?.aborted === true) over();
   });

@@ -56,6 +56,10 @@ export class Http {
     this.#base = baseOf(options.url);
   }
 
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
   async exchange(call: Call): Promise<Answer | NoAnswer> {
     const { clock, attemptMs } = this.#options;
     const late = new AbortController();
@@ -89,10 +93,16 @@ function baseOf(url: string): string {
   try {
     parsed = new URL(url);
   } catch {
-    throw new KeyframeError("invalid_options", `url ${JSON.stringify(url)} is no URL`);
+    throw new KeyframeError("invalid_options", "url is no URL");
   }
+  // Messages don't repeat it: it may hold what is secret.
+  if (parsed.username !== "" || parsed.password !== "")
+    throw new KeyframeError("invalid_options", "url must have no user and no password; a token is given as `token`");
   if (parsed.search !== "" || parsed.hash !== "" || !/^https?:$/.test(parsed.protocol))
-    throw new KeyframeError("invalid_options", `url ${JSON.stringify(url)} must be http(s), without ? and #`);
+    throw new KeyframeError(
+      "invalid_options",
+      `url must be http(s), without ? and #, not ${parsed.origin}${parsed.pathname}`,
+    );
   return parsed.href.replace(/\/+$/, "");
 }
 

@@ -39,7 +39,7 @@ export class Patience {
   }
 
   /** Waits, for `leastMs` in any case. @throws KeyframeError `gave_up` */
-  async wait(failed: Answer | NoAnswer, leastMs = 0): Promise<void> {
+  async wait(failed: Answer | NoAnswer, leastMs = 0, signal?: AbortSignal): Promise<void> {
     const { firstMs, mostMs, overallMs } = this.#retry;
     this.#attempts += 1;
     const bound = Math.min(mostMs, firstMs * 2 ** Math.min(this.#failures, 40));
@@ -47,7 +47,7 @@ export class Patience {
     const asked = failed.tag === "answer" ? (failed.retryAfterMs ?? 0) : 0;
     const ms = Math.max(asked, leastMs) + this.#random() * bound;
     if (this.#clock.now() - this.#since + ms > overallMs) throw this.#gaveUp(failed);
-    await pause(this.#clock, ms);
+    await pause(this.#clock, ms, signal);
   }
 
   #gaveUp(failed: Answer | NoAnswer): KeyframeError {

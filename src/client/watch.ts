@@ -2,6 +2,7 @@
  * Watching a key: an iterator over the server-sent events of `GET /v1/operators/{op}/watch?key=`.
  *
  * X1. A connection that ends is made anew, after a pause with backoff; a value that was given already isn't given again.
+ *     One that is silent for longer than the server ever is, is at its end too, though nobody said so.
  * X2. The signal ends it, without an error; so does leaving the loop. An answer that no waiting betters is thrown.
  */
 import { EventStream } from "./event-stream.ts";
@@ -33,7 +34,6 @@ export async function* watch<State>(
 ): AsyncGenerator<Watched<State>, void> {
   if (signal?.aborted) return;
   const stop = new AbortController();
-  const ended = new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve()));
   const abort = (): void => stop.abort();
   signal?.addEventListener("abort", abort);
   const patience = target.patience();
@@ -51,7 +51,7 @@ export async function* watch<State>(
       if (link.heard) patience.progress();
       const { end } = link;
       if (end.tag === "answer" && !passes(end)) throw errorOf(end);
-      await Promise.race([patience.wait(end, link.stream.retryMs ?? 0), ended]);
+      await patience.wait(end, link.stream.retryMs ?? 0, stop.signal);
     }
   } finally {
     signal?.removeEventListener("abort", abort);
@@ -59,10 +59,13 @@ export async function* watch<State>(
   }
 }
 
+/** The server gives a sign of life each 20 s. */
+const SILENCE_MS = 65_000;
+
 /** One connection. */
 class Link {
   readonly stream = new EventStream();
-  /** A message came: it was no failure. */
+  /** The stream began, if only with signs of life: it was no failure. */
   heard = false;
   end: Answer | NoAnswer = { tag: "none", why: "the stream ended" };
   readonly #target: WatchTarget;
@@ -80,20 +83,27 @@ class Link {
     const { http, path } = this.#target;
     const headers: Record<string, string> = { accept: "text/event-stream" };
     if (this.#lastId !== null) headers["last-event-id"] = this.#lastId;
+    const quiet = new AbortController();
+    const hush = (): (() => void) => http.clock.after(SILENCE_MS, () => quiet.abort());
+    let cancel = hush();
     try {
-      const response = await http.open({ method: "GET", path, headers }, this.#signal);
+      const signal = AbortSignal.any([this.#signal, quiet.signal]);
+      const response = await http.open({ method: "GET", path, headers }, signal);
       if (!isStream(response)) {
         this.end = await http.read(response);
         return;
       }
       for await (const chunk of texts(response.body)) {
-        for (const { data } of this.stream.push(chunk)) {
-          this.heard = true;
-          yield data;
-        }
+        // A reader that takes its time is no silence.
+        cancel();
+        this.heard = true;
+        for (const { data } of this.stream.push(chunk)) yield data;
+        cancel = hush();
       }
     } catch (error) {
-      this.end = { tag: "none", why: whyOf(error) };
+      this.end = { tag: "none", why: quiet.signal.aborted ? `nothing came for ${SILENCE_MS} ms` : whyOf(error) };
+    } finally {
+      cancel();
     }
   }
 }

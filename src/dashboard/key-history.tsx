@@ -3,7 +3,7 @@
  * eyes is not asked about each time: a button says that there is more.
  */
 import { useEffect, useState } from "preact/hooks";
-import { get, messageOf, operatorPath, Problem } from "./api.ts";
+import { get, messageOf, operatorPath } from "./api.ts";
 import { count } from "./text.ts";
 import { Tree } from "./tree.tsx";
 import { When } from "./when.tsx";
@@ -39,7 +39,6 @@ export function KeyHistory({
   readonly seq: number | null;
 }) {
   const [page, setPage] = useState<Page | null>(null);
-  const [missing, setMissing] = useState(false);
   const [error, setError] = useState<string | null>(null);
   const load = async (before: number | null, signal?: AbortSignal): Promise<void> => {
     const query = new URLSearchParams({
@@ -54,8 +53,7 @@ export function KeyHistory({
       setPage((had) => (before === null || had === null ? next : { ...next, items: [...had.items, ...next.items] }));
     } catch (error) {
       if (signal?.aborted) return;
-      if (error instanceof Problem && error.code === "no_route") setMissing(true);
-      else setError(messageOf(error));
+      setError(messageOf(error));
     }
   };
   useEffect(() => {
@@ -63,7 +61,7 @@ export function KeyHistory({
     void load(null, mine.signal);
     return () => mine.abort();
   }, [operator, name]);
-  if (missing || (page === null && error === null)) return null;
+  if (page === null && error === null) return null;
   const newer = page !== null && seq !== null && seq > (page.items[0]?.seq ?? 0);
   return (
     <>

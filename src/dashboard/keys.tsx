@@ -157,4 +157,4 @@ function OneKey({ operator, name }: { readonly operator: string; readonly name: 
   );
 }
 
-const BY = { asking: "asking", watch: "live", poll: "asked every 3 s" } as const;
+const BY = { asking: "asking", watch: "live" } as const;

@@ -1,5 +1,5 @@
 /**
- * One key, kept up to date: by `watch` where the app has that route, else asked for every few seconds.
+ * One key, kept up to date by `watch`.
  *
  * K1. Nothing is open or asked while the tab is hidden.
  * K2. What came is never replaced by something older.
@@ -7,19 +7,17 @@
 import { useEffect, useState } from "preact/hooks";
 import { systemClock } from "../client/clock.ts";
 import { Http } from "../client/http.ts";
-import { KeyframeError } from "../client/keyframe-error.ts";
 import { Patience } from "../client/patience.ts";
 import { watch } from "../client/watch.ts";
 import type { StateAnswer } from "./answers.ts";
 import { get, messageOf, operatorPath, Problem } from "./api.ts";
 import { token } from "./session.ts";
 
-const POLL_MS = 3_000;
 const RETRY = { firstMs: 500, mostMs: 15_000, overallMs: 3_600_000 };
 
 export interface LiveKey {
   /** How it is kept up to date. */
-  readonly by: "asking" | "watch" | "poll";
+  readonly by: "asking" | "watch";
   /** Undefined: not known yet. Null: the key has no state. */
   readonly value: unknown;
   readonly seq: number | null;
@@ -84,14 +82,7 @@ async function follow(operator: string, key: string, used: string | null, stop: 
   };
   try {
     for await (const { value, seq } of watch(target, { signal: stop })) set({ by: "watch", value, seq, error: null });
-    return;
   } catch (error) {
-    if (!(error instanceof KeyframeError && error.code === "no_route")) {
-      if (!stop.aborted) set({ error: messageOf(error) });
-      return;
-    }
+    if (!stop.aborted) set({ error: messageOf(error) });
   }
-  set({ by: "poll" });
-  const timer = setInterval(() => void read(), POLL_MS);
-  stop.addEventListener("abort", () => clearInterval(timer));
 }

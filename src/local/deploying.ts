@@ -32,8 +32,9 @@ const SECRETS = {
 /** The exit status. */
 export function deploy({ args, configPath, directory, command }: DeployOptions): number {
   const [environment, dryRun] = wishesOf(args);
-  if (args.some((text) => /^(-c|--config)(=|$)/.test(text))) {
-    console.error(`Nothing was deployed: --config isn't taken, what is deployed is ${configPath}`);
+  // Under another name the same stores would have two apps, whose objects fence each other.
+  if (args.some((text) => /^(-c|--config|--name)(=|$)/.test(text))) {
+    console.error(`Nothing was deployed: --config and --name aren't taken, what is deployed is ${configPath}`);
     return 1;
   }
   const read = readDeployment(readFileSync(configPath, "utf8"), environment);
@@ -150,7 +151,9 @@ const ENVIRONMENT = { env: { type: "string", short: "e" }, "dry-run": { type: "b
 
 function wishesOf(args: readonly string[]): [environment: string | null, dryRun: boolean] {
   const { values } = parseArgs({ args: [...args], options: ENVIRONMENT, strict: false, allowPositionals: true });
-  return [typeof values.env === "string" && values.env !== "" ? values.env : null, values["dry-run"] === true];
+  // As wrangler has it, which would else deploy another environment than was looked at.
+  const env = values.env ?? process.env["CLOUDFLARE_ENV"];
+  return [typeof env === "string" && env !== "" ? env : null, values["dry-run"] === true];
 }
 
 /** It is given to every command already. */

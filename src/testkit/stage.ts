@@ -118,14 +118,15 @@ export class Stage {
 
   /** All keys with their states, in the order of the keys' bytes. */
   async states(): Promise<Record<string, unknown>> {
-    const all: Record<string, unknown> = {};
+    // A list, since `__proto__` is a key like others.
+    const all: [string, unknown][] = [];
     for (let after = "", more = true; more;) {
       const page = await this.#clock.run(this.#partition.scan("", after, PAGE, PAGE_BYTES));
-      for (const [key, { text }] of page.items) all[key] = JSON.parse(text) as unknown;
+      for (const [key, { text }] of page.items) all.push([key, JSON.parse(text) as unknown]);
       after = page.items.at(-1)?.[0] ?? after;
       more = page.more;
     }
-    return all;
+    return Object.fromEntries(all);
   }
 
   /** Writes a snapshot file. */

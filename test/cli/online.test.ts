@@ -428,7 +428,7 @@ describe("doctor", () => {
   });
 
   it("changes nothing by itself", async () => {
-    const ran = await against(begin, "doctor", "--no-wake");
+    const ran = await against(begin, "doctor", "--rate", "0s", "--no-wake");
     expect(ran.status).toBe(0);
     expect(ran.requests.filter((line) => !line.startsWith("GET"))).toEqual(["POST /v1/events"]);
     expect(ran.heard.find(({ line }) => line.startsWith("POST"))!.body).toBe("[]");
@@ -437,13 +437,13 @@ describe("doctor", () => {
 
   it("an app without the route can't measure its stores, and that is no fault", async () => {
     const older = [...begin.slice(0, -1), { status: 404, body: { code: "no_route", detail: "" } }];
-    const ran = await against(older, "doctor", "--no-wake");
+    const ran = await against(older, "doctor", "--rate", "0s", "--no-wake");
     expect([ran.status, ran.out.some((line) => /^note +stores +the app is older/.test(line))]).toEqual([0, true]);
   });
 
   it("a store that doesn't answer is bad", async () => {
     const dead = { body: { ...about, stores: [{ ...store, ms: [], error: "LOG_0 did not answer within 10000 ms" }] } };
-    expect((await against([...begin.slice(0, -1), dead], "doctor", "--no-wake")).status).toBe(1);
+    expect((await against([...begin.slice(0, -1), dead], "doctor", "--rate", "0s", "--no-wake")).status).toBe(1);
   });
 
   it("--write asks one operator, with a new id each time, and measures what is refused too", async () => {
@@ -451,6 +451,8 @@ describe("doctor", () => {
     const ran = await against(
       [...begin, { body: { value: 1, duplicate: false } }, refused],
       "doctor",
+      "--rate",
+      "0s",
       "--no-wake",
       "--samples",
       "2",
@@ -471,13 +473,22 @@ describe("doctor", () => {
 
   it("--write stops at the first event that isn't logged", async () => {
     const wrong: Given = { status: 422, body: { code: "invalid_data", detail: "data: no" } };
-    const ran = await against([...begin, wrong], "doctor", "--no-wake", "--write", "usage", '{"type":"t"}');
+    const ran = await against(
+      [...begin, wrong],
+      "doctor",
+      "--rate",
+      "0s",
+      "--no-wake",
+      "--write",
+      "usage",
+      '{"type":"t"}',
+    );
     expect([ran.status, ran.heard.length]).toEqual([1, begin.length + 1]);
   });
 
   it("--evict looks, drops the partition, and looks again", async () => {
     const answers = [...begin, value, live("a"), { body: { evicted: true } }, value, value, live("b")];
-    const ran = await against(answers, "doctor", "--no-wake", "--evict", "usage", "0", "é");
+    const ran = await against(answers, "doctor", "--rate", "0s", "--no-wake", "--evict", "usage", "0", "é");
     expect(ran.requests.slice(begin.length)).toEqual([
       "GET /v1/operators/usage/state?key=%C3%A9",
       "GET /v1/operators/usage/partitions/0?live=true",
@@ -491,6 +502,8 @@ describe("doctor", () => {
     const other = await against(
       [...begin, { body: { value: 1, partition: 3, seq: 1 } }],
       "doctor",
+      "--rate",
+      "0s",
       "--no-wake",
       "--evict",
       "usage",

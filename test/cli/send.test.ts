@@ -328,6 +328,10 @@ describe("batches", () => {
     return all;
   }
 
+  it("come from a file that can be read again: a pipe is refused before anything is sent", async () => {
+    await expect(openInput("/dev/null", Readable.from([]))).rejects.toThrow(/no regular file.*keyframe send - </);
+  });
+
   it("give the same lines with the same ids from wherever they go on", async () => {
     const text = `${lines(7, (n) => ({ type: "tick", n }))}\n\n${lines(7)} ${JSON.stringify({ type: "last" })}`;
     const from = file("events", gzipSync(text));

@@ -4,6 +4,7 @@ import type { OperatorStatus, PartitionInfo } from "../../src/cli/answers.ts";
 import { adoptedLines } from "../../src/cli/adopt.ts";
 import { checkLines, judgeAccess, judgeOperators, judgePartition, judgeStores } from "../../src/cli/checks.ts";
 import { judgeColdOpen, type Look } from "../../src/cli/cold-open.ts";
+import { judgeDollars } from "../../src/cli/dollars.ts";
 import { entryLine } from "../../src/cli/history.ts";
 import { recoveredLines } from "../../src/cli/recover.ts";
 import { plain } from "../../src/cli/screen.ts";
@@ -65,6 +66,18 @@ describe("status", () => {
 describe("doctor", () => {
   const states = (one: Partial<PartitionInfo>): string[] =>
     judgePartition("usage", { ...well, ...one }, NOW, 1_000).map(({ state, detail }) => `${state}: ${detail}`);
+
+  it("says what the app costs a day: what rose between two looks, where both have it", () => {
+    const before = new Map([['{meter="a"}', 1]]);
+    const after = new Map([
+      ['{meter="a"}', 1.5],
+      ['{meter="silent before"}', 9],
+    ]);
+    expect(judgeDollars(before, after, 12 * HOUR_MS).detail).toMatch(
+      /^1\.00 dollars a day at the rate of the last 12 h/,
+    );
+    expect(judgeDollars(after, before, HOUR_MS).detail).toMatch(/^0\.0000 dollars/);
+  });
 
   it("has nothing to say of a partition that is well", () => expect(states({})).toEqual([]));
 

@@ -353,6 +353,8 @@ describe("options that can't work are refused", () => {
   it.each<[string, Partial<ClientOptions>]>([
     ["no URL", { url: "app.test" }],
     ["a URL with a query", { url: "http://app.test/?a=1" }],
+    ["a URL with a password", { url: "https://ada:secret@app.test" }],
+    ["a token that no header can have", { token: "one\ntwo" }],
     ["a batch of more than the app answers for", { batch: { events: 1_001 } }],
     ["a buffer of nothing", { buffer: { events: 0 } }],
     ["numbered batches side by side", { inFlight: 2, producer: { id: "a", epoch: 0 } }],
@@ -361,6 +363,7 @@ describe("options that can't work are refused", () => {
   ])("%s", (_, options) => {
     const make = (): unknown => client({ url: "http://app.test", ...options });
     expect(make).toThrow(expect.objectContaining({ code: "invalid_options" }) as Error);
+    expect(make).not.toThrow(/secret|two/);
   });
 
   it("and so is an event that JSON can't carry", async () => {

@@ -109,6 +109,11 @@ describe("watch", () => {
         stream(response, 1);
         setTimeout(() => response.destroy(), 300);
       },
+      // Its key doesn't change, so it says nothing but that it is there.
+      (response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" }).write(": here\n\n");
+        setTimeout(() => response.destroy(), 300);
+      },
       (response) => stream(response, 2),
     );
     const of = client({ url, retry: { firstMs: 1, mostMs: 1, overallMs: 200 } }).operator<typeof credits>("credits");

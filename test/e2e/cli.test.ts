@@ -121,14 +121,24 @@ describe("keyframe, against the app", () => {
     });
     expect(await json("recover", "--from-r2", "credits")).toMatchObject([{ changed: false, complete: true }]);
     // Refused by its handler: logged and measured, and no state is changed.
-    const { status, out, err } = await keyframe(["doctor", "--write", "credits", take("nobody", 1), "--samples", "3"]);
+    const { status, out, err } = await keyframe([
+      "doctor",
+      "--rate",
+      "1s",
+      "--write",
+      "credits",
+      take("nobody", 1),
+      "--samples",
+      "3",
+    ]);
     expect([status, err], out).toEqual([0, ""]);
     expect(out).toMatch(/^ok +admin routes +open without a token/m);
     expect(out).toMatch(/^ok +commit +p50 [\d.]+ m?s, p99 [\d.]+ m?s of 3 events/m);
     expect(out).toMatch(/^ok +quarantine +empty$/m);
+    expect(out).toMatch(/^ok +cost +\d+\.\d+ dollars a day at the rate of the last 1\.\d s/m);
     expect(out).toMatch(/^ok +LOG_0 +\d+ m?s from the Worker, the median of 3/m);
     expect(out).toMatch(/^ok +SNAPSHOTS +\d+ m?s from the Worker, the median of 3$/m);
-    const evicted = await keyframe(["doctor", "--no-wake", "--evict", "credits", "0", "ada"]);
+    const evicted = await keyframe(["doctor", "--rate", "0s", "--no-wake", "--evict", "credits", "0", "ada"]);
     expect([evicted.status, evicted.err], evicted.out).toEqual([0, ""]);
     expect(evicted.out).toMatch(
       /^ok +credits 0 +read \d+ m?s after an eviction \(.*\): the same [\d,]+ keys, [\d,]+ events and value$/m,
@@ -210,7 +220,7 @@ describe("keyframe, against an app with tokens", () => {
       KEYFRAME_URL: shut.url,
       ...(token === undefined ? {} : { KEYFRAME_TOKEN: token }),
     };
-    const { out } = await keyframe(["doctor", "--json", "--no-wake"], env);
+    const { out } = await keyframe(["doctor", "--json", "--rate", "0s", "--no-wake"], env);
     const checks = out
       .trimEnd()
       .split("\n")

@@ -208,7 +208,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await result.getByRole("heading", { name: "It is back, with everything" }).waitFor();
     const text = await result.innerText();
     expect(text).toMatch(
-      /\d ms = open [\d.]+ m?s \+ load \d+ ms \+ replay \d+ ms; from snapshot \d+, \d+ events? replayed/,
+      /\d m?s = open [\d.]+ m?s \+ load [\d.]+ m?s \+ replay [\d.]+ m?s( \+ rest [\d.]+ m?s)?; from snapshot \d+, \d+ events? replayed/,
     );
     const rows = await result.locator("tbody tr").allInnerTexts();
     expect(rows.map((row) => row.split("\t"))).toEqual([

@@ -199,6 +199,12 @@ describe("refused before anything is asked of the account", () => {
   test("an environment that isn't there, and another configuration", () => {
     expect(deploy(EMPTY, CONFIG + STAGING, "-e", "prod").stderr).toContain('no environment "prod"; there are staging');
     expect(deploy(EMPTY, CONFIG, "--config", "other.toml")).toMatchObject({ status: 1, calls: [] });
+    process.env["CLOUDFLARE_ENV"] = "prod";
+    const named = deploy(EMPTY, CONFIG + STAGING);
+    delete process.env["CLOUDFLARE_ENV"];
+    expect(named.stderr).toContain('no environment "prod"; there are staging');
+    // Two apps on the same stores would fence each other.
+    expect(deploy(EMPTY, CONFIG, "--name=other")).toMatchObject({ status: 1, calls: [] });
   });
 });
 

@@ -9,7 +9,7 @@ it("G1: comes back from a snapshot and the log above it", async () => {
   const noted = operator("noted", {
     version: 1,
     events: { note: z.object({ n: z.int() }) },
-    key: () => "k",
+    key: ({ data }) => (data.n === 5 ? "__proto__" : "k"),
     initial: () => ({ notes: [] as number[] }),
     on: {
       note(state, event) {
@@ -30,6 +30,8 @@ it("G1: comes back from a snapshot and the log above it", async () => {
   expect(ran).toEqual([3]);
   await send(4);
   expect(await stage.state("k")).toEqual({ notes: [1, 2, 3, 4] });
+  await send(5);
+  expect(Object.entries(await stage.states()).length).toBe(2);
   // What came before the snapshot is still recognised after it.
   expect(await stage.send({ id: "event-0", type: "note", data: { n: 1 } })).toMatchObject({ duplicate: true });
 });
