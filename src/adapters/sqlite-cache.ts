@@ -3,10 +3,10 @@
  * any more, and outlives an eviction.
  *
  * Q1. A range is cut into rows below the row limit, and counts only if all of them are there.
- * Q3. Nothing depends on it: where the storage fails, it is as if the range weren't there. Only that an object is distrusted must
- *     be kept, or the next instance would read it again.
  * Q2. Beyond `limit` bytes nothing more is taken in: every write costs, and a cache that turns over all the time pays twice.
  *     Objects that no snapshot reads any more make room.
+ * Q3. Nothing depends on it: where the storage fails, it is as if the range weren't there. Only that an object is distrusted must
+ *     be kept, or the next instance would read it again.
  */
 import type { Cache } from "../engine/ports.ts";
 

@@ -20,7 +20,7 @@ import { manifestName, type Epoch, type PartitionId } from "./ids.ts";
 import { Loader } from "./loader.ts";
 import { openingBytes, readManifest, stateFiles, type Manifest } from "./manifest.ts";
 import type { Metered } from "./metering.ts";
-import { pinTexts } from "./pins.ts";
+import { pinTexts, readOrNull } from "./pins.ts";
 import type { Library } from "./object-ranges.ts";
 import type { Open } from "./open.ts";
 import type { Operator } from "./operator.ts";
@@ -68,7 +68,7 @@ export interface Recovered {
   /** Of the log above the base: since when the first event above the current snapshot is logged; null: there is none. */
   readonly tail: Open["tail"];
   readonly rates: Rates;
-  /** The next snapshot should come at once: a base didn't do, or other code wrote what was read (CODE4). */
+  /** The next snapshot should come at once: a base didn't do or the older generation wouldn't, or other code wrote what was read (CODE4). */
   readonly renew: boolean;
 }
 
@@ -111,7 +111,7 @@ export async function recover(
       { bytes: base.manifest === null ? 0 : openingBytes(base.manifest), ms: found.loadMs },
     );
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
-    const renew = flaws.length > 0 || foreign;
+    const renew = flaws.length > 0 || foreign || olderDoubted(around, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
     tellReplayed(around.host.watchers?.() ?? null, fold.state);
     return { fold, loader, tail, rates, base: base.manifest, report, renew };
@@ -226,6 +226,15 @@ async function fetchBase(around: Surroundings, version: number, attempt: string)
     if (!isUnreadable(error)) throw error;
     return { tag: "unreadable", what, error, manifest: null };
   }
+}
+
+/**
+ * Whether the older generation has a file that was found to be damaged, by an instance of older code that had to fall back to it. A delta
+ * would keep that generation as the one to fall back to; a full snapshot puts the current one in its place (SNAP4).
+ */
+function olderDoubted({ cache, codec }: Surroundings, { previous }: PartitionRow): boolean {
+  const older = previous === null ? null : readOrNull(previous, codec);
+  return older !== null && cache.distrusted(stateFiles(older).map(({ name }) => name)).length > 0;
 }
 
 interface Found extends Folding, Replayed {

@@ -3,7 +3,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { client } from "../../src/client/client.ts";
+import { systemClock, type Clock } from "../../src/client/clock.ts";
 import { EventStream } from "../../src/client/event-stream.ts";
+import { Http } from "../../src/client/http.ts";
+import { Patience } from "../../src/client/patience.ts";
+import { watch } from "../../src/client/watch.ts";
 import type { credits } from "../../src/operators/credits.ts";
 
 type Connection = (response: ServerResponse, request: IncomingMessage) => void;
@@ -123,6 +127,26 @@ describe("watch", () => {
       if (seqs.length === 2) break;
     }
     expect(seqs).toEqual([1, 2]);
+  });
+
+  it("a connection that is silent for longer than the server ever is, is made anew", async () => {
+    const { url, requests } = await serve(
+      (response) => stream(response, 1),
+      (response) => stream(response, 2),
+    );
+    const clock: Clock = {
+      ...systemClock,
+      // A minute passes at once, but for the time to connect.
+      after: (ms, then) => systemClock.after(ms > 60_000 ? 200 : ms, then),
+    };
+    const http = new Http({ url, token: null, fetch: (to, init) => fetch(to, init), clock, attemptMs: 1_000 });
+    const patience = (): Patience => new Patience(clock, Math.random, { firstMs: 1, mostMs: 1, overallMs: 5_000 });
+    const seqs: (number | null)[] = [];
+    for await (const { seq } of watch({ http, patience, path: "/watch" }, {})) {
+      seqs.push(seq);
+      if (seqs.length === 2) break;
+    }
+    expect([seqs, requests.length]).toEqual([[1, 2], 2]);
   });
 
   it("throws what no attempt betters, and gives up where none succeeds", async () => {

@@ -271,6 +271,18 @@ describe("recovery", () => {
     },
   );
 
+  it("SNAP4: an older generation that was found to be damaged is replaced at once, by the current one", async () => {
+    const { world, expected } = await twoGenerations();
+    const older = readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32);
+    world.cache.distrust(older.snapshot.name);
+    const next = world.start(operator);
+    expect(words(await world.send(next, { id: "a2", key: "k2", data: 2 }))).toEqual(["applied again"]);
+    await world.clock.advance(1_000);
+    expect(current(world)).toMatchObject({ kind: "full", version: 4, seq: 50 });
+    expect(readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).version).toBe(3);
+    expect(await totals(world, world.start(operator))).toEqual(expected);
+  });
+
   it("SNAP4: without any snapshot that can be read, the archive and the log give the state back", async () => {
     const { world, expected } = await twoGenerations();
     for (const name of objects(world, "snapshots")) world.store.damage(name);

@@ -56,7 +56,7 @@ async function snapshot(world: World, one: Incarnation) {
 }
 
 const version = process.argv[2] ?? "";
-if (!/^v\d+$/.test(version)) throw new Error("say which version: node test/golden/make.ts v2");
+if (!/^v\d+$/.test(version)) throw new Error("say which version: node test/golden/make.ts v3");
 const folder = path.join(GOLDEN, version);
 if (existsSync(folder)) throw new Error(`${folder} is there: golden files are never written again`);
 const files = await make();

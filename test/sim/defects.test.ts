@@ -8,6 +8,6 @@ describe("planted defects", () => {
   });
 
   it.concurrent.each(DEFECTS)("$rule: $name", async (defect) => {
-    expect(await findDefect(defect, defect.from ?? 1), `not found within ${defect.within} seeds`).not.toBeNull();
+    expect(await findDefect(defect), `not found within ${defect.within} seeds`).not.toBeNull();
   });
 });

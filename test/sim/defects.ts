@@ -1,5 +1,5 @@
 /**
- * The planted defects: small, plausible ways of getting it wrong, most of them from the models of the protocol (A1 to A13),
+ * The planted defects: small, plausible ways of getting it wrong, most of them from the models of the protocol (A1 to A15, B10),
  * each as the lines of the sources that it replaces. The simulator must find every one.
  */
 import type { Defect, Patch } from "./plant.ts";

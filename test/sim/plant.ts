@@ -23,8 +23,6 @@ export interface Defect {
   readonly patches: readonly Patch[];
   /** Found among so many seeds. */
   readonly within: number;
-  /** Where the search begins, for one that takes so many seeds that it would be long: shortly before the first that finds it. */
-  readonly from?: number;
 }
 
 export interface Found {
@@ -36,16 +34,8 @@ const ROOT = path.join(import.meta.dirname, "../..");
 const COPIED = ["src/engine", "src/worker", "src/adapters", "src/testkit", "test/engine/fakes", "test/sim"];
 
 /** The first seed that finds it, or null. */
-export async function findDefect({ name, patches, within }: Defect, from: number): Promise<Found | null> {
-  const { status, out } = await simulate(name, patches, [
-    "--from",
-    `${from}`,
-    "--seeds",
-    `${within}`,
-    "--threads",
-    "1",
-    "--first",
-  ]);
+export async function findDefect({ name, patches, within }: Defect): Promise<Found | null> {
+  const { status, out } = await simulate(name, patches, ["--seeds", `${within}`, "--threads", "1", "--first"]);
   const found = /^seed (\d+): (.*)$/m.exec(out);
   if (found !== null) return { seed: Number(found[1]), says: found[2]!.slice(0, 160) };
   if (status === 0) return null;
