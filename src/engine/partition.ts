@@ -201,13 +201,14 @@ export class Partition {
       ? await takeEpoch(this.#around, this.#address, this.#code, () => this.#assertNotEnded())
       : await peek(this.#around, this.#address.seed);
     const epoch = write ? opening.row.epoch : null;
-    this.#heardAt = this.#around.clock.now();
-    const openMs = this.#heardAt - begun;
+    const answeredAt = this.#around.clock.now();
+    const openMs = answeredAt - begun;
     const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch, openMs));
     open.rates = opened(open.rates, openMs, opening.rows.length);
     open.row = opening.row;
     open.epoch = epoch;
     this.#opened = open;
+    this.#heardAt = answeredAt;
     if (write) this.#snapshots.schedule(open);
     // A reader can't mend what it fell back from; the alarm opens for writing.
     else if (open.renew) this.#around.host.arm(this.#around.clock.now());
@@ -345,13 +346,15 @@ export class Partition {
     if (open.epoch !== epoch) return open;
     const lost = lostSince(before, known);
     if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
-    this.#heardAt = clock.now();
-    if (open.epoch !== null) {
-      if (known.epoch === open.epoch) return open;
+    if (open.epoch !== null && known.epoch !== open.epoch) {
       this.#end(supersededBy(open.epoch, known));
       throw new Failure("fenced", this.#ended!);
     }
-    if (known.head === open.fold.seq && known.version === open.row.version) return open;
+    // Only an answer that agrees: while what is behind catches up, or can't, it is not as fresh as D1 for anybody.
+    if (open.epoch !== null || (known.head === open.fold.seq && known.version === open.row.version)) {
+      this.#heardAt = clock.now();
+      return open;
+    }
     if (this.#opened === open && this.#opening === null) this.#beginOpening(false);
     const again = this.#opening;
     return again === null ? open : limited(clock, "opening the partition", () => again.done, COMMIT_WAIT_MS);

@@ -49,7 +49,7 @@ export class Snapshotter {
   #running: Promise<Snapshotted> | null = null;
   #attempt = 0;
   #failures = 0;
-  #retryAt = 0;
+  #failedAt = 0;
   #stopped = false;
   #sweeping = false;
   #sweptAt: number;
@@ -101,7 +101,9 @@ export class Snapshotter {
       }),
     };
     const due = open.renew ? 0 : snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
-    const at = due === null ? null : Math.max(due, this.#retryAt);
+    // Reckoned now, not when it failed: what has come in since may not wait that long.
+    const retryAt = this.#failures === 0 ? 0 : this.#failedAt + retryMs(this.#failures, this.#events.pressed(), open);
+    const at = due === null ? null : Math.max(due, retryAt);
     if (at === null || at > clock.now()) host.arm(at);
     else host.keep(this.#take(open).then(() => undefined));
   }
@@ -153,13 +155,13 @@ export class Snapshotter {
         await this.#learn(open, result.row).catch((error: unknown) =>
           host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
         );
-      this.#retryAt = clock.now() + retryMs(this.#failures++, this.#events.pressed(), open);
+      this.#failedAt = clock.now();
+      this.#failures += 1;
       host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
       return result;
     }
     counters.add(snapshotCounts(result.manifest));
     this.#failures = 0;
-    this.#retryAt = 0;
     open.row = result.row;
     this.#events.saved(open);
     open.renew = false;
@@ -223,6 +225,7 @@ export class Snapshotter {
     open.row = row;
     // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
     if (manifest !== null) await this.#cover(open, manifest, stored!, 0);
+    this.#failures = 0;
   }
 
   /** The files of a snapshot that took effect unheard. What they hold beside states is here already. */
@@ -274,5 +277,5 @@ export const RETRY_MS = 30_000;
 /** Not longer while the log is half full, or the memory: when R2 is back, it is a snapshot that lets events in again (LOG6). */
 function retryMs(failures: number, filling: boolean, { tail, fold }: Open): number {
   const pressed = filling || tail.bytes > TAIL_BYTES / 2 || fold.state.changedBytes > fold.operator.memoryBytes;
-  return pressed ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures, 5);
+  return pressed ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures - 1, 5);
 }

@@ -8,6 +8,7 @@ import { SIZES, type Sizes } from "../../src/engine/limits.ts";
 import { readManifest, stateFiles, type Manifest } from "../../src/engine/manifest.ts";
 import { Digest } from "../../src/engine/digest.ts";
 import { seq, stamp } from "../../src/engine/ids.ts";
+import { RETRY_MS } from "../../src/engine/snapshotter.ts";
 import { KeyedState, type Entry } from "../../src/engine/state.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { sum } from "./fakes/sum.ts";
@@ -147,6 +148,29 @@ describe("a state larger than the memory", () => {
     expect(last).toBe("snapshot_behind");
     world.fates = () => "ok";
     await world.clock.advance(60_000);
+    expect(words(await world.send(one, { id: `a${sent}`, key: key(sent), data: 1 }))).toEqual(["applied"]);
+  });
+
+  it("LOG6: what fills the memory after many failures is saved soon, not when these have had their pause", async () => {
+    const world = worldOf();
+    const one = world.start(sum({ memory: 2_000 }));
+    await fill(world, one, "a", 1, 3);
+    world.fates = ({ method }) => (method === "put" ? "before" : "ok");
+    for (let failures = 0; failures < 6; failures++) {
+      await world.clock.advance(60_000);
+      await world.clock.run(one.partition.snapshot());
+    }
+    world.fates = () => "ok";
+    let sent = 3;
+    let last: string | string[] = [];
+    while (last !== "snapshot_behind" && sent < 200) {
+      sent += 1;
+      last = words(await world.send(one, { id: `a${sent}`, key: key(sent), data: 1 }));
+    }
+    expect(last).toBe("snapshot_behind");
+    expect(one.armed! - world.clock.now()).toBeLessThanOrEqual(RETRY_MS);
+    await world.clock.advance(RETRY_MS);
+    await world.clock.run(one.partition.wake());
     expect(words(await world.send(one, { id: `a${sent}`, key: key(sent), data: 1 }))).toEqual(["applied"]);
   });
 });

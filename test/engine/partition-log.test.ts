@@ -1,6 +1,6 @@
 /** The log half of a partition's life: what is visible when, what an unknown outcome means, who may write. */
 import { describe, expect, it } from "vitest";
-import { PENDING_BYTES } from "../../src/engine/limits.ts";
+import { FRESH_MS, PENDING_BYTES } from "../../src/engine/limits.ts";
 import { sum } from "./fakes/sum.ts";
 import { words, World, type Fate } from "./fakes/world.ts";
 
@@ -263,6 +263,26 @@ describe("a partition and its log", () => {
     expect(await world.value(reader)).toEqual({ total: 3, times: 2 });
     expect(words(await world.send(reader, { id: "c", data: 3 })), "then it writes").toEqual(["applied"]);
     expect(await world.value(reader)).toEqual({ total: 6, times: 3 });
+  });
+
+  it("a reader that learns that it is behind, and can't catch up, shows nobody what it has", async () => {
+    const world = new World();
+    const writer = world.start(operator);
+    await world.send(writer, { id: "a", data: 1 });
+    const reader = world.start(operator);
+    expect(await world.value(reader)).toEqual({ total: 1, times: 1 });
+    await world.send(writer, { id: "b", data: 2 });
+    await world.clock.run(writer.partition.snapshot());
+    await world.clock.advance(FRESH_MS);
+    world.fates = ({ method, by }) => (by === reader && method === "range" ? "before" : "ok");
+    const first = reader.partition.read(["k"]);
+    first.catch(() => undefined);
+    await world.clock.advance(5);
+    const found = await world.clock.run(Promise.allSettled([first, reader.partition.read(["k"])]));
+    expect(found.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    await expect(world.value(reader)).rejects.toThrow("range failed");
+    world.fates = () => "ok";
+    expect(await world.value(reader)).toEqual({ total: 3, times: 2 });
   });
 
   it("a reader of a partition that nobody wrote to leaves no row behind", async () => {

@@ -10,6 +10,7 @@ export class Pinner {
   readonly #world: World;
   readonly #random: Random;
   #pins = 0;
+  #resting = false;
 
   constructor(world: World) {
     this.#world = world;
@@ -24,6 +25,11 @@ export class Pinner {
       void this.#pin(this.#random.pick([...this.#world.host.slots.values()]));
       this.start();
     });
+  }
+
+  /** Lets go of nothing more: what the last sweep has seen pinned stays pinned until it is looked at. */
+  rest(): void {
+    this.#resting = true;
   }
 
   async #pin(slot: Slot): Promise<void> {
@@ -44,6 +50,7 @@ export class Pinner {
         // Half of them stay for ever.
         if (this.#random.chance(0.5))
           clock.after(this.#random.skewed(60_000, 48 * 3_600_000), () => {
+            if (this.#resting) return;
             trace.count("unpins");
             void log.unpin(version, pin.name);
           });

@@ -46,6 +46,7 @@ class Run {
   readonly #workers: readonly Worker[];
   readonly #clients: readonly Client[];
   readonly #nemesis: Nemesis;
+  readonly #pinner: Pinner;
   #working = 0;
   #steps = 0;
 
@@ -54,6 +55,7 @@ class Run {
     this.#world = new World(config, write);
     this.#workers = Array.from({ length: config.workers }, (_, i) => new Worker(this.#world, i));
     this.#nemesis = new Nemesis(this.#world, this.#workers);
+    this.#pinner = new Pinner(this.#world);
     this.#clients = Array.from(
       { length: config.clients },
       (_, i) => new Client(this.#world, i, this.#workers, this.#nemesis),
@@ -93,7 +95,7 @@ class Run {
 
   async #faults(): Promise<void> {
     this.#nemesis.start();
-    new Pinner(this.#world).start();
+    this.#pinner.start();
     this.#cron();
     for (const client of this.#clients) {
       this.#working += 1;
@@ -170,7 +172,9 @@ class Run {
     for (const ms of [3 * 3_600_000, 60_000]) {
       const until = clock.now() + ms;
       while (await this.#step(until));
-      if (ms > 60_000) for (const slot of slots) await audit.snapshot(slot);
+      if (ms === 60_000) break;
+      this.#pinner.rest();
+      for (const slot of slots) await audit.snapshot(slot);
     }
   }
 
