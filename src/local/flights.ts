@@ -35,8 +35,9 @@ export interface Comparison {
 const FILE = join(PROJECT_DIR, "test", "data", "flights-20k.ndjson.gz");
 const DIFFERENCES_SHOWN = 10;
 
-export function readFlights(limit = Infinity): Flight[] {
-  const lines = gunzipSync(readFileSync(FILE)).toString("utf8").trimEnd().split("\n");
+/** The bundled ones, or those of another file of the same shape. */
+export function readFlights(limit = Infinity, file = FILE): Flight[] {
+  const lines = gunzipSync(readFileSync(file)).toString("utf8").trimEnd().split("\n");
   return lines.slice(0, limit).map((line) => {
     const event = JSON.parse(line) as { data: { origin: string; delay: number } };
     return { line, origin: event.data.origin, delay: event.data.delay };

@@ -6,9 +6,17 @@ import { memory } from "./memory.ts";
 import { type Options, parseOptions } from "./options.ts";
 import { profile } from "./profile.ts";
 import { recovery } from "./recovery.ts";
+import { send } from "./send.ts";
 import { snapshots } from "./snapshots/snapshots.ts";
 
-const COMMANDS: Record<string, (options: Options) => Promise<void>> = { ingest, memory, recovery, snapshots, profile };
+const COMMANDS: Record<string, (options: Options) => Promise<void>> = {
+  ingest,
+  memory,
+  recovery,
+  send,
+  snapshots,
+  profile,
+};
 
 const USAGE = `npm run bench -- COMMAND [flags]
 
@@ -16,6 +24,7 @@ const USAGE = `npm run bench -- COMMAND [flags]
             [--only keyframe,bare,kv,sqlite,d1row] [--warmup 2] [--tail 4000000] [--json FILE]
   memory    [--lines 1000000] [--delay 0] [--tail 4000000]
   recovery  [--keys 100000] [--events 1000000] [--repeats 5] [--delay 0]
+  send      [--flights FILE] [--rounds 3] [--kills 5]
   snapshots [--quick] [--large] [--parts bytes,ingestion,opening,prediction,dollars,memory]
             [--flights FILE] [--retail FILE] [--json FILE]
   profile   [--only keyframe] [--batch 1000] [--delay 0] [--seconds 5] [--connections 32] [--out FILE.cpuprofile]`;

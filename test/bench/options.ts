@@ -16,6 +16,7 @@ export interface Options {
   keys: number;
   events: number;
   repeats: number;
+  kills: number;
   json: string | undefined;
   out: string | undefined;
   quick: boolean;
@@ -39,6 +40,7 @@ const FLAGS = {
   keys: { type: "string", default: "100000" },
   events: { type: "string", default: "1000000" },
   repeats: { type: "string", default: "5" },
+  kills: { type: "string", default: "5" },
   json: { type: "string" },
   out: { type: "string" },
   quick: { type: "boolean", default: false },
@@ -63,6 +65,7 @@ export function parseOptions(args: string[]): Options {
     keys: number("keys", values.keys),
     events: number("events", values.events),
     repeats: number("repeats", values.repeats),
+    kills: number("kills", values.kills),
     json: values.json,
     out: values.out,
     quick: values.quick,
