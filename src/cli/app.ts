@@ -132,7 +132,7 @@ export class App {
 function noAnswer(url: string, error: unknown): Trouble {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   return new Trouble(
-    `no answer from ${url}: ${messageOf(cause)}. Is the app up (npm run dev), and is --url or KEYFRAME_URL its address?`,
+    `no answer from ${url}: ${messageOf(cause)}. Is the app up (npx wrangler dev), and is --url or KEYFRAME_URL its address?`,
   );
 }
 

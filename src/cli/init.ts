@@ -125,14 +125,23 @@ function planOf(facts: Facts): Plan {
 function nextSteps({ manifest }: Facts, main: string, isReady: boolean, runner: "vitest" | "node:test"): string[] {
   const installed = { ...manifest?.dependencies, ...manifest?.devDependencies };
   const packages = ["keyframe", "zod", "wrangler"].filter((name) => !(name in installed));
-  const next = packages.length === 0 ? [] : [`npm install ${packages.join(" ")}`];
+  // Under its bare name npm's registry has something else.
+  const sources = packages.map((name) => (name === "keyframe" ? "PATH/TO/keyframe-VERSION.tgz" : name));
+  const next = packages.length === 0 ? [] : [`npm install ${sources.join(" ")}`];
   if (!isReady)
     next.push(
       `in ${main}: export { Keyframe, Partition } from "keyframe"; and call keyframe({ operators: [counter] }) once: its fetch, scheduled and queue are handlers for your own to call, or the default export`,
     );
-  next.push(runner === "vitest" ? "npx vitest run" : `node --test "test/*.test.ts"`);
+  next.push(runner === "vitest" ? "npx vitest run" : `node --test "test/*.test.ts"${nodeRemark(process.versions.node)}`);
   next.push("npx wrangler d1 migrations apply LOG_0 --local", "npx wrangler dev");
   return next;
+}
+
+/** Of a Node that doesn't run TypeScript by itself. */
+export function nodeRemark(version: string): string {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const runs = major > 22 || (major === 22 && minor >= 18);
+  return runs ? "" : `   (with Node 22.18 or newer; this is ${version})`;
 }
 
 /** The main module that the configuration names; either format writes it so. */

@@ -27,7 +27,11 @@ export type Added =
   | { readonly tag: "complete" }
   | { readonly tag: "refused"; readonly why: string };
 
-export const COMPATIBILITY_DATE = "2026-10-15";
+/**
+ * The earliest that is tested (the package's own test runs with it), also for new Workers: a later one isn't known to the last
+ * wrangler that runs on Node 20, which is what npm installs there.
+ */
+export const COMPATIBILITY_DATE = "2026-04-01";
 const MIGRATIONS_DIR = "node_modules/keyframe/dist/migrations";
 
 /** The text with everything that is missing. */
@@ -76,7 +80,7 @@ function foreign(config: Config): string | null {
     return `its binding PARTITION is class ${JSON.stringify(taken["class_name"])}; Keyframe needs that name for its own, so rename yours`;
   const date = config["compatibility_date"];
   if (typeof date === "string" && date < COMPATIBILITY_DATE)
-    return `its compatibility_date is ${date}; Keyframe is made for ${COMPATIBILITY_DATE} and later, so look at what that changes for you and raise it`;
+    return `its compatibility_date is ${date}; Keyframe is tested with ${COMPATIBILITY_DATE} and later, so look at what that changes for you and raise it`;
   return null;
 }
 

@@ -15,7 +15,7 @@ import path from "node:path";
 import { parse as parseJsonc } from "jsonc-parser";
 import { parse as parseToml } from "smol-toml";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { init, type Initialised } from "../../src/cli/init.ts";
+import { init, type Initialised, nodeRemark } from "../../src/cli/init.ts";
 import { newOperator } from "../../src/cli/new.ts";
 import { identifier, operatorFile, testFile } from "../../src/cli/templates.ts";
 
@@ -43,7 +43,7 @@ const files = (): string[] =>
     .sort();
 
 const NEEDED = {
-  compatibility_date: "2026-10-15",
+  compatibility_date: "2026-04-01",
   compatibility_flags: ["nodejs_compat"],
   durable_objects: { bindings: [{ name: "PARTITION", class_name: "Partition" }] },
   migrations: [{ tag: "keyframe-v1", new_sqlite_classes: ["Partition"] }],
@@ -66,8 +66,16 @@ describe("init", () => {
       "src/index.ts",
     ]);
     expect(kept).toEqual([]);
-    expect(next[0]).toBe("npm install keyframe zod wrangler");
+    expect(next[0]).toBe("npm install PATH/TO/keyframe-VERSION.tgz zod wrangler");
     expect(parseToml(textOf("wrangler.toml"))).toEqual({ name: "shop", main: "src/index.ts", ...NEEDED });
+  });
+
+  it("says of a Node that doesn't run TypeScript that the tests need another", () => {
+    expect(["20.20.2", "22.17.1"].map(nodeRemark)).toEqual([
+      "   (with Node 22.18 or newer; this is 20.20.2)",
+      "   (with Node 22.18 or newer; this is 22.17.1)",
+    ]);
+    expect(["22.18.0", "24.21.0"].map(nodeRemark)).toEqual(["", ""]);
   });
 
   it("does nothing the second time", () => {
@@ -203,7 +211,7 @@ PRICE = 3`;
     put("package.json", '{"name":"shop","devDependencies":{"vitest":"5.0.0","wrangler":"4.0.0"}}');
     const { next } = done(run());
     expect(textOf("test/counter.test.ts")).toContain('from "vitest"');
-    expect(next.slice(0, 2)).toEqual(["npm install keyframe zod", "npx vitest run"]);
+    expect(next.slice(0, 2)).toEqual(["npm install PATH/TO/keyframe-VERSION.tgz zod", "npx vitest run"]);
   });
 });
 
