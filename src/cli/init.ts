@@ -132,7 +132,9 @@ function nextSteps({ manifest }: Facts, main: string, isReady: boolean, runner: 
     next.push(
       `in ${main}: export { Keyframe, Partition } from "keyframe"; and call keyframe({ operators: [counter] }) once: its fetch, scheduled and queue are handlers for your own to call, or the default export`,
     );
-  next.push(runner === "vitest" ? "npx vitest run" : `node --test "test/*.test.ts"${nodeRemark(process.versions.node)}`);
+  next.push(
+    runner === "vitest" ? "npx vitest run" : `node --test "test/*.test.ts"${nodeRemark(process.versions.node)}`,
+  );
   next.push("npx wrangler d1 migrations apply LOG_0 --local", "npx wrangler dev");
   return next;
 }
