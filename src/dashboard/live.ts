@@ -15,6 +15,8 @@ const MOST_MS = 30_000;
 
 export const overview = signal<Overview | null>(null);
 export const samples = signal<readonly Sample[]>([]);
+/** Overviews so far. */
+export const looks = signal(0);
 /** Why the last look failed. */
 export const failure = signal<string | null>(null);
 /** The app's time, each second. */
@@ -78,6 +80,7 @@ function took(found: Overview): void {
     heardAt.value = sample.at;
     failure.value = null;
     overview.value = found;
+    looks.value += 1;
     samples.value = [...samples.peek(), sample].slice(-SAMPLES);
   });
 }

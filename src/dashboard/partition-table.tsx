@@ -1,14 +1,15 @@
 /**
  * The table of an operator's partitions. What changes with each overview are texts in signals, so that news change texts, and
- * no row is drawn anew: with many partitions that is what keeps a frame short.
+ * no row is drawn anew; and a row that can't be seen hears only some of the news. With many partitions that keeps a frame short.
  */
 import { computed, type ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
 import { healthOf } from "./health.ts";
-import { lookedAt, now, overview, samples } from "./live.ts";
+import { heardAt, looks, now, overview, samples } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { rateOf } from "./rates.ts";
+import { useSight } from "./sight.ts";
 import { ago, bytes, clock, count, rate } from "./text.ts";
 
 export interface PartitionTableProps {
@@ -62,9 +63,10 @@ interface RowProps {
 }
 
 function Row({ operator, partition, chosen }: RowProps) {
-  const cells = useMemo(() => cellsOf(operator, partition), [operator, partition]);
+  const { ref, seen } = useSight<HTMLTableRowElement>();
+  const cells = useMemo(() => cellsOf(operator, partition, seen), [operator, partition]);
   return (
-    <tr class={chosen ? "chosen" : ""}>
+    <tr ref={ref} class={chosen ? "chosen" : ""}>
       <th scope="row">
         <a
           href={hrefOf(operator, "partitions", { partition: String(partition) })}
@@ -100,14 +102,23 @@ const Moment = ({ at, text, kind }: MomentProps) => (
   </td>
 );
 
+/** A row out of sight is told every so many overviews, in turns with the others: whoever searches or listens to the page reads it too. */
+const UNSEEN_TURNS = 8;
+
 /** What a row shows, each a signal. */
-function cellsOf(operator: string, partition: number) {
-  const one = computed(() => glanceOf(operator, partition));
-  const text = (of: (glance: PartitionGlance) => string): ReadonlySignal<string> =>
-    computed(() => (one.value === null ? "" : of(one.value.glance)));
+function cellsOf(operator: string, partition: number, seen: ReadonlySignal<boolean>) {
+  const one = computed<Found | null>((): Found | null => {
+    const isDue = (looks.value + partition) % UNSEEN_TURNS === 0 || seen.value || told === undefined;
+    if (isDue) told = glanceOf(operator, partition);
+    return told ?? null;
+  });
+  let told: Found | null | undefined;
+  const text = (of: (found: Found) => string): ReadonlySignal<string> =>
+    computed(() => (one.value === null ? "" : of(one.value)));
+  const since = (at: string): string => ago(at, seen.value ? now.value : now.peek());
   const health = computed(() => {
     const found = one.value;
-    return found === null ? null : healthOf(found.glance, found.operator, lookedAt());
+    return found === null ? null : healthOf(found.glance, found.operator, heardAt.peek() ?? now.peek());
   });
   const snapshotAt = computed(() => {
     const last = one.value?.glance.lastSnapshot;
@@ -115,34 +126,34 @@ function cellsOf(operator: string, partition: number) {
   });
   const lastAt = computed(() => one.value?.glance.lastEventAt);
   return {
-    rate: computed(() => {
-      const per = rateOf(samples.value, operator, partition);
+    rate: text(() => {
+      const per = rateOf(samples.peek(), operator, partition);
       return per === null ? "–" : rate(per);
     }),
-    events: text(({ appliedSeq }) => count(appliedSeq)),
-    tail: text(({ tailEvents }) => count(tailEvents)),
-    keys: text(({ keys }) => count(keys)),
-    state: text(({ stateBytes }) => bytes(stateBytes)),
+    events: text(({ glance }) => count(glance.appliedSeq)),
+    tail: text(({ glance }) => count(glance.tailEvents)),
+    keys: text(({ glance }) => count(glance.keys)),
+    state: text(({ glance }) => bytes(glance.stateBytes)),
     snapshotAt,
-    snapshot: computed(() =>
-      snapshotAt.value === undefined
-        ? one.value?.glance.lastSnapshot === undefined
-          ? "none"
-          : "unreadable"
-        : ago(snapshotAt.value, now.value),
-    ),
+    snapshot: computed(() => {
+      if (snapshotAt.value !== undefined) return since(snapshotAt.value);
+      return one.value?.glance.lastSnapshot === undefined ? "none" : "unreadable";
+    }),
     lastAt,
-    last: computed(() => (lastAt.value === undefined ? "" : ago(lastAt.value, now.value))),
+    last: computed(() => (lastAt.value === undefined ? "" : since(lastAt.value))),
     health: computed(() => health.value?.why ?? ""),
     healthClass: computed(() => `wide verdict ${health.value?.level ?? ""}`),
   };
 }
 
-function glanceOf(
-  name: string,
-  partition: number,
-): { readonly operator: OperatorGlance; readonly glance: PartitionGlance } | null {
-  const operator = overview.value?.operators.find((one) => one.name === name);
+interface Found {
+  readonly operator: OperatorGlance;
+  readonly glance: PartitionGlance;
+}
+
+/** Of the newest overview: `looks` says when there is another. */
+function glanceOf(name: string, partition: number): Found | null {
+  const operator = overview.peek()?.operators.find((one) => one.name === name);
   const glance = operator?.partitions[partition];
   return operator === undefined || glance === undefined ? null : { operator, glance };
 }

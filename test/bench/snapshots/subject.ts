@@ -38,6 +38,7 @@ export interface Status {
 export interface SubjectOptions {
   never?: boolean;
   memory?: number;
+  partitions?: number;
   worker?: "snapshots.ts" | "accelerated.ts";
 }
 
@@ -51,9 +52,11 @@ export class Subject {
     this.host = host;
   }
 
-  static async start({ never = false, memory = 0, worker = "snapshots.ts" }: SubjectOptions = {}): Promise<Subject> {
+  static async start(options: SubjectOptions = {}): Promise<Subject> {
+    const { never = false, memory = 0, partitions = 1, worker = "snapshots.ts" } = options;
     const setup = keyframeSetup(worker, { delayMs: 0, tailBytes: 0 });
-    return new Subject(await startHost({ ...setup, vars: { ...setup.vars, NEVER: never ? 1 : 0, MEMORY: memory } }));
+    const vars = { ...setup.vars, NEVER: never ? 1 : 0, MEMORY: memory, PARTITIONS: partitions };
+    return new Subject(await startHost({ ...setup, vars }));
   }
 
   stop(): Promise<void> {
@@ -108,6 +111,11 @@ export class Subject {
 
   async counters(): Promise<Counters> {
     return (await (await this.#fetch("/bench/counters")).json()) as Counters;
+  }
+
+  /** A route that answers without the partition. */
+  async look(path: string): Promise<void> {
+    await (await this.#fetch(path)).arrayBuffer();
   }
 
   async delay(ms: number): Promise<void> {
