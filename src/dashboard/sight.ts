@@ -11,7 +11,10 @@ const observer = new IntersectionObserver((entries) =>
 );
 
 /** True until the browser says otherwise. */
-export function useSight<T extends Element>(): { readonly ref: RefObject<T | null>; readonly seen: ReadonlySignal<boolean> } {
+export function useSight<T extends Element>(): {
+  readonly ref: RefObject<T | null>;
+  readonly seen: ReadonlySignal<boolean>;
+} {
   const ref = useRef<T>(null);
   const seen = useSignal(true);
   useEffect(() => {
