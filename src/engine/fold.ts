@@ -2,8 +2,8 @@
  * The fold of a log: everything that a partition knows after applying segments 1..seq, and how one more is applied.
  *
  * F1. It is a function of the log alone; recovery, verification and the live partition use the same steps (ONE5).
- * F2. Replay honours logged outcomes (ONE6), checks that no seq is missing (LOG4), and quarantines what throws now, so
- *     that no event stops a partition under newer code (IN4).
+ * F2. Replay honours logged outcomes (ONE6), checks that no seq is missing (LOG4), and quarantines what was applied and throws
+ *     or is refused now: under other code no event stops a partition, and none loses its effect without a word (IN4).
  * F3. What only the first run decides (the condition of an edit, the bound on keys) isn't asked again at replay.
  */
 import { Failure, messageOf } from "./errors.ts";
@@ -38,6 +38,8 @@ export class Fold {
   readonly dedup: Dedup;
   /** The code that wrote what was replayed (CODE4). */
   readonly replayedFrom = new Set<string>();
+  /** Events that were applied when they were logged, and that replay by other code has set aside. */
+  readonly disowned = { events: 0, first: 0 };
   /** Everything up to here is applied. */
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
@@ -97,8 +99,21 @@ export class Fold {
     const logged = outcomes.get(index);
     if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
     const outcome =
-      logged !== undefined && logged.tag !== "applied" ? logged : this.run(layer, at, event, key, ms, prints, 0, null);
+      logged !== undefined && logged.tag !== "applied"
+        ? logged
+        : this.#again(at, event, this.run(layer, at, event, key, ms, prints, 0, null));
     this.settled(at, event, key, ms, outcome, () => JSON.stringify(event));
+  }
+
+  /** The outcome of an event that was applied when it was logged. Its sender was told so: what the code that is here doesn't apply is kept. */
+  #again(at: Seq, event: Event, outcome: Outcome): Outcome {
+    // The event that a command names was applied by this code, or thrown out by another command.
+    if (outcome.tag === "applied" || (isCommand(event) && spares(outcome))) return outcome;
+    this.disowned.events += 1;
+    if (this.disowned.first === 0) this.disowned.first = at;
+    if (outcome.tag === "quarantined") return outcome;
+    const error = `it was applied when it was logged, and the code that runs now refuses it: ${outcome.code}`;
+    return { tag: "quarantined", error };
   }
 
   /** Runs an event or a command. `live`: for the first time. */
@@ -112,7 +127,7 @@ export class Fold {
     offset: number,
     live: Live | null,
   ): Outcome {
-    if (event.type === RETRY || event.type === DELETE) return this.#command(layer, at, event, prints, offset, live);
+    if (isCommand(event)) return this.#command(layer, at, event, prints, offset, live);
     const touched = layer.touch(key);
     // From here on no retry finds what this takes out once it is in the log.
     if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.claim(entry);
@@ -149,7 +164,7 @@ export class Fold {
 
   /** What an event's outcome means for the quarantine; called when it is known to be in the log. */
   settled(at: Seq, event: Event, key: string, ms: number, outcome: Outcome, text: () => string): void {
-    if (event.type === RETRY || event.type === DELETE) this.#commanded(at, event, outcome);
+    if (isCommand(event)) this.#commanded(at, event, outcome);
     else if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);
     else if (outcome.tag === "quarantined")
       this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
@@ -157,7 +172,7 @@ export class Fold {
 
   /** How many more events are set aside once `settled` has been told of this one; what an ERASE takes out isn't counted. */
   quarantineGrowth(event: Event, outcome: Outcome): number {
-    if (event.type !== RETRY && event.type !== DELETE) return outcome.tag === "quarantined" ? 1 : 0;
+    if (!isCommand(event)) return outcome.tag === "quarantined" ? 1 : 0;
     return spares(outcome) || outcome.tag === "quarantined" ? 0 : -1;
   }
 
@@ -204,6 +219,8 @@ export class Fold {
       this.quarantine.add({ ...entry, error: outcome.error }, at);
   }
 }
+
+const isCommand = ({ type }: Event): boolean => type === RETRY || type === DELETE;
 
 /** Of a command: what it names stays in the quarantine. */
 const spares = (outcome: Outcome): boolean =>

@@ -7,6 +7,7 @@ export type Level = "info" | "warn" | "error";
 export const NOTES = {
   "partition ended": "warn",
   "recovered by fallback": "error",
+  "replay set events aside": "error",
   "a state file is damaged": "error",
   "snapshot failed": "warn",
   "a snapshot that took effect unheard is not read yet": "warn",

@@ -105,6 +105,12 @@ export async function recover(
         flaws: flaws.map(said).join("; "),
       });
     const { fold, loader, tailBytes, foreign } = found;
+    if (fold.disowned.events > 0)
+      around.host.note("replay set events aside", {
+        partition: around.id.partition,
+        operator: around.id.operator,
+        ...fold.disowned,
+      });
     const rates = measured(
       base.manifest?.rates ?? UNMEASURED,
       { events: report.replayedEvents, ms: found.replayMs },

@@ -613,5 +613,67 @@ describe("code that changes", () => {
     const next = world.start(broken, "code-2");
     expect(words(await world.send(next, { id: "x", key: "k0", data: 10 }))).toEqual(["applied"]);
     expect((await quarantined(world, next)).map((entry) => [entry.seq, entry.error])).toEqual([[2, "new bug"]]);
+    expect(next.notes).toContain("replay set events aside");
+  });
+
+  describe("IN4: what was applied and is refused at replay under newer code", () => {
+    const limited = sum({
+      on: {
+        add: (state, event, ctx) => {
+          if (state.times === 2) return ctx.refuse("limit", { most: 2 });
+          state.total += Number(event.data);
+          state.times++;
+          return;
+        },
+      },
+    });
+    const REFUSED = "it was applied when it was logged, and the code that runs now refuses it: limit";
+    const three = async (world: World): Promise<void> => {
+      const sent = [1, 2, 4].map((data) => ({ id: `e${data}`, key: "k", data }));
+      expect(words(await world.send(world.start(operator), ...sent))).toEqual(["applied", "applied", "applied"]);
+    };
+
+    it("is quarantined, said, and applied by a retry where the code allows it again", async () => {
+      const world = new World();
+      await three(world);
+      const next = world.start(limited, "code-2");
+      expect(await world.value(next, "k")).toEqual({ total: 3, times: 2 });
+      expect((await quarantined(world, next)).map(({ seq, error }) => [seq, error])).toEqual([[3, REFUSED]]);
+      expect(next.notes).toContain("replay set events aside");
+      expect(words(await world.send(next, { id: "e4", key: "k", data: 4 })), "a repeat").toEqual(["applied again"]);
+      await snapshot(world, next);
+      const third = world.start(operator, "code-3");
+      expect(await world.value(third, "k"), "a snapshot covers it").toEqual({ total: 3, times: 2 });
+      const retry = { id: "retry-1", type: "keyframe.quarantine.retry", data: { seq: 3 } };
+      expect(words(await world.send(third, retry))).toEqual(["applied"]);
+      expect(await world.value(third, "k")).toEqual({ total: 7, times: 3 });
+      expect(await quarantined(world, third)).toEqual([]);
+    });
+
+    it("is applied by the code before, as long as no snapshot covers it", async () => {
+      const world = new World();
+      await three(world);
+      expect(await world.value(world.start(limited, "code-2"), "k")).toEqual({ total: 3, times: 2 });
+      const back = world.start(operator, "code-1");
+      expect(await world.value(back, "k")).toEqual({ total: 7, times: 3 });
+      expect(await quarantined(world, back)).toEqual([]);
+      expect(back.notes).toEqual([]);
+    });
+
+    it("stays in the quarantine where it was a retry that was applied", async () => {
+      const world = new World();
+      const boom = { id: "q", key: "k", data: "boom" };
+      await world.send(world.start(operator), boom, { id: "a", key: "k", data: 1 }, { id: "b", key: "k", data: 2 });
+      const mended = sum({
+        on: { add: (state, event) => void ((state.total += Number(event.data) || 100), state.times++) },
+      });
+      const retry = { id: "retry-1", type: "keyframe.quarantine.retry", data: { seq: 1 } };
+      const next = world.start(mended, "code-2");
+      expect(words(await world.send(next, retry))).toEqual(["applied"]);
+      expect(await world.value(next, "k")).toEqual({ total: 103, times: 3 });
+      const third = world.start(limited, "code-3");
+      expect(await world.value(third, "k")).toEqual({ total: 3, times: 2 });
+      expect((await quarantined(world, third)).map(({ seq, error }) => [seq, error])).toEqual([[1, REFUSED]]);
+    });
   });
 });
