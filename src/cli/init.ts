@@ -7,7 +7,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { mainFile, operatorFile, testFile } from "./templates.ts";
+import { mainFile, operatorFile, testFile, TSCONFIG, TYPE_CHECK } from "./templates.ts";
 import { withNeeds, type Format } from "./wrangler-needs.ts";
 
 export interface InitOptions {
@@ -54,6 +54,7 @@ interface Facts {
 
 interface Manifest {
   readonly name?: string;
+  readonly type?: string;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
@@ -112,6 +113,7 @@ function planOf(facts: Facts): Plan {
     { file: `src/operators/${EXAMPLE}.ts`, text: operatorFile(EXAMPLE), what: "an example of an operator" },
     { file: `test/${EXAMPLE}.test.ts`, text: testFile(EXAMPLE, runner), what: `its test, for ${runner}` },
     { file: main, text: mainFile(EXAMPLE), what: "the Worker" },
+    { file: "tsconfig.json", text: TSCONFIG, what: "what `npx tsc` checks" },
   ];
   // An app that has operators of its own needs no example.
   const usesIt = facts.textOf(main)?.includes('from "keyframe"') ?? false;
@@ -119,19 +121,30 @@ function planOf(facts: Facts): Plan {
     if (has(one.file)) kept.push(one.file);
     else if (!usesIt) writes.push(one);
   }
-  return { tag: "plan", writes, kept, next: nextSteps(facts, main, usesIt || !has(main), runner) };
+  const checked = writes.some(({ text }) => text === TSCONFIG);
+  return { tag: "plan", writes, kept, next: nextSteps(facts, main, usesIt || !has(main), checked, runner) };
 }
 
-function nextSteps({ manifest }: Facts, main: string, isReady: boolean, runner: "vitest" | "node:test"): string[] {
+function nextSteps(
+  { manifest }: Facts,
+  main: string,
+  isReady: boolean,
+  checked: boolean,
+  runner: "vitest" | "node:test",
+): string[] {
   const installed = { ...manifest?.dependencies, ...manifest?.devDependencies };
   const packages = ["keyframe", "zod", "wrangler"].filter((name) => !(name in installed));
   // Under its bare name npm's registry has something else.
   const sources = packages.map((name) => (name === "keyframe" ? "PATH/TO/keyframe-VERSION.tgz" : name));
   const next = packages.length === 0 ? [] : [`npm install ${sources.join(" ")}`];
+  const types = TYPE_CHECK.filter((name) => !(name in installed));
+  if (checked && types.length > 0) next.push(`npm install --save-dev ${types.join(" ")}`);
+  if (manifest !== null && manifest.type !== "module") next.push("npm pkg set type=module");
   if (!isReady)
     next.push(
       `in ${main}: export { Keyframe, Partition } from "keyframe"; and call keyframe({ operators: [counter] }) once: its fetch, scheduled and queue are handlers for your own to call, or the default export`,
     );
+  if (checked) next.push("npx tsc");
   next.push(
     runner === "vitest" ? "npx vitest run" : `node --test "test/*.test.ts"${nodeRemark(process.versions.node)}`,
   );

@@ -34,7 +34,7 @@ export function newOperator({ directory, name, dryRun }: NewOperatorOptions): Ne
     mkdirSync(path.dirname(at), { recursive: true });
     writeFileSync(at, text, { flag: "wx" });
   }
-  const next = `add ${identifier(name)} from src/operators/${name}.ts to the list of operators that keyframe() is given`;
+  const next = `make src/operators/${name}.ts and its test yours: they count; and add ${identifier(name)} to the list of operators that keyframe() is given`;
   return { tag: "done", written: files.map(([file]) => file), next };
 }
 

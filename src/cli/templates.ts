@@ -59,6 +59,24 @@ export const operators = [${identifier(name)}] as const;
 export default keyframe({ operators });
 `;
 
+/** For `npx tsc`, with the packages of TYPE_CHECK: wrangler bundles without a look at the types. */
+export const TSCONFIG = `{
+  "compilerOptions": {
+    "strict": true,
+    "noEmit": true,
+    "target": "es2024",
+    "lib": ["es2024"],
+    "module": "esnext",
+    "moduleResolution": "bundler",
+    "allowImportingTsExtensions": true,
+    "skipLibCheck": true,
+    "types": ["@cloudflare/workers-types", "node"]
+  },
+  "include": ["src", "test"]
+}
+`;
+export const TYPE_CHECK: readonly string[] = ["typescript", "@cloudflare/workers-types", "@types/node"];
+
 /** "page-views" as a name in code. */
 export function identifier(name: string): string {
   const camel = name.replaceAll(/-+([a-z0-9])/g, (_, next: string) => next.toUpperCase()).replaceAll("-", "");

@@ -67,10 +67,14 @@ function run(handler: Handler, event: Event, context: EventContext, touched: Tou
  *  where each is escaped. */
 const SURELY_SMALL = STATE_BYTES / 1_024;
 
+/** What a counter becomes that the states written before it don't have. */
+const SHAPE_HINT =
+  " (has the state's shape changed? raise `version`, and add the `migrate` entry that gives old states what is new)";
+
 /** SNAP8: the state is what its text will say. A foreign value may be in somebody's hands. @throws where it isn't JSON or too large */
 function keep(touched: Touched, value: unknown, foreign: boolean): void {
   const { why, inexact, weight } = inspectJson(value);
-  if (why !== null) throw new TypeError(`the state isn't JSON, ${why}`);
+  if (why !== null) throw new TypeError(`the state isn't JSON, ${why}${why.includes("NaN is") ? SHAPE_HINT : ""}`);
   if (weight < SURELY_SMALL && !inexact) {
     touched.value = foreign ? copyJson(value) : value;
     touched.dirty = true;

@@ -64,9 +64,15 @@ describe("init", () => {
       "src/operators/counter.ts",
       "test/counter.test.ts",
       "src/index.ts",
+      "tsconfig.json",
     ]);
     expect(kept).toEqual([]);
-    expect(next[0]).toBe("npm install PATH/TO/keyframe-VERSION.tgz zod wrangler");
+    expect(next.slice(0, 4)).toEqual([
+      "npm install PATH/TO/keyframe-VERSION.tgz zod wrangler",
+      "npm install --save-dev typescript @cloudflare/workers-types @types/node",
+      "npm pkg set type=module",
+      "npx tsc",
+    ]);
     expect(parseToml(textOf("wrangler.toml"))).toEqual({ name: "shop", main: "src/index.ts", ...NEEDED });
   });
 
@@ -211,7 +217,17 @@ PRICE = 3`;
     put("package.json", '{"name":"shop","devDependencies":{"vitest":"5.0.0","wrangler":"4.0.0"}}');
     const { next } = done(run());
     expect(textOf("test/counter.test.ts")).toContain('from "vitest"');
-    expect(next.slice(0, 2)).toEqual(["npm install PATH/TO/keyframe-VERSION.tgz zod", "npx vitest run"]);
+    expect(next[0]).toBe("npm install PATH/TO/keyframe-VERSION.tgz zod");
+    expect(next).toContain("npx vitest run");
+  });
+
+  it("leaves a Worker's own tsconfig.json, and what it checks, alone", () => {
+    put("package.json", '{"name":"shop","type":"module"}');
+    put("tsconfig.json", "{}");
+    const { kept, next } = done(run());
+    expect(kept).toContain("tsconfig.json");
+    expect(textOf("tsconfig.json")).toBe("{}");
+    expect(next.filter((step) => /tsc|typescript|type=/.test(step))).toEqual([]);
   });
 });
 
@@ -222,7 +238,7 @@ describe("new operator", () => {
     expect(make("page-views")).toEqual({
       tag: "done",
       written: ["src/operators/page-views.ts", "test/page-views.test.ts"],
-      next: "add pageViews from src/operators/page-views.ts to the list of operators that keyframe() is given",
+      next: "make src/operators/page-views.ts and its test yours: they count; and add pageViews to the list of operators that keyframe() is given",
     });
     expect(textOf("src/operators/page-views.ts")).toContain('export const pageViews = operator("page-views"');
   });

@@ -99,20 +99,6 @@ test("init makes an app in an empty folder: its tests pass, its types hold, and 
   const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
   const tested = spawnSync(process.execPath, [...flags, "test/*.test.ts"], { cwd: fresh, encoding: "utf8", env });
   expect(tested.stdout).toMatch(/^# pass 8$/m);
-  const strict = {
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-    allowImportingTsExtensions: true,
-    module: "nodenext",
-  };
-  const compilerOptions = {
-    ...strict,
-    target: "es2024",
-    lib: ["es2024"],
-    types: ["@cloudflare/workers-types", "node"],
-  };
-  writeFileSync(path.join(fresh, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["src", "test"] }));
   expect(runTsc(["-p", path.join(fresh, "tsconfig.json")])).toBe("");
   const dry = launch([
     "deploy",
