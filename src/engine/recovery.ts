@@ -119,7 +119,7 @@ export async function recover(
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
     const renew = flaws.length > 0 || foreign || olderDoubted(around, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
-    tellReplayed(around.host.watchers?.() ?? null, fold.state);
+    tellReplayed(around.host.watchers?.() ?? null, fold);
     return { fold, loader, tail, rates, base: base.manifest, report, renew };
   }
   return refuse(around, opening.row, ours, flaws);

@@ -82,7 +82,7 @@ export async function catchUp(
     last = rows.at(-1) ?? last;
     if (page.more) continue;
     goOn(around, opening.row, last);
-    tellReplayed(around.host.watchers?.() ?? null, fold.state);
+    tellReplayed(around.host.watchers?.() ?? null, fold);
     return { bytes, events: fold.seq - from };
   }
 }

@@ -13,11 +13,14 @@ export interface Watchers {
   /** The event at `at` left this; null: no state. Called for any key, watched or not. Does nothing that takes long, and never
    *  throws. */
   changed(key: string, text: string | null, at: Seq): void;
+  /** The log ends at `head` as an instance finds it. Who heard of more heard of what was given up when D1 was set back and adopted. */
+  opened(head: Seq): void;
 }
 
 /** After a replay (W2): of what changed since the current snapshot, the newest. Perhaps they have heard of it. */
-export function tellReplayed(watchers: Watchers | null, state: KeyedState): void {
+export function tellReplayed(watchers: Watchers | null, { seq: head, state }: { seq: Seq; state: KeyedState }): void {
   if (watchers === null) return;
+  watchers.opened(head);
   for (const key of watchers.keys) {
     const change = state.change(key);
     if (change !== null) watchers.changed(key, change.text, change.seq);

@@ -17,6 +17,8 @@ export const PING = "ping";
 export const PONG = "pong";
 /** The connection ends since the object can't answer now; the reason is the code of the failure. */
 export const CANNOT = 1013;
+/** What the peer was told may hold no more: it asks anew. */
+export const ANEW = 1012;
 /** The other side sent what is no message of this protocol. */
 export const NO_MESSAGE = 1008;
 

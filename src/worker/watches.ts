@@ -6,6 +6,7 @@
  * V2. Nothing goes by between a message and the next: what changes while the peer isn't ready, or while the value is read, is
  *     found when it is compared with what the peer has.
  * V3. They outlast the instance: its successor finds them, with their keys, at the first look. Silence costs nothing.
+ *     Of a log that was set back it ends those that were told of more: they come again, and hear what holds.
  * V4. Where the value can't be read the connection is closed with the reason, and the peer comes back.
  */
 import { keyFlaw } from "../engine/address.ts";
@@ -15,7 +16,7 @@ import type { Entry } from "../engine/state.ts";
 import type { Watchers } from "../engine/watchers.ts";
 import type { Answer } from "./partition-object.ts";
 import { problem } from "./problem.ts";
-import { CANNOT, NO_MESSAGE, PING, PONG, readReady, toldText, WATCH_PROTOCOL, type Told } from "./watch-wire.ts";
+import { ANEW, CANNOT, NO_MESSAGE, PING, PONG, readReady, toldText, WATCH_PROTOCOL, type Told } from "./watch-wire.ts";
 
 /** Stands with the connection, and outlasts the instance (V3). */
 interface Attached {
@@ -125,6 +126,12 @@ export class Watches implements Watchers {
       if (watch.ready) this.#send(watch, { n: watch.answered, seq: at, text });
       else watch.changed = true;
     }
+  }
+
+  /** The seqs that it was sent count from here again: by its number no news of them would reach it. */
+  opened(head: Seq): void {
+    for (const watch of [...this.#bySocket.values()])
+      if (watch.sent > head) this.#end(watch.socket, ANEW, "the log was set back");
   }
 
   async #look(watch: Watch, asked: { readonly n: number; readonly have: number }): Promise<void> {

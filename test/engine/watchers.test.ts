@@ -14,6 +14,12 @@ class Ears implements Watchers {
     this.keys = keys;
   }
 
+  readonly heads: number[] = [];
+
+  opened(head: Seq): void {
+    this.heads.push(head);
+  }
+
   changed(key: string, text: string | null, at: Seq): void {
     this.heard.push([key, text === null ? null : (JSON.parse(text) as { total: number }).total, at]);
   }
@@ -72,6 +78,7 @@ describe("watchers", () => {
     const ears = (next.watchers = new Ears("k", "none"));
     expect(await world.value(next, "other")).toEqual({ total: 1, times: 1 });
     expect(ears.heard).toEqual([["k", 1, 1]]);
+    expect(ears.heads).toEqual([2]);
   });
 
   it("hear, when one that was open for reading goes on, what was logged meanwhile", async () => {

@@ -199,6 +199,26 @@ describe("when the object", () => {
     expect(await connections("echo", 2)).toBe(1);
   });
 
+  it("hears what holds after the log was set back and adopted, though it was told of later events", async () => {
+    const source = await watching("echo", "w-back");
+    await source.next();
+    const { body } = await say("w-back");
+    await source.next();
+    const stub = echoStub(body["partition"] as number);
+    // As if it had heard of events that D1 has lost.
+    await runInDurableObject(stub, (_, ctx) => {
+      for (const socket of ctx.getWebSockets()) {
+        const { key, sent } = socket.deserializeAttachment() as { key: string; sent: number };
+        if (key === "w-back") socket.serializeAttachment({ key, sent: sent + 1_000 });
+      }
+    });
+    await evictDurableObject(stub, { webSockets: "hibernate" });
+    await say("w-back");
+    expect(value(await source.next())).toEqual({ said: 2 });
+    await say("w-back");
+    expect(value(await source.next())).toEqual({ said: 3 });
+  });
+
   it("hibernates while one comes that is the second for the key", async () => {
     const source = await watching("echo", "w-second");
     await source.next();
