@@ -94,6 +94,11 @@ export const READ_BYTES = 4_000_000;
 /** Adjacent blocks that are fetched together where a file is read from one end to the other, compressed. */
 export const RUN_BYTES = 1_000_000;
 
+/** Blocks that are fetched together for single keys: decoded in one turn, about half a millisecond each. */
+export const RUN_BLOCKS = 16;
+/** What lies between two blocks that are wanted, compressed, and is fetched with them: it costs less than another request. */
+export const GAP_BYTES = 64 * 1024;
+
 /** How snapshot files are cut. */
 export interface Sizes {
   /** Uncompressed size of a block: the unit of compression, checksum and range reads. */

@@ -61,7 +61,7 @@ export class Loader {
     for (let round = 0; round < ROUNDS; round++) {
       const missing = this.#state.missing(keys);
       if (missing.length === 0) return;
-      if (round === 0 && this.#state.fits && this.#stored!.wornOut && (await this.#loadAll())) continue;
+      if (round === 0 && this.#state.fits && this.#stored!.wornOutBy(missing) && (await this.#loadAll())) continue;
       if (missing.length < LARGE_LOAD) await this.#loadSome(missing);
       else await this.#loadMany(missing);
     }

@@ -38,18 +38,40 @@ export class ObjectRanges {
     this.#whole = whole;
   }
 
-  /** One block. `keep`: it may be asked for again. @throws Damage */
-  async block([offset, length, crc]: Place, what: string, keep = true): Promise<Uint8Array> {
+  /**
+   * Blocks that stand near each other, in their order, and may be asked for again: what the cache lacks of them is fetched
+   * together, with what lies in between.
+   *
+   * @throws Damage
+   */
+  async some(places: readonly Place[], what: string): Promise<Uint8Array[]> {
+    const kept = places.map((place) => this.#kept(place));
+    const missing = places.filter((_, i) => kept[i] === null);
+    if (missing.length === 0) return kept as Uint8Array[];
+    const [from] = missing[0]!;
+    const [last, length] = missing.at(-1)!;
+    const bytes = await this.#from(from, last + length - from);
+    return places.map((place, i) => {
+      const [offset, size] = place;
+      return kept[i] ?? this.#taken(place, what, bytes.slice(offset - from, offset - from + size));
+    });
+  }
+
+  /** What is here already of a block. */
+  #kept([offset, length, crc]: Place): Uint8Array | null {
     const { cache, codec } = this.#library;
     const kept = this.#whole?.subarray(offset, offset + length) ?? cache.get(this.name, offset);
-    if (kept !== null) {
-      if (kept.length === length && codec.crc32(kept) === crc) return kept;
-      this.#whole = null;
-      cache.drop(this.name);
-    }
-    const bytes = await this.#from(offset, length);
+    if (kept === null || (kept.length === length && codec.crc32(kept) === crc)) return kept;
+    this.#whole = null;
+    cache.drop(this.name);
+    return null;
+  }
+
+  /** A block as the store gave it. @throws Damage */
+  #taken([offset, , crc]: Place, what: string, bytes: Uint8Array): Uint8Array {
+    const { cache, codec } = this.#library;
     if (codec.crc32(bytes) !== crc) throw new Damage(`the checksum of ${what} at ${offset} of ${this.name} is wrong`);
-    if (keep) cache.put(this.name, offset, bytes);
+    cache.put(this.name, offset, bytes);
     return bytes;
   }
 
@@ -61,8 +83,7 @@ export class ObjectRanges {
       places.map(([offset, size, crc]) =>
         readBlock(run, offset - from, size, crc, this.#library.codec, `${what} of ${this.name}`),
       );
-    if (places.length === 1) return [await this.block(places[0]!, what, keep)];
-    if (this.#whole !== null) return Promise.all(places.map((place) => this.block(place, what, keep)));
+    if (this.#whole !== null || (keep && places.length === 1)) return this.some(places, what);
     const { cache } = this.#library;
     const kept = keep ? cache.get(this.name, RUNS + from) : null;
     if (kept !== null) {

@@ -9,6 +9,7 @@ import { Damage } from "./errors.ts";
 import { Filter } from "./filter.ts";
 import { compareUtf8 } from "./json.ts";
 import { lowerBound } from "./key-order.ts";
+import { GAP_BYTES, RUN_BLOCKS, RUN_BYTES } from "./limits.ts";
 import type { StateFile } from "./manifest.ts";
 import { ObjectRanges, type Library } from "./object-ranges.ts";
 import type { Codec } from "./ports.ts";
@@ -85,11 +86,31 @@ export class SnapshotFile {
     return this.#firsts.length;
   }
 
-  /** One block, which may be asked for again. @throws Damage */
-  async block(number: number): Promise<StateBlock> {
-    return this.#named(async () =>
-      this.#decoded(number, await this.#ranges.block(this.footer.state[number]!, "a state block")),
-    );
+  /** Blocks of rising numbers, cut into runs that are worth fetching together. */
+  runsOf(numbers: readonly number[]): number[][] {
+    const runs: number[][] = [];
+    let [begun, ended] = [0, Number.NEGATIVE_INFINITY];
+    for (const number of numbers) {
+      const [offset, length] = this.footer.state[number]!;
+      const run = runs.at(-1);
+      const near = offset - ended <= GAP_BYTES && offset + length - begun <= RUN_BYTES;
+      if (run !== undefined && run.length < RUN_BLOCKS && near) run.push(number);
+      else {
+        runs.push([number]);
+        begun = offset;
+      }
+      ended = offset + length;
+    }
+    return runs;
+  }
+
+  /** The blocks of such a run, which may be asked for again. @throws Damage */
+  async some(numbers: readonly number[]): Promise<StateBlock[]> {
+    return this.#named(async () => {
+      const places = numbers.map((number) => this.footer.state[number]!);
+      const all = await this.#ranges.some(places, "a state block");
+      return all.map((bytes, i) => this.#decoded(numbers[i]!, bytes));
+    });
   }
 
   /**

@@ -86,9 +86,16 @@ export class StoredState {
     return new StoredState(this.#operator, [...this.files.slice(0, under), delta], this.#recent);
   }
 
-  /** As many blocks were read for single keys as there are: reading all of them costs no more than what was spent already. */
-  get wornOut(): boolean {
-    return this.#reads >= this.files.reduce((sum, { blocks }) => sum + blocks, 0);
+  /** As many blocks were read for single keys, these included, as there are: reading all of them costs no more than what is spent then. */
+  wornOutBy(keys: readonly string[]): boolean {
+    const blocks = this.files.reduce((sum, { blocks }) => sum + blocks, 0);
+    if (this.#reads >= blocks || keys.length + this.#reads < blocks) return this.#reads >= blocks;
+    const asked = new Set<string>();
+    for (const key of keys) {
+      const place = this.#below(key, this.files.length);
+      if (place !== null) asked.add(`${place.file} ${place.block}`);
+    }
+    return this.#reads + asked.size >= blocks;
   }
 
   get seq(): Seq {
@@ -103,55 +110,72 @@ export class StoredState {
    */
   async find(keys: readonly string[], pause: () => Promise<void>): Promise<Map<string, Entry>> {
     const found = new Map<string, Entry>();
-    let blocks = 0;
     // For each key the file that is asked next, newest first.
-    let open = keys.map((key) => ({ key, file: this.files.length }));
+    let open: Open[] = keys.map((key) => ({ key, file: this.files.length }));
     while (open.length > 0) {
-      const asked = new Map<string, { file: number; block: number; keys: string[] }>();
-      const next: typeof open = [];
-      for (const { key, file } of open) {
-        const place = this.#below(key, file);
-        if (place === null) continue;
-        const name = `${place.file} ${place.block}`;
-        const group = asked.get(name) ?? { ...place, keys: [] };
-        asked.set(name, group);
-        group.keys.push(key);
-      }
-      await inParallel([...asked.values()], async ({ file, block, keys: wanted }) => {
-        const read = await this.#block(file, block);
-        if (++blocks % BLOCKS_A_TURN === 0) await pause();
-        for (const key of wanted) {
-          const line = indexIn(read, key);
-          if (line < 0) next.push({ key, file });
-          else {
-            const entry = this.#entry(file, read, line);
-            if (entry !== null) found.set(key, entry);
+      const next: Open[] = [];
+      await inParallel(this.#asked(open), async ({ file, wanted }) => {
+        const blocks = this.#read(file, [...wanted.keys()]);
+        for (const [i, keysOfOne] of [...wanted.values()].entries()) {
+          const block = await blocks[i]!;
+          for (const key of keysOfOne) {
+            const line = indexIn(block, key);
+            const entry = line < 0 ? null : this.#entry(file, block, line);
+            if (line < 0) next.push({ key, file });
+            else if (entry !== null) found.set(key, entry);
           }
         }
+        if (wanted.size > 1) await pause();
       });
       open = next;
     }
     return found;
   }
 
-  /** Whoever wants it while it is fetched waits for that. */
-  #block(file: number, number: number): Promise<StateBlock> {
-    const source = this.files[file]!;
-    const name = `${source.name} ${number}`;
-    let block = this.#recent.get(name);
-    if (block === undefined) {
-      this.#reads += 1;
-      block = source.block(number);
+  /** The blocks that may hold the keys, in runs that are fetched together. */
+  #asked(open: readonly Open[]): Asked[] {
+    const files = new Map<number, Map<number, string[]>>();
+    for (const { key, file: above } of open) {
+      const place = this.#below(key, above);
+      if (place === null) continue;
+      const { file, block } = place;
+      const blocks = files.get(file) ?? new Map<number, string[]>();
+      files.set(file, blocks);
+      const keys = blocks.get(block);
+      if (keys === undefined) blocks.set(block, [key]);
+      else keys.push(key);
     }
-    this.#recent.delete(name);
-    this.#recent.set(name, block);
-    block.catch(() => {
-      if (this.#recent.get(name) === block) this.#recent.delete(name);
-    });
-    if (this.#recent.size > RECENT_BLOCKS) this.#recent.delete(this.#recent.keys().next().value!);
-    return block;
+    return [...files].flatMap(([file, blocks]) =>
+      this.files[file]!.runsOf([...blocks.keys()].sort((a, b) => a - b)).map((run) => ({
+        file,
+        wanted: new Map(run.map((block) => [block, blocks.get(block)!])),
+      })),
+    );
   }
 
+  /** The blocks of a run. Whoever wants one while it is fetched waits for that. */
+  #read(file: number, numbers: readonly number[]): Promise<StateBlock>[] {
+    const source = this.files[file]!;
+    const unread = numbers.filter((number) => !this.#recent.has(`${source.name} ${number}`));
+    const fetched = unread.length === 0 ? null : source.some(unread);
+    this.#reads += unread.length;
+    const blocks = numbers.map((number) => {
+      const name = `${source.name} ${number}`;
+      const at = unread.indexOf(number);
+      const block = at < 0 ? this.#recent.get(name)! : fetched!.then((blocks) => blocks[at]!);
+      this.#recent.delete(name);
+      this.#recent.set(name, block);
+      block.catch(() => {
+        if (this.#recent.get(name) === block) this.#recent.delete(name);
+      });
+      return block;
+    });
+    for (const name of this.#recent.keys()) {
+      if (this.#recent.size <= RECENT_BLOCKS) break;
+      this.#recent.delete(name);
+    }
+    return blocks;
+  }
   /** The newest file below this one that may hold the key, and the block. */
   #below(key: string, above: number): { file: number; block: number } | null {
     for (let file = above - 1; file >= 0; file--) {
@@ -220,8 +244,17 @@ export class StoredState {
   }
 }
 
-/** A block takes about half a millisecond. */
-const BLOCKS_A_TURN = 16;
+/** A key that wasn't found in this file or those above it. */
+interface Open {
+  readonly key: string;
+  readonly file: number;
+}
+
+/** Of a file the blocks of a run, each with the keys that it may hold. */
+interface Asked {
+  readonly file: number;
+  readonly wanted: ReadonlyMap<number, readonly string[]>;
+}
 
 /** Sources from the oldest to the newest; the files of one full snapshot follow each other and are one. */
 function runsOf(files: readonly SnapshotFile[], sources: readonly Source[]): Source[] {

@@ -130,7 +130,7 @@ export class Watches implements Watchers {
 
   /** The seqs that it was sent count from here again: by its number no news of them would reach it. */
   opened(head: Seq): void {
-    for (const watch of [...this.#bySocket.values()])
+    for (const watch of this.#bySocket.values())
       if (watch.sent > head) this.#end(watch.socket, ANEW, "the log was set back");
   }
 

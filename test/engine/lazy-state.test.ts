@@ -4,10 +4,13 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import { SIZES, type Sizes } from "../../src/engine/limits.ts";
+import { GAP_BYTES, RUN_BYTES, SIZES, type Sizes } from "../../src/engine/limits.ts";
 import { readManifest, stateFiles, type Manifest } from "../../src/engine/manifest.ts";
 import { Digest } from "../../src/engine/digest.ts";
 import { seq, stamp } from "../../src/engine/ids.ts";
+import type { ObjectRanges } from "../../src/engine/object-ranges.ts";
+import { SnapshotFile } from "../../src/engine/snapshot-file.ts";
+import type { Footer } from "../../src/engine/snapshot-footer.ts";
 import { RETRY_MS } from "../../src/engine/snapshotter.ts";
 import { KeyedState, type Entry } from "../../src/engine/state.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
@@ -219,6 +222,91 @@ describe("an opening", () => {
       for (const [at, bytes] of ranges) ranges.set(at, bytes.subarray(0, bytes.length - 1));
     expect(await scan(world, world.start(tiny))).toEqual(expected);
     expect(world.cache.doubts.size).toBe(0);
+  });
+});
+
+describe("blocks that stand near each other", () => {
+  const ONE_FILE: Sizes = { ...TINY, fileBytes: 1_000_000 };
+  const keys = (...numbers: number[]): string[] => numbers.map(key);
+
+  async function stored(count: number): Promise<World> {
+    const world = worldOf(ONE_FILE);
+    world.cache.open = true;
+    const one = world.start(tiny);
+    await fill(world, one, "a", 1, count);
+    await snapshot(world, one);
+    return world;
+  }
+  async function read(world: World, of: Incarnation, wanted: string[]): Promise<(number | null)[]> {
+    const entries = await world.clock.run(of.partition.read(wanted));
+    return entries.map(total);
+  }
+
+  it("are fetched together, for keys that are wanted together", async () => {
+    const world = await stored(60);
+    const one = world.start(tiny);
+    await world.clock.run(one.partition.facts());
+    calls(world);
+    expect(await read(world, one, keys(9, 2, 5, 17, 30))).toEqual([9, 2, 5, 17, 30]);
+    expect(calls(world)).toEqual(["range"]);
+    // All but the last of these are in the cache, each block by itself.
+    const next = world.start(tiny);
+    await world.clock.run(next.partition.facts());
+    calls(world);
+    expect(await read(world, next, keys(2, 17, 30))).toEqual([2, 17, 30]);
+    expect(calls(world)).toEqual([]);
+    expect(await read(world, next, keys(2, 5, 60))).toEqual([2, 5, 60]);
+    expect(calls(world)).toEqual(["range"]);
+  });
+
+  it("SNAP3: are right where the cache is wrong about one of them", async () => {
+    const world = await stored(60);
+    expect(await read(world, world.start(tiny), keys(2, 17, 30))).toEqual([2, 17, 30]);
+    for (const ranges of world.cache.ranges.values()) [...ranges.values()][1]![5]! ^= 1;
+    const next = world.start(tiny);
+    expect(await read(world, next, keys(2, 17, 30))).toEqual([2, 17, 30]);
+    expect(world.cache.doubts.size).toBe(0);
+  });
+
+  it("are one request up to a bound of blocks, of bytes, and of what lies between them", () => {
+    const block = (at: number, length: number): [number, number, number, number, string] => [
+      at,
+      length,
+      0,
+      1,
+      `k${at}`,
+    ];
+    const runsOf = (state: ReturnType<typeof block>[], numbers: number[]): number[][] =>
+      new SnapshotFile({} as ObjectRanges, { state } as unknown as Footer, null, brotli).runsOf(numbers);
+    const dense = Array.from({ length: 40 }, (_, i) => block(i * 10, 10));
+    const all = dense.map((_, i) => i);
+    expect(runsOf(dense, all).map((run) => run.length)).toEqual([16, 16, 8]);
+    expect(runsOf(dense, [0, 39])).toEqual([[0, 39]]);
+    const sparse = [
+      block(0, 100),
+      block(100, GAP_BYTES),
+      block(100 + GAP_BYTES, 100),
+      block(200 + 2 * GAP_BYTES + 1, 100),
+    ];
+    expect(runsOf(sparse, [0, 2, 3])).toEqual([[0, 2], [3]]);
+    const large = [block(0, RUN_BYTES - 1), block(RUN_BYTES - 1, 1), block(RUN_BYTES, 1)];
+    expect(runsOf(large, [0, 1, 2])).toEqual([[0, 1], [2]]);
+    expect(runsOf(large, [])).toEqual([]);
+  });
+
+  it("Q3: what wants nearly all of a state that fits in memory brings all of it", async () => {
+    const world = await stored(60);
+    const roomy = sum({ memory: 1_000_000 });
+    const one = world.start(roomy);
+    await world.clock.run(one.partition.facts());
+    await read(
+      world,
+      one,
+      Array.from({ length: 30 }, (_, i) => key(2 * i + 1)),
+    );
+    calls(world);
+    expect(await read(world, one, [key(2), "k0305", key(60)])).toEqual([2, null, 60]);
+    expect(calls(world)).toEqual([]);
   });
 });
 
