@@ -167,8 +167,8 @@ export const DEFECTS: readonly Defect[] = [
     "ONE6",
     engine(
       "fold",
-      'logged !== undefined && logged.tag !== "applied" ? logged',
-      'logged !== undefined && logged.tag === "refused" ? logged',
+      'logged !== undefined && logged.tag !== "applied"',
+      'logged !== undefined && logged.tag === "refused"',
     ),
   ),
   one(
@@ -176,8 +176,8 @@ export const DEFECTS: readonly Defect[] = [
     "ONE6",
     engine(
       "fold",
-      'logged !== undefined && logged.tag !== "applied" ? logged',
-      'logged !== undefined && logged.tag === "quarantined" ? logged',
+      'logged !== undefined && logged.tag !== "applied"',
+      'logged !== undefined && logged.tag === "quarantined"',
     ),
   ),
   one("outcomes aren't logged", "ONE6", engine("group", "      row.writer.outcome(outcome);\n", "")),
@@ -482,8 +482,8 @@ export const DEFECTS: readonly Defect[] = [
     "SNAP1",
     engine(
       "stored-state",
-      "            if (entry !== null) found.set(key, entry);",
-      "            if (entry === null) next.push({ key, file });\n            else found.set(key, entry);",
+      "            if (line < 0) next.push({ key, file });",
+      "            if (entry === null) next.push({ key, file });",
     ),
   ),
   one(
@@ -513,7 +513,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "what the cache holds isn't checked",
     "SNAP3",
-    engine("object-ranges", "if (kept.length === length && codec.crc32(kept) === crc) return kept;", "return kept;"),
+    engine("object-ranges", "kept === null || (kept.length === length && codec.crc32(kept) === crc)", "true"),
   ),
   one(
     "a file that was found to be damaged is read again by the next instance",

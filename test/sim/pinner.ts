@@ -1,10 +1,14 @@
 /**
- * Somebody who pins snapshots and lets go of them, at any time: the current one, restore points, and some that are gone.
+ * Somebody who pins snapshots and lets go of them, at any time: the current one, restore points, and some that are gone or
+ * aren't there yet.
  * It has its own chance, so that what else is drawn stays as it is.
  */
 import type { Slot } from "./host.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
+
+/** Versions above the current one that it may ask for. */
+const AHEAD = 20;
 
 export class Pinner {
   readonly #world: World;
@@ -38,7 +42,8 @@ export class Pinner {
     const roots = await log.roots();
     if (roots === null || roots.row.manifest === null) return;
     const versions = [roots.row.version, ...roots.points.map(({ version }) => version)];
-    const version = this.#random.chance(0.2) ? this.#random.between(1, roots.row.version) : this.#random.pick(versions);
+    const any = roots.row.version + (this.#random.chance(0.2) ? AHEAD : 0);
+    const version = this.#random.chance(0.2) ? this.#random.between(1, any) : this.#random.pick(versions);
     // It decides on what it saw, and asks for it later: by then the point may be given up.
     clock.after(this.#random.skewed(1, 60_000), () => {
       const pin = { version, name: `pin-${this.#pins++}`, createdMs: clock.now() };
