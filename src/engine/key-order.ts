@@ -8,10 +8,40 @@ export function sortKeys(keys: string[]): string[] {
   return keys.some((key) => SURROGATE.test(key)) ? keys.sort(compareUtf8) : keys.sort();
 }
 
-/** Sorts in place. */
-export function sortByKey<T>(items: (readonly [string, T])[]): (readonly [string, T])[] {
-  if (items.some(([key]) => SURROGATE.test(key))) return items.sort(([a], [b]) => compareUtf8(a, b));
-  return items.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+/** Sorts in steps, between which something else may be done: a large state would hold up everything for as long as it takes. */
+export function* sortByKey<T>(items: readonly (readonly [string, T])[]): Generator<void, (readonly [string, T])[]> {
+  const native = !items.some(([key]) => SURROGATE.test(key));
+  const order = native
+    ? (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+    : (a: string, b: string): number => compareUtf8(a, b);
+  let runs: (readonly [string, T])[][] = [];
+  for (let from = 0; from < items.length; from += SORTED_AT_ONCE) {
+    if (from > 0) yield;
+    runs.push(items.slice(from, from + SORTED_AT_ONCE).sort(([a], [b]) => order(a, b)));
+  }
+  while (runs.length > 1) {
+    const merged: typeof runs = [];
+    for (let i = 0; i < runs.length; i += 2)
+      merged.push(i + 1 < runs.length ? yield* mergeRuns(runs[i]!, runs[i + 1]!, order) : runs[i]!);
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+const SORTED_AT_ONCE = 8_192;
+
+function* mergeRuns<T>(
+  a: readonly (readonly [string, T])[],
+  b: readonly (readonly [string, T])[],
+  order: (a: string, b: string) => number,
+): Generator<void, (readonly [string, T])[]> {
+  const merged: (readonly [string, T])[] = [];
+  for (let [i, j] = [0, 0]; i < a.length || j < b.length;) {
+    const fromA = j >= b.length || (i < a.length && order(a[i]![0], b[j]![0]) <= 0);
+    merged.push(fromA ? a[i++]! : b[j++]!);
+    if (merged.length % SORTED_AT_ONCE === 0) yield;
+  }
+  return merged;
 }
 
 /** Index of the first key at or (not inclusive) above `bound`. */

@@ -40,20 +40,26 @@ export class ObjectRanges {
 
   /**
    * Blocks that stand near each other, in their order, and may be asked for again: what the cache lacks of them is fetched
-   * together, with what lies in between.
+   * together, with what lies in between. `all`: the same and those in between, which are looked at too, once they are here.
    *
    * @throws Damage
    */
-  async some(places: readonly Place[], what: string): Promise<Uint8Array[]> {
+  async some(places: readonly Place[], what: string, all: readonly Place[] = places): Promise<Uint8Array[]> {
     const kept = places.map((place) => this.#kept(place));
     const missing = places.filter((_, i) => kept[i] === null);
     if (missing.length === 0) return kept as Uint8Array[];
     const [from] = missing[0]!;
     const [last, length] = missing.at(-1)!;
     const bytes = await this.#from(from, last + length - from);
+    for (const place of all)
+      if (place[0] >= from && place[0] <= last) this.#assertWhole(place, what, cut(bytes, from, place));
+    const { cache } = this.#library;
     return places.map((place, i) => {
-      const [offset, size] = place;
-      return kept[i] ?? this.#taken(place, what, bytes.slice(offset - from, offset - from + size));
+      const found = kept[i];
+      if (found != null) return found;
+      const block = cut(bytes, from, place);
+      cache.put(this.name, place[0], block);
+      return block;
     });
   }
 
@@ -68,11 +74,9 @@ export class ObjectRanges {
   }
 
   /** A block as the store gave it. @throws Damage */
-  #taken([offset, , crc]: Place, what: string, bytes: Uint8Array): Uint8Array {
-    const { cache, codec } = this.#library;
-    if (codec.crc32(bytes) !== crc) throw new Damage(`the checksum of ${what} at ${offset} of ${this.name} is wrong`);
-    cache.put(this.name, offset, bytes);
-    return bytes;
+  #assertWhole([offset, , crc]: Place, what: string, bytes: Uint8Array): void {
+    if (this.#library.codec.crc32(bytes) !== crc)
+      throw new Damage(`the checksum of ${what} at ${offset} of ${this.name} is wrong`);
   }
 
   /** Blocks that stand one after the other, fetched together. `keep`: they may be asked for again. @throws Damage */
@@ -135,6 +139,10 @@ export class ObjectRanges {
     return bytes;
   }
 }
+
+/** A block of a range that begins at `from`, as bytes of its own. */
+const cut = (range: Uint8Array, from: number, [offset, length]: Place): Uint8Array =>
+  range.slice(offset - from, offset - from + length);
 
 /** For whoever reads once. */
 export const NO_CACHE: Cache = {

@@ -66,7 +66,7 @@ export class Partition {
     this.#room = new Room(logBytes, around);
     this.#snapshots = new Snapshotter(around, address, code, {
       fenced,
-      damaged: (open, damage) => around.host.keep(this.#doubt(open, damage).catch(() => undefined)),
+      damaged: (open, damage) => this.#doubt(open, damage).catch(() => undefined),
       rewound,
       saved: (open) => {
         this.#mark(open);
@@ -315,9 +315,10 @@ export class Partition {
     if (row !== null && row.version < known.row.version)
       throw this.#rewound(known, `D1 says manifest version ${row.version} where it had reached ${known.row.version}`);
     this.#assertNotEnded();
-    // Ours is behind: it learns of the later snapshot when it is made current, or reads it when it opens anew.
+    // A reader may be behind: it reads the later snapshot when it opens anew. A writer that is didn't hear of its own, and may never.
     const ours = open.loader.stored?.files.some(({ name }) => name === damage.object) ?? false;
-    if (row === null || row.version !== known.row.version || known !== open || !ours) {
+    const behind = row !== null && row.version !== known.row.version && open.epoch === null;
+    if (row === null || behind || known !== open || !ours) {
       if (open.epoch === null && this.#opened === open) this.#opened = null;
       return;
     }

@@ -138,7 +138,9 @@ interface Flaw {
 const said = (flaw: Flaw): string => `${flaw.base}: ${flaw.why}`;
 
 /** @throws the error itself where it says nothing about the base */
-function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
+function flawOf({ cache }: Surroundings, base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
+  // The bases that come next may build on the same file, and what the cache has of it would do to open them.
+  if (error instanceof Damage && error.object !== null) cache.distrust(error.object);
   const name = error instanceof Failure ? error.code : null;
   const code = name === "state_newer" || name === "unknown_format" ? name : null;
   if (code === null && !isUnreadable(error)) throw error;
@@ -259,13 +261,13 @@ async function fromBase(
     if (base.tag === "unreadable") throw base.error;
     folding = await load(around, opening.row.seed, base.manifest);
   } catch (error) {
-    return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
+    return { tag: "flaw", flaw: flawOf(around, base, error, "snapshot") };
   }
   const loadMs = (await ticked(around.clock)) - begun;
   try {
     return { tag: "found", ...folding, ...(await replay(around, opening, base.manifest, folding)), loadMs };
   } catch (error) {
-    return { tag: "flaw", flaw: flawOf(base, error, "log") };
+    return { tag: "flaw", flaw: flawOf(around, base, error, "log") };
   }
 }
 

@@ -108,8 +108,9 @@ export class SnapshotFile {
   async some(numbers: readonly number[]): Promise<StateBlock[]> {
     return this.#named(async () => {
       const places = numbers.map((number) => this.footer.state[number]!);
-      const all = await this.#ranges.some(places, "a state block");
-      return all.map((bytes, i) => this.#decoded(numbers[i]!, bytes));
+      const between = this.footer.state.slice(numbers[0], numbers.at(-1)! + 1);
+      const blocks = await this.#ranges.some(places, "a state block", between);
+      return blocks.map((bytes, i) => this.#decoded(numbers[i]!, bytes));
     });
   }
 
@@ -194,7 +195,9 @@ function readEnd(end: Uint8Array, start: number, codec: Codec): End | number {
   if (start > from) return from;
   const rest: Rest = ([offset, length, crc], what) => readBlock(end, offset - start, length, crc, codec, what);
   const filter = footer.filter?.map((block) => rest(block, "the filter"))[0];
-  // All of it is looked at now: what the cache holds may be wrong, and would pass for damage later on.
+  // All of it is looked at now: what the cache holds may be wrong, and would pass for damage later on; and what is damaged may
+  // be asked for only when it is too late to do without.
+  if (start === 0) for (const block of footer.state) rest(block, "a state block");
   for (const blocks of [footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
     for (const block of blocks) rest(block, "a block behind the states");
   return { footer, rest, filter: filter === undefined ? null : new Filter(filter.slice()) };

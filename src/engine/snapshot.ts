@@ -15,14 +15,15 @@ import { Digest } from "./digest.ts";
 import type { Fold } from "./fold.ts";
 import { HASH_NAME } from "./hash.ts";
 import { partitionName, seq, type PartitionId, type Seq, type Stamp } from "./ids.ts";
+import { sortByKey } from "./key-order.ts";
 import { SIZES, type Sizes } from "./limits.ts";
 import type { Codec } from "./ports.ts";
 import type { ProducerImage } from "./producers.ts";
 import type { QuarantineChange } from "./quarantine.ts";
 import { SnapshotWriter, type Described, type EncodedFile } from "./snapshot-writer.ts";
-import type { Entries, Totals } from "./state.ts";
+import type { Changed, Entries, Totals } from "./state.ts";
 
-/** What a snapshot holds, captured in one turn. */
+/** What a snapshot holds: as of one turn. */
 export interface Capture {
   readonly operatorVersion: number;
   /** 0: everything; else what changed above this seq. */
@@ -42,18 +43,21 @@ export interface Capture {
   readonly producers: readonly ProducerImage[];
 }
 
+/** The same as it is taken in one turn: references only, neither sorted nor counted. */
+export type Taken = Capture & { readonly changed: Changed };
+
 /**
  * Everything that is committed, or what changed of it above `base`: the seq of the last of the files that it builds on, of which
  * there are `under`, and `merged` more in the current snapshot.
  */
-export function capture(fold: Fold, base: Seq = seq(0), under = 0, merged = 0): Capture {
+export function take(fold: Fold, base: Seq = seq(0), under = 0, merged = 0): Taken {
   const everything = base === 0 && fold.state.complete;
   return {
     operatorVersion: fold.operator.version,
     base,
     seq: fold.seq,
     stamp: fold.stamp,
-    totals: fold.state.totals(),
+    ...fold.state.totals(),
     entries: fold.state.capture(base, everything),
     under,
     over: merged > 0 && !everything,
@@ -62,6 +66,20 @@ export function capture(fold: Fold, base: Seq = seq(0), under = 0, merged = 0): 
     producers: fold.producers.image(base),
   };
 }
+
+/** Puts it in order and counts it, in steps between which events go on (F3). */
+export function* settle({ changed, ...taken }: Taken): Generator<void, Capture> {
+  const entries = yield* sortByKey(taken.entries);
+  const { digest } = taken.totals;
+  for (const [i, [key, { text }]] of changed.entries()) {
+    if (text !== null) digest.add(key, text);
+    if (i % COUNTED_AT_ONCE === COUNTED_AT_ONCE - 1) yield;
+  }
+  return { ...taken, entries };
+}
+
+/** A few milliseconds. */
+const COUNTED_AT_ONCE = 8_192;
 
 /** What was written, as one who read it would count it. */
 export type Counted = Omit<Totals, "exact">;

@@ -7,7 +7,7 @@
  */
 import type { Address } from "./address.ts";
 import { checkpoint } from "./checkpoint.ts";
-import { Damage, messageOf } from "./errors.ts";
+import { Damage, Failure, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
 import { seq, type Epoch } from "./ids.ts";
 import { TAIL_BYTES } from "./limits.ts";
@@ -19,7 +19,7 @@ import type { PartitionRow } from "./ports.ts";
 import { filesKept, predictRecovery, snapshotAt } from "./policy.ts";
 import { sweep } from "./sweep.ts";
 import type { Damaged } from "./verify.ts";
-import { capture, type Capture, type Counted } from "./snapshot.ts";
+import { settle, take, type Counted, type Taken } from "./snapshot.ts";
 import type { Totals } from "./state.ts";
 import { sleep } from "./store-call.ts";
 import { StoredState } from "./stored-state.ts";
@@ -32,8 +32,8 @@ export type Snapshotted =
 /** What the partition wants to know of, and what it is asked. */
 export interface SnapshotEvents {
   fenced(why: string): void;
-  /** A file that the state is read from can't be read. */
-  damaged(open: Open, damage: Damage): void;
+  /** A file that the state is read from can't be read; resolves when it is known what follows. Never rejects. */
+  damaged(open: Open, damage: Damage): Promise<void>;
   saved(open: Open): void;
   /** D1 has less than it had acknowledged. */
   rewound(open: Open, why: string): void;
@@ -64,12 +64,19 @@ export class Snapshotter {
     this.#sweptAt = around.clock.now();
   }
 
-  /** A snapshot of everything that is committed now. One that is under way may have begun too early for that. */
+  /**
+   * A snapshot of everything that is committed now. One that is under way may have begun too early for that.
+   *
+   * @throws Failure fenced
+   */
   async upTo(open: Open): Promise<Snapshotted> {
     const wanted = open.fold.seq;
-    const result = await this.#running;
-    if (result?.tag === "failed" || (result?.tag === "current" && result.manifest.seq >= wanted)) return result;
-    return this.#take(open);
+    const running = await this.#running;
+    const does = running?.tag === "failed" || (running?.tag === "current" && running.manifest.seq >= wanted);
+    const result = does ? running : await this.#take(open);
+    // That of an object which has ended meanwhile says nothing of the partition: the next one takes it.
+    if (result.tag === "failed" && this.#stopped) throw new Failure("fenced", `the object has ended: ${result.why}`);
+    return result;
   }
 
   /** Settles when no snapshot is under way. */
@@ -138,7 +145,7 @@ export class Snapshotter {
       pressed: this.#events.pressed(),
       ended: () => this.#stopped,
     };
-    const captured = this.#capture(open);
+    const captured = await inTurns(settle(this.#capture(open)), () => sleep(clock, 0));
     const result = await checkpoint(this.#around, ground, captured);
     if (result.tag === "fenced") {
       this.#events.fenced(result.why);
@@ -146,7 +153,8 @@ export class Snapshotter {
     }
     if (result.tag === "failed") {
       counters.add({ snapshotFailures: 1 });
-      if (result.damage !== undefined) this.#events.damaged(open, result.damage);
+      // Whoever asked for it hears of the instance's end, if that is what it comes to.
+      if (result.damage !== undefined) await this.#events.damaged(open, result.damage);
       const { version } = result.row ?? open.row;
       // One below ours is none that we didn't hear of: D1 was set back (rewound.ts).
       if (version < open.row.version)
@@ -186,6 +194,7 @@ export class Snapshotter {
 
   async #sweep(epoch: Epoch): Promise<void> {
     const swept = await sweep(this.#around, epoch, () => this.#stopped, this.#sweepAfter);
+    if (swept.tag === "fenced") return this.#events.fenced(swept.why);
     const { tag, ...facts } = swept;
     if (swept.tag === "swept") this.#sweepAfter = swept.next;
     if (swept.tag === "left" || swept.files + swept.archives > 0) this.#around.host.note(`state files ${tag}`, facts);
@@ -208,12 +217,12 @@ export class Snapshotter {
   }
 
   /** What the next snapshot holds, and builds on (SNAP2, SNAP4, CODE4). */
-  #capture({ fold, whole, row, renew, loader: { stored } }: Open): Capture {
+  #capture({ fold, whole, row, renew, loader: { stored } }: Open): Taken {
     const files = stored?.files ?? [];
     const again = renew || whole?.attempt !== row.attempt || whole.operatorVersion !== this.#around.operator.version;
     const kept = again ? 0 : filesKept(whole);
     const base = kept === 0 ? 0 : files[kept - 1]!.footer.seq;
-    return capture(fold, seq(base), kept, files.length - kept);
+    return take(fold, seq(base), kept, files.length - kept);
   }
 
   /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
@@ -278,4 +287,12 @@ export const RETRY_MS = 30_000;
 function retryMs(failures: number, filling: boolean, { tail, fold }: Open): number {
   const pressed = filling || tail.bytes > TAIL_BYTES / 2 || fold.state.changedBytes > fold.operator.memoryBytes;
   return pressed ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures - 1, 5);
+}
+
+async function inTurns<T>(steps: Generator<void, T>, pause: () => Promise<void>): Promise<T> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    await pause();
+  }
 }

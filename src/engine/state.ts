@@ -12,7 +12,7 @@
  */
 import { Digest } from "./digest.ts";
 import type { Seq, Stamp } from "./ids.ts";
-import { firstOf, sortByKey, sortKeys } from "./key-order.ts";
+import { firstOf, sortKeys } from "./key-order.ts";
 import { ENTRY_BYTES, MEMORY_BYTES } from "./limits.ts";
 
 /** One key: its state's JSON text, and the last event that changed it. Never changed in place. */
@@ -39,6 +39,9 @@ export interface Totals {
 
 /** Every key with its entry, in order; null: it is gone. */
 export type Entries = readonly (readonly [string, Entry | null])[];
+
+/** Keys that changed, with what they came to; null: they are gone. */
+export type Changed = readonly (readonly [string, { readonly text: string | null }])[];
 
 export class KeyedState {
   readonly #budget: number;
@@ -280,7 +283,7 @@ export class KeyedState {
 
   // ---- snapshots ----
 
-  /** What changed after `base`, or everything that is in memory, in order; later changes don't show. */
+  /** What changed after `base`, or everything that is in memory, in no order; later changes don't show. */
   capture(base: Seq, everything: boolean): Entries {
     const found: (readonly [string, Entry | null])[] = [];
     if (everything)
@@ -291,14 +294,13 @@ export class KeyedState {
         if (everything || entry.seq > base) found.push([key, entry]);
       } else if (!everything && entry.seq > base) found.push([key, null]);
     }
-    return sortByKey(found);
+    return found;
   }
 
-  /** Of the state as it is now. */
-  totals(): Totals {
-    const digest = this.#unchanged.copy();
-    for (const [key, { text }] of this.#changed) if (text !== null) digest.add(key, text);
-    return { keys: this.#keys, size: this.#size, digest, exact: this.#exact };
+  /** Of the state as it is now, but for the digest: that of what changed since the current snapshot is to be added, which takes long. */
+  totals(): { readonly totals: Totals; readonly changed: Changed } {
+    const totals = { keys: this.#keys, size: this.#size, digest: this.#unchanged.copy(), exact: this.#exact };
+    return { totals, changed: [...this.#changed] };
   }
 
   /** Where `believed` was counted, somebody who read all keys found `truth`: the counts go on from there. */

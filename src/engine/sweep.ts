@@ -35,14 +35,16 @@ export type Swept =
       readonly points: number;
       readonly next: string;
     }
-  | { readonly tag: "left"; readonly why: string };
+  | { readonly tag: "left"; readonly why: string }
+  /** Another writer is after this one: proof that it is of no use any more. */
+  | { readonly tag: "fenced"; readonly why: string };
 
 /** Deletes what is garbage, of the names above `after`. Never rejects: a snapshot must not suffer from it. */
 export async function sweep(around: Surroundings, epoch: Epoch, ended: () => boolean, after: string): Promise<Swept> {
   try {
     const before = await askD1(around, () => around.log.roots());
     const why = before === null ? "there is no row" : superseded(before.row, epoch);
-    if (why !== null) return { tag: "left", why };
+    if (why !== null) return { tag: before !== null && before.row.epoch > epoch ? "fenced" : "left", why };
     const given = await giveUp(around, before!);
     if (given.tag === "left") return given;
     const { roots } = given;

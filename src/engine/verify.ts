@@ -8,7 +8,7 @@
  * V3. It reads and computes only. Events go on meanwhile: it looks at the state as of its beginning. What isn't in memory is
  *     read from the files block by block, so it takes a budget's memory for the shadow, and no more.
  */
-import { isUnreadable, messageOf } from "./errors.ts";
+import { Damage, isUnreadable, messageOf, type Failure } from "./errors.ts";
 import { codeOf, type Fold } from "./fold.ts";
 import type { Seq } from "./ids.ts";
 import { compareUtf8 } from "./json.ts";
@@ -85,8 +85,19 @@ async function drill(around: Surroundings, open: Open, code: string): Promise<Ve
   } catch (error) {
     // What it was reading may have been replaced and deleted.
     if (open.whole !== whole) return { tag: "not_comparable", why: "a snapshot was taken meanwhile: try again" };
-    return { tag: "not_rebuilt", why: messageOf(error), damaged: isUnreadable(error) ? reading : null };
+    return {
+      tag: "not_rebuilt",
+      why: messageOf(error),
+      damaged: isUnreadable(error) ? placeOf(error, whole, reading) : null,
+    };
   }
+}
+
+/** Whose file it is; where that isn't said, what was being read: states of both are read side by side. */
+function placeOf(error: Damage | Failure, whole: Manifest | null, reading: Damaged): Damaged {
+  const object = error instanceof Damage ? error.object : null;
+  if (object === null || whole === null) return reading;
+  return stateFiles(whole).some(({ name }) => name === object) ? "current" : "older";
 }
 
 /** The manifest before the current one, so that a snapshot and its archive are checked as well; null: there is none. */

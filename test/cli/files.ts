@@ -5,7 +5,8 @@ import path from "node:path";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { Fold } from "../../src/engine/fold.ts";
 import { seq, stamp } from "../../src/engine/ids.ts";
-import { capture, encodeSnapshot } from "../../src/engine/snapshot.ts";
+import { encodeSnapshot } from "../../src/engine/snapshot.ts";
+import { capture } from "../engine/fakes/capture.ts";
 import type { Entry } from "../../src/engine/state.ts";
 import { golden, GOLDEN, ID, SEED } from "../golden/decode.ts";
 

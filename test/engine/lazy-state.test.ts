@@ -508,6 +508,78 @@ describe("damage that is found while reading", () => {
     expect(world.cache.doubts.size).toBe(0);
   });
 
+  it("SNAP3: what was fetched between two blocks is looked at too, as far as it is known where it stands", async () => {
+    const world = worldOf({ ...TINY, fileBytes: 1_000_000 });
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 60);
+    const { snapshot: file } = await snapshot(world, one);
+    const next = world.start(small);
+    await world.clock.run(next.partition.facts());
+    // Somewhere in the middle: in no block of a key that is asked for.
+    world.store.objects.get(file.name)![file.rest! >> 1]! ^= 1;
+    await expect(world.clock.run(next.partition.read([key(1), key(60)]))).rejects.toThrow("is damaged");
+    expect(next.ended).toContain(file.name);
+  });
+
+  it("SNAP4: a file that is small enough to be fetched whole is looked at as a whole, when it is opened", async () => {
+    const world = worldOf({ ...TINY, fileBytes: 1_000_000, wholeBytes: 1_000_000 });
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    const { snapshot: file } = await snapshot(world, one);
+    world.store.objects.get(file.name)![20]! ^= 1;
+    const next = world.start(small);
+    expect(await world.value(next, key(40))).toEqual({ total: 40, times: 1 });
+    expect(next.notes).toContain("recovered by fallback");
+    expect(next.ended).toBeNull();
+  });
+
+  it("SNAP4: a base that a recovery found damaged is none for the bases after it, though the cache could open it", async () => {
+    const world = worldOf({ ...TINY, fileBytes: 1_000_000 });
+    world.cache.open = true;
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    const { snapshot: full } = await snapshot(world, one);
+    await fill(world, one, "b", 41, 42);
+    await snapshot(world, one);
+    await fill(world, one, "c", 3, 3);
+    // Of the first file the end alone is in the cache: enough to open it, not for the event of the tail, whose key stands in it.
+    await world.clock.run(world.start(small).partition.facts());
+    await world.clock.advance(2_000);
+    const kept = world.cache.ranges.get(full.name)!;
+    for (const at of kept.keys()) if (at !== full.rest) kept.delete(at);
+    expect(kept.size).toBe(1);
+    world.store.objects.delete(full.name);
+    const next = world.start(small);
+    expect(await world.value(next, key(3))).toEqual({ total: 6, times: 2 });
+    expect(next.notes).toContain("recovered by fallback");
+    expect(words(await world.send(next, { id: "d", key: key(5), data: 5 }))).toBe("snapshot_behind");
+    await world.clock.advance(5_000);
+    expect(current(world).kind).toBe("full");
+    const { previous } = world.db.rows.get(NAME)!;
+    const older = previous === null ? [] : stateFiles(readManifest(previous, brotli.crc32)).map(({ name }) => name);
+    expect(older).not.toContain(full.name);
+    expect(await world.value(next, key(40))).toEqual({ total: 40, times: 1 });
+  });
+
+  it("SNAP4: a writer that never heard of its own snapshot ends with a file of the one before, and doesn't fail for ever", async () => {
+    const world = worldOf({ ...TINY, fileBytes: 1_000_000 });
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    const { snapshot: file } = await snapshot(world, one);
+    await fill(world, one, "b", 41, 42);
+    // It takes effect, and nobody says so: neither the statement nor who is asked afterwards.
+    world.fates = ({ method }): Fate => (method === "promote" ? "after" : method === "row" ? "before" : "ok");
+    expect((await world.clock.run(one.partition.snapshot())).tag).toBe("failed");
+    world.fates = () => "ok";
+    expect([one.ended, world.db.rows.get(NAME)!.version]).toEqual([null, 2]);
+    world.store.objects.delete(file.name);
+    await expect(world.clock.run(one.partition.read([key(3)]))).rejects.toThrow();
+    expect(one.ended).toContain(file.name);
+    const next = world.start(small);
+    expect(await world.value(next, key(3))).toEqual({ total: 3, times: 1 });
+    expect(await world.value(next, key(42))).toEqual({ total: 42, times: 1 });
+  });
+
   it("LOG4: a read that began two generations ago is no reason to end", async () => {
     const world = worldOf();
     const one = world.start(small);

@@ -134,6 +134,20 @@ describe("the sweep", () => {
     expect(world.store.objects.has(left)).toBe(true);
   });
 
+  it("LOG2: an instance whose sweep finds another writer ends, so that the next one sweeps", async () => {
+    const { world, one } = await partition();
+    await full(world, one);
+    const left = leave(world, 1, 0);
+    // The opening of an instance that is gone, which acted late.
+    world.db.rows.get(NAME)!.epoch = epoch(9);
+    await hourLater(world, one).catch(() => undefined);
+    expect(one.ended).toMatch(/was superseded by 9/);
+    const next = world.start(operator);
+    await full(world, next);
+    await hourLater(world, next);
+    expect(world.store.objects.has(left)).toBe(false);
+  });
+
   it("fails by itself: the snapshot is current all the same", async () => {
     const { world, one } = await partition();
     world.fates = ({ method }) => (method === "list" || method === "delete" ? "before" : "ok");

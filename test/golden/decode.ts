@@ -7,7 +7,7 @@ import { Fold } from "../../src/engine/fold.ts";
 import { seq, type PartitionId } from "../../src/engine/ids.ts";
 import type { Operator } from "../../src/engine/operator.ts";
 import { readSegment, type Segment } from "../../src/engine/segment.ts";
-import { capture } from "../../src/engine/snapshot.ts";
+import { capture } from "../engine/fakes/capture.ts";
 import { readSnapshot } from "../../src/engine/snapshot-reading.ts";
 import { sum } from "../engine/fakes/sum.ts";
 

@@ -41,7 +41,8 @@ export class Instance {
   unheardMs = -1;
   /** Its clock goes as it should. */
   knowsTime = true;
-  readonly knowsDamaged = new Set<string>();
+  /** What it has read damaged, and what those before it had: of what another finds beside it, it needn't hear. */
+  readonly knowsDamaged: Set<string>;
   readonly #world: World;
   readonly #calls = new Set<(why: Error) => void>();
   #nonces = 0;
@@ -52,6 +53,7 @@ export class Instance {
     this.name = `${slot.short}#${number}`;
     this.#world = world;
     this.slot = slot;
+    this.knowsDamaged = new Set(slot.cache.doubts);
     this.version = operator.version;
     this.random = world.stream(`instance ${this.name}`);
     this.clock = new InstanceClock(world.clock, () => !this.dead, offsetMs);

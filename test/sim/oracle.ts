@@ -39,6 +39,12 @@ interface Whole {
   readonly answers: Map<number, LoggedOutcome>;
 }
 
+/** When a promotion was sent, and the files that were known to be damaged by then: it may act much later. */
+interface Sent {
+  readonly sentMs: number;
+  readonly damaged: ReadonlySet<string>;
+}
+
 export class Oracle {
   readonly violations: string[] = [];
   readonly #world: World;
@@ -146,7 +152,7 @@ export class Oracle {
       this.fail(`${by.name} holds epoch ${row.epoch} and begins at ${row.seq}, the log ends at ${truth.head} (LOG2)`);
   }
 
-  promoted(by: Instance, to: Promotion, verdict: "current" | "refused", before: PartitionRow, sentMs: number): void {
+  promoted(by: Instance, to: Promotion, verdict: "current" | "refused", before: PartitionRow, sent: Sent): void {
     const { trace } = this.#world;
     if (verdict === "refused") {
       trace.count("promotions refused");
@@ -174,16 +180,13 @@ export class Oracle {
     const archive = (JSON.parse(to.manifest) as { archive: { name: string } }).archive.name;
     if (this.#names.get(archive) !== "there") wrong(`its archive ${archive} is not there (LOG5)`);
     if (to.previous !== null && to.previous === to.manifest) wrong("it is its own older generation (SNAP4)");
-    const damaged =
-      to.previous === null
-        ? undefined
-        : filesOf(to.previous).find((file) => by.knowsDamaged.has(file) || by.slot.cache.doubts.has(file));
+    const damaged = to.previous === null ? undefined : filesOf(to.previous).find((file) => sent.damaged.has(file));
     if (damaged !== undefined) wrong(`${damaged} is known to be damaged and counts as a generation (SNAP4)`);
     const own = new Set(filesOf(to.manifest));
     const shared = to.previous === null ? undefined : filesOf(to.previous).find((file) => own.has(file));
     if (shared !== undefined) wrong(`${shared} is in both generations (SNAP4)`);
     this.#cut(by, before, wrong);
-    this.kept.promoted(by, before, to, sentMs);
+    this.kept.promoted(by, before, to, sent.sentMs);
   }
 
   retained(by: Instance, retention: Retention, before: readonly Point[], roots: Roots | null): void {

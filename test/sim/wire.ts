@@ -212,10 +212,11 @@ export class WiredLog implements Log {
     const { world, name } = { world: this.#world, name: this.#by.slot.name };
     const what = (): string => `version ${promotion.version + 1} at ${promotion.seq} epoch ${promotion.epoch}`;
     const sentMs = world.clock.now();
+    const damaged = new Set(this.#by.knowsDamaged);
     const acted = async (): Promise<"current" | "refused"> => {
       const before = { ...this.#db.rows.get(name)! };
       const verdict = await this.#log.promote(promotion);
-      world.oracle.promoted(this.#by, promotion, verdict, before, sentMs);
+      world.oracle.promoted(this.#by, promotion, verdict, before, { sentMs, damaged });
       if (verdict === "current") done = true;
       return verdict;
     };
