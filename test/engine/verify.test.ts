@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Operator, SnapshotPolicy } from "../../src/engine/operator.ts";
 import type { Verified } from "../../src/engine/verify.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { readManifest } from "../../src/engine/manifest.ts";
+import { readManifest, type StateFile } from "../../src/engine/manifest.ts";
 import { sum } from "./fakes/sum.ts";
 import { World, type Incarnation } from "./fakes/world.ts";
 
@@ -118,8 +118,8 @@ describe("the drill", () => {
   });
 
   it.each([
-    ["its end", (bytes: Uint8Array, _: number) => bytes.length - 1],
-    ["a block that is read while the states are compared", (_: Uint8Array, rest: number) => rest - 1],
+    ["its end", ({ bytes }: StateFile) => bytes - 1],
+    ["a block that is read while the states are compared", ({ rest }: StateFile) => rest! - 1],
   ])("SNAP4: with the older generation damaged (%s), the current one takes its place", async (_, at) => {
     const world = new World();
     world.sizes = { blockChars: 100, fileBytes: 1_000_000, wholeBytes: 1 };
@@ -135,8 +135,8 @@ describe("the drill", () => {
     const row = world.db.rows.get("main/sum/0000")!;
     const [now, older] = [row.manifest!, row.previous!].map((text) => readManifest(text, brotli.crc32));
     expect(now!.kind).toBe("full");
-    const bytes = world.store.objects.get(older!.chain![0]!.name)!;
-    bytes[at(bytes, older!.chain![0]!.rest!)]! ^= 1;
+    const file = older!.chain![0]!;
+    world.store.objects.get(file.name)![at(file)]! ^= 1;
     expect(await verify(world, one)).toMatchObject({ tag: "not_rebuilt", damaged: "older" });
     await world.clock.advance(1_000);
     expect(readManifest(world.db.rows.get("main/sum/0000")!.previous!, brotli.crc32).version).toBe(now!.version);
