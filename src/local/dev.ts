@@ -35,7 +35,10 @@ async function serveUntil(stop: AbortSignal): Promise<number> {
     port: portOf(process.env["PORT"]),
     stateDir: process.env["STATE_DIR"] ?? join(PROJECT_DIR, ".wrangler", "state"),
     group: "shared",
-    onLine: (line) => process.stderr.write(`${line}\n`),
+    onLine: (line) => {
+      // Told to end in the middle of a rebuild, esbuild prints its stacks: nothing that anybody has to act on.
+      if (!stop.aborted) process.stderr.write(`${line}\n`);
+    },
     signal: stop,
   });
   process.stdout.write(`Ready on ${runtime.url}\n`);
