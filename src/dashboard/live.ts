@@ -12,10 +12,11 @@ import { locked, token } from "./session.ts";
 
 const EVERY_MS = 2_000;
 const MOST_MS = 30_000;
+const MOMENT_MS = 150;
 
 export const overview = signal<Overview | null>(null);
 export const samples = signal<readonly Sample[]>([]);
-/** Overviews so far. */
+/** Overviews so far. Tables hear of each a moment later than all else, so that both don't have to fit into one frame. */
 export const looks = signal(0);
 /** Why the last look failed. */
 export const failure = signal<string | null>(null);
@@ -80,7 +81,7 @@ function took(found: Overview): void {
     heardAt.value = sample.at;
     failure.value = null;
     overview.value = found;
-    looks.value += 1;
     samples.value = [...samples.peek(), sample].slice(-SAMPLES);
   });
+  setTimeout(() => (looks.value += 1), MOMENT_MS);
 }
