@@ -81,12 +81,15 @@ export async function recover(
   const begun = around.clock.now();
   const flaws: Flaw[] = [];
   for await (const base of bases(around, opening.row)) {
-    const found = await fromBase(around, opening, base);
+    const damaged = flaws.flatMap(({ object }) => object ?? []);
+    const found = await fromBase(around, opening, base, damaged);
     if (found.tag === "flaw") {
       flaws.push(found.flaw);
       if (found.flaw.final) break;
       continue;
     }
+    // Only now: where no base does, each attempt looks at all of them again, since what was read may be better the next time.
+    for (const object of damaged) around.cache.distrust(object);
     const report = {
       at: new Date(begun).toISOString(),
       ms: around.clock.now() - begun,
@@ -128,6 +131,8 @@ export async function recover(
 /** Why a base doesn't do. */
 interface Flaw {
   readonly base: string;
+  /** The file that is damaged, where that is known. */
+  readonly object: string | null;
   readonly why: string;
   /** Nothing is damaged, the code is too old for it; null: it is damaged. */
   readonly code: "state_newer" | "unknown_format" | null;
@@ -138,13 +143,12 @@ interface Flaw {
 const said = (flaw: Flaw): string => `${flaw.base}: ${flaw.why}`;
 
 /** @throws the error itself where it says nothing about the base */
-function flawOf({ cache }: Surroundings, base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
-  // The bases that come next may build on the same file, and what the cache has of it would do to open them.
-  if (error instanceof Damage && error.object !== null) cache.distrust(error.object);
+function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
   const name = error instanceof Failure ? error.code : null;
   const code = name === "state_newer" || name === "unknown_format" ? name : null;
   if (code === null && !isUnreadable(error)) throw error;
-  return { base: base.what, why: messageOf(error), code, final: part === "log" && code !== null };
+  const object = error instanceof Damage ? error.object : null;
+  return { base: base.what, object, why: messageOf(error), code, final: part === "log" && code !== null };
 }
 
 /** Damage only if the epoch is still ours: a zombie reads what others have cut and deleted (LOG4). */
@@ -254,20 +258,25 @@ async function fromBase(
   around: Surroundings,
   opening: Opening,
   base: Base,
+  damaged: readonly string[],
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
   const begun = around.clock.now();
   let folding: Folding;
   try {
     if (base.tag === "unreadable") throw base.error;
+    // What the cache has of such a file might do to open this one.
+    const shared =
+      base.manifest === null ? undefined : stateFiles(base.manifest).find(({ name }) => damaged.includes(name));
+    if (shared !== undefined) throw new Damage(`${shared.name} is damaged`);
     folding = await load(around, opening.row.seed, base.manifest);
   } catch (error) {
-    return { tag: "flaw", flaw: flawOf(around, base, error, "snapshot") };
+    return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
   const loadMs = (await ticked(around.clock)) - begun;
   try {
     return { tag: "found", ...folding, ...(await replay(around, opening, base.manifest, folding)), loadMs };
   } catch (error) {
-    return { tag: "flaw", flaw: flawOf(around, base, error, "log") };
+    return { tag: "flaw", flaw: flawOf(base, error, "log") };
   }
 }
 
