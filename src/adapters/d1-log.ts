@@ -2,12 +2,12 @@
  * The log port on D1. Nothing decides here: each method is one statement or one transaction, and the guards of LOG2,
  * LOG5 and SNAP2 stand in the statements themselves, so a request that arrives late or twice can't do harm.
  *
- * L1. Every guard compares the epoch for equality: "no greater epoch" would let an old writer pass after a disaster
+ * L1. Every guard compares the epoch that holds for equality: "no greater epoch" would let an old writer pass after a disaster
  *     recovery that restarts the epochs.
  * L2. The statements of one batch run in order in one transaction; a batch runs all of them, so each holds its guard.
  */
 import { Failure, messageOf } from "../engine/errors.ts";
-import { partitionName, type PartitionId, type Seq } from "../engine/ids.ts";
+import { partitionName, type Epoch, type PartitionId, type Seq } from "../engine/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/limits.ts";
 import type {
   Appended,
@@ -24,18 +24,24 @@ import type {
 } from "../engine/ports.ts";
 import type { Segment } from "../engine/segment.ts";
 
-const ROW = `epoch, seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
+/** The epoch that holds: the row's, or that of the last segment where a writer took one with its first append (LOG2). */
+export const heldEpoch = (p: string, partition = "?1"): string =>
+  `MAX(${p}.epoch, COALESCE((SELECT epoch FROM segments AS h WHERE h.partition = ${partition} ORDER BY seq DESC LIMIT 1), 0))`;
+const HELD = heldEpoch("partitions");
+
+const ROW = `${HELD} AS epoch, seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
   previous_seq AS previousSeq, previous, pins`;
 const SEGMENT = `format, seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, codec, checksum, bytes, stats, payload`;
 const HEAD = `(SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
+const HEAD_WRITER = `(SELECT json_extract(stats, '$.writer') FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
 const HEAD_STAMP = `(SELECT stamp FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
 
 const APPEND = `INSERT INTO segments (partition, seq, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline
-  WHERE p.partition = ?1 AND p.epoch = ?5 AND t.state = 'open' AND ?4 > t.floor
+  WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?15 AND t.state = 'open' AND ?4 > t.floor
     AND ?2 = 1 + COALESCE(${HEAD}, p.snapshot_seq) AND ?4 > COALESCE(${HEAD_STAMP}, p.snapshot_stamp)`;
 
-const OPEN = `UPDATE partitions SET epoch = epoch + 1, writer = ?2, code = ?3 WHERE partition = ?1 RETURNING ${ROW}`;
+const OPEN = `UPDATE partitions SET epoch = 1 + ${HELD}, writer = ?2, code = ?3 WHERE partition = ?1 RETURNING ${ROW}`;
 
 /** A page ends before the row that would carry it over the bound, but holds one row at least. */
 const page = (above: string): string => `SELECT ${SEGMENT} FROM (
@@ -50,16 +56,17 @@ const BELOW = `SELECT ${SEGMENT} FROM (
   ) WHERE running <= ${PAGE_BYTES} OR running = bytes ORDER BY seq DESC`;
 const PEEK = `SELECT ${ROW}, COALESCE(${HEAD}, snapshot_seq) AS head FROM partitions WHERE partition = ?1`;
 
-const PROMOTE = `UPDATE partitions SET version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
+/** It also puts the epoch into the row, since it may cut the segment that holds it. */
+const PROMOTE = `UPDATE partitions SET epoch = ?2, writer = ?11, code = ?12, version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
     previous = ?8, previous_seq = ?9, pins = ?10
-  WHERE partition = ?1 AND epoch = ?2 AND version = ?3`;
+  WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3`;
 /** The UPDATE before it may have matched nothing: an attempt's id is unique, so it says whether that one did. */
 const CUT = `DELETE FROM segments WHERE partition = ?1 AND last <= ?4
-  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND attempt = ?3)`;
+  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND ${HELD} = ?2 AND attempt = ?3)`;
 
 /** Before the UPDATE, since it holds the same guard. */
 const REPLACE = `INSERT INTO restore_points (partition, version, attempt, seq, stamp, files, whole, replaced_at)
-  SELECT ?1, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND version = ?3
+  SELECT ?1, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3
     AND ((SELECT COUNT(*) FROM restore_points WHERE partition = ?1) < ${POINTS}
       OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4))
   ON CONFLICT (partition, version) DO UPDATE SET replaced_at = excluded.replaced_at`;
@@ -70,16 +77,16 @@ const PINS_OF = `SELECT version, name, created_at AS createdMs FROM pins WHERE p
 /** It refuses to pass a pin: one that comes before it holds, one that comes after it finds nothing to pin. */
 const DROP = `DELETE FROM restore_points WHERE partition = ?1 AND version IN (SELECT value FROM json_each(?4))
   AND NOT EXISTS (SELECT 1 FROM pins AS p WHERE p.partition = ?1 AND p.version = restore_points.version)
-  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND version = ?3)`;
+  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3)`;
 const RAISE = `UPDATE partitions SET retain_from = MAX(retain_from, ?4), archive_from = MAX(archive_from, ?5)
-  WHERE partition = ?1 AND epoch = ?2 AND version = ?3 AND (retain_from < ?4 OR archive_from < ?5)`;
+  WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3 AND (retain_from < ?4 OR archive_from < ?5)`;
 /** The row's version may be above its manifest's, after D1 was rebuilt from R2. */
 const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) SELECT ?1, ?2, ?3, ?4 FROM partitions
   WHERE partition = ?1 AND (SELECT COUNT(*) FROM pins WHERE partition = ?1) < ${PINS}
     AND (CASE WHEN json_valid(manifest) THEN json_extract(manifest, '$.version') END = ?2
       OR EXISTS (SELECT 1 FROM restore_points WHERE partition = ?1 AND version = ?2))`;
 
-const EXPLAIN = `SELECT p.epoch, p.writer, p.version, COALESCE(${HEAD}, p.snapshot_seq) AS head, COALESCE(${HEAD_STAMP}, p.snapshot_stamp) AS headStamp,
+const EXPLAIN = `SELECT ${heldEpoch("p")} AS epoch, CASE WHEN ${heldEpoch("p")} > p.epoch THEN ${HEAD_WRITER} ELSE p.writer END AS writer, p.version, COALESCE(${HEAD}, p.snapshot_seq) AS head, COALESCE(${HEAD_STAMP}, p.snapshot_stamp) AS headStamp,
     t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
   FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline LEFT JOIN segments AS s ON s.partition = p.partition AND s.seq = ?2
   WHERE p.partition = ?1`;
@@ -138,8 +145,8 @@ export class D1Log implements Log {
     return rows.results;
   }
 
-  async append(rows: readonly Segment[]): Promise<Appended> {
-    const statements = rows.map((row) =>
+  async append(rows: readonly Segment[], held: Epoch): Promise<Appended> {
+    const statements = rows.map((row, i) =>
       this.#db
         .prepare(APPEND)
         .bind(
@@ -157,6 +164,7 @@ export class D1Log implements Log {
           row.bytes,
           row.stats,
           row.payload,
+          i === 0 ? held : row.epoch,
         ),
     );
     const results = await this.#heard(async () =>
@@ -190,6 +198,8 @@ export class D1Log implements Log {
             to.previous,
             to.previousSeq,
             to.pins,
+            to.writer,
+            to.code,
           ),
         this.#db.prepare(CUT).bind(this.#name, to.epoch, to.attempt, to.cutSeq),
       ]),

@@ -6,8 +6,8 @@ import { named } from "./d1-log.ts";
 
 export interface MeteredPartition {
   readonly partition: string;
-  readonly epoch: number;
-  /** Who took the epoch, and with which code; "": nobody yet. */
+  /** Of the row, and who took it, with which code; "": nobody yet. What the last segment says may be newer (LOG2). */
+  readonly rowEpoch: number;
   readonly writer: string;
   readonly code: string;
   readonly version: number;
@@ -19,14 +19,15 @@ export interface MeteredPartition {
   /** Of the last segment; null: there is none. */
   readonly last: number | null;
   readonly lastEpoch: number | null;
+  readonly lastCode: string | null;
   readonly lastBytes: number | null;
   readonly stats: string | null;
 }
 
-const GLANCE = `SELECT p.partition, p.epoch, p.writer, p.code, p.version, p.snapshot_seq AS snapshotSeq,
+const GLANCE = `SELECT p.partition, p.epoch AS rowEpoch, p.writer, p.code, p.version, p.snapshot_seq AS snapshotSeq,
     CASE WHEN json_valid(p.manifest) THEN json_remove(p.manifest, '$.archive', '$.history') END AS manifest,
     (SELECT stamp FROM segments AS t WHERE t.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
-    s.last, s.epoch AS lastEpoch, s.bytes AS lastBytes, s.stats
+    s.last, s.epoch AS lastEpoch, s.code AS lastCode, s.bytes AS lastBytes, s.stats
   FROM partitions AS p LEFT JOIN segments AS s ON s.partition = p.partition
     AND s.seq = (SELECT seq FROM segments AS t WHERE t.partition = p.partition ORDER BY seq DESC LIMIT 1)
   WHERE p.partition IN (SELECT value FROM json_each(?1))`;

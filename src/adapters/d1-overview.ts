@@ -25,7 +25,7 @@ export interface PartitionGlance {
   readonly saved: 0 | 1;
 }
 
-const SELECT = `SELECT p.partition, p.epoch, p.snapshot_seq AS snapshotSeq,
+const SELECT = `SELECT p.partition, MAX(p.epoch, COALESCE(h.epoch, 0)) AS epoch, p.snapshot_seq AS snapshotSeq,
     COALESCE(h.last, p.snapshot_seq) AS head, h.stamp AS headStamp, h.stats,
     (SELECT stamp FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
     p.manifest IS NOT NULL AS saved,

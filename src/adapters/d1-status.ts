@@ -4,7 +4,7 @@
  */
 import type { Epoch } from "../engine/ids.ts";
 import type { PartitionRow } from "../engine/ports.ts";
-import { named } from "./d1-log.ts";
+import { heldEpoch, named } from "./d1-log.ts";
 
 export interface PartitionStatus extends Omit<PartitionRow, "seed" | "attempt" | "snapshotStamp"> {
   readonly partition: string;
@@ -18,7 +18,7 @@ export interface PartitionStatus extends Omit<PartitionRow, "seed" | "attempt" |
   readonly stats: string | null;
 }
 
-const SELECT = `SELECT p.partition, p.epoch, p.version, p.manifest, p.snapshot_seq AS snapshotSeq, p.previous, p.previous_seq AS previousSeq, p.pins,
+const SELECT = `SELECT p.partition, ${heldEpoch("p", "p.partition")} AS epoch, p.version, p.manifest, p.snapshot_seq AS snapshotSeq, p.previous, p.previous_seq AS previousSeq, p.pins,
     COALESCE((SELECT last FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1), p.snapshot_seq) AS head,
     COALESCE((SELECT SUM(last - seq + 1) FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq), 0) AS tailEvents,
     COALESCE((SELECT SUM(bytes) FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq), 0) AS tailBytes,
@@ -80,7 +80,7 @@ export interface ErasureFacts {
 
 /** Null: the partition has no row. */
 export async function erasureFacts(db: D1Database, partition: string, seq: number): Promise<ErasureFacts | null> {
-  const sql = `SELECT epoch, COALESCE((SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1), snapshot_seq) AS head,
+  const sql = `SELECT ${heldEpoch("partitions")} AS epoch, COALESCE((SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1), snapshot_seq) AS head,
       (SELECT COUNT(*) FROM segments WHERE partition = ?1 AND seq <= ?2) AS rows
     FROM partitions WHERE partition = ?1`;
   return named(() => db.prepare(sql).bind(partition, seq).first<ErasureFacts>());

@@ -5,7 +5,7 @@
 import { parsePartitionName, partitionName, type PartitionId } from "../engine/ids.ts";
 import type { PartitionRow } from "../engine/ports.ts";
 import type { Databases } from "./catalogue.ts";
-import { named } from "./d1-log.ts";
+import { heldEpoch, named } from "./d1-log.ts";
 
 export interface KnownRow {
   readonly partition: number;
@@ -66,7 +66,7 @@ function forgetting(db: D1Database, id: PartitionId, row: PartitionRow, writer: 
 
 const REPLACE = `UPDATE partitions SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,
     manifest = ?10, previous_seq = ?11, previous = ?12, pins = ?13
-  WHERE partition = ?1 AND epoch = ?2 AND version = ?3`;
+  WHERE partition = ?1 AND ${heldEpoch("partitions")} = ?2 AND version = ?3`;
 /** The UPDATE before it may have matched nothing: then another decision's log must stay. */
 const DROP = `DELETE FROM segments WHERE partition = ?1 AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND writer = ?2)`;
 

@@ -225,7 +225,7 @@ function writeBlock(file: FileWriter, rows: readonly Segment[], codec: Codec): A
   return [offset, length, crc, rows[0]!.seq, rows.at(-1)!.last];
 }
 
-async function promote(around: Surroundings, ground: Ground, { text, ...made }: Uploaded): Promise<Checkpointed> {
+async function promote(around: Metered, ground: Ground, { text, ...made }: Uploaded): Promise<Checkpointed> {
   const { manifest } = made;
   const { clock, host, log } = around;
   const older = manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole);
@@ -234,6 +234,8 @@ async function promote(around: Surroundings, ground: Ground, { text, ...made }: 
   const change = {
     replaced: replacedBy(around, ground, older.previous, pins),
     epoch: ground.epoch,
+    writer: around.counters.holder!.writer,
+    code: ground.code,
     version: ground.row.version,
     attempt: manifest.attempt,
     manifest: text,

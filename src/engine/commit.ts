@@ -1,6 +1,8 @@
 /**
  * Committing one group: the append is sent until it is proven to be in the log, or proven never to get there (LOG3).
  *
+ * C0. A writer without an epoch takes the next one with its first append: if the one that it opened with still holds, and nothing was
+ *     logged since (LOG2).
  * C1. An error or a time-out proves nothing: the same rows are sent again.
  * C2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row, though another
  *     writer may have come after it. The floor alone in
@@ -27,13 +29,15 @@ export type Committed =
 /** What a refused append means. */
 export type Verdict = Committed | { readonly tag: "restamp"; readonly above: Stamp } | { readonly tag: "again" };
 
-/** Decides from facts alone (C2). */
-export function judge(rows: readonly Segment[], facts: Explanation): Verdict {
+/** Decides from facts alone (C2). `held`: the epoch that had to hold. */
+export function judge(rows: readonly Segment[], held: Epoch, facts: Explanation): Verdict {
   const first = rows[0]!;
-  const superseded = facts.epoch === first.epoch ? null : supersededBy(first.epoch, facts);
-  if (facts.group === first.group && facts.stamp !== null) return { tag: "committed", stamp: facts.stamp, superseded };
-  const rewound = lostSince({ epoch: first.epoch, version: 0, head: seq(first.seq - 1) }, facts);
+  const unless = (ours: Epoch): string | null => (facts.epoch === ours ? null : supersededBy(ours, facts));
+  if (facts.group === first.group && facts.stamp !== null)
+    return { tag: "committed", stamp: facts.stamp, superseded: unless(first.epoch) };
+  const rewound = lostSince({ epoch: held, version: 0, head: seq(first.seq - 1) }, facts);
   if (rewound !== null) return { tag: "rewound", why: `D1 says ${rewound}` };
+  const superseded = unless(held);
   if (superseded !== null) return { tag: "fenced", why: superseded };
   if (facts.group !== null) return { tag: "fenced", why: `another group stands at seq ${first.seq}` };
   if (facts.head !== first.seq - 1)
@@ -53,6 +57,7 @@ export async function commit(
   clock: Clock,
   host: Host,
   group: readonly Segment[],
+  held: Epoch,
   ended: () => boolean,
 ): Promise<Committed> {
   let rows = group;
@@ -60,9 +65,9 @@ export async function commit(
     if (ended()) return { tag: "fenced", why: "the object has ended" };
     try {
       const sent = rows;
-      if ((await limited(clock, "D1", () => log.append(sent))) === "appended")
+      if ((await limited(clock, "D1", () => log.append(sent, held))) === "appended")
         return { tag: "committed", stamp: rows[0]!.stamp, superseded: null };
-      const verdict = judge(rows, await limited(clock, "D1", () => log.explain(sent[0]!.seq)));
+      const verdict = judge(rows, held, await limited(clock, "D1", () => log.explain(sent[0]!.seq)));
       if (verdict.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
       else if (verdict.tag !== "again") return verdict;
     } catch (error) {

@@ -3,7 +3,8 @@
  *
  * M1. One commit is in flight, and groups are committed in the order in which they were begun (LOG2).
  * M2. A group's effects are settled, and its callers answered, only when it is proven to be in the log (LOG1).
- * M3. Order of arrival is order of seq: between the two nothing is awaited.
+ * M3. Without an epoch the first group takes it (C0 of commit.ts). It waits for an opening that takes one, and the other way round.
+ * M4. Order of arrival is order of seq: between the two nothing is awaited.
  */
 import { commit } from "./commit.ts";
 import { commitCounts } from "./counters.ts";
@@ -11,8 +12,8 @@ import { messageOf, type Failure } from "./errors.ts";
 import type { Live } from "./fold.ts";
 import { Gathering } from "./gathering.ts";
 import { Group, type Admission } from "./group.ts";
-import { seq, type Stamp } from "./ids.ts";
-import type { Metered } from "./metering.ts";
+import { epoch as asEpoch, seq, type Epoch, type Stamp } from "./ids.ts";
+import { appendCost, type Metered } from "./metering.ts";
 import { isoOrNull, type Open, type RidingStats } from "./open.ts";
 import type { Segment } from "./segment.ts";
 import type { Slice } from "./slice.ts";
@@ -26,6 +27,8 @@ export interface CommitEvents {
   fenced(why: string): void;
   /** D1 has less than it had acknowledged. */
   rewound(open: Open, why: string): void;
+  /** Settles when no opening is on its way that takes an epoch. Never rejects. */
+  untaken(): Promise<void>;
 }
 
 export class Committer {
@@ -56,7 +59,17 @@ export class Committer {
     };
   }
 
-  /** No await in here: order of arrival is order of seq (M3). */
+  /** Are there groups? They build on what their partition knew when they were begun. */
+  get begun(): boolean {
+    return this.#filling !== null || this.#committing !== null;
+  }
+
+  /** Is it the nonce of the group on its way? */
+  isOurs(group: string | null): boolean {
+    return group !== null && group === this.#committing?.nonce;
+  }
+
+  /** No await in here: order of arrival is order of seq (M4). */
   admit(open: Open, slice: Slice): Admission {
     const below = this.#committing;
     this.#filling ??= new Group(
@@ -114,25 +127,31 @@ export class Committer {
     this.#running = true;
     while (this.#filling !== null) {
       await this.#gather(this.#filling);
+      if (open.epoch === null) await this.#events.untaken();
       if (this.#abandoned) return;
       const group: Group = this.#filling;
       this.#filling = null;
       this.#committing = group;
       if (group.events > 0) {
         const begun = clock.now();
+        const held = open.row.epoch;
+        const epoch = open.epoch ?? this.#claim(held);
         const rows = group.close(
           {
             stamp: nextStamp(open.fold.stamp, begun),
-            epoch: open.epoch!,
+            epoch,
             code: this.#code,
             stats: this.#stats(open, group),
           },
           codec,
         );
-        const result = await commit(log, clock, host, rows, () => this.#abandoned);
+        const result = await commit(log, clock, host, rows, held, () => this.#abandoned);
+        if (result.tag !== "committed" && open.epoch === null) counters.holder = null;
         if (result.tag === "fenced") return this.#events.fenced(result.why);
         if (result.tag === "rewound") return this.#events.rewound(open, result.why);
         this.#count(open, group, rows, result.stamp, clock.now() - begun);
+        if (open.epoch === null) open.row = { ...open.row, epoch };
+        open.epoch = epoch;
         group.settle(result.stamp, host.watchers?.() ?? null);
         this.#committing = null;
         if (result.superseded !== null) return this.#events.fenced(result.superseded);
@@ -144,6 +163,14 @@ export class Committer {
       this.#events.settled(open, group.events > 0);
     }
     this.#running = false;
+  }
+
+  /** The next epoch: ours once the group is in the log. */
+  #claim(held: Epoch): Epoch {
+    const { host, counters } = this.#around;
+    const next = asEpoch(held + 1);
+    counters.holder = { epoch: next, writer: host.nonce() };
+    return next;
   }
 
   /** Waits for the callers that are expected to join the group (gathering.ts). */
@@ -165,7 +192,7 @@ export class Committer {
   #count(open: Open, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
     this.#gathering.answered(group.callers, this.#filling?.callers ?? 0, ms);
     this.#around.counters.add(group.counts);
-    this.#around.counters.add(commitCounts(ms, group.events));
+    this.#around.counters.add(commitCounts(ms));
     open.tail.events += group.events;
     open.tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     open.tail.sinceMs ??= stampMs(stamp);
@@ -185,7 +212,7 @@ export class Committer {
       rates: open.rates,
       quarantined: quarantine.events + growth.quarantined,
       tail: [open.row.version, open.tail.bytes],
-      counters: counters.row(group.counts),
+      counters: counters.row({ ...group.counts, ...appendCost(group.counts.segments ?? 0) }),
       writer: counters.holder!.writer,
       ...(counters.before === null ? {} : { before: counters.before }),
     } satisfies RidingStats);

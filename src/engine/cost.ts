@@ -6,7 +6,7 @@
  * C2. Operations of a step are those that a partition counts when it takes it; test/engine/cost.test.ts holds them together.
  * C3. Events arrive at random. Processor time, time awake and bytes at rest are estimates, and say so.
  */
-import { SIZES } from "./limits.ts";
+import { MARK_MS, SIZES } from "./limits.ts";
 import { predictRecovery, snapshotAt } from "./policy.ts";
 import {
   DOLLARS_PER_GB_MONTH,
@@ -43,6 +43,8 @@ export interface Steps {
   readonly groups: number;
   /** Of objects that had left the memory. */
   readonly openings: number;
+  /** Of these, those that keep a mark (marking.ts). */
+  readonly marks: number;
   readonly snapshots: number;
   /** Of these, full ones; and how many files each is. */
   readonly fullSnapshots: number;
@@ -69,6 +71,7 @@ export function stepsOf(load: Load): Steps {
   // A group takes a commit, and then waits for the next event if none came meanwhile.
   const commit = commitMs / 1_000;
   const groups = calls === 0 ? 0 : 1 / (commit + Math.exp(-calls * commit) / calls);
+  const openings = calls * Math.exp(-calls * IDLE_SECONDS);
   const snapshots = calls === 0 ? 0 : 1 / snapshotSeconds(load);
   const deltas = Math.min(DELTAS, Math.floor(stateBytes / Math.max(1, changedBytes)));
   const month = (perPartition: number): number => perPartition * partitions * MONTH_SECONDS;
@@ -77,7 +80,8 @@ export function stepsOf(load: Load): Steps {
     requests: requests * MONTH_SECONDS,
     slices: month(calls),
     groups: month(groups),
-    openings: month(calls * Math.exp(-calls * IDLE_SECONDS)),
+    openings: month(openings),
+    marks: month(Math.min(openings, 1_000 / MARK_MS)),
     snapshots: month(snapshots),
     fullSnapshots: month(snapshots) / (1 + deltas),
     parts: Math.max(1, Math.ceil((stateBytes * PACKED) / partitions / SIZES.fileBytes)),
@@ -107,19 +111,19 @@ export function snapshotSeconds({ eventsPerSecond, partitions, eventBytes, snaps
 
 /** Operations of the stores (C2), and calls. */
 export function operationsFor(steps: Steps): Operations {
-  const { requests, slices, groups, openings, snapshots, fullSnapshots, parts } = steps;
+  const { requests, slices, groups, openings, marks, snapshots, fullSnapshots, parts } = steps;
   const rows = snapshots === 0 ? 0 : groups;
   return {
     workerRequests: requests,
     // Each snapshot is an alarm.
     objectRequests: slices + snapshots,
-    // An opening arms the alarm and keeps its mark; a snapshot does both, and lets go of the alarm.
-    objectRowsWritten: 2 * openings + 4 * snapshots,
+    // A snapshot keeps the mark, arms the alarm and lets go of it.
+    objectRowsWritten: marks + 4 * snapshots,
     // The tail is read at an opening: half of a snapshot's rows. It is packed once, and looked through twice when it is cut.
     d1RowsRead:
-      5 * groups + openings * (6 + 2 * (snapshots === 0 ? 0 : groups / snapshots)) + 6 * rows + 10 * snapshots,
-    // A row of the log comes and goes; a snapshot changes the partition's row, and leaves a restore point that goes too.
-    d1RowsWritten: 2 * groups + openings + 3 * snapshots,
+      6 * groups + openings * (6 + 2 * (snapshots === 0 ? 0 : groups / snapshots)) + 6 * rows + 10 * snapshots,
+    // A row of the log comes and goes, and holds the epoch of its writer; a snapshot changes the partition's row, and leaves a restore point that goes too.
+    d1RowsWritten: 2 * groups + 3 * snapshots,
     // State and manifest; a sweep lists names once for each full one.
     r2ClassA: 2 * snapshots + parts * fullSnapshots,
     // What opening needs is in the object's own storage, but for the file that was written since.

@@ -122,10 +122,14 @@ export class Counters {
 /** A clock that is set back takes nothing away. */
 const whole = (n: number): number => Math.max(0, Math.round(n));
 
-/** One commit: what it took, and how many events it held. */
-export const commitCounts = (ms: number, events: number): Counts => ({
+/** What one commit took. */
+export const commitCounts = (ms: number): Counts => ({
   commitMs: ms,
   [placeIn("commit", COMMIT_BOUNDS_MS, ms)]: 1,
+});
+
+/** One group, by its events. */
+export const groupCounts = (events: number): Counts => ({
   groupEvents: events,
   [placeIn("group", GROUP_BOUNDS, events)]: 1,
 });

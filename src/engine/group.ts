@@ -5,7 +5,7 @@
  * G2. It is cut into rows below the row limit; each row has its own layer of changes, since each has its own stamp.
  */
 import type { Codec } from "./ports.ts";
-import type { Counts } from "./counters.ts";
+import { groupCounts, type Counts } from "./counters.ts";
 import { ERASE } from "./edit.ts";
 import type { Fold, Live } from "./fold.ts";
 import { fill } from "./event.ts";
@@ -83,7 +83,8 @@ export class Group {
 
   /** What became of its events, for the counters. */
   get counts(): Counts {
-    return { ...this.#counts, slices: this.callers, segments: this.#filled().length };
+    const grouped = this.events === 0 ? {} : groupCounts(this.events);
+    return { ...this.#counts, ...grouped, slices: this.callers, segments: this.#filled().length };
   }
 
   get top(): Layer | null {

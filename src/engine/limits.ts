@@ -71,6 +71,8 @@ export const OPEN_ATTEMPTS = 4;
 export const FRESH_MS = 5_000;
 /** How long that read waits for D1's word. */
 export const FRESH_ASK_MS = 1_000;
+/** A mark that is younger isn't written anew by the first commit of an opening (marking.ts). */
+export const MARK_MS = 600_000;
 /** How long a caller waits for a drill, which may read a whole log. */
 export const VERIFY_WAIT_MS = 25_000;
 

@@ -42,7 +42,7 @@ class MeteredLog implements Log {
     try {
       return (answer = await call);
     } finally {
-      this.#counters.add({ d1Queries: 1, ...cost(answer) });
+      this.#counters.add({ ...ONE_QUERY, ...cost(answer) });
     }
   }
 
@@ -86,8 +86,8 @@ class MeteredLog implements Log {
     const rows = args[0].length;
     this.#newer += rows;
     return this.#counted(this.#log.append(...args), (answer) => ({
-      d1RowsRead: APPEND_READS * rows,
-      d1RowsWritten: answer === "refused" ? 0 : 2 * rows,
+      ...appendCost(rows),
+      ...(answer === "refused" ? { d1RowsWritten: 0 } : {}),
     }));
   }
 
@@ -139,9 +139,17 @@ class MeteredLog implements Log {
 const PAGE_READS = 3;
 /** Each row of a page, whose running sum is made of it. */
 const ROW_READS = 4;
-/** The partition's row, its timeline, the last segment twice, and the place where the row goes. */
-const APPEND_READS = 5;
-const EXPLAIN_READS = 5;
+/** The partition's row, its timeline, the last segment three times, and the place where the row goes. */
+const APPEND_READS = 6;
+const EXPLAIN_READS = 8;
+const ONE_QUERY = { d1Queries: 1 } as const;
+
+/** What it costs to append rows: they say so themselves, since nobody may hear of the partition after that until it wakes up again. */
+export const appendCost = (rows: number): Counts => ({
+  ...ONE_QUERY,
+  d1RowsRead: APPEND_READS * rows,
+  d1RowsWritten: 2 * rows,
+});
 
 const rootsCost = (answer?: Roots | null): { readonly d1RowsRead: number } => ({
   d1RowsRead: 1 + (answer?.points.length ?? 0) + (answer?.pins.length ?? 0),
@@ -219,15 +227,15 @@ class MeteredCache implements Cache {
   }
 }
 
-/** Alarms and marks are rows of the object's own storage. */
+/** Alarms and marks are rows of the object's own storage. What an instance arms first mostly stands there already. */
 function meteredHost(host: Host, counters: Counters): Host {
-  let armed: number | null = null;
+  let armed: number | null | undefined;
   return {
     nonce: () => host.nonce(),
     jitter: () => host.jitter(),
     keep: (promise) => host.keep(promise),
     arm: (atMs) => {
-      if (atMs !== armed) counters.add({ ownRowsWritten: 1 });
+      if (armed !== undefined && atMs !== armed) counters.add({ ownRowsWritten: 1 });
       armed = atMs;
       host.arm(atMs);
     },

@@ -16,12 +16,13 @@ export interface Open {
   readonly loader: Loader;
   /** Null: opened for reading only. */
   epoch: Epoch | null;
-  /** The generation that is known to be whole. */
+  /** The generation that is known to be whole: after a recovery the one that it started from (SNAP4). */
   whole: Manifest | null;
   report: RecoveryReport;
   rates: Rates;
-  /** The next snapshot should come at once. */
+  /** The next snapshot should come at once: a base didn't do or the older generation wouldn't, or other code wrote what was read (CODE4). */
   renew: boolean;
+  /** Above the current snapshot. `sinceMs`: when the first of it was logged; null: there is none. */
   readonly tail: { events: number; bytes: number; sinceMs: number | null };
 }
 

@@ -1,5 +1,6 @@
 /**
- * What a partition opens with: its row and the first page of its tail, with a new epoch for writing (LOG2), without one for reading.
+ * What a partition opens with: its row and the first page of its tail. For snapshots it takes a new epoch with that; for reading it
+ * needs none, and events take theirs with their first append (LOG2).
  *
  * O1. A partition without a row is new only if neither R2 nor the object's own storage knows anything of it (CODE2).
  * O2. What D1 has less than it had acknowledged is refused before anything is read of it (rewound.ts).
@@ -15,11 +16,15 @@ import type { Surroundings } from "./recovery.ts";
 import { assertNeverLogged, assertNotRewound } from "./rewound.ts";
 import { persistent } from "./store-call.ts";
 
-/** Opens for writing; makes the row of a new partition. `assertNotEnded` throws where the instance has ended (O3). */
+/**
+ * Opens for writing; makes the row of a new partition. `unborn`: a reading opening found that it is new. `assertNotEnded` throws
+ * where the instance has ended (O3).
+ */
 export async function takeEpoch(
   around: Surroundings,
   { seed }: Address,
   code: string,
+  unborn: boolean,
   assertNotEnded: () => void,
 ): Promise<Opening> {
   const { clock, host, log } = around;
@@ -31,12 +36,13 @@ export async function takeEpoch(
     });
   // What was refused once is looked at first: each epoch that is taken would change what D1 says (E4).
   if (host.mark()?.refused === true) await peek(around, seed);
-  const opening = await take();
+  const kept = host.mark();
+  const opening = unborn ? null : await take();
   if (opening !== null) {
-    await assertNotRewound(around, opening);
+    await assertNotRewound(around, opening, kept);
     return opening;
   }
-  await assertNew(around);
+  if (!unborn) await assertNew(around);
   await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
     assertNotEnded();
     return log.create(seed);
@@ -49,12 +55,13 @@ export async function takeEpoch(
 /** Opens for reading. */
 export async function peek(around: Surroundings, seed: number): Promise<Opening> {
   const { clock, host, log } = around;
+  const kept = host.mark();
   const opening = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
   if (opening === null) {
     await assertNew(around);
     return { row: emptyRow(seed), head: seq(0), rows: [], more: false };
   }
-  await assertNotRewound(around, opening);
+  await assertNotRewound(around, opening, kept);
   return opening;
 }
 

@@ -7,19 +7,20 @@
  *
  * I1. Nothing is awaited between an event's arrival in order and its seq; groups commit one at a time, in order (LOG2).
  * I2. What a group changes is visible only after its commit is proven (LOG1); reads show committed state only.
- * I3. Writing needs an epoch, reading doesn't: a read opens without one. Whoever lost its epoch ends itself for good.
+ * I3. Events take an epoch with their first append (commit.ts), snapshots before they begin; reading needs none. Who lost it ends for good.
  * I4. Every wait of a caller has a limit, every queue a bound (LOG6); past them the answer is `busy`, never half a truth.
  */
 import type { Address } from "./address.ts";
 import { overspent, sharesOf } from "./budget.ts";
-import { supersededBy } from "./commit.ts";
 import { Committer } from "./committer.ts";
 import { Entrance, type Admitted } from "./entrance.ts";
 import { exported, type Exported } from "./export.ts";
-import { Damage, Failure, isUnreadable, messageOf } from "./errors.ts";
-import { seq, type Epoch, type Seq } from "./ids.ts";
-import { COMMIT_WAIT_MS, FRESH_ASK_MS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "./limits.ts";
+import { Damage, Failure, messageOf } from "./errors.ts";
+import { lifeOf, type Epoch, type Seq } from "./ids.ts";
+import { COMMIT_WAIT_MS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "./limits.ts";
+import { Marking } from "./marking.ts";
 import { metered, type Metered } from "./metering.ts";
+import { asked, doubtOf, wordOf } from "./freshness.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
 import { peek, takeEpoch } from "./opening.ts";
 import { overfull } from "./overfull.ts";
@@ -29,15 +30,17 @@ import { read, scan, type Scanned } from "./reading.ts";
 import { opened } from "./rates.ts";
 import { recover, type Surroundings } from "./recovery.ts";
 import { catchUp } from "./replay.ts";
-import { behind, factsAt, lostSince, markOf, rewoundText } from "./rewound.ts";
+import { behind, factsAt, markOf, rewoundText } from "./rewound.ts";
 import { Room } from "./room.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
 import { isDrillDue } from "./policy.ts";
 import { RETRY_MS, Snapshotter, type Snapshotted } from "./snapshotter.ts";
-import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
 import { limited, persistent } from "./store-call.ts";
 import { noteDrill, verify, type Verified } from "./verify.ts";
+
+/** What it is opened for: snapshots alone need an epoch from the beginning. */
+type Use = "reads" | "events" | "snapshots";
 
 export class Partition {
   readonly #around: Metered;
@@ -48,12 +51,11 @@ export class Partition {
   readonly #snapshots: Snapshotter;
   readonly #entrance: Entrance;
   readonly #room: Room;
+  readonly #marking: Marking;
   #opened: Open | null = null;
-  #opening: { readonly write: boolean; readonly done: Promise<Open> } | null = null;
+  #opening: { readonly takes: boolean; readonly done: Promise<Open> } | null = null;
   #ended: string | null = null;
   #heardAt = 0;
-  /** Whose first commit the mark knows of. */
-  #marked: Epoch | null = null;
 
   /** `logBytes`: size that the log's database may reach (room.ts). */
   constructor(bare: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
@@ -64,26 +66,30 @@ export class Partition {
     const fenced = (why: string): void => this.#end(why);
     const rewound = (open: Open, why: string): void => void this.#rewound(open, why);
     this.#room = new Room(logBytes, around);
+    this.#marking = new Marking(around, this.#room);
     this.#snapshots = new Snapshotter(around, address, code, {
       fenced,
       damaged: (open, damage) => this.#doubt(open, damage).catch(() => undefined),
       rewound,
       saved: (open) => {
-        this.#mark(open);
+        this.#marking.saved(open);
         this.#room.freed();
       },
+      unready: () => around.host.keep(this.#ready("snapshots").catch(() => this.#later())),
       pressed: () => this.#room.pressed,
     });
     const share = sharesOf(around.operator, address);
     this.#perDay = share.maxEventsPerDay;
     this.#commits = new Committer(around, code, share, {
       settled: (open, heard) => {
-        if (heard) this.#heardAt = around.clock.now();
-        if (heard && this.#marked !== open.epoch) this.#mark(open);
         this.#snapshots.schedule(open);
+        if (!heard) return;
+        this.#heardAt = around.clock.now();
+        this.#marking.committed(open);
       },
       fenced,
       rewound,
+      untaken: async () => void (this.#opening?.takes === true && (await this.#opening.done.catch(() => undefined))),
     });
     this.#entrance = new Entrance(around.clock, around.host, {
       admit: (open, slice) => this.#admit(open, slice),
@@ -100,14 +106,14 @@ export class Partition {
     const waitMs = Math.max(1, Math.min(COMMIT_WAIT_MS, slice.waitMs ?? COMMIT_WAIT_MS));
     const deadline = clock.now() + waitMs;
     try {
-      const open = this.#openFor(true) ?? (await this.#entrance.opened(slice.bytes, waitMs, () => this.#ready(true)));
+      const open =
+        this.#openFor("events") ?? (await this.#entrance.opened(slice.bytes, waitMs, () => this.#ready("events")));
       if ("tag" in open) return open;
       if (!this.#room.calm && slice.command !== true) {
         const why = await limited(clock, "D1", () => this.#room.full(), waitMs);
         if (why !== null) return busy("log_full", why, 30_000);
         this.#assertNotEnded();
-        // With the next commit the mark is to hold what was found.
-        this.#marked = null;
+        this.#marking.due();
       }
       const full = overfull(open, slice, [this.#commits.pending, this.#entrance]);
       // What would make room may be due, and its alarm lost (SNAP6).
@@ -129,6 +135,7 @@ export class Partition {
   #admit(open: Open, slice: Slice): Admitted {
     const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
     if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
+    if (open !== this.#opened) throw new Failure("store_unavailable", "the partition was opened anew meanwhile");
     const spent = overspent(open.fold.dedup, slice, this.#perDay, this.#around.clock.now());
     return spent ?? this.#commits.admit(open, slice);
   }
@@ -151,95 +158,90 @@ export class Partition {
     this.#around.host.end(why);
   }
 
-  /** E2: what D1 has said so far, for those who come after. */
-  #mark({ row, epoch, fold }: Open): void {
-    this.#marked = epoch;
-    this.#around.host.keepMark({ ...markOf(factsAt(row, fold.seq)), ...this.#room.kept() });
-  }
-
-  /** D1 has less than it acknowledged to us. The mark tells the next instance, which refuses (E2, E4). */
-  #rewound({ row, fold }: Open, why: string): Failure {
+  /** D1 has less than it acknowledged to us. The next instance refuses (E2, E4 of rewound.ts). */
+  #rewound(open: Open, why: string): Failure {
     const failure = new Failure("log_rewound", rewoundText(this.#around.id, why));
-    if (this.#ended === null) this.#around.host.keepMark({ ...markOf(factsAt(row, fold.seq)), refused: true });
+    if (this.#ended === null) this.#marking.refused(open);
     this.#end(why, failure);
     return failure;
   }
 
   // ---- opening ----
 
-  /** The open partition, for writing or for reading. One opening at a time; what failed is tried anew by the next call. */
-  async #ready(write: boolean): Promise<Open> {
+  /** The open partition. One opening at a time; what failed is tried anew by the next call. */
+  async #ready(use: Use): Promise<Open> {
     for (let round = 0; round < OPEN_ATTEMPTS; round++) {
       this.#assertNotEnded();
-      const open = this.#openFor(write);
+      const open = this.#openFor(use);
       if (open !== null) return open;
-      if (this.#opening === null) this.#beginOpening(write);
-      const opening = this.#opening!;
-      if (opening.write || !write) return opening.done;
-      // A read is opening; the write needs an epoch of its own after it, whatever becomes of the read.
-      await opening.done.catch(() => undefined);
+      if (this.#opening === null) this.#beginOpening(use);
+      const { takes, done } = this.#opening!;
+      // One that was begun for another use need not do for this one, whatever becomes of it.
+      if (takes || use !== "snapshots") await done;
+      else await done.catch(() => undefined);
     }
     throw new Failure("store_unavailable", "the partition could not be opened for writing");
   }
 
-  #openFor(write: boolean): Open | null {
-    const open = this.#opened;
-    return this.#ended === null && open !== null && (!write || open.epoch !== null) ? open : null;
+  /** Whoever makes the row of a new partition takes its first epoch. */
+  #openFor(use: Use): Open | null {
+    const open = this.#ended === null ? this.#opened : null;
+    if (open === null || open.epoch !== null || use === "reads") return open;
+    return use === "events" && open.row.epoch > 0 ? open : null;
   }
 
-  #beginOpening(write: boolean): void {
-    const done = this.#open(write).finally(() => {
+  #beginOpening(use: Use): void {
+    const takes = use === "snapshots" || (use === "events" && this.#opened !== null);
+    const done = this.#open(use, takes).finally(() => {
       this.#opening = null;
     });
-    done.catch(() => undefined);
-    this.#opening = { write, done };
+    done.catch((error: unknown) => {
+      if (takes && error instanceof Failure && error.code === "fenced") this.#end(error.message);
+    });
+    this.#opening = { takes, done };
   }
 
-  async #open(write: boolean): Promise<Open> {
+  async #open(use: Use, takes: boolean): Promise<Open> {
+    // A group that is on its way may take the epoch itself.
+    if (takes) await this.#commits.idle();
+    if (takes && this.#openFor("snapshots") !== null) return this.#opened!;
     const begun = this.#around.clock.now();
-    const opening = write
-      ? await takeEpoch(this.#around, this.#address, this.#code, () => this.#assertNotEnded())
+    const known = this.#opened;
+    const opening = takes
+      ? await takeEpoch(this.#around, this.#address, this.#code, known?.row.epoch === 0, () => this.#assertNotEnded())
       : await peek(this.#around, this.#address.seed);
-    const epoch = write ? opening.row.epoch : null;
+    // What took it while D1 was asked was later than what D1 said.
+    if (!takes && this.#openFor("snapshots") !== null) return this.#opened!;
     const answeredAt = this.#around.clock.now();
-    const openMs = answeredAt - begun;
-    const open = (await this.#catchUp(opening)) ?? (await this.#recover(opening, epoch, openMs));
-    open.rates = opened(open.rates, openMs, opening.rows.length);
-    open.row = opening.row;
+    const epoch = takes ? opening.row.epoch : null;
+    const open = await this.#upToDate(known, opening, epoch, answeredAt - begun);
+    open.rates = opened(open.rates, answeredAt - begun, opening.rows.length);
+    open.row = { ...open.row, epoch: opening.row.epoch };
     open.epoch = epoch;
     this.#opened = open;
     this.#heardAt = answeredAt;
-    if (write) this.#snapshots.schedule(open);
-    // A reader can't mend what it fell back from; the alarm opens for writing.
+    if (use !== "reads") this.#snapshots.schedule(open);
+    // Whoever only reads can't mend what it fell back from; the alarm takes an epoch.
     else if (open.renew) this.#around.host.arm(this.#around.clock.now());
     return open;
   }
 
-  /** A partition that was open for reading only needs but what was logged since. */
-  async #catchUp(opening: Opening): Promise<Open | null> {
-    const open = this.#opened;
-    if (open === null) return null;
-    const lost = behind(markOf(factsAt(open.row, open.fold.seq)), factsAt(opening.row, opening.head));
-    if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
-    if (open.row.version !== opening.row.version) return null;
-    // What can't be read is found again by a recovery, which knows where else to begin.
-    const replayed = await catchUp(this.#around, opening, open).catch((error: unknown) => {
-      if (isUnreadable(error)) return null;
-      throw error;
-    });
-    if (replayed === null) return null;
-    open.tail.bytes += replayed.bytes;
-    open.tail.events += replayed.events;
-    open.tail.sinceMs ??= opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
-    return open;
-  }
-
-  async #recover(opening: Opening, epoch: Epoch | null, openMs: number): Promise<Open> {
+  /** Who was open without an epoch needs but what was logged since. No event is taken in beside that (I1). */
+  async #upToDate(known: Open | null, opening: Opening, epoch: Epoch | null, openMs: number): Promise<Open> {
+    if (known === null) return recover(this.#around, opening, epoch, openMs);
+    const lost = behind(markOf(factsAt(known.row, known.fold.seq)), factsAt(opening.row, opening.head));
+    if (lost !== null) throw this.#rewound(known, `D1 says ${lost}`);
+    const sameLog = known.fold.seq === opening.head && lifeOf(known.row.epoch) === lifeOf(opening.row.epoch);
+    // A late snapshot of the writer before takes nothing from our groups. We learn of it when ours is refused for it.
+    if (sameLog && (this.#commits.begun || known.row.version === opening.row.version)) return known;
+    if (this.#commits.begun) this.#end(`others have written up to seq ${opening.head}, version ${opening.row.version}`);
+    this.#assertNotEnded();
+    this.#opened = null;
     try {
-      const { base, ...recovered } = await recover(this.#around, opening, epoch, openMs);
-      return { row: opening.row, epoch, whole: base, ...recovered };
+      const same = await catchUp(this.#around, known, opening);
+      return same ? known : await recover(this.#around, opening, epoch, openMs);
     } catch (error) {
-      if (epoch !== null && error instanceof Failure && error.code === "fenced") this.#end(error.message);
+      this.#opened = known;
       throw error;
     }
   }
@@ -310,16 +312,14 @@ export class Partition {
     const { clock, host, log, cache } = this.#around;
     const row = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
     const known = this.#opened ?? open;
-    if (row !== null && open.epoch !== null && row.epoch !== open.epoch)
-      this.#end(`epoch ${open.epoch} was superseded by epoch ${row.epoch}`);
-    if (row !== null && row.version < known.row.version)
-      throw this.#rewound(known, `D1 says manifest version ${row.version} where it had reached ${known.row.version}`);
+    const word = doubtOf(row, open, known, damage.object);
+    if (word.tag === "rewound") throw this.#rewound(known, word.why);
+    if (word.tag === "fenced") this.#end(word.why);
     this.#assertNotEnded();
-    // A reader may be behind: it reads the later snapshot when it opens anew. A writer that is didn't hear of its own, and may never.
-    const ours = open.loader.stored?.files.some(({ name }) => name === damage.object) ?? false;
-    const behind = row !== null && row.version !== known.row.version && open.epoch === null;
-    if (row === null || behind || known !== open || !ours) {
-      if (open.epoch === null && this.#opened === open) this.#opened = null;
+    if (word.tag === "replaced") {
+      if (open.epoch !== null || this.#opened !== open) return;
+      if (this.#commits.begun) this.#end(`${damage.object} was replaced, or can't be read: ${damage.message}`);
+      this.#opened = null;
       return;
     }
     cache.distrust(damage.object!);
@@ -330,33 +330,24 @@ export class Partition {
 
   /** Open, and as fresh as D1 says: what hasn't heard of its epoch for a while asks before it answers. */
   async #current(): Promise<Open> {
-    const { clock, log } = this.#around;
+    const { clock } = this.#around;
     const open =
-      this.#openFor(false) ?? (await limited(clock, "opening the partition", () => this.#ready(false), COMMIT_WAIT_MS));
+      this.#openFor("reads") ??
+      (await limited(clock, "opening the partition", () => this.#ready("reads"), COMMIT_WAIT_MS));
     if (clock.now() - this.#heardAt < FRESH_MS) return open;
     const { epoch, row } = open;
     const before = factsAt(row, open.fold.seq);
-    let known;
-    try {
-      known = await limited(clock, "D1", () => log.explain(seq(open.fold.seq + 1)), FRESH_ASK_MS);
-    } catch {
-      // A D1 that doesn't answer must not stop reads of what is committed (LOG3); the platform keeps one object alive.
-      return open;
-    }
-    // It took its epoch while D1 was asked: what D1 said is about the time before.
-    if (open.epoch !== epoch) return open;
-    const lost = lostSince(before, known);
-    if (lost !== null) throw this.#rewound(open, `D1 says ${lost}`);
-    if (open.epoch !== null && known.epoch !== open.epoch) {
-      this.#end(supersededBy(open.epoch, known));
-      throw new Failure("fenced", this.#ended!);
-    }
-    // Only an answer that agrees: while what is behind catches up, or can't, it is not as fresh as D1 for anybody.
-    if (open.epoch !== null || (known.head === open.fold.seq && known.version === open.row.version)) {
-      this.#heardAt = clock.now();
-      return open;
-    }
-    if (this.#opened === open && this.#opening === null) this.#beginOpening(false);
+    const known = await asked(this.#around, before.head);
+    // D1 doesn't answer; or what it said is about the time before the epoch was taken.
+    if (known === null || open.epoch !== epoch) return open;
+    const word = wordOf(known, epoch, before, this.#commits);
+    if (word.tag === "rewound") throw this.#rewound(open, word.why);
+    if (word.tag === "fenced") this.#end(word.why);
+    this.#assertNotEnded();
+    // While what is behind catches up, or can't, it is not as fresh as D1 for anybody.
+    if (word.tag === "fresh") this.#heardAt = clock.now();
+    if (word.tag !== "behind") return open;
+    if (this.#opened === open && this.#opening === null) this.#beginOpening("reads");
     const again = this.#opening;
     return again === null ? open : limited(clock, "opening the partition", () => again.done, COMMIT_WAIT_MS);
   }
@@ -365,7 +356,12 @@ export class Partition {
 
   /** Takes a snapshot of everything that is committed now. */
   async snapshot(): Promise<Snapshotted> {
-    const open = await limited(this.#around.clock, "opening the partition", () => this.#ready(true), COMMIT_WAIT_MS);
+    const open = await limited(
+      this.#around.clock,
+      "opening the partition",
+      () => this.#ready("snapshots"),
+      COMMIT_WAIT_MS,
+    );
     return limited(this.#around.clock, "the snapshot", () => this.#snapshots.upTo(open), COMMIT_WAIT_MS);
   }
 
@@ -381,10 +377,10 @@ export class Partition {
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
   async wake(): Promise<void> {
-    const { clock, host, counters } = this.#around;
+    const { host, counters } = this.#around;
     counters.add({ wakes: 1 });
     try {
-      const open = await this.#ready(true);
+      const open = await this.#ready("snapshots");
       this.#snapshots.schedule(open);
       await this.#snapshots.idle();
       // Also asks D1 whether all is there, where nothing was heard of it for a while.
@@ -394,7 +390,11 @@ export class Partition {
       if (due) noteDrill(await this.verify(), host);
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });
-      host.arm(clock.now() + RETRY_MS);
+      this.#later();
     }
+  }
+
+  #later(): void {
+    this.#around.host.arm(this.#around.clock.now() + RETRY_MS);
   }
 }

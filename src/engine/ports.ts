@@ -14,6 +14,7 @@ import type { Watchers } from "./watchers.ts";
 
 /** A partition's row: who may write, and what is current. Manifests are texts, read by manifest.ts. */
 export interface PartitionRow {
+  /** The epoch that holds: taken by an opening, or by an append that came after. */
   readonly epoch: Epoch;
   readonly seed: number;
   /** Number of snapshots made current; every change of the pointers raises it (SNAP2). */
@@ -107,6 +108,9 @@ export interface Explanation {
 
 export interface Promotion {
   readonly epoch: Epoch;
+  /** Who holds it, with which code. */
+  readonly writer: string;
+  readonly code: string;
   /** The version that this replaces. */
   readonly version: number;
   readonly attempt: string;
@@ -134,9 +138,9 @@ export interface Log {
   page(after: Seq): Promise<Page & { readonly epoch: Epoch }>;
   /** The rows that begin below `before`, newest first; as many as a page holds, none where the log has no more. */
   below(before: Seq): Promise<readonly Segment[]>;
-  /** Appends the rows of one group, all or none: if the epoch holds, the first seq is one above the head, the stamps
-   *  rise above the head's and the floor, and the timeline is open (LOG2). */
-  append(rows: readonly Segment[]): Promise<Appended>;
+  /** Appends the rows of one group, all or none: if `held` is the epoch that holds, the first seq is one above the head, the
+   *  stamps rise above the head's and the floor, and the timeline is open. Rows of the next epoch take it (LOG2). */
+  append(rows: readonly Segment[], held: Epoch): Promise<Appended>;
   explain(at: Seq): Promise<Explanation>;
   /** Makes a snapshot current, cuts the rows up to `cutSeq` and makes what it replaces restore points, if epoch and version
    *  hold: in every statement. Of one that is there `replacedMs` changes; beyond POINTS only what is pinned becomes one. */
@@ -224,7 +228,7 @@ export interface Host {
   /** Random number, 0 <= x < 1, for the jitter of retries only. */
   jitter(): number;
   /** Keeps the object alive until the promise settles. */
-  keep(promise: Promise<void>): void;
+  keep(promise: Promise<unknown>): void;
   /** Wakes the partition at that time; null: not at all. Replaces what was armed before. */
   arm(atMs: number | null): void;
   /** What the object's own storage says that D1 had reached; null: nothing (rewound.ts). */

@@ -25,9 +25,9 @@ import type { Library } from "./object-ranges.ts";
 import type { Open } from "./open.ts";
 import type { Operator } from "./operator.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Opening, PartitionRow } from "./ports.ts";
-import { measured, UNMEASURED, type Rates } from "./rates.ts";
+import { measured, UNMEASURED } from "./rates.ts";
 import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
-import { goOn, replay, ticked, type Folding, type Replayed } from "./replay.ts";
+import { goOn, noteDisowned, replay, ticked, type Folding, type Replayed } from "./replay.ts";
 import { stampMs } from "./stamp.ts";
 import { fetchObject, type Shelf } from "./shelf.ts";
 import { persistent } from "./store-call.ts";
@@ -59,27 +59,27 @@ export interface RecoveryReport {
   readonly phases?: { readonly openMs: number; readonly loadMs: number; readonly replayMs: number };
 }
 
-export interface Recovered {
-  readonly fold: Fold;
-  readonly loader: Loader;
-  /** The generation it started from: the one that counts as whole (SNAP4). */
-  readonly base: Manifest | null;
-  readonly report: RecoveryReport;
-  /** Of the log above the base: since when the first event above the current snapshot is logged; null: there is none. */
-  readonly tail: Open["tail"];
-  readonly rates: Rates;
-  /** The next snapshot should come at once: a base didn't do or the older generation wouldn't, or other code wrote what was read (CODE4). */
-  readonly renew: boolean;
+/** `ours`: the epoch that was taken; null: none. @throws Failure where no base does */
+export async function recover(around: Metered, opening: Opening, ours: Epoch | null, openMs: number): Promise<Open> {
+  const flaws: Flaw[] = [];
+  try {
+    return await fromBest(around, opening, ours, openMs, flaws);
+  } catch (error) {
+    // Whoever opens next has another row to begin from, where these may be of the older generation, which nobody would look at.
+    if (error instanceof Failure && error.code === "fenced")
+      for (const { object } of flaws) if (object !== null) around.cache.distrust(object);
+    throw error;
+  }
 }
 
-export async function recover(
+async function fromBest(
   around: Metered,
   opening: Opening,
   ours: Epoch | null,
   openMs: number,
-): Promise<Recovered> {
+  flaws: Flaw[],
+): Promise<Open> {
   const begun = around.clock.now();
-  const flaws: Flaw[] = [];
   for await (const base of bases(around, opening.row)) {
     const damaged = flaws.flatMap(({ object }) => object ?? []);
     const found = await fromBase(around, opening, base, damaged);
@@ -108,12 +108,7 @@ export async function recover(
         flaws: flaws.map(said).join("; "),
       });
     const { fold, loader, tailBytes, foreign } = found;
-    if (fold.disowned.events > 0)
-      around.host.note("replay set events aside", {
-        partition: around.id.partition,
-        operator: around.id.operator,
-        ...fold.disowned,
-      });
+    noteDisowned(around, fold);
     const rates = measured(
       base.manifest?.rates ?? UNMEASURED,
       { events: report.replayedEvents, ms: found.replayMs },
@@ -123,7 +118,7 @@ export async function recover(
     const renew = flaws.length > 0 || foreign || olderDoubted(around, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
     tellReplayed(around.host.watchers?.() ?? null, fold);
-    return { fold, loader, tail, rates, base: base.manifest, report, renew };
+    return { row: opening.row, epoch: ours, fold, loader, tail, rates, whole: base.manifest, report, renew };
   }
   return refuse(around, opening.row, ours, flaws);
 }

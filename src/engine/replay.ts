@@ -7,18 +7,19 @@ import { readArchive, readManifestObject, type ReadSegment } from "./archive.ts"
 import { readCounters } from "./counters.ts";
 import { Damage, Failure, isUnreadable } from "./errors.ts";
 import type { Fold } from "./fold.ts";
-import { belowManifest, manifestPrefix, seq, type Seq } from "./ids.ts";
+import { belowManifest, lifeOf, manifestPrefix, seq, type Seq } from "./ids.ts";
 import { LOAD_BYTES, OPEN_ATTEMPTS, PAGE_BYTES } from "./limits.ts";
 import { archiveLimits } from "./lives.ts";
 import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Metered } from "./metering.ts";
-import { readRiding } from "./open.ts";
+import { readRiding, type Open } from "./open.ts";
 import { readOrNull } from "./pins.ts";
 import type { Clock, Codec, Opening, Page, PartitionRow } from "./ports.ts";
 import type { Surroundings } from "./recovery.ts";
 import { readSegment, type Segment } from "./segment.ts";
 import { fetchObject, listNames } from "./shelf.ts";
+import { stampMs } from "./stamp.ts";
 import { persistent, sleep } from "./store-call.ts";
 import { tellReplayed } from "./watchers.ts";
 
@@ -63,28 +64,39 @@ export async function replay(
 }
 
 /**
- * Brings a fold that was read without an epoch up to an opening of the same manifest.
- * @returns bytes and events replayed, or null where they don't fit together and a recovery is needed
+ * Brings what was opened without an epoch up to a later opening of the same manifest. False: they don't fit together, or not all of it
+ * can be read, and a recovery is needed, which knows where else to begin.
  */
-export async function catchUp(
-  around: Metered,
-  opening: Opening,
-  { fold, loader }: Folding,
-): Promise<{ readonly bytes: number; readonly events: number } | null> {
+export async function catchUp(around: Metered, open: Open, opening: Opening): Promise<boolean> {
+  if (open.row.version !== opening.row.version || lifeOf(open.row.epoch) !== lifeOf(opening.row.epoch)) return false;
+  const { fold, tail } = open;
   const from = fold.seq;
-  let bytes = 0;
   let last: Segment | null = null;
-  for (let page: Page = opening; ; page = await nextPage(around, opening.row, page.rows.at(-1)!.last)) {
-    const rows = page.rows.filter((row) => row.last > fold.seq);
-    if (rows[0] !== undefined && rows[0].seq !== fold.seq + 1) return null;
-    await replayRows(around, rows, { fold, loader });
-    bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
-    last = rows.at(-1) ?? last;
-    if (page.more) continue;
-    goOn(around, opening.row, last);
-    tellReplayed(around.host.watchers?.() ?? null, fold);
-    return { bytes, events: fold.seq - from };
+  try {
+    for (let page: Page = opening; ; page = await nextPage(around, opening.row, page.rows.at(-1)!.last)) {
+      const rows = page.rows.filter((row) => row.last > fold.seq);
+      if (rows[0] !== undefined && rows[0].seq !== fold.seq + 1) return false;
+      await replayRows(around, rows, open);
+      tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+      last = rows.at(-1) ?? last;
+      if (!page.more) break;
+    }
+  } catch (error) {
+    if (isUnreadable(error)) return false;
+    throw error;
   }
+  tail.events += fold.seq - from;
+  tail.sinceMs ??= opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
+  goOn(around, opening.row, last);
+  noteDisowned(around, fold);
+  tellReplayed(around.host.watchers?.() ?? null, fold);
+  return true;
+}
+
+/** What was applied once, and other code refuses, is never set aside without a word. */
+export function noteDisowned({ host, id: { partition, operator } }: Surroundings, { disowned }: Fold): void {
+  if (disowned.events > 0) host.note("replay set events aside", { partition, operator, ...disowned });
+  disowned.events = disowned.first = 0;
 }
 
 /** The counters go on from what was logged last (N2 of counters.ts). */

@@ -4,8 +4,8 @@
  *
  * E1. Epoch, version and head of a partition never go down while D1 isn't set back. So an earlier fact that lies above what
  *     D1 says now is proof, and a missing one proves nothing: there is no false alarm.
- * E2. The facts stand in the object's own storage (the mark): as of the first commit after an opening, of each snapshot, and of the
- *     moment where a living object finds that D1 has less than it acknowledged. Nothing is written for a commit as such.
+ * E2. The facts stand in the object's own storage (the mark): as of a commit some minutes ago at most, of each snapshot, and of the
+ *     moment where a living object finds that D1 has less than it acknowledged (marking.ts). Nothing is written for a commit as such.
  * E3. Where there is no mark (its storage was lost, older code ran) R2 is asked once: each attempt at a snapshot holds a committed
  *     prefix of the log (SNAP1) and builds on the version before its own.
  * E4. What is noticed is refused, by reads too, and changes nothing in D1, so that setting D1 forward again mends it by itself. Any
@@ -26,6 +26,8 @@ export interface Mark {
   readonly version: number;
   /** Last seq in the log. */
   readonly head: Seq;
+  /** When it was written; missing: by older code. */
+  readonly atMs?: number;
   /** D1 was found to have less: it is looked at before an epoch is taken (E4). */
   readonly refused?: true;
   /** Up to which size its database is known to have room (room.ts). */
@@ -41,7 +43,7 @@ export function readMark(stored: unknown): Mark | null {
   return whole ? (stored as unknown as Mark) : null;
 }
 
-type Facts = Pick<Mark, "epoch" | "version" | "head">;
+export type Facts = Pick<Mark, "epoch" | "version" | "head">;
 
 /** What D1 has less than the mark says, in words; null: nothing (E1). */
 export function behind(mark: Mark, now: Facts): string | null {
@@ -64,15 +66,18 @@ export const markOf = (facts: Facts): Mark => ({ v: 1, ...facts });
 
 type Around = Shelf & { readonly host: Host };
 
-/** @throws Failure log_rewound */
-export async function assertNotRewound(around: Around, { row, head }: Pick<Opening, "row" | "head">): Promise<void> {
+/** `kept`: the mark as it was when D1 was asked; a later one says more than D1 could. @throws Failure log_rewound */
+export async function assertNotRewound(
+  around: Around,
+  { row, head }: Pick<Opening, "row" | "head">,
+  kept: Mark | null,
+): Promise<void> {
   const now = factsAt(row, head);
-  const kept = around.host.mark();
   const mark = kept ?? (await markFromStore(around, row));
   const why = mark === null ? null : behind(mark, now);
   if (why !== null) return refuse(around, mark!, `D1 says ${why}`);
   // R2 isn't asked again.
-  if (kept === null) around.host.keepMark(markOf(now));
+  if (around.host.mark() === null) around.host.keepMark(markOf(now));
 }
 
 /** D1 has no row. @throws Failure log_rewound where the partition had one */

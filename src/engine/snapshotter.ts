@@ -35,6 +35,8 @@ export interface SnapshotEvents {
   /** A file that the state is read from can't be read; resolves when it is known what follows. Never rejects. */
   damaged(open: Open, damage: Damage): Promise<void>;
   saved(open: Open): void;
+  /** One is due, and there is no epoch yet; `schedule` is to be called when it is taken. */
+  unready(): void;
   /** D1 has less than it had acknowledged. */
   rewound(open: Open, why: string): void;
   /** The log's database is above its limit: all that is archived is to be cut (F4 of room.ts). */
@@ -91,7 +93,7 @@ export class Snapshotter {
   /** Takes the snapshot that is due, or arms the alarm for it. */
   schedule(open: Open): void {
     const { clock, host, operator } = this.#around;
-    if (open.epoch === null || this.#stopped || this.#running !== null) return;
+    if (this.#stopped || this.#running !== null) return;
     const lastMs = open.row.manifest === null || open.whole === null ? 0 : Date.parse(open.whole.at);
     const facts = {
       tailEvents: open.tail.events,
@@ -99,7 +101,7 @@ export class Snapshotter {
       tailSinceMs: open.tail.sinceMs,
       lastMs,
       changedBytes: open.fold.state.changedBytes,
-      openings: open.epoch - (open.whole?.epoch ?? 0),
+      openings: open.row.epoch - (open.whole?.epoch ?? 0),
       ...predictRecovery({
         openingBytes: open.whole === null ? 0 : openingBytes(open.whole),
         tailEvents: open.tail.events,
@@ -112,6 +114,7 @@ export class Snapshotter {
     const retryAt = this.#failures === 0 ? 0 : this.#failedAt + retryMs(this.#failures, this.#events.pressed(), open);
     const at = due === null ? null : Math.max(due, retryAt);
     if (at === null || at > clock.now()) host.arm(at);
+    else if (open.epoch === null) this.#events.unready();
     else host.keep(this.#take(open).then(() => undefined));
   }
 

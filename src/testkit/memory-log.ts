@@ -1,7 +1,7 @@
 /**
  * The log port in memory: the same guards as the SQL of d1-log.ts, written independently of it. Both pass log-contract.ts.
  */
-import type { PartitionId, Seq } from "../engine/ids.ts";
+import type { Epoch, PartitionId, Seq } from "../engine/ids.ts";
 import { epoch, partitionName, seq, stamp } from "../engine/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/limits.ts";
 import type {
@@ -81,14 +81,16 @@ class MemoryLog implements Log {
 
   async peek(): Promise<Opening | null> {
     const row = this.#db.rows.get(this.#name);
-    return row === undefined ? null : { row: { ...row }, head: this.#head().seq, ...this.#above(row.snapshotSeq) };
+    return row === undefined
+      ? null
+      : { row: this.#shown(row), head: this.#head().seq, ...this.#above(row.snapshotSeq) };
   }
 
   async open(writer: string): Promise<Opening | null> {
     const row = this.#db.rows.get(this.#name);
     if (row === undefined) return null;
     this.#db.writers.set(this.#name, writer);
-    row.epoch = epoch(row.epoch + 1);
+    row.epoch = epoch(this.#held() + 1);
     return this.peek();
   }
 
@@ -109,7 +111,7 @@ class MemoryLog implements Log {
   }
 
   async page(after: Seq): Promise<Page & { readonly epoch: PartitionRow["epoch"] }> {
-    return { ...this.#above(after), epoch: this.#row().epoch };
+    return { ...this.#above(after), epoch: this.#held() };
   }
 
   #above(after: number): Page {
@@ -128,13 +130,12 @@ class MemoryLog implements Log {
       .filter((row, i) => (bytes += row.bytes) <= PAGE_BYTES || i === 0);
   }
 
-  async append(rows: readonly Segment[]): Promise<Appended> {
-    const held = this.#db.rows.get(this.#name);
-    if (held === undefined || !this.#db.open) return "refused";
+  async append(rows: readonly Segment[], under: Epoch): Promise<Appended> {
+    if (!this.#db.rows.has(this.#name) || !this.#db.open) return "refused";
     let { seq: head, stamp: last } = this.#head();
+    if (under !== this.#held()) return "refused";
     for (const row of rows) {
-      if (row.epoch !== held.epoch || row.seq !== head + 1 || row.stamp <= last || row.stamp <= this.#db.floor)
-        return "refused";
+      if (row.seq !== head + 1 || row.stamp <= last || row.stamp <= this.#db.floor) return "refused";
       head = row.last;
       last = row.stamp;
     }
@@ -151,10 +152,23 @@ class MemoryLog implements Log {
       : { seq: last.last, stamp: last.stamp };
   }
 
+  /** The epoch that holds (d1-log.ts). */
+  #held(): Epoch {
+    return epoch(Math.max(this.#row().epoch, this.#segments.at(-1)?.epoch ?? 0));
+  }
+
+  #shown(row: PartitionRow): PartitionRow {
+    return { ...row, epoch: this.#held() };
+  }
+
   #row(): Mutable<PartitionRow> {
     const row = this.#db.rows.get(this.#name);
     if (row === undefined) throw new Error("the partition has no row");
     return row;
+  }
+
+  #headWriter(): string | undefined {
+    return (JSON.parse(this.#segments.at(-1)!.stats) as { writer?: string }).writer;
   }
 
   async explain(at: Seq): Promise<Explanation> {
@@ -162,8 +176,8 @@ class MemoryLog implements Log {
     const found = this.#segments.find((one) => one.seq === at);
     const head = this.#head();
     return {
-      epoch: row.epoch,
-      writer: this.#db.writers.get(this.#name) ?? "",
+      epoch: this.#held(),
+      writer: (this.#held() > row.epoch ? this.#headWriter() : this.#db.writers.get(this.#name)) ?? "",
       version: row.version,
       head: head.seq,
       headStamp: head.stamp,
@@ -196,9 +210,11 @@ class MemoryLog implements Log {
 
   async promote(to: Promotion): Promise<"current" | "refused"> {
     const row = this.#row();
-    if (row.epoch !== to.epoch || row.version !== to.version) return "refused";
+    if (this.#held() !== to.epoch || row.version !== to.version) return "refused";
     for (const point of to.replaced) this.#replace(point);
+    this.#db.writers.set(this.#name, to.writer);
     Object.assign(row, {
+      epoch: to.epoch,
       version: row.version + 1,
       attempt: to.attempt,
       manifest: to.manifest,
@@ -217,19 +233,19 @@ class MemoryLog implements Log {
 
   async row(): Promise<PartitionRow | null> {
     const row = this.#db.rows.get(this.#name);
-    return row === undefined ? null : { ...row };
+    return row === undefined ? null : this.#shown(row);
   }
 
   async roots(): Promise<Roots | null> {
     const row = this.#db.rows.get(this.#name);
     if (row === undefined) return null;
     const { points, pins, retainFrom, archiveFrom } = this.#kept;
-    return { row: { ...row }, points: [...points], pins: [...pins], retainFrom: stamp(retainFrom), archiveFrom };
+    return { row: this.#shown(row), points: [...points], pins: [...pins], retainFrom: stamp(retainFrom), archiveFrom };
   }
 
   async retain(to: Retention): Promise<Roots | null> {
     const row = this.#row();
-    if (!(row.epoch === to.epoch && row.version === to.version)) return null;
+    if (!(this.#held() === to.epoch && row.version === to.version)) return null;
     const kept = this.#kept;
     kept.points = kept.points.filter(({ version }) => !to.drop.includes(version) || this.#pinned(version));
     kept.retainFrom = Math.max(kept.retainFrom, to.retainFrom);

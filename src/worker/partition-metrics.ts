@@ -146,7 +146,10 @@ function addOperations({ n, add }: View): void {
 
 /** Both identities of a take-over: whoever holds the epoch, and whoever wrote before it. */
 function addWriter({ one, manifest, riding, add }: View): void {
-  const { epoch, writer, code, lastEpoch } = one;
+  const { lastEpoch } = one;
+  const taken = lastEpoch !== null && lastEpoch > one.rowEpoch;
+  const epoch = taken ? lastEpoch : one.rowEpoch;
+  const [writer, code] = taken ? [riding.writer ?? NOBODY.writer, one.lastCode!] : [one.writer, one.code];
   const wrote =
     lastEpoch === null ? { ...NOBODY, ...manifest } : { epoch: lastEpoch, writer: riding.writer ?? NOBODY.writer };
   const before = wrote.epoch === epoch ? (riding.before ?? NOBODY) : wrote;

@@ -27,12 +27,14 @@ const row = (first: number, last: number, at: number, by: Epoch, group = `g${fir
   codec: "json",
   checksum: 4_000_000_000,
   bytes,
-  stats: "{}",
+  stats: JSON.stringify({ writer: `of segment ${first}` }),
   payload: `{"n":"${"é".repeat(3)}"}`,
 });
 const promotion = (by: Epoch, version: number, to: number, at: number, more: Partial<Promotion> = {}): Promotion => ({
   epoch: by,
   version,
+  writer: `w${by}`,
+  code: "c",
   attempt: `a${version}-${to}`,
   manifest: `m${to}`,
   seq: seq(to),
@@ -55,6 +57,9 @@ const point = (version: number, more: Partial<Point> = {}): Point => ({
   ...more,
 });
 
+const append = (log: Log, rows: readonly Segment[], held = rows[0]!.epoch): ReturnType<Log["append"]> =>
+  log.append(rows, held);
+
 export function logContract(name: string, make: () => Promise<LogUnderTest>): void {
   describe(`the log port on ${name}`, () => {
     const opened = async (): Promise<{ log: Log; by: Epoch }> => {
@@ -65,8 +70,8 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
     it("LOG6: says what all segments of the database come to, and how large that is", async () => {
       const { log, by } = await opened();
       const before = await log.used();
-      await log.append([row(1, 1, 10, by, "one", 100)]);
-      await log.append([row(2, 3, 11, by, "two", 250)]);
+      await append(log, [row(1, 1, 10, by, "one", 100)]);
+      await append(log, [row(2, 3, 11, by, "two", 250)]);
       expect(await log.used()).toBe(before + 350);
       expect(log.size).toBeGreaterThan(0);
       await log.promote(promotion(by, 0, 3, 11, { cutSeq: seq(1) }));
@@ -76,7 +81,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
     it("LOG2: opening takes the next epoch and reads row and tail at one moment", async () => {
       const { log, by } = await opened();
       expect(by).toBe(1);
-      await log.append([row(1, 3, 10, by)]);
+      await append(log, [row(1, 3, 10, by)]);
       const again = (await log.open("w2", "c2"))!;
       expect(again.row.epoch).toBe(2);
       expect(again.rows.map((one) => [one.seq, one.last])).toEqual([[1, 3]]);
@@ -94,30 +99,30 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("peek takes no epoch", async () => {
       const { log, by } = await opened();
-      await log.append([row(1, 1, 10, by)]);
+      await append(log, [row(1, 1, 10, by)]);
       expect((await log.peek())!.row.epoch).toBe(by);
       expect((await log.peek())!.rows).toHaveLength(1);
     });
 
     it("LOG2: the head guards the append: no repeat, no hole, no overlap", async () => {
       const { log, by } = await opened();
-      expect(await log.append([row(1, 2, 10, by)])).toBe("appended");
-      expect(await log.append([row(1, 2, 10, by)]), "the same group again, after a time-out").toBe("refused");
-      expect(await log.append([row(2, 2, 11, by)]), "a seq that is taken").toBe("refused");
-      expect(await log.append([row(4, 4, 11, by)]), "a hole").toBe("refused");
-      expect(await log.append([row(3, 3, 11, by)])).toBe("appended");
+      expect(await append(log, [row(1, 2, 10, by)])).toBe("appended");
+      expect(await append(log, [row(1, 2, 10, by)]), "the same group again, after a time-out").toBe("refused");
+      expect(await append(log, [row(2, 2, 11, by)]), "a seq that is taken").toBe("refused");
+      expect(await append(log, [row(4, 4, 11, by)]), "a hole").toBe("refused");
+      expect(await append(log, [row(3, 3, 11, by)])).toBe("appended");
     });
 
     it("TIME1: a stamp rises above the head's and the floor", async () => {
       const under = await make();
       const log = await under.fresh();
       const by = (await log.open("w", "c"))!.row.epoch;
-      await log.append([row(1, 1, 10, by)]);
-      expect(await log.append([row(2, 2, 10, by)])).toBe("refused");
+      await append(log, [row(1, 1, 10, by)]);
+      expect(await append(log, [row(2, 2, 10, by)])).toBe("refused");
       await under.setFloor(20);
-      expect(await log.append([row(2, 2, 20, by)])).toBe("refused");
+      expect(await append(log, [row(2, 2, 20, by)])).toBe("refused");
       expect((await log.explain(seq(2))).floor).toBe(20);
-      expect(await log.append([row(2, 2, 21, by)])).toBe("appended");
+      expect(await append(log, [row(2, 2, 21, by)])).toBe("appended");
       await under.setFloor(0);
     });
 
@@ -126,7 +131,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       const log = await under.fresh();
       const by = (await log.open("w", "c"))!.row.epoch;
       await under.setTimeline(false);
-      expect(await log.append([row(1, 1, 10, by)])).toBe("refused");
+      expect(await append(log, [row(1, 1, 10, by)])).toBe("refused");
       expect((await log.explain(seq(1))).open).toBe(false);
       await under.setTimeline(true);
     });
@@ -134,15 +139,48 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
     it("LOG2: who lost the epoch appends nothing, also not in several rows", async () => {
       const { log, by } = await opened();
       await log.open("w2", "c");
-      expect(await log.append([row(1, 1, 10, by)])).toBe("refused");
-      expect(await log.append([row(1, 1, 10, by), row(2, 2, 11, by)])).toBe("refused");
+      expect(await append(log, [row(1, 1, 10, by)])).toBe("refused");
+      expect(await append(log, [row(1, 1, 10, by), row(2, 2, 11, by)])).toBe("refused");
       expect((await log.peek())!.rows).toEqual([]);
+    });
+
+    it("LOG2: the first append of a writer takes the next epoch, if the one before it holds", async () => {
+      const { log, by } = await opened();
+      await append(log, [row(1, 1, 10, by)]);
+      const next = epoch(by + 1);
+      expect(await append(log, [row(2, 2, 11, epoch(by + 2))], next), "one that nobody holds").toBe("refused");
+      expect(await append(log, [row(2, 2, 11, next), row(3, 3, 12, next)], by)).toBe("appended");
+      expect((await log.peek())!.row.epoch).toBe(next);
+      expect((await log.row())!.epoch).toBe(next);
+      expect((await log.page(seq(0))).epoch).toBe(next);
+      expect(await log.explain(seq(2))).toMatchObject({ epoch: next, writer: "of segment 3" });
+      expect(await append(log, [row(4, 4, 13, by)]), "who held it before").toBe("refused");
+      expect(await append(log, [row(4, 4, 13, next)], by), "the same claim once more").toBe("refused");
+      expect(await append(log, [row(4, 4, 13, next)])).toBe("appended");
+      expect((await log.open("w2", "c"))!.row.epoch, "an opening takes the one after it").toBe(next + 1);
+      expect(await append(log, [row(5, 5, 14, next)])).toBe("refused");
+    });
+
+    it("LOG2, SNAP2: the epoch of an append guards promotions and retention, and outlives the segment", async () => {
+      const { log, by } = await opened();
+      const next = epoch(by + 1);
+      await append(log, [row(1, 1, 10, by)]);
+      await append(log, [row(2, 2, 11, next)], by);
+      expect(await log.promote(promotion(by, 0, 1, 10))).toBe("refused");
+      expect(await log.retain({ epoch: by, version: 0, ...nothing })).toBeNull();
+      const replaced = [point(1)];
+      expect(await log.promote(promotion(next, 0, 2, 11, { cutSeq: seq(2), replaced }))).toBe("current");
+      expect((await log.page(seq(0))).rows).toEqual([]);
+      expect((await log.peek())!.row.epoch).toBe(next);
+      expect(await log.explain(seq(3))).toMatchObject({ epoch: next, writer: `w${next}` });
+      expect(await append(log, [row(3, 3, 12, next)], by), "a claim that was too late").toBe("refused");
+      expect((await log.retain({ epoch: next, version: 1, ...nothing }))!.row.epoch).toBe(next);
     });
 
     it("LOG2: a group of several rows is in the log as a whole, or not at all", async () => {
       const { log, by } = await opened();
-      expect(await log.append([row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("appended");
-      expect(await log.append([row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("refused");
+      expect(await append(log, [row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("appended");
+      expect(await append(log, [row(1, 5, 10, by, "g"), row(6, 9, 11, by, "g")])).toBe("refused");
       expect((await log.peek())!.rows.map((one) => one.last)).toEqual([5, 9]);
     });
 
@@ -150,7 +188,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
     const withPoints = async (n: number): Promise<{ log: Log; by: Epoch }> => {
       const { log, by } = await opened();
       for (let version = 0; version < n; version++) {
-        await log.append([row(version + 1, version + 1, 10 * (version + 1), by)]);
+        await append(log, [row(version + 1, version + 1, 10 * (version + 1), by)]);
         const manifest = JSON.stringify({ version: version + 1 });
         const replaced = version === 0 ? [] : [point(version)];
         await log.promote(promotion(by, version, version + 1, 10 * (version + 1), { manifest, replaced }));
@@ -236,7 +274,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("LOG3: explain tells the group at a seq, the head and the epoch", async () => {
       const { log, by } = await opened();
-      await log.append([row(1, 2, 10, by, "mine")]);
+      await append(log, [row(1, 2, 10, by, "mine")]);
       expect(await log.explain(seq(1))).toMatchObject({
         writer: "w",
         epoch: by,
@@ -252,7 +290,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("SNAP2, LOG5: a snapshot becomes current and cuts only up to the older generation", async () => {
       const { log, by } = await opened();
-      for (const n of [1, 2, 3]) await log.append([row(n, n, 10 + n, by)]);
+      for (const n of [1, 2, 3]) await append(log, [row(n, n, 10 + n, by)]);
       expect(await log.promote(promotion(by, 0, 2, 12))).toBe("current");
       expect((await log.page(seq(0))).rows.map((one) => one.seq)).toEqual([1, 2, 3]);
       expect(
@@ -274,7 +312,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("SNAP2: the late transaction of an older snapshot changes and cuts nothing", async () => {
       const { log, by } = await opened();
-      for (const n of [1, 2, 3]) await log.append([row(n, n, 10 + n, by)]);
+      for (const n of [1, 2, 3]) await append(log, [row(n, n, 10 + n, by)]);
       await log.promote(promotion(by, 0, 3, 13));
       expect(await log.promote(promotion(by, 0, 2, 12, { cutSeq: seq(2) }))).toBe("refused");
       expect((await log.row())!.manifest).toBe("m3");
@@ -283,7 +321,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("SNAP2: a superseded writer's snapshot changes and cuts nothing (A4 of the models)", async () => {
       const { log, by } = await opened();
-      await log.append([row(1, 1, 10, by)]);
+      await append(log, [row(1, 1, 10, by)]);
       await log.open("w2", "c");
       expect(await log.promote(promotion(by, 0, 1, 10, { cutSeq: seq(1) }))).toBe("refused");
       expect((await log.peek())!.rows).toHaveLength(1);
@@ -291,18 +329,18 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("LOG2: what was cut can't come back; with an empty tail the head is the snapshot's", async () => {
       const { log, by } = await opened();
-      await log.append([row(1, 2, 10, by)]);
+      await append(log, [row(1, 2, 10, by)]);
       await log.promote(promotion(by, 0, 2, 10));
       await log.promote(promotion(by, 1, 2, 10, { attempt: "b", cutSeq: seq(2) }));
       expect((await log.page(seq(0))).rows).toEqual([]);
-      expect(await log.append([row(1, 2, 10, by)])).toBe("refused");
-      expect(await log.append([row(3, 3, 10, by)]), "a stamp at the snapshot's").toBe("refused");
-      expect(await log.append([row(3, 3, 11, by)])).toBe("appended");
+      expect(await append(log, [row(1, 2, 10, by)])).toBe("refused");
+      expect(await append(log, [row(3, 3, 10, by)]), "a stamp at the snapshot's").toBe("refused");
+      expect(await append(log, [row(3, 3, 11, by)])).toBe("appended");
     });
 
     it("LOG4: pages are bounded in bytes, hold one row at least, and name the epoch", async () => {
       const { log, by } = await opened();
-      for (const n of [1, 2, 3]) await log.append([row(n, n, 10 + n, by, `g${n}`, 3_000_000)]);
+      for (const n of [1, 2, 3]) await append(log, [row(n, n, 10 + n, by, `g${n}`, 3_000_000)]);
       const first = (await log.open("w", "c"))!;
       expect([first.rows.length, first.more]).toEqual([1, true]);
       const second = await log.page(seq(1));
@@ -313,14 +351,14 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("the rows below a seq come newest first, bounded like a page", async () => {
       const { log, by } = await opened();
-      await log.append([row(1, 3, 11, by), row(4, 4, 12, by), row(5, 9, 13, by)]);
+      await append(log, [row(1, 3, 11, by), row(4, 4, 12, by), row(5, 9, 13, by)]);
       const begins = async (before: number): Promise<number[]> => (await log.below(seq(before))).map((one) => one.seq);
       expect(await begins(Number.MAX_SAFE_INTEGER)).toEqual([5, 4, 1]);
       expect((await log.below(seq(10)))[0]).toEqual(row(5, 9, 13, by));
       expect(await begins(6), "a row that holds it").toEqual([5, 4, 1]);
       expect(await begins(5)).toEqual([4, 1]);
       expect(await begins(1)).toEqual([]);
-      await log.append([row(10, 10, 14, by, "g10", 3_000_000), row(11, 11, 15, by, "g11", 9_000_000)]);
+      await append(log, [row(10, 10, 14, by, "g10", 3_000_000), row(11, 11, 15, by, "g11", 9_000_000)]);
       expect(await begins(20), "one row at least").toEqual([11]);
       expect(await begins(11)).toEqual([10, 5, 4, 1]);
       await log.promote(promotion(by, 0, 11, 15, { cutSeq: seq(4) }));

@@ -3,6 +3,7 @@
  * truncated and missing; then D1's rows and the object's own storage. What comes back is the true state or an error by name.
  * Only the public methods of a partition are used, so it holds however recovery works.
  */
+import { MARK_MS } from "../../src/engine/limits.ts";
 import { beforeAll, describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { manifestOf, partitionName, seq } from "../../src/engine/ids.ts";
@@ -66,6 +67,7 @@ beforeAll(async () => {
   }
   await world.send(one, { id: "tail-1", key: "key-8", data: 1 });
   await world.send(one, { id: "tail-2", key: "key-8", data: 1 });
+  await world.clock.advance(MARK_MS);
   await world.send(world.start(operator), { id: "tail-3", key: "key-9", data: 1 });
   const row = world.db.rows.get(NAME)!;
   const [current, previous] = [manifest(row.manifest), manifest(row.previous)];

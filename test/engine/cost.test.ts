@@ -1,4 +1,5 @@
 /** What a load is said to cost, against what partitions count when they have it. */
+import { MARK_MS } from "../../src/engine/limits.ts";
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { countOf, laterOf, readCounters, type Counter, type CounterRow } from "../../src/engine/counters.ts";
@@ -86,6 +87,7 @@ describe("the cost of a load", () => {
       slices: n("slices"),
       groups: n("segments"),
       openings,
+      marks: Math.min(openings, (load.seconds * 1_000) / MARK_MS),
       snapshots,
       fullSnapshots: n("fullSnapshots"),
       parts: 1,

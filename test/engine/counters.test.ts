@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
 import {
   commitCounts,
+  groupCounts,
   countOf,
   Counters,
   COUNTERS,
@@ -52,16 +53,17 @@ describe("counters of a partition", () => {
     expect(counts(world, ...outcomes)).toEqual([1, 1, 1, 1, 0]);
     await world.send(one, { id: "d", data: 4 });
     expect(counts(world, ...outcomes)).toEqual([2, 1, 1, 2, 1]);
-    expect(counts(world, "slices", "segments", "group<=10", "group<=1"), "its own group isn't timed yet").toEqual([
-      3, 2, 1, 0,
-    ]);
+    expect(counts(world, "slices", "segments", "group<=10", "group<=1")).toEqual([3, 2, 1, 1]);
+    const written = counts(world, "d1RowsWritten")[0]!;
+    expect(written - 2 * 2, "its own row is among them, and what made the partition").toBe(2);
+    expect(counts(world, "commit<=10")[0], "its own commit isn't timed yet").toBe(1);
   });
 
   it("SNAP9: nothing is written for them: as many calls as there are without, and less than a kilobyte in a row", async () => {
     const world = new World();
     const one = world.start(operator);
     await fill(world, one, 1, 3);
-    expect(world.trace).toEqual(["open", "list", "create", "open", "append", "append", "append"]);
+    expect(world.trace).toEqual(["peek", "list", "create", "open", "append", "append", "append"]);
     const { stats } = world.db.segments.get(NAME)!.at(-1)!;
     const without = JSON.stringify({ ...JSON.parse(stats), counters: undefined, tail: undefined, writer: undefined });
     expect(stats.length - without.length).toBeLessThan(200);
@@ -130,7 +132,7 @@ describe("counters of a partition", () => {
     await fill(world, one, 1, 3);
     let wait = 0;
     const slow = (ms: number) => new Promise<void>((resolve) => void world.clock.after(ms, resolve));
-    world.fates = ({ method }) => ((wait = method === "open" ? 70 : 0) > 0 ? slow(wait) : "ok");
+    world.fates = ({ method }) => ((wait = method === "peek" ? 70 : 0) > 0 ? slow(wait) : "ok");
     const next = world.start(operator);
     await fill(world, next, 4, 4);
     const { lastRecovery } = await world.clock.run(next.partition.facts());
@@ -218,8 +220,11 @@ describe("a row of counters", () => {
   });
 
   it("sorts commits into histograms", () => {
-    expect(commitCounts(25, 1)).toEqual({ commitMs: 25, "commit<=25": 1, groupEvents: 1, "group<=1": 1 });
-    expect(commitCounts(26, 10_001)).toEqual({ commitMs: 26, "commit<=50": 1, groupEvents: 10_001, "group>": 1 });
-    expect(commitCounts(60_000, 2)).toMatchObject({ "commit>": 1, "group<=10": 1 });
+    expect(commitCounts(25)).toEqual({ commitMs: 25, "commit<=25": 1 });
+    expect(commitCounts(26)).toEqual({ commitMs: 26, "commit<=50": 1 });
+    expect(commitCounts(60_000)).toMatchObject({ "commit>": 1 });
+    expect(groupCounts(1)).toEqual({ groupEvents: 1, "group<=1": 1 });
+    expect(groupCounts(2)).toMatchObject({ "group<=10": 1 });
+    expect(groupCounts(10_001)).toEqual({ groupEvents: 10_001, "group>": 1 });
   });
 });

@@ -63,7 +63,35 @@ describe("a refused append", () => {
     ["TIME1: the head's stamp above ours", { headStamp: stamp(500) }, { tag: "restamp", above: 500 }],
     ["nothing in the way any more", {}, { tag: "again" }],
   ])("%s", (_, more, verdict) => {
-    expect(judge(group, facts(more))).toMatchObject(verdict);
+    expect(judge(group, epoch(3), facts(more))).toMatchObject(verdict);
+  });
+
+  it.each<[string, Partial<Explanation>, object]>([
+    ["nothing in the way any more", { epoch: epoch(2) }, { tag: "again" }],
+    [
+      "it is in the log, and with that the epoch is ours",
+      { group: "ours", stamp: stamp(100), head: seq(20) },
+      { tag: "committed", superseded: null },
+    ],
+    [
+      "in the log, and lost since",
+      { group: "ours", stamp: stamp(100), epoch: epoch(4) },
+      { tag: "committed", superseded: "epoch 3 was superseded by epoch 4 of writer them" },
+    ],
+    [
+      "another one took the same epoch, and hasn't logged yet",
+      {},
+      { tag: "fenced", why: "epoch 2 was superseded by epoch 3 of writer them" },
+    ],
+    ["another one's first append took it", { group: "theirs", stamp: stamp(95), head: seq(12) }, { tag: "fenced" }],
+    [
+      "the writer before has logged meanwhile",
+      { epoch: epoch(2), group: "theirs", stamp: stamp(95), head: seq(12) },
+      { tag: "fenced" },
+    ],
+    ["E1: an older epoch", { epoch: epoch(1) }, { tag: "rewound" }],
+  ])("LOG2: a group that takes the epoch: %s", (_, more, verdict) => {
+    expect(judge(group, epoch(2), facts(more))).toMatchObject(verdict);
   });
 
   it("rows are stamped anew with rising stamps, and change nothing else", () => {

@@ -4,7 +4,7 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { adopt, type Adopted, type Truth } from "../../src/engine/adopt.ts";
 import { epoch, lifeOf, partitionName, seq, type PartitionId } from "../../src/engine/ids.ts";
 import { behind, markFromStore, readMark, type Mark } from "../../src/engine/rewound.ts";
-import { SIZES } from "../../src/engine/limits.ts";
+import { MARK_MS, SIZES } from "../../src/engine/limits.ts";
 import { NO_CACHE } from "../../src/engine/object-ranges.ts";
 import { salvage } from "../../src/engine/salvage.ts";
 import { sum } from "./fakes/sum.ts";
@@ -197,6 +197,7 @@ describe("a database that is set back", () => {
       async (world) => {
         await fill(world, world.start(operator), 1, 3);
         const back = remember(world);
+        await world.clock.advance(MARK_MS);
         await fill(world, world.start(operator), 4, 4);
         return back;
       },
@@ -316,7 +317,7 @@ describe("a database that is set back", () => {
     expect(await total(world, world.start(operator))).toBe(2);
   });
 
-  it("E2: the mark is written once for an opening and once for a snapshot, never for a commit, and costs no call to a store", async () => {
+  it("E2: the mark is written once for a snapshot, and for an opening where it is old, never for a commit, and costs no call to a store", async () => {
     const world = new World();
     const one = world.start(operator);
     await fill(world, one, 1, 20);
@@ -333,8 +334,15 @@ describe("a database that is set back", () => {
       "a read opens with one call to D1",
     ).toEqual(["peek"]);
     await fill(world, next, 41, 41);
-    expect(world.trace.filter((method) => method !== "get" && method !== "range")).toEqual(["peek", "open", "append"]);
+    expect(world.trace.filter((method) => method !== "get" && method !== "range")).toEqual(["peek", "append"]);
+    expect(world.marks, "it is young").toBe(2);
+    await fill(world, next, 42, 60);
+    await world.clock.advance(MARK_MS);
+    await fill(world, next, 61, 62);
+    expect(world.marks, "one opening, one mark").toBe(2);
+    await fill(world, world.start(operator), 63, 64);
     expect(world.marks).toBe(3);
+    expect(world.mark).toMatchObject({ head: 63, version: 1, atMs: world.clock.now() });
   });
 });
 

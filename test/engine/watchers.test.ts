@@ -1,4 +1,5 @@
 /** Whoever watches hears of each change once it is in the log, whichever instance brought it there, and of nothing before. */
+import { FRESH_MS } from "../../src/engine/limits.ts";
 import { describe, expect, it } from "vitest";
 import type { Seq } from "../../src/engine/ids.ts";
 import type { Watchers } from "../../src/engine/watchers.ts";
@@ -90,6 +91,8 @@ describe("watchers", () => {
     const ears = (reader.watchers = new Ears("k"));
     await world.send(one, { id: "b", data: 1 }, { id: "c", data: 1 });
     expect(ears.heard).toEqual([]);
+    await world.clock.advance(FRESH_MS);
+    await world.value(reader);
     await world.send(reader, { id: "d", key: "other", data: 1 });
     expect(ears.heard).toEqual([
       ["k", 3, 3],

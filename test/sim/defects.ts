@@ -18,11 +18,15 @@ const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect =
 });
 export const DEFECTS: readonly Defect[] = [
   // ---- the log ----
-  one("the append's guard leaves out the epoch", "LOG2", log("row.epoch !== held.epoch || ", "")),
+  one(
+    "the append's guard leaves out the epoch",
+    "LOG2",
+    log('    if (under !== this.#held()) return "refused";\n', ""),
+  ),
   one(
     "the append's guard leaves out head and stamp",
     "LOG2, A2",
-    log("row.epoch !== held.epoch || row.seq !== head + 1 || row.stamp <= last || ", "row.epoch !== held.epoch || "),
+    log("row.seq !== head + 1 || row.stamp <= last || ", ""),
   ),
   one(
     "an error of a commit counts as done",
@@ -83,10 +87,29 @@ export const DEFECTS: readonly Defect[] = [
     "LOG2, A12",
     engine(
       "opening",
-      "  const opening = await take();",
+      "  const opening = unborn ? null : await take();",
       `    const seen = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
-    const taken = await take();
+    const taken = unborn ? null : await take();
     const opening = seen === null || taken === null ? taken : { ...seen, row: { ...seen.row, epoch: taken.row.epoch } };`,
+    ),
+  ),
+  one(
+    "a writer's first append takes no epoch",
+    "LOG2",
+    engine("committer", "const next = asEpoch(held + 1);", "const next = held;"),
+  ),
+  one(
+    "a read catches up with a group of its own that it hasn't heard of yet",
+    "LOG1, LOG4",
+    engine(
+      "freshness",
+      '  if (groups.isOurs(known.group)) return { tag: "ours" };\n  if (!groups.begun) return',
+      "  return",
+    ),
+    engine(
+      "partition",
+      "    if (this.#commits.begun) this.#end(`others have",
+      "    if (this.#ended !== null) this.#end(`others have",
     ),
   ),
   one(
@@ -207,19 +230,19 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a promotion's guard leaves out the version",
     "SNAP2, A3",
-    log("row.epoch !== to.epoch || row.version !== to.version", "row.epoch !== to.epoch"),
+    log("this.#held() !== to.epoch || row.version !== to.version", "this.#held() !== to.epoch"),
   ),
   one(
     "a promotion's guard leaves out the epoch",
     "SNAP2, A4",
-    log("row.epoch !== to.epoch || row.version !== to.version", "row.version !== to.version"),
+    log("this.#held() !== to.epoch || row.version !== to.version", "row.version !== to.version"),
   ),
   one(
     "a refused promotion still cuts the log",
     "SNAP2, A4",
     log(
-      'if (row.epoch !== to.epoch || row.version !== to.version) return "refused";',
-      `if (row.epoch !== to.epoch || row.version !== to.version) {
+      'if (this.#held() !== to.epoch || row.version !== to.version) return "refused";',
+      `if (this.#held() !== to.epoch || row.version !== to.version) {
       this.#db.segments.set(this.#name, this.#segments.filter((one) => one.last > to.previousSeq));
       return "refused";
     }`,
@@ -279,9 +302,9 @@ export const DEFECTS: readonly Defect[] = [
     "a generation that is known to be damaged counts",
     "SNAP4, A8",
     engine(
-      "partition",
-      "epoch, whole: base, ...recovered }",
-      "epoch, whole: opening.row.manifest === null ? base : (JSON.parse(opening.row.manifest) as typeof base), ...recovered }",
+      "recovery",
+      "whole: base.manifest, report",
+      "whole: opening.row.manifest === null ? base.manifest : (JSON.parse(opening.row.manifest) as typeof base.manifest), report",
     ),
   ),
   one(
@@ -367,7 +390,7 @@ export const DEFECTS: readonly Defect[] = [
     "who was superseded goes on sweeping",
     "SNAP10, A9",
     log(
-      "if (!(row.epoch === to.epoch && row.version === to.version)) return null;",
+      "if (!(this.#held() === to.epoch && row.version === to.version)) return null;",
       "if (row.version !== to.version) return null;",
     ),
     engine("sweep", "superseded(before.row, epoch)", "superseded(before.row, before.row.epoch)"),

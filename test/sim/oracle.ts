@@ -119,21 +119,29 @@ export class Oracle {
     by.epoch = epoch;
   }
 
-  appended(by: Instance, rows: readonly Segment[], verdict: Appended): void {
+  appended(by: Instance, rows: readonly Segment[], held: number, verdict: Appended): void {
     const { trace } = this.#world;
     const { name } = by.slot;
-    const taken = this.#taken.get(name) ?? 0;
+    let taken = this.#taken.get(name) ?? 0;
     const truth = this.truth(name);
     const [{ group, stamp }] = rows as readonly [Segment];
     if ((this.#stamps.get(group) ?? stamp) !== stamp) trace.count("stamps made anew");
     this.#stamps.set(group, stamp);
     if (verdict === "refused") {
       trace.count("commits refused");
-      if (rows[0]!.epoch < taken) trace.count("zombie writes refused");
+      if (held < taken) trace.count("zombie writes refused");
+      else if (held < rows[0]!.epoch) trace.count("claims refused");
       else this.#headKnown(by, truth, rows[0]!);
       return;
     }
     trace.count("commits");
+    if (held !== taken)
+      this.fail(`${by.name} logged ${rows[0]!.seq} on epoch ${held}, though ${taken} was taken (LOG2)`);
+    if (held < rows[0]!.epoch) {
+      trace.count("claims");
+      taken = rows[0]!.epoch;
+      this.opened(by, taken);
+    }
     const lowest = Math.min(by.version, ...this.#world.host.running(by.slot).map((one) => one.version));
     for (const row of rows) {
       if (row.epoch !== taken)

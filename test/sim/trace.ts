@@ -24,6 +24,8 @@ export const COUNTED = [
   "quarantine deletes",
   "commits",
   "commits refused",
+  "claims",
+  "claims refused",
   "zombie writes refused",
   "stamps made anew",
   "ambiguous commits",

@@ -5,7 +5,7 @@
  * W2. The oracle is told of an effect at the moment at which the store acts, whether anybody hears of it or not.
  */
 import { STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
-import type { Seq } from "../../src/engine/ids.ts";
+import type { Epoch, Seq } from "../../src/engine/ids.ts";
 import type {
   Appended,
   Log,
@@ -171,13 +171,13 @@ export class WiredLog implements Log {
     );
   }
 
-  async append(rows: readonly Segment[]): Promise<Appended> {
-    const what = (): string => `${rows[0]!.seq}..${rows.at(-1)!.last} epoch ${rows[0]!.epoch}`;
+  async append(rows: readonly Segment[], held: Epoch): Promise<Appended> {
+    const what = (): string => `${rows[0]!.seq}..${rows.at(-1)!.last} epoch ${rows[0]!.epoch} on ${held}`;
     let acted: Appended | null = null;
     try {
       const heard = await this.#carry("append", what, async () => {
-        acted = await this.#log.append(rows);
-        this.#world.oracle.appended(this.#by, rows, acted);
+        acted = await this.#log.append(rows, held);
+        this.#world.oracle.appended(this.#by, rows, held, acted);
         return acted;
       });
       return heard;

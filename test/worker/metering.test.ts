@@ -82,6 +82,8 @@ const row = (first: number, last: number, by: Epoch): Segment => ({
 });
 const promotion = (by: Epoch, version: number, to: number, cut: number): Promotion => ({
   epoch: by,
+  writer: "w",
+  code: "c",
   version,
   attempt: `a${version}`,
   manifest: "{}",
@@ -103,9 +105,9 @@ describe("what is counted of D1", () => {
     await log.open("w", "c");
     await log.create(1);
     const by = (await log.open("w", "c"))!.row.epoch;
-    for (let n = 1; n <= 20; n++) await log.append([row(n, n, by)]);
-    await log.append([row(21, 22, by), { ...row(23, 23, by), stamp: stamp(211) }]);
-    expect(await log.append([row(99, 99, by)]), "which writes nothing").toBe("refused");
+    for (let n = 1; n <= 20; n++) await log.append([row(n, n, by)], by);
+    await log.append([row(21, 22, by), { ...row(23, 23, by), stamp: stamp(211) }], by);
+    expect(await log.append([row(99, 99, by)], by), "which writes nothing").toBe("refused");
     await log.explain(seq(5));
     await log.peek();
     const now = (await log.open("w2", "c"))!.row.epoch;

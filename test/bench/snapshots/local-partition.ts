@@ -53,7 +53,7 @@ export class LocalPartition {
   readonly objects: ObjectStore;
   readonly #log = new MemoryDatabase();
   readonly #cache: Cache;
-  readonly #kept = new Set<Promise<void>>();
+  readonly #kept = new Set<Promise<unknown>>();
   #put: PutBytes = { state: 0, blocks: 0, ids: 0, archive: 0 };
   #ended: string | null = null;
   /** Snapshots of everything so far. */

@@ -21,8 +21,9 @@ import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
 import { VirtualClock } from "../../../src/testkit/virtual-clock.ts";
 
-/** What happens to one call: it works, fails before or after it acted, never answers (having acted or not), or waits. */
-export type Fate = "ok" | "before" | "after" | "silent" | "silent after" | Promise<void>;
+/** What happens to one call: it works, fails before or after it acted, never answers (having acted or not), or waits before or after. */
+export type Fate =
+  "ok" | "before" | "after" | "silent" | "silent after" | Promise<void> | { readonly answered: Promise<void> };
 export type Fates = (call: { readonly method: string; readonly number: number; readonly by: Incarnation }) => Fate;
 
 /** Thrown by every call of an incarnation that crashed: its code must not go on. */
@@ -101,8 +102,9 @@ export class World {
       if (by.crashed && fate !== "after") return never();
       if (fate === "before") throw new Error(`${method} failed before it acted`);
       if (fate === "silent") return never();
-      if (typeof fate === "object") await fate;
+      if (fate instanceof Promise) await fate;
       const result = await act();
+      if (typeof fate === "object" && "answered" in fate) await fate.answered;
       if (by.crashed || fate === "silent after") return never();
       if (fate === "after") throw new Error(`${method} failed after it acted`);
       return result;
