@@ -11,7 +11,7 @@ import { fill } from "./event.ts";
 import { print } from "./address.ts";
 import { Dedup } from "./dedup.ts";
 import { edit, ERASE, isEdit } from "./edit.ts";
-import { Prints } from "./hash.ts";
+import { PRINT_WORDS, Prints } from "./hash.ts";
 import { EventContext, handle } from "./handling.ts";
 import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
 import { isNew, Layer, undo, type Touched } from "./layer.ts";
@@ -74,10 +74,12 @@ export class Fold {
   }
 
   #replayEvents(layer: Layer, first: Seq, events: ReadSegment["events"]): void {
+    const prints = new Prints(events.events.length);
     let index = 0;
     for (const [count, ms] of events.at) {
       const time = new Date(ms).toISOString();
-      for (let i = 0; i < count; i++, index++) this.#replayEvent(layer, seq(first + index), events, index, ms, time);
+      for (let i = 0; i < count; i++, index++)
+        this.#replayEvent(layer, seq(first + index), events, index, ms, time, prints);
     }
   }
 
@@ -88,20 +90,20 @@ export class Fold {
     index: number,
     ms: number,
     time: string,
+    collected: Prints,
   ): void {
     const timed = typeof events[index]!["time"] === "string";
     const event = fill(events[index]!, time);
     const key = keys[index]!;
-    const collected = new Prints(1);
     print(collected, event, this.seed, timed);
-    const prints = collected.words();
-    this.dedup.add(prints, 0);
+    const prints = collected.all;
+    this.dedup.add(prints, index * PRINT_WORDS);
     const logged = outcomes.get(index);
     if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
     const outcome =
       logged !== undefined && logged.tag !== "applied"
         ? logged
-        : this.#again(at, event, this.run(layer, at, event, key, ms, prints, 0, null));
+        : this.#again(at, event, this.run(layer, at, event, key, ms, prints, index * PRINT_WORDS, null));
     this.settled(at, event, key, ms, outcome, () => JSON.stringify(event));
   }
 

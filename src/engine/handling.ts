@@ -32,14 +32,15 @@ export function handle(operator: Operator, touched: Touched, event: Event, conte
 
 /** The value of a key that no event of the row has touched yet. */
 function materialise(operator: Operator, touched: Touched, key: string): unknown {
-  return JSON.parse(touched.text ?? firstText(operator, key)) as unknown;
+  return touched.text === null ? firstValue(operator, key) : (JSON.parse(touched.text) as unknown);
 }
 
-/** Through JSON, so that an `initial` that hands out one shared object can't link keys to each other. */
-function firstText(operator: Operator, key: string): string {
-  const first = toJson(operator.initial(key));
-  if (first.tag === "not_json") throw new TypeError(`initial("${key}") isn't JSON, ${first.why}`);
-  return first.text;
+/** A copy, so that an `initial` that hands out one shared object can't link keys to each other. */
+function firstValue(operator: Operator, key: string): unknown {
+  const first = operator.initial(key);
+  const { why, inexact } = inspectJson(first);
+  if (why !== null) throw new TypeError(`initial("${key}") isn't JSON, ${why}`);
+  return inexact ? (JSON.parse(JSON.stringify(first)) as unknown) : copyJson(first);
 }
 
 function run(handler: Handler, event: Event, context: EventContext, touched: Touched): Outcome {

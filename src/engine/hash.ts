@@ -59,6 +59,11 @@ export class Prints {
     this.#words = wider;
   }
 
+  /** What is there so far, and room behind it; until the next one is pushed. */
+  get all(): Uint32Array {
+    return this.#words;
+  }
+
   /** PRINT_WORDS words for each event. */
   words(): Uint32Array {
     return this.#words.slice(0, this.#length);

@@ -13,24 +13,21 @@
 import type { Address } from "./address.ts";
 import { overspent, sharesOf } from "./budget.ts";
 import { Committer } from "./committer.ts";
+import { Door, type Use } from "./door.ts";
 import { Entrance, type Admitted } from "./entrance.ts";
 import { exported, type Exported } from "./export.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
-import { lifeOf, type Epoch, type Seq } from "./ids.ts";
+import type { Seq } from "./ids.ts";
 import { COMMIT_WAIT_MS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "./limits.ts";
 import { Marking } from "./marking.ts";
 import { metered, type Metered } from "./metering.ts";
 import { asked, doubtOf, wordOf } from "./freshness.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
-import { peek, takeEpoch } from "./opening.ts";
 import { overfull } from "./overfull.ts";
-import type { Opening } from "./ports.ts";
 import type { QuarantinePage } from "./quarantine.ts";
 import { read, scan, type Scanned } from "./reading.ts";
-import { opened } from "./rates.ts";
-import { recover, type Surroundings } from "./recovery.ts";
-import { catchUp } from "./replay.ts";
-import { behind, factsAt, markOf, rewoundText } from "./rewound.ts";
+import type { Surroundings } from "./recovery.ts";
+import { factsAt, rewoundText } from "./rewound.ts";
 import { Room } from "./room.ts";
 import { busy, WIRE_VERSION, type Slice, type SliceResult } from "./slice.ts";
 import { isDrillDue } from "./policy.ts";
@@ -39,8 +36,7 @@ import type { Entry } from "./state.ts";
 import { limited, persistent } from "./store-call.ts";
 import { noteDrill, verify, type Verified } from "./verify.ts";
 
-/** What it is opened for: snapshots alone need an epoch from the beginning. */
-type Use = "reads" | "events" | "snapshots";
+const ANEW = new Failure("store_unavailable", "the partition was opened anew while keys were loaded");
 
 export class Partition {
   readonly #around: Metered;
@@ -50,10 +46,9 @@ export class Partition {
   readonly #commits: Committer;
   readonly #snapshots: Snapshotter;
   readonly #entrance: Entrance;
+  readonly #door: Door;
   readonly #room: Room;
   readonly #marking: Marking;
-  #opened: Open | null = null;
-  #opening: { readonly takes: boolean; readonly done: Promise<Open> } | null = null;
   #ended: string | null = null;
   #heardAt = 0;
 
@@ -75,7 +70,7 @@ export class Partition {
         this.#marking.saved(open);
         this.#room.freed();
       },
-      unready: () => around.host.keep(this.#ready("snapshots").catch(() => this.#later())),
+      unready: () => around.host.keep(this.#door.ready("snapshots").catch(() => this.#later())),
       pressed: () => this.#room.pressed,
     });
     const share = sharesOf(around.operator, address);
@@ -89,7 +84,14 @@ export class Partition {
       },
       fenced,
       rewound,
-      untaken: async () => void (this.#opening?.takes === true && (await this.#opening.done.catch(() => undefined))),
+      untaken: () => this.#door.untaken(),
+    });
+    this.#door = new Door(around, address, code, {
+      assertNotEnded: () => this.#assertNotEnded(),
+      end: fenced,
+      rewound: (open, why) => this.#rewound(open, why),
+      opened: (open, use, answeredAt) => this.#welcome(open, use, answeredAt),
+      groups: this.#commits,
     });
     this.#entrance = new Entrance(around.clock, around.host, {
       admit: (open, slice) => this.#admit(open, slice),
@@ -107,7 +109,8 @@ export class Partition {
     const deadline = clock.now() + waitMs;
     try {
       const open =
-        this.#openFor("events") ?? (await this.#entrance.opened(slice.bytes, waitMs, () => this.#ready("events")));
+        this.#door.openFor("events") ??
+        (await this.#entrance.opened(slice.bytes, waitMs, () => this.#door.ready("events")));
       if ("tag" in open) return open;
       if (!this.#room.calm && slice.command !== true) {
         const why = await limited(clock, "D1", () => this.#room.full(), waitMs);
@@ -125,6 +128,7 @@ export class Partition {
       await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
+      if (error === ANEW && clock.now() < deadline) return this.append({ ...slice, waitMs: deadline - clock.now() });
       if (error instanceof Failure)
         return busy(error.code, error.message, error.code === "log_rewound" ? 30_000 : undefined);
       throw error;
@@ -135,7 +139,7 @@ export class Partition {
   #admit(open: Open, slice: Slice): Admitted {
     const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
     if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
-    if (open !== this.#opened) throw new Failure("store_unavailable", "the partition was opened anew meanwhile");
+    if (open !== this.#door.open) throw ANEW;
     const spent = overspent(open.fold.dedup, slice, this.#perDay, this.#around.clock.now());
     return spent ?? this.#commits.admit(open, slice);
   }
@@ -155,6 +159,7 @@ export class Partition {
     this.#snapshots.stop();
     this.#entrance.close(failure);
     this.#commits.abandon(failure);
+    this.#door.forget();
     this.#around.host.end(why);
   }
 
@@ -166,84 +171,11 @@ export class Partition {
     return failure;
   }
 
-  // ---- opening ----
-
-  /** The open partition. One opening at a time; what failed is tried anew by the next call. */
-  async #ready(use: Use): Promise<Open> {
-    for (let round = 0; round < OPEN_ATTEMPTS; round++) {
-      this.#assertNotEnded();
-      const open = this.#openFor(use);
-      if (open !== null) return open;
-      if (this.#opening === null) this.#beginOpening(use);
-      const { takes, done } = this.#opening!;
-      // One that was begun for another use need not do for this one, whatever becomes of it.
-      if (takes || use !== "snapshots") await done;
-      else await done.catch(() => undefined);
-    }
-    throw new Failure("store_unavailable", "the partition could not be opened for writing");
-  }
-
-  /** Whoever makes the row of a new partition takes its first epoch. */
-  #openFor(use: Use): Open | null {
-    const open = this.#ended === null ? this.#opened : null;
-    if (open === null || open.epoch !== null || use === "reads") return open;
-    return use === "events" && open.row.epoch > 0 ? open : null;
-  }
-
-  #beginOpening(use: Use): void {
-    const takes = use === "snapshots" || (use === "events" && this.#opened !== null);
-    const done = this.#open(use, takes).finally(() => {
-      this.#opening = null;
-    });
-    done.catch((error: unknown) => {
-      if (takes && error instanceof Failure && error.code === "fenced") this.#end(error.message);
-    });
-    this.#opening = { takes, done };
-  }
-
-  async #open(use: Use, takes: boolean): Promise<Open> {
-    // A group that is on its way may take the epoch itself.
-    if (takes) await this.#commits.idle();
-    if (takes && this.#openFor("snapshots") !== null) return this.#opened!;
-    const begun = this.#around.clock.now();
-    const known = this.#opened;
-    const opening = takes
-      ? await takeEpoch(this.#around, this.#address, this.#code, known?.row.epoch === 0, () => this.#assertNotEnded())
-      : await peek(this.#around, this.#address.seed);
-    // What took it while D1 was asked was later than what D1 said.
-    if (!takes && this.#openFor("snapshots") !== null) return this.#opened!;
-    const answeredAt = this.#around.clock.now();
-    const epoch = takes ? opening.row.epoch : null;
-    const open = await this.#upToDate(known, opening, epoch, answeredAt - begun);
-    open.rates = opened(open.rates, answeredAt - begun, opening.rows.length);
-    open.row = { ...open.row, epoch: opening.row.epoch };
-    open.epoch = epoch;
-    this.#opened = open;
+  #welcome(open: Open, use: Use, answeredAt: number): void {
     this.#heardAt = answeredAt;
     if (use !== "reads") this.#snapshots.schedule(open);
     // Whoever only reads can't mend what it fell back from; the alarm takes an epoch.
     else if (open.renew) this.#around.host.arm(this.#around.clock.now());
-    return open;
-  }
-
-  /** Who was open without an epoch needs but what was logged since. No event is taken in beside that (I1). */
-  async #upToDate(known: Open | null, opening: Opening, epoch: Epoch | null, openMs: number): Promise<Open> {
-    if (known === null) return recover(this.#around, opening, epoch, openMs);
-    const lost = behind(markOf(factsAt(known.row, known.fold.seq)), factsAt(opening.row, opening.head));
-    if (lost !== null) throw this.#rewound(known, `D1 says ${lost}`);
-    const sameLog = known.fold.seq === opening.head && lifeOf(known.row.epoch) === lifeOf(opening.row.epoch);
-    // A late snapshot of the writer before takes nothing from our groups. We learn of it when ours is refused for it.
-    if (sameLog && (this.#commits.begun || known.row.version === opening.row.version)) return known;
-    if (this.#commits.begun) this.#end(`others have written up to seq ${opening.head}, version ${opening.row.version}`);
-    this.#assertNotEnded();
-    this.#opened = null;
-    try {
-      const same = await catchUp(this.#around, known, opening);
-      return same ? known : await recover(this.#around, opening, epoch, openMs);
-    } catch (error) {
-      this.#opened = known;
-      throw error;
-    }
   }
 
   #assertNotEnded(): void {
@@ -311,15 +243,15 @@ export class Partition {
   async #doubt(open: Open, damage: Damage): Promise<void> {
     const { clock, host, log, cache } = this.#around;
     const row = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
-    const known = this.#opened ?? open;
+    const known = this.#door.open ?? open;
     const word = doubtOf(row, open, known, damage.object);
     if (word.tag === "rewound") throw this.#rewound(known, word.why);
     if (word.tag === "fenced") this.#end(word.why);
     this.#assertNotEnded();
     if (word.tag === "replaced") {
-      if (open.epoch !== null || this.#opened !== open) return;
+      if (open.epoch !== null || this.#door.open !== open) return;
       if (this.#commits.begun) this.#end(`${damage.object} was replaced, or can't be read: ${damage.message}`);
-      this.#opened = null;
+      this.#door.forget();
       return;
     }
     cache.distrust(damage.object!);
@@ -332,8 +264,8 @@ export class Partition {
   async #current(): Promise<Open> {
     const { clock } = this.#around;
     const open =
-      this.#openFor("reads") ??
-      (await limited(clock, "opening the partition", () => this.#ready("reads"), COMMIT_WAIT_MS));
+      this.#door.openFor("reads") ??
+      (await limited(clock, "opening the partition", () => this.#door.ready("reads"), COMMIT_WAIT_MS));
     if (clock.now() - this.#heardAt < FRESH_MS) return open;
     const { epoch, row } = open;
     const before = factsAt(row, open.fold.seq);
@@ -347,9 +279,7 @@ export class Partition {
     // While what is behind catches up, or can't, it is not as fresh as D1 for anybody.
     if (word.tag === "fresh") this.#heardAt = clock.now();
     if (word.tag !== "behind") return open;
-    if (this.#opened === open && this.#opening === null) this.#beginOpening("reads");
-    const again = this.#opening;
-    return again === null ? open : limited(clock, "opening the partition", () => again.done, COMMIT_WAIT_MS);
+    return limited(clock, "opening the partition", () => this.#door.again(open), COMMIT_WAIT_MS);
   }
 
   // ---- snapshots ----
@@ -359,7 +289,7 @@ export class Partition {
     const open = await limited(
       this.#around.clock,
       "opening the partition",
-      () => this.#ready("snapshots"),
+      () => this.#door.ready("snapshots"),
       COMMIT_WAIT_MS,
     );
     return limited(this.#around.clock, "the snapshot", () => this.#snapshots.upTo(open), COMMIT_WAIT_MS);
@@ -380,7 +310,7 @@ export class Partition {
     const { host, counters } = this.#around;
     counters.add({ wakes: 1 });
     try {
-      const open = await this.#ready("snapshots");
+      const open = await this.#door.ready("snapshots");
       this.#snapshots.schedule(open);
       await this.#snapshots.idle();
       // Also asks D1 whether all is there, where nothing was heard of it for a while.

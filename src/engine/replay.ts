@@ -122,6 +122,7 @@ async function replayRows(around: Surroundings, rows: readonly Segment[], { fold
 }
 
 async function replaySegments(segments: readonly ReadSegment[], { fold, loader }: Folding): Promise<void> {
+  if (fold.state.complete) return segments.forEach((segment) => fold.replay(segment));
   for (let from = 0; from < segments.length;) {
     const most = fold.state.keysIn(LOAD_BYTES);
     const keys = new Set<string>();

@@ -163,15 +163,17 @@ export class KeyedState {
 
   /** The event at `at` left this; null: nothing. `before`: the text that it found, null: none. */
   apply(key: string, entry: Entry | null, at: Seq, before: string | null): void {
-    const known = this.#changed.get(key);
-    if (known === undefined) {
-      if (before !== null) this.#unchanged.subtract(key, before);
-      this.#forget(this.#young, key);
-      this.#forget(this.#old, key);
-    } else this.#changedBytes -= cost(key, known.text);
     const text = entry === null ? null : entry.text;
-    if (this.#complete ? (text === null) !== (before === null) : known === undefined) this.#sorted = null;
+    const size = this.#changed.size;
     this.#changed.set(key, entry ?? { text: null, seq: at });
+    // Looking first whether it has changed before would cost as much again: then `before` is what that left.
+    const first = this.#changed.size > size;
+    if (first) {
+      if (before !== null) this.#unchanged.subtract(key, before);
+      if (this.#young.size > 0) this.#forget(this.#young, key);
+      if (this.#old.size > 0) this.#forget(this.#old, key);
+    } else this.#changedBytes -= cost(key, before);
+    if (this.#complete ? (text === null) !== (before === null) : first) this.#sorted = null;
     this.#changedBytes += cost(key, text);
     this.#keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
     this.#size += (text === null ? 0 : key.length + text.length) - (before === null ? 0 : key.length + before.length);

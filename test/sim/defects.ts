@@ -106,11 +106,7 @@ export const DEFECTS: readonly Defect[] = [
       '  if (groups.isOurs(known.group)) return { tag: "ours" };\n  if (!groups.begun) return',
       "  return",
     ),
-    engine(
-      "partition",
-      "    if (this.#commits.begun) this.#end(`others have",
-      "    if (this.#ended !== null) this.#end(`others have",
-    ),
+    engine("door", "    if (groups.begun) this.#house.end(`others", "    if (head < 0) this.#house.end(`others"),
   ),
   one(
     "a tail in pages is read without looking at the epoch again, and without looking for holes",

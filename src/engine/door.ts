@@ -1,0 +1,153 @@
+/**
+ * The way into a partition: what it knows once it is open, and how it comes to know it.
+ *
+ * D1. One opening at a time; what failed is tried anew by the next call.
+ * D2. Reads and events open without an epoch; events take theirs with their first append (commit.ts), a snapshot takes it before it
+ *     begins. An opening that takes one waits for the group that may be taking it, and the other way round (M3 of committer.ts).
+ * D3. Groups build on what was known when they were begun. Where others have written since, they never get into the log, so the instance
+ *     ends; a late snapshot of the writer before takes nothing from them.
+ */
+import type { Address } from "./address.ts";
+import { Failure } from "./errors.ts";
+import { lifeOf, type Epoch } from "./ids.ts";
+import { OPEN_ATTEMPTS } from "./limits.ts";
+import type { Metered } from "./metering.ts";
+import type { Open } from "./open.ts";
+import { peek, takeEpoch } from "./opening.ts";
+import type { Opening } from "./ports.ts";
+import { opened } from "./rates.ts";
+import { recover } from "./recovery.ts";
+import { catchUp } from "./replay.ts";
+import { behind, factsAt, markOf } from "./rewound.ts";
+
+/** What it is opened for: snapshots alone need an epoch from the beginning. */
+export type Use = "reads" | "events" | "snapshots";
+
+/** What the door needs of its partition, and tells it. */
+export interface House {
+  /** @throws Failure fenced where the instance has ended */
+  assertNotEnded(): void;
+  end(why: string): void;
+  rewound(open: Open, why: string): Failure;
+  /** D1 answered at that time. */
+  opened(open: Open, use: Use, answeredAt: number): void;
+  readonly groups: { readonly begun: boolean; idle(): Promise<void> };
+}
+
+export class Door {
+  readonly #around: Metered;
+  readonly #address: Address;
+  readonly #code: string;
+  readonly #house: House;
+  #open: Open | null = null;
+  #opening: { readonly takes: boolean; readonly done: Promise<Open> } | null = null;
+
+  constructor(around: Metered, address: Address, code: string, house: House) {
+    this.#around = around;
+    this.#address = address;
+    this.#code = code;
+    this.#house = house;
+  }
+
+  /** What is open, for whatever use; null: nothing. */
+  get open(): Open | null {
+    return this.#open;
+  }
+
+  /** Null: it has to be waited for (`ready`). Whoever makes the row of a new partition takes its first epoch. */
+  openFor(use: Use): Open | null {
+    const open = this.#open;
+    if (open === null || open.epoch !== null || use === "reads") return open;
+    return use === "events" && open.row.epoch > 0 ? open : null;
+  }
+
+  /** @throws Failure; Damage where the files behind it can't be read */
+  async ready(use: Use): Promise<Open> {
+    for (let round = 0; round < OPEN_ATTEMPTS; round++) {
+      this.#house.assertNotEnded();
+      const open = this.openFor(use);
+      if (open !== null) return open;
+      if (this.#opening === null) this.#begin(use);
+      const { takes, done } = this.#opening!;
+      // One that was begun for another use need not do for this one, whatever becomes of it.
+      if (takes || use !== "snapshots") await done;
+      else await done.catch(() => undefined);
+    }
+    throw new Failure("store_unavailable", "the partition could not be opened for writing");
+  }
+
+  /** Others have written: opens anew for reading. */
+  async again(open: Open): Promise<Open> {
+    if (this.#open === open && this.#opening === null) this.#begin("reads");
+    return this.#opening === null ? open : this.#opening.done;
+  }
+
+  /** The next call opens anew; where the instance has ended it hears of that. */
+  forget(): void {
+    this.#open = null;
+  }
+
+  /** Settles when no opening is on its way that takes an epoch. */
+  async untaken(): Promise<void> {
+    if (this.#opening?.takes === true) await this.#opening.done.catch(() => undefined);
+  }
+
+  #begin(use: Use): void {
+    const takes = use === "snapshots" || (use === "events" && this.#open !== null);
+    const done = this.#enter(use, takes).finally(() => {
+      this.#opening = null;
+    });
+    done.catch((error: unknown) => {
+      if (takes && error instanceof Failure && error.code === "fenced") this.#house.end(error.message);
+    });
+    this.#opening = { takes, done };
+  }
+
+  async #enter(use: Use, takes: boolean): Promise<Open> {
+    const { clock } = this.#around;
+    // A group that is on its way may take the epoch itself.
+    if (takes) await this.#house.groups.idle();
+    if (takes && this.openFor("snapshots") !== null) return this.#open!;
+    const begun = clock.now();
+    const known = this.#open;
+    const ended = (): void => this.#house.assertNotEnded();
+    const opening = takes
+      ? await takeEpoch(this.#around, this.#address, this.#code, known?.row.epoch === 0, ended)
+      : await peek(this.#around, this.#address.seed);
+    // What took it while D1 was asked was later than what D1 said.
+    if (!takes && this.openFor("snapshots") !== null) return this.#open!;
+    const answeredAt = clock.now();
+    const openMs = answeredAt - begun;
+    const epoch = takes ? opening.row.epoch : null;
+    const open = await this.#upToDate(known, opening, epoch, openMs);
+    this.#house.assertNotEnded();
+    open.rates = opened(open.rates, openMs, opening.rows.length);
+    open.row = { ...open.row, epoch: opening.row.epoch };
+    open.epoch = epoch;
+    this.#open = open;
+    this.#house.opened(open, use, answeredAt);
+    return open;
+  }
+
+  /** Who was open without an epoch needs but what was logged since. No event is taken in beside that. */
+  async #upToDate(known: Open | null, opening: Opening, epoch: Epoch | null, openMs: number): Promise<Open> {
+    if (known === null) return recover(this.#around, opening, epoch, openMs);
+    const { groups } = this.#house;
+    const { row, head } = opening;
+    const lost = behind(markOf(factsAt(known.row, known.fold.seq)), factsAt(row, head));
+    if (lost !== null) throw this.#house.rewound(known, `D1 says ${lost}`);
+    const sameLog = known.fold.seq === head && lifeOf(known.row.epoch) === lifeOf(row.epoch);
+    // Of the late snapshot we learn when ours is refused for it (D3).
+    if (sameLog && (groups.begun || known.row.version === row.version)) return known;
+    if (groups.begun) this.#house.end(`others have written up to seq ${head}, version ${row.version}`);
+    this.#house.assertNotEnded();
+    this.#open = null;
+    try {
+      const same = await catchUp(this.#around, known, opening);
+      return same ? known : await recover(this.#around, opening, epoch, openMs);
+    } catch (error) {
+      this.#open = known;
+      throw error;
+    }
+  }
+}
