@@ -157,11 +157,11 @@ async function uploadState(
       const stored = full ? new StoredState(operator, sources) : ground.stored!.with(captured.under, sources[0]!);
       return { files, stored, counted: full ? next.value : captured.totals };
     }
-    const { bytes, footer, filter, rest } = next.value;
+    const { bytes, footer, filter, rest, ids } = next.value;
     const name = snapshotName(id, attempt, footer.part?.[0]);
     assertNotEnded(ground);
     const sha256 = await limited(clock, "R2", () => objects.put(name, bytes), PUT_LIMIT_MS);
-    files.push({ name, bytes: bytes.length, sha256, rest });
+    files.push({ name, bytes: bytes.length, sha256, rest, ...(ids < sizes.idsBytes ? {} : { ids }) });
     sources.push(new SnapshotFile(new ObjectRanges(around, name, bytes.length), footer, filter, codec));
   }
 }

@@ -53,6 +53,9 @@ export interface DedupImage {
   readonly repliesFrom: number;
 }
 
+/** The same where the prints are filled in later. */
+export type Promised = Omit<DedupImage, "prints"> & { readonly count: number };
+
 type Range = Omit<DedupImage, "prints" | "answers">;
 
 /** Is this what a snapshot at `upTo` says of its prints? */
@@ -94,6 +97,8 @@ export class Dedup {
   readonly #replies = new Kept(REPLIES_BYTES);
   /** Replies below this seq are expired. */
   #repliesFrom = 1;
+  /** Files whose prints are still to be filled in. */
+  #promised = 0;
 
   constructor(horizon: Horizon) {
     this.#horizon = horizon;
@@ -114,7 +119,13 @@ export class Dedup {
     return this.#last - (before?.[1] ?? this.#first - 1);
   }
 
+  /** All prints are here: until then nobody can say what a repeat is. */
+  get whole(): boolean {
+    return this.#promised === 0;
+  }
+
   find(prints: ArrayLike<number>, at: number): Found {
+    if (this.#promised > 0) throw new Error("the prints of a snapshot are to be filled in first");
     if (this.#table === null && this.#looks > 0) return this.#search(prints, at);
     const table = this.#table ?? this.#build();
     const mask = this.#mask;
@@ -232,6 +243,7 @@ export class Dedup {
 
   /** What a snapshot at `upTo` holds that builds on one at `base`. Copies, so that events may go on. */
   image(upTo: Seq, base: Seq): DedupImage {
+    if (this.#promised > 0) throw new Error("the prints of a snapshot are to be filled in first");
     const from = Math.max(this.#first, base + 1);
     const count = Math.max(0, upTo - from + 1);
     const prints = new Uint32Array(count * PRINT_WORDS);
@@ -258,18 +270,23 @@ export class Dedup {
    *
    * @returns false where it doesn't follow them
    */
-  restore(image: DedupImage): boolean {
+  restore(image: DedupImage | Promised): boolean {
     this.#table = null;
     this.#looks = LOOKS;
+    const held = "prints" in image ? image.prints.length / PRINT_WORDS : image.count;
     if (this.#first <= this.#last) this.#first = Math.max(this.#first, Math.min(image.first, this.#last + 1));
-    const from = image.last + 1 - image.prints.length / PRINT_WORDS;
+    const from = image.last + 1 - held;
     if (this.#first > this.#last) {
       this.#first = from;
       this.#last = from - 1;
     } else if (from !== this.#last + 1) return false;
     const count = image.last - this.#first + 1;
     if (count > this.#capacity) this.#resize(capacityFor(count));
-    for (let at = 0; at < image.prints.length; at += PRINT_WORDS) this.add(image.prints, at);
+    if ("prints" in image) for (let i = 0; i < held; i++) this.add(image.prints, i * PRINT_WORDS);
+    else if (held > 0) {
+      this.#last = image.last;
+      this.#promised += 1;
+    }
     this.#minutes = [...image.minutes];
     this.#repliesFrom = image.repliesFrom;
     for (const [at, outcome] of image.answers) this.answer(seq(at), outcome);
@@ -277,6 +294,19 @@ export class Dedup {
     this.#replies.count(image.last);
     this.#dropAnswers();
     return this.#first === image.first || this.#first > this.#last;
+  }
+
+  /** The prints up to `last` that were promised; those that have expired meanwhile are left out. */
+  fill(last: Seq, prints: Uint32Array): void {
+    const before = last - prints.length / PRINT_WORDS;
+    for (let at = Math.max(this.#first, before + 1); at <= last;) {
+      const slot = at % this.#capacity;
+      const run = Math.min(last - at + 1, this.#capacity - slot);
+      const from = (at - before - 1) * PRINT_WORDS;
+      this.#prints.set(prints.subarray(from, from + run * PRINT_WORDS), slot * PRINT_WORDS);
+      at += run;
+    }
+    this.#promised -= 1;
   }
 
   #seqAt(slot: number): Seq {

@@ -8,7 +8,7 @@
  *     ends; a late snapshot of the writer before takes nothing from them.
  */
 import type { Address } from "./address.ts";
-import { Failure } from "./errors.ts";
+import { Damage, Failure } from "./errors.ts";
 import { lifeOf, type Epoch } from "./ids.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
 import type { Metered } from "./metering.ts";
@@ -31,6 +31,8 @@ export interface House {
   rewound(open: Open, why: string): Failure;
   /** D1 answered at that time. */
   opened(open: Open, use: Use, answeredAt: number): void;
+  /** A file of what is open can't be read; resolves when it is known what follows. */
+  doubt(open: Open, damage: Damage): Promise<void>;
   readonly groups: { readonly begun: boolean; idle(): Promise<void> };
 }
 
@@ -57,7 +59,9 @@ export class Door {
   /** Null: it has to be waited for (`ready`). Whoever makes the row of a new partition takes its first epoch. */
   openFor(use: Use): Open | null {
     const open = this.#open;
-    if (open === null || open.epoch !== null || use === "reads") return open;
+    if (open === null || use === "reads") return open;
+    if (!open.fold.dedup.whole) return null;
+    if (open.epoch !== null) return open;
     return use === "events" && open.row.epoch > 0 ? open : null;
   }
 
@@ -67,6 +71,10 @@ export class Door {
       this.#house.assertNotEnded();
       const open = this.openFor(use);
       if (open !== null) return open;
+      if (this.#opening === null && this.#open?.fold.dedup.whole === false) {
+        await this.#remember(this.#open);
+        continue;
+      }
       if (this.#opening === null) this.#begin(use);
       const { takes, done } = this.#opening!;
       // One that was begun for another use need not do for this one, whatever becomes of it.
@@ -119,8 +127,9 @@ export class Door {
     const answeredAt = clock.now();
     const openMs = answeredAt - begun;
     const epoch = takes ? opening.row.epoch : null;
-    const open = await this.#upToDate(known, opening, epoch, openMs);
+    const open = await this.#upToDate(known, opening, epoch, openMs, use === "reads");
     this.#house.assertNotEnded();
+    if (use !== "reads") await this.#remember(open);
     open.rates = opened(open.rates, openMs, opening.rows.length);
     open.row = { ...open.row, epoch: opening.row.epoch };
     open.epoch = epoch;
@@ -129,9 +138,28 @@ export class Door {
     return open;
   }
 
+  /** Reads leave ids in the files where they are many (P2 of snapshot-file.ts); nothing else can do without. */
+  async #remember(open: Open): Promise<void> {
+    const { fold, loader } = open;
+    if (fold.dedup.whole) return;
+    try {
+      await loader.stored!.remember(fold);
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error;
+      await this.#house.doubt(open, error);
+      throw new Failure("store_unavailable", `the ids of earlier events can't be read: ${error.message}`);
+    }
+  }
+
   /** Who was open without an epoch needs but what was logged since. No event is taken in beside that. */
-  async #upToDate(known: Open | null, opening: Opening, epoch: Epoch | null, openMs: number): Promise<Open> {
-    if (known === null) return recover(this.#around, opening, epoch, openMs);
+  async #upToDate(
+    known: Open | null,
+    opening: Opening,
+    epoch: Epoch | null,
+    openMs: number,
+    apart: boolean,
+  ): Promise<Open> {
+    if (known === null) return recover(this.#around, opening, epoch, openMs, apart);
     const { groups } = this.#house;
     const { row, head } = opening;
     const lost = behind(markOf(factsAt(known.row, known.fold.seq)), factsAt(row, head));
@@ -144,7 +172,7 @@ export class Door {
     this.#open = null;
     try {
       const same = await catchUp(this.#around, known, opening);
-      return same ? known : await recover(this.#around, opening, epoch, openMs);
+      return same ? known : await recover(this.#around, opening, epoch, openMs, apart);
     } catch (error) {
       this.#open = known;
       throw error;

@@ -109,8 +109,15 @@ export interface Sizes {
   readonly fileBytes: number;
   /** Files up to this size are fetched whole. */
   readonly wholeBytes: number;
+  /** Ids of a file that come to as much are read when the first event comes, not by who only reads. */
+  readonly idsBytes: number;
 }
-export const SIZES: Sizes = { blockChars: 64 * 1024, fileBytes: 8_000_000, wholeBytes: 256 * 1024 };
+export const SIZES: Sizes = {
+  blockChars: 64 * 1024,
+  fileBytes: 8_000_000,
+  wholeBytes: 256 * 1024,
+  idsBytes: 256 * 1024,
+};
 /** What a block or a payload may unpack to, in bytes: well above the largest that is written, one row of the log or one
  *  quarantined event escaped once more. What claims to be larger is no file of ours, and would only take the memory. */
 export const UNPACKED_BYTES = 64_000_000;

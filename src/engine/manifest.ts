@@ -34,6 +34,8 @@ export interface StateFile {
   readonly sha256: string;
   /** Where its states end: what stands from there on is needed to open it. */
   readonly rest?: number;
+  /** So many bytes of ids that begins with, which are needed for events only. Missing where they are few, or older code wrote it. */
+  readonly ids?: number;
 }
 
 export interface Manifest {
@@ -98,7 +100,7 @@ export const stateFiles = ({ chain = [], snapshot }: Pick<Manifest, "chain" | "s
 
 /** Bytes that opening from this manifest fetches: all but the states. */
 export const openingBytes = (manifest: Pick<Manifest, "chain" | "snapshot">): number =>
-  stateFiles(manifest).reduce((sum, file) => sum + file.bytes - (file.rest ?? 0), 0);
+  stateFiles(manifest).reduce((sum, file) => sum + file.bytes - (file.rest ?? 0) - (file.ids ?? 0), 0);
 
 /** What a snapshot adds to the counters. */
 export function snapshotCounts({
@@ -174,7 +176,9 @@ const isFile = (value: unknown): boolean =>
   isText(value["name"]) &&
   isText(value["sha256"]) &&
   isWhole(value["bytes"]) &&
-  (value["rest"] === undefined || (isWhole(value["rest"]) && value["rest"] < value["bytes"]));
+  (value["rest"] === undefined || (isWhole(value["rest"]) && value["rest"] < value["bytes"])) &&
+  (value["ids"] === undefined ||
+    (isWhole(value["rest"]) && isWhole(value["ids"]) && value["rest"] + value["ids"] < value["bytes"]));
 
 /** A delta builds on something, a full snapshot on nothing but its own parts. */
 function isChain(kind: unknown, chain: unknown, parts: unknown, several: boolean): boolean {

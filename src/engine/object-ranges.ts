@@ -104,27 +104,30 @@ export class ObjectRanges {
   }
 
   /** The object from `offset` on, if `check` takes it. @throws Damage, or what `check` throws of what the store gave */
-  async end<T>(offset: number, check: (bytes: Uint8Array) => T): Promise<T> {
+  end<T>(offset: number, check: (bytes: Uint8Array) => T): Promise<T> {
+    return this.part(offset, this.bytes - offset, (bytes) => {
+      const checked = check(bytes);
+      if (offset === 0) this.#whole = bytes;
+      return checked;
+    });
+  }
+
+  /** A part of the object that opening needs, if `check` takes it. @throws as `end` does */
+  async part<T>(offset: number, length: number, check: (bytes: Uint8Array) => T | Promise<T>): Promise<T> {
     const { cache, clock } = this.#library;
     const kept = cache.get(this.name, offset);
     if (kept !== null) {
       try {
-        if (kept.length === this.bytes - offset) return this.#checked(offset, kept, check);
+        if (kept.length === length) return await check(kept);
       } catch (error) {
         // Other code's format is no flaw of the cache, and comes again from the store.
         if (!(error instanceof Error)) throw error;
       }
       cache.drop(this.name);
     }
-    const bytes = await this.#from(offset, this.bytes - offset);
-    const checked = this.#checked(offset, bytes, check);
+    const bytes = await this.#from(offset, length);
+    const checked = await check(bytes);
     clock.after(KEPT_AFTER_MS, () => cache.put(this.name, offset, bytes));
-    return checked;
-  }
-
-  #checked<T>(offset: number, bytes: Uint8Array, check: (bytes: Uint8Array) => T): T {
-    const checked = check(bytes);
-    if (offset === 0) this.#whole = bytes;
     return checked;
   }
 

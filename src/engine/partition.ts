@@ -90,6 +90,7 @@ export class Partition {
       assertNotEnded: () => this.#assertNotEnded(),
       end: fenced,
       rewound: (open, why) => this.#rewound(open, why),
+      doubt: (open, damage) => this.#doubt(open, damage),
       opened: (open, use, answeredAt) => this.#welcome(open, use, answeredAt),
       groups: this.#commits,
     });

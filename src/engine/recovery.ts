@@ -59,11 +59,21 @@ export interface RecoveryReport {
   readonly phases?: { readonly openMs: number; readonly loadMs: number; readonly replayMs: number };
 }
 
-/** `ours`: the epoch that was taken; null: none. @throws Failure where no base does */
-export async function recover(around: Metered, opening: Opening, ours: Epoch | null, openMs: number): Promise<Open> {
+/**
+ * `ours`: the epoch that was taken; null: none. `apart`: ids that stand apart are left in their files.
+ *
+ * @throws Failure where no base does
+ */
+export async function recover(
+  around: Metered,
+  opening: Opening,
+  ours: Epoch | null,
+  openMs: number,
+  apart: boolean,
+): Promise<Open> {
   const flaws: Flaw[] = [];
   try {
-    return await fromBest(around, opening, ours, openMs, flaws);
+    return await fromBest(around, opening, ours, openMs, apart, flaws);
   } catch (error) {
     // Whoever opens next has another row to begin from, where these may be of the older generation, which nobody would look at.
     if (error instanceof Failure && error.code === "fenced")
@@ -77,12 +87,13 @@ async function fromBest(
   opening: Opening,
   ours: Epoch | null,
   openMs: number,
+  apart: boolean,
   flaws: Flaw[],
 ): Promise<Open> {
   const begun = around.clock.now();
   for await (const base of bases(around, opening.row)) {
     const damaged = flaws.flatMap(({ object }) => object ?? []);
-    const found = await fromBase(around, opening, base, damaged);
+    const found = await fromBase(around, opening, base, damaged, apart);
     if (found.tag === "flaw") {
       flaws.push(found.flaw);
       if (found.flaw.final) break;
@@ -254,6 +265,7 @@ async function fromBase(
   opening: Opening,
   base: Base,
   damaged: readonly string[],
+  apart: boolean,
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
   const begun = around.clock.now();
   let folding: Folding;
@@ -263,7 +275,7 @@ async function fromBase(
     const shared =
       base.manifest === null ? undefined : stateFiles(base.manifest).find(({ name }) => damaged.includes(name));
     if (shared !== undefined) throw new Damage(`${shared.name} is damaged`);
-    folding = await load(around, opening.row.seed, base.manifest);
+    folding = await load(around, opening.row.seed, base.manifest, apart);
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
@@ -275,17 +287,18 @@ async function fromBase(
   }
 }
 
-/** What a snapshot holds: all but the states, which are read when they are asked for. */
+/** What a snapshot holds: all but the states, which are read when they are asked for; `apart`: and ids that stand apart. */
 export async function load(
   around: Library & Pick<Surroundings, "operator">,
   seed: number,
   base: Manifest | null,
+  apart: boolean,
 ): Promise<Folding> {
   const fold = new Fold(around.operator, seed);
   if (base === null) return { fold, loader: new Loader(fold.state, null, around.clock) };
   const doubted = around.cache.distrusted(stateFiles(base).map(({ name }) => name));
   if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
-  const stored = await StoredState.open(around, base, fold);
+  const stored = await StoredState.open(around, base, fold, apart);
   const { keys } = stored.files.at(-1)!.footer;
   if (keys !== base.keys) throw new Damage(`the snapshot says ${keys} keys, its manifest ${base.keys}`);
   // States of another version are counted as they stand in the files, until all of them were migrated once.

@@ -65,7 +65,7 @@ export async function salvage(
   for await (const found of newestFirst(around, shown.version)) {
     try {
       if (found.tag === "damaged") throw found.why;
-      const { loader } = await load(around, seed, found.manifest);
+      const { loader } = await load(around, seed, found.manifest, false);
       await loader.stored!.check(found.manifest);
       return { tag: "found", manifest: found.manifest, row: rowOf(found.manifest, seed, top), passedOver };
     } catch (error) {

@@ -3,6 +3,7 @@
  *
  * P1. Opening reads the end of the file, from the last state block on: what is there is needed to open a partition, or says
  *     where all else stands.
+ * P2. Where the ids at its beginning are many they are read apart: with the end for events, later or never for reads.
  */
 import { readBlock, unpack } from "./blocks.ts";
 import { Damage } from "./errors.ts";
@@ -31,8 +32,11 @@ export class SnapshotFile {
   readonly #codec: Codec;
   readonly #firsts: readonly string[];
   readonly #filter: Filter | null;
+  /** Its ids weren't read with its end, and are still to be taken in. */
+  readonly apart: boolean;
 
-  constructor(ranges: ObjectRanges, footer: Footer, filter: Filter | null, codec: Codec) {
+  constructor(ranges: ObjectRanges, footer: Footer, filter: Filter | null, codec: Codec, apart = false) {
+    this.apart = apart;
     this.#ranges = ranges;
     this.footer = footer;
     this.#filter = filter;
@@ -40,29 +44,48 @@ export class SnapshotFile {
     this.#firsts = footer.state.map(([, , , , first]) => first);
   }
 
-  /** The file, and a reader of the blocks of it that are no state. @throws Damage, Failure unknown_format */
+  /**
+   * The file, and a reader of the blocks of it that are no state. `apart`: ids that stand apart are left (P2).
+   *
+   * @throws Damage, Failure unknown_format
+   */
   static async open(
     library: Library,
-    { name, bytes, rest: from }: StateFile,
+    { name, bytes, rest: from, ids = 0 }: StateFile,
+    apart: boolean,
   ): Promise<{ readonly file: SnapshotFile; readonly rest: Rest }> {
     const { codec, sizes } = library;
     const ranges = new ObjectRanges(library, name, bytes);
-    const guess = bytes <= sizes.wholeBytes ? 0 : (from ?? Math.max(0, bytes - Math.max(TRAILER, sizes.wholeBytes)));
+    const behind = from !== undefined && ids > 0 && bytes > sizes.wholeBytes ? from + ids : null;
+    const guess =
+      bytes <= sizes.wholeBytes ? 0 : (behind ?? from ?? Math.max(0, bytes - Math.max(TRAILER, sizes.wholeBytes)));
     const read =
       (start: number) =>
       (end: Uint8Array): End | number =>
-        readEnd(end, start, codec);
+        readEnd(end, start, codec, start === behind ? ids : 0);
     try {
-      let found = await ranges.end(guess, read(guess));
+      const end = ranges.end(guess, read(guess));
+      const beside = behind === null || apart ? null : idsOf(ranges, behind - ids, ids, end, codec);
+      // Whoever waits for the end hears of that first.
+      beside?.catch(() => undefined);
+      let found = await end;
       // Where its states end is known now, if the manifest didn't say so; what is above that may have to be read twice.
       for (let i = 0; typeof found === "number" && i < 2; i++) found = await ranges.end(found, read(found));
       if (typeof found === "number") throw new Damage(`the footer of ${name} isn't where it says`);
-      const { footer, rest, filter } = found;
-      return { file: new SnapshotFile(ranges, footer, filter, codec), rest };
+      const { footer, filter } = found;
+      const rest = found.apart && beside !== null ? either(await beside, behind!, found.rest) : found.rest;
+      return { file: new SnapshotFile(ranges, footer, filter, codec, found.apart && beside === null), rest };
     } catch (error) {
       if (error instanceof Damage) error.object = name;
       throw error;
     }
+  }
+
+  /** The ids that stand apart, as `open` would have read them. @throws Damage */
+  async ids(): Promise<Rest> {
+    const { prints } = this.footer;
+    const length = prints.reduce((sum, [, size]) => sum + size, 0);
+    return this.#named(() => idsOf(this.#ranges, restOf(this.footer), length, this.footer, this.#codec));
   }
 
   get name(): string {
@@ -185,20 +208,62 @@ interface End {
   readonly footer: Footer;
   readonly rest: Rest;
   readonly filter: Filter | null;
+  /** It begins behind the ids. */
+  readonly apart: boolean;
 }
 
-/** What stands behind the states, or where that begins, if `end` begins later. @throws Damage, Failure unknown_format */
-function readEnd(end: Uint8Array, start: number, codec: Codec): End | number {
+/** The blocks of ids, checked; `end` says which they are. */
+async function idsOf(
+  ranges: ObjectRanges,
+  from: number,
+  length: number,
+  end: Footer | Promise<End | number>,
+  codec: Codec,
+): Promise<Rest> {
+  return ranges.part(from, length, async (bytes) => {
+    const found = await end;
+    const rest: Rest = ([offset, size, crc], what) => readBlock(bytes, offset - from, size, crc, codec, what);
+    // Where the end says something else of them they are read with that.
+    const prints =
+      typeof found === "number" ? [] : "apart" in found ? (found.apart ? found.footer.prints : []) : found.prints;
+    for (const block of prints) rest(block, "a block of prints");
+    return rest;
+  });
+}
+
+/** Reads what stands before `behind` from the one, all else from the other. */
+const either =
+  (ids: Rest, behind: number, rest: Rest): Rest =>
+  (block, what) =>
+    block[0] < behind ? ids(block, what) : rest(block, what);
+
+/** Do they stand one after the other from there on, and come to so many bytes? */
+function stand(blocks: readonly Block[], from: number, bytes: number): boolean {
+  let at = from;
+  for (const [offset, length] of blocks) {
+    if (offset !== at) return false;
+    at += length;
+  }
+  return at === from + bytes;
+}
+
+/**
+ * What stands behind the states, and behind so many bytes of ids; or where that begins, if `end` begins later.
+ *
+ * @throws Damage, Failure unknown_format
+ */
+function readEnd(end: Uint8Array, start: number, codec: Codec, ids: number): End | number {
   const footer = readFooter(end, codec, start);
   if (typeof footer === "number") return footer;
   const from = restOf(footer);
-  if (start > from) return from;
+  const apart = ids > 0 && start === from + ids && stand(footer.prints, from, ids);
+  if (start > from && !apart) return from;
   const rest: Rest = ([offset, length, crc], what) => readBlock(end, offset - start, length, crc, codec, what);
   const filter = footer.filter?.map((block) => rest(block, "the filter"))[0];
   // All of it is looked at now: what the cache holds may be wrong, and would pass for damage later on; and what is damaged may
   // be asked for only when it is too late to do without.
   if (start === 0) for (const block of footer.state) rest(block, "a state block");
-  for (const blocks of [footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
+  for (const blocks of [apart ? [] : footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
     for (const block of blocks) rest(block, "a block behind the states");
-  return { footer, rest, filter: filter === undefined ? null : new Filter(filter.slice()) };
+  return { footer, rest, apart, filter: filter === undefined ? null : new Filter(filter.slice()) };
 }

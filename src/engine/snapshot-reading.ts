@@ -2,7 +2,7 @@
  * Reading what a snapshot file holds beside states: ids, answers, quarantine and producers; and whole files at once.
  */
 import { readBlock, unpack } from "./blocks.ts";
-import type { DedupImage } from "./dedup.ts";
+import type { DedupImage, Promised } from "./dedup.ts";
 import { Damage, Failure } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { HASH_NAME, PRINT_WORDS } from "./hash.ts";
@@ -34,11 +34,12 @@ export function assertReadable(footer: Footer, operator: Operator, id: Partition
 
 /**
  * Takes in what a file holds beside states, from a full snapshot's last file and then from each delta on it in their order.
- * Ids of events below `idsFrom`, which the last of the files doesn't know any more, are left out.
+ * Ids of events below `idsFrom`, which the last of the files doesn't know any more, are left out. `apart`: ids are taken in later
+ * (`restoreIds`).
  *
  * @throws Damage
  */
-export function restoreRest(footer: Footer, rest: Rest, fold: Fold, codec: Codec, idsFrom = 0): void {
+export function restoreRest(footer: Footer, rest: Rest, fold: Fold, codec: Codec, idsFrom = 0, apart = false): void {
   if (footer.base !== fold.seq)
     throw new Damage(
       `the snapshot at ${footer.seq} builds on seq ${footer.base}, what was read before it is at ${fold.seq}`,
@@ -46,7 +47,11 @@ export function restoreRest(footer: Footer, rest: Rest, fold: Fold, codec: Codec
   // The last file of several holds it.
   if (footer.part?.[1] === 0) return;
   const delta = footer.base > 0;
-  if (!fold.dedup.restore(keptFrom(readDedup(footer, rest, codec), idsFrom)))
+  if (
+    !fold.dedup.restore(
+      apart ? promised(footer, rest, codec, idsFrom) : keptFrom(readDedup(footer, rest, codec), idsFrom),
+    )
+  )
     throw new Damage(`the prints of the snapshot at ${footer.seq} don't follow those of its base`);
   let after = 0;
   for (const line of lines(footer.quarantine, rest, codec, "a quarantine block")) {
@@ -60,6 +65,10 @@ export function restoreRest(footer: Footer, rest: Rest, fold: Fold, codec: Codec
   fold.stamp = stamp(footer.stamp);
   fold.producers.committed(fold.seq, stampMs(fold.stamp));
 }
+
+/** Takes in the ids of a file that were left apart. @throws Damage */
+export const restoreIds = (footer: Footer, rest: Rest, fold: Fold): void =>
+  fold.dedup.fill(seq(footer.dedup.last), readPrints(footer, rest));
 
 /**
  * The states of a file that is at hand as a whole, in order; null: the key is gone.
@@ -144,8 +153,24 @@ function keptFrom(image: DedupImage, from: number): DedupImage {
   return { ...image, first: Math.min(from, image.last + 1), prints };
 }
 
+/** What `keptFrom` of it would be, without the ids. @throws Damage */
+function promised(footer: Footer, rest: Rest, codec: Codec, from: number): Promised {
+  const { first, last } = footer.dedup;
+  const begin = last + 1 - printsIn(footer);
+  const answers = readAnswers(footer, rest, codec);
+  const image = { ...footer.dedup, answers };
+  if (from <= first) return { ...image, count: last + 1 - begin };
+  return { ...image, first: Math.min(from, last + 1), count: Math.max(0, last + 1 - Math.max(begin, from)) };
+}
+
+const printsIn = ({ base, dedup: { first, last } }: Footer): number => last - Math.max(first, base + 1) + 1;
+
 /** @throws Damage */
 export function readDedup(footer: Footer, rest: Rest, codec: Codec): DedupImage {
+  return { ...footer.dedup, prints: readPrints(footer, rest), answers: readAnswers(footer, rest, codec) };
+}
+
+function readAnswers(footer: Footer, rest: Rest, codec: Codec): [number, string][] {
   const { first, last } = footer.dedup;
   const answers: [number, string][] = [];
   let after = Math.max(first - 1, footer.base);
@@ -156,11 +181,12 @@ export function readDedup(footer: Footer, rest: Rest, codec: Codec): DedupImage 
     if (!isKept(outcome)) throw new Damage(`the answer of seq ${after} is none`);
     answers.push([after, outcome]);
   }
-  return { ...footer.dedup, prints: readPrints(footer, rest), answers };
+  return answers;
 }
 
-function readPrints({ prints: blocks, base, dedup }: Footer, rest: Rest): Uint32Array {
-  const count = dedup.last - Math.max(dedup.first, base + 1) + 1;
+function readPrints(footer: Footer, rest: Rest): Uint32Array {
+  const { prints: blocks } = footer;
+  const count = printsIn(footer);
   // Before the memory is taken: the file must hold what it says.
   const said = count * PRINT_WORDS * 4;
   const held = blocks.reduce((sum, [, length]) => sum + length, 0);

@@ -14,8 +14,9 @@ export interface EncodedFile {
   readonly bytes: Uint8Array;
   readonly footer: Footer;
   readonly filter: Filter;
-  /** Where what isn't state begins. */
+  /** Where what isn't state begins, and how many bytes of ids that begins with. */
   readonly rest: number;
+  readonly ids: number;
 }
 
 /** What a footer says beside the places of blocks. */
@@ -121,7 +122,8 @@ export class SnapshotWriter {
     this.#file.write(codec.encode(MAGIC), codec);
     const bytes = this.#file.bytes();
     bytes.set(words([format]), MAGIC.length);
-    return { bytes, footer, filter, rest: restOf(footer) };
+    const ids = this.#prints.reduce((sum, [, size]) => sum + size, 0);
+    return { bytes, footer, filter, rest: restOf(footer), ids };
   }
 }
 

@@ -243,7 +243,7 @@ export class Snapshotter {
   /** The files of a snapshot that took effect unheard. What they hold beside states is here already. */
   async #openedAfterwards(manifest: Manifest, seed: number): Promise<StoredState> {
     try {
-      return await StoredState.open(this.#around, manifest, new Fold(this.#around.operator, seed));
+      return await StoredState.open(this.#around, manifest, new Fold(this.#around.operator, seed), true);
     } catch (error) {
       // Nothing can be built on it, nor beside it: the next instance recovers without it.
       if (error instanceof Damage) {

@@ -16,7 +16,7 @@ import { Merge, type Source } from "./merge.ts";
 import type { Library } from "./object-ranges.ts";
 import type { Operator } from "./operator.ts";
 import { SnapshotFile, type StateBlock } from "./snapshot-file.ts";
-import { assertReadable, restoreRest } from "./snapshot-reading.ts";
+import { assertReadable, restoreIds, restoreRest } from "./snapshot-reading.ts";
 import type { Entries, Entry } from "./state.ts";
 import { entryOfLine, migration, own, type Migrate } from "./state-line.ts";
 
@@ -31,6 +31,7 @@ export class StoredState {
   readonly #recent: Map<string, Promise<StateBlock>>;
   /** Blocks that were read for single keys. */
   #reads = 0;
+  #remembering: Promise<void> | null = null;
 
   constructor(operator: Operator, files: readonly SnapshotFile[], recent = new Map<string, Promise<StateBlock>>()) {
     this.files = files;
@@ -40,16 +41,17 @@ export class StoredState {
   }
 
   /**
-   * The files of a manifest, with what they hold beside states taken into the fold. No state is read.
+   * The files of a manifest, with what they hold beside states taken into the fold; `apart`: but for ids that stand apart (`remember`).
+   * No state is read.
    *
    * @throws Damage; Failure unknown_format | state_newer | store_unavailable
    */
-  static async open(library: Library, manifest: Manifest, fold: Fold): Promise<StoredState> {
-    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file));
+  static async open(library: Library, manifest: Manifest, fold: Fold, apart: boolean): Promise<StoredState> {
+    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file, apart));
     const { id, codec } = library;
     for (const { file } of opened) assertReadable(file.footer, fold.operator, id, codec);
     const { dedup } = opened.at(-1)!.file.footer;
-    for (const { file, rest } of opened) restoreRest(file.footer, rest, fold, codec, dedup.first);
+    for (const { file, rest } of opened) restoreRest(file.footer, rest, fold, codec, dedup.first, file.apart);
     if (fold.seq !== manifest.seq)
       throw new Damage(
         `the snapshot ${manifest.snapshot.name} is at seq ${fold.seq}, its manifest says ${manifest.seq}`,
@@ -64,7 +66,7 @@ export class StoredState {
    * @throws Damage; Failure unknown_format | state_newer | store_unavailable
    */
   static async states(library: Library, manifest: Manifest, operator: Operator): Promise<StoredState> {
-    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file));
+    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file, true));
     let at = 0;
     for (const { footer } of opened.map(({ file }) => file)) {
       assertReadable(footer, operator, library.id, library.codec);
@@ -79,6 +81,22 @@ export class StoredState {
       operator,
       opened.map(({ file }) => file),
     );
+  }
+
+  /** Takes the ids that were left apart into the fold of `open`. What fails is tried anew by the next call. @throws Damage, Failure */
+  remember(fold: Fold): Promise<void> {
+    this.#remembering ??= this.#remember(fold).finally(() => {
+      this.#remembering = null;
+    });
+    return this.#remembering;
+  }
+
+  async #remember(fold: Fold): Promise<void> {
+    const read = await inParallel(
+      this.files.filter((file) => file.apart),
+      async (file) => [file.footer, await file.ids()] as const,
+    );
+    for (const [footer, rest] of read) restoreIds(footer, rest, fold);
   }
 
   /** With a delta on top of the first files. */

@@ -68,7 +68,7 @@ async function drill(around: Surroundings, open: Open, code: string): Promise<Ve
         why: `manifest ${base.version} was made by code ${codeOf(base)}, this is ${ours}`,
       };
     if (sharesFiles(base, whole)) reading = "current";
-    const shadow = await load(around, open.row.seed, base);
+    const shadow = await load(around, open.row.seed, base, false);
     reading = "older";
     const page = await nextPage(around, open.row, shadow.fold.seq);
     // D1 may hold nothing above it, when its row was rebuilt from R2: then the archive does, up to the row's own snapshot.

@@ -18,7 +18,7 @@ import { sum } from "./fakes/sum.ts";
 import { words, World, type Fate, type Incarnation } from "./fakes/world.ts";
 
 const NAME = "main/sum/0000";
-const TINY: Sizes = { blockChars: 100, fileBytes: 400, wholeBytes: 1 };
+const TINY: Sizes = { blockChars: 100, fileBytes: 400, wholeBytes: 1, idsBytes: 200 };
 const tiny = sum({ memory: 1 });
 /** Room for a handful of keys. */
 const small = sum({ memory: 1_000 });
@@ -546,7 +546,7 @@ describe("damage that is found while reading", () => {
     await world.clock.run(world.start(small).partition.facts());
     await world.clock.advance(2_000);
     const kept = world.cache.ranges.get(full.name)!;
-    for (const at of kept.keys()) if (at !== full.rest) kept.delete(at);
+    for (const at of kept.keys()) if (at !== full.rest! + (full.ids ?? 0)) kept.delete(at);
     expect(kept.size).toBe(1);
     world.store.objects.delete(full.name);
     const next = world.start(small);
@@ -672,6 +672,7 @@ it("SNAP8: whatever the memory, the sizes and the order of things, every partiti
         blockChars: fc.constantFrom(1, 60, 10_000),
         fileBytes: fc.constantFrom(1, 300, 100_000),
         wholeBytes: fc.constantFrom(1, 500, 100_000),
+        idsBytes: fc.constantFrom(1, 200, 100_000),
       }),
       async (steps, memory, sizes) => {
         const world = worldOf(sizes);

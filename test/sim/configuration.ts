@@ -110,6 +110,7 @@ function room(seed: number): Pick<Configuration, "memory" | "sizes" | "cacheFaul
       blockChars: random.chance(0.3) ? SIZES.blockChars : random.skewed(1, 600),
       fileBytes: random.chance(0.5) ? SIZES.fileBytes : random.skewed(50, 2_000),
       wholeBytes: random.chance(0.3) ? SIZES.wholeBytes : random.skewed(40, 3_000),
+      idsBytes: random.chance(0.3) ? SIZES.idsBytes : random.skewed(24, 1_500),
     },
     cacheFaults: random.chance(0.5) ? random.unit() * 0.05 : 0,
   };
