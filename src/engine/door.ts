@@ -8,6 +8,7 @@
  *     ends; a late snapshot of the writer before takes nothing from them.
  */
 import type { Address } from "./address.ts";
+import { Ahead } from "./ahead.ts";
 import { Damage, Failure } from "./errors.ts";
 import { lifeOf, type Epoch } from "./ids.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
@@ -119,15 +120,20 @@ export class Door {
     const begun = clock.now();
     const known = this.#open;
     const ended = (): void => this.#house.assertNotEnded();
-    const opening = takes
-      ? await takeEpoch(this.#around, this.#address, this.#code, known?.row.epoch === 0, ended)
-      : await peek(this.#around, this.#address.seed);
+    const asked = takes
+      ? takeEpoch(this.#around, this.#address, this.#code, known?.row.epoch === 0, ended)
+      : peek(this.#around, this.#address.seed);
+    const ahead = known === null ? this.#ahead(use === "reads") : null;
+    const opening = await asked;
     // What took it while D1 was asked was later than what D1 said.
     if (!takes && this.openFor("snapshots") !== null) return this.#open!;
     const answeredAt = clock.now();
     const openMs = answeredAt - begun;
     const epoch = takes ? opening.row.epoch : null;
-    const open = await this.#upToDate(known, opening, epoch, openMs, use === "reads");
+    const around = ahead === null ? this.#around : { ...this.#around, ahead };
+    const open = await (known === null
+      ? recover(around, opening, epoch, openMs, use === "reads").finally(() => ahead?.close())
+      : this.#upToDate(known, opening, epoch, openMs, use === "reads"));
     this.#house.assertNotEnded();
     if (use !== "reads") await this.#remember(open);
     open.rates = opened(open.rates, openMs, opening.rows.length);
@@ -136,6 +142,12 @@ export class Door {
     this.#open = open;
     this.#house.opened(open, use, answeredAt);
     return open;
+  }
+
+  /** While D1 is asked: what of the files will be asked for, if they are those that the mark knows. */
+  #ahead(apart: boolean): Ahead | null {
+    const files = this.#around.host.mark()?.files;
+    return files === undefined ? null : new Ahead(this.#around, files, apart);
   }
 
   /** Reads leave ids in the files where they are many (P2 of snapshot-file.ts); nothing else can do without. */
@@ -152,14 +164,7 @@ export class Door {
   }
 
   /** Who was open without an epoch needs but what was logged since. No event is taken in beside that. */
-  async #upToDate(
-    known: Open | null,
-    opening: Opening,
-    epoch: Epoch | null,
-    openMs: number,
-    apart: boolean,
-  ): Promise<Open> {
-    if (known === null) return recover(this.#around, opening, epoch, openMs, apart);
+  async #upToDate(known: Open, opening: Opening, epoch: Epoch | null, openMs: number, apart: boolean): Promise<Open> {
     const { groups } = this.#house;
     const { row, head } = opening;
     const lost = behind(markOf(factsAt(known.row, known.fold.seq)), factsAt(row, head));

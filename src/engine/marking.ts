@@ -7,6 +7,7 @@
  */
 import { lifeOf, type Epoch } from "./ids.ts";
 import { MARK_MS } from "./limits.ts";
+import { stateFiles, type Manifest } from "./manifest.ts";
 import type { Open } from "./open.ts";
 import type { Clock, Host } from "./ports.ts";
 import { factsAt, markOf, type Mark } from "./rewound.ts";
@@ -42,9 +43,9 @@ export class Marking {
   }
 
   /** A snapshot became current. */
-  saved(open: Open): void {
+  saved(open: Open, manifest: Manifest): void {
     this.#marked = open.epoch;
-    this.#keep(open, {});
+    this.#keep({ ...open, whole: manifest }, {});
   }
 
   /** D1 has less than it had acknowledged. The mark tells the next instance, which refuses (E4). */
@@ -52,9 +53,10 @@ export class Marking {
     this.#keep(open, { refused: true });
   }
 
-  #keep({ row, fold }: Open, more: Pick<Mark, "refused">): void {
+  #keep({ row, fold, whole }: Pick<Open, "row" | "fold" | "whole">, more: Pick<Mark, "refused">): void {
     const kept = more.refused === true ? {} : this.#room.kept();
-    this.#host.keepMark({ ...markOf(factsAt(row, fold.seq)), atMs: this.#clock.now(), ...kept, ...more });
+    const files = whole === null ? {} : { files: stateFiles(whole) };
+    this.#host.keepMark({ ...markOf(factsAt(row, fold.seq)), atMs: this.#clock.now(), ...files, ...kept, ...more });
   }
 }
 

@@ -6,6 +6,7 @@
  * J2. What is kept in the cache is what will be asked for again: single blocks, and the part of a file that opening needs. That
  *     part may be large, and the platform holds answers back until what was written before them is safe: so it is kept later.
  */
+import type { Ahead } from "./ahead.ts";
 import { readBlock } from "./blocks.ts";
 import { Damage } from "./errors.ts";
 import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
@@ -13,7 +14,7 @@ import type { Cache } from "./ports.ts";
 import type { Shelf } from "./shelf.ts";
 import { persistent } from "./store-call.ts";
 
-export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes };
+export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes; readonly ahead?: Ahead };
 
 /** The first answer is given by then, and an object that nobody calls again is not gone yet. */
 const KEPT_AFTER_MS = 1_000;
@@ -114,11 +115,18 @@ export class ObjectRanges {
 
   /** A part of the object that opening needs, if `check` takes it. @throws as `end` does */
   async part<T>(offset: number, length: number, check: (bytes: Uint8Array) => T | Promise<T>): Promise<T> {
-    const { cache, clock } = this.#library;
-    const kept = cache.get(this.name, offset);
+    const { cache, clock, ahead } = this.#library;
+    const keep = (bytes: Uint8Array): void =>
+      void clock.after(KEPT_AFTER_MS, () => cache.put(this.name, offset, bytes));
+    const early = (await ahead?.take(this.name, offset)) ?? null;
+    const kept = early?.bytes ?? cache.get(this.name, offset);
     if (kept !== null) {
       try {
-        if (kept.length === length) return await check(kept);
+        if (kept.length === length) {
+          const checked = await check(kept);
+          if (early?.fetched === true) keep(kept);
+          return checked;
+        }
       } catch (error) {
         // Other code's format is no flaw of the cache, and comes again from the store.
         if (!(error instanceof Error)) throw error;
@@ -127,7 +135,7 @@ export class ObjectRanges {
     }
     const bytes = await this.#from(offset, length);
     const checked = await check(bytes);
-    clock.after(KEPT_AFTER_MS, () => cache.put(this.name, offset, bytes));
+    keep(bytes);
     return checked;
   }
 

@@ -66,8 +66,8 @@ export class Partition {
       fenced,
       damaged: (open, damage) => this.#doubt(open, damage).catch(() => undefined),
       rewound,
-      saved: (open) => {
-        this.#marking.saved(open);
+      saved: (open, manifest) => {
+        this.#marking.saved(open, manifest);
         this.#room.freed();
       },
       unready: () => around.host.keep(this.#door.ready("snapshots").catch(() => this.#later())),

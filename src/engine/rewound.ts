@@ -16,6 +16,7 @@ import type { CounterRow } from "./counters.ts";
 import { Failure, isUnreadable } from "./errors.ts";
 import { belowManifest, epoch, lifeOf, manifestOf, manifestPrefix, seq, type Epoch, type Seq } from "./ids.ts";
 import { isObject, isWhole } from "./json.ts";
+import type { StateFile } from "./manifest.ts";
 import type { Explanation, Host, Opening, PartitionRow } from "./ports.ts";
 import { fetchObject, listNames, type Shelf } from "./shelf.ts";
 
@@ -28,6 +29,8 @@ export interface Mark {
   readonly head: Seq;
   /** When it was written; missing: by older code. */
   readonly atMs?: number;
+  /** The state's files, as far as was known (ahead.ts). */
+  readonly files?: readonly StateFile[];
   /** D1 was found to have less: it is looked at before an epoch is taken (E4). */
   readonly refused?: true;
   /** Up to which size its database is known to have room (room.ts). */

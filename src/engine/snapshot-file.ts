@@ -10,7 +10,7 @@ import { Damage } from "./errors.ts";
 import { Filter } from "./filter.ts";
 import { compareUtf8 } from "./json.ts";
 import { lowerBound } from "./key-order.ts";
-import { GAP_BYTES, RUN_BLOCKS, RUN_BYTES } from "./limits.ts";
+import { GAP_BYTES, RUN_BLOCKS, RUN_BYTES, type Sizes } from "./limits.ts";
 import type { StateFile } from "./manifest.ts";
 import { ObjectRanges, type Library } from "./object-ranges.ts";
 import type { Codec } from "./ports.ts";
@@ -24,6 +24,22 @@ export type Rest = (block: Block, what: string) => Uint8Array;
 export interface StateBlock {
   readonly lines: readonly string[];
   readonly keys: readonly string[];
+}
+
+/**
+ * What of a file is read when it is opened, by offset and length: from its end on, and then its ids where they stand apart. `apart`:
+ * without these (P2).
+ */
+export function openingParts(
+  { bytes, rest, ids = 0 }: Pick<StateFile, "bytes" | "rest" | "ids">,
+  { wholeBytes }: Pick<Sizes, "wholeBytes">,
+  apart: boolean,
+): readonly (readonly [offset: number, length: number])[] {
+  if (bytes <= wholeBytes) return [[0, bytes]];
+  const from = rest ?? Math.max(0, bytes - Math.max(TRAILER, wholeBytes));
+  if (rest === undefined || ids === 0) return [[from, bytes - from]];
+  const end = [rest + ids, bytes - rest - ids] as const;
+  return apart ? [end] : [end, [rest, ids]];
 }
 
 export class SnapshotFile {
@@ -51,21 +67,20 @@ export class SnapshotFile {
    */
   static async open(
     library: Library,
-    { name, bytes, rest: from, ids = 0 }: StateFile,
+    stored: StateFile,
     apart: boolean,
   ): Promise<{ readonly file: SnapshotFile; readonly rest: Rest }> {
     const { codec, sizes } = library;
+    const { name, bytes, ids = 0 } = stored;
     const ranges = new ObjectRanges(library, name, bytes);
-    const behind = from !== undefined && ids > 0 && bytes > sizes.wholeBytes ? from + ids : null;
-    const guess =
-      bytes <= sizes.wholeBytes ? 0 : (behind ?? from ?? Math.max(0, bytes - Math.max(TRAILER, sizes.wholeBytes)));
+    const [[guess], idsAt] = openingParts(stored, sizes, apart) as [[number, number], [number, number]?];
     const read =
       (start: number) =>
       (end: Uint8Array): End | number =>
-        readEnd(end, start, codec, start === behind ? ids : 0);
+        readEnd(end, start, codec, start === guess ? ids : 0);
     try {
       const end = ranges.end(guess, read(guess));
-      const beside = behind === null || apart ? null : idsOf(ranges, behind - ids, ids, end, codec);
+      const beside = idsAt === undefined ? null : idsOf(ranges, ...idsAt, end, codec);
       // Whoever waits for the end hears of that first.
       beside?.catch(() => undefined);
       let found = await end;
@@ -73,7 +88,7 @@ export class SnapshotFile {
       for (let i = 0; typeof found === "number" && i < 2; i++) found = await ranges.end(found, read(found));
       if (typeof found === "number") throw new Damage(`the footer of ${name} isn't where it says`);
       const { footer, filter } = found;
-      const rest = found.apart && beside !== null ? either(await beside, behind!, found.rest) : found.rest;
+      const rest = found.apart && beside !== null ? either(await beside, guess, found.rest) : found.rest;
       return { file: new SnapshotFile(ranges, footer, filter, codec, found.apart && beside === null), rest };
     } catch (error) {
       if (error instanceof Damage) error.object = name;

@@ -34,7 +34,7 @@ export interface SnapshotEvents {
   fenced(why: string): void;
   /** A file that the state is read from can't be read; resolves when it is known what follows. Never rejects. */
   damaged(open: Open, damage: Damage): Promise<void>;
-  saved(open: Open): void;
+  saved(open: Open, manifest: Manifest): void;
   /** One is due, and there is no epoch yet; `schedule` is to be called when it is taken. */
   unready(): void;
   /** D1 has less than it had acknowledged. */
@@ -174,7 +174,7 @@ export class Snapshotter {
     counters.add(snapshotCounts(result.manifest));
     this.#failures = 0;
     open.row = result.row;
-    this.#events.saved(open);
+    this.#events.saved(open, result.manifest);
     open.renew = false;
     if (captured.base === 0) this.#recount(open, captured.totals, result.counted);
     await this.#cover(open, result.manifest, result.stored, result.archivedBytes);

@@ -48,6 +48,8 @@ export class Instance {
   #nonces = 0;
   /** It was opened to read only. */
   #reads = false;
+  /** It asks D1 what there is: what it reads of files meanwhile is a guess, which it may never look at. */
+  asking = false;
 
   constructor(world: World, slot: Slot, number: number, operator: Operator, offsetMs: number) {
     this.name = `${slot.short}#${number}`;

@@ -84,6 +84,7 @@ export const COUNTED = [
   "parts of snapshots",
   "ranges from the cache",
   "ranges read",
+  "ranges read ahead",
   "ranges wrong in the cache",
   "alarms twice",
   "sweeps that woke",

@@ -135,6 +135,7 @@ export class WiredLog implements Log {
   async #heard(method: string, act: () => Promise<Opening | null>): Promise<Opening | null> {
     const oracle = this.#world.oracle;
     let head = 0;
+    this.#by.asking = true;
     const opening = await this.#carry(
       method,
       () => "",
@@ -142,7 +143,7 @@ export class WiredLog implements Log {
         head = oracle.head(this.#by.slot.name);
         return act();
       },
-    );
+    ).finally(() => (this.#by.asking = false));
     this.#by.heardOpening(head, opening, method === "open");
     return opening;
   }
@@ -327,6 +328,7 @@ export class WiredStore implements ObjectStore {
   async range(name: string, offset: number, length: number): Promise<Uint8Array | null> {
     const { store, damage, trace, clock } = this.#world;
     const called = clock.now();
+    const guessed = this.#by.asking;
     let hit = false;
     const bytes = await this.#carry(
       "range",
@@ -339,7 +341,8 @@ export class WiredStore implements ObjectStore {
     );
     trace.count("ranges read");
     // What comes after the time-out isn't looked at.
-    if (hit && clock.now() - called < STORE_TIMEOUT_MS) {
+    if (guessed) trace.count("ranges read ahead");
+    if (hit && !guessed && clock.now() - called < STORE_TIMEOUT_MS) {
       trace.count(bytes === null ? "missing objects read" : "damaged objects read");
       this.#by.knowsDamaged.add(name);
     }

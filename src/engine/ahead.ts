@@ -1,0 +1,41 @@
+/**
+ * Parts of state files that are fetched while D1 is still asked which files there are: the mark says which there were (marking.ts). A
+ * guess and no more: what isn't asked for later was fetched for nothing, and what is, is checked like all that comes from the cache.
+ */
+import type { StateFile } from "./manifest.ts";
+import type { Library } from "./object-ranges.ts";
+import { openingParts } from "./snapshot-file.ts";
+import { limited } from "./store-call.ts";
+
+/** Bytes, and whether they came from the store just now; null: they couldn't be had. */
+export type Coming = { readonly bytes: Uint8Array; readonly fetched: boolean } | null;
+
+export class Ahead {
+  readonly #coming = new Map<string, Promise<Coming>>();
+
+  /** Begins at once. `apart`: as in SnapshotFile.open. */
+  constructor(library: Library, files: readonly StateFile[], apart: boolean) {
+    for (const file of files)
+      for (const [offset, length] of openingParts(file, library.sizes, apart))
+        this.#coming.set(`${offset} ${file.name}`, part(library, file.name, offset, length));
+  }
+
+  /** What nobody has asked for by now isn't needed. */
+  close(): void {
+    this.#coming.clear();
+  }
+
+  /** Once: whoever isn't content with it reads for itself. */
+  take(name: string, offset: number): Promise<Coming> | null {
+    const coming = this.#coming.get(`${offset} ${name}`) ?? null;
+    this.#coming.delete(`${offset} ${name}`);
+    return coming;
+  }
+}
+
+async function part({ cache, clock, objects }: Library, name: string, offset: number, length: number): Promise<Coming> {
+  const kept = cache.get(name, offset);
+  if (kept !== null) return { bytes: kept, fetched: false };
+  const bytes = await limited(clock, "R2", () => objects.range(name, offset, length)).catch(() => null);
+  return bytes === null ? null : { bytes, fetched: true };
+}
