@@ -8,7 +8,7 @@
  * Y3. A snapshot is a delta until the deltas outweigh the full one that they build on: so what is written is in proportion to
  *     what changed (SNAP5), and what a recovery reads to the state.
  */
-import { DRILL_CHARS } from "./limits.ts";
+import { DRILL_CHARS, PAGE_BYTES } from "./limits.ts";
 import { stateFiles, type Manifest, type StateFile } from "./manifest.ts";
 import type { Rates } from "./rates.ts";
 
@@ -99,7 +99,7 @@ export interface RecoveryFacts {
 /** Until it has measured the way to D1. */
 const OPEN_MS = 10;
 /** Until a partition has measured its own: events, and bytes of state, in a millisecond. */
-const REPLAY_PER_MS = 100;
+const REPLAY_PER_MS = 200;
 const LOAD_PER_MS = 50_000;
 /** Bytes of the tail that come from D1 in a millisecond; packed, they are about a quarter on the way. */
 const TAIL_PER_MS = 80_000;
@@ -111,6 +111,13 @@ export function predictRecovery({ openingBytes, tailEvents, tailBytes, rates }: 
 } {
   return {
     stateMs: Math.round((rates.openMs ?? OPEN_MS) + openingBytes / (rates.loadPerMs ?? LOAD_PER_MS)),
-    tailMs: Math.round(tailBytes / TAIL_PER_MS + tailEvents / (rates.replayPerMs ?? REPLAY_PER_MS)),
+    tailMs: Math.round(
+      tailMs(tailEvents, tailBytes / TAIL_PER_MS, rates.replayPerMs) +
+        (tailBytes > PAGE_BYTES ? (rates.openMs ?? OPEN_MS) : 0),
+    ),
   };
 }
+
+/** The page after the first is waited for; those after it come meanwhile. What was measured holds what the bytes take; else that comes on top. */
+const tailMs = (events: number, bytesMs: number, measured: number | null): number =>
+  measured === null ? bytesMs + events / REPLAY_PER_MS : Math.max(bytesMs, events / measured);

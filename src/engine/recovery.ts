@@ -120,11 +120,10 @@ async function fromBest(
       });
     const { fold, loader, tailBytes, foreign } = found;
     noteDisowned(around, fold);
-    const rates = measured(
-      base.manifest?.rates ?? UNMEASURED,
-      { events: report.replayedEvents, ms: found.replayMs },
-      { bytes: base.manifest === null ? 0 : openingBytes(base.manifest), ms: found.loadMs },
-    );
+    const rates = measured(base.manifest?.rates ?? UNMEASURED, found.work, {
+      bytes: base.manifest === null ? 0 : openingBytes(base.manifest),
+      ms: found.loadMs,
+    });
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
     const renew = flaws.length > 0 || foreign || olderDoubted(around, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
@@ -279,7 +278,8 @@ async function fromBase(
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
-  const loadMs = (await ticked(around.clock)) - begun;
+  // What isn't apart is work for the processor, which shows in the next turn.
+  const loadMs = (apart ? around.clock.now() : await ticked(around.clock)) - begun;
   try {
     return { tag: "found", ...folding, ...(await replay(around, opening, base.manifest, folding)), loadMs };
   } catch (error) {

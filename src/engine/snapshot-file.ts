@@ -280,5 +280,8 @@ function readEnd(end: Uint8Array, start: number, codec: Codec, ids: number): End
   if (start === 0) for (const block of footer.state) rest(block, "a state block");
   for (const blocks of [apart ? [] : footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
     for (const block of blocks) rest(block, "a block behind the states");
-  return { footer, rest, apart, filter: filter === undefined ? null : new Filter(filter.slice()) };
+  return { footer, rest, apart, filter: filter === undefined ? null : new Filter(lasting(filter)) };
 }
+
+/** What is kept of a range: a copy, where that lets go of much else. */
+const lasting = (part: Uint8Array): Uint8Array => (2 * part.length > part.buffer.byteLength ? part : part.slice());

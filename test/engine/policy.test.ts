@@ -52,7 +52,14 @@ describe("the predicted recovery", () => {
     const slow = { replayPerMs: 50, loadPerMs: 10_000 };
     expect(total({ tailEvents: 50_000, rates: slow })).toBe(empty + 1_000);
     expect(total({ openingBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
-    expect(total({ tailBytes: 80_000_000 })).toBe(empty + 1_000);
+    expect(total({ tailBytes: 80_000_000 }), "and the wait for a second page").toBe(empty + 1_000 + empty);
+    expect(total({ tailBytes: 40_000_000, tailEvents: 50_000, rates: slow }), "measured with the bytes").toBe(
+      empty + 1_000 + empty,
+    );
+    expect(total({ tailBytes: 160_000_000, tailEvents: 50_000, rates: slow }), "larger events").toBe(
+      empty + 2_000 + empty,
+    );
+    expect(total({ tailBytes: 40_000_000, tailEvents: 100_000 }), "not measured yet").toBe(empty + 1_000 + empty);
     expect(total({ tailEvents: 50_000, openingBytes: 20_000_000 }), "unmeasured").toBeGreaterThan(empty);
   });
 
