@@ -97,8 +97,8 @@ export class Dedup {
   readonly #replies = new Kept(REPLIES_BYTES);
   /** Replies below this seq are expired. */
   #repliesFrom = 1;
-  /** Files whose prints are still to be filled in. */
-  #promised = 0;
+  /** Up to which seqs prints are still to be filled in: the last one of each file that has some. */
+  readonly #promised = new Set<number>();
 
   constructor(horizon: Horizon) {
     this.#horizon = horizon;
@@ -121,11 +121,11 @@ export class Dedup {
 
   /** All prints are here: until then nobody can say what a repeat is. */
   get whole(): boolean {
-    return this.#promised === 0;
+    return this.#promised.size === 0;
   }
 
   find(prints: ArrayLike<number>, at: number): Found {
-    if (this.#promised > 0) throw new Error("the prints of a snapshot are to be filled in first");
+    if (this.#promised.size > 0) throw new Error("the prints of a snapshot are to be filled in first");
     if (this.#table === null && this.#looks > 0) return this.#search(prints, at);
     const table = this.#table ?? this.#build();
     const mask = this.#mask;
@@ -243,7 +243,7 @@ export class Dedup {
 
   /** What a snapshot at `upTo` holds that builds on one at `base`. Copies, so that events may go on. */
   image(upTo: Seq, base: Seq): DedupImage {
-    if (this.#promised > 0) throw new Error("the prints of a snapshot are to be filled in first");
+    if (this.#promised.size > 0) throw new Error("the prints of a snapshot are to be filled in first");
     const from = Math.max(this.#first, base + 1);
     const count = Math.max(0, upTo - from + 1);
     const prints = new Uint32Array(count * PRINT_WORDS);
@@ -285,7 +285,7 @@ export class Dedup {
     if ("prints" in image) for (let i = 0; i < held; i++) this.add(image.prints, i * PRINT_WORDS);
     else if (held > 0) {
       this.#last = image.last;
-      this.#promised += 1;
+      this.#promised.add(image.last);
     }
     this.#minutes = [...image.minutes];
     this.#repliesFrom = image.repliesFrom;
@@ -296,8 +296,9 @@ export class Dedup {
     return this.#first === image.first || this.#first > this.#last;
   }
 
-  /** The prints up to `last` that were promised; those that have expired meanwhile are left out. */
+  /** The prints up to `last`, if any of them were promised; those that have expired meanwhile are left out. */
   fill(last: Seq, prints: Uint32Array): void {
+    if (!this.#promised.delete(last)) return;
     const before = last - prints.length / PRINT_WORDS;
     for (let at = Math.max(this.#first, before + 1); at <= last;) {
       const slot = at % this.#capacity;
@@ -306,7 +307,6 @@ export class Dedup {
       this.#prints.set(prints.subarray(from, from + run * PRINT_WORDS), slot * PRINT_WORDS);
       at += run;
     }
-    this.#promised -= 1;
   }
 
   #seqAt(slot: number): Seq {

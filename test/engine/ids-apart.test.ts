@@ -81,6 +81,26 @@ describe("ids that stand apart", () => {
     ).toEqual(["applied again", "applied again"]);
   });
 
+  it("ONE3: a file all of whose ids have expired owes none", async () => {
+    const few = sum({ memory: 1_000_000, dedup: { maxIds: 8 } });
+    const world = new World();
+    world.sizes = { blockChars: 100, fileBytes: 1_000_000, wholeBytes: 1, idsBytes: 100 };
+    const one = world.start(few);
+    for (const [from, to] of [
+      [1, 30],
+      [31, 45],
+    ] as const) {
+      await fill(world, one, from, to);
+      await world.clock.run(one.partition.snapshot());
+    }
+    one.crashed = true;
+    const next = world.start(few);
+    await world.value(next, "k1");
+    expect(
+      words(await world.send(next, { id: "e45", key: "k3", data: 45 }, { id: "e30", key: "k2", data: 30 })),
+    ).toEqual(["applied again", "applied"]);
+  });
+
   it.each<["full" | "delta"]>([["full"], ["delta"]])(
     "SNAP3, SNAP4: damage in those of the %s file is found with the first event, and the next instance falls back",
     async (which) => {

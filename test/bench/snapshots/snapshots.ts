@@ -49,7 +49,7 @@ function openingPlan(quick: boolean): OpeningPlan {
         large: 1_000_000,
         small: 10_000,
         events: 1_000_000,
-        repeats: 5,
+        repeats: 9,
         delays: DELAYS,
         seconds: 4,
         tails: [0, 10_000, 50_000, 200_000],
