@@ -5,7 +5,7 @@ import { BOOLEAN, constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TI
 const GROUP = "Snapshots";
 const BASE = "/v1/operators/:op/partitions/:n";
 
-const FILE = object({ name: STRING, bytes: COUNT, sha256: STRING, "rest?": COUNT });
+const FILE = object({ name: STRING, bytes: COUNT, sha256: STRING, "rest?": COUNT, "ids?": COUNT });
 
 export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
   Manifest: object({
