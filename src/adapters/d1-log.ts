@@ -4,7 +4,8 @@
  *
  * L1. Every guard compares the epoch that holds for equality: "no greater epoch" would let an old writer pass after a disaster
  *     recovery that restarts the epochs.
- * L2. The statements of one batch run in order in one transaction; a batch runs all of them, so each holds its guard.
+ * L2. The statements of one batch run in order in one transaction; a batch runs all of them, so each holds its guard. A further row of a
+ *     group stands behind a row of that group or not at all: until the first one is in, the epoch that they take may be another's.
  */
 import { Failure, messageOf } from "../engine/errors.ts";
 import { partitionName, type Epoch, type PartitionId, type Seq } from "../engine/ids.ts";
@@ -39,7 +40,8 @@ const HEAD_STAMP = `(SELECT stamp FROM segments WHERE partition = ?1 ORDER BY se
 const APPEND = `INSERT INTO segments (partition, seq, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline
   WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?15 AND t.state = 'open' AND ?4 > t.floor
-    AND ?2 = 1 + COALESCE(${HEAD}, p.snapshot_seq) AND ?4 > COALESCE(${HEAD_STAMP}, p.snapshot_stamp)`;
+    AND ?2 = 1 + COALESCE(${HEAD}, p.snapshot_seq) AND ?4 > COALESCE(${HEAD_STAMP}, p.snapshot_stamp)
+    AND (?16 IS NULL OR ?16 = (SELECT grp FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1))`;
 
 const OPEN = `UPDATE partitions SET epoch = 1 + ${HELD}, writer = ?2, code = ?3 WHERE partition = ?1 RETURNING ${ROW}`;
 
@@ -165,6 +167,7 @@ export class D1Log implements Log {
           row.stats,
           row.payload,
           i === 0 ? held : row.epoch,
+          i === 0 ? null : row.group,
         ),
     );
     const results = await this.#heard(async () =>

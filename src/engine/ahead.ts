@@ -17,7 +17,10 @@ export class Ahead {
   constructor(library: Library, files: readonly StateFile[], apart: boolean) {
     for (const file of files)
       for (const [offset, length] of openingParts(file, library.sizes, apart))
-        this.#coming.set(`${offset} ${file.name}`, part(library, file.name, offset, length));
+        this.#coming.set(
+          `${offset} ${file.name}`,
+          part(library, file.name, offset, length).catch(() => null),
+        );
   }
 
   /** What nobody has asked for by now isn't needed. */

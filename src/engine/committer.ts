@@ -27,8 +27,8 @@ export interface CommitEvents {
   fenced(why: string): void;
   /** D1 has less than it had acknowledged. */
   rewound(open: Open, why: string): void;
-  /** Settles when no opening is on its way that takes an epoch. Never rejects. */
-  untaken(): Promise<void>;
+  /** Settles when the opening has ended that takes an epoch, and never rejects; null: none is on its way. */
+  taking(): Promise<unknown> | null;
 }
 
 export class Committer {
@@ -127,7 +127,8 @@ export class Committer {
     this.#running = true;
     while (this.#filling !== null) {
       await this.#gather(this.#filling);
-      if (open.epoch === null) await this.#events.untaken();
+      // No await where none is on its way: one that began meanwhile would not see this group.
+      for (let taking = this.#taking(open); taking !== null; taking = this.#taking(open)) await taking;
       if (this.#abandoned) return;
       const group: Group = this.#filling;
       this.#filling = null;
@@ -163,6 +164,10 @@ export class Committer {
       this.#events.settled(open, group.events > 0);
     }
     this.#running = false;
+  }
+
+  #taking(open: Open): Promise<unknown> | null {
+    return open.epoch === null && !this.#abandoned ? this.#events.taking() : null;
   }
 
   /** The next epoch: ours once the group is in the log. */

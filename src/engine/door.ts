@@ -96,9 +96,9 @@ export class Door {
     this.#open = null;
   }
 
-  /** Settles when no opening is on its way that takes an epoch. */
-  async untaken(): Promise<void> {
-    if (this.#opening?.takes === true) await this.#opening.done.catch(() => undefined);
+  /** Settles when the opening has ended that takes an epoch; null: none is on its way. */
+  taking(): Promise<unknown> | null {
+    return this.#opening?.takes === true ? this.#opening.done.catch(() => undefined) : null;
   }
 
   #begin(use: Use): void {
@@ -134,8 +134,8 @@ export class Door {
     const open = await (known === null
       ? recover(around, opening, epoch, openMs, use === "reads").finally(() => ahead?.close())
       : this.#upToDate(known, opening, epoch, openMs, use === "reads"));
-    this.#house.assertNotEnded();
     if (use !== "reads") await this.#remember(open);
+    this.#house.assertNotEnded();
     open.rates = opened(open.rates, openMs, opening.rows.length);
     open.row = { ...open.row, epoch: opening.row.epoch };
     open.epoch = epoch;
@@ -179,6 +179,7 @@ export class Door {
       const same = await catchUp(this.#around, known, opening);
       return same ? known : await recover(this.#around, opening, epoch, openMs, apart);
     } catch (error) {
+      this.#house.assertNotEnded();
       this.#open = known;
       throw error;
     }

@@ -84,7 +84,7 @@ export class Partition {
       },
       fenced,
       rewound,
-      untaken: () => this.#door.untaken(),
+      taking: () => this.#door.taking(),
     });
     this.#door = new Door(around, address, code, {
       assertNotEnded: () => this.#assertNotEnded(),

@@ -78,13 +78,14 @@ export async function replay(
 export async function catchUp(around: Metered, open: Open, opening: Opening): Promise<boolean> {
   if (open.row.version !== opening.row.version || lifeOf(open.row.epoch) !== lifeOf(opening.row.epoch)) return false;
   const { fold, tail } = open;
-  const from = fold.seq;
   let last: Segment | null = null;
   try {
     for (let page: Page = opening; ; page = await nextPage(around, opening.row, page.rows.at(-1)!.last)) {
       const rows = page.rows.filter((row) => row.last > fold.seq);
       if (rows[0] !== undefined && rows[0].seq !== fold.seq + 1) return false;
+      const before = fold.seq;
       await replayRows(around, rows, open);
+      tail.events += fold.seq - before;
       tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
       last = rows.at(-1) ?? last;
       if (!page.more) break;
@@ -93,7 +94,6 @@ export async function catchUp(around: Metered, open: Open, opening: Opening): Pr
     if (isUnreadable(error)) return false;
     throw error;
   }
-  tail.events += fold.seq - from;
   tail.sinceMs ??= opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
   goOn(around, opening.row, last);
   noteDisowned(around, fold);

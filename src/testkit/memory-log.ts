@@ -135,6 +135,7 @@ class MemoryLog implements Log {
     let { seq: head, stamp: last } = this.#head();
     if (under !== this.#held()) return "refused";
     for (const row of rows) {
+      if (row.group !== rows[0]!.group) return "refused";
       if (row.seq !== head + 1 || row.stamp <= last || row.stamp <= this.#db.floor) return "refused";
       head = row.last;
       last = row.stamp;

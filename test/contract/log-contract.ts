@@ -149,7 +149,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       await append(log, [row(1, 1, 10, by)]);
       const next = epoch(by + 1);
       expect(await append(log, [row(2, 2, 11, epoch(by + 2))], next), "one that nobody holds").toBe("refused");
-      expect(await append(log, [row(2, 2, 11, next), row(3, 3, 12, next)], by)).toBe("appended");
+      expect(await append(log, [row(2, 2, 11, next, "g"), row(3, 3, 12, next, "g")], by)).toBe("appended");
       expect((await log.peek())!.row.epoch).toBe(next);
       expect((await log.row())!.epoch).toBe(next);
       expect((await log.page(seq(0))).epoch).toBe(next);
@@ -159,6 +159,17 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect(await append(log, [row(4, 4, 13, next)])).toBe("appended");
       expect((await log.open("w2", "c"))!.row.epoch, "an opening takes the one after it").toBe(next + 1);
       expect(await append(log, [row(5, 5, 14, next)])).toBe("refused");
+    });
+
+    it("LOG2: no further row of a group that takes the epoch gets in without the first", async () => {
+      const { log, by } = await opened();
+      await append(log, [row(1, 1, 10, by)]);
+      const next = epoch(by + 1);
+      expect(await append(log, [row(2, 3, 11, next, "ours")], by)).toBe("appended");
+      const theirs = [row(2, 3, 11, next, "theirs"), row(4, 4, 12, next, "theirs")];
+      expect(await append(log, theirs, by), "its second row would fit").toBe("refused");
+      expect((await log.peek())!.rows.map(({ group }) => group)).toEqual(["g1", "ours"]);
+      expect(await append(log, [row(4, 5, 12, next, "more"), row(6, 6, 13, next, "more")])).toBe("appended");
     });
 
     it("LOG2, SNAP2: the epoch of an append guards promotions and retention, and outlives the segment", async () => {
@@ -351,14 +362,14 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("the rows below a seq come newest first, bounded like a page", async () => {
       const { log, by } = await opened();
-      await append(log, [row(1, 3, 11, by), row(4, 4, 12, by), row(5, 9, 13, by)]);
+      for (const one of [row(1, 3, 11, by), row(4, 4, 12, by), row(5, 9, 13, by)]) await append(log, [one]);
       const begins = async (before: number): Promise<number[]> => (await log.below(seq(before))).map((one) => one.seq);
       expect(await begins(Number.MAX_SAFE_INTEGER)).toEqual([5, 4, 1]);
       expect((await log.below(seq(10)))[0]).toEqual(row(5, 9, 13, by));
       expect(await begins(6), "a row that holds it").toEqual([5, 4, 1]);
       expect(await begins(5)).toEqual([4, 1]);
       expect(await begins(1)).toEqual([]);
-      await append(log, [row(10, 10, 14, by, "g10", 3_000_000), row(11, 11, 15, by, "g11", 9_000_000)]);
+      await append(log, [row(10, 10, 14, by, "g", 3_000_000), row(11, 11, 15, by, "g", 9_000_000)]);
       expect(await begins(20), "one row at least").toEqual([11]);
       expect(await begins(11)).toEqual([10, 5, 4, 1]);
       await log.promote(promotion(by, 0, 11, 15, { cutSeq: seq(4) }));

@@ -106,7 +106,7 @@ describe("what is counted of D1", () => {
     await log.create(1);
     const by = (await log.open("w", "c"))!.row.epoch;
     for (let n = 1; n <= 20; n++) await log.append([row(n, n, by)], by);
-    await log.append([row(21, 22, by), { ...row(23, 23, by), stamp: stamp(211) }], by);
+    await log.append([row(21, 22, by), { ...row(23, 23, by), stamp: stamp(211), group: row(21, 22, by).group }], by);
     expect(await log.append([row(99, 99, by)], by), "which writes nothing").toBe("refused");
     await log.explain(seq(5));
     await log.peek();
