@@ -3,13 +3,15 @@
  *
  * D1. One opening at a time; what failed is tried anew by the next call.
  * D2. Reads and events open without an epoch; events take theirs with their first append (commit.ts), a snapshot takes it before it
- *     begins. An opening that takes one waits for the group that may be taking it, and the other way round (M3 of committer.ts).
+ *     begins, and so do events where other code wrote before. An opening that takes one waits for the group that may be taking it, and the other way round (M3 of
+ *     committer.ts).
  * D3. Groups build on what was known when they were begun. Where others have written since, they never get into the log, so the instance
  *     ends; a late snapshot of the writer before takes nothing from them.
  */
 import type { Address } from "./address.ts";
 import { Ahead } from "./ahead.ts";
 import { Damage, Failure } from "./errors.ts";
+import { codeOf } from "./fold.ts";
 import { lifeOf, type Epoch } from "./ids.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
 import type { Metered } from "./metering.ts";
@@ -63,7 +65,14 @@ export class Door {
     if (open === null || use === "reads") return open;
     if (!open.fold.dedup.whole) return null;
     if (open.epoch !== null) return open;
-    return use === "events" && open.row.epoch > 0 ? open : null;
+    return use === "events" && open.row.epoch > 0 && this.#follows(open) ? open : null;
+  }
+
+  /** Did this very code write last, as far as is known (CODE1)? Older code might fence by the partition's row alone. */
+  #follows({ fold, whole }: Open): boolean {
+    const ours = codeOf({ operatorVersion: this.#around.operator.version, code: this.#code });
+    const tail = [...fold.replayedFrom];
+    return tail.length > 0 ? tail.every((code) => code === ours) : whole === null || codeOf(whole) === ours;
   }
 
   /** @throws Failure; Damage where the files behind it can't be read */

@@ -54,6 +54,29 @@ describe("the first append of an opening", () => {
     expect(epochOfRow(world), "a snapshot puts it there").toBe(2);
   });
 
+  it("CODE1: takes none where other code wrote before: that is fenced by the partition's row, which it may know alone", async () => {
+    const { world, one } = await begun();
+    one.crashed = true;
+    const deployed = world.start(operator, "code-2");
+    expect(words(await world.send(deployed, { id: "c", data: 3 }))).toEqual(["applied"]);
+    expect(world.trace).toEqual(["peek", "open", "append"]);
+    expect([epochOfRow(world), epochs(world)]).toEqual([2, [1, 1, 2]]);
+    deployed.crashed = true;
+    world.trace.length = 0;
+    await world.send(world.start(operator, "code-2"), { id: "d", data: 4 });
+    expect(world.trace, "until a snapshot of its own covers what the other one wrote").toEqual([
+      "peek",
+      "open",
+      "append",
+    ]);
+    await snapshot(world, world.start(operator, "code-2"));
+    world.trace.length = 0;
+    const last = world.start(operator, "code-2");
+    await world.send(last, { id: "e", data: 5 });
+    expect(world.trace.filter((method) => method !== "range")).toEqual(["peek", "append"]);
+    expect((await last.partition.facts()).epoch).toBe(epochOfRow(world) + 1);
+  });
+
   it("LOG2: is refused where the writer before has logged meanwhile; whoever comes next goes on", async () => {
     const { world, one } = await begun();
     const next = world.start(operator);
