@@ -4,9 +4,9 @@
  * N1. They cost nothing: as a row of numbers they ride in the statistics of the last segment of each group, and in each
  *     manifest (SNAP9).
  * N2. They never fall. An opening goes on from the greatest of what the last segment, the row's manifests and the object's mark
- *     say, number by number; a segment or a manifest that is there counts itself. The mark is kept after the first commit of an
- *     epoch and after each snapshot, so that an object which sleeps between events loses nothing of their price either. What
- *     was counted after the last of all these is lost in a crash.
+ *     say, number by number; a segment or a manifest that is there counts itself. The mark is kept with each
+ *     snapshot and every ten minutes (marking.ts), and a segment counts what its own append costs, so that an object which sleeps
+ *     between events loses nothing of their price. What was counted after the last of all these is lost in a crash.
  * N3. A place of the row never changes its meaning; new ones are added at the end. Numbers that only newer code knows are
  *     carried along, since old and new code take turns for minutes (CODE1).
  */

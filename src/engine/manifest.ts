@@ -163,7 +163,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     [partition, operatorVersion, epoch, seq, stamp, keys, stateBytes].every(isWhole) &&
     Number.isSafeInteger(ms) &&
     (dedupSince === null || isText(dedupSince)) &&
-    isFile(snapshot) &&
+    isStateFile(snapshot) &&
     isObject(archive) &&
     isArchive(archive, seq as number)
   );
@@ -171,7 +171,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
 
 const isText = (value: unknown): value is string => typeof value === "string";
 
-const isFile = (value: unknown): boolean =>
+export const isStateFile = (value: unknown): value is StateFile =>
   isObject(value) &&
   isText(value["name"]) &&
   isText(value["sha256"]) &&
@@ -185,7 +185,7 @@ function isChain(kind: unknown, chain: unknown, parts: unknown, several: boolean
   if (several ? !isWhole(parts) || parts < 2 : parts !== undefined) return false;
   const before = several ? (parts as number) - (kind === "full" ? 1 : 0) : kind === "full" ? 0 : 1;
   if (kind === "full" && before === 0) return chain === undefined;
-  if (!Array.isArray(chain) || !chain.every(isFile)) return false;
+  if (!Array.isArray(chain) || !chain.every(isStateFile)) return false;
   return kind === "full" ? chain.length === before : kind === "delta" && chain.length >= before;
 }
 

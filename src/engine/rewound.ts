@@ -16,7 +16,7 @@ import type { CounterRow } from "./counters.ts";
 import { Failure, isUnreadable } from "./errors.ts";
 import { belowManifest, epoch, lifeOf, manifestOf, manifestPrefix, seq, type Epoch, type Seq } from "./ids.ts";
 import { isObject, isWhole } from "./json.ts";
-import type { StateFile } from "./manifest.ts";
+import { isStateFile, type StateFile } from "./manifest.ts";
 import type { Explanation, Host, Opening, PartitionRow } from "./ports.ts";
 import { fetchObject, listNames, type Shelf } from "./shelf.ts";
 
@@ -43,7 +43,10 @@ export interface Mark {
 export function readMark(stored: unknown): Mark | null {
   if (!isObject(stored) || stored["v"] !== 1) return null;
   const whole = [stored["epoch"], stored["version"], stored["head"]].every(isWhole);
-  return whole ? (stored as unknown as Mark) : null;
+  if (!whole) return null;
+  const { files, ...mark } = stored as unknown as Mark;
+  // A guess that can't be read is none.
+  return Array.isArray(files) && files.every(isStateFile) ? { ...mark, files } : mark;
 }
 
 export type Facts = Pick<Mark, "epoch" | "version" | "head">;

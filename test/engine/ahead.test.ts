@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { readManifest, stateFiles, type Manifest, type StateFile } from "../../src/engine/manifest.ts";
+import { readMark } from "../../src/engine/rewound.ts";
 import { sum } from "./fakes/sum.ts";
 import { words, World, type Incarnation } from "./fakes/world.ts";
 
@@ -64,6 +65,14 @@ describe("parts of files that are fetched ahead", () => {
     const other = world.start(operator);
     expect(await world.value(other, "k1")).toEqual({ total: 101, times: 2 });
     expect([other.ended, other.notes]).toEqual([null, []]);
+  });
+
+  it("what the mark says of files that are none is no guess, and the mark holds", () => {
+    const mark = { v: 1, epoch: 1, version: 2, head: 3 };
+    const file = { name: "a", bytes: 100, sha256: "", rest: 10, ids: 20 };
+    expect(readMark({ ...mark, files: [file] })).toEqual({ ...mark, files: [file] });
+    for (const files of [null, 7, [null], [{}], [{ ...file, rest: "x" }], [{ ...file, ids: 100 }]])
+      expect(readMark({ ...mark, files })).toEqual(mark);
   });
 
   it.each(["before", "silent"] as const)("what doesn't come (%s) is fetched again", async (fate) => {
