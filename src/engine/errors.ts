@@ -26,10 +26,12 @@ export class Failure extends Error {
   }
 }
 
-/** Damage of one object at rest: it is not there, or its bytes are not what was written (SNAP3). */
+/** Damage of one object at rest: it is not there, its bytes are not what was written (SNAP3), or it can't be read while others can. */
 export class Damage extends Error {
   /** Name of the object, where whoever found it knew. */
   object: string | null = null;
+  /** The store answers for other objects, but not for this one. The object may be readable again later, so no event is given up for it. */
+  unreachable = false;
 
   constructor(message: string) {
     super(message);

@@ -9,10 +9,9 @@
 import type { Ahead } from "./ahead.ts";
 import { readBlock } from "./blocks.ts";
 import { Damage } from "./errors.ts";
-import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
+import type { Sizes } from "./limits.ts";
 import type { Cache } from "./ports.ts";
-import type { Shelf } from "./shelf.ts";
-import { persistent } from "./store-call.ts";
+import { readObject, type Shelf } from "./shelf.ts";
 
 export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes; readonly ahead?: Ahead };
 
@@ -140,10 +139,9 @@ export class ObjectRanges {
   }
 
   async #from(offset: number, length: number): Promise<Uint8Array> {
-    const { objects, clock, host } = this.#library;
     if (offset < 0 || offset + length > this.bytes)
       throw new Damage(`${this.name} has ${this.bytes} bytes, and no block at ${offset}..${offset + length}`);
-    const bytes = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.range(this.name, offset, length));
+    const bytes = await readObject(this.#library, this.name, [offset, length]);
     if (bytes === null) throw new Damage(`${this.name} isn't there`);
     if (bytes.length !== length)
       throw new Damage(`${this.name} ends at ${offset + bytes.length}, where ${offset + length} bytes should be`);

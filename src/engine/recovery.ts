@@ -141,6 +141,8 @@ interface Flaw {
   readonly why: string;
   /** Nothing is damaged, the code is too old for it; null: it is damaged. */
   readonly code: "state_newer" | "unknown_format" | null;
+  /** The store doesn't answer for this one object, and may do so later. */
+  readonly unreachable: boolean;
   /** No other base can do either: each has the same log above it, and more. */
   readonly final: boolean;
 }
@@ -152,8 +154,8 @@ function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
   const name = error instanceof Failure ? error.code : null;
   const code = name === "state_newer" || name === "unknown_format" ? name : null;
   if (code === null && !isUnreadable(error)) throw error;
-  const object = error instanceof Damage ? error.object : null;
-  return { base: base.what, object, why: messageOf(error), code, final: part === "log" && code !== null };
+  const { object, unreachable } = error instanceof Damage ? error : { object: null, unreachable: false };
+  return { base: base.what, object, why: messageOf(error), code, unreachable, final: part === "log" && code !== null };
 }
 
 /** Damage only if the epoch is still ours: a zombie reads what others have cut and deleted (LOG4). */
@@ -168,7 +170,9 @@ async function refuse(
   if (now === null || now.epoch !== expected || now.version !== row.version)
     throw new Failure("fenced", `epoch ${expected} was superseded while it recovered`);
   // What other code could read is not lost: that comes first, since it says what to do.
-  const code = flaws.find((flaw) => flaw.code !== null)?.code ?? "snapshot_unreadable";
+  const newer = flaws.find((flaw) => flaw.code !== null)?.code;
+  // An object that the store may give later must not lead anybody to give up what it holds.
+  const code = newer ?? (flaws.some(({ unreachable }) => unreachable) ? "store_unavailable" : "snapshot_unreadable");
   throw new Failure(
     code,
     `partition ${around.id.partition} of "${around.id.operator}" can't be recovered: ${flaws.map(said).join("; ")}`,

@@ -5,13 +5,13 @@
  *     goes first whatever an earlier one had reached, since that was given up.
  * Z2. Every attempt whose objects are whole will do, also one that never became current: it holds the state of a committed
  *     prefix of the log (SNAP1). Whole is what `load` gives the state of, and nothing less.
- * Z3. Damage is passed over. What other code could read is not damaged, and going on from an older snapshot would give up
- *     events that needn't be: that is an error by name.
+ * Z3. Damage is passed over. What other code could read, or the store may give later, is not damaged, and going on from an older
+ *     snapshot would give up events that needn't be: that is an error by name.
  * Z4. The row's version and epoch stand above all that names in R2 show: versions never go back (R5 of recovery.ts), and no
  *     writer of the old life holds an epoch that is given again (LOG2).
  */
 import { readManifestObject } from "./archive.ts";
-import { Damage, messageOf } from "./errors.ts";
+import { Damage, Failure, messageOf } from "./errors.ts";
 import {
   belowManifest,
   epoch,
@@ -70,6 +70,7 @@ export async function salvage(
       return { tag: "found", manifest: found.manifest, row: rowOf(found.manifest, seed, top), passedOver };
     } catch (error) {
       if (!(error instanceof Damage)) throw error;
+      assertReachable(error);
       passedOver.push(`manifest ${found.version}: ${messageOf(error)}`);
       if (passedOver.length === TRIES) break;
     }
@@ -195,6 +196,15 @@ async function candidate(
     if (error instanceof Damage) return { tag: "damaged", version, why: error };
     throw error;
   }
+}
+
+/** An older snapshot would give up events that needn't be: the store may give the object later (Z3). @throws Failure store_unavailable */
+function assertReachable({ unreachable, object, message }: Damage): void {
+  if (unreachable)
+    throw new Failure(
+      "store_unavailable",
+      `${message}; try again later, or delete ${object} to go on without what it holds`,
+    );
 }
 
 const samePartition = (manifest: Manifest, id: Shelf["id"]): boolean => partitionName(manifest) === partitionName(id);

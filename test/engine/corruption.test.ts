@@ -12,6 +12,7 @@ import type { PartitionRow } from "../../src/engine/ports.ts";
 import type { Mark } from "../../src/engine/rewound.ts";
 import type { Segment } from "../../src/engine/segment.ts";
 import { sum } from "./fakes/sum.ts";
+import { unreachable } from "./fakes/unreachable.ts";
 import { words, World, type Incarnation } from "./fakes/world.ts";
 
 const operator = sum();
@@ -152,7 +153,8 @@ async function shown(world: World, write: boolean): Promise<string> {
       appliedSeq,
       repeats: words(result),
       last: result.details.at(-1),
-      after,
+      // Its stamp is of the moment of the call, and a call may have to wait for the store.
+      after: [after?.text, after?.seq],
     });
   });
 }
@@ -260,6 +262,79 @@ describe("one object in R2", () => {
       expect(await world.value(next, "key-8")).toEqual(await world.value(one, "key-8"));
       expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({ fallbacks: 0, manifest: 6 });
     }
+  });
+});
+
+describe("one object in R2 that can't be read though others can", () => {
+  it("SNAP4: whichever it is, the true state comes back, and the note says which object it was", async () => {
+    for (const name of stored.objects.keys()) {
+      const world = await worldOf();
+      unreachable(world.store, [name]);
+      expect(await outcome(world, name)).toBe("true");
+      const one = world.start(operator);
+      await world.clock.run(one.partition.read(["key-7"]));
+      const { fallbacks } = (await world.clock.run(one.partition.facts())).lastRecovery;
+      expect(fallbacks > 0, name).toBe([role.current, role.delta, role.full].includes(name));
+    }
+  });
+
+  it("the next snapshot doesn't need it", async () => {
+    const world = await worldOf();
+    unreachable(world.store, [role.full]);
+    const one = world.start(operator);
+    await world.send(one, { id: "new", key: "key-0", data: 1 });
+    await world.clock.advance(60_000);
+    const current = manifest(world.db.rows.get(NAME)!.manifest);
+    expect(current).toMatchObject({ version: 6, kind: "full" });
+    const next = world.start(operator);
+    expect(await world.value(next, "key-8")).toEqual(await world.value(one, "key-8"));
+    expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({ fallbacks: 0, manifest: 6 });
+  });
+
+  it("a store that stays silent for it: calls hear 503 while it is tried, and then the true state", async () => {
+    const world = await worldOf();
+    unreachable(world.store, [role.current], "silence");
+    const one = world.start(operator);
+    const read = (): Promise<unknown> => world.clock.run(one.partition.read(["key-8"]));
+    await expect(read()).rejects.toMatchObject({ code: "store_unavailable" });
+    await world.clock.advance(60_000);
+    const whole = await worldOf();
+    expect(await read()).toEqual(await whole.clock.run(whole.start(operator).partition.read(["key-8"])));
+    expect(one.notes).toContain("recovered by fallback");
+  });
+
+  it("a drill says which object it can't read, and the next snapshot is full", async () => {
+    const world = await worldOf();
+    const one = world.start(operator);
+    await world.clock.run(one.partition.snapshot());
+    unreachable(world.store, [role.currentManifest]);
+    const found = await world.clock.run(one.partition.verify());
+    expect(found).toMatchObject({ tag: "not_rebuilt", damaged: "older" });
+    expect(found).toHaveProperty("why", expect.stringContaining(role.currentManifest));
+    await world.clock.advance(60_000);
+    expect(manifest(world.db.rows.get(NAME)!.manifest).kind).toBe("full");
+  });
+
+  it("an outage of the whole store makes nothing fall back, and afterwards all is as it was", async () => {
+    const world = await worldOf();
+    const end = unreachable(world.store, [...stored.objects.keys()]);
+    const one = world.start(operator);
+    await expect(world.clock.run(one.partition.read(["key-8"]))).rejects.toMatchObject({ code: "store_unavailable" });
+    end();
+    await world.clock.run(one.partition.read(["key-8"]));
+    expect((await world.clock.run(one.partition.facts())).lastRecovery).toMatchObject({ fallbacks: 0, manifest: 5 });
+    expect(await outcome(world, "after the outage")).toBe("true");
+  });
+
+  it("where no base does without it, the error says that the store may give it later, and nothing is given up", async () => {
+    const world = await worldOf();
+    const states = [...stored.objects.keys()].filter((name) => name.endsWith(".kfs"));
+    for (const name of states) world.store.objects.delete(name);
+    unreachable(world.store, [role.archive]);
+    await expect(world.clock.run(world.start(operator).partition.read(["key-8"]))).rejects.toMatchObject({
+      code: "store_unavailable",
+      message: expect.stringContaining(role.archive) as string,
+    });
   });
 });
 

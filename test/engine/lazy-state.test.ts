@@ -15,6 +15,7 @@ import { RETRY_MS } from "../../src/engine/snapshotter.ts";
 import { KeyedState, type Entry } from "../../src/engine/state.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { sum } from "./fakes/sum.ts";
+import { unreachable } from "./fakes/unreachable.ts";
 import { words, World, type Fate, type Incarnation } from "./fakes/world.ts";
 
 const NAME = "main/sum/0000";
@@ -506,6 +507,28 @@ describe("damage that is found while reading", () => {
     expect(words(await world.send(third, again))).toEqual(["applied again"]);
     expect(current(world)).toMatchObject({ kind: "full", seq: 49 });
     expect(world.cache.doubts.size).toBe(0);
+  });
+
+  it("SNAP4: so does a file that can't be read any more while others can, and an outage of all files doesn't", async () => {
+    const world = worldOf();
+    const one = world.start(small);
+    await fill(world, one, "a", 1, 40);
+    const [first] = stateFiles(await snapshot(world, one));
+    await fill(world, one, "b", 20, 25);
+    const next = world.start(small);
+    await world.clock.run(next.partition.facts());
+    const end = unreachable(world.store, [...world.store.objects.keys()]);
+    await expect(world.clock.run(next.partition.read([key(1)]))).rejects.toMatchObject({ code: "store_unavailable" });
+    expect(next.ended).toBeNull();
+    end();
+    expect(await world.value(next, key(2))).toEqual({ total: 2, times: 1 });
+    unreachable(world.store, [first!.name]);
+    await expect(world.clock.run(next.partition.read([key(4)]))).rejects.toThrow(`${first!.name} can't be read, while`);
+    expect(next.ended).toContain(first!.name);
+    const third = world.start(small);
+    expect(await scan(world, third)).toEqual(
+      Array.from({ length: 40 }, (_, i) => [key(i + 1), (i + 1) * (i >= 19 && i < 25 ? 2 : 1)]),
+    );
   });
 
   it("SNAP3: what was fetched between two blocks is looked at too, as far as it is known where it stands", async () => {

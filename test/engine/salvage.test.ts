@@ -8,6 +8,7 @@ import { SIZES } from "../../src/engine/limits.ts";
 import { NO_CACHE } from "../../src/engine/object-ranges.ts";
 import { newestManifest, partitionsInStore, salvage, type Salvaged } from "../../src/engine/salvage.ts";
 import { sum } from "./fakes/sum.ts";
+import { unreachable } from "./fakes/unreachable.ts";
 import { words, World, type Incarnation } from "./fakes/world.ts";
 
 const operator = sum();
@@ -169,6 +170,20 @@ describe("salvage", () => {
     loseD1(world);
     await expect(world.clock.run(salvage(shelf(world), 42))).rejects.toMatchObject({ code: "state_newer" });
     expect((await world.clock.run(salvage(shelf(world, newer), 42))).tag).toBe("found");
+  });
+
+  it("Z3: nor is a snapshot that the store may give later", async () => {
+    const { world, manifests } = await withSnapshots(3);
+    loseD1(world);
+    for (const name of [manifests[2]!.snapshot.name, manifests[2]!.archive.name]) {
+      const end = unreachable(world.store, [name]);
+      await expect(world.clock.run(salvage(shelf(world), 42))).rejects.toMatchObject({
+        code: "store_unavailable",
+        message: expect.stringContaining(name) as string,
+      });
+      end();
+    }
+    expect(await world.clock.run(salvage(shelf(world), 42))).toMatchObject({ tag: "found", manifest: { version: 3 } });
   });
 
   it("finds the newest of many by search, not by listing all", async () => {
