@@ -33,7 +33,8 @@ export function readEvent(text: string, index: number, defaults: Defaults, stand
   try {
     parsed = JSON.parse(text);
   } catch {
-    return rejected("malformed_json", "the event is not valid JSON");
+    const why = text.startsWith("\ufeff") ? ": it begins with a byte order mark, which only a body may" : "";
+    return rejected("malformed_json", `the event is not valid JSON${why}`);
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     return rejected("not_an_object", `an event is a JSON object, not ${kind(parsed)}`);

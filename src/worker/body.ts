@@ -4,6 +4,7 @@
  * Y1. Bytes are decoded once, a whole run of lines at a time; only a run with a broken line is looked at line by line.
  * Y2. A line longer than an event may be is skipped without being held.
  */
+import { gunzip } from "../adapters/gunzip.ts";
 import { exceeds } from "../engine/json.ts";
 import { stringEnd } from "../engine/json-text.ts";
 import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, REQUEST_BYTES } from "../engine/limits.ts";
@@ -22,38 +23,47 @@ export class BodyError extends Error {
 
 /** The body's bytes, unpacked where they are gzip; at most `limit` as they were sent. @throws BodyError */
 export async function* bodyBytes(request: Request, limit: number): AsyncGenerator<Uint8Array> {
-  const encoding = (request.headers.get("content-encoding") ?? "identity").trim().toLowerCase();
-  if (encoding !== "identity" && encoding !== "gzip")
-    throw new BodyError(
-      415,
-      "unsupported_encoding",
-      `content-encoding "${encoding}" isn't understood; send identity or gzip`,
-    );
+  const gzip = isGzip(request.headers);
   const length = Number(request.headers.get("content-length") ?? 0);
   if (length > limit) throw tooLarge(limit);
   if (request.body === null) return;
-  const gzip = encoding === "gzip";
   if (!gzip && request.headers.has("content-length") && length <= AT_ONCE_BYTES) {
-    const bytes = await request.arrayBuffer().catch((error: unknown) => Promise.reject(streamError(gzip, error)));
+    const bytes = await request.arrayBuffer().catch((error: unknown) => Promise.reject(interrupted(error)));
     yield new Uint8Array(bytes);
     return;
   }
   const meter = new Meter(limit);
-  const stream = gzip
-    ? request.body.pipeThrough(meter.counting()).pipeThrough<Uint8Array>(new DecompressionStream("gzip"))
-    : request.body;
-  const reader = stream.getReader();
+  const reader = request.body.getReader();
+  const packed = chunksOf(reader, meter);
   try {
-    for (;;) {
-      const { done, value } = await reader
-        .read()
-        .catch((error: unknown) => Promise.reject(meter.failure ?? streamError(gzip, error)));
-      if (done) return;
-      yield gzip ? meter.unpacked(value) : meter.packed(value);
-    }
+    if (!gzip) yield* packed;
+    else for await (const chunk of gunzip(packed)) yield meter.unpacked(chunk);
+  } catch (error) {
+    throw error instanceof BodyError ? error : malformedGzip();
   } finally {
     // A reader that stopped early must not leave the sender hanging.
     await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** `x-gzip` is gzip (RFC 9110, 8.4.1.3). @throws BodyError where the encoding is another one */
+function isGzip(headers: Headers): boolean {
+  const encoding = (headers.get("content-encoding") ?? "identity").trim().toLowerCase();
+  if (encoding === "identity") return false;
+  if (encoding === "gzip" || encoding === "x-gzip") return true;
+  throw new BodyError(
+    415,
+    "unsupported_encoding",
+    `content-encoding "${encoding}" isn't understood; send identity or gzip`,
+  );
+}
+
+/** @throws BodyError */
+async function* chunksOf(reader: ReadableStreamDefaultReader<Uint8Array>, meter: Meter): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const { done, value } = await reader.read().catch((error: unknown) => Promise.reject(interrupted(error)));
+    if (done) return;
+    yield meter.packed(value);
   }
 }
 
@@ -62,34 +72,23 @@ const AT_ONCE_BYTES = 1_000_000;
 
 const tooLarge = (limit: number): BodyError =>
   new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
-const streamError = (gzip: boolean, error: unknown): Error =>
-  gzip
-    ? new BodyError(400, "malformed_gzip", "the body isn't complete, valid gzip")
-    : new BodyError(
-        400,
-        "body_interrupted",
-        `the body broke off: ${error instanceof Error ? error.message : "unknown"}`,
-      );
+const malformedGzip = (): BodyError => new BodyError(400, "malformed_gzip", "the body isn't complete, valid gzip");
+const interrupted = (error: unknown): BodyError =>
+  new BodyError(400, "body_interrupted", `the body broke off: ${error instanceof Error ? error.message : "unknown"}`);
 
 /** Bounds what comes in and what it unpacks to. */
 class Meter {
   readonly #limit: number;
   #in = 0;
   #out = 0;
-  /** What stopped the stream: the platform's own error for it would not say. */
-  failure: BodyError | null = null;
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  counting(): TransformStream<Uint8Array, Uint8Array> {
-    return new TransformStream({ transform: (chunk, to) => to.enqueue(this.packed(chunk)) });
-  }
-
   packed(chunk: Uint8Array): Uint8Array {
     this.#in += chunk.length;
-    if (this.#in > this.#limit) throw (this.failure = tooLarge(this.#limit));
+    if (this.#in > this.#limit) throw tooLarge(this.#limit);
     return chunk;
   }
 
@@ -105,7 +104,9 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The whole body as text. @throws BodyError where it is too large or no UTF-8 */
 export async function bodyText(request: Request, limit: number): Promise<string> {
-  const text = textOf(await wholeBody(request, limit));
+  const bytes = await wholeBody(request, limit);
+  refuseUtf16(bytes);
+  const text = textOf(bytes);
   if (text === null) throw new BodyError(400, "invalid_utf8", "the body isn't valid UTF-8");
   return withoutBom(text);
 }
@@ -131,6 +132,25 @@ export async function wholeBody(request: Request, limit: number): Promise<Uint8A
   }
   return parts.length === 1 ? parts[0]! : concat(parts, length);
 }
+
+/**
+ * JSON in UTF-16, with a byte order mark (which no UTF-8 begins with) or without one (a bracket beside a zero byte).
+ *
+ * @throws BodyError
+ */
+function refuseUtf16(bytes: Uint8Array): void {
+  const [first, second] = bytes;
+  const marked = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  const bare = (first === 0 && isBracket(second)) || (second === 0 && isBracket(first));
+  if (marked || bare)
+    throw new BodyError(
+      400,
+      "invalid_utf8",
+      `the body is UTF-16${marked ? " (it begins with that byte order mark)" : ""}; send UTF-8`,
+    );
+}
+
+const isBracket = (byte: number | undefined): boolean => byte === BRACE || byte === 0x5b;
 
 const withoutBom = (text: string): string => (text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
 
@@ -167,7 +187,7 @@ export class LineReader {
   /** All lines so far are ASCII: known from their decoding, where it would cost a look at every character later on. */
   ascii = true;
 
-  /** The lines that are complete now. */
+  /** The lines that are complete now. @throws BodyError where the first one shows that the body is UTF-16 */
   push(chunk: Uint8Array): Line[] {
     const end = chunk.lastIndexOf(LF);
     if (end < 0) {
@@ -216,6 +236,7 @@ export class LineReader {
   }
 
   #decode(given: Uint8Array): Line[] {
+    if (this.#first) refuseUtf16(given);
     const run = this.#first ? withoutBomBytes(given) : given;
     this.#first &&= given.length === 0;
     let text: string;

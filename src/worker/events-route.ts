@@ -239,6 +239,8 @@ const tooManyResults = (): BodyError =>
 const malformed = (why: string): BodyError =>
   new BodyError(400, "malformed_json", `the body isn't valid JSON: ${why.slice(0, 200)}`);
 
+const BOM = "\ufeff";
+
 /** @throws BodyError where the text is no JSON of that kind */
 function wholeJson(text: string, wanted: Wanted): void {
   if (text.trim() === "") throw empty();
@@ -246,7 +248,7 @@ function wholeJson(text: string, wanted: Wanted): void {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw malformed(messageOf(error));
+    throw malformed(text.startsWith(BOM) ? "it begins with a second byte order mark" : messageOf(error));
   }
   const is = typeof value !== "object" || value === null ? null : Array.isArray(value) ? "array" : "object";
   if (is === null || !wanted.includes(is)) throw notAnEvent(wanted);

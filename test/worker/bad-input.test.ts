@@ -70,8 +70,8 @@ const MEDIA: readonly Row[] = [
   ["gzip with a wrong checksum", packed("gzip", async () => flipped(await gzip(good), -5)), 400, "malformed_gzip"],
   ["gzip with rubbish behind", packed("gzip", async () => bytes([...(await gzip(good))], "x")), 400, "malformed_gzip"],
   [
-    "gzip of two members",
-    packed("gzip", async () => bytes([...(await gzip("[")), ...(await gzip("]"))])),
+    "gzip whose second member is cut short",
+    packed("gzip", async () => bytes([...(await gzip("[")), ...(await gzip(`${good}]`)).slice(0, -3)])),
     400,
     "malformed_gzip",
   ],
@@ -116,6 +116,9 @@ const JSON_TEXT: readonly Row[] = [
   ["broken UTF-8", json(bytes('{"type":"tally.add","key":"', [0xc3, 0x28], '"}')), 400, "invalid_utf8"],
   ["half a surrogate in UTF-8", json(bytes('{"type":"', [0xed, 0xa0, 0x80], '"}')), 400, "invalid_utf8"],
   ["UTF-16", json(bytes([0xff, 0xfe, 0x7b, 0, 0x7d, 0])), 400, "invalid_utf8"],
+  ["UTF-16, the other way round", json(bytes([0xfe, 0xff, 0, 0x7b, 0, 0x7d])), 400, "invalid_utf8"],
+  ["UTF-16 without a byte order mark", json(bytes([0x7b, 0, 0x7d, 0])), 400, "invalid_utf8"],
+  ["lines in UTF-16", lines(bytes([0xff, 0xfe, 0x7b, 0, 0x7d, 0, 10, 0, 0x7b, 0])), 400, "invalid_utf8"],
   ["100,000 open brackets", json("[".repeat(100_000)), 400, "malformed_json"],
   ["100,000 nested arrays", json(nested(100_000)), 422, "not_an_object"],
   ["an array of scalars", json('[1,"a",null,true]'), 422, "not_an_object"],
@@ -463,6 +466,14 @@ const GOOD: readonly GoodRow[] = [
   ["lines with CR LF", (key) => lines(`\r\n${of(key)}\r\n\r\n`)],
   ["charset UTF-8 in quotes", (key) => json(of(key), { "content-type": 'Application/JSON; Charset="UTF-8"' })],
   ["identity", (key) => json(of(key), { "content-encoding": "identity" })],
+  ["gzip under its old name", (key) => json(() => gzip(of(key)), { "content-encoding": "x-gzip" })],
+  [
+    "gzip of several members",
+    (key) =>
+      json(async () => bytes([...(await gzip("[")), ...(await gzip(of(key))), ...(await gzip("]"))]), {
+        "content-encoding": "gzip",
+      }),
+  ],
   ["gzip in capitals", (key) => json(() => gzip(of(key)), { "content-encoding": "GZIP" })],
   ["an Idempotency-Key of 1,008 bytes", (key) => json(of(key), { "idempotency-key": "k".repeat(1_008) })],
   ["preferences that aren't known", (key) => json(of(key), { prefer: "wait=5, handling=lenient; x" })],
@@ -602,6 +613,23 @@ describe("IN1: what is refused in part", () => {
     expect(status).toBe(207);
     expect(body).toMatchObject({ received: 151, rejected: 150, accepted: 1 });
     expect((body["errors"] as { index: number }[]).map(({ index }) => index)).toEqual([...Array(100).keys()]);
+  });
+});
+
+describe("IN1: an encoding that isn't UTF-8 is named", () => {
+  test.each([
+    ["UTF-16", json(bytes([0xff, 0xfe, 0x7b, 0, 0x7d, 0])), /is UTF-16 \(it begins with that byte order mark\)/],
+    ["UTF-16 without a byte order mark", lines(bytes([0, 0x7b, 0, 0x7d])), /is UTF-16; send UTF-8/],
+    ["a second byte order mark", json(`\ufeff\ufeff${good}`), /second byte order mark/],
+  ])("%s", async (_, given, detail) => {
+    expect((await send(given)).body["detail"]).toMatch(detail);
+  });
+
+  test("a byte order mark before a further line, as in files that were put together", async () => {
+    const { body } = await send(lines(`${good.replace("canary", "marked")}\n\ufeff${good}`));
+    expect(body["errors"]).toMatchObject([
+      { index: 1, code: "malformed_json", message: expect.stringContaining("byte order mark") as unknown },
+    ]);
   });
 });
 

@@ -142,7 +142,7 @@ const KEYED: HeaderParams = {
     maxLength: NAME_BYTES - 16,
     about: "Events without an id get `{Idempotency-Key}/{index}`, so that a repeat of the request is recognised.",
   },
-  "Content-Encoding": { type: "string", enum: ["identity", "gzip"], about: "How the body is packed." },
+  "Content-Encoding": { type: "string", enum: ["identity", "gzip", "x-gzip"], about: "How the body is packed." },
 };
 const NUMBERED: HeaderParams = {
   "Producer-Id": {
