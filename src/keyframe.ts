@@ -2,8 +2,8 @@
  * Keyframe: stateful stream processing that never loses its place. The package's face.
  *
  * @example
- * import { keyframe } from "keyframe";
- * export { Keyframe, Partition } from "keyframe";
+ * import { keyframe } from "keyframe-streams";
+ * export { Keyframe, Partition } from "keyframe-streams";
  * export default keyframe({ operators: [myOperator] });
  */
 import type { Operator } from "./engine/operator.ts";
@@ -46,7 +46,7 @@ export interface Handlers<E extends Env = Env> {
  * A Worker's handlers for these operators. Call it once, in the Worker's main module, and export `Partition` beside it.
  *
  * @example
- * import { keyframe, type Env } from "keyframe";
+ * import { keyframe, type Env } from "keyframe-streams";
  * interface MyEnv extends Env {
  *   readonly TENANTS: KVNamespace;
  * }

@@ -7,7 +7,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { mainFile, operatorFile, testFile, TSCONFIG, TYPE_CHECK } from "./templates.ts";
+import { mainFile, operatorFile, PACKAGE, testFile, TSCONFIG, TYPE_CHECK } from "./templates.ts";
 import { withNeeds, type Format } from "./wrangler-needs.ts";
 
 export interface InitOptions {
@@ -116,7 +116,7 @@ function planOf(facts: Facts): Plan {
     { file: "tsconfig.json", text: TSCONFIG, what: "what `npx tsc` checks" },
   ];
   // An app that has operators of its own needs no example.
-  const usesIt = facts.textOf(main)?.includes('from "keyframe"') ?? false;
+  const usesIt = facts.textOf(main)?.includes(`from "${PACKAGE}"`) ?? false;
   for (const one of files) {
     if (has(one.file)) kept.push(one.file);
     else if (!usesIt) writes.push(one);
@@ -133,16 +133,16 @@ function nextSteps(
   runner: "vitest" | "node:test",
 ): string[] {
   const installed = { ...manifest?.dependencies, ...manifest?.devDependencies };
-  const packages = ["keyframe", "zod", "wrangler"].filter((name) => !(name in installed));
-  // Under its bare name npm's registry has something else.
-  const sources = packages.map((name) => (name === "keyframe" ? "PATH/TO/keyframe-VERSION.tgz" : name));
+  const packages = [PACKAGE, "zod", "wrangler"].filter((name) => !(name in installed));
+  // It isn't in npm's registry yet.
+  const sources = packages.map((name) => (name === PACKAGE ? `PATH/TO/${PACKAGE}-VERSION.tgz` : name));
   const next = packages.length === 0 ? [] : [`npm install ${sources.join(" ")}`];
   const types = TYPE_CHECK.filter((name) => !(name in installed));
   if (checked && types.length > 0) next.push(`npm install --save-dev ${types.join(" ")}`);
   if (manifest !== null && manifest.type !== "module") next.push("npm pkg set type=module");
   if (!isReady)
     next.push(
-      `in ${main}: export { Keyframe, Partition } from "keyframe"; and call keyframe({ operators: [counter] }) once: its fetch, scheduled and queue are handlers for your own to call, or the default export`,
+      `in ${main}: export { Keyframe, Partition } from "${PACKAGE}"; and call keyframe({ operators: [counter] }) once: its fetch, scheduled and queue are handlers for your own to call, or the default export`,
     );
   if (checked) next.push("npx tsc");
   next.push(

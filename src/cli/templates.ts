@@ -1,8 +1,11 @@
 /** The files that `keyframe init` and `keyframe new operator` write. */
 
+/** The name by which npm knows it, and users import it. The command is `keyframe`. */
+export const PACKAGE = "keyframe-streams";
+
 /** An operator of this name, which counts; and what its test says. */
 export function operatorFile(name: string): string {
-  return `import { operator } from "keyframe";
+  return `import { operator } from "${PACKAGE}";
 import { z } from "zod";
 
 /** What it keeps, and for whom. */
@@ -32,7 +35,7 @@ export const ${identifier(name)} = operator("${name}", {
 
 export function testFile(name: string, runner: "vitest" | "node:test"): string {
   const made = identifier(name);
-  return `import { deterministic, given } from "keyframe/test";
+  return `import { deterministic, given } from "${PACKAGE}/test";
 import { test } from "${runner}";
 import { ${made} } from "../src/operators/${name}.ts";
 
@@ -49,10 +52,10 @@ test("is deterministic", () => deterministic(${made}, [added(5), added(-6), adde
 `;
 }
 
-export const mainFile = (name: string): string => `import { keyframe } from "keyframe";
+export const mainFile = (name: string): string => `import { keyframe } from "${PACKAGE}";
 import { ${identifier(name)} } from "./operators/${name}.ts";
 
-export { Keyframe, Partition } from "keyframe";
+export { Keyframe, Partition } from "${PACKAGE}";
 
 export const operators = [${identifier(name)}] as const;
 

@@ -7,6 +7,7 @@
  */
 import { applyEdits, modify, parse as parseJsonc, type ParseError } from "jsonc-parser";
 import { parse as parseToml } from "smol-toml";
+import { PACKAGE } from "./templates.ts";
 
 export type Format = "toml" | "jsonc";
 
@@ -32,7 +33,7 @@ export type Added =
  * wrangler that runs on Node 20, which is what npm installs there.
  */
 export const COMPATIBILITY_DATE = "2026-04-01";
-const MIGRATIONS_DIR = "node_modules/keyframe/dist/migrations";
+const MIGRATIONS_DIR = `node_modules/${PACKAGE}/dist/migrations`;
 
 /** The text with everything that is missing. */
 export function withNeeds(text: string, format: Format, fallbackName: string): Added {

@@ -130,7 +130,7 @@ function OfOperator() {
 const Lost = ({ code, name }: { readonly code: string; readonly name: string }) => (
   <p class="trouble">
     It can't be used: <code>{code}</code>. If R2 still has its snapshots,{" "}
-    <code>npx keyframe recover --from-r2 {name}</code> rebuilds what D1 has lost.
+    <code>npx keyframe-streams recover --from-r2 {name}</code> rebuilds what D1 has lost.
   </p>
 );
 

@@ -1,5 +1,5 @@
 /**
- * `keyframe/test`: tests of operators, with vitest, node:test or anything that takes a rejected promise for a failure.
+ * `keyframe-streams/test`: tests of operators, with vitest, node:test or anything that takes a rejected promise for a failure.
  *
  * T1. What runs is the engine, not a model of it (stage.ts): schemas, keys, refusals, repeats, snapshot files, recovery.
  * T2. What doesn't hold is an AssertionError with the difference in its message. Everything is awaited: a promise that is

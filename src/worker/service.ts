@@ -110,7 +110,7 @@ export interface ServiceProps {
  * The entrypoint of the binding: export it beside `Partition`, and name it in the other Worker's `[[services]]`.
  *
  * @example
- * export { Keyframe, Partition } from "keyframe";
+ * export { Keyframe, Partition } from "keyframe-streams";
  * export default keyframe({ operators: [myOperator] });
  */
 export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {

@@ -49,7 +49,7 @@ const NEEDED = {
   migrations: [{ tag: "keyframe-v1", new_sqlite_classes: ["Partition"] }],
   r2_buckets: [{ binding: "SNAPSHOTS", bucket_name: "shop-snapshots" }],
   d1_databases: [
-    { binding: "LOG_0", database_name: "shop-log-0", migrations_dir: "node_modules/keyframe/dist/migrations" },
+    { binding: "LOG_0", database_name: "shop-log-0", migrations_dir: "node_modules/keyframe-streams/dist/migrations" },
   ],
   version_metadata: { binding: "VERSION" },
   triggers: { crons: ["*/10 * * * *"] },
@@ -68,7 +68,7 @@ describe("init", () => {
     ]);
     expect(kept).toEqual([]);
     expect(next.slice(0, 4)).toEqual([
-      "npm install PATH/TO/keyframe-VERSION.tgz zod wrangler",
+      "npm install PATH/TO/keyframe-streams-VERSION.tgz zod wrangler",
       "npm install --save-dev typescript @cloudflare/workers-types @types/node",
       "npm pkg set type=module",
       "npx tsc",
@@ -172,7 +172,7 @@ PRICE = 3`;
 
   it("takes an app that is complete as it is, with exports in place of migrations, and gives it no example", () => {
     put("wrangler.toml", readFileSync(path.join(import.meta.dirname, "../../examples/wrangler.toml"), "utf8"));
-    put("src/index.ts", 'import { keyframe } from "keyframe";\n');
+    put("src/index.ts", 'import { keyframe } from "keyframe-streams";\n');
     expect(done(run())).toMatchObject({ written: [], kept: ["wrangler.toml", "src/index.ts"] });
     const declared = textOf("wrangler.toml")
       .replace(/\[\[migrations\]\][^[]*/, '[exports.Partition]\ntype = "durable-object"\nstorage = "sqlite"\n\n')
@@ -217,7 +217,7 @@ PRICE = 3`;
     put("package.json", '{"name":"shop","devDependencies":{"vitest":"5.0.0","wrangler":"4.0.0"}}');
     const { next } = done(run());
     expect(textOf("test/counter.test.ts")).toContain('from "vitest"');
-    expect(next[0]).toBe("npm install PATH/TO/keyframe-VERSION.tgz zod");
+    expect(next[0]).toBe("npm install PATH/TO/keyframe-streams-VERSION.tgz zod");
     expect(next).toContain("npx vitest run");
   });
 
@@ -265,8 +265,8 @@ it.each(["counter", "page-views", "a1-2-b", "class", "test", "x-"])(
     const src = path.join(import.meta.dirname, "../../src");
     const here = (text: string): string =>
       text
-        .replaceAll('"keyframe"', `"${src}/engine/operator.ts"`)
-        .replaceAll('"keyframe/test"', `"${src}/testkit/testkit.ts"`);
+        .replaceAll('"keyframe-streams"', `"${src}/engine/operator.ts"`)
+        .replaceAll('"keyframe-streams/test"', `"${src}/testkit/testkit.ts"`);
     put("package.json", '{"type":"module"}');
     put(`src/operators/${name}.ts`, here(operatorFile(name)));
     put(`test/${name}.test.ts`, here(testFile(name, "node:test")));

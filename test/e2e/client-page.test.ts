@@ -33,7 +33,7 @@ afterAll(async () => {
 test("the code of the page compiles, and prints what the page says", () => {
   const code = blocks("ts")
     .join("\n")
-    .replaceAll('"keyframe/client"', '"../../src/client/client.ts"')
+    .replaceAll('"keyframe-streams/client"', '"../../src/client/client.ts"')
     .replaceAll('"./operators/credits.ts"', '"../../src/operators/credits.ts"')
     .replaceAll("http://127.0.0.1:8787", runtime.url)
     .replaceAll(/token: "[^"]*"/g, 'token: "none-is-set"');

@@ -7,6 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PACKAGE } from "../../src/cli/templates.ts";
 import { PROJECT_DIR } from "../../src/local/config.ts";
 import { freePort } from "../../src/local/runtime.ts";
 import { Wrangler } from "../../src/local/wrangler.ts";
@@ -38,7 +39,7 @@ test("the tarball has the built package, its types, the migrations and an exampl
   expect(packed.filter((file) => /^package\/(src|test|node_modules)\//.test(file))).toEqual([]);
   // What a migration's name is must never change: D1 remembers it.
   const migrations = readdirSync(path.join(PROJECT_DIR, "src/adapters/migrations"));
-  expect(readdirSync(path.join(streams, "node_modules/keyframe/dist/migrations"))).toEqual(migrations);
+  expect(readdirSync(path.join(streams, "node_modules/keyframe-streams/dist/migrations"))).toEqual(migrations);
 });
 
 test.each([
@@ -63,7 +64,7 @@ test("what its types say is what they catch", () => {
   const wrong = path.join(streams, "src/wrong.ts");
   writeFileSync(
     wrong,
-    `import type { Service } from "keyframe";
+    `import type { Service } from "keyframe-streams";
     import type { operators } from "./index.ts";
     export const ask = (streams: Service<typeof operators>) =>
       streams.ask("visits", { type: "page.visited", data: { page: 7 } });\n`,
@@ -89,7 +90,7 @@ test("init makes an app in an empty folder: its tests pass, its types hold, and 
   mkdirSync(fresh);
   writeFileSync(path.join(fresh, "package.json"), '{"name":"fresh","type":"module"}');
   symlinkSync(path.join(streams, "node_modules"), path.join(fresh, "node_modules"));
-  const cli = path.join(streams, "node_modules/keyframe/dist/cli.mjs");
+  const cli = path.join(streams, "node_modules/keyframe-streams/dist/cli.mjs");
   for (const args of [["init"], ["new", "operator", "page-views"]]) {
     const made = spawnSync(process.execPath, [cli, ...args, "--json"], { cwd: fresh, encoding: "utf8" });
     expect(JSON.parse(made.stdout), made.stderr).toMatchObject({ tag: "done" });
@@ -181,7 +182,7 @@ const launch = (args: string[]): Wrangler =>
 function install(tarball: string): void {
   mkdirSync(path.join(streams, "src"), { recursive: true });
   const overrides: Record<string, string> = {};
-  for (const name of dependencies(["keyframe", "zod"]))
+  for (const name of dependencies([PACKAGE, "zod"]))
     overrides[name] = `file:${pack(path.join(modules, name), dir, ["--ignore-scripts"])}`;
   const { zod, ...rest } = overrides;
   const manifest = { name: "streams", private: true, type: "module", dependencies: { zod }, overrides: rest };
@@ -200,9 +201,8 @@ function dependencies(roots: readonly string[]): string[] {
   const found = new Set<string>();
   const visit = (name: string): void => {
     if (found.has(name)) return;
-    if (name !== "keyframe") found.add(name);
-    const file =
-      name === "keyframe" ? path.join(PROJECT_DIR, "package.json") : path.join(modules, name, "package.json");
+    if (name !== PACKAGE) found.add(name);
+    const file = name === PACKAGE ? path.join(PROJECT_DIR, "package.json") : path.join(modules, name, "package.json");
     const { dependencies: needs = {} } = JSON.parse(readFileSync(file, "utf8")) as { dependencies?: object };
     Object.keys(needs).forEach(visit);
   };
@@ -223,6 +223,6 @@ function writeProject(): void {
   cpSync(path.join(fixtures, "streams"), streams, { recursive: true });
   cpSync(path.join(fixtures, "shop"), shop, { recursive: true });
   symlinkSync(path.join(streams, "node_modules"), path.join(shop, "node_modules"));
-  const example = readFileSync(path.join(streams, "node_modules/keyframe/examples/wrangler.toml"), "utf8");
+  const example = readFileSync(path.join(streams, "node_modules/keyframe-streams/examples/wrangler.toml"), "utf8");
   writeFileSync(path.join(streams, "wrangler.toml"), example);
 }

@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { PACKAGE } from "../../src/cli/templates.ts";
 import { PROJECT_DIR } from "../../src/local/config.ts";
 import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 import { projectNode, Wrangler } from "../../src/local/wrangler.ts";
@@ -38,7 +39,7 @@ let status = 0;
 beforeAll(() => {
   mkdirSync(folder);
   unpack(pack(PROJECT_DIR, dir), folder, [...BESIDE, ...TYPES]);
-  const dependencies = { keyframe: "*", zod: "*", wrangler: "*" };
+  const dependencies = { [PACKAGE]: "*", zod: "*", wrangler: "*" };
   writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module", dependencies }));
 });
 afterAll(async () => {
@@ -51,7 +52,9 @@ test("the page has files and commands to run", () => {
   const operators = ["usage", "credits", "devices"].map((name) => `src/operators/${name}.ts`);
   expect(files).toEqual(expect.arrayContaining([...operators, "src/index.ts", "invoice.ts", "test/usage.test.ts"]));
   const commands = steps.flatMap((step) => (step.tag === "command" ? [step.command] : []));
-  expect(commands).toEqual(expect.arrayContaining(["npx keyframe init", "npx keyframe send january.ndjson"]));
+  expect(commands).toEqual(
+    expect.arrayContaining(["npx keyframe-streams init", "npx keyframe-streams send january.ndjson"]),
+  );
   expect(commands.length).toBeGreaterThan(20);
 });
 

@@ -13,12 +13,12 @@ const TESTKIT = "testkit/testkit.ts";
 const FILES: Readonly<Record<string, string>> = {
   [TESTKIT]: `import assert from "node:assert/strict";
     import { credits } from "${src}/operators/credits.ts";
-    import { deterministic, given } from "keyframe/test";`,
+    import { deterministic, given } from "keyframe-streams/test";`,
   "keyframe.ts": `import { myOperator } from "./mine.ts";`,
-  "worker/service.ts": `import { keyframe, type Service } from "keyframe";
+  "worker/service.ts": `import { keyframe, type Service } from "keyframe-streams";
     import { myOperator, type operators } from "./mine.ts";`,
   "engine/operator.ts": `import { z } from "zod";
-    import { operator } from "keyframe";`,
+    import { operator } from "keyframe-streams";`,
 };
 const DOCS = ["docs/operators.md", "docs/package.md"];
 const MINE = `import { credits } from "${src}/operators/credits.ts";
@@ -31,7 +31,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 beforeAll(() => {
   symlinkSync(path.join(root, "node_modules"), path.join(dir, "node_modules"));
   const base = path.join(root, "tsconfig.base.json");
-  const paths = { keyframe: [`${src}/keyframe.ts`], "keyframe/test": [`${src}/${TESTKIT}`] };
+  const paths = { "keyframe-streams": [`${src}/keyframe.ts`], "keyframe-streams/test": [`${src}/${TESTKIT}`] };
   const compilerOptions = { types: ["@cloudflare/workers-types", "node"], noUnusedLocals: false, paths };
   writeFileSync(path.join(dir, "package.json"), '{"type":"module"}');
   writeFileSync(path.join(dir, "tsconfig.json"), JSON.stringify({ extends: base, compilerOptions, include: ["*.ts"] }));
@@ -66,7 +66,7 @@ it("compile", () => {
 
 it.each(examples(TESTKIT))("hold: %s", (code) => {
   const file = path.join(dir, "run.mts");
-  const text = moduleOf(TESTKIT, code).replaceAll('"keyframe/test"', JSON.stringify(path.join(src, TESTKIT)));
+  const text = moduleOf(TESTKIT, code).replaceAll('"keyframe-streams/test"', JSON.stringify(path.join(src, TESTKIT)));
   writeFileSync(file, text);
   const { status, stderr } = spawnSync(process.execPath, ["--no-warnings", file], { encoding: "utf8" });
   expect(stderr).toBe("");
@@ -76,7 +76,10 @@ it.each(examples(TESTKIT))("hold: %s", (code) => {
 it("of the page on operators hold", () => {
   for (const file of ["seats.ts", "operators.md-1.ts"]) {
     const text = readFileSync(path.join(dir, file), "utf8");
-    const at = { "keyframe/test": path.join(src, TESTKIT), keyframe: path.join(src, "engine/operator.ts") };
+    const at = {
+      "keyframe-streams/test": path.join(src, TESTKIT),
+      "keyframe-streams": path.join(src, "engine/operator.ts"),
+    };
     writeFileSync(
       path.join(dir, file),
       Object.entries(at).reduce((so, [from, to]) => so.replace(`"${from}"`, `"${to}"`), text),

@@ -1,5 +1,5 @@
 /** A Worker that uses another one's operators by a service binding. */
-import type { Service } from "keyframe";
+import type { Service } from "keyframe-streams";
 import type { operators } from "../streams/src/index.ts";
 
 interface Env {

@@ -1,7 +1,7 @@
-import { keyframe } from "keyframe";
+import { keyframe } from "keyframe-streams";
 import { visits } from "./visits.ts";
 
-export { Keyframe, Partition } from "keyframe";
+export { Keyframe, Partition } from "keyframe-streams";
 
 export const operators = [visits] as const;
 

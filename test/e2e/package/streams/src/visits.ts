@@ -1,4 +1,4 @@
-import { operator } from "keyframe";
+import { operator } from "keyframe-streams";
 import { z } from "zod";
 
 /** Counts the visits of a page; the closed one takes none. */

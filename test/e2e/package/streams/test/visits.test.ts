@@ -1,5 +1,5 @@
 import { test } from "node:test";
-import { deterministic, given } from "keyframe/test";
+import { deterministic, given } from "keyframe-streams/test";
 import { visits } from "../src/visits.ts";
 
 const home = { type: "page.visited", data: { page: "home" } } as const;
