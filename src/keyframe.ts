@@ -14,7 +14,7 @@ import { checkCors, type Cors } from "./worker/hardening.ts";
 import { routesOf } from "./worker/routes.ts";
 import { sweep } from "./worker/sweep.ts";
 
-export { operator } from "./engine/operator.ts";
+export { operator, timeMs } from "./engine/operator.ts";
 export type { Context, Duration, Event, Operator, Refusal, Retain, SnapshotPolicy, Spec } from "./engine/operator.ts";
 export type { EventFor, ReplyOf, StateOf } from "./engine/types-of.ts";
 export type { Authorize, Grant, Role } from "./worker/access.ts";

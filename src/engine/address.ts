@@ -112,9 +112,9 @@ export function partitionOfKey(route: Route, key: string): number | null {
 
 const content = new Content();
 
-/** Appends the event's print: who it is and what it says. Live and at replay alike. */
-export function print(out: Prints, event: Event, seed: number, timed: boolean): void {
-  addContent(content, event, seed, timed);
+/** Appends the event's print: who it is and what it says, its key included. Live and at replay alike. */
+export function print(out: Prints, event: Event, key: string, seed: number, timed: boolean): void {
+  addContent(content, event, key, seed, timed);
   pushPrint(out, event.source, event.id, content, seed);
 }
 

@@ -9,8 +9,8 @@ import { exceeds } from "./json.ts";
 import { membersOf } from "./json-text.ts";
 import { NAME_BYTES } from "./limits.ts";
 import { isJsonType, mediaType } from "./media-type.ts";
-import { invalid, kind, missing, REQUIRED, type Rejected } from "./rejection.ts";
-import { isTime } from "./rfc3339.ts";
+import { invalid, kind, missing, REQUIRED, timeText, type Rejected } from "./rejection.ts";
+import { timeFlaw } from "./rfc3339.ts";
 import { isAbsoluteUri, isUriReference } from "./uri.ts";
 
 /** What is against the standard; null: nothing. `event` is what `text` says, without the attributes that are null. */
@@ -45,8 +45,7 @@ function whyNot(name: string, value: unknown): string | null {
     case "dataschema":
       return named(value, isAbsoluteUri, "an absolute URI (RFC 3986, 4.3): with a scheme, without a fragment");
     case "time":
-      // The space in the place of the T is a habit of readers, not the grammar.
-      return named(value, (text) => isTime(text) && text[10] !== " ", "an RFC 3339 time such as 2026-01-31T12:00:00Z");
+      return named(value) ?? time(value as string);
     case "datacontenttype":
       return named(value, (text) => mediaType(text) !== null, "a media type (RFC 2046) such as application/json");
     default:
@@ -60,6 +59,12 @@ function named(value: unknown, is: (text: string) => boolean = () => true, form 
   if (typeof value !== "string" || value === "") return `must be a string that isn't empty, not ${kind(value)}`;
   if (exceeds(value, NAME_BYTES)) return `must have at most ${NAME_BYTES} bytes`;
   return is(value) ? unallowed(value) : `must be ${form}, not ${JSON.stringify(value.slice(0, 60))}`;
+}
+
+function time(text: string): string | null {
+  // The space in the place of the T is a habit of readers, not the grammar.
+  const why = text[10] === " " ? "has a space where a T must be" : timeFlaw(text);
+  return why === null ? null : timeText(text, why);
 }
 
 /** Boolean, integer, or what is written as a string: text, binary, URI, time. */

@@ -95,7 +95,7 @@ export class Fold {
     const timed = typeof events[index]!["time"] === "string";
     const event = fill(events[index]!, time);
     const key = keys[index]!;
-    print(collected, event, this.seed, timed);
+    print(collected, event, key, this.seed, timed);
     const prints = collected.all;
     this.dedup.add(prints, index * PRINT_WORDS);
     const logged = outcomes.get(index);

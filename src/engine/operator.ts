@@ -12,6 +12,9 @@ import type { Jsonable, JsonObject } from "./json.ts";
 import { MEMORY_BYTES } from "./limits.ts";
 import { KEPT_POINTS, type RetentionPolicy } from "./retention.ts";
 
+/** What operators are written with comes from here: in Node this file is all that the package has. */
+export { timeMs } from "./rfc3339.ts";
+
 /** A CloudEvent as a handler sees it. `time` and `source` are filled in where the sender left them out. */
 export interface Event<Type extends string = string, Data = unknown> {
   readonly id: string;

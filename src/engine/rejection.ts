@@ -61,6 +61,10 @@ export function invalid(name: string, why: string): Rejected {
   return rejected(code, `${JSON.stringify(shown)} ${why}`, null, shown);
 }
 
+/** Why a text is no time, to go on after the attribute's name. */
+export const timeText = (text: string, why: string): string =>
+  `must be an RFC 3339 time; ${JSON.stringify(text.slice(0, 60))} ${why}`;
+
 /** What stands in the place of something else, in words. */
 export function kind(value: unknown): string {
   if (value === null) return "null";

@@ -196,7 +196,7 @@ class KeyFold {
     if (subject === null) return `the event that seq ${touch.seq} retries is not in the log any more`;
     const prints = new Prints(1);
     // Of the print only who the event is matters here, so its time needn't be known as the sender gave it.
-    print(prints, touch.event, this.#around.seed, false);
+    print(prints, touch.event, this.#key, this.#around.seed, false);
     // A handler may change what it is given, and this is still to be shown.
     const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
     const context = new EventContext(this.#key, touch.seq, subject.now, isNew(touched), prints.words(), 0);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { operator } from "../engine/operator.ts";
+import { operator, timeMs } from "../engine/operator.ts";
 
 /** Micro-dollars are whole numbers, so sums are exact; 2^53 of them are nine billion dollars. */
 const microUsd = z.int().nonnegative();
@@ -41,4 +41,4 @@ export const usage = operator("usage", {
   },
 });
 
-const utcMonth = (time: string): string => new Date(time).toISOString().slice(0, 7);
+const utcMonth = (time: string): string => new Date(timeMs(time)).toISOString().slice(0, 7);

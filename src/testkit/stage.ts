@@ -75,7 +75,7 @@ export class Stage {
     const keyed = keyOf(this.#route, read.event);
     if (keyed.tag === "rejected") return { tag: "rejected", code: keyed.code, message: keyed.message };
     const prints = new Prints(1);
-    print(prints, read.event, SEED, read.timed);
+    print(prints, read.event, keyed.key, SEED, read.timed);
     const slice: Slice = {
       v: wireVersion(null),
       operatorVersion: this.#route.operator.version,

@@ -7,6 +7,7 @@
  */
 import { AssertionError, deepStrictEqual } from "node:assert";
 import type { Operator } from "../engine/operator.ts";
+import { timeMs } from "../engine/rfc3339.ts";
 import type { EventFor, ReplyOf, StateOf } from "../engine/types-of.ts";
 import { Stage, type Outcome } from "./stage.ts";
 
@@ -300,7 +301,7 @@ function same(actual: unknown, expected: unknown, what: string): void {
 }
 
 function startOf({ now = "2026-01-01T00:00:00Z" }: Options): number {
-  const ms = Date.parse(now);
+  const ms = timeMs(now);
   if (Number.isNaN(ms)) throw new RangeError(`now: ${JSON.stringify(now)} is no RFC 3339 time`);
   return ms;
 }

@@ -19,14 +19,12 @@ export interface Command {
 }
 
 export async function sendCommand(env: Env, route: Route, address: Address, command: Command): Promise<SliceResult> {
-  const { key, ...rest } = command;
-  // Else the same edit of another key, with the same id, would be a repeat of this one (ONE4).
-  const event = { ...rest, partitionkey: key };
+  const { key, ...event } = command;
   const at = Date.now();
   const body = JSON.stringify(event);
   const prints = new Prints(1);
   // Without a time, which a repeat would not have.
-  print(prints, fill({ ...event }, new Date(at).toISOString()), address.seed, false);
+  print(prints, fill({ ...event }, new Date(at).toISOString()), key, address.seed, false);
   const slice: Slice = {
     v: wireVersion(null, isEdit(command.type)),
     operatorVersion: route.operator.version,

@@ -201,7 +201,7 @@ export class Intake {
     draft.texts.push(text);
     draft.keys.push(key);
     draft.places.push(this.#marks.length);
-    print(draft.prints, event, route.placement.seed, timed);
+    print(draft.prints, event, key, route.placement.seed, timed);
     this.#chars += text.length;
   }
 
@@ -314,7 +314,7 @@ export class Intake {
         this.#error({
           ...named,
           code: "id_reused",
-          message: `this source and id belong to another event, seq ${seq}; give every event its own id`,
+          message: `this source and id belong to an event with other content or another key, seq ${seq}; give every event its own id`,
         });
       else if (outcome?.tag === "refused")
         this.#error({

@@ -6,7 +6,7 @@ import { addContent, fill, readEvent, type Defaults, type ReadEvent } from "../.
 import { Content, Prints } from "../../src/engine/hash.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "../../src/engine/limits.ts";
 import type { Event } from "../../src/engine/operator.ts";
-import { isTime } from "../../src/engine/rfc3339.ts";
+import { isTime, timeMs } from "../../src/engine/rfc3339.ts";
 
 const NOW = "2026-01-31T12:00:00.000Z";
 const defaults: Defaults = { time: NOW, id: (index) => `made"up/${index}` };
@@ -35,6 +35,12 @@ describe("times", () => {
     "2024-02-29T00:00:00Z",
     "2000-02-29T00:00:00Z",
     "2026-12-31T23:59:60Z",
+    "2016-12-31T15:59:60.5-08:00",
+    "2017-01-01T05:29:60+05:30",
+    "2024-02-29T23:59:60Z",
+    "0000-01-01T00:01:00+00:01",
+    "9999-12-31T23:58:59-00:01",
+    "9999-12-31T23:59:60Z",
     "2026-01-31T12:00:00+00:00",
     "2026-01-31T12:00:00-00:00",
     "2026-01-31T12:00:00+23:59",
@@ -58,6 +64,15 @@ describe("times", () => {
     "2026-01-31T24:00:00Z",
     "2026-01-31T12:60:00Z",
     "2026-01-31T12:00:61Z",
+    // A second 60 that no leap second can be: not midnight, not the end of a month, in UTC.
+    "2026-01-31T12:00:60Z",
+    "2026-01-31T23:58:60Z",
+    "2026-01-30T23:59:60Z",
+    "2026-12-31T23:59:60+01:00",
+    // Out of the years that have four digits.
+    "0000-01-01T00:00:00+00:01",
+    "9999-12-31T23:59:59-00:01",
+    "9999-12-31T23:59:59.9-23:59",
     "2026-01-31T12:00:00",
     "2026-01-31T12:00Z",
     "2026-01-31",
@@ -73,7 +88,56 @@ describe("times", () => {
     "yesterday",
   ])("%s is none", (text) => {
     expect(isTime(text)).toBe(false);
-    expect(codeOf(readAs({ time: text }))).toBe("invalid_attribute");
+    expect(timeMs(text)).toBeNaN();
+    expect(readAs({ time: text })).toMatchObject({ code: "invalid_time", attribute: "time" });
+  });
+
+  it("says what is wrong with one", () => {
+    const said = (time: unknown) => (readAs({ time }) as { message?: string }).message;
+    expect(said("2026-01-31T12:00:60Z")).toBe(
+      '"time" must be an RFC 3339 time; "2026-01-31T12:00:60Z" has second 60, which can only be the last one of a month in UTC (a leap second)',
+    );
+    expect(said("9999-12-31T23:59:59-01:00")).toMatch(/outside of the years 0000 to 9999 in UTC$/);
+    expect(said("2026-02-30T00:00:00Z")).toMatch(/names a day that its month doesn't have$/);
+    expect(said("2026-01-31")).toMatch(/is not written as 2026-01-31T12:00:00Z or/);
+    expect(said(5)).toBe('"time" must be a string that isn\'t empty, not a number');
+    expect(codeOf(readAs({ time: 5 }))).toBe("invalid_time");
+  });
+
+  it.each([
+    ["2026-01-31T12:00:00Z", Date.UTC(2026, 0, 31, 12)],
+    ["2026-01-31 12:00:00.1239z", Date.UTC(2026, 0, 31, 12) + 123],
+    ["2026-01-31T12:00:00.05+01:30", Date.UTC(2026, 0, 31, 10, 30) + 50],
+    ["1969-12-31T23:59:59.999Z", -1],
+    ["2016-12-31T23:59:60.5Z", Date.UTC(2016, 11, 31, 23, 59, 59) + 500],
+    ["2016-12-31T15:59:60-08:00", Date.UTC(2016, 11, 31, 23, 59, 59)],
+  ])("timeMs: %s is %d", (text, ms) => {
+    expect(timeMs(text)).toBe(ms);
+  });
+
+  it("timeMs: agrees with Date wherever that can read one, and always gives what a Date can hold", () => {
+    const part = (max: number, width = 2) => fc.integer({ min: 0, max }).map((n) => String(n).padStart(width, "0"));
+    const zone = fc.oneof(
+      fc.constantFrom("Z", "z", "-00:00"),
+      fc.tuple(fc.constantFrom("+", "-"), part(23), part(59)).map(([sign, h, m]) => `${sign}${h}:${m}`),
+    );
+    const fraction = fc.oneof(fc.constant(""), fc.tuple(part(999, 3), part(9_999, 1)).map(([ms, more]) => `.${ms}${more}`)); // prettier-ignore
+    const texts = fc
+      .tuple(part(9_999, 4), part(13), part(32), part(24), part(60), part(61), fraction, zone)
+      .map(([year, month, day, h, m, s, f, z]) => `${year}-${month}-${day}T${h}:${m}:${s}${f}${z}`);
+    let times = 0;
+    fc.assert(
+      fc.property(texts, (text) => {
+        const ms = timeMs(text);
+        expect(Number.isNaN(ms)).toBe(!isTime(text));
+        if (Number.isNaN(ms)) return;
+        times += 1;
+        expect(ms).toBe(Date.parse(text.replace(/:60(?=\.|[Zz+-])/, ":59")));
+        expect(new Date(ms).toISOString()).toMatch(/^\d{4}-/);
+      }),
+      { numRuns: 3_000 },
+    );
+    expect(times).toBeGreaterThan(1_000);
   });
 
   it("agrees with Date on every day from 1890 to 2110, and on what Date would roll over", () => {
@@ -281,7 +345,7 @@ describe("the time of an event", () => {
   const printAt = (time: string, text: string): readonly number[] => {
     const { event, timed } = accepted(readEvent(text, 0, { ...defaults, time }));
     const prints = new Prints(1);
-    print(prints, event, 1, timed);
+    print(prints, event, "k", 1, timed);
     return [...prints.words()];
   };
   const LATER = "2026-01-31T12:00:00.050Z";
@@ -290,6 +354,25 @@ describe("the time of an event", () => {
     const text = JSON.stringify({ type: "t", id: "i", time: NOW });
     expect(printAt(NOW, text)).toEqual(printAt(LATER, text));
     expect(printAt(NOW, text)).not.toEqual(printAt(NOW, text.replace(NOW, LATER)));
+  });
+
+  const printOf = (time: string) => printAt(NOW, JSON.stringify({ type: "t", id: "i", time })).join(" ");
+
+  it("ONE4: counts by its instant, however it is written", () => {
+    const same = [
+      ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000Z", "2026-01-31T12:00:00+00:00", "2026-01-31T13:30:00.0+01:30", "2026-01-31t12:00:00z", "2026-01-31 12:00:00-00:00"], // prettier-ignore
+      ["2026-01-31T12:00:00.5Z", "2026-01-31T12:00:00.500000Z", "2026-01-30T13:00:00.50-23:00"],
+      ["2016-12-31T23:59:60Z", "2016-12-31T15:59:60.0-08:00"],
+      ["2016-12-31T23:59:59Z", "2016-12-31T15:59:59-08:00"],
+      ["2017-01-01T00:00:00Z"],
+      ["2026-01-31T12:00:00.0000000001Z", "2026-01-31T12:00:00.00000000010Z"],
+      ["2026-01-31T12:00:00.000000000Z".replace("000Z", "001Z")],
+      ["2026-01-31T12:00:00.05Z"],
+      ["2026-01-31T12:00:05Z"],
+      ["2026-01-31T12:05:00Z"],
+    ];
+    for (const texts of same) expect(new Set(texts.map(printOf)).size, texts[0]).toBe(1);
+    expect(new Set(same.map(([text]) => printOf(text!))).size, "another instant is another event").toBe(same.length);
   });
 
   it("ONE1: is none where it was made up", () => {
@@ -335,6 +418,6 @@ function without(event: Record<string, unknown>): Record<string, unknown> {
 
 function contentOf(event: Event): readonly [number, number] {
   const content = new Content();
-  addContent(content, event, 1, event.time !== NOW);
+  addContent(content, event, "k", 1, event.time !== NOW);
   return [content.a, content.b];
 }

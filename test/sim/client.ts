@@ -334,7 +334,7 @@ export class Client {
     };
     const body = JSON.stringify(event);
     const prints = new Prints(1);
-    print(prints, event satisfies Event, slot.address.seed, true);
+    print(prints, event satisfies Event, key, slot.address.seed, true);
     return {
       v: wireVersion(null),
       operatorVersion: 1,

@@ -140,9 +140,10 @@ export class LocalPartition {
         id: () => sent.id,
       });
       if (read.tag !== "event") throw new Error(`the event ${sent.id} is none: ${read.code}`);
-      print(prints, read.event, ADDRESS.seed, read.timed);
+      const key = String(this.operator.key(read.event));
+      print(prints, read.event, key, ADDRESS.seed, read.timed);
       texts.push(read.text);
-      keys.push(String(this.operator.key(read.event)));
+      keys.push(key);
     }
     const body = texts.join(",");
     return {

@@ -130,8 +130,11 @@ export class World {
     const time = new Date(at).toISOString();
     const texts = events.map((event) => JSON.stringify({ source: "test", type: "add", ...event }));
     const prints = new Prints(events.length);
-    for (const text of texts)
-      print(prints, fill(JSON.parse(text) as Record<string, unknown>, time), this.address.seed, false);
+    const keys = events.map((event) => event.key ?? event.tenant ?? "k");
+    texts.forEach((text, i) => {
+      const event = fill(JSON.parse(text) as Record<string, unknown>, time);
+      print(prints, event, keys[i]!, this.address.seed, events[i]!.time !== undefined);
+    });
     const body = texts.join(",");
     return {
       v: wireVersion(
@@ -143,7 +146,7 @@ export class World {
       body,
       bytes: utf8Length(body),
       lengths: texts.map((text) => text.length),
-      keys: events.map((event) => event.key ?? "k"),
+      keys,
       prints: prints.words(),
       full,
       ...(producer === undefined ? {} : { producer, indexes: events.map((_, i) => from + i) }),
@@ -160,6 +163,10 @@ export class World {
 export interface Sent {
   readonly id: string;
   readonly key?: string;
+  /** An extension attribute of which the key is made. */
+  readonly tenant?: string;
+  readonly time?: string;
+  readonly subject?: string;
   readonly type?: string;
   readonly data: unknown;
 }
