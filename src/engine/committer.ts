@@ -215,7 +215,7 @@ export class Committer {
       dedupSince: isoOrNull(open.fold.dedup.sinceMs),
       lastRecovery: open.report,
       rates: open.rates,
-      quarantined: quarantine.events + growth.quarantined,
+      quarantined: quarantine.decidedEvents,
       tail: [open.row.version, open.tail.bytes],
       counters: counters.row({ ...group.counts, ...appendCost(group.counts.segments ?? 0) }),
       writer: counters.holder!.writer,

@@ -15,7 +15,7 @@ import { PRINT_WORDS, Prints } from "./hash.ts";
 import { EventContext, handle } from "./handling.ts";
 import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
 import { isNew, Layer, undo, type Touched } from "./layer.ts";
-import type { Event, Operator } from "./operator.ts";
+import { RESERVED_TYPE, type Event, type Operator } from "./operator.ts";
 import { NO_REPLY, outcomeText, type Outcome } from "./outcome.ts";
 import { Producers } from "./producers.ts";
 import { DELETE, Quarantine, RETRY, type Quarantined } from "./quarantine.ts";
@@ -86,7 +86,7 @@ export class Fold {
   #replayEvent(
     layer: Layer,
     at: Seq,
-    { events, keys, outcomes }: ReadSegment["events"],
+    { events, keys, outcomes, sent }: ReadSegment["events"],
     index: number,
     ms: number,
     time: string,
@@ -100,17 +100,19 @@ export class Fold {
     this.dedup.add(prints, index * PRINT_WORDS);
     const logged = outcomes.get(index);
     if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
+    // Asked before it runs: a handler may write on the event.
+    const command = commandOf(event);
     const outcome =
       logged !== undefined && logged.tag !== "applied"
         ? logged
-        : this.#again(at, event, this.run(layer, at, event, key, ms, prints, index * PRINT_WORDS, null));
-    this.settled(at, event, key, ms, outcome, () => JSON.stringify(event));
+        : this.#again(at, command, this.run(layer, at, event, key, ms, prints, index * PRINT_WORDS, null));
+    this.decide(at, command, key, ms, outcome, () => sent(index));
   }
 
   /** The outcome of an event that was applied when it was logged. Its sender was told so: what the code that is here doesn't apply is kept. */
-  #again(at: Seq, event: Event, outcome: Outcome): Outcome {
-    // The event that a command names was applied by this code, or thrown out by another command.
-    if (outcome.tag === "applied" || (isCommand(event) && spares(outcome))) return outcome;
+  #again(at: Seq, command: Command | null, outcome: Outcome): Outcome {
+    // The event that a command names was applied by this code, where other code had set it aside.
+    if (outcome.tag === "applied" || (command?.target != null && spares(outcome))) return outcome;
     this.disowned.events += 1;
     if (this.disowned.first === 0) this.disowned.first = at;
     if (outcome.tag === "quarantined") return outcome;
@@ -129,10 +131,8 @@ export class Fold {
     offset: number,
     live: Live | null,
   ): Outcome {
-    if (isCommand(event)) return this.#command(layer, at, event, prints, offset, live);
+    if (isSteering(event.type)) return this.#command(layer, at, event, prints, offset, live);
     const touched = layer.touch(key);
-    // From here on no retry finds what this takes out once it is in the log.
-    if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.claim(entry);
     return this.#apply(layer, touched, event, new EventContext(key, at, ms, isNew(touched), prints, offset), live);
   }
 
@@ -155,7 +155,7 @@ export class Fold {
   /** An edit, or the retry of one (W3 of edit.ts)? */
   edits(event: Event): boolean {
     if (event.type !== RETRY) return isEdit(event.type);
-    const entry = this.quarantine.get((event.data as { seq: Seq }).seq);
+    const entry = this.quarantine.find(targetOf(event));
     return entry !== undefined && isEdit(quarantinedEvent(entry).type);
   }
 
@@ -164,18 +164,15 @@ export class Fold {
     return outcome.tag !== "applied" || (this.operator.repliesMs > 0 && outcome.reply !== NO_REPLY);
   }
 
-  /** What an event's outcome means for the quarantine; called when it is known to be in the log. */
-  settled(at: Seq, event: Event, key: string, ms: number, outcome: Outcome, text: () => string): void {
-    if (isCommand(event)) this.#commanded(at, event, outcome);
-    else if (event.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);
+  /**
+   * What the outcome means for the quarantine, once for each event that isn't simply applied, before the next one runs (Q3 of
+   * quarantine.ts). `text`: as it was sent.
+   */
+  decide(at: Seq, command: Command | null, key: string, ms: number, outcome: Outcome, text: () => string): void {
+    if (command?.target != null) this.#steer(at, command.target, outcome);
+    else if (command?.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);
     else if (outcome.tag === "quarantined")
-      this.quarantine.add({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
-  }
-
-  /** How many more events are set aside once `settled` has been told of this one; what an ERASE takes out isn't counted. */
-  quarantineGrowth(event: Event, outcome: Outcome): number {
-    if (!isCommand(event)) return outcome.tag === "quarantined" ? 1 : 0;
-    return spares(outcome) || outcome.tag === "quarantined" ? 0 : -1;
+      this.quarantine.put({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
   }
 
   /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
@@ -188,6 +185,7 @@ export class Fold {
   advance(last: Seq, at: Stamp): void {
     this.dedup.committed(last, stampMs(at));
     this.producers.committed(last, stampMs(at));
+    this.quarantine.committed(last);
     this.seq = last;
     this.stamp = at;
   }
@@ -200,29 +198,37 @@ export class Fold {
     offset: number,
     live: Live | null,
   ): Outcome {
-    const target = (command.data as { seq: Seq }).seq;
-    const entry = this.quarantine.find(target);
+    const entry = this.quarantine.find(targetOf(command));
     if (entry === undefined) return { tag: "refused", code: "not_quarantined", detail: NO_REPLY };
-    this.quarantine.claim(target);
     if (command.type === DELETE) return { tag: "applied", reply: NO_REPLY };
     const touched = layer.touch(entry.key);
     const context = new EventContext(entry.key, at, entry.now, isNew(touched), prints, offset);
     return this.#apply(layer, touched, quarantinedEvent(entry), context, live);
   }
 
-  #commanded(at: Seq, command: Event, outcome: Outcome): void {
-    const target = (command.data as { seq: Seq }).seq;
-    // Room may be made, and then it can be tried again.
-    if (outcome.tag === "refused" && outcome.code === "too_many_keys") this.quarantine.release(target);
-    if (spares(outcome)) return;
-    const entry = this.quarantine.get(target);
-    this.quarantine.remove(target, at);
-    if (entry !== undefined && outcome.tag === "quarantined")
-      this.quarantine.add({ ...entry, error: outcome.error }, at);
+  #steer(at: Seq, target: Seq, outcome: Outcome): void {
+    const entry = this.quarantine.find(target);
+    if (entry === undefined || spares(outcome)) return;
+    if (outcome.tag === "quarantined") this.quarantine.put({ ...entry, error: outcome.error }, at);
+    else this.quarantine.remove(target, at);
   }
 }
 
-const isCommand = ({ type }: Event): boolean => type === RETRY || type === DELETE;
+/** One of the engine's own events: what it is, and the entry of the quarantine that it steers; null: none. */
+export interface Command {
+  readonly type: string;
+  readonly target: Seq | null;
+}
+
+/** Null: a user's event. */
+export function commandOf(event: Event): Command | null {
+  if (!event.type.startsWith(RESERVED_TYPE)) return null;
+  return { type: event.type, target: isSteering(event.type) ? targetOf(event) : null };
+}
+
+const isSteering = (type: string): boolean => type === RETRY || type === DELETE;
+
+const targetOf = (command: Event): Seq => (command.data as { readonly seq: Seq }).seq;
 
 /** Of a command: what it names stays in the quarantine. */
 const spares = (outcome: Outcome): boolean =>

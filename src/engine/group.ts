@@ -6,8 +6,7 @@
  */
 import type { Codec } from "./ports.ts";
 import { groupCounts, type Counts } from "./counters.ts";
-import { ERASE } from "./edit.ts";
-import type { Fold, Live } from "./fold.ts";
+import { commandOf, type Fold, type Live } from "./fold.ts";
 import { fill } from "./event.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import { utf8Length } from "./json.ts";
@@ -24,8 +23,6 @@ import type { Watchers } from "./watchers.ts";
 interface Row {
   readonly writer: SegmentWriter;
   readonly layer: Layer;
-  /** What happens to the quarantine once the row is in the log. */
-  readonly effects: (() => void)[];
 }
 
 /** What became of a slice's events; valid once everything up to `until` is durable. */
@@ -49,7 +46,6 @@ export class Group {
   callers = 0;
   bytes = 0;
   readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0 };
-  #quarantineGrowth = 0;
   #resolve: () => void = () => undefined;
   #reject: (why: unknown) => void = () => undefined;
   /** Settles when the group is in the log, or can't get there through this object. */
@@ -182,24 +178,17 @@ export class Group {
     const fold = this.#fold;
     const key = slice.keys[i]!;
     row.writer.event(key, slice.at);
-    // Asked before it runs, since it claims them.
-    const erased = event.type === ERASE ? fold.quarantine.freeOf(key) : 0;
+    // Asked before it runs: a handler may write on the event, and a retry takes its entry out.
+    const command = commandOf(event);
+    if (command !== null && fold.edits(event)) row.writer.edited();
     const outcome = fold.run(row.layer, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
     this.#counts[outcome.tag] += 1;
-    this.#quarantineGrowth += fold.quarantineGrowth(event, outcome) - erased;
     if (fold.keeps(outcome)) {
       row.writer.outcome(outcome);
       fold.dedup.answer(at, outcomeText(outcome));
     }
-    if (outcome.tag !== "applied" || event.type.startsWith("keyframe.")) {
-      if (fold.edits(event)) row.writer.edited();
-      // From the text, since a handler that threw may have left its marks on the event.
-      const text = (): string =>
-        JSON.stringify(
-          fill(JSON.parse(slice.body.slice(start, stop)) as Record<string, unknown>, new Date(slice.at).toISOString()),
-        );
-      row.effects.push(() => fold.settled(at, event, key, slice.at, outcome, text));
-    }
+    if (outcome.tag !== "applied" || command !== null)
+      fold.decide(at, command, key, slice.at, outcome, () => slice.body.slice(start, stop).trim());
     return outcome;
   }
 
@@ -208,7 +197,7 @@ export class Group {
     const last = this.#rows.at(-1);
     if (last !== undefined && last.writer.bytes + bytes <= ROW_BYTES) return last;
     if (last !== undefined && last.writer.count === 0) return last;
-    const row = { writer: new SegmentWriter(this.#next), layer: new Layer(this.#fold.state, this.top), effects: [] };
+    const row = { writer: new SegmentWriter(this.#next), layer: new Layer(this.#fold.state, this.top) };
     this.#rows.push(row);
     return row;
   }
@@ -234,9 +223,9 @@ export class Group {
     });
   }
 
-  /** Keys, size and quarantined events of the state once the group is in it. */
-  growth(): { keys: number; size: number; quarantined: number } {
-    const total = { keys: 0, size: 0, quarantined: this.#quarantineGrowth };
+  /** Keys and size of the state once the group is in it. */
+  growth(): { keys: number; size: number } {
+    const total = { keys: 0, size: 0 };
     for (const { layer } of this.#rows) {
       const { keys, size } = layer.growth();
       total.keys += keys;
@@ -247,10 +236,9 @@ export class Group {
 
   /** The group is in the log from this stamp on: its effects become visible (LOG1). */
   settle(first: Stamp, watchers: Watchers | null = null): void {
-    this.#filled().forEach(({ writer, layer, effects }, i) => {
+    this.#filled().forEach(({ writer, layer }, i) => {
       const at = (first + i) as Stamp;
       layer.settle(at, watchers);
-      for (const effect of effects) effect();
       this.#fold.advance(writer.last, at);
     });
     this.#below = null;

@@ -24,6 +24,18 @@ export function membersOf(text: string): Member[] {
   }
 }
 
+/** The items of the array in `text`, as they are written. */
+export function itemsOf(text: string): string[] {
+  const items: string[] = [];
+  for (let from = text.indexOf("[") + 1; ;) {
+    const end = valueEnd(text, from);
+    const item = text.slice(from, end).trim();
+    if (item !== "") items.push(item);
+    if (text[end] !== ",") return items;
+    from = end + 1;
+  }
+}
+
 /** Index of the comma or bracket behind the value that begins at `from`. */
 function valueEnd(text: string, from: number): number {
   let depth = 0;

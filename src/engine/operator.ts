@@ -169,7 +169,7 @@ export interface Operator<
 export type Handler = (state: unknown, event: Event, ctx: Context<unknown>) => unknown;
 
 export const OPERATOR_NAME = /^[a-z][a-z0-9-]{0,62}$/;
-const RESERVED_TYPE = "keyframe.";
+export const RESERVED_TYPE = "keyframe.";
 
 /**
  * Defines an operator.

@@ -4,6 +4,9 @@
  * Q1. Such an event has an effect only by an explicit retry, which is a logged event of its own (ONE6); retry and delete
  *     each count once.
  * Q2. It is bounded; a full quarantine stops the partition from taking events (LOG6), since dropping one would lose it.
+ * Q3. An event and a command meet what everything before them has decided, in the log or not yet, as at replay (SNAP8). Reads
+ *     and snapshots meet what is in the log (LOG1). A group that doesn't get there ends the object, so nothing is taken back.
+ * Q4. An entry holds the event as it was sent: a handler may write on what it is given, and a retry begins anew.
  */
 import { parseObject } from "./blocks.ts";
 import { Damage } from "./errors.ts";
@@ -18,8 +21,15 @@ export interface Quarantined {
   readonly error: string;
   /** Logged time of receipt, milliseconds. */
   readonly now: number;
-  /** JSON text of the event. */
+  /** JSON text of the event, as it was sent. */
   readonly event: string;
+}
+
+/** What the event or command at `by` made of an entry; null: it is gone. */
+interface Decision {
+  readonly target: Seq;
+  readonly entry: Quarantined | null;
+  readonly by: Seq;
 }
 
 /** A line of a snapshot: an entry, or that it is gone. */
@@ -43,75 +53,83 @@ export const DELETE = "keyframe.quarantine.delete";
 export const quarantineId = (partition: number, seq: number): string => `${partition}-${seq}`;
 
 export class Quarantine {
+  /** What the log holds. */
   readonly #entries = new Map<Seq, Quarantined>();
-  /** Named by a command that is not in the log yet: a second command must not find them. */
-  readonly #claimed = new Set<Seq>();
+  /** What isn't in the log yet, in the order in which it was decided. */
+  readonly #decisions: Decision[] = [];
+  /** The last of these for each entry. */
+  readonly #decided = new Map<Seq, Decision>();
+  /** Of everything that is decided. */
+  #count = 0;
   #size = 0;
   /** Entries that came, changed or went since the snapshot that the next delta builds on, with the event that did it. */
   readonly #changed = new Map<Seq, Seq>();
 
+  /** Entries that are in the log. */
   get events(): number {
     return this.#entries.size;
   }
 
-  get full(): boolean {
-    return this.#entries.size >= QUARANTINE_EVENTS || this.#size >= QUARANTINE_BYTES;
+  /** Entries once everything that is decided is in the log. */
+  get decidedEvents(): number {
+    return this.#count;
   }
 
-  /** The event at `at` put it here: itself, or a retry that failed again. */
-  add(entry: Quarantined, at: Seq): void {
-    this.#changed.set(entry.seq, at);
-    this.restore(entry);
+  get full(): boolean {
+    return this.#count >= QUARANTINE_EVENTS || this.#size >= QUARANTINE_BYTES;
+  }
+
+  /** The event at `by` put it here: itself, or a retry that failed again. */
+  put(entry: Quarantined, by: Seq): void {
+    this.#decide({ target: entry.seq, entry, by });
+  }
+
+  /** The command at `by` takes it out. */
+  remove(target: Seq, by: Seq): void {
+    this.#decide({ target, entry: null, by });
+  }
+
+  #decide(decision: Decision): void {
+    this.#weigh(this.find(decision.target), decision.entry);
+    this.#decisions.push(decision);
+    this.#decided.set(decision.target, decision);
+  }
+
+  /** Everything up to `last` is in the log. */
+  committed(last: Seq): void {
+    let done = 0;
+    for (; done < this.#decisions.length && this.#decisions[done]!.by <= last; done++) {
+      const decision = this.#decisions[done]!;
+      const { target, entry, by } = decision;
+      this.#changed.set(target, by);
+      if (entry === null) this.#entries.delete(target);
+      else this.#entries.set(target, entry);
+      if (this.#decided.get(target) === decision) this.#decided.delete(target);
+    }
+    if (done > 0) this.#decisions.splice(0, done);
   }
 
   /** What a snapshot holds: it is no change. */
   restore(entry: Quarantined): void {
-    this.restoreRemoved(entry.seq);
+    this.#weigh(this.#entries.get(entry.seq), entry);
     this.#entries.set(entry.seq, entry);
-    this.#size += sizeOf(entry);
   }
 
-  /** The command at `by` took it out. */
-  remove(at: Seq, by: Seq): void {
-    this.#changed.set(at, by);
-    this.restoreRemoved(at);
+  #weigh(before: Quarantined | null | undefined, after: Quarantined | null): void {
+    this.#count += (after === null ? 0 : 1) - (before == null ? 0 : 1);
+    this.#size += (after === null ? 0 : sizeOf(after)) - (before == null ? 0 : sizeOf(before));
   }
 
-  /** A delta says that it went. */
-  restoreRemoved(at: Seq): void {
-    const entry = this.#entries.get(at);
-    this.#claimed.delete(at);
-    if (entry === undefined) return;
-    this.#entries.delete(at);
-    this.#size -= sizeOf(entry);
+  /** The entry, as everything before the next seq has decided (Q3). */
+  find(target: Seq): Quarantined | undefined {
+    const decision = this.#decided.get(target);
+    return decision === undefined ? this.#entries.get(target) : (decision.entry ?? undefined);
   }
 
-  /** The entry, unless a pending command has it. */
-  find(at: Seq): Quarantined | undefined {
-    return this.#claimed.has(at) ? undefined : this.#entries.get(at);
-  }
-
-  /** The entry, claimed or not. */
-  get(at: Seq): Quarantined | undefined {
-    return this.#entries.get(at);
-  }
-
-  claim(at: Seq): void {
-    this.#claimed.add(at);
-  }
-
-  /** The command that claimed it came to nothing. */
-  release(at: Seq): void {
-    this.#claimed.delete(at);
-  }
-
-  /** How many entries of the key no pending command has. */
-  freeOf(key: string): number {
-    return this.ofKey(key).filter((at) => !this.#claimed.has(at)).length;
-  }
-
+  /** The entries of a key, likewise. */
   ofKey(key: string): Seq[] {
-    return [...this.#entries.values()].filter((entry) => entry.key === key).map((entry) => entry.seq);
+    const seqs = new Set([...this.#entries.keys(), ...this.#decided.keys()]);
+    return [...seqs].filter((at) => this.find(at)?.key === key);
   }
 
   list(): Quarantined[] {
@@ -129,8 +147,9 @@ export class Quarantine {
   /** A delta up to `by` says this. */
   restoreChange(change: QuarantineChange, by: Seq): void {
     this.#changed.set(change.seq, by);
-    if ("gone" in change) this.restoreRemoved(change.seq);
-    else this.restore(change);
+    if (!("gone" in change)) return this.restore(change);
+    this.#weigh(this.#entries.get(change.seq), null);
+    this.#entries.delete(change.seq);
   }
 
   /** A full snapshot that is current holds all up to `upTo`. What deltas hold is remembered, since they may be merged. */

@@ -9,6 +9,7 @@
 import { Failure, messageOf } from "./errors.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import { isObject, isWhole, shown } from "./json.ts";
+import { itemsOf, membersOf } from "./json-text.ts";
 import type { Codec } from "./ports.ts";
 import { outcomeOf, outcomeText, type Outcome } from "./outcome.ts";
 import { isMarkNumbers, type Mark } from "./producers.ts";
@@ -57,6 +58,8 @@ const PLAIN = "json";
 /** The payload, read. */
 export interface SegmentEvents {
   readonly events: Record<string, unknown>[];
+  /** The text of an event as it was sent, whatever became of the object in `events` meanwhile. */
+  readonly sent: (index: number) => string;
   readonly keys: string[];
   /** Runs of events with one time of receipt, in milliseconds. */
   readonly at: readonly (readonly [count: number, ms: number])[];
@@ -145,8 +148,10 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
       `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} and ${EDITED_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
     );
   if (codec.crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
+  // Not kept: it is asked for again where an event is set aside, which is rare.
+  const text = (): string => (row.codec === PLAIN ? row.payload : codec.unpack(row.payload));
   try {
-    return readPayload(row, JSON.parse(row.codec === PLAIN ? row.payload : codec.unpack(row.payload)));
+    return { ...readPayload(row, JSON.parse(text())), sent: sentOf(text) };
   } catch (error) {
     throw error instanceof Failure ? error : broken(row, `in "${row.codec}" it says nothing, ${messageOf(error)}`);
   }
@@ -154,7 +159,15 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
 
 const isFormat = (format: number): boolean => format === SEGMENT_FORMAT || format === EDITED_FORMAT;
 
-function readPayload(row: Segment, payload: unknown): SegmentEvents {
+function sentOf(payload: () => string): (index: number) => string {
+  let texts: string[] | null = null;
+  return (index) => {
+    texts ??= itemsOf(membersOf(payload()).at(-1)!.text);
+    return texts[index]!;
+  };
+}
+
+function readPayload(row: Segment, payload: unknown): Omit<SegmentEvents, "sent"> {
   const { v, keys, at, out, events, marks = [] } = (payload ?? {}) as Readonly<Record<string, unknown>>;
   if (v !== row.format)
     throw new Failure(

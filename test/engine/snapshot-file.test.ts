@@ -120,7 +120,7 @@ describe("a snapshot file", () => {
   it("ONE3: gives back repeats, answers and quarantine", async () => {
     const fold = foldOf([["a", "1"]], 6);
     const entry = { seq: seq(4), key: "k\t\n", error: "b\noom", now: 5, event: '{"type":"t"}' };
-    fold.quarantine.add(entry, seq(4));
+    fold.quarantine.restore(entry);
     const back = read(await encode(capture(fold)));
     expect(back.dedup.find([3, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "repeat", seq: 3 });
     expect(back.dedup.find([3, 2, 3, 4, 5, 7], 0)).toEqual({ tag: "reused", seq: 3 });
@@ -144,7 +144,7 @@ describe("damage", () => {
       ],
       4,
     );
-    fold.quarantine.add({ seq: seq(2), key: "a", error: "boom", now: 5, event: "{}" }, seq(2));
+    fold.quarantine.restore({ seq: seq(2), key: "a", error: "boom", now: 5, event: "{}" });
     const file = await encode(capture(fold));
     // None is "same": there is no byte that doesn't count.
     const names = outcomesOf(file, read, () => false);

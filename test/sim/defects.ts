@@ -215,9 +215,13 @@ export const DEFECTS: readonly Defect[] = [
     engine("handling", "  const working = copyJson(touched.value);", "  const working = touched.value;"),
   ),
   one(
-    "a second command finds what a pending one has claimed",
+    "a second command finds what a pending one has taken out",
     "ONE6",
-    engine("fold", "    this.quarantine.claim(target);\n", ""),
+    engine(
+      "quarantine",
+      "const decision = this.#decided.get(target);",
+      "const decision = undefined as Decision | undefined;",
+    ),
   ),
 
   // ---- snapshots ----

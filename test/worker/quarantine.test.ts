@@ -83,7 +83,7 @@ describe("IN4: a handler that throws", () => {
       event: {
         type: "fragile.do",
         id: event["id"],
-        partitionkey: "listed",
+        key: "listed",
         data: event["data"],
         time: event.time,
         source: "/s",
