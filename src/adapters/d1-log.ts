@@ -24,76 +24,115 @@ import type {
   Roots,
 } from "../engine/ports.ts";
 import type { Segment } from "../engine/segment.ts";
+import {
+  firstBeside,
+  firstPlace,
+  HELD,
+  heldEpoch,
+  lastBeside,
+  lastPlace,
+  NUMBER,
+  placeOf,
+  seqOf,
+  within,
+  withHead,
+} from "./place.ts";
 
-/** The epoch that holds: the row's, or that of the last segment where a writer took one with its first append (LOG2). */
-export const heldEpoch = (p: string, partition = "?1"): string =>
-  `MAX(${p}.epoch, COALESCE((SELECT epoch FROM segments AS h WHERE h.partition = ${partition} ORDER BY seq DESC LIMIT 1), 0))`;
-const HELD = heldEpoch("partitions");
-
-const ROW = `${HELD} AS epoch, seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
+const ROW = `seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
   previous_seq AS previousSeq, previous, pins`;
-const SEGMENT = `format, seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, codec, checksum, bytes, stats, payload`;
-const HEAD = `(SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
-const HEAD_WRITER = `(SELECT json_extract(stats, '$.writer') FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
-const HEAD_STAMP = `(SELECT stamp FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
+const SEGMENT = `format, ${seqOf("place")} AS seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, codec, checksum, bytes, stats, payload`;
 
-const APPEND = `INSERT INTO segments (partition, seq, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
-  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline
-  WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?15 AND t.state = 'open' AND ?4 > t.floor
-    AND ?2 = 1 + COALESCE(${HEAD}, p.snapshot_seq) AND ?4 > COALESCE(${HEAD_STAMP}, p.snapshot_stamp)
-    AND (?16 IS NULL OR ?16 = (SELECT grp FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1))`;
+/** Where a guard doesn't hold the epoch is null, which the column refuses and OR IGNORE passes over. Selected from a join with the
+ *  guard, the row would be copied once more before it goes in, since the statement reads the table that it writes. */
+const APPEND = `INSERT OR IGNORE INTO segments (place, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
+  VALUES ((SELECT ${placeOf("p", "?2")} FROM partitions AS p WHERE p.partition = ?1), ?3, ?4,
+    (SELECT ?5 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline ${withHead("p")}
+      WHERE p.partition = ?1 AND ${HELD} = ?15 AND t.state = 'open' AND ?4 > t.floor
+        AND ?2 = 1 + COALESCE(h.last, p.snapshot_seq) AND ?4 > COALESCE(h.stamp, p.snapshot_stamp)
+        AND (?16 IS NULL OR ?16 = h.grp)),
+    ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`;
 
-const OPEN = `UPDATE partitions SET epoch = 1 + ${HELD}, writer = ?2, code = ?3 WHERE partition = ?1 RETURNING ${ROW}`;
+const OPEN = `UPDATE partitions AS p SET epoch = 1 + ${heldEpoch("p")}, writer = ?2, code = ?3 WHERE partition = ?1 RETURNING epoch, ${ROW}`;
 
-/** A page ends before the row that would carry it over the bound, but holds one row at least. */
-const page = (above: string): string => `SELECT ${SEGMENT} FROM (
-    SELECT *, SUM(bytes) OVER (ORDER BY seq) AS running FROM (
-      SELECT * FROM segments WHERE partition = ?1 AND seq > ${above} ORDER BY seq LIMIT ${PAGE_ROWS})
-  ) WHERE running <= ${PAGE_BYTES} OR running = bytes ORDER BY seq`;
-const TAIL = page(`(SELECT snapshot_seq FROM partitions WHERE partition = ?1)`);
-const PAGE = page(`?2`);
-const BELOW = `SELECT ${SEGMENT} FROM (
-    SELECT *, SUM(bytes) OVER (ORDER BY seq DESC) AS running FROM (
-      SELECT * FROM segments WHERE partition = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ${PAGE_ROWS})
-  ) WHERE running <= ${PAGE_BYTES} OR running = bytes ORDER BY seq DESC`;
-const PEEK = `SELECT ${ROW}, COALESCE(${HEAD}, snapshot_seq) AS head FROM partitions WHERE partition = ?1`;
+/** A page ends before the row that would carry it over the bound, but holds one row at least. Where it ends is found by the rows' sizes
+ *  alone, one after the other, so nothing is read of those that come after it. */
+const page = (after: string): string => `SELECT ${SEGMENT} FROM segments
+  WHERE place > (SELECT ${placeOf("p", after)} FROM partitions AS p WHERE p.partition = ?1) AND place <= (
+    WITH RECURSIVE page (place, running) AS (
+      SELECT s.place, s.bytes FROM partitions AS p JOIN segments AS s
+        ON s.place = (SELECT MIN(place) FROM segments WHERE place > ${placeOf("p", after)} AND place <= ${lastPlace("p")})
+        WHERE p.partition = ?1
+      UNION ALL
+      SELECT s.place, page.running + s.bytes FROM page JOIN segments AS s
+        ON s.place = (SELECT MIN(place) FROM segments WHERE place > page.place AND place <= ${lastBeside("page.place")})
+        WHERE page.running + s.bytes <= ${PAGE_BYTES}
+      LIMIT ${PAGE_ROWS})
+    SELECT MAX(place) FROM page)
+  ORDER BY place`;
+const TAIL = page("p.snapshot_seq");
+const PAGE = page("?2");
+/** The same downwards. */
+const BELOW = `SELECT ${SEGMENT} FROM segments
+  WHERE place < (SELECT ${placeOf("p", "?2")} FROM partitions AS p WHERE p.partition = ?1) AND place >= (
+    WITH RECURSIVE page (place, running) AS (
+      SELECT s.place, s.bytes FROM partitions AS p JOIN segments AS s
+        ON s.place = (SELECT MAX(place) FROM segments WHERE place < ${placeOf("p", "?2")} AND place >= ${firstPlace("p")})
+        WHERE p.partition = ?1
+      UNION ALL
+      SELECT s.place, page.running + s.bytes FROM page JOIN segments AS s
+        ON s.place = (SELECT MAX(place) FROM segments WHERE place < page.place AND place >= ${firstBeside("page.place")})
+        WHERE page.running + s.bytes <= ${PAGE_BYTES}
+      LIMIT ${PAGE_ROWS})
+    SELECT MIN(place) FROM page)
+  ORDER BY place DESC`;
+const HEAD = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head FROM partitions AS p ${withHead("p")} WHERE p.partition = ?1`;
+const PEEK = `SELECT ${heldEpoch("p")} AS epoch, ${ROW} FROM partitions AS p WHERE partition = ?1`;
 
 /** It also puts the epoch into the row, since it may cut the segment that holds it. */
-const PROMOTE = `UPDATE partitions SET epoch = ?2, writer = ?11, code = ?12, version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
+const PROMOTE = `UPDATE partitions AS p SET epoch = ?2, writer = ?11, code = ?12, version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
     previous = ?8, previous_seq = ?9, pins = ?10
-  WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3`;
+  WHERE partition = ?1 AND ${heldEpoch("p")} = ?2 AND version = ?3`;
 /** The UPDATE before it may have matched nothing: an attempt's id is unique, so it says whether that one did. */
-const CUT = `DELETE FROM segments WHERE partition = ?1 AND last <= ?4
-  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND ${HELD} = ?2 AND attempt = ?3)`;
+const CUT = `DELETE FROM segments WHERE last <= ?4
+  AND place >= (SELECT ${firstPlace("p")} FROM partitions AS p WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.attempt = ?3)
+  AND place <= (SELECT ${placeOf("p", "?4")} FROM partitions AS p WHERE p.partition = ?1)`;
 
 /** Before the UPDATE, since it holds the same guard. */
-const REPLACE = `INSERT INTO restore_points (partition, version, attempt, seq, stamp, files, whole, replaced_at)
-  SELECT ?1, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3
-    AND ((SELECT COUNT(*) FROM restore_points WHERE partition = ?1) < ${POINTS}
+const REPLACE = `INSERT INTO restore_points (place, attempt, seq, stamp, files, whole, replaced_at)
+  SELECT ${placeOf("p", "?4")}, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions AS p WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.version = ?3
+    AND ((SELECT COUNT(*) FROM restore_points WHERE place ${within("p")}) < ${POINTS}
       OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4))
-  ON CONFLICT (partition, version) DO UPDATE SET replaced_at = excluded.replaced_at`;
+  ON CONFLICT (place) DO UPDATE SET replaced_at = excluded.replaced_at`;
 
-const RETENTION = `SELECT ${ROW}, retain_from AS retainFrom, archive_from AS archiveFrom FROM partitions WHERE partition = ?1`;
-const POINTS_OF = `SELECT version, attempt, seq, stamp, files, whole, replaced_at AS replacedMs FROM restore_points WHERE partition = ?1 ORDER BY version`;
+const RETENTION = `SELECT ${heldEpoch("p")} AS epoch, ${ROW}, retain_from AS retainFrom, archive_from AS archiveFrom FROM partitions AS p WHERE partition = ?1`;
+const POINTS_OF = `SELECT ${seqOf("r.place")} AS version, r.attempt, r.seq, r.stamp, r.files, r.whole, r.replaced_at AS replacedMs
+  FROM partitions AS p JOIN restore_points AS r ON r.place ${within("p")} WHERE p.partition = ?1 ORDER BY r.place`;
 const PINS_OF = `SELECT version, name, created_at AS createdMs FROM pins WHERE partition = ?1 ORDER BY version, name`;
 /** It refuses to pass a pin: one that comes before it holds, one that comes after it finds nothing to pin. */
-const DROP = `DELETE FROM restore_points WHERE partition = ?1 AND version IN (SELECT value FROM json_each(?4))
-  AND NOT EXISTS (SELECT 1 FROM pins AS p WHERE p.partition = ?1 AND p.version = restore_points.version)
-  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3)`;
-const RAISE = `UPDATE partitions SET retain_from = MAX(retain_from, ?4), archive_from = MAX(archive_from, ?5)
-  WHERE partition = ?1 AND ${HELD} = ?2 AND version = ?3 AND (retain_from < ?4 OR archive_from < ?5)`;
+const DROP = `DELETE FROM restore_points WHERE place IN (
+  SELECT ${placeOf("p", "v.value")} FROM partitions AS p CROSS JOIN json_each(?4) AS v
+  WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.version = ?3
+    AND NOT EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = v.value))`;
+const RAISE = `UPDATE partitions AS p SET retain_from = MAX(retain_from, ?4), archive_from = MAX(archive_from, ?5)
+  WHERE partition = ?1 AND ${heldEpoch("p")} = ?2 AND version = ?3 AND (retain_from < ?4 OR archive_from < ?5)`;
 /** The row's version may be above its manifest's, after D1 was rebuilt from R2. */
-const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) SELECT ?1, ?2, ?3, ?4 FROM partitions
-  WHERE partition = ?1 AND (SELECT COUNT(*) FROM pins WHERE partition = ?1) < ${PINS}
-    AND (CASE WHEN json_valid(manifest) THEN json_extract(manifest, '$.version') END = ?2
-      OR EXISTS (SELECT 1 FROM restore_points WHERE partition = ?1 AND version = ?2))`;
+const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) SELECT ?1, ?2, ?3, ?4 FROM partitions AS p
+  WHERE p.partition = ?1 AND (SELECT COUNT(*) FROM pins WHERE partition = ?1) < ${PINS}
+    AND (CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.version') END = ?2
+      OR EXISTS (SELECT 1 FROM restore_points WHERE place = ${placeOf("p", "?2")}))`;
 
-const EXPLAIN = `SELECT ${heldEpoch("p")} AS epoch, CASE WHEN ${heldEpoch("p")} > p.epoch THEN ${HEAD_WRITER} ELSE p.writer END AS writer, p.version, COALESCE(${HEAD}, p.snapshot_seq) AS head, COALESCE(${HEAD_STAMP}, p.snapshot_stamp) AS headStamp,
-    t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
-  FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline LEFT JOIN segments AS s ON s.partition = p.partition AND s.seq = ?2
+const EXPLAIN = `SELECT ${HELD} AS epoch, CASE WHEN h.epoch > p.epoch THEN json_extract(h.stats, '$.writer') ELSE p.writer END AS writer, p.version,
+    COALESCE(h.last, p.snapshot_seq) AS head, COALESCE(h.stamp, p.snapshot_stamp) AS headStamp, t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
+  FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline ${withHead("p")} LEFT JOIN segments AS s ON s.place = ${placeOf("p", "?2")}
   WHERE p.partition = ?1`;
 
-type Headed = PartitionRow & { readonly head: Seq };
+const CREATE = `INSERT OR IGNORE INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+  SELECT number, ?1, ?2, ?3, 0, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]' FROM numbers WHERE partition = ?1`;
+
+interface Headed {
+  readonly epoch: Epoch;
+  readonly head: Seq;
+}
 
 export class D1Log implements Log {
   readonly #db: D1Database;
@@ -117,7 +156,7 @@ export class D1Log implements Log {
 
   async #opening(first: D1PreparedStatement): Promise<Opening | null> {
     const [rows, tail, heads] = await this.#heard(() =>
-      this.#db.batch<never>([first, this.#db.prepare(TAIL).bind(this.#name), this.#db.prepare(PEEK).bind(this.#name)]),
+      this.#db.batch<never>([first, this.#db.prepare(TAIL).bind(this.#name), this.#db.prepare(HEAD).bind(this.#name)]),
     );
     const row = (rows!.results as unknown as PartitionRow[])[0];
     const head = (heads!.results as unknown as Headed[])[0]?.head;
@@ -127,14 +166,17 @@ export class D1Log implements Log {
   }
 
   async create(seed: number): Promise<void> {
-    const sql = `INSERT OR IGNORE INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-      VALUES (?1, ?2, ?3, 0, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')`;
-    await named(() => this.#db.prepare(sql).bind(this.#name, this.#timeline, seed).run());
+    await named(() =>
+      this.#db.batch([
+        this.#db.prepare(NUMBER).bind(this.#name),
+        this.#db.prepare(CREATE).bind(this.#name, this.#timeline, seed),
+      ]),
+    );
   }
 
-  async page(after: Seq): Promise<Page & { readonly epoch: Headed["epoch"] }> {
+  async page(after: Seq): Promise<Page & { readonly epoch: Epoch }> {
     const [tail, heads] = await this.#heard(() =>
-      this.#db.batch<never>([this.#db.prepare(PAGE).bind(this.#name, after), this.#db.prepare(PEEK).bind(this.#name)]),
+      this.#db.batch<never>([this.#db.prepare(PAGE).bind(this.#name, after), this.#db.prepare(HEAD).bind(this.#name)]),
     );
     const head = (heads!.results as unknown as Headed[])[0];
     if (head === undefined) throw new Failure("catalogue_lost", `the row of partition ${this.#name} is gone from D1`);

@@ -3,6 +3,7 @@
  * log is. Manifests come without what only recovery needs, so their checksum says nothing here.
  */
 import { named } from "./d1-log.ts";
+import { lastPlace, placeOf, withHead } from "./place.ts";
 
 export interface MeteredPartition {
   readonly partition: string;
@@ -26,10 +27,9 @@ export interface MeteredPartition {
 
 const GLANCE = `SELECT p.partition, p.epoch AS rowEpoch, p.writer, p.code, p.version, p.snapshot_seq AS snapshotSeq,
     CASE WHEN json_valid(p.manifest) THEN json_remove(p.manifest, '$.archive', '$.history') END AS manifest,
-    (SELECT stamp FROM segments AS t WHERE t.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
-    s.last, s.epoch AS lastEpoch, s.code AS lastCode, s.bytes AS lastBytes, s.stats
-  FROM partitions AS p LEFT JOIN segments AS s ON s.partition = p.partition
-    AND s.seq = (SELECT seq FROM segments AS t WHERE t.partition = p.partition ORDER BY seq DESC LIMIT 1)
+    (SELECT stamp FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")} ORDER BY place LIMIT 1) AS tailStamp,
+    h.last, h.epoch AS lastEpoch, h.code AS lastCode, h.bytes AS lastBytes, h.stats
+  FROM partitions AS p ${withHead("p")}
   WHERE p.partition IN (SELECT value FROM json_each(?1))`;
 
 /** Those of the partitions that have a row; and the size of the whole database. */

@@ -6,6 +6,7 @@
  * V2. A manifest isn't checked here, and only what is shown of it leaves the database.
  */
 import { named } from "./d1-log.ts";
+import { HELD, lastPlace, placeOf, withHead } from "./place.ts";
 
 export interface PartitionGlance {
   readonly partition: string;
@@ -25,14 +26,13 @@ export interface PartitionGlance {
   readonly saved: 0 | 1;
 }
 
-const SELECT = `SELECT p.partition, MAX(p.epoch, COALESCE(h.epoch, 0)) AS epoch, p.snapshot_seq AS snapshotSeq,
+const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.snapshot_seq AS snapshotSeq,
     COALESCE(h.last, p.snapshot_seq) AS head, h.stamp AS headStamp, h.stats,
-    (SELECT stamp FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
+    (SELECT stamp FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")} ORDER BY place LIMIT 1) AS tailStamp,
     p.manifest IS NOT NULL AS saved,
     CASE WHEN json_valid(p.manifest) THEN
       json_extract(p.manifest, '$.version', '$.kind', '$.snapshot.bytes', '$.ms', '$.at', '$.keys', '$.stateBytes') END AS snapshot
-  FROM partitions AS p LEFT JOIN segments AS h ON h.partition = p.partition
-    AND h.seq = (SELECT seq FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1)
+  FROM partitions AS p ${withHead("p")}
   WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`;
 
 /** All partitions of a timeline in this database; names are plain ASCII, so "~" is above all of them. */

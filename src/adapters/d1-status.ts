@@ -4,7 +4,8 @@
  */
 import type { Epoch } from "../engine/ids.ts";
 import type { PartitionRow } from "../engine/ports.ts";
-import { heldEpoch, named } from "./d1-log.ts";
+import { named } from "./d1-log.ts";
+import { HELD, lastPlace, placeOf, within, withHead } from "./place.ts";
 
 export interface PartitionStatus extends Omit<PartitionRow, "seed" | "attempt" | "snapshotStamp"> {
   readonly partition: string;
@@ -18,13 +19,14 @@ export interface PartitionStatus extends Omit<PartitionRow, "seed" | "attempt" |
   readonly stats: string | null;
 }
 
-const SELECT = `SELECT p.partition, ${heldEpoch("p", "p.partition")} AS epoch, p.version, p.manifest, p.snapshot_seq AS snapshotSeq, p.previous, p.previous_seq AS previousSeq, p.pins,
-    COALESCE((SELECT last FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1), p.snapshot_seq) AS head,
-    COALESCE((SELECT SUM(last - seq + 1) FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq), 0) AS tailEvents,
-    COALESCE((SELECT SUM(bytes) FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq), 0) AS tailBytes,
-    (SELECT stamp FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
-    (SELECT stats FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1) AS stats
-  FROM partitions AS p`;
+/** The first segment of the tail. Seqs have no gaps (LOG4), so the events of a tail need no counting. */
+const TAIL_STAMP = `(SELECT stamp FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")} ORDER BY place LIMIT 1)`;
+const TAIL_EVENTS = "COALESCE(h.last, p.snapshot_seq) - p.snapshot_seq";
+const TAIL_BYTES = `COALESCE((SELECT SUM(bytes) FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")}), 0)`;
+
+const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.version, p.manifest, p.snapshot_seq AS snapshotSeq, p.previous, p.previous_seq AS previousSeq, p.pins,
+    COALESCE(h.last, p.snapshot_seq) AS head, ${TAIL_EVENTS} AS tailEvents, ${TAIL_BYTES} AS tailBytes, ${TAIL_STAMP} AS tailStamp, h.stats
+  FROM partitions AS p ${withHead("p")}`;
 
 /** The partitions whose names begin with `prefix`, in order. */
 export async function partitionStatus(db: D1Database, prefix: string): Promise<PartitionStatus[]> {
@@ -48,12 +50,9 @@ export interface PartitionTail {
   readonly lastAt: string | null;
 }
 
-/** Seqs have no gaps (LOG4), so the tail's events need no counting. */
-const TAILS = `SELECT p.partition,
-    COALESCE((SELECT last FROM segments AS s WHERE s.partition = p.partition ORDER BY seq DESC LIMIT 1), p.snapshot_seq) - p.snapshot_seq AS tailEvents,
-    (SELECT stamp FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq ORDER BY seq LIMIT 1) AS tailStamp,
+const TAILS = `SELECT p.partition, ${TAIL_EVENTS} AS tailEvents, ${TAIL_STAMP} AS tailStamp,
     CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.at') END AS lastAt
-  FROM partitions AS p WHERE p.partition > ?1 ORDER BY p.partition LIMIT ?2`;
+  FROM partitions AS p ${withHead("p")} WHERE p.partition > ?1 ORDER BY p.partition LIMIT ?2`;
 
 /** Up to `limit` partitions above `after`, in the order of their names, with a tail or without. */
 export async function partitionTails(db: D1Database, after: string, limit: number): Promise<PartitionTail[]> {
@@ -63,12 +62,11 @@ export async function partitionTails(db: D1Database, after: string, limit: numbe
 
 /** The bytes of these partitions' tails. */
 export async function tailBytes(db: D1Database, names: readonly string[]): Promise<Map<string, number>> {
-  const sql = `SELECT p.partition, (SELECT SUM(bytes) FROM segments AS s WHERE s.partition = p.partition AND seq > p.snapshot_seq) AS bytes
-    FROM partitions AS p WHERE p.partition IN (SELECT value FROM json_each(?1))`;
+  const sql = `SELECT p.partition, ${TAIL_BYTES} AS bytes FROM partitions AS p WHERE p.partition IN (SELECT value FROM json_each(?1))`;
   const { results } = await named(() =>
-    db.prepare(sql).bind(JSON.stringify(names)).all<{ partition: string; bytes: number | null }>(),
+    db.prepare(sql).bind(JSON.stringify(names)).all<{ partition: string; bytes: number }>(),
   );
-  return new Map(results.map(({ partition, bytes }) => [partition, bytes ?? 0]));
+  return new Map(results.map(({ partition, bytes }) => [partition, bytes]));
 }
 
 export interface ErasureFacts {
@@ -80,8 +78,8 @@ export interface ErasureFacts {
 
 /** Null: the partition has no row. */
 export async function erasureFacts(db: D1Database, partition: string, seq: number): Promise<ErasureFacts | null> {
-  const sql = `SELECT ${heldEpoch("partitions")} AS epoch, COALESCE((SELECT last FROM segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1), snapshot_seq) AS head,
-      (SELECT COUNT(*) FROM segments WHERE partition = ?1 AND seq <= ?2) AS rows
-    FROM partitions WHERE partition = ?1`;
+  const sql = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head,
+      (SELECT COUNT(*) FROM segments WHERE place ${within("p")} AND place <= ${placeOf("p", "?2")}) AS rows
+    FROM partitions AS p ${withHead("p")} WHERE p.partition = ?1`;
   return named(() => db.prepare(sql).bind(partition, seq).first<ErasureFacts>());
 }

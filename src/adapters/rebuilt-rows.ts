@@ -5,7 +5,8 @@
 import { parsePartitionName, partitionName, type PartitionId } from "../engine/ids.ts";
 import type { PartitionRow } from "../engine/ports.ts";
 import type { Databases } from "./catalogue.ts";
-import { heldEpoch, named } from "./d1-log.ts";
+import { named } from "./d1-log.ts";
+import { heldEpoch, NUMBER, placeOf, within } from "./place.ts";
 
 export interface KnownRow {
   readonly partition: number;
@@ -28,12 +29,16 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
   return (await Promise.all([...databases].map(rowsIn))).flat();
 }
 
-const INSERT = `INSERT OR IGNORE INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-  VALUES (?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`;
+const INSERT = `INSERT OR IGNORE INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+  SELECT number, ?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM numbers WHERE partition = ?1`;
 
 /** Restore points and pins that D1 still has of what came after the snapshot that was found: that is given up. */
-const forget = (table: "restore_points" | "pins"): string => `DELETE FROM ${table} WHERE partition = ?1 AND version > ?3
-  AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND writer = ?4)`;
+const FORGET = [
+  `DELETE FROM restore_points WHERE place IN (SELECT r.place FROM partitions AS p JOIN restore_points AS r ON r.place ${within("p")}
+    WHERE p.partition = ?1 AND p.epoch = ?2 AND p.writer = ?4 AND r.place > ${placeOf("p", "?3")})`,
+  `DELETE FROM pins WHERE partition = ?1 AND version > ?3
+    AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND writer = ?4)`,
+];
 
 /** Writes a partition's row, unless there is one; was it written? */
 export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRow): Promise<boolean> {
@@ -51,24 +56,27 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
     row.previous,
     row.pins,
   ];
-  const [written] = await named(() =>
-    db.batch([db.prepare(INSERT).bind(...values), ...forgetting(db, id, row, "recover")]),
+  const [, written] = await named(() =>
+    db.batch([
+      db.prepare(NUMBER).bind(values[0]),
+      db.prepare(INSERT).bind(...values),
+      ...forgetting(db, id, row, "recover"),
+    ]),
   );
   return written!.meta.changes === 1;
 }
 
 function forgetting(db: D1Database, id: PartitionId, row: PartitionRow, writer: string): D1PreparedStatement[] {
   const found = (JSON.parse(row.manifest ?? "{}") as { version?: number }).version ?? 0;
-  return (["restore_points", "pins"] as const).map((table) =>
-    db.prepare(forget(table)).bind(partitionName(id), row.epoch, found, writer),
-  );
+  return FORGET.map((sql) => db.prepare(sql).bind(partitionName(id), row.epoch, found, writer));
 }
 
-const REPLACE = `UPDATE partitions SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,
+const REPLACE = `UPDATE partitions AS p SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,
     manifest = ?10, previous_seq = ?11, previous = ?12, pins = ?13
-  WHERE partition = ?1 AND ${heldEpoch("partitions")} = ?2 AND version = ?3`;
+  WHERE partition = ?1 AND ${heldEpoch("p")} = ?2 AND version = ?3`;
 /** The UPDATE before it may have matched nothing: then another decision's log must stay. */
-const DROP = `DELETE FROM segments WHERE partition = ?1 AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND writer = ?2)`;
+const DROP = `DELETE FROM segments WHERE place IN (SELECT s.place FROM partitions AS p JOIN segments AS s ON s.place ${within("p")}
+  WHERE p.partition = ?1 AND p.writer = ?2)`;
 
 /** Writes another row in the place of `was`, and drops the log unless it is kept; was it written? */
 export async function replaceRow(

@@ -2,7 +2,8 @@
  * The cache port on the SQLite storage of a Durable Object, which is local: what was fetched from R2 once costs no round trip
  * any more, and outlives an eviction.
  *
- * Q1. A range is cut into rows below the row limit, and counts only if all of them are there.
+ * Q1. A range is cut into rows below the row limit, and counts only if all of them are there. A row's key is a place: the number of
+ *     its object here << 43 | where it begins in the object. Two ranges that overlap may want one place: then the later one counts.
  * Q2. Beyond `limit` bytes nothing more is taken in: every write costs, and a cache that turns over all the time pays twice.
  *     Objects that no snapshot reads any more make room.
  * Q3. Nothing depends on it: where the storage fails, it is as if the range weren't there. Only that an object is distrusted must
@@ -15,10 +16,27 @@ const PIECE_BYTES = 1_900_000;
 /** Storage costs $0.20 a GB-month, so this is 5 cents a month for a large partition. */
 export const CACHE_BYTES = 256_000_000;
 
+/** The bytes stand under an integer key: in a table WITHOUT ROWID each look reads the whole bytes of the rows that it passes. */
 const TABLES = [
-  "CREATE TABLE IF NOT EXISTS ranges (name TEXT, at INTEGER, piece INTEGER, of INTEGER, bytes BLOB, PRIMARY KEY (name, at, piece)) WITHOUT ROWID",
+  "CREATE TABLE IF NOT EXISTS objects (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
+  "CREATE TABLE IF NOT EXISTS pieces (place INTEGER PRIMARY KEY, at INTEGER NOT NULL, of INTEGER NOT NULL, bytes BLOB NOT NULL)",
   "CREATE TABLE IF NOT EXISTS distrusted (name TEXT PRIMARY KEY) WITHOUT ROWID",
 ];
+const PLACE = "(SELECT number << 43 | ?2 FROM objects WHERE name = ?1)";
+const GET = `SELECT at, of, bytes FROM pieces WHERE place = ${PLACE}`;
+const PUT = `INSERT OR REPLACE INTO pieces (place, at, of, bytes) VALUES (${PLACE}, ?3, ?4, ?5)`;
+const NUMBER =
+  "INSERT OR IGNORE INTO objects (name, number) SELECT ?1, 1 + COALESCE(MAX(number), 0) FROM objects WHERE TRUE";
+const DROP = [
+  "DELETE FROM pieces WHERE place BETWEEN (SELECT number << 43 FROM objects WHERE name = ?1) AND (SELECT number << 43 | 8796093022207 FROM objects WHERE name = ?1)",
+  "DELETE FROM objects WHERE name = ?1",
+];
+
+interface Piece extends Record<string, SqlStorageValue> {
+  readonly at: number;
+  readonly of: number;
+  readonly bytes: ArrayBuffer;
+}
 
 export class SqliteCache implements Cache {
   readonly #sql: SqlStorage;
@@ -34,43 +52,44 @@ export class SqliteCache implements Cache {
 
   get(name: string, offset: number): Uint8Array | null {
     return this.#tried(null, () => {
-      const rows = this.#sql
-        .exec<{ of: number; bytes: ArrayBuffer }>(
-          "SELECT of, bytes FROM ranges WHERE name = ? AND at = ? ORDER BY piece",
-          name,
-          offset,
-        )
-        .toArray();
-      return rows.length === 0 || rows.length !== rows[0]!.of ? null : joined(rows.map(({ bytes }) => bytes));
+      const first = this.#piece(name, offset);
+      if (first?.at !== offset) return null;
+      const pieces = [first.bytes];
+      while (pieces.length < first.of) {
+        const next = this.#piece(name, offset + pieces.length * PIECE_BYTES);
+        if (next?.at !== offset || next.of !== first.of) return null;
+        pieces.push(next.bytes);
+      }
+      return joined(pieces);
     });
+  }
+
+  #piece(name: string, place: number): Piece | undefined {
+    return this.#sql.exec<Piece>(GET, name, place).toArray()[0];
   }
 
   put(name: string, offset: number, bytes: Uint8Array): void {
     this.#tried(undefined, () => {
       if (this.#held() + bytes.length > this.#limit) return;
+      this.#sql.exec(NUMBER, name);
       const of = Math.max(1, Math.ceil(bytes.length / PIECE_BYTES));
-      for (let piece = 0; piece < of; piece++)
-        this.#sql.exec(
-          "INSERT OR REPLACE INTO ranges (name, at, piece, of, bytes) VALUES (?, ?, ?, ?, ?)",
-          name,
-          offset,
-          piece,
-          of,
-          bytes.slice(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES),
-        );
+      for (let i = 0; i < of; i++) {
+        const from = i * PIECE_BYTES;
+        this.#sql.exec(PUT, name, offset + from, offset, of, bytes.slice(from, from + PIECE_BYTES));
+      }
       this.#bytes = this.#held() + bytes.length;
     });
   }
 
   #held(): number {
     this.#bytes ??=
-      this.#sql.exec<{ sum: number | null }>("SELECT SUM(LENGTH(bytes)) AS sum FROM ranges").one().sum ?? 0;
+      this.#sql.exec<{ sum: number | null }>("SELECT SUM(LENGTH(bytes)) AS sum FROM pieces").one().sum ?? 0;
     return this.#bytes;
   }
 
   drop(name: string): void {
     this.#tried(undefined, () => {
-      this.#sql.exec("DELETE FROM ranges WHERE name = ?", name);
+      for (const sql of DROP) this.#sql.exec(sql, name);
       this.#bytes = null;
     });
   }
@@ -78,10 +97,10 @@ export class SqliteCache implements Cache {
   keep(names: readonly string[]): void {
     this.#tried(undefined, () => {
       const kept = new Set(names);
-      const sql = "SELECT DISTINCT name FROM ranges UNION SELECT name FROM distrusted";
+      const sql = "SELECT name FROM objects UNION SELECT name FROM distrusted";
       for (const { name } of this.#sql.exec<{ name: string }>(sql).toArray())
         if (!kept.has(name)) {
-          this.#sql.exec("DELETE FROM ranges WHERE name = ?", name);
+          for (const one of DROP) this.#sql.exec(one, name);
           this.#sql.exec("DELETE FROM distrusted WHERE name = ?", name);
         }
       this.#bytes = null;

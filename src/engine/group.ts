@@ -218,7 +218,7 @@ export class Group {
         operatorVersion: this.#fold.operator.version,
         code: facts.code,
         stats: facts.stats,
-        ...sealPayload(writer.payload(), codec),
+        ...sealPayload(writer.payload(), writer.bytes, codec),
       };
     });
   }

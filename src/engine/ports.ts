@@ -214,8 +214,9 @@ export interface Codec {
   decompress(bytes: Uint8Array): string;
   /** Name of what `pack` writes. */
   readonly packing: string;
-  /** Text to shorter text, fast: every event passes through it once. */
-  pack(text: string): string;
+  /** A text that is there in parts, of at most `bytes` in UTF-8, to a shorter text. Fast, and without a copy of the whole text: every
+   *  event passes through it once. */
+  pack(parts: readonly string[], bytes: number): string;
   /** @throws where the text is not what `pack` wrote, or unpacks to more than UNPACKED_BYTES */
   unpack(packed: string): string;
   readonly crc32: (data: string | Uint8Array) => number;

@@ -45,12 +45,19 @@ export interface Segment {
 /** Below this many characters packing costs more than it saves. */
 const PACK_FROM = 2_048;
 
-/** The payload as it goes to the log: packed where that makes it shorter. */
-export function sealPayload(text: string, codec: Codec): Pick<Segment, "codec" | "checksum" | "bytes" | "payload"> {
-  const packed = text.length < PACK_FROM ? text : codec.pack(text);
+/** The payload as it goes to the log, of at most `bytes` in UTF-8: packed if that makes it shorter. */
+export function sealPayload(
+  parts: readonly string[],
+  bytes: number,
+  codec: Codec,
+): Pick<Segment, "codec" | "checksum" | "bytes" | "payload"> {
+  const chars = parts.reduce((sum, { length }) => sum + length, 0);
+  const packed = chars < PACK_FROM ? null : codec.pack(parts, bytes);
   const sealed =
-    packed.length < text.length ? { codec: codec.packing, payload: packed } : { codec: PLAIN, payload: text };
-  return { ...sealed, checksum: codec.crc32(sealed.payload), bytes: text.length };
+    packed !== null && packed.length < chars
+      ? { codec: codec.packing, payload: packed }
+      : { codec: PLAIN, payload: parts.join("") };
+  return { ...sealed, checksum: codec.crc32(sealed.payload), bytes: chars };
 }
 
 const PLAIN = "json";
@@ -133,9 +140,11 @@ export class SegmentWriter {
     this.format = EDITED_FORMAT;
   }
 
-  payload(): string {
+  /** The payload in parts: as one text, a group's would be copied on its way into memory that is new each time. */
+  payload(): string[] {
     const marks = this.#marks.length === 0 ? "" : `"marks":${JSON.stringify(this.#marks)},`;
-    return `{"v":${this.format},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[${this.#bodies.join(",")}]}`;
+    const head = `{"v":${this.format},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[`;
+    return [head, ...this.#bodies.flatMap((body, i) => (i === 0 ? [body] : [",", body])), "]}"];
   }
 }
 

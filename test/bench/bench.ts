@@ -8,6 +8,7 @@ import { profile } from "./profile.ts";
 import { recovery } from "./recovery.ts";
 import { send } from "./send.ts";
 import { snapshots } from "./snapshots/snapshots.ts";
+import { statements } from "./statements.ts";
 import { watching } from "./watching.ts";
 
 const COMMANDS: Record<string, (options: Options) => Promise<void>> = {
@@ -16,6 +17,7 @@ const COMMANDS: Record<string, (options: Options) => Promise<void>> = {
   recovery,
   send,
   snapshots,
+  statements,
   watching,
   profile,
 };
@@ -29,6 +31,7 @@ const USAGE = `npm run bench -- COMMAND [flags]
   send      [--flights FILE] [--rounds 3] [--kills 5]
   snapshots [--quick] [--large] [--parts bytes,ingestion,opening,prediction,dollars,memory]
             [--flights FILE] [--retail FILE] [--json FILE]
+  statements
   watching  [--seconds 5] [--connections 32]
   profile   [--only keyframe] [--batch 1000] [--delay 0] [--seconds 5] [--connections 32] [--out FILE.cpuprofile]`;
 

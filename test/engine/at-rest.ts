@@ -35,7 +35,7 @@ export function rowOf(first: number, events: readonly Sent[], more: Partial<Segm
     operatorVersion: 1,
     code: "code",
     stats: "",
-    ...sealPayload(writer.payload(), brotli),
+    ...sealPayload(writer.payload(), writer.bytes, brotli),
     ...more,
   };
 }

@@ -70,7 +70,7 @@ describe("a row", () => {
     writer.body(piece, piece.length);
     writer.event("a", 1);
     writer.event("b", 1);
-    expect(writer.payload()).toContain(`"events":[${piece}]`);
+    expect(writer.payload().join("")).toContain(`"events":[${piece}]`);
     expect([writer.first, writer.last, writer.count]).toEqual([7, 8, 2]);
   });
 
@@ -83,7 +83,7 @@ describe("a row", () => {
           writer.event(key, ms);
           if (outcome !== undefined) writer.outcome(outcome);
         }
-        expect(Buffer.byteLength(writer.payload())).toBeLessThanOrEqual(writer.bytes);
+        expect(Buffer.byteLength(writer.payload().join(""))).toBeLessThanOrEqual(writer.bytes);
       }),
     );
   });

@@ -12,7 +12,7 @@ export const plain: Codec = {
   compress: (text) => brotli.encode(text),
   compressFast: (text) => brotli.encode(text),
   decompress: (bytes) => brotli.decode(bytes),
-  pack: (text) => text,
+  pack: (parts) => parts.join(""),
   unpack: (text) => text,
   crc32: (data) => crc32(data),
 };

@@ -115,7 +115,9 @@ describe("an erasure", () => {
     await tell(app, "back", "ada");
     await snapshot(app, "back");
     const first = await erase(app, "back", "ada");
-    await env.LOG_0.prepare("DELETE FROM segments WHERE partition = 'main/back/0000' AND seq = 2").run();
+    await env.LOG_0.prepare(
+      "DELETE FROM segments WHERE place = (SELECT number << 43 | 2 FROM partitions WHERE partition = 'main/back/0000')",
+    ).run();
     const { status, body } = await app.call(`/v1/erasures/${first.id}`);
     expect([status, body["code"]]).toEqual([409, "erasure_unknown"]);
     const parts = first.id.split(".");

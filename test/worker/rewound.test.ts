@@ -46,13 +46,20 @@ const evictAll = async (): Promise<void> => {
   app = await deploy(...NAMES.map(make));
 };
 
+const TABLES = [
+  ["segments", "place >> 43 = (SELECT number FROM partitions WHERE partition = ?1)"],
+  ["partitions", "partition = ?1"],
+] as const;
+const wipe = (partition: string): D1PreparedStatement[] =>
+  TABLES.map(([table, where]) => env.LOG_0.prepare(`DELETE FROM ${table} WHERE ${where}`).bind(partition));
+
 /** D1 as of now, for one partition; what it gives back sets it back to that. */
 async function remember(name: Name): Promise<() => Promise<void>> {
   const partition = `main/${name}/0000`;
   const db = env.LOG_0;
   const copies = await Promise.all(
-    ["partitions", "segments"].map(async (table) => {
-      const { results } = await db.prepare(`SELECT * FROM ${table} WHERE partition = ?1`).bind(partition).all();
+    TABLES.map(async ([table, where]) => {
+      const { results } = await db.prepare(`SELECT * FROM ${table} WHERE ${where}`).bind(partition).all();
       return results.map((row) => {
         const columns = Object.keys(row);
         const places = columns.map((_, i) => `?${i + 1}`).join(", ");
@@ -62,10 +69,7 @@ async function remember(name: Name): Promise<() => Promise<void>> {
       });
     }),
   );
-  const wipe = ["partitions", "segments"].map((table) =>
-    db.prepare(`DELETE FROM ${table} WHERE partition = ?1`).bind(partition),
-  );
-  return async () => void (await db.batch([...wipe, ...copies.flat()]));
+  return async () => void (await db.batch([...wipe(partition), ...copies.flat()]));
 }
 
 /** By events and by reads, now and by a new object; nothing of D1 is changed by the second refusal. */
@@ -144,11 +148,7 @@ describe("D1 is set back", () => {
 
   it("lost without a snapshot: it begins anew only by decision", async () => {
     await send("unsaved", 1, 3);
-    await env.LOG_0.batch(
-      ["partitions", "segments"].map((table) =>
-        env.LOG_0.prepare(`DELETE FROM ${table} WHERE partition = 'main/unsaved/0000'`),
-      ),
-    );
+    await env.LOG_0.batch(wipe("main/unsaved/0000"));
     await evictAll();
     expect((await send("unsaved", 1, 3)).body["code"]).toBe("log_rewound");
     expect((await adopt("unsaved", { truth: "r2" })).body["code"]).toBe("nothing_in_r2");

@@ -61,14 +61,14 @@ async function fill(db: D1Database, numbers: readonly number[]): Promise<void> {
   await db.batch([
     db
       .prepare(
-        `INSERT INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-         SELECT value ->> 0, 'main', 1, 1, '', '', 1, '', value ->> 2, 0, value ->> 1, 0, NULL, '[]' FROM json_each(?1)`,
+        `INSERT INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+         SELECT 1 + CAST(substr(value ->> 0, -4) AS INTEGER), value ->> 0, 'main', 1, 1, '', '', 1, '', value ->> 2, 0, value ->> 1, 0, NULL, '[]' FROM json_each(?1)`,
       )
       .bind(JSON.stringify(rows)),
     db
       .prepare(
-        `INSERT INTO segments (partition, seq, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, '', 1, 1, '', 'json', 0, value ->> 4, '{}', '' FROM json_each(?1)`,
+        `INSERT INTO segments (place, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
+         SELECT (SELECT number << 43 | value ->> 1 FROM partitions WHERE partition = value ->> 0), value ->> 2, value ->> 3, 1, '', 1, 1, '', 'json', 0, value ->> 4, '{}', '' FROM json_each(?1)`,
       )
       .bind(JSON.stringify(segments)),
   ]);

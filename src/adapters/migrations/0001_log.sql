@@ -1,5 +1,8 @@
 -- The log of Keyframe. One statement decides each change, so every guard stands in its statement's own condition;
--- see d1-log.ts. WITHOUT ROWID: a row with a composite key costs one row written instead of two.
+-- see d1-log.ts.
+--
+-- A table whose rows may be larger than about 1,000 bytes has an integer key. In a table WITHOUT ROWID every look-up compares whole
+-- rows on its way down, and reads all pages of those that are larger. Both write one row for a row.
 
 -- Which database this is, so that swapped or foreign bindings are noticed.
 CREATE TABLE identity (
@@ -26,10 +29,18 @@ CREATE TABLE operators (
   databases TEXT NOT NULL,
   created_at TEXT NOT NULL,
   PRIMARY KEY (timeline, operator)
-) WITHOUT ROWID;
+);
+
+-- The number of each partition in this database. A number outlives the partition's row, so that a row that is rebuilt finds its log,
+-- and is never given twice, so that no partition finds another one's.
+CREATE TABLE numbers (
+  number INTEGER PRIMARY KEY AUTOINCREMENT CHECK (number < 1048576),
+  partition TEXT NOT NULL UNIQUE
+);
 
 CREATE TABLE partitions (
-  partition TEXT PRIMARY KEY,
+  number INTEGER PRIMARY KEY,
+  partition TEXT NOT NULL UNIQUE,
   timeline TEXT NOT NULL,
   seed INTEGER NOT NULL,
   epoch INTEGER NOT NULL,
@@ -42,13 +53,17 @@ CREATE TABLE partitions (
   manifest TEXT,
   previous_seq INTEGER NOT NULL,
   previous TEXT,
-  pins TEXT NOT NULL
-) WITHOUT ROWID;
+  pins TEXT NOT NULL,
+  -- State at any stamp from here on can be read: the newest restore point at or below it, and the archive above that.
+  retain_from INTEGER NOT NULL DEFAULT 0,
+  -- Archives of manifests below this version are given up.
+  archive_from INTEGER NOT NULL DEFAULT 0
+);
 
+-- place: number of the partition << 43 | seq of the row's first event.
 CREATE TABLE segments (
-  partition TEXT NOT NULL,
-  seq INTEGER NOT NULL,
-  last INTEGER NOT NULL,
+  place INTEGER PRIMARY KEY,
+  last INTEGER NOT NULL CHECK (last < 8796093022208),
   stamp INTEGER NOT NULL,
   epoch INTEGER NOT NULL,
   grp TEXT NOT NULL,
@@ -59,6 +74,25 @@ CREATE TABLE segments (
   checksum INTEGER NOT NULL,
   bytes INTEGER NOT NULL,
   stats TEXT NOT NULL,
-  payload TEXT NOT NULL,
-  PRIMARY KEY (partition, seq)
+  payload TEXT NOT NULL
+);
+
+-- Snapshots that were current, whose state files are kept. place: number of the partition << 43 | manifest version.
+CREATE TABLE restore_points (
+  place INTEGER PRIMARY KEY,
+  attempt TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  stamp INTEGER NOT NULL,
+  files TEXT NOT NULL,
+  whole INTEGER NOT NULL,
+  replaced_at INTEGER NOT NULL
+);
+
+-- Who holds which restore point, or the current snapshot: retention gives up none that anybody holds.
+CREATE TABLE pins (
+  partition TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (partition, version, name)
 ) WITHOUT ROWID;

@@ -62,7 +62,7 @@ export class DiskCache implements Cache {
   constructor(file: string) {
     this.#db = new DatabaseSync(file);
     this.#db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
-      CREATE TABLE ranges (name TEXT, at INTEGER, bytes BLOB, PRIMARY KEY (name, at)) WITHOUT ROWID;
+      CREATE TABLE ranges (name TEXT, at INTEGER, bytes BLOB, PRIMARY KEY (name, at));
       CREATE TABLE distrusted (name TEXT PRIMARY KEY) WITHOUT ROWID;`);
   }
 
