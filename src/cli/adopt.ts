@@ -35,7 +35,7 @@ export const adopt: AddCommand = (program, cli, done) => {
       const path = `${partitionPath(operator, partition)}/adopt`;
       // Sent once: after the first one there is nothing left to decide, and a second one would say so.
       const answer = await new App(options, cli).ask(path, postJson(JSON.stringify({ truth })));
-      const no = answer.status === 409;
+      const no = answer.tag === "problem" && answer.status === 409;
       const body = no ? answer.body : fine(answer);
       if (options.json) await screen.print(JSON.stringify(body));
       else if (no) screen.say(saidBy(answer));

@@ -1,26 +1,37 @@
 /**
- * The running app, as the commands see it: one request, its answer, and what to say when there is none.
+ * The running app, as the commands see it: one request, its answer (client/answer.ts judges it), and what to say when there is none.
  *
- * A1. What may be sent twice is sent again after a 503, a few times, as the answer's Retry-After says.
+ * A1. What may be sent twice is sent again after no answer and after a 503, a few times, as the answer's Retry-After says. Where
+ *     nothing listens it isn't: whoever sits there wants to know.
  * A2. The token is in a header only, and in no message.
+ * A3. What isn't Keyframe's answer is nobody's yes and nobody's no: exit status 2.
  */
 import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isObject } from "../engine/json.ts";
-import { messageOf } from "../engine/errors.ts";
+import {
+  errorOf,
+  judgeStream,
+  mayCount,
+  passes,
+  type Answer as Judged,
+  type Call,
+  type NoAnswer,
+  type Refusal,
+} from "../client/answer.ts";
+import { systemClock } from "../client/clock.ts";
+import { Http, whyOf } from "../client/http.ts";
 import { Trouble, type Cli } from "./command.ts";
+
+/** `ms`: from the request to the end of the answer. */
+export type Answer = Judged & { readonly ms: number };
+
+/** What is asked, beside the path. */
+export type Asked = Partial<Omit<Call, "path">>;
 
 export interface Options {
   readonly url?: string;
   readonly token?: string;
   readonly json?: boolean;
-}
-
-export interface Answer {
-  readonly status: number;
-  readonly body: unknown;
-  /** From the request to the end of the answer. */
-  readonly ms: number;
 }
 
 const DEFAULT_URL = "http://127.0.0.1:8787";
@@ -38,36 +49,54 @@ export const online = (command: Command): Command =>
 
 export class App {
   readonly url: string;
-  readonly #token: string | null;
+  readonly token: string | null;
+  readonly #http: Http;
 
   constructor({ url, token }: Options, { env }: Cli) {
     this.url = baseUrl(url ?? (env["KEYFRAME_URL"] || DEFAULT_URL));
-    this.#token = token ?? (env["KEYFRAME_TOKEN"] || null);
-    if (this.#token !== null && !/^[\x21-\x7e]+$/.test(this.#token))
+    this.token = token ?? (env["KEYFRAME_TOKEN"] || null);
+    if (this.token !== null && !/^[\x21-\x7e]+$/.test(this.token))
       throw new Trouble(
         "a token has no spaces, line ends or characters beyond ASCII; look at --token or KEYFRAME_TOKEN",
       );
-  }
-
-  get token(): string | null {
-    return this.#token;
+    this.#http = new Http({
+      url: this.url,
+      token: this.token,
+      fetch: (to, init) => fetch(to, init),
+      clock: systemClock,
+      attemptMs: TIMEOUT_MS,
+    });
   }
 
   get hasToken(): boolean {
-    return this.#token !== null;
+    return this.token !== null;
   }
 
-  /** What the app says, whatever that is. @throws Trouble where it says nothing */
-  async ask(path: string, init: RequestInit = {}): Promise<Answer> {
-    return (await this.#exchange(path, init)).answer;
+  /** What the app says, whatever that is. @throws Trouble where nobody answers */
+  async ask(path: string, asked: Asked = {}): Promise<Answer> {
+    const begun = performance.now();
+    const answer = await this.#http.exchange({ method: "GET", path, ...asked });
+    if (answer.tag === "none") throw noAnswer(this.url, answer, mayCount(answer));
+    return { ...answer, ms: performance.now() - begun };
   }
 
-  /** The same, sent again while the answer is 503: for what may be sent twice. */
-  async askAgain(path: string, init: RequestInit = {}): Promise<Answer> {
+  /** The same, sent again while another attempt may get a better answer: for what may be sent twice. */
+  async askAgain(path: string, asked: Asked = {}): Promise<Answer> {
+    return (await this.askUntilKnown(path, asked)).answer;
+  }
+
+  /** `unknown`: an attempt before the answer may have counted. @throws Trouble where nobody answers */
+  async askUntilKnown(path: string, asked: Asked): Promise<{ readonly answer: Answer; readonly unknown: boolean }> {
+    let unknown = false;
     for (let attempt = 1; ; attempt++) {
-      const { answer, pauseMs } = await this.#exchange(path, init);
-      if (answer.status !== 503 || attempt === ATTEMPTS) return answer;
-      await sleep(pauseMs);
+      const begun = performance.now();
+      const answer = await this.#http.exchange({ method: "GET", path, ...asked });
+      unknown ||= mayCount(answer);
+      const last = attempt === ATTEMPTS || !passes(answer) || (answer.tag === "none" && answer.unsent);
+      if (!last)
+        await sleep(Math.min(answer.tag === "none" ? 1_000 : (answer.retryAfterMs ?? 1_000), LONGEST_PAUSE_MS));
+      else if (answer.tag === "none") throw noAnswer(this.url, answer, unknown);
+      else return { answer: { ...answer, ms: performance.now() - begun }, unknown };
     }
   }
 
@@ -76,15 +105,17 @@ export class App {
    *
    * @throws Trouble with what the app says instead, and where it breaks off
    */
-  async *lines(path: string): AsyncGenerator<string> {
+  async *lines(path: string, mediaType: string): AsyncGenerator<string> {
     const silence = new AbortController();
     const hush = (): NodeJS.Timeout =>
       setTimeout(() => silence.abort(new Error("nothing came for a minute")), TIMEOUT_MS);
     let timer = hush();
+    const call: Call = { method: "GET", path };
     try {
-      const response = await fetch(`${this.url}${path}`, { headers: this.#headers(), signal: silence.signal });
-      if (!response.ok || response.body === null)
-        throw failedWith({ status: response.status, body: parsed(await response.text()), ms: 0 });
+      const response = await this.#http.open(call, silence.signal);
+      if (response.status >= 300) throw failedWith(await this.#http.read(call, response));
+      const foreign = judgeStream(call, response, mediaType);
+      if (foreign !== null || response.body === null) throw failedWith(foreign);
       let rest = "";
       for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
         clearTimeout(timer);
@@ -95,7 +126,8 @@ export class App {
       }
       if (rest !== "") yield rest;
     } catch (error) {
-      throw error instanceof Trouble ? error : noAnswer(this.url, error);
+      if (error instanceof Trouble) throw error;
+      throw noAnswer(this.url, { tag: "none", why: whyOf(error), unsent: false });
     } finally {
       clearTimeout(timer);
       // Who stopped early doesn't want the rest.
@@ -103,38 +135,28 @@ export class App {
     }
   }
 
-  #headers(init?: RequestInit["headers"]): Headers {
-    const headers = new Headers(init);
-    if (this.#token !== null) headers.set("authorization", `Bearer ${this.#token}`);
-    return headers;
-  }
-
   /** What a read answers when all is well. @throws Trouble with what the app says instead */
   async get(path: string): Promise<unknown> {
     return fine(await this.askAgain(path));
   }
+}
 
-  async #exchange(path: string, init: RequestInit): Promise<{ readonly answer: Answer; readonly pauseMs: number }> {
-    const begun = performance.now();
-    const headers = this.#headers(init.headers);
-    try {
-      const response = await fetch(`${this.url}${path}`, { ...init, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
-      const text = await response.text();
-      const after = Number(response.headers.get("retry-after") ?? 1) * 1_000;
-      const answer = { status: response.status, body: parsed(text), ms: performance.now() - begun };
-      return { answer, pauseMs: Math.min(Number.isFinite(after) ? after : 1_000, LONGEST_PAUSE_MS) };
-    } catch (error) {
-      throw noAnswer(this.url, error);
-    }
+/** Nobody answered. */
+export class Silence extends Trouble {
+  /** The request may have counted. */
+  readonly unknown: boolean;
+
+  constructor(message: string, unknown: boolean) {
+    super(message);
+    this.unknown = unknown;
   }
 }
 
-function noAnswer(url: string, error: unknown): Trouble {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return new Trouble(
-    `no answer from ${url}: ${messageOf(cause)}. Is the app up (npx wrangler dev), and is --url or KEYFRAME_URL its address?`,
+export const noAnswer = (url: string, { why }: NoAnswer, unknown = false): Silence =>
+  new Silence(
+    `no answer from ${url}: ${why}. Is the app up (npx wrangler dev), and is --url or KEYFRAME_URL its address?`,
+    unknown,
   );
-}
 
 function baseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -143,39 +165,36 @@ function baseUrl(text: string): string {
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }
 
-/** What isn't JSON comes from somebody else, such as a proxy. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text.slice(0, 200);
-  }
-}
-
-/** The body of an answer that says yes. @throws Trouble with what it says instead */
-export function fine(answer: Answer): unknown {
-  if (answer.status >= 200 && answer.status < 300) return answer.body;
+/** The body of an answer that is good. @throws Trouble with what it says instead */
+export function fine(answer: Judged): unknown {
+  if (answer.tag === "good") return answer.body;
   throw failedWith(answer);
 }
 
-const failedWith = (answer: Answer): Trouble =>
-  new Trouble(`the app answers ${answer.status} ${saidBy(answer)}${HINTS[answer.status] ?? ""}`);
+function failedWith(answer: Judged | null): Trouble {
+  if (answer === null || answer.tag === "good") return new Trouble("the answer has no body");
+  if (answer.tag === "foreign") return new Trouble(answer.why);
+  return new Trouble(`the app answers ${answer.status} ${saidBy(answer)}${hintFor(answer)}`);
+}
 
+export const MIGRATE = "npx wrangler d1 migrations apply LOG_0, for each database of the log";
 const HINTS: Readonly<Record<number, string>> = {
   401: " (give a token with --token or KEYFRAME_TOKEN)",
   403: " (give another token with --token or KEYFRAME_TOKEN)",
 };
 
-/** The code of a problem document; "" where the answer is none. */
-export const codeOf = ({ body }: Answer): string =>
-  isObject(body) && typeof body["code"] === "string" ? body["code"] : "";
+/** What to do about it. */
+export const hintFor = ({ status, code }: Pick<Refusal, "status" | "code">): string =>
+  code === "log_not_migrated" ? ` (run the migrations: ${MIGRATE})` : (HINTS[status] ?? "");
 
-/** What a problem document says, in a line. */
-export function saidBy(answer: Answer): string {
-  const { body } = answer;
-  if (!isObject(body) || codeOf(answer) === "") return typeof body === "string" ? body : JSON.stringify(body);
-  const { detail } = body;
-  return `${codeOf(answer)}: ${typeof detail === "string" ? detail : JSON.stringify(detail ?? null)}`;
+/** The code of a problem document; "" where the answer is none. */
+export const codeOf = (answer: Judged): string => (answer.tag === "problem" ? answer.code : "");
+
+/** What an answer that isn't good says, in a line. */
+export function saidBy(answer: Judged): string {
+  if (answer.tag === "good") return JSON.stringify(answer.body);
+  const { code, detail } = errorOf(answer);
+  return answer.tag === "foreign" ? detail : `${code}: ${detail}`;
 }
 
 export const operatorPath = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;
@@ -185,10 +204,11 @@ export function partitionPath(operator: string, partition: string): string {
   return `${operatorPath(operator)}/partitions/${partition}`;
 }
 
-export const POST: RequestInit = { method: "POST" };
+export const POST = { method: "POST" } as const satisfies Asked;
+export const DELETE = { method: "DELETE" } as const satisfies Asked;
 
-export const postJson = (text: string, headers: Readonly<Record<string, string>> = {}): RequestInit => ({
+export const postJson = (text: string): Asked => ({
   method: "POST",
-  headers: { "content-type": "application/json", ...headers },
+  headers: { "content-type": "application/json" },
   body: text,
 });

@@ -1,7 +1,21 @@
 /** `keyframe ask OP EVENT`: one event to one operator, and its reply. */
 import { randomUUID } from "node:crypto";
-import { App, codeOf, fine, online, operatorPath, postJson, saidBy, type Options } from "./app.ts";
-import { examples, NO, YES, type AddCommand } from "./command.ts";
+import { lacking } from "../client/answer.ts";
+import { DECIDED } from "../client/holds.ts";
+import {
+  App,
+  codeOf,
+  fine,
+  online,
+  operatorPath,
+  postJson,
+  saidBy,
+  Silence,
+  type Answer,
+  type Options,
+} from "./app.ts";
+import { examples, NO, Trouble, YES, type AddCommand } from "./command.ts";
+import { idOf, lacksId, putId } from "./event-id.ts";
 
 export const ask: AddCommand = (program, cli, done) => {
   online(program.command("ask"))
@@ -14,17 +28,16 @@ export const ask: AddCommand = (program, cli, done) => {
         `keyframe ask credits '{"type":"credits.take","data":{"account":"ada","n":1}}'`,
         "keyframe ask credits - < event.json",
       ) +
-        "\n\nExit status: 0 it was applied, 1 it was refused or its handler threw, 2 it is no event, or couldn't be sent.",
+        "\n\nAn event without an id gets one, so that sending it again counts once.\nExit status: 0 it was applied, 1 it was refused or its handler threw, 2 it is no event, or couldn't be sent; if it isn't known whether\nit counts, the id to send again is said.",
     )
     .action(async (operator: string, event: string, options: Options) => {
       const app = new App(options, cli);
-      const text = event === "-" ? await cli.stdin() : event;
-      // An event without an id gets one from this, so that sending it again after a 503 counts once.
-      const init = postJson(text, { "idempotency-key": randomUUID() });
-      const answer = await app.askAgain(`${operatorPath(operator)}/ask`, init);
-      const refused = answer.status === 409 && codeOf(answer) !== "id_reused";
-      const no = refused || (answer.status === 422 && codeOf(answer) === "quarantined");
+      const given = event === "-" ? await cli.stdin() : event;
+      const text = lacksId(given) ? putId(given, randomUUID()) : given;
+      const answer = await decided(app, `${operatorPath(operator)}/ask`, text);
+      const no = isDecided(answer);
       const body = no ? answer.body : fine(answer);
+      const refused = codeOf(answer) !== "quarantined";
       if (options.json) await cli.screen.print(JSON.stringify(body));
       else if (no)
         cli.screen.say(`${cli.screen.paintError("yellow", refused ? "refused" : "set aside")} ${saidBy(answer)}`);
@@ -32,3 +45,26 @@ export const ask: AddCommand = (program, cli, done) => {
       done(no ? NO : YES);
     });
 };
+
+/** @throws Trouble with the id to send again, if nobody said what became of the event and an attempt may have counted */
+async function decided(app: App, path: string, text: string): Promise<Answer> {
+  try {
+    const { answer, unknown } = await app.askUntilKnown(path, postJson(text));
+    if (answer.tag !== "good" && !isDecided(answer) && unknown) fine(answer);
+    return answer;
+  } catch (error) {
+    if (!(error instanceof Trouble) || (error instanceof Silence && !error.unknown)) throw error;
+    const id = idOf(text);
+    // What has no id isn't JSON, and counts nowhere.
+    if (id === null) throw error;
+    throw new Trouble(
+      `${error.message}\nWhether the event counts is not known: send it again with the same id, "id":${JSON.stringify(id)}`,
+    );
+  }
+}
+
+/** Did the operator decide against it? A code of its own may be one of the app's, too. */
+const isDecided = (answer: Answer): boolean =>
+  answer.tag === "problem" &&
+  (answer.status === 409 || (answer.status === 422 && answer.code === "quarantined")) &&
+  lacking(DECIDED, answer.body, "") === null;

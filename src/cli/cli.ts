@@ -62,12 +62,18 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<Status>
   }
   try {
     await program.parseAsync(args, { from: "user" });
-    return status;
   } catch (error) {
-    return failed(error, cli);
-  } finally {
-    await cli.screen.flush();
+    status = failed(error, cli);
   }
+  return unwritten(await cli.screen.end(), cli) ?? status;
+}
+
+/** O3: null where all was written. */
+function unwritten(error: NodeJS.ErrnoException | null, { screen }: Cli): Status | null {
+  if (error === null) return null;
+  if (error.code !== "EPIPE")
+    screen.say(`${screen.paintError("red", "keyframe:")} standard output can't be written: ${error.message}`);
+  return TROUBLE;
 }
 
 function failed(error: unknown, { screen }: Cli): Status {

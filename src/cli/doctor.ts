@@ -107,8 +107,7 @@ async function reach(app: App): Promise<Check> {
   const ms: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     const answer = await app.ask("/healthz");
-    const ok = answer.status === 200 && isObject(answer.body) && answer.body["ok"] === true;
-    if (!ok) throw new Trouble(`what answers at ${app.url} is no Keyframe: ${answer.status} ${saidBy(answer)}`);
+    if (answer.tag !== "good") throw new Trouble(`what answers at ${app.url} is no Keyframe: ${saidBy(answer)}`);
     ms.push(answer.ms);
   }
   return judgeTimes("app", `${app.url} answers`, ms);
@@ -162,8 +161,8 @@ async function commits(app: App, { operator, event }: Write, samples: number): P
     const id = `doctor-${randomUUID()}`;
     const answer = await app.ask(`${operatorPath(operator)}/ask`, postJson(JSON.stringify({ ...event, id })));
     // Refused by its handler, it is in the log all the same.
-    const refused = answer.status === 409 && isObject(answer.body) && answer.body["duplicate"] === false;
-    if (answer.status !== 200 && !refused)
+    const refused = answer.tag === "problem" && answer.status === 409 && answer.body["duplicate"] === false;
+    if (answer.tag !== "good" && !refused)
       return check("bad", "commit", `after ${i} events: ${answer.status} ${saidBy(answer)}`);
     ms.push(answer.ms);
   }

@@ -26,7 +26,7 @@ export async function dollars(app: App, watchMs: number): Promise<Check> {
 
 async function costs(app: App): Promise<Costs> {
   const found = new Map<string, number>();
-  for await (const line of app.lines("/metrics")) {
+  for await (const line of app.lines("/metrics", "text/plain")) {
     const sample = SAMPLE.exec(line);
     if (sample !== null) found.set(sample[1]!, Number(sample[2]));
   }

@@ -23,7 +23,7 @@ export const exportAll: AddCommand = (program, cli, done) => {
       const query = options.prefix === "" ? "" : `?${new URLSearchParams({ prefix: options.prefix }).toString()}`;
       let keys = 0;
       let last = "";
-      for await (const line of app.lines(`${operatorPath(operator)}/export${query}`)) {
+      for await (const line of app.lines(`${operatorPath(operator)}/export${query}`, "application/x-ndjson")) {
         if (screen.closed) break;
         if (line.startsWith(KEY)) keys += 1;
         await screen.print(line);

@@ -1,5 +1,5 @@
 /** `keyframe pins OP N`, `pin OP N VERSION`, `unpin OP N VERSION`: who holds which snapshot, whatever retention says (SNAP10). */
-import { App, codeOf, fine, online, partitionPath, saidBy, type Answer, type Options } from "./app.ts";
+import { App, codeOf, DELETE, fine, online, partitionPath, POST, saidBy, type Answer, type Options } from "./app.ts";
 import { examples, NO, wholeNumber, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { table } from "./text.ts";
 
@@ -45,9 +45,7 @@ export const pin: AddCommand = (program, cli, done) => {
         "\n\nIt holds from the answer on, and its files in R2 are paid for. Exit status: 0 it is pinned, 1 there is no such snapshot any more,\nor too many are pinned, 2 it couldn't be asked.",
     )
     .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
-      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), {
-        method: "POST",
-      });
+      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), POST);
       done(
         await told(answer, `manifest ${manifest} of partition ${partition} is held by ${options.name}`, options, cli),
       );
@@ -67,9 +65,7 @@ export const unpin: AddCommand = (program, cli, done) => {
         "\n\nWhat isn't pinned is let go of already. From then on retention decides.",
     )
     .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
-      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), {
-        method: "DELETE",
-      });
+      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), DELETE);
       done(
         await told(
           answer,

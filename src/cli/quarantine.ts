@@ -1,7 +1,7 @@
 /** `keyframe quarantine OP`: the events whose handler threw; `… retry ID` and `… delete ID` steer them (ONE6). */
 import { Argument } from "commander";
 import type { QuarantinedInfo } from "./answers.ts";
-import { App, codeOf, fine, online, operatorPath, POST, saidBy, type Options } from "./app.ts";
+import { App, codeOf, DELETE, fine, online, operatorPath, POST, saidBy, type Options } from "./app.ts";
 import { examples, NO, Trouble, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { pages } from "./pages.ts";
 import { table } from "./text.ts";
@@ -61,7 +61,7 @@ async function steer(
   { screen }: Cli,
 ): Promise<Status> {
   const path = `${operatorPath(operator)}/quarantine/${encodeURIComponent(id)}`;
-  const answer = await (action === "retry" ? app.ask(`${path}/retry`, POST) : app.ask(path, { method: "DELETE" }));
+  const answer = await (action === "retry" ? app.ask(`${path}/retry`, POST) : app.ask(path, DELETE));
   const missing = codeOf(answer) === "not_quarantined";
   const body = (missing ? answer.body : fine(answer)) as Steered;
   if (json) await screen.print(JSON.stringify(body));

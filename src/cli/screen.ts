@@ -3,12 +3,16 @@
  *
  * O1. Colours only where the stream is a terminal that has them, and NO_COLOR isn't set.
  * O2. `print` resolves when the stream takes more, so that a scan of millions of keys is never held in memory.
- * O3. A reader that has read enough (`| head`) ends the command without a word.
+ * O3. What can't be written ends the command with status 2: without a word where the reader has gone (`| head`), else with the
+ *     reason. Never with a stack.
  * O4. Lines are written together as far as they come in one turn of the event loop: a system call for each would take ten times
  *     as long as making it.
+ * O5. A terminal gets no character that it would obey, or that would show a text in another order (text.ts). Everything else
+ *     gets the text as it is.
  */
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
+import { forTerminal } from "./text.ts";
 
 type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
 export type Paint = (colour: Colour, text: string) => string;
@@ -28,7 +32,9 @@ export class Screen {
   readonly #out: Stream;
   readonly #err: Stream;
   #held = "";
-  #closed = false;
+  #failure: NodeJS.ErrnoException | null = null;
+  /** Writes under way. */
+  #writing = 0;
   /** Of whoever waits for the stream to take more. */
   #wake: (() => void)[] = [];
 
@@ -40,15 +46,23 @@ export class Screen {
     out.on("drain", () => this.#awake());
     out.on("close", () => this.#awake());
     out.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-      this.#closed = true;
+      this.#failure ??= error;
       this.#awake();
     });
+    // There is nowhere to say it.
+    err.on("error", () => undefined);
   }
 
-  /** Nobody reads any more. */
+  /** Nothing more can be written. */
   get closed(): boolean {
-    return this.#closed;
+    return this.#failure !== null;
+  }
+
+  /** Resolves when all that was printed is written: null, or why it isn't. */
+  async end(): Promise<NodeJS.ErrnoException | null> {
+    await this.flush();
+    while (this.#writing > 0 && this.#failure === null) await new Promise<void>((resolve) => this.#wake.push(resolve));
+    return this.#failure;
   }
 
   /** A line of the result. */
@@ -62,7 +76,15 @@ export class Screen {
   async flush(): Promise<void> {
     const text = this.#held;
     this.#held = "";
-    if (text === "" || this.#closed || this.#out.write(text)) return;
+    if (text === "" || this.#failure !== null) return;
+    this.#writing += 1;
+    const written = (error?: Error | null): void => {
+      this.#writing -= 1;
+      // The stream may tell it here first.
+      if (error) this.#failure ??= error;
+      if (this.#writing === 0) this.#awake();
+    };
+    if (this.#out.write(this.#out.isTTY === true ? forTerminal(text) : text, written)) return;
     await new Promise<void>((resolve) => this.#wake.push(resolve));
   }
 
@@ -73,7 +95,7 @@ export class Screen {
   /** A line for whoever is watching, after what was printed before it. */
   say(line: string): void {
     void this.flush();
-    this.#err.write(`${line}\n`);
+    this.#err.write(`${this.#err.isTTY === true ? forTerminal(line) : line}\n`);
   }
 }
 

@@ -1,12 +1,18 @@
 /**
- * One batch of lines, sent until it is decided, and what became of them in numbers.
+ * Batches of lines, each sent until it is decided, and what became of them in numbers.
  *
  * T1. Plain requests: only counts come back, and the first 100 errors, so that what limits a large file is the app's log.
  * T2. After a partial answer it goes on at `through` where the answer says exactly what became of the lines before it;
  *     else all of it goes again, and what is there counts as a duplicate. The sum is the number of lines either way.
+ * T3. What nobody's waiting betters ends it at once: a wrong token, missing migrations, and a port that nobody has ever answered at.
+ *     Whatever else fails is waited for, and said.
  */
-import { errorOf, membersOf, passes, type Answer, type Call, type Http } from "../client/http.ts";
-import type { Patience } from "../client/patience.ts";
+import { errorOf, lacking, mayCount, passes, type Answer, type Call, type NoAnswer } from "../client/answer.ts";
+import { isTooLarge } from "../client/deliver.ts";
+import { COUNTS } from "../client/holds.ts";
+import type { Http } from "../client/http.ts";
+import { KeyframeError } from "../client/keyframe-error.ts";
+import type { Failed, Patience } from "../client/patience.ts";
 import type { InputEvent } from "./send-input.ts";
 
 export interface Counts {
@@ -25,9 +31,17 @@ export interface LineError {
 }
 
 export interface BatchOutcome {
+  readonly tag: "decided";
   readonly counts: Counts;
   /** Those that the answers list. */
   readonly errors: readonly LineError[];
+}
+
+/** `unknown`: some of it may count, or counts. */
+export interface BatchFailure {
+  readonly tag: "failed";
+  readonly error: KeyframeError;
+  readonly unknown: boolean;
 }
 
 interface Reported {
@@ -54,27 +68,67 @@ interface ReportedError {
 /** Packs a request; null: it goes as it is. */
 export type Pack = ((bytes: Uint8Array) => Promise<Uint8Array<ArrayBuffer>>) | null;
 
-/** @throws KeyframeError where it can't be decided */
-export async function sendBatch(
-  events: readonly InputEvent[],
-  http: Http,
-  patience: Patience,
-  pack: Pack,
-): Promise<BatchOutcome> {
-  const tally = new Tally();
-  for (let from = 0; from < events.length;) {
-    const left = events.slice(from);
-    const answer = await http.exchange(await call(left, pack));
-    if (answer.tag === "answer") {
-      const report = reportOf(answer, left.length);
-      if (report === null && !passes(answer)) throw errorOf(answer);
-      const settled = report === null ? 0 : tally.add(report, left);
+export interface BatchSenderOptions {
+  readonly http: Http;
+  readonly patience: () => Patience;
+  readonly pack: Pack;
+  /** Called with each failure that is waited for. */
+  readonly onWait: (failed: Failed) => void;
+}
+
+export class BatchSender {
+  readonly #options: BatchSenderOptions;
+  /** Events of a request: fewer, where something on the way takes no larger ones. */
+  #most = Number.POSITIVE_INFINITY;
+  /** The app was heard in this run. */
+  #heard = false;
+
+  constructor(options: BatchSenderOptions) {
+    this.#options = options;
+  }
+
+  async send(events: readonly InputEvent[]): Promise<BatchOutcome | BatchFailure> {
+    const { http, pack, onWait } = this.#options;
+    const patience = this.#options.patience();
+    const tally = new Tally();
+    let unknown = false;
+    for (let from = 0; from < events.length;) {
+      const left = events.slice(from, from + this.#most);
+      const answer = await http.exchange(await call(left, pack));
+      this.#heard ||= answer.tag === "good" || answer.tag === "problem";
+      unknown ||= mayCount(answer);
+      const settled = tally.add(reportOf(answer, left.length), left);
       if (settled > 0) patience.progress();
       from += settled;
+      if (settled === left.length) continue;
+      if (isTooLarge(answer) && left.length > 1) {
+        this.#most = Math.ceil(left.length / 2);
+        continue;
+      }
+      const lasting = this.#lasting(answer);
+      if (lasting !== null) return { tag: "failed", error: lasting, unknown: unknown || from > 0 };
+      onWait(answer as Failed);
+      try {
+        await patience.wait(answer as Failed);
+      } catch (error) {
+        if (error instanceof KeyframeError) return { tag: "failed", error, unknown: unknown || from > 0 };
+        throw error;
+      }
     }
-    if (from < events.length) await patience.wait(answer);
+    return tally.outcome(events.length);
   }
-  return tally.outcome(events.length);
+
+  /** Why no waiting betters it; null: it may. */
+  #lasting(answer: Answer | NoAnswer): KeyframeError | null {
+    if (answer.tag === "good")
+      return new KeyframeError("unexpected_answer", "the answer is about other lines than were sent", {
+        status: answer.status,
+      });
+    if (answer.tag === "none")
+      return answer.unsent && !this.#heard ? new KeyframeError("no_answer", `nobody answers: ${answer.why}`) : null;
+    const migrate = answer.tag === "problem" && answer.code === "log_not_migrated";
+    return migrate || !passes(answer) ? errorOf(answer) : null;
+  }
 }
 
 class Tally {
@@ -82,7 +136,8 @@ class Tally {
   readonly #errors: LineError[] = [];
 
   /** Takes in what an answer says; returns how many of the lines needn't be sent again. */
-  add(report: Reported, sent: readonly InputEvent[]): number {
+  add(report: Reported | null, sent: readonly InputEvent[]): number {
+    if (report === null) return 0;
     // What was newly taken is a duplicate the next time, also where it stands after `through`.
     this.#sum.accepted += report.accepted;
     const whole = report.through === sent.length || decided(report) === report.through;
@@ -98,7 +153,8 @@ class Tally {
 
   outcome(events: number): BatchOutcome {
     const { accepted, refused, rejected } = this.#sum;
-    return { counts: { ...this.#sum, duplicates: events - accepted - refused - rejected }, errors: this.#errors };
+    const counts = { ...this.#sum, duplicates: events - accepted - refused - rejected };
+    return { tag: "decided", counts, errors: this.#errors };
   }
 }
 
@@ -109,11 +165,12 @@ async function call(events: readonly InputEvent[], pack: Pack): Promise<Call> {
 }
 
 /** Null: it isn't about these lines. */
-function reportOf(answer: Answer, sent: number): Reported | null {
-  const report = membersOf(answer.body) as unknown as Reported;
-  if (typeof report.through !== "number" || !Array.isArray(report.errors)) return null;
+function reportOf(answer: Answer | NoAnswer, sent: number): Reported | null {
+  if (answer.tag === "none" || lacking(COUNTS, answer.body, "") !== null) return null;
+  const report = answer.body as Reported;
   // A body that broke off has fewer; a final answer that speaks of others isn't ours.
-  return passes(answer) || (report.received === sent && report.through === sent) ? report : null;
+  const within = report.received <= sent && report.through <= report.received;
+  return within && (passes(answer) || (report.received === sent && report.through === sent)) ? report : null;
 }
 
 const decided = ({ accepted, duplicates, refused, rejected, unrouted }: Reported): number =>

@@ -35,7 +35,8 @@ export const sendFile: AddCommand = (program, cli, done) => {
         ...(gzip === undefined ? {} : { gzip }),
         ...(json === undefined ? {} : { json }),
         stdin: process.stdin,
-        out: process.stdout,
+        // The screen knows whether it could be written.
+        out: { write: (line) => void cli.screen.print(line.replace(/\n$/, "")) },
         err: process.stderr,
       });
       done(status);

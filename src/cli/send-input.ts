@@ -5,13 +5,15 @@
  * I2. A line goes as it is. One that has no id gets `{key}/{index}` of the event, as if the whole file had come in one request
  *     with that `Idempotency-Key`: the same however it is cut into batches.
  * I3. What is skipped is read and compared with what was sent before, by its digest: another file under the same name is none
- *     of ours. Reading is a hundred times faster than sending, so nothing is gained by seeking, which gzip doesn't offer.
+ *     of ours. So is what was under way when an earlier run ended, since it may count. Reading is a hundred times faster than
+ *     sending, so nothing is gained by seeking, which gzip doesn't offer.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { lacksId, putId } from "./event-id.ts";
 
 /** Up to where everything is decided, or read. */
 export interface Position {
@@ -21,6 +23,9 @@ export interface Position {
   /** Of all bytes before it. */
   readonly sha256: string;
 }
+
+/** A place that an earlier run knew, and what came before it then. */
+export type Mark = Pick<Position, "bytes" | "sha256">;
 
 export interface InputEvent {
   /** The line to send, with its end. */
@@ -41,13 +46,16 @@ export interface BatchSize {
   readonly bytes: number;
 }
 
-/** The file isn't what it was, or can't be read as what it is. */
+/** The file can't be read as what it is. */
 export class InputError extends Error {
   constructor(message: string) {
     super(message);
     this.name = "InputError";
   }
 }
+
+/** The file isn't what an earlier run sent of it. */
+export class ChangedError extends InputError {}
 
 const CHUNK_BYTES = 1 << 20;
 /** The longest line that is held: far more than an event may have, so that the app can say that it is too long. */
@@ -123,17 +131,21 @@ export async function contentKey(file: string): Promise<string> {
 }
 
 /**
- * The batches after `from`. `key` is asked for once a line without an id comes.
+ * The batches after `from`. `key` is asked for once a line without an id comes. `sending`: the end of what an earlier run was
+ * sending when it ended.
  *
- * @throws InputError where what comes before `from` isn't what was sent, or the gzip is damaged
+ * @throws ChangedError where what comes before `from` or `sending` isn't what it was, InputError where the gzip is damaged
  */
 export async function* batches(
   input: Source,
   from: Position,
   most: BatchSize,
   key: () => Promise<string>,
+  sending: Mark | null = null,
 ): AsyncGenerator<Batch> {
   const hash = createHash("sha256");
+  const chunks = checked(input.chunks, sending === null ? [from] : [from, sending]);
+  const skipped = { unended: false };
   let [bytes, events, lines] = [from.bytes, from.events, from.lines];
   let batch: InputEvent[] = [];
   let batchBytes = 0;
@@ -144,9 +156,16 @@ export async function* batches(
     batchBytes = 0;
     return done;
   };
-  for await (const line of linesAfter(input.chunks, from, hash)) {
+  for await (const line of linesAfter(chunks, from, hash, skipped)) {
     hash.update(line);
     bytes += line.length;
+    if (skipped.unended) {
+      // The end of a line that was sent without one.
+      if (line.toString("latin1").trim() !== "")
+        throw new ChangedError(`its line ${lines} was sent when it ended at byte ${from.bytes}, and goes on there now`);
+      skipped.unended = false;
+      continue;
+    }
     lines += 1;
     if (isBlank(line, lines)) continue;
     const event = hasId(line) ? line : await withId(line, events, key);
@@ -161,28 +180,50 @@ export async function* batches(
 const shareOf = (input: Source): number | null =>
   input.size === null ? null : Math.min(1, input.read() / Math.max(1, input.size));
 
-/** Lines with their ends; the last may have none. */
+/** The same chunks. What comes before a mark is compared before the chunk that holds it is given on. */
+async function* checked(chunks: AsyncIterable<Buffer>, marks: readonly Mark[]): AsyncGenerator<Buffer> {
+  const hash = createHash("sha256");
+  const left = [...marks];
+  let at = 0;
+  const compare = (): void => {
+    const { bytes, sha256 } = left.shift()!;
+    if (hash.copy().digest("hex") !== sha256)
+      throw new ChangedError(`its first ${bytes} bytes are not what was sent before`);
+  };
+  while (left[0]?.bytes === 0) compare();
+  for await (const chunk of chunks) {
+    let from = 0;
+    while (left.length > 0 && left[0]!.bytes <= at + chunk.length) {
+      hash.update(chunk.subarray(from, left[0]!.bytes - at));
+      from = left[0]!.bytes - at;
+      compare();
+    }
+    if (left.length > 0) hash.update(chunk.subarray(from));
+    at += chunk.length;
+    yield chunk;
+  }
+  if (left.length > 0)
+    throw new ChangedError(`it ends ${left.at(-1)!.bytes - at} bytes before the place up to which it was sent`);
+}
+
+/** Lines with their ends; the last may have none. `skipped.unended`: so had the last one before `from`. */
 async function* linesAfter(
   chunks: AsyncIterable<Buffer>,
   from: Position,
   hash: ReturnType<typeof createHash>,
+  skipped: { unended: boolean },
 ): AsyncGenerator<Buffer> {
   let skip = from.bytes;
   let rest: Buffer[] = [];
   let restBytes = 0;
-  const compare = (): void => {
-    if (hash.copy().digest("hex") !== from.sha256)
-      throw new InputError(`its first ${from.bytes} bytes are not what was sent before`);
-  };
-  if (skip === 0) compare();
   for await (let chunk of chunks) {
     if (skip > 0) {
-      const skipped = chunk.subarray(0, skip);
-      hash.update(skipped);
-      skip -= skipped.length;
-      chunk = chunk.subarray(skipped.length);
+      const known = chunk.subarray(0, skip);
+      hash.update(known);
+      skip -= known.length;
+      chunk = chunk.subarray(known.length);
+      skipped.unended = known.length > 0 ? known.at(-1) !== LF : skipped.unended;
       if (skip > 0) continue;
-      compare();
     }
     for (let at = 0; at < chunk.length;) {
       const end = chunk.indexOf(LF, at);
@@ -200,7 +241,6 @@ async function* linesAfter(
       at = end + 1;
     }
   }
-  if (skip > 0) throw new InputError(`it ends ${skip} bytes before the place up to which it was sent`);
   if (rest.length > 0) yield Buffer.concat(rest);
 }
 
@@ -221,18 +261,6 @@ function hasId(line: Buffer): boolean {
 }
 
 async function withId(line: Buffer, index: number, key: () => Promise<string>): Promise<Buffer> {
-  let event: unknown;
   const text = line.toString("utf8");
-  try {
-    event = JSON.parse(text.replace(/^\uFEFF/, ""));
-  } catch {
-    // The app says what is wrong with it.
-    return line;
-  }
-  if (typeof event !== "object" || event === null || Array.isArray(event) || Object.keys(event).length === 0)
-    return line;
-  const { id } = event as { readonly id?: unknown };
-  if (id !== undefined && id !== null) return line;
-  // Last, so that it wins over one that is null.
-  return Buffer.from(`${text.slice(0, text.lastIndexOf("}"))},"id":${JSON.stringify(`${await key()}/${index}`)}}\n`);
+  return lacksId(text) ? Buffer.from(`${putId(text, `${await key()}/${index}`)}\n`) : line;
 }

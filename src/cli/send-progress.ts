@@ -1,67 +1,119 @@
 /**
- * How far a file was sent, in a file beside it, so that a run that was killed goes on where it was.
+ * What was sent of a file, in a file beside it: how far it is decided, what is under way, and what ids are made of.
  *
- * G1. It is written after each batch, whole and under its name in one step: after a kill it says what was decided, or less.
+ * G1. It is written before each batch and after it, whole and under its name in one step: after a kill it says what was decided,
+ *     or less, and which lines may count though they aren't known to.
  * G2. It is bound to the app's address and to what was sent: neither another app nor another file is taken for the same.
- * G3. It is removed when all is decided.
+ * G3. Lines without an id get theirs from the key that stands in it, also after the file has grown. So it stays when all is
+ *     decided; where all lines have an id of their own it is removed.
+ * G4. It has a checksum: a key that was damaged would make new ids, and lines would count twice.
  */
-import { open, readFile, rename, rm } from "node:fs/promises";
-import { InputError, type Position } from "./send-input.ts";
+import { createHash, randomUUID } from "node:crypto";
+import { link, open, readFile, rename, rm } from "node:fs/promises";
+import { InputError, type Mark, type Position } from "./send-input.ts";
 import type { Summary } from "./send-summary.ts";
 
 export interface Progress {
-  readonly format: "keyframe-progress";
-  readonly version: 1;
   readonly url: string;
-  /** What ids are made of where lines have none; null: none was needed. */
+  /** What ids are made of where lines have none; null: none was needed so far. */
   readonly key: string | null;
+  /** All before it is decided. */
   readonly position: Position;
+  /** The end of what was being sent, and may count; null: nothing. */
+  readonly sending: Mark | null;
   readonly summary: Summary;
 }
 
-/** Null: there is none. @throws InputError where there is one that can't be gone on with */
-export async function readProgress(path: string, url: string): Promise<Progress | null> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
+const FORMAT = "keyframe-progress";
+const VERSION = 1;
+
+export class ProgressFile {
+  readonly path: string;
+  readonly #url: string;
+  /** It is there, and ours to replace. */
+  #there = false;
+
+  constructor(path: string, url: string) {
+    this.path = path;
+    this.#url = url;
   }
-  const progress = parse(text);
-  if (progress === null)
-    throw new InputError(`${path} is no progress file of this version; remove it to send from the beginning`);
-  if (progress.url !== url)
-    throw new InputError(`${path} is about ${progress.url}, not ${url}; remove it to send from the beginning`);
-  return progress;
+
+  /** Null: there is none. @throws InputError where there is one that can't be gone on with */
+  async read(): Promise<Progress | null> {
+    let text: string;
+    try {
+      text = await readFile(this.path, "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw error;
+    }
+    const progress = parse(text);
+    if (typeof progress === "string")
+      throw new InputError(
+        `${this.path} says what was sent of it, and ${progress}. Without that, lines that have no id would count again: remove it only if nothing was sent, or if every line has an id`,
+      );
+    if (progress.url !== this.#url)
+      throw new InputError(
+        `${this.path} is about ${progress.url}, not ${this.#url}; for another app name another one with --resume-file`,
+      );
+    this.#there = true;
+    return progress;
+  }
+
+  /** @throws InputError where another run has begun with the same file meanwhile */
+  async write(progress: Omit<Progress, "url">): Promise<void> {
+    const draft = `${this.path}.${randomUUID().slice(0, 8)}.new`;
+    const file = await open(draft, "w");
+    try {
+      await file.writeFile(textOf({ url: this.#url, ...progress }));
+      // Else a power cut could leave an empty file under the name.
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    if (this.#there || !(await this.#claim(draft))) await rename(draft, this.path);
+    this.#there = true;
+  }
+
+  /** Two runs that begin at once mustn't make ids of two keys. False: this file system has no links. */
+  async #claim(draft: string): Promise<boolean> {
+    try {
+      await link(draft, this.path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") return false;
+      await rm(draft, { force: true });
+      throw new InputError(`another run has just begun to send it, and writes ${this.path}; start again`);
+    }
+    await rm(draft, { force: true });
+    return true;
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { force: true });
+  }
 }
 
-function parse(text: string): Progress | null {
+function textOf(progress: Progress): string {
+  const { url, key, position, sending, summary } = progress;
+  const body = JSON.stringify({ format: FORMAT, version: VERSION, url, key, position, sending, summary });
+  return `${body.slice(0, -1)},"sha256":"${digest(body)}"}\n`;
+}
+
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/** What is written there, or why it can't be used. */
+function parse(text: string): Progress | string {
+  const found = /^(\{.*),"sha256":"([0-9a-f]{64})"\}\n?$/.exec(text);
+  if (found === null) return "it is damaged, or isn't one";
+  let value: Record<string, unknown>;
   try {
-    const value = JSON.parse(text) as Progress;
-    const { bytes, events, lines } = value.position;
-    const whole = [bytes, events, lines].every((n) => Number.isSafeInteger(n) && n >= 0);
-    const known = value.format === "keyframe-progress" && value.version === 1;
-    return known && whole && typeof value.summary === "object" ? value : null;
+    value = JSON.parse(`${found[1]}}`) as Record<string, unknown>;
   } catch {
-    return null;
+    return "it is damaged";
   }
-}
-
-export async function writeProgress(path: string, progress: Progress): Promise<void> {
-  const draft = `${path}.new`;
-  const file = await open(draft, "w");
-  try {
-    await file.writeFile(`${JSON.stringify(progress)}\n`);
-    // Else a power cut could leave an empty file under the name.
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-  await rename(draft, path);
-}
-
-export async function removeProgress(path: string): Promise<void> {
-  await rm(path, { force: true });
-  await rm(`${path}.new`, { force: true });
+  const { format, version, ...progress } = value;
+  if (format !== FORMAT || version !== VERSION) return "it isn't of this version";
+  return found[2] === digest(`${found[1]}}`)
+    ? (progress as unknown as Progress)
+    : "it is damaged: its checksum is wrong";
 }

@@ -1,5 +1,7 @@
 /** How far it is: one line that is drawn anew on a terminal, else a line now and then. */
 
+import { forTerminal } from "./text.ts";
+
 export interface Output {
   readonly isTTY?: boolean;
   write(text: string): unknown;
@@ -11,21 +13,37 @@ const LINE_MS = 10_000;
 export class ProgressLine {
   readonly #out: Output;
   readonly #startMs: number;
-  readonly #startShare: number;
+  #startShare: number | null = null;
   #lastMs: number;
   #drawn = false;
+  /** Why it waits; null: it doesn't. */
+  #waiting: string | null = null;
 
-  /** `startShare`: what an earlier run has done of it. */
-  constructor(out: Output, nowMs: number, startShare = 0) {
+  constructor(out: Output, nowMs: number) {
     this.#out = out;
     this.#startMs = nowMs;
-    this.#startShare = startShare;
     this.#lastMs = nowMs;
+  }
+
+  /** `share`: what an earlier run has done of it. The first call counts. */
+  begin(share: number): void {
+    this.#startShare ??= share;
+  }
+
+  /** Said once for each reason. */
+  waits(why: string, patienceMs: number): void {
+    if (this.#waiting === why) return;
+    this.clear();
+    const text = `waiting, and trying again for ${span(patienceMs / 1_000)}: ${why}`;
+    this.#out.write(`${this.#out.isTTY === true ? forTerminal(text) : text}\n`);
+    this.#waiting = why;
   }
 
   /** `events` in all, `now` of them in this run. */
   show(events: number, now: number, share: number | null, nowMs: number): void {
     const terminal = this.#out.isTTY === true;
+    if (this.#waiting !== null) this.#out.write("going on\n");
+    this.#waiting = null;
     if (nowMs - this.#lastMs < (terminal ? DRAW_MS : LINE_MS)) return;
     this.#lastMs = nowMs;
     const text = this.#text(events, now, share, nowMs);
@@ -40,7 +58,7 @@ export class ProgressLine {
       `${Math.round(now / seconds).toLocaleString("en-US")} a second`,
     ];
     if (share !== null) {
-      const done = share - this.#startShare;
+      const done = share - (this.#startShare ?? 0);
       parts.splice(1, 0, `${Math.floor(share * 100)} %`);
       if (done > 0) parts.push(`${span(((1 - share) / done) * seconds)} left`);
     }

@@ -4,7 +4,7 @@
  * F1. One request at a time, in the order of the file, so that events of one key keep theirs. The next batch is read, cut and
  *     given its ids meanwhile: what the app waits for is its own log.
  * F2. Killed at any moment and started again it goes on after the last batch that was decided; at most one is repeated, and
- *     counts as duplicates, since lines without an id have the same one in every run.
+ *     counts as duplicates, since lines without an id have the same one in every run, also where the file has grown.
  * F3. Results go to `out`, how far it is to `err`. 0: all decided and taken. 1: some were refused or rejected. 2: trouble.
  */
 import { randomUUID } from "node:crypto";
@@ -15,11 +15,23 @@ import { systemClock } from "../client/clock.ts";
 import { Http } from "../client/http.ts";
 import { KeyframeError } from "../client/keyframe-error.ts";
 import { Patience } from "../client/patience.ts";
-import { sendBatch, type Pack } from "./send-batch.ts";
-import { batches, BEGINNING, contentKey, InputError, openInput, type BatchSize, type Position } from "./send-input.ts";
-import { readProgress, removeProgress, writeProgress } from "./send-progress.ts";
-import { type Output, ProgressLine } from "./send-screen.ts";
+import { hintFor, saidBy } from "./app.ts";
+import { BatchSender, type BatchFailure, type Pack } from "./send-batch.ts";
+import {
+  batches,
+  BEGINNING,
+  ChangedError,
+  contentKey,
+  InputError,
+  openInput,
+  type BatchSize,
+  type Mark,
+  type Position,
+} from "./send-input.ts";
+import { ProgressFile, type Progress } from "./send-progress.ts";
+import { ProgressLine, type Output } from "./send-screen.ts";
 import { NOTHING, plus, summaryText, type Summary } from "./send-summary.ts";
+import { forTerminal } from "./text.ts";
 
 export interface SendOptions {
   /** `-`: standard input. */
@@ -54,71 +66,144 @@ const RETRY = { firstMs: 200, mostMs: 15_000 };
 const gzip = promisify(zlibGzip);
 
 export async function send(options: SendOptions): Promise<SendStatus> {
+  const { file, err } = options;
+  const resumeFile = options.resumeFile ?? (file === "-" ? null : `${file}.keyframe-progress`);
   try {
-    return await run(options);
+    return await run(options, resumeFile === null ? null : new ProgressFile(resumeFile, options.url));
   } catch (error) {
     const trouble = error instanceof InputError || error instanceof KeyframeError || "code" in (error as object);
     if (!trouble) throw error;
-    options.err.write(`${options.file}: ${(error as Error).message}\n`);
+    const { message } = error as Error;
+    const advice =
+      error instanceof ChangedError && resumeFile !== null
+        ? `; ${resumeFile} says what was sent. If this is another file, name another one with --resume-file`
+        : "";
+    err.write(`${shown(`${file}: ${message}${adviceOn(error)}${advice}`, err)}\n`);
     return 2;
   }
 }
 
-async function run(options: SendOptions): Promise<SendStatus> {
-  const { file, url, err, out } = options;
+/** Of the app's answers what a hand must do; of the system's, that it's about the file beside. */
+const adviceOn = (error: unknown): string =>
+  error instanceof KeyframeError && error.status !== null
+    ? hintFor({ status: error.status, code: error.code })
+    : error instanceof KeyframeError && error.code === "no_answer"
+      ? ". Is the app up (npx wrangler dev), and is --url or KEYFRAME_URL its address?"
+      : "";
+
+const shown = (text: string, { isTTY }: Output): string => (isTTY === true ? forTerminal(text) : text);
+
+async function run(options: SendOptions, progress: ProgressFile | null): Promise<SendStatus> {
+  const { file, err, out } = options;
+  const before = (await progress?.read()) ?? null;
+  const sentBefore = before?.summary.events ?? 0;
+  if (sentBefore > 0) err.write(`going on after ${sentBefore.toLocaleString("en-US")} events that were sent before\n`);
+  const input = await openInput(file, options.stdin);
+  const startMs = performance.now();
+  const sending = new Sending(options, progress, before);
+  try {
+    await sending.all(input);
+  } finally {
+    input.close();
+    sending.line.clear();
+  }
+  const { summary } = sending;
+  if (summary.events === sentBefore && sentBefore > 0)
+    err.write(`nothing is new: all of it was sent before, as ${progress?.path} says\n`);
+  const seconds = (performance.now() - startMs) / 1_000;
+  const text =
+    options.json === true
+      ? JSON.stringify({ ...summary, sentBefore, seconds })
+      : summaryText(summary, seconds, summary.events - sentBefore);
+  out.write(`${shown(text, out)}\n`);
+  return summary.refused + summary.rejected > 0 ? 1 : 0;
+}
+
+/** A file on its way. */
+class Sending {
+  readonly line: ProgressLine;
+  summary: Summary;
+  readonly #options: SendOptions;
+  readonly #progress: ProgressFile | null;
+  readonly #before: Progress | null;
+  readonly #sender: BatchSender;
+  #key: string | null;
+  #position: Position;
+
+  /** @throws InputError where ids were made of another key than is wanted now */
+  constructor(options: SendOptions, progress: ProgressFile | null, before: Progress | null) {
+    const { idempotencyKey: wanted } = options;
+    if (before?.key != null && wanted !== undefined && wanted !== before.key)
+      throw new InputError(
+        `${progress?.path} says that ids of its lines are made of ${JSON.stringify(before.key)}, not of ${JSON.stringify(wanted)}; leave --idempotency-key out`,
+      );
+    this.#options = options;
+    this.#progress = progress;
+    this.#before = before;
+    this.#key = before?.key ?? null;
+    this.#position = before?.position ?? BEGINNING;
+    this.summary = before?.summary ?? NOTHING;
+    this.line = new ProgressLine(options.err, performance.now());
+    this.#sender = senderOf(options, this.line);
+  }
+
+  async all(input: Awaited<ReturnType<typeof openInput>>): Promise<void> {
+    const sentBefore = this.summary.events;
+    const size = { ...BATCH, ...this.#options.batch };
+    const key = (): Promise<string> => this.#keyOnce();
+    for await (const { events, end, share } of ahead(
+      batches(input, this.#position, size, key, this.#before?.sending ?? null),
+    )) {
+      this.line.begin(sentBefore > 0 ? (share ?? 0) : 0);
+      await this.#record(end);
+      const sent = await this.#sender.send(events);
+      if (sent.tag === "failed") throw await this.#failed(sent);
+      this.summary = plus(this.summary, events.length, sent);
+      this.#position = end;
+      await this.#record(null);
+      this.line.show(this.summary.events, this.summary.events - sentBefore, share, performance.now());
+    }
+    // Of lines with ids of their own nothing need be known any more (G3).
+    if (this.#key === null) await this.#progress?.remove();
+  }
+
+  /** Made once, and of what was recorded: a file that has grown keeps the ids of its lines. */
+  async #keyOnce(): Promise<string> {
+    const { file, idempotencyKey } = this.#options;
+    return (this.#key ??= idempotencyKey ?? (file === "-" ? randomUUID() : await contentKey(file)));
+  }
+
+  async #record(sending: Mark | null): Promise<void> {
+    const mark = sending === null ? null : { bytes: sending.bytes, sha256: sending.sha256 };
+    await this.#progress?.write({ key: this.#key, position: this.#position, sending: mark, summary: this.summary });
+  }
+
+  /** What is known not to count needn't be the same the next time. */
+  async #failed({ error, unknown }: BatchFailure): Promise<KeyframeError> {
+    if (unknown) return error;
+    // Made for what came through a pipe, the key can't be made again.
+    if (this.#position.bytes === 0 && this.#options.file !== "-") await this.#progress?.remove();
+    else await this.#record(null);
+    return error;
+  }
+}
+
+function senderOf(options: SendOptions, line: ProgressLine): BatchSender {
+  const { patienceMs = PATIENCE_MS } = options;
   const http = new Http({
-    url,
+    url: options.url,
     token: options.token ?? null,
     fetch: (to, init) => fetch(to, init),
     clock: systemClock,
     attemptMs: ATTEMPT_MS,
   });
-  const patience = (): Patience =>
-    new Patience(systemClock, Math.random, { ...RETRY, overallMs: options.patienceMs ?? PATIENCE_MS });
   const pack: Pack = options.gzip === true ? (bytes) => gzip(bytes, { level: 1 }) : null;
-
-  const resumeFile = options.resumeFile ?? (file === "-" ? null : `${file}.keyframe-progress`);
-  const before = resumeFile === null ? null : await readProgress(resumeFile, url);
-  let summary: Summary = before?.summary ?? NOTHING;
-  let key = before?.key ?? null;
-  const record = async (position: Position): Promise<void> => {
-    if (resumeFile !== null)
-      await writeProgress(resumeFile, { format: "keyframe-progress", version: 1, url, key, position, summary });
-  };
-  const keyOnce = async (): Promise<string> => (key ??= options.idempotencyKey ?? (await contentKey(file)));
-
-  if (file === "-" && before === null) {
-    // What comes from a pipe can't be read twice, so that this isn't found again: it must be there before the first request.
-    key = options.idempotencyKey ?? randomUUID();
-    await record(BEGINNING);
-  }
-  const sentBefore = summary.events;
-  if (sentBefore > 0) err.write(`going on after ${sentBefore.toLocaleString("en-US")} events that were sent before\n`);
-  const input = await openInput(file, options.stdin);
-  const startMs = performance.now();
-  let line: ProgressLine | null = null;
-  try {
-    for await (const { events, end, share } of ahead(
-      batches(input, before?.position ?? BEGINNING, { ...BATCH, ...options.batch }, keyOnce),
-    )) {
-      line ??= new ProgressLine(err, startMs, sentBefore > 0 ? (share ?? 0) : 0);
-      const outcome = await sendBatch(events, http, patience(), pack);
-      summary = plus(summary, events.length, outcome);
-      await record(end);
-      line.show(summary.events, summary.events - sentBefore, share, performance.now());
-    }
-  } finally {
-    input.close();
-    line?.clear();
-  }
-  const seconds = (performance.now() - startMs) / 1_000;
-  out.write(
-    options.json === true
-      ? `${JSON.stringify({ ...summary, sentBefore, seconds })}\n`
-      : `${summaryText(summary, seconds, summary.events - sentBefore)}\n`,
-  );
-  if (resumeFile !== null) await removeProgress(resumeFile);
-  return summary.refused + summary.rejected > 0 ? 1 : 0;
+  return new BatchSender({
+    http,
+    pack,
+    patience: () => new Patience(systemClock, Math.random, { ...RETRY, overallMs: patienceMs }),
+    onWait: (failed) => line.waits(failed.tag === "none" ? `no answer: ${failed.why}` : saidBy(failed), patienceMs),
+  });
 }
 
 /** Makes the next one while this one is being used. */

@@ -29,6 +29,18 @@ export const age = (at: string, nowMs: number): string => span(Math.max(0, nowMs
 /** Control characters stay what JSON makes of them, so that no key can move the cursor. */
 export const quoted = (text: string): string => JSON.stringify(text);
 
+/**
+ * A text for a terminal: what JSON leaves as it is, and a terminal or a reader would take for something else, is written out as
+ * JSON writes it. DEL and C1 controls (some terminals obey them), bidirectional marks and overrides (they show text in another
+ * order), and of C0 all but line ends, tabs and the colours of our own.
+ */
+export const forTerminal = (text: string): string =>
+  text.replaceAll(UNSHOWN, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+const UNSHOWN =
+  // oxlint-disable-next-line no-control-regex -- they are what it is about
+  /[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\u001b(?!\[(?:1|2|22|3[1236]|39)m)/g;
+
 /** `>` before a heading: its column stands to the right. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[], paint: Paint): string[] {
   const names = headings.map((heading) => heading.replace(/^>/, ""));

@@ -1,7 +1,7 @@
 /** `keyframe watch OP KEY`: the state of a key now, then each change, until it is interrupted or nobody reads any more. */
 import { client } from "../client/client.ts";
 import { KeyframeError } from "../client/keyframe-error.ts";
-import { App, online, type Options } from "./app.ts";
+import { App, hintFor, online, type Options } from "./app.ts";
 import { examples, Trouble, YES, type AddCommand } from "./command.ts";
 import type { Screen } from "./screen.ts";
 
@@ -30,10 +30,9 @@ export const watch: AddCommand = (program, cli, done) => {
         done(YES);
       } catch (error) {
         if (!(error instanceof KeyframeError)) throw error;
-        const hint =
-          error.status === 401 || error.status === 403 ? " (give a token with --token or KEYFRAME_TOKEN)" : "";
-        const answered = error.status === null ? "" : `the app answers ${error.status} `;
-        throw new Trouble(`${answered}${error.code}: ${error.detail}${hint}`);
+        const { status, code, detail } = error;
+        if (status === null || code === "unexpected_answer") throw new Trouble(`${code}: ${detail}`);
+        throw new Trouble(`the app answers ${status} ${code}: ${detail}${hintFor({ status, code })}`);
       } finally {
         process.off("SIGINT", abort);
         process.off("SIGTERM", abort);

@@ -66,7 +66,8 @@ export interface Client {
    * Takes an event, or several, and resolves when they are decided: with what became of each. In order, as long as one batch
    * is under way at a time. An event without an id gets one, once. A call is taken as a whole.
    *
-   * @throws (rejects) KeyframeError where it isn't known what became of an event, or the app takes nothing from this sender
+   * @throws (rejects) KeyframeError if an event isn't decided, once all of the call are decided or have failed. Its `ids` name those
+   *   of which it isn't known whether they count
    */
   send(event: OutgoingEvent): Promise<Fate>;
   send(events: readonly OutgoingEvent[]): Promise<Fate[]>;

@@ -8,10 +8,12 @@
  *     since a mark is a place in it (ONE2). A first answer stands, whatever a repeat says.
  * D3. Every event has its id before the first attempt, and keeps it (ONE1): no repeat counts twice.
  */
-import { codeOf, errorOf, membersOf, passes, type Answer, type Call, type Http } from "./http.ts";
+import { errorOf, lacking, mayCount, membersOf, passes, type Answer, type Call, type NoAnswer } from "./answer.ts";
+import { COUNTS } from "./holds.ts";
+import type { Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import type { Outgoing } from "./outgoing.ts";
-import type { Patience } from "./patience.ts";
+import type { Failed, Patience } from "./patience.ts";
 
 /** What became of an event. */
 export type Fate =
@@ -40,8 +42,10 @@ export interface BatchNumber {
 export interface Delivered {
   /** By place in the batch; null where there is a failure. */
   readonly fates: readonly (Fate | null)[];
-  /** Why not all of it is known. */
+  /** Why not all of it is decided. */
   readonly failure: KeyframeError | null;
+  /** Places of events without a fate that may count all the same. */
+  readonly unknown: ReadonlySet<number>;
 }
 
 export interface DeliverOptions {
@@ -54,35 +58,55 @@ export interface DeliverOptions {
 export async function deliver(events: readonly Outgoing[], options: DeliverOptions): Promise<Delivered> {
   const { http, patience } = options;
   const fates: (Fate | null)[] = events.map(() => null);
+  const unknown = new Set<number>();
   const all = [...events.keys()];
   let { number } = options;
+  /** Events of a request: fewer, where something on the way takes no larger ones. */
+  let most = all.length;
   for (let left = all; left.length > 0;) {
-    const sent = number === null ? left : all;
-    const answer = await http.exchange(
-      await eventsCall(
-        sent.map((place) => events[place]!.line),
-        { gzip: options.gzip, number, full: true },
-      ),
-    );
+    const sent = number === null ? left.slice(0, most) : all;
+    const lines = sent.map((place) => events[place]!.line);
+    const answer = await http.exchange(await eventsCall(lines, { gzip: options.gzip, number, full: true }));
     const before = left.length;
-    if (answer.tag === "answer") {
-      readFates(answer, sent, events, fates);
-      left = left.filter((place) => fates[place] === null);
-    }
+    readFates(answer, sent, events, fates);
+    left = left.filter((place) => fates[place] === null);
+    for (const place of sent) if (fates[place] !== null) unknown.delete(place);
+    if (mayCount(answer) || answer.tag === "good")
+      for (const place of sent) if (fates[place] === null) unknown.add(place);
     if (left.length < before) patience.progress();
     if (left.length === 0) break;
-    if (answer.tag === "none" || passes(answer)) {
-      try {
-        await patience.wait(answer);
-      } catch (error) {
-        if (error instanceof KeyframeError) return { fates, failure: error };
-        throw error;
-      }
-    } else if (left.length === before) return { fates, failure: errorOf(answer) };
+    if (isTooLarge(answer) && number === null && sent.length > 1) {
+      most = Math.ceil(sent.length / 2);
+      continue;
+    }
+    if (answer.tag === "none" || (answer.tag !== "good" && passes(answer))) {
+      const failure = await waited(answer, patience);
+      if (failure !== null) return { fates, failure, unknown };
+    } else if (left.length === before) return { fates, failure: finalError(answer), unknown };
     // It was answered; what is asked for again was rejected, and counts under no number.
     else number = null;
   }
-  return { fates, failure: null };
+  return { fates, failure: null, unknown };
+}
+
+/** Somebody between here and the app takes no request of this size; the app's own 413 is a problem document. */
+export const isTooLarge = (answer: Answer | NoAnswer): boolean => answer.tag === "foreign" && answer.status === 413;
+
+/** Null: it is time for another attempt. */
+async function waited(answer: Failed, patience: Patience): Promise<KeyframeError | null> {
+  try {
+    await patience.wait(answer);
+    return null;
+  } catch (error) {
+    if (error instanceof KeyframeError) return error;
+    throw error;
+  }
+}
+
+function finalError(answer: Answer): KeyframeError {
+  if (answer.tag !== "good") return errorOf(answer);
+  const { status } = answer;
+  return new KeyframeError("unexpected_answer", "the answer doesn't say what became of each event", { status });
 }
 
 export interface EventsCall {
@@ -125,14 +149,32 @@ interface NamedError {
   readonly message: string;
 }
 
+/** What an answer says of each event; null: it says nothing of them. */
+function reportOf(answer: Answer | NoAnswer): Report | null {
+  const body = answer.tag === "none" ? null : answer.body;
+  return lacking(COUNTS, body, "") === null && "results" in (body as object) ? (body as Report) : null;
+}
+
+interface Report {
+  readonly results: readonly Result[];
+  readonly errors: readonly NamedError[];
+  readonly through: number;
+}
+
 /** Writes down what the answer says of the events at the places `sent`. */
-function readFates(answer: Answer, sent: readonly number[], events: readonly Outgoing[], fates: (Fate | null)[]): void {
-  const { results, errors, through } = membersOf(answer.body);
-  if (!Array.isArray(results) || !Array.isArray(errors) || typeof through !== "number") return;
-  const named = new Map((errors as NamedError[]).map((error) => [error.index, error]));
+function readFates(
+  answer: Answer | NoAnswer,
+  sent: readonly number[],
+  events: readonly Outgoing[],
+  fates: (Fate | null)[],
+): void {
+  const report = reportOf(answer);
+  if (report === null) return;
+  const { results, errors, through } = report;
+  const named = new Map(errors.map((error) => [error.index, error]));
   const common = unfitCode(answer);
   const byIndex = new Map<number, Result[]>();
-  for (const result of results as Result[]) {
+  for (const result of results) {
     const other = byIndex.get(result.index);
     if (other === undefined) byIndex.set(result.index, [result]);
     else other.push(result);
@@ -160,8 +202,9 @@ function fateOf(id: string, results: readonly Result[], why: Why | undefined): F
 }
 
 /** What a partition says of the producer holds for all events that it rejected; they need no reason of their own. */
-function unfitCode(answer: Answer): Why | undefined {
-  const code = codeOf(answer);
-  if (code !== "producer_fenced" && code !== "producer_seq_too_old" && code !== "too_many_producers") return undefined;
-  return { code, message: String(membersOf(answer.body)["detail"]) };
+function unfitCode(answer: Answer | NoAnswer): Why | undefined {
+  if (answer.tag !== "problem" || !UNFIT.has(answer.code)) return undefined;
+  return { code: answer.code, message: String(answer.body.detail) };
 }
+
+const UNFIT = new Set(["producer_fenced", "producer_seq_too_old", "too_many_producers"]);

@@ -11,13 +11,19 @@ export interface Problem {
   readonly [member: string]: unknown;
 }
 
+interface Facts {
+  readonly status?: number | null;
+  readonly problem?: Problem | null;
+  readonly ids?: readonly string[];
+}
+
 /**
  * `code` is the problem document's where the app answered with one, else one of the client's own:
  *
  * | code | |
  * |---|---|
- * | `gave_up` | no answer that decides within the time given; whether it counted is not known, and the same ids may be sent again |
- * | `producer_stopped` | an earlier numbered batch was given up; go on with a new client and a higher epoch |
+ * | `gave_up` | no answer that decides within the time given |
+ * | `producer_stopped` | it isn't known whether an earlier numbered batch counts; go on with a new client and a higher epoch |
  * | `buffer_full` | far more events wait than the buffer holds; `await ready()` before `send` |
  * | `closed` | the client was closed before |
  * | `not_json` | JSON can't carry what was given |
@@ -30,13 +36,35 @@ export class KeyframeError extends Error {
   readonly status: number | null;
   readonly detail: string;
   readonly problem: Problem | null;
+  /** Ids of the events of which it isn't known whether they count: send them again with the same ids. Of all others it is known. */
+  readonly ids: readonly string[];
+  readonly #said: string;
 
-  constructor(code: string, detail: string, status: number | null = null, problem: Problem | null = null) {
-    super(`${detail} (${status === null ? code : `${status} ${code}`})`);
+  constructor(code: string, detail: string, { status = null, problem = null, ids = [] }: Facts = {}) {
+    const said = `${detail}${unknown(ids)}`;
+    super(`${said} (${status === null ? code : `${status} ${code}`})`);
     this.name = "KeyframeError";
     this.code = code;
     this.status = status;
-    this.detail = detail;
+    this.detail = said;
     this.problem = problem;
+    this.ids = ids;
+    this.#said = detail;
   }
+
+  /** The same, of a call with events of which it isn't known whether they count. */
+  about(ids: readonly string[]): KeyframeError {
+    if (ids.length === 0 && this.ids.length === 0) return this;
+    return new KeyframeError(this.code, this.#said, { status: this.status, problem: this.problem, ids });
+  }
+}
+
+const MOST_NAMED = 3;
+
+function unknown(ids: readonly string[]): string {
+  if (ids.length === 0) return "";
+  const named = ids.slice(0, MOST_NAMED).map((id) => JSON.stringify(id));
+  const more = ids.length > named.length ? `, and ${ids.length - named.length} more` : "";
+  const what = ids.length === 1 ? "whether it counts" : "which of them count";
+  return `; ${what} is not known: send again with the same id${ids.length === 1 ? "" : "s"}, ${named.join(", ")}${more}`;
 }

@@ -1,6 +1,8 @@
 /** One operator, seen from outside: ask it, read its state, watch a key. Its type says what comes back; its code isn't needed. */
 import { history, type HistoryEnd, type HistoryEntry, type HistoryOptions } from "./history.ts";
-import { errorOf, membersOf, passes, type Answer, type Call, type Http } from "./http.ts";
+import { errorOf, lacking, mayCount, membersOf, passes, type Answer, type Call } from "./answer.ts";
+import { DECIDED } from "./holds.ts";
+import type { Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";
 import { outgoing } from "./outgoing.ts";
@@ -65,24 +67,26 @@ export class OperatorClient<Op extends AnyOperator> {
   /**
    * Sends one event to this operator alone, and resolves with what it decided. A repeat with the same id gets the first answer.
    *
-   * @throws KeyframeError where it isn't decided: the data doesn't fit, the id belongs to another event, no answer, no permission
+   * @throws KeyframeError where it isn't decided: the data doesn't fit, the id belongs to another event, no answer, no permission.
+   *   Its `ids` has the event's id if it isn't known whether it counts
    */
   async ask<T extends EventType<Op>>(
     type: T,
     data: DataOf<Op, T>,
     options: AskOptions = {},
   ): Promise<AskResult<Op, T>> {
-    const { line } = outgoing({ ...options, type, data }, this.#options.uuid);
+    const { line, id } = outgoing({ ...options, type, data }, this.#options.uuid);
     const headers = { "content-type": "application/json" };
-    const answer = await this.#call({ method: "POST", path: `${this.#path}/ask`, headers, body: line });
-    return askResult(answer) as AskResult<Op, T>;
+    const { answer, ids } = await this.#decided({ method: "POST", path: `${this.#path}/ask`, headers, body: line }, [
+      id,
+    ]);
+    return askResult(answer, ids) as AskResult<Op, T>;
   }
 
   /** Null: there is no state for this key. */
   async get(key: string): Promise<TimedEntry<StateOf<Op>> | null> {
     const answer = await this.#call({ method: "GET", path: `${this.#path}/state?key=${encodeURIComponent(key)}` });
-    const body = membersOf(answer.body);
-    if (answer.status === 404 && body["code"] === "no_state") return null;
+    if (answer.tag === "problem" && answer.code === "no_state") return null;
     return success(answer) as TimedEntry<StateOf<Op>>;
   }
 
@@ -100,7 +104,7 @@ export class OperatorClient<Op extends AnyOperator> {
     const headers = { "content-type": "application/json" };
     const body = JSON.stringify({ keys });
     const answer = await this.#call({ method: "POST", path: `${this.#path}/state/batch`, headers, body });
-    if (membersOf(answer.body)["code"] === "answer_too_large" && keys.length > 1) {
+    if (answer.tag === "problem" && answer.code === "answer_too_large" && keys.length > 1) {
       const half = Math.ceil(keys.length / 2);
       return [...(await this.#batch(keys.slice(0, half))), ...(await this.#batch(keys.slice(half)))];
     }
@@ -133,37 +137,65 @@ export class OperatorClient<Op extends AnyOperator> {
     return watch<StateOf<Op>>({ http, patience, path }, options);
   }
 
-  /** The first answer that another attempt can't better. @throws KeyframeError `gave_up` */
   async #call(call: Call): Promise<Answer> {
+    return (await this.#decided(call, [])).answer;
+  }
+
+  /** The first answer that another attempt can't better; `ids` if an attempt before it may have counted. @throws KeyframeError `gave_up` */
+  async #decided(
+    call: Call,
+    ids: readonly string[],
+  ): Promise<{ readonly answer: Answer; readonly ids: readonly string[] }> {
     const patience = this.#options.patience();
+    let unknown: readonly string[] = [];
     for (;;) {
       const answer = await this.#options.http.exchange(call);
-      if (answer.tag === "answer" && !passes(answer)) return answer;
-      await patience.wait(answer);
+      if (mayCount(answer)) unknown = ids;
+      if (answer.tag !== "none" && !passes(answer)) return { answer, ids: unknown };
+      // Only failures pass.
+      if (answer.tag === "good") throw new Error("a good answer is final");
+      await patience.wait(answer).catch((error: unknown) => {
+        throw error instanceof KeyframeError ? error.about(unknown) : error;
+      });
     }
   }
 }
 
-/** The body of an answer that is one. @throws KeyframeError */
+/** The body of an answer that is good. @throws KeyframeError */
 function success(answer: Answer): unknown {
-  if (answer.status !== 200 || answer.body === null) throw errorOf(answer);
+  if (answer.tag !== "good") throw errorOf(answer);
   return answer.body;
 }
 
-function askResult(answer: Answer): AskResult<AnyOperator, string> {
-  const { status } = answer;
-  const body = membersOf(answer.body);
+/** `ids`: of the event, if an earlier attempt may have counted. */
+function askResult(answer: Answer, ids: readonly string[]): AskResult<AnyOperator, string> {
+  if (answer.tag === "good") {
+    const { value, duplicate, ...placed } = placedIn(answer.body);
+    return { tag: "applied", value, duplicate, ...placed };
+  }
   // Of all that is answered so, only what an operator decided can be a repeat.
-  const { duplicate } = body;
-  if (typeof duplicate !== "boolean" || (status !== 200 && status !== 409 && status !== 422)) throw errorOf(answer);
-  const { key, partition, seq, value, code, detail } = body as Record<"key", string> &
-    Record<"partition", number> &
-    Record<"seq", number | null> &
-    Record<"code", string> &
-    Record<"value" | "detail", unknown>;
-  const placed = { key, partition, seq: seq ?? null };
-  if (status === 200) return { tag: "applied", value: value ?? null, duplicate, ...placed };
-  if (status === 409) return { tag: "refused", code, detail: detail ?? null, duplicate, ...placed };
-  if (code !== "quarantined") throw new KeyframeError("unexpected_answer", `a 422 with the code ${code}`, status);
-  return { tag: "quarantined", message: String(detail), duplicate, ...placed };
+  if (answer.tag !== "problem" || lacking(DECIDED, answer.body, "") !== null) throw errorOf(answer, ids);
+  const { status, code, body: problem } = answer;
+  const { duplicate, value: _, ...placed } = placedIn(problem);
+  if (status === 409) return { tag: "refused", code, detail: problem.detail ?? null, duplicate, ...placed };
+  if (status === 422 && code === "quarantined")
+    return { tag: "quarantined", message: String(problem.detail), duplicate, ...placed };
+  throw errorOf(answer, ids);
+}
+
+function placedIn(body: unknown) {
+  const {
+    key,
+    partition,
+    seq,
+    value = null,
+    duplicate,
+  } = membersOf(body) as {
+    readonly key: string;
+    readonly partition: number;
+    readonly seq: number | null;
+    readonly value?: unknown;
+    readonly duplicate: boolean;
+  };
+  return { key, partition, seq, value, duplicate };
 }

@@ -6,8 +6,8 @@
  * W3. There is an end: where the next attempt would come too late, it is given up at once.
  */
 import { type Clock, pause } from "./clock.ts";
-import { type Answer, codeOf, membersOf, type NoAnswer } from "./http.ts";
-import { KeyframeError, type Problem } from "./keyframe-error.ts";
+import { errorOf, type Answer, type Good, type NoAnswer } from "./answer.ts";
+import { KeyframeError } from "./keyframe-error.ts";
 
 export interface Retry {
   /** Bound of the first pause; it doubles with every attempt. */
@@ -16,6 +16,9 @@ export interface Retry {
   /** From the first attempt, or the last progress. */
   readonly overallMs: number;
 }
+
+/** What another attempt may better. */
+export type Failed = Exclude<Answer, Good> | NoAnswer;
 
 export class Patience {
   readonly #clock: Clock;
@@ -39,24 +42,23 @@ export class Patience {
   }
 
   /** Waits, for `leastMs` in any case. @throws KeyframeError `gave_up` */
-  async wait(failed: Answer | NoAnswer, leastMs = 0, signal?: AbortSignal): Promise<void> {
+  async wait(failed: Failed, leastMs = 0, signal?: AbortSignal): Promise<void> {
     const { firstMs, mostMs, overallMs } = this.#retry;
     this.#attempts += 1;
     const bound = Math.min(mostMs, firstMs * 2 ** Math.min(this.#failures, 40));
     this.#failures += 1;
-    const asked = failed.tag === "answer" ? (failed.retryAfterMs ?? 0) : 0;
+    const asked = failed.tag === "none" ? 0 : (failed.retryAfterMs ?? 0);
     const ms = Math.max(asked, leastMs) + this.#random() * bound;
     if (this.#clock.now() - this.#since + ms > overallMs) throw this.#gaveUp(failed);
     await pause(this.#clock, ms, signal);
   }
 
-  #gaveUp(failed: Answer | NoAnswer): KeyframeError {
+  #gaveUp(failed: Failed): KeyframeError {
     const attempts = this.#attempts === 1 ? "one attempt" : `${this.#attempts} attempts`;
-    const left = `gave up after ${attempts}, ${this.#clock.now() - this.#since} ms without progress; whether it counted is not known, send it again with the same ids`;
+    const left = `gave up after ${attempts}, ${this.#clock.now() - this.#since} ms without progress`;
     if (failed.tag === "none") return new KeyframeError("gave_up", `${left}: ${failed.why}`);
-    const { status, body } = failed;
-    const code = codeOf(failed);
-    const last = code === null ? `status ${status}` : `${code}, ${String(membersOf(body)["detail"])}`;
-    return new KeyframeError("gave_up", `${left}: ${last}`, status, code === null ? null : (body as Problem));
+    const { code, detail, status, problem } = errorOf(failed);
+    const last = failed.tag === "problem" ? `${code}, ${detail}` : detail;
+    return new KeyframeError("gave_up", `${left}: ${last}`, { status, problem });
   }
 }

@@ -3,8 +3,8 @@
  *
  * S1. What is sent in order is decided in order as long as one batch is under way at a time, which is the default.
  * S2. The buffer holds what isn't decided yet. From its bound on `ready` waits; at twice that, `send` takes nothing more.
- * S3. A numbered batch has its number once and for all, and the next one leaves only after it was answered (ONE2). One that
- *     was given up stops the sender: whether it counted isn't known, and a later number must not overtake it.
+ * S3. A numbered batch has its number once and for all, and the next one leaves only after it was decided (ONE2). One of which
+ *     it isn't known whether it counts stops the sender, whatever was answered last: a later number must not overtake it.
  */
 import type { Clock } from "./clock.ts";
 import { deliver, type Delivered, type Fate } from "./deliver.ts";
@@ -72,7 +72,7 @@ export class Sender {
         }),
     );
     this.#pump();
-    return Promise.all(fates);
+    return allDecided(fates);
   }
 
   #refusal(): KeyframeError | null {
@@ -163,21 +163,22 @@ export class Sender {
       first: events[0]!.order,
       landed: delivered.then(
         (result) => this.#land(flight, events, result),
-        (error: unknown) => this.#land(flight, events, { fates: [], failure: unforeseen(error) }),
+        (error: unknown) =>
+          this.#land(flight, events, { fates: [], failure: unforeseen(error), unknown: new Set(events.keys()) }),
       ),
     };
     this.#flights.add(flight);
   }
 
-  #land(flight: Flight, events: readonly Waiting[], { fates, failure }: Delivered): void {
+  #land(flight: Flight, events: readonly Waiting[], { fates, failure, unknown }: Delivered): void {
     this.#flights.delete(flight);
     events.forEach((event, i) => {
       this.#settled(event);
       const fate = fates[i];
       if (fate) event.decided(fate);
-      else event.failed(failure ?? new KeyframeError("unexpected_answer", "the answer leaves this event out"));
+      else if (failure !== null) event.failed(failure.about(unknown.has(i) ? [event.id] : []));
     });
-    if (this.#options.producer !== null && failure !== null && !answered(failure)) this.#stop(failure);
+    if (this.#options.producer !== null && failure !== null && unknown.size > 0) this.#stop(failure);
     this.#wake();
     this.#pump();
   }
@@ -189,8 +190,8 @@ export class Sender {
 
   /** Nothing of what waits was sent: it is known not to have counted. */
   #stop({ detail, status, problem }: KeyframeError): void {
-    const why = `a numbered batch was given up, and none may follow it; go on with a new client and a higher epoch (${detail})`;
-    this.#stopped = new KeyframeError("producer_stopped", why, status, problem);
+    const why = `it isn't known whether a numbered batch counts, and none may follow it; go on with a new client and a higher epoch (${detail})`;
+    this.#stopped = new KeyframeError("producer_stopped", why, { status, problem });
     for (const event of this.#queue.splice(0)) {
       this.#settled(event);
       event.failed(this.#stopped);
@@ -202,9 +203,13 @@ export class Sender {
   }
 }
 
-/** Was it answered, by the app, that the batch doesn't count? */
-const answered = ({ code, status }: KeyframeError): boolean =>
-  code !== "gave_up" && status !== null && status >= 400 && status < 500;
+/** Rejects with the first failure, once it is known of each event whether it is known. */
+async function allDecided(fates: readonly Promise<Fate>[]): Promise<Fate[]> {
+  const settled = await Promise.allSettled(fates);
+  const failures = settled.flatMap((one) => (one.status === "rejected" ? [one.reason as KeyframeError] : []));
+  if (failures.length > 0) throw failures[0]!.about(failures.flatMap(({ ids }) => ids));
+  return settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+}
 
 /** Whatever breaks in the client itself must not leave its caller waiting. */
 const unforeseen = (error: unknown): KeyframeError =>

@@ -6,9 +6,11 @@
  * X2. The signal ends it, without an error; so does leaving the loop. An answer that no waiting betters is thrown.
  */
 import { EventStream } from "./event-stream.ts";
-import { errorOf, passes, whyOf, type Answer, type Http, type NoAnswer } from "./http.ts";
+import { errorOf, judgeStream, lacking, passes, type Call } from "./answer.ts";
+import { WATCHED } from "./holds.ts";
+import { whyOf, type Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
-import type { Patience } from "./patience.ts";
+import type { Failed, Patience } from "./patience.ts";
 
 export interface Watched<State> {
   readonly key: string;
@@ -50,7 +52,7 @@ export async function* watch<State>(
       lastId = link.stream.lastId ?? lastId;
       if (link.heard) patience.progress();
       const { end } = link;
-      if (end.tag === "answer" && !passes(end)) throw errorOf(end);
+      if (end.tag !== "none" && !passes(end)) throw errorOf(end);
       await patience.wait(end, link.stream.retryMs ?? 0, stop.signal);
     }
   } finally {
@@ -67,7 +69,7 @@ class Link {
   readonly stream = new EventStream();
   /** The stream began, if only with signs of life: it was no failure. */
   heard = false;
-  end: Answer | NoAnswer = { tag: "none", why: "the stream ended" };
+  end: Failed = { tag: "none", why: "the stream ended", unsent: false };
   readonly #target: WatchTarget;
   readonly #lastId: string | null;
   readonly #signal: AbortSignal;
@@ -88,9 +90,12 @@ class Link {
     let cancel = hush();
     try {
       const signal = AbortSignal.any([this.#signal, quiet.signal]);
-      const response = await http.open({ method: "GET", path, headers }, signal);
-      if (!isStream(response)) {
-        this.end = await http.read(response);
+      const call: Call = { method: "GET", path, headers };
+      const response = await http.open(call, signal);
+      const answer = response.status < 300 ? judgeStream(call, response, STREAM) : await http.read(call, response);
+      if (answer !== null || response.body === null) {
+        // A good answer is a stream.
+        if (answer !== null && answer.tag !== "good") this.end = answer;
         return;
       }
       for await (const chunk of texts(response.body)) {
@@ -101,17 +106,15 @@ class Link {
         cancel = hush();
       }
     } catch (error) {
-      this.end = { tag: "none", why: quiet.signal.aborted ? `nothing came for ${SILENCE_MS} ms` : whyOf(error) };
+      const why = quiet.signal.aborted ? `nothing came for ${SILENCE_MS} ms` : whyOf(error);
+      this.end = { tag: "none", why, unsent: false };
     } finally {
       cancel();
     }
   }
 }
 
-const isStream = (response: Response): response is Response & { readonly body: ReadableStream<Uint8Array> } =>
-  response.status === 200 &&
-  response.body !== null &&
-  (response.headers.get("content-type") ?? "").startsWith("text/event-stream");
+const STREAM = "text/event-stream";
 
 async function* texts(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const reader = body.getReader();
@@ -129,9 +132,13 @@ async function* texts(body: ReadableStream<Uint8Array>): AsyncGenerator<string> 
 }
 
 function valueOf<State>(data: string): Watched<State> {
+  let message: unknown;
   try {
-    return JSON.parse(data) as Watched<State>;
+    message = JSON.parse(data);
   } catch {
     throw new KeyframeError("unexpected_answer", `a message that isn't JSON: ${data.slice(0, 100)}`);
   }
+  const flaw = lacking(WATCHED, message, "");
+  if (flaw !== null) throw new KeyframeError("unexpected_answer", `a message that isn't Keyframe's: ${flaw}`);
+  return message as Watched<State>;
 }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
+import { asProblem } from "../client/problem.ts";
 import { run, type Ran } from "./run.ts";
 
 interface Given {
@@ -29,7 +30,7 @@ async function against(
       heard.push({ line: `${request.method} ${request.url}`, headers: request.headers, body });
       const { status = 200, body: answer, headers = {} } = left.shift() ?? { status: 500, body: "unexpected" };
       response.writeHead(status, { "content-type": "application/json", ...headers });
-      response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
+      response.end(typeof answer === "string" ? answer : JSON.stringify(asProblem(status, answer)));
     });
   });
   await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
@@ -44,23 +45,23 @@ interface Heard {
   readonly body: string;
 }
 
+/** Where an operator decided something. */
+const placed = { key: "ada", partition: 0, seq: 7, duplicate: false };
+
 const busy: Given = { status: 503, headers: { "retry-after": "0" }, body: { code: "fenced", detail: "moving" } };
 
 describe("a command that asks the app", () => {
-  it("sends again what gets 503, with the same idempotency key, and a token in the header only", async () => {
+  it("sends again what gets 503, with the same id, and a token in the header only", async () => {
     const { status, out, err, heard } = await against(
-      [busy, { body: { value: { left: 1 } } }],
+      [busy, { body: { value: { left: 1 }, ...placed } }],
       "ask",
       "credits",
-      '{"type":"t"}',
+      '{"type":"t","n":1.0}',
     );
     expect({ status, out, err }).toEqual({ status: 0, out: ['{"left":1}'], err: "" });
-    expect(heard.map(({ line, body }) => [line, body])).toEqual([
-      ["POST /v1/operators/credits/ask", '{"type":"t"}'],
-      ["POST /v1/operators/credits/ask", '{"type":"t"}'],
-    ]);
-    expect(heard[0]!.headers["idempotency-key"]).toMatch(/^[0-9a-f-]{36}$/);
-    expect(heard[1]!.headers["idempotency-key"]).toBe(heard[0]!.headers["idempotency-key"]);
+    expect(heard.map(({ line }) => line)).toEqual(heard.map(() => "POST /v1/operators/credits/ask"));
+    expect(heard[0]!.body).toMatch(/^\{"type":"t","n":1\.0,"id":"[0-9a-f-]{36}"\}$/);
+    expect(heard[1]!.body).toBe(heard[0]!.body);
     expect(heard[0]!.headers.authorization).toBe("Bearer secret-token");
   });
 
@@ -85,8 +86,11 @@ describe("a command that asks the app", () => {
   });
 
   it("knows an answer that is none of the app's", async () => {
-    const { status, err } = await against([{ status: 502, body: "<html>Bad gateway</html>" }], "evict", "usage", "0");
-    expect([status, err]).toEqual([2, "keyframe: the app answers 502 <html>Bad gateway</html>\n"]);
+    const { status, err } = await against([{ status: 404, body: "<html>Not found</html>" }], "evict", "usage", "0");
+    expect(status).toBe(2);
+    expect(err).toMatch(
+      /^keyframe: the answer isn't Keyframe's: status 404, application\/json, from http:.*evict: it isn't a problem document of Keyframe's: "<html>Not found<\/html>"\n$/,
+    );
   });
 
   it("says where nobody answers", async () => {
@@ -134,10 +138,15 @@ describe("a command that asks the app", () => {
 
 describe("ask", () => {
   it.each([
-    [409, { code: "insufficient_credits", detail: { left: 0 } }, 1, 'refused insufficient_credits: {"left":0}\n'],
+    [
+      409,
+      { code: "insufficient_credits", detail: { left: 0 }, ...placed },
+      1,
+      'refused insufficient_credits: {"left":0}\n',
+    ],
     [
       422,
-      { code: "quarantined", detail: "the handler threw: boom" },
+      { code: "quarantined", detail: "the handler threw: boom", ...placed },
       1,
       "set aside quarantined: the handler threw: boom\n",
     ],
@@ -207,6 +216,7 @@ describe("scan", () => {
 
 describe("export", () => {
   const lines = (...values: unknown[]): Given => ({
+    headers: { "content-type": "application/x-ndjson" },
     body: values.map((value) => `${JSON.stringify(value)}\n`).join(""),
   });
   const head = { format: "keyframe.export", v: 1 };
@@ -246,15 +256,23 @@ describe("steering", () => {
     [["snapshot", "usage", "0"], { status: 409, body: { code: "nothing_to_save", detail: "no event yet" } }, 1],
     [
       ["verify-partition", "usage", "0"],
-      { body: { equal: true, seq: 7, manifest: null, replayedEvents: 7, keys: 2 } },
+      { body: { partition: 0, equal: true, seq: 7, manifest: null, replayedEvents: 7, keys: 2 } },
       0,
     ],
-    [["verify-partition", "usage", "0"], { body: { equal: false, seq: 7, manifest: 1 } }, 1],
+    [["verify-partition", "usage", "0"], { body: { partition: 0, equal: false, seq: 7, manifest: 1 } }, 1],
     [["verify-partition", "usage", "0"], { status: 409, body: { code: "not_rebuilt", detail: "damaged" } }, 1],
     [["verify-partition", "usage", "0"], { status: 409, body: { code: "not_comparable", detail: "other code" } }, 2],
     [["manifests", "usage", "0"], { body: [{ unreadable: "the checksum of manifest 3 is wrong" }] }, 1],
-    [["quarantine", "usage", "retry", "0-5"], { body: { status: "applied", value: { n: 1 } } }, 0],
-    [["quarantine", "usage", "retry", "0-5"], { body: { status: "quarantined", error: "boom" } }, 1],
+    [
+      ["quarantine", "usage", "retry", "0-5"],
+      { body: { id: "0-5", command: "retry", status: "applied", value: { n: 1 } } },
+      0,
+    ],
+    [
+      ["quarantine", "usage", "retry", "0-5"],
+      { body: { id: "0-5", command: "retry", status: "quarantined", error: "boom" } },
+      1,
+    ],
     [["quarantine", "usage", "delete", "0-5"], { status: 404, body: { code: "not_quarantined", detail: "none" } }, 1],
     [["recover", "--from-r2", "usage"], { body: { operator: "usage", changed: true, complete: false, items: [] } }, 1],
     [["recover", "usage"], { body: { operator: "usage", changed: false, complete: true, items: [] } }, 0],
@@ -286,7 +304,7 @@ describe("steering", () => {
     expect((await against([answer], ...args)).status).toBe(status);
     // For machines the answer stands as it came.
     const json = await against([answer], ...args, "--json");
-    const lines = Array.isArray(answer.body) ? answer.body : [answer.body];
+    const lines = Array.isArray(answer.body) ? answer.body : [asProblem(status === 0 ? 200 : 400, answer.body)];
     expect(json.status).toBe(status);
     if (status < 2) expect(json.out.map((line) => JSON.parse(line) as unknown)).toEqual(lines);
   });
@@ -343,7 +361,7 @@ describe("watch", () => {
     );
     expect([ran.status, ran.err]).toEqual([
       2,
-      "keyframe: the app answers 403 wrong_role: not this token (give a token with --token or KEYFRAME_TOKEN)\n",
+      "keyframe: the app answers 403 wrong_role: not this token (give another token with --token or KEYFRAME_TOKEN)\n",
     ]);
   });
 });
@@ -353,7 +371,7 @@ describe("pin, unpin and adopt", () => {
     const pinned = await against([busy, { body }], "pin", "usage", "0", "4", "--name", "audit/1");
     const line = "POST /v1/operators/usage/partitions/0/manifests/4/pin?name=audit%2F1";
     expect([pinned.requests, pinned.out]).toEqual([[line, line], ["manifest 4 of partition 0 is held by audit/1"]]);
-    const let_go = await against([{ body }], "unpin", "usage", "0", "4");
+    const let_go = await against([{ body: { ...body, pinned: false } }], "unpin", "usage", "0", "4");
     expect(let_go.requests).toEqual(["DELETE /v1/operators/usage/partitions/0/manifests/4/pin?name=admin"]);
     // A second decision would find nothing to decide, though the first one did it.
     const adopted = await against([busy], "adopt", "usage", "0", "r2");
@@ -369,9 +387,12 @@ describe("history", () => {
     time: "2026-01-01T00:00:00.000Z",
     event: { type: "t", id: `e${seq}`, source: "/" },
     outcome: { status: "applied" },
+    operatorVersion: 1,
     value: seq,
   });
-  const page = (seqs: number[], more: object = {}): Given => ({ body: { items: seqs.map(entry), ...more } });
+  const page = (seqs: number[], more: object = {}): Given => ({
+    body: { operator: "usage", key: "k", items: seqs.map(entry), ...more },
+  });
 
   it("goes on where a page has less than was asked for, up to the limit, and says that there is more", async () => {
     const ran = await against(
@@ -418,11 +439,16 @@ describe("doctor", () => {
     tailBytes: 0,
     keys: 2,
     appliedSeq: 9,
+    epoch: 1,
+    snapshotSeq: 0,
+    stateBytes: 10,
     lastSnapshot: null,
+    lastRecovery: null,
     predictedRecoveryMs: 5,
   };
   const begin = [...healthy, ...probes, operators, { body: [partition] }, { body: { ...about, stores: [store] } }];
-  const value = { body: { value: { n: 4 }, partition: 0, seq: 8 } };
+  const state = { operator: "usage", key: "k", time: "2026-01-01T00:00:00.000Z" };
+  const value = { body: { ...state, value: { n: 4 }, partition: 0, seq: 8 } };
   const live = (at: string): Given => ({
     body: { ...partition, lastRecovery: { at, ms: 3, manifest: null, replayedEvents: 9 } },
   });
@@ -447,9 +473,9 @@ describe("doctor", () => {
   });
 
   it("--write asks one operator, with a new id each time, and measures what is refused too", async () => {
-    const refused: Given = { status: 409, body: { code: "insufficient_credits", detail: null, duplicate: false } };
+    const refused: Given = { status: 409, body: { code: "insufficient_credits", detail: null, ...placed } };
     const ran = await against(
-      [...begin, { body: { value: 1, duplicate: false } }, refused],
+      [...begin, { body: { value: 1, ...placed } }, refused],
       "doctor",
       "--rate",
       "0s",
@@ -487,7 +513,7 @@ describe("doctor", () => {
   });
 
   it("--evict looks, drops the partition, and looks again", async () => {
-    const answers = [...begin, value, live("a"), { body: { evicted: true } }, value, value, live("b")];
+    const answers = [...begin, value, live("a"), { body: { partition: 0, evicted: true } }, value, value, live("b")];
     const ran = await against(answers, "doctor", "--rate", "0s", "--no-wake", "--evict", "usage", "0", "é");
     expect(ran.requests.slice(begin.length)).toEqual([
       "GET /v1/operators/usage/state?key=%C3%A9",
@@ -500,7 +526,7 @@ describe("doctor", () => {
     expect(ran.status).toBe(0);
     expect(ran.out.at(-1)).toMatch(/recovery, from the whole log\): the same 2 keys, 9 events and value$/);
     const other = await against(
-      [...begin, { body: { value: 1, partition: 3, seq: 1 } }],
+      [...begin, { body: { ...state, value: 1, partition: 3, seq: 1 } }],
       "doctor",
       "--rate",
       "0s",

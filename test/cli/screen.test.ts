@@ -64,6 +64,40 @@ describe("the screen", () => {
     expect(out.text).toHaveLength(70_001);
   });
 
+  it("O3: tells at the end what couldn't be written, also where nothing waits for it", async () => {
+    const out = new Slow();
+    const screen = new Screen(out, new Slow());
+    await screen.print("a");
+    const end = screen.end();
+    await setImmediate();
+    out.take!(Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" }));
+    expect(await end).toMatchObject({ code: "ENOSPC" });
+    const fine = new Slow();
+    const other = new Screen(fine, new Slow());
+    await other.print("a");
+    const ended = other.end();
+    await setImmediate();
+    fine.take!();
+    expect(await ended).toBeNull();
+  });
+
+  it("O5: a terminal gets no character that it would obey, and every other reader gets all", async () => {
+    const text = "\u007f \u009b31m \u202e \u2066 \u0007 \u001b]0;title \u001b[31mred\u001b[39m é";
+    const terminal = Object.assign(new Slow(), { isTTY: true });
+    for (const [stream, shown] of [
+      [terminal, "\\u007f \\u009b31m \\u202e \\u2066 \\u0007 \\u001b]0;title \u001b[31mred\u001b[39m é\n"],
+      [new Slow(), `${text}\n`],
+    ] as const) {
+      const screen = new Screen(stream, stream);
+      await screen.print(text);
+      await setImmediate();
+      expect(stream.text).toBe(shown);
+      stream.take!();
+      screen.say(text);
+      expect(stream.text).toBe(shown + shown);
+    }
+  });
+
   it("O1: paints nothing where the stream is no terminal, or has no colours", () => {
     expect(new Screen(new Slow(), new Slow()).paint("red", "a")).toBe("a");
     const terminal = (colours: boolean) => Object.assign(new Slow(), { isTTY: true, hasColors: () => colours });

@@ -1,7 +1,7 @@
 /** `keyframe send`, against a small app on this machine that counts by ids and fails as it is told. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { send, type SendOptions, type SendStatus } from "../../src/cli/send.ts";
 import { batches, BEGINNING, openInput, type Batch, type Position } from "../../src/cli/send-input.ts";
 import { ProgressLine } from "../../src/cli/send-screen.ts";
+import { asProblem } from "../client/problem.ts";
 import type { Summary } from "../../src/cli/send-summary.ts";
 
 interface Sent {
@@ -47,7 +48,7 @@ beforeEach(async () => {
       const fault = script(requests.length);
       const [status, body] = fault.answer ?? decide(events, fault);
       if (fault.lost) request.socket.destroy();
-      else response.writeHead(status, { "retry-after": "0" }).end(JSON.stringify(body));
+      else response.writeHead(status, { "retry-after": "0" }).end(JSON.stringify(asProblem(status, body)));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -90,8 +91,10 @@ function decide(
     }
   }
   const bad = counts.refused + counts.rejected > 0;
-  const status = through < events.length ? 503 : bad ? 207 : 200;
-  return [status, { ...counts, unrouted: 0, through, errors: errors.slice(0, 100) }];
+  const report = { ...counts, unrouted: 0, through, errors: errors.slice(0, 100) };
+  return through < events.length
+    ? [503, { ...report, code: "store_unavailable", detail: "not all is durable" }]
+    : [bad ? 207 : 200, report];
 }
 
 const file = (name: string, content: string | Buffer): string => {
@@ -172,7 +175,7 @@ describe("send", () => {
     expect(ids.map((id) => id.split("/")[1])).toEqual(Array.from({ length: 10 }, (_, n) => String(n)));
     const again = await run({ file: file("copy.gz", gzipSync(text)), batch: { events: 3 } });
     expect([again.summary.duplicates, logged]).toEqual([10, ids]);
-    await run({ file: from, idempotencyKey: "mine" });
+    await run({ file: file("named", text), idempotencyKey: "mine" });
     expect(logged[10]).toBe("mine/0");
   });
 
@@ -258,7 +261,10 @@ describe("send, stopped and started again", () => {
     );
     script = stoppedAfter(2);
     const first = await run({ file: from });
-    expect([first.status, first.err]).toEqual([2, `${from}: the token isn't known here (401 bad_token)\n`]);
+    expect([first.status, first.err]).toEqual([
+      2,
+      `${from}: the token isn't known here (401 bad_token) (give a token with --token or KEYFRAME_TOKEN)\n`,
+    ]);
     script = () => ({});
     const second = await run({ file: from });
     expect(second.status).toBe(1);
@@ -266,7 +272,9 @@ describe("send, stopped and started again", () => {
     expect(second.summary.first[0]!.line).toBe(6);
     expect(requests.map((ids) => ids.length)).toEqual([10, 10, 10, 10, 5]);
     expect(new Set(logged).size).toBe(34);
-    expect(existsSync(`${from}.keyframe-progress`)).toBe(false);
+    const third = await run({ file: from });
+    expect([third.status, third.summary.events, requests.length]).toEqual([1, 35, 5]);
+    expect(third.err).toContain(`nothing is new: all of it was sent before, as ${from}.keyframe-progress says`);
   });
 
   it("the same with standard input and --resume-file: ids that were made up stay", async () => {
@@ -277,7 +285,9 @@ describe("send, stopped and started again", () => {
     script = () => ({});
     expect((await run({ file: "-", resumeFile, stdin: Readable.from([Buffer.from(text)]) })).status).toBe(0);
     expect(requests[1]).toEqual(requests[0]);
-    expect(existsSync(resumeFile)).toBe(false);
+    const more = text + lines(2, (n) => ({ type: "more", n }));
+    expect((await run({ file: "-", resumeFile, stdin: Readable.from([Buffer.from(more)]) })).summary.accepted).toBe(17);
+    expect(new Set(logged).size).toBe(17);
   });
 
   it("refuses to go on with another file, another app, or a progress file that is none", async () => {
@@ -293,15 +303,20 @@ describe("send, stopped and started again", () => {
     file("events", "{}\n");
     wrong.push(await run({ file: from }));
     file("events", lines(25));
-    file("events.keyframe-progress", progress.replace(url, "http://elsewhere"));
+    wrong.push(await run({ file: from, url: url.replace("127.0.0.1", "localhost") }));
+    for (const damaged of [progress.replace('"events":10', '"events":11'), progress.slice(0, 50), "", "[]"]) {
+      file("events.keyframe-progress", damaged);
+      wrong.push(await run({ file: from }));
+    }
+    file("events.keyframe-progress", progress.replace('"version":1', '"version":2'));
     wrong.push(await run({ file: from }));
-    file("events.keyframe-progress", progress.slice(0, 50));
-    wrong.push(await run({ file: from }));
-    expect(wrong.map(({ status }) => status)).toEqual([2, 2, 2, 2]);
+    expect(wrong.map(({ status }) => status)).toEqual(wrong.map(() => 2));
     expect(wrong[0]!.err).toContain("not what was sent before");
+    expect(wrong[0]!.err).toContain("name another one with --resume-file");
     expect(wrong[1]!.err).toContain("it ends");
-    expect(wrong[2]!.err).toContain("http://elsewhere");
-    expect(wrong[3]!.err).toContain("no progress file of this version");
+    expect(wrong[2]!.err).toContain(`is about ${url}, not`);
+    for (const { err } of wrong.slice(3, 6)) expect(err).toMatch(/it is damaged.*would count again/);
+    expect(wrong[7]!.err).toContain("it isn't of this version");
     expect(logged).toHaveLength(10);
   });
 
@@ -315,7 +330,157 @@ describe("send, stopped and started again", () => {
     expect(runs.map(({ status }) => status)).toEqual([2, 2, 2]);
     expect(runs[0]!.err).toContain("ENOENT");
     expect(runs[1]!.err).toContain("damaged or cut off");
-    expect(runs[2]!.err).toContain("gave up");
+    expect(runs[2]!.err).toContain("nobody answers: ");
+  });
+});
+
+describe("F2: lines without an id have the same one in every run, whatever became of the file", () => {
+  const plain = (from: number, count: number): string =>
+    lines(count, (n) => ({ type: "tick", n: from + n })).replaceAll('"id":null,', "");
+  const append = (at: string, text: string | Buffer): void => appendFileSync(at, text);
+  /** It is taken in, and the answer gets lost; then somebody says no, so that the run ends. */
+  const lostThenRefused: Script = (n) =>
+    n === 1 ? { lost: true } : { answer: [401, { code: "bad_token", detail: "no" }] };
+
+  it("it has grown since a first batch of which nobody knows whether it counted", async () => {
+    const from = file("events", plain(0, 3));
+    script = lostThenRefused;
+    expect((await run({ file: from })).status).toBe(2);
+    expect(logged).toHaveLength(3);
+    append(from, plain(3, 4));
+    script = () => ({});
+    const { summary } = await run({ file: from });
+    expect([summary.accepted, summary.duplicates, new Set(logged).size]).toEqual([4, 3, 7]);
+  });
+
+  it.each([
+    ["plain", (text: string) => Buffer.from(text)],
+    ["gzip, by a member", (text: string) => gzipSync(text)],
+  ])("it has grown since all of it was sent: what is new is sent, and nothing else: %s", async (_, content) => {
+    const from = file("events", content(plain(0, 12)));
+    expect((await run({ file: from })).summary.accepted).toBe(12);
+    append(from, content(plain(12, 3)));
+    const { summary } = await run({ file: from });
+    expect(summary).toMatchObject({ events: 15, accepted: 15, duplicates: 0, sentBefore: 12 });
+    expect(requests.at(-1)).toHaveLength(3);
+    expect(new Set(logged).size).toBe(15);
+    expect(new Set(logged.map((id) => id.split("/")[0])).size).toBe(1);
+  });
+
+  it.each([
+    ["a line in its middle was changed", (text: string) => text.replace('"n":5', '"n":55')],
+    ["a line was put before it", (text: string) => `{"type":"first"}\n${text}`],
+    ["it was cut short", (text: string) => text.slice(0, -20)],
+    ["it was emptied", () => ""],
+    ["another file has its name", () => plain(100, 30)],
+  ])("it is refused by name where %s, sent or under way", async (_, change) => {
+    const from = file("events", plain(0, 8));
+    script = lostThenRefused;
+    await run({ file: from });
+    file("events", change(plain(0, 8)));
+    script = () => ({});
+    const underWay = await run({ file: from });
+    file("events", plain(0, 8));
+    await run({ file: from });
+    file("events", change(plain(0, 8)));
+    const sent = await run({ file: from });
+    for (const { status, err } of [underWay, sent]) {
+      expect(status).toBe(2);
+      expect(err).toMatch(/(not what was sent before|it ends \d+ bytes before).*keyframe-progress says what was sent/);
+    }
+    expect(logged).toHaveLength(8);
+  });
+
+  it("its last line had no end: with one it is the same line, and where it goes on it is refused", async () => {
+    const text = plain(0, 2).trimEnd();
+    const from = file("events", text);
+    await run({ file: from });
+    append(from, "\r\n");
+    append(from, '{"type":"wrong"}\n');
+    const { summary } = await run({ file: from });
+    expect(summary).toMatchObject({ events: 3, accepted: 2, rejected: 1 });
+    expect(summary.first[0]!.line).toBe(3);
+    const other = file("other", text.slice(0, -5));
+    await run({ file: other });
+    append(other, text.slice(-5));
+    const refused = await run({ file: other });
+    expect([refused.status, refused.err]).toEqual([2, expect.stringContaining("goes on there now") as unknown]);
+  });
+
+  it("what was refused as a whole may be changed: nothing of it counts", async () => {
+    const from = file("events", plain(0, 3));
+    script = () => ({ answer: [401, { code: "bad_token", detail: "no" }] });
+    expect((await run({ file: from })).status).toBe(2);
+    expect(existsSync(`${from}.keyframe-progress`)).toBe(false);
+    file("events", plain(7, 2));
+    script = () => ({});
+    expect((await run({ file: from })).summary.accepted).toBe(2);
+  });
+
+  it("an Idempotency-Key that isn't the recorded one is refused, and is needed once only", async () => {
+    const from = file("events", plain(0, 2));
+    await run({ file: from, idempotencyKey: "mine" });
+    append(from, plain(2, 2));
+    const other = await run({ file: from, idempotencyKey: "yours" });
+    expect([other.status, other.err]).toEqual([
+      2,
+      expect.stringContaining('made of "mine", not of "yours"') as unknown,
+    ]);
+    await run({ file: from });
+    expect(logged).toEqual(["mine/0", "mine/1", "mine/2", "mine/3"]);
+  });
+
+  it("two runs at once: one of them makes the ids", async () => {
+    const from = file("events", plain(0, 25));
+    const both = await Promise.all([run({ file: from }), run({ file: from })]);
+    const again = await run({ file: from });
+    expect([again.status, new Set(logged).size]).toEqual([0, 25]);
+    expect(both.filter(({ status }) => status === 2).every(({ err }) => err.includes("another run"))).toBe(true);
+  });
+});
+
+describe("what can't get through", () => {
+  it.each([
+    ["a wrong token", 401, { code: "bad_token", detail: "not known" }, /bad_token.*give a token/],
+    ["missing migrations", 503, { code: "log_not_migrated", detail: "tables are missing" }, /run the migrations/],
+    ["somebody else", 200, { ok: true }, /isn't Keyframe's.*it lacks `received`/],
+  ])("is said at once: %s", async (_, status, body, why) => {
+    script = () => ({ answer: [status, body] });
+    const ran = await run({ file: file("events", lines(2)) });
+    expect([ran.status, requests.length, ran.err]).toEqual([2, 1, expect.stringMatching(why) as unknown]);
+  });
+
+  it("is waited for where it may pass, and the reason is said from the first time on", async () => {
+    script = (n) =>
+      n < 3
+        ? { answer: [503, { code: "store_unavailable", detail: "D1 did not answer" }] }
+        : n < 4
+          ? { lost: true }
+          : {};
+    const { status, err, summary } = await run({ file: file("events", lines(2)) });
+    expect([status, summary.events]).toEqual([0, 2]);
+    const said = err.split("\n").slice(0, -1);
+    expect(said).toEqual([
+      "waiting, and trying again for 10:00: store_unavailable: D1 did not answer",
+      expect.stringMatching(/^waiting, and trying again for 10:00: no answer: /),
+      "going on",
+    ]);
+  });
+
+  it("a request that is too large for something on the way is halved, as those after it", async () => {
+    script = (n) => (requests[n - 1]!.length > 3 ? { answer: [413, { message: "too large" }] } : {});
+    const { status, summary } = await run({ file: file("events", lines(20)) });
+    expect([status, summary.accepted]).toEqual([0, 20]);
+    expect(requests.map((ids) => ids.length)).toEqual([10, 5, 3, 3, 3, 1, 3, 3, 3, 1]);
+    expect(logged).toEqual(Array.from({ length: 20 }, (_, n) => `e${n}`));
+    script = () => ({ answer: [413, { message: "too large" }] });
+    const one = await run({
+      file: file(
+        "one",
+        lines(1, () => ({ id: "one", type: "tick" })),
+      ),
+    });
+    expect([one.status, one.err]).toEqual([2, expect.stringContaining("status 413") as unknown]);
   });
 });
 

@@ -141,6 +141,8 @@ describe("reading state", () => {
 });
 
 describe("the history of a key", () => {
+  const page = (items: readonly object[], more: object): Fault =>
+    answer(200, { operator: "credits", key: "é &", items, ...more });
   const event = { type: "credits.take", id: "t", source: "/" };
   const entry = (seq: number) => ({
     seq,
@@ -153,10 +155,10 @@ describe("the history of a key", () => {
 
   it("comes event by event, page by page, and says at its end whether there was more once", async () => {
     const app = answering(
-      answer(200, { items: [entry(9), entry(7)], before: 7 }),
+      page([entry(9), entry(7)], { before: 7 }),
       answer(503, { code: "store_unavailable" }),
-      answer(200, { items: [], before: 4 }),
-      answer(200, { items: [entry(2)], expired: true }),
+      page([], { before: 4 }),
+      page([entry(2)], { expired: true }),
     );
     const seqs: number[] = [];
     const found = creditsOf(app).history("é &", { before: 12, limit: 2 });
@@ -175,7 +177,7 @@ describe("the history of a key", () => {
   });
 
   it.each([
-    [answer(200, { items: [], before: 12 }), "unexpected_answer"],
+    [page([], { before: 12 }), "unexpected_answer"],
     [answer(400, { code: "invalid_key", detail: "no" }), "invalid_key"],
   ])("throws where it can't go on: %j", async (fault, code) => {
     const app = answering(fault);

@@ -3,6 +3,7 @@
  * the order in which it came, and fails as a script tells it. Time is virtual.
  */
 import type { Fetch } from "../../src/client/http.ts";
+import { asProblem } from "./problem.ts";
 import { VirtualClock } from "../../src/testkit/virtual-clock.ts";
 
 export interface Seen {
@@ -87,7 +88,8 @@ export class ScriptedApp {
       default: {
         const body = this.#take(seen.events, seen.events.length);
         const bad = body.rejected + body.refused > 0;
-        return reply(bad ? (body.rejected === body.received ? 422 : 207) : 200, body);
+        const whole = body.rejected === body.received ? 422 : 207;
+        return reply(bad ? whole : 200, whole === 422 && bad ? { code: "rejected", ...body } : body);
       }
     }
   }
@@ -159,4 +161,4 @@ const unpacked = (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
   new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 
 const reply = (status: number, body: unknown = {}, headers: Headed = {}): Response =>
-  new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });
+  new Response(typeof body === "string" ? body : JSON.stringify(asProblem(status, body)), { status, headers });

@@ -178,13 +178,19 @@ describe("a repeat", () => {
     [403, "wrong_role"],
     [413, "body_too_large"],
     [400, "malformed_gzip"],
-    [500, "internal_error"],
   ])("doesn't come after %i %s, which no waiting betters", async (status, code) => {
-    const body = { type: "t", title: "T", status, code, detail: "because" };
+    const body = { type: `urn:keyframe:problem:${code}`, title: "T", status, code, detail: "because" };
     const app = failing({ 1: { tag: "answer", status, body } });
     const error = await app.run(failureOf(clientOf(app).send(tick(1))));
     expect([error.status, error.code, error.detail, error.problem]).toEqual([status, code, "because", body]);
-    expect(app.seen).toHaveLength(1);
+    expect([app.seen.length, error.ids]).toEqual([1, []]);
+  });
+
+  it("doesn't come after an error of the app's own, of which it isn't known whether the events count", async () => {
+    const app = failing({ 1: { tag: "answer", status: 500, body: { code: "internal_error", detail: "because" } } });
+    const error = await app.run(failureOf(clientOf(app).send([tick(1), tick(2)])));
+    expect([error.code, app.seen.length, error.ids]).toEqual(["internal_error", 1, ["e1", "e2"]]);
+    expect(error.message).toContain('which of them count is not known: send again with the same ids, "e1", "e2"');
   });
 
   it("doesn't come after an answer that isn't the app's", async () => {
@@ -209,6 +215,29 @@ describe("a repeat", () => {
     const error = await app.run(failureOf(clientOf(app).send(tick(1))));
     expect([error.code, app.seen.length]).toEqual(["gave_up", 1]);
     expect(app.clock.now() - app.seen[0]!.atMs).toBeLessThan(1_000);
+  });
+});
+
+describe("a call with several events", () => {
+  it("rejects once all are decided or have failed, with the ids of those of which it isn't known", async () => {
+    const app = new ScriptedApp((_, attempt) =>
+      attempt === 2 ? { tag: "lost", taken: true } : attempt > 2 ? refused : NONE,
+    );
+    const refused: Fault = { tag: "answer", status: 401, body: { code: "bad_token", detail: "no" } };
+    const kf = clientOf(app, { batch: { events: 2, lingerMs: 0 } });
+    const error = await app.run(failureOf(kf.send([tick(1), tick(2), { type: "tick" }, tick(4), tick(5)])));
+    // The first batch counts, the second may, and the third was never taken.
+    expect([error.code, error.ids]).toEqual(["bad_token", ["made-0", "e4"]]);
+    expect(app.logged).toEqual(["e1", "e2", "made-0", "e4"]);
+  });
+
+  it("is halved where something on the way takes no request of its size", async () => {
+    const app = new ScriptedApp((seen) =>
+      seen.events.length > 2 ? { tag: "answer", status: 413, body: "<html>Too large" } : NONE,
+    );
+    const fates = await app.run(clientOf(app).send(ticks(0, 7)));
+    expect(fates.map(({ tag }) => tag)).toEqual(ticks(0, 7).map(() => "accepted"));
+    expect(app.seen.map(({ events }) => events.length)).toEqual([7, 4, 2, 2, 2, 1]);
   });
 });
 
@@ -325,6 +354,31 @@ describe("ONE2: numbered batches", () => {
     await app.run(kf.close());
   });
 
+  it.each<[string, Fault]>([
+    ["a token that was taken away for a moment", { tag: "answer", status: 401, body: { code: "bad_token" } }],
+    ["a proxy's own no", { tag: "answer", status: 403, body: "<html>Forbidden" }],
+    ["a body that is too large for it", { tag: "answer", status: 413, body: { code: "body_too_large" } }],
+  ])("S3: stop where an attempt may have counted, whatever was answered last: %s", async (_, fault) => {
+    const app = failing({ 1: { tag: "lost", taken: true }, 2: fault });
+    const kf = clientOf(app, { producer: { id: "meter", epoch: 3 }, batch: { events: 1 } });
+    const [first, second] = [failureOf(kf.send(tick(1))), failureOf(kf.send(tick(2)))];
+    expect((await app.run(first)).ids).toEqual(["e1"]);
+    const stopped = await app.run(second);
+    expect([stopped.code, stopped.ids]).toEqual(["producer_stopped", []]);
+    expect((await app.run(failureOf(kf.send(tick(3))))).code).toBe("producer_stopped");
+    expect([numbers(app), app.logged]).toEqual([["meter/3/0", "meter/3/0"], ["e1"]]);
+  });
+
+  it("S3: stop after a stranger's no, which says nothing of what counts", async () => {
+    const app = failing({ 1: { tag: "answer", status: 403, body: "<html>Forbidden" } });
+    const kf = clientOf(app, { producer: { id: "meter", epoch: 3 }, batch: { events: 1 } });
+    const errors = [kf.send(tick(1)), kf.send(tick(2))].map(failureOf);
+    expect((await app.run(Promise.all(errors))).map(({ code }) => code)).toEqual([
+      "unexpected_answer",
+      "producer_stopped",
+    ]);
+  });
+
   it("go on after one that was answered, though nothing of it counted", async () => {
     const app = failing({ 1: { tag: "answer", status: 413, body: { code: "body_too_large", detail: "no" } } });
     const kf = clientOf(app, { producer: { id: "meter", epoch: 0 }, batch: { events: 1 } });
@@ -339,8 +393,18 @@ describe("ONE2: numbered batches", () => {
       operator: "tally",
       status: "rejected",
       duplicate: false,
+      value: null,
     }));
-    const body = { code: "producer_fenced", detail: "another one", errors: [], results, through: 200 };
+    const counts = {
+      received: 200,
+      accepted: 0,
+      duplicates: 0,
+      refused: 0,
+      rejected: 200,
+      quarantined: 0,
+      unrouted: 0,
+    };
+    const body = { code: "producer_fenced", detail: "another one", ...counts, errors: [], results, through: 200 };
     const app = failing({ 1: { tag: "answer", status: 403, body } });
     const kf = clientOf(app, { producer: { id: "meter", epoch: 0 } });
     const fates = await app.run(kf.send(ticks(0, 200)));

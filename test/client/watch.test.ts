@@ -6,6 +6,7 @@ import { client } from "../../src/client/client.ts";
 import { systemClock, type Clock } from "../../src/client/clock.ts";
 import { EventStream } from "../../src/client/event-stream.ts";
 import { Http } from "../../src/client/http.ts";
+import { asProblem } from "./problem.ts";
 import { Patience } from "../../src/client/patience.ts";
 import { watch } from "../../src/client/watch.ts";
 import type { credits } from "../../src/operators/credits.ts";
@@ -150,7 +151,7 @@ describe("watch", () => {
   });
 
   it("throws what no attempt betters, and gives up where none succeeds", async () => {
-    const body = JSON.stringify({ code: "no_operator", detail: "there is none" });
+    const body = JSON.stringify(asProblem(404, { code: "no_operator", detail: "there is none" }));
     const { url } = await serve(
       (response) => void response.writeHead(404).end(body),
       (response) => void response.destroy(),

@@ -1,0 +1,206 @@
+/**
+ * What the good answer to each route must hold, so that it is taken for the app's (answer.ts). What docs/api.md says of a route,
+ * as far as the client and the commands rely on it; test/client/holds.test.ts compares it with the descriptions of the routes.
+ */
+
+/** `?` after a name: it may be missing. A function: which shape it is depends on what it says. */
+export type Shape =
+  | "anything"
+  | "true"
+  | "false"
+  | "a boolean"
+  | "a number"
+  | "a number or null"
+  | "a text"
+  | "a text or null"
+  | readonly [Shape]
+  | ((members: Readonly<Record<string, unknown>>) => Shape)
+  | { readonly [member: string]: Shape };
+
+const PLACED = { key: "a text", partition: "a number", seq: "a number or null", duplicate: "a boolean" } as const;
+const MANIFEST = {
+  version: "a number",
+  kind: "a text",
+  seq: "a number",
+  keys: "a number",
+  at: "a text",
+  ms: "a number",
+  snapshot: { name: "a text", bytes: "a number" },
+  "chain?": [{ bytes: "a number" }],
+} as const;
+const UNREADABLE = { unreadable: "a text" } as const;
+const orUnreadable =
+  (shape: Shape) =>
+  (members: Readonly<Record<string, unknown>>): Shape =>
+    "unreadable" in members ? UNREADABLE : shape;
+const PARTITION = {
+  partition: "a number",
+  epoch: "a number",
+  appliedSeq: "a number",
+  snapshotSeq: "a number",
+  tailEvents: "a number",
+  tailBytes: "a number",
+  keys: "a number",
+  stateBytes: "a number",
+  predictedRecoveryMs: "a number",
+  lastSnapshot: "anything",
+  lastRecovery: "anything",
+} as const;
+const EDITED = {
+  operator: "a text",
+  key: "a text",
+  partition: "a number",
+  seq: "a number",
+  duplicate: "a boolean",
+} as const;
+const ERASED = {
+  id: "a text",
+  operator: "a text",
+  partition: "a number",
+  seq: "a number",
+  complete: "a boolean",
+  holders: [{ where: "a text", count: "a number", goes: "a text" }],
+} as const;
+const STEERED = { id: "a text", command: "a text", status: "a text" } as const;
+
+/** What the counts of sent events are, also in a problem document (api.md). */
+export const COUNTS = {
+  received: "a number",
+  accepted: "a number",
+  duplicates: "a number",
+  refused: "a number",
+  rejected: "a number",
+  quarantined: "a number",
+  unrouted: "a number",
+  through: "a number",
+  errors: [{ index: "a number", id: "a text or null", code: "a text", message: "a text" }],
+  "results?": [
+    {
+      index: "a number",
+      operator: "a text or null",
+      status: "a text",
+      duplicate: "a boolean",
+      value: "anything",
+    },
+  ],
+} as const satisfies Shape;
+
+/** A message of `watch`. */
+export const WATCHED = { key: "a text", value: "anything", seq: "a number or null" } as const satisfies Shape;
+
+/** Beside the counts: a reply, of a problem that says what an operator decided (`ask`). */
+export const DECIDED = PLACED satisfies Shape;
+
+/** `:name` stands for any part of the path, `?name` for a parameter that must be there. The first one that fits counts. */
+export const HOLDS: readonly (readonly [method: string, path: string, shape: Shape])[] = [
+  ["GET", "/healthz", { ok: "true" }],
+  ["POST", "/v1/events", COUNTS],
+  ["POST", "/v1/operators/:op/ask", { value: "anything", ...PLACED }],
+  [
+    "GET",
+    "/v1/operators",
+    [{ name: "a text", version: "a number", partitions: "a number or null", "lost?": "a text" }],
+  ],
+  [
+    "GET",
+    "/v1/operators/:op/state?key",
+    { operator: "a text", key: "a text", value: "anything", partition: "a number", seq: "a number", time: "a text" },
+  ],
+  ["GET", "/v1/operators/:op/state", { items: [{ key: "a text", value: "anything" }], "cursor?": "a text" }],
+  [
+    "POST",
+    "/v1/operators/:op/state/batch",
+    { items: [{ key: "a text", value: "anything", seq: "a number" }], missing: ["a text"] },
+  ],
+  ["PUT", "/v1/operators/:op/state", EDITED],
+  ["DELETE", "/v1/operators/:op/state", EDITED],
+  [
+    "GET",
+    "/v1/operators/:op/history",
+    {
+      operator: "a text",
+      key: "a text",
+      items: [
+        {
+          seq: "a number",
+          time: "a text",
+          event: { type: "a text", id: "a text", source: "a text" },
+          outcome: { status: "a text", "code?": "a text", "error?": "a text" },
+          operatorVersion: "a number",
+          value: "anything",
+          "unknown?": "a text",
+        },
+      ],
+      "before?": "a number",
+      "expired?": "true",
+    },
+  ],
+  ["POST", "/v1/erasures", ERASED],
+  ["GET", "/v1/erasures/:id", ERASED],
+  ["GET", "/v1/operators/:op/partitions", [PARTITION]],
+  ["GET", "/v1/operators/:op/partitions/:n", PARTITION],
+  ["POST", "/v1/operators/:op/partitions/:n/snapshot", MANIFEST],
+  ["GET", "/v1/operators/:op/partitions/:n/manifests", [orUnreadable(MANIFEST)]],
+  ["GET", "/v1/operators/:op/partitions/:n/manifests/:version", MANIFEST],
+  ["GET", "/v1/operators/:op/partitions/:n/pins", [{ version: "a number", name: "a text", since: "a text" }]],
+  [
+    "POST",
+    "/v1/operators/:op/partitions/:n/manifests/:version/pin",
+    { partition: "a number", version: "a number", name: "a text", pinned: "true" },
+  ],
+  [
+    "DELETE",
+    "/v1/operators/:op/partitions/:n/manifests/:version/pin",
+    { partition: "a number", version: "a number", name: "a text", pinned: "false" },
+  ],
+  [
+    "POST",
+    "/v1/operators/:op/partitions/:n/verify",
+    ({ equal }) => ({
+      partition: "a number",
+      equal: "a boolean",
+      seq: "a number",
+      manifest: "a number or null",
+      ...(equal === true ? { replayedEvents: "a number", keys: "a number" } : {}),
+    }),
+  ],
+  ["POST", "/v1/operators/:op/partitions/:n/evict", { partition: "a number", evicted: "true" }],
+  [
+    "POST",
+    "/v1/operators/:op/partitions/:n/adopt",
+    {
+      partition: "a number",
+      truth: "a text",
+      seq: "a number",
+      manifest: "a number or null",
+      givenUp: { seqs: "anything", manifests: "anything" },
+      passedOver: ["a text"],
+    },
+  ],
+  [
+    "POST",
+    "/v1/operators/:op/recover",
+    {
+      operator: "a text",
+      changed: "a boolean",
+      complete: "a boolean",
+      items: [{ partition: "a number", status: "a text" }],
+    },
+  ],
+  [
+    "GET",
+    "/v1/operators/:op/quarantine",
+    {
+      items: [{ id: "a text", partition: "a number", key: "a text", error: "a text", time: "a text" }],
+      "cursor?": "a text",
+    },
+  ],
+  ["POST", "/v1/operators/:op/quarantine/:id/retry", STEERED],
+  ["DELETE", "/v1/operators/:op/quarantine/:id", STEERED],
+  [
+    "GET",
+    "/v1/doctor",
+    { code: "a text", stores: [{ name: "a text", kind: "a text", ms: ["a number"], "error?": "a text" }] },
+  ],
+  ["GET", "/v1/overview", { at: "a text", operators: [{ name: "a text", partitions: [{ partition: "a number" }] }] }],
+];

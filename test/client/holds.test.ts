@@ -1,0 +1,87 @@
+/** What must be held by an answer (src/client/holds.ts), beside what the routes are described to answer (src/worker/api). */
+import { describe, expect, it } from "vitest";
+import { HOLDS, type Shape } from "../../src/client/holds.ts";
+import type { Described, Schema } from "../../src/worker/api/described.ts";
+import { DESCRIBED, NAMED_SCHEMAS } from "../../src/worker/api/table.ts";
+
+const REF = "#/components/schemas/";
+const resolved = (schema: Schema): Schema => {
+  const { $ref: to } = schema as { readonly $ref?: string };
+  return to === undefined ? schema : NAMED_SCHEMAS[to.slice(REF.length)]!;
+};
+
+/** The forms that a described value may have: those of `anyOf`, and the value itself. */
+function formsOf(schema: Schema): Schema[] {
+  const { anyOf } = resolved(schema) as { readonly anyOf?: readonly Schema[] };
+  return anyOf === undefined ? [resolved(schema)] : anyOf.flatMap(formsOf);
+}
+
+const WORDS: Readonly<Record<Extract<Shape, string>, (schema: Schema) => boolean>> = {
+  anything: () => true,
+  true: ({ type, const: value }) => value === true || type === "boolean",
+  false: ({ type }) => type === "boolean",
+  "a boolean": ({ type, const: value }) => type === "boolean" || typeof value === "boolean",
+  "a number": ({ type }) => type === "integer" || type === "number",
+  "a number or null": ({ type }) => type === "integer" || type === "number" || type === "null",
+  "a text": ({ type, enum: values }) => type === "string" || (Array.isArray(values) && typeof values[0] === "string"),
+  "a text or null": ({ type }) => type === "string" || type === "null",
+};
+
+/** What the shape asks for and no form of the schema promises. */
+function unpromised(shape: Shape, schema: Schema, at: string): string[] {
+  const forms = formsOf(schema);
+  if (typeof shape === "string") return forms.some((form) => WORDS[shape](form)) ? [] : [`${at} is ${shape}`];
+  if (typeof shape === "function") {
+    // With and without what it looks at.
+    return [{}, { equal: true }, { unreadable: "x" }].flatMap((given) => unpromised(shape(given), schema, at));
+  }
+  if (Array.isArray(shape)) {
+    const lists = forms.filter(({ type }) => type === "array");
+    if (lists.length === 0) return [`${at} is a list`];
+    return unpromised(shape[0] as Shape, lists[0]!["items"] as Schema, `${at}[]`);
+  }
+  const names = Object.keys(shape);
+  const found = forms
+    .filter(({ type }) => type === "object" || type === undefined)
+    .map((form) => {
+      const { properties = {}, required = [] } = form as {
+        readonly properties?: Readonly<Record<string, Schema>>;
+        readonly required?: readonly string[];
+      };
+      // What is described as anything may have any members.
+      if (form["type"] === undefined) return [];
+      return names.flatMap((name) => {
+        const bare = name.replace(/\?$/, "");
+        const described = properties[bare];
+        if (described === undefined) return [`${at}.${bare} is described`];
+        const promised = bare !== name || required.includes(bare) ? [] : [`${at}.${bare} is always there`];
+        return [...promised, ...unpromised((shape as Record<string, Shape>)[name]!, described, `${at}.${bare}`)];
+      });
+    });
+  return found.sort((a, b) => a.length - b.length)[0] ?? [`${at} is an object`];
+}
+
+const routeOf = (method: string, path: string): Described | undefined =>
+  DESCRIBED.find((route) => route.method === method && route.path === path.split("?")[0]);
+
+describe("what an answer must hold", () => {
+  it.each(HOLDS.map(([method, path, shape]) => [`${method} ${path}`, method, path, shape] as const))(
+    "%s: no more than the route is described to answer",
+    (_, method, path, shape) => {
+      const route = routeOf(method, path);
+      const schema = Object.entries(route?.answers ?? {}).find(([status]) => status.startsWith("2"))?.[1].schema;
+      expect(schema).toBeDefined();
+      expect(unpromised(shape, schema!, "it")).toEqual([]);
+    },
+  );
+
+  it("is known of every route that answers JSON, but for those that nobody asks in code", () => {
+    const json = DESCRIBED.filter(({ answers }) =>
+      Object.entries(answers).some(([status, { type, schema }]) => status < "300" && schema !== undefined && !type),
+    );
+    const unknown = json.filter(
+      ({ method, path }) => !HOLDS.some(([verb, template]) => verb === method && template.split("?")[0] === path),
+    );
+    expect(unknown.map(({ path }) => path)).toEqual(["/v1/operators/:op/state/*", "/openapi.json"]);
+  });
+});
