@@ -118,7 +118,7 @@ const RAISE = `UPDATE partitions AS p SET retain_from = MAX(retain_from, ?4), ar
 /** The row's version may be above its manifest's, after D1 was rebuilt from R2. */
 const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) SELECT ?1, ?2, ?3, ?4 FROM partitions AS p
   WHERE p.partition = ?1 AND (SELECT COUNT(*) FROM pins WHERE partition = ?1) < ${PINS}
-    AND (CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.version') END = ?2
+    AND (CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.number') END = ?2
       OR EXISTS (SELECT 1 FROM restore_points WHERE place = ${placeOf("p", "?2")}))`;
 
 const EXPLAIN = `SELECT ${HELD} AS epoch, CASE WHEN h.epoch > p.epoch THEN json_extract(h.stats, '$.writer') ELSE p.writer END AS writer, p.version,

@@ -31,7 +31,7 @@ const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.snapshot_seq AS snapshot
     (SELECT stamp FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")} ORDER BY place LIMIT 1) AS tailStamp,
     p.manifest IS NOT NULL AS saved,
     CASE WHEN json_valid(p.manifest) THEN
-      json_extract(p.manifest, '$.version', '$.kind', '$.snapshot.bytes', '$.ms', '$.at', '$.keys', '$.stateBytes') END AS snapshot
+      json_extract(p.manifest, '$.number', '$.kind', '$.snapshot.bytes', '$.ms', '$.at', '$.keys', '$.stateBytes') END AS snapshot
   FROM partitions AS p ${withHead("p")}
   WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`;
 

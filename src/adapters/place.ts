@@ -2,7 +2,7 @@
  * Places in D1: one integer says of which partition a row is, and where it stands there. The texts are SQL, since a place is
  * larger than the whole numbers of JavaScript.
  *
- * A place is the number of the partition in its database << 43 | the seq of a segment, or the manifest version of a restore point.
+ * A place is the number of the partition in its database << 43 | the seq of a segment, or the manifest number of a restore point.
  * So the rows of a partition stand together and in order, and no look-up compares payloads (0001_log.sql).
  */
 

@@ -67,7 +67,7 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
 }
 
 function forgetting(db: D1Database, id: PartitionId, row: PartitionRow, writer: string): D1PreparedStatement[] {
-  const found = (JSON.parse(row.manifest ?? "{}") as { version?: number }).version ?? 0;
+  const found = (JSON.parse(row.manifest ?? "{}") as { number?: number }).number ?? 0;
   return FORGET.map((sql) => db.prepare(sql).bind(partitionName(id), row.epoch, found, writer));
 }
 

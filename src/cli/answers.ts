@@ -20,11 +20,12 @@ export interface PartitionInfo {
   readonly stateBytes: number;
   readonly lastSnapshot: SnapshotInfo | { readonly unreadable: string } | null;
   readonly lastRecovery: { readonly ms: number; readonly fallbacks: number } | null;
-  readonly predictedRecoveryMs: number;
+  readonly estimatedRecoveryMs: number;
 }
 
 export interface SnapshotInfo {
-  readonly version: number;
+  /** Its manifest's number. */
+  readonly manifest: number;
   readonly kind: string;
   readonly seq: number;
   readonly bytes: number;
@@ -32,7 +33,8 @@ export interface SnapshotInfo {
   readonly at: string;
 }
 
-export interface ManifestInfo extends Omit<SnapshotInfo, "bytes"> {
+export interface ManifestInfo extends Omit<SnapshotInfo, "bytes" | "manifest"> {
+  readonly number: number;
   readonly keys: number;
   readonly snapshot: { readonly name: string; readonly bytes: number };
   readonly chain?: readonly { readonly bytes: number }[];

@@ -48,11 +48,11 @@ const PATIENCE_MS = 3_600_000;
 export function judgePartition(operator: string, one: PartitionInfo, nowMs: number, promiseMs: number): Check[] {
   const what = `${operator} ${one.partition}`;
   const checks: Check[] = [];
-  const { lastSnapshot: last, predictedRecoveryMs: predicted } = one;
+  const { lastSnapshot: last, estimatedRecoveryMs: estimated } = one;
   if (last !== null && "unreadable" in last)
     checks.push(check("bad", what, `its current manifest can't be read: ${last.unreadable}`));
-  if (predicted > promiseMs)
-    checks.push(check("bad", what, `it would take ${span(predicted)} to come back; ${span(promiseMs)} are promised`));
+  if (estimated > promiseMs)
+    checks.push(check("bad", what, `estimated recovery ${span(estimated)}, above the target of ${span(promiseMs)}`));
   const worth = one.tailEvents >= WORTH_EVENTS || one.tailBytes >= WORTH_BYTES;
   const old = last === null || ("at" in last && nowMs - Date.parse(last.at) > PATIENCE_MS);
   if (worth && old) {
@@ -74,7 +74,7 @@ export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, pr
   const checks = all.flatMap(({ operator: { name, version, lost }, partitions }) => {
     if (lost !== undefined) return [check("bad", name, `${lost}: keyframe recover --from-r2 ${name}`)];
     const found = partitions.flatMap((one) => judgePartition(name, one, nowMs, promiseMs));
-    const slowest = Math.max(...partitions.map((one) => one.predictedRecoveryMs));
+    const slowest = Math.max(...partitions.map((one) => one.estimatedRecoveryMs));
     const detail = `version ${version}, ${count(partitions.length)} partition(s), the slowest back in ${span(slowest)}`;
     return found.some(({ state }) => state === "bad") ? found : [check("ok", name, detail), ...found];
   });

@@ -151,10 +151,10 @@ function inspectManifest({ bytes }: StoredFile): Report {
   } catch (error) {
     return { title: null, facts: {}, findings: [finding(0, error)] };
   }
-  const { timeline, operator, partition, version, kind, archive } = manifest;
+  const { timeline, operator, partition, number, kind, archive } = manifest;
   const { from, to } = archive;
-  const title = `manifest ${version} of ${timeline}/${operator}/${String(partition).padStart(4, "0")}, ${kind} at seq ${manifest.seq}, with the log ${from + 1}..${to}`;
-  const facts = { operator, partition, version, kind, seq: manifest.seq, from, to, bytes: bytes.length };
+  const title = `manifest ${number} of ${timeline}/${operator}/${String(partition).padStart(4, "0")}, ${kind} at seq ${manifest.seq}, with the log ${from + 1}..${to}`;
+  const facts = { operator, partition, number, kind, seq: manifest.seq, from, to, bytes: bytes.length };
   // A block is passed over by reading on above its last seq, so that one that is damaged hides none behind it.
   const findings = archive.blocks.flatMap(([offset, , , first, last]) =>
     attempt(end + offset, () => {

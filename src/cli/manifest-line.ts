@@ -2,12 +2,12 @@
 import type { ManifestInfo } from "./answers.ts";
 import { bytes, count, span } from "./text.ts";
 
-export const MANIFEST_HEADINGS = [">VERSION", "KIND", ">SEQ", ">KEYS", ">WROTE", ">FILES", ">READS", "BEGUN", ">TOOK"];
+export const MANIFEST_HEADINGS = [">MANIFEST", "KIND", ">SEQ", ">KEYS", ">WROTE", ">FILES", ">READS", "BEGUN", ">TOOK"];
 
-export function manifestRow({ version, kind, seq, keys, snapshot, chain = [], at, ms }: ManifestInfo): string[] {
+export function manifestRow({ number, kind, seq, keys, snapshot, chain = [], at, ms }: ManifestInfo): string[] {
   const reads = chain.reduce((sum, file) => sum + file.bytes, snapshot.bytes);
   return [
-    String(version),
+    String(number),
     kind,
     count(seq),
     count(keys),

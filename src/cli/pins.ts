@@ -1,10 +1,10 @@
-/** `keyframe pins OP N`, `pin OP N VERSION`, `unpin OP N VERSION`: who holds which snapshot, whatever retention says (SNAP10). */
+/** `keyframe pins OP N`, `pin OP N MANIFEST`, `unpin OP N MANIFEST`: who holds which snapshot, whatever retention says (SNAP10). */
 import { App, codeOf, DELETE, fine, online, partitionPath, POST, saidBy, type Answer, type Options } from "./app.ts";
 import { examples, NO, wholeNumber, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { table } from "./text.ts";
 
 interface PinInfo {
-  readonly version: number;
+  readonly manifest: number;
   readonly name: string;
   readonly since: string;
 }
@@ -25,7 +25,7 @@ export const pins: AddCommand = (program, cli, done) => {
       if (options.json) for (const one of held) await screen.print(JSON.stringify(one));
       else if (held.length === 0) screen.say("nothing is pinned");
       else {
-        const rows = held.map(({ version, name, since }) => [String(version), name, since]);
+        const rows = held.map(({ manifest, name, since }) => [String(manifest), name, since]);
         for (const line of table([">MANIFEST", "NAME", "SINCE"], rows, screen.paint)) await screen.print(line);
       }
       done(YES);
@@ -37,7 +37,7 @@ export const pin: AddCommand = (program, cli, done) => {
     .description("Keep a snapshot, whatever retention says, until it is unpinned")
     .argument("<operator>")
     .argument("<partition>")
-    .argument("<manifest>", "its version, as the list of manifests has it")
+    .argument("<manifest>", "its number, as the list of manifests has it")
     .option("--name <name>", "who holds it; a snapshot stays as long as any name holds it", "admin")
     .addHelpText(
       "after",
@@ -57,7 +57,7 @@ export const unpin: AddCommand = (program, cli, done) => {
     .description("Let go of a pinned snapshot")
     .argument("<operator>")
     .argument("<partition>")
-    .argument("<manifest>", "its version, as the list of pins has it")
+    .argument("<manifest>", "its number, as the list of pins has it")
     .option("--name <name>", "who held it", "admin")
     .addHelpText(
       "after",
@@ -78,9 +78,9 @@ export const unpin: AddCommand = (program, cli, done) => {
 };
 
 function pathOf(operator: string, partition: string, manifest: string, { name }: PinOptions): string {
-  const version = wholeNumber(manifest, "a manifest's version");
+  const number = wholeNumber(manifest, "a manifest's number");
   const query = new URLSearchParams({ name });
-  return `${partitionPath(operator, partition)}/manifests/${version}/pin?${query.toString()}`;
+  return `${partitionPath(operator, partition)}/manifests/${number}/pin?${query.toString()}`;
 }
 
 const NOES = new Set(["no_restore_point", "too_many_pins"]);

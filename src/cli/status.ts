@@ -11,7 +11,7 @@ export const status: AddCommand = (program, cli, done) => {
     .argument("[operator]", "only this one")
     .addHelpText(
       "after",
-      examples("keyframe status", "keyframe status usage --json | jq .predictedRecoveryMs") +
+      examples("keyframe status", "keyframe status usage --json | jq .estimatedRecoveryMs") +
         "\n\nIt reads what partitions have written to D1, and wakes none of them.",
     )
     .action(async (operator: string | undefined, options: Options) => {
@@ -77,7 +77,7 @@ function row(operator: string, one: PartitionInfo, nowMs: number): string[] {
     count(one.keys),
     bytes(one.stateBytes),
     lastSnapshot(one, nowMs),
-    span(one.predictedRecoveryMs),
+    span(one.estimatedRecoveryMs),
   ];
 }
 

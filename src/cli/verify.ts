@@ -57,8 +57,8 @@ function compareWith(manifest: Manifest, { name, bytes }: StoredFile): Finding[]
   const meant = named.find((one) => basename(one.name) === basename(name));
   const what =
     meant === undefined
-      ? `manifest ${manifest.version} names no file of ${count(bytes.length)} bytes with SHA-256 ${sha256}; it names ${named.map((one) => basename(one.name)).join(", ")}`
-      : `the file has ${count(bytes.length)} bytes and SHA-256 ${sha256}; manifest ${manifest.version} says ${count(meant.bytes)} and ${meant.sha256}`;
+      ? `manifest ${manifest.number} names no file of ${count(bytes.length)} bytes with SHA-256 ${sha256}; it names ${named.map((one) => basename(one.name)).join(", ")}`
+      : `the file has ${count(bytes.length)} bytes and SHA-256 ${sha256}; manifest ${manifest.number} says ${count(meant.bytes)} and ${meant.sha256}`;
   return [{ offset: null, what, foreign: false }];
 }
 

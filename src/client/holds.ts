@@ -19,7 +19,7 @@ export type Shape =
 
 const PLACED = { key: "a text", partition: "a number", seq: "a number or null", duplicate: "a boolean" } as const;
 const MANIFEST = {
-  version: "a number",
+  number: "a number",
   kind: "a text",
   seq: "a number",
   keys: "a number",
@@ -42,7 +42,7 @@ const PARTITION = {
   tailBytes: "a number",
   keys: "a number",
   stateBytes: "a number",
-  predictedRecoveryMs: "a number",
+  estimatedRecoveryMs: "a number",
   lastSnapshot: "anything",
   lastRecovery: "anything",
 } as const;
@@ -141,17 +141,17 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
   ["GET", "/v1/operators/:op/partitions/:n", PARTITION],
   ["POST", "/v1/operators/:op/partitions/:n/snapshot", MANIFEST],
   ["GET", "/v1/operators/:op/partitions/:n/manifests", [orUnreadable(MANIFEST)]],
-  ["GET", "/v1/operators/:op/partitions/:n/manifests/:version", MANIFEST],
-  ["GET", "/v1/operators/:op/partitions/:n/pins", [{ version: "a number", name: "a text", since: "a text" }]],
+  ["GET", "/v1/operators/:op/partitions/:n/manifests/:manifest", MANIFEST],
+  ["GET", "/v1/operators/:op/partitions/:n/pins", [{ manifest: "a number", name: "a text", since: "a text" }]],
   [
     "POST",
-    "/v1/operators/:op/partitions/:n/manifests/:version/pin",
-    { partition: "a number", version: "a number", name: "a text", pinned: "true" },
+    "/v1/operators/:op/partitions/:n/manifests/:manifest/pin",
+    { partition: "a number", manifest: "a number", name: "a text", pinned: "true" },
   ],
   [
     "DELETE",
-    "/v1/operators/:op/partitions/:n/manifests/:version/pin",
-    { partition: "a number", version: "a number", name: "a text", pinned: "false" },
+    "/v1/operators/:op/partitions/:n/manifests/:manifest/pin",
+    { partition: "a number", manifest: "a number", name: "a text", pinned: "false" },
   ],
   [
     "POST",

@@ -40,7 +40,8 @@ export interface PartitionGlance {
 }
 
 export interface Snapshot {
-  readonly version: number;
+  /** Its manifest's number. */
+  readonly manifest: number;
   readonly kind: "full" | "delta";
   readonly bytes: number;
   readonly ms: number;
@@ -64,7 +65,7 @@ export interface PartitionStatus {
   readonly keys: number;
   readonly stateBytes: number;
   readonly lastRecovery: RecoveryReport | null;
-  readonly predictedRecoveryMs: number;
+  readonly estimatedRecoveryMs: number;
 }
 
 export interface StateAnswer {

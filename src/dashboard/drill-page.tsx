@@ -109,7 +109,7 @@ function Result({ one }: { readonly one: Happened }) {
     case "saved":
       return (
         <section class="panel result">
-          <h2>Snapshot {one.version} is current</h2>
+          <h2>Snapshot {one.number} is current</h2>
           <p>
             {one.kind}, {one.size}, through event {count(one.seq)}; the answer took {span(one.ms)}.
           </p>

@@ -33,7 +33,7 @@ export type Happened = { readonly at: number } & (
     }
   | {
       readonly tag: "saved";
-      readonly version: number;
+      readonly number: number;
       readonly kind: string;
       readonly size: string;
       readonly seq: number;
@@ -78,9 +78,9 @@ export async function evictAndLook(
 
 export async function snapshotNow(operator: string, partition: number): Promise<Happened> {
   const begun = performance.now();
-  const { version, kind, snapshot, seq } = await post<Manifest>(`${partitionPath(operator, partition)}/snapshot`);
+  const { number, kind, snapshot, seq } = await post<Manifest>(`${partitionPath(operator, partition)}/snapshot`);
   const ms = performance.now() - begun;
-  return { tag: "saved", at: Date.now(), version, kind, size: bytes(snapshot.bytes), seq, ms };
+  return { tag: "saved", at: Date.now(), number, kind, size: bytes(snapshot.bytes), seq, ms };
 }
 
 export async function verifyNow(operator: string, partition: number): Promise<Happened> {

@@ -41,9 +41,9 @@ export function OperatorPage({ operator }: { readonly operator: string }) {
 /** The rows of the log that this status counts are as many as the tail has: asked for when the snapshot changes, not each time. */
 function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly one: PartitionGlance }) {
   const { partition, lastSnapshot, epoch } = one;
-  const version = lastSnapshot !== undefined && "version" in lastSnapshot ? lastSnapshot.version : 0;
+  const current = lastSnapshot !== undefined && "manifest" in lastSnapshot ? lastSnapshot.manifest : 0;
   const path = partitionPath(operator.name, partition);
-  const { value: status, error } = useAnswer<PartitionStatus>(path, `${version} ${epoch}`);
+  const { value: status, error } = useAnswer<PartitionStatus>(path, `${current} ${epoch}`);
   return (
     <section class="panel" aria-labelledby="chosen-title">
       <div class="row">
@@ -55,11 +55,11 @@ function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly
             <>
               <dt>tail</dt>
               <dd>{bytes(status.tailBytes)}</dd>
-              <dt>would be back in</dt>
-              <dd>{span(status.predictedRecoveryMs)}</dd>
+              <dt>estimated recovery</dt>
+              <dd>{span(status.estimatedRecoveryMs)}</dd>
             </>
           )}
-          <dt>promised</dt>
+          <dt>target</dt>
           <dd>{span(operator.recoveryMs)}</dd>
         </dl>
         <a class="button" href={hrefOf(operator.name, "drill", { partition: String(partition) })}>
@@ -67,7 +67,7 @@ function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly
         </a>
       </div>
       {error !== null && <p class="trouble">{error}</p>}
-      <Snapshots operator={operator.name} partition={partition} version={version} />
+      <Snapshots operator={operator.name} partition={partition} current={current} />
     </section>
   );
 }

@@ -11,11 +11,11 @@ export interface SnapshotsProps {
   readonly operator: string;
   readonly partition: number;
   /** Of the current one: another means that the list is old. */
-  readonly version: number;
+  readonly current: number;
 }
 
-export function Snapshots({ operator, partition, version }: SnapshotsProps) {
-  const { value, error } = useAnswer<Kept[]>(`${partitionPath(operator, partition)}/manifests`, version);
+export function Snapshots({ operator, partition, current }: SnapshotsProps) {
+  const { value, error } = useAnswer<Kept[]>(`${partitionPath(operator, partition)}/manifests`, current);
   if (error !== null) return <p class="trouble">{error}</p>;
   if (value === null) return <p class="empty">One moment.</p>;
   const manifests = value.filter((one): one is Manifest => !("unreadable" in one));
@@ -68,9 +68,9 @@ function Timeline({ manifests }: { readonly manifests: readonly Manifest[] }) {
         <div class="stems">
           {manifests.map((one) => (
             <i
-              key={one.version}
+              key={one.number}
               class={one.kind}
-              title={`${one.version}: ${one.kind}, ${bytes(one.snapshot.bytes)}, ${clock(one.at)}`}
+              title={`${one.number}: ${one.kind}, ${bytes(one.snapshot.bytes)}, ${clock(one.at)}`}
               style={{ left: percent((Date.parse(one.at) - from) / wide), height: percent(at(one.snapshot.bytes)) }}
             />
           ))}
@@ -92,7 +92,7 @@ const Table = ({ manifests }: { readonly manifests: readonly Manifest[] }) => (
     <table>
       <thead>
         <tr>
-          <th scope="col">Version</th>
+          <th scope="col">Manifest</th>
           <th scope="col">Kind</th>
           <th scope="col" class="n">
             Size
@@ -110,9 +110,9 @@ const Table = ({ manifests }: { readonly manifests: readonly Manifest[] }) => (
         </tr>
       </thead>
       <tbody>
-        {manifests.map(({ version, kind, snapshot, ms, seq, keys, at }) => (
-          <tr key={version}>
-            <th scope="row">{version}</th>
+        {manifests.map(({ number, kind, snapshot, ms, seq, keys, at }) => (
+          <tr key={number}>
+            <th scope="row">{number}</th>
             <td>{kind}</td>
             <td class="n">{bytes(snapshot.bytes)}</td>
             <td class="n wide">{span(ms)}</td>

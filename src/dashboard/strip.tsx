@@ -27,7 +27,7 @@ export function readout(one: PartitionGlance, health: Health, nowMs: number): st
   if (health.level === "unused") return `partition ${partition}: unused`;
   const saved =
     lastSnapshot !== undefined && "at" in lastSnapshot
-      ? `snapshot ${lastSnapshot.version}, ${age(nowMs - Date.parse(lastSnapshot.at))} old`
+      ? `snapshot ${lastSnapshot.manifest}, ${age(nowMs - Date.parse(lastSnapshot.at))} old`
       : "no snapshot yet";
   return `partition ${partition}: tail ${many(tailEvents, "event")}, ${saved}, ${health.why}`;
 }

@@ -61,7 +61,7 @@ export async function adopt(
       tag: "row",
       row: { ...row, epoch: nextLife(top.epoch), version: top.version },
       seq: head,
-      manifest: current?.version ?? null,
+      manifest: current?.number ?? null,
       givenUp: { seqs: above(head, reached), manifests: above(row.version, top.version) },
       passedOver: [],
     };
@@ -73,8 +73,8 @@ export async function adopt(
     tag: "row",
     row: found.row,
     seq: manifest.seq,
-    manifest: manifest.version,
-    givenUp: { seqs: above(manifest.seq, reached), manifests: above(manifest.version, top.version) },
+    manifest: manifest.number,
+    givenUp: { seqs: above(manifest.seq, reached), manifests: above(manifest.number, top.version) },
     passedOver,
   };
 }

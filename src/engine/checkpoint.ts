@@ -101,7 +101,7 @@ async function upload(around: Metered, ground: Ground, captured: Capture): Promi
   const described: Omit<Manifest, "checksum"> = {
     format: "keyframe.manifest",
     v: parts === 1 ? MANIFEST_FORMAT : PARTS_FORMAT,
-    version,
+    number: version,
     kind: full ? "full" : "delta",
     ...id,
     placed: ground.placed,
@@ -249,7 +249,7 @@ async function promote(around: Metered, ground: Ground, { text, ...made }: Uploa
   const row: PartitionRow = {
     epoch: ground.epoch,
     seed: ground.row.seed,
-    version: manifest.version,
+    version: manifest.number,
     attempt: manifest.attempt,
     manifest: text,
     snapshotSeq: manifest.seq,
@@ -273,7 +273,7 @@ async function promote(around: Metered, ground: Ground, { text, ...made }: Uploa
     };
   return {
     tag: "failed",
-    why: `D1 did not make manifest ${manifest.version} current; it is at version ${now.version}`,
+    why: `D1 did not make manifest ${manifest.number} current; it is at version ${now.version}`,
     row: now,
   };
 }
@@ -296,7 +296,7 @@ function replacedBy(
   for (const text of [...gone, row.manifest]) {
     const manifest = text === null ? null : readOrNull(text, codec);
     if (manifest === null) continue;
-    const { version, attempt, seq: at, stamp } = manifest;
+    const { number: version, attempt, seq: at, stamp } = manifest;
     const files = stateFiles(manifest).map(({ name }) => name);
     const sound = text !== row.manifest || whole?.attempt === attempt;
     points.set(version, { version, attempt, seq: at, stamp, files, whole: sound, replacedMs: clock.now() });

@@ -43,7 +43,7 @@ export function wordOf(
   if (groups.isOurs(known.group)) return { tag: "ours" };
   if (!groups.begun) return { tag: "behind" };
   // The groups build on less, so they never get there.
-  return { tag: "fenced", why: `others have written up to seq ${known.head}, manifest version ${known.version}` };
+  return { tag: "fenced", why: `others have written up to seq ${known.head}, manifest number ${known.version}` };
 }
 
 export type Doubt =
@@ -59,7 +59,7 @@ export function doubtOf(row: PartitionRow | null, open: Open, known: Open, file:
   if (open.epoch !== null && row.epoch !== open.epoch)
     return { tag: "fenced", why: `epoch ${open.epoch} was superseded by epoch ${row.epoch}` };
   if (row.version < known.row.version)
-    return { tag: "rewound", why: `D1 says manifest version ${row.version} where it had reached ${known.row.version}` };
+    return { tag: "rewound", why: `D1 says manifest number ${row.version} where it had reached ${known.row.version}` };
   // A reader may be behind: it reads the later snapshot when it opens anew. A writer that is didn't hear of its own, and may never.
   const behind = row.version !== known.row.version && open.epoch === null;
   const ours = open.loader.stored?.files.some(({ name }) => name === file) ?? false;

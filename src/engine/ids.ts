@@ -71,7 +71,7 @@ export const lifeOf = (of: Epoch): number => Math.floor(of / LIFE);
  *  nothing in R2 have taken further ones. */
 export const nextLife = (highest: Epoch): Epoch => epoch((lifeOf(highest) + 2) * LIFE);
 
-/** Sorted by manifest version first, so that a listing of the prefix is the order of history. */
+/** Sorted by manifest number first, so that a listing of the prefix is the order of history. */
 export const manifestName = (id: PartitionId, version: number, attempt: string): string =>
   `${manifestPrefix(id)}${fixed(version, 10)}-${attempt}.kfm`;
 

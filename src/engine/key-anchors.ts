@@ -92,7 +92,7 @@ function keptOf(around: Library, { row, points }: Roots): Kept[] {
     if (text === null) continue;
     try {
       const manifest = readManifest(text, around.codec.crc32);
-      const { version, seq } = manifest;
+      const { number: version, seq } = manifest;
       kept.set(version, { version, seq, manifest: () => Promise.resolve(manifest) });
     } catch (error) {
       if (!passesOver(error)) throw error;

@@ -25,7 +25,7 @@ export type ArchiveBlock = readonly [offset: number, length: number, crc: number
 const HISTORY = 20;
 
 /** What the manifest after this one says of those before it. */
-export const historyAfter = ({ version, attempt, history = [] }: Manifest): Manifest["history"] =>
+export const historyAfter = ({ number: version, attempt, history = [] }: Manifest): Manifest["history"] =>
   [[version, attempt] as const, ...history].slice(0, HISTORY);
 
 export interface StateFile {
@@ -42,7 +42,7 @@ export interface Manifest {
   readonly format: "keyframe.manifest";
   readonly v: number;
   /** 1, 2, 3, …: the number of this snapshot in the partition's history. */
-  readonly version: number;
+  readonly number: number;
   /** A delta holds what changed since the manifest before it. */
   readonly kind: "full" | "delta";
   readonly timeline: string;
@@ -125,15 +125,15 @@ export function readManifest(text: string, crc32: (text: string) => number): Man
   const parsed = parseObject(text, "the manifest");
   if (parsed["format"] !== "keyframe.manifest") throw new Damage("the manifest's format isn't keyframe.manifest");
   const { checksum, ...rest } = parsed;
-  const { v, version } = rest;
+  const { v, number } = rest;
   if (v !== MANIFEST_FORMAT && v !== PARTS_FORMAT)
     throw new Failure(
       "unknown_format",
-      `manifest ${shown(version)} has format ${shown(v)}; this code reads ${MANIFEST_FORMAT} and ${PARTS_FORMAT}: deploy the code that wrote it, or newer`,
+      `manifest ${shown(number)} has format ${shown(v)}; this code reads ${MANIFEST_FORMAT} and ${PARTS_FORMAT}: deploy the code that wrote it, or newer`,
     );
-  if (crc32(textOf(rest)) !== checksum) throw new Damage(`the checksum of manifest ${shown(version)} is wrong`);
-  if (!isWhole(version) || version === 0 || !isDescription(rest))
-    throw new Damage(`a part of manifest ${shown(version)} is missing, or not what it should be`);
+  if (crc32(textOf(rest)) !== checksum) throw new Damage(`the checksum of manifest ${shown(number)} is wrong`);
+  if (!isWhole(number) || number === 0 || !isDescription(rest))
+    throw new Damage(`a part of manifest ${shown(number)} is missing, or not what it should be`);
   return parsed as unknown as Manifest;
 }
 

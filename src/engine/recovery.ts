@@ -104,7 +104,7 @@ async function fromBest(
     const report = {
       at: new Date(begun).toISOString(),
       ms: around.clock.now() - begun,
-      manifest: base.manifest?.version ?? null,
+      manifest: base.manifest?.number ?? null,
       replayedEvents: found.fold.seq - (base.manifest?.seq ?? 0),
       fallbacks: flaws.filter(({ code }) => code === null).length,
       phases: { openMs, loadMs: found.loadMs, replayMs: found.replayMs },
@@ -195,7 +195,7 @@ async function* bases(around: Surroundings, row: PartitionRow): AsyncGenerator<B
   if (row.previous !== null) yield readBase("previous", row.previous, codec);
   const pins = pinTexts(row.pins).map((text) => readBase("pinned", text, codec));
   const usable = pins.filter((pin) => pin.manifest !== null && pin.manifest.operatorVersion <= operator.version);
-  yield* usable.sort((a, b) => b.manifest!.version - a.manifest!.version);
+  yield* usable.sort((a, b) => b.manifest!.number - a.manifest!.number);
   // Before its first snapshot a partition has nothing but its log, and needs no further look at D1.
   if (row.manifest === null) yield WHOLE_LOG;
   else yield* lastResorts(around);

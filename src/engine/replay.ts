@@ -199,7 +199,7 @@ async function replayArchive(
   const { id } = around;
   const { fold } = folding;
   let flaw: Damage | Failure | null = null;
-  const from = base === null ? "" : belowManifest(id, base.version);
+  const from = base === null ? "" : belowManifest(id, base.number);
   const limitOf = await archiveLimits(around, row.epoch, from);
   for (let after = from; ;) {
     const { names, more } = await listNames(around, manifestPrefix(id), after);

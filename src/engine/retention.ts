@@ -86,11 +86,11 @@ export interface Plan {
 export function plan(facts: RetentionFacts, clockMs: number, policy: RetentionPolicy): Plan {
   const { points, current, previous, older } = facts;
   const sound = [...points.filter(({ whole }) => whole), current];
-  const moments = sound.map(({ version, stamp }) => ({ version, stamp, ms: stampMs(stamp) }));
+  const moments = sound.map((one) => ({ version: numberOf(one), stamp: one.stamp, ms: stampMs(one.stamp) }));
   const nowMs = stampMs(current.stamp);
   const named = [current, ...(previous === null ? [] : [previous]), ...older];
   const kept = keptVersions(moments, nowMs, policy);
-  for (const { version } of named) kept.add(version);
+  for (const { number: version } of named) kept.add(version);
   const drop = points.filter(({ version, replacedMs }) => !kept.has(version) && clockMs - replacedMs >= GRACE_MS);
   const base = baseOf(moments, nowMs, policy.ageMs);
   // Without an older generation it is the log alone that stands in for a snapshot that is lost.
@@ -102,6 +102,8 @@ export function plan(facts: RetentionFacts, clockMs: number, policy: RetentionPo
   };
 }
 
+const numberOf = (one: Manifest | Point): number => ("number" in one ? one.number : one.version);
+
 /** The lowest version that a fall-back or a drill may start from on its account: those that a delta builds on, and the one before. */
-const lowestBelow = ({ version, chain = [], history = [] }: Manifest): number =>
+const lowestBelow = ({ number: version, chain = [], history = [] }: Manifest): number =>
   Math.min(version, ...history.slice(0, Math.max(1, chain.length)).map(([earlier]) => earlier));

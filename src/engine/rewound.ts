@@ -59,7 +59,7 @@ export function behind(mark: Mark, now: Facts): string | null {
   return less.map((fact) => `${WORDS[fact]} ${now[fact]} where it had reached ${mark[fact]}`).join(", ");
 }
 
-const WORDS = { epoch: "epoch", version: "manifest version", head: "seq" } as const;
+const WORDS = { epoch: "epoch", version: "manifest number", head: "seq" } as const;
 
 /** The facts of a row. `head`: of the log at the same moment. */
 export const factsAt = ({ epoch: held, version }: PartitionRow, head: Seq): Facts => ({ epoch: held, version, head });

@@ -189,9 +189,9 @@ async function candidate(
 ): Promise<Candidate> {
   try {
     const { manifest } = readManifestObject(await fetchObject(shelf, name), shelf.codec);
-    const right = manifest.version === version && manifest.attempt === attempt && samePartition(manifest, shelf.id);
+    const right = manifest.number === version && manifest.attempt === attempt && samePartition(manifest, shelf.id);
     if (right) return { tag: "manifest", version, manifest };
-    throw new Damage(`${name} holds manifest ${manifest.version} of attempt ${manifest.attempt}`);
+    throw new Damage(`${name} holds manifest ${manifest.number} of attempt ${manifest.attempt}`);
   } catch (error) {
     if (error instanceof Damage) return { tag: "damaged", version, why: error };
     throw error;

@@ -161,7 +161,7 @@ export class Snapshotter {
       const { version } = result.row ?? open.row;
       // One below ours is none that we didn't hear of: D1 was set back (rewound.ts).
       if (version < open.row.version)
-        this.#events.rewound(open, `D1 says manifest version ${version} where it had reached ${open.row.version}`);
+        this.#events.rewound(open, `D1 says manifest number ${version} where it had reached ${open.row.version}`);
       else if (result.row !== undefined && version > open.row.version)
         await this.#learn(open, result.row).catch((error: unknown) =>
           host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
@@ -248,7 +248,7 @@ export class Snapshotter {
       // Nothing can be built on it, nor beside it: the next instance recovers without it.
       if (error instanceof Damage) {
         if (error.object !== null) this.#around.cache.distrust(error.object);
-        this.#events.fenced(`manifest ${manifest.version} took effect unheard, and can't be read: ${error.message}`);
+        this.#events.fenced(`manifest ${manifest.number} took effect unheard, and can't be read: ${error.message}`);
       }
       throw error;
     }

@@ -70,7 +70,7 @@ type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: 
 async function giveUp(around: Surroundings, { row, points, pins }: Roots): Promise<Given> {
   const facts = factsOf(row, points, around.codec);
   if (facts === null) return { tag: "left", why: "there is no snapshot" };
-  const known = new Set([facts.current, ...points].map(({ version }) => version));
+  const known = new Set([facts.current.number, ...points.map(({ version }) => version)]);
   const stray = pins.find(({ version }) => !known.has(version));
   if (stray !== undefined)
     return { tag: "left", why: `pin "${stray.name}" holds manifest ${stray.version}, which is no restore point` };

@@ -65,7 +65,7 @@ async function drill(around: Surroundings, open: Open, code: string): Promise<Ve
     if (base !== null && codeOf(base) !== ours)
       return {
         tag: "not_comparable",
-        why: `manifest ${base.version} was made by code ${codeOf(base)}, this is ${ours}`,
+        why: `manifest ${base.number} was made by code ${codeOf(base)}, this is ${ours}`,
       };
     if (sharesFiles(base, whole)) reading = "current";
     const shadow = await load(around, open.row.seed, base, false);
@@ -79,7 +79,7 @@ async function drill(around: Surroundings, open: Open, code: string): Promise<Ve
       return { tag: "not_comparable", why: `events up to ${live.seq} were applied by code ${others.join(", ")} too` };
     reading = "current";
     const { difference, keys } = await compare(live.entries, allOf(shadow.fold, shadow.loader));
-    const manifest = base?.version ?? null;
+    const manifest = base?.number ?? null;
     if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference };
     return { tag: "equal", seq: live.seq, manifest, replayedEvents: shadow.fold.seq - (base?.seq ?? 0), keys };
   } catch (error) {

@@ -256,7 +256,7 @@ class MemoryLog implements Log {
 
   async pin(pin: Pin): Promise<"pinned" | "gone" | "full"> {
     const { manifest } = this.#row();
-    const current = manifest?.startsWith("{") ? (JSON.parse(manifest) as { version: number }).version : 0;
+    const current = manifest?.startsWith("{") ? (JSON.parse(manifest) as { number: number }).number : 0;
     const kept = this.#kept;
     if (kept.pins.some(({ version, name }) => version === pin.version && name === pin.name)) return "pinned";
     if (current !== pin.version && !kept.points.some(({ version }) => version === pin.version)) return "gone";

@@ -76,7 +76,7 @@ async function describe(
   const bare = told === null && status?.stats == null && manifest !== null;
   const { keys, stateBytes, dedupSince } = bare ? manifest : riding;
   const files = manifest === null ? 0 : openingBytes(manifest);
-  const predicted = predictRecovery({ ...facts, openingBytes: files, rates });
+  const estimated = predictRecovery({ ...facts, openingBytes: files, rates });
   return {
     partition: address.partition,
     ...riding,
@@ -85,13 +85,13 @@ async function describe(
     dedupSince,
     snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
-    predictedRecoveryMs: predicted.stateMs + predicted.tailMs,
+    estimatedRecoveryMs: estimated.stateMs + estimated.tailMs,
     ...placeOf(env),
   };
 }
 
-const snapshotShown = ({ version, kind, seq: at, snapshot, ms, at: begun }: Manifest): Record<string, unknown> => ({
-  version,
+const snapshotShown = ({ number, kind, seq: at, snapshot, ms, at: begun }: Manifest): Record<string, unknown> => ({
+  manifest: number,
   kind,
   seq: at,
   bytes: snapshot.bytes,
@@ -135,11 +135,11 @@ export async function listManifests(env: Env, address: Address): Promise<Respons
   return Response.json(await keptManifests(env, address));
 }
 
-export async function showManifest(env: Env, address: Address, version: number): Promise<Response> {
+export async function showManifest(env: Env, address: Address, number: number): Promise<Response> {
   const all = await keptManifests(env, address);
-  const found = all.find((manifest) => isManifest(manifest) && manifest.version === version);
+  const found = all.find((manifest) => isManifest(manifest) && manifest.number === number);
   return found === undefined
-    ? problem({ status: 404, code: "no_manifest", detail: noManifest(version, address.partition) })
+    ? problem({ status: 404, code: "no_manifest", detail: noManifest(number, address.partition) })
     : Response.json(found);
 }
 

@@ -46,7 +46,7 @@ interface Holder {
   readonly where: "log" | "archives" | "snapshots" | "pins" | "unknown";
   readonly count: number;
   readonly goes: string;
-  readonly pins?: readonly { readonly version: number; readonly name: string }[];
+  readonly pins?: readonly { readonly manifest: number; readonly name: string }[];
 }
 
 const no = (status: number, code: string, detail: string): Response => problem({ status, code, detail });
@@ -165,7 +165,7 @@ async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Hold
       where: "pins",
       count: pins.length,
       goes: "when they are removed",
-      pins: pins.map(({ version, name }) => ({ version, name })),
+      pins: pins.map(({ version, name }) => ({ manifest: version, name })),
     },
     {
       where: "unknown",

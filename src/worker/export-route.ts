@@ -47,7 +47,14 @@ export async function exportOperator(
     return unavailable(busy);
   }
   const partitions = captured.map(({ address: { partition }, seq, time }) => ({ partition, seq, time }));
-  const head = { format: FORMAT, v: VERSION, operator: operator.name, version: operator.version, prefix, partitions };
+  const head = {
+    format: FORMAT,
+    v: VERSION,
+    operator: operator.name,
+    operatorVersion: operator.version,
+    prefix,
+    partitions,
+  };
   return new Response(
     streamOf(bytesOf(head, captured), () => cancelAll(captured)),
     {

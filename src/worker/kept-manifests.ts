@@ -36,7 +36,7 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
   const { row, points } = roots;
   const texts = [row.manifest, row.previous, ...pinTexts(row.pins)].filter((text) => text !== null);
   const named = texts.map(readOrWhy);
-  const known = new Map(named.filter(isManifest).map((manifest) => [manifest.version, manifest]));
+  const known = new Map(named.filter(isManifest).map((manifest) => [manifest.number, manifest]));
   const earlier = [...known.values()].flatMap(({ history = [] }) => history);
   // A policy keeps no more than these; there are more only while sweeps fail.
   const kept = points.slice(-KEPT_POINTS).map(({ version, attempt }) => [version, attempt] as const);
@@ -45,7 +45,7 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
     [...names].map(([version, attempt]) => fetchManifest(env, manifestName(address, version, attempt))),
   );
   const all = [...named.filter((one) => !isManifest(one)), ...known.values(), ...fetched.filter((one) => one !== null)];
-  return [...all.filter(isManifest).sort((a, b) => b.version - a.version), ...all.filter((one) => !isManifest(one))];
+  return [...all.filter(isManifest).sort((a, b) => b.number - a.number), ...all.filter((one) => !isManifest(one))];
 }
 
 /** The partition's log, seen from a Worker. */

@@ -59,7 +59,7 @@ async function glancesOf(env: Env, routes: Routes["byOperator"]): Promise<Glance
 }
 
 type Summary = readonly [
-  version: number,
+  manifest: number,
   kind: string,
   bytes: number,
   ms: number,
@@ -76,7 +76,7 @@ function shown({ partition }: Address, glance: PartitionGlance | undefined): Rec
   const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved } = glance;
   const riding = readRiding(stats);
   const summary = glance.snapshot === null ? null : (JSON.parse(glance.snapshot) as Summary);
-  const [version, kind, bytes, ms, at, keys = 0, stateBytes = 0] = summary ?? [];
+  const [manifest, kind, bytes, ms, at, keys = 0, stateBytes = 0] = summary ?? [];
   return {
     partition,
     epoch,
@@ -87,7 +87,7 @@ function shown({ partition }: Address, glance: PartitionGlance | undefined): Rec
     ...timeOf("lastEventAt", headStamp),
     keys: riding.keys ?? keys,
     stateBytes: riding.stateBytes ?? stateBytes,
-    ...(summary !== null && { lastSnapshot: { version, kind, bytes, ms, at } }),
+    ...(summary !== null && { lastSnapshot: { manifest, kind, bytes, ms, at } }),
     ...(summary === null && saved === 1 && { lastSnapshot: { unreadable: "its manifest isn't JSON" } }),
     ...(riding.lastRecovery !== undefined && { lastRecovery: riding.lastRecovery }),
     ...(riding.quarantined !== undefined && { quarantined: riding.quarantined }),

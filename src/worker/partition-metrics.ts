@@ -99,8 +99,8 @@ function addSnapshots({ manifest, now, n, add }: View): void {
   add(FAMILIES.snapshotSeconds, seconds(n("snapshotMs")));
   add(FAMILIES.archiveBytes, n("archiveBytes"));
   if (manifest === null) return;
-  const { version, at, ms, snapshot } = manifest;
-  add(FAMILIES.lastVersion, version);
+  const { number, at, ms, snapshot } = manifest;
+  add(FAMILIES.lastManifest, number);
   add(FAMILIES.lastTime, seconds(Date.parse(at)));
   add(FAMILIES.lastAge, ageOf(Date.parse(at), now));
   add(FAMILIES.lastSeconds, seconds(ms));
@@ -128,7 +128,7 @@ function addRecoveries({ one, manifest, riding, tailBytes, n, add }: View): void
     tailBytes,
     rates: riding.rates ?? manifest?.rates ?? UNMEASURED,
   });
-  add(FAMILIES.predicted, seconds(stateMs + tailMs));
+  add(FAMILIES.estimated, seconds(stateMs + tailMs));
 }
 
 function addOperations({ n, add }: View): void {

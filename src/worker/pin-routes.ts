@@ -17,23 +17,23 @@ export async function listPins(env: Env, address: Address): Promise<Response> {
   const roots = await limited(requestClock, "D1", () => logOf(env, address).roots());
   const pins = roots?.pins ?? [];
   return Response.json(
-    pins.map(({ version, name, createdMs }) => ({ version, name, since: new Date(createdMs).toISOString() })),
+    pins.map(({ version, name, createdMs }) => ({ manifest: version, name, since: new Date(createdMs).toISOString() })),
   );
 }
 
 export async function pinManifest(
   env: Env,
   address: Address,
-  version: number,
+  manifest: number,
   name: string = DEFAULT_NAME,
 ): Promise<Response> {
-  const pin = { version, name, createdMs: Date.now() };
+  const pin = { version: manifest, name, createdMs: Date.now() };
   const result = await limited(requestClock, "D1", () => logOf(env, address).pin(pin));
   switch (result) {
     case "pinned":
-      return Response.json({ partition: address.partition, version, name, pinned: true });
+      return Response.json({ partition: address.partition, manifest, name, pinned: true });
     case "gone":
-      return problem({ status: 404, code: "no_restore_point", detail: noRestorePoint(version, address.partition) });
+      return problem({ status: 404, code: "no_restore_point", detail: noRestorePoint(manifest, address.partition) });
     case "full":
       return problem({
         status: 409,
@@ -47,9 +47,9 @@ export async function pinManifest(
 export async function unpinManifest(
   env: Env,
   address: Address,
-  version: number,
+  manifest: number,
   name: string = DEFAULT_NAME,
 ): Promise<Response> {
-  await limited(requestClock, "D1", () => logOf(env, address).unpin(version, name));
-  return Response.json({ partition: address.partition, version, name, pinned: false });
+  await limited(requestClock, "D1", () => logOf(env, address).unpin(manifest, name));
+  return Response.json({ partition: address.partition, manifest, name, pinned: false });
 }

@@ -120,7 +120,7 @@ async function recoverPartition({ env, operator, databases }: Ground, address: A
   const written = await storeRow(databases.get(database)!, id, found.row);
   if (!written) return { status: "kept" };
   await evict(env, address);
-  const { version, seq, at } = found.manifest;
+  const { number: version, seq, at } = found.manifest;
   note("partition recovered from R2", { operator: operator.name, partition, manifest: version, seq });
   return { status: "recovered", manifest: version, seq, at, passedOver: found.passedOver };
 }

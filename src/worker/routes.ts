@@ -138,10 +138,10 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(ADOPT, (c) => adoptPartition(c.req.raw, c.env, c.var.route, c.var.address));
   on(EVICT, (c) => evict(c.env, c.var.address));
   on(LIST_MANIFESTS, (c) => listManifests(c.env, c.var.address));
-  on(SHOW_MANIFEST, (c, { version }) => showManifest(c.env, c.var.address, version));
+  on(SHOW_MANIFEST, (c, { manifest }) => showManifest(c.env, c.var.address, manifest));
   on(LIST_PINS, (c) => listPins(c.env, c.var.address));
-  on(PIN, (c, { version, name }) => pinManifest(c.env, c.var.address, version, name));
-  on(UNPIN, (c, { version, name }) => unpinManifest(c.env, c.var.address, version, name));
+  on(PIN, (c, { manifest, name }) => pinManifest(c.env, c.var.address, manifest, name));
+  on(UNPIN, (c, { manifest, name }) => unpinManifest(c.env, c.var.address, manifest, name));
   // Above all of one that has no route: it asks for none.
   on(RECOVER, (c) => {
     const found = app.operator(c.req.param("op") ?? "");

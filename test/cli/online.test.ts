@@ -124,7 +124,7 @@ describe("a command that asks the app", () => {
     [["history", "usage", "k", "--before", "-1"], "--before must be a whole number"],
     [["adopt", "usage", "0"], "missing required argument"],
     [["adopt", "usage", "0", "both"], "Allowed choices are d1, r2"],
-    [["pin", "usage", "0", "newest"], "a manifest's version must be a whole number"],
+    [["pin", "usage", "0", "newest"], "a manifest's number must be a whole number"],
     [["get", "usage"], "missing required argument"],
     [["evict", "usage", "0", "now"], "too many arguments"],
     [["status", "--live"], "unknown option"],
@@ -277,12 +277,12 @@ describe("steering", () => {
     [["recover", "--from-r2", "usage"], { body: { operator: "usage", changed: true, complete: false, items: [] } }, 1],
     [["recover", "usage"], { body: { operator: "usage", changed: false, complete: true, items: [] } }, 0],
     [["evict", "usage", "0"], { body: { partition: 0, evicted: true } }, 0],
-    [["pins", "usage", "0"], { body: [{ version: 4, name: "admin", since: "2026-01-01T00:00:00.000Z" }] }, 0],
-    [["pin", "usage", "0", "4"], { body: { partition: 0, version: 4, name: "admin", pinned: true } }, 0],
+    [["pins", "usage", "0"], { body: [{ manifest: 4, name: "admin", since: "2026-01-01T00:00:00.000Z" }] }, 0],
+    [["pin", "usage", "0", "4"], { body: { partition: 0, manifest: 4, name: "admin", pinned: true } }, 0],
     [["pin", "usage", "0", "4"], { status: 404, body: { code: "no_restore_point", detail: "none" } }, 1],
     [["pin", "usage", "0", "4"], { status: 409, body: { code: "too_many_pins", detail: "200" } }, 1],
     [["pin", "usage", "0", "4", "--name", "A"], { status: 400, body: { code: "invalid_name", detail: "no" } }, 2],
-    [["unpin", "usage", "0", "4"], { body: { partition: 0, version: 4, name: "admin", pinned: false } }, 0],
+    [["unpin", "usage", "0", "4"], { body: { partition: 0, manifest: 4, name: "admin", pinned: false } }, 0],
     [["adopt", "usage", "0", "r2"], { status: 409, body: { code: "not_rewound", detail: "all is there" } }, 1],
     [["adopt", "usage", "0", "d1"], { status: 503, body: { code: "store_unavailable", detail: "changed" } }, 2],
     [
@@ -367,7 +367,7 @@ describe("watch", () => {
 });
 describe("pin, unpin and adopt", () => {
   it("say what they want in path, query and body", async () => {
-    const body = { partition: 0, version: 4, name: "audit/1", pinned: true };
+    const body = { partition: 0, manifest: 4, name: "audit/1", pinned: true };
     const pinned = await against([busy, { body }], "pin", "usage", "0", "4", "--name", "audit/1");
     const line = "POST /v1/operators/usage/partitions/0/manifests/4/pin?name=audit%2F1";
     expect([pinned.requests, pinned.out]).toEqual([[line, line], ["manifest 4 of partition 0 is held by audit/1"]]);
@@ -444,7 +444,7 @@ describe("doctor", () => {
     stateBytes: 10,
     lastSnapshot: null,
     lastRecovery: null,
-    predictedRecoveryMs: 5,
+    estimatedRecoveryMs: 5,
   };
   const begin = [...healthy, ...probes, operators, { body: [partition] }, { body: { ...about, stores: [store] } }];
   const state = { operator: "usage", key: "k", time: "2026-01-01T00:00:00.000Z" };

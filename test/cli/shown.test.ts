@@ -25,7 +25,7 @@ const well: PartitionInfo = {
   keys: 319,
   stateBytes: 43_210,
   lastSnapshot: {
-    version: 4,
+    manifest: 4,
     kind: "delta",
     seq: 19_000,
     bytes: 6_543,
@@ -33,7 +33,7 @@ const well: PartitionInfo = {
     at: new Date(NOW - 120_000).toISOString(),
   },
   lastRecovery: { ms: 12, fallbacks: 0 },
-  predictedRecoveryMs: 88,
+  estimatedRecoveryMs: 88,
 };
 const operator = { name: "usage", version: 2, events: [], partitions: 1 };
 const lost: OperatorStatus = {
@@ -52,7 +52,7 @@ describe("status", () => {
       keys: 0,
       stateBytes: 0,
       lastSnapshot: null,
-      predictedRecoveryMs: 0,
+      estimatedRecoveryMs: 0,
     };
     expect(statusTable([{ operator, partitions: [well, fresh] }, lost], NOW, plain)).toEqual([
       "OPERATOR  PART  EPOCH  APPLIED  SNAPSHOT            TAIL  KEYS  STATE  LAST SNAPSHOT             RECOVERY",
@@ -82,7 +82,7 @@ describe("doctor", () => {
   it("has nothing to say of a partition that is well", () => expect(states({})).toEqual([]));
 
   it.each([
-    [{ predictedRecoveryMs: 1_001 }, "bad: it would take 1.0 s to come back; 1.0 s are promised"],
+    [{ estimatedRecoveryMs: 1_001 }, "bad: estimated recovery 1.0 s, above the target of 1.0 s"],
     [
       { lastSnapshot: { unreadable: "its checksum is wrong" } },
       "bad: its current manifest can't be read: its checksum is wrong",
@@ -107,14 +107,14 @@ describe("doctor", () => {
     expect(states({ tailEvents: 999, tailBytes: 999_999, lastSnapshot: null })).toEqual([]));
 
   it("gives a line for each operator, and those of its partitions that need one", () => {
-    const slow = { ...well, partition: 1, predictedRecoveryMs: 5_000 };
+    const slow = { ...well, partition: 1, estimatedRecoveryMs: 5_000 };
     const checks = judgeOperators(
       [{ operator, partitions: [well, slow] }, { operator: { ...operator, name: "sum" }, partitions: [well] }, lost],
       NOW,
       1_000,
     );
     expect(checkLines(checks, plain)).toEqual([
-      "bad   usage 1  it would take 5.0 s to come back; 1.0 s are promised",
+      "bad   usage 1  estimated recovery 5.0 s, above the target of 1.0 s",
       "ok    sum      version 2, 1 partition(s), the slowest back in 88 ms",
       "bad   credits  catalogue_lost: keyframe recover --from-r2 credits",
     ]);

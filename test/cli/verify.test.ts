@@ -26,8 +26,8 @@ describe("keyframe verify", () => {
     expect(ran).toMatchObject({ status: 0, err: "" });
     expect(ran.out.map((line) => line.replace(/^(\w+).*\/(\S+:)/, "$1 $2"))).toEqual([
       "whole full.kfs: full snapshot of main/sum/0000 at seq 7",
-      "whole delta.kfs: delta of main/sum/0000 from seq 7 to 70",
-      "whole manifest.kfm: manifest 2 of main/sum/0000, delta at seq 70, with the log 8..70",
+      "whole delta.kfs: delta of main/sum/0000 from seq 7 to 72",
+      "whole manifest.kfm: manifest 2 of main/sum/0000, delta at seq 72, with the log 8..72",
     ]);
   });
 

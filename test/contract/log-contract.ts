@@ -200,7 +200,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       const { log, by } = await opened();
       for (let version = 0; version < n; version++) {
         await append(log, [row(version + 1, version + 1, 10 * (version + 1), by)]);
-        const manifest = JSON.stringify({ version: version + 1 });
+        const manifest = JSON.stringify({ number: version + 1 });
         const replaced = version === 0 ? [] : [point(version)];
         await log.promote(promotion(by, version, version + 1, 10 * (version + 1), { manifest, replaced }));
       }

@@ -14,7 +14,7 @@ export function mockedOverview(atMs: number, step: number): Overview {
     keys: 1_000 + step,
     stateBytes: 2_000_000 + step * 1_000 * partition,
     lastSnapshot: {
-      version: 1 + Math.floor((step + partition) / 64),
+      manifest: 1 + Math.floor((step + partition) / 64),
       kind: "delta" as const,
       bytes: 20_000,
       ms: 40,

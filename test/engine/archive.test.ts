@@ -27,7 +27,7 @@ function objectOf(blocks: readonly (readonly Segment[])[], text = archiveText): 
   const manifest: Omit<Manifest, "checksum"> = {
     format: "keyframe.manifest",
     v: 1,
-    version: 1,
+    number: 1,
     kind: "full",
     ...ID,
     operatorVersion: 1,

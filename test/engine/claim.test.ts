@@ -222,7 +222,7 @@ describe("an epoch that two want within one instance", () => {
     expect(words(await world.send(next, { id: "c", data: 3 }))).toEqual(["applied"]);
     await snapshot(world, next).catch(() => null);
     await world.clock.advance(120_000);
-    expect(await snapshot(world, next)).toMatchObject({ tag: "current", manifest: { version: 2, seq: 3 } });
+    expect(await snapshot(world, next)).toMatchObject({ tag: "current", manifest: { number: 2, seq: 3 } });
     expect(await world.value(world.start(operator))).toEqual({ total: 6, times: 3 });
     expect(next.ended).toBeNull();
   });

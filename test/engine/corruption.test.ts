@@ -72,7 +72,7 @@ beforeAll(async () => {
   await world.send(world.start(operator), { id: "tail-3", key: "key-9", data: 1 });
   const row = world.db.rows.get(NAME)!;
   const [current, previous] = [manifest(row.manifest), manifest(row.previous)];
-  expect([current.version, current.chain?.length, previous.version, previous.chain?.length]).toEqual([5, 2, 2, 1]);
+  expect([current.number, current.chain?.length, previous.number, previous.chain?.length]).toEqual([5, 2, 2, 1]);
   const archives = [...world.store.objects.keys()].filter((name) => manifestOf(name) !== null).sort();
   const [full, delta, newest] = stateFiles(current).map(({ name }) => name);
   const [previousFull, previousDelta] = stateFiles(previous).map(({ name }) => name);
@@ -257,7 +257,7 @@ describe("one object in R2", () => {
       const one = world.start(operator);
       await world.send(one, { id: "new", key: "key-0", data: 1 });
       await world.clock.advance(60_000);
-      expect(manifest(world.db.rows.get(NAME)!.manifest)).toMatchObject({ version: 6, kind: "full" });
+      expect(manifest(world.db.rows.get(NAME)!.manifest)).toMatchObject({ number: 6, kind: "full" });
       const next = world.start(operator);
       expect(await world.value(next, "key-8")).toEqual(await world.value(one, "key-8"));
       expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({ fallbacks: 0, manifest: 6 });

@@ -185,7 +185,7 @@ describe("counters of a partition", () => {
         happened.crashes += 1;
         one = world.start(operator);
         const found = random(4) === 0 ? manifest(world)?.snapshot.name : undefined;
-        if (found !== undefined && manifest(world)!.version > 1 && manifest(world)!.kind === "delta") {
+        if (found !== undefined && manifest(world)!.number > 1 && manifest(world)!.kind === "delta") {
           world.store.objects.delete(found);
           happened.falls += 1;
         }

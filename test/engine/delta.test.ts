@@ -239,8 +239,8 @@ describe("a partition that takes deltas", () => {
     }
     const files = stateFiles(current(world));
     world.store.damage(files[at]!.name);
-    const { version } = current(world);
-    const older = readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).version;
+    const { number: version } = current(world);
+    const older = readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).number;
     const base = { "the older generation": older, "the full one": version - 2, "the delta before": version - 1 }[from];
     const next = world.start(plain);
     expect(await world.value(next, `k${n}`)).toEqual({ total: n + 1, times: 2 });

@@ -145,7 +145,7 @@ function expectReplayable(row: Segment): void {
 const DESCRIBED: Omit<Manifest, "checksum"> = {
   format: "keyframe.manifest",
   v: 1,
-  version: 12,
+  number: 12,
   kind: "full",
   ...ID,
   operatorVersion: 2,
@@ -196,7 +196,18 @@ describe("manifests", () => {
 });
 
 function expectSense(manifest: Manifest): void {
-  const { version, partition, epoch, seq, stamp, keys, stateBytes, operatorVersion, archive, snapshot } = manifest;
+  const {
+    number: version,
+    partition,
+    epoch,
+    seq,
+    stamp,
+    keys,
+    stateBytes,
+    operatorVersion,
+    archive,
+    snapshot,
+  } = manifest;
   for (const n of [version, partition, epoch, seq, stamp, keys, stateBytes, operatorVersion, snapshot.bytes])
     expect(isWhole(n)).toBe(true);
   expect(typeof snapshot.name + typeof manifest.at + typeof manifest.code).toBe("stringstringstring");

@@ -120,7 +120,7 @@ describe("a state larger than the memory", () => {
     }
     expect(taken).toMatchObject({ kind: "full", keys: 40 });
     const next = world.start(tiny);
-    const rounds = taken.version - 1;
+    const rounds = taken.number - 1;
     expect(await scan(world, next)).toEqual(
       Array.from({ length: 40 }, (_, i) => [key(i + 1), i >= 4 && i < 12 ? (i + 1) * (rounds + 1) : i + 1]),
     );

@@ -10,7 +10,7 @@ import { ID, outcomesOf } from "./at-rest.ts";
 const DESCRIBED: Omit<Manifest, "checksum"> = {
   format: "keyframe.manifest",
   v: 1,
-  version: 12,
+  number: 12,
   kind: "full",
   ...ID,
   operatorVersion: 2,
@@ -66,7 +66,7 @@ describe("a manifest", () => {
   });
 
   it("CODE1: a format of the future is named, whatever else it holds", () => {
-    const future = JSON.stringify({ format: "keyframe.manifest", v: 3, version: 13 });
+    const future = JSON.stringify({ format: "keyframe.manifest", v: 3, number: 13 });
     expect(() => read(future)).toThrow(Failure);
     expect(() => read(future)).toThrow("manifest 13 has format 3; this code reads 1");
   });

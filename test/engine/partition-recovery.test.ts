@@ -266,7 +266,7 @@ describe("recovery", () => {
       await world.clock.advance(1_000);
       const row = world.db.rows.get(NAME)!;
       expect(row).toMatchObject({ version: 4, snapshotSeq: 50 });
-      expect(readManifest(row.previous!, brotli.crc32).version, "the damaged one doesn't count").toBe(2);
+      expect(readManifest(row.previous!, brotli.crc32).number, "the damaged one doesn't count").toBe(2);
       expect(await totals(world, world.start(operator))).toEqual(expected);
     },
   );
@@ -278,8 +278,8 @@ describe("recovery", () => {
     const next = world.start(operator);
     expect(words(await world.send(next, { id: "a2", key: "k2", data: 2 }))).toEqual(["applied again"]);
     await world.clock.advance(1_000);
-    expect(current(world)).toMatchObject({ kind: "full", version: 4, seq: 50 });
-    expect(readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).version).toBe(3);
+    expect(current(world)).toMatchObject({ kind: "full", number: 4, seq: 50 });
+    expect(readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).number).toBe(3);
     expect(await totals(world, world.start(operator))).toEqual(expected);
   });
 

@@ -77,8 +77,8 @@ describe("what may be given up", () => {
     replacedMs: hours * HOUR,
     ...more,
   });
-  const manifest = (version: number, hours: number, more: Partial<Manifest> = {}): Manifest =>
-    ({ version, stamp: at(hours), attempt: `a${version}`, kind: "full", ...more }) as Manifest;
+  const manifest = (number: number, hours: number, more: Partial<Manifest> = {}): Manifest =>
+    ({ number, stamp: at(hours), attempt: `a${number}`, kind: "full", ...more }) as Manifest;
   const facts = {
     points: [point(1, 1), point(2, 2), point(3, 30), point(4, 40)],
     current: manifest(5, 60, { history: [[4, "a4"]] }),

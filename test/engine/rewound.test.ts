@@ -169,7 +169,7 @@ describe("a database that is set back", () => {
     await fill(world, one, 5, 5);
     const files = [...world.store.objects.keys()];
     await expect(world.clock.run(one.partition.snapshot())).rejects.toThrow(/^the object has ended: D1 did not make/);
-    expect(one.ended).toMatch(/manifest version 1 where it had reached 2/);
+    expect(one.ended).toMatch(/manifest number 1 where it had reached 2/);
     expect([...world.store.objects.keys()]).toEqual(expect.arrayContaining(files));
     await expectRefused(world);
     // The attempt that was refused counts too: its name is taken.
@@ -451,7 +451,7 @@ describe("adopting", () => {
     world.db.rows.clear();
     world.db.segments.clear();
     const found = await world.clock.run(salvage(shelf(world), 42));
-    expect(found).toMatchObject({ tag: "found", manifest: { version: 4, seq: 2 } });
+    expect(found).toMatchObject({ tag: "found", manifest: { number: 4, seq: 2 } });
     if (found.tag === "found") world.db.rows.set(NAME, { ...found.row });
     expect(await total(world, world.start(operator))).toBe(101);
   });
@@ -513,7 +513,7 @@ describe("the facts", () => {
     ["the same", {}, null],
     ["more of all", { epoch: epoch(9), version: 4, head: seq(41) }, null],
     ["a lower epoch", { epoch: epoch(4) }, /^epoch 4 where it had reached 5$/],
-    ["a lower version", { version: 2 }, /^manifest version 2 where it had reached 3$/],
+    ["a lower version", { version: 2 }, /^manifest number 2 where it had reached 3$/],
     ["a lower head", { epoch: epoch(6), head: seq(39) }, /^seq 39 where it had reached 40$/],
     ["less of all, in a later life", { epoch: epoch(2_000_000), version: 0, head: seq(0) }, null],
     ["an earlier life", { epoch: epoch(1) }, /epoch 1/],

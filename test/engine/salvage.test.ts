@@ -96,7 +96,7 @@ describe("salvage", () => {
     ]);
     const next = await snapshot(world, one);
     expect(next).toMatchObject({
-      version: 4,
+      number: 4,
       seq: 10,
       history: [[3, found.manifest.attempt], expect.anything(), expect.anything()],
     });
@@ -130,7 +130,7 @@ describe("salvage", () => {
     expect(await world.clock.run(one.partition.snapshot())).toMatchObject({ tag: "failed" });
     world.fates = () => "ok";
     const found = await recover(world);
-    expect(found.manifest).toMatchObject({ version: 3, seq: 8 });
+    expect(found.manifest).toMatchObject({ number: 3, seq: 8 });
     expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(8)));
   });
 
@@ -142,7 +142,7 @@ describe("salvage", () => {
     const { world, manifests } = await withSnapshots(3);
     harm(world, manifests[2]!);
     const found = await recover(world);
-    expect(found.manifest.version).toBe(2);
+    expect(found.manifest.number).toBe(2);
     expect(found.passedOver).toEqual([expect.stringMatching(/^manifest 3: /)]);
     expect(found.row.version, "Z4: versions never go back").toBe(3);
     expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(6)));
@@ -183,7 +183,7 @@ describe("salvage", () => {
       });
       end();
     }
-    expect(await world.clock.run(salvage(shelf(world), 42))).toMatchObject({ tag: "found", manifest: { version: 3 } });
+    expect(await world.clock.run(salvage(shelf(world), 42))).toMatchObject({ tag: "found", manifest: { number: 3 } });
   });
 
   it("finds the newest of many by search, not by listing all", async () => {
@@ -211,11 +211,11 @@ describe("salvage", () => {
     world.store.objects.set(`${NAME}/manifests/9000000000-0000000007-000001-n.kfm`, new Uint8Array(1));
     const before = world.clock.now();
     const { manifest, row } = await recover(world);
-    expect([manifest.version, row.version]).toEqual([2, 9_000_000_000]);
+    expect([manifest.number, row.version]).toEqual([2, 9_000_000_000]);
     expect(world.clock.now(), "without a wait").toBe(before);
     const one = world.start(operator);
     await fill(world, one, "b", 1, 1);
-    expect((await snapshot(world, one)).version).toBe(9_000_000_001);
+    expect((await snapshot(world, one)).number).toBe(9_000_000_001);
     expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(6), 1));
   });
 
@@ -238,12 +238,12 @@ describe("what was given up", () => {
   async function secondLife(): Promise<{ world: World; one: Incarnation; manifests: Manifest[] }> {
     const { world, manifests } = await withSnapshots(4);
     for (const lost of manifests.slice(2)) world.store.damage(lost.snapshot.name);
-    expect((await recover(world)).manifest.version).toBe(2);
+    expect((await recover(world)).manifest.number).toBe(2);
     const one = world.start(operator);
     await fill(world, one, "b", 100, 102);
-    expect(await snapshot(world, one)).toMatchObject({ version: 5, seq: 9 });
+    expect(await snapshot(world, one)).toMatchObject({ number: 5, seq: 9 });
     await fill(world, one, "b", 103, 105);
-    expect(await snapshot(world, one)).toMatchObject({ version: 6, seq: 12 });
+    expect(await snapshot(world, one)).toMatchObject({ number: 6, seq: 12 });
     await fill(world, one, "b", 106, 106);
     return { world, one, manifests };
   }
@@ -292,7 +292,7 @@ describe("what was given up", () => {
   it("Z1: a second loss goes on from the second life, though the first had reached a higher seq", async () => {
     const { world } = await secondLife();
     const found = await recover(world);
-    expect(found.manifest).toMatchObject({ version: 6, seq: 12 });
+    expect(found.manifest).toMatchObject({ number: 6, seq: 12 });
     expect(lifeOf(found.row.epoch)).toBe(4);
     expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(6), 100, 101, 102, 103, 104, 105));
   });

@@ -207,7 +207,7 @@ describe("the sweep", () => {
     });
     const world = new World();
     const one = world.start(keeps);
-    const current = (): number => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32).version;
+    const current = (): number => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32).number;
     /** The last version of each hour. */
     const ends: number[] = [];
     for (let hour = 0; hour < 60; hour++) {
@@ -219,7 +219,7 @@ describe("the sweep", () => {
     await hourLater(world, one);
     // One that is a day old, the newest of the day before, three hours before, and the last three.
     const hours = [59 - 36, 59 - 12, 56, 57, 58].map((hour) => ends[hour]!);
-    const older = readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).version;
+    const older = readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).number;
     const kept = new Set([...hours, current() - 2, current() - 1, older]);
     expect(points(world).map(({ version }) => version)).toEqual([...kept].sort((a, b) => a - b));
     expect(files(world)).toEqual(reached(world));
@@ -237,7 +237,7 @@ describe("the archive", () => {
   const day = sum({ snapshot: { maxTailBytes: 1_000_000_000, retain: "1d" } });
   const archives = (world: World): number[] =>
     [...world.store.objects.keys()].flatMap((name) => manifestOf(name)?.version ?? []).sort((a, b) => a - b);
-  const versionOf = (text: string | null): number => readManifest(text!, brotli.crc32).version;
+  const versionOf = (text: string | null): number => readManifest(text!, brotli.crc32).number;
 
   /** Three days, in which the beginning of the log is given up; what the key should be. */
   async function threeDays(): Promise<{ world: World; one: Incarnation; total: number }> {

@@ -139,7 +139,7 @@ describe("the drill", () => {
     world.store.objects.get(file.name)![at(file)]! ^= 1;
     expect(await verify(world, one)).toMatchObject({ tag: "not_rebuilt", damaged: "older" });
     await world.clock.advance(1_000);
-    expect(readManifest(world.db.rows.get("main/sum/0000")!.previous!, brotli.crc32).version).toBe(now!.version);
+    expect(readManifest(world.db.rows.get("main/sum/0000")!.previous!, brotli.crc32).number).toBe(now!.number);
   });
 
   it("LOG6: doesn't run by itself where the state is large", async () => {

@@ -28,7 +28,11 @@ interface Made {
   readonly history?: readonly (readonly [number, string])[];
   readonly chain?: readonly unknown[];
 }
-const made = (text: string): Made => JSON.parse(text) as Made;
+function made(text: string): Made {
+  const { number, ...rest } = JSON.parse(text) as Omit<Made, "version"> & { readonly number: number };
+  return { version: number, ...rest };
+}
+
 const versionOf = (name: string): number => Number(/\/(\d{10})-[^/]+\.kfm$/.exec(name)?.[1] ?? 0);
 
 export class Kept {

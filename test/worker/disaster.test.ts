@@ -157,9 +157,9 @@ describe("D1 is deleted", () => {
     expect(reply.body).toMatchObject({ duplicate: true, value: { sum: saved["customer-5"] } });
     await snapshotAll(after);
     const listedAfter = (await after.call("/v1/operators/meter/partitions/0/manifests")).body as unknown as {
-      version: number;
+      number: number;
     }[];
-    expect(listedAfter.map(({ version }) => version)).toEqual([3, 2, 1]);
+    expect(listedAfter.map(({ number }) => number)).toEqual([3, 2, 1]);
     expect((await after.call("/v1/operators/meter/partitions/0/verify", {})).body).toMatchObject({ equal: true });
     const again = await deploy(meter, audit);
     expect((await sums(again))["customer-5"]).toBe(105 + 205 + 305);
@@ -240,10 +240,10 @@ describe("D1 is deleted", () => {
     const { objects } = await env.SNAPSHOTS.list({ prefix: "main/meter/0001/manifests/" });
     const file = new Uint8Array(await (await env.SNAPSHOTS.get(objects.at(-1)!.key))!.arrayBuffer());
     const { checksum: _, ...manifest } = readManifestObject(file, brotli).manifest;
-    const version = manifest.version + 1;
-    const other = { ...manifest, version, placed: { ...manifest.placed!, seed: 1 } };
+    const number = manifest.number + 1;
+    const other = { ...manifest, number, placed: { ...manifest.placed!, seed: 1 } };
     const id = { timeline: "main", operator: "meter", partition: 1 };
-    const name = manifestName(id, version, manifest.attempt);
+    const name = manifestName(id, number, manifest.attempt);
     await env.SNAPSHOTS.put(name, `${manifestText(other, brotli.crc32)}\n`);
     const app = await deploy(meter, audit);
     const { status, body } = await recover(app);

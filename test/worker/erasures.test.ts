@@ -56,7 +56,7 @@ describe("an erasure", () => {
       7 * 86_400_000,
     );
     expect(where(first)).toEqual(["log", "archives", "snapshots", "pins"]);
-    expect(first.holders.at(-1)).toMatchObject({ count: 1, pins: [{ version: 1, name: "auditor" }] });
+    expect(first.holders.at(-1)).toMatchObject({ count: 1, pins: [{ manifest: 1, name: "auditor" }] });
     expect(JSON.stringify(first)).not.toContain("ada");
     for (let n = 0; n < 3; n++) {
       await tell(app, "told", "bob");

@@ -84,7 +84,7 @@ describe("an export", () => {
       format: "keyframe.export",
       v: 1,
       operator: "tally",
-      version: 1,
+      operatorVersion: 1,
       prefix: "",
       partitions: partitions.map(({ partition, appliedSeq: seq }) => ({
         partition,

@@ -107,7 +107,7 @@ describe("GET /metrics", () => {
       "the last one is timed with the next",
     ).toBeGreaterThanOrEqual(2);
     expect(at(after, "keyframe_tail_age_seconds")).toBeLessThan(600);
-    expect(at(after, "keyframe_predicted_recovery_seconds")).toBeGreaterThan(0);
+    expect(at(after, "keyframe_estimated_recovery_seconds")).toBeGreaterThan(0);
     expect(grown("keyframe_d1_rows_written_total")).toBeGreaterThanOrEqual(4);
     const written = at(after, "keyframe_d1_rows_written_total");
     expect(at(after, "keyframe_cost_dollars_total", { meter: "d1_rows_written" })).toBe(

@@ -66,7 +66,7 @@ describe("the overview", () => {
       snapshotSeq: fed["appliedSeq"],
       keys: fed["keys"],
       stateBytes: fed["stateBytes"],
-      lastSnapshot: { version: 1, kind: "full", bytes: expect.any(Number) as number },
+      lastSnapshot: { manifest: 1, kind: "full", bytes: expect.any(Number) as number },
     });
     expect(saved).not.toHaveProperty("tailSince");
   });

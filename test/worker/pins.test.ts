@@ -49,7 +49,7 @@ describe("pins", () => {
   it("hold restore points and the current snapshot, against all that is given up", async () => {
     await snapshots(4);
     expect(await points()).toEqual([1, 2, 3]);
-    expect((await pin(2)).body).toEqual({ partition: 0, version: 2, name: "admin", pinned: true });
+    expect((await pin(2)).body).toEqual({ partition: 0, manifest: 2, name: "admin", pinned: true });
     expect((await pin(2, "?name=audit-2026")).status).toBe(200);
     expect((await pin(4)).status).toBe(200);
     await snapshots(1);
@@ -57,17 +57,17 @@ describe("pins", () => {
     expect(await points()).toEqual([2, 4]);
     expect((await pin(1)).body).toMatchObject({ status: 404, code: "no_restore_point" });
     expect(await pins()).toEqual([
-      { version: 2, name: "admin", since: expect.stringMatching(/^\d{4}-.*Z$/) as unknown },
-      { version: 2, name: "audit-2026", since: expect.anything() as unknown },
-      { version: 4, name: "admin", since: expect.anything() as unknown },
+      { manifest: 2, name: "admin", since: expect.stringMatching(/^\d{4}-.*Z$/) as unknown },
+      { manifest: 2, name: "audit-2026", since: expect.anything() as unknown },
+      { manifest: 4, name: "admin", since: expect.anything() as unknown },
     ]);
-    const listed = (await app.call(`${BASE}/manifests`)).body as unknown as { version: number }[];
-    expect(listed.map(({ version }) => version)).toEqual(expect.arrayContaining([5, 4, 2]));
-    expect((await app.call(`${BASE}/manifests/2`)).body).toMatchObject({ version: 2, seq: 2 });
+    const listed = (await app.call(`${BASE}/manifests`)).body as unknown as { number: number }[];
+    expect(listed.map(({ number }) => number)).toEqual(expect.arrayContaining([5, 4, 2]));
+    expect((await app.call(`${BASE}/manifests/2`)).body).toMatchObject({ number: 2, seq: 2 });
   });
 
   it("are let go of one by one, as often as one likes", async () => {
-    expect((await unpin(2)).body).toEqual({ partition: 0, version: 2, name: "admin", pinned: false });
+    expect((await unpin(2)).body).toEqual({ partition: 0, manifest: 2, name: "admin", pinned: false });
     expect((await unpin(2)).status).toBe(200);
     await giveUp(2, 4);
     expect(await points()).toEqual([2, 4]);
@@ -104,6 +104,6 @@ describe("pins", () => {
     expect(recovered.body).toMatchObject({ changed: true, items: [{ status: "recovered", manifest: 5 }] });
     expect(await points()).toEqual(expect.arrayContaining([4, 5]));
     expect(Math.max(...(await points()))).toBe(5);
-    expect(await pins()).toMatchObject([{ version: 4, name: "admin" }]);
+    expect(await pins()).toMatchObject([{ manifest: 4, name: "admin" }]);
   });
 });

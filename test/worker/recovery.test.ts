@@ -51,7 +51,7 @@ describe("coming back", () => {
 
   it("from a crash (ctx.abort), with a snapshot and a tail above it", async () => {
     const manifest = (await app.call("/v1/operators/ledger/partitions/0/snapshot", {})).body;
-    expect(manifest).toMatchObject({ version: 1, kind: "full", seq: 11 });
+    expect(manifest).toMatchObject({ number: 1, kind: "full", seq: 11 });
     await app.call("/v1/events", entries(1, 5, "b"));
     await runInDurableObject(stub(), (_, state) => state.abort("a crash")).catch(() => undefined);
     expect(await value("a")).toEqual({ sum: 66, entries: 11 });
@@ -74,10 +74,10 @@ describe("coming back", () => {
   it("two generations: the manifests are listed newest first, and the older one is used when the newest is damaged", async () => {
     await app.call("/v1/operators/ledger/partitions/0/snapshot", {});
     const listed = (await app.call("/v1/operators/ledger/partitions/0/manifests")).body as unknown as {
-      version: number;
+      number: number;
       snapshot: { name: string };
     }[];
-    expect(listed.map((one) => one.version)).toEqual([2, 1]);
+    expect(listed.map((one) => one.number)).toEqual([2, 1]);
     await env.SNAPSHOTS.delete(listed[0]!.snapshot.name);
     await app.call("/v1/operators/ledger/partitions/0/evict", {});
     expect(await value("b")).toEqual({ sum: 15, entries: 5 });
@@ -126,7 +126,7 @@ describe("coming back", () => {
 
   it.each([
     ["damaged", "{broken", "the manifest isn't JSON"],
-    ["of a format of the future", '{"format":"keyframe.manifest","v":3,"version":9}', "manifest 9 has format 3"],
+    ["of a format of the future", '{"format":"keyframe.manifest","v":3,"number":9}', "manifest 9 has format 3"],
   ])("SNAP3, IN3: a manifest that is %s stops neither the partition nor looking at it", async (_, text, why) => {
     await app.call("/v1/operators/ledger/partitions/0/snapshot", {});
     const before = await partition();

@@ -38,7 +38,7 @@ const state = async (app: Deployment): Promise<unknown> =>
 const snapshot = (app: Deployment) => app.call("/v1/operators/gauge/partitions/0/snapshot", {});
 const manifests = async (app: Deployment) =>
   (await app.call("/v1/operators/gauge/partitions/0/manifests")).body as unknown as {
-    version: number;
+    number: number;
     operatorVersion: number;
   }[];
 

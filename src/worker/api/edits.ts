@@ -106,7 +106,7 @@ const progress: Answer = {
         where: { enum: ["log", "archives", "snapshots", "pins", "unknown"] },
         count: COUNT,
         goes: STRING,
-        "pins?": list(object({ version: COUNT, name: STRING })),
+        "pins?": list(object({ manifest: COUNT, name: STRING })),
       }),
     ),
   }),

@@ -34,7 +34,7 @@ export const PARTITION_SCHEMAS: Readonly<Record<string, Schema>> = {
     lastSnapshot: {
       anyOf: [
         object({
-          version: COUNT,
+          manifest: { ...COUNT, description: "Its manifest's number." },
           kind: { enum: ["full", "delta"] },
           seq: COUNT,
           bytes: COUNT,
@@ -46,7 +46,10 @@ export const PARTITION_SCHEMAS: Readonly<Record<string, Schema>> = {
       ],
     },
     lastRecovery: orNull(RECOVERY),
-    predictedRecoveryMs: NUMBER,
+    estimatedRecoveryMs: {
+      ...NUMBER,
+      description: "What a recovery would take now, as the last openings of the partition took.",
+    },
     region: orNull(STRING),
     jurisdiction: orNull(STRING),
   }),

@@ -11,13 +11,13 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
   Manifest: object({
     format: constant("keyframe.manifest"),
     v: COUNT,
-    version: { ...COUNT, description: "1, 2, 3, …" },
+    number: { ...COUNT, description: "1, 2, 3, …: of this partition's snapshots." },
     kind: { enum: ["full", "delta"] },
     timeline: STRING,
     operator: STRING,
     partition: COUNT,
     "placed?": object({ seed: COUNT, database: STRING, "partitions?": COUNT }),
-    operatorVersion: COUNT,
+    operatorVersion: { ...COUNT, description: "Of the operator whose code took it." },
     code: STRING,
     epoch: COUNT,
     attempt: STRING,
@@ -50,7 +50,7 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
     checksum: COUNT,
   }),
   Unreadable: object({ unreadable: { type: "string", description: "Why." } }),
-  Pinned: object({ partition: COUNT, version: COUNT, name: STRING, pinned: BOOLEAN }),
+  Pinned: object({ partition: COUNT, manifest: COUNT, name: STRING, pinned: BOOLEAN }),
 };
 
 export const SNAPSHOT = described({
@@ -80,11 +80,11 @@ export const LIST_MANIFESTS = described({
   },
 });
 
-const version = (code: string, detail: (given: string, n: string) => string): WholeParam => ({
+const manifest = (code: string, detail: (given: string, n: string) => string): WholeParam => ({
   type: "integer",
   minimum: 1,
   maximum: 9_999_999_999,
-  about: "Version of the manifest.",
+  about: "Number of the manifest.",
   example: 1,
   flaw: { status: 404, code, detail: (given, { n = "" }) => detail(given.slice(0, 100), n) },
 });
@@ -94,12 +94,12 @@ export const noManifest = (given: string | number, n: string | number): string =
 
 export const SHOW_MANIFEST = described({
   method: "GET",
-  path: `${BASE}/manifests/:version`,
+  path: `${BASE}/manifests/:manifest`,
   role: "admin",
   group: GROUP,
   id: "getManifest",
   summary: "One manifest",
-  inPath: { version: version("no_manifest", noManifest) },
+  inPath: { manifest: manifest("no_manifest", noManifest) },
   inQuery: {},
   answers: { 200: { about: "As it stands in R2.", schema: ref("Manifest") } },
 });
@@ -114,7 +114,7 @@ export const LIST_PINS = described({
   inPath: {},
   inQuery: {},
   answers: {
-    200: { about: "By version and name.", schema: list(object({ version: COUNT, name: STRING, since: TIME })) },
+    200: { about: "By manifest and name.", schema: list(object({ manifest: COUNT, name: STRING, since: TIME })) },
   },
 });
 
@@ -138,12 +138,12 @@ const PIN_NAME = {
 
 export const PIN = described({
   method: "POST",
-  path: `${BASE}/manifests/:version/pin`,
+  path: `${BASE}/manifests/:manifest/pin`,
   role: "admin",
   group: GROUP,
   id: "pinManifest",
   summary: "Hold a snapshot against all retention",
-  inPath: { version: version("no_restore_point", noRestorePoint) },
+  inPath: { manifest: manifest("no_restore_point", noRestorePoint) },
   inQuery: PIN_NAME,
   answers: { 200: { about: "It holds from here on. May be sent again.", schema: ref("Pinned") } },
   problems: { 409: ["too_many_pins"] },
@@ -151,12 +151,12 @@ export const PIN = described({
 
 export const UNPIN = described({
   method: "DELETE",
-  path: `${BASE}/manifests/:version/pin`,
+  path: `${BASE}/manifests/:manifest/pin`,
   role: "admin",
   group: GROUP,
   id: "unpinManifest",
   summary: "Let go of a snapshot",
-  inPath: { version: version("no_restore_point", noRestorePoint) },
+  inPath: { manifest: manifest("no_restore_point", noRestorePoint) },
   inQuery: PIN_NAME,
   answers: { 200: { about: "That name holds it no more. May be sent again.", schema: ref("Pinned") } },
 });

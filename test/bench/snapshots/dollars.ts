@@ -102,7 +102,7 @@ async function busyRun({ busyMinutes, busyKeys }: DollarsPlan, never: boolean) {
     for (let ms = 0; ms < 6 * MINUTE_MS; ms += BUSY_EVERY_MS) await round();
     const before = await subject.counters();
     const rowsBefore = await subject.host.count("SELECT count(*) AS n FROM segments");
-    const version = never ? 0 : (await subject.status(false)).lastSnapshot!.version;
+    const version = never ? 0 : (await subject.status(false)).lastSnapshot!.manifest;
     let sent = 0;
     for (let ms = 0; ms < busyMinutes * MINUTE_MS; ms += BUSY_EVERY_MS) {
       await round();
@@ -110,7 +110,7 @@ async function busyRun({ busyMinutes, busyKeys }: DollarsPlan, never: boolean) {
     }
     const used = combined(await subject.counters(), before, (a, b) => a - b);
     const rows = await subject.host.count("SELECT count(*) AS n FROM segments");
-    const snapshots = never ? 0 : (await subject.status(false)).lastSnapshot!.version - version;
+    const snapshots = never ? 0 : (await subject.status(false)).lastSnapshot!.manifest - version;
     return { used, snapshots, cutRows: rowsBefore + sent - rows };
   } finally {
     await subject.stop();
@@ -129,7 +129,7 @@ async function slowMillion({ slowEvents, slowKeys }: DollarsPlan) {
     const used = combined(await subject.counters(), before, (a, b) => a - b);
     // What still stands in the log is billed once more when it is cut.
     used.d1RowsWritten += await subject.host.count("SELECT count(*) AS n FROM segments");
-    const count = (await subject.status(false)).lastSnapshot?.version ?? 0;
+    const count = (await subject.status(false)).lastSnapshot?.manifest ?? 0;
     return { all: combined(used, used, (a) => (a * 1e6) / slowEvents), count };
   } finally {
     await subject.stop();

@@ -143,7 +143,7 @@ async function run(): Promise<void> {
     keys,
     stateBytes,
     fileBytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
-    snapshots: manifest.version,
+    snapshots: manifest.number,
     compactions: partition.compactions,
     phases,
     wrong,

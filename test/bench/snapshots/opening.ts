@@ -1,5 +1,5 @@
 // How long a partition that crashed takes to answer: by the size of its state, by what is cached, against replaying its
-// log; how fast it replays; and whether it had predicted that.
+// log; how fast it replays; and whether that was what it had estimated.
 
 import { randomBytes } from "node:crypto";
 import { Ids, seeded } from "../body.ts";
@@ -185,7 +185,7 @@ function textOf(large: readonly Times[], small: readonly Times[], replay: Replay
 /** What status predicts for a crash now, and what the crash then costs. */
 export async function prediction(plan: OpeningPlan): Promise<Found> {
   const subject = await Subject.start({ never: true });
-  const rows: { delayMs: number; tail: number; predicted: number; took: number[]; own: number }[] = [];
+  const rows: { delayMs: number; tail: number; estimated: number; took: number[]; own: number }[] = [];
   try {
     await subject.fill(plan.events, plan.small);
     await subject.snapshot();
@@ -200,26 +200,26 @@ export async function prediction(plan: OpeningPlan): Promise<Found> {
           await cached();
         }
         if (tail > 0) await subject.fill(tail, plan.small);
-        const { predictedRecoveryMs: predicted, tailEvents } = await subject.status();
+        const { estimatedRecoveryMs: estimated, tailEvents } = await subject.status();
         const took: number[] = [];
         for (let n = 0; n < 3; n += 1) {
           await subject.crash(false);
           took.push(await subject.read(n));
         }
         const own = (await subject.status()).lastRecovery!.ms;
-        rows.push({ delayMs, tail: tailEvents, predicted, took, own });
+        rows.push({ delayMs, tail: tailEvents, estimated, took, own });
       }
     }
   } finally {
     await subject.stop();
   }
-  const aims = rows.map(({ delayMs, tail, predicted, took }) => ({
-    what: `delay ${delayMs} ms, tail of ${whole(tail)} events: predictedRecoveryMs by what it took`,
-    value: predicted / median(took),
+  const aims = rows.map(({ delayMs, tail, estimated, took }) => ({
+    what: `delay ${delayMs} ms, tail of ${whole(tail)} events: estimatedRecoveryMs by what it took`,
+    value: estimated / median(took),
     bound: { within: 2 },
   }));
-  const cells = rows.map(({ delayMs, tail, predicted, took, own }) =>
-    [delayMs, tail, predicted, median(took), own].map(whole),
+  const cells = rows.map(({ delayMs, tail, estimated, took, own }) =>
+    [delayMs, tail, estimated, median(took), own].map(whole),
   );
-  return { aims, text: table(["delay ms", "tail", "predicted ms", "first answer ms", "by its own clock"], cells) };
+  return { aims, text: table(["delay ms", "tail", "estimated ms", "first answer ms", "by its own clock"], cells) };
 }

@@ -29,8 +29,8 @@ export interface Status {
   keys: number;
   tailEvents: number;
   tailBytes: number;
-  predictedRecoveryMs: number;
-  lastSnapshot: { version: number; kind: string } | null;
+  estimatedRecoveryMs: number;
+  lastSnapshot: { manifest: number; kind: string } | null;
   lastRecovery: { ms: number; replayedEvents: number } | null;
 }
 
