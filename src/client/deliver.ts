@@ -19,8 +19,11 @@ import type { Failed, Patience } from "./patience.ts";
 export type Fate =
   /** It counts. `quarantined`: a handler threw, and its operator set the event aside. */
   | { readonly tag: "accepted"; readonly id: string; readonly quarantined: boolean }
-  /** It counted before: it was sent before, or an answer to it got lost. */
-  | { readonly tag: "duplicate"; readonly id: string }
+  /**
+   * It was decided before: it was sent before, or an answer to it got lost. `forgotten`: an operator knows by the batch's number
+   * alone that it was sent before; whether it counted or was rejected then isn't known any more.
+   */
+  | { readonly tag: "duplicate"; readonly id: string; readonly forgotten: boolean }
   /** A handler said no. */
   | {
       readonly tag: "refused";
@@ -138,7 +141,7 @@ async function packed(text: string): Promise<Uint8Array<ArrayBuffer>> {
 interface Result {
   readonly index: number;
   readonly operator: string | null;
-  readonly status: "applied" | "refused" | "quarantined" | "rejected";
+  readonly status: "applied" | "refused" | "quarantined" | "rejected" | "forgotten";
   readonly duplicate: boolean;
   readonly value: unknown;
 }
@@ -197,7 +200,8 @@ function fateOf(id: string, results: readonly Result[], why: Why | undefined): F
     const { code, detail } = membersOf(refused.value);
     return { tag: "refused", id, operator: refused.operator ?? "", code: String(code), detail: detail ?? null };
   }
-  if (results.every(({ duplicate }) => duplicate)) return { tag: "duplicate", id };
+  if (results.every(({ duplicate }) => duplicate))
+    return { tag: "duplicate", id, forgotten: results.some(({ status }) => status === "forgotten") };
   return { tag: "accepted", id, quarantined: results.some(({ status }) => status === "quarantined") };
 }
 

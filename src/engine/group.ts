@@ -32,8 +32,8 @@ export interface Admission {
   readonly until: Seq;
 }
 
-/** A repeat whose id is beyond the horizon, but whose place in its producer's numbers is not: its outcome isn't known any more. */
-const FORGOTTEN = { tag: "repeat", seq: seq(0) } as const;
+/** A repeat whose id may be beyond the horizon, but whose place in its producer's numbers is not (P5 of producers.ts). */
+const FORGOTTEN = { tag: "forgotten", seq: seq(0) } as const;
 
 export class Group {
   readonly nonce: string;
@@ -98,10 +98,13 @@ export class Group {
     const { producer, indexes } = slice;
     // Events of the request up to this index were taken before (ONE2), perhaps by a group that isn't durable yet.
     const taken = producer === undefined ? -1 : producers.mark(producer);
+    // While dedup knows all ids from the request's first event on, what it doesn't know was never logged.
+    const forgetful = producer !== undefined && producers.from(producer) < dedup.first;
     let until = producer === undefined || taken < 0 ? seq(0) : producers.until(producer.id);
     // Runs of new events are spliced as one piece of the slice's body: [from, end) in characters.
     let from = 0;
     let end = 0;
+    let first = this.#next;
     this.callers += 1;
     this.bytes += slice.bytes;
     let row = this.#row(slice.bytes);
@@ -110,20 +113,24 @@ export class Group {
       if (end <= from) return;
       const text = from === 0 && end === slice.body.length ? slice.body : slice.body.slice(from, end);
       row.writer.body(text, ascii ? text.length : utf8Length(text));
-      if (producer !== undefined) this.#mark(row, producer, indexes![last]!);
+      if (producer !== undefined) this.#mark(row, producer, indexes![last]!, first);
     };
     for (let i = 0, start = 0; i < events.length; i++) {
       const stop = start + slice.lengths[i]!;
       const print = dedup.find(slice.prints, i * PRINT_WORDS);
-      const found = print.tag === "new" && taken >= 0 && indexes![i]! <= taken ? FORGOTTEN : print;
+      const found = print.tag === "new" && forgetful && indexes![i]! <= taken ? FORGOTTEN : print;
       if (found.tag === "new") {
         if (row.writer.bytes + (end - from) * (ascii ? 1 : 3) > ROW_BYTES) {
           flush();
-          from = start;
+          from = end = start;
           row = this.#row(ROW_BYTES);
-        } else if (end <= from) from = start;
-        end = stop;
+        }
         const at = this.#next;
+        if (end <= from) {
+          from = start;
+          first = at;
+        }
+        end = stop;
         dedup.add(slice.prints, i * PRINT_WORDS);
         this.#next = seq(at + 1);
         const outcome = this.#run(row, at, fill(events[i]!, time), slice, i, start, stop);
@@ -145,19 +152,23 @@ export class Group {
     return { statuses, details, until };
   }
 
-  /** The request is in this row up to the index; the row's last event is the one that says so. */
-  #mark(row: Row, { id, epoch, number }: Producer, index: number): void {
-    const mark: Mark = [id, epoch, number, index];
+  /** The request is in this row from the seq `first` up to the index; the row's last event is the one that says so. */
+  #mark(row: Row, { id, epoch, number }: Producer, index: number, first: Seq): void {
+    const mark: Mark = [id, epoch, number, index, first];
     row.writer.mark(mark);
     this.#fold.producers.set(mark, row.writer.last);
   }
 
   #known(
-    found: { readonly tag: "repeat" | "reused"; readonly seq: Seq },
+    found: { readonly tag: "repeat" | "reused" | "forgotten"; readonly seq: Seq },
     i: number,
     slice: Slice,
     details: [number, number, string | null][],
   ): number {
+    if (found.tag === "forgotten") {
+      if (slice.full) details.push([i, found.seq, null]);
+      return STATUS.forgotten + REPEAT;
+    }
     if (found.tag === "reused") {
       if (slice.full || details.length < LISTED_ERRORS) details.push([i, found.seq, null]);
       return STATUS.reused;

@@ -1,17 +1,20 @@
 /**
  * What is known of producers that number their requests (ONE2): per producer the epoch, and for each of its last
- * WINDOW numbers how far that request is in the log.
+ * WINDOW numbers how far that request is in the log, and from which seq on.
  *
  * P1. The mark of a request is the highest index of its events that this partition has logged: a request may be spread over
  *     several calls, which come in the order of the index, and none after one that was refused or not answered; so at or
- *     below the mark everything is decided.
+ *     below the mark everything was decided once. An event there was logged, or rejected before it had a seq.
+ * P5. Which of the two is for the ids to say, as long as dedup knows all of them from the request's first seq on: then what it
+ *     doesn't know was never logged, and may count. Below that it can't be known, so the mark alone says "repeat": what
+ *     counted may never count again, and what didn't is told apart from a repeat that is known (group.ts).
  * P2. A number in the window may come late, after higher ones: what has no mark is new. Below the window nothing is known,
  *     so it is refused by name and never taken for a repeat.
  * P3. A higher epoch begins anew; a lower one is refused: two instances of one producer can't mix.
  * P4. It is part of the state (ONE3): marks are set by what is logged, count for admission at once and for snapshots when
  *     they are committed, and a producer is forgotten by logged time alone. Replay sets the same marks.
  *
- * 4 KB for each of at most PRODUCERS producers. The ids' own horizon (dedup.ts) holds beside it.
+ * 12 KB for each of at most PRODUCERS producers. The ids' own horizon (dedup.ts) holds beside it.
  */
 import { seq, type Seq } from "./ids.ts";
 import { parseObject } from "./blocks.ts";
@@ -28,8 +31,8 @@ export interface Producer {
   readonly number: number;
 }
 
-/** A request is in the log up to the event with this index. */
-export type Mark = readonly [id: string, epoch: number, number: number, index: number];
+/** A request is in the log up to the event with this index; its first event there has the seq `from`. */
+export type Mark = readonly [id: string, epoch: number, number: number, index: number, from: number];
 
 /** Why a producer's events are not taken. */
 export interface Unfit {
@@ -46,7 +49,7 @@ export interface ProducerImage {
   readonly seq: Seq;
   readonly at: number;
   /** In the order of the numbers. */
-  readonly marks: readonly (readonly [number: number, index: number])[];
+  readonly marks: readonly (readonly [number: number, index: number, from: number])[];
 }
 
 /** Numbers per producer that are told apart. */
@@ -54,9 +57,9 @@ export const WINDOW = 1_024;
 /** The ring holds index + 1 in 32 bits. */
 const LAST_INDEX = 2 ** 32 - 2;
 
-/** Is this the rest of a mark: epoch, number and index? */
-export const isMarkNumbers = (epoch: unknown, number: unknown, index: unknown): boolean =>
-  isWhole(epoch) && isWhole(number) && isWhole(index) && index <= LAST_INDEX;
+/** Is this the rest of a mark: epoch, number, index and the first seq? */
+export const isMarkNumbers = (epoch: unknown, number: unknown, index: unknown, from: unknown): boolean =>
+  isWhole(epoch) && isWhole(number) && isWhole(index) && index <= LAST_INDEX && isWhole(from) && from > 0;
 
 /** A producer from its line in a snapshot. @throws Damage */
 export function readProducer(line: string): ProducerImage {
@@ -65,8 +68,8 @@ export function readProducer(line: string): ProducerImage {
   if (!sound || !isWhole(last)) throw new Damage("a line of producers is none");
   let after = -1;
   for (const mark of marks as unknown[]) {
-    const [number, index] = Array.isArray(mark) && mark.length === 2 ? (mark as unknown[]) : [];
-    if (!isMarkNumbers(epoch, number, index) || (number as number) <= after)
+    const [number, index, from] = Array.isArray(mark) && mark.length === 3 ? (mark as unknown[]) : [];
+    if (!isMarkNumbers(epoch, number, index, from) || (number as number) <= after || (from as number) > last)
       throw new Damage(`producer ${JSON.stringify(id)} has a mark that is none`);
     after = number as number;
   }
@@ -76,15 +79,16 @@ export function readProducer(line: string): ProducerImage {
 /** A producer that logged nothing for so long is forgotten. */
 const KEEP_MS = 30 * 86_400_000;
 
-/** Marks of one epoch: a ring over the numbers of the window, index + 1 or 0. */
+/** Marks of one epoch: rings over the numbers of the window, of index + 1 or 0, and of the first seq. */
 class Marks {
   readonly epoch: number;
   highest = -1;
   readonly #ring = new Uint32Array(WINDOW);
+  readonly #from = new Float64Array(WINDOW);
 
   constructor(epoch: number, marks: ProducerImage["marks"] = []) {
     this.epoch = epoch;
-    for (const [number, index] of marks) this.set(number, index);
+    for (const [number, index, from] of marks) this.set(number, index, from);
   }
 
   /** -1: no mark. */
@@ -92,20 +96,26 @@ class Marks {
     return number > this.highest || number <= this.highest - WINDOW ? -1 : this.#ring[number % WINDOW]! - 1;
   }
 
-  set(number: number, index: number): void {
+  /** Infinity: no mark. */
+  from(number: number): number {
+    return this.get(number) < 0 ? Number.POSITIVE_INFINITY : this.#from[number % WINDOW]!;
+  }
+
+  set(number: number, index: number, from: number): void {
     if (number <= this.highest - WINDOW) return;
     // The places of the numbers that were passed over held older ones.
     for (let passed = Math.max(this.highest + 1, number - WINDOW + 1); passed <= number; passed++)
       this.#ring[passed % WINDOW] = 0;
     this.highest = Math.max(this.highest, number);
+    this.#from[number % WINDOW] = Math.min(this.from(number), from);
     this.#ring[number % WINDOW] = Math.max(this.#ring[number % WINDOW]!, index + 1);
   }
 
   /** In the order of the numbers. */
-  list(): [number: number, index: number][] {
-    const marks: [number, number][] = [];
+  list(): [number: number, index: number, from: number][] {
+    const marks: [number, number, number][] = [];
     for (let number = Math.max(0, this.highest - WINDOW + 1); number <= this.highest; number++)
-      if (this.get(number) >= 0) marks.push([number, this.get(number)]);
+      if (this.get(number) >= 0) marks.push([number, this.get(number), this.from(number)]);
     return marks;
   }
 }
@@ -182,6 +192,16 @@ export class Producers {
     );
   }
 
+  /** The seq of the request's first event that is logged, or on its way (P5); Infinity: there is none. */
+  from({ id, epoch, number }: Producer): number {
+    const known = this.#known.get(id)?.marks;
+    const pending = this.#pending.get(id)?.marks;
+    return Math.min(
+      known?.epoch === epoch ? known.from(number) : Number.POSITIVE_INFINITY,
+      pending?.epoch === epoch ? pending.from(number) : Number.POSITIVE_INFINITY,
+    );
+  }
+
   /** The last event of this producer that isn't in the log yet; 0: there is none. */
   until(id: string): Seq {
     return this.#pending.get(id)?.until ?? seq(0);
@@ -189,7 +209,7 @@ export class Producers {
 
   /** The event at `at` sets this mark once it is in the log. */
   set(mark: Mark, at: Seq): void {
-    const [id, epoch, number, index] = mark;
+    const [id, epoch, number, index, from] = mark;
     this.#queue.push({ mark, at });
     let pending = this.#pending.get(id);
     if (pending === undefined || pending.marks.epoch < epoch) {
@@ -197,7 +217,7 @@ export class Producers {
       this.#pending.set(id, pending);
     }
     pending.until = at;
-    pending.marks.set(number, index);
+    pending.marks.set(number, index, from);
   }
 
   /** Everything up to `last` was logged at `ms`. */
@@ -215,10 +235,10 @@ export class Producers {
     }
   }
 
-  #keep([id, epoch, number, index]: Mark, last: Seq, ms: number): void {
+  #keep([id, epoch, number, index, from]: Mark, last: Seq, ms: number): void {
     const known = this.#known.get(id);
     const marks = known === undefined || known.marks.epoch < epoch ? new Marks(epoch) : known.marks;
-    if (marks.epoch === epoch) marks.set(number, index);
+    if (marks.epoch === epoch) marks.set(number, index, from);
     this.#known.delete(id);
     this.#known.set(id, { seq: last, at: ms, marks });
   }

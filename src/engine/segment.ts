@@ -80,7 +80,7 @@ const CONTROL = /[\u0000-\u001f]/;
 /** `[count,ms],` with the largest numbers that can be. */
 const RUN_BYTES = 36;
 /** A mark without its id, with the largest numbers that can be. */
-const MARK_BYTES = 60;
+const MARK_BYTES = 80;
 
 /** Collects the events of one row. */
 export class SegmentWriter {
@@ -194,6 +194,8 @@ function readPayload(row: Segment, payload: unknown): Omit<SegmentEvents, "sent"
   const received = at.reduce((sum, [run]) => sum + run, 0);
   if (received !== count) throw broken(row, `it says ${count} events and when ${received} were received`);
   if (marks.length > count) throw broken(row, `it says ${count} events and marks ${marks.length} requests`);
+  for (const [, , , , from] of marks)
+    if (from < row.seq || from > row.last) throw broken(row, `it marks a request from seq ${from} on`);
   return { events, keys, at, outcomes: readOutcomes(row, out, count), marks };
 }
 
@@ -227,7 +229,8 @@ const isRuns = (value: unknown): value is [number, number][] =>
 const isMarks = (value: unknown): value is Mark[] =>
   Array.isArray(value) &&
   value.every(
-    (mark) => Array.isArray(mark) && mark.length === 4 && isKey(mark[0]) && isMarkNumbers(mark[1], mark[2], mark[3]),
+    (mark) =>
+      Array.isArray(mark) && mark.length === 5 && isKey(mark[0]) && isMarkNumbers(mark[1], mark[2], mark[3], mark[4]),
   );
 
 const broken = (row: Pick<Segment, "seq" | "last">, why: string): Failure =>

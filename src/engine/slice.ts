@@ -42,9 +42,12 @@ export interface Slice {
   readonly indexes?: ArrayLike<number>;
 }
 
-/** Status of one event, as a number; REPEAT is added where it was there already. */
-export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3 } as const;
-export const REPEAT = 4;
+/**
+ * Status of one event, as a number; REPEAT is added where it was there already. `forgotten`, always with REPEAT: the number of
+ * its request alone says that it was sent before, and nobody knows any more what became of it (P5 of producers.ts).
+ */
+export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3, forgotten: 4 } as const;
+export const REPEAT = 8;
 
 export type Busy = Extract<SliceResult, { readonly tag: "busy" }>;
 
@@ -54,7 +57,7 @@ export type SliceResult =
       readonly tag: "decided";
       /** One number for each event. */
       readonly statuses: Uint8Array;
-      /** [index, seq (0: not known any more), outcome text or null], for as much of what is more than applied as an answer lists; for every event
+      /** [index, seq (0 if forgotten), outcome text or null], for as much of what is more than applied as an answer lists; for every event
        *  if `full`. */
       readonly details: readonly (readonly [index: number, seq: number, outcome: string | null])[];
     }

@@ -1,11 +1,11 @@
 /** One event for one operator, and what it answers: for HTTP and for Workers that are bound to this one. */
 import type { EventResult, Intake } from "./intake.ts";
 
-/** Where the event stands. `seq` is null where only the outcome of an old repeat is known. */
+/** Where the event stands. */
 export interface Standing {
   readonly key: string;
   readonly partition: number;
-  readonly seq: number | null;
+  readonly seq: number;
   /** It had been sent before; the answer is the first one. */
   readonly duplicate: boolean;
 }
@@ -42,7 +42,7 @@ export async function askedOf(intake: Intake): Promise<Asked> {
 }
 
 function resultOf({ status, value, key, partition, seq, duplicate }: EventResult, intake: Intake): Asked {
-  const standing = { key: key!, partition: partition!, seq, duplicate };
+  const standing = { key: key!, partition: partition!, seq: seq!, duplicate };
   switch (status) {
     case "applied":
       return { tag: "applied", value, ...standing };
@@ -54,9 +54,11 @@ function resultOf({ status, value, key, partition, seq, duplicate }: EventResult
         error: (value as { error: string } | null)?.error ?? "see the quarantine",
         ...standing,
       };
+    case "forgotten":
+      throw new Error("the partition knows the event by its number, and an ask has none");
     case "rejected": {
       const { code, message, id } = intake.errors[0]!;
-      return { tag: "rejected", code, message, id, key: key!, partition: partition!, seq };
+      return { tag: "rejected", code, message, id, key: key!, partition: partition!, seq: seq! };
     }
   }
 }

@@ -129,7 +129,8 @@ function newIntake(request: Request, env: Env, chosen: Chosen): Intake {
   if (given !== null && (given === "" || exceeds(given, NAME_BYTES - 16)))
     throw new BodyError(400, "invalid_idempotency_key", `Idempotency-Key must have 1 to ${NAME_BYTES - 16} bytes`);
   // Made once and kept over our own repeats of a call, so that those are recognised.
-  const prefix = given ?? (producer === null ? crypto.randomUUID() : requestName(producer));
+  // A number names its request for good; an Idempotency-Key that a library makes anew for each attempt would not.
+  const prefix = producer === null ? (given ?? crypto.randomUUID()) : requestName(producer);
   const defaults = { time: new Date(receivedMs).toISOString(), id: (index: number) => `${prefix}/${index}` };
   return new Intake({
     ...chosen,

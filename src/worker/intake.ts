@@ -20,7 +20,7 @@ import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
 import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./draft.ts";
 import { LOST_RETRY_SEC } from "./lost.ts";
-import { KNOWN, markOf, NEW, QUARANTINED, REFUSED, REJECTED, UNDECIDED } from "./marks.ts";
+import { FORGOTTEN, KNOWN, markOf, NEW, QUARANTINED, REFUSED, REJECTED, UNDECIDED } from "./marks.ts";
 import type { Post } from "./post.ts";
 
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
@@ -65,7 +65,8 @@ export interface EventResult {
   readonly key: string | null;
   readonly partition: number | null;
   readonly seq: number | null;
-  readonly status: "applied" | "refused" | "quarantined" | "rejected";
+  /** `forgotten`: the number of its request alone says that it was sent before (P5 of producers.ts). */
+  readonly status: "applied" | "refused" | "quarantined" | "rejected" | "forgotten";
   readonly duplicate: boolean;
   readonly value: unknown;
 }
@@ -95,6 +96,7 @@ const NOTHING = {
   refused: 0,
   rejected: 0,
   quarantined: 0,
+  forgotten: 0,
   unrouted: 0,
   through: 0,
 };
@@ -308,6 +310,7 @@ export class Intake {
       const index = base + place;
       const status = statuses[i]!;
       const reused = status === STATUS.reused;
+      const forgotten = status === STATUS.forgotten + REPEAT;
       const outcome = text === null ? null : parseOutcome(text);
       const named = { index, id: idOf(draft.texts[i]!), operator: draft.route.operator.name };
       if (reused)
@@ -338,7 +341,7 @@ export class Intake {
         key: draft.keys[i]!,
         partition: draft.partition,
         seq: seq === 0 ? null : seq,
-        status: reused ? "rejected" : (STATUS_NAMES[status & ~REPEAT] ?? "applied"),
+        status: reused ? "rejected" : forgotten ? "forgotten" : (STATUS_NAMES[status & ~REPEAT] ?? "applied"),
         duplicate: status >= REPEAT,
         value,
       });
@@ -368,6 +371,7 @@ export class Intake {
     else if (mark & NEW) counts.accepted += 1;
     else counts.duplicates += 1;
     if (mark & QUARANTINED && !(mark & (REJECTED | REFUSED))) counts.quarantined += 1;
+    if (mark & FORGOTTEN && !(mark & (REJECTED | REFUSED))) counts.forgotten += 1;
   }
 }
 

@@ -8,6 +8,8 @@ export const REFUSED = 4;
 export const REJECTED = 8;
 export const QUARANTINED = 16;
 export const UNDECIDED = 32;
+/** Only the number of its request says that it was sent before. */
+export const FORGOTTEN = 64;
 
 /** What one operator's status adds to an event's marks. */
 export function markOf(status: number): number {
@@ -23,6 +25,8 @@ export function markOf(status: number): number {
       return NEW | QUARANTINED;
     case STATUS.quarantined + REPEAT:
       return KNOWN | QUARANTINED;
+    case STATUS.forgotten + REPEAT:
+      return KNOWN | FORGOTTEN;
     default:
       return REJECTED;
   }

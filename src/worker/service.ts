@@ -29,6 +29,8 @@ export interface Counts {
   readonly refused: number;
   readonly rejected: number;
   readonly quarantined: number;
+  /** Always 0: a call by a binding has no number. */
+  readonly forgotten: number;
   readonly unrouted: number;
   /** All events before this index are decided. */
   readonly through: number;
@@ -221,6 +223,7 @@ const NOTHING: Counts = {
   refused: 0,
   rejected: 0,
   quarantined: 0,
+  forgotten: 0,
   unrouted: 0,
   through: 0,
   errors: [],

@@ -94,7 +94,7 @@ export class ScriptedApp {
     }
   }
 
-  /** Types decide: `refuse.*` is refused with the rest as its code, `reject.*` is rejected, `throw` is quarantined. */
+  /** Types decide: `refuse.*` is refused with the rest as its code, `reject.*` is rejected, `throw` is quarantined, `forget` is known by its number. */
   #take(events: readonly SentEvent[], through: number, beyond: readonly number[] = []) {
     const counts = { received: events.length, accepted: 0, duplicates: 0, refused: 0, rejected: 0, quarantined: 0 };
     const results: object[] = [];
@@ -109,6 +109,11 @@ export class ScriptedApp {
         continue;
       }
       if (index >= through && !beyond.includes(index)) continue;
+      if (how === "forget") {
+        counts.duplicates += 1;
+        results.push({ ...place, seq: null, status: "forgotten", duplicate: true, value: null });
+        continue;
+      }
       const duplicate = this.#known.has(id);
       this.#known.add(id);
       if (!duplicate) this.logged.push(id);

@@ -76,14 +76,16 @@ describe("a batch", () => {
         { type: "refuse.too_poor", id: "r" },
         { type: "reject.unknown_type", id: "x" },
         { type: "throw", id: "q" },
+        { type: "forget", id: "f" },
       ]),
     );
     expect(fates).toEqual<Fate[]>([
-      { tag: "duplicate", id: "e1" },
+      { tag: "duplicate", id: "e1", forgotten: false },
       { tag: "accepted", id: "e2", quarantined: false },
       { tag: "refused", id: "r", operator: "tally", code: "too_poor", detail: { left: 0 } },
       { tag: "rejected", id: "x", code: "unknown_type", message: "rejected: unknown_type" },
       { tag: "accepted", id: "q", quarantined: true },
+      { tag: "duplicate", id: "f", forgotten: true },
     ]);
   });
 

@@ -3,7 +3,6 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { Damage, Failure } from "../../src/engine/errors.ts";
 import { epoch, seq, stamp, type PartitionId } from "../../src/engine/ids.ts";
 import type { Outcome } from "../../src/engine/outcome.ts";
-import type { Mark } from "../../src/engine/producers.ts";
 import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "../../src/engine/segment.ts";
 
 export const ID: PartitionId = { timeline: "main", operator: "notes", partition: 3 };
@@ -13,7 +12,8 @@ export interface Sent {
   readonly key: string;
   readonly ms: number;
   readonly outcome?: Outcome;
-  readonly mark?: Mark;
+  /** Of a request whose first event in the row this one is. */
+  readonly mark?: readonly [id: string, epoch: number, number: number, index: number];
 }
 
 /** The row that holds these events from `first` on. */
@@ -23,7 +23,7 @@ export function rowOf(first: number, events: readonly Sent[], more: Partial<Segm
     writer.body(text, Buffer.byteLength(text));
     writer.event(key, ms);
     if (outcome !== undefined) writer.outcome(outcome);
-    if (mark !== undefined) writer.mark(mark);
+    if (mark !== undefined) writer.mark([...mark, writer.last]);
   }
   return {
     format: SEGMENT_FORMAT,

@@ -301,7 +301,7 @@ function folded(): Fold {
   ["a", "b\t", "ü", "😀"].forEach((key, i) =>
     put(fold.state, key, { text: `{"n":${i}}`, seq: seq(i + 1), stamp: stamp(i + 1) }),
   );
-  for (const id of ["p", "q"]) fold.producers.set([id, 2, 9, 3], seq(6));
+  for (const id of ["p", "q"]) fold.producers.set([id, 2, 9, 3, 6], seq(6));
   fold.producers.committed(seq(6), EVENT.ms);
   return fold;
 }

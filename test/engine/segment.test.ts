@@ -57,7 +57,9 @@ describe("a row", () => {
           expect(found.keys).toEqual(sent.map(({ key }) => key));
           expect(found.at.flatMap(([count, ms]) => Array<number>(count).fill(ms))).toEqual(sent.map(({ ms }) => ms));
           const expected = sent.flatMap(({ outcome }, i) => (outcome === undefined ? [] : [[i, canonical(outcome)]]));
-          expect(found.marks).toEqual(sent.flatMap(({ mark }) => (mark === undefined ? [] : [mark])));
+          expect(found.marks).toEqual(
+            sent.flatMap(({ mark }, i) => (mark === undefined ? [] : [[...mark, first + i]])),
+          );
           expect([...found.outcomes].map(([i, outcome]) => [i, canonical(outcome)])).toEqual(expected);
         },
       ),

@@ -33,7 +33,7 @@ async function make(): Promise<Files> {
   );
   // Large enough to be packed.
   const many = Array.from({ length: 60 }, (_, i) => ({ id: `many-${i}`, key: `m${i % 5}`, data: i + 1 }));
-  // From v2 on it holds edits: one that counts, and one whose condition doesn't hold.
+  // Edits: one that counts, and one whose condition doesn't hold.
   const put = { type: PUT, data: { if: "any", version: 1, state: { total: 100, times: 1 } } };
   const remove = { type: REMOVE, data: { if: [[1, 7]], version: 1 } };
   await send(...many, { ...put, id: "put", key: "m1" }, { ...remove, id: "remove", key: "m2" });

@@ -109,7 +109,7 @@ export class Client {
 
   // ---- events ----
 
-  #newEvents(numbered = false): Sent[] {
+  #newEvents(numbered?: string): Sent[] {
     const length = this.#random.between(1, this.#world.config.batch);
     return Array.from({ length }, () => this.#newEvent(this.#type(), numbered));
   }
@@ -121,7 +121,7 @@ export class Client {
     return this.#random.weighted({ note: 3, add: 3, wipe: 1 });
   }
 
-  #newEvent(type: string, numbered = false): Sent {
+  #newEvent(type: string, numbered?: string): Sent {
     const { config, clock } = this.#world;
     const id = `${this.name}-${this.#made++}`;
     const n = this.#random.between(1, 9);
@@ -133,7 +133,7 @@ export class Client {
       [this.#random.chance(0.5) ? "key" : "partitionkey"]: this.#random.pick(config.keys),
       ...(this.#random.chance(0.2) ? { time: new Date(clock.now()).toISOString() } : {}),
       data: { n, from, polite: this.#random.chance(0.4) },
-      ...(numbered ? { numbered } : {}),
+      ...(numbered === undefined ? {} : { numbered }),
       ...(config.fat ? { filler: "x".repeat(150_000) } : {}),
     };
     return { id, text: JSON.stringify(event) };
@@ -151,7 +151,8 @@ export class Client {
       this.#number = 0;
     }
     const producer = { id: this.name, epoch: this.#epoch, number: this.#number++ };
-    const request = { producer, texts: this.#newEvents(true).map((one) => one.text) };
+    const name = `${this.name}/${producer.epoch}/${producer.number}`;
+    const request = { producer, texts: this.#newEvents(name).map((one) => one.text) };
     this.#requests.push(request);
     trace.count("numbered requests");
     const answered = this.#untilAnswered(request);
@@ -166,8 +167,11 @@ export class Client {
     const { trace, config, oracle } = this.#world;
     for (let attempt = 0; ; attempt++) {
       if (attempt > 0) trace.count("retries by clients");
+      const flawed = this.#random.chance(0.2) ? texts.filter(() => this.#random.chance(0.4)) : [];
+      trace.count("events rejected for a while", flawed.length);
       const request: Request = {
         texts,
+        flawed: new Set(flawed),
         only: null,
         producer,
         full: this.#random.chance(0.4),

@@ -468,7 +468,17 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a request's mark is its number alone",
     "ONE2, A14",
-    engine("group", "indexes![i]! <= taken ? FORGOTTEN", "taken >= 0 ? FORGOTTEN"),
+    engine("group", "forgetful && indexes![i]! <= taken ?", "taken >= 0 ?"),
+  ),
+  one(
+    "a number decides while the ids of its request are known",
+    "ONE2",
+    engine("group", "producers.from(producer) < dedup.first", "taken >= 0"),
+  ),
+  one(
+    "a number decides nothing where the ids of its request are forgotten",
+    "ONE2",
+    engine("group", "producers.from(producer) < dedup.first", "taken < 0"),
   ),
   one(
     "only the highest number of a producer counts",

@@ -31,7 +31,8 @@ import type { World } from "./world.ts";
 const WRITES = new Set(["append", "open", "create", "promote", "put", "delete"]);
 const STATUS = ["a", "r", "q"] as const;
 const REUSED = 3;
-const REPEAT = 4;
+const REPEAT = 8;
+const FORGOTTEN = 4 + REPEAT;
 
 /** A state, and the outcomes that are more than "applied". */
 interface Whole {
@@ -364,8 +365,13 @@ export class Oracle {
       const wrong = (what: string): void => this.fail(`${by.name} answered ${status} for ${name}: ${what}`);
       const detail = told.get(i);
       if (slice.full && detail === undefined) wrong("no seq is told");
-      const byNumber = slice.producer !== undefined && status === REPEAT && (detail?.seq ?? 0) === 0;
-      const logged = detail === undefined || byNumber ? same.at(-1) : truth.events[detail.seq - 1];
+      if (status === FORGOTTEN) {
+        const flaw = this.#forgotten(truth, event, detail);
+        if (flaw !== null) wrong(flaw);
+        trace.count("known by number alone");
+        continue;
+      }
+      const logged = detail === undefined ? same.at(-1) : truth.events[detail.seq - 1];
       if (logged === undefined || logged.name !== name) {
         wrong(`the log doesn't hold it${detail === undefined ? "" : ` at seq ${detail.seq}`} (LOG1)`);
         continue;
@@ -376,11 +382,6 @@ export class Oracle {
         continue;
       }
       if (logged.content !== contentOf(event)) wrong("it was logged with other content (ONE4)");
-      // Beyond the horizon of ids a number alone says that it was there, and its outcome isn't known.
-      if (byNumber && !truth.remembers(logged, truth.head + 1, truth.stamp)) {
-        trace.count("known by number alone");
-        continue;
-      }
       this.#outcome(truth, logged, status, detail, wrong);
       by.shown = Math.max(by.shown, logged.seq);
       if (status >= REPEAT) {
@@ -394,6 +395,18 @@ export class Oracle {
     }
   }
 
+  /** A number alone may decide only where the first event of its request is beyond the horizon of ids (ONE2). */
+  #forgotten(
+    truth: Truth,
+    event: Record<string, unknown>,
+    detail: { readonly seq: number; readonly text: string | null } | undefined,
+  ): string | null {
+    const first = truth.requests.get(String(event["numbered"]));
+    if (first === undefined) return "nothing of its request is in the log (ONE2)";
+    if (truth.remembers(first, truth.head + 1, truth.stamp)) return `its request begins at seq ${first.seq} (ONE2)`;
+    return detail === undefined || (detail.seq === 0 && detail.text === null) ? null : "more is told than is known";
+  }
+
   #outcome(
     truth: Truth,
     logged: Logged,
@@ -403,7 +416,7 @@ export class Oracle {
   ): void {
     const outcome = truth.outcome(logged);
     const tag = outcome?.tag ?? "a";
-    if (STATUS[status & 3] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
+    if (STATUS[status & ~REPEAT] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
     if (detail === undefined) return;
     const told = outcomeFrom(detail.text);
     if (told === null) {

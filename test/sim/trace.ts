@@ -16,6 +16,7 @@ export const COUNTED = [
   "ids reused",
   "numbered requests",
   "epochs raised",
+  "events rejected for a while",
   "known by number alone",
   "producers refused",
   "refusals",

@@ -15,6 +15,8 @@ export class Truth {
   readonly rows: Segment[] = [];
   readonly events: Logged[] = [];
   readonly byName = new Map<string, Logged[]>();
+  /** Of each numbered request its first event in this log. */
+  readonly requests = new Map<string, Logged>();
   readonly model: Model;
   /** Seqs that an answer already called new. */
   readonly claimed = new Set<number>();
@@ -71,12 +73,14 @@ export class Truth {
         data: event["data"] as Record<string, unknown>,
         atMs,
         content: contentOf(event),
-        numbered: event["numbered"] === true,
+        numbered: event["numbered"] !== undefined,
         outcome,
         reply: null,
       };
       const flaw = this.#twice(logged, before);
       this.events.push(logged);
+      const request = event["numbered"];
+      if (typeof request === "string" && !this.requests.has(request)) this.requests.set(request, logged);
       const same = this.byName.get(logged.name);
       if (same === undefined) this.byName.set(logged.name, [logged]);
       else same.push(logged);

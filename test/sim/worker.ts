@@ -7,6 +7,7 @@
  */
 import type { Address } from "../../src/engine/address.ts";
 import type { Producer } from "../../src/engine/producers.ts";
+import { rejected } from "../../src/engine/rejection.ts";
 import { WIRE_VERSION, type Slice, type SliceResult } from "../../src/engine/slice.ts";
 import { Intake } from "../../src/worker/intake.ts";
 import type { Post } from "../../src/worker/post.ts";
@@ -19,6 +20,8 @@ import type { World } from "./world.ts";
 export interface Request {
   /** JSON texts of events. */
   readonly texts: readonly string[];
+  /** Those that the code of this Worker rejects, and other code doesn't. */
+  readonly flawed?: ReadonlySet<string>;
   readonly only: OperatorName | null;
   readonly full: boolean;
   /** The client numbers its requests (ONE2). */
@@ -81,7 +84,7 @@ export class Worker {
     });
   }
 
-  async #handle({ texts, only, full, producer, batch }: Request): Promise<Intake> {
+  async #handle({ texts, flawed, only, full, producer, batch }: Request): Promise<Intake> {
     const routes = this.#world.routes(this.version);
     const nowMs = this.#world.clock.now();
     const intake = new Intake({
@@ -96,7 +99,10 @@ export class Worker {
       producer,
     });
     for (let from = 0; from < texts.length && intake.interruption === null; from += batch) {
-      for (const text of texts.slice(from, from + batch)) intake.add(text);
+      for (const text of texts.slice(from, from + batch)) {
+        if (flawed?.has(text) === true) intake.refuse(rejected("unknown_type", "this code doesn't know the type"));
+        else intake.add(text);
+      }
       await intake.takeBatch()();
     }
     return intake;

@@ -582,7 +582,7 @@ describe("IN1: what is refused in part", () => {
   test.each(PARTS)("%s", async (_what, given, status, counts, errors) => {
     const answer = await send(given);
     expect(answer.status).toBe(status);
-    const none = { accepted: 0, duplicates: 0, refused: 0, rejected: 0, quarantined: 0, unrouted: 0 };
+    const none = { accepted: 0, duplicates: 0, refused: 0, rejected: 0, quarantined: 0, forgotten: 0, unrouted: 0 };
     expect(answer.body).toMatchObject({ ...none, ...counts });
     const listed = answer.body["errors"] as { index: number; code: string; message: string }[];
     expect(listed.map(({ index, code }) => [index, code])).toEqual(errors);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { add, ask, call, get, gzip, postEvents, postJson, postLines, stateOf, type Answer } from "./http.ts";
 
-const NONE = { accepted: 0, duplicates: 0, refused: 0, rejected: 0, quarantined: 0, unrouted: 0 };
+const NONE = { accepted: 0, duplicates: 0, refused: 0, rejected: 0, quarantined: 0, forgotten: 0, unrouted: 0 };
 const counts = (received: number, more: Partial<typeof NONE>): Record<string, unknown> => ({
   received,
   ...NONE,

@@ -147,3 +147,12 @@ export const namedState = operator("state", {
   initial: () => ({ noted: 0 }),
   on: { "state.noted": (state) => void (state.noted += 1) },
 });
+
+/** Knows no more than the last three ids, so that the numbers of requests alone decide. */
+export const shortOfIds = operator("short-of-ids", {
+  version: 1,
+  dedup: { maxIds: 3 },
+  events: { "short.add": z.object({ n: z.int() }) },
+  initial: () => ({ n: 0 }),
+  on: { "short.add": (state, event) => void (state.n += event.data.n) },
+});

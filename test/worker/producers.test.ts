@@ -79,12 +79,42 @@ describe("numbered requests", () => {
     expect(rejected).toBeGreaterThan(0);
   });
 
-  test("an Idempotency-Key makes the ids, the numbers decide all the same", async () => {
+  test("the number makes the ids, whatever an Idempotency-Key says", async () => {
     const id = newProducer();
-    const key = { "idempotency-key": `key-${id}` };
-    await postEvents([unnamed(id)], { ...numbered(id, 1), ...key });
-    expect((await postEvents([unnamed(id)], key)).body, "by its id").toMatchObject({ duplicates: 1 });
+    for (const attempt of [1, 2])
+      await postEvents([unnamed(id)], { ...numbered(id, 1), "idempotency-key": `attempt-${attempt}-${id}` });
     const state = await get(`/v1/operators/tally/state?key=${id}`);
     expect(state.body["value"]).toEqual({ n: 1, events: 1 });
+    const named = { ...unnamed(id), id: `${id}/1/1/0` };
+    expect((await postEvents([named])).body, "by its id").toMatchObject({ duplicates: 1 });
+  });
+
+  test("ONE2: what was rejected the first time counts once it is sound, in the same request", async () => {
+    const id = newProducer();
+    const request = (n: unknown) => [unnamed(id), { type: "tally.add", key: id, data: { n } }, unnamed(id, 10)];
+    const first = await postEvents(request("no number"), numbered(id, 1));
+    expect(first.body).toMatchObject({ accepted: 2, rejected: 1, errors: [{ index: 1, code: "invalid_data" }] });
+    const again = await postEvents(request(100), numbered(id, 1));
+    expect(again.body).toMatchObject({ accepted: 1, duplicates: 2, forgotten: 0 });
+    expect((await postEvents(request(100), numbered(id, 1))).body).toMatchObject({ duplicates: 3, forgotten: 0 });
+    expect(await stateOf("tally", id)).toEqual({ n: 111, events: 3 });
+  });
+
+  test("ONE2: beyond the ids' horizon the number alone decides, and the answer says so", async () => {
+    const id = newProducer();
+    const short = (n: unknown) => ({ type: "short.add", key: id, data: { n } });
+    await postEvents([short(1), short("no number"), short(10)], numbered(id, 1));
+    await postEvents([short(100), short(100), short(100)]);
+    const again = await postEvents([short(1), short(5), short(10), short(1_000)], {
+      ...numbered(id, 1),
+      prefer: "return=representation",
+    });
+    expect(again.status).toBe(200);
+    expect(again.body).toMatchObject({ accepted: 1, duplicates: 3, forgotten: 3, rejected: 0, errors: [] });
+    expect(again.body["results"]).toMatchObject([
+      ...[0, 1, 2].map((index) => ({ index, status: "forgotten", duplicate: true, seq: null, value: null })),
+      { index: 3, status: "applied", duplicate: false, seq: 6 },
+    ]);
+    expect(await stateOf("short-of-ids", id)).toEqual({ n: 1_311 });
   });
 });

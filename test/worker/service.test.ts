@@ -120,7 +120,7 @@ describe("send", () => {
       { type: "tally.add", id: "s8", key: "s-send", data: { n: "no" } },
       take("s-empty", 1, "s9"),
     ] as never[];
-    const counts = { received: 3, refused: 1, rejected: 1, quarantined: 0, unrouted: 0, through: 3 };
+    const counts = { received: 3, refused: 1, rejected: 1, quarantined: 0, forgotten: 0, unrouted: 0, through: 3 };
     const errors = [
       { index: 1, id: "s8", code: "invalid_data" },
       { index: 2, id: "s9", code: "insufficient_credits", operator: "credits", detail: { left: 0 } },
