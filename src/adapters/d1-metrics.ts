@@ -26,7 +26,7 @@ export interface MeteredPartition {
 }
 
 const GLANCE = `SELECT p.partition, p.epoch AS rowEpoch, p.writer, p.code, p.version, p.snapshot_seq AS snapshotSeq,
-    CASE WHEN json_valid(p.manifest) THEN json_remove(p.manifest, '$.archive', '$.history') END AS manifest,
+    CASE WHEN json_valid(p.manifest) THEN json_remove(p.manifest, '$.archive', '$.history', '$.minutes') END AS manifest,
     (SELECT stamp FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")} ORDER BY place LIMIT 1) AS tailStamp,
     h.last, h.epoch AS lastEpoch, h.code AS lastCode, h.bytes AS lastBytes, h.stats
   FROM partitions AS p ${withHead("p")}

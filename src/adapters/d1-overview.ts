@@ -20,7 +20,7 @@ export interface PartitionGlance {
   readonly tailStamp: number | null;
   /** Riding statistics of the last segment, JSON text. */
   readonly stats: string | null;
-  /** JSON array of version, kind, bytes, ms, at, keys, stateBytes; null: no snapshot, or one whose manifest is no JSON. */
+  /** JSON array of number, kind, bytes, ms, at, keys, stateBytes, quarantined, minutes; null: no snapshot, or one whose manifest is no JSON. */
   readonly snapshot: string | null;
   /** 1: there is a manifest. */
   readonly saved: 0 | 1;
@@ -31,7 +31,7 @@ const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.snapshot_seq AS snapshot
     (SELECT stamp FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")} ORDER BY place LIMIT 1) AS tailStamp,
     p.manifest IS NOT NULL AS saved,
     CASE WHEN json_valid(p.manifest) THEN
-      json_extract(p.manifest, '$.number', '$.kind', '$.snapshot.bytes', '$.ms', '$.at', '$.keys', '$.stateBytes') END AS snapshot
+      json_extract(p.manifest, '$.number', '$.kind', '$.snapshot.bytes', '$.ms', '$.at', '$.keys', '$.stateBytes', '$.quarantined', '$.minutes') END AS snapshot
   FROM partitions AS p ${withHead("p")}
   WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`;
 

@@ -126,7 +126,9 @@ async function upload(around: Metered, ground: Ground, captured: Capture): Promi
     archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
   };
   const counters = around.counters.row(snapshotCounts(described));
-  const text = manifestText({ ...described, counters, writer: around.counters.holder!.writer }, codec.crc32);
+  around.minutes.count(counters, clock.now());
+  const told = { counters, minutes: around.minutes.since(0), writer: around.counters.holder!.writer };
+  const text = manifestText({ ...described, ...told }, codec.crc32);
   const object = new FileWriter();
   object.write(codec.encode(`${text}\n`), codec);
   object.write(archive.bytes, codec);

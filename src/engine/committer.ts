@@ -208,7 +208,10 @@ export class Committer {
     const growth = group.growth();
     const { state, quarantine } = open.fold;
     const { keys, size } = state;
-    const { counters } = this.#around;
+    const { clock, counters, minutes } = this.#around;
+    const row = counters.row({ ...group.counts, ...appendCost(group.counts.segments ?? 0) });
+    minutes.count(row, clock.now());
+    const told = minutes.since(open.whole === null ? 0 : Date.parse(open.whole.at));
     return JSON.stringify({
       keys: keys + growth.keys,
       stateBytes: size + growth.size,
@@ -217,7 +220,8 @@ export class Committer {
       rates: open.rates,
       quarantined: quarantine.decidedEvents,
       tail: [open.row.version, open.tail.bytes],
-      counters: counters.row({ ...group.counts, ...appendCost(group.counts.segments ?? 0) }),
+      counters: row,
+      ...(told.length === 0 ? {} : { minutes: told }),
       writer: counters.holder!.writer,
       ...(counters.before === null ? {} : { before: counters.before }),
     } satisfies RidingStats);

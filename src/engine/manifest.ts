@@ -13,6 +13,7 @@ import { Digest } from "./digest.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Rates } from "./rates.ts";
 import { isObject, isWhole, shown } from "./json.ts";
+import { isMinutes, type Minute } from "./minutes.ts";
 
 export const MANIFEST_FORMAT = 1;
 /** Of a snapshot whose full one is in several files: code that knows single ones only must not take it for damaged. */
@@ -72,6 +73,8 @@ export interface Manifest {
   /** Events set aside; and what the partition has counted, this snapshot included (counters.ts). For looking. */
   readonly quarantined?: number;
   readonly counters?: CounterRow;
+  /** The last hour of these counts (minutes.ts). */
+  readonly minutes?: readonly Minute[];
   /** Who made it; `epoch` says in which epoch. */
   readonly writer?: string;
   readonly snapshot: StateFile;
@@ -157,6 +160,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     (manifest["quarantined"] === undefined || isWhole(manifest["quarantined"])) &&
     (manifest["writer"] === undefined || isText(manifest["writer"])) &&
     (manifest["counters"] === undefined || isCounterRow(manifest["counters"])) &&
+    (manifest["minutes"] === undefined || isMinutes(manifest["minutes"])) &&
     isPlaced(manifest["placed"]) &&
     [timeline, operator, code, attempt, at].every(isText) &&
     // `ms` is a difference of two looks at a clock that may be set back.

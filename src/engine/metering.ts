@@ -7,17 +7,18 @@
  *     they go some day.
  */
 import { Counters, laterOf, readCounters, type Counts } from "./counters.ts";
+import { Minutes } from "./minutes.ts";
 import type { Cache, Host, Log, ObjectStore, Opening, Roots } from "./ports.ts";
 import type { Surroundings } from "./recovery.ts";
 
-export type Metered = Surroundings & { readonly counters: Counters };
+export type Metered = Surroundings & { readonly counters: Counters; readonly minutes: Minutes };
 
 export function metered(around: Surroundings): Metered {
   const counters = new Counters();
   const log = new MeteredLog(around.log, counters);
   const objects = new MeteredStore(around.objects, counters);
   const cache = new MeteredCache(around.cache, counters);
-  return { ...around, log, objects, cache, host: meteredHost(around.host, counters), counters };
+  return { ...around, log, objects, cache, host: meteredHost(around.host, counters), counters, minutes: new Minutes() };
 }
 
 class MeteredLog implements Log {

@@ -5,6 +5,7 @@ import { seq, type Epoch, type Stamp } from "./ids.ts";
 import { isObject } from "./json.ts";
 import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
+import type { Minute } from "./minutes.ts";
 import type { PartitionRow } from "./ports.ts";
 import type { Rates } from "./rates.ts";
 import type { RecoveryReport } from "./recovery.ts";
@@ -66,6 +67,8 @@ export interface RidingStats {
   /** Bytes of the tail before the group, above the snapshot of that version: what is above a later one isn't known from here. */
   readonly tail?: readonly [version: number, bytes: number];
   readonly counters?: CounterRow;
+  /** The last hour, or as much of it as is newer than the current manifest (minutes.ts). */
+  readonly minutes?: readonly Minute[];
   /** Who wrote it; the row says in which epoch. */
   readonly writer?: string;
   /** The one before it that wrote. */

@@ -4,7 +4,7 @@
  * B1. The keys of some segments are brought into memory together, and then these are applied.
  */
 import { readArchive, readManifestObject, type ReadSegment } from "./archive.ts";
-import { readCounters } from "./counters.ts";
+import { laterOf, readCounters } from "./counters.ts";
 import { Damage, Failure, isUnreadable } from "./errors.ts";
 import type { Fold } from "./fold.ts";
 import { belowManifest, lifeOf, manifestPrefix, seq, type Seq } from "./ids.ts";
@@ -13,6 +13,7 @@ import { archiveLimits } from "./lives.ts";
 import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Metered } from "./metering.ts";
+import { readMinutes } from "./minutes.ts";
 import { readRiding, type Open } from "./open.ts";
 import { readOrNull } from "./pins.ts";
 import type { Clock, Codec, Opening, Page, PartitionRow } from "./ports.ts";
@@ -109,13 +110,15 @@ export function noteDisowned({ host, id: { partition, operator } }: Surroundings
 
 /** The counters go on from what was logged last (N2 of counters.ts). */
 export function goOn(
-  { counters, codec, host }: Metered,
+  { counters, minutes, codec, host }: Metered,
   { manifest, previous }: PartitionRow,
   last: Segment | null,
 ): void {
   const manifests = [manifest, previous].map((text) => (text === null ? null : readOrNull(text, codec)));
-  const { counters: row, writer } = readRiding(last?.stats ?? null);
-  counters.restore([row, host.mark()?.counters, ...manifests.map((one) => one?.counters)].map(readCounters));
+  const { counters: row, minutes: told, writer } = readRiding(last?.stats ?? null);
+  const counted = [row, host.mark()?.counters, ...manifests.map((one) => one?.counters)].map(readCounters);
+  counters.restore(counted);
+  minutes.restore([told, ...manifests.map((one) => one?.minutes)].map(readMinutes), laterOf(counted));
   const made = last ?? manifests[0];
   const holder = { epoch: made?.epoch ?? 0, writer: (last === null ? manifests[0]?.writer : writer) ?? "" };
   if (made != null && holder.epoch >= (counters.before?.epoch ?? 0)) counters.before = holder;

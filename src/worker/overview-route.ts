@@ -6,6 +6,15 @@ import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionGlances, type PartitionGlance } from "../adapters/d1-overview.ts";
 import type { Address } from "../engine/address.ts";
 import { MAIN_TIMELINE, partitionName, type Stamp } from "../engine/ids.ts";
+import {
+  mergeMinutes,
+  MINUTE_COUNTS,
+  MINUTE_MS,
+  minuteOf,
+  MINUTES,
+  readMinutes,
+  type Minute,
+} from "../engine/minutes.ts";
 import { readRiding } from "../engine/open.ts";
 import type { Operator } from "../engine/operator.ts";
 import { stampTime } from "../engine/stamp.ts";
@@ -20,19 +29,24 @@ const LIMIT_MS = 5_000;
 
 export async function overview(env: Env, { byOperator, lost }: Routes, operators: readonly Operator[]) {
   const glances = await glancesOf(env, byOperator);
+  const nowMs = requestClock.now();
   return Response.json({
-    at: new Date(requestClock.now()).toISOString(),
+    at: new Date(nowMs).toISOString(),
     operators: operators.map(({ name, version, snapshot }) => {
       const { everyMs, recoveryMs } = snapshot;
       const why = lost?.byOperator.get(name)?.code;
       const addresses = byOperator.get(name)?.addresses ?? [];
+      const minutes: (readonly Minute[])[] = [];
       const partitions = addresses.map((address) => {
         const there = glances.get(address.database);
-        // As `lost` is of an operator.
-        if (there == null) return { ...NEVER, partition: address.partition, unknown: "store_unavailable" };
-        return shown(address, there.get(partitionName(address)));
+        // As `lost` is of an operator. Nothing else is known of it.
+        if (there == null) return { partition: address.partition, unknown: "store_unavailable" };
+        const glance = there.get(partitionName(address));
+        if (glance !== undefined) minutes.push(minutesOf(glance));
+        return shown(address, glance);
       });
-      return { name, version, everyMs, recoveryMs, ...(why === undefined ? {} : { lost: why }), partitions };
+      const lastHour = lastHourOf(minutes, nowMs);
+      return { name, version, everyMs, recoveryMs, ...(why === undefined ? {} : { lost: why }), lastHour, partitions };
     }),
   });
 }
@@ -66,17 +80,47 @@ type Summary = readonly [
   at: string,
   keys: number,
   stateBytes: number,
+  quarantined: number | null,
+  minutes: unknown,
 ];
 
-const NEVER = { epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0, stateBytes: 0 };
+const summaryOf = ({ snapshot }: PartitionGlance): Summary | null =>
+  snapshot === null ? null : (JSON.parse(snapshot) as Summary);
+
+/** The snapshot has the hour until then, the last segment what came after (N6 of minutes.ts). */
+const minutesOf = (glance: PartitionGlance): Minute[] =>
+  mergeMinutes([summaryOf(glance)?.[8], readRiding(glance.stats).minutes].map(readMinutes));
+
+/** What all partitions counted, minute by minute; the last minute isn't over. */
+function lastHourOf(all: readonly (readonly Minute[])[], nowMs: number): Record<string, unknown> {
+  const first = minuteOf(nowMs) - MINUTES + 1;
+  const sums = MINUTE_COUNTS.map(() => Array.from({ length: MINUTES }, () => 0));
+  for (const [minute, ...counts] of all.flat())
+    for (const [i, n] of counts.entries()) {
+      const counted = sums[i];
+      if (counted?.[minute - first] !== undefined) counted[minute - first]! += n;
+    }
+  return {
+    from: new Date(first * MINUTE_MS).toISOString(),
+    ...Object.fromEntries(MINUTE_COUNTS.map((name, i) => [name, sums[i]!])),
+  };
+}
+
+const NEVER = { epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0, stateBytes: 0, quarantined: 0 };
+const FAILURES = MINUTE_COUNTS.indexOf("snapshotFailures");
 
 /** A partition that was never written to has no row. */
 function shown({ partition }: Address, glance: PartitionGlance | undefined): Record<string, unknown> {
   if (glance === undefined) return { ...NEVER, partition };
   const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved } = glance;
   const riding = readRiding(stats);
-  const summary = glance.snapshot === null ? null : (JSON.parse(glance.snapshot) as Summary);
-  const [manifest, kind, bytes, ms, at, keys = 0, stateBytes = 0] = summary ?? [];
+  const summary = summaryOf(glance);
+  const [manifest, kind, bytes, ms, at, keys = 0, stateBytes = 0, quarantined = 0] = summary ?? [];
+  const since = at === undefined ? 0 : minuteOf(Date.parse(at));
+  const failed = minutesOf(glance).reduce(
+    (sum, [minute, ...counts]) => (minute > since ? sum + (counts[FAILURES] ?? 0) : sum),
+    0,
+  );
   return {
     partition,
     epoch,
@@ -90,7 +134,8 @@ function shown({ partition }: Address, glance: PartitionGlance | undefined): Rec
     ...(summary !== null && { lastSnapshot: { manifest, kind, bytes, ms, at } }),
     ...(summary === null && saved === 1 && { lastSnapshot: { unreadable: "its manifest isn't JSON" } }),
     ...(riding.lastRecovery !== undefined && { lastRecovery: riding.lastRecovery }),
-    ...(riding.quarantined !== undefined && { quarantined: riding.quarantined }),
+    quarantined: riding.quarantined ?? quarantined ?? 0,
+    ...(failed > 0 && { snapshotFailures: failed }),
   };
 }
 

@@ -71,6 +71,32 @@ describe("the overview", () => {
     expect(saved).not.toHaveProperty("tailSince");
   });
 
+  it("begins charts with a past: what each minute of the last hour counted", async () => {
+    const hourOf = async (): Promise<Record<string, number[]>> => {
+      const { body } = await ask({ PARTITION: nobody });
+      return (body["operators"] as { name: string; lastHour: Record<string, number[]> }[]).find(
+        ({ name }) => name === "tally",
+      )!.lastHour;
+    };
+    const total = (counts: number[]): number => counts.reduce((a, b) => a + b, 0);
+    const before = await hourOf();
+    await postEvents([add("overview-hour", 1), add("overview-hour", 1), { ...add("overview-hour", 1), id: "twice" }]);
+    await postEvents([add("overview-hour", 1), { ...add("overview-hour", 1), id: "twice" }]);
+    const after = await hourOf();
+    expect(after["applied"]).toHaveLength(61);
+    expect(total(after["applied"]!) - total(before["applied"]!)).toBe(4);
+    expect(total(after["duplicates"]!) - total(before["duplicates"]!)).toBe(1);
+    expect(total(after["commits"]!)).toBeGreaterThan(0);
+    // A snapshot takes the hour along.
+    const { partition } = (
+      await readAnswer(
+        await http.fetch(new Request("http://localhost/v1/operators/tally/state?key=overview-hour"), env),
+      )
+    ).body as { partition: number };
+    await postJson(`/v1/operators/tally/partitions/${partition}/snapshot`, {});
+    expect(total((await hourOf())["applied"]!)).toBe(total(after["applied"]!));
+  });
+
   it("reads no more rows where tails are longer", async () => {
     const rowsRead = async (): Promise<number> => {
       const [first, second] = [counted(env.LOG_0), counted(env.LOG_1)];
@@ -94,6 +120,8 @@ describe("the overview", () => {
     const all = (body["operators"] as Shown[]).flatMap(({ partitions }) => partitions);
     const unknown = all.filter((one) => one["unknown"] === "store_unavailable");
     expect(unknown.length).toBeGreaterThan(0);
+    // A zero would be an answer.
+    for (const one of unknown) expect(Object.keys(one)).toEqual(["partition", "unknown"]);
     expect(unknown.length).toBeLessThan(all.length);
   });
 

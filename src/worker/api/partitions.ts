@@ -6,7 +6,7 @@ import { ANY, BOOLEAN, constant, COUNT, list, NUMBER, object, orNull, ref, STRIN
 const GROUP = "Partitions";
 const BASE = "/v1/operators/:op/partitions/:n";
 
-const RECOVERY = object({
+export const RECOVERY = object({
   at: TIME,
   ms: NUMBER,
   manifest: orNull(COUNT),

@@ -1,6 +1,7 @@
 /** The app about itself: whether it is there, and what it can be asked. */
 import { described } from "./described.ts";
-import { ANY, constant, COUNT, list, NUMBER, object, orNull, STRING, TIME } from "./schemas.ts";
+import { RECOVERY } from "./partitions.ts";
+import { constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 
 export const OPENAPI_VERSION = "3.1.1";
 
@@ -111,6 +112,47 @@ export const METRICS = described({
   problems: { 404: ["no_operator"] },
 });
 
+const EACH_MINUTE = list(NUMBER);
+const LAST_HOUR = {
+  ...object({
+    from: TIME,
+    applied: EACH_MINUTE,
+    refused: EACH_MINUTE,
+    quarantined: EACH_MINUTE,
+    duplicates: EACH_MINUTE,
+    reused: EACH_MINUTE,
+    snapshotFailures: EACH_MINUTE,
+    commitMs: { ...EACH_MINUTE, description: "Of all commits together." },
+    commits: EACH_MINUTE,
+  }),
+  description:
+    "What all partitions counted, each minute from `from` on; the last minute isn't over. As of the last row that each wrote.",
+};
+const GLANCE = object({
+  partition: COUNT,
+  epoch: COUNT,
+  appliedSeq: COUNT,
+  snapshotSeq: COUNT,
+  tailEvents: { ...COUNT, description: "Events in the log, not yet in a snapshot." },
+  "tailSince?": { ...TIME, description: "When the oldest of them was logged." },
+  "lastEventAt?": TIME,
+  keys: COUNT,
+  stateBytes: COUNT,
+  quarantined: { ...COUNT, description: "Events in quarantine." },
+  "snapshotFailures?": { ...COUNT, description: "Snapshots that failed since the last one that didn't." },
+  "lastSnapshot?": {
+    anyOf: [
+      object({ manifest: COUNT, kind: { enum: ["full", "delta"] }, bytes: COUNT, ms: NUMBER, at: TIME }),
+      ref("Unreadable"),
+    ],
+  },
+  "lastRecovery?": RECOVERY,
+});
+const UNKNOWN = object({
+  partition: COUNT,
+  unknown: { type: "string", description: "Its database doesn't answer, so nothing is known." },
+});
+
 export const OVERVIEW = described({
   method: "GET",
   path: "/v1/overview",
@@ -133,7 +175,8 @@ export const OVERVIEW = described({
             everyMs: NUMBER,
             recoveryMs: NUMBER,
             "lost?": STRING,
-            partitions: list(ANY),
+            lastHour: LAST_HOUR,
+            partitions: list({ anyOf: [GLANCE, UNKNOWN] }),
           }),
         ),
       }),

@@ -34,6 +34,10 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
       ...list(NUMBER),
       description: "A version, then what the partition has counted: see the specification.",
     },
+    "minutes?": {
+      ...list(list(NUMBER)),
+      description: "The last hour: a minute since 1970, then what was counted in it.",
+    },
     "writer?": STRING,
     "rates?": object({ replayPerMs: orNull(NUMBER), loadPerMs: orNull(NUMBER), "openMs?": orNull(NUMBER) }),
     snapshot: FILE,
