@@ -18,6 +18,8 @@ export interface PartitionInfo {
   readonly tailBytes: number;
   readonly keys: number;
   readonly stateBytes: number;
+  /** Null: not known without asking the partition. */
+  readonly quarantined: number | null;
   readonly lastSnapshot: SnapshotInfo | { readonly unreadable: string } | null;
   readonly lastRecovery: { readonly ms: number; readonly fallbacks: number } | null;
   readonly estimatedRecoveryMs: number;

@@ -1,5 +1,6 @@
 /** What `keyframe doctor` makes of what it was told: pure judgements, each a line. */
 import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo } from "./answers.ts";
+import { MIGRATE } from "./app.ts";
 import type { Paint } from "./screen.ts";
 import { age, bytes, count, quantile, span } from "./text.ts";
 
@@ -12,6 +13,13 @@ export interface Check {
 
 export const check = (state: Check["state"], what: string, detail: string): Check => ({ state, what, detail });
 
+/** What is remarkable about a partition, in detail and in two words for a column. */
+interface Remark {
+  readonly state: "note" | "bad";
+  readonly short: string;
+  readonly detail: string;
+}
+
 export const ROLES = ["ingest", "read", "admin"] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -22,6 +30,8 @@ export function judgeAccess(
   token: boolean,
 ): Check {
   const what = `${role} routes`;
+  if (code === "log_not_migrated")
+    return check("bad", what, `503 ${code}: the log's tables are missing; run the migrations: ${MIGRATE}`);
   if (status === 503) return check("bad", what, `503 ${code}: the app can't decide now`);
   if (status !== 401 && status !== 403)
     return check(
@@ -44,31 +54,47 @@ const WORTH_EVENTS = 1_000;
 const WORTH_BYTES = 1_000_000;
 const PATIENCE_MS = 3_600_000;
 
-/** What is remarkable about one partition; nothing where all is well. */
-export function judgePartition(operator: string, one: PartitionInfo, nowMs: number, promiseMs: number): Check[] {
-  const what = `${operator} ${one.partition}`;
-  const checks: Check[] = [];
+/** What is remarkable about one partition, the worst first; nothing where all is well. */
+function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark[] {
+  const remarks: Remark[] = [];
+  const add = (state: Remark["state"], short: string, detail: string): void =>
+    void remarks.push({ state, short, detail });
   const { lastSnapshot: last, estimatedRecoveryMs: estimated } = one;
   if (last !== null && "unreadable" in last)
-    checks.push(check("bad", what, `its current manifest can't be read: ${last.unreadable}`));
+    add("bad", "unreadable snapshot", `its current manifest can't be read: ${last.unreadable}`);
   if (estimated > promiseMs)
-    checks.push(check("bad", what, `estimated recovery ${span(estimated)}, above the target of ${span(promiseMs)}`));
+    add("bad", "slow recovery", `estimated recovery ${span(estimated)}, above the target of ${span(promiseMs)}`);
   const worth = one.tailEvents >= WORTH_EVENTS || one.tailBytes >= WORTH_BYTES;
   const old = last === null || ("at" in last && nowMs - Date.parse(last.at) > PATIENCE_MS);
   if (worth && old) {
     const since =
       last !== null && "at" in last ? `its last snapshot is ${age(last.at, nowMs)} old` : "it has no snapshot";
-    checks.push(
-      check("note", what, `${since}, with ${count(one.tailEvents)} events (${bytes(one.tailBytes)}) behind it`),
-    );
+    const short = last === null ? "no snapshot" : "old snapshot";
+    add("note", short, `${since}, with ${count(one.tailEvents)} events (${bytes(one.tailBytes)}) behind it`);
   }
   const fallbacks = one.lastRecovery?.fallbacks ?? 0;
   if (fallbacks > 0)
-    checks.push(
-      check("note", what, `when it last came back it passed over ${fallbacks} snapshot(s) that couldn't be read`),
+    add(
+      "note",
+      "damaged snapshot",
+      `when it last came back it passed over ${fallbacks} snapshot(s) that couldn't be read`,
     );
-  return checks;
+  return remarks;
 }
+
+export const judgePartition = (operator: string, one: PartitionInfo, nowMs: number, promiseMs: number): Check[] =>
+  remarksOn(one, nowMs, promiseMs).map(({ state, detail }) => check(state, `${operator} ${one.partition}`, detail));
+
+/** For a column: the worst there is to say. */
+export function healthOf(one: PartitionInfo, nowMs: number, paint: Paint): string {
+  const [worst] = remarksOn(one, nowMs, PROMISE_MS);
+  if (worst !== undefined) return paint(COLOURS[worst.state], worst.short);
+  if ((one.quarantined ?? 0) > 0) return paint("yellow", "quarantined events");
+  return one.appliedSeq === 0 ? "unused" : "healthy";
+}
+
+/** How soon a partition must be back, unless `doctor` is told otherwise. */
+const PROMISE_MS = 1_000;
 
 export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, promiseMs: number): Check[] {
   const checks = all.flatMap(({ operator: { name, version, lost }, partitions }) => {

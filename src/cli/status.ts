@@ -2,17 +2,20 @@
 import type { OperatorInfo, OperatorStatus, PartitionInfo } from "./answers.ts";
 import { App, online, operatorPath, type Options } from "./app.ts";
 import { examples, Trouble, YES, type AddCommand } from "./command.ts";
+import { healthOf } from "./checks.ts";
 import type { Paint } from "./screen.ts";
 import { age, bytes, count, span, table } from "./text.ts";
 
 export const status: AddCommand = (program, cli, done) => {
   online(program.command("status"))
-    .description("Show every partition: what it has applied, its snapshot, its tail, how fast it would come back")
+    .description(
+      "Show every partition: its health, what it has applied, its snapshot, its tail, its quarantine, how fast it would come back",
+    )
     .argument("[operator]", "only this one")
     .addHelpText(
       "after",
       examples("keyframe status", "keyframe status usage --json | jq .estimatedRecoveryMs") +
-        "\n\nIt reads what partitions have written to D1, and wakes none of them.",
+        "\n\nIt reads what partitions have written to D1, and wakes none of them. QUARANTINE is how many events are set aside;\n? where only the partition knows (keyframe quarantine). keyframe doctor says more of what isn't healthy.",
     )
     .action(async (operator: string | undefined, options: Options) => {
       const all = await readStatus(new App(options, cli), operator);
@@ -47,35 +50,41 @@ const statusJson = (all: readonly OperatorStatus[]): string[] =>
 const HEADINGS = [
   "OPERATOR",
   ">PART",
+  "HEALTH",
   ">EPOCH",
   ">APPLIED",
   ">SNAPSHOT",
   ">TAIL",
   ">KEYS",
   ">STATE",
+  ">QUARANTINE",
   "LAST SNAPSHOT",
   ">RECOVERY",
 ];
 
 export function statusTable(all: readonly OperatorStatus[], nowMs: number, paint: Paint): string[] {
   const known = all.filter(({ operator }) => operator.lost === undefined);
-  const rows = known.flatMap(({ operator: { name }, partitions }) => partitions.map((one) => row(name, one, nowMs)));
+  const rows = known.flatMap(({ operator: { name }, partitions }) =>
+    partitions.map((one) => row(name, one, nowMs, paint)),
+  );
   const lost = all.flatMap(({ operator: { name, lost: why } }) =>
     why === undefined ? [] : [`${paint("red", name)}: ${why}; keyframe recover --from-r2 ${name}`],
   );
   return [...table(HEADINGS, rows, paint), ...lost];
 }
 
-function row(operator: string, one: PartitionInfo, nowMs: number): string[] {
+function row(operator: string, one: PartitionInfo, nowMs: number, paint: Paint): string[] {
   return [
     operator,
     String(one.partition),
+    healthOf(one, nowMs, paint),
     String(one.epoch),
     count(one.appliedSeq),
     count(one.snapshotSeq),
     one.tailEvents === 0 ? "0" : `${count(one.tailEvents)} (${bytes(one.tailBytes)})`,
     count(one.keys),
     bytes(one.stateBytes),
+    one.quarantined === null ? "?" : count(one.quarantined),
     lastSnapshot(one, nowMs),
     span(one.estimatedRecoveryMs),
   ];

@@ -1,4 +1,5 @@
 /** Numbers and tables for people. */
+import { stripVTControlCharacters } from "node:util";
 import type { Paint } from "./screen.ts";
 
 export const count = (n: number): string => n.toLocaleString("en-US");
@@ -44,14 +45,20 @@ const UNSHOWN =
 /** `>` before a heading: its column stands to the right. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[], paint: Paint): string[] {
   const names = headings.map((heading) => heading.replace(/^>/, ""));
-  const widths = names.map((name, i) => rows.reduce((most, row) => Math.max(most, row[i]!.length), name.length));
+  const widths = names.map((name, i) => rows.reduce((most, row) => Math.max(most, widthOf(row[i]!)), name.length));
   const line = (cells: readonly string[]): string =>
     cells
-      .map((cell, i) => (headings[i]!.startsWith(">") ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .map((cell, i) => {
+        const space = " ".repeat(widths[i]! - widthOf(cell));
+        return headings[i]!.startsWith(">") ? space + cell : cell + space;
+      })
       .join("  ")
       .trimEnd();
   return [paint("dim", line(names)), ...rows.map(line)];
 }
+
+/** Without the colours of a cell. */
+const widthOf = (cell: string): number => stripVTControlCharacters(cell).length;
 
 /** A line of NDJSON from members that are JSON texts already: what stands in a file is shown byte for byte. */
 export function jsonLine(members: Readonly<Record<string, string | undefined>>, paint: Paint): string {

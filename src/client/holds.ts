@@ -42,6 +42,7 @@ const PARTITION = {
   tailBytes: "a number",
   keys: "a number",
   stateBytes: "a number",
+  quarantined: "a number or null",
   estimatedRecoveryMs: "a number",
   lastSnapshot: "anything",
   lastRecovery: "anything",

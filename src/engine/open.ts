@@ -34,6 +34,8 @@ export interface Facts {
   readonly keys: number;
   readonly stateBytes: number;
   readonly dedupSince: string | null;
+  /** Null: not known. */
+  readonly quarantined: number | null;
   readonly tailEvents: number;
   readonly tailBytes: number;
   readonly lastRecovery: RecoveryReport;
@@ -48,6 +50,7 @@ export function factsOf({ row, fold, tail, report, rates }: Open): Facts {
     keys: fold.state.keys,
     stateBytes: fold.state.size,
     dedupSince: isoOrNull(fold.dedup.sinceMs),
+    quarantined: fold.quarantine.events,
     tailEvents: tail.events,
     tailBytes: tail.bytes,
     lastRecovery: report,

@@ -74,7 +74,7 @@ async function describe(
   const { manifest: _, rates, ...riding } = facts;
   // Where no segment is left in the log, what the last one said is known from the snapshot that covers it.
   const bare = told === null && status?.stats == null && manifest !== null;
-  const { keys, stateBytes, dedupSince } = bare ? manifest : riding;
+  const { keys, stateBytes, dedupSince, quarantined = null } = bare ? manifest : riding;
   const files = manifest === null ? 0 : openingBytes(manifest);
   const estimated = predictRecovery({ ...facts, openingBytes: files, rates });
   return {
@@ -83,6 +83,7 @@ async function describe(
     keys,
     stateBytes,
     dedupSince,
+    quarantined,
     snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
     estimatedRecoveryMs: estimated.stateMs + estimated.tailMs,
@@ -110,6 +111,7 @@ function factsFrom(
       keys: 0,
       stateBytes: 0,
       dedupSince: null,
+      quarantined: 0,
       tailEvents: 0,
       tailBytes: 0,
       lastRecovery: null,
@@ -123,6 +125,7 @@ function factsFrom(
     keys: riding.keys ?? 0,
     stateBytes: riding.stateBytes ?? 0,
     dedupSince: riding.dedupSince ?? null,
+    quarantined: riding.quarantined ?? null,
     tailEvents: status.tailEvents,
     tailBytes: status.tailBytes,
     lastRecovery: riding.lastRecovery ?? null,

@@ -11,7 +11,7 @@ import { messageOf } from "../engine/errors.ts";
 import { keyNotAllowed, type Grant } from "./access.ts";
 import type { Env } from "./app.ts";
 import type { Capture } from "./partition-object.ts";
-import { problem } from "./problem.ts";
+import { notAllowed } from "./problem.ts";
 import { asked, unavailable } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
 import { note } from "./note.ts";
@@ -29,8 +29,7 @@ export async function exportOperator(
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
   // HEAD would capture every partition, for nothing.
-  if (request.method !== "GET")
-    return problem({ status: 405, code: "method_not_allowed", detail: "an export is read with GET" });
+  if (request.method !== "GET") return notAllowed(["GET"], "an export is read with GET");
   const asking = query.get("prefix") ?? "";
   // What the caller asks for, as far as it may see it.
   const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;

@@ -39,3 +39,10 @@ export function problem({ status, code, detail, more, retryAfterSec }: Problem):
   if (status === 401) headers.set("www-authenticate", 'Bearer realm="keyframe"');
   return new Response(JSON.stringify(body), { status, headers });
 }
+
+/** `methods`: those that the resource knows (RFC 9110, 15.5.6). */
+export function notAllowed(methods: readonly string[], detail: string): Response {
+  const response = problem({ status: 405, code: "method_not_allowed", detail });
+  response.headers.set("allow", methods.join(", "));
+  return response;
+}

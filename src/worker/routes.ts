@@ -26,6 +26,7 @@ import { HISTORY } from "./api/history.ts";
 import { DOCS, DOCTOR, HEALTH, METRICS, OPENAPI, OVERVIEW } from "./api/service.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
+import { methodsOf } from "./api/table.ts";
 import type { App, Env, Routes } from "./app.ts";
 import { dashboardFile } from "./dashboard-route.ts";
 import { docsPage } from "./docs-page.ts";
@@ -42,7 +43,7 @@ import { errorFacts, note } from "./note.ts";
 import { openApi } from "./openapi.ts";
 import { overview } from "./overview-route.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
-import { problem } from "./problem.ts";
+import { notAllowed, problem } from "./problem.ts";
 import { limitedRate } from "./rate-limit.ts";
 import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
@@ -167,6 +168,9 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   http.all("*", async (c) => {
     const grant = await admitted(c.req.raw, c.env, "admin", authorize, cors);
     if (grant instanceof Response) return grant;
+    const methods = methodsOf(c.req.path);
+    if (methods.length > 0)
+      return notAllowed(methods, `there is no ${c.req.method} ${c.req.path}, but ${methods.join(", ")}`);
     return problem({ status: 404, code: "no_route", detail: `there is no ${c.req.method} ${c.req.path}` });
   });
   http.onError((error, c) => failed(error, c));

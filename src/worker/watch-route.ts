@@ -11,7 +11,7 @@ import { partitionName } from "../engine/ids.ts";
 import { WATCH_BEAT_MS, WATCH_LOST_MS, WATCH_MS, WATCHERS } from "../engine/limits.ts";
 import { keyNotAllowed, type Grant } from "./access.ts";
 import type { Env } from "./app.ts";
-import { problem } from "./problem.ts";
+import { notAllowed, problem } from "./problem.ts";
 import { unavailable } from "./state-routes.ts";
 import type { Trouble } from "./trouble.ts";
 import { Hubs, type Hub, type Member } from "./watch-hub.ts";
@@ -35,8 +35,7 @@ export async function watchKey(
   key: string | null,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
-  if (request.method !== "GET")
-    return problem({ status: 405, code: "method_not_allowed", detail: "a stream of events is read with GET" });
+  if (request.method !== "GET") return notAllowed(["GET"], "a stream of events is read with GET");
   const flaw = key === null ? "say which key, with ?key=" : keyFlaw(key);
   if (key === null || flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw! });
   if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
@@ -57,7 +56,12 @@ export async function watchKey(
     });
   const trouble = await watcher.first();
   if (trouble !== null) return unavailable(trouble);
-  const headers = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store" };
+  const headers = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    // nginx would else hold the stream back until its buffers are full, which may be never.
+    "x-accel-buffering": "no",
+  };
   return new Response(watcher.stream(request.headers.get("last-event-id")), { headers });
 }
 

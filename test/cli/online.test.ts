@@ -442,6 +442,7 @@ describe("doctor", () => {
     epoch: 1,
     snapshotSeq: 0,
     stateBytes: 10,
+    quarantined: 0,
     lastSnapshot: null,
     lastRecovery: null,
     estimatedRecoveryMs: 5,

@@ -1,13 +1,21 @@
 /** What the commands show to people: pure functions from answers to lines. */
+import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { OperatorStatus, PartitionInfo } from "../../src/cli/answers.ts";
 import { adoptedLines } from "../../src/cli/adopt.ts";
-import { checkLines, judgeAccess, judgeOperators, judgePartition, judgeStores } from "../../src/cli/checks.ts";
+import {
+  checkLines,
+  healthOf,
+  judgeAccess,
+  judgeOperators,
+  judgePartition,
+  judgeStores,
+} from "../../src/cli/checks.ts";
 import { judgeColdOpen, type Look } from "../../src/cli/cold-open.ts";
 import { judgeDollars } from "../../src/cli/dollars.ts";
 import { entryLine } from "../../src/cli/history.ts";
 import { recoveredLines } from "../../src/cli/recover.ts";
-import { plain } from "../../src/cli/screen.ts";
+import { plain, type Paint } from "../../src/cli/screen.ts";
 import { statusTable } from "../../src/cli/status.ts";
 import { bytes, milliseconds, quantile, span } from "../../src/cli/text.ts";
 import { verifiedLines } from "../../src/cli/verify-partition.ts";
@@ -24,6 +32,7 @@ const well: PartitionInfo = {
   tailBytes: 204_800,
   keys: 319,
   stateBytes: 43_210,
+  quarantined: 0,
   lastSnapshot: {
     manifest: 4,
     kind: "delta",
@@ -55,11 +64,34 @@ describe("status", () => {
       estimatedRecoveryMs: 0,
     };
     expect(statusTable([{ operator, partitions: [well, fresh] }, lost], NOW, plain)).toEqual([
-      "OPERATOR  PART  EPOCH  APPLIED  SNAPSHOT            TAIL  KEYS  STATE  LAST SNAPSHOT             RECOVERY",
-      "usage        0      3   20,000    19,000  1,000 (205 KB)   319  43 KB  delta, 6.5 KB, 2 min ago     88 ms",
-      "usage        1      3        0         0               0     0    0 B  none                          0 ms",
+      "OPERATOR  PART  HEALTH   EPOCH  APPLIED  SNAPSHOT            TAIL  KEYS  STATE  QUARANTINE  LAST SNAPSHOT             RECOVERY",
+      "usage        0  healthy      3   20,000    19,000  1,000 (205 KB)   319  43 KB           0  delta, 6.5 KB, 2 min ago     88 ms",
+      "usage        1  unused       3        0         0               0     0    0 B           0  none                          0 ms",
       "credits: catalogue_lost; keyframe recover --from-r2 credits",
     ]);
+  });
+});
+
+describe("status, of one partition", () => {
+  const health = (one: Partial<PartitionInfo>): string => healthOf({ ...well, ...one }, NOW, plain);
+
+  it.each([
+    [{}, "healthy"],
+    [{ appliedSeq: 0 }, "unused"],
+    [{ quarantined: 3 }, "quarantined events"],
+    [{ quarantined: null }, "healthy"],
+    [{ lastSnapshot: { unreadable: "its checksum is wrong" }, estimatedRecoveryMs: 5_000 }, "unreadable snapshot"],
+    [{ estimatedRecoveryMs: 1_001, lastRecovery: { ms: 9, fallbacks: 2 } }, "slow recovery"],
+    [{ lastSnapshot: null }, "no snapshot"],
+    [{ lastRecovery: { ms: 9, fallbacks: 2 }, quarantined: 1 }, "damaged snapshot"],
+  ])("%j: %s", (one, said) => expect(health(one)).toBe(said));
+
+  it("paints what isn't healthy, and the columns stand as without", () => {
+    const paint: Paint = (colour, text) => (colour === "red" ? `\u001b[31m${text}\u001b[39m` : text);
+    const of = (how: Paint): string[] =>
+      statusTable([{ operator, partitions: [well, { ...well, estimatedRecoveryMs: 5_000 }] }], NOW, how);
+    expect(of(paint).map((line) => stripVTControlCharacters(line))).toEqual(of(plain));
+    expect(of(paint)[2]).toContain("\u001b[31mslow recovery\u001b[39m  ");
   });
 });
 
@@ -130,10 +162,17 @@ describe("doctor", () => {
     [401, "no_token", false, "bad"],
     [401, "shut", false, "bad"],
     [503, "catalogue_lost", true, "bad"],
+    [503, "log_not_migrated", true, "bad"],
   ])("a route that answers %i %s (token: %s) is %s", (status, code, token, state) =>
     expect(judgeAccess("admin", { status, code }, token).state).toBe(state),
   );
 });
+
+describe("doctor, of an app whose databases aren't migrated", () =>
+  it("says what to run", () =>
+    expect(judgeAccess("read", { status: 503, code: "log_not_migrated" }, true).detail).toMatch(
+      /run the migrations: npx wrangler d1 migrations apply/,
+    )));
 
 describe("doctor, of the stores", () => {
   const app = {

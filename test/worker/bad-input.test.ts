@@ -4,7 +4,7 @@
  */
 import { array, assert, asyncProperty, constantFrom, nat, record, uint8Array } from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { add, bytes, call, get, gzip, postEvents, stateOf, type Answer } from "./http.ts";
+import { add, bytes, call, fetchApp, get, gzip, postEvents, stateOf, type Answer } from "./http.ts";
 
 interface Given {
   readonly path: string;
@@ -257,8 +257,8 @@ const ASK: readonly Row[] = [
 const ROUTES: readonly Row[] = [
   ["no route", at("GET", "/v1/nothing"), 404, "no_route"],
   ["a route outside /v1", at("POST", "/events"), 404, "no_route"],
-  ["GET where POST is", at("GET", "/v1/events"), 404, "no_route"],
-  ["DELETE where GET is", at("DELETE", "/v1/operators"), 404, "no_route"],
+  ["GET where POST is", at("GET", "/v1/events"), 405, "method_not_allowed"],
+  ["DELETE where GET is", at("DELETE", "/v1/operators"), 405, "method_not_allowed"],
   ["an unknown timeline", { ...json(good), path: "/v1/events?timeline=side" }, 404, "no_timeline"],
   ["state of no operator", at("GET", "/v1/operators/nobody/state?key=canary"), 404, "no_operator"],
   ["operator __proto__", at("GET", "/v1/operators/__proto__/state?key=canary"), 404, "no_operator"],
@@ -616,6 +616,21 @@ describe("IN1: what is refused in part", () => {
     expect(status).toBe(207);
     expect(body).toMatchObject({ received: 151, rejected: 150, accepted: 1 });
     expect((body["errors"] as { index: number }[]).map(({ index }) => index)).toEqual([...Array(100).keys()]);
+  });
+});
+
+describe("a method that a path doesn't know", () => {
+  test.each([
+    ["GET", "/v1/events", "POST"],
+    ["DELETE", "/v1/operators", "GET, HEAD"],
+    ["PATCH", "/v1/operators/tally/state?key=a", "GET, HEAD, PUT, DELETE"],
+    ["POST", "/v1/operators/tally/state/a/b", "GET, HEAD"],
+    ["HEAD", "/v1/operators/tally/watch?key=a", "GET"],
+    ["HEAD", "/v1/operators/tally/export", "GET"],
+    ["POST", "/", "GET, HEAD"],
+  ])("%s %s: 405, and Allow says which it knows", async (method, path, allow) => {
+    const response = await fetchApp(path, { method });
+    expect([response.status, response.headers.get("allow")]).toEqual([405, allow]);
   });
 });
 

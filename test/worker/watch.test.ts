@@ -46,6 +46,8 @@ describe("a watcher", () => {
     expect((await postEvents(add("w-now", 3))).status).toBe(200);
     const source = await watching("tally", "w-now");
     expect(source.headers.get("content-type")).toMatch(/^text\/event-stream/);
+    // Behind nginx not one byte would arrive.
+    expect(source.headers.get("x-accel-buffering")).toBe("no");
     expect(source.headers.get("cache-control")).toBe("no-store");
     const first = await source.next();
     expect(first).toEqual({ key: "w-now", value: { n: 3, events: 1 }, seq: expect.any(Number) });

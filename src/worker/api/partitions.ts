@@ -31,6 +31,10 @@ export const PARTITION_SCHEMAS: Readonly<Record<string, Schema>> = {
     keys: COUNT,
     stateBytes: COUNT,
     dedupSince: orNull(TIME),
+    quarantined: {
+      ...orNull(COUNT),
+      description: "Events in quarantine; null if that isn't known without asking the partition.",
+    },
     lastSnapshot: {
       anyOf: [
         object({

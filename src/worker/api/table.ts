@@ -60,6 +60,19 @@ export const DESCRIBED: readonly Described[] = [
   DASHBOARD_STYLE,
 ];
 
+/** What a path can be asked with; none: there is no such path. */
+export function methodsOf(path: string): string[] {
+  const parts = path.split("/");
+  const fits = (template: readonly string[]): boolean =>
+    (template.at(-1) === "*" ? parts.length >= template.length : parts.length === template.length) &&
+    template.every((part, i) => part === "*" || part.startsWith(":") || part === parts[i]);
+  const found = DESCRIBED.filter((route) => fits(route.path.split("/")));
+  return [...new Set(found.flatMap((route) => (hasHead(route) ? [route.method, "HEAD"] : [route.method])))];
+}
+
+/** A GET whose answer has an end. */
+const hasHead = ({ method, problems }: Described): boolean => method === "GET" && problems?.[405] === undefined;
+
 /** What descriptions refer to by name. */
 export const NAMED_SCHEMAS: Readonly<Record<string, Schema>> = {
   ...EVENT_SCHEMAS,
