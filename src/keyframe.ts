@@ -7,6 +7,7 @@
  * export default keyframe({ operators: [myOperator] });
  */
 import type { Operator } from "./engine/operator.ts";
+import { onlyNames, type Fail } from "./engine/settings.ts";
 import type { Authorize } from "./worker/access.ts";
 import { App, install, type Env } from "./worker/app.ts";
 import { consume } from "./worker/consume.ts";
@@ -55,12 +56,19 @@ export interface Handlers<E extends Env = Env> {
  *   // Every tenant has a token of its own, and keys of its own.
  *   async authorize(request, env) {
  *     const tenant = await env.TENANTS.get(request.headers.get("authorization") ?? "");
- *     return tenant === null ? null : { may: ["ingest", "read"], keyPrefix: `${tenant}/` };
+ *     // Encoded, a name holds no "/", so no tenant's prefix begins with another's.
+ *     return tenant === null ? null : { may: ["ingest", "read"], keyPrefix: `${encodeURIComponent(tenant)}/` };
  *   },
  * });
- * @throws where two operators have one name, or an origin is none
+ * @throws where two operators have one name, an origin is none, or an option has another name: misspelt, `authorize` would guard nothing
  */
-export function keyframe<E extends Env = Env>({ operators, authorize, cors }: KeyframeOptions<E>): Handlers<E> {
+export function keyframe<E extends Env = Env>(options: KeyframeOptions<E>): Handlers<E> {
+  const { operators, authorize, cors } = options;
+  const fail: Fail = (why) => {
+    throw new Error(`keyframe(): ${why}`);
+  };
+  onlyNames(options, "it", ["operators", "authorize", "cors"], fail);
+  if (authorize !== undefined && typeof authorize !== "function") fail("authorize must be a function");
   const app = install(new App(operators));
   // The environment that the platform gives is the one that E says.
   const http = routesOf(app, (authorize as Authorize | undefined) ?? null, cors === undefined ? null : checkCors(cors));

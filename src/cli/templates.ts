@@ -13,7 +13,7 @@ export const ${identifier(name)} = operator("${name}", {
   version: 1,
   // Event types with the schema of their data (zod, valibot, arktype, …).
   events: {
-    "${name}.added": z.object({ key: z.string().min(1), n: z.int() }),
+    "${name}.added": z.object({ key: z.string().min(1), n: z.int().min(-1_000_000).max(1_000_000) }),
   },
   // The key whose state an event changes. All events of a key come one after the other.
   key: (event) => event.data.key,

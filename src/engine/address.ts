@@ -13,6 +13,7 @@ import { addContent } from "./event.ts";
 import type { Event, Operator } from "./operator.ts";
 import { messageOf } from "./errors.ts";
 import { rejected, type Rejected, type RejectionCode } from "./rejection.ts";
+import { dataFlaw } from "./schema.ts";
 
 /** What D1 stores of an operator when it is first used. */
 export interface Placement {
@@ -64,18 +65,8 @@ export function keyOf(route: Route, event: Event): Keyed {
   const schema = operator.events[event.type];
   if (schema === undefined || !Object.hasOwn(operator.events, event.type))
     return no("unknown_type", `no handler for type ${JSON.stringify(event.type.slice(0, 100))}`);
-  try {
-    const result = schema["~standard"].validate(event.data);
-    // A bug of the operator, not of the event: it must be seen, and can't be decided here.
-    if (result instanceof Promise)
-      throw new TypeError(
-        `the schema of "${event.type}" in operator "${operator.name}" is asynchronous; use a synchronous one`,
-      );
-    if (result.issues !== undefined) return no("invalid_data", issueText(result.issues));
-  } catch (error) {
-    if (error instanceof TypeError && error.message.includes("asynchronous")) throw error;
-    return no("invalid_data", `the schema threw: ${messageOf(error)}`);
-  }
+  const wrong = dataFlaw(schema, event.data, `"${event.type}" in operator "${operator.name}"`);
+  if (wrong !== null) return no("invalid_data", wrong);
   let key: unknown;
   try {
     key = operator.key(event);
@@ -116,16 +107,4 @@ const content = new Content();
 export function print(out: Prints, event: Event, key: string, seed: number, timed: boolean): void {
   addContent(content, event, key, seed, timed);
   pushPrint(out, event.source, event.id, content, seed);
-}
-
-function issueText(
-  issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[],
-): string {
-  const texts = issues.slice(0, 3).map((issue) => {
-    const path = (issue.path ?? [])
-      .map((step) => String(typeof step === "object" && step !== null && "key" in step ? step.key : step))
-      .join(".");
-    return path === "" ? `data: ${issue.message}` : `data.${path}: ${issue.message}`;
-  });
-  return texts.join("; ");
 }

@@ -5,6 +5,8 @@
  * Y1. The bound on keys is a refusal like a handler's: decided in the order of seqs, logged, and heard by every repeat (ONE6).
  * Y2. The bound on events stands before the log: what is beyond it has no seq and costs nothing, so it can be sent again. It is
  *     counted from the log itself, by the minutes that dedup keeps, so it outlives the object.
+ * Y3. A share that the ids can't count would never be used up. operator() refuses one for the number of partitions in the code; where
+ *     fewer are stored (CODE2) and the share is larger, the partition takes no event until the code says what works.
  */
 import type { Address } from "./address.ts";
 import type { Dedup } from "./dedup.ts";
@@ -13,6 +15,8 @@ import type { Operator } from "./operator.ts";
 import { busy, type Busy, type Slice } from "./slice.ts";
 
 const DAY_MS = 86_400_000;
+/** Until somebody has deployed other code. */
+const UNCOUNTABLE_RETRY_MS = 60_000;
 
 /** What one partition may take; Infinity where there is no bound. */
 export interface Shares {
@@ -25,9 +29,15 @@ export function sharesOf({ maxKeys, maxEventsPerDay, partitions }: Operator, add
   return { maxKeys: Math.ceil(maxKeys / among), maxEventsPerDay: Math.ceil(maxEventsPerDay / among) };
 }
 
-/** Why the slice would take more than is left of the day (UTC); null: it doesn't. */
-export function overspent(dedup: Dedup, slice: Slice, share: number, nowMs: number): Busy | null {
+/** Why the slice would take more than is left of the day (UTC); null if it doesn't. `maxIds`: those that `dedup` keeps. */
+export function overspent(dedup: Dedup, slice: Slice, share: number, maxIds: number, nowMs: number): Busy | null {
   if (share === Number.POSITIVE_INFINITY || slice.command === true) return null;
+  if (share > maxIds)
+    return busy(
+      "budget_uncountable",
+      `fewer partitions are stored than the code says, so the share of maxEventsPerDay is ${share} events in each, and dedup.maxIds, which counts them, is ${maxIds}: raise it, or lower maxEventsPerDay`,
+      UNCOUNTABLE_RETRY_MS,
+    );
   const day = Math.floor(nowMs / DAY_MS) * DAY_MS;
   const spent = dedup.countSince(day);
   if (spent + slice.keys.length <= share) return null;

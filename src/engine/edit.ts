@@ -11,7 +11,7 @@
 import { messageOf } from "./errors.ts";
 import type { EventContext } from "./handling.ts";
 import { hashGroup } from "./hash.ts";
-import { exceeds, toJson } from "./json.ts";
+import { exceeds, toState } from "./json.ts";
 import { STALE, type Last, type Touched } from "./layer.ts";
 import { STATE_BYTES } from "./limits.ts";
 import type { Event, Operator } from "./operator.ts";
@@ -76,8 +76,8 @@ export function edit(
 
 /** @throws where it is no state that this code can use */
 function stateText(operator: Operator, version: number, state: unknown, key: string): string {
-  const json = toJson(state);
-  if (json.tag === "not_json") throw new TypeError(`the state isn't JSON, ${json.why}`);
+  const json = toState(state);
+  if (json.tag === "not_json") throw new TypeError(`the state ${json.why}`);
   const migrate = migration(operator, version);
   const text = migrate === null ? json.text : migrate(json.text, key);
   if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state would have more than ${STATE_BYTES} bytes`);

@@ -5,7 +5,7 @@
  * R2. Random numbers and ids come from the event's print, so replay gives the same bytes (ONE5).
  */
 import type { Seq } from "./ids.ts";
-import { copyJson, exceeds, inspectJson, toJson } from "./json.ts";
+import { copyJson, exceeds, inspectJson, LARGE_STATE, NULL_STATE, toJson } from "./json.ts";
 import { STALE, type Touched } from "./layer.ts";
 import { REPLY_BYTES, STATE_BYTES } from "./limits.ts";
 import { messageOf } from "./errors.ts";
@@ -39,7 +39,8 @@ function materialise(operator: Operator, touched: Touched, key: string): unknown
 function firstValue(operator: Operator, key: string): unknown {
   const first = operator.initial(key);
   const { why, inexact } = inspectJson(first);
-  if (why !== null) throw new TypeError(`initial("${key}") isn't JSON, ${why}`);
+  if (why !== null) throw new TypeError(`initial("${key}") ${why}`);
+  if (first === null) throw new TypeError(`initial("${key}") ${NULL_STATE}`);
   return inexact ? (JSON.parse(JSON.stringify(first)) as unknown) : copyJson(first);
 }
 
@@ -75,14 +76,15 @@ const SHAPE_HINT =
 /** SNAP8: the state is what its text will say. A foreign value may be in somebody's hands. @throws where it isn't JSON or too large */
 function keep(touched: Touched, value: unknown, foreign: boolean): void {
   const { why, inexact, weight } = inspectJson(value);
-  if (why !== null) throw new TypeError(`the state isn't JSON, ${why}${why.includes("NaN is") ? SHAPE_HINT : ""}`);
+  if (why !== null) throw new TypeError(`the state ${why}${why.includes("NaN is") ? SHAPE_HINT : ""}`);
+  if (value === null) throw new TypeError(`the state ${NULL_STATE}`);
   if (weight < SURELY_SMALL && !inexact) {
     touched.value = foreign ? copyJson(value) : value;
     touched.dirty = true;
     return;
   }
   const text = JSON.stringify(value);
-  if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state would have more than ${STATE_BYTES} bytes`);
+  if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state ${LARGE_STATE}`);
   touched.text = text;
   touched.dirty = false;
   touched.value = inexact || foreign ? STALE : value;
@@ -91,14 +93,14 @@ function keep(touched: Touched, value: unknown, foreign: boolean): void {
 function replyText(returned: unknown): Outcome {
   if (returned === undefined) return APPLIED;
   const json = toJson(returned);
-  if (json.tag === "not_json") throw new TypeError(`the reply isn't JSON, ${json.why}`);
+  if (json.tag === "not_json") throw new TypeError(`the reply ${json.why}`);
   if (exceeds(json.text, REPLY_BYTES)) throw new RangeError(`the reply has more than ${REPLY_BYTES} bytes`);
   return { tag: "applied", reply: json.text };
 }
 
 function refusal(refused: Refusal): Outcome {
   const detail = toJson(refused.detail ?? null);
-  if (detail.tag === "not_json") throw new TypeError(`the refusal's detail isn't JSON, ${detail.why}`);
+  if (detail.tag === "not_json") throw new TypeError(`the refusal's detail ${detail.why}`);
   if (exceeds(detail.text, REPLY_BYTES))
     throw new RangeError(`the refusal's detail has more than ${REPLY_BYTES} bytes`);
   return { tag: "refused", code: refused.refusal.slice(0, 200), detail: detail.text };

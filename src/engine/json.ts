@@ -3,8 +3,11 @@
  *
  * SNAP8: what live state shows and what a snapshot gives back are the same. `toJson` therefore refuses what JSON would
  * change (NaN, Date, Map, …) instead of writing something else, and says where it stands.
+ *
+ * A number beyond ±(2^53 - 1) is refused too, as `unsafe_integer`: doubles of that size are whole numbers with gaps between them,
+ * so a sum or a product that gets there is no longer what was added up, and 1 more changes nothing.
  */
-import { STATE_DEPTH } from "./limits.ts";
+import { STATE_BYTES, STATE_DEPTH } from "./limits.ts";
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 export type JsonObject = { [name: string]: Json };
@@ -37,16 +40,28 @@ export type JsonText =
   | { readonly tag: "json"; readonly text: string; readonly exact: boolean }
   | { readonly tag: "not_json"; readonly why: string };
 
-/** The JSON text of a value, or why JSON can't carry it. */
+/** The JSON text of a value, or why it can't be kept, as words that follow its name. */
 export function toJson(value: unknown): JsonText {
   const { why, inexact } = inspectJson(value);
   if (why !== null) return { tag: "not_json", why };
   return { tag: "json", text: JSON.stringify(value), exact: !inexact };
 }
 
+/** The JSON text of a state, or why it is none, as words that follow its name. */
+export function toState(value: unknown): JsonText {
+  if (value === null) return { tag: "not_json", why: NULL_STATE };
+  const json = toJson(value);
+  if (json.tag === "json" && exceeds(json.text, STATE_BYTES)) return { tag: "not_json", why: LARGE_STATE };
+  return json;
+}
+
+/** Readers, watchers and histories say "no state" with null. */
+export const NULL_STATE = "is null, which says that there is no state; delete it, or in a handler call ctx.remove()";
+export const LARGE_STATE = `would have more than ${STATE_BYTES} bytes`;
+
 /** What stands in a value, without writing it. */
 export interface Finding {
-  /** Why JSON can't carry it; null: it can. */
+  /** Why it can't be kept, as words that follow its name ("isn't JSON, at .n: NaN is not JSON"); null if it can. */
   why: string | null;
   /** JSON carries it, but what is read back differs (−0, a property that is undefined, an object without prototype). */
   inexact: boolean;
@@ -55,11 +70,11 @@ export interface Finding {
 }
 
 export function inspectJson(value: unknown): Finding {
-  const finding = { inexact: false, why: null, weight: 0, path: [] } as Search;
+  const finding = { inexact: false, why: null, isExact: true, weight: 0, path: [] } as Search;
   inspect(value, 1, finding);
-  return finding.path.length === 0
-    ? finding
-    : { ...finding, why: `at ${pathText(finding.path)}: ${String(finding.why)}` };
+  if (finding.why === null) return finding;
+  const at = finding.path.length === 0 ? "" : `at ${pathText(finding.path)}: `;
+  return { ...finding, why: `${finding.isExact ? "isn't JSON" : "isn't exact"}, ${at}${finding.why}` };
 }
 
 /** Steps from the flaw outwards, as a path from the outside in; the middle of a long one tells nothing. */
@@ -69,6 +84,8 @@ function pathText(steps: readonly string[]): string {
 }
 
 interface Search extends Finding {
+  /** What is found is no number that has lost its last digits. */
+  isExact: boolean;
   readonly path: string[];
 }
 
@@ -93,7 +110,8 @@ function inspect(value: unknown, depth: number, finding: Search): void {
     case "boolean":
       return;
     case "number":
-      if (!Number.isFinite(value)) finding.why = `${value} is not JSON`;
+      // One comparison for the numbers that are fine, since every event pays for it.
+      if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) refuseNumber(value, finding);
       else if (value === 0 && Object.is(value, -0)) finding.inexact = true;
       return;
     case "object":
@@ -102,6 +120,13 @@ function inspect(value: unknown, depth: number, finding: Search): void {
     default:
       finding.why = `a value of type ${typeof value} is not JSON`;
   }
+}
+
+function refuseNumber(value: number, finding: Search): void {
+  finding.isExact = !Number.isFinite(value);
+  finding.why = finding.isExact
+    ? `${value} is not JSON`
+    : `${value} is an unsafe_integer, numbers go to 2^53 - 1: bound what is added and multiplied, or keep a string`;
 }
 
 function inspectObject(value: object, depth: number, finding: Search): void {

@@ -39,6 +39,10 @@ export const DETAILS_BYTES = 16 * 1024 * 1024;
 export const QUARANTINE_EVENTS = 10_000;
 export const QUARANTINE_BYTES = 16 * 1024 * 1024;
 
+/** Ids that a partition may keep (dedup.maxIds): with their table they take 42 MB of the 128 MB of an isolate, and a snapshot takes
+ *  a copy of 24 MB. The table doubles beyond 1,048,576. */
+export const DEDUP_IDS = 1_000_000;
+
 /** Numbering producers that a partition remembers (429 too_many_producers); 4 KB each. */
 export const PRODUCERS = 1_000;
 
@@ -78,6 +82,8 @@ export const VERIFY_WAIT_MS = 25_000;
 
 /** States that a partition holds in memory, by default. Isolates are shared, and 128 MB are all there is. */
 export const MEMORY_BYTES = 8 * 1024 * 1024;
+/** The most that an operator may ask for (memory): ids, events under way and the code need the rest of the 128 MB. */
+export const MEMORY_MOST = 100_000_000;
 /** What an entry takes beside its texts. */
 export const ENTRY_BYTES = 150;
 /** Times the budget: what changed since the last snapshot can't leave the memory, and beyond this no event is taken (503

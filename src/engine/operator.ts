@@ -3,14 +3,15 @@
  *
  * O1. Handlers are synchronous and deterministic (ONE5): time, randomness and identity come from `ctx` alone.
  * O2. A schema checks, it does not change: the handler sees the data as it was sent, since that is what the log holds.
- *     A schema whose output type differs from its input (a transform, a default, a coercion) is a type error.
+ *     A schema whose output type differs from its input (a transform, a default, a coercion) is a type error; where the types
+ *     agree (trim, catch), data that it would change is rejected (schema.ts).
  * O3. State is JSON (SNAP8): a type error where it is not, and a quarantined event where it slips through.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Seq } from "./ids.ts";
-import type { Jsonable, JsonObject } from "./json.ts";
-import { MEMORY_BYTES } from "./limits.ts";
-import { KEPT_POINTS, type RetentionPolicy } from "./retention.ts";
+import { exceeds, type Jsonable, type JsonObject } from "./json.ts";
+import { NAME_BYTES } from "./limits.ts";
+import { onlyNames, settingsOf, whole, type Fail, type Settings } from "./settings.ts";
 
 /** What operators are written with comes from here: in Node this file is all that the package has. */
 export { timeMs } from "./rfc3339.ts";
@@ -93,8 +94,37 @@ export interface Retain {
 
 /** O3: nothing more to ask where the state is JSON, else an error message as a type. */
 type Carries<State> = [State] extends [Jsonable<State>]
-  ? unknown
+  ? null extends State
+    ? { readonly initial: "null is no state: readers hear it where there is none" }
+    : unknown
   : { readonly initial: "the state must be JSON: no Date, Map, undefined, bigint, function or class in it" };
+
+/** O1: a promise is no reply. */
+type Answers<On> = {
+  readonly on: {
+    readonly [T in keyof On]: On[T] extends (...args: never) => infer R ? Answer<R> : unknown;
+  };
+};
+/** Of what may be anything nothing is known: it is found when the handler runs. */
+type Answer<R> = 0 extends 1 & R
+  ? unknown
+  : [Extract<R, PromiseLike<unknown>>] extends [never]
+    ? unknown
+    : "handlers are synchronous: what they wait for would differ at a replay";
+
+/** The versions from 2 to `Version`, where that is known. */
+type Later<Version extends number, Below extends 0[] = [0]> = number extends Version
+  ? never
+  : Below["length"] extends Version
+    ? never
+    : Below["length"] extends 500
+      ? never
+      : [...Below, 0]["length"] | Later<Version, [...Below, 0]>;
+
+/** CODE3: each version after the first has its migration. */
+type Migrates<Version extends number> = [Later<Version>] extends [never]
+  ? unknown
+  : { readonly migrate: { readonly [V in Later<Version> & number]: (old: JsonObject) => unknown } };
 
 export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, unknown>> {
   /** Version of the state's shape, from 1; raise it together with a `migrate` entry. */
@@ -139,24 +169,10 @@ export interface Operator<
   E extends Schemas = Schemas,
   State = unknown,
   Replies = unknown,
-> {
+> extends Settings {
   readonly name: Name;
   readonly version: number;
   readonly events: E;
-  readonly partitions: number;
-  readonly dedup: { readonly keepMs: number; readonly maxIds: number };
-  /** 0: outcomes only. */
-  readonly repliesMs: number;
-  readonly snapshot: {
-    readonly everyMs: number;
-    readonly recoveryMs: number;
-    readonly maxTailBytes: number;
-    readonly retain: RetentionPolicy;
-  };
-  readonly memoryBytes: number;
-  /** Infinity: no bound. */
-  readonly maxKeys: number;
-  readonly maxEventsPerDay: number;
   readonly key: (event: Event) => unknown;
   readonly group: (key: string) => string;
   readonly initial: (key: string) => unknown;
@@ -176,45 +192,47 @@ export const RESERVED_TYPE = "keyframe.";
  *
  * @example operator("visits", { version: 1, events: { visit: z.object({ page: z.string() }) },
  *   key: (e) => e.data.page, initial: () => ({ n: 0 }), on: { visit(state) { state.n += 1; } } })
- * @throws where the definition can't work: a bad name, a missing handler or migration, a limit that is no number
+ * @throws where the definition can't work: a bad name, a missing handler or migration, a setting that can't be kept
  */
-export function operator<const Name extends string, const E extends Schemas, State, On extends Handlers<E, State>>(
+export function operator<
+  const Name extends string,
+  const E extends Schemas,
+  State,
+  On extends Handlers<E, State>,
+  const Version extends number,
+>(
   name: Name,
-  spec: Spec<E, State, Record<keyof E, unknown>> & { readonly on: On } & NoInfer<Carries<State>>,
+  spec: Spec<E, State, Record<keyof E, unknown>> & { readonly on: On; readonly version: Version } & NoInfer<
+      Carries<State> & Answers<On> & Migrates<Version>
+    >,
 ): Operator<Name, E, State, RepliesOf<On>> {
-  const fail = (why: string): never => {
+  const fail: Fail = (why) => {
     throw new Error(`operator "${name}": ${why}`);
   };
   if (!OPERATOR_NAME.test(name))
     fail("the name must be a-z, 0-9 and -, start with a letter, and have at most 63 characters");
-  const whole = (n: number, what: string, least: number): number =>
-    Number.isSafeInteger(n) && n >= least ? n : fail(`${what} must be a whole number from ${least}, not ${n}`);
+  onlyNames(spec, "the definition", SPEC, fail);
+  for (const [what, is] of Object.entries({ key: spec.key, group: spec.group, initial: spec.initial }))
+    if (is !== undefined || what === "initial") synchronous(is, what, fail);
 
   const handlers = new Map<string, Handler>();
   for (const type of Object.keys(spec.events)) {
     if (type === "" || type.startsWith(RESERVED_TYPE))
       fail(`"${type}" can't be an event type: empty, or starts with "${RESERVED_TYPE}"`);
+    if (exceeds(type, NAME_BYTES) || !type.isWellFormed())
+      fail(`"${type.slice(0, 60)}" can't be an event type: no event has one of more than ${NAME_BYTES} bytes`);
     // Its own: every object has something by the name "constructor".
     const handler = Object.hasOwn(spec.on, type) ? (spec.on as unknown as Record<string, Handler>)[type] : undefined;
     handlers.set(type, handler ?? fail(`no handler for event type "${type}"`));
+    synchronous(handler, `the handler for "${type}"`, fail);
+    const schema: unknown = (spec.events as Schemas)[type];
+    if (typeof (schema as StandardSchemaV1 | undefined)?.["~standard"]?.validate !== "function")
+      fail(`the schema of "${type}" is no Standard Schema (zod, valibot, arktype, …)`);
   }
   for (const type of Object.keys(spec.on))
     if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
-  const version = whole(spec.version, "version", 1);
+  const version = whole(spec.version, "version", fail);
   const migrate = migrations(spec.migrate ?? {}, version, fail);
-  const partitions = whole(spec.partitions ?? 1, "partitions", 1);
-  const bound = (n: number | undefined, what: string): number =>
-    n === undefined ? Number.POSITIVE_INFINITY : whole(n, what, 1);
-  const dedup = {
-    keepMs: duration(spec.dedup?.keep ?? "24h", fail),
-    maxIds: whole(spec.dedup?.maxIds ?? 500_000, "dedup.maxIds", 1),
-  };
-  const maxEventsPerDay = bound(spec.maxEventsPerDay, "maxEventsPerDay");
-  const share = Math.ceil(maxEventsPerDay / partitions);
-  if (share !== Number.POSITIVE_INFINITY && (share > dedup.maxIds || dedup.keepMs < UNIT_MS.d))
-    fail(
-      `maxEventsPerDay makes ${share} events a partition, counted by the ids that dedup keeps: raise dedup.maxIds to that and dedup.keep to 24h`,
-    );
 
   return {
     name,
@@ -222,22 +240,25 @@ export function operator<const Name extends string, const E extends Schemas, Sta
     events: spec.events,
     handlers,
     migrate,
-    partitions,
     key: (spec.key as ((event: Event) => unknown) | undefined) ?? defaultKey,
     group: spec.group ?? ((key) => key),
     initial: spec.initial,
-    repliesMs: spec.replies ? duration(spec.replies.keep, fail) : 0,
-    dedup,
-    maxKeys: bound(spec.maxKeys, "maxKeys"),
-    maxEventsPerDay,
-    snapshot: {
-      everyMs: duration(spec.snapshot?.every ?? "5m", fail),
-      recoveryMs: duration(spec.snapshot?.recovery ?? "1s", fail),
-      maxTailBytes: whole(spec.snapshot?.maxTailBytes ?? 4_000_000, "snapshot.maxTailBytes", 1),
-      retain: retention(spec.snapshot?.retain ?? "7d", fail),
-    },
-    memoryBytes: whole(spec.memory ?? MEMORY_BYTES, "memory", 1),
+    ...settingsOf(spec, fail),
   };
+}
+
+/** All that a definition may have. */
+const SPEC =
+  "version events key group initial on migrate replies dedup partitions snapshot maxKeys maxEventsPerDay memory".split(
+    " ",
+  );
+
+/** An async function gives a promise, which is no key, no state and no reply. */
+function synchronous(given: unknown, what: string, fail: Fail): void {
+  if (typeof given !== "function") fail(`${what} must be a function`);
+  const kind = (given as () => unknown).constructor.name;
+  if (kind !== "Function")
+    fail(`${what} is ${kind.startsWith("A") ? "an" : "a"} ${kind}; it must be a plain, synchronous function`);
 }
 
 const defaultKey = (event: Event): unknown => event.partitionkey ?? event.subject;
@@ -251,7 +272,7 @@ type Migration = (old: JsonObject) => unknown;
 function migrations(
   given: { readonly [version: number]: Migration },
   version: number,
-  fail: (why: string) => never,
+  fail: Fail,
 ): ReadonlyMap<number, Migration> {
   for (const name of Object.keys(given))
     if (!/^[1-9]\d*$/.test(name) || Number(name) < 2 || Number(name) > version)
@@ -259,6 +280,7 @@ function migrations(
   const steps = new Map<number, Migration>();
   for (let to = 2; to <= version; to++) {
     const step: unknown = Object.hasOwn(given, to) ? given[to] : undefined;
+    if (typeof step === "function") synchronous(step, `migrate ${to}`, fail);
     if (typeof step !== "function")
       return fail(
         `version ${version} needs a migrate entry for ${to}, which makes state of version ${to} from that of ${to - 1}; where its shape stayed the same, write ${to}: (old) => old`,
@@ -266,35 +288,4 @@ function migrations(
     steps.set(to, step as Migration);
   }
   return steps;
-}
-
-const RETAIN = new Set(["age", "last", "hourly", "daily"]);
-
-function retention(given: Duration | Retain, fail: (why: string) => never): RetentionPolicy {
-  const retain: Retain = typeof given === "string" ? { age: given } : given;
-  for (const name of Object.keys(retain))
-    if (!RETAIN.has(name)) fail(`snapshot.retain has no "${name}"; it has ${[...RETAIN].join(", ")}`);
-  if (typeof retain.age !== "string")
-    fail(`snapshot.retain needs an age, such as "7d": how long state at any moment can be had`);
-  const ageMs = duration(retain.age, fail);
-  if (ageMs < 1) fail(`snapshot.retain: "${retain.age}" is no age; retain something`);
-  const count = (name: "last" | "hourly" | "daily"): number => {
-    const n = retain[name] ?? 0;
-    return Number.isSafeInteger(n) && n >= 0
-      ? n
-      : fail(`snapshot.retain.${name} must be a whole number from 0, not ${String(n)}`);
-  };
-  const policy = { ageMs, last: count("last"), hourly: count("hourly"), daily: count("daily") };
-  const points = policy.last + policy.hourly + policy.daily;
-  if (points > KEPT_POINTS)
-    fail(`snapshot.retain asks for ${points} restore points (last + hourly + daily); there may be ${KEPT_POINTS}`);
-  return policy;
-}
-
-const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-function duration(text: string, fail: (why: string) => never): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  if (!match) return fail(`"${text}" is no duration; write it as 500ms, 30s, 5m, 24h or 7d`);
-  return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
 }

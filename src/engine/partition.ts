@@ -141,7 +141,8 @@ export class Partition {
     const unfit = slice.producer === undefined ? null : open.fold.producers.unfit(slice.producer);
     if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
     if (open !== this.#door.open) throw ANEW;
-    const spent = overspent(open.fold.dedup, slice, this.#perDay, this.#around.clock.now());
+    const { operator, clock } = this.#around;
+    const spent = overspent(open.fold.dedup, slice, this.#perDay, operator.dedup.maxIds, clock.now());
     return spent ?? this.#commits.admit(open, slice);
   }
 

@@ -9,7 +9,7 @@
 import { parseJson } from "./blocks.ts";
 import { Damage, Failure, messageOf } from "./errors.ts";
 import { seq, stamp } from "./ids.ts";
-import { toJson, type JsonObject } from "./json.ts";
+import { toState, type JsonObject } from "./json.ts";
 import type { Operator } from "./operator.ts";
 import type { Footer } from "./snapshot-footer.ts";
 import type { Entry } from "./state.ts";
@@ -84,7 +84,7 @@ export function migration(operator: Operator, from: number): Migrate {
     } catch (error) {
       return refuse(`throws, ${messageOf(error)}`);
     }
-    const json = toJson(state);
-    return json.tag === "json" ? json.text : refuse(`gives no JSON, ${json.why}`);
+    const json = toState(state);
+    return json.tag === "json" ? json.text : refuse(`gives a state that ${json.why}`);
   };
 }

@@ -12,7 +12,8 @@ export const airportDelays = operator("airport-delays", {
       origin: z.string().min(1),
       destination: z.string().min(1),
       distance: z.number(),
-      delay: z.int(),
+      // Bounded by a week, so that no sum of them leaves the numbers that are exact.
+      delay: z.int().min(-10_080).max(10_080),
     }),
   },
   key: (event) => event.data.origin,

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { operator } from "../engine/operator.ts";
 
-const amount = z.object({ account: z.string().min(1), n: z.int().positive() });
+/** Beyond 2^53 - 1 a number is no longer exact, so what is added is bounded, and so is the sum. */
+const MOST = 1_000_000_000_000;
+const amount = z.object({ account: z.string().min(1), n: z.int().positive().max(1_000_000_000) });
 
 /** Prepaid credits: a take is granted or refused, and a repeat of it gets the first answer. */
 export const credits = operator("credits", {
@@ -14,7 +16,8 @@ export const credits = operator("credits", {
   key: (event) => event.data.account,
   initial: () => ({ left: 0, taken: 0 }),
   on: {
-    "credits.bought"(state, event) {
+    "credits.bought"(state, event, ctx) {
+      if (state.left + state.taken + event.data.n > MOST) return ctx.refuse("account_full", { left: state.left });
       state.left += event.data.n;
       return { left: state.left };
     },

@@ -1,23 +1,26 @@
 import { z } from "zod";
 import { operator, timeMs } from "../engine/operator.ts";
 
-/** Micro-dollars are whole numbers, so sums are exact; 2^53 of them are nine billion dollars. */
-const microUsd = z.int().nonnegative();
+/** A name that can be a part of a key: with a "/" in it, two customers could share an invoice. */
+const name = z.string().regex(/^[\w.@:-]+$/);
+/** Their product stays below 2^53, beyond which a number is no longer exact. */
+const MOST_UNITS = 1_000_000_000;
+const microUsd = z.int().nonnegative().max(1_000_000);
 
 /** Usage metering: what a customer used of a meter in a month, and what it costs. The invoice is the state. */
 export const usage = operator("usage", {
   version: 1,
   events: {
     "usage.recorded": z.object({
-      customer: z.string().min(1),
-      meter: z.string().min(1),
-      units: z.int().nonnegative(),
+      customer: name,
+      meter: name,
+      units: z.int().nonnegative().max(MOST_UNITS),
       unitMicroUsd: microUsd,
     }),
     "usage.corrected": z.object({
-      customer: z.string().min(1),
-      meter: z.string().min(1),
-      units: z.int(),
+      customer: name,
+      meter: name,
+      units: z.int().min(-MOST_UNITS).max(MOST_UNITS),
       reason: z.string().min(1),
       unitMicroUsd: microUsd.optional(),
     }),
@@ -27,6 +30,7 @@ export const usage = operator("usage", {
   group: (key) => key.slice(0, key.indexOf("/")),
   initial: () => ({ units: 0, microUsd: 0, corrections: 0 }),
   on: {
+    // Whole micro-dollars, so sums are exact: 2^53 of them are nine billion dollars. A sum beyond that goes to the quarantine.
     "usage.recorded"(state, event) {
       const { units, unitMicroUsd } = event.data;
       state.units += units;

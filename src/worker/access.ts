@@ -7,7 +7,7 @@
  *     that should have no other right; it doesn't count as one that is set.
  * U3. Tokens are compared in constant time, as digests, and never logged.
  * U4. A caller bound to a key prefix sends, asks and reads below it and nothing else: every route that has a key checks it,
- *     and routes for admins, which look at all keys, are shut to it.
+ *     and routes for admins, which look at all keys, are shut to it. A prefix ends with a separator: "ac" would open the keys of "acme".
  */
 import type { Env } from "./app.ts";
 import { mayRead, type Cors } from "./hardening.ts";
@@ -19,7 +19,8 @@ export type Role = "ingest" | "read" | "metrics" | "admin";
 export interface Grant {
   /** "ingest": send and ask. "read": operators and their state. "metrics": GET /metrics. "admin": everything. */
   readonly may: readonly Role[];
-  /** Only keys that begin with this; then "admin" opens no route for admins. Default: all keys. */
+  /** Only keys that begin with this; then "admin" opens no route for admins. Its last character is a separator, such as "/", that
+   *  no name before it holds: `${encodeURIComponent(tenant)}/`. Default: all keys. */
   readonly keyPrefix?: string;
 }
 
@@ -43,7 +44,8 @@ export async function admitted(
   const grant = await authorize(request, env);
   if (grant === null)
     return problem({ status: 401, code: "unknown_caller", detail: "the app doesn't know this caller" });
-  const { may, keyPrefix = "" } = grant;
+  const { may } = grant;
+  const keyPrefix = soundPrefix(grant.keyPrefix, "authorize");
   if (!may.includes(role) && !may.includes("admin"))
     return problem({
       status: 403,
@@ -58,6 +60,25 @@ export async function admitted(
     });
   return grant;
 }
+
+/**
+ * The prefix that keys of a caller have; "" for all keys.
+ *
+ * @throws where it would open keys of others: that is a bug of whoever gave it, and must let nobody in
+ */
+export function soundPrefix(keyPrefix: unknown, from: string): string {
+  if (keyPrefix === undefined) return "";
+  if (typeof keyPrefix === "string" && SEPARATED.test(keyPrefix)) return keyPrefix;
+  // The name stands in the line of the log, the message doesn't.
+  const unsound = new Error(
+    `${from} gave the keyPrefix ${JSON.stringify(keyPrefix)}: it must end with a separator that no name holds, such as "acme/", or keys of others begin with it too; without a bound leave it out`,
+  );
+  unsound.name = "InvalidKeyPrefix";
+  throw unsound;
+}
+
+/** The last character is no letter and no digit. */
+const SEPARATED = /[^\p{L}\p{M}\p{N}]$/u;
 
 /** The answer about a key that this caller may not see: the same whether there is something or not. */
 export const keyNotAllowed = (key: string): Response =>

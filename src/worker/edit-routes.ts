@@ -7,7 +7,7 @@
 import { keyFlaw, partitionOfKey, type Route } from "../engine/address.ts";
 import { PUT, REMOVE, type Condition, type Edit } from "../engine/edit.ts";
 import { unsafeLiteral } from "../engine/event.ts";
-import { exceeds, toJson } from "../engine/json.ts";
+import { exceeds, NULL_STATE, toJson } from "../engine/json.ts";
 import { NAME_BYTES, PARSED_CHARS, STATE_BYTES } from "../engine/limits.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import { quarantineId } from "../engine/quarantine.ts";
@@ -160,7 +160,7 @@ async function stateOf(request: Request): Promise<string | Response> {
   try {
     state = JSON.parse(text);
   } catch {
-    return no(400, "malformed_json", "the body isn't valid JSON; a state is any JSON value");
+    return no(400, "malformed_json", "the body isn't valid JSON; a state is any JSON value but null");
   }
   const unsafe = unsafeLiteral(text);
   if (unsafe !== null)
@@ -170,7 +170,10 @@ async function stateOf(request: Request): Promise<string | Response> {
       `${unsafe.slice(0, 40)} can't be held exactly: integers go to 2^53 - 1; send it as a string`,
     );
   const json = toJson(state);
-  if (json.tag === "not_json") return no(422, "invalid_state", `this can't be a state, ${json.why}`);
+  if (json.tag === "not_json" || state === null) {
+    const why = json.tag === "not_json" ? json.why : NULL_STATE;
+    return no(422, why.includes("unsafe_integer") ? "unsafe_integer" : "invalid_state", `the body ${why}`);
+  }
   if (exceeds(json.text, STATE_BYTES)) return no(413, "state_too_large", `a state has at most ${STATE_BYTES} bytes`);
   return json.text;
 }

@@ -13,6 +13,7 @@ import { exceeds } from "../engine/json.ts";
 import { stampTime } from "../engine/stamp.ts";
 import type { Operator } from "../engine/operator.ts";
 import type { EventFor, ReplyOf, StateOf } from "../engine/types-of.ts";
+import { soundPrefix } from "./access.ts";
 import { installedApp, type Env, type Routes } from "./app.ts";
 import { askedOf, type Asked } from "./asking.ts";
 import { Intake, type EventError } from "./intake.ts";
@@ -104,7 +105,7 @@ export interface Service<Operators extends readonly Operator[] = readonly Operat
 
 /** What a binding may say: `[[services]] … props = { keyPrefix = "acme/" }`. */
 export interface ServiceProps {
-  /** The caller uses only keys that begin with this. Default: all. */
+  /** The caller uses only keys that begin with this; its last character is a separator. Default: all. */
   readonly keyPrefix?: string;
 }
 
@@ -181,7 +182,7 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
 
   get #keyPrefix(): string {
     // The platform gives no props where the binding says none.
-    return (this.ctx.props as ServiceProps | undefined)?.keyPrefix ?? "";
+    return soundPrefix((this.ctx.props as ServiceProps | undefined)?.keyPrefix, "the binding's props");
   }
 
   async #routes(): Promise<Routes | Unavailable> {

@@ -127,6 +127,8 @@ describe("an edit", () => {
   it.each([
     ["nested too deep", Array.from({ length: 300 }).reduce<unknown>((inner) => [inner], 1), /nested deeper/],
     ["too large", "x".repeat(1024 * 1024), /more than 1048576 bytes/],
+    ["null", null, /the state is null, which says that there is no state/],
+    ["no longer exact", { n: [2 ** 53] }, /the state isn't exact, at \.n\[0\]: 9007199254740992 is an unsafe_integer/],
   ])("SNAP8: a state that is %s goes to the quarantine, and changes nothing", async (_, state, why) => {
     const world = new World();
     const one = world.start(operator);
@@ -136,7 +138,6 @@ describe("an edit", () => {
   });
 
   it.each<[string, unknown]>([
-    ["null", null],
     ["a number", -0.5],
     ["a text", "é\u0000😀"],
     ["members that objects have", JSON.parse('{"__proto__":{"a":1},"constructor":2}')],
@@ -464,6 +465,25 @@ describe("budget_spent: events of one day", () => {
     const world = new World();
     const one = world.start(thrifty(3));
     expect(await together(world, one, ...adds(4))).toEqual(["applied", "applied", "applied", "budget_spent"]);
+  });
+
+  it("CODE2: takes nothing where fewer partitions are stored, and the ids can't count the share: it would never trip", async () => {
+    const many = sum({ partitions: 4, maxEventsPerDay: 40, dedup: { maxIds: 10 } });
+    const world = new World();
+    Object.assign(world.address, { partitions: 1 });
+    const one = world.start(many);
+    expect(await world.send(one, ...adds(1))).toMatchObject({
+      tag: "busy",
+      code: "budget_uncountable",
+      message: expect.stringContaining("the share of maxEventsPerDay is 40 events in each, and dedup.maxIds"),
+    });
+    const command = { ...world.slice([put({ total: 0, times: 0 }, "none")]), command: true } as const;
+    expect(words(await world.clock.run(one.partition.append(command)))).toEqual(["applied"]);
+    Object.assign(world.address, { partitions: 4 });
+    const next = world.start(many);
+    // The command counts as one of the ten.
+    expect(words(await world.send(next, ...adds(9)))).toHaveLength(9);
+    expect(words(await world.send(next, ...adds(1)))).toBe("budget_spent");
   });
 
   it("is no bound that can't be counted", () => {

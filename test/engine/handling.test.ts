@@ -312,6 +312,71 @@ describe("SNAP8: a state that JSON can't carry", () => {
   });
 });
 
+describe("a number that is no longer exact", () => {
+  const BEYOND = "numbers go to 2^53 - 1: bound what is added and multiplied, or keep a string";
+  it.each<[string, number]>([
+    ["the first one", 2 ** 53],
+    ["the first below", -(2 ** 53)],
+    ["a product", 2 ** 40 * 2 ** 40],
+    ["a whole one that is written with an exponent", 1e300],
+  ])("in a state: %s goes to the quarantine with its path, and the state stays", (_, n) => {
+    const bench = new Bench();
+    bench.run(() => undefined);
+    expect(bench.run((state) => void (state["left"] = { by: [n] }))).toEqual({
+      tag: "quarantined",
+      error: `the state isn't exact, at .left.by[0]: ${n} is an unsafe_integer, ${BEYOND}`,
+    });
+    expect(bench.text()).toBe('{"n":0}');
+  });
+
+  it("in a state that is set, a reply, a refusal's detail and what `initial` gives", () => {
+    const bench = new Bench();
+    const error = (what: string) => ({
+      tag: "quarantined",
+      error: `${what} isn't exact, at .n: 9007199254740992 is an unsafe_integer, ${BEYOND}`,
+    });
+    expect(bench.run((_, ctx) => ctx.set({ n: 2 ** 53 }))).toEqual(error("the state"));
+    expect(bench.run(() => ({ n: 2 ** 53 }))).toEqual(error("the reply"));
+    expect(bench.run((_, ctx) => ctx.refuse("no", { n: 2 ** 53 }))).toEqual(error("the refusal's detail"));
+    bench.first = { n: 2 ** 53 };
+    expect(bench.run(() => 1, { key: "other" })).toEqual(error('initial("other")'));
+  });
+
+  it("credits end where counting does: no sum stays the same when 1 is added", () => {
+    const bench = new Bench();
+    const add =
+      (n: number): Body =>
+      (state) =>
+        void (state["n"] = (state["n"] as number) + n);
+    expect(bench.run(add(2 ** 53 - 1)).tag).toBe("applied");
+    expect([bench.run(add(1)).tag, bench.text()]).toEqual(["quarantined", '{"n":9007199254740991}']);
+    expect([bench.run(add(-1)).tag, bench.text()]).toEqual(["applied", '{"n":9007199254740990}']);
+  });
+
+  it.each([0.1 + 0.2, -1.5, 2 ** 52 - 0.5, 5e-324, 2 ** 53 - 1, -(2 ** 53 - 1)])("leaves %d alone", (n) => {
+    const bench = new Bench();
+    expect(bench.run((state) => ((state["n"] = n), { n }))).toEqual({ tag: "applied", reply: `{"n":${n}}` });
+    expect(bench.text()).toBe(`{"n":${n}}`);
+  });
+});
+
+describe("null is no state", () => {
+  it("that a handler sets: the event goes to the quarantine", () => {
+    const bench = new Bench();
+    bench.run(() => undefined);
+    const outcome = bench.run((_, ctx) => ctx.set(null));
+    expect(outcome.tag === "quarantined" && outcome.error).toMatch(/^the state is null, .* call ctx\.remove\(\)$/);
+    expect(bench.text()).toBe('{"n":0}');
+  });
+
+  it("that `initial` gives", () => {
+    const bench = new Bench();
+    bench.first = null;
+    const outcome = bench.run(() => 1);
+    expect(outcome.tag === "quarantined" && outcome.error).toMatch(/^initial\("k"\) is null/);
+  });
+});
+
 describe("replies", () => {
   it.each<[string, unknown, string]>([
     ["nothing", undefined, "null"],

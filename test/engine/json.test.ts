@@ -65,7 +65,7 @@ describe("toJson", () => {
       fc.property(fc.json({ stringUnit: "binary" }), (text) => {
         const value = JSON.parse(text) as unknown;
         const result = toJson(value);
-        if (result.tag === "not_json") return expect.fail(result.why);
+        if (result.tag === "not_json") return void expect(result.why).toMatch(/is an unsafe_integer/);
         const back = JSON.parse(result.text) as unknown;
         if (result.exact) expect(back).toStrictEqual(value);
         else expect(text).toMatch(/-0/);

@@ -5,7 +5,7 @@ import { brotli } from "../../src/adapters/brotli.ts";
 import { Damage, Failure } from "../../src/engine/errors.ts";
 import { Fold } from "../../src/engine/fold.ts";
 import { seq, stamp } from "../../src/engine/ids.ts";
-import { SIZES } from "../../src/engine/limits.ts";
+import { DEDUP_IDS, SIZES } from "../../src/engine/limits.ts";
 import type { Operator } from "../../src/engine/operator.ts";
 import { encodeSnapshot, type Capture } from "../../src/engine/snapshot.ts";
 import { capture } from "./fakes/capture.ts";
@@ -34,6 +34,21 @@ function failureOf(file: Uint8Array, by: Operator = operator): string {
   }
   return "read";
 }
+
+it("holds as many ids as an operator may ask for", async () => {
+  const many = sum({ dedup: { maxIds: DEDUP_IDS } });
+  const fold = new Fold(many, 1);
+  const print = new Uint32Array(6);
+  for (let n = 1; n <= DEDUP_IDS; n++) {
+    print.set([Math.imul(n, 2_654_435_761) >>> 0, n]);
+    fold.dedup.add(print, 0);
+  }
+  fold.dedup.committed(seq(DEDUP_IDS), 90_000);
+  fold.seq = seq(DEDUP_IDS);
+  fold.stamp = stamp(90_000 * 1024);
+  const { dedup } = read(await encode(capture(fold)), many);
+  expect([dedup.first, dedup.find(print, 0)]).toEqual([1, { tag: "repeat", seq: DEDUP_IDS }]);
+}, 300_000);
 
 type Written = readonly [key: string, text: string];
 

@@ -203,7 +203,7 @@ describe("the sweep", () => {
 
   it("keeps what the policy asks for, with all that it reads, and gives up the rest", async () => {
     const keeps = sum({
-      snapshot: { every: "1d", maxTailBytes: 1_000_000_000, retain: { age: "1d", last: 3, hourly: 4 } },
+      snapshot: { every: "1d", maxTailBytes: 256_000_000, retain: { age: "1d", last: 3, hourly: 4 } },
     });
     const world = new World();
     const one = world.start(keeps);
@@ -234,7 +234,7 @@ describe("the sweep", () => {
 });
 
 describe("the archive", () => {
-  const day = sum({ snapshot: { maxTailBytes: 1_000_000_000, retain: "1d" } });
+  const day = sum({ snapshot: { maxTailBytes: 256_000_000, retain: "1d" } });
   const archives = (world: World): number[] =>
     [...world.store.objects.keys()].flatMap((name) => manifestOf(name)?.version ?? []).sort((a, b) => a - b);
   const versionOf = (text: string | null): number => readManifest(text!, brotli.crc32).number;

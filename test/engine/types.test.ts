@@ -8,6 +8,7 @@ const events = { tick: z.object({ n: z.int() }) };
 const TRANSFORM = v.pipe(v.string(), v.transform(Number));
 const DEFAULT = z.object({ n: z.int().default(1) });
 const on = { tick: () => undefined };
+const PROMISE = Promise.resolve(1);
 
 describe("the types of an operator", () => {
   it("infer event data and state, for zod and for valibot", () => {
@@ -31,6 +32,26 @@ describe("the types of an operator", () => {
       on: { tock: (state, event) => void (state.last = event.data.at) },
     });
     expect([zod.name, valibot.name]).toEqual(["zod", "valibot"]);
+  });
+
+  it("let versions with their migrations through, and handlers that throw or return anything", () => {
+    const anything = (): any => 1; // oxlint-disable-line typescript/no-explicit-any -- what is meant
+    const three = operator("three", {
+      version: 3,
+      events: { ...events, throws: z.null(), any: z.null() },
+      initial: () => ({ n: 1 }),
+      on: {
+        tick: (state) => ({ n: state.n }),
+        throws: () => {
+          throw new Error("always");
+        },
+        any: anything,
+      },
+      migrate: { 2: (old) => ({ n: old["m"]! }), 3: (old) => old },
+    });
+    // What is not known as a literal is checked when it runs.
+    const some = (version: number) => operator("some", { version, events, initial: () => ({ n: 1 }), on });
+    expect([three.version, some(1).version]).toEqual([3, 1]);
   });
 
   it("refuse what can't work", () => {
@@ -93,6 +114,18 @@ describe("the types of an operator", () => {
         operator("schema", { version: 1, events: { tick: { n: "number" } }, initial: () => ({ n: 1 }), on });
         // @ts-expect-error -- a promise isn't JSON
         operator("later", { version: 1, events, initial: () => Promise.resolve({ n: 1 }), on });
+        // @ts-expect-error -- a state that may be null can't be told from none
+        operator("nothing", { version: 1, events, initial: () => null as { n: number } | null, on });
+        // @ts-expect-error -- version 2 without the migration from 1
+        operator("two", { version: 2, events, initial: () => ({ n: 1 }), on });
+        // @ts-expect-error -- version 3 without that from 2
+        operator("three", { version: 3, events, initial: () => ({ n: 1 }), on, migrate: { 2: (old) => old } });
+        // @ts-expect-error -- a handler that waits
+        operator("async", { version: 1, events, initial: () => ({ n: 1 }), on: { tick: async () => undefined } });
+        // @ts-expect-error -- or may wait
+        operator("maybe", { version: 1, events, initial: () => ({ n: 1 }), on: { tick: (s) => (s.n ? PROMISE : 1) } });
+        // @ts-expect-error -- a name that nobody reads
+        operator("misspelt", { version: 1, events, initial: () => ({ n: 1 }), on, dedupe: { maxIds: 5 } });
         // @ts-expect-error -- a duration has a unit
         operator("duration", { version: 1, events, initial: () => ({ n: 1 }), on, dedup: { keep: "24" } });
       },

@@ -23,7 +23,7 @@ function book(version: number, fuse = { lit: true }): Operator {
   return sum({
     version,
     ...(version === 2 ? { migrate: { 2: (old) => ({ ...(old as object), two: true }) } } : {}),
-    snapshot: { maxTailBytes: 1_000_000_000, retain: "1d" },
+    snapshot: { maxTailBytes: 256_000_000, retain: "1d" },
     on: {
       add(state, event, ctx) {
         const { data } = event;

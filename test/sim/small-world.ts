@@ -44,7 +44,7 @@ const SMALL: Configuration = {
   netLost: 0,
   netMs: 2,
   skewMs: 0,
-  maxTailBytes: 1_000_000_000,
+  maxTailBytes: 256_000_000,
   everyMs: 3_600_000,
   retainMs: 86_400_000,
   dedupKeepMs: 86_400_000,

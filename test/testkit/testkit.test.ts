@@ -26,6 +26,43 @@ async function failure(promise: Promise<unknown>): Promise<AssertionError> {
   return error as AssertionError;
 }
 
+describe("the examples", () => {
+  const recorded = (customer: string, meter: string, units = 1, unitMicroUsd = 7): EventFor<typeof usage> => ({
+    type: "usage.recorded",
+    time: "2026-01-05T00:00:00Z",
+    data: { customer, meter, units, unitMicroUsd },
+  });
+
+  it("let no two customers share an invoice: a part of a key holds no separator", async () => {
+    for (const event of [recorded("a/b", "c"), recorded("a", "b/c"), recorded("", "c"), recorded("a", "b\n")])
+      await given(usage, []).when(event).expectRejection("invalid_data");
+    expect(Object.keys(await given(usage, [recorded("a.b", "c"), recorded("a", "b@c")]).states())).toEqual([
+      "a.b/c/2026-01",
+      "a/b@c/2026-01",
+    ]);
+  });
+
+  it("bound what they multiply and add", async () => {
+    await given(usage, [])
+      .when(recorded("a", "b", 2_000_000_000))
+      .expectRejection("invalid_data");
+    await given(usage, [])
+      .when(recorded("a", "b", 1, 2_000_000))
+      .expectRejection("invalid_data");
+    await given(usage, [recorded("a", "b", 1e9, 1e6)])
+      .at("a/b/2026-01")
+      .expect({ units: 1e9, microUsd: 1e15, corrections: 0 });
+    // Ten of the largest are more than can be counted: the tenth is set aside, and the sum stays right.
+    const nine = Array.from({ length: 9 }, () => recorded("a", "b", 1e9, 1e6));
+    await given(usage, nine).when(nine[0]!).expectQuarantine("at .microUsd: 10000000000000000 is an unsafe_integer");
+    await given(credits, [])
+      .when(bought(1e9 + 1))
+      .expectRejection("invalid_data");
+    const full = Array.from({ length: 1_000 }, () => bought(1e9));
+    await given(credits, full).when(bought(1)).expectRefusal("account_full", { left: 1e12 });
+  });
+});
+
 describe("given", () => {
   const ada = given(credits, [bought(5), take(2)]);
 

@@ -152,6 +152,53 @@ describe("a caller with a key prefix", () => {
   });
 });
 
+describe("U4: a key prefix that would open keys of others lets nobody in", () => {
+  const credits = (account: string) => `/v1/operators/credits/state?key=${encodeURIComponent(account)}`;
+  test.each<[string, unknown]>([
+    ["a name without a separator", "ac"],
+    ["one that ends with a digit", "acme/1"],
+    ["one that ends with a letter of another alphabet", "фирма"],
+    ["nothing", ""],
+    ["what is no text", null],
+  ])("%s", async (_, keyPrefix) => {
+    const careless = keyframe({ operators: all, authorize: () => ({ may: ["read"], keyPrefix: keyPrefix as string }) });
+    for (const path of [credits("acme/ada"), "/v1/operators/credits/state?prefix=a", "/v1/operators"]) {
+      const ctx = createExecutionContext();
+      const answer = await readAnswer(
+        await careless.fetch(new Request(`https://keyframe.example${path}`), around, ctx),
+      );
+      await waitOnExecutionContext(ctx);
+      expect([answer.status, JSON.stringify(answer.body).includes("acme")]).toEqual([500, false]);
+    }
+  });
+
+  test("names that are encoded before the separator: none begins with another", async () => {
+    const prefixOf = (tenant: string): string => `${encodeURIComponent(tenant)}/`;
+    const tenants = keyframe({
+      operators: all,
+      authorize: (request) => ({ may: ["ingest", "read"], keyPrefix: prefixOf(request.headers.get("x-tenant")!) }),
+    });
+    const ask = async (tenant: string, key: string): Promise<number> => {
+      const ctx = createExecutionContext();
+      const request = new Request(`https://keyframe.example${credits(key)}`, { headers: { "x-tenant": tenant } });
+      const { status } = await readAnswer(await tenants.fetch(request, around, ctx));
+      await waitOnExecutionContext(ctx);
+      return status;
+    };
+    const key = `${prefixOf("a/b")}c`;
+    expect([await ask("a/b", key), await ask("a", key), await ask("a%2Fb", key), await ask("", "/x")]).toEqual([
+      404, 403, 403, 404,
+    ]);
+  });
+});
+
+test("keyframe() takes no option that nobody reads: a misspelt authorize would guard nothing", () => {
+  expect(() => keyframe({ operators: all, authorise: () => null } as never)).toThrow(
+    /no "authorise"; it has operators, /,
+  );
+  expect(() => keyframe({ operators: all, authorize: {} } as never)).toThrow(/authorize must be a function/);
+});
+
 test("an authorize that throws opens nothing, and its words stay inside", async () => {
   const { status, body } = await as("broken", "GET", `${credits}/state?key=acme%2Fada`);
   expect([status, body["code"]]).toEqual([500, "internal_error"]);

@@ -79,6 +79,7 @@ export const UNAVAILABLE: Readonly<Record<string, string>> = {
   snapshot_behind: "too much waits for a snapshot",
   too_many_watchers: "the isolate has as much to watch as it can",
   quarantine_full: "retry or delete what is in the quarantine",
+  budget_uncountable: "the share of maxEventsPerDay is more than dedup.maxIds counts",
 };
 
 /** RFC 9457. */

@@ -91,7 +91,7 @@ async function busyMonth(plan: DollarsPlan) {
 }
 
 async function busyRun({ busyMinutes, busyKeys }: DollarsPlan, never: boolean) {
-  const subject = await Subject.start({ never, worker: "accelerated.ts", ...(never ? { memory: 4_000_000_000 } : {}) });
+  const subject = await Subject.start({ never, worker: "accelerated.ts", ...(never ? { memory: 100_000_000 } : {}) });
   try {
     const random = seeded(5);
     const round = async (): Promise<void> => {

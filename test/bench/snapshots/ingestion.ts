@@ -16,7 +16,7 @@ export interface IngestionPlan {
   readonly delays: readonly number[];
 }
 
-const ALL_IN_MEMORY = 4_000_000_000;
+const ALL_IN_MEMORY = 100_000_000;
 const ARMS: Record<string, SubjectOptions> = {
   "none, all in memory": { never: true, memory: ALL_IN_MEMORY },
   "snapshots, all in memory": { memory: ALL_IN_MEMORY },

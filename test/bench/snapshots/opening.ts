@@ -42,7 +42,7 @@ export async function opening(plan: OpeningPlan): Promise<Found> {
   try {
     // One after the other, so that each is filled alone.
     const begun = async (keys: number, never: boolean): Promise<Subject> => {
-      const subject = await Subject.start(never ? { never, memory: 4_000_000_000 } : {});
+      const subject = await Subject.start(never ? { never, memory: 100_000_000 } : {});
       subjects.push(subject);
       await subject.fill(plan.events, keys);
       if (!never) await subject.snapshot();

@@ -7,7 +7,7 @@ import { meter } from "./meter.ts";
 
 export { MeasuredPartition as Partition } from "./measured.ts";
 
-const never: SnapshotPolicy = { every: "365d", maxTailBytes: 4_000_000_000, recovery: "1h" };
+const never: SnapshotPolicy = { every: "365d", maxTailBytes: 256_000_000, recovery: "1h" };
 
 export default measured(
   keyframe({

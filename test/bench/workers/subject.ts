@@ -7,7 +7,7 @@ import { meter } from "./meter.ts";
 /** NEVER: no snapshot but where one is asked for. MEMORY: 0 for the default. */
 const { NEVER, MEMORY, PARTITIONS } = env as unknown as { NEVER: number; MEMORY: number; PARTITIONS: number };
 
-const never: SnapshotPolicy = { every: "365d", maxTailBytes: 4_000_000_000, recovery: "1h" };
+const never: SnapshotPolicy = { every: "365d", maxTailBytes: 256_000_000, recovery: "1h" };
 
 export const subject = () =>
   meter("meter", {
