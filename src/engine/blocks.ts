@@ -7,6 +7,8 @@ import { Damage, messageOf } from "./errors.ts";
 import { isObject } from "./json.ts";
 import type { Codec } from "./ports.ts";
 
+const NOTHING = new Uint8Array(0);
+
 /** Collects parts of a file and knows where each begins. */
 export class FileWriter {
   readonly #parts: Uint8Array[] = [];
@@ -24,9 +26,11 @@ export class FileWriter {
     return at;
   }
 
-  bytes(): Uint8Array {
-    const file = new Uint8Array(this.#length);
-    let at = 0;
+  /** `head`: what stands before all that was written; offsets don't count it. */
+  bytes(head: Uint8Array = NOTHING): Uint8Array {
+    const file = new Uint8Array(head.length + this.#length);
+    file.set(head);
+    let at = head.length;
     for (const part of this.#parts) {
       file.set(part, at);
       at += part.length;

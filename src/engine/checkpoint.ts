@@ -1,7 +1,7 @@
 /**
  * Taking a snapshot: from a capture to a manifest that D1 calls current (SNAP1, SNAP2).
  *
- * K1. Order: state to R2, archive with the manifest to R2, then one transaction in D1 that names the manifest and cuts
+ * K1. Order: state to R2, archive with the manifest to R2, in bounded pieces each with a manifest of its own, the last of which counts; then one transaction in D1 that names the manifest and cuts
  *     the log up to the older generation (LOG5). A crash in between leaves objects that nothing names.
  * K2. A transaction of unknown outcome is settled by reading the row: our attempt, another epoch, or not there. Not there
  *     proves nothing, so its objects are left alone; the version in its guard keeps it from undoing a later one.
@@ -87,7 +87,7 @@ export interface Uploaded {
 }
 
 async function upload(around: Metered, ground: Ground, captured: Capture): Promise<Uploaded> {
-  const { id, codec, clock, objects } = around;
+  const { id, codec, clock } = around;
   const begun = clock.now();
   const attempt = attemptId(ground.epoch, ground.attempt, around.host.nonce());
   const version = ground.row.version + 1;
@@ -96,9 +96,7 @@ async function upload(around: Metered, ground: Ground, captured: Capture): Promi
   const chain = full ? files.slice(0, -1) : stateFiles(ground.whole!).slice(0, captured.under);
   const parts = full ? files.length : (ground.whole!.parts ?? 1);
   const from = ground.whole?.seq ?? seq(0);
-  const archive = await collect(around, ground, from, captured.seq);
-  const name = manifestName(id, version, attempt);
-  const described: Omit<Manifest, "checksum"> = {
+  const described = (archive: Manifest["archive"]): Omit<Manifest, "checksum"> => ({
     format: "keyframe.manifest",
     v: parts === 1 ? MANIFEST_FORMAT : PARTS_FORMAT,
     number: version,
@@ -123,19 +121,30 @@ async function upload(around: Metered, ground: Ground, captured: Capture): Promi
     ...(parts === 1 ? {} : { parts }),
     ...(chain.length === 0 ? {} : { chain }),
     ...(ground.whole === null ? {} : { history: historyAfter(ground.whole)! }),
-    archive: { name, from, to: captured.seq, codec: codec.name, blocks: archive.blocks },
-  };
-  const counters = around.counters.row(snapshotCounts(described));
-  around.minutes.count(counters, clock.now());
-  const told = { counters, minutes: around.minutes.since(0), writer: around.counters.holder!.writer };
-  const text = manifestText({ ...described, ...told }, codec.crc32);
-  const object = new FileWriter();
-  object.write(codec.encode(`${text}\n`), codec);
-  object.write(archive.bytes, codec);
-  assertNotEnded(ground);
-  await limited(clock, "R2", () => objects.put(name, object.bytes()), PUT_LIMIT_MS);
-  return { manifest: readManifest(text, codec.crc32), text, archivedBytes: archive.logBytes, stored, counted };
+    archive,
+  });
+  let [count, earlierBytes, archivedBytes] = [0, 0, 0];
+  for await (const piece of collect(around, ground, from, captured.seq)) {
+    count += 1;
+    archivedBytes += piece.logBytes;
+    const { blocks, to, last } = piece;
+    const name = manifestName(id, version, attempt, last ? undefined : count);
+    const several = count === 1 && last ? {} : { piece: count, earlierBytes };
+    const manifest = described({ name, from, to, codec: codec.name, blocks, ...several });
+    const counters = around.counters.row(snapshotCounts(manifest));
+    if (last) around.minutes.count(counters, clock.now());
+    const told = { counters, minutes: around.minutes.since(0), writer: around.counters.holder!.writer };
+    const text = manifestText({ ...manifest, ...told }, codec.crc32);
+    assertNotEnded(ground);
+    await putPiece(around, name, piece.file.bytes(codec.encode(`${text}\n`)));
+    if (last) return { manifest: readManifest(text, codec.crc32), text, archivedBytes, stored, counted };
+    earlierBytes += piece.file.length;
+  }
+  throw new Error("an archive ended without its last piece");
 }
+
+const putPiece = ({ clock, objects }: Surroundings, name: string, bytes: Uint8Array): Promise<string> =>
+  limited(clock, "R2", () => objects.put(name, bytes), PUT_LIMIT_MS);
 
 /** The files that hold what was captured, in R2; `counted`: what the whole state comes to with them. */
 async function uploadState(
@@ -175,17 +184,22 @@ function assertNotEnded({ ended }: Ground): void {
 /** Objects are larger than statements, and a put that we gave up on only leaves garbage. */
 const PUT_LIMIT_MS = 60_000;
 
-/** Reads the covered log back from D1, page by page, and packs it. It is the log that counts, not our memory of it. */
-async function collect(
-  around: Surroundings,
-  ground: Ground,
-  from: Seq,
-  to: Seq,
-): Promise<{ bytes: Uint8Array; blocks: ArchiveBlock[]; logBytes: number }> {
-  const { codec, clock, host, log } = around;
-  const file = new FileWriter();
-  const blocks: ArchiveBlock[] = [];
-  let logBytes = 0;
+/** What one object of an archive holds. */
+interface Piece {
+  readonly file: FileWriter;
+  readonly blocks: ArchiveBlock[];
+  /** Of the log, before it was packed. */
+  logBytes: number;
+  to: Seq;
+  readonly last: boolean;
+}
+
+const pieceAfter = (after: Seq): Piece => ({ file: new FileWriter(), blocks: [], logBytes: 0, to: after, last: false });
+
+/** Reads the covered log back from D1, page by page, and packs it, piece by piece. It is the log that counts, not our memory of it. */
+async function* collect(around: Surroundings, ground: Ground, from: Seq, to: Seq): AsyncGenerator<Piece> {
+  const { codec, clock, host, log, sizes } = around;
+  let piece = pieceAfter(from);
   let after = from;
   while (after < to) {
     const page = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.page(after));
@@ -199,13 +213,17 @@ async function collect(
     if (!contiguous)
       throw new Failure("log_broken", `the log has no row after seq ${after}, though a snapshot at ${to} covers it`);
     for (const some of batches(rows)) {
-      blocks.push(writeBlock(file, some, codec));
+      piece.blocks.push(writeBlock(piece.file, some, codec));
+      piece.logBytes += some.reduce((sum, row) => sum + row.bytes, 0);
+      piece.to = some.at(-1)!.last;
       await sleep(clock, 0);
+      if (piece.file.length < sizes.archiveBytes || piece.to === to) continue;
+      yield piece;
+      piece = pieceAfter(piece.to);
     }
-    logBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     after = rows.at(-1)!.last;
   }
-  return { bytes: file.bytes(), blocks, logBytes };
+  yield { ...piece, to, last: true };
 }
 
 function* batches(rows: readonly Segment[]): Generator<Segment[]> {

@@ -71,19 +71,33 @@ export const lifeOf = (of: Epoch): number => Math.floor(of / LIFE);
  *  nothing in R2 have taken further ones. */
 export const nextLife = (highest: Epoch): Epoch => epoch((lifeOf(highest) + 2) * LIFE);
 
-/** Sorted by manifest number first, so that a listing of the prefix is the order of history. */
-export const manifestName = (id: PartitionId, version: number, attempt: string): string =>
-  `${manifestPrefix(id)}${fixed(version, 10)}-${attempt}.kfm`;
+/** Sorted by manifest number first, so that a listing of the prefix is the order of history. `piece`: of an archive in several
+ *  objects, from 1; the last one, which has the manifest that counts, has no number in its name and sorts behind the others. */
+export const manifestName = (id: PartitionId, version: number, attempt: string, piece?: number): string =>
+  `${manifestPrefix(id)}${fixed(version, 10)}-${attempt}${piece === undefined ? "" : `.${fixed(piece, 4)}`}.kfm`;
 
 /** Sorts above the names of all manifests before this version, and below those of it and later. */
 export const belowManifest = (id: PartitionId, version: number): string => `${manifestPrefix(id)}${fixed(version, 10)}`;
 
+export interface ManifestName {
+  readonly version: number;
+  readonly attempt: string;
+  readonly epoch: Epoch;
+  /** Null: the object that stands for the snapshot. */
+  readonly piece: number | null;
+}
+
 /** Which version, by which attempt of which epoch, a manifest's name says; null: it is none of ours. */
-export function manifestOf(
-  name: string,
-): { readonly version: number; readonly attempt: string; readonly epoch: Epoch } | null {
-  const match = /\/manifests\/(\d{10})-((\d{10})-\d{6}-[^/]+)\.kfm$/.exec(name);
-  return match === null ? null : { version: Number(match[1]), attempt: match[2]!, epoch: epoch(Number(match[3])) };
+export function manifestOf(name: string): ManifestName | null {
+  const match = /\/manifests\/(\d{10})-((\d{10})-\d{6}-[^/]+?)(?:\.(\d{4,}))?\.kfm$/.exec(name);
+  if (match === null) return null;
+  const [, version, attempt, by, piece] = match;
+  return {
+    version: Number(version),
+    attempt: attempt!,
+    epoch: epoch(Number(by)),
+    piece: piece === undefined ? null : Number(piece),
+  };
 }
 
 export const manifestPrefix = (id: PartitionId): string => `${partitionName(id)}/manifests/`;

@@ -107,12 +107,15 @@ export const RUN_BLOCKS = 16;
 /** What lies between two blocks that are wanted, compressed, and is fetched with them: it costs less than another request. */
 export const GAP_BYTES = 64 * 1024;
 
-/** How snapshot files are cut. */
+/** How snapshot files and archives are cut. */
 export interface Sizes {
   /** Uncompressed size of a block: the unit of compression, checksum and range reads. */
   readonly blockChars: number;
   /** Compressed size of one file of a full snapshot; what is larger goes into several. Built in memory. */
   readonly fileBytes: number;
+  /** Compressed log in one object of an archive; what is more goes into several. Built in memory, and read into it as a whole: after an
+   *  outage of R2 the log to archive is larger than the memory. */
+  readonly archiveBytes: number;
   /** Files up to this size are fetched whole. */
   readonly wholeBytes: number;
   /** Ids of a file that come to as much are read when the first event comes, not by who only reads. */
@@ -121,6 +124,7 @@ export interface Sizes {
 export const SIZES: Sizes = {
   blockChars: 64 * 1024,
   fileBytes: 8_000_000,
+  archiveBytes: 8_000_000,
   wholeBytes: 256 * 1024,
   idsBytes: 256 * 1024,
 };

@@ -4,7 +4,7 @@
  * What was logged after the snapshot that was found is given up, but R2 may hold archives of it, and the new life gives the
  * same seqs to other events. An archive alone doesn't tell; its name does, since epochs come in lives (N4 of ids.ts).
  *
- * L1. The archive of the first manifest of a life holds every row of the log from where the life began. So what an earlier
+ * L1. The archive of the first manifest of a life, in one object or in several, holds every row of the log from where the life began. So what an earlier
  *     life archived counts below that, and above it is what was given up.
  * L2. Where that can't be read it isn't known which rows are the log's: that is damage, never a guess (SNAP3).
  * L3. A partition in its first life, which is nearly every one, pays nothing for this.
@@ -66,6 +66,10 @@ async function beginOf(shelf: Shelf, life: number, names: readonly string[]): Pr
   for (const name of names) {
     try {
       const { archive } = readManifestObject(await fetchObject(shelf, name), shelf.codec).manifest;
+      if ((archive.piece ?? 1) > 1) {
+        flaws.push(`${name} holds piece ${archive.piece}, not the first`);
+        continue;
+      }
       // Without rows there was nothing in the log yet: all up to there stands in older archives.
       return archive.blocks[0] === undefined ? archive.to : archive.blocks[0][3] - 1;
     } catch (error) {

@@ -8,13 +8,13 @@
  * W3. Seqs rise with manifest versions, as far as an archive counts (R5 of recovery.ts, lives.ts), and a row stands in the
  *     archive of the first version that reaches it: that was made when D1 still had it. So the archive that holds a seq is
  *     searched for by halves, and from then on it is the version before.
- * W4. It holds one page of D1, or the archives of one version, at a time.
+ * W4. It holds one page of D1, or one object of an archive, at a time. An archive in several objects is read from its last one on.
  * W5. Below the version from which D1 says that archives are kept, the log is given up (LOG5): that is its end, and is told as
  *     such. An archive that is kept and can't be read is no such end.
  */
 import { readArchiveBelow, readManifestObject, type ReadSegment } from "./archive.ts";
 import { Failure, isUnreadable } from "./errors.ts";
-import { belowManifest, manifestOf, manifestPrefix, seq, type Seq } from "./ids.ts";
+import { belowManifest, manifestName, manifestOf, manifestPrefix, seq, type Seq } from "./ids.ts";
 import { OPEN_ATTEMPTS } from "./limits.ts";
 import { archiveLimits } from "./lives.ts";
 import type { Manifest } from "./manifest.ts";
@@ -70,9 +70,11 @@ async function* archivedBelow(
     const found = await holding(shelves, seq(next - 1), version);
     if (found === "given up") return found;
     version = found.version;
-    for (const segment of readArchiveBelow(found.file, around.codec, next)) {
-      yield { ...segment, objects: shelves.objects };
-      next = segment.row.seq;
+    for (let one: Held | null = found; one !== null; one = await pieceBefore(shelves, one.manifest, next)) {
+      for (const segment of readArchiveBelow(one.file, around.codec, next)) {
+        yield { ...segment, objects: shelves.objects };
+        next = segment.row.seq;
+      }
     }
   }
   return "beginning";
@@ -92,28 +94,56 @@ interface Shelves {
 interface Archived {
   readonly version: number;
   readonly manifest: Manifest;
-  readonly file: Uint8Array;
+  /** Null: it doesn't hold what is looked for. */
+  readonly file: Uint8Array | null;
   /** Up to this seq it counts. */
   readonly limit: number;
 }
 
+interface Held {
+  readonly version: number;
+  readonly manifest: Manifest;
+  readonly file: Uint8Array;
+}
+
+/** The object that holds what comes before a piece; null: it is looked for as at first. */
+async function pieceBefore(
+  shelves: Shelves,
+  { number: version, attempt, archive }: Manifest,
+  next: Seq,
+): Promise<Held | null> {
+  const { around, limitOf } = shelves;
+  if (archive.piece === undefined || archive.piece === 1) return null;
+  const name = manifestName(around.id, version, attempt, archive.piece - 1);
+  try {
+    shelves.objects += 1;
+    const file = await fetchObject(around, name);
+    const { manifest } = readManifestObject(file, around.codec);
+    const found = { version, manifest, file, limit: limitOf(name) };
+    return holds(found, next - 1) ? found : null;
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return null;
+  }
+}
+
 /** The archive that holds a seq; looked for below the version that was read last, then everywhere. @throws Failure log_broken */
-async function holding(shelves: Shelves, at: Seq, below: number): Promise<Archived | "given up"> {
+async function holding(shelves: Shelves, at: Seq, below: number): Promise<Held | "given up"> {
   const { bottom, top } = shelves;
   // What D1 still has stands in the current manifest's archive too: what it has not, in the one before.
   for (const near of [below - 1, below - 2]) {
-    const found = (await archivesFrom(shelves, near, near)).find((one) => holds(one, at));
+    const found = (await archivesFrom(shelves, near, near, at)).find(isHeld);
     if (found !== undefined) return found;
   }
   let [low, high] = [bottom, top];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const found = await archivesFrom(shelves, middle, high);
+    const found = await archivesFrom(shelves, middle, high, null);
     if (found.length > 0 && found.every((one) => reach(one) < at)) low = found[0]!.version + 1;
     else high = middle;
   }
-  const lowest = await archivesFrom(shelves, low, top);
-  const found = lowest.find((one) => holds(one, at));
+  const lowest = await archivesFrom(shelves, low, top, at);
+  const found = lowest.find(isHeld);
   if (found !== undefined) return found;
   // Above 1 the bottom is a version that was current, so one of its archives is the log's (W5).
   const ended =
@@ -126,14 +156,17 @@ const firstOf = ({ manifest: { archive } }: Archived): number => archive.blocks[
 
 const reach = ({ manifest, limit }: Archived): number => Math.min(manifest.seq, limit);
 
-const holds = ({ manifest, limit }: Archived, at: Seq): boolean =>
+const isHeld = (one: Archived): one is Archived & Held => one.file !== null;
+
+const holds = ({ manifest, limit }: Pick<Archived, "manifest" | "limit">, at: number): boolean =>
   at <= limit && manifest.archive.blocks.some(([, , , first, last]) => first <= at && at <= last);
 
 /** Objects that can't be read and are passed over, one after the other. */
 const TRIES = 50;
 
-/** The manifest objects of the first version from `from` to `to` of which any can be read: attempts, most often one. */
-async function archivesFrom(shelves: Shelves, from: number, to: number): Promise<Archived[]> {
+/** The manifest objects of the first version from `from` to `to` of which any can be read: attempts and pieces, most often one. One that
+ *  holds `at` comes with its file. */
+async function archivesFrom(shelves: Shelves, from: number, to: number, at: Seq | null): Promise<Archived[]> {
   const { around, bottom, limitOf } = shelves;
   const found: Archived[] = [];
   if (from < bottom) return found;
@@ -147,7 +180,9 @@ async function archivesFrom(shelves: Shelves, from: number, to: number): Promise
       try {
         shelves.objects += 1;
         const file = await fetchObject(around, name);
-        found.push({ version, file, manifest: readManifestObject(file, codec).manifest, limit: limitOf(name) });
+        const one = { version, manifest: readManifestObject(file, codec).manifest, limit: limitOf(name) };
+        const held = at !== null && holds(one, at) && !found.some(isHeld);
+        found.push({ ...one, file: held ? file : null });
       } catch (error) {
         if (!isUnreadable(error) || ++passedOver === TRIES) throw error;
       }

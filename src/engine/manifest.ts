@@ -84,13 +84,17 @@ export interface Manifest {
   readonly chain?: readonly StateFile[];
   /** The manifests that were current before it, newest first, as far as HISTORY goes: their objects hold the archive. */
   readonly history?: readonly (readonly [version: number, attempt: string])[];
-  /** The log that this manifest's object carries: the events above `from`, up to `to`. */
+  /** The log that this manifest's object carries: of the events above `from`, those of the blocks, up to `to`. */
   readonly archive: {
     readonly name: string;
     readonly from: Seq;
     readonly to: Seq;
     readonly codec: string;
     readonly blocks: readonly ArchiveBlock[];
+    /** Which one of several objects it is, from 1, and the bytes of the log in those before it. The last one ends at the snapshot's seq, and is
+     *  what D1 names; the others stand for no snapshot. */
+    readonly piece?: number;
+    readonly earlierBytes?: number;
   };
   readonly checksum: number;
 }
@@ -113,7 +117,7 @@ export function snapshotCounts({
   chain = [],
   archive,
 }: Pick<Manifest, "kind" | "ms" | "snapshot" | "chain" | "archive">): Counts {
-  const archiveBytes = archive.blocks.reduce((sum, [, length]) => sum + length, 0);
+  const archiveBytes = archive.blocks.reduce((sum, [, length]) => sum + length, archive.earlierBytes ?? 0);
   const counts = { snapshotMs: ms, archiveBytes };
   if (kind === "delta") return { ...counts, deltaSnapshots: 1, deltaBytes: snapshot.bytes };
   return { ...counts, fullSnapshots: 1, fullBytes: chain.reduce((sum, { bytes }) => sum + bytes, snapshot.bytes) };
@@ -214,9 +218,14 @@ const isPlaced = (placed: unknown): boolean =>
     isText(placed["database"]) &&
     (placed["partitions"] === undefined || isWhole(placed["partitions"])));
 
-function isArchive({ name, from, to, codec, blocks }: Readonly<Record<string, unknown>>, last: number): boolean {
-  if (!isText(name) || !isText(codec) || !isWhole(from) || to !== last || from > last) return false;
-  return Array.isArray(blocks) && isBlocks(blocks, from, last);
+function isArchive(archive: Readonly<Record<string, unknown>>, last: number): boolean {
+  const { name, from, to, codec, blocks, piece, earlierBytes } = archive;
+  if (!isText(name) || !isText(codec) || !isWhole(from) || !isWhole(to) || from > to) return false;
+  const ends =
+    piece === undefined
+      ? to === last && earlierBytes === undefined
+      : isWhole(piece) && piece > 0 && to <= last && isWhole(earlierBytes);
+  return ends && Array.isArray(blocks) && isBlocks(blocks, from, to);
 }
 
 /**

@@ -7,7 +7,7 @@ import { readArchive, readManifestObject, type ReadSegment } from "./archive.ts"
 import { laterOf, readCounters } from "./counters.ts";
 import { Damage, Failure, isUnreadable } from "./errors.ts";
 import type { Fold } from "./fold.ts";
-import { belowManifest, lifeOf, manifestPrefix, seq, type Seq } from "./ids.ts";
+import { belowManifest, manifestOf, lifeOf, manifestPrefix, seq, type Seq } from "./ids.ts";
 import { LOAD_BYTES, OPEN_ATTEMPTS, PAGE_BYTES } from "./limits.ts";
 import { archiveLimits } from "./lives.ts";
 import type { Loader } from "./loader.ts";
@@ -208,7 +208,7 @@ async function replayArchive(
     const { names, more } = await listNames(around, manifestPrefix(id), after);
     for (const name of names) {
       if (fold.seq >= to) return;
-      if (name === base?.archive.name) continue;
+      if (base !== null && manifestOf(name)?.attempt === base.attempt) continue;
       try {
         await replayObject(await fetchObject(around, name), around.codec, folding, Math.min(to, limitOf(name)));
       } catch (error) {

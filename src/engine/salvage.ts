@@ -5,6 +5,7 @@
  *     goes first whatever an earlier one had reached, since that was given up.
  * Z2. Every attempt whose objects are whole will do, also one that never became current: it holds the state of a committed
  *     prefix of the log (SNAP1). Whole is what `load` gives the state of, and nothing less.
+ *     An object that holds an earlier piece of an archive is no attempt: the rest of it may be missing.
  * Z3. Damage is passed over. What other code could read, or the store may give later, is not damaged, and going on from an older
  *     snapshot would give up events that needn't be: that is an error by name.
  * Z4. The row's version and epoch stand above all that names in R2 show: versions never go back (R5 of recovery.ts), and no
@@ -176,7 +177,7 @@ async function* newestFirst(shelf: Shelf, top: number): AsyncGenerator<Candidate
     size = names.length === 0 ? size * 2 : WINDOW;
     for (const name of names.toReversed()) {
       const made = manifestOf(name);
-      if (made !== null) yield candidate(shelf, name, made);
+      if (made !== null && made.piece === null) yield candidate(shelf, name, made);
     }
   }
 }

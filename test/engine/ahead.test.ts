@@ -12,7 +12,7 @@ const current = (world: World): Manifest => readManifest(world.db.rows.get(NAME)
 
 async function begun(): Promise<{ world: World; one: Incarnation }> {
   const world = new World();
-  world.sizes = { blockChars: 100, fileBytes: 1_000_000, wholeBytes: 1, idsBytes: 100 };
+  world.sizes = { blockChars: 100, fileBytes: 1_000_000, archiveBytes: 1_000_000, wholeBytes: 1, idsBytes: 100 };
   world.cache.open = true;
   const one = world.start(operator);
   const events = Array.from({ length: 30 }, (_, i) => ({ id: `e${i}`, key: `k${i}`, data: i }));

@@ -87,9 +87,20 @@ async function snapshot(world: World, one: Incarnation): Promise<string> {
 const manifestNames = (world: World): string[] =>
   [...world.store.objects.keys()].filter((name) => name.endsWith(".kfm")).sort();
 
-/** Ten events and a snapshot, so many times; then three events more. */
-async function withSnapshots(count: number): Promise<{ world: World; one: Incarnation; ledger: Ledger }> {
+/** Archives in as many objects as there are pages of two rows. */
+function inPieces(): World {
   const world = new World();
+  Object.assign(world.db, { pageRows: 2 } satisfies Partial<MemoryDatabase>);
+  world.sizes = { ...SIZES, archiveBytes: 1 };
+  return world;
+}
+
+/** Ten events and a snapshot, so many times; then three events more. */
+async function withSnapshots(
+  count: number,
+  make = (): World => new World(),
+): Promise<{ world: World; one: Incarnation; ledger: Ledger }> {
+  const world = make();
   const one = world.start(operator);
   const ledger = new Ledger();
   for (let i = 0; i < count; i++) {
@@ -169,6 +180,34 @@ describe("the history of a key", () => {
         .slice(0, 2),
     );
     expect(gets).toBeLessThan(15);
+  });
+
+  it("W4: goes on through archives in several objects, one object after the other", async () => {
+    const { world, ledger } = await withSnapshots(12, inPieces);
+    expect(manifestNames(world).filter((name) => name.endsWith(".0001.kfm"))).toHaveLength(12);
+    for (const key of ["k0", "k1", "k2"]) {
+      expect(said(await all(world, key))).toEqual(ledger.of(key));
+      expect(said(await all(world, key, 1))).toEqual(ledger.of(key));
+    }
+    const counts: number[] = [];
+    const read = async (): Promise<void> => {
+      for await (const { objects } of logBelow(reader(world), null)) counts.push(objects);
+    };
+    await world.clock.run(read());
+    // Three objects of each of twelve versions, and where they are is looked for once in each.
+    expect(counts.at(-1)).toBeLessThan(2 * 3 * 12);
+  });
+
+  it("W1, SNAP3: a piece that is damaged or lost is an error by name, and what is above it is there", async () => {
+    const { world, ledger } = await withSnapshots(6, inPieces);
+    const name = manifestNames(world).filter((one) => one.includes("/0000000003-"))[1]!;
+    expect(name).toMatch(/\.0002\.kfm$/);
+    world.store.damage(name);
+    const above = ledger.of("k0").filter((entry) => Number.parseInt(entry) > 30);
+    expect(said((await page(world, "k0", null, above.length)).items)).toEqual(above);
+    await expect(all(world, "k0")).rejects.toThrowError(/archive|seq|block/);
+    world.store.objects.delete(name);
+    await expect(all(world, "k0")).rejects.toMatchObject({ code: "log_broken" });
   });
 
   it("SNAP9: takes no epoch, wakes nothing and writes nothing", async () => {
@@ -254,8 +293,10 @@ describe("the history of a key", () => {
       const run = fc.asyncProperty(
         fc.array(step, { minLength: 15, maxLength: 40, size: "max" }),
         fc.integer({ min: 1, max: 5 }),
-        async (steps, limit) => {
+        fc.constantFrom(1, 300, SIZES.archiveBytes),
+        async (steps, limit, archiveBytes) => {
           const world = new World();
+          world.sizes = { ...SIZES, archiveBytes };
           Object.assign(world.db, { pageRows: 3 } satisfies Partial<MemoryDatabase>);
           const ledger = new Ledger();
           let one = world.start(operator);

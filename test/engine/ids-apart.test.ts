@@ -17,7 +17,7 @@ async function fill(world: World, to: Incarnation, from: number, upTo: number): 
 /** A full snapshot at 40, a delta at 50, a tail up to 55. */
 async function begun(): Promise<{ world: World; full: StateFile; delta: StateFile }> {
   const world = new World();
-  world.sizes = { blockChars: 100, fileBytes: 1_000_000, wholeBytes: 1, idsBytes: 100 };
+  world.sizes = { blockChars: 100, fileBytes: 1_000_000, archiveBytes: 1_000_000, wholeBytes: 1, idsBytes: 100 };
   const one = world.start(operator);
   await fill(world, one, 1, 40);
   await world.clock.run(one.partition.snapshot());
@@ -84,7 +84,7 @@ describe("ids that stand apart", () => {
   it("ONE3: a file all of whose ids have expired owes none", async () => {
     const few = sum({ memory: 1_000_000, dedup: { maxIds: 8 } });
     const world = new World();
-    world.sizes = { blockChars: 100, fileBytes: 1_000_000, wholeBytes: 1, idsBytes: 100 };
+    world.sizes = { blockChars: 100, fileBytes: 1_000_000, archiveBytes: 1_000_000, wholeBytes: 1, idsBytes: 100 };
     const one = world.start(few);
     for (const [from, to] of [
       [1, 30],

@@ -19,7 +19,7 @@ import { unreachable } from "./fakes/unreachable.ts";
 import { words, World, type Fate, type Incarnation } from "./fakes/world.ts";
 
 const NAME = "main/sum/0000";
-const TINY: Sizes = { blockChars: 100, fileBytes: 400, wholeBytes: 1, idsBytes: 200 };
+const TINY: Sizes = { blockChars: 100, fileBytes: 400, archiveBytes: 300, wholeBytes: 1, idsBytes: 200 };
 const tiny = sum({ memory: 1 });
 /** Room for a handful of keys. */
 const small = sum({ memory: 1_000 });
@@ -694,6 +694,7 @@ it("SNAP8: whatever the memory, the sizes and the order of things, every partiti
       fc.record({
         blockChars: fc.constantFrom(1, 60, 10_000),
         fileBytes: fc.constantFrom(1, 300, 100_000),
+        archiveBytes: fc.constantFrom(1, 300, 100_000),
         wholeBytes: fc.constantFrom(1, 500, 100_000),
         idsBytes: fc.constantFrom(1, 200, 100_000),
       }),

@@ -148,6 +148,61 @@ describe("salvage", () => {
     expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(6)));
   });
 
+  /** Archives in as many objects as there are pages of two rows. */
+  function inPieces(): World {
+    const world = new World();
+    Object.assign(world.db, { pageRows: 2 });
+    world.sizes = { ...SIZES, archiveBytes: 1 };
+    return world;
+  }
+
+  it("SNAP2: with archives in several objects, from the whole log too", async () => {
+    const world = inPieces();
+    const one = world.start(operator);
+    for (const [from, to] of [
+      [1, 5],
+      [6, 9],
+    ] as const) {
+      await fill(world, one, "a", from, to);
+      const { archive, seq: at } = await snapshot(world, one);
+      expect(archive).toMatchObject({ piece: to === 5 ? 3 : 2, to, from: from - 1 });
+      expect(archive.earlierBytes).toBeGreaterThan(0);
+      expect(at).toBe(to);
+    }
+    const numbers = Array.from({ length: 9 }, (_, i) => i + 1);
+    const found = await recover(world);
+    expect([found.manifest.version, found.manifest.seq]).toEqual([2, 9]);
+    const again = world.start(operator);
+    expect(await totals(world, again)).toEqual(expected(...numbers));
+    await fill(world, again, "b", 10, 14);
+    await snapshot(world, again);
+    // Every state file is lost: the log is replayed from both lives' archives, piece by piece.
+    for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.objects.delete(name);
+    const from = world.start(operator);
+    expect(await totals(world, from)).toEqual(expected(...numbers, 10, 11, 12, 13, 14));
+  });
+
+  it("Z2: pieces of an archive whose last one is missing are no attempt, and their rows count once", async () => {
+    const world = inPieces();
+    const one = world.start(operator);
+    await fill(world, one, "a", 1, 3);
+    await snapshot(world, one);
+    await fill(world, one, "a", 4, 9);
+    let puts = 0;
+    world.fates = ({ method }) => (method === "put" && ++puts === 4 ? "before" : "ok");
+    expect((await world.clock.run(one.partition.snapshot())).tag).toBe("failed");
+    world.fates = () => "ok";
+    const left = [...world.store.objects.keys()].filter((name) => (manifestOf(name)?.version ?? 0) === 2);
+    expect(left.map((name) => manifestOf(name)!.piece)).toEqual([1, 2]);
+    expect((await newestManifest(shelf(world)))!.version).toBe(1);
+    const numbers = Array.from({ length: 9 }, (_, i) => i + 1);
+    await snapshot(world, one);
+    for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.objects.delete(name);
+    expect(await totals(world, world.start(operator)), "from the archives of both attempts").toEqual(
+      expected(...numbers),
+    );
+  });
+
   it("nothing that can be read gives no row, and nothing at all neither", async () => {
     const { world } = await withSnapshots(3);
     for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.damage(name);

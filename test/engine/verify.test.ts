@@ -122,7 +122,7 @@ describe("the drill", () => {
     ["a block that is read while the states are compared", ({ rest }: StateFile) => rest! - 1],
   ])("SNAP4: with the older generation damaged (%s), the current one takes its place", async (_, at) => {
     const world = new World();
-    world.sizes = { blockChars: 100, fileBytes: 1_000_000, wholeBytes: 1, idsBytes: 1 };
+    world.sizes = { blockChars: 100, fileBytes: 1_000_000, archiveBytes: 1_000_000, wholeBytes: 1, idsBytes: 1 };
     // It holds next to nothing in memory, so that a replay reads the blocks that it needs and no other.
     const one = world.start(sum({ memory: 1 }));
     await fill(world, one, 1, 3);

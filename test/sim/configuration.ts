@@ -103,12 +103,14 @@ const TEMPER = { calm: 0.15, normal: 1, wild: 3 } as const;
 /** How much stays in memory, and how files are cut. */
 function room(seed: number): Pick<Configuration, "memory" | "sizes" | "cacheFaults"> {
   const random = new Random(seed, "room");
+  const archives = new Random(seed, "archives");
   const ample = random.chance(0.4);
   return {
     memory: ample ? MEMORY_BYTES : random.skewed(1, 4_000),
     sizes: {
       blockChars: random.chance(0.3) ? SIZES.blockChars : random.skewed(1, 600),
       fileBytes: random.chance(0.5) ? SIZES.fileBytes : random.skewed(50, 2_000),
+      archiveBytes: archives.chance(0.5) ? SIZES.archiveBytes : archives.skewed(1, 2_000),
       wholeBytes: random.chance(0.3) ? SIZES.wholeBytes : random.skewed(40, 3_000),
       idsBytes: random.chance(0.3) ? SIZES.idsBytes : random.skewed(24, 1_500),
     },

@@ -50,6 +50,7 @@ const SMALL_LIMITS = [
   limit("PENDING_EVENTS = 50_000", "PENDING_EVENTS = 60"),
   limit("PAGE_BYTES = 4_000_000", "PAGE_BYTES = 4_000"),
   limit("ARCHIVE_CHARS = 512 * 1024", "ARCHIVE_CHARS = 1_000"),
+  limit("archiveBytes: 8_000_000", "archiveBytes: 3_000"),
 ];
 
 /** The simulator over a copy with small bounds. */

@@ -11,7 +11,7 @@ import { SIZES } from "../../../src/engine/limits.ts";
 import type { Operator } from "../../../src/engine/operator.ts";
 import { Partition } from "../../../src/engine/partition.ts";
 import { readFooter } from "../../../src/engine/snapshot-footer.ts";
-import type { Cache, Clock, Host, ObjectStore } from "../../../src/engine/ports.ts";
+import type { Cache, Clock, Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
 import { WIRE_VERSION, type Slice } from "../../../src/engine/slice.ts";
 import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
@@ -51,16 +51,25 @@ export class LocalPartition {
   engine: Partition;
   readonly operator: Operator;
   readonly objects: ObjectStore;
-  readonly #log = new MemoryDatabase();
+  readonly #log: Log;
   readonly #cache: Cache;
+  readonly #clock: Clock;
   readonly #kept = new Set<Promise<unknown>>();
   #put: PutBytes = { state: 0, blocks: 0, ids: 0, archive: 0 };
   #ended: string | null = null;
   /** Snapshots of everything so far. */
   compactions = 0;
 
-  constructor(of: Operator, objects: ObjectStore = new MemoryStore(), cache: Cache = NO_CACHE) {
+  constructor(
+    of: Operator,
+    objects: ObjectStore = new MemoryStore(),
+    cache: Cache = NO_CACHE,
+    log?: Log,
+    patience = 1,
+  ) {
+    this.#clock = clockOf(patience);
     this.operator = of;
+    this.#log = log ?? new MemoryDatabase().log({ timeline: ADDRESS.timeline, operator: of.name, partition: 0 });
     this.objects = this.#counted(objects);
     this.#cache = cache;
     this.engine = this.#start();
@@ -84,10 +93,10 @@ export class LocalPartition {
     const around = {
       id,
       operator: this.operator,
-      log: this.#log.log(id),
+      log: this.#log,
       objects: this.objects,
       codec: brotli,
-      clock,
+      clock: this.#clock,
       host,
       cache: this.#cache,
       sizes: SIZES,
@@ -189,17 +198,18 @@ export class LocalPartition {
   }
 }
 
-const clock: Clock = {
+/** `patience`: waits are so many times as long, on a machine that does other things too. */
+const clockOf = (patience: number): Clock => ({
   now: () => Date.now(),
   after: (ms, then) => {
     if (ms <= 0) {
       const turn = setImmediate(then);
       return () => clearImmediate(turn);
     }
-    const timer = setTimeout(then, ms);
+    const timer = setTimeout(then, ms * patience);
     return () => clearTimeout(timer);
   },
-};
+});
 
 /** Bytes of the blocks of states, and of those that hold ids, of one file; `full`: it ends a snapshot of everything. */
 function blocksOf(file: Uint8Array): { blocks: number; ids: number; full: boolean } {

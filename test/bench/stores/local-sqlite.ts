@@ -10,7 +10,7 @@ export class LocalSqlite {
   constructor(file: string) {
     this.db = new DatabaseSync(file);
     // As D1 has it.
-    this.db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+    this.db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
   }
 
   d1(): D1Database {

@@ -1,0 +1,32 @@
+// What this process really holds, looked at often: heap and buffers, after a garbage collection where it may be asked for.
+
+/** Heap and buffers that are reachable. */
+export function heldBytes(): number {
+  (globalThis as { gc?: () => void }).gc?.();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+/** The most that was held at any look: at each timer's turn and wherever it is asked. Each look collects garbage, so only what is reachable counts. */
+export class Peak {
+  bytes = 0;
+  /** Of that, buffers; the most at any look. */
+  buffers = 0;
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor(everyMs = 500) {
+    this.#timer = setInterval(() => this.look(), everyMs);
+  }
+
+  look(): number {
+    const held = heldBytes();
+    this.bytes = Math.max(this.bytes, held);
+    this.buffers = Math.max(this.buffers, process.memoryUsage().arrayBuffers);
+    return held;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.look();
+  }
+}
