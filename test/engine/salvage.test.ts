@@ -171,7 +171,7 @@ describe("salvage", () => {
     }
     const numbers = Array.from({ length: 9 }, (_, i) => i + 1);
     const found = await recover(world);
-    expect([found.manifest.version, found.manifest.seq]).toEqual([2, 9]);
+    expect([found.manifest.number, found.manifest.seq]).toEqual([2, 9]);
     const again = world.start(operator);
     expect(await totals(world, again)).toEqual(expected(...numbers));
     await fill(world, again, "b", 10, 14);
@@ -194,7 +194,7 @@ describe("salvage", () => {
     world.fates = () => "ok";
     const left = [...world.store.objects.keys()].filter((name) => (manifestOf(name)?.version ?? 0) === 2);
     expect(left.map((name) => manifestOf(name)!.piece)).toEqual([1, 2]);
-    expect((await newestManifest(shelf(world)))!.version).toBe(1);
+    expect((await newestManifest(shelf(world)))!.number).toBe(1);
     const numbers = Array.from({ length: 9 }, (_, i) => i + 1);
     await snapshot(world, one);
     for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.objects.delete(name);
