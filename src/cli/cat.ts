@@ -2,7 +2,7 @@
 import { brotli } from "../adapters/brotli.ts";
 import { readArchive, readManifestObject, type ReadSegment } from "../engine/archive.ts";
 import { seq, stamp } from "../engine/ids.ts";
-import { APPLIED, outcomeText } from "../engine/outcome.ts";
+import { APPLIED, loggedText } from "../engine/outcome.ts";
 import { lines, readDedup } from "../engine/snapshot-reading.ts";
 import { stampTime } from "../engine/stamp.ts";
 import { examples, NO, Trouble, YES, type AddCommand, type Cli } from "./command.ts";
@@ -128,7 +128,7 @@ function* eventLines({ row, events }: ReadSegment, wanted: string | undefined): 
       key: JSON.stringify(key),
       ...times(row.stamp),
       received: JSON.stringify(new Date(received[i]!).toISOString()),
-      outcome: outcomeText(events.outcomes.get(i) ?? APPLIED),
+      outcome: loggedText(events.outcomes.get(i) ?? APPLIED),
       event: JSON.stringify(event),
     };
   }

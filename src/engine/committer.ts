@@ -19,6 +19,7 @@ import type { Segment } from "./segment.ts";
 import type { Slice } from "./slice.ts";
 import { nextStamp, stampMs } from "./stamp.ts";
 import { limited } from "./store-call.ts";
+import { ThrowNotes } from "./throw-notes.ts";
 
 /** What the partition wants to know of. */
 export interface CommitEvents {
@@ -43,9 +44,10 @@ export class Committer {
   readonly #gathering = new Gathering();
   #leave: (() => void) | null = null;
 
-  constructor(around: Metered, code: string, live: Live, events: CommitEvents) {
+  constructor(around: Metered, code: string, maxKeys: number, events: CommitEvents) {
     this.#around = around;
-    this.#live = live;
+    const notes = new ThrowNotes(around);
+    this.#live = { maxKeys, threw: (entry) => notes.threw(entry) };
     this.#code = code;
     this.#events = events;
   }

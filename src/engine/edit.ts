@@ -8,8 +8,7 @@
  * W3. Messages and rows with an edit have versions of their own, which code refuses by name that doesn't know edits: to it they
  *     would be events without a handler, and what was acknowledged would be lost (CODE1).
  */
-import { messageOf } from "./errors.ts";
-import type { EventContext } from "./handling.ts";
+import { thrown, type EventContext } from "./handling.ts";
 import { hashGroup } from "./hash.ts";
 import { exceeds, toState } from "./json.ts";
 import { STALE, type Last, type Touched } from "./layer.ts";
@@ -66,7 +65,7 @@ export function edit(
   try {
     touched.text = command.type === PUT ? stateText(operator, version, state, key) : null;
   } catch (error) {
-    return { tag: "quarantined", error: messageOf(error).slice(0, 1_000) };
+    return thrown(error);
   }
   touched.value = STALE;
   touched.dirty = false;

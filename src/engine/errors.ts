@@ -44,6 +44,37 @@ export const isUnreadable = (error: unknown): error is Damage | Failure =>
   error instanceof Damage ||
   (error instanceof Failure && (error.code === "log_broken" || error.code === "unknown_format"));
 
+/** Class of what was thrown, and the top of its stack; never throws itself. */
+export function traceOf(error: unknown): { readonly errorName: string; readonly stack: string } {
+  try {
+    if (!(error instanceof Error)) return { errorName: `a thrown ${typeof error}`, stack: "" };
+    const named = String(error.name);
+    // A class of one's own often leaves the name that it inherits.
+    const errorName = BUILT_IN.has(named) ? String(error.constructor.name || named) : named;
+    const frames = String(error.stack ?? "")
+      .split("\n")
+      .filter((line) => /^\s+at /.test(line));
+    const top = frames.slice(0, STACK_FRAMES).map((frame) => frame.trim().slice(0, FRAME_CHARS));
+    return { errorName: errorName.slice(0, FRAME_CHARS), stack: top.join("\n") };
+  } catch {
+    return { errorName: "something that hides its class", stack: "" };
+  }
+}
+
+const BUILT_IN = new Set([
+  "Error",
+  "EvalError",
+  "RangeError",
+  "ReferenceError",
+  "SyntaxError",
+  "TypeError",
+  "URIError",
+]);
+
+/** Enough to find the line: the quarantine is bounded by its bytes. */
+const STACK_FRAMES = 6;
+const FRAME_CHARS = 200;
+
 /** What was thrown, in words; never throws itself, whatever it was given. */
 export function messageOf(error: unknown): string {
   try {

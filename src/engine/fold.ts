@@ -16,9 +16,10 @@ import { EventContext, handle } from "./handling.ts";
 import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
 import { isNew, Layer, undo, type Touched } from "./layer.ts";
 import { RESERVED_TYPE, type Event, type Operator } from "./operator.ts";
-import { NO_REPLY, outcomeText, type Outcome } from "./outcome.ts";
+import { NO_REPLY, outcomeText, type Outcome, type Thrown } from "./outcome.ts";
 import { Producers } from "./producers.ts";
-import { DELETE, Quarantine, RETRY, type Quarantined } from "./quarantine.ts";
+import { DELETE, Quarantine, RETRY, type MadeBy, type Quarantined, type Settled } from "./quarantine.ts";
+import type { Segment } from "./segment.ts";
 import { stampMs } from "./stamp.ts";
 import { KeyedState } from "./state.ts";
 import type { ReadSegment } from "./archive.ts";
@@ -27,11 +28,15 @@ import type { ReadSegment } from "./archive.ts";
 export interface Live {
   /** Keys that the partition may hold. */
   readonly maxKeys: number;
+  /** A handler threw: its event, or the one that a command retries, is in the quarantine. */
+  threw(entry: Quarantined): void;
 }
 
 export class Fold {
   readonly operator: Operator;
   readonly seed: number;
+  /** The code that runs here (CODE4). */
+  readonly made: MadeBy;
   readonly state: KeyedState;
   readonly quarantine = new Quarantine();
   readonly producers = new Producers();
@@ -44,9 +49,10 @@ export class Fold {
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
 
-  constructor(operator: Operator, seed: number) {
+  constructor(operator: Operator, seed: number, code = "") {
     this.operator = operator;
     this.seed = seed;
+    this.made = { operatorVersion: operator.version, code };
     this.state = new KeyedState(operator.memoryBytes);
     this.dedup = new Dedup({ ...operator.dedup, repliesMs: operator.repliesMs });
   }
@@ -61,7 +67,7 @@ export class Fold {
     this.replayedFrom.add(codeOf(row));
     const layer = new Layer(this.state, null);
     try {
-      this.#replayEvents(layer, row.seq, events);
+      this.#replayEvents(layer, row, events);
     } catch (error) {
       // A handler that throws quarantines its event. This is one that could never have been logged.
       throw new Failure("log_broken", `segment ${row.seq}..${row.last} can't be replayed: ${messageOf(error)}`, {
@@ -73,25 +79,25 @@ export class Fold {
     this.advance(row.last, row.stamp);
   }
 
-  #replayEvents(layer: Layer, first: Seq, events: ReadSegment["events"]): void {
+  #replayEvents(layer: Layer, row: Segment, events: ReadSegment["events"]): void {
     const prints = new Prints(events.events.length);
     let index = 0;
     for (const [count, ms] of events.at) {
       const time = new Date(ms).toISOString();
-      for (let i = 0; i < count; i++, index++)
-        this.#replayEvent(layer, seq(first + index), events, index, ms, time, prints);
+      for (let i = 0; i < count; i++, index++) this.#replayEvent(layer, row, events, index, ms, time, prints);
     }
   }
 
   #replayEvent(
     layer: Layer,
-    at: Seq,
+    row: Segment,
     { events, keys, outcomes, sent }: ReadSegment["events"],
     index: number,
     ms: number,
     time: string,
     collected: Prints,
   ): void {
+    const at = seq(row.seq + index);
     const timed = typeof events[index]!["time"] === "string";
     const event = fill(events[index]!, time);
     const key = keys[index]!;
@@ -106,7 +112,8 @@ export class Fold {
       logged !== undefined && logged.tag !== "applied"
         ? logged
         : this.#again(at, command, this.run(layer, at, event, key, ms, prints, index * PRINT_WORDS, null));
-    this.decide(at, command, key, ms, outcome, () => sent(index));
+    const made = outcome === logged ? row : this.made;
+    this.decide({ at, key, ms, made, text: () => sent(index) }, command, outcome);
   }
 
   /** The outcome of an event that was applied when it was logged. Its sender was told so: what the code that is here doesn't apply is kept. */
@@ -166,13 +173,36 @@ export class Fold {
 
   /**
    * What the outcome means for the quarantine, once for each event that isn't simply applied, before the next one runs (Q3 of
-   * quarantine.ts). `text`: as it was sent.
+   * quarantine.ts).
    */
-  decide(at: Seq, command: Command | null, key: string, ms: number, outcome: Outcome, text: () => string): void {
-    if (command?.target != null) this.#steer(at, command.target, outcome);
-    else if (command?.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);
-    else if (outcome.tag === "quarantined")
-      this.quarantine.put({ seq: at, key, error: outcome.error, now: ms, event: text() }, at);
+  decide(ran: Ran, command: Command | null, outcome: Outcome): void {
+    const { at, key, ms } = ran;
+    if (command?.target != null) this.#steer(ran, command.type, command.target, outcome);
+    else if (command?.type === ERASE)
+      for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, "erased", at);
+    else if (outcome.tag === "quarantined") {
+      const event = ran.text();
+      // Not that of the event that ran: its handler may have written on it.
+      const { type } = JSON.parse(event) as { readonly type: string };
+      this.quarantine.put({ seq: at, type, key, ...thrownBy(outcome, ran), now: ms, event }, at);
+    }
+  }
+
+  /**
+   * What a duplicate of the event at `at` hears, and up to which seq that must be in the log. A quarantine is a pause, so of an event
+   * that was set aside it is what became of it since (Q5 of quarantine.ts).
+   */
+  heard(at: Seq): { readonly text: string | undefined; readonly until: Seq } {
+    const text = this.dedup.outcome(at);
+    const left = text?.startsWith('["q"') === true ? this.quarantine.became(at) : undefined;
+    if (left === undefined) return { text, until: at };
+    if (!("how" in left)) return { text: outcomeText({ tag: "quarantined", error: left.error }), until: left.by ?? at };
+    return { text: this.settledAs(left), until: left.by };
+  }
+
+  /** The outcome of an event that was set aside, and went; undefined: it is applied, and its reply isn't known any more. */
+  settledAs({ how, by }: Settled): string | undefined {
+    return how === "retried" ? this.dedup.outcome(by) : outcomeText({ tag: "refused", code: how, detail: NO_REPLY });
   }
 
   /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
@@ -185,7 +215,7 @@ export class Fold {
   advance(last: Seq, at: Stamp): void {
     this.dedup.committed(last, stampMs(at));
     this.producers.committed(last, stampMs(at));
-    this.quarantine.committed(last);
+    this.quarantine.committed(last, this.dedup.first);
     this.seq = last;
     this.stamp = at;
   }
@@ -206,12 +236,30 @@ export class Fold {
     return this.#apply(layer, touched, quarantinedEvent(entry), context, live);
   }
 
-  #steer(at: Seq, target: Seq, outcome: Outcome): void {
+  #steer(ran: Ran, command: string, target: Seq, outcome: Outcome): void {
+    const { at } = ran;
     const entry = this.quarantine.find(target);
     if (entry === undefined || spares(outcome)) return;
-    if (outcome.tag === "quarantined") this.quarantine.put({ ...entry, error: outcome.error }, at);
-    else this.quarantine.remove(target, at);
+    if (outcome.tag !== "quarantined")
+      return this.quarantine.remove(target, command === DELETE ? "deleted" : "retried", at);
+    const { type, key, now, event } = entry;
+    this.quarantine.put({ seq: target, type, key, ...thrownBy(outcome, ran), now, event, by: at }, at);
   }
+}
+
+/** An event that ran, or whose outcome is in the log. */
+interface Ran {
+  readonly at: Seq;
+  readonly key: string;
+  readonly ms: number;
+  /** The code that decided. */
+  readonly made: MadeBy;
+  /** As it was sent. */
+  readonly text: () => string;
+}
+
+function thrownBy({ error, errorName, stack }: Thrown, { made: { operatorVersion, code } }: Ran): Thrown & MadeBy {
+  return { error, ...(errorName === undefined ? {} : { errorName, stack: stack ?? "" }), operatorVersion, code };
 }
 
 /** One of the engine's own events: what it is, and the entry of the quarantine that it steers; null: none. */

@@ -143,8 +143,9 @@ export class Group {
         flush();
         from = end = stop + 1;
         this.#counts[found.tag === "reused" ? "reused" : "duplicates"] += 1;
-        statuses[i] = this.#known(found, i, slice, details);
-        if (found.seq > until) until = found.seq;
+        const heard = this.#fold.heard(found.seq);
+        statuses[i] = this.#known(found, heard.text, i, slice, details);
+        if (heard.until > until) until = heard.until;
       }
       start = stop + 1;
     }
@@ -161,6 +162,7 @@ export class Group {
 
   #known(
     found: { readonly tag: "repeat" | "reused" | "forgotten"; readonly seq: Seq },
+    outcome: string | undefined,
     i: number,
     slice: Slice,
     details: [number, number, string | null][],
@@ -173,7 +175,6 @@ export class Group {
       if (slice.full || details.length < LISTED_ERRORS) details.push([i, found.seq, null]);
       return STATUS.reused;
     }
-    const outcome = this.#fold.dedup.outcome(found.seq);
     const status =
       outcome === undefined || outcome.startsWith('["a"')
         ? STATUS.applied
@@ -199,7 +200,12 @@ export class Group {
       fold.dedup.answer(at, outcomeText(outcome));
     }
     if (outcome.tag !== "applied" || command !== null)
-      fold.decide(at, command, key, slice.at, outcome, () => slice.body.slice(start, stop).trim());
+      fold.decide(
+        { at, key, ms: slice.at, made: fold.made, text: () => slice.body.slice(start, stop).trim() },
+        command,
+        outcome,
+      );
+    if (outcome.tag === "quarantined") this.#live.threw(fold.quarantine.find(command?.target ?? at)!);
     return outcome;
   }
 

@@ -8,7 +8,7 @@ import type { Seq } from "./ids.ts";
 import { copyJson, exceeds, inspectJson, LARGE_STATE, NULL_STATE, toJson } from "./json.ts";
 import { STALE, type Touched } from "./layer.ts";
 import { REPLY_BYTES, STATE_BYTES } from "./limits.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf, traceOf } from "./errors.ts";
 import { APPLIED, type Outcome } from "./outcome.ts";
 import type { Context, Event, Handler, Operator, Refusal } from "./operator.ts";
 
@@ -24,11 +24,17 @@ export function handle(operator: Operator, touched: Touched, event: Event, conte
     if (touched.value === STALE) touched.value = materialise(operator, touched, context.key);
     outcome = run(handler, event, context, touched);
   } catch (error) {
-    outcome = { tag: "quarantined", error: messageOf(error).slice(0, 1_000) };
+    outcome = thrown(error);
   }
   if (outcome.tag === "applied") touched.seq = context.seq;
   return outcome;
 }
+
+export const thrown = (error: unknown): Outcome => ({
+  tag: "quarantined",
+  error: messageOf(error).slice(0, 1_000),
+  ...traceOf(error),
+});
 
 /** The value of a key that no event of the row has touched yet. */
 function materialise(operator: Operator, touched: Touched, key: string): unknown {

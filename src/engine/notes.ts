@@ -8,6 +8,7 @@ export const NOTES = {
   "partition ended": "warn",
   "recovered by fallback": "error",
   "replay set events aside": "error",
+  "a handler threw": "error",
   "a state file is damaged": "error",
   "snapshot failed": "warn",
   "a snapshot that took effect unheard is not read yet": "warn",

@@ -1,8 +1,9 @@
 /**
  * What became of an event: applied (perhaps with a reply), refused by its handler, or quarantined because it threw.
  *
- * Decided once, when the seq is assigned, and honoured by every replay (ONE6). In the log, in snapshots and for repeats
- * it is one JSON array: ["a",reply] ["r",code,detail] ["q",error]; an applied event without a kept reply has none.
+ * Decided once, when the seq is assigned, and honoured by every replay (ONE6). In the log, in snapshots and for duplicates
+ * it is one JSON array: ["a",reply] ["r",code,detail] ["q",error]; an applied event without a kept reply has none. The log
+ * holds what was thrown as well, ["q",error,errorName,stack]: it is for the quarantine, and no sender hears it.
  */
 
 import { parseJson } from "./blocks.ts";
@@ -11,7 +12,17 @@ import { Damage } from "./errors.ts";
 export type Outcome =
   | { readonly tag: "applied"; /** JSON text. */ readonly reply: string }
   | { readonly tag: "refused"; readonly code: string; /** JSON text. */ readonly detail: string }
-  | { readonly tag: "quarantined"; readonly error: string };
+  | ({ readonly tag: "quarantined" } & Thrown);
+
+/** What a handler threw. Without name and stack nothing was thrown: there is no handler, or other code had applied it. */
+export interface Thrown {
+  /** Its message. */
+  readonly error: string;
+  /** Its class. */
+  readonly errorName?: string;
+  /** The top of its stack, a frame a line. As of the code that ran: nothing compares it. */
+  readonly stack?: string;
+}
 
 export const NO_REPLY = "null";
 export const APPLIED: Outcome = { tag: "applied", reply: NO_REPLY };
@@ -25,6 +36,12 @@ export function outcomeText(outcome: Outcome): string {
     case "quarantined":
       return `["q",${JSON.stringify(outcome.error)}]`;
   }
+}
+
+/** As the log holds it. */
+export function loggedText(outcome: Outcome): string {
+  if (outcome.tag !== "quarantined" || outcome.errorName === undefined) return outcomeText(outcome);
+  return JSON.stringify(["q", outcome.error, outcome.errorName, outcome.stack ?? ""]);
 }
 
 /** As `outcomeText` writes it. @throws Damage */
@@ -50,10 +67,12 @@ const APPLIED_PREFIX = '["a",';
 
 /** The outcome that stands as a value in a row. @throws Damage */
 export function outcomeOf(parsed: unknown): Outcome {
-  const [tag, first, second] = Array.isArray(parsed) ? (parsed as unknown[]) : [];
+  const [tag, first, second, third] = Array.isArray(parsed) ? (parsed as unknown[]) : [];
   if (tag === "a") return { tag: "applied", reply: textOf(first) };
   if (tag === "r" && typeof first === "string") return { tag: "refused", code: first, detail: textOf(second) };
-  if (tag === "q" && typeof first === "string") return { tag: "quarantined", error: first };
+  if (tag === "q" && typeof first === "string" && second === undefined) return { tag: "quarantined", error: first };
+  if (tag === "q" && typeof first === "string" && typeof second === "string" && typeof third === "string")
+    return { tag: "quarantined", error: first, errorName: second, stack: third };
   throw new Damage("what should be an outcome is none");
 }
 

@@ -24,7 +24,7 @@ import { metered, type Metered } from "./metering.ts";
 import { asked, doubtOf, wordOf } from "./freshness.ts";
 import { factsOf, type Facts, type Open } from "./open.ts";
 import { overfull } from "./overfull.ts";
-import type { QuarantinePage } from "./quarantine.ts";
+import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "./quarantine.ts";
 import { read, scan, type Scanned } from "./reading.ts";
 import type { Surroundings } from "./recovery.ts";
 import { factsAt, rewoundText } from "./rewound.ts";
@@ -54,7 +54,7 @@ export class Partition {
 
   /** `logBytes`: size that the log's database may reach (room.ts). */
   constructor(bare: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
-    const around = metered(bare);
+    const around = metered({ ...bare, code });
     this.#around = around;
     this.#address = address;
     this.#code = code;
@@ -75,7 +75,7 @@ export class Partition {
     });
     const share = sharesOf(around.operator, address);
     this.#perDay = share.maxEventsPerDay;
-    this.#commits = new Committer(around, code, share, {
+    this.#commits = new Committer(around, code, share.maxKeys, {
       settled: (open, heard) => {
         this.#snapshots.schedule(open);
         if (!heard) return;
@@ -201,9 +201,23 @@ export class Partition {
     return this.#reading(async (open) => exported(open, this.#address.partition, prefix));
   }
 
-  /** Quarantined events above `after`, in order; stops at `limit` or at about `maxChars`. */
-  async quarantined(after: Seq, limit: number, maxChars: number): Promise<QuarantinePage> {
-    return (await this.#current()).fold.quarantine.page(after, limit, maxChars);
+  /** The wanted ones of the quarantined events above `after`, in order; stops at `limit` or at about `maxChars`. */
+  async quarantined(after: Seq, limit: number, maxChars: number, wanted?: Wanted): Promise<QuarantinePage> {
+    return (await this.#current()).fold.quarantine.page(after, limit, maxChars, wanted);
+  }
+
+  async quarantineGroups(): Promise<QuarantineGroup[]> {
+    return (await this.#current()).fold.quarantine.groups();
+  }
+
+  /** What became of an event that was set aside; null: nothing is known of it. */
+  async setAside(target: Seq): Promise<SetAside | null> {
+    const { fold } = await this.#current();
+    const left = fold.quarantine.inLog(target);
+    if (left === undefined) return null;
+    return "how" in left
+      ? { tag: "settled", settled: left, outcome: fold.settledAs(left) ?? null }
+      : { tag: "waits", entry: left };
   }
 
   async facts(): Promise<Facts> {

@@ -37,6 +37,8 @@ import { tellReplayed } from "./watchers.ts";
 export interface Surroundings {
   readonly id: PartitionId;
   readonly operator: Operator;
+  /** The code that runs here (CODE4); left out where nothing is set aside by what is read. */
+  readonly code?: string;
   readonly log: Log;
   readonly objects: ObjectStore;
   readonly codec: Codec;
@@ -293,12 +295,12 @@ async function fromBase(
 
 /** What a snapshot holds: all but the states, which are read when they are asked for; `apart`: and ids that stand apart. */
 export async function load(
-  around: Library & Pick<Surroundings, "operator">,
+  around: Library & Pick<Surroundings, "operator" | "code">,
   seed: number,
   base: Manifest | null,
   apart: boolean,
 ): Promise<Folding> {
-  const fold = new Fold(around.operator, seed);
+  const fold = new Fold(around.operator, seed, around.code);
   if (base === null) return { fold, loader: new Loader(fold.state, null, around.clock) };
   const doubted = around.cache.distrusted(stateFiles(base).map(({ name }) => name));
   if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);

@@ -11,7 +11,7 @@ import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import { isObject, isWhole, shown } from "./json.ts";
 import { itemsOf, membersOf } from "./json-text.ts";
 import type { Codec } from "./ports.ts";
-import { outcomeOf, outcomeText, type Outcome } from "./outcome.ts";
+import { loggedText, outcomeOf, type Outcome } from "./outcome.ts";
 import { isMarkNumbers, type Mark } from "./producers.ts";
 import { isMs } from "./stamp.ts";
 
@@ -124,7 +124,7 @@ export class SegmentWriter {
 
   /** The outcome of the event that was given last. */
   outcome(outcome: Outcome): void {
-    const text = `[${this.count - 1},${outcomeText(outcome)}]`;
+    const text = `[${this.count - 1},${loggedText(outcome)}]`;
     this.#outcomes.push(text);
     this.bytes += 3 * text.length;
   }

@@ -58,7 +58,7 @@ export function restoreRest(footer: Footer, rest: Rest, fold: Fold, codec: Codec
     const change = readQuarantined(line, delta);
     after = next(change.seq, after, footer.seq, "a quarantined event");
     if (delta) fold.quarantine.restoreChange(change, seq(footer.seq));
-    else if (!("gone" in change)) fold.quarantine.restore(change);
+    else fold.quarantine.restore(change);
   }
   readProducers(footer, rest, fold, codec);
   fold.seq = seq(footer.seq);

@@ -1,27 +1,22 @@
-/** Looking inside and steering: partitions, manifests, snapshots, eviction, quarantine. */
+/** Looking inside and steering: partitions, manifests, snapshots, eviction. */
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts";
 import type { Address, Route } from "../engine/address.ts";
-import { partitionName, seq, type Seq } from "../engine/ids.ts";
-import { QUARANTINE_PAGE_CHARS } from "../engine/limits.ts";
+import { partitionName } from "../engine/ids.ts";
 import { openingBytes, type Manifest } from "../engine/manifest.ts";
 import type { Operator } from "../engine/operator.ts";
-import { NO_REPLY, parseOutcome, type Outcome } from "../engine/outcome.ts";
 import { readRiding, type Facts } from "../engine/open.ts";
 import { predictRecovery } from "../engine/policy.ts";
 import { UNMEASURED } from "../engine/rates.ts";
-import { DELETE, quarantineId, RETRY, type Quarantined } from "../engine/quarantine.ts";
 import { placeOf } from "../engine/region.ts";
 import { limited } from "../engine/store-call.ts";
-import { notQuarantined } from "./api/quarantine.ts";
 import { noManifest } from "./api/snapshots.ts";
 import type { Env, Routes } from "./app.ts";
-import { sendCommand } from "./command.ts";
 
 import { isManifest, keptManifests, readOrWhy } from "./kept-manifests.ts";
 import { requestClock } from "./request-clock.ts";
 import { problem } from "./problem.ts";
-import { asked, badCursor, json, unavailable } from "./state-routes.ts";
+import { asked, unavailable } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
 
 /** `lost`: why it can't be used, where D1 doesn't know how it was placed. */
@@ -194,106 +189,4 @@ export async function evict(env: Env, address: Address): Promise<Response> {
     .evict()
     .catch(() => undefined);
   return Response.json({ partition: address.partition, evicted: true });
-}
-
-/**
- * What is set aside, by partition and seq. Partitions are asked one after the other, since all of them together may hold
- * more than a Worker has memory for; without `limit` a page is as large as an answer may be.
- */
-export async function listQuarantine(
-  env: Env,
-  route: Route,
-  {
-    limit = Number.POSITIVE_INFINITY,
-    cursor,
-  }: { readonly limit: number | undefined; readonly cursor: string | undefined },
-): Promise<Response> {
-  const from = readCursor(cursor);
-  if (from === null || from.partition >= route.addresses.length) return badCursor();
-  const texts: string[] = [];
-  let chars = 0;
-  let last = "";
-  for (const address of route.addresses.slice(from.partition)) {
-    const after = address.partition === from.partition ? from.seq : seq(0);
-    // A page that is full asks for one more entry, to know whether there is any.
-    const [left, room] = [limit - texts.length, QUARANTINE_PAGE_CHARS - chars];
-    const full = left <= 0 || room <= 0;
-    const answer = await asked(() =>
-      partitionStub(env, address).quarantinePage(address, after, full ? 1 : left, full ? 1 : room),
-    );
-    if (answer.tag === "busy") return unavailable(answer);
-    const { items, more } = answer.value;
-    if (full && items.length > 0) return quarantineJson(texts, last);
-    for (const entry of items) {
-      texts.push(entryText(address.partition, entry));
-      chars += texts.at(-1)!.length;
-      last = quarantineId(address.partition, entry.seq);
-    }
-    if (more) return quarantineJson(texts, last);
-  }
-  return quarantineJson(texts, null);
-}
-
-const quarantineJson = (texts: readonly string[], cursor: string | null): Response =>
-  json(`{"items":[${texts.join(",")}]${cursor === null ? "" : `,"cursor":"${cursor}"`}}`);
-
-const ENTRY_ID = /^(\d{1,9})-(\d{1,15})$/;
-
-/** The cursor is the id of the last entry; null where it is none. */
-function readCursor(cursor: string | undefined): { readonly partition: number; readonly seq: Seq } | null {
-  if (cursor === undefined) return { partition: 0, seq: seq(0) };
-  const match = ENTRY_ID.exec(cursor);
-  return match === null ? null : { partition: Number(match[1]), seq: seq(Number(match[2])) };
-}
-
-/** The event's text is spliced in as it is. */
-function entryText(partition: number, { seq: at, key, error, now, event }: Quarantined): string {
-  const id = quarantineId(partition, at);
-  const head = JSON.stringify({ id, partition, seq: at, key, error, time: new Date(now).toISOString() });
-  return `${head.slice(0, -1)},"event":${event}}`;
-}
-
-/** Retry and delete are events of their own, so they count once and stand in the log (ONE6). */
-export async function steerQuarantine(
-  env: Env,
-  route: Route,
-  id: string,
-  command: "retry" | "delete",
-): Promise<Response> {
-  const missing = problem({
-    status: 404,
-    code: "not_quarantined",
-    detail: notQuarantined(id, route.operator.name),
-  });
-  const match = ENTRY_ID.exec(id);
-  const address = route.addresses[Number(match?.[1] ?? -1)];
-  if (match === null || address === undefined) return missing;
-  const wanted = Number(match[2]);
-  const listed = await asked(() => partitionStub(env, address).quarantinePage(address, seq(wanted - 1), 1, 1));
-  if (listed.tag === "busy") return unavailable(listed);
-  const entry = listed.value.items[0];
-  if (entry?.seq !== wanted) return missing;
-  const result = await sendCommand(env, route, address, {
-    type: command === "retry" ? RETRY : DELETE,
-    source: "keyframe:quarantine",
-    id: crypto.randomUUID(),
-    key: entry.key,
-    data: { seq: entry.seq },
-  });
-  if (result.tag !== "decided") return problem({ status: 503, code: result.code, detail: result.message });
-  const [, at, text] = result.details[0]!;
-  const outcome: Outcome = text === null ? { tag: "applied", reply: NO_REPLY } : parseOutcome(text);
-  if (outcome.tag === "refused" && outcome.code === "not_quarantined") return missing;
-  return Response.json({ id, command, status: outcome.tag, seq: at, ...detailOf(outcome) });
-}
-
-function detailOf(outcome: Outcome): Record<string, unknown> {
-  switch (outcome.tag) {
-    case "applied":
-      return { value: JSON.parse(outcome.reply) as unknown };
-    case "refused":
-      return { code: outcome.code, detail: JSON.parse(outcome.detail) as unknown };
-    case "quarantined":
-      return { error: outcome.error };
-  }
 }

@@ -18,23 +18,39 @@ export interface Command {
   readonly data: unknown;
 }
 
-export async function sendCommand(env: Env, route: Route, address: Address, command: Command): Promise<SliceResult> {
-  const { key, ...event } = command;
+export const sendCommand = (env: Env, route: Route, address: Address, command: Command): Promise<SliceResult> =>
+  sendCommands(env, route, address, [command], true);
+
+/** In this order, in one slice. `full`: the answer holds the outcome of each. */
+export async function sendCommands(
+  env: Env,
+  route: Route,
+  address: Address,
+  commands: readonly Command[],
+  full: boolean,
+): Promise<SliceResult> {
   const at = Date.now();
-  const body = JSON.stringify(event);
-  const prints = new Prints(1);
-  // Without a time, which a repeat would not have.
-  print(prints, fill({ ...event }, new Date(at).toISOString()), key, address.seed, false);
+  const texts: string[] = [];
+  const prints = new Prints(commands.length);
+  for (const { key, ...event } of commands) {
+    texts.push(JSON.stringify(event));
+    // Without a time, which a repeat would not have.
+    print(prints, fill({ ...event }, new Date(at).toISOString()), key, address.seed, false);
+  }
+  const body = texts.join(",");
   const slice: Slice = {
-    v: wireVersion(null, isEdit(command.type)),
+    v: wireVersion(
+      null,
+      commands.some(({ type }) => isEdit(type)),
+    ),
     operatorVersion: route.operator.version,
     at,
     body,
     bytes: utf8Length(body),
-    lengths: [body.length],
-    keys: [key],
+    lengths: texts.map((text) => text.length),
+    keys: commands.map(({ key }) => key),
     prints: prints.words(),
-    full: true,
+    full,
     command: true,
   };
   const gone = busy("partition_gone", "the partition's object went away during the call");

@@ -375,7 +375,8 @@ export class Intake {
   }
 }
 
-const STATUS_NAMES = ["applied", "refused", "quarantined"] as const;
+/** By STATUS of engine/slice.ts. */
+export const STATUS_NAMES = ["applied", "refused", "quarantined"] as const;
 
 /** The result of an event that no operator decided. */
 const rejectedResult = (index: number, where: Pick<EventResult, "operator" | "key" | "partition">): EventResult => ({

@@ -21,7 +21,7 @@ import { Partition as Engine } from "../engine/partition.ts";
 import { readMark, type Mark } from "../engine/rewound.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
 import type { Cache, Host } from "../engine/ports.ts";
-import type { QuarantinePage } from "../engine/quarantine.ts";
+import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../engine/quarantine.ts";
 import type { Slice, SliceResult } from "../engine/slice.ts";
 import type { Entry } from "../engine/state.ts";
 import type { Verified } from "../engine/verify.ts";
@@ -87,8 +87,22 @@ export class Partition extends DurableObject<Env> {
   }
 
   /** Under this name since it comes in pages: an answer of older code would be read as something else (CODE1). */
-  async quarantinePage(address: Address, after: Seq, limit: number, maxChars: number): Promise<Answer<QuarantinePage>> {
-    return answered(() => this.#partition(address).quarantined(after, limit, maxChars));
+  async quarantinePage(
+    address: Address,
+    after: Seq,
+    limit: number,
+    maxChars: number,
+    wanted?: Wanted,
+  ): Promise<Answer<QuarantinePage>> {
+    return answered(() => this.#partition(address).quarantined(after, limit, maxChars, wanted));
+  }
+
+  async quarantineGroups(address: Address): Promise<Answer<QuarantineGroup[]>> {
+    return answered(() => this.#partition(address).quarantineGroups());
+  }
+
+  async setAside(address: Address, target: Seq): Promise<Answer<SetAside | null>> {
+    return answered(() => this.#partition(address).setAside(target));
   }
 
   async snapshot(address: Address): Promise<Answer<Snapshotted>> {

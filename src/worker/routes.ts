@@ -8,10 +8,8 @@ import {
   listManifests,
   listOperators,
   listPartitions,
-  listQuarantine,
   showManifest,
   showPartition,
-  steerQuarantine,
   takeSnapshot,
   verifyPartition,
 } from "./admin-routes.ts";
@@ -21,7 +19,14 @@ import { hasPart, readParam, readParams, type Described, type Given, type Params
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./api/edits.ts";
 import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
-import { DELETE_QUARANTINED, LIST_QUARANTINE, RETRY_QUARANTINED } from "./api/quarantine.ts";
+import {
+  DELETE_MANY,
+  DELETE_QUARANTINED,
+  GROUP_QUARANTINE,
+  LIST_QUARANTINE,
+  RETRY_MANY,
+  RETRY_QUARANTINED,
+} from "./api/quarantine.ts";
 import { HISTORY } from "./api/history.ts";
 import { DOCS, DOCTOR, HEALTH, METRICS, OPENAPI, OVERVIEW } from "./api/service.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
@@ -44,6 +49,7 @@ import { openApi } from "./openapi.ts";
 import { overview } from "./overview-route.ts";
 import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
 import { notAllowed, problem } from "./problem.ts";
+import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./quarantine-routes.ts";
 import { limitedRate } from "./rate-limit.ts";
 import { recoverOperator } from "./recover-route.ts";
 import { getState, postBatch, scanState } from "./state-routes.ts";
@@ -149,6 +155,9 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     return found === undefined ? noOperator(c) : recoverOperator(c.env, app, found);
   });
   on(LIST_QUARANTINE, (c, given) => listQuarantine(c.env, c.var.route, given));
+  on(GROUP_QUARANTINE, (c) => groupQuarantine(c.env, c.var.route));
+  on(RETRY_MANY, (c, given) => steerMany(c.env, c.var.route, "retry", given));
+  on(DELETE_MANY, (c, given) => steerMany(c.env, c.var.route, "delete", given));
   on(RETRY_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "retry"));
   on(DELETE_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "delete"));
 

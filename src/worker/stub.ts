@@ -17,6 +17,8 @@ type Calls = Pick<
   | "capture"
   | "facts"
   | "quarantinePage"
+  | "quarantineGroups"
+  | "setAside"
   | "snapshot"
   | "verify"
   | "mark"

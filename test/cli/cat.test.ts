@@ -95,7 +95,9 @@ describe("keyframe cat of a manifest", () => {
 
   it("gives the events of one key", async () => {
     const lines = await cat(goldenFile("manifest.kfm"), "--key", "b");
-    expect(lines).toMatchObject([{ part: "event", seq: 10, key: "b", outcome: ["q", "boom"], event: { id: "q2" } }]);
+    expect(lines).toMatchObject([
+      { part: "event", seq: 10, key: "b", outcome: ["q", "boom", "Error", "at add (sum.ts:1:1)"], event: { id: "q2" } },
+    ]);
   });
 
   it("gives the manifest alone", async () => {

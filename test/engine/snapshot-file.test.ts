@@ -134,14 +134,17 @@ describe("a snapshot file", () => {
 
   it("ONE3: gives back repeats, answers and quarantine", async () => {
     const fold = foldOf([["a", "1"]], 6);
-    const entry = { seq: seq(4), key: "k\t\n", error: "b\noom", now: 5, event: '{"type":"t"}' };
-    fold.quarantine.restore(entry);
+    const made = { operatorVersion: 1, code: "c" };
+    const entry = { seq: seq(4), type: "t", key: "k\t\n", error: "b\noom", ...made, now: 5, event: '{"type":"t"}' };
+    const thrown = { ...entry, seq: seq(5), errorName: "E", stack: "at a\nat b", by: seq(6) };
+    const settled = { seq: seq(2), how: "erased" as const, by: seq(3) };
+    for (const one of [thrown, settled, entry]) fold.quarantine.restore(one);
     const back = read(await encode(capture(fold)));
     expect(back.dedup.find([3, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "repeat", seq: 3 });
     expect(back.dedup.find([3, 2, 3, 4, 5, 7], 0)).toEqual({ tag: "reused", seq: 3 });
     expect(back.dedup.find([7, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "new" });
     expect(back.dedup.outcome(seq(3))).toBe('["r","no\\t","\\n"]');
-    expect(back.quarantine.list()).toEqual([entry]);
+    expect(back.quarantine.list()).toEqual([settled, entry, thrown]);
   });
 
   it("an empty partition has a file too", async () => {
@@ -159,7 +162,17 @@ describe("damage", () => {
       ],
       4,
     );
-    fold.quarantine.restore({ seq: seq(2), key: "a", error: "boom", now: 5, event: "{}" });
+    const entry = {
+      seq: seq(2),
+      type: "t",
+      key: "a",
+      error: "boom",
+      operatorVersion: 1,
+      code: "c",
+      now: 5,
+      event: "{}",
+    };
+    fold.quarantine.restore(entry);
     const file = await encode(capture(fold));
     // None is "same": there is no byte that doesn't count.
     const names = outcomesOf(file, read, () => false);

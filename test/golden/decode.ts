@@ -25,7 +25,9 @@ export const SEED = 42;
 export const golden: Operator = sum({
   on: {
     add(state, event, ctx) {
-      if (event.data === "boom") throw new Error("boom");
+      // With a stack that is the same wherever the files are made.
+      if (event.data === "boom")
+        throw Object.assign(new Error("boom"), { stack: "Error: boom\n    at add (sum.ts:1:1)" });
       if (event.data === "gone") return ctx.remove();
       if (event.data === 0) return ctx.refuse("zero", { total: state.total });
       state.total += event.data as number;

@@ -31,6 +31,8 @@ export function checkAnswer(world: World, { texts, only, full, producer }: Reque
   let refused = 0;
   let quarantined = 0;
   let forgotten = counts.forgotten;
+  // Set aside at first: a duplicate may hear what became of them since, so the counts may be off by so many.
+  let settled = 0;
   for (const [index, text] of texts.slice(0, counts.through).entries()) {
     if (rejected.has(index)) continue;
     const event = JSON.parse(text) as Record<string, unknown>;
@@ -42,11 +44,13 @@ export function checkAnswer(world: World, { texts, only, full, producer }: Reque
     const tags = found.map((one) => one.outcome?.tag ?? "a");
     if (tags.includes("r")) refused += 1;
     else if (tags.includes("q")) quarantined += 1;
+    if (since(world, found)) settled += 1;
   }
   world.trace.count("refusals", refused);
   world.trace.count("quarantined", quarantined);
   // What is known by its number alone counts as a duplicate, whatever its outcome was.
-  const fits = (told: number, expected: number): boolean => told === expected || (producer !== null && told < expected);
+  const fits = (told: number, expected: number): boolean =>
+    Math.abs(told - expected) <= settled || (producer !== null && told < expected);
   const right =
     fits(counts.refused, refused) && fits(counts.quarantined, quarantined) && counts.rejected === rejected.size;
   if (interruption === null && !right)
@@ -54,12 +58,24 @@ export function checkAnswer(world: World, { texts, only, full, producer }: Reque
   for (const { operator, partition, seq, status } of full ? results : []) {
     if (status === "rejected" || status === "forgotten") continue;
     const name = `main/${operator}/${String(partition).padStart(4, "0")}`;
-    const tag = world.oracle.truth(name).events[(seq ?? 0) - 1]?.outcome?.tag ?? "a";
-    if (!status.startsWith({ a: "applied", r: "refused", q: "quarantined" }[tag]))
+    const truth = world.oracle.truth(name);
+    const event = truth.events[(seq ?? 0) - 1];
+    const tag = event?.outcome?.tag ?? "a";
+    const tags = [tag, ...(event === undefined || tag !== "q" ? [] : truth.since(event).map((came) => came.tag))];
+    if (!tags.some((one) => status.startsWith({ a: "applied", r: "refused", q: "quarantined" }[one])))
       return `seq ${seq} is ${tag} and told as ${status}`;
   }
   return null;
 }
+
+/** Has a command taken any of them out of the quarantine, or retried it? */
+const since = (world: World, found: readonly Logged[]): boolean =>
+  found.some((one) =>
+    [...world.host.slots.values()].some(
+      ({ name }) =>
+        world.oracle.truth(name).events[one.seq - 1] === one && world.oracle.truth(name).since(one).length > 0,
+    ),
+  );
 
 /** The event in the log of everyone who wants it, or who doesn't have it. */
 function logged(world: World, event: Record<string, unknown>, only: string | null): Logged[] | string {

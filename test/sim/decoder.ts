@@ -102,7 +102,10 @@ export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
         return [Number(line.slice(0, tab)), outcomeFrom(line.slice(tab + 1))!];
       }),
     ),
-    quarantine: lines(footer.quarantine).map((line) => JSON.parse(line) as { seq: number; key: string }),
+    // Without those that went.
+    quarantine: lines(footer.quarantine)
+      .map((line) => JSON.parse(line) as { seq: number; key: string })
+      .filter(({ key }) => key !== undefined),
   };
 }
 

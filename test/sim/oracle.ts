@@ -416,6 +416,13 @@ export class Oracle {
   ): void {
     const outcome = truth.outcome(logged);
     const tag = outcome?.tag ?? "a";
+    // A quarantine is a pause: what became of it since is told as well.
+    if (status >= REPEAT && tag === "q") {
+      const since = truth.since(logged).filter((came) => came.tag === STATUS[status & ~REPEAT]);
+      const heard = detail === undefined ? null : outcomeFrom(detail.text);
+      if (since.some((came) => heard === null || heard.text === came.text))
+        return this.#world.trace.count("settled since");
+    }
     if (STATUS[status & ~REPEAT] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
     if (detail === undefined) return;
     const told = outcomeFrom(detail.text);

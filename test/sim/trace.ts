@@ -23,6 +23,7 @@ export const COUNTED = [
   "quarantined",
   "quarantine retries",
   "quarantine deletes",
+  "settled since",
   "commits",
   "commits refused",
   "claims",

@@ -25,6 +25,7 @@ export class Truth {
   /** Rows that stand in an archive, by their first seq. */
   readonly archived = new Set<number>();
   readonly #config: Configuration;
+  readonly #since = new Map<number, LoggedOutcome[]>();
 
   constructor(config: Configuration, operator: string) {
     this.#config = config;
@@ -81,6 +82,7 @@ export class Truth {
       this.events.push(logged);
       const request = event["numbered"];
       if (typeof request === "string" && !this.requests.has(request)) this.requests.set(request, logged);
+      this.#settle(logged);
       const same = this.byName.get(logged.name);
       if (same === undefined) this.byName.set(logged.name, [logged]);
       else same.push(logged);
@@ -107,6 +109,21 @@ export class Truth {
     return (
       (this.stamp - event.stamp) / 1_024 <= this.#config.repliesMs && this.remembers(event, this.head + 1, this.stamp)
     );
+  }
+
+  /** What became of an event that was set aside, one command after the other: a duplicate of it may hear of each. */
+  since(event: Logged): readonly LoggedOutcome[] {
+    return this.#since.get(event.seq) ?? [];
+  }
+
+  #settle({ type, data, outcome }: Logged): void {
+    if (type !== "keyframe.quarantine.retry" && type !== "keyframe.quarantine.delete") return;
+    if (outcome?.tag === "r" && /not_quarantined|too_many_keys/.test(outcome.text)) return;
+    const came = type.endsWith("delete")
+      ? { tag: "r", text: '["deleted",null]' }
+      : (outcome ?? { tag: "a", text: "null" });
+    const seq = Number(data["seq"]);
+    this.#since.set(seq, [...(this.#since.get(seq) ?? []), came as LoggedOutcome]);
   }
 
   /** The event's outcome as an answer must tell it. */

@@ -271,10 +271,17 @@ describe("answers are as they are documented", () => {
     ["POST", "/v1/operators/nobody/recover", undefined, 404],
     ["GET", "/v1/operators/fragile/quarantine?limit=1", undefined, 200],
     ["GET", "/v1/operators/fragile/quarantine?cursor=7", undefined, 400],
+    ["GET", "/v1/operators/fragile/quarantine/groups", undefined, 200],
     ["POST", "/v1/operators/fragile/quarantine/0-1/retry", undefined, 200],
     ["POST", "/v1/operators/fragile/quarantine/0-9/retry", undefined, 404],
     ["DELETE", "/v1/operators/fragile/quarantine/0-2", undefined, 200],
+    ["DELETE", "/v1/operators/fragile/quarantine/0-2", undefined, 200],
+    ["POST", "/v1/operators/fragile/quarantine/0-2/retry", undefined, 409],
     ["DELETE", "/v1/operators/fragile/quarantine/two", undefined, 404],
+    ["POST", "/v1/operators/fragile/quarantine/retry?limit=5", undefined, 200],
+    ["POST", "/v1/operators/fragile/quarantine/retry?cursor=7", undefined, 400],
+    ["POST", "/v1/operators/fragile/quarantine/delete?all=true", undefined, 200],
+    ["POST", "/v1/operators/fragile/quarantine/delete", undefined, 400],
   ] as const)("%s %s %j: %i", async (method, path, init, status) => {
     expect(await walk(method, path, init)).toBe(status);
   });

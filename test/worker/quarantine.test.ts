@@ -77,8 +77,13 @@ describe("IN4: a handler that throws", () => {
       id: `0-${item.seq}`,
       partition: 0,
       seq: expect.any(Number),
+      type: "fragile.do",
       key: "listed",
       error: "boom",
+      errorName: "Error",
+      stack: expect.stringMatching(/^at mischief .*operators\.ts:\d+/),
+      operatorVersion: 1,
+      code: expect.any(String),
       time: expect.stringMatching(/^\d{4}-.*Z$/),
       event: {
         type: "fragile.do",
@@ -142,7 +147,7 @@ describe("steering", () => {
     const { status, body } = await retry(item.id);
     expect(status).toBe(200);
     expect(body).toMatchObject({ id: item.id, command: "retry", status: "quarantined", error: "boom" });
-    expect(await only("again")).toEqual(item);
+    expect(await only("again")).toEqual({ ...item, stack: expect.any(String) });
     expect(await stateOf("fragile", "again")).toBeUndefined();
   });
 
@@ -155,9 +160,12 @@ describe("steering", () => {
     expect(status).toBe(200);
     expect(body).toMatchObject({ id, command: "retry", status: "applied", value: "mended" });
     expect(await items("mended")).toEqual([]);
-    expect((await retry(id)).body).toMatchObject({ status: 404, code: "not_quarantined" });
-    expect((await remove(id)).status).toBe(404);
-    expect((await postEvents(event)).body).toMatchObject({ duplicates: 1 });
+    expect((await retry(id)).body).toEqual({ ...body, duplicate: true, value: null });
+    const late = await remove(id);
+    expect(late.body).toMatchObject({ status: 409, code: "settled", how: "retried", seq: body["seq"] });
+    // A quarantine is a pause: its sender hears that it is applied.
+    expect((await postEvents(event)).body).toMatchObject({ duplicates: 1, quarantined: 0, errors: [] });
+    expect((await ask("fragile", event)).status).toBe(200);
     expect(await stateOf("fragile", "mended")).toEqual({ done: 2, note: null });
     await evict();
     expect(await stateOf("fragile", "mended")).toEqual({ done: 2, note: null });
@@ -169,7 +177,9 @@ describe("steering", () => {
     const { id } = await only("ten");
     fuse.lit = false;
     const answers = await Promise.all(Array.from({ length: 10 }, () => retry(id)));
-    expect(statuses(answers)).toEqual({ 200: 1, 404: 9 });
+    expect(statuses(answers)).toEqual({ 200: 10 });
+    expect(answers.filter(({ body }) => body["duplicate"] === false)).toHaveLength(1);
+    expect(new Set(answers.map(({ body }) => body["seq"])).size).toBe(1);
     expect(await stateOf("fragile", "ten")).toEqual({ done: 1, note: null });
     expect(await items("ten")).toEqual([]);
   });
@@ -180,14 +190,13 @@ describe("steering", () => {
     const { id } = await only("deleted");
     fuse.lit = false;
     const answers = await Promise.all([remove(id), remove(id)]);
-    expect(statuses(answers)).toEqual({ 200: 1, 404: 1 });
-    expect(answers.find(({ status }) => status === 200)!.body).toMatchObject({
-      id,
-      command: "delete",
-      status: "applied",
-    });
-    expect((await retry(id)).status).toBe(404);
-    expect((await postEvents(event)).body).toMatchObject({ duplicates: 1 });
+    expect(statuses(answers)).toEqual({ 200: 2 });
+    for (const { body } of answers) expect(body).toMatchObject({ id, command: "delete", status: "applied" });
+    expect(answers.filter(({ body }) => body["duplicate"] === true)).toHaveLength(1);
+    expect((await retry(id)).body).toMatchObject({ status: 409, code: "settled", how: "deleted" });
+    // Its sender hears that it was given up.
+    expect((await postEvents(event)).body).toMatchObject({ duplicates: 0, refused: 1, quarantined: 0 });
+    expect((await ask("fragile", event)).body).toMatchObject({ status: 409, code: "deleted", duplicate: true });
     expect(await stateOf("fragile", "deleted")).toBeUndefined();
     await evict();
     expect(await items("deleted")).toEqual([]);
@@ -198,10 +207,18 @@ describe("steering", () => {
     const { id } = await only("race");
     fuse.lit = false;
     const answers = await Promise.all([retry(id), remove(id)]);
-    expect(statuses(answers)).toEqual({ 200: 1, 404: 1 });
+    expect(statuses(answers)).toEqual({ 200: 1, 409: 1 });
     const retried = answers[0].status === 200;
     expect(await stateOf("fragile", "race")).toEqual(retried ? { done: 1, note: null } : undefined);
     expect(await items("race")).toEqual([]);
+  });
+
+  test("what never was in the quarantine, or is no id, isn't found", async () => {
+    await postEvents(doing("sound", "well"));
+    const { seq } = (await ask("fragile", doing("sound", "well"))).body as { seq: number };
+    for (const id of [`0-${seq}`, "0-999999", "7-1", "0-0", "x"])
+      for (const answer of [await retry(id), await remove(id)])
+        expect(answer.body).toMatchObject({ status: 404, code: "not_quarantined" });
   });
 
   test("clients can't send the commands themselves", async () => {
@@ -214,6 +231,66 @@ describe("steering", () => {
   });
 });
 
+describe("many at once", () => {
+  const many = (command: string, query: string): Promise<Answer> =>
+    call(`${ITEMS}/${command}${query}`, { method: "POST" });
+  const keys = ["m1", "m2", "m3"];
+
+  beforeEach(async () => {
+    fuse.lit = false;
+    await many("delete", "?all=true");
+    fuse.lit = true;
+  });
+
+  test("are counted by what went wrong, found by it, and retried in the order of their seqs, page by page", async () => {
+    await postEvents([...keys.map((key) => doing(key, "boom")), doing("m1", "throw-text"), doing("m2", "nan")]);
+    const groups = await get(`${ITEMS}/groups`);
+    expect(groups.body).toMatchObject({ events: 5, groups: 3 });
+    const [first] = groups.body["items"] as Record<string, unknown>[];
+    expect(first).toMatchObject({ type: "fragile.do", errorName: "Error", error: "boom", events: 3 });
+    const group = "?type=fragile.do&errorName=Error&error=boom";
+    const listed = (await get(`${ITEMS}${group}`)).body["items"] as Item[];
+    expect(listed.map(({ key }) => key)).toEqual(keys);
+    expect(first!["first"]).toBe(listed[0]!.id);
+    fuse.lit = false;
+    const one = await many("retry", `${group}&limit=2`);
+    expect(one.body).toMatchObject({ command: "retry", applied: 2, refused: 0, quarantined: 0, gone: 0 });
+    expect(one.body["items"]).toEqual(listed.slice(0, 2).map(({ id }) => ({ id, status: "applied" })));
+    const two = await many("retry", `${group}&limit=2&cursor=${one.body["cursor"] as string}`);
+    expect(two.body).toMatchObject({ applied: 1, items: [{ id: listed[2]!.id, status: "applied" }] });
+    expect(two.body["cursor"]).toBeUndefined();
+    expect((await get(`${ITEMS}?error=the%20state*`)).body["items"]).toHaveLength(1);
+    expect((await get(ITEMS)).body["items"]).toHaveLength(2);
+  });
+
+  test("what throws again is passed by once, and stays", async () => {
+    await postEvents(keys.map((key) => doing(key, "boom")));
+    const answers = [await many("retry", "?limit=2")];
+    for (let last = answers[0]!; last.body["cursor"] !== undefined; last = answers.at(-1)!) {
+      // Received after the first page: it waits for the next time.
+      await postEvents(doing("later", "boom"));
+      answers.push(await many("retry", `?limit=2&cursor=${last.body["cursor"] as string}`));
+    }
+    expect(answers.map(({ body }) => body["quarantined"])).toEqual([2, 1]);
+    expect(await items("m1")).toHaveLength(1);
+  });
+
+  test("are deleted with a filter, or all where that is said", async () => {
+    await postEvents([...keys.map((key) => doing(key, "boom")), doing("m1", "throw-text")]);
+    expect((await many("delete", "")).body).toMatchObject({ status: 400, code: "no_filter" });
+    expect((await many("delete", "?all=yes")).body).toMatchObject({ status: 400, code: "invalid_all" });
+    expect((await many("delete", "?error=just%20text")).body).toMatchObject({ applied: 1 });
+    expect((await get(ITEMS)).body["items"]).toHaveLength(3);
+    expect((await many("delete", "?all=true")).body).toMatchObject({ applied: 3 });
+    expect((await get(ITEMS)).body["items"]).toEqual([]);
+    expect((await many("retry", "")).body).toMatchObject({ applied: 0, items: [] });
+  });
+
+  test.each(["?limit=0", "?limit=101", "?cursor=1", "?cursor=0-1", "?cursor=9-1-1"])("%s is refused", async (query) => {
+    expect((await many("retry", query)).status).toBe(400);
+  });
+});
+
 describe("LOG6: a full quarantine", () => {
   test("takes no more events, but can be steered, and goes on once there is room", async () => {
     const flood = Array.from({ length: 10_000 }, () => doing("flood", "boom"));
@@ -223,8 +300,9 @@ describe("LOG6: a full quarantine", () => {
     const stopped = await postEvents(event);
     expect(stopped.body).toMatchObject({ status: 503, code: "quarantine_full", accepted: 0, through: 0 });
     expect(stopped.headers.get("retry-after")).toMatch(/^\d+$/);
-    const all = (await get(ITEMS)).body["items"] as Item[];
-    for (const { id } of all.slice(0, all.length - 9_999)) expect((await remove(id)).status).toBe(200);
+    const { events } = (await get(`${ITEMS}/groups`)).body as { events: number };
+    const some = (await get(`${ITEMS}?limit=${events - 9_999}`)).body["items"] as Item[];
+    for (const { id } of some) expect((await remove(id)).status).toBe(200);
     expect((await postEvents(event)).body).toMatchObject({ accepted: 1 });
   });
 });
