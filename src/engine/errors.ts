@@ -48,10 +48,13 @@ export const isUnreadable = (error: unknown): error is Damage | Failure =>
 export function traceOf(error: unknown): { readonly errorName: string; readonly stack: string } {
   try {
     if (!(error instanceof Error)) return { errorName: `a thrown ${typeof error}`, stack: "" };
-    const named = String(error.name);
+    // Anybody may have put anything there.
+    const { name, constructor, stack } = error as unknown as Readonly<Record<string, unknown>>;
+    const named = String(name);
     // A class of one's own often leaves the name that it inherits.
-    const errorName = BUILT_IN.has(named) ? String(error.constructor.name || named) : named;
-    const frames = String(error.stack ?? "")
+    const own = BUILT_IN.has(named) && typeof constructor === "function" ? constructor.name : named;
+    const errorName = own === "" ? named : own;
+    const frames = String(stack)
       .split("\n")
       .filter((line) => /^\s+at /.test(line));
     const top = frames.slice(0, STACK_FRAMES).map((frame) => frame.trim().slice(0, FRAME_CHARS));
