@@ -76,7 +76,7 @@ export class App {
   async ask(path: string, asked: Asked = {}): Promise<Answer> {
     const begun = performance.now();
     const answer = await this.#http.exchange({ method: "GET", path, ...asked });
-    if (answer.tag === "none") throw noAnswer(this.url, answer, mayCount(answer));
+    if (answer.tag === "none") throw noAnswer(this.url, answer, changes(asked) && mayCount(answer));
     return { ...answer, ms: performance.now() - begun };
   }
 
@@ -85,13 +85,13 @@ export class App {
     return (await this.askUntilKnown(path, asked)).answer;
   }
 
-  /** `unknown`: an attempt before the answer may have counted. @throws Trouble where nobody answers */
+  /** `unknown`: an attempt before the answer may have changed something. @throws Trouble where nobody answers */
   async askUntilKnown(path: string, asked: Asked): Promise<{ readonly answer: Answer; readonly unknown: boolean }> {
     let unknown = false;
     for (let attempt = 1; ; attempt++) {
       const begun = performance.now();
       const answer = await this.#http.exchange({ method: "GET", path, ...asked });
-      unknown ||= mayCount(answer);
+      unknown ||= changes(asked) && mayCount(answer);
       const last = attempt === ATTEMPTS || !passes(answer) || (answer.tag === "none" && answer.unsent);
       if (!last)
         await sleep(Math.min(answer.tag === "none" ? 1_000 : (answer.retryAfterMs ?? 1_000), LONGEST_PAUSE_MS));
@@ -141,9 +141,11 @@ export class App {
   }
 }
 
+const changes = ({ method = "GET" }: Asked): boolean => method !== "GET";
+
 /** Nobody answered. */
 export class Silence extends Trouble {
-  /** The request may have counted. */
+  /** What was asked for may have been done. */
   readonly unknown: boolean;
 
   constructor(message: string, unknown: boolean) {

@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import about from "../../package.json" with { type: "json" };
 import { Damage, Failure, messageOf } from "../engine/errors.ts";
 import { adopt } from "./adopt.ts";
+import { Silence } from "./app.ts";
 import { ask } from "./ask.ts";
 import { cat } from "./cat.ts";
 import { Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
@@ -86,7 +87,8 @@ function failed(error: unknown, { screen }: Cli): Status {
     isSystemError(error)
   );
   const text = bug && error instanceof Error ? `this is a bug: ${error.stack ?? error.message}` : messageOf(error);
-  screen.say(`${screen.paintError("red", "keyframe:")} ${text}`);
+  const unknown = error instanceof Silence && error.unknown ? "\nWhether it was done is not known." : "";
+  screen.say(`${screen.paintError("red", "keyframe:")} ${text}${unknown}`);
   return TROUBLE;
 }
 

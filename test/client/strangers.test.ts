@@ -163,6 +163,16 @@ describe("the command line", () => {
     ]);
   });
 
+  it.each([
+    [["adopt", "credits", "0", "d1"], true],
+    [["quarantine", "credits", "retry", "0-1"], true],
+    [["status"], false],
+  ])("%j: a broken connection says whether it is known what was done: %s", async (args, unknown) => {
+    const { url } = await serve((response) => void response.destroy());
+    const { status, err } = await run([...args, "--url", url]);
+    expect([status, err.includes("Whether it was done is not known.")]).toEqual([2, unknown]);
+  });
+
   it("ask says nothing of that where nothing was sent, or the app says no", async () => {
     const { url } = await serve(
       (response) => void response.writeHead(422).end(JSON.stringify(asProblem(422, { code: "invalid_data" }))),
