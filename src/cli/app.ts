@@ -92,7 +92,8 @@ export class App {
       const begun = performance.now();
       const answer = await this.#http.exchange({ method: "GET", path, ...asked });
       unknown ||= changes(asked) && mayCount(answer);
-      const last = attempt === ATTEMPTS || !passes(answer) || (answer.tag === "none" && answer.unsent);
+      const hopeless = answer.tag === "none" ? answer.unsent : codeOf(answer) === "log_not_migrated";
+      const last = attempt === ATTEMPTS || !passes(answer) || hopeless;
       if (!last)
         await sleep(Math.min(answer.tag === "none" ? 1_000 : (answer.retryAfterMs ?? 1_000), LONGEST_PAUSE_MS));
       else if (answer.tag === "none") throw noAnswer(this.url, answer, unknown);

@@ -210,6 +210,9 @@ export function passes(answer: Answer | NoAnswer): boolean {
   return status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501);
 }
 
+/** Codes of a status that else leaves it open. */
+const NOT_LOOKED_AT = new Set(["rate_limited", "log_not_migrated"]);
+
 /**
  * May what was sent count, though this isn't the answer to it? Only the app's own word that it took nothing says no: a proxy's
  * may come after the app has decided, and a 503 says that a part isn't known.
@@ -223,8 +226,8 @@ export function mayCount(answer: Answer | NoAnswer): boolean {
     case "good":
       return false;
     case "problem":
-      if (answer.code === "rate_limited") return false;
-      return passes(answer) || answer.status >= 500 || Number(answer.body["accepted"] ?? 0) > 0;
+      if (Number(answer.body["accepted"] ?? 0) > 0) return true;
+      return !NOT_LOOKED_AT.has(answer.code) && (passes(answer) || answer.status >= 500);
   }
 }
 

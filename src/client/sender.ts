@@ -58,21 +58,43 @@ export class Sender {
     this.#seq = options.producer?.seq ?? 0;
   }
 
-  /** Resolves when the events are decided, each with its fate. All of them are taken, or none. */
+  /** Resolves when the events are decided, each with its fate; rejects with the first failure then. All of them are taken, or none. */
   send(events: readonly Outgoing[]): Promise<Fate[]> {
     const no = this.#refusal();
     if (no !== null) return Promise.reject(no);
-    const fates = events.map(
-      (event) =>
-        new Promise<Fate>((decided, failed) => {
-          this.#queue.push({ ...event, order: this.#order++, decided, failed });
-          this.#undecided += 1;
-          this.#undecidedBytes += event.bytes;
-          this.#queuedBytes += event.bytes;
-        }),
-    );
+    const fates = this.#fatesOf(events);
     this.#pump();
-    return allDecided(fates);
+    return fates;
+  }
+
+  /** Settled in the turn in which the last of them is, so that whoever flushes finds it settled. */
+  #fatesOf(events: readonly Outgoing[]): Promise<Fate[]> {
+    return new Promise((resolve, reject) => {
+      const fates: Fate[] = [];
+      const failures: KeyframeError[] = [];
+      let left = events.length;
+      const settled = (): void => {
+        left -= 1;
+        if (left > 0) return;
+        if (failures.length === 0) resolve(fates);
+        else reject(failures[0]!.about(failures.flatMap(({ ids }) => ids)));
+      };
+      if (left === 0) resolve(fates);
+      for (const [i, event] of events.entries()) {
+        const decided = (fate: Fate): void => {
+          fates[i] = fate;
+          settled();
+        };
+        const failed = (error: KeyframeError): void => {
+          failures.push(error);
+          settled();
+        };
+        this.#queue.push({ ...event, order: this.#order++, decided, failed });
+        this.#undecided += 1;
+        this.#undecidedBytes += event.bytes;
+        this.#queuedBytes += event.bytes;
+      }
+    });
   }
 
   #refusal(): KeyframeError | null {
@@ -201,14 +223,6 @@ export class Sender {
     this.#cancelLinger?.();
     this.#cancelLinger = null;
   }
-}
-
-/** Rejects with the first failure, once it is known of each event whether it is known. */
-async function allDecided(fates: readonly Promise<Fate>[]): Promise<Fate[]> {
-  const settled = await Promise.allSettled(fates);
-  const failures = settled.flatMap((one) => (one.status === "rejected" ? [one.reason as KeyframeError] : []));
-  if (failures.length > 0) throw failures[0]!.about(failures.flatMap(({ ids }) => ids));
-  return settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
 }
 
 /** Whatever breaks in the client itself must not leave its caller waiting. */

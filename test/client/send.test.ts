@@ -315,6 +315,15 @@ describe("flush and close", () => {
     await app.run(kf.ready());
   });
 
+  it("flush resolves when whoever sent has heard the fates", async () => {
+    const app = new ScriptedApp();
+    const kf = clientOf(app, { batch: { events: 7, lingerMs: 60_000 } });
+    let heard = 0;
+    for (const event of ticks(0, 20)) void kf.send(event).then(() => (heard += 1));
+    void kf.send(ticks(20, 40)).then((fates) => (heard += fates.length));
+    await app.run(kf.flush().then(() => expect(heard).toBe(40)));
+  });
+
   it("a failure of one event reaches its sender, not flush", async () => {
     const app = failing({ 1: { tag: "answer", status: 401, body: { code: "bad_token", detail: "no" } } });
     const kf = clientOf(app);

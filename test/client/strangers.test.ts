@@ -222,6 +222,8 @@ describe("an answer", () => {
     [500, { code: "internal_error" }, true],
     [429, { code: "budget_spent" }, true],
     [429, { code: "rate_limited" }, false],
+    [503, { code: "log_not_migrated" }, false],
+    [503, { code: "log_not_migrated", accepted: 1 }, true],
     [401, { code: "bad_token" }, false],
     [422, { code: "invalid_data" }, false],
     [413, { code: "gzip_bomb", accepted: 3 }, true],

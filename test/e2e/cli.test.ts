@@ -102,9 +102,11 @@ describe("keyframe, against the app", () => {
   test("shows every partition", async () => {
     const { status, out } = await keyframe(["status"]);
     expect(status).toBe(0);
-    expect(out).toMatch(/^OPERATOR +PART +EPOCH +APPLIED +SNAPSHOT +TAIL +KEYS +STATE +LAST SNAPSHOT +RECOVERY\n/);
     expect(out).toMatch(
-      /\ncredits +0 +\d+ +2,104 +2,104 +0 +2,101 +\d+ KB +delta, [\d.]+ K?B, [\d.]+ m?s ago +[\d.]+ m?s\n/,
+      /^OPERATOR +PART +HEALTH +EPOCH +APPLIED +SNAPSHOT +TAIL +KEYS +STATE +QUARANTINE +LAST SNAPSHOT +RECOVERY\n/,
+    );
+    expect(out).toMatch(
+      /\ncredits +0 +healthy +\d+ +2,104 +2,104 +0 +2,101 +\d+ KB +0 +delta, [\d.]+ K?B, [\d.]+ m?s ago +[\d.]+ m?s\n/,
     );
     expect(await json("status", "credits")).toMatchObject([{ operator: "credits", partition: 0, appliedSeq: 2_104 }]);
     expect(await keyframe(["snapshot", "uppercase", "0"])).toMatchObject({
@@ -170,7 +172,7 @@ describe("keyframe, against the app", () => {
     const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
     const err = text(child.stderr);
     child.stdout.once("data", () => child.stdout.destroy());
-    expect([await ended, await err]).toEqual([0, ""]);
+    expect([await ended, await err]).toEqual([2, ""]);
   });
 });
 
