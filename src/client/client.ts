@@ -20,7 +20,7 @@ import { outgoing, type OutgoingEvent } from "./outgoing.ts";
 import { Patience } from "./patience.ts";
 import { Sender } from "./sender.ts";
 
-export { KeyframeError, type Problem } from "./keyframe-error.ts";
+export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
 export type { Clock } from "./clock.ts";
 export type { Fate } from "./deliver.ts";
 export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";
@@ -66,8 +66,8 @@ export interface Client {
    * Takes an event, or several, and resolves when they are decided: with what became of each. In order, as long as one batch
    * is under way at a time. An event without an id gets one, once. A call is taken as a whole.
    *
-   * @throws (rejects) KeyframeError if an event isn't decided, once all of the call are decided or have failed. Its `ids` name those
-   *   of which it isn't known whether they count
+   * @throws (rejects) KeyframeError if an event isn't decided, once all of the call are decided or have failed. Its `fates` say what
+   *   became of each, its `ids` name those of which it isn't known whether they count
    */
   send(event: OutgoingEvent): Promise<Fate>;
   send(events: readonly OutgoingEvent[]): Promise<Fate[]>;

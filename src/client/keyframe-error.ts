@@ -1,4 +1,5 @@
 /** The one error that the client throws, or rejects with. */
+import type { Fate } from "./deliver.ts";
 
 /** A problem document (RFC 9457) as the app sends it. */
 export interface Problem {
@@ -11,10 +12,20 @@ export interface Problem {
   readonly [member: string]: unknown;
 }
 
+/** An event of a call that failed, without a fate. */
+export interface Undecided {
+  readonly tag: "undecided";
+  /** To be sent again with. */
+  readonly id: string;
+  /** False: it is known not to count. */
+  readonly mayCount: boolean;
+}
+
 interface Facts {
   readonly status?: number | null;
   readonly problem?: Problem | null;
   readonly ids?: readonly string[];
+  readonly fates?: readonly (Fate | Undecided)[];
 }
 
 /**
@@ -36,11 +47,13 @@ export class KeyframeError extends Error {
   readonly status: number | null;
   readonly detail: string;
   readonly problem: Problem | null;
-  /** Ids of the events of which it isn't known whether they count: send them again with the same ids. Of all others it is known. */
+  /** Ids of the events of which it isn't known whether they count: send them again with the same ids. */
   readonly ids: readonly string[];
+  /** What became of each event of a `send`, by its place in the call; empty for anything else. */
+  readonly fates: readonly (Fate | Undecided)[];
   readonly #said: string;
 
-  constructor(code: string, detail: string, { status = null, problem = null, ids = [] }: Facts = {}) {
+  constructor(code: string, detail: string, { status = null, problem = null, ids = [], fates = [] }: Facts = {}) {
     const said = `${detail}${unknown(ids)}`;
     super(`${said} (${status === null ? code : `${status} ${code}`})`);
     this.name = "KeyframeError";
@@ -49,13 +62,14 @@ export class KeyframeError extends Error {
     this.detail = said;
     this.problem = problem;
     this.ids = ids;
+    this.fates = fates;
     this.#said = detail;
   }
 
   /** The same, of a call with events of which it isn't known whether they count. */
-  about(ids: readonly string[]): KeyframeError {
-    if (ids.length === 0 && this.ids.length === 0) return this;
-    return new KeyframeError(this.code, this.#said, { status: this.status, problem: this.problem, ids });
+  about(ids: readonly string[], fates: readonly (Fate | Undecided)[] = []): KeyframeError {
+    const { code, status, problem } = this;
+    return new KeyframeError(code, this.#said, { status, problem, ids, fates });
   }
 }
 

@@ -9,7 +9,7 @@
 import type { Clock } from "./clock.ts";
 import { deliver, type Delivered, type Fate } from "./deliver.ts";
 import type { Http } from "./http.ts";
-import { KeyframeError } from "./keyframe-error.ts";
+import { KeyframeError, type Undecided } from "./keyframe-error.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Patience } from "./patience.ts";
 
@@ -71,22 +71,25 @@ export class Sender {
   #fatesOf(events: readonly Outgoing[]): Promise<Fate[]> {
     return new Promise((resolve, reject) => {
       const fates: Fate[] = [];
-      const failures: KeyframeError[] = [];
+      const all: (Fate | Undecided)[] = [];
+      let first: KeyframeError | null = null;
       let left = events.length;
       const settled = (): void => {
         left -= 1;
         if (left > 0) return;
-        if (failures.length === 0) resolve(fates);
-        else reject(failures[0]!.about(failures.flatMap(({ ids }) => ids)));
+        const unknown = all.flatMap((one) => (one.tag === "undecided" && one.mayCount ? [one.id] : []));
+        if (first === null) resolve(fates);
+        else reject(first.about(unknown, all));
       };
       if (left === 0) resolve(fates);
       for (const [i, event] of events.entries()) {
         const decided = (fate: Fate): void => {
-          fates[i] = fate;
+          all[i] = fates[i] = fate;
           settled();
         };
         const failed = (error: KeyframeError): void => {
-          failures.push(error);
+          first ??= error;
+          all[i] = { tag: "undecided", id: event.id, mayCount: error.ids.length > 0 };
           settled();
         };
         this.#queue.push({ ...event, order: this.#order++, decided, failed });

@@ -231,6 +231,13 @@ describe("a call with several events", () => {
     // The first batch counts, the second may, and the third was never taken.
     expect([error.code, error.ids]).toEqual(["bad_token", ["made-0", "e4"]]);
     expect(app.logged).toEqual(["e1", "e2", "made-0", "e4"]);
+    expect(error.fates).toEqual([
+      { tag: "accepted", id: "e1", quarantined: false },
+      { tag: "accepted", id: "e2", quarantined: false },
+      { tag: "undecided", id: "made-0", mayCount: true },
+      { tag: "undecided", id: "e4", mayCount: true },
+      { tag: "undecided", id: "e5", mayCount: false },
+    ]);
   });
 
   it("is halved where something on the way takes no request of its size", async () => {
