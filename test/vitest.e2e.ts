@@ -6,8 +6,9 @@ export default defineConfig({
     name: "e2e",
     include: ["test/e2e/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 180_000,
-    hookTimeout: 90_000,
+    // As in vitest.unit.ts.
+    testTimeout: 900_000,
+    hookTimeout: 900_000,
     teardownTimeout: 20_000,
   },
 });

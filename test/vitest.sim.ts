@@ -6,7 +6,8 @@ export default defineConfig({
     name: "sim",
     environment: "node",
     include: ["test/sim/**/*.test.ts"],
-    testTimeout: 300_000,
+    // As in vitest.unit.ts.
+    testTimeout: 1_800_000,
     maxConcurrency: 2,
     fileParallelism: false,
   },

@@ -21,8 +21,9 @@ export default defineConfig(async () => {
       name: "worker",
       include: [path.join(here, "worker/*.test.ts")],
       setupFiles: [path.join(here, "worker/setup.ts")],
-      testTimeout: 30_000,
-      hookTimeout: 30_000,
+      // As in vitest.unit.ts.
+      testTimeout: 600_000,
+      hookTimeout: 600_000,
     },
   };
 });

@@ -47,12 +47,13 @@ export interface Runtime {
   stop(): Promise<void>;
 }
 
-const READY_TIMEOUT_MS = 60_000;
+/** A machine that is busy with other things takes minutes. */
+const READY_TIMEOUT_MS = 300_000;
 const READY_POLL_MS = 25;
 /** An answer that takes longer is not waited for; the next poll asks again. */
-const PROBE_TIMEOUT_MS = 5_000;
+const PROBE_TIMEOUT_MS = 30_000;
 /** How long the remains of a killed runtime may hold the port or the state directory. */
-const RELEASE_TIMEOUT_MS = 10_000;
+const RELEASE_TIMEOUT_MS = 120_000;
 const RELEASE_POLL_MS = 20;
 const HOST = "127.0.0.1";
 

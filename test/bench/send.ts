@@ -176,10 +176,10 @@ function sending({ file }: Plan, url: string): Command {
 async function goneOn(plan: Plan, command: Command, events: number): Promise<void> {
   let status: number | null | undefined;
   void command.exited.then((ended) => (status = ended));
-  await until(PATIENCE_MS, () => {
+  await until(() => {
     if (status !== undefined) throw new Error(`it ended with ${status} before ${events} events: ${command.stderr}`);
     return decided(plan) >= events;
-  });
+  }, PATIENCE_MS);
 }
 
 async function finished(command: Command): Promise<Summary> {

@@ -7,6 +7,7 @@ import { PROJECT_DIR } from "../../src/local/config.ts";
 import { listProcesses, sendSignal } from "../../src/local/processes.ts";
 
 const POLL_MS = 20;
+export const PATIENCE_MS = 300_000;
 
 export class Command {
   readonly exited: Promise<number | null>;
@@ -36,9 +37,9 @@ export class Command {
   }
 
   /** Resolves with the first line of standard output that matches. */
-  async line(pattern: RegExp, timeoutMs = 60_000): Promise<string> {
+  async line(pattern: RegExp): Promise<string> {
     let found: string | undefined;
-    await until(timeoutMs, () => {
+    await until(() => {
       found = this.stdout.split("\n").find((line) => pattern.test(line));
       return found !== undefined;
     }).catch(() => undefined);
@@ -56,11 +57,15 @@ export class Command {
   }
 }
 
-export async function until(timeoutMs: number, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
+/** Waits for minutes, since a machine that is busy with other things is no failure. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  patienceMs: number = PATIENCE_MS,
+): Promise<void> {
+  const deadline = performance.now() + patienceMs;
   while (performance.now() < deadline) {
     if (await condition()) return;
     await sleep(POLL_MS);
   }
-  throw new Error(`not within ${timeoutMs} ms`);
+  throw new Error(`not within ${patienceMs} ms`);
 }

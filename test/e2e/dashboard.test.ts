@@ -9,6 +9,7 @@ import { buildDashboard, writeDashboard } from "../../src/local/build-dashboard.
 import { PROJECT_DIR } from "../../src/local/config.ts";
 import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 import { chromiumPath, NO_CHROMIUM, startBrowser } from "./browser.ts";
+import { PATIENCE_MS } from "./command.ts";
 import { Frames } from "./frames.ts";
 import { mockedOverview } from "./mocked-overview.ts";
 
@@ -96,6 +97,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
   async function open(hash = "#/", options: BrowserContextOptions = {}, url = runtime.url): Promise<Opened> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
     opened.push(page);
     const [errors, asked]: [string[], URL[]] = [[], []];
     page.on("pageerror", (error) => errors.push(String(error)));
@@ -123,7 +125,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await page.locator(".stems").waitFor();
     await page.goto(`${runtime.url}/#/`);
     const looks = (): number => asked.filter(({ pathname }) => pathname === "/v1/overview").length;
-    await expect.poll(looks, { timeout: 15_000 }).toBeGreaterThan(2);
+    await expect.poll(looks, { timeout: PATIENCE_MS }).toBeGreaterThan(2);
     const routes = asked.map(({ pathname, search }) => pathname + search).filter((path) => path.startsWith("/v1/"));
     expect(new Set(routes)).toEqual(
       new Set(["/v1/overview", "/v1/operators/meters/partitions/1", "/v1/operators/meters/partitions/1/manifests"]),
@@ -187,7 +189,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     const before = Number(await reads.textContent());
     expect(before).toBeGreaterThan(0);
     await send([read("house-59")]);
-    await expect.poll(() => reads.textContent(), { timeout: 15_000 }).toBe(String(before + 1));
+    await expect.poll(() => reads.textContent(), { timeout: PATIENCE_MS }).toBe(String(before + 1));
     await expect.poll(() => all.count()).toBeGreaterThan(before);
     // Members open and close by themselves.
     await page.getByText("tenths", { exact: true }).first().click();
@@ -291,6 +293,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
   test("a row out of sight hears some of the news, and all of it once it is seen", async () => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
     const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
     opened.push(page);
     let looks = 0;
     const from = Date.now();
@@ -312,14 +315,14 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
           behind.push(seen - unseen);
           return seen;
         },
-        { timeout: 20_000 },
+        { timeout: PATIENCE_MS },
       )
       .toBeGreaterThan(16);
     // Between the two readings a few looks may pass.
     expect(Math.max(...behind)).toBeGreaterThanOrEqual(3);
     expect(Math.max(...behind)).toBeLessThan(8);
     await page.evaluate(`document.querySelectorAll("tbody tr")[63].scrollIntoView()`);
-    await expect.poll(async () => (await stepOf(63)) - (await stepOf(0)), { timeout: 20_000 }).toBeGreaterThan(0);
+    await expect.poll(async () => (await stepOf(63)) - (await stepOf(0)), { timeout: PATIENCE_MS }).toBeGreaterThan(0);
   });
 
   // A measurement, made when it is asked for: no time is asserted.
@@ -329,6 +332,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
   ])("64 partitions that change each second: %s, in milliseconds", async (what, hash) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
     const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
     opened.push(page);
     let at = Date.now();
     let looks = 0;

@@ -26,7 +26,7 @@ beforeAll(() => {
   packed = execFileSync("tar", ["tzf", tarball], { encoding: "utf8" }).trim().split("\n");
   install(tarball);
   writeProject();
-}, 120_000);
+});
 afterAll(async () => {
   await running?.kill();
   rmSync(dir, { recursive: true, force: true });
@@ -152,14 +152,14 @@ describe("served by wrangler", () => {
     const quiet = ["--inspector-port", "0", "--show-interactive-dev-session=false"];
     const runtime = launch(["dev", "-c", configs[1], "-c", configs[0], ...flags, ...quiet]);
     running = runtime;
-    await until(60_000, async () => (await answer("/health"))?.status === 200).catch((error: unknown) => {
+    await until(async () => (await answer("/health"))?.status === 200).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${runtime.lastLines()}`);
     });
   }
 
   async function answer(at: string): Promise<Response | null> {
     try {
-      const response = await fetch(url + at, { signal: AbortSignal.timeout(10_000) });
+      const response = await fetch(url + at, { signal: AbortSignal.timeout(60_000) });
       await response.clone().arrayBuffer();
       return response;
     } catch {

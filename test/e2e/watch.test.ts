@@ -69,7 +69,7 @@ class Reader {
 
   /** Resolves when the newest value has so much left. */
   left(n: number): Promise<void> {
-    return until(20_000, () => (this.seen.at(-1)?.value?.left ?? 0) === n);
+    return until(() => (this.seen.at(-1)?.value?.left ?? 0) === n);
   }
 
   stop(): Promise<void> {
@@ -105,10 +105,10 @@ test("many watchers of a key share a connection; whoever goes, the others go on,
     left += 1;
     await Promise.all(readers.map((reader) => reader.left(left)));
     for (const { seen } of readers) expect(seen.map(({ value }) => value?.left)).toEqual(upTo(left));
-    if (readers.length > 0) await until(20_000, async () => (await counted("many")).connections === 1);
+    if (readers.length > 0) await until(async () => (await counted("many")).connections === 1);
   }
   // That a reader has gone the runtime notices when it writes to it: with a sign of life or two, each after twenty seconds.
-  await until(70_000, async () => (await counted("many")).connections === 0);
+  await until(async () => (await counted("many")).connections === 0);
 });
 
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
@@ -135,9 +135,9 @@ test("keyframe watch prints a line for each change, and ends with status 0 when 
   createInterface(child.stdout).on("line", (line) => lines.push(JSON.parse(line)));
   let err = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
-  await until(20_000, () => lines.length === 1);
+  await until(() => lines.length === 1);
   await buy("typed", 5);
-  await until(20_000, () => lines.length === 2);
+  await until(() => lines.length === 2);
   child.kill("SIGINT");
   expect([await ended, err]).toEqual([0, ""]);
   expect(lines).toEqual([

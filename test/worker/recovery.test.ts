@@ -5,6 +5,7 @@ import { z } from "zod";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { operator } from "../../src/keyframe.ts";
 import { deploy, type Deployment } from "./deployment.ts";
+import { patiently } from "./patiently.ts";
 
 const ledger = operator("ledger", {
   version: 1,
@@ -96,10 +97,7 @@ describe("coming back", () => {
     await app.call("/v1/operators/ledger/partitions/0/snapshot", {});
     const before = (await partition())["snapshotSeq"];
     await app.call("/v1/events", entries(1, 1_200, "c"));
-    await vi.waitFor(async () => expect((await partition())["snapshotSeq"]).toBeGreaterThan(Number(before)), {
-      timeout: 10_000,
-      interval: 50,
-    });
+    await patiently(async () => expect((await partition())["snapshotSeq"]).toBeGreaterThan(Number(before)));
     expect(await partition()).toMatchObject({ tailEvents: 0, lastSnapshot: { kind: "delta" } });
   });
 
@@ -121,7 +119,7 @@ describe("coming back", () => {
     vi.setSystemTime(Date.now() + 2 * 86_400_000);
     await app.sweep();
     vi.useRealTimers();
-    await vi.waitFor(async () => expect((await partition())["tailEvents"]).toBe(0), { timeout: 10_000, interval: 50 });
+    await patiently(async () => expect((await partition())["tailEvents"]).toBe(0));
   });
 
   it.each([

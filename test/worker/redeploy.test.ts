@@ -2,9 +2,10 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { z } from "zod";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { operator } from "../../src/keyframe.ts";
 import { deploy, type Deployment } from "./deployment.ts";
+import { patiently } from "./patiently.ts";
 
 const events = { read: z.object({ value: z.number() }) };
 
@@ -53,10 +54,7 @@ describe("a redeploy", () => {
     expect(await state(two)).toEqual({ tenths: 100, known: 1 });
     expect((await read(two, 5)).body).toMatchObject({ accepted: 1 });
     expect(await state(two)).toEqual({ tenths: 150, known: 2 });
-    await vi.waitFor(async () => expect((await manifests(two))[0]).toMatchObject({ operatorVersion: 2 }), {
-      timeout: 10_000,
-      interval: 50,
-    });
+    await patiently(async () => expect((await manifests(two))[0]).toMatchObject({ operatorVersion: 2 }));
     for (const value of [6, 7]) {
       await read(two, value);
       await snapshot(two);
@@ -66,10 +64,7 @@ describe("a redeploy", () => {
     expect(await state(back)).toEqual({ sum: 28 });
     expect((await read(back, 8)).body).toMatchObject({ accepted: 1 });
     expect(await state(back)).toEqual({ sum: 36 });
-    await vi.waitFor(async () => expect((await manifests(back))[0]).toMatchObject({ operatorVersion: 1 }), {
-      timeout: 10_000,
-      interval: 50,
-    });
+    await patiently(async () => expect((await manifests(back))[0]).toMatchObject({ operatorVersion: 1 }));
 
     await snapshot(back);
     const again = await deploy(second);

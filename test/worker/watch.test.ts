@@ -1,7 +1,7 @@
 /** Watching a key: the value now, then each change that is in the log, whatever becomes of the object meanwhile. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { partitionName } from "../../src/engine/ids.ts";
 import type { Grant } from "../../src/keyframe.ts";
 import { App } from "../../src/worker/app.ts";
@@ -12,6 +12,7 @@ import { all } from "./app.ts";
 import { EventSource, watchPath, type Seen } from "./event-source.ts";
 import { d1 } from "./gated-partition.ts";
 import { add, ask, BASE, call, expectProblem, fetchApp, postEvents, postJson, readAnswer } from "./http.ts";
+import { patiently } from "./patiently.ts";
 
 const sources: EventSource[] = [];
 async function watching(operator: string, key: string, headers: Record<string, string> = {}): Promise<EventSource> {
@@ -23,7 +24,7 @@ async function watching(operator: string, key: string, headers: Record<string, s
 afterEach(async () => {
   d1.silent = false;
   await Promise.all(sources.splice(0).map((source) => source.close()));
-  await vi.waitFor(() => expect(hubs.counts).toEqual({ hubs: 0, members: 0, chars: 0 }));
+  await patiently(() => expect(hubs.counts).toEqual({ hubs: 0, members: 0, chars: 0 }));
 });
 
 const echoStub = (partition = 0) =>
@@ -143,12 +144,12 @@ describe("many watchers of a key", () => {
     for (let n = 1; many.length > 0; n++) {
       // Whoever reads on takes over.
       const heard = Promise.all(many.map((source) => source.until({ n, events: n })));
-      await vi.waitFor(async () => expect(await connections("tally", 4)).toBe(1));
+      await patiently(async () => expect(await connections("tally", 4)).toBe(1));
       await postEvents(add("w-many", 1));
       await heard;
       for (const source of many.splice(0, 5)) await source.close();
     }
-    await vi.waitFor(async () => expect(await connections("tally", 4)).toBe(0));
+    await patiently(async () => expect(await connections("tally", 4)).toBe(0));
   });
 });
 
@@ -180,7 +181,7 @@ describe("when the object", () => {
         200,
       );
       // Perhaps before the watcher's connection is made anew, perhaps after.
-      if (said % 2 === 0) await vi.waitFor(async () => expect(await connections("echo", 2)).toBe(1));
+      if (said % 2 === 0) await patiently(async () => expect(await connections("echo", 2)).toBe(1));
     }
     await say("w-crash");
     const seen = await source.until({ said: 5 });
