@@ -20,9 +20,17 @@ export interface PartitionInfo {
   readonly stateBytes: number;
   /** Null: not known without asking the partition. */
   readonly quarantined: number | null;
+  /** Keys whose state can't be migrated; missing where there are none. */
+  readonly unmigrated?: UnmigratedInfo;
   readonly lastSnapshot: SnapshotInfo | { readonly unreadable: string } | null;
   readonly lastRecovery: { readonly ms: number; readonly fallbacks: number } | null;
   readonly estimatedRecoveryMs: number;
+}
+
+/** How many keys, and some of them with the version of their state. */
+export interface UnmigratedInfo {
+  readonly keys: number;
+  readonly some: readonly { readonly key: string; readonly version: number }[];
 }
 
 export interface SnapshotInfo {

@@ -1,8 +1,8 @@
 /** What `keyframe doctor` makes of what it was told: pure judgements, each a line. */
-import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo } from "./answers.ts";
+import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo, UnmigratedInfo } from "./answers.ts";
 import { MIGRATE } from "./app.ts";
 import type { Paint } from "./screen.ts";
-import { age, bytes, count, quantile, span } from "./text.ts";
+import { age, bytes, count, quantile, quoted, span } from "./text.ts";
 
 /** `note`: worth knowing, and nothing that must be done. */
 export interface Check {
@@ -54,6 +54,11 @@ const WORTH_EVENTS = 1_000;
 const WORTH_BYTES = 1_000_000;
 const PATIENCE_MS = 3_600_000;
 
+export function unmigratedText({ keys, some }: UnmigratedInfo): string {
+  const named = some.map(({ key, version }) => `${quoted(key)} (of version ${version})`).join(", ");
+  return `${count(keys)} keys can't be migrated: ${named}; keyframe get says why`;
+}
+
 /** What is remarkable about one partition, the worst first; nothing where all is well. */
 function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark[] {
   const remarks: Remark[] = [];
@@ -62,6 +67,7 @@ function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark
   const { lastSnapshot: last, estimatedRecoveryMs: estimated } = one;
   if (last !== null && "unreadable" in last)
     add("bad", "unreadable snapshot", `its current manifest can't be read: ${last.unreadable}`);
+  if (one.unmigrated !== undefined) add("bad", "failed migration", unmigratedText(one.unmigrated));
   if (estimated > promiseMs)
     add("bad", "slow recovery", `estimated recovery ${span(estimated)}, above the target of ${span(promiseMs)}`);
   const worth = one.tailEvents >= WORTH_EVENTS || one.tailBytes >= WORTH_BYTES;

@@ -49,7 +49,7 @@ function* blockItems({ rest, footer }: SnapshotView, block: Block): Generator<St
     if (first && key !== block[4])
       throw new Damage(`the state block at ${block[0]} begins with another key than the footer says`);
     first = false;
-    yield [key, entryOfLine(line, key, footer, null)];
+    yield [key, entryOfLine(line, footer, null)];
   }
 }
 

@@ -2,7 +2,7 @@
 import type { OperatorInfo, OperatorStatus, PartitionInfo } from "./answers.ts";
 import { App, online, operatorPath, type Options } from "./app.ts";
 import { examples, Trouble, YES, type AddCommand } from "./command.ts";
-import { healthOf } from "./checks.ts";
+import { healthOf, unmigratedText } from "./checks.ts";
 import type { Paint } from "./screen.ts";
 import { age, bytes, count, span, table } from "./text.ts";
 
@@ -67,10 +67,15 @@ export function statusTable(all: readonly OperatorStatus[], nowMs: number, paint
   const rows = known.flatMap(({ operator: { name }, partitions }) =>
     partitions.map((one) => row(name, one, nowMs, paint)),
   );
+  const stuck = known.flatMap(({ operator: { name }, partitions }) =>
+    partitions.flatMap(({ partition, unmigrated }) =>
+      unmigrated === undefined ? [] : [`${paint("red", `${name} ${partition}`)}: ${unmigratedText(unmigrated)}`],
+    ),
+  );
   const lost = all.flatMap(({ operator: { name, lost: why } }) =>
     why === undefined ? [] : [`${paint("red", name)}: ${why}; keyframe recover --from-r2 ${name}`],
   );
-  return [...table(HEADINGS, rows, paint), ...lost];
+  return [...table(HEADINGS, rows, paint), ...stuck, ...lost];
 }
 
 function row(operator: string, one: PartitionInfo, nowMs: number, paint: Paint): string[] {

@@ -1,5 +1,7 @@
 /** `keyframe verify-partition OP N`: does a partition hold what its snapshot and its log give back? The app rebuilds and compares. */
+import type { UnmigratedInfo } from "./answers.ts";
 import { App, codeOf, fine, online, partitionPath, POST, saidBy, type Options } from "./app.ts";
+import { unmigratedText } from "./checks.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { count, quoted } from "./text.ts";
 
@@ -9,6 +11,7 @@ interface Verified {
   readonly manifest: number | null;
   readonly replayedEvents: number;
   readonly keys: number;
+  readonly unmigrated?: UnmigratedInfo;
   readonly first?: { readonly seq: number; readonly key: string; readonly live: unknown; readonly rebuilt: unknown };
 }
 
@@ -34,11 +37,13 @@ export const verifyPartition: AddCommand = (program, cli, done) => {
     });
 };
 
-export function verifiedLines({ equal, seq, manifest, replayedEvents, keys, first }: Verified): string[] {
+export function verifiedLines({ equal, seq, manifest, replayedEvents, keys, first, unmigrated }: Verified): string[] {
+  const stuck = unmigrated === undefined ? [] : [`  ${unmigratedText(unmigrated)}`];
   const from = manifest === null ? "the whole log" : `manifest ${manifest}`;
   if (equal)
     return [
       `equal: ${count(keys)} keys at seq ${count(seq)}, rebuilt from ${from} and ${count(replayedEvents)} events`,
+      ...stuck,
     ];
   return [
     `different at seq ${count(seq)}, rebuilt from ${from}`,
@@ -49,5 +54,6 @@ export function verifiedLines({ equal, seq, manifest, replayedEvents, keys, firs
           `    live    ${JSON.stringify(first.live)}`,
           `    rebuilt ${JSON.stringify(first.rebuilt)}`,
         ]),
+    ...stuck,
   ];
 }

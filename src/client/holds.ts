@@ -62,6 +62,8 @@ const ERASED = {
   complete: "a boolean",
   holders: [{ where: "a text", count: "a number", goes: "a text" }],
 } as const;
+/** Keys whose states can't be migrated. */
+const FAILED = [{ key: "a text", code: "a text", message: "a text" }] as const;
 const STEERED = { id: "a text", command: "a text", status: "a text" } as const;
 
 /** What the counts of sent events are, also in a problem document (api.md). */
@@ -107,11 +109,15 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
     "/v1/operators/:op/state?key",
     { operator: "a text", key: "a text", value: "anything", partition: "a number", seq: "a number", time: "a text" },
   ],
-  ["GET", "/v1/operators/:op/state", { items: [{ key: "a text", value: "anything" }], "cursor?": "a text" }],
+  [
+    "GET",
+    "/v1/operators/:op/state",
+    { items: [{ key: "a text", value: "anything" }], "cursor?": "a text", "failed?": FAILED },
+  ],
   [
     "POST",
     "/v1/operators/:op/state/batch",
-    { items: [{ key: "a text", value: "anything", seq: "a number" }], missing: ["a text"] },
+    { items: [{ key: "a text", value: "anything", seq: "a number" }], missing: ["a text"], "failed?": FAILED },
   ],
   ["PUT", "/v1/operators/:op/state", EDITED],
   ["DELETE", "/v1/operators/:op/state", EDITED],

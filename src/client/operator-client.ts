@@ -108,20 +108,29 @@ export class OperatorClient<Op extends AnyOperator> {
       const half = Math.ceil(keys.length / 2);
       return [...(await this.#batch(keys.slice(0, half))), ...(await this.#batch(keys.slice(half)))];
     }
-    return (success(answer) as { readonly items: Entry<StateOf<Op>>[] }).items;
+    const { items, failed } = success(answer) as { readonly items: Entry<StateOf<Op>>[]; readonly failed?: Failed };
+    if (failed !== undefined) throw failedError(answer, failed);
+    return items;
   }
 
-  /** Page by page, all keys in the order of their UTF-8 bytes. */
+  /** Page by page, all keys in the order of their UTF-8 bytes. States that can't be migrated make it throw, behind all others. */
   async *scan({ prefix = "", limit = 1_000 }: ScanOptions = {}): AsyncGenerator<readonly Item<StateOf<Op>>[], void> {
     let cursor: string | undefined;
+    let broken: KeyframeError | null = null;
     do {
       const query = new URLSearchParams({ prefix, limit: String(limit) });
       if (cursor !== undefined) query.set("cursor", cursor);
       const answer = await this.#call({ method: "GET", path: `${this.#path}/state?${query.toString()}` });
-      const page = success(answer) as { readonly items: readonly Item<StateOf<Op>>[]; readonly cursor?: string };
+      const page = success(answer) as {
+        readonly items: readonly Item<StateOf<Op>>[];
+        readonly failed?: Failed;
+        readonly cursor?: string;
+      };
+      if (page.failed !== undefined) broken ??= failedError(answer, page.failed);
       if (page.items.length > 0) yield page.items;
       cursor = page.cursor;
     } while (cursor !== undefined);
+    if (broken !== null) throw broken;
   }
 
   /** The events that touched a key, newest first, each with what became of it and the value after it. */
@@ -159,6 +168,14 @@ export class OperatorClient<Op extends AnyOperator> {
       });
     }
   }
+}
+
+/** Keys whose states can't be migrated to the operator's version. */
+type Failed = readonly { readonly key: string; readonly code: string; readonly message: string }[];
+
+function failedError({ status }: Answer, failed: Failed): KeyframeError {
+  const others = failed.length === 1 ? "" : ` (and ${failed.length - 1} more)`;
+  return new KeyframeError(failed[0]!.code, `${failed[0]!.message}${others}`, { status });
 }
 
 /** The body of an answer that is good. @throws KeyframeError */

@@ -114,6 +114,7 @@ async function upload(around: Metered, ground: Ground, captured: Capture): Promi
     keys: counted.keys,
     stateBytes: counted.size,
     ...(full || captured.totals.exact ? { digest: counted.digest.toString() } : {}),
+    ...(counted.unmigrated.keys > 0 ? { unmigrated: counted.unmigrated } : {}),
     dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
     rates: ground.rates,
     quarantined: ground.quarantined,

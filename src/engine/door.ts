@@ -148,6 +148,8 @@ export class Door {
     open.rates = opened(open.rates, openMs, opening.rows.length);
     open.row = { ...open.row, epoch: opening.row.epoch };
     open.epoch = epoch;
+    // Other code may migrate what the code of the snapshot could not.
+    open.renew ||= open.whole?.unmigrated !== undefined && open.whole.code !== this.#code;
     this.#open = open;
     this.#house.opened(open, use, answeredAt);
     return open;

@@ -3,8 +3,8 @@
  *
  * W1. Whether the condition of an edit holds is decided once, in the order of seqs, on what stands below it; replay does what
  *     was done then, whatever the state is under other code (ONE6).
- * W2. What is put says of which version it is. Newer code migrates it; older code can't read it, so there it goes to the
- *     quarantine (IN4), where newer code may retry it.
+ * W2. What is put says of which version it is. Newer code migrates it, and keeps it as it is if that fails (G1 of migration.ts); older
+ *     code can't read it, so there it goes to the quarantine (IN4), where newer code may retry it.
  * W3. Messages and rows with an edit have versions of their own, which code refuses by name that doesn't know edits: to it they
  *     would be events without a handler, and what was acknowledged would be lost (CODE1).
  */
@@ -13,9 +13,9 @@ import { hashGroup } from "./hash.ts";
 import { exceeds, toState } from "./json.ts";
 import { STALE, type Last, type Touched } from "./layer.ts";
 import { STATE_BYTES } from "./limits.ts";
+import { assertNotNewer, migrated, migrationFailed } from "./migration.ts";
 import type { Event, Operator } from "./operator.ts";
 import { APPLIED, NO_REPLY, type Outcome } from "./outcome.ts";
-import { migration } from "./state-line.ts";
 
 /** Types of the logged events; `data` is an Edit. */
 export const PUT = "keyframe.state.put";
@@ -63,7 +63,10 @@ export function edit(
   if (last !== null && command.type !== ERASE && !holds(condition, last))
     return { tag: "refused", code: "precondition_failed", detail: NO_REPLY };
   try {
-    touched.text = command.type === PUT ? stateText(operator, version, state, key) : null;
+    const put = command.type === PUT ? stateOf(operator, version, state) : NO_STATE;
+    if (last !== null && put.version !== undefined) throw new Error(migrationFailed(operator, key, version, put.text!));
+    touched.text = put.text;
+    touched.version = put.version;
   } catch (error) {
     return thrown(error);
   }
@@ -73,12 +76,16 @@ export function edit(
   return APPLIED;
 }
 
-/** @throws where it is no state that this code can use */
-function stateText(operator: Operator, version: number, state: unknown, key: string): string {
+const NO_STATE = { text: null, version: undefined };
+
+/** `version`: of the state, if it can't be migrated. @throws where it is no state that this code can use */
+function stateOf(operator: Operator, version: number, state: unknown): Pick<Touched, "text" | "version"> {
   const json = toState(state);
   if (json.tag === "not_json") throw new TypeError(`the state ${json.why}`);
-  const migrate = migration(operator, version);
-  const text = migrate === null ? json.text : migrate(json.text, key);
+  assertNotNewer(operator, version);
+  const result = version === operator.version ? null : migrated(operator, version, json.text);
+  if (result?.tag === "failed") return { text: json.text, version };
+  const text = result?.text ?? json.text;
   if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state would have more than ${STATE_BYTES} bytes`);
-  return text;
+  return { text, version: undefined };
 }

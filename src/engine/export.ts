@@ -44,7 +44,9 @@ async function* linesOf(
       if (entry === null) continue;
       if (!key.startsWith(prefix)) break reading;
       const time = stampTime(entry.stamp);
-      piece += `{"key":${JSON.stringify(key)},"value":${entry.text},"partition":${partition},"seq":${entry.seq},"time":"${time}"}\n`;
+      // Under another name, so that nobody takes it for a state of the operator's version.
+      const value = entry.version === undefined ? '"value"' : `"version":${entry.version},"unmigrated"`;
+      piece += `{"key":${JSON.stringify(key)},${value}:${entry.text},"partition":${partition},"seq":${entry.seq},"time":"${time}"}\n`;
       keys += 1;
       if (piece.length < PIECE_CHARS) continue;
       yield piece;

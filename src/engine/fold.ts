@@ -15,6 +15,7 @@ import { PRINT_WORDS, Prints } from "./hash.ts";
 import { EventContext, handle } from "./handling.ts";
 import { seq, stamp, type Seq, type Stamp } from "./ids.ts";
 import { isNew, Layer, undo, type Touched } from "./layer.ts";
+import { MIGRATION_FAILED, migrationFailed } from "./migration.ts";
 import { RESERVED_TYPE, type Event, type Operator } from "./operator.ts";
 import { NO_REPLY, outcomeText, type Outcome, type Thrown } from "./outcome.ts";
 import { Producers } from "./producers.ts";
@@ -232,8 +233,13 @@ export class Fold {
     if (entry === undefined) return { tag: "refused", code: "not_quarantined", detail: NO_REPLY };
     if (command.type === DELETE) return { tag: "applied", reply: NO_REPLY };
     const touched = layer.touch(entry.key);
+    const retried = quarantinedEvent(entry);
+    if (touched.version !== undefined && !isEdit(retried.type)) {
+      const why = migrationFailed(this.operator, entry.key, touched.version, touched.text!);
+      return { tag: "refused", code: MIGRATION_FAILED, detail: JSON.stringify(why.slice(0, 1_000)) };
+    }
     const context = new EventContext(entry.key, at, entry.now, isNew(touched), prints, offset);
-    return this.#apply(layer, touched, quarantinedEvent(entry), context, live);
+    return this.#apply(layer, touched, retried, context, live);
   }
 
   #steer(ran: Ran, command: string, target: Seq, outcome: Outcome): void {
@@ -279,8 +285,8 @@ const isSteering = (type: string): boolean => type === RETRY || type === DELETE;
 const targetOf = (command: Event): Seq => (command.data as { readonly seq: Seq }).seq;
 
 /** Of a command: what it names stays in the quarantine. */
-const spares = (outcome: Outcome): boolean =>
-  outcome.tag === "refused" && (outcome.code === "not_quarantined" || outcome.code === "too_many_keys");
+const spares = (outcome: Outcome): boolean => outcome.tag === "refused" && SPARING.has(outcome.code);
+const SPARING = new Set(["not_quarantined", "too_many_keys", MIGRATION_FAILED]);
 
 /** Which code wrote a segment or a manifest. */
 export const codeOf = (made: { readonly operatorVersion: number; readonly code: string }): string =>

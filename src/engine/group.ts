@@ -12,12 +12,13 @@ import { seq, type Epoch, type Seq, type Stamp } from "./ids.ts";
 import { utf8Length } from "./json.ts";
 import { Layer } from "./layer.ts";
 import { LISTED_ERRORS, ROW_BYTES } from "./limits.ts";
+import { migrationFailed } from "./migration.ts";
 import type { Mark, Producer } from "./producers.ts";
 import { outcomeText, type Outcome } from "./outcome.ts";
 import { PRINT_WORDS } from "./hash.ts";
 import { sealPayload, SegmentWriter, type Segment } from "./segment.ts";
 import { REPEAT, STATUS, type Slice } from "./slice.ts";
-import type { Event } from "./operator.ts";
+import { RESERVED_TYPE, type Event } from "./operator.ts";
 import type { Watchers } from "./watchers.ts";
 
 interface Row {
@@ -119,7 +120,13 @@ export class Group {
       const stop = start + slice.lengths[i]!;
       const print = dedup.find(slice.prints, i * PRINT_WORDS);
       const found = print.tag === "new" && forgetful && indexes![i]! <= taken ? FORGOTTEN : print;
-      if (found.tag === "new") {
+      const unmigrated = found.tag === "new" ? this.#unmigrated(row, events[i]!, slice.keys[i]!) : null;
+      if (unmigrated !== null) {
+        flush();
+        from = end = stop + 1;
+        statuses[i] = STATUS.unmigrated;
+        if (slice.full || details.length < LISTED_ERRORS) details.push([i, 0, unmigrated]);
+      } else if (found.tag === "new") {
         if (row.writer.bytes + (end - from) * (ascii ? 1 : 3) > ROW_BYTES) {
           flush();
           from = end = start;
@@ -151,6 +158,13 @@ export class Group {
     }
     flush();
     return { statuses, details, until };
+  }
+
+  /** Why the event can't be taken now: the state of its key can't be migrated (G2 of migration.ts). Commands can do without it. */
+  #unmigrated({ layer }: Row, event: Record<string, unknown>, key: string): string | null {
+    const found = layer.unmigrated(key);
+    if (found === null || (event["type"] as string).startsWith(RESERVED_TYPE)) return null;
+    return migrationFailed(this.#fold.operator, key, found.version, found.text!);
   }
 
   /** The request is in this row from the seq `first` up to the index; the row's last event is the one that says so. */

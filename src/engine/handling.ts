@@ -9,6 +9,7 @@ import { copyJson, exceeds, inspectJson, LARGE_STATE, NULL_STATE, toJson } from 
 import { STALE, type Touched } from "./layer.ts";
 import { REPLY_BYTES, STATE_BYTES } from "./limits.ts";
 import { messageOf, traceOf } from "./errors.ts";
+import { MIGRATION_FAILED, migrationFailed } from "./migration.ts";
 import { APPLIED, type Outcome } from "./outcome.ts";
 import type { Context, Event, Handler, Operator, Refusal } from "./operator.ts";
 
@@ -18,6 +19,10 @@ export function handle(operator: Operator, touched: Touched, event: Event, conte
   if (handler === undefined) {
     const error = `version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`;
     return { tag: "quarantined", error };
+  }
+  if (touched.version !== undefined) {
+    const why = migrationFailed(operator, context.key, touched.version, touched.text!);
+    return { tag: "quarantined", error: `${MIGRATION_FAILED}: ${why}`.slice(0, 1_000) };
   }
   let outcome: Outcome;
   try {

@@ -81,8 +81,7 @@ export class KeyAnchors {
 
 /** Nothing that another snapshot wouldn't mend. */
 const passesOver = (error: unknown): boolean =>
-  isUnreadable(error) ||
-  (error instanceof Failure && (error.code === "state_newer" || error.code === "snapshot_unreadable"));
+  isUnreadable(error) || (error instanceof Failure && error.code === "state_newer");
 
 function keptOf(around: Library, { row, points }: Roots): Kept[] {
   const kept = new Map<number, Kept>();

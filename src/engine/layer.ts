@@ -18,6 +18,8 @@ export interface Touched {
   dirty: boolean;
   /** Last event that changed it; 0: none in this row. */
   seq: Seq;
+  /** Of the text, if it is older than the operator's (migration.ts). */
+  version: number | undefined;
   /** The text below this layer. */
   readonly before: string | null;
 }
@@ -26,6 +28,7 @@ export interface Touched {
 export interface Last {
   readonly text: string | null;
   readonly seq: Seq;
+  readonly version?: number | undefined;
 }
 
 export const STALE: unique symbol = Symbol("stale");
@@ -45,8 +48,8 @@ export class Layer {
   touch(key: string): Touched {
     let touched = this.#touched.get(key);
     if (touched === undefined) {
-      const before = this.#lastBelow(key).text;
-      touched = { text: before, value: STALE, dirty: false, seq: seq(0), before };
+      const { text: before, version } = this.#lastBelow(key);
+      touched = { text: before, value: STALE, dirty: false, seq: seq(0), version, before };
       this.#touched.set(key, touched);
     }
     return touched;
@@ -57,14 +60,22 @@ export class Layer {
     const touched = this.#touched.get(key);
     return touched === undefined || touched.seq === 0
       ? this.#lastBelow(key)
-      : { text: textOf(touched), seq: touched.seq };
+      : { text: textOf(touched), seq: touched.seq, version: touched.version };
+  }
+
+  /** The state of the key, if it is of an older version and can't be migrated; null if it is not. */
+  unmigrated(key: string): (Last & { readonly version: number }) | null {
+    if (!this.#state.anyUnmigrated) return null;
+    const { text, seq, version } = this.last(key);
+    return version === undefined ? null : { text, seq, version };
   }
 
   #lastBelow(key: string): Last {
     for (let layer = this.#below; layer !== null && !layer.#settled; layer = layer.#below) {
       const pending = layer.#touched.get(key);
       // One that was only looked at says nothing of when.
-      if (pending !== undefined && pending.seq > 0) return { text: textOf(pending), seq: pending.seq };
+      if (pending !== undefined && pending.seq > 0)
+        return { text: textOf(pending), seq: pending.seq, version: pending.version };
     }
     const entry = this.#state.find(key);
     // Taken for a key without state, it would begin anew (SNAP11).
@@ -104,7 +115,8 @@ export class Layer {
     for (const [key, touched] of this.#touched) {
       if (touched.seq === 0) continue;
       const text = textOf(touched);
-      const entry: Entry | null = text === null ? null : { text, seq: touched.seq, stamp };
+      const older = touched.version === undefined ? {} : { version: touched.version };
+      const entry: Entry | null = text === null ? null : { text, seq: touched.seq, stamp, ...older };
       this.#state.apply(key, entry, touched.seq, touched.before);
       watchers?.changed(key, text, touched.seq);
     }

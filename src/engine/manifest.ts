@@ -11,6 +11,7 @@ import { parseObject } from "./blocks.ts";
 import { isCounterRow, type CounterRow, type Counts } from "./counters.ts";
 import { Digest } from "./digest.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
+import type { Unmigrated } from "./migration.ts";
 import type { Rates } from "./rates.ts";
 import { isObject, isWhole, shown } from "./json.ts";
 import { isMinutes, type Minute } from "./minutes.ts";
@@ -67,6 +68,8 @@ export interface Manifest {
   readonly stateBytes: number;
   /** Of the whole state (digest.ts). Missing where nobody has counted it. */
   readonly digest?: string;
+  /** Keys whose state is of an older version, since migrating it fails. Missing where there are none. */
+  readonly unmigrated?: Unmigrated;
   readonly dedupSince: string | null;
   /** What coming back cost, as last measured. */
   readonly rates?: Rates;
@@ -159,6 +162,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
   return (
     isChain(kind, manifest["chain"], manifest["parts"], manifest["v"] === PARTS_FORMAT) &&
     (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
+    isUnmigrated(manifest["unmigrated"]) &&
     isHistory(manifest["history"]) &&
     isRates(manifest["rates"]) &&
     (manifest["quarantined"] === undefined || isWhole(manifest["quarantined"])) &&
@@ -196,6 +200,13 @@ function isChain(kind: unknown, chain: unknown, parts: unknown, several: boolean
   if (!Array.isArray(chain) || !chain.every(isStateFile)) return false;
   return kind === "full" ? chain.length === before : kind === "delta" && chain.length >= before;
 }
+
+const isUnmigrated = (unmigrated: unknown): boolean =>
+  unmigrated === undefined ||
+  (isObject(unmigrated) &&
+    isWhole(unmigrated["keys"]) &&
+    Array.isArray(unmigrated["some"]) &&
+    unmigrated["some"].every((one) => Array.isArray(one) && one.length === 2 && isText(one[0]) && isWhole(one[1])));
 
 const isHistory = (history: unknown): boolean =>
   history === undefined ||

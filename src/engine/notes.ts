@@ -10,6 +10,7 @@ export const NOTES = {
   "replay set events aside": "error",
   "a handler threw": "error",
   "a state file is damaged": "error",
+  "keys can't be migrated": "error",
   "snapshot failed": "warn",
   "a snapshot that took effect unheard is not read yet": "warn",
   "state files swept": "info",

@@ -5,6 +5,7 @@ import { seq, type Epoch, type Stamp } from "./ids.ts";
 import { isObject } from "./json.ts";
 import type { Loader } from "./loader.ts";
 import type { Manifest } from "./manifest.ts";
+import type { Unmigrated } from "./migration.ts";
 import type { Minute } from "./minutes.ts";
 import type { PartitionRow } from "./ports.ts";
 import type { Rates } from "./rates.ts";
@@ -33,6 +34,8 @@ export interface Facts {
   readonly appliedSeq: number;
   readonly keys: number;
   readonly stateBytes: number;
+  /** As far as they are counted: exactly from the first full snapshot of the operator's version on. */
+  readonly unmigrated: Unmigrated;
   readonly dedupSince: string | null;
   /** Null: not known. */
   readonly quarantined: number | null;
@@ -49,6 +52,7 @@ export function factsOf({ row, fold, tail, report, rates }: Open): Facts {
     appliedSeq: fold.seq,
     keys: fold.state.keys,
     stateBytes: fold.state.size,
+    unmigrated: fold.state.unmigrated,
     dedupSince: isoOrNull(fold.dedup.sinceMs),
     quarantined: fold.quarantine.events,
     tailEvents: tail.events,

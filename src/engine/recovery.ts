@@ -307,9 +307,11 @@ export async function load(
   const stored = await StoredState.open(around, base, fold, apart);
   const { keys } = stored.files.at(-1)!.footer;
   if (keys !== base.keys) throw new Damage(`the snapshot says ${keys} keys, its manifest ${base.keys}`);
+  const { unmigrated = { keys: 0, some: [] } } = base;
   // States of another version are counted as they stand in the files, until all of them were migrated once.
-  const exact = base.digest !== undefined && base.operatorVersion === around.operator.version;
+  const same = base.operatorVersion === around.operator.version && unmigrated.keys === 0;
+  const exact = base.digest !== undefined && same;
   const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
-  fold.state.begin({ keys, size: base.stateBytes, digest, exact });
+  fold.state.begin({ keys, size: base.stateBytes, digest, exact, unmigrated });
   return { fold, loader: new Loader(fold.state, stored, around.clock) };
 }

@@ -29,6 +29,7 @@ export type RejectionCode =
   | "invalid_key"
   | "key_not_allowed"
   | "id_reused"
+  | "migration_failed"
   // Of events in the standard's own content types: the code names the attribute.
   | `missing_${Required}`
   | `invalid_${Known}`

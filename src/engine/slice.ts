@@ -44,10 +44,12 @@ export interface Slice {
 
 /**
  * Status of one event, as a number; REPEAT is added where it was there already. `forgotten`, always with REPEAT: the number of
- * its request alone says that it was sent before, and nobody knows any more what became of it (P5 of producers.ts).
+ * its request alone says that it was sent before, and nobody knows any more what became of it (P5 of producers.ts). `unmigrated`: the
+ * event is not in the log, since the state of its key is of an older version and can't be migrated (migration.ts).
  */
-export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3, forgotten: 4 } as const;
+export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3, forgotten: 4, unmigrated: 5 } as const;
 export const REPEAT = 8;
+export const isRepeat = (status: number): boolean => status >= REPEAT;
 
 export type Busy = Extract<SliceResult, { readonly tag: "busy" }>;
 
@@ -57,8 +59,8 @@ export type SliceResult =
       readonly tag: "decided";
       /** One number for each event. */
       readonly statuses: Uint8Array;
-      /** [index, seq (0 if forgotten), outcome text or null], for as much of what is more than applied as an answer lists; for every event
-       *  if `full`. */
+      /** [index, seq (0 if forgotten, or not logged), outcome text or null; of `unmigrated` the reason], for as much of what is more than
+       *  applied as an answer lists; for every event if `full`. */
       readonly details: readonly (readonly [index: number, seq: number, outcome: string | null])[];
     }
   /** None of it was taken, and none will be: the producer is not fit to send it (ONE2). */

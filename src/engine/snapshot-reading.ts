@@ -9,6 +9,7 @@ import { HASH_NAME, PRINT_WORDS } from "./hash.ts";
 import { partitionName, seq, stamp, type PartitionId } from "./ids.ts";
 import { compareUtf8 } from "./json.ts";
 import { UNPACKED_BYTES } from "./limits.ts";
+import { assertNotNewer } from "./migration.ts";
 import type { Operator } from "./operator.ts";
 import type { Codec } from "./ports.ts";
 import { isKept } from "./outcome.ts";
@@ -18,7 +19,7 @@ import { readFooter, type Block, type Footer } from "./snapshot-footer.ts";
 import type { Rest } from "./snapshot-file.ts";
 import { stampMs } from "./stamp.ts";
 import type { Entry } from "./state.ts";
-import { entryOfLine, keyOfLine, migration, numberOf } from "./state-line.ts";
+import { entryOfLine, keyOfLine, numberOf } from "./state-line.ts";
 
 /** @throws Damage where the file is of something else; Failure unknown_format | state_newer where this code can't read it */
 export function assertReadable(footer: Footer, operator: Operator, id: PartitionId, codec: Codec): void {
@@ -29,7 +30,7 @@ export function assertReadable(footer: Footer, operator: Operator, id: Partition
       "unknown_format",
       `the snapshot is written with codec "${footer.codec}" and hash "${footer.hash}"; this code has "${codec.name}" and "${HASH_NAME}"`,
     );
-  migration(operator, footer.operatorVersion);
+  assertNotNewer(operator, footer.operatorVersion);
 }
 
 /**
@@ -73,7 +74,7 @@ export const restoreIds = (footer: Footer, rest: Rest, fold: Fold): void =>
 /**
  * The states of a file that is at hand as a whole, in order; null: the key is gone.
  *
- * @throws Damage where the file isn't whole, Failure where a state can't be migrated
+ * @throws Damage where the file isn't whole
  */
 export function* readStates(
   file: Uint8Array,
@@ -82,7 +83,6 @@ export function* readStates(
   codec: Codec,
 ): Generator<readonly [string, Entry | null]> {
   const rest = restIn(file, codec);
-  const migrate = migration(fold.operator, footer.operatorVersion);
   let before = "";
   for (const block of footer.state) {
     let first = true;
@@ -90,7 +90,7 @@ export function* readStates(
       const key = keyOfLine(line);
       if (compareUtf8(before, key) >= 0 || (first && key !== block[4]))
         throw new Damage("the keys of the snapshot are not in order");
-      yield [key, entryOfLine(line, key, footer, migrate)];
+      yield [key, entryOfLine(line, footer, fold.operator)];
       before = key;
       first = false;
     }

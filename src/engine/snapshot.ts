@@ -17,6 +17,7 @@ import { HASH_NAME } from "./hash.ts";
 import { partitionName, seq, type PartitionId, type Seq, type Stamp } from "./ids.ts";
 import { sortByKey } from "./key-order.ts";
 import { SIZES, type Sizes } from "./limits.ts";
+import { NAMED_KEYS, type UnmigratedKey } from "./migration.ts";
 import type { Codec } from "./ports.ts";
 import type { ProducerImage } from "./producers.ts";
 import type { QuarantineChange } from "./quarantine.ts";
@@ -97,7 +98,8 @@ export async function* encodeFiles(
   { fileBytes, blockChars }: Sizes = SIZES,
 ): AsyncGenerator<EncodedFile, Counted> {
   const digest = new Digest();
-  let [keys, size, parts] = [0, 0, 0];
+  const some: UnmigratedKey[] = [];
+  let [keys, size, parts, unmigrated] = [0, 0, 0, 0];
   let file = new SnapshotWriter(codec, blockChars);
   for await (const chunk of chunks) {
     for (const [key, entry] of chunk) {
@@ -110,6 +112,9 @@ export async function* encodeFiles(
       digest.add(key, entry.text);
       keys += 1;
       size += key.length + entry.text.length;
+      if (entry.version === undefined) continue;
+      unmigrated += 1;
+      if (some.length < NAMED_KEYS) some.push([key, entry.version]);
     }
   }
   file.endStates();
@@ -119,7 +124,7 @@ export async function* encodeFiles(
   await file.lines("producers", captured.producers, (producer) => JSON.stringify(producer), pause);
   const truth = captured.base === 0 ? { ...captured.totals, keys } : captured.totals;
   yield file.close(footerOf(id, { ...captured, totals: truth }, codec), parts === 0 ? undefined : [parts + 1, 1]);
-  return { keys, size, digest };
+  return { keys, size, digest, unmigrated: { keys: unmigrated, some } };
 }
 
 /** The one file of a snapshot that is small enough for one. */

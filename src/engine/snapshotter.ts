@@ -257,6 +257,8 @@ export class Snapshotter {
   /** All keys have passed by: what was counted until then gives way to what they came to. */
   #recount({ fold }: Open, believed: Totals, counted: Counted): void {
     const truth = { ...counted, exact: true };
+    if (counted.unmigrated.keys > 0)
+      this.#around.host.note("keys can't be migrated", { keys: counted.unmigrated.keys, seq: fold.seq });
     const same = believed.keys === truth.keys && believed.size === truth.size;
     if (believed.exact && !(same && String(believed.digest) === String(truth.digest)))
       this.#around.host.note("the state isn't what was counted", { seq: fold.seq, keys: truth.keys });

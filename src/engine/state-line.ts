@@ -1,15 +1,15 @@
 /**
  * One key in a state block of a snapshot: `"key" TAB seq TAB stamp TAB state`, or in a delta `"key" TAB 0 TAB 0` for a key
- * that is gone (docs/spec.md).
+ * that is gone (docs/spec.md). A state that could not be migrated has `v`, its version and TAB before it.
  *
  * E1. The texts of states are taken as they are, since parsing all of them would double the time of a recovery: that a block
  *     is what was written, its checksum says, and JSON is all that is ever written.
- * E2. States of an older version are migrated as they are read, one entry of `migrate` for each step.
+ * E2. States of an older version are migrated as they are read (migration.ts). One that can't be keeps its text and version.
  */
 import { parseJson } from "./blocks.ts";
-import { Damage, Failure, messageOf } from "./errors.ts";
+import { Damage } from "./errors.ts";
 import { seq, stamp } from "./ids.ts";
-import { toState, type JsonObject } from "./json.ts";
+import { migrated } from "./migration.ts";
 import type { Operator } from "./operator.ts";
 import type { Footer } from "./snapshot-footer.ts";
 import type { Entry } from "./state.ts";
@@ -17,7 +17,7 @@ import type { Entry } from "./state.ts";
 export const stateLine = (key: string, entry: Entry | null): string =>
   entry === null
     ? `${JSON.stringify(key)}${GONE}`
-    : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.text}`;
+    : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.version === undefined ? "" : `v${entry.version}\t`}${entry.text}`;
 
 /** What follows the key in a line that says it is gone. */
 const GONE = "\t0\t0";
@@ -32,19 +32,31 @@ export function keyOfLine(line: string): string {
   return key;
 }
 
-/** What the line says of its key; null: it is gone. @throws Damage; Failure where its state can't be migrated */
-export function entryOfLine(line: string, key: string, footer: Footer, migrate: Migrate): Entry | null {
+/** What the line says of its key; null: it is gone. `operator`: null leaves the state as it stands. @throws Damage */
+export function entryOfLine(line: string, footer: Footer, operator: Operator | null): Entry | null {
   const a = line.indexOf("\t");
   if (footer.base > 0 && line.length === a + GONE.length && line.endsWith(GONE)) return null;
   const b = line.indexOf("\t", a + 1);
   const c = line.indexOf("\t", b + 1);
   if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds a line that is no state");
   const [at, by] = [numberOf(line.slice(a + 1, b)), numberOf(line.slice(b + 1, c))];
-  const text = line.slice(c + 1);
+  // No JSON begins with that letter.
+  const marked = line.charCodeAt(c + 1) === MARK;
+  const d = marked ? line.indexOf("\t", c + 1) : c;
+  const version = marked ? numberOf(line.slice(c + 2, d)) : footer.operatorVersion;
+  if (marked && (d < 0 || version < 1 || version >= footer.operatorVersion))
+    throw new Damage("a state block holds a state whose version isn't older than the snapshot's");
+  const text = line.slice(d + 1);
   if (at <= footer.base || at > footer.seq || by < 0 || by > footer.stamp || text === "")
     throw new Damage("a state block holds a line that is no state");
-  return { text: migrate === null ? own(text) : migrate(text, key), seq: seq(at), stamp: stamp(by) };
+  const [kept, when] = [own(text), { seq: seq(at), stamp: stamp(by) }];
+  if (version === operator?.version || (operator === null && !marked)) return { text: kept, ...when };
+  const result = operator === null ? null : migrated(operator, version, kept);
+  return result?.tag === "migrated" ? { text: result.text, ...when } : { text: kept, ...when, version };
 }
+
+/** `v` */
+const MARK = 118;
 
 /** A text of its own: a slice would keep the whole block in memory. */
 export const own = (text: string): string => ` ${text}`.slice(1);
@@ -58,33 +70,4 @@ export function numberOf(text: string): number {
     value = value * 10 + digit;
   }
   return text !== "" && Number.isSafeInteger(value) ? value : -1;
-}
-
-export type Migrate = ((text: string, key: string) => string) | null;
-
-/** The way from a state of an older version to the operator's, or null where there is nothing to do (E2). */
-export function migration(operator: Operator, from: number): Migrate {
-  if (from === operator.version) return null;
-  if (from > operator.version)
-    throw new Failure(
-      "state_newer",
-      `the snapshot holds state of version ${from}, and operator "${operator.name}" is at version ${operator.version}: deploy version ${from} or newer`,
-    );
-  const steps = Array.from({ length: operator.version - from }, (_, i) => operator.migrate.get(from + i + 1)!);
-  return (text, key) => {
-    const refuse = (why: string): never => {
-      throw new Failure(
-        "snapshot_unreadable",
-        `migrating key ${JSON.stringify(key)} from version ${from} to ${operator.version} ${why}: mend the migration and deploy again`,
-      );
-    };
-    let state = parseJson(text, `the state of key ${JSON.stringify(key)}`);
-    try {
-      for (const step of steps) state = step(state as JsonObject);
-    } catch (error) {
-      return refuse(`throws, ${messageOf(error)}`);
-    }
-    const json = toState(state);
-    return json.tag === "json" ? json.text : refuse(`gives a state that ${json.why}`);
-  };
 }

@@ -14,18 +14,22 @@ import { Digest } from "./digest.ts";
 import type { Seq, Stamp } from "./ids.ts";
 import { firstOf, sortKeys } from "./key-order.ts";
 import { ENTRY_BYTES, MEMORY_BYTES } from "./limits.ts";
+import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "./migration.ts";
 
 /** One key: its state's JSON text, and the last event that changed it. Never changed in place. */
 export interface Entry {
   readonly text: string;
   readonly seq: Seq;
   readonly stamp: Stamp;
+  /** Of the text, if it is older than the operator's, since migrating it fails (migration.ts). */
+  readonly version?: number;
 }
 
 /** The key has no state since that event. */
 interface Gone {
   readonly text: null;
   readonly seq: Seq;
+  readonly version?: never;
 }
 
 /** What is known of the state as a whole, wherever its keys are. Sizes in characters of keys and texts. */
@@ -35,6 +39,7 @@ export interface Totals {
   readonly digest: Digest;
   /** False: they are counted from a beginning that isn't known exactly, until somebody has read all keys. */
   readonly exact: boolean;
+  readonly unmigrated: Unmigrated;
 }
 
 /** Every key with its entry, in order; null: it is gone. */
@@ -65,6 +70,11 @@ export class KeyedState {
   #keys = 0;
   #size = 0;
   #exact = true;
+  /** Counted from the current snapshot on; below 0 if that didn't count them. */
+  #unmigrated = 0;
+  #unmigratedKeys: readonly UnmigratedKey[] = [];
+  /** A state that can't be migrated is here, or may come. */
+  anyUnmigrated = false;
   /** Of the keys that have not changed since the current snapshot. */
   #unchanged = new Digest();
   /** Keys of `overlay`, in order; null while they came or went. */
@@ -103,8 +113,11 @@ export class KeyedState {
   }
 
   /** The state begins as one that is in files, and of which nothing is in memory yet. */
-  begin({ keys, size, digest, exact }: Totals): void {
+  begin({ keys, size, digest, exact, unmigrated }: Totals): void {
     this.#keys = keys;
+    this.#unmigrated = unmigrated.keys;
+    this.#unmigratedKeys = unmigrated.some;
+    this.anyUnmigrated = unmigrated.keys > 0;
     this.#size = size;
     this.#exact = exact;
     this.#unchanged = digest.copy();
@@ -148,7 +161,7 @@ export class KeyedState {
   }
 
   /** The last change of the key since the current snapshot; null: it hasn't changed. */
-  change(key: string): { readonly text: string | null; readonly seq: Seq } | null {
+  change(key: string): { readonly text: string | null; readonly seq: Seq; readonly version?: number } | null {
     return this.#changed.get(key) ?? null;
   }
 
@@ -164,6 +177,7 @@ export class KeyedState {
   /** The event at `at` left this; null: nothing. `before`: the text that it found, null: none. */
   apply(key: string, entry: Entry | null, at: Seq, before: string | null): void {
     const text = entry === null ? null : entry.text;
+    if (this.anyUnmigrated || entry?.version !== undefined) this.#countUnmigrated(key, entry);
     const size = this.#changed.size;
     this.#changed.set(key, entry ?? { text: null, seq: at });
     // Looking first whether it has changed before would cost as much again: then `before` is what that left.
@@ -177,6 +191,21 @@ export class KeyedState {
     this.#changedBytes += cost(key, text);
     this.#keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
     this.#size += (text === null ? 0 : key.length + text.length) - (before === null ? 0 : key.length + before.length);
+  }
+
+  /** The key is about to change to this. */
+  #countUnmigrated(key: string, to: Entry | null): void {
+    const from = this.find(key)?.version;
+    const version = to?.version;
+    this.#unmigrated += (version === undefined ? 0 : 1) - (from === undefined ? 0 : 1);
+    const others = this.#unmigratedKeys.filter(([one]) => one !== key);
+    this.#unmigratedKeys = version === undefined ? others : [...others, [key, version] as const].slice(0, NAMED_KEYS);
+    this.anyUnmigrated ||= version !== undefined;
+  }
+
+  /** Keys that can't be migrated, as far as they are counted. */
+  get unmigrated(): Unmigrated {
+    return { keys: Math.max(0, this.#unmigrated), some: this.#unmigratedKeys };
   }
 
   // ---- loads ----
@@ -242,6 +271,7 @@ export class KeyedState {
   }
 
   #remember(key: string, entry: Entry | null): void {
+    if (entry?.version !== undefined) this.anyUnmigrated = true;
     this.#young.set(key, entry);
     this.#youngBytes += cost(key, entry?.text ?? null);
   }
@@ -301,7 +331,9 @@ export class KeyedState {
 
   /** Of the state as it is now, but for the digest: that of what changed since the current snapshot is to be added, which takes long. */
   totals(): { readonly totals: Totals; readonly changed: Changed } {
-    const totals = { keys: this.#keys, size: this.#size, digest: this.#unchanged.copy(), exact: this.#exact };
+    const unmigrated = { keys: this.#unmigrated, some: this.#unmigratedKeys };
+    const digest = this.#unchanged.copy();
+    const totals = { keys: this.#keys, size: this.#size, digest, exact: this.#exact, unmigrated };
     return { totals, changed: [...this.#changed] };
   }
 
@@ -311,6 +343,11 @@ export class KeyedState {
     this.#size += truth.size - believed.size;
     this.#unchanged = this.#unchanged.moved(believed.digest, truth.digest);
     this.#exact = true;
+    this.#unmigrated += truth.unmigrated.keys - believed.unmigrated.keys;
+    this.#unmigratedKeys = truth.unmigrated.some.filter(([key]) => {
+      const changed = this.#changed.get(key);
+      return changed === undefined || (changed.text !== null && changed.version !== undefined);
+    });
   }
 
   /** A snapshot that is current holds all changes up to `upTo`. Done in steps, between which events go on. */

@@ -13,19 +13,18 @@ import { compareUtf8 } from "./json.ts";
 import { FETCHES, RECENT_BLOCKS, RUN_BYTES } from "./limits.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import { Merge, type Source } from "./merge.ts";
+import { assertNotNewer } from "./migration.ts";
 import type { Library } from "./object-ranges.ts";
 import type { Operator } from "./operator.ts";
 import { SnapshotFile, type StateBlock } from "./snapshot-file.ts";
 import { assertReadable, restoreIds, restoreRest } from "./snapshot-reading.ts";
 import type { Entries, Entry } from "./state.ts";
-import { entryOfLine, migration, own, type Migrate } from "./state-line.ts";
+import { entryOfLine, own } from "./state-line.ts";
 
 export class StoredState {
   /** In the order in which they are read on top of each other. */
   readonly files: readonly SnapshotFile[];
   readonly #operator: Operator;
-  /** One for each, since a chain may be of several versions. */
-  readonly #migrate: readonly Migrate[];
 
   /** Blocks that were looked into last, by file and number: the next key often stands in one of them. */
   readonly #recent: Map<string, Promise<StateBlock>>;
@@ -37,7 +36,7 @@ export class StoredState {
     this.files = files;
     this.#recent = recent;
     this.#operator = operator;
-    this.#migrate = files.map(({ footer }) => migration(operator, footer.operatorVersion));
+    for (const { footer } of files) assertNotNewer(operator, footer.operatorVersion);
   }
 
   /**
@@ -206,7 +205,7 @@ export class StoredState {
   #entry(file: number, block: StateBlock, line: number): Entry | null {
     const { footer, name } = this.files[file]!;
     try {
-      return entryOfLine(block.lines[line]!, block.keys[line]!, footer, this.#migrate[file]!);
+      return entryOfLine(block.lines[line]!, footer, this.#operator);
     } catch (error) {
       if (error instanceof Damage) error.object = name;
       throw error;
@@ -235,7 +234,7 @@ export class StoredState {
   }
 
   /** Reads all of it. @throws Damage where it isn't what the manifest says; Failure */
-  async check({ keys, digest, operatorVersion, snapshot }: Manifest): Promise<void> {
+  async check({ keys, digest, operatorVersion, unmigrated, snapshot }: Manifest): Promise<void> {
     const found = new Digest();
     let count = 0;
     for await (const chunk of this.entries("", [], false))
@@ -244,8 +243,9 @@ export class StoredState {
         found.add(key, entry!.text);
       }
     if (count !== keys) throw new Damage(`${snapshot.name} and its base hold ${count} keys, the manifest says ${keys}`);
-    // What was migrated on the way has another one.
-    if (digest !== undefined && operatorVersion === this.#operator.version && String(found) !== digest)
+    // What was migrated on the way has another one, and what couldn't be then may be migrated by now.
+    const same = operatorVersion === this.#operator.version && unmigrated === undefined;
+    if (digest !== undefined && same && String(found) !== digest)
       throw new Damage(`the digest of ${snapshot.name} and its base is ${String(found)}, the manifest says ${digest}`);
   }
 

@@ -86,7 +86,9 @@ async function begin(around: Valuing, fold: KeyFold, key: string, anchor: Anchor
   }
   if (between.bottom === "given up") return fold.lose(`between it and ${from}, the log is not kept`);
   if (between.before !== null) return fold.lose(`there is too much of the log between it and ${from}`);
-  fold.begin(anchor?.entry?.text ?? null);
+  const { text = null, version } = anchor?.entry ?? {};
+  if (version !== undefined) return fold.lose(`in ${from}, it is of version ${version} and can't be migrated`);
+  fold.begin(text);
   for (const touch of between.items.toReversed()) await fold.apply(touch);
 }
 
@@ -107,6 +109,7 @@ async function resume(
   const anchor = await anchors.from(page[at]!.seq);
   if (anchor === null) return null;
   const { entry } = anchor;
+  if (entry?.version !== undefined) return null;
   const newest = page.at(-1)!.seq;
   // Between the page and a snapshot above it there may be more events of the key: it must say that there is none.
   if (before !== null && anchor.seq >= before && (entry === null || entry.seq > newest)) return null;
@@ -150,7 +153,7 @@ class KeyFold {
 
   /** The value is this from here on. */
   begin(text: string | null): void {
-    this.#touched = { text, value: STALE, dirty: false, seq: seq(0), before: text };
+    this.#touched = { text, value: STALE, dirty: false, seq: seq(0), version: undefined, before: text };
     this.#size = text?.length ?? 0;
   }
 
@@ -162,6 +165,8 @@ class KeyFold {
 
   value(): Value {
     if (this.#touched === null) return { tag: "unknown", why: this.#why };
+    const { version } = this.#touched;
+    if (version !== undefined) return { tag: "unknown", why: `it is of version ${version} and can't be migrated` };
     const text = textOf(this.#touched);
     this.#size = text?.length ?? 0;
     return { tag: "known", text };

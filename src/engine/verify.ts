@@ -7,6 +7,7 @@
  * V2. Only what one code made is compared (CODE4): other code may rightly come to other states.
  * V3. It reads and computes only. Events go on meanwhile: it looks at the state as of its beginning. What isn't in memory is
  *     read from the files block by block, so it takes a budget's memory for the shadow, and no more.
+ * V4. Whatever it comes to, it names keys whose state can't be migrated (migration.ts).
  */
 import { Damage, isUnreadable, messageOf, type Failure } from "./errors.ts";
 import { codeOf, type Fold } from "./fold.ts";
@@ -15,6 +16,7 @@ import { compareUtf8 } from "./json.ts";
 import { VERIFY_WAIT_MS } from "./limits.ts";
 import type { Loader } from "./loader.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
+import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "./migration.ts";
 import type { Open } from "./open.ts";
 import { fetchManifest, load, type Surroundings } from "./recovery.ts";
 import { nextPage, replay } from "./replay.ts";
@@ -30,9 +32,16 @@ export type Verified =
       readonly manifest: number | null;
       readonly replayedEvents: number;
       readonly keys: number;
+      readonly unmigrated: Unmigrated;
     }
-  | { readonly tag: "differs"; readonly seq: Seq; readonly manifest: number | null; readonly difference: Difference }
-  | { readonly tag: "not_comparable"; readonly why: string }
+  | {
+      readonly tag: "differs";
+      readonly seq: Seq;
+      readonly manifest: number | null;
+      readonly difference: Difference;
+      readonly unmigrated: Unmigrated;
+    }
+  | { readonly tag: "not_comparable"; readonly why: string; readonly unmigrated: Unmigrated }
   /** It can't be rebuilt this way: what was to be read is damaged or missing, or a store doesn't answer. */
   | { readonly tag: "not_rebuilt"; readonly why: string; readonly damaged: Damaged | null };
 
@@ -56,17 +65,17 @@ export async function verify(around: Surroundings, open: Open, code: string): Pr
 
 async function drill(around: Surroundings, open: Open, code: string): Promise<Verified> {
   const { fold, loader, whole } = open;
-  if (fold.seq === 0) return { tag: "not_comparable", why: "no event was applied yet" };
+  if (fold.seq === 0) return notComparable("no event was applied yet");
   const live = { seq: fold.seq, entries: allOf(fold, loader) };
   const ours = codeOf({ operatorVersion: around.operator.version, code });
   let reading: Damaged = "older";
   try {
     const base = await startOf(around, whole);
-    if (base !== null && codeOf(base) !== ours)
-      return {
-        tag: "not_comparable",
-        why: `manifest ${base.number} was made by code ${codeOf(base)}, this is ${ours}`,
-      };
+    if (base !== null && codeOf(base) !== ours) {
+      reading = "current";
+      const { unmigrated } = await compare(live.entries, inChunks([]));
+      return notComparable(`manifest ${base.number} was made by code ${codeOf(base)}, this is ${ours}`, unmigrated);
+    }
     if (sharesFiles(base, whole)) reading = "current";
     const shadow = await load(around, open.row.seed, base, false);
     reading = "older";
@@ -75,16 +84,17 @@ async function drill(around: Surroundings, open: Open, code: string): Promise<Ve
     const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.fold.seq };
     await replay(around, { ...page, row, head: live.seq }, base, shadow, live.seq);
     const others = [...shadow.fold.replayedFrom].filter((other) => other !== ours);
-    if (others.length > 0)
-      return { tag: "not_comparable", why: `events up to ${live.seq} were applied by code ${others.join(", ")} too` };
     reading = "current";
-    const { difference, keys } = await compare(live.entries, allOf(shadow.fold, shadow.loader));
+    const { difference, keys, unmigrated } = await compare(live.entries, allOf(shadow.fold, shadow.loader));
+    if (others.length > 0)
+      return notComparable(`events up to ${live.seq} were applied by code ${others.join(", ")} too`, unmigrated);
     const manifest = base?.number ?? null;
-    if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference };
-    return { tag: "equal", seq: live.seq, manifest, replayedEvents: shadow.fold.seq - (base?.seq ?? 0), keys };
+    if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference, unmigrated };
+    const replayedEvents = shadow.fold.seq - (base?.seq ?? 0);
+    return { tag: "equal", seq: live.seq, manifest, replayedEvents, keys, unmigrated };
   } catch (error) {
     // What it was reading may have been replaced and deleted.
-    if (open.whole !== whole) return { tag: "not_comparable", why: "a snapshot was taken meanwhile: try again" };
+    if (open.whole !== whole) return notComparable("a snapshot was taken meanwhile: try again");
     return {
       tag: "not_rebuilt",
       why: messageOf(error),
@@ -92,6 +102,12 @@ async function drill(around: Surroundings, open: Open, code: string): Promise<Ve
     };
   }
 }
+
+const notComparable = (why: string, unmigrated: Unmigrated = { keys: 0, some: [] }): Verified => ({
+  tag: "not_comparable",
+  why,
+  unmigrated,
+});
 
 /** Whose file it is; where that isn't said, what was being read: states of both are read side by side. */
 function placeOf(error: Damage | Failure, whole: Manifest | null, reading: Damaged): Damaged {
@@ -124,20 +140,25 @@ async function* inChunks(entries: Entries): AsyncGenerator<Entries> {
 async function compare(
   live: AsyncGenerator<Entries>,
   rebuilt: AsyncGenerator<Entries>,
-): Promise<{ readonly difference: Difference | null; readonly keys: number }> {
+): Promise<{ readonly difference: Difference | null; readonly keys: number; readonly unmigrated: Unmigrated }> {
   const [left, right] = [new Walk(live), new Walk(rebuilt)];
   let first: Difference | null = null;
-  let keys = 0;
+  const some: UnmigratedKey[] = [];
+  let [keys, unmigrated] = [0, 0];
   try {
     for (;;) {
       const a = left.next ?? (await left.fetched());
       const b = right.next ?? (await right.fetched());
-      if (a === undefined && b === undefined) return { difference: first, keys };
+      if (a === undefined && b === undefined)
+        return { difference: first, keys, unmigrated: { keys: unmigrated, some } };
       const order = a === undefined ? 1 : b === undefined ? -1 : compareUtf8(a[0], b[0]);
       const [x, y] = [order <= 0 ? a : undefined, order >= 0 ? b : undefined];
       if (x !== undefined) left.step();
       if (y !== undefined) right.step();
       keys += x === undefined ? 0 : 1;
+      const version = x?.[1]?.version;
+      unmigrated += version === undefined ? 0 : 1;
+      if (version !== undefined && some.length < NAMED_KEYS) some.push([x![0], version]);
       if (x?.[1]?.text === y?.[1]?.text && x?.[1]?.seq === y?.[1]?.seq) continue;
       const at = Math.min(x?.[1]?.seq ?? Infinity, y?.[1]?.seq ?? Infinity) as Seq;
       if (first === null || at < first.seq)
@@ -179,6 +200,8 @@ class Walk {
 
 /** What a drill of its own accord came to. */
 export function noteDrill(found: Verified, host: Pick<Host, "note">): void {
+  if (found.tag !== "not_rebuilt" && found.unmigrated.keys > 0)
+    host.note("keys can't be migrated", { keys: found.unmigrated.keys });
   switch (found.tag) {
     case "differs":
       return host.note("drill found a difference", { seq: found.difference.seq });

@@ -23,6 +23,7 @@ export function tellReplayed(watchers: Watchers | null, { seq: head, state }: { 
   watchers.opened(head);
   for (const key of watchers.keys) {
     const change = state.change(key);
-    if (change !== null) watchers.changed(key, change.text, change.seq);
+    // One that can't be migrated is no state to show; who asks hears why.
+    if (change !== null && change.version === undefined) watchers.changed(key, change.text, change.seq);
   }
 }

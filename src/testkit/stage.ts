@@ -11,11 +11,12 @@ import { readEvent } from "../engine/event.ts";
 import { HASH_NAME, Prints } from "../engine/hash.ts";
 import { utf8Length } from "../engine/json.ts";
 import { SIZES } from "../engine/limits.ts";
+import { MIGRATION_FAILED } from "../engine/migration.ts";
 import type { Operator } from "../engine/operator.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import { Partition } from "../engine/partition.ts";
 import type { Host } from "../engine/ports.ts";
-import { REPEAT, STATUS, wireVersion, type Slice } from "../engine/slice.ts";
+import { isRepeat, STATUS, wireVersion, type Slice } from "../engine/slice.ts";
 import { MemoryCache } from "./memory-cache.ts";
 import { MemoryDatabase } from "./memory-log.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -94,10 +95,11 @@ export class Stage {
     const result = await this.#clock.run(this.#partition.append(slice));
     if (result.tag !== "decided") throw new Error(`the partition didn't take the event: ${result.message}`);
     const status = result.statuses[0]!;
-    const duplicate = status >= REPEAT;
+    const duplicate = isRepeat(status);
     const [, seq, text] = result.details[0] ?? [0, 0, null];
     if (status === STATUS.reused)
       return { tag: "rejected", code: "id_reused", message: `this source and id belong to another event, seq ${seq}` };
+    if (status === STATUS.unmigrated) return { tag: "rejected", code: MIGRATION_FAILED, message: text! };
     if (text === null) return { tag: "applied", key, reply: null, duplicate };
     const outcome = parseOutcome(text);
     switch (outcome.tag) {

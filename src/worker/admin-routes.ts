@@ -4,6 +4,7 @@ import { partitionStatus, type PartitionStatus } from "../adapters/d1-status.ts"
 import type { Address, Route } from "../engine/address.ts";
 import { partitionName } from "../engine/ids.ts";
 import { openingBytes, type Manifest } from "../engine/manifest.ts";
+import type { Unmigrated } from "../engine/migration.ts";
 import type { Operator } from "../engine/operator.ts";
 import { readRiding, type Facts } from "../engine/open.ts";
 import { predictRecovery } from "../engine/policy.ts";
@@ -66,7 +67,7 @@ async function describe(
   const facts = told === null ? factsFrom(status) : told.value;
   const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
   const manifest = read !== null && isManifest(read) ? read : null;
-  const { manifest: _, rates, ...riding } = facts;
+  const { manifest: _, rates, unmigrated: __, ...riding } = { unmigrated: null, ...facts };
   // Where no segment is left in the log, what the last one said is known from the snapshot that covers it.
   const bare = told === null && status?.stats == null && manifest !== null;
   const { keys, stateBytes, dedupSince, quarantined = null } = bare ? manifest : riding;
@@ -81,10 +82,17 @@ async function describe(
     quarantined,
     snapshotSeq: manifest?.seq ?? status?.snapshotSeq ?? 0,
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
+    ...unmigratedShown(told?.value.unmigrated ?? manifest?.unmigrated),
     estimatedRecoveryMs: estimated.stateMs + estimated.tailMs,
     ...placeOf(env),
   };
 }
+
+/** A member only if there are any. */
+const unmigratedShown = (unmigrated: Unmigrated | undefined): Record<string, unknown> =>
+  unmigrated === undefined || unmigrated.keys === 0
+    ? {}
+    : { unmigrated: { ...unmigrated, some: unmigrated.some.map(([key, version]) => ({ key, version })) } };
 
 const snapshotShown = ({ number, kind, seq: at, snapshot, ms, at: begun }: Manifest): Record<string, unknown> => ({
   manifest: number,
@@ -98,7 +106,7 @@ const snapshotShown = ({ number, kind, seq: at, snapshot, ms, at: begun }: Manif
 /** The same view from D1 alone. A partition that was never written to has no row. */
 function factsFrom(
   status: PartitionStatus | undefined,
-): Omit<Facts, "lastRecovery"> & { readonly lastRecovery: Facts["lastRecovery"] | null } {
+): Omit<Facts, "lastRecovery" | "unmigrated"> & { readonly lastRecovery: Facts["lastRecovery"] | null } {
   if (status === undefined)
     return {
       epoch: 0,
@@ -166,18 +174,23 @@ export async function verifyPartition(env: Env, address: Address): Promise<Respo
   const found = answer.value;
   switch (found.tag) {
     case "equal": {
-      const { tag: _, ...facts } = found;
-      return Response.json({ partition, equal: true, ...facts });
+      const { tag: _, unmigrated, ...facts } = found;
+      return Response.json({ partition, equal: true, ...facts, ...unmigratedShown(unmigrated) });
     }
     case "differs": {
-      const { seq: at, manifest, difference } = found;
+      const { seq: at, manifest, difference, unmigrated } = found;
       const state = (text: string | null): unknown => (text === null ? null : JSON.parse(text));
       const { key, live, rebuilt } = difference;
       const first = { seq: difference.seq, key, live: state(live), rebuilt: state(rebuilt) };
-      return Response.json({ partition, equal: false, seq: at, manifest, first });
+      return Response.json({ partition, equal: false, seq: at, manifest, first, ...unmigratedShown(unmigrated) });
     }
     case "not_comparable":
-      return problem({ status: 409, code: "not_comparable", detail: `nothing to compare: ${found.why}` });
+      return problem({
+        status: 409,
+        code: "not_comparable",
+        detail: `nothing to compare: ${found.why}`,
+        more: unmigratedShown(found.unmigrated),
+      });
     case "not_rebuilt":
       return problem({ status: 409, code: "not_rebuilt", detail: `the state can't be rebuilt: ${found.why}` });
   }

@@ -6,7 +6,8 @@
  *     long as the store's trouble says, and ever longer: the platform gives a message up after so many retries, so they must
  *     outlast an outage. What was taken already counts as duplicate.
  * C2. What is refused or rejected is decided: the same event would get the same answer for ever, and a retry would only go
- *     round until the queue gives up, in front of the others. So it is acknowledged, and noted.
+ *     round until the queue gives up, in front of the others. So it is acknowledged, and noted. Only a message with an event whose
+ *     key has a state that can't be migrated is retried: it counts as soon as mended code is there.
  * C3. Queues deliver at least once. An event without an id gets the message's: the same at every delivery.
  */
 import { NAME_BYTES } from "../engine/limits.ts";
@@ -18,6 +19,8 @@ import { postOf } from "./post.ts";
 import { troubleOf } from "./trouble.ts";
 
 const RETRY_SEC = 5;
+/** Until mended code is deployed. */
+const MIGRATION_RETRY_SEC = 60;
 /** With the hundred retries that the platform allows these outlast the four days for which it keeps a message. */
 const MOST_RETRY_SEC = 3_600;
 
@@ -113,8 +116,15 @@ function settle(batch: MessageBatch, messages: readonly Opened[], intake: Intake
   const { counts, errors, interruption } = intake;
   let last = 0;
   let waiting = 0;
+  const kept = new Set(intake.waiting);
   for (const { message, texts } of messages) {
     last += texts.length;
+    // A mended migration may come, and then the event counts.
+    if (texts.some((_, i) => kept.has(last - texts.length + i))) {
+      waiting += 1;
+      retry(message, MIGRATION_RETRY_SEC);
+      continue;
+    }
     if (interruption === null || last <= counts.through) {
       message.ack();
       continue;

@@ -11,7 +11,7 @@ import { exceeds, NULL_STATE, toJson } from "../engine/json.ts";
 import { NAME_BYTES, PARSED_CHARS, STATE_BYTES } from "../engine/limits.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import { quarantineId } from "../engine/quarantine.ts";
-import { REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
+import { isRepeat, STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Env } from "./app.ts";
 import { BodyError, bodyText } from "./body.ts";
 import { sendCommand } from "./command.ts";
@@ -80,7 +80,7 @@ interface Heard {
 function heard({ statuses, details }: Extract<SliceResult, { tag: "decided" }>, partition: number): Heard {
   const status = statuses[0]!;
   const [, seq, text] = details[0]!;
-  const said = (refused: Heard["refused"]): Heard => ({ seq, duplicate: status >= REPEAT, refused });
+  const said = (refused: Heard["refused"]): Heard => ({ seq, duplicate: isRepeat(status), refused });
   if (status === STATUS.reused)
     return said({
       status: 409,

@@ -10,6 +10,7 @@ import {
   STRICT_BYTES,
 } from "../engine/limits.ts";
 import { compareUtf8, exceeds } from "../engine/json.ts";
+import { MIGRATION_FAILED } from "../engine/migration.ts";
 import type { Env, Routes } from "./app.ts";
 import type { Grant } from "./access.ts";
 import { askedOf, type Asked } from "./asking.ts";
@@ -100,7 +101,8 @@ function answer(asked: Asked, operator: string): Response {
     }
     case "rejected": {
       const { tag: _, code, message, ...more } = asked;
-      return problem({ status: REJECTED_STATUS[code] ?? 422, code, detail: message, more });
+      const retry = code === MIGRATION_FAILED ? { retryAfterSec: MIGRATION_RETRY_SEC } : {};
+      return problem({ status: REJECTED_STATUS[code] ?? 422, code, detail: message, more, ...retry });
     }
     case "unavailable":
       return problem({
@@ -113,7 +115,13 @@ function answer(asked: Asked, operator: string): Response {
 }
 
 /** Of an event that is rejected by itself, where that isn't 422. */
-const REJECTED_STATUS: Readonly<Record<string, number>> = { id_reused: 409, key_not_allowed: 403 };
+const REJECTED_STATUS: Readonly<Record<string, number>> = {
+  id_reused: 409,
+  key_not_allowed: 403,
+  [MIGRATION_FAILED]: 503,
+};
+/** Until mended code is deployed. */
+const MIGRATION_RETRY_SEC = 60;
 
 type Chosen = Pick<IntakeOptions, "routes" | "only" | "full" | "standard"> & { readonly keyPrefix: string };
 
@@ -370,6 +378,15 @@ function report(intake: Intake, full: boolean): Response {
   const single = counts.received === 1 ? errors[0] : undefined;
   if (single !== undefined && (counts.refused === 1 || single.code === "id_reused"))
     return problem({ status: 409, code: single.code, detail: single.message, more: body });
+  // A relay that knows nothing of this app drops what is answered with 4xx, and keeps what is answered with 503.
+  if (single?.code === MIGRATION_FAILED)
+    return problem({
+      status: 503,
+      code: single.code,
+      detail: single.message,
+      more: body,
+      retryAfterSec: MIGRATION_RETRY_SEC,
+    });
   if (counts.rejected === counts.received)
     return problem({
       status: 422,

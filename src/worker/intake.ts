@@ -11,11 +11,12 @@ import { keyOf, print, type Keyed, type Route } from "../engine/address.ts";
 import { readEvent, type Defaults, type ReadEvent } from "../engine/event.ts";
 import type { Failure } from "../engine/errors.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
+import { MIGRATION_FAILED } from "../engine/migration.ts";
 import type { Event } from "../engine/operator.ts";
 import { parseOutcome } from "../engine/outcome.ts";
 import type { Producer, Unfit } from "../engine/producers.ts";
 import { rejected, type Rejected } from "../engine/rejection.ts";
-import { REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
+import { isRepeat, REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
 import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./draft.ts";
@@ -29,6 +30,8 @@ export const BATCH_CHARS = 1_000_000;
 /** With every event's reply in the answer: 64 KiB of UTF-8 travel as 128 KiB where one character isn't Latin-1, and 250 of
  *  those, with codes and seqs beside them, would leave no room below the limit. */
 export const FULL_BATCH_EVENTS = 200;
+/** Indexes of events that wait for a migration: a batch of a queue has fewer events. */
+const WAITING = 100_000;
 /** A request without progress is answered within 30 s; this leaves room for the answer. */
 const PROGRESS_MS = 25_000;
 
@@ -108,6 +111,8 @@ export class Intake {
   interruption: Interruption | null = null;
   /** A partition didn't take its part from this producer (ONE2). */
   unfit: Unfit | null = null;
+  /** Indexes of events whose key has a state that can't be migrated: a queue keeps them. */
+  readonly waiting: number[] = [];
   /** Something in it couldn't be parsed, or was too long to try. */
   unparsed = false;
   readonly #options: IntakeOptions;
@@ -304,14 +309,19 @@ export class Intake {
     { statuses, details }: Extract<SliceResult, { tag: "decided" }>,
     { marks, base }: Batch,
   ): void {
-    for (let i = 0; i < statuses.length; i++) marks[draft.places[i]!]! |= markOf(statuses[i]!);
+    for (let i = 0; i < statuses.length; i++) {
+      marks[draft.places[i]!]! |= markOf(statuses[i]!);
+      if (statuses[i] === STATUS.unmigrated && this.waiting.length < WAITING)
+        this.waiting.push(base + draft.places[i]!);
+    }
     for (const [i, seq, text] of details) {
       const place = draft.places[i]!;
       const index = base + place;
       const status = statuses[i]!;
       const reused = status === STATUS.reused;
       const forgotten = status === STATUS.forgotten + REPEAT;
-      const outcome = text === null ? null : parseOutcome(text);
+      const unmigrated = status === STATUS.unmigrated;
+      const outcome = text === null || unmigrated ? null : parseOutcome(text);
       const named = { index, id: idOf(draft.texts[i]!), operator: draft.route.operator.name };
       if (reused)
         this.#error({
@@ -319,6 +329,7 @@ export class Intake {
           code: "id_reused",
           message: `this source and id belong to an event with other content or another key, seq ${seq}; give every event its own id`,
         });
+      else if (unmigrated) this.#error({ ...named, code: MIGRATION_FAILED, message: text! });
       else if (outcome?.tag === "refused")
         this.#error({
           ...named,
@@ -341,8 +352,9 @@ export class Intake {
         key: draft.keys[i]!,
         partition: draft.partition,
         seq: seq === 0 ? null : seq,
-        status: reused ? "rejected" : forgotten ? "forgotten" : (STATUS_NAMES[status & ~REPEAT] ?? "applied"),
-        duplicate: status >= REPEAT,
+        status:
+          reused || unmigrated ? "rejected" : forgotten ? "forgotten" : (STATUS_NAMES[status & ~REPEAT] ?? "applied"),
+        duplicate: isRepeat(status),
         value,
       });
     }

@@ -18,6 +18,7 @@ import { parsePartitionName, type Seq } from "../engine/ids.ts";
 import { READ_CHARS, SIZES } from "../engine/limits.ts";
 import type { Facts } from "../engine/open.ts";
 import { Partition as Engine } from "../engine/partition.ts";
+import { MIGRATION_FAILED } from "../engine/migration.ts";
 import { readMark, type Mark } from "../engine/rewound.ts";
 import type { Snapshotted } from "../engine/snapshotter.ts";
 import type { Cache, Host } from "../engine/ports.ts";
@@ -152,7 +153,11 @@ export class Partition extends DurableObject<Env> {
       if (address === undefined)
         return { tag: "busy", code: "partition_gone", message: "the object has lost its address" };
       const answer = await this.read(address, [key]);
-      return answer.tag === "busy" ? answer : { tag: "ok", value: answer.value[0] ?? null };
+      if (answer.tag === "busy") return answer;
+      const entry = answer.value[0] ?? null;
+      return entry?.version === undefined
+        ? { tag: "ok", value: entry }
+        : { tag: "busy", code: MIGRATION_FAILED, message: `the state of ${JSON.stringify(key)} can't be migrated` };
     });
     return this.#watches;
   }

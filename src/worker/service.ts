@@ -6,6 +6,7 @@
  *     `props` may bind the caller to a key prefix (U4).
  * B3. What a caller should know of comes back as a value. An exception is a bug here, or the call itself broke: send again.
  */
+import { MIGRATION_FAILED } from "../engine/migration.ts";
 import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Route } from "../engine/address.ts";
 import { NAME_BYTES, ARRAY_EVENTS } from "../engine/limits.ts";
@@ -171,6 +172,8 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
           time: stampTime(stamp),
         };
       }
+      case "unmigrated":
+        return { tag: "unavailable", code: MIGRATION_FAILED, message: read.message, retryAfterSec: RETRY_SEC };
       case "no_state":
         return { tag: "no_state" };
       case "invalid_key":

@@ -2,6 +2,7 @@
 import { keyFlaw, partitionOfKey, type Route } from "../engine/address.ts";
 import { compareUtf8 } from "../engine/json.ts";
 import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../engine/limits.ts";
+import { MIGRATION_FAILED, migrationFailed } from "../engine/migration.ts";
 import { stampTime } from "../engine/stamp.ts";
 import type { Entry } from "../engine/state.ts";
 import { keyNotAllowed, type Grant } from "./access.ts";
@@ -38,6 +39,8 @@ export const unavailable = ({ code, message }: { readonly code: string; readonly
 /** The state of one key, or why there is none. */
 export type StateRead =
   | { readonly tag: "found"; readonly partition: number; readonly entry: Entry }
+  /** It can't be migrated to the operator's version. */
+  | { readonly tag: "unmigrated"; readonly partition: number; readonly entry: Unmigrated; readonly message: string }
   | { readonly tag: "no_state" }
   | { readonly tag: "invalid_key"; readonly message: string }
   | Extract<Answer<never>, { tag: "busy" }>;
@@ -51,8 +54,15 @@ export async function readState(env: Env, route: Route, key: string): Promise<St
   const answer = await asked(() => partitionStub(env, address).read(address, [key]));
   if (answer.tag === "busy") return answer;
   const entry = answer.value[0] ?? null;
-  return entry === null ? { tag: "no_state" } : { tag: "found", partition, entry };
+  if (entry === null) return { tag: "no_state" };
+  if (!isUnmigrated(entry)) return { tag: "found", partition, entry };
+  return { tag: "unmigrated", partition, entry, message: whyUnmigrated(route, key, entry) };
 }
+
+type Unmigrated = Entry & { readonly version: number };
+const isUnmigrated = (entry: Entry): entry is Unmigrated => entry.version !== undefined;
+const whyUnmigrated = ({ operator }: Route, key: string, { version, text }: Unmigrated): string =>
+  migrationFailed(operator, key, version, text);
 
 export async function getState(
   request: Request,
@@ -75,6 +85,13 @@ export async function getState(
         detail: `operator "${route.operator.name}" has no state for key ${JSON.stringify(key)}`,
         more: { key },
       });
+    case "unmigrated": {
+      const { partition, entry, message } = read;
+      const { version, seq, text } = entry;
+      // What it was, and the ETag that replaces it: somebody may want to mend it by hand.
+      const more = { key, partition, seq, version, value: JSON.parse(text) as unknown, etag: etagOf(partition, entry) };
+      return problem({ status: 503, code: MIGRATION_FAILED, detail: message, more, retryAfterSec: 60 });
+    }
     case "found": {
       const { partition, entry } = read;
       const etag = etagOf(partition, entry);
@@ -129,10 +146,22 @@ export async function postBatch(
       detail: `the states of ${keys.length} keys are too much for one answer; ask for fewer at a time`,
     });
   const { entries } = found;
-  const items = keys.flatMap((key, place) =>
-    entries[place] ? [`{"key":${JSON.stringify(key)},"value":${entries[place].text},"seq":${entries[place].seq}}`] : [],
+  const there = keys.flatMap((key, place) => (entries[place] ? [[key, entries[place]] as const] : []));
+  const items = there.flatMap(([key, entry]) =>
+    isUnmigrated(entry) ? [] : [`{"key":${JSON.stringify(key)},"value":${entry.text},"seq":${entry.seq}}`],
   );
-  return json(`{"items":[${items.join(",")}],"missing":${JSON.stringify(keys.filter((_, place) => !entries[place]))}}`);
+  const missing = JSON.stringify(keys.filter((_, place) => !entries[place]));
+  return json(`{"items":[${items.join(",")}],"missing":${missing}${failedText(route, there)}}`);
+}
+
+/** A member more, if keys can't be migrated: a caller that doesn't look for it finds them in no list, and not among the missing. */
+function failedText(route: Route, items: readonly Item[]): string {
+  const failed = items.flatMap(([key, entry]) =>
+    isUnmigrated(entry)
+      ? [{ key, code: MIGRATION_FAILED, message: whyUnmigrated(route, key, entry), version: entry.version }]
+      : [],
+  );
+  return failed.length === 0 ? "" : `,"failed":${JSON.stringify(failed)}`;
 }
 
 type KeysRead =
@@ -220,9 +249,11 @@ export async function scanState(
     pages.flatMap((page) => (page.tag === "ok" ? [page.value] : [])),
     limit,
   );
-  const texts = items.map(([key, { text }]) => `{"key":${JSON.stringify(key)},"value":${text}}`);
+  const texts = items.flatMap(([key, entry]) =>
+    isUnmigrated(entry) ? [] : [`{"key":${JSON.stringify(key)},"value":${entry.text}}`],
+  );
   const cursor = more ? `,"cursor":${JSON.stringify(makeCursor(items.at(-1)![0]))}` : "";
-  return json(`{"items":[${texts.join(",")}]${cursor}}`);
+  return json(`{"items":[${texts.join(",")}]${cursor}${failedText(route, items)}}`);
 }
 
 export const badCursor = (): Response => problem(CURSOR_FLAW);

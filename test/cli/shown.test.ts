@@ -99,6 +99,17 @@ describe("doctor", () => {
   const states = (one: Partial<PartitionInfo>): string[] =>
     judgePartition("usage", { ...well, ...one }, NOW, 1_000).map(({ state, detail }) => `${state}: ${detail}`);
 
+  it("names keys whose state can't be migrated, in status, doctor and verify-partition", () => {
+    const unmigrated = { keys: 7, some: [{ key: "ada", version: 1 }] };
+    const said = `7 keys can't be migrated: "ada" (of version 1); keyframe get says why`;
+    expect(states({ unmigrated })).toEqual([`bad: ${said}`]);
+    const operator = { name: "usage", version: 2, events: [], partitions: 1 };
+    const lines = statusTable([{ operator, partitions: [{ ...well, unmigrated }] }], NOW, plain);
+    expect([lines[1]!.includes("failed migration"), lines.at(-1)]).toEqual([true, `usage 0: ${said}`]);
+    const equal = { equal: true, seq: 1, manifest: null, replayedEvents: 1, keys: 1, unmigrated };
+    expect(verifiedLines(equal).at(-1)).toBe(`  ${said}`);
+  });
+
   it("says what the app costs a day: what rose between two looks, where both have it", () => {
     const before = new Map([['{meter="a"}', 1]]);
     const after = new Map([

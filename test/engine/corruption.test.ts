@@ -285,7 +285,7 @@ describe("one object in R2 that can't be read though others can", () => {
     await world.send(one, { id: "new", key: "key-0", data: 1 });
     await world.clock.advance(60_000);
     const current = manifest(world.db.rows.get(NAME)!.manifest);
-    expect(current).toMatchObject({ version: 6, kind: "full" });
+    expect(current).toMatchObject({ number: 6, kind: "full" });
     const next = world.start(operator);
     expect(await world.value(next, "key-8")).toEqual(await world.value(one, "key-8"));
     expect((await world.clock.run(next.partition.facts())).lastRecovery).toMatchObject({ fallbacks: 0, manifest: 6 });

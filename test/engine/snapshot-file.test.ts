@@ -6,6 +6,7 @@ import { Damage, Failure } from "../../src/engine/errors.ts";
 import { Fold } from "../../src/engine/fold.ts";
 import { seq, stamp } from "../../src/engine/ids.ts";
 import { DEDUP_IDS, SIZES } from "../../src/engine/limits.ts";
+import { migrationFailed } from "../../src/engine/migration.ts";
 import type { Operator } from "../../src/engine/operator.ts";
 import { encodeSnapshot, type Capture } from "../../src/engine/snapshot.ts";
 import { capture } from "./fakes/capture.ts";
@@ -256,11 +257,14 @@ describe("versions of the state", () => {
       },
       "no such member",
     ],
-  ])("a migration that %s is named, with the key", async (_, step, why) => {
-    const failure = failureOf(await stored(1, "{}"), sum({ version: 2, migrate: { 2: step } }));
-    expect(failure).toMatch(/^snapshot_unreadable: migrating key "a" from version 1 to 2/);
-    expect(failure).toContain(why);
-    expect(failure).toContain("mend the migration");
+  ])("a migration that %s leaves the key's state as it is, with its version, and is named", async (_, step, why) => {
+    const operator = sum({ version: 2, migrate: { 2: step } });
+    const entry = read(await stored(1, "{}"), operator).state.find("a")!;
+    expect(entry).toMatchObject({ text: "{}", version: 1 });
+    const message = migrationFailed(operator, "a", 1, "{}");
+    expect(message).toMatch(/^the state of key "a" is of version 1, and migrating it to version 2 fails/);
+    expect(message).toContain(why);
+    expect(message).toContain("mend the migration");
   });
 });
 

@@ -51,7 +51,14 @@ describe("the drill", () => {
     }
     await world.clock.advance(100);
     const puts = world.store.objects.size;
-    expect(await verify(world, one)).toEqual({ tag: "equal", seq: 20, manifest, replayedEvents, keys: 5 });
+    expect(await verify(world, one)).toEqual({
+      tag: "equal",
+      seq: 20,
+      manifest,
+      replayedEvents,
+      keys: 5,
+      unmigrated: { keys: 0, some: [] },
+    });
     expect(world.store.objects.size, "V3: it writes nothing").toBe(puts);
     expect(await verify(world, world.start(plain)), "after a recovery").toMatchObject({ tag: "equal", seq: 20 });
   });

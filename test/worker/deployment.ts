@@ -25,12 +25,12 @@ export async function deploy(...operators: readonly Operator[]): Promise<Deploym
   await evictAllDurableObjects();
   const http = routesOf(app);
   return {
-    call: async (path, body, more = {}, method = "GET") => {
+    call: async (path, body, more = {}, method = body === undefined ? "GET" : "POST") => {
       const text = typeof body === "string" ? body : JSON.stringify(body);
       const init =
         body === undefined
           ? { method, headers: more }
-          : { method: "POST", headers: { "content-type": "application/json", ...more }, body: text };
+          : { method, headers: { "content-type": "application/json", ...more }, body: text };
       const response = await http.fetch(new Request(`http://localhost${path}`, init), env);
       const answer = await response.text();
       expectDocumented(init.method, path, response, answer);

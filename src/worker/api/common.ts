@@ -73,6 +73,7 @@ export const UNAVAILABLE: Readonly<Record<string, string>> = {
   ...FAILURES,
   partition_gone: "the partition's object went away during the call",
   superseded: "an object of older code stepped aside",
+  migration_failed: "the key's state is of an older version, and migrating it fails: mend the migration, and deploy",
   snapshot_failed: "the snapshot could not be written",
   queue_full: "too much waits for the log",
   log_full: "the log may not grow before a snapshot is taken, or its database is full",

@@ -126,6 +126,7 @@ const REJECTED: Readonly<Record<RejectionCode, true>> = {
   invalid_key: true,
   key_not_allowed: true,
   id_reused: true,
+  migration_failed: true,
   missing_specversion: true,
   missing_id: true,
   missing_source: true,

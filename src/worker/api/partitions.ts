@@ -18,6 +18,12 @@ export const RECOVERY = object({
     replayMs: { ...NUMBER, description: "What the log above it took." },
   }),
 });
+/** There only if there are any. */
+const UNMIGRATED: Schema = {
+  ...object({ keys: COUNT, some: list(object({ key: STRING, version: COUNT })) }),
+  description:
+    "Keys whose state is of an older version, since migrating it fails: how many, and some of them. Without `live` as of the current snapshot.",
+};
 const RANGE = orNull({ type: "array", items: COUNT, minItems: 2, maxItems: 2 });
 
 export const PARTITION_SCHEMAS: Readonly<Record<string, Schema>> = {
@@ -30,6 +36,7 @@ export const PARTITION_SCHEMAS: Readonly<Record<string, Schema>> = {
     tailBytes: COUNT,
     keys: COUNT,
     stateBytes: COUNT,
+    "unmigrated?": UNMIGRATED,
     dedupSince: orNull(TIME),
     quarantined: {
       ...orNull(COUNT),
@@ -112,6 +119,7 @@ export const VERIFY = described({
             manifest: orNull(COUNT),
             replayedEvents: COUNT,
             keys: COUNT,
+            "unmigrated?": UNMIGRATED,
           }),
           object({
             partition: COUNT,
@@ -119,12 +127,14 @@ export const VERIFY = described({
             seq: COUNT,
             manifest: orNull(COUNT),
             first: object({ seq: COUNT, key: STRING, live: ANY, rebuilt: ANY }),
+            "unmigrated?": UNMIGRATED,
           }),
         ],
       },
     },
   },
   problems: { 409: ["not_comparable", "not_rebuilt"] },
+  more: object({ "unmigrated?": UNMIGRATED }),
 });
 
 export const EVICT = described({

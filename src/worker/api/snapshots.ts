@@ -28,6 +28,10 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
     keys: COUNT,
     stateBytes: COUNT,
     "digest?": STRING,
+    "unmigrated?": object({
+      keys: { ...COUNT, description: "Whose state is of an older version, since migrating it fails." },
+      some: list({ type: "array", prefixItems: [STRING, COUNT], minItems: 2, maxItems: 2 }),
+    }),
     dedupSince: orNull(TIME),
     "quarantined?": COUNT,
     "counters?": {

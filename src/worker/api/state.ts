@@ -9,6 +9,12 @@ export const SCAN_DEFAULT = 100;
 
 const GROUP = "Read state";
 
+const FAILED: Schema = {
+  ...list(object({ key: STRING, code: STRING, message: STRING, version: COUNT })),
+  description: "Keys whose state is of an older version, since migrating it fails. Absent where there are none.",
+};
+const STATES = page(object({ key: STRING, value: ANY })) as Schema & { readonly properties: object };
+
 export const STATE_SCHEMAS: Readonly<Record<string, Schema>> = {
   State: object({
     operator: STRING,
@@ -18,7 +24,7 @@ export const STATE_SCHEMAS: Readonly<Record<string, Schema>> = {
     seq: { ...COUNT, description: "Of the last event that changed the key." },
     time: TIME,
   }),
-  StatePage: page(object({ key: STRING, value: ANY })),
+  StatePage: { ...STATES, properties: { ...STATES.properties, failed: FAILED } },
 };
 
 export const LIST_OPERATORS = described({
@@ -51,8 +57,15 @@ const ONE_STATE: Readonly<Record<number, Answer>> = {
   304: { about: "It is as `If-None-Match` says.", headers: { ETag: "Changes with the value." } },
 };
 const ETAG = { ETag: "Changes with the value." };
-/** Of the 404 `no_state`. */
-const ABOUT_KEY = object({ "key?": STRING });
+/** Of the 404 `no_state` the key; of the 503 `migration_failed` also the state as it was, its version, and the ETag that a PUT replaces it with. */
+const ABOUT_ONE = object({
+  "key?": STRING,
+  "partition?": COUNT,
+  "seq?": COUNT,
+  "version?": COUNT,
+  "value?": ANY,
+  "etag?": STRING,
+});
 
 export const GET_STATE = described({
   method: "GET",
@@ -76,7 +89,7 @@ export const GET_STATE = described({
     ...ONE_STATE,
   },
   problems: { 400: ["invalid_key"], 404: ["no_state"] },
-  more: ABOUT_KEY,
+  more: ABOUT_ONE,
 });
 
 export const GET_STATE_BY_PATH = described({
@@ -92,7 +105,7 @@ export const GET_STATE_BY_PATH = described({
   inHeaders: IF_NONE_MATCH,
   answers: { 200: { about: "The state.", schema: ref("State"), headers: ETAG }, ...ONE_STATE },
   problems: { 400: ["invalid_key"], 404: ["no_state"] },
-  more: ABOUT_KEY,
+  more: ABOUT_ONE,
 });
 
 export const WATCH = described({
@@ -131,7 +144,11 @@ export const POST_BATCH = described({
   answers: {
     200: {
       about: "Those that have a state, and those that don't.",
-      schema: object({ items: list(object({ key: STRING, value: ANY, seq: COUNT })), missing: list(STRING) }),
+      schema: object({
+        items: list(object({ key: STRING, value: ANY, seq: COUNT })),
+        missing: list(STRING),
+        "failed?": FAILED,
+      }),
     },
   },
   problems: {

@@ -11,7 +11,7 @@ import { Prints } from "../../../src/engine/hash.ts";
 import { Partition } from "../../../src/engine/partition.ts";
 import type { Producer } from "../../../src/engine/producers.ts";
 import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
-import { REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
+import { isRepeat, REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
 import type { Mark } from "../../../src/engine/rewound.ts";
@@ -177,6 +177,6 @@ export function words(result: SliceResult): string[] | string {
   const names = Object.entries(STATUS);
   return [...result.statuses].map((status) => {
     const name = names.find(([, number]) => number === (status & ~REPEAT))?.[0] ?? "?";
-    return status >= REPEAT ? `${name} again` : name;
+    return isRepeat(status) ? `${name} again` : name;
   });
 }
