@@ -63,18 +63,21 @@ export async function commit(
   let rows = group;
   for (let attempt = 0; ; attempt++) {
     if (ended()) return { tag: "fenced", why: "the object has ended" };
+    let facts: Explanation | null = null;
     try {
       const sent = rows;
       if ((await limited(clock, "D1", () => log.append(sent, held))) === "appended")
         return { tag: "committed", stamp: rows[0]!.stamp, superseded: null };
-      const verdict = judge(rows, held, await limited(clock, "D1", () => log.explain(sent[0]!.seq)));
-      if (verdict.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
-      else if (verdict.tag !== "again") return verdict;
+      facts = await limited(clock, "D1", () => log.explain(sent[0]!.seq));
     } catch (error) {
       // Only what went wrong for long is worth a line.
       if (attempt % 10 === 1)
         host.note("commit is not answered", { seq: rows[0]!.seq, attempt, error: messageOf(error) });
     }
+    // Out of the try: what breaks here is no failure of the store, and would break again for ever.
+    const verdict = facts === null ? null : judge(rows, held, facts);
+    if (verdict?.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
+    else if (verdict !== null && verdict.tag !== "again") return verdict;
     await sleep(clock, backoffMs(attempt, host));
   }
 }

@@ -123,10 +123,21 @@ export class Committer {
     this.#filling?.fail(failure);
   }
 
-  /** Commits group after group, one in flight, until none is left. Never rejects. */
+  /**
+   * Commits group after group, one in flight, until none is left. Never rejects: if closing or settling a group breaks, this instance
+   * ends with its groups, since what it holds may be half done. What got into the log the next instance finds there.
+   */
   async #run(open: Open): Promise<void> {
-    const { clock, log, host, codec, counters } = this.#around;
     this.#running = true;
+    try {
+      await this.#commitAll(open);
+    } catch (error) {
+      this.#events.fenced(`committing broke: ${messageOf(error)}`);
+    }
+  }
+
+  async #commitAll(open: Open): Promise<void> {
+    const { clock, log, host, codec, counters } = this.#around;
     while (this.#filling !== null) {
       await this.#gather(this.#filling);
       // No await where none is on its way: one that began meanwhile would not see this group.

@@ -119,11 +119,44 @@ export class Snapshotter {
   }
 
   #take(open: Open): Promise<Snapshotted> {
-    this.#running ??= this.#attemptOne(open).finally(() => {
+    this.#running ??= this.#attempted(open).finally(() => {
       this.#running = null;
-      this.schedule(open);
+      this.#next(open);
     });
     return this.#running;
+  }
+
+  /** What breaks in it is a failure like any other: tried again, ever more seldom (W1). */
+  async #attempted(open: Open): Promise<Snapshotted> {
+    const { row } = open;
+    try {
+      return await this.#attemptOne(open);
+    } catch (error) {
+      const why = `it broke: ${messageOf(error)}`;
+      // The row names the snapshot already, and what is in memory may build on neither: the next instance opens on it.
+      if (open.row !== row) this.#events.fenced(`taking in a snapshot broke: ${messageOf(error)}`);
+      this.#failed(why);
+      return { tag: "failed", why };
+    }
+  }
+
+  #failed(why: string): void {
+    const { clock, host, counters } = this.#around;
+    counters.add({ snapshotFailures: 1 });
+    this.#failedAt = clock.now();
+    this.#failures += 1;
+    host.note("snapshot failed", { why, attempt: this.#attempt - 1 });
+  }
+
+  /** Nobody hears of what breaks here, so the alarm must be armed. */
+  #next(open: Open): void {
+    try {
+      this.schedule(open);
+    } catch (error) {
+      const { clock, host } = this.#around;
+      host.note("snapshot failed", { why: `scheduling broke: ${messageOf(error)}`, attempt: this.#attempt });
+      host.arm(clock.now() + RETRY_MS);
+    }
   }
 
   async #attemptOne(open: Open): Promise<Snapshotted> {
@@ -155,7 +188,6 @@ export class Snapshotter {
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
-      counters.add({ snapshotFailures: 1 });
       // Whoever asked for it hears of the instance's end, if that is what it comes to.
       if (result.damage !== undefined) await this.#events.damaged(open, result.damage);
       const { version } = result.row ?? open.row;
@@ -166,9 +198,7 @@ export class Snapshotter {
         await this.#learn(open, result.row).catch((error: unknown) =>
           host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
         );
-      this.#failedAt = clock.now();
-      this.#failures += 1;
-      host.note("snapshot failed", { why: result.why, attempt: ground.attempt });
+      this.#failed(result.why);
       return result;
     }
     counters.add(snapshotCounts(result.manifest));
