@@ -83,3 +83,30 @@ export async function erasureFacts(db: D1Database, partition: string, seq: numbe
     FROM partitions AS p ${withHead("p")} WHERE p.partition = ?1`;
   return named(() => db.prepare(sql).bind(partition, seq).first<ErasureFacts>());
 }
+
+/** A logged command that erased a key: its seq, and the life of the partition's row at that time. */
+export interface ErasureRecord {
+  readonly seq: number;
+  readonly life: number;
+}
+
+export async function recordErasure(
+  db: D1Database,
+  partition: string,
+  { seq, life }: ErasureRecord,
+  atMs: number,
+): Promise<void> {
+  const sql = "INSERT OR IGNORE INTO erasures (partition, seq, life, at_ms) VALUES (?1, ?2, ?3, ?4)";
+  await named(() => db.prepare(sql).bind(partition, seq, life, atMs).run());
+}
+
+/** When it was; null: no such erasure is recorded. */
+export async function erasedAt(
+  db: D1Database,
+  partition: string,
+  { seq, life }: ErasureRecord,
+): Promise<number | null> {
+  const sql = "SELECT at_ms AS atMs FROM erasures WHERE partition = ?1 AND seq = ?2 AND life = ?3";
+  const row = await named(() => db.prepare(sql).bind(partition, seq, life).first<{ readonly atMs: number }>());
+  return row?.atMs ?? null;
+}

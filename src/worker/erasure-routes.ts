@@ -4,12 +4,12 @@
  *
  * X1. Complete is said only where nothing is found that may hold it: rows of the log, archives, and snapshots that were taken before
  *     its state went, or before the ids and replies of its events expired. What can't be read, or is too much to look at, may.
- * X2. Nothing is stored: the id says which command it was. After D1 was rebuilt or set back nothing is known of it (lives, N4 of
- *     ids.ts), and that is said too.
+ * X2. An id proves nothing. An erasure is one that was logged, and then recorded in D1, before anybody hears of its id; the record
+ *     says when it was. After D1 was rebuilt or set back nothing is known of it (lives, N4 of ids.ts), and that is said too.
  * X3. Archives come from the rows in D1 alone. So where an archive begins above the command and was promoted, those after it do too.
  */
 import { logDatabases } from "../adapters/catalogue.ts";
-import { erasureFacts } from "../adapters/d1-status.ts";
+import { erasedAt, erasureFacts, recordErasure } from "../adapters/d1-status.ts";
 import { keyFlaw, partitionOfKey, type Address, type Route } from "../engine/address.ts";
 import { ERASE } from "../engine/edit.ts";
 import { isObject } from "../engine/json.ts";
@@ -78,34 +78,51 @@ export async function postErasure(request: Request, env: Env, routes: Routes): P
     key,
     data: { if: "any", version: 1 },
   };
-  const atMs = Date.now();
   const result = await sendCommand(env, route, address, command);
   if (result.tag !== "decided") return no(503, result.code, result.message);
   const [, seq] = result.details[0]!;
   const facts = await factsOf(env, address, seq);
   if (facts === null) return no(503, "store_unavailable", "it is erased, but D1 doesn't say what holds it still");
-  return answer(env, { route, address, seq, life: lifeOf(facts.epoch), atMs }, 202);
+  // After the command, so that nothing of the key was logged later.
+  const atMs = Date.now();
+  const life = lifeOf(facts.epoch);
+  await limited(requestClock, "D1", () =>
+    recordErasure(logOfAddress(env, address), partitionName(address), { seq, life }, atMs),
+  );
+  return answer(env, { route, address, seq, life, atMs }, 202);
 }
 
 export async function getErasure(env: Env, routes: Routes, id: string): Promise<Response> {
-  const [, operator = "", n, seq, life, at = ""] =
-    /^([a-z0-9-]+)\.(\d{1,9})\.(\d{1,16})\.(\d{1,9})\.([0-9a-z]{1,9})$/.exec(id) ?? [];
+  const [, operator = "", ...numbers] =
+    /^([a-z0-9-]+)\.(0|[1-9]\d{0,8})\.([1-9]\d{0,15})\.(0|[1-9]\d{0,8})$/.exec(id) ?? [];
+  const [n = -1, seq = 0, life = 0] = numbers.map(Number);
   const route = routes.byOperator.get(operator);
-  const address = route?.addresses[Number(n)];
+  const address = route?.addresses[n];
   const lost = lostProblem(routes, operator);
   if (lost !== null) return lost;
-  if (route === undefined || address === undefined)
-    return no(404, "no_erasure", `${JSON.stringify(id.slice(0, 100))} is no erasure of an operator that is here`);
-  return answer(env, { route, address, seq: Number(seq), life: Number(life), atMs: Number.parseInt(at, 36) }, 200);
+  const atMs =
+    route === undefined || address === undefined
+      ? null
+      : await limited(requestClock, "D1", () =>
+          erasedAt(logOfAddress(env, address), partitionName(address), { seq, life }),
+        );
+  if (route === undefined || address === undefined || atMs === null)
+    return no(
+      404,
+      "no_erasure",
+      `no erasure ${JSON.stringify(id.slice(0, 100))} is recorded; if D1 was rebuilt or restored to an older point since, what was erased may be back: erase the key again`,
+    );
+  return answer(env, { route, address, seq, life, atMs }, 200);
 }
 
-const idOf = ({ route, address, seq, life, atMs }: Erasure): string =>
-  [route.operator.name, address.partition, seq, life, atMs.toString(36)].join(".");
+const idOf = ({ route, address, seq, life }: Erasure): string =>
+  [route.operator.name, address.partition, seq, life].join(".");
 
-const factsOf = (env: Env, address: Address, seq: number) => {
-  const db = logDatabases(env as unknown as Record<string, unknown>).get(address.database)!;
-  return limited(requestClock, "D1", () => erasureFacts(db, partitionName(address), seq));
-};
+const logOfAddress = (env: Env, { database }: Address): D1Database =>
+  logDatabases(env as unknown as Record<string, unknown>).get(database)!;
+
+const factsOf = (env: Env, address: Address, seq: number) =>
+  limited(requestClock, "D1", () => erasureFacts(logOfAddress(env, address), partitionName(address), seq));
 
 async function answer(env: Env, erasure: Erasure, status: number): Promise<Response> {
   const { route, address, seq, life, atMs } = erasure;

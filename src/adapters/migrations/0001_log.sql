@@ -96,3 +96,12 @@ CREATE TABLE pins (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (partition, version, name)
 ) WITHOUT ROWID;
+
+-- Erasures that were logged: what proves one when all that named its key is gone. Nothing in it is of the key.
+CREATE TABLE erasures (
+  partition TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  life INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  PRIMARY KEY (partition, seq, life)
+) WITHOUT ROWID;

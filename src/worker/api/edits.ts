@@ -144,7 +144,7 @@ export const GET_ERASURE = described({
   group: GROUP,
   id: "getErasure",
   summary: "How far an erasure is",
-  inPath: { id: { type: "string", about: "As the erasure was answered.", example: "usage.0.1.0.lx2k" } },
+  inPath: { id: { type: "string", about: "As the erasure was answered.", example: "usage.0.48211.0" } },
   inQuery: {},
   answers: { 200: progress },
   problems: { 404: ["no_erasure"], 409: ["erasure_unknown"] },
