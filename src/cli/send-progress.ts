@@ -10,6 +10,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { link, open, readFile, rename, rm } from "node:fs/promises";
+import { messageOf } from "../engine/errors.ts";
 import { InputError, type Mark, type Position } from "./send-input.ts";
 import type { Summary } from "./send-summary.ts";
 
@@ -63,7 +64,11 @@ export class ProgressFile {
   /** @throws InputError where another run has begun with the same file meanwhile */
   async write(progress: Omit<Progress, "url">): Promise<void> {
     const draft = `${this.path}.${randomUUID().slice(0, 8)}.new`;
-    const file = await open(draft, "w");
+    const file = await open(draft, "w").catch((error: unknown) => {
+      throw new InputError(
+        `what is sent of it can't be written down: ${messageOf(error)}; name a file that can be written with --resume-file`,
+      );
+    });
     try {
       await file.writeFile(textOf({ url: this.#url, ...progress }));
       // Else a power cut could leave an empty file under the name.

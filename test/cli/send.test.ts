@@ -430,6 +430,16 @@ describe("F2: lines without an id have the same one in every run, whatever becam
     expect(logged).toEqual(["mine/0", "mine/1", "mine/2", "mine/3"]);
   });
 
+  it("nothing is sent where it can't be written down", async () => {
+    const resumeFile = path.join(folder, "nowhere", "progress");
+    const ran = await run({ file: file("events", plain(0, 2)), resumeFile });
+    expect([ran.status, requests.length, ran.err]).toEqual([
+      2,
+      0,
+      expect.stringMatching(/can't be written down: ENOENT.*--resume-file/) as unknown,
+    ]);
+  });
+
   it("two runs at once: one of them makes the ids", async () => {
     const from = file("events", plain(0, 25));
     const both = await Promise.all([run({ file: from }), run({ file: from })]);

@@ -120,7 +120,8 @@ describe("the client", () => {
   });
 });
 
-describe("the command line", () => {
+// Some wait between their attempts.
+describe("the command line", { timeout: 180_000 }, () => {
   const COMMANDS: readonly (readonly string[])[] = [
     ["ask", "credits", '{"type":"t","id":"mine"}'],
     ["get", "credits", "ada"],
