@@ -28,6 +28,8 @@ export interface LineError {
   readonly id: string | null;
   readonly code: string;
   readonly message: string;
+  /** Operators that have it all the same. */
+  readonly acceptedBy?: readonly string[];
 }
 
 export interface BatchOutcome {
@@ -61,6 +63,7 @@ interface ReportedError {
   readonly id: string | null;
   readonly code: string;
   readonly message: string;
+  readonly acceptedBy?: readonly string[];
   /** Of a refusal: there, though it may be null. */
   readonly detail?: unknown;
 }
@@ -143,11 +146,21 @@ class Tally {
     const whole = report.through === sent.length || decided(report) === report.through;
     if (!whole && !listed(report)) return 0;
     const before = report.errors.filter(({ index }) => index < report.through);
-    this.#sum.refused += whole ? report.refused : distinct(before.filter(isRefusal));
-    this.#sum.rejected += whole ? report.rejected : distinct(before.filter((error) => !isRefusal(error)));
+    const rejections = before.filter((error) => !isRefusal(error));
+    // One that an operator rejects and another one refuses is rejected.
+    const rejected = new Set(rejections.map(({ index }) => index));
+    const said = before.filter((error) => !isRefusal(error) || !rejected.has(error.index));
+    this.#sum.refused += whole ? report.refused : distinct(said.filter(isRefusal));
+    this.#sum.rejected += whole ? report.rejected : rejected.size;
     this.#sum.quarantined += report.quarantined;
-    for (const { index, id, code, message } of before)
-      this.#errors.push({ line: sent[index]!.line, id, code, message });
+    for (const { index, id, code, message, acceptedBy = [] } of said)
+      this.#errors.push({
+        line: sent[index]!.line,
+        id,
+        code,
+        message,
+        ...(acceptedBy.length === 0 ? {} : { acceptedBy }),
+      });
     return report.through;
   }
 

@@ -56,7 +56,9 @@ export function summaryText(summary: Summary, seconds: number, sentNow: number):
     lines.push(
       `  ${number(n).padStart(9)}  ${code === NOT_LISTED ? "more, whose codes the answers don't list" : code}`,
     );
-  for (const { line, id, code, message } of summary.first)
-    lines.push(`  line ${line}${id === null ? "" : ` (${id})`}: ${code}, ${message}`);
+  for (const { line, id, code, message, acceptedBy } of summary.first) {
+    const others = acceptedBy === undefined ? "" : `; ${acceptedBy.join(", ")} accepted it`;
+    lines.push(`  line ${line}${id === null ? "" : ` (${id})`}: ${code}, ${message}${others}`);
+  }
   return lines.join("\n");
 }

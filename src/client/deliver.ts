@@ -31,9 +31,18 @@ export type Fate =
       readonly operator: string;
       readonly code: string;
       readonly detail: unknown;
+      /** Other operators, which have it all the same. */
+      readonly acceptedBy: readonly string[];
     }
   /** It is malformed, doesn't fit the schema, reuses an id, or nobody wants its type. */
-  | { readonly tag: "rejected"; readonly id: string; readonly code: string; readonly message: string };
+  | {
+      readonly tag: "rejected";
+      readonly id: string;
+      readonly code: string;
+      readonly message: string;
+      /** Operators that have it all the same. */
+      readonly acceptedBy: readonly string[];
+    };
 
 /** The number of a batch (ONE2). */
 export interface BatchNumber {
@@ -174,7 +183,9 @@ function readFates(
   const report = reportOf(answer);
   if (report === null) return;
   const { results, errors, through } = report;
-  const named = new Map(errors.map((error) => [error.index, error]));
+  // Of an event that one operator rejects and another one refuses, the rejection is what counts.
+  const rejections = errors.filter((error) => !("detail" in error));
+  const named = new Map(rejections.map((error) => [error.index, error]));
   const common = unfitCode(answer);
   const byIndex = new Map<number, Result[]>();
   for (const result of results) {
@@ -193,12 +204,16 @@ type Why = Pick<NamedError, "code" | "message">;
 
 /** Null: rejected, but the answer has no room for the reason. */
 function fateOf(id: string, results: readonly Result[], why: Why | undefined): Fate | null {
+  const acceptedBy = results
+    .filter(({ status }) => status === "applied" || status === "quarantined")
+    .map(({ operator }) => String(operator));
   if (results.some(({ status }) => status === "rejected"))
-    return why === undefined ? null : { tag: "rejected", id, code: why.code, message: why.message };
+    return why === undefined ? null : { tag: "rejected", id, code: why.code, message: why.message, acceptedBy };
   const refused = results.find(({ status }) => status === "refused");
   if (refused !== undefined) {
     const { code, detail } = membersOf(refused.value);
-    return { tag: "refused", id, operator: refused.operator ?? "", code: String(code), detail: detail ?? null };
+    const operator = refused.operator ?? "";
+    return { tag: "refused", id, operator, code: String(code), detail: detail ?? null, acceptedBy };
   }
   if (results.every(({ duplicate }) => duplicate))
     return { tag: "duplicate", id, forgotten: results.some(({ status }) => status === "forgotten") };

@@ -76,7 +76,7 @@ export const COUNTS = {
   quarantined: "a number",
   unrouted: "a number",
   through: "a number",
-  errors: [{ index: "a number", id: "a text or null", code: "a text", message: "a text" }],
+  errors: [{ index: "a number", id: "a text or null", code: "a text", message: "a text", "acceptedBy?": ["a text"] }],
   "results?": [
     {
       index: "a number",

@@ -1,5 +1,6 @@
 /** One event for one operator, and what it answers: for HTTP and for Workers that are bound to this one. */
-import type { EventResult, Intake } from "./intake.ts";
+import type { EventResult } from "./event-result.ts";
+import type { Intake } from "./intake.ts";
 
 /** Where the event stands. */
 export interface Standing {

@@ -17,7 +17,8 @@ import { askedOf, type Asked } from "./asking.ts";
 import { binaryEvent } from "./binary-mode.ts";
 import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, wholeBody, type Line } from "./body.ts";
 import { contentMode, isStandard, type ContentMode } from "./content-mode.ts";
-import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type EventError, type IntakeOptions } from "./intake.ts";
+import type { EventError } from "./event-result.ts";
+import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type IntakeOptions } from "./intake.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
@@ -227,7 +228,9 @@ function elementJson(text: string, index: number): void {
 async function takeHeld(events: readonly Line[], intake: Intake, wishes: Wishes): Promise<Response> {
   if (wishes.strict) {
     for (const event of events) intake.add(event);
-    if (intake.counts.rejected > 0 || !intake.batchFull) return finish(intake, wishes);
+    if (!intake.batchFull) return finish(intake, wishes);
+    const flawed = strictly(intake);
+    if (flawed !== null) return flawed;
     // Every event is sound, and none was sent: from the beginning, in batches.
     intake.forget();
   }
@@ -335,17 +338,26 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
 
 /** Sends what was taken in as one batch, unless one event of it stops all. */
 async function finish(intake: Intake, { strict, full }: Wishes): Promise<Response> {
-  if (strict && intake.counts.rejected > 0) {
-    intake.rejectAll();
-    return problem({
-      status: 422,
-      code: "strict",
-      detail: "an event was rejected, so with handling=strict none was accepted",
-      more: { ...intake.counts, errors: intake.errors },
-    });
-  }
+  const flawed = strict ? strictly(intake) : null;
+  if (flawed !== null) return flawed;
   await intake.takeBatch()();
   return report(intake, full);
+}
+
+/**
+ * Why, with `handling=strict`, nothing of the request is sent; null: nothing is known that speaks against it. What only a
+ * partition knows comes too late for that: what it refuses, ids of earlier requests, 503.
+ */
+function strictly(intake: Intake): Response | null {
+  intake.rejectReused();
+  if (intake.counts.rejected === 0) return intake.holdBack() ? report(intake, false) : null;
+  intake.rejectAll();
+  return problem({
+    status: 422,
+    code: "strict",
+    detail: "an event was rejected, so with handling=strict none was accepted",
+    more: { ...intake.counts, errors: intake.errors.sort(byPlace) },
+  });
 }
 
 interface Placed {

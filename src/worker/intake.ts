@@ -6,23 +6,37 @@
  *     request's events in order, and `through` is where a sender may resume.
  * N3. A call that broke is repeated with a new stub until the deadline: repeats are recognised, so that counts once.
  * N4. An event that an operator wants which D1 has lost isn't decided, and no other operator takes it.
+ * N5. Of several operators each decides by itself. An event counts once, as the first of these that any of them says: undecided,
+ *     rejected, refused, accepted, duplicate; and who says no beside others that have it is told of them.
  */
 import { keyOf, print, type Keyed, type Route } from "../engine/address.ts";
 import { readEvent, type Defaults, type ReadEvent } from "../engine/event.ts";
 import type { Failure } from "../engine/errors.ts";
 import { LISTED_ERRORS } from "../engine/limits.ts";
-import { MIGRATION_FAILED } from "../engine/migration.ts";
 import type { Event } from "../engine/operator.ts";
-import { parseOutcome } from "../engine/outcome.ts";
 import type { Producer, Unfit } from "../engine/producers.ts";
 import { rejected, type Rejected } from "../engine/rejection.ts";
-import { isRepeat, REPEAT, STATUS, type SliceResult } from "../engine/slice.ts";
+import { STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
 import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./draft.ts";
+import {
+  acceptorsAt,
+  errorOf,
+  named,
+  rejectedResult,
+  resultOf,
+  whereOf,
+  type Decided,
+  type EventError,
+  type EventResult,
+  type Flaw,
+  type Told,
+} from "./event-result.ts";
 import { LOST_RETRY_SEC } from "./lost.ts";
 import { FORGOTTEN, KNOWN, markOf, NEW, QUARANTINED, REFUSED, REJECTED, UNDECIDED } from "./marks.ts";
 import type { Post } from "./post.ts";
+import { REUSED_HERE, reusedIn } from "./reused.ts";
 
 /** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
 export const BATCH_EVENTS = 5_000;
@@ -53,27 +67,6 @@ export interface IntakeOptions {
   readonly keyPrefix?: string;
 }
 
-export interface EventError {
-  readonly index: number;
-  readonly id: string | null;
-  readonly code: string;
-  readonly message: string;
-  readonly operator?: string;
-  readonly [member: string]: unknown;
-}
-
-export interface EventResult {
-  readonly index: number;
-  readonly operator: string | null;
-  readonly key: string | null;
-  readonly partition: number | null;
-  readonly seq: number | null;
-  /** `forgotten`: the number of its request alone says that it was sent before (P5 of producers.ts). */
-  readonly status: "applied" | "refused" | "quarantined" | "rejected" | "forgotten";
-  readonly duplicate: boolean;
-  readonly value: unknown;
-}
-
 /** Why not all of it is durable. */
 export interface Interruption {
   readonly code: string;
@@ -90,6 +83,7 @@ interface Batch {
   readonly marks: number[];
   /** Index of the first event in its request. */
   readonly base: number;
+  readonly decided: Decided[];
 }
 
 const NOTHING = {
@@ -233,8 +227,34 @@ export class Intake {
     this.#marks.push(0);
   }
 
-  #error(error: EventError): void {
-    if (this.errors.length < LISTED_ERRORS) this.errors.push(error);
+  #error(error: Flaw): void {
+    if (this.errors.length < LISTED_ERRORS) this.errors.push({ ...error, acceptedBy: [] });
+  }
+
+  /** Says who has the events of this batch that others say no to (N5). */
+  #nameAcceptors({ base, drafts, decided }: Batch): void {
+    if (new Set(drafts.map(({ route }) => route)).size < 2) return;
+    for (const [i, error] of this.errors.entries())
+      if (error.index >= base) this.errors[i] = { ...error, acceptedBy: acceptorsAt(error.index - base, decided) };
+  }
+
+  /** Rejects events whose id belongs to another one of this request, as their partition would. */
+  rejectReused(): void {
+    for (const draft of [...this.#drafts.values()].flat())
+      for (const i of draft === undefined ? [] : reusedIn(draft.prints.words())) {
+        this.counts.rejected += 1;
+        this.#error({ ...named(draft!, i, this.#base), code: "id_reused", message: REUSED_HERE });
+      }
+  }
+
+  /** An event of an operator that is lost (N4) stops all: nothing of the request is sent. False: there is none. */
+  holdBack(): boolean {
+    if (this.#lost === null) return false;
+    const { received } = this.counts;
+    Object.assign(this.counts, NOTHING, { received });
+    this.#drafts.clear();
+    this.interruption = this.#lost;
+    return true;
   }
 
   /** Everything taken in so far counts as rejected: `handling=strict` found a flaw. */
@@ -257,7 +277,7 @@ export class Intake {
   /** Starts the batch after this one; returns what sends this one and counts its results. */
   takeBatch(): () => Promise<void> {
     const drafts = [...this.#drafts.values()].flat().filter((draft) => draft !== undefined);
-    const batch: Batch = { drafts, marks: this.#marks, base: this.#base };
+    const batch: Batch = { drafts, marks: this.#marks, base: this.#base, decided: [] };
     const { receivedMs, full, producer, post } = this.#options;
     const common = { receivedMs, full, producer, base: this.#base, ascii: this.#ascii };
     this.#drafts = new Map();
@@ -277,6 +297,7 @@ export class Intake {
       const send = async (draft: Draft): Promise<void> =>
         this.#heard(draft, await deliver(post, addressOf(draft), sliceOf(draft, common), deadlineMs), batch);
       await Promise.all(drafts.map(send));
+      this.#nameAcceptors(batch);
       this.#tally(batch);
     };
   }
@@ -296,67 +317,28 @@ export class Intake {
     this.unfit = { status: unfit.status, code: unfit.code, message: unfit.message };
     draft.places.forEach((place, i) => {
       marks[place]! |= REJECTED;
-      const [index, operator] = [base + place, draft.route.operator.name];
-      if (this.errors.length < LISTED_ERRORS)
-        this.#error({ index, id: idOf(draft.texts[i]!), operator, code: unfit.code, message: unfit.message });
-      if (this.#options.full)
-        this.results.push(rejectedResult(index, { operator, key: draft.keys[i]!, partition: draft.partition }));
+      const { code, message } = unfit;
+      if (this.errors.length < LISTED_ERRORS) this.#error({ ...named(draft, i, base), code, message });
+      if (this.#options.full) this.results.push(rejectedResult(base + place, whereOf(draft, i)));
     });
   }
 
   #decided(
     draft: Draft,
     { statuses, details }: Extract<SliceResult, { tag: "decided" }>,
-    { marks, base }: Batch,
+    { marks, base, decided }: Batch,
   ): void {
+    decided.push({ draft, statuses });
     for (let i = 0; i < statuses.length; i++) {
       marks[draft.places[i]!]! |= markOf(statuses[i]!);
       if (statuses[i] === STATUS.unmigrated && this.waiting.length < WAITING)
         this.waiting.push(base + draft.places[i]!);
     }
     for (const [i, seq, text] of details) {
-      const place = draft.places[i]!;
-      const index = base + place;
-      const status = statuses[i]!;
-      const reused = status === STATUS.reused;
-      const forgotten = status === STATUS.forgotten + REPEAT;
-      const unmigrated = status === STATUS.unmigrated;
-      const outcome = text === null || unmigrated ? null : parseOutcome(text);
-      const named = { index, id: idOf(draft.texts[i]!), operator: draft.route.operator.name };
-      if (reused)
-        this.#error({
-          ...named,
-          code: "id_reused",
-          message: `this source and id belong to an event with other content or another key, seq ${seq}; give every event its own id`,
-        });
-      else if (unmigrated) this.#error({ ...named, code: MIGRATION_FAILED, message: text! });
-      else if (outcome?.tag === "refused")
-        this.#error({
-          ...named,
-          code: outcome.code,
-          message: `refused by ${named.operator}`,
-          detail: JSON.parse(outcome.detail) as unknown,
-        });
-      if (!this.#options.full) continue;
-      const value =
-        outcome?.tag === "applied"
-          ? (JSON.parse(outcome.reply) as unknown)
-          : outcome?.tag === "refused"
-            ? { code: outcome.code, detail: JSON.parse(outcome.detail) as unknown }
-            : outcome?.tag === "quarantined"
-              ? { error: outcome.error }
-              : null;
-      this.results.push({
-        index,
-        operator: named.operator,
-        key: draft.keys[i]!,
-        partition: draft.partition,
-        seq: seq === 0 ? null : seq,
-        status:
-          reused || unmigrated ? "rejected" : forgotten ? "forgotten" : (STATUS_NAMES[status & ~REPEAT] ?? "applied"),
-        duplicate: isRepeat(status),
-        value,
-      });
+      const told: Told = { draft, i, base, status: statuses[i]!, seq, text };
+      const error = errorOf(told);
+      if (error !== null) this.#error(error);
+      if (this.#options.full) this.results.push(resultOf(told));
     }
   }
 
@@ -376,6 +358,7 @@ export class Intake {
     counts.through = through;
   }
 
+  /** N5. */
   #tallyMixed(mark: number): void {
     const { counts } = this;
     if (mark & REJECTED) counts.rejected += 1;
@@ -386,19 +369,3 @@ export class Intake {
     if (mark & FORGOTTEN && !(mark & (REJECTED | REFUSED))) counts.forgotten += 1;
   }
 }
-
-/** By STATUS of engine/slice.ts. */
-export const STATUS_NAMES = ["applied", "refused", "quarantined"] as const;
-
-/** The result of an event that no operator decided. */
-const rejectedResult = (index: number, where: Pick<EventResult, "operator" | "key" | "partition">): EventResult => ({
-  index,
-  ...where,
-  seq: null,
-  status: "rejected",
-  duplicate: false,
-  value: null,
-});
-
-/** Seldom wanted, so it is read again from the text instead of being kept for every event. */
-const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string }).id ?? null;

@@ -23,7 +23,7 @@ import {
 import { notQuarantined, STEERED_AT_ONCE } from "./api/quarantine.ts";
 import type { Env } from "./app.ts";
 import { sendCommand, sendCommands, type Command } from "./command.ts";
-import { STATUS_NAMES } from "./intake.ts";
+import { STATUS_NAMES } from "./event-result.ts";
 import { problem } from "./problem.ts";
 import { REPEAT } from "../engine/slice.ts";
 import { asked, badCursor, json, unavailable } from "./state-routes.ts";

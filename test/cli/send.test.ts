@@ -84,7 +84,24 @@ function decide(
     } else if (index < through || beyond.includes(index)) {
       const known = logged.includes(id);
       if (!known) logged.push(id);
-      if (event?.type === "no") {
+      if (event?.type === "torn") {
+        // One operator rejects it, another one refuses it: that counts once.
+        counts.rejected += 1;
+        errors.push({ index, id, operator: "audit", code: "id_reused", message: "reused", acceptedBy: [] });
+        errors.push({
+          index,
+          id,
+          operator: "tally",
+          code: "too_poor",
+          message: "refused",
+          acceptedBy: [],
+          detail: null,
+        });
+      } else if (event?.type === "half") {
+        counts.refused += 1;
+        const [code, message, acceptedBy] = ["too_poor", "refused by tally", ["audit", "billing"]];
+        errors.push({ index, id, operator: "tally", code, message, acceptedBy, detail: null });
+      } else if (event?.type === "no") {
         counts.refused += 1;
         errors.push({ index, id, operator: "tally", code: "too_poor", message: "refused by tally", detail: null });
       } else counts[known ? "duplicates" : "accepted"] += 1;
@@ -194,6 +211,18 @@ describe("send", () => {
     const words = await run({ file: file("events", text), json: false });
     expect(words.out).toContain("5 events: 2 duplicates, 1 refused, 2 rejected");
     expect(words.out).toContain("line 6: malformed_json");
+  });
+
+  it("an event that several operators want: says who has it all the same, and counts it once", async () => {
+    const types = ["torn", "tick", "half", "tick", "tick"];
+    const text = lines(5, (n) => ({ id: `e${n}`, type: types[n] }));
+    script = (n) => (n === 1 ? { through: 3, beyond: [4] } : {});
+    const { summary } = await run({ file: file("events", text) });
+    expect(summary).toMatchObject({ events: 5, accepted: 3, duplicates: 0, refused: 1, rejected: 1 });
+    expect(summary.codes).toEqual({ id_reused: 1, too_poor: 1 });
+    const words = await run({ file: file("again", text), json: false });
+    expect(words.out).toContain("line 1 (e0): id_reused, reused\n");
+    expect(words.out).toContain("line 3 (e2): too_poor, refused by tally; audit, billing accepted it");
   });
 
   it("counts those that an answer has no room to list", async () => {

@@ -94,7 +94,7 @@ export class ScriptedApp {
     }
   }
 
-  /** Types decide: `refuse.*` is refused with the rest as its code, `reject.*` is rejected, `throw` is quarantined, `forget` is known by its number. */
+  /** Types decide: `refuse.*` is refused with the rest as its code, `reject.*` is rejected, `throw` is quarantined, `forget` is known by its number, `half.*` is refused and another operator has it. */
   #take(events: readonly SentEvent[], through: number, beyond: readonly number[] = []) {
     const counts = { received: events.length, accepted: 0, duplicates: 0, refused: 0, rejected: 0, quarantined: 0 };
     const results: object[] = [];
@@ -117,9 +117,19 @@ export class ScriptedApp {
       const duplicate = this.#known.has(id);
       this.#known.add(id);
       if (!duplicate) this.logged.push(id);
-      if (how === "refuse") {
+      if (how === "refuse" || how === "half") {
         counts.refused += 1;
-        errors.push({ index, id, operator: "tally", code, message: "refused by tally", detail: { left: 0 } });
+        const acceptedBy = how === "half" ? ["audit"] : [];
+        errors.push({
+          index,
+          id,
+          operator: "tally",
+          code,
+          message: "refused by tally",
+          acceptedBy,
+          detail: { left: 0 },
+        });
+        if (how === "half") results.push({ ...place, operator: "audit", status: "applied", duplicate, value: null });
         results.push({ ...place, status: "refused", duplicate, value: { code, detail: { left: 0 } } });
         continue;
       }

@@ -77,15 +77,17 @@ describe("a batch", () => {
         { type: "reject.unknown_type", id: "x" },
         { type: "throw", id: "q" },
         { type: "forget", id: "f" },
+        { type: "half.sold_out", id: "h" },
       ]),
     );
     expect(fates).toEqual<Fate[]>([
       { tag: "duplicate", id: "e1", forgotten: false },
       { tag: "accepted", id: "e2", quarantined: false },
-      { tag: "refused", id: "r", operator: "tally", code: "too_poor", detail: { left: 0 } },
-      { tag: "rejected", id: "x", code: "unknown_type", message: "rejected: unknown_type" },
+      { tag: "refused", id: "r", operator: "tally", code: "too_poor", detail: { left: 0 }, acceptedBy: [] },
+      { tag: "rejected", id: "x", code: "unknown_type", message: "rejected: unknown_type", acceptedBy: [] },
       { tag: "accepted", id: "q", quarantined: true },
       { tag: "duplicate", id: "f", forgotten: true },
+      { tag: "refused", id: "h", operator: "tally", code: "sold_out", detail: { left: 0 }, acceptedBy: ["audit"] },
     ]);
   });
 

@@ -114,6 +114,9 @@ describe("D1 is deleted", () => {
       ["application/json", mixed],
       ["application/x-ndjson", mixed.map((event) => JSON.stringify(event)).join("\n")],
     ] as const) {
+      const strict = await after.call("/v1/events", body, { "content-type": type, prefer: "handling=strict" });
+      expect(strict.status).toBe(503);
+      expect(strict.body, "strict: nothing of it").toMatchObject({ code: "catalogue_lost", received: 3, through: 0, accepted: 0, duplicates: 0 }); // prettier-ignore
       const answer = await after.call("/v1/events", body, { "content-type": type });
       expect(answer.status).toBe(503);
       expect(answer.headers.get("retry-after")).toBe("30");

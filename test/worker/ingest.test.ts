@@ -206,6 +206,17 @@ describe("preferences", () => {
     expect(refused.body).toMatchObject({ code: "strict", received: 3, accepted: 0, rejected: 3, through: 3 });
     expect(refused.body["errors"]).toMatchObject([{ index: 2, code: "invalid_data" }]);
     expect(await stateOf("tally", "strict")).toBeUndefined();
+    const twice = [add("strict", 1, { id: "twice" }), add("strict"), add("strict", 2, { id: "twice" })];
+    for (const send of [postEvents, postLines]) {
+      const reused = await send(twice, strict);
+      expect(reused.body, "an id that the request itself reuses").toMatchObject({
+        code: "strict",
+        accepted: 0,
+        rejected: 3,
+        errors: [{ index: 2, id: "twice", code: "id_reused", operator: "tally", acceptedBy: [] }],
+      });
+    }
+    expect(await stateOf("tally", "strict")).toBeUndefined();
     expect((await postLines(events, strict)).body).toEqual(counts(2, { accepted: 2 }));
     expect(await stateOf("tally", "strict")).toEqual({ n: 2, events: 2 });
   });
@@ -302,10 +313,56 @@ describe("IN4: fan-out to two operators", () => {
       received: 1,
       accepted: 0,
       refused: 1,
-      errors: [{ code: "said_no", operator: "right" }],
+      errors: [{ code: "said_no", operator: "right", acceptedBy: ["left"] }],
     });
+    const again = await postEvents(noted("no", "no"));
+    expect(again.body, "a repeat hears the same").toMatchObject({ refused: 1, errors: [{ acceptedBy: ["left"] }] });
     expect(await stateOf("left", "fan-no")).toEqual({ texts: ["no"] });
     expect(await stateOf("right", "fan-no")).toBeUndefined();
+  });
+
+  test("what one of them rejects as another event, the other may have, and the answer names it", async () => {
+    await ask("right", noted("mixed", "first"));
+    const mixed = await postEvents([noted("mixed", "second"), noted("fine", "x"), noted("no-2", "no")]);
+    expect(mixed.status).toBe(207);
+    expect(mixed.body).toMatchObject({
+      received: 3,
+      accepted: 1,
+      refused: 1,
+      rejected: 1,
+      errors: [
+        { index: 0, code: "id_reused", operator: "right", acceptedBy: ["left"] },
+        { index: 2, code: "said_no", operator: "right", acceptedBy: ["left"] },
+      ],
+    });
+    expect(await stateOf("left", "fan-mixed")).toEqual({ texts: ["second"] });
+    expect(await stateOf("right", "fan-mixed")).toEqual({ last: "first" });
+    // Reused in both: nobody has it.
+    const both = await postEvents(noted("mixed", "third"));
+    expect(both.body).toMatchObject({
+      rejected: 1,
+      errors: [
+        { operator: "left", acceptedBy: [] },
+        { operator: "right", acceptedBy: [] },
+      ],
+    });
+    // Rejected by one and refused by the other: it counts once, as rejected.
+    await ask("left", noted("worse", "first"));
+    const worse = await postEvents([noted("worse", "no"), noted("good", "x")]);
+    expect(worse.body).toMatchObject({
+      accepted: 1,
+      refused: 0,
+      rejected: 1,
+      errors: [
+        { index: 0, operator: "left", code: "id_reused", acceptedBy: [] },
+        { index: 0, operator: "right", code: "said_no", acceptedBy: [] },
+      ],
+    });
+  });
+
+  test("what is rejected before any of them is asked, none has", async () => {
+    const { body } = await postEvents([noted("early", "more than twenty characters"), noted("other", "x")]);
+    expect(body).toMatchObject({ errors: [{ index: 0, code: "invalid_data", acceptedBy: [] }] });
   });
 
   test("what only one of them wants, only that one gets", async () => {

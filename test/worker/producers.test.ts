@@ -79,6 +79,22 @@ describe("numbered requests", () => {
     expect(rejected).toBeGreaterThan(0);
   });
 
+  test("ONE2: where one of two operators doesn't take it, the answer names the other one", async () => {
+    const id = newProducer();
+    await postEvents([{ type: "left.noted", key: id, data: { text: "x" } }], numbered(id, 1, 5));
+    const { status, body } = await postEvents(
+      [{ type: "both.noted", key: id, data: { text: "y" } }],
+      numbered(id, 1, 4),
+    );
+    expect(status).toBe(403);
+    expect(body).toMatchObject({
+      accepted: 0,
+      rejected: 1,
+      errors: [{ index: 0, operator: "left", code: "producer_fenced", acceptedBy: ["right"] }],
+    });
+    expect(await stateOf("right", id)).toEqual({ last: "y" });
+  });
+
   test("the number makes the ids, whatever an Idempotency-Key says", async () => {
     const id = newProducer();
     for (const attempt of [1, 2])

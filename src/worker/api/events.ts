@@ -57,10 +57,10 @@ export const EVENT_SCHEMAS: Readonly<Record<string, Schema>> = {
     received: COUNT,
     accepted: about(COUNT, "At least one operator took it newly, and all that want it have it durably."),
     duplicates: about(COUNT, "All that want it had it already."),
-    refused: about(COUNT, "A handler said no."),
+    refused: about(COUNT, "A handler said no, and no operator rejected it."),
     rejected: about(
       COUNT,
-      "Malformed, not what the schema says, too large, id reused, or of a type that no operator wants.",
+      "Malformed, not what the schema says, too large, id reused, or of a type that no operator wants. Of several operators one that says so is enough.",
     ),
     quarantined: about(COUNT, "Of the accepted: threw in a handler."),
     forgotten: about(
@@ -77,7 +77,11 @@ export const EVENT_SCHEMAS: Readonly<Record<string, Schema>> = {
     id: orNull(STRING),
     code: STRING,
     message: STRING,
-    "operator?": STRING,
+    "operator?": about(STRING, "Who says so; missing if the event was rejected before any operator was asked."),
+    acceptedBy: about(
+      list(STRING),
+      "Operators that have the event all the same, by what they answered to this request.",
+    ),
     "attribute?": about(STRING, "The one that is to blame."),
     "detail?": about(ANY, "Of a refusal."),
     "key?": STRING,
@@ -208,7 +212,7 @@ export const POST_EVENTS = described({
   inHeaders: {
     Prefer: {
       type: "string",
-      about: `\`handling=strict\` (up to ${STRICT_BYTES} bytes): one invalid event, and nothing is accepted. \`return=representation\` (up to ${RESULT_EVENTS} events): with \`results\`.`,
+      about: `\`handling=strict\` (up to ${STRICT_BYTES} bytes): one event that is known to be flawed before any partition sees it, and nothing is accepted; what only partitions know (a refusal, an id of an earlier request, 503) may still leave it accepted in part. \`return=representation\` (up to ${RESULT_EVENTS} events): with \`results\`.`,
     },
     ...KEYED,
     ...NUMBERED,
