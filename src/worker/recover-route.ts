@@ -21,6 +21,7 @@ import { newestManifest, partitionsInStore, salvage } from "../engine/salvage.ts
 import type { App, Env } from "./app.ts";
 import { note } from "./note.ts";
 import { requestClock } from "./request-clock.ts";
+import { asked } from "./state-routes.ts";
 import { partitionStub } from "./stub.ts";
 
 /** Loading states takes time that a request doesn't have without end; the next one goes on where this one stopped. */
@@ -113,7 +114,11 @@ async function rebuildPlacement(
 async function recoverPartition({ env, operator, databases }: Ground, address: Address): Promise<Outcome> {
   const { timeline, partition, seed, database } = address;
   const id = { timeline, operator: operator.name, partition };
-  const found = await salvage({ ...readerOf(env), cache: NO_CACHE, sizes: SIZES, id, operator }, seed);
+  // A life that was lost before its first snapshot has left its epochs nowhere else (N4 of ids.ts).
+  const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
+  if (marked.tag === "busy") return { status: "later" };
+  const known = marked.value ?? undefined;
+  const found = await salvage({ ...readerOf(env), cache: NO_CACHE, sizes: SIZES, id, operator }, seed, known);
   if (found.tag === "unreadable") return { status: "unreadable", passedOver: found.passedOver };
   if (found.tag === "nothing") return { status: "nothing" };
   assertPlacedThere(found.manifest, address);

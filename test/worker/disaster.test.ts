@@ -256,6 +256,28 @@ describe("D1 is deleted", () => {
     await env.SNAPSHOTS.delete(name);
     expect((await recover(app)).body).toMatchObject({ changed: true });
   });
+
+  it("LOG2: lost again before the next snapshot, it begins a life of its own, and its objects go on", async () => {
+    const tally = operator("tally", {
+      version: 1,
+      events: { "tally.add": shared },
+      initial: () => ({ sum: 0 }),
+      on: { "tally.add": (state, event) => void (state.sum += event.data.n) },
+    });
+    const add = (app: Deployment, id: string) =>
+      app.call("/v1/events", [{ type: "tally.add", id, key: "k", data: { n: 1 } }]);
+    const before = await deploy(tally);
+    await add(before, "saved");
+    expect((await before.call("/v1/operators/tally/partitions/0/snapshot", {})).status).toBe(200);
+    for (let round = 0; round < 3; round++) {
+      await loseD1(env.LOG_0, env.LOG_1);
+      const after = await deploy(tally);
+      expect((await recover(after, "tally")).items).toMatchObject([{ status: "recovered", seq: 1 }]);
+      expect((await after.call("/v1/operators/tally/state?key=k")).body["value"]).toEqual({ sum: 1 });
+      // Logged, and in no snapshot: the next loss takes it away.
+      expect((await add(after, "unsaved")).body).toMatchObject({ accepted: 1 });
+    }
+  });
 });
 
 const spec = {
