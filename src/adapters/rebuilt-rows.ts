@@ -3,7 +3,7 @@
  * decision about exactly that row: else the statement itself leaves a row alone that is there, whoever made it in between.
  */
 import { parsePartitionName, partitionName, type PartitionId } from "../engine/ids.ts";
-import type { PartitionRow } from "../engine/ports.ts";
+import type { PartitionRow, Point } from "../engine/ports.ts";
 import type { Databases } from "./catalogue.ts";
 import { named } from "./d1-log.ts";
 import { heldEpoch, NUMBER, placeOf, within } from "./place.ts";
@@ -78,13 +78,21 @@ const REPLACE = `UPDATE partitions AS p SET writer = ?4, code = '', epoch = ?5, 
 const DROP = `DELETE FROM segments WHERE place IN (SELECT s.place FROM partitions AS p JOIN segments AS s ON s.place ${within("p")}
   WHERE p.partition = ?1 AND p.writer = ?2)`;
 
-/** Writes another row in the place of `was`, and drops the log unless it is kept; was it written? */
+/** Else a pin on it would hold nothing, and no sweep would go past that (S2 of sweep.ts). */
+const KEEP = `INSERT OR IGNORE INTO restore_points (place, attempt, seq, stamp, files, whole, replaced_at)
+  SELECT ${placeOf("p", "?3")}, ?4, ?5, ?6, ?7, ?8, ?9 FROM partitions AS p WHERE p.partition = ?1 AND p.writer = ?2`;
+
+/**
+ * Writes another row in the place of `was`, and drops the log unless it is kept; was it written? `displaced` becomes a restore
+ * point.
+ */
 export async function replaceRow(
   db: D1Database,
   id: PartitionId,
   was: PartitionRow,
   row: PartitionRow,
   keepLog: boolean,
+  displaced: Point | null = null,
 ): Promise<boolean> {
   const [name, writer] = [partitionName(id), `adopt-${crypto.randomUUID()}`];
   const values = [
@@ -100,8 +108,19 @@ export async function replaceRow(
   ];
   const replace = db.prepare(REPLACE).bind(name, was.epoch, was.version, writer, ...values);
   const drop = db.prepare(DROP).bind(name, writer);
+  const kept = displaced === null ? [] : [db.prepare(KEEP).bind(name, writer, ...columnsOf(displaced))];
   const [replaced] = await named(() =>
-    db.batch(keepLog ? [replace] : [replace, drop, ...forgetting(db, id, row, writer)]),
+    db.batch(keepLog ? [replace] : [replace, drop, ...forgetting(db, id, row, writer), ...kept]),
   );
   return replaced!.meta.changes === 1;
 }
+
+const columnsOf = ({ version, attempt, seq, stamp, files, whole, replacedMs }: Point): unknown[] => [
+  version,
+  attempt,
+  seq,
+  stamp,
+  JSON.stringify(files),
+  whole ? 1 : 0,
+  replacedMs,
+];

@@ -11,7 +11,8 @@
 import { readOrNull } from "./pins.ts";
 import { epoch, nextLife, seq, type Seq } from "./ids.ts";
 import { emptyRow } from "./open.ts";
-import type { Opening, PartitionRow } from "./ports.ts";
+import { pointOf } from "./manifest.ts";
+import type { Opening, PartitionRow, Point } from "./ports.ts";
 import { behind, factsAt, markFromStore, type Mark } from "./rewound.ts";
 import { salvage, topOf, type Top } from "./salvage.ts";
 import type { Library } from "./object-ranges.ts";
@@ -35,6 +36,8 @@ export type Adopted =
       /** Events that were in the log once, as far as is known, and manifests above the one that counts now. */
       readonly givenUp: { readonly seqs: Range | null; readonly manifests: Range | null };
       readonly passedOver: readonly string[];
+      /** What is current until then, and somebody may have pinned: as with a snapshot, it becomes a restore point. */
+      readonly displaced: Point | null;
     }
   | { readonly tag: "not_rewound" }
   | { readonly tag: "nothing" }
@@ -55,8 +58,8 @@ export async function adopt(
   if (!known.some((one) => behind(one, factsAt(row, head)) !== null)) return { tag: "not_rewound" };
   const top = topOfAll(row, known, await topOf(around));
   const reached = Math.max(head, ...known.map((one) => one.head));
+  const current = row.manifest === null ? null : readOrNull(row.manifest, around.codec);
   if (truth === "d1") {
-    const current = row.manifest === null ? null : readOrNull(row.manifest, around.codec);
     return {
       tag: "row",
       row: { ...row, epoch: nextLife(top.epoch), version: top.version },
@@ -64,6 +67,7 @@ export async function adopt(
       manifest: current?.number ?? null,
       givenUp: { seqs: above(head, reached), manifests: above(row.version, top.version) },
       passedOver: [],
+      displaced: null,
     };
   }
   const found = await salvage(around, seed, top);
@@ -76,6 +80,8 @@ export async function adopt(
     manifest: manifest.number,
     givenUp: { seqs: above(manifest.seq, reached), manifests: above(manifest.number, top.version) },
     passedOver,
+    displaced:
+      current === null || current.number >= manifest.number ? null : pointOf(current, false, around.clock.now()),
   };
 }
 

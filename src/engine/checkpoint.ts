@@ -21,6 +21,7 @@ import {
   MANIFEST_FORMAT,
   manifestText,
   PARTS_FORMAT,
+  pointOf,
   readManifest,
   snapshotCounts,
   stateFiles,
@@ -317,10 +318,8 @@ function replacedBy(
   for (const text of [...gone, row.manifest]) {
     const manifest = text === null ? null : readOrNull(text, codec);
     if (manifest === null) continue;
-    const { number: version, attempt, seq: at, stamp } = manifest;
-    const files = stateFiles(manifest).map(({ name }) => name);
-    const sound = text !== row.manifest || whole?.attempt === attempt;
-    points.set(version, { version, attempt, seq: at, stamp, files, whole: sound, replacedMs: clock.now() });
+    const sound = text !== row.manifest || whole?.attempt === manifest.attempt;
+    points.set(manifest.number, pointOf(manifest, sound, clock.now()));
   }
   return [...points.values()];
 }

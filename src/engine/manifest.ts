@@ -12,6 +12,7 @@ import { isCounterRow, type CounterRow, type Counts } from "./counters.ts";
 import { Digest } from "./digest.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Unmigrated } from "./migration.ts";
+import type { Point } from "./ports.ts";
 import type { Rates } from "./rates.ts";
 import { isObject, isWhole, shown } from "./json.ts";
 import { isMinutes, type Minute } from "./minutes.ts";
@@ -107,6 +108,12 @@ export const stateFiles = ({ chain = [], snapshot }: Pick<Manifest, "chain" | "s
   ...chain,
   snapshot,
 ];
+
+/** The manifest as a restore point. `whole`: its files are known to be. */
+export function pointOf(manifest: Manifest, whole: boolean, replacedMs: number): Point {
+  const { number: version, attempt, seq, stamp } = manifest;
+  return { version, attempt, seq, stamp, files: stateFiles(manifest).map(({ name }) => name), whole, replacedMs };
+}
 
 /** Bytes that opening from this manifest fetches: all but the states. */
 export const openingBytes = (manifest: Pick<Manifest, "chain" | "snapshot">): number =>

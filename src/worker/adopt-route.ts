@@ -71,9 +71,11 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
         detail: `none of the snapshots of partition ${id.partition} can be read: ${found.passedOver.join("; ")}`,
       });
     case "row": {
-      const { row, seq, manifest, givenUp, passedOver } = found;
+      const { row, seq, manifest, givenUp, passedOver, displaced } = found;
       const written =
-        opening === null ? await storeRow(db, id, row) : await replaceRow(db, id, opening.row, row, truth === "d1");
+        opening === null
+          ? await storeRow(db, id, row)
+          : await replaceRow(db, id, opening.row, row, truth === "d1", displaced);
       if (!written)
         return problem({
           status: 503,

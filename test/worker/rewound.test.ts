@@ -17,7 +17,7 @@ const make = (name: string) =>
     on: { [`${name}.add`]: (state, event) => ({ sum: (state.sum += event.data.n) }) },
     replies: { keep: "24h" },
   });
-const NAMES = ["living", "gone", "kept", "unsaved", "twice"] as const;
+const NAMES = ["living", "gone", "kept", "unsaved", "twice", "pinned"] as const;
 type Name = (typeof NAMES)[number];
 let app: Deployment;
 beforeAll(async () => {
@@ -144,6 +144,30 @@ describe("D1 is set back", () => {
     await env.SNAPSHOTS.delete(objects.map(({ key }) => key));
     await evictAll();
     expect(await sumOf("kept"), "from the archives alone").toBe(13);
+  });
+
+  it("SNAP10: what is current until r2 is adopted stays for its pins, and doesn't stop the sweeping", async () => {
+    await send("pinned", 1, 3);
+    await snapshot("pinned");
+    expect((await app.call(`${base("pinned")}/manifests/1/pin?name=mine`, {})).status).toBe(200);
+    const back = await remember("pinned");
+    await send("pinned", 4, 5);
+    await snapshot("pinned");
+    await evictAll();
+    await back();
+    const ofIt = "place >> 43 = (SELECT number FROM partitions WHERE partition = 'main/pinned/0000')";
+    await env.LOG_0.prepare(`DELETE FROM restore_points WHERE ${ofIt}`).run();
+    const { body } = await adopt("pinned", { truth: "r2" });
+    expect(body).toMatchObject({ seq: 5, manifest: 2 });
+    const points = await new D1Log(env.LOG_0, { timeline: "main", operator: "pinned", partition: 0 }).roots();
+    expect(points).toMatchObject({ points: [{ version: 1, seq: 3 }], pins: [{ version: 1, name: "mine" }] });
+    const files = points!.points[0]!.files;
+    // The file of what was pinned stays, and what a later snapshot displaces is given up.
+    await send("pinned", 6, 7);
+    await snapshot("pinned");
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/pinned/0000/snapshots/" });
+    expect(objects.map(({ key }) => key)).toEqual(expect.arrayContaining([...files]));
+    expect((await app.call(`${base("pinned")}/verify`, {})).body).toMatchObject({ equal: true });
   });
 
   it("lost without a snapshot: it begins anew only by decision", async () => {
