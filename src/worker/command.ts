@@ -21,29 +21,28 @@ export interface Command {
 export const sendCommand = (env: Env, route: Route, address: Address, command: Command): Promise<SliceResult> =>
   sendCommands(env, route, address, [command], true);
 
-/** In this order, in one slice. `full`: the answer holds the outcome of each. */
-export async function sendCommands(
-  env: Env,
-  route: Route,
-  address: Address,
+/** Commands as they travel, in this order. Sent again they say the same, whenever that is. `full`: the answer holds the outcome of each. */
+export function commandSlice(
   commands: readonly Command[],
+  operatorVersion: number,
+  seed: number,
+  at: number,
   full: boolean,
-): Promise<SliceResult> {
-  const at = Date.now();
+): Slice {
   const texts: string[] = [];
   const prints = new Prints(commands.length);
   for (const { key, ...event } of commands) {
     texts.push(JSON.stringify(event));
     // Without a time, which a repeat would not have.
-    print(prints, fill({ ...event }, new Date(at).toISOString()), key, address.seed, false);
+    print(prints, fill({ ...event }, new Date(at).toISOString()), key, seed, false);
   }
   const body = texts.join(",");
-  const slice: Slice = {
+  return {
     v: wireVersion(
       null,
       commands.some(({ type }) => isEdit(type)),
     ),
-    operatorVersion: route.operator.version,
+    operatorVersion,
     at,
     body,
     bytes: utf8Length(body),
@@ -53,6 +52,17 @@ export async function sendCommands(
     full,
     command: true,
   };
+}
+
+/** In one slice. */
+export async function sendCommands(
+  env: Env,
+  route: Route,
+  address: Address,
+  commands: readonly Command[],
+  full: boolean,
+): Promise<SliceResult> {
+  const slice = commandSlice(commands, route.operator.version, address.seed, Date.now(), full);
   const gone = busy("partition_gone", "the partition's object went away during the call");
   for (let attempt = 1; ; attempt++) {
     const result = await partitionStub(env, address)

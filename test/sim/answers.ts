@@ -21,6 +21,8 @@ const REJECTIONS = new Set(["id_reused", "unknown_type", "producer_fenced", "pro
 /** What is wrong with it, or null. */
 export function checkAnswer(world: World, { texts, only, full, producer }: Request, intake: Intake): string | null {
   const { counts, errors, results, interruption } = intake;
+  // Whoever is told of it may have been told before it was lost.
+  if (texts.some((text) => world.oracle.isGivenUp(nameOf(JSON.parse(text) as Record<string, unknown>)))) return null;
   const sum = counts.accepted + counts.duplicates + counts.refused + counts.rejected + counts.unrouted;
   if (
     interruption === null &&
@@ -89,7 +91,7 @@ function logged(world: World, event: Record<string, unknown>, only: string | nul
         world.oracle
           .truth(slot.name)
           .byName.get(nameOf(event))
-          ?.findLast((one) => one.content === contentOf(event)),
+          ?.findLast((one) => one.content === contentOf(event, keyOf(event))),
       )
       .filter((one) => one !== undefined);
     if (homes.length !== 1)
@@ -98,3 +100,5 @@ function logged(world: World, event: Record<string, unknown>, only: string | nul
   }
   return found;
 }
+
+const keyOf = (event: Record<string, unknown>): string => (event["partitionkey"] ?? event["key"]) as string;

@@ -24,8 +24,7 @@ export class Audit {
     const shown = await this.within(slot, what, async () => {
       const instance = host.instance(slot);
       await instance.scan();
-      const quarantined = await instance.quarantined();
-      return { instance, seqs: new Set<number>(quarantined.map((one) => one.seq)) };
+      return { instance, entries: await instance.quarantined() };
     });
     if (shown === null) return;
     for (const key of truth.model.keys()) {
@@ -36,7 +35,7 @@ export class Audit {
       });
       if (read !== null) oracle.read(read.instance, key, read.entries[0] ?? null, truth.head, clock.now());
     }
-    const flaw = truth.model.checkQuarantine(shown.seqs, truth.head);
+    const flaw = truth.model.checkQuarantine(shown.entries, { floor: truth.head, cut: truth.head });
     if (flaw !== null) oracle.fail(`${shown.instance.name}: ${flaw}`);
   }
 

@@ -1,16 +1,11 @@
 /**
  * A client: sends events in batches, waits, tries again with the same ids, gives up; sends duplicates, also at the same
- * time and through another Worker; reuses ids by mistake; asks, reads, and steers the quarantine.
+ * time and through another Worker; reuses ids by mistake; asks and reads.
  *
  * C1. What was answered is decided; what wasn't is sent again with the same ids, until the client gives up. Once the faults
  *     have stopped it never gives up: every event must get its answer.
  */
-import { print } from "../../src/engine/address.ts";
-import { Prints } from "../../src/engine/hash.ts";
 import type { Producer } from "../../src/engine/producers.ts";
-import type { Event } from "../../src/engine/operator.ts";
-import type { Quarantined } from "../../src/engine/quarantine.ts";
-import { wireVersion, type Slice } from "../../src/engine/slice.ts";
 import type { Intake } from "../../src/worker/intake.ts";
 import { checkAnswer } from "./answers.ts";
 import type { OperatorName } from "./configuration.ts";
@@ -79,7 +74,6 @@ export class Client {
       reuse: 3,
       read: 18,
       scan: 3,
-      steer: 4,
       snapshot: 4,
     });
     this.doing = what;
@@ -96,8 +90,6 @@ export class Client {
         return this.#read();
       case "scan":
         return this.#scan();
-      case "steer":
-        return this.#steer();
       case "snapshot":
         return this.#snapshot();
     }
@@ -126,13 +118,15 @@ export class Client {
     const id = `${this.name}-${this.#made++}`;
     const n = this.#random.between(1, 9);
     const from = type === "note" && this.#random.chance(0.1) ? this.#random.between(2, config.versions + 1) : 0;
+    // What a handler makes of it depends on the state, which other code may see otherwise.
+    const full = type === "note" && config.versions === 1 && this.#random.chance(0.3);
     const event = {
       id,
       source: this.name,
       type,
       [this.#random.chance(0.5) ? "key" : "partitionkey"]: this.#random.pick(config.keys),
       ...(this.#random.chance(0.2) ? { time: new Date(clock.now()).toISOString() } : {}),
-      data: { n, from, polite: this.#random.chance(0.4) },
+      data: { n, from, polite: this.#random.chance(0.4), full, secret: `secret of ${id}` },
       ...(numbered === undefined ? {} : { numbered }),
       ...(config.fat ? { filler: "x".repeat(150_000) } : {}),
     };
@@ -177,14 +171,15 @@ export class Client {
         full: this.#random.chance(0.4),
         batch: this.#random.between(1, Math.max(1, config.batch)),
       };
-      oracle.numbered(producer);
+      oracle.calls.numbered(producer);
       if (this.#world.faulty && this.#random.chance(0.12)) {
         trace.count("duplicates in flight");
         void this.#request(request);
       }
       const intake = await this.#request(request);
       if (intake !== null && intake.interruption === null) return;
-      if (this.#world.faulty && this.#random.chance(0.05)) return trace.count("events given up", texts.length);
+      if (spent(intake) || (this.#world.faulty && this.#random.chance(0.05)))
+        return trace.count("events given up", texts.length);
       await this.#sleep(this.#random.wait(500) * Math.min(8, attempt + 1));
     }
   }
@@ -213,7 +208,7 @@ export class Client {
         left = left.slice(through);
       }
       if (left.length === 0) return;
-      if (this.#world.faulty && this.#random.chance(0.05)) {
+      if (spent(intake) || (this.#world.faulty && this.#random.chance(0.05))) {
         trace.count("events given up", left.length);
         return;
       }
@@ -255,19 +250,30 @@ export class Client {
     if (numbered !== undefined) return this.#untilAnswered(numbered);
     if (this.#answered.length === 0) return;
     const events = new Set(Array.from({ length: this.#random.between(1, 4) }, () => this.#random.pick(this.#answered)));
-    await this.#send([...events], null);
+    // Relays write the same in other words.
+    const relayed = ({ id, text }: Sent): Sent => ({
+      id,
+      text: text.replace(/"time":"([^"]+)Z"/, '"time":"$1+00:00"'),
+    });
+    await this.#send(
+      [...events].map((event) => (this.#random.chance(0.3) ? relayed(event) : event)),
+      null,
+    );
   }
 
   /** An id that belongs to another event. */
   async #reuse(): Promise<void> {
     if (this.#answered.length === 0) return;
     const { id, text } = this.#random.pick(this.#answered);
-    const event = JSON.parse(text) as { data: { n: number } };
-    event.data.n += 1;
+    const event = JSON.parse(text) as { data: { n: number }; key?: string; partitionkey?: string };
+    // Another key is another event; where it is in the same partition that is noticed.
+    const name = event.key === undefined ? "partitionkey" : "key";
+    if (this.#random.chance(0.4)) event[name] = this.#random.pick(this.#world.config.keys);
+    else event.data.n += 1;
     await this.#send([{ id, text: JSON.stringify(event) }, this.#newEvent(this.#type())], null);
   }
 
-  // ---- looking and steering: tried a few times, since nothing depends on it ----
+  // ---- looking: tried a few times, since nothing depends on it ----
 
   async #tried(slot: Slot, run: Parameters<Worker["call"]>[1]): Promise<void> {
     for (let attempt = 0; attempt < 3; attempt++) {
@@ -304,52 +310,7 @@ export class Client {
   #slot(): Slot {
     return this.#random.pick([...this.#world.host.slots.values()]);
   }
-
-  async #steer(): Promise<void> {
-    const slot = this.#slot();
-    let entries: readonly Quarantined[] = [];
-    await this.#tried(slot, async (instance) => {
-      entries = await instance.quarantined();
-    });
-    if (entries.length === 0) return;
-    const entry = this.#random.pick(entries);
-    // Two people may press the button at the same time.
-    const presses = this.#random.chance(0.4) ? 2 : 1;
-    await Promise.all(Array.from({ length: presses }, () => this.#press(slot, entry)));
-  }
-
-  async #press(slot: Slot, entry: Quarantined): Promise<void> {
-    const what = this.#random.chance(0.75) ? "retry" : "delete";
-    this.#world.trace.count(what === "retry" ? "quarantine retries" : "quarantine deletes");
-    const slice = this.#command(slot, entry, what);
-    await this.#tried(slot, (instance) => instance.append(slice));
-  }
-
-  /** The event that the admin route makes of it; the same one at every attempt, so it counts once. */
-  #command(slot: Slot, { seq, key }: Quarantined, what: "retry" | "delete"): Slice {
-    const at = this.#world.clock.now();
-    const type = `keyframe.quarantine.${what}`;
-    const event = {
-      id: `${this.name}-command-${this.#made++}`,
-      source: "keyframe:quarantine",
-      type,
-      time: new Date(at).toISOString(),
-      data: { seq },
-    };
-    const body = JSON.stringify(event);
-    const prints = new Prints(1);
-    print(prints, event satisfies Event, key, slot.address.seed, true);
-    return {
-      v: wireVersion(null),
-      operatorVersion: 1,
-      at,
-      body,
-      bytes: body.length,
-      lengths: [body.length],
-      keys: [key],
-      prints: prints.words(),
-      full: true,
-      command: true,
-    };
-  }
 }
+
+/** Nothing more is taken today. */
+const spent = (intake: Intake | null): boolean => intake?.interruption?.code === "budget_spent";

@@ -95,6 +95,13 @@ export interface Configuration {
   readonly retain: { readonly last: number; readonly hourly: number; readonly daily: number };
   /** Between two who pin a snapshot; 0: nobody does. */
   readonly pinMs: number;
+  /** Between two acts of somebody who edits, erases and steers the quarantine; 0: nobody does. */
+  readonly adminMs: number;
+  /** Between two times that a database is set back, or lost; 0: none is. */
+  readonly travelMs: number;
+  /** Keys, and events a day, that an operator may take. */
+  readonly maxKeys: Readonly<Record<OperatorName, number>>;
+  readonly maxEventsPerDay: number;
 }
 
 const KEYS = ["a", "b", "c", "__proto__", "a//b", "..", "ключ", "😀", "constructor", "x y", "k9", "K9"];
@@ -195,6 +202,8 @@ export function configure(seed: number, steps?: number): Configuration {
     repliesMs: random.chance(0.3) ? 0 : random.skewed(5 * 60_000, 24 * 3_600_000),
     ...room(seed),
     ...configureRetention(seed),
+    ...configureAdmin(seed, Number(versions)),
+    ...configureTravel(seed, Number(versions)),
   };
 }
 
@@ -207,6 +216,31 @@ function configureRetention(seed: number): Pick<Configuration, "retain" | "pinMs
     pinMs: random.chance(0.6) ? random.skewed(20_000, 3_600_000) : 0,
   };
 }
+
+/** Where it is set back nothing is damaged besides, and there is one version of the code: each would be too much to be mended. */
+function configureTravel(seed: number, versions: number): Pick<Configuration, "travelMs"> {
+  const random = new Random(seed, "travel");
+  return { travelMs: versions === 1 && random.chance(0.3) ? random.skewed(20_000, 3_600_000) : 0 };
+}
+
+/** With a chance of its own, too. */
+function configureAdmin(seed: number, versions: number): Partial<Configuration> & Bounds {
+  const random = new Random(seed, "admin");
+  const adminMs = random.chance(0.8) ? random.skewed(600, 30_000) : 0;
+  const keys = (): number => (random.chance(0.2) ? random.between(4, 9) : Infinity);
+  // Code of several versions may see other keys of the ledger, and so another number of them.
+  const [count, credits, ledger] = [keys(), keys(), versions === 1 ? keys() : Infinity];
+  const day = 24 * 3_600_000;
+  const budget = random.chance(0.1);
+  return {
+    adminMs,
+    maxKeys: { count, credits, ledger },
+    maxEventsPerDay: budget ? random.skewed(100, 600) : Infinity,
+    // What is counted must be known for a day.
+    ...(budget ? { dedupKeepMs: random.between(day, 2 * day), dedupMaxIds: 500_000 } : {}),
+  };
+}
+type Bounds = Pick<Configuration, "adminMs" | "maxKeys" | "maxEventsPerDay">;
 
 /** On one screen. */
 export function describe(configuration: Configuration): string {

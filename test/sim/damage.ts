@@ -5,7 +5,8 @@
  *     nothing): a file of a generation only while the archives above the older one are whole, an archive only while both
  *     generations are.
  * D2. Where there are several versions of the code an archive is left alone: older code may need it, and has nothing else.
- * D3. The number of a file's format is left alone: another number is another format, and no damage.
+ * D3. Nothing where a database may be set back: what R2 has is all there is then.
+ * D4. The number of a file's format is left alone: another number is another format, and no damage.
  */
 import { decodeArchive, filesOf } from "./decoder.ts";
 import type { Slot } from "./host.ts";
@@ -69,6 +70,7 @@ export class Damage {
   }
 
   #target(slot: Slot): string | null {
+    if (this.#world.config.travelMs > 0) return null;
     const row = this.#world.database(slot.address.database).rows.get(slot.name);
     if (row === undefined || row.manifest === null) return null;
     const files = [row.manifest, row.previous].filter((text) => text !== null).flatMap(filesOf);

@@ -41,6 +41,15 @@ export function outcomeOf([tag, ...rest]: readonly [string, ...unknown[]]): Logg
 export const outcomeFrom = (text: string | null): LoggedOutcome | null =>
   text === null ? null : outcomeOf(JSON.parse(text) as [string, ...unknown[]]);
 
+/** An entry of the quarantine. */
+export interface QuarantineLine {
+  readonly seq: number;
+  readonly key: string;
+  readonly now: number;
+  /** JSON text of the event. */
+  readonly event: string;
+}
+
 type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
 
 export interface DecodedSnapshot {
@@ -54,7 +63,10 @@ export interface DecodedSnapshot {
   readonly entries: readonly (readonly [key: string, entry: { text: string; seq: number; stamp: number } | null])[];
   readonly dedup: { readonly first: number; readonly last: number; readonly prints: number };
   readonly answers: ReadonlyMap<number, LoggedOutcome>;
-  readonly quarantine: readonly { readonly seq: number; readonly key: string }[];
+  /** What is in the quarantine, and what became of what went; of a delta what changed. */
+  readonly quarantine: readonly (QuarantineLine | { readonly seq: number; readonly event?: never })[];
+  /** All that stands in it of states and quarantine. */
+  readonly text: string;
   /** Number, and 1 if it is the last one. */
   readonly part: readonly [number, 0 | 1] | null;
 }
@@ -102,10 +114,8 @@ export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
         return [Number(line.slice(0, tab)), outcomeFrom(line.slice(tab + 1))!];
       }),
     ),
-    // Without those that went.
-    quarantine: lines(footer.quarantine)
-      .map((line) => JSON.parse(line) as { seq: number; key: string })
-      .filter(({ key }) => key !== undefined),
+    quarantine: lines(footer.quarantine).map((line) => JSON.parse(line) as DecodedSnapshot["quarantine"][number]),
+    text: lines([...footer.state, ...footer.quarantine]).join("\n"),
   };
 }
 
@@ -137,6 +147,12 @@ export function decodeArchive(file: Uint8Array): ArchivedRow[] {
     }));
   });
 }
+
+/** The text of the manifest that an object of R2 begins with. */
+export const manifestIn = (file: Uint8Array): string => {
+  const buffer = Buffer.from(file);
+  return buffer.subarray(0, buffer.indexOf(10)).toString("utf8");
+};
 
 /** The files that a manifest's text reads its state from, in their order. */
 export function filesOf(manifest: string): string[] {

@@ -2,20 +2,11 @@
  * The planted defects: small, plausible ways of getting it wrong, most of them from the models of the protocol (A1 to A15, B10),
  * each as the lines of the sources that it replaces. The simulator must find every one.
  */
-import type { Defect, Patch } from "./plant.ts";
+import { COMMAND_DEFECTS } from "./command-defects.ts";
+import { engine, one, type Defect, type Patch } from "./plant.ts";
 
-const engine = (name: string, find: string, replace: string): Patch => ({
-  file: `src/engine/${name}.ts`,
-  find,
-  replace,
-});
 const log = (find: string, replace: string): Patch => ({ file: "src/testkit/memory-log.ts", find, replace });
-const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({
-  name,
-  rule,
-  patches,
-  within: 450,
-});
+
 export const DEFECTS: readonly Defect[] = [
   // ---- the log ----
   one(
@@ -560,4 +551,5 @@ export const DEFECTS: readonly Defect[] = [
     find: "    for (const place of draft.places) batch.marks[place]! |= UNDECIDED;\n",
     replace: "",
   }),
+  ...COMMAND_DEFECTS,
 ];

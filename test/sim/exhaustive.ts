@@ -1,5 +1,5 @@
 /** Every small world with one thing that goes wrong, and every one with two. */
-import { KINDS, smallWorld, type Chosen, type Kind } from "./small-world.ts";
+import { KINDS, smallWorld, STORIES, type Chosen, type Kind, type Story } from "./small-world.ts";
 
 export interface Broken {
   readonly chosen: string;
@@ -16,15 +16,26 @@ const PAIRED: readonly Kind[] = ["crash before", "crash after", "rival", "late",
 
 /** Ends with the first that breaks a rule if `first`. */
 export async function explore(two: boolean, first = false): Promise<Explored> {
+  const all = { worlds: 0, broken: [] as Broken[] };
+  for (const story of STORIES) {
+    const { worlds, broken } = await exploreStory(story, two, first);
+    all.worlds += worlds;
+    all.broken.push(...broken);
+    if (first && broken.length > 0) break;
+  }
+  return all;
+}
+
+async function exploreStory(story: Story, two: boolean, first: boolean): Promise<Explored> {
   const broken: Broken[] = [];
   let worlds = 0;
   const run = async (chosen: readonly Chosen[]): Promise<readonly string[]> => {
-    const { calls, violations } = await smallWorld(chosen);
+    const { calls, violations } = await smallWorld(chosen, story);
     worlds += 1;
-    if (violations.length > 0) broken.push({ chosen: told(chosen, calls), violation: violations[0]! });
+    if (violations.length > 0) broken.push({ chosen: `${story}: ${told(chosen, calls)}`, violation: violations[0]! });
     return calls;
   };
-  const { calls } = await smallWorld([]);
+  const { calls } = await smallWorld([], story);
   for (let at = 0; at < calls.length; at++) {
     for (const kind of two ? PAIRED : KINDS) {
       const after = await run([{ at, kind }]);

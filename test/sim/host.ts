@@ -28,7 +28,8 @@ export interface Slot {
   readonly address: Address;
   current: Instance | null;
   readonly zombies: Set<Instance>;
-  instances: number;
+  /** All that there ever were. */
+  readonly instances: Instance[];
   /** In the object's own storage: it outlives its instances. */
   readonly cache: MemoryCache;
   /** What the object's own storage holds. */
@@ -55,7 +56,7 @@ export class Host {
         address,
         current: null,
         zombies: new Set(),
-        instances: 0,
+        instances: [],
         cache: new MemoryCache(),
         mark: null,
         alarm: null,
@@ -74,7 +75,8 @@ export class Host {
     const version = this.#world.versionToRun();
     const operator = this.#world.operators(version).find((one) => one.name === slot.address.operator)!;
     const offset = this.#world.faulty ? this.#random.between(-config.skewMs, config.skewMs) : 0;
-    const made = new Instance(this.#world, slot, slot.instances++, operator, offset);
+    const made = new Instance(this.#world, slot, slot.instances.length, operator, offset);
+    slot.instances.push(made);
     slot.current = made;
     oracle.began(made);
     trace.say(made.name, () => `begins, version ${version}`);

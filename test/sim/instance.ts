@@ -11,6 +11,7 @@ import type { Operator } from "../../src/engine/operator.ts";
 import { Partition } from "../../src/engine/partition.ts";
 import type { Host, Opening } from "../../src/engine/ports.ts";
 import type { Quarantined } from "../../src/engine/quarantine.ts";
+import type { Mark } from "../../src/engine/rewound.ts";
 import type { Slice, SliceResult } from "../../src/engine/slice.ts";
 import { InstanceClock } from "./clock.ts";
 import { WiredCache } from "./cache.ts";
@@ -18,6 +19,7 @@ import { WiredLog, WiredStore } from "./wire.ts";
 import type { Slot } from "./host.ts";
 import type { Shown } from "./model.ts";
 import type { Random } from "./random.ts";
+import type { Past } from "./truth.ts";
 import type { World } from "./world.ts";
 
 export class Instance {
@@ -39,6 +41,10 @@ export class Instance {
   shown = 0;
   /** When D1 last left it without word of its epoch in time. */
   unheardMs = -1;
+  /** It lived before its database was set back, and this is what it knows; null: it didn't. */
+  past: Past | null = null;
+  /** What its object's storage said when it began. */
+  readonly mark: Mark | null;
   /** Its clock goes as it should. */
   knowsTime = true;
   /** What it has read damaged, and what those before it had: of what another finds beside it, it needn't hear. */
@@ -55,6 +61,7 @@ export class Instance {
     this.name = `${slot.short}#${number}`;
     this.#world = world;
     this.slot = slot;
+    this.mark = slot.mark;
     this.knowsDamaged = new Set(slot.cache.doubts);
     this.version = operator.version;
     this.random = world.stream(`instance ${this.name}`);
@@ -88,7 +95,9 @@ export class Instance {
       },
       mark: () => slot.mark,
       keepMark: (mark) => {
-        if (!this.dead) slot.mark = mark;
+        if (this.dead) return;
+        slot.mark = mark;
+        this.#world.oracle.reached(slot, mark.epoch, mark.version);
       },
       end: (why) => this.#end(why),
       note: (what, facts) => {
@@ -122,6 +131,11 @@ export class Instance {
     if (saved > this.version) trace.count("older code on newer state");
   }
 
+  /** Its database says something else, and it had heard of nothing before that counts. */
+  travelled(): void {
+    if (this.past === null) this.#firstHead = null;
+  }
+
   get firstHead(): number {
     return this.#firstHead ?? 0;
   }
@@ -148,31 +162,33 @@ export class Instance {
   /** Events in; the oracle hears the answer when it is given, whoever hears it in the end. */
   append(slice: Slice): Promise<SliceResult> {
     const { oracle } = this.#world;
-    const answered = oracle.sent(this, slice);
+    const answered = oracle.calls.sent(this, slice);
     return this.call((partition) =>
       partition.append(slice).then((result) => {
         answered();
-        if (!this.dead) oracle.decided(this, slice, result);
+        if (!this.dead) oracle.calls.decided(this, slice, result);
         return result;
       }),
     );
   }
 
   /** What is shown of some keys. */
-  read(keys: readonly string[]): Promise<void> {
+  read(keys: readonly string[]): Promise<readonly (Shown | null)[]> {
     const { shown } = this;
     const askedMs = this.#world.clock.now();
     return this.call((partition) =>
       partition.read(keys).then((entries) => {
-        if (this.dead) return;
+        if (this.dead) return [];
         for (const [i, key] of keys.entries()) this.#world.oracle.read(this, key, entries[i] ?? null, shown, askedMs);
+        return entries;
       }),
     );
   }
 
   /** All that waits in the quarantine, in pages. */
-  quarantined(): Promise<readonly Quarantined[]> {
-    return this.call(async (partition) => {
+  async quarantined(): Promise<readonly Quarantined[]> {
+    const { shown } = this;
+    const all = await this.call(async (partition) => {
       const all: Quarantined[] = [];
       for (let more = true; more;) {
         const page = await partition.quarantined(all.at(-1)?.seq ?? seq(0), 3, 1_000_000);
@@ -181,6 +197,8 @@ export class Instance {
       }
       return all;
     });
+    if (!this.dead) this.#world.oracle.quarantined(this, all, shown);
+    return all;
   }
 
   /** All that is shown, in two pages. */

@@ -43,6 +43,11 @@ export class Kept {
   /** When newer code last replaced the snapshot of an operator version. */
   readonly #replaced = new Map<Slot, Map<number, number>>();
 
+  /** What a database that was set back reaches, though it was given up since. */
+  readonly #lost = new Set<string>();
+  /** Partitions of which archives were given up that a database set back counts on. */
+  readonly #holes = new Set<Slot>();
+
   constructor(world: World, fail: (what: string) => void) {
     this.#world = world;
     this.#fail = fail;
@@ -186,6 +191,22 @@ export class Kept {
       this.#fail(`${slot.short}: pin ${name} holds version ${version}, which is given up (SNAP10)`);
   }
 
+  /** The database says something else from now on. */
+  travelled(slot: Slot): void {
+    const { store, oracle, disturbed } = this.#world;
+    // What was displaced when, and by which clock, isn't known any more.
+    disturbed.add(slot);
+    for (const name of this.#reached(slot)) if (!store.objects.has(name)) this.#lost.add(name);
+    const { archiveFrom } = this.#kept(slot);
+    const given = oracle.deletedOf(slot).some((name) => name.endsWith(".kfm") && versionOf(name) >= archiveFrom);
+    if (given) this.#holes.add(slot);
+    else this.#holes.delete(slot);
+  }
+
+  isLost(name: string): boolean {
+    return this.#lost.has(name);
+  }
+
   // ---- the end ----
 
   /** After the last sweep (R3, R4, R5). */
@@ -208,7 +229,8 @@ export class Kept {
         this.#fail(`${name} is left, though archives below version ${archiveFrom} are given up`);
     }
     for (const name of there)
-      if (!names.includes(name) && !this.#world.damage.hit(name)) this.#fail(`${name} is gone, though D1 reaches it`);
+      if (!names.includes(name) && !this.#world.damage.hit(name) && !this.#lost.has(name))
+        this.#fail(`${name} is gone, though D1 reaches it`);
     this.#pointsAsked(slot, points, pins);
     for (const point of points) this.#readable(slot, point);
     this.#reaches(slot, names);
@@ -234,7 +256,7 @@ export class Kept {
   /** The state that its files give is the state of its seq. */
   #readable(slot: Slot, { version, files, seq, whole }: Point): void {
     const { store, oracle, trace, damage } = this.#world;
-    if (!whole || files.some((name) => damage.hit(name))) return;
+    if (!whole || files.some((name) => damage.hit(name) || this.#lost.has(name))) return;
     const entries = new Map<string, Shown>();
     let made = 0;
     for (const name of files) {
@@ -265,13 +287,15 @@ export class Kept {
     if (retainFrom > 0 && base === undefined)
       return this.#fail(`${slot.short}: no restore point is at or before ${retainFrom} (TIME3)`);
     const archives = names.filter((name) => name.endsWith(".kfm"));
+    if (this.#holes.has(slot)) return;
     if (archives.some((name) => damage.hit(name)) || !damage.archivesWhole(slot)) return;
     const db = this.#world.database(slot.address.database);
+    const named = ({ seq, group }: { readonly seq: number; readonly group: string }): string => `${seq} ${group}`;
     const held = new Set([
-      ...archives.flatMap((name) => decodeArchive(store.objects.get(name)!).map(({ seq }) => seq)),
-      ...(db.segments.get(slot.name) ?? []).map(({ seq }) => seq as number),
+      ...archives.flatMap((name) => decodeArchive(store.objects.get(name)!).map(named)),
+      ...(db.segments.get(slot.name) ?? []).map(named),
     ]);
-    const hole = oracle.truth(slot.name).rows.find(({ seq }) => seq > (base?.seq ?? 0) && !held.has(seq));
+    const hole = oracle.truth(slot.name).rows.find((row) => row.seq > (base?.seq ?? 0) && !held.has(named(row)));
     if (hole !== undefined)
       this.#fail(
         `${slot.short}: the segment at ${hole.seq} is nowhere, and reads may begin at ${base?.seq ?? 0} (TIME3)`,
@@ -280,7 +304,7 @@ export class Kept {
 
   /** Can all of the log still be replayed? */
   wholeLog(slot: Slot): boolean {
-    return this.#kept(slot).archiveFrom <= 1;
+    return this.#kept(slot).archiveFrom <= 1 && !this.#holes.has(slot);
   }
 
   /** Every restore point's files, for those who want to lose them. */

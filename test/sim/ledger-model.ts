@@ -1,173 +1,284 @@
 /**
- * The model of `ledger`: which events a key saw, in which order, each once; and the quarantine.
+ * The model of `ledger`: which events a key saw, in which order, each once, since it was last edited; and the quarantine.
  *
  * L1. An event that was applied under a newer version throws when an older one replays it (rollback), and stands in that
  *     one's quarantine instead; or it is refused. So of what older code may have read it is only asked that it counts at most once, and
  *     stands where the log allows it; all else is asked to the letter.
+ * L2. What an edit leaves is the same in every version, whatever stood there before. What is erased is gone in all of them.
+ * L3. A command finds what everything before it in the log has left, whether that was in the log when it was decided or not.
  */
-import type { Logged, Model, Shown, View } from "./model.ts";
+import type { QuarantineLine } from "./decoder.ts";
+import { Held } from "./held.ts";
+import {
+  DELETE,
+  ERASE,
+  holds,
+  isEdit,
+  outcomeFlaw,
+  PUT,
+  refusal,
+  RETRY,
+  type Logged,
+  type Model,
+  type Shown,
+  type View,
+} from "./model.ts";
 
-const RETRY = "keyframe.quarantine.retry";
-const DELETE = "keyframe.quarantine.delete";
+/** Notes that a key takes before those throw that are told to (`full` in operators.ts). */
+const FULL = 3;
 
-interface Entry {
+/** A note that counts. */
+interface Note {
+  readonly kind: "note";
   readonly seq: number;
   /** The event that this seq put into the key's list: itself, or the one that was retried. */
   readonly target: Logged;
   /** Other code may have seen it otherwise. */
   open: boolean;
 }
+/** Whatever was before is gone. */
+interface Edited {
+  readonly kind: "put" | "gone";
+  readonly seq: number;
+  readonly hash: number;
+  readonly token: string;
+}
+type Change = Note | Edited;
 
 export class LedgerModel implements Model {
   readonly #events: (seq: number) => Logged;
-  readonly #keys = new Map<string, Map<number, Entry>>();
-  readonly #quarantine = new Map<number, Logged>();
-  /** Ids of events that some code had elsewhere than the log says. */
-  readonly #open = new Set<number>();
-  /** The last command on a quarantined event, and the group that it came in. */
-  readonly #commands = new Map<number, string>();
+  readonly #maxKeys: number;
+  readonly #keys = new Map<string, Change[]>();
+  readonly #quarantine: Held;
+  readonly #erased = new Map<string, number>();
   readonly #tokens = new Map<number, string>();
 
-  constructor(events: (seq: number) => Logged) {
+  constructor(events: (seq: number) => Logged, maxKeys: number) {
     this.#events = events;
+    this.#maxKeys = maxKeys;
+    this.#quarantine = new Held(events);
   }
 
   take(event: Logged): string | null {
     if (event.type === RETRY || event.type === DELETE) return this.#command(event);
-    const from = Number(event.data["from"]);
-    const throws = from > event.version;
-    const wanted = !throws ? "a" : event.data["polite"] === true ? "r" : "q";
-    if (wanted !== (event.outcome?.tag ?? "a"))
-      return `seq ${event.seq} should come to ${wanted} under version ${event.version}, and is ${event.outcome?.tag ?? "applied"}`;
-    if (wanted === "r") return null;
-    if (throws) {
-      this.#quarantine.set(event.seq, event);
+    if (isEdit(event.type)) return this.#edit(event);
+    const wanted = refuses(event, event.version) ? "r" : this.#throws(event, event.version) ? "q" : "a";
+    if (wanted === "a" && this.#overfull(event.key)) return this.#tooMany(event);
+    const flaw = outcomeFlaw(event, wanted);
+    if (flaw !== null || wanted === "r") return flaw;
+    if (wanted === "q") {
+      this.#quarantine.add(event);
       return null;
     }
-    event.reply = JSON.stringify({ seq: event.seq, now: event.atMs });
-    if (event.outcome !== null && event.outcome.text !== event.reply)
-      return `the reply to seq ${event.seq} should be ${event.reply}, it is ${event.outcome.text}`;
-    this.#put(event.key, { seq: event.seq, target: event, open: from > event.lowest });
+    return this.#counts(event, event, from(event) > event.lowest);
+  }
+
+  /** Does the handler throw, where it doesn't refuse? */
+  #throws(event: Logged, version: number): boolean {
+    return from(event) > version || (event.data["full"] === true && this.#notes(event.key).length >= FULL);
+  }
+
+  /** The note counts at this seq. */
+  #counts(target: Logged, at: Logged, open: boolean): string | null {
+    at.reply = JSON.stringify({ seq: at.seq, now: target.atMs });
+    if (open) this.#quarantine.open(target.seq);
+    this.#put(target.key, { kind: "note", seq: at.seq, target, open });
+    if (at.outcome === null || at.outcome.text === at.reply) return null;
+    return `the reply to seq ${at.seq} should be ${at.reply}, it is ${at.outcome.text}`;
+  }
+
+  #put(key: string, change: Change): void {
+    const changes = this.#keys.get(key);
+    if (changes === undefined) this.#keys.set(key, [change]);
+    else changes.push(change);
+  }
+
+  /** What counts since the last edit. */
+  #notes(key: string): Note[] {
+    const changes = this.#keys.get(key) ?? [];
+    return changes.slice(changes.findLastIndex(({ kind }) => kind !== "note") + 1) as Note[];
+  }
+
+  // ---- keys ----
+
+  #isThere(key: string): boolean {
+    return (this.#keys.get(key)?.at(-1)?.kind ?? "gone") !== "gone";
+  }
+
+  #count(): number {
+    return [...this.#keys.keys()].filter((key) => this.#isThere(key)).length;
+  }
+
+  /** Is it one key more than there may be? */
+  #overfull(key: string): boolean {
+    return this.#maxKeys !== Infinity && !this.#isThere(key) && this.#count() >= this.#maxKeys;
+  }
+
+  #tooMany(event: Logged): string | null {
+    return outcomeFlaw(event, "r", refusal("too_many_keys", { keys: this.#count(), maxKeys: this.#maxKeys }));
+  }
+
+  // ---- edits and commands ----
+
+  #edit(event: Logged): string | null {
+    const { key, seq, type, data } = event;
+    const wanted = type === ERASE || this.#holds(event);
+    if (!wanted) return outcomeFlaw(event, "r", refusal("precondition_failed"));
+    if (type === PUT && this.#overfull(key)) return this.#tooMany(event);
+    const flaw = outcomeFlaw(event, "a");
+    if (flaw !== null) return flaw;
+    const { hash = 0, token = "" } = (data["state"] ?? {}) as { hash?: number; token?: string };
+    this.#put(key, { kind: type === PUT ? "put" : "gone", seq, hash, token });
+    if (type !== ERASE) return null;
+    this.#erased.set(key, seq);
+    this.#quarantine.erase(key, seq);
     return null;
   }
 
-  #put(key: string, entry: Entry): void {
-    if (entry.open) this.#open.add(entry.target.seq);
-    let entries = this.#keys.get(key);
-    if (entries === undefined) {
-      entries = new Map();
-      this.#keys.set(key, entries);
-    }
-    entries.set(entry.seq, entry);
+  /** Where other code may have seen the key otherwise its own word counts. */
+  #holds(event: Logged): boolean {
+    const notes = this.#notes(event.key);
+    if (notes.some(({ open }) => open)) return (event.outcome?.tag ?? "a") === "a";
+    const last = this.#keys.get(event.key)?.at(-1);
+    if (last === undefined || last.kind === "gone") return holds(event.data, null);
+    return holds(event.data, { seq: last.seq, isText: (text) => this.#isText(event, text) });
+  }
+
+  #isText({ key, version }: Logged, text: string): boolean {
+    const changes = this.#keys.get(key)!;
+    const edited = changes.findLast((one): one is Edited => one.kind !== "note");
+    const seqs = this.#notes(key).map(({ seq }) => seq);
+    // A token that nobody was shown yet is taken from there.
+    const said = /"token":"([^"]*)"/.exec(text)?.[1] ?? "";
+    const token = this.#tokens.get(seqs.at(-1) ?? edited!.seq) ?? said;
+    return text === this.#text(edited, this.#notes(key), token, version);
   }
 
   #command(command: Logged): string | null {
     const at = Number(command.data["seq"]);
-    const target = this.#quarantine.get(at);
-    const open = this.#open.has(at);
-    const claimed = this.#commands.get(at);
-    this.#commands.set(at, command.group);
+    const [there, open] = [this.#quarantine.has(at), this.#quarantine.isOpen(at)];
     const tag = command.outcome?.tag ?? "a";
-    if (tag === "r") {
-      const claimedBefore = claimed !== undefined;
-      return target === undefined || open || claimedBefore
+    const nothing = tag === "r" && command.outcome?.text === refusal("not_quarantined");
+    if (nothing)
+      return !there || open
         ? null
         : `seq ${at} is in quarantine, and its command ${command.seq} was told that it isn't`;
-    }
-    if (target === undefined && !open)
-      return `the command ${command.seq} took effect on seq ${at}, which isn't in quarantine`;
-    const event = target ?? this.#events(at);
+    if (!there && !open) return `the command ${command.seq} took effect on seq ${at}, which isn't in quarantine`;
+    const target = this.#events(at);
     if (command.type === DELETE) {
-      this.#quarantine.delete(at);
-      if (open) this.#loosen(event);
-      return tag === "a" ? null : `a delete of seq ${at} came to ${tag}`;
+      this.#quarantine.remove(at, command.seq);
+      if (open) this.#loosen(target);
+      return outcomeFlaw(command, "a");
     }
-    const throws = Number(event.data["from"]) > command.version;
-    if (throws !== (tag === "q"))
-      return `the retry ${command.seq} of seq ${at} ran under ${command.version} and came to ${tag}`;
-    if (throws) return null;
-    this.#quarantine.delete(at);
-    if (open) this.#loosen(event);
-    this.#put(event.key, {
-      seq: command.seq,
-      target: event,
-      open: open || Number(event.data["from"]) > command.lowest,
-    });
-    return null;
+    if (refuses(target, command.version)) {
+      this.#quarantine.remove(at, command.seq);
+      this.#loosen(target);
+      return outcomeFlaw(command, "r", refusal("not_yet", { from: from(target) }));
+    }
+    if (this.#throws(target, command.version)) return outcomeFlaw(command, "q");
+    if (this.#overfull(target.key)) return this.#tooMany(command);
+    const flaw = outcomeFlaw(command, "a");
+    if (flaw !== null) return flaw;
+    this.#quarantine.remove(at, command.seq);
+    if (open) this.#loosen(target);
+    return this.#counts(target, command, open || from(target) > command.lowest);
   }
 
-  #loosen(event: Logged): void {
-    for (const entry of this.#keys.get(event.key)?.values() ?? []) if (entry.target === event) entry.open = true;
+  #loosen(target: Logged): void {
+    for (const one of this.#keys.get(target.key) ?? [])
+      if (one.kind === "note" && one.target === target) one.open = true;
   }
 
   readBy(version: number): void {
-    for (const entries of this.#keys.values())
-      for (const entry of entries.values())
-        if (Number(entry.target.data["from"]) > version) {
-          entry.open = true;
-          this.#open.add(entry.target.seq);
+    for (const changes of this.#keys.values())
+      for (const one of changes)
+        if (one.kind === "note" && from(one.target) > version) {
+          one.open = true;
+          this.#quarantine.open(one.target.seq);
         }
   }
 
+  // ---- what is shown ----
+
   check(key: string, shown: Shown | null, { version, floor, cut }: View): string | null {
-    const entries = this.#keys.get(key);
-    if (shown === null) {
-      for (const { seq, open } of entries?.values() ?? [])
-        if (!open && seq <= Math.min(floor, cut)) return `nothing is shown, though seq ${seq} left a state`;
-      return null;
-    }
+    const changes = (this.#keys.get(key) ?? []).filter(({ seq }) => seq <= cut);
+    if (shown === null) return missing(changes, floor);
     const { seqs, token } = JSON.parse(shown.text) as { seqs: number[]; token: string };
-    const flaw = this.#flaw(entries ?? new Map(), seqs, shown, Math.min(cut, Math.max(floor, shown.seq)), cut);
+    const at = changes.findLastIndex(({ kind, seq }) => kind !== "note" && seq <= shown.seq);
+    const later = changes.findIndex(({ kind }, i) => i > at && kind !== "note");
+    if (later >= 0 && changes[later]!.seq <= floor)
+      return `seq ${shown.seq} is shown, though seq ${changes[later]!.seq} must be`;
+    const edited = changes[at] as Edited | undefined;
+    const notes = changes.slice(at + 1, later < 0 ? undefined : later) as Note[];
+    const must = Math.min(cut, Math.max(floor, shown.seq));
+    const flaw = seqs.length === 0 ? bareFlaw(edited, notes, shown, must) : flawOf(notes, seqs, shown, must);
     if (flaw !== null) return `${flaw} (it shows ${seqs.join(" ")})`;
-    const known = this.#tokens.get(shown.seq);
+    const { stamp } = this.#events(shown.seq);
+    if (stamp !== shown.stamp) return `it has the stamp ${shown.stamp} instead of ${stamp}`;
+    const known = seqs.length === 0 ? edited!.token : this.#tokens.get(shown.seq);
     if (known !== undefined && known !== token) return `its token is ${token}, and was ${known} (ONE5)`;
     this.#tokens.set(shown.seq, token);
-    const hash = seqs.reduce((sum, seq) => step(sum, entries!.get(seq)!.target.id), 7);
-    const more =
-      version >= 3 ? { length: seqs.length, twice: seqs.length * 2 } : version === 2 ? { length: seqs.length } : {};
-    const text = JSON.stringify({ seqs, hash, token, ...more });
+    const counted = seqs.map((seq) => notes.find((one) => one.seq === seq)!);
+    const text = this.#text(edited, counted, token, version);
     return shown.text === text ? null : `it is ${shown.text} instead of ${text}`;
   }
 
-  #flaw(
-    entries: ReadonlyMap<number, Entry>,
-    seqs: readonly number[],
-    shown: Shown,
-    must: number,
-    cut: number,
-  ): string | null {
-    const targets = new Set<number>();
-    let last = 0;
-    for (const seq of seqs) {
-      const entry = entries.get(seq);
-      if (entry === undefined || seq > cut) return `seq ${seq} didn't happen to it`;
-      if (seq <= last) return `seq ${seq} comes after ${last}`;
-      if (targets.has(entry.target.seq)) return `seq ${entry.target.seq} counts twice`;
-      targets.add(entry.target.seq);
-      last = seq;
-    }
-    if (last !== shown.seq) return `it ends at ${last} and says ${shown.seq}`;
-    for (const { seq, open } of entries.values())
-      if (!open && seq <= must && !seqs.includes(seq)) return `seq ${seq} is missing`;
-    const { stamp } = this.#events(shown.seq);
-    return stamp === shown.stamp ? null : `it has the stamp ${shown.stamp} instead of ${stamp}`;
+  #text(edited: Edited | undefined, notes: readonly Note[], token: string, version: number): string {
+    const seqs = notes.map(({ seq }) => seq);
+    const hash = notes.reduce((sum, { target }) => step(sum, target.id), edited?.kind === "put" ? edited.hash : 7);
+    const more =
+      version >= 3 ? { length: seqs.length, twice: seqs.length * 2 } : version === 2 ? { length: seqs.length } : {};
+    return JSON.stringify({ seqs, hash, token, ...more });
   }
 
   keys(): Iterable<string> {
     return this.#keys.keys();
   }
 
-  checkQuarantine(seqs: ReadonlySet<number>): string | null {
-    for (const seq of this.#quarantine.keys())
-      if (!seqs.has(seq) && !this.#open.has(seq)) return `seq ${seq} isn't in quarantine`;
-    for (const seq of seqs)
-      if (!this.#quarantine.has(seq) && !this.#open.has(seq)) return `seq ${seq} is in quarantine, and shouldn't be`;
-    return null;
+  checkQuarantine(lines: readonly QuarantineLine[], view: Omit<View, "version">): string | null {
+    return this.#quarantine.check(lines, view);
   }
 
-  quarantined(): readonly Logged[] {
-    return [...this.#quarantine.values()];
+  erasedUpTo(key: string): number {
+    return this.#erased.get(key) ?? 0;
   }
+}
+
+const from = (event: Logged): number => Number(event.data["from"]);
+
+/** Does the handler of this version refuse it? */
+const refuses = (event: Logged, version: number): boolean => from(event) > version && event.data["polite"] === true;
+
+/** Nothing is shown: may that be? */
+function missing(changes: readonly Change[], floor: number): string | null {
+  if (changes.some(({ kind, seq }) => kind === "gone" && seq > floor)) return null;
+  const known = changes.filter(({ seq }) => seq <= floor);
+  const since = known.slice(known.findLastIndex(({ kind }) => kind === "gone") + 1);
+  const left = since.find((one) => one.kind === "put" || (one.kind === "note" && !one.open));
+  return left === undefined ? null : `nothing is shown, though seq ${left.seq} left a state`;
+}
+
+/** A state without notes: what an edit left. */
+function bareFlaw(edited: Edited | undefined, notes: readonly Note[], shown: Shown, must: number): string | null {
+  if (edited?.kind !== "put" || edited.seq !== shown.seq) return `seq ${shown.seq} left no state of it`;
+  const missed = notes.find(({ seq, open }) => !open && seq <= must);
+  return missed === undefined ? null : `seq ${missed.seq} is missing`;
+}
+
+function flawOf(notes: readonly Note[], seqs: readonly number[], shown: Shown, must: number): string | null {
+  const targets = new Set<number>();
+  let last = 0;
+  for (const seq of seqs) {
+    const note = notes.find((one) => one.seq === seq);
+    if (note === undefined) return `seq ${seq} didn't happen to it`;
+    if (seq <= last) return `seq ${seq} comes after ${last}`;
+    if (targets.has(note.target.seq)) return `seq ${note.target.seq} counts twice`;
+    targets.add(note.target.seq);
+    last = seq;
+  }
+  if (last !== shown.seq) return `it ends at ${last} and says ${shown.seq}`;
+  for (const { seq, open } of notes) if (!open && seq <= must && !seqs.includes(seq)) return `seq ${seq} is missing`;
+  return null;
 }
 
 function step(hash: number, id: string): number {

@@ -30,6 +30,8 @@ export interface NoteData {
   /** Versions below this one throw at it, or refuse it if `polite`; 0: none. */
   readonly from: number;
   readonly polite: boolean;
+  /** It throws where the key has three notes. */
+  readonly full: boolean;
 }
 
 const DERIVED = ["", "", "twice", "thrice"];
@@ -57,6 +59,8 @@ export function operatorsOf(config: Configuration, version: number): Operator[] 
       retain: { age: ms(config.retainMs), ...config.retain },
     },
     memory: config.memory,
+    ...(config.maxKeys[name] === Infinity ? {} : { maxKeys: config.maxKeys[name] }),
+    ...(config.maxEventsPerDay === Infinity ? {} : { maxEventsPerDay: config.maxEventsPerDay }),
     ...(config.repliesMs > 0 ? { replies: { keep: ms(config.repliesMs) } } : {}),
   });
   const made: Record<OperatorName, () => Operator> = {
@@ -69,7 +73,7 @@ export function operatorsOf(config: Configuration, version: number): Operator[] 
 
 type Common = Pick<
   Parameters<typeof operator>[1],
-  "version" | "partitions" | "dedup" | "snapshot" | "replies" | "memory"
+  "version" | "partitions" | "dedup" | "snapshot" | "replies" | "memory" | "maxKeys" | "maxEventsPerDay"
 > & {
   readonly key: typeof key;
 };
@@ -117,9 +121,12 @@ function ledger(version: number, common: Common): Operator {
         state.seqs.push(ctx.seq);
         state.hash = hashed(state.hash, event.id);
         state.token = ctx.uuid();
-        const { from, polite } = event.data as NoteData;
+        const { from, polite, full } = event.data as NoteData;
+        // What it does to the event is nobody's business but its own.
+        (event.data as { n: number }).n = -1;
         if (from > version && polite) return ctx.refuse("not_yet", { from });
         if (from > version) throw new Error(`version ${version} has a bug`);
+        if (full && state.seqs.length > 3) throw new Error("three notes are enough");
         if (version >= 2) state.length = state.seqs.length;
         if (version >= 3) state.twice = state.seqs.length * 2;
         return { seq: ctx.seq, now: ctx.now };

@@ -8,37 +8,21 @@
  * and archive holds exactly what the log says (SNAP1, LOG5); what becomes current is there, and names no generation that is
  * known to be damaged (SNAP2, SNAP4); nothing reachable is deleted; names are used once; bounded queues (LOG6).
  */
-import { FRESH_MS, PENDING_BYTES, PENDING_EVENTS, STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
+import { FRESH_MS, STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
 import type { Appended, PartitionRow, Point, Promotion, Retention, Roots } from "../../src/engine/ports.ts";
-import type { Producer } from "../../src/engine/producers.ts";
 import type { Segment } from "../../src/engine/segment.ts";
-import type { Slice, SliceResult } from "../../src/engine/slice.ts";
-import {
-  decodeArchive,
-  decodeSnapshot,
-  filesOf,
-  outcomeFrom,
-  reached,
-  type DecodedSnapshot,
-  type LoggedOutcome,
-} from "./decoder.ts";
+import { Calls } from "./calls.ts";
+import type { OperatorName } from "./configuration.ts";
+import { filesOf, reached, type QuarantineLine } from "./decoder.ts";
+import type { Slot } from "./host.ts";
 import type { Instance } from "./instance.ts";
 import { Kept } from "./kept.ts";
-import type { Logged, Shown } from "./model.ts";
-import { contentOf, nameOf, Truth } from "./truth.ts";
+import { isCommand, isEdit, type Logged, type Shown } from "./model.ts";
+import { Saved } from "./saved.ts";
+import { Truth, type Past } from "./truth.ts";
 import type { World } from "./world.ts";
 
 const WRITES = new Set(["append", "open", "create", "promote", "put", "delete"]);
-const STATUS = ["a", "r", "q"] as const;
-const REUSED = 3;
-const REPEAT = 8;
-const FORGOTTEN = 4 + REPEAT;
-
-/** A state, and the outcomes that are more than "applied". */
-interface Whole {
-  readonly entries: Map<string, Shown>;
-  readonly answers: Map<number, LoggedOutcome>;
-}
 
 /** When a promotion was sent, and the files that were known to be damaged by then: it may act much later. */
 interface Sent {
@@ -50,8 +34,6 @@ export class Oracle {
   readonly violations: string[] = [];
   readonly #world: World;
   readonly #truths = new Map<string, Truth>();
-  /** Who took which epoch of which partition. */
-  readonly #owners = new Map<string, Instance>();
   readonly #taken = new Map<string, number>();
   /** Stamp of each group as it was last sent. */
   readonly #stamps = new Map<string, number>();
@@ -59,20 +41,23 @@ export class Oracle {
   readonly #cuts = new Map<string, number>();
   /** Every name that was ever put, and whether the engine deleted it. */
   readonly #names = new Map<string, "there" | "deleted">();
-  readonly #pending = new Map<Instance, { bytes: number; events: number; calls: number }>();
-  /** What the snapshots of a partition hold with all that they build on, by seq and version. */
-  readonly #states: Record<string, Map<string, Whole>> = {};
-  /** Of snapshots of several files, by attempt: what is written so far. */
-  readonly #parts = new Map<string, DecodedSnapshot["entries"][number][]>();
-  /** The highest epoch in which a producer ever sent. */
-  readonly #epochs = new Map<string, number>();
 
+  /** The highest that a partition ever had. */
+  readonly #highest = new Map<string, { readonly epoch: number; readonly version: number }>();
+  /** Events that were logged, and are lost since their database was set back. */
+  readonly #givenUp = new Set<string>();
   /** What retention keeps and gives up. */
   readonly kept: Kept;
+  /** What snapshots and archives hold. */
+  readonly saved: Saved;
+  /** What is answered to events. */
+  readonly calls: Calls;
 
   constructor(world: World) {
     this.#world = world;
     this.kept = new Kept(world, (what) => this.fail(what));
+    this.saved = new Saved(world, (what) => this.fail(what));
+    this.calls = new Calls(world, (what) => this.fail(what));
   }
 
   fail(what: string): void {
@@ -83,7 +68,7 @@ export class Oracle {
   truth(slot: string): Truth {
     let truth = this.#truths.get(slot);
     if (truth === undefined) {
-      truth = new Truth(this.#world.config, slot.split("/")[1]!);
+      truth = new Truth(this.#world.config, slot.split("/")[1] as OperatorName);
       this.#truths.set(slot, truth);
     }
     return truth;
@@ -93,6 +78,63 @@ export class Oracle {
     return this.truth(slot).head;
   }
 
+  // ---- databases that are set back ----
+
+  /** What the database says of the partition is this past from now on: it was set back, set forward again, or somebody has decided so. */
+  travelled(slot: Slot, past: Past): void {
+    const { name, address } = slot;
+    const before = this.truth(name);
+    const truth = Truth.from(this.#world.config, address.operator as OperatorName, past);
+    this.#truths.set(name, truth);
+    for (const one of before.byName.keys()) if (!truth.byName.has(one)) this.#givenUp.add(one);
+    for (const row of this.saved.archivedOf(slot)) truth.archived.add(row);
+    const database = this.#world.database(address.database);
+    const epoch = Math.max(database.rows.get(name)?.epoch ?? 0, truth.rows.at(-1)?.epoch ?? 0);
+    this.#taken.set(name, epoch);
+    this.#cuts.set(name, (database.segments.get(name)?.[0]?.seq ?? truth.head + 1) - 1);
+    for (const one of slot.instances) one.travelled();
+    this.kept.travelled(slot);
+  }
+
+  /** Somebody has decided with which row it goes on: no writer and no snapshot of before comes again (A2 of adopt.ts). */
+  begins({ short, name }: Slot, { epoch, version }: PartitionRow): void {
+    const highest = this.#highest.get(name) ?? { epoch: 0, version: 0 };
+    if (Math.floor(epoch / 1_000_000) <= Math.floor(highest.epoch / 1_000_000) || version < highest.version)
+      this.fail(
+        `${short} goes on with epoch ${epoch} and version ${version}, though ${highest.epoch} and ${highest.version} were taken (LOG2, SNAP2)`,
+      );
+  }
+
+  /** This much of it will be known, whatever D1 says: it stands in R2, or in the object's own storage. */
+  reached({ name }: Slot, epoch: number, version: number): void {
+    const highest = this.#highest.get(name) ?? { epoch: 0, version: 0 };
+    this.#highest.set(name, { epoch: Math.max(highest.epoch, epoch), version: Math.max(highest.version, version) });
+  }
+
+  /** It was acknowledged, and is lost with the database that knew of it. */
+  isGivenUp(name: string): boolean {
+    return this.#givenUp.has(name);
+  }
+
+  /**
+   * Whoever began after the database was set back doesn't go on from there if its object knows of more (E1 of rewound.ts). Facts of an
+   * earlier life don't count.
+   */
+  mustNotGoOn({ slot, mark, name }: Instance): void {
+    const lives = (epoch: number): number => Math.floor(epoch / 1_000_000);
+    const { rows, segments } = this.#world.database(slot.address.database);
+    const row = rows.get(slot.name);
+    if (mark === null || row === undefined) return;
+    const tail = segments.get(slot.name)?.at(-1);
+    const epoch = Math.max(row.epoch, tail?.epoch ?? 0);
+    const head = tail?.last ?? row.snapshotSeq;
+    if (lives(epoch) > lives(mark.epoch)) return;
+    if (epoch < mark.epoch || row.version < mark.version || head < mark.head)
+      this.fail(
+        `${name} goes on from epoch ${epoch}, version ${row.version}, seq ${head}, though its object knows of ${mark.epoch}, ${mark.version}, ${mark.head}`,
+      );
+  }
+
   // ---- instances ----
 
   began(by: Instance): void {
@@ -100,7 +142,7 @@ export class Oracle {
   }
 
   died(by: Instance): void {
-    this.#pending.delete(by);
+    this.calls.died(by);
   }
 
   called(by: Instance, method: string): void {
@@ -112,10 +154,10 @@ export class Oracle {
 
   opened(by: Instance, epoch: number): void {
     const { name } = by.slot;
-    const key = `${name} ${epoch}`;
-    const owner = this.#owners.get(key);
+    const { owners } = this.truth(name);
+    const owner = owners.get(epoch);
     if (owner !== undefined) this.fail(`${by.name} and ${owner.name} both have epoch ${epoch} (LOG2)`);
-    this.#owners.set(key, by);
+    owners.set(epoch, by);
     this.#taken.set(name, Math.max(this.#taken.get(name) ?? 0, epoch));
     by.epoch = epoch;
   }
@@ -136,6 +178,9 @@ export class Oracle {
       return;
     }
     trace.count("commits");
+    // It had heard of nothing that is gone.
+    if (by.past !== null && truth.isBegunBy(by.past)) by.past = null;
+    if (by.past === null) this.mustNotGoOn(by);
     if (held !== taken)
       this.fail(`${by.name} logged ${rows[0]!.seq} on epoch ${held}, though ${taken} was taken (LOG2)`);
     if (held < rows[0]!.epoch) {
@@ -147,15 +192,32 @@ export class Oracle {
     for (const row of rows) {
       if (row.epoch !== taken)
         this.fail(`${by.name} logged ${row.seq} with epoch ${row.epoch}, though ${taken} was taken (LOG2)`);
-      if (this.#owners.get(`${name} ${row.epoch}`) !== by)
+      if (truth.owners.get(row.epoch) !== by)
         this.fail(`${by.name} logged ${row.seq} with an epoch that isn't its own`);
+      const { head } = truth;
       const flaw = truth.take(row, lowest, this.#world.clock.now());
       if (flaw !== null) this.fail(`${by.slot.name}: ${flaw}`);
+      for (const event of truth.events.slice(head)) this.#countLogged(event);
     }
+  }
+
+  /** So that what the simulator is for can be seen to happen. */
+  #countLogged({ type, outcome, data }: Logged): void {
+    const { trace } = this.#world;
+    const code = outcome?.tag === "r" ? (JSON.parse(outcome.text) as [string])[0] : null;
+    if (code === "too_many_keys") trace.count("too many keys");
+    if (!isCommand(type)) return;
+    if (code === "precondition_failed") trace.count("edits refused");
+    else if (code === "not_quarantined") trace.count("commands on nothing");
+    else if (isEdit(type) && code === null) trace.count(type.endsWith("erase") ? "erasures" : "edits");
+    else if (type.endsWith("retry")) trace.count(outcome?.tag === "q" ? "retries that threw again" : "retries applied");
+    else if (code === null) trace.count("quarantined events deleted");
+    if (Array.isArray(data["if"]) && code === null) trace.count("edits by tag");
   }
 
   /** Who holds the epoch knows where the log ends: only its own group, sent again, may be refused for its seq. */
   #headKnown(by: Instance, truth: Truth, row: Segment): void {
+    if (by.past !== null) return;
     const there = truth.rows.find((one) => one.seq === row.seq);
     if (row.seq > truth.head + 1 || (row.seq <= truth.head && there?.group !== row.group))
       this.fail(`${by.name} holds epoch ${row.epoch} and begins at ${row.seq}, the log ends at ${truth.head} (LOG2)`);
@@ -172,6 +234,7 @@ export class Oracle {
       return;
     }
     trace.count("snapshots");
+    if (by.past === null) this.mustNotGoOn(by);
     if ((JSON.parse(to.manifest) as { kind: string }).kind === "delta") trace.count("deltas");
     const { name } = by.slot;
     const truth = this.truth(name);
@@ -184,7 +247,7 @@ export class Oracle {
       wrong(`it is at ${to.seq}, the one before at ${before.snapshotSeq} (SNAP2)`);
     if (to.seq > truth.head) wrong(`it is at ${to.seq}, the log ends at ${truth.head} (SNAP1)`);
     for (const file of reached(after)) {
-      if (this.#names.get(file) !== "there") wrong(`${file} is not there`);
+      if (this.#names.get(file) !== "there" && !this.kept.isLost(file)) wrong(`${file} is not there`);
     }
     const archive = (JSON.parse(to.manifest) as { archive: { name: string } }).archive.name;
     if (this.#names.get(archive) !== "there") wrong(`its archive ${archive} is not there (LOG5)`);
@@ -233,76 +296,9 @@ export class Oracle {
 
   put(by: Instance, name: string, bytes: Uint8Array): void {
     this.#names.set(name, "there");
-    const truth = this.truth(by.slot.name);
-    if (name.endsWith(".kfm")) return this.#archive(by, truth, bytes);
-    const snapshot = this.#joined(name, decodeSnapshot(bytes));
-    if (snapshot === null) return;
-    const wrong = (what: string): void => this.fail(`${by.name} wrote a snapshot at ${snapshot.seq}: ${what}`);
-    if (snapshot.seq > truth.head) return wrong(`the log ends at ${truth.head} (SNAP1)`);
-    if (snapshot.operatorVersion !== by.version) wrong(`it says version ${snapshot.operatorVersion}`);
-    const view = { version: by.version, floor: snapshot.seq, cut: snapshot.seq };
-    const whole = this.#whole(by, snapshot);
-    if (whole === null) return wrong(`it builds on ${snapshot.base}, where no snapshot is (SNAP2)`);
-    const { entries, answers } = whole;
-    if (entries.size !== snapshot.keys) wrong(`it says ${snapshot.keys} keys, and they are ${entries.size}`);
-    for (const key of new Set([...truth.model.keys(), ...entries.keys()])) {
-      const flaw = truth.model.check(key, entries.get(key) ?? null, view);
-      if (flaw !== null) wrong(`key ${key}: ${flaw} (SNAP1)`);
-    }
-    const { first, last, prints } = snapshot.dedup;
-    if (last !== snapshot.seq || prints !== last - Math.max(first, snapshot.base + 1) + 1)
-      wrong(`its ids go from ${first} to ${last}, and are ${prints} (ONE3)`);
-    const stamp = truth.events[snapshot.seq - 1]?.stamp ?? 0;
-    for (const event of truth.events.slice(0, snapshot.seq)) {
-      if (!truth.remembers(event, snapshot.seq + 1, stamp)) continue;
-      if (event.seq < first) wrong(`the id of seq ${event.seq} isn't in it (ONE3)`);
-      const { outcome } = event;
-      const must =
-        outcome !== null && (outcome.tag !== "a" || (stamp - event.stamp) / 1_024 <= this.#world.config.repliesMs);
-      if (must && answers.get(event.seq)?.text !== outcome.text)
-        wrong(`the outcome of seq ${event.seq} isn't in it (ONE3)`);
-    }
-  }
-
-  /** With the parts before it; null: further parts follow. */
-  #joined(name: string, read: DecodedSnapshot): DecodedSnapshot | null {
-    if (read.part === null) return read;
-    const [number, last] = read.part;
-    const attempt = name.replace(/\.\d+\.kfs$/, "");
-    const before = number === 1 ? [] : this.#parts.get(attempt);
-    if (before === undefined) this.fail(`${name} was written before the parts below it`);
-    const entries = [...(before ?? []), ...read.entries];
-    this.#parts.set(attempt, entries);
-    this.#world.trace.count("parts of snapshots");
-    return last === 1 ? { ...read, entries } : null;
-  }
-
-  /** What a recovery would read from it and the files that it builds on; null: there are none. */
-  #whole(by: Instance, { base, seq, operatorVersion, entries, answers }: DecodedSnapshot): Whole | null {
-    const states = (this.#states[by.slot.name] ??= new Map<string, Whole>());
-    const below = base === 0 ? { entries: [], answers: [] } : states.get(`${base} ${operatorVersion}`);
-    if (below === undefined) return null;
-    const whole: Whole = { entries: new Map(below.entries), answers: new Map([...below.answers, ...answers]) };
-    for (const [key, entry] of entries) {
-      if (entry === null) whole.entries.delete(key);
-      else whole.entries.set(key, entry);
-    }
-    states.set(`${seq} ${operatorVersion}`, whole);
-    return whole;
-  }
-
-  #archive(by: Instance, truth: Truth, bytes: Uint8Array): void {
-    for (const row of decodeArchive(bytes)) {
-      const logged = truth.rows.find((one) => one.seq === row.seq);
-      if (
-        logged === undefined ||
-        logged.last !== row.last ||
-        logged.stamp !== row.stamp ||
-        logged.payload !== row.payload
-      )
-        this.fail(`${by.name} archived a segment at ${row.seq} that isn't in the log (LOG5)`);
-      truth.archived.add(row.seq);
-    }
+    const [, version = 0, epoch] = /\/(?:(\d{10})-)?(\d{10})-\d{6}-[^/]+$/.exec(name)!;
+    this.reached(by.slot, Number(epoch), Number(version));
+    this.saved.put(by, name, bytes);
   }
 
   deleted(by: Instance, names: readonly string[]): void {
@@ -310,131 +306,13 @@ export class Oracle {
     for (const name of names) this.#names.set(name, "deleted");
   }
 
-  // ---- calls ----
-
-  sent(by: Instance, slice: Slice): () => void {
-    const pending = this.#pending.get(by) ?? { bytes: 0, events: 0, calls: 0 };
-    this.#pending.set(by, pending);
-    pending.bytes += slice.bytes;
-    pending.events += slice.keys.length;
-    pending.calls += 1;
-    // What waits for the opening has a bound of its own, and the first of each queue is taken whatever its size.
-    if (pending.calls > 2 && (pending.bytes > 2 * PENDING_BYTES + slice.bytes || pending.events > 2 * PENDING_EVENTS))
-      this.#world.clock.after(1, () => {
-        if (pending.bytes > 2 * PENDING_BYTES + slice.bytes)
-          this.fail(`${by.name} holds ${pending.bytes} bytes (LOG6)`);
-      });
-    return () => {
-      pending.bytes -= slice.bytes;
-      pending.events -= slice.keys.length;
-      pending.calls -= 1;
-    };
+  /** Names that were deleted, of the partition's. */
+  deletedOf(slot: Slot): string[] {
+    const own = [...this.#names].filter(([name, is]) => is === "deleted" && name.startsWith(`${slot.name}/`));
+    return own.map(([name]) => name);
   }
 
-  /** A producer sends in this epoch: from now on an older one may be refused. */
-  numbered({ id, epoch }: Producer): void {
-    this.#epochs.set(id, Math.max(this.#epochs.get(id) ?? 0, epoch));
-  }
-
-  #mayRefuse({ producer }: Slice): boolean {
-    return producer !== undefined && producer.epoch < (this.#epochs.get(producer.id) ?? 0);
-  }
-
-  decided(by: Instance, slice: Slice, result: SliceResult): void {
-    const { trace } = this.#world;
-    if (result.tag === "busy") {
-      trace.count("busy answers");
-      if (result.code === "queue_full") trace.count("full queues");
-      if (result.code === "state_newer" && this.kept.promisesRollback(by.slot, by.version, 0))
-        this.fail(`${by.name} can't go back to version ${by.version}, within the retention time (CODE3)`);
-      return;
-    }
-    if (result.tag === "unfit") {
-      trace.count("producers refused");
-      if (!this.#mayRefuse(slice)) this.fail(`${by.name} refused ${JSON.stringify(slice.producer)}: ${result.message}`);
-      return;
-    }
-    const truth = this.truth(by.slot.name);
-    const told = new Map(result.details.map(([i, seq, text]) => [i, { seq, text }]));
-    const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
-    let lastNew = 0;
-    for (const [i, event] of events.entries()) {
-      const status = result.statuses[i]!;
-      const name = nameOf(event);
-      const same = truth.byName.get(name) ?? [];
-      const wrong = (what: string): void => this.fail(`${by.name} answered ${status} for ${name}: ${what}`);
-      const detail = told.get(i);
-      if (slice.full && detail === undefined) wrong("no seq is told");
-      if (status === FORGOTTEN) {
-        const flaw = this.#forgotten(truth, event, detail);
-        if (flaw !== null) wrong(flaw);
-        trace.count("known by number alone");
-        continue;
-      }
-      const logged = detail === undefined ? same.at(-1) : truth.events[detail.seq - 1];
-      if (logged === undefined || logged.name !== name) {
-        wrong(`the log doesn't hold it${detail === undefined ? "" : ` at seq ${detail.seq}`} (LOG1)`);
-        continue;
-      }
-      if (status === REUSED) {
-        trace.count("ids reused");
-        if (logged.content === contentOf(event)) wrong("it says the same (ONE4)");
-        continue;
-      }
-      if (logged.content !== contentOf(event)) wrong("it was logged with other content (ONE4)");
-      this.#outcome(truth, logged, status, detail, wrong);
-      by.shown = Math.max(by.shown, logged.seq);
-      if (status >= REPEAT) {
-        trace.count("duplicates");
-        continue;
-      }
-      if (truth.claimed.has(logged.seq)) wrong(`seq ${logged.seq} was called new before (ONE1)`);
-      truth.claimed.add(logged.seq);
-      if (logged.seq <= lastNew) wrong(`seq ${logged.seq} comes after ${lastNew} in one request`);
-      lastNew = logged.seq;
-    }
-  }
-
-  /** A number alone may decide only where the first event of its request is beyond the horizon of ids (ONE2). */
-  #forgotten(
-    truth: Truth,
-    event: Record<string, unknown>,
-    detail: { readonly seq: number; readonly text: string | null } | undefined,
-  ): string | null {
-    const first = truth.requests.get(String(event["numbered"]));
-    if (first === undefined) return "nothing of its request is in the log (ONE2)";
-    if (truth.remembers(first, truth.head + 1, truth.stamp)) return `its request begins at seq ${first.seq} (ONE2)`;
-    return detail === undefined || (detail.seq === 0 && detail.text === null) ? null : "more is told than is known";
-  }
-
-  #outcome(
-    truth: Truth,
-    logged: Logged,
-    status: number,
-    detail: { readonly text: string | null } | undefined,
-    wrong: (what: string) => void,
-  ): void {
-    const outcome = truth.outcome(logged);
-    const tag = outcome?.tag ?? "a";
-    // A quarantine is a pause: what became of it since is told as well.
-    if (status >= REPEAT && tag === "q") {
-      const since = truth.since(logged).filter((came) => came.tag === STATUS[status & ~REPEAT]);
-      const heard = detail === undefined ? null : outcomeFrom(detail.text);
-      if (since.some((came) => heard === null || heard.text === came.text))
-        return this.#world.trace.count("settled since");
-    }
-    if (STATUS[status & ~REPEAT] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
-    if (detail === undefined) return;
-    const told = outcomeFrom(detail.text);
-    if (told === null) {
-      const must = status < REPEAT || tag !== "a" || (logged.outcome !== null && truth.keepsReply(logged));
-      if (must && outcome !== null) wrong(`its outcome ${outcome.tag} ${outcome.text} isn't told (ONE1)`);
-      return;
-    }
-    if (logged.reply === null && tag === "a" && logged.outcome === null) return;
-    if (told.tag !== tag || told.text !== outcome?.text)
-      wrong(`its first outcome was ${outcome?.tag} ${outcome?.text}, told was ${told.tag} ${told.text} (ONE1)`);
-  }
+  // ---- what is shown ----
 
   /**
    * What an instance shows of a key. `shown` is what it was known to show when it was asked. What was logged some seconds
@@ -442,6 +320,8 @@ export class Oracle {
    * it may not have heard of yet; nobody was told of that.)
    */
   read(by: Instance, key: string, entry: Shown | null, shown: number, askedMs: number): void {
+    if (by.past !== null) return;
+    this.mustNotGoOn(by);
     const truth = this.truth(by.slot.name);
     const fresh =
       by.knowsTime && by.unheardMs < askedMs ? truth.headAt(askedMs - FRESH_MS - STORE_TIMEOUT_MS, by.epoch) : 0;
@@ -449,6 +329,15 @@ export class Oracle {
     const flaw = truth.model.check(key, entry, view);
     if (flaw !== null) this.fail(`${by.name} shows key ${key} wrongly: ${flaw}`);
     if (entry !== null) by.shown = Math.max(by.shown, entry.seq);
+  }
+
+  /** The quarantine, read in pages. */
+  quarantined(by: Instance, lines: readonly QuarantineLine[], shown: number): void {
+    if (by.past !== null) return;
+    const truth = this.truth(by.slot.name);
+    const view = { floor: Math.max(shown, by.firstHead), cut: truth.head };
+    const flaw = truth.model.checkQuarantine(lines, view);
+    if (flaw !== null) this.fail(`${by.name} shows the quarantine wrongly: ${flaw}`);
   }
 
   /** A scan: every key that must be there is, none twice, in the order of their bytes. */

@@ -44,8 +44,11 @@ export class Pinner {
     const versions = [roots.row.version, ...roots.points.map(({ version }) => version)];
     const any = roots.row.version + (this.#random.chance(0.2) ? AHEAD : 0);
     const version = this.#random.chance(0.2) ? this.#random.between(1, any) : this.#random.pick(versions);
+    const { database } = slot.address;
+    const generation = this.#world.generation(database);
     // It decides on what it saw, and asks for it later: by then the point may be given up.
     clock.after(this.#random.skewed(1, 60_000), () => {
+      if (this.#world.generation(database) !== generation) return;
       const pin = { version, name: `pin-${this.#pins++}`, createdMs: clock.now() };
       void log.pin(pin).then((result) => {
         trace.say(slot.short, () => `pin ${pin.name} on version ${version}: ${result}`);
@@ -55,7 +58,7 @@ export class Pinner {
         // Half of them stay for ever.
         if (this.#random.chance(0.5))
           clock.after(this.#random.skewed(60_000, 48 * 3_600_000), () => {
-            if (this.#resting) return;
+            if (this.#resting || this.#world.generation(database) !== generation) return;
             trace.count("unpins");
             void log.unpin(version, pin.name);
           });

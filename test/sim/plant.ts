@@ -25,6 +25,20 @@ export interface Defect {
   readonly within: number;
 }
 
+/** Of a file of the engine. */
+export const engine = (name: string, find: string, replace: string): Patch => ({
+  file: `src/engine/${name}.ts`,
+  find,
+  replace,
+});
+
+export const one = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({
+  name,
+  rule,
+  patches,
+  within: 450,
+});
+
 export interface Found {
   readonly seed: number;
   readonly says: string;

@@ -6,12 +6,14 @@
  * N2. At the end all that was ever logged must show: in what runs, after a crash of everything, and, without any
  *     snapshot file, from the archives and the log alone.
  */
+import { Admin } from "./admin.ts";
 import { Audit } from "./audit.ts";
 import { Client } from "./client.ts";
 import { configure, type Configuration } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import { Nemesis } from "./nemesis.ts";
 import { Pinner } from "./pinner.ts";
+import { TimeTravel } from "./time-travel.ts";
 import type { Counts } from "./trace.ts";
 import { Worker } from "./worker.ts";
 import { World } from "./world.ts";
@@ -47,6 +49,8 @@ class Run {
   readonly #clients: readonly Client[];
   readonly #nemesis: Nemesis;
   readonly #pinner: Pinner;
+  readonly #admin: Admin;
+  readonly #travel: TimeTravel;
   #working = 0;
   #steps = 0;
 
@@ -56,6 +60,8 @@ class Run {
     this.#workers = Array.from({ length: config.workers }, (_, i) => new Worker(this.#world, i));
     this.#nemesis = new Nemesis(this.#world, this.#workers);
     this.#pinner = new Pinner(this.#world);
+    this.#admin = new Admin(this.#world, this.#workers);
+    this.#travel = new TimeTravel(this.#world);
     this.#clients = Array.from(
       { length: config.clients },
       (_, i) => new Client(this.#world, i, this.#workers, this.#nemesis),
@@ -96,6 +102,8 @@ class Run {
   async #faults(): Promise<void> {
     this.#nemesis.start();
     this.#pinner.start();
+    this.#admin.start();
+    this.#travel.start();
     this.#cron();
     for (const client of this.#clients) {
       this.#working += 1;
@@ -134,6 +142,7 @@ class Run {
     for (const { current } of host.slots.values())
       if (current !== null && current.version !== world.deployed) current.die("replaced by a deploy");
     await clock.settle();
+    await this.#travel.settle((untilMs) => this.#step(untilMs));
     const limit = clock.now() + ANSWER_LIMIT_MS;
     while (this.#working > 0 && (await this.#step(limit)));
     if (this.#working > 0)

@@ -1,15 +1,17 @@
 /**
- * A small world: seven events, two snapshots, one restart, and faults that are not drawn but chosen, call by call. So every
+ * A small world: seven events, two snapshots, one restart, or a few events with edits, an erasure and a retry among them; and faults that are not drawn but chosen, call by call. So every
  * place where one thing, or two, can go wrong can be tried.
  *
  * S1. Calls to the stores are numbered in the order in which they are made, whoever makes them.
  * S2. Whatever was chosen, every event is answered in the end, and all that was logged shows: in what runs, after a crash,
  *     and from archives and log alone.
  */
+import { commandSlice } from "../../src/worker/command.ts";
 import { Audit } from "./audit.ts";
 import { configure, type Configuration } from "./configuration.ts";
 import type { Fate } from "./fate.ts";
 import type { Slot } from "./host.ts";
+import { ERASE, PUT, REMOVE, RETRY } from "./model.ts";
 import { Watched } from "./watched.ts";
 import { Worker, type Request } from "./worker.ts";
 import { World } from "./world.ts";
@@ -22,6 +24,10 @@ export interface Chosen {
   readonly kind: Kind;
 }
 
+/** What happens in it. */
+export const STORIES = ["events", "commands"] as const;
+export type Story = (typeof STORIES)[number];
+
 export interface SmallOutcome {
   /** Methods of all calls, in order. */
   readonly calls: readonly string[];
@@ -32,6 +38,10 @@ const never = { before: 0, after: 0, silent: 0, silentAfter: 0, late: 0, slow: 0
 const drawn = configure(1);
 const SMALL: Configuration = {
   ...drawn,
+  adminMs: 0,
+  travelMs: 0,
+  maxKeys: { count: Infinity, ledger: Infinity, credits: Infinity },
+  maxEventsPerDay: Infinity,
   codec: "plain",
   databases: 1,
   pageRows: 1,
@@ -63,20 +73,24 @@ const FATES: Readonly<Record<Exclude<Kind, "rival">, Fate>> = {
 
 export const smallWorld = (
   chosen: readonly Chosen[],
+  story: Story = "events",
   write: ((line: string) => void) | null = null,
-): Promise<SmallOutcome> => new SmallWorld(chosen, write).run();
+): Promise<SmallOutcome> => new SmallWorld(chosen, story, write).run();
 
 class SmallWorld {
   readonly #world: World;
   readonly #chosen: ReadonlyMap<number, Kind>;
   readonly #slot: Slot;
   readonly #worker: Worker;
+  readonly #story: Story;
   readonly #calls: string[] = [];
   readonly #audit: Audit;
+  #commanded = 0;
   #rivals = 0;
   #rivalling = 0;
 
-  constructor(chosen: readonly Chosen[], write: ((line: string) => void) | null) {
+  constructor(chosen: readonly Chosen[], story: Story, write: ((line: string) => void) | null) {
+    this.#story = story;
     this.#world = new World(SMALL, write);
     this.#world.faulty = false;
     this.#chosen = new Map(chosen.map(({ at, kind }) => [at, kind]));
@@ -98,7 +112,7 @@ class SmallWorld {
   async run(): Promise<SmallOutcome> {
     const { oracle, clock } = this.#world;
     try {
-      await this.#story();
+      await (this.#story === "events" ? this.#events() : this.#commands());
       this.#world.script = null;
       // What is late acts, and who is superseded goes.
       await this.#advance(120_000);
@@ -129,7 +143,7 @@ class SmallWorld {
     while (await this.#step(until));
   }
 
-  async #story(): Promise<void> {
+  async #events(): Promise<void> {
     await this.#send("1a", "2b");
     await this.#send("3a");
     await this.#snapshot();
@@ -139,6 +153,33 @@ class SmallWorld {
     await this.#send("6b");
     this.#slot.current?.die("crashed by the story");
     await this.#send("7b", "3a");
+  }
+
+  /** What was erased beside a retry of it stays away, and an edit counts once. */
+  async #commands(): Promise<void> {
+    await this.#send("1a", "2b");
+    await this.#command(PUT, "a", { if: "any", version: 1, state: { seqs: [], hash: 1, token: "put" } });
+    await this.#snapshot();
+    const under = this.#send("3b", "2b");
+    const erased = this.#command(ERASE, "b", { if: "any", version: 1 });
+    await Promise.all([under, erased, this.#command(RETRY, "b", { seq: 2 })]);
+    await this.#send("4a");
+    this.#slot.current?.die("crashed by the story");
+    await this.#command(REMOVE, "a", { if: "none", version: 1 });
+    await this.#send("7b", "3b");
+  }
+
+  /** Until it is answered. */
+  async #command(type: string, key: string, data: object): Promise<void> {
+    const command = { id: `command-${this.#commanded++}`, source: "small", type, key, data };
+    const { clock } = this.#world;
+    for (let attempt = 0; attempt < 6; attempt++) {
+      const answered = this.#worker.call(this.#slot, (instance) =>
+        instance.append(commandSlice([command], 1, this.#slot.address.seed, clock.now(), true)),
+      );
+      if ((await this.#awaited(answered))?.tag === "decided") return;
+    }
+    throw new Error(`${command.id} is never answered`);
   }
 
   /** Until it is answered. An event is named by its number and its key. */
@@ -201,7 +242,7 @@ function requestOf(events: readonly string[]): Request {
       source: "small",
       type: "note",
       key: name.at(-1),
-      data: { n: 1, from: name === "2b" ? 2 : 0, polite: false },
+      data: { n: 1, from: name === "2b" ? 2 : 0, polite: false, secret: `secret of ${name}` },
     }),
   );
   return { texts, only: null, full: true, producer: null, batch: 10 };

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { explore } from "./exhaustive.ts";
-import { smallWorld } from "./small-world.ts";
+import { smallWorld, STORIES } from "./small-world.ts";
 
 describe("every small world", () => {
-  it("has a call of every kind in it when nothing goes wrong", async () => {
-    const { calls, violations } = await smallWorld([]);
+  it.each(STORIES)("has a call of every kind in it when nothing goes wrong: %s", async (story) => {
+    const { calls, violations } = await smallWorld([], story);
     expect(violations).toEqual([]);
     expect(calls.length).toBeGreaterThanOrEqual(20);
     expect(calls).toEqual(

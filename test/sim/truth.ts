@@ -6,10 +6,40 @@
  * T2. Within the promised horizon no source and id is logged twice (ONE1); an event of a numbered request never is (ONE2).
  */
 import type { Segment } from "../../src/engine/segment.ts";
-import type { Configuration } from "./configuration.ts";
+import type { Configuration, OperatorName } from "./configuration.ts";
 import { decodePayload, type LoggedOutcome } from "./decoder.ts";
+import type { Instance } from "./instance.ts";
 import { LedgerModel } from "./ledger-model.ts";
-import { NumbersModel, type Logged, type Model } from "./model.ts";
+import { DELETE, ERASE, isCommand, refusal, RETRY, type Logged, type Model } from "./model.ts";
+import { NumbersModel } from "./numbers-model.ts";
+
+/** A log as it was at some moment, with what its rows don't say: it can be gone on from there again. */
+export interface Past {
+  readonly takes: readonly Taken[];
+  /** Seqs that an answer had called new. */
+  readonly claimed: ReadonlySet<number>;
+  /** Who took which epoch. */
+  readonly owners: ReadonlyMap<number, Instance>;
+}
+
+interface Taken {
+  readonly row: Segment;
+  readonly lowest: number;
+  readonly ms: number;
+}
+
+export const NOTHING: Past = { takes: [], claimed: new Set(), owners: new Map() };
+
+/** Of a past what was logged up to this seq. */
+export const upTo = ({ takes, claimed, owners }: Past, seq: number): Past => ({
+  owners,
+  takes: takes.filter(({ row }) => row.last <= seq),
+  claimed: new Set([...claimed].filter((one) => one <= seq)),
+});
+
+const DAY_MS = 86_400_000;
+/** Longer than what was taken in waits to be logged, and than clocks are off. */
+const MIDNIGHT_MS = 1_200_000;
 
 export class Truth {
   readonly rows: Segment[] = [];
@@ -18,21 +48,44 @@ export class Truth {
   /** Of each numbered request its first event in this log. */
   readonly requests = new Map<string, Logged>();
   readonly model: Model;
+  /** Who took which epoch. */
+  readonly owners = new Map<number, Instance>();
   /** Seqs that an answer already called new. */
   readonly claimed = new Set<number>();
-  /** When each row was logged, on the world's clock. */
-  readonly #loggedMs: number[] = [];
+  readonly #takes: Taken[] = [];
   /** Rows that stand in an archive, by their first seq. */
   readonly archived = new Set<number>();
+  /** Events a day. */
+  readonly #share: number;
   readonly #config: Configuration;
   readonly #since = new Map<number, LoggedOutcome[]>();
 
-  constructor(config: Configuration, operator: string) {
+  constructor(config: Configuration, operator: OperatorName) {
     this.#config = config;
+    this.#share = Math.ceil(config.maxEventsPerDay / config.partitions[operator]);
+    const maxKeys = Math.ceil(config.maxKeys[operator] / config.partitions[operator]);
     this.model =
       operator === "ledger"
-        ? new LedgerModel((seq) => this.events[seq - 1]!)
-        : new NumbersModel(operator === "count" ? "count" : "credits");
+        ? new LedgerModel((seq) => this.events[seq - 1]!, maxKeys)
+        : new NumbersModel(operator, maxKeys);
+  }
+
+  /** Begins again from a past, which was right when it was the present. */
+  static from(config: Configuration, operator: OperatorName, { takes, claimed, owners }: Past): Truth {
+    const truth = new Truth(config, operator);
+    for (const { row, lowest, ms } of takes) truth.take(row, lowest, ms);
+    for (const seq of claimed) truth.claimed.add(seq);
+    for (const [epoch, owner] of owners) truth.owners.set(epoch, owner);
+    return truth;
+  }
+
+  /** Does a past begin with all of this? */
+  isBegunBy({ takes }: Past): boolean {
+    return this.rows.every(({ group }, i) => takes[i]?.row.group === group);
+  }
+
+  get past(): Past {
+    return { takes: [...this.#takes], claimed: new Set(this.claimed), owners: new Map(this.owners) };
   }
 
   get head(): number {
@@ -45,8 +98,12 @@ export class Truth {
 
   /** The last seq that was logged before then, by others than the writer of this epoch. */
   headAt(ms: number, butBy: number): number {
-    const at = this.#loggedMs.findLastIndex((logged, i) => logged < ms && this.rows[i]!.epoch !== butBy);
-    return this.rows[at]?.last ?? 0;
+    return this.#takes.findLast((one) => one.ms < ms && one.row.epoch !== butBy)?.row.last ?? 0;
+  }
+
+  /** Events with a logged time from then on. */
+  loggedSince(ms: number): number {
+    return this.events.length - (this.events.findLast(({ stamp }) => stamp / 1_024 < ms)?.seq ?? 0);
   }
 
   /** Takes a row that the database took; what is wrong with it, or null. */
@@ -59,26 +116,26 @@ export class Truth {
     if (row.payload.length > 2_000_000) return `a row has ${row.payload.length} characters`;
     const before = this.stamp;
     this.rows.push(row);
-    this.#loggedMs.push(nowMs);
+    this.#takes.push({ row, lowest, ms: nowMs });
     for (const { event, key, atMs, outcome } of decodePayload(row)) {
       const logged: Logged = {
         seq: this.head + 1,
         stamp: row.stamp,
         version: row.operatorVersion,
         lowest,
-        group: row.group,
         name: nameOf(event),
         id: String(event["id"]),
         type: String(event["type"]),
         key,
         data: event["data"] as Record<string, unknown>,
+        event,
         atMs,
-        content: contentOf(event),
+        content: contentOf(event, key),
         numbered: event["numbered"] !== undefined,
         outcome,
         reply: null,
       };
-      const flaw = this.#twice(logged, before);
+      const flaw = this.#twice(logged, before) ?? this.#beyond(logged);
       this.events.push(logged);
       const request = event["numbered"];
       if (typeof request === "string" && !this.requests.has(request)) this.requests.set(request, logged);
@@ -90,6 +147,20 @@ export class Truth {
       if (wrong !== null) return wrong;
     }
     return this.head === row.last ? null : `segment ${row.seq}..${row.last} holds ${this.head - row.seq + 1} events`;
+  }
+
+  /**
+   * More events on one day than the partition's share? What was taken in just before midnight may be logged after it, and what
+   * steers a partition is always taken.
+   */
+  #beyond({ seq, stamp, type }: Logged): string | null {
+    const at = stamp / 1_024;
+    const day = Math.floor(at / DAY_MS) * DAY_MS;
+    if (this.#share === Infinity || isCommand(type) || at - day < MIDNIGHT_MS) return null;
+    const taken = this.loggedSince(day);
+    return taken < this.#share
+      ? null
+      : `seq ${seq} is logged after ${taken} events of its day, the share is ${this.#share}`;
   }
 
   #twice(event: Logged, stampBefore: number): string | null {
@@ -116,14 +187,19 @@ export class Truth {
     return this.#since.get(event.seq) ?? [];
   }
 
-  #settle({ type, data, outcome }: Logged): void {
-    if (type !== "keyframe.quarantine.retry" && type !== "keyframe.quarantine.delete") return;
+  #settle(command: Logged): void {
+    const { type, data, outcome, key, seq: at } = command;
+    if (type === ERASE)
+      for (const { seq } of this.events)
+        if (seq < at && this.events[seq - 1]!.key === key) this.#came(seq, { tag: "r", text: refusal("erased") });
+    if (type !== RETRY && type !== DELETE) return;
     if (outcome?.tag === "r" && /not_quarantined|too_many_keys/.test(outcome.text)) return;
-    const came = type.endsWith("delete")
-      ? { tag: "r", text: '["deleted",null]' }
-      : (outcome ?? { tag: "a", text: "null" });
-    const seq = Number(data["seq"]);
-    this.#since.set(seq, [...(this.#since.get(seq) ?? []), came as LoggedOutcome]);
+    const deleted: LoggedOutcome = { tag: "r", text: refusal("deleted") };
+    this.#came(Number(data["seq"]), type === DELETE ? deleted : (outcome ?? { tag: "a", text: "null" }));
+  }
+
+  #came(seq: number, outcome: LoggedOutcome): void {
+    this.#since.set(seq, [...this.since(this.events[seq - 1]!), outcome]);
   }
 
   /** The event's outcome as an answer must tell it. */
@@ -135,5 +211,8 @@ export class Truth {
 export const nameOf = (event: Readonly<Record<string, unknown>>): string =>
   `${(event["source"] as string | undefined) ?? "/"} ${event["id"] as string}`;
 
-export const contentOf = (event: Readonly<Record<string, unknown>>): string =>
-  JSON.stringify([event["type"], event["data"] ?? null, event["key"] ?? event["partitionkey"], event["time"] ?? null]);
+/** What it says: the key that it is about, and the instant of its time, whatever they are written as. */
+export const contentOf = (event: Readonly<Record<string, unknown>>, key: string): string => {
+  const time = event["time"] === undefined ? null : Date.parse(event["time"] as string);
+  return JSON.stringify([event["type"], event["data"] ?? null, key, time]);
+};

@@ -36,6 +36,7 @@ function carry<T>(
   method: string,
   what: () => string,
   act: () => Promise<T>,
+  home = "R2",
 ): Promise<T> {
   const { clock, trace } = world;
   if (by.dead) return never();
@@ -50,6 +51,7 @@ function carry<T>(
     world.rival?.(by);
   }
   const called = clock.now();
+  const generation = world.generation(home);
   const promise = new Promise<T>((resolve, reject) => {
     const answer = (then: () => void, says: () => string): void => {
       if (fate.answerMs === null) return;
@@ -69,6 +71,8 @@ function carry<T>(
       return;
     }
     clock.after(fate.actMs, () => {
+      // Setting a database back cancels what is under way.
+      if (world.generation(home) !== generation) return fail(new Error(`${method} was cancelled`));
       if (clock.now() - called > STORE_TIMEOUT_MS) {
         trace.count("late executions");
         trace.say(by.name, () => `${method} ${what()}: acts ${clock.now() - called} ms late`);
@@ -115,8 +119,8 @@ export class WiredLog implements Log {
   }
 
   #carry<T>(method: string, what: () => string, act: () => Promise<T>): Promise<T> {
-    const fate = this.#world.logFate(this.#by, method, this.#by.slot.address.database);
-    return carry(this.#world, this.#by, fate, method, what, act);
+    const home = this.#by.slot.address.database;
+    return carry(this.#world, this.#by, this.#world.logFate(this.#by, method, home), method, what, act, home);
   }
 
   peek(): Promise<Opening | null> {
@@ -190,11 +194,12 @@ export class WiredLog implements Log {
 
   explain(at: Seq) {
     const { clock } = this.#world;
-    const fate = this.#world.logFate(this.#by, "explain", this.#by.slot.address.database);
+    const home = this.#by.slot.address.database;
+    const fate = this.#world.logFate(this.#by, "explain", home);
     const late = fate.actMs === null || fate.answerMs === null || fate.actMs + fate.answerMs >= ASK_MS;
     if (late || fate.error !== null) this.#by.unheardMs = clock.now() + ASK_MS;
     const what = (): string => `seq ${at}`;
-    return carry(this.#world, this.#by, fate, "explain", what, () => this.#log.explain(at));
+    return carry(this.#world, this.#by, fate, "explain", what, () => this.#log.explain(at), home);
   }
 
   get size(): number {

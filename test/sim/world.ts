@@ -42,6 +42,7 @@ export class World {
   rival: ((by: Instance) => void) | null = null;
   /** Partitions of which some instance's clock didn't go as it should. */
   readonly disturbed = new Set<Slot>();
+  readonly generations = new Map<string, number>();
   readonly outages = new Map<string, Outage>();
   readonly #databases: ReadonlyMap<string, MemoryDatabase>;
   readonly #operators: readonly (readonly Operator[])[];
@@ -96,6 +97,11 @@ export class World {
   versionToRun(): number {
     const stale = this.faulty && this.#versions.chance(0.1);
     return stale ? this.#versions.between(1, this.config.versions) : this.deployed;
+  }
+
+  /** How often the database was set back; of R2, 0. */
+  generation(home: string): number {
+    return this.generations.get(home) ?? 0;
   }
 
   logFate(by: Instance, method: string, home: string): Fate {

@@ -1,0 +1,177 @@
+/**
+ * What instances answer to events, as it is given, whoever hears it in the end: what is told is in the log, with its first outcome and
+ * reply; an event is called new once (LOG1, ONE1, ONE4, ONE6); only an older epoch of a producer is refused (ONE2); queues and a day's
+ * events have their bounds, and nobody is turned away before those are reached (LOG6).
+ */
+import { PENDING_BYTES, PENDING_EVENTS } from "../../src/engine/limits.ts";
+import type { Producer } from "../../src/engine/producers.ts";
+import type { Slice, SliceResult } from "../../src/engine/slice.ts";
+import type { OperatorName } from "./configuration.ts";
+import { outcomeFrom } from "./decoder.ts";
+import type { Instance } from "./instance.ts";
+import type { Logged } from "./model.ts";
+import { contentOf, nameOf, type Truth } from "./truth.ts";
+import type { World } from "./world.ts";
+
+const DAY_MS = 86_400_000;
+const STATUS = ["a", "r", "q"] as const;
+const REUSED = 3;
+const REPEAT = 8;
+const FORGOTTEN = 4 + REPEAT;
+
+export class Calls {
+  readonly #world: World;
+  readonly #fail: (what: string) => void;
+  readonly #pending = new Map<Instance, { bytes: number; events: number; calls: number }>();
+  /** The highest epoch in which a producer ever sent. */
+  readonly #epochs = new Map<string, number>();
+
+  constructor(world: World, fail: (what: string) => void) {
+    this.#world = world;
+    this.#fail = fail;
+  }
+
+  died(by: Instance): void {
+    this.#pending.delete(by);
+  }
+
+  sent(by: Instance, slice: Slice): () => void {
+    const pending = this.#pending.get(by) ?? { bytes: 0, events: 0, calls: 0 };
+    this.#pending.set(by, pending);
+    pending.bytes += slice.bytes;
+    pending.events += slice.keys.length;
+    pending.calls += 1;
+    // What waits for the opening has a bound of its own, and the first of each queue is taken whatever its size.
+    if (pending.calls > 2 && (pending.bytes > 2 * PENDING_BYTES + slice.bytes || pending.events > 2 * PENDING_EVENTS))
+      this.#world.clock.after(1, () => {
+        if (pending.bytes > 2 * PENDING_BYTES + slice.bytes)
+          this.#fail(`${by.name} holds ${pending.bytes} bytes (LOG6)`);
+      });
+    return () => {
+      pending.bytes -= slice.bytes;
+      pending.events -= slice.keys.length;
+      pending.calls -= 1;
+    };
+  }
+
+  /** A producer sends in this epoch: from now on an older one may be refused. */
+  numbered({ id, epoch }: Producer): void {
+    this.#epochs.set(id, Math.max(this.#epochs.get(id) ?? 0, epoch));
+  }
+
+  #mayRefuse({ producer }: Slice): boolean {
+    return producer !== undefined && producer.epoch < (this.#epochs.get(producer.id) ?? 0);
+  }
+
+  decided(by: Instance, slice: Slice, result: SliceResult): void {
+    const { trace } = this.#world;
+    if (result.tag === "busy" && result.code === "log_rewound") trace.count("refused, since D1 was set back");
+    if (by.past !== null) return;
+    if (result.tag === "busy") {
+      trace.count("busy answers");
+      if (result.code === "queue_full") trace.count("full queues");
+      if (result.code === "budget_spent") this.#spent(by, slice);
+      if (result.code === "state_newer" && this.#world.oracle.kept.promisesRollback(by.slot, by.version, 0))
+        this.#fail(`${by.name} can't go back to version ${by.version}, within the retention time (CODE3)`);
+      return;
+    }
+    if (result.tag === "unfit") {
+      trace.count("producers refused");
+      if (!this.#mayRefuse(slice))
+        this.#fail(`${by.name} refused ${JSON.stringify(slice.producer)}: ${result.message}`);
+      return;
+    }
+    this.#world.oracle.mustNotGoOn(by);
+    const truth = this.#world.oracle.truth(by.slot.name);
+    const told = new Map(result.details.map(([i, seq, text]) => [i, { seq, text }]));
+    const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
+    let lastNew = 0;
+    for (const [i, event] of events.entries()) {
+      const status = result.statuses[i]!;
+      const name = nameOf(event);
+      const same = truth.byName.get(name) ?? [];
+      const wrong = (what: string): void => this.#fail(`${by.name} answered ${status} for ${name}: ${what}`);
+      const detail = told.get(i);
+      if (slice.full && detail === undefined) wrong("no seq is told");
+      if (status === FORGOTTEN) {
+        const flaw = this.#forgotten(truth, event, detail);
+        if (flaw !== null) wrong(flaw);
+        trace.count("known by number alone");
+        continue;
+      }
+      const logged = detail === undefined ? same.at(-1) : truth.events[detail.seq - 1];
+      if (logged === undefined || logged.name !== name) {
+        wrong(`the log doesn't hold it${detail === undefined ? "" : ` at seq ${detail.seq}`} (LOG1)`);
+        continue;
+      }
+      if (status === REUSED) {
+        trace.count("ids reused");
+        if (logged.content === contentOf(event, slice.keys[i]!)) wrong("it says the same (ONE4)");
+        continue;
+      }
+      if (logged.content !== contentOf(event, slice.keys[i]!)) wrong("it was logged with other content (ONE4)");
+      this.#outcome(truth, logged, status, detail, wrong);
+      by.shown = Math.max(by.shown, logged.seq);
+      if (status >= REPEAT) {
+        trace.count("duplicates");
+        continue;
+      }
+      if (truth.claimed.has(logged.seq)) wrong(`seq ${logged.seq} was called new before (ONE1)`);
+      truth.claimed.add(logged.seq);
+      if (logged.seq <= lastNew) wrong(`seq ${logged.seq} comes after ${lastNew} in one request`);
+      lastNew = logged.seq;
+    }
+  }
+
+  /** A number alone may decide only where the first event of its request is beyond the horizon of ids (ONE2). */
+  #forgotten(
+    truth: Truth,
+    event: Record<string, unknown>,
+    detail: { readonly seq: number; readonly text: string | null } | undefined,
+  ): string | null {
+    const first = truth.requests.get(String(event["numbered"]));
+    if (first === undefined) return "nothing of its request is in the log (ONE2)";
+    if (truth.remembers(first, truth.head + 1, truth.stamp)) return `its request begins at seq ${first.seq} (ONE2)`;
+    return detail === undefined || (detail.seq === 0 && detail.text === null) ? null : "more is told than is known";
+  }
+
+  /** Nobody is turned away before the day's share is used up by what is logged and what waits. */
+  #spent(by: Instance, slice: Slice): void {
+    const { trace, config } = this.#world;
+    trace.count("budgets spent");
+    const share = Math.ceil(config.maxEventsPerDay / config.partitions[by.slot.address.operator as OperatorName]);
+    const logged = this.#world.oracle.truth(by.slot.name).loggedSince(Math.floor(by.clock.now() / DAY_MS) * DAY_MS);
+    const waiting = this.#pending.get(by)?.events ?? 0;
+    if (logged + waiting + slice.keys.length <= share)
+      this.#fail(`${by.name} says that ${share} events are spent, logged are ${logged}, and ${waiting} wait`);
+  }
+
+  #outcome(
+    truth: Truth,
+    logged: Logged,
+    status: number,
+    detail: { readonly text: string | null } | undefined,
+    wrong: (what: string) => void,
+  ): void {
+    const outcome = truth.outcome(logged);
+    const tag = outcome?.tag ?? "a";
+    // A quarantine is a pause: what became of it since is told as well.
+    if (status >= REPEAT && tag === "q") {
+      const came = truth.since(logged).filter((one) => one.tag === STATUS[status & ~REPEAT]);
+      const heard = detail === undefined ? null : outcomeFrom(detail.text);
+      if (came.some((one) => heard === null || heard.text === one.text))
+        return this.#world.trace.count("settled since");
+    }
+    if (STATUS[status & ~REPEAT] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
+    if (detail === undefined) return;
+    const told = outcomeFrom(detail.text);
+    if (told === null) {
+      const must = status < REPEAT || tag !== "a" || (logged.outcome !== null && truth.keepsReply(logged));
+      if (must && outcome !== null) wrong(`its outcome ${outcome.tag} ${outcome.text} isn't told (ONE1)`);
+      return;
+    }
+    if (logged.reply === null && tag === "a" && logged.outcome === null) return;
+    if (told.tag !== tag || told.text !== outcome?.text)
+      wrong(`its first outcome was ${outcome?.tag} ${outcome?.text}, told was ${told.tag} ${told.text} (ONE1)`);
+  }
+}

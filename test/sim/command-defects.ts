@@ -1,0 +1,165 @@
+/**
+ * Planted defects of what people do: edits, erasures, commands on the quarantine, bounds on what an operator takes, and databases that
+ * are set back, adopted or rebuilt (defects.ts has the rest).
+ */
+import { engine, one, type Defect } from "./plant.ts";
+
+export const COMMAND_DEFECTS: readonly Defect[] = [
+  // ---- edits ----
+  one(
+    "an edit counts whatever its condition says",
+    "ONE6",
+    engine(
+      "edit",
+      "  if (last.text === null) return",
+      "  if (last.text !== null) return true;\n  if (last.text === null) return",
+    ),
+  ),
+  one("a tag is the event alone", "ONE6", engine("edit", "tag[0] === seq && tag[1] === print", "tag[0] === seq")),
+  one(
+    "the condition of an edit is asked of the group's row alone",
+    "ONE6",
+    engine(
+      "layer",
+      "    for (let layer = this.#below; layer !== null && !layer.#settled; layer = layer.#below) {\n      const pending",
+      "    for (let layer = null as Layer | null; layer !== null && !layer.#settled; layer = layer.#below) {\n      const pending",
+    ),
+  ),
+  one(
+    "the condition of an edit is asked again at replay",
+    "ONE6",
+    engine("fold", "live === null ? null : layer.last(context.key)", "layer.last(context.key)"),
+  ),
+
+  // ---- erasures ----
+  one(
+    "an erasure leaves an event in the quarantine whose own commit is under way",
+    "ONE5, SNAP8",
+    engine(
+      "quarantine",
+      "new Set([...this.#entries.keys(), ...this.#decided.keys()])",
+      "new Set(this.#entries.keys())",
+    ),
+  ),
+  one(
+    "an erasure leaves the quarantine as it is",
+    "ONE5, SNAP8",
+    engine(
+      "fold",
+      "else if (command?.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);",
+      "else if (command?.type === ERASE) return;",
+    ),
+  ),
+  one(
+    "what leaves the quarantine isn't in the delta",
+    "SNAP1",
+    engine(
+      "quarantine",
+      "      this.#changed.set(target, by);\n",
+      "      if (entry !== null) this.#changed.set(target, by);\n",
+    ),
+  ),
+
+  // ---- the quarantine ----
+  one(
+    "an event is set aside as the handler left it",
+    "IN4",
+    engine("group", "() => slice.body.slice(start, stop).trim()", "() => JSON.stringify(event)"),
+  ),
+  one(
+    "replay sets an event aside as the handler left it",
+    "IN4",
+    engine("fold", "outcome, () => sent(index));", "outcome, () => JSON.stringify(event));"),
+  ),
+  one(
+    "a retry that threw again takes the event out of the quarantine",
+    "IN4",
+    engine(
+      "fold",
+      '    if (outcome.tag === "quarantined") this.quarantine.put({ ...entry, error: outcome.error }, at);\n    else this',
+      "    this",
+    ),
+  ),
+  one(
+    "a retry that would make one key too many takes the event out",
+    "ONE6",
+    engine(
+      "fold",
+      '(outcome.code === "not_quarantined" || outcome.code === "too_many_keys")',
+      'outcome.code === "not_quarantined"',
+    ),
+  ),
+  one(
+    "the retried event is run at the retry's time",
+    "IN4",
+    engine("fold", "new EventContext(entry.key, at, entry.now,", "new EventContext(entry.key, at, entry.now + 1,"),
+  ),
+
+  // ---- bounds ----
+  one(
+    "keys of groups under way don't count",
+    "maxKeys",
+    engine("layer", "layer = layer.#below) keys += layer.#grown;", "layer = layer.#below) keys += 0;"),
+  ),
+  one(
+    "a key that was removed still counts",
+    "maxKeys",
+    engine("fold", "layer.grew(grows);", "layer.grew(Math.max(0, grows));"),
+  ),
+  one(
+    "an edit makes as many keys as it likes",
+    "maxKeys",
+    engine(
+      "fold",
+      "live.maxKeys === Number.POSITIVE_INFINITY || outcome",
+      "live.maxKeys === Number.POSITIVE_INFINITY || isEdit(event.type) || outcome",
+    ),
+  ),
+  one(
+    "a day's events are counted without those under way",
+    "maxEventsPerDay",
+    engine("budget", "  if (spent + slice.keys.length <= share) return null;\n", "  if (spent < share) return null;\n"),
+  ),
+
+  // ---- databases that are set back ----
+  one(
+    "nobody looks for what D1 has lost when a partition opens",
+    "rewound.ts, E2",
+    engine("rewound", "  if (why !== null) return refuse(around, mark!, `D1 says ${why}`);\n", ""),
+  ),
+  one(
+    "facts of an earlier life count",
+    "rewound.ts, E4",
+    engine("rewound", "  if (lifeOf(now.epoch) > lifeOf(mark.epoch)) return null;\n", ""),
+  ),
+  one(
+    "an adopted row goes on in the same life",
+    "adopt.ts, A2",
+    engine("adopt", "epoch: nextLife(top.epoch), version", "epoch: epoch(top.epoch + 1), version"),
+  ),
+  one(
+    "an adopted row goes on from its own version",
+    "adopt.ts, A2",
+    engine("adopt", "nextLife(top.epoch), version: top.version }", "nextLife(top.epoch), version: row.version }"),
+  ),
+  one("a rebuilt row begins with the oldest snapshot", "SNAP2", engine("salvage", "names.toReversed()", "names")),
+  one(
+    "a rebuilt row doesn't look at what is known of its epochs",
+    "LOG2",
+    engine("salvage", "epoch: epoch(Math.max(shown.epoch, known.epoch))", "epoch: shown.epoch"),
+  ),
+  one(
+    "archives of what was given up count",
+    "lives.ts, L1",
+    engine("lives", "  if (lifeOf(now) === 0) return NO_LIMIT;\n", "  if (lifeOf(now) >= 0) return NO_LIMIT;\n"),
+  ),
+  one(
+    "what is current when another truth is adopted is no restore point",
+    "SNAP10",
+    engine(
+      "adopt",
+      "current === null || current.version >= manifest.version ? null",
+      "current === null || current.version >= 0 ? null",
+    ),
+  ),
+];

@@ -1,0 +1,181 @@
+/**
+ * What snapshots and archives hold, as the oracle reads them: exactly what the log says.
+ *
+ * V1. A snapshot, with all that it builds on, holds the states, the quarantine, the ids and the outcomes of its seq, and nothing that was
+ *     erased by then (SNAP1, ONE3).
+ * V2. An archive holds rows of the log, as they were logged (LOG5).
+ * V3. What was written by an instance that lived before its database was set back is of another log; it is kept for whoever goes on
+ *     from it.
+ */
+import {
+  decodeArchive,
+  decodeSnapshot,
+  type DecodedSnapshot,
+  type LoggedOutcome,
+  type QuarantineLine,
+} from "./decoder.ts";
+import type { Slot } from "./host.ts";
+import type { Instance } from "./instance.ts";
+import type { Shown } from "./model.ts";
+import { upTo, type Past, type Truth } from "./truth.ts";
+import type { World } from "./world.ts";
+
+/** A state, the quarantine, and the outcomes that are more than "applied". */
+interface Whole {
+  readonly seq: number;
+  readonly operatorVersion: number;
+  readonly entries: Map<string, Shown>;
+  readonly quarantine: Map<number, QuarantineLine>;
+  readonly answers: Map<number, LoggedOutcome>;
+}
+
+const attemptOf = (name: string): string => /\/(?:\d{10}-)?(\d{10}-\d{6}-[^/.]+)(?:\.\d+)?\.kf[sm]$/.exec(name)![1]!;
+
+export class Saved {
+  readonly #world: World;
+  readonly #fail: (what: string) => void;
+  /** What the snapshots of a partition hold with all that they build on, by seq and version: the one that was written last. */
+  readonly #states: Record<string, Map<string, Whole>> = {};
+  /** The same by attempt. */
+  readonly #attempts = new Map<string, Whole>();
+  /** Of snapshots of several files, by attempt: what is written so far. */
+  readonly #parts = new Map<string, DecodedSnapshot["entries"][number][]>();
+  /** Rows that were ever archived, in whatever log. */
+  readonly #archived = new Map<Slot, Set<string>>();
+  /** The log that a snapshot was taken of, by attempt. */
+  readonly #logs = new Map<string, Past>();
+
+  constructor(world: World, fail: (what: string) => void) {
+    this.#world = world;
+    this.#fail = fail;
+  }
+
+  /** The log up to a snapshot. */
+  logOf(attempt: string): Past {
+    return this.#logs.get(attempt)!;
+  }
+
+  /** Rows of the log that ever stood in an archive, by their first seq. */
+  archivedOf(slot: Slot): number[] {
+    const archived = this.#archived.get(slot);
+    const rows = this.#world.oracle.truth(slot.name).rows.filter((row) => archived?.has(named(row)));
+    return rows.map(({ seq }) => seq);
+  }
+
+  put(by: Instance, name: string, bytes: Uint8Array): void {
+    const truth = this.#world.oracle.truth(by.slot.name);
+    if (name.endsWith(".kfm")) return this.#archive(by, truth, bytes);
+    const file = decodeSnapshot(bytes);
+    if (by.past === null) this.#erased(by, truth, file);
+    const snapshot = this.#joined(name, file);
+    if (snapshot === null) return;
+    const attempt = attemptOf(name);
+    if (this.#world.config.travelMs > 0) this.#logs.set(attempt, upTo(by.past ?? truth.past, snapshot.seq));
+    const whole = this.#whole(by, attempt, snapshot);
+    if (by.past !== null) return;
+    const wrong = (what: string): void => this.#fail(`${by.name} wrote a snapshot at ${snapshot.seq}: ${what}`);
+    if (snapshot.seq > truth.head) return wrong(`the log ends at ${truth.head} (SNAP1)`);
+    if (snapshot.operatorVersion !== by.version) wrong(`it says version ${snapshot.operatorVersion}`);
+    const view = { version: by.version, floor: snapshot.seq, cut: snapshot.seq };
+    if (whole === null) return wrong(`it builds on ${snapshot.base}, where no snapshot is (SNAP2)`);
+    const { entries, answers, quarantine } = whole;
+    if (entries.size !== snapshot.keys) wrong(`it says ${snapshot.keys} keys, and they are ${entries.size}`);
+    for (const key of new Set([...truth.model.keys(), ...entries.keys()])) {
+      const flaw = truth.model.check(key, entries.get(key) ?? null, view);
+      if (flaw !== null) wrong(`key ${key}: ${flaw} (SNAP1)`);
+    }
+    const held = truth.model.checkQuarantine([...quarantine.values()], view);
+    if (held !== null) wrong(`${held} (SNAP1)`);
+    const { first, last, prints } = snapshot.dedup;
+    if (last !== snapshot.seq || prints !== last - Math.max(first, snapshot.base + 1) + 1)
+      wrong(`its ids go from ${first} to ${last}, and are ${prints} (ONE3)`);
+    const stamp = truth.events[snapshot.seq - 1]?.stamp ?? 0;
+    for (const event of truth.events.slice(0, snapshot.seq)) {
+      if (!truth.remembers(event, snapshot.seq + 1, stamp)) continue;
+      if (event.seq < first) wrong(`the id of seq ${event.seq} isn't in it (ONE3)`);
+      const { outcome } = event;
+      const must =
+        outcome !== null && (outcome.tag !== "a" || (stamp - event.stamp) / 1_024 <= this.#world.config.repliesMs);
+      if (must && answers.get(event.seq)?.text !== outcome.text)
+        wrong(`the outcome of seq ${event.seq} isn't in it (ONE3)`);
+    }
+  }
+
+  /** No secret of an event whose key was erased since stands in what is written after that. */
+  #erased(by: Instance, truth: Truth, { seq, text }: DecodedSnapshot): void {
+    for (const [, id] of text.matchAll(/secret of ([a-z]+-\d+-\d+)/g)) {
+      const events = truth.events.filter((one) => one.id === id && one.seq <= seq);
+      const erased = events.length > 0 ? truth.model.erasedUpTo(events[0]!.key) : 0;
+      if (erased <= seq && events.every((one) => one.seq < erased))
+        this.#fail(`${by.name} wrote a snapshot at ${seq} with what ${id} said, which seq ${erased} erased`);
+    }
+  }
+
+  /** With the parts before it; null: further parts follow. */
+  #joined(name: string, read: DecodedSnapshot): DecodedSnapshot | null {
+    if (read.part === null) return read;
+    const [number, last] = read.part;
+    const attempt = name.replace(/\.\d+\.kfs$/, "");
+    const before = number === 1 ? [] : this.#parts.get(attempt);
+    if (before === undefined) this.#fail(`${name} was written before the parts below it`);
+    const entries = [...(before ?? []), ...read.entries];
+    this.#parts.set(attempt, entries);
+    this.#world.trace.count("parts of snapshots");
+    return last === 1 ? { ...read, entries } : null;
+  }
+
+  /** What a recovery would read from it and the files that it builds on; null: there are none. */
+  #whole(by: Instance, attempt: string, snapshot: DecodedSnapshot): Whole | null {
+    const { base, seq, operatorVersion, entries, answers, quarantine } = snapshot;
+    const states = (this.#states[by.slot.name] ??= new Map<string, Whole>());
+    const none = { entries: [], answers: [], quarantine: [] };
+    const below =
+      base === 0 ? none : (this.#current(by.slot, base, operatorVersion) ?? states.get(`${base} ${operatorVersion}`));
+    if (below === undefined) return null;
+    const whole: Whole = {
+      seq,
+      operatorVersion,
+      entries: new Map(below.entries),
+      answers: new Map([...below.answers, ...answers]),
+      quarantine: new Map(below.quarantine),
+    };
+    for (const line of quarantine) {
+      if (line.event === undefined) whole.quarantine.delete(line.seq);
+      else whole.quarantine.set(line.seq, line);
+    }
+    for (const [key, entry] of entries) {
+      if (entry === null) whole.entries.delete(key);
+      else whole.entries.set(key, entry);
+    }
+    states.set(`${seq} ${operatorVersion}`, whole);
+    this.#attempts.set(attempt, whole);
+    return whole;
+  }
+
+  /** Of the manifest that is current, if it is of this seq. */
+  #current({ name, address }: Slot, seq: number, version: number): Whole | undefined {
+    const row = this.#world.database(address.database).rows.get(name);
+    const whole = row === undefined ? undefined : this.#attempts.get(row.attempt);
+    return whole?.seq === seq && whole.operatorVersion === version ? whole : undefined;
+  }
+
+  #archive(by: Instance, truth: Truth, bytes: Uint8Array): void {
+    const archived = this.#archived.get(by.slot) ?? new Set();
+    this.#archived.set(by.slot, archived);
+    for (const row of decodeArchive(bytes)) {
+      archived.add(named(row));
+      const logged = truth.rows.find((one) => one.seq === row.seq);
+      if (by.past !== null && logged?.group !== row.group) continue;
+      if (
+        logged === undefined ||
+        logged.last !== row.last ||
+        logged.stamp !== row.stamp ||
+        logged.payload !== row.payload
+      )
+        this.#fail(`${by.name} archived a segment at ${row.seq} that isn't in the log (LOG5)`);
+      truth.archived.add(row.seq);
+    }
+  }
+}
+
+const named = ({ seq, group }: { readonly seq: number; readonly group: string }): string => `${seq} ${group}`;

@@ -1,0 +1,288 @@
+/**
+ * D1 that is set back to an older point, by its own time travel or by an old copy, or lost; and what somebody decides then.
+ *
+ * T1. All partitions of a database go back at once. What was under way in it is cancelled; objects live on and find out.
+ * T2. A while later it is set forward again, if nobody has written to it, or somebody decides for each of its partitions with which
+ *     truth it goes on, sometimes two people at the same time. A database that was lost is rebuilt from R2.
+ * T3. What an object knows nothing of is gone on from without a word (docs/design.md, what is left open): that is lost, and all else
+ *     holds.
+ */
+import { adopt, type Truth as Which } from "../../src/engine/adopt.ts";
+import type { PartitionRow, Point } from "../../src/engine/ports.ts";
+import { NO_CACHE } from "../../src/engine/object-ranges.ts";
+import { salvage } from "../../src/engine/salvage.ts";
+import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
+import { filesOf, manifestIn } from "./decoder.ts";
+import type { Slot } from "./host.ts";
+import type { Instance } from "./instance.ts";
+import type { Random } from "./random.ts";
+import { NOTHING, upTo, type Past } from "./truth.ts";
+import { Watched } from "./watched.ts";
+import type { World } from "./world.ts";
+
+/** What a database held at some moment. */
+interface Moment {
+  readonly rows: MemoryDatabase["rows"];
+  readonly segments: MemoryDatabase["segments"];
+  readonly writers: MemoryDatabase["writers"];
+  readonly kept: MemoryDatabase["kept"];
+  readonly floor: number;
+  readonly pasts: ReadonlyMap<Slot, Past>;
+}
+
+const EMPTY: Moment = {
+  rows: new Map(),
+  segments: new Map(),
+  writers: new Map(),
+  kept: new Map(),
+  floor: 0,
+  pasts: new Map(),
+};
+/** Moments that it may be set back to. */
+const MOMENTS = 8;
+const versionOf = (name: string): number => Number(/\/(\d{10})-[^/]+\.kfm$/.exec(name)![1]);
+
+/** Is another log the partition's, so that whoever lives may know of events that are gone? */
+function isOther(one: Moment, other: Moment, slot: Slot): boolean {
+  const [a, b] = [one, other].map(({ pasts }) => pasts.get(slot)?.takes ?? []) as [Past["takes"], Past["takes"]];
+  return a.length !== b.length || a.at(-1)?.row.group !== b.at(-1)?.row.group;
+}
+
+export class TimeTravel {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #moments = new Map<string, Moment[]>();
+  /** Databases of which it isn't decided yet. */
+  readonly #open = new Set<string>();
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#random = world.stream("time travel");
+  }
+
+  start(): void {
+    const { config } = this.#world;
+    if (config.travelMs === 0) return;
+    this.#every(config.travelMs / 4, () => this.#remember());
+    this.#every(config.travelMs, () => this.#strike());
+  }
+
+  #every(ms: number, then: () => void): void {
+    this.#world.clock.after(this.#random.wait(ms), () => {
+      if (!this.#world.faulty) return;
+      then();
+      this.#every(ms, then);
+    });
+  }
+
+  #slots(home: string): Slot[] {
+    return [...this.#world.host.slots.values()].filter(({ address }) => address.database === home);
+  }
+
+  #remember(): void {
+    for (const home of this.#world.databases()) {
+      const moments = this.#moments.get(home) ?? [];
+      this.#moments.set(home, [...moments, this.#moment(home)].slice(-MOMENTS));
+    }
+  }
+
+  #moment(home: string): Moment {
+    const { rows, segments, writers, kept, floor } = this.#world.database(home);
+    const pasts = this.#slots(home).map((slot) => [slot, this.#world.oracle.truth(slot.name).past] as const);
+    return {
+      rows: new Map([...rows].map(([name, row]) => [name, { ...row }])),
+      segments: new Map(segments),
+      writers: new Map(writers),
+      kept: new Map([...kept].map(([name, one]) => [name, { ...one }])),
+      floor,
+      pasts: new Map(pasts),
+    };
+  }
+
+  #restore(home: string, to: Moment): void {
+    const db = this.#world.database(home);
+    this.#world.generations.set(home, this.#world.generation(home) + 1);
+    for (const part of ["rows", "segments", "writers", "kept"] as const) db[part].clear();
+    for (const [name, row] of to.rows) db.rows.set(name, { ...row });
+    for (const [name, rows] of to.segments) db.segments.set(name, rows);
+    for (const [name, writer] of to.writers) db.writers.set(name, writer);
+    for (const [name, kept] of to.kept) db.kept.set(name, { ...kept });
+    db.floor = to.floor;
+    for (const slot of this.#slots(home)) this.#world.oracle.travelled(slot, to.pasts.get(slot) ?? NOTHING);
+  }
+
+  #strike(): void {
+    const { trace, clock } = this.#world;
+    const home = this.#random.pick(this.#world.databases());
+    const moments = this.#moments.get(home) ?? [];
+    const lost = this.#random.chance(0.25);
+    if (this.#open.has(home) || moments.length === 0) return;
+    const now = this.#moment(home);
+    const back = lost ? EMPTY : this.#random.pick(moments);
+    trace.count(lost ? "databases lost" : "databases set back");
+    trace.say(home, () => (lost ? "is lost" : "is set back"));
+    const past: Instance[] = [];
+    for (const slot of this.#slots(home).filter((one) => isOther(now, back, one)))
+      for (const one of slot.instances.filter((all) => all.past === null)) {
+        one.past = now.pasts.get(slot)!;
+        past.push(one);
+      }
+    this.#restore(home, back);
+    const after = this.#written(home);
+    this.#open.add(home);
+    clock.after(this.#random.skewed(500, 1_200_000), () => {
+      if (!this.#world.faulty) return;
+      this.#open.delete(home);
+      if (this.#random.chance(0.4) && this.#written(home) === after) return this.#forward(home, now, past);
+      void this.#decide(home, lost);
+    });
+  }
+
+  /** What would be given up by setting it forward again. */
+  #written(home: string): string {
+    const { rows, segments } = this.#world.database(home);
+    return JSON.stringify([
+      [...rows].map(([name, { version }]) => [name, version]),
+      [...segments].map(([name, tail]) => [name, tail.at(-1)?.group]),
+    ]);
+  }
+
+  /** That mends it by itself (E4 of rewound.ts). */
+  #forward(home: string, to: Moment, past: readonly Instance[]): void {
+    this.#world.trace.count("databases set forward again");
+    this.#world.trace.say(home, () => "is set forward again");
+    this.#restore(home, to);
+    for (const one of past) one.past = null;
+  }
+
+  async #decide(home: string, lost: boolean): Promise<void> {
+    for (const slot of this.#slots(home)) {
+      if (lost && this.#random.chance(0.8)) await this.#recover(slot);
+      const which: Which = this.#random.chance(0.5) ? "d1" : "r2";
+      // Two people may decide at the same time, and otherwise.
+      const two = this.#random.chance(0.25);
+      await Promise.all([this.#adopt(slot, which), ...(two ? [this.#adopt(slot, which === "d1" ? "r2" : "d1")] : [])]);
+    }
+  }
+
+  /** When the faults have stopped: whatever isn't decided is. What lives on from before is gone by then. */
+  async settle(step: (untilMs?: number) => Promise<boolean>): Promise<void> {
+    const { config, host } = this.#world;
+    if (config.travelMs === 0) return;
+    for (const slot of host.slots.values())
+      for (const one of host.running(slot)) if (one.past !== null) one.die("gone, after its database was set back");
+    const decided = new Watched(Promise.all(this.#world.databases().map((home) => this.#decide(home, true))));
+    await this.#world.clock.settle();
+    while (decided.outcome === null && (await step()));
+    if (decided.outcome !== null && "error" in decided.outcome) throw decided.outcome.error;
+  }
+
+  // ---- decisions ----
+
+  #around(slot: Slot) {
+    const { store, clock, codec, config } = this.#world;
+    const { timeline, operator: name, partition } = slot.address;
+    return {
+      id: { timeline, operator: name, partition },
+      operator: this.#world.operators(1).find((one) => one.name === name)!,
+      objects: store,
+      cache: NO_CACHE,
+      sizes: config.sizes,
+      codec,
+      clock,
+      host: { jitter: () => this.#random.unit() },
+    };
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#world.clock.after(ms, resolve));
+  }
+
+  /** As src/worker/adopt-route.ts. */
+  async #adopt(slot: Slot, which: Which): Promise<void> {
+    const { trace, oracle } = this.#world;
+    const db = this.#world.database(slot.address.database);
+    const opening = await db.log(slot.address).peek();
+    const found = await adopt(this.#around(slot), { opening, mark: slot.mark }, which, slot.address.seed);
+    await this.#sleep(this.#random.wait(this.#world.config.storeMs));
+    if (found.tag !== "row") {
+      trace.say(slot.short, () => `adopt ${which}: ${found.tag}`);
+      const usable = found.tag === "not_rewound" || which === "d1";
+      return usable ? undefined : this.#adopt(slot, "d1");
+    }
+    // What D1 had then may be swept since, and then R2 alone has anything.
+    if (which === "d1" && !this.#isThere(found.row)) return this.#adopt(slot, "r2");
+    const now = await db.log(slot.address).row();
+    if (now?.epoch !== opening?.row.epoch || now?.version !== opening?.row.version)
+      return trace.count("adoptions that came second");
+    const past = which === "d1" ? oracle.truth(slot.name).past : oracle.saved.logOf(found.row.attempt);
+    if (which === "r2") this.#newest(slot, found.row, found.passedOver);
+    this.#write(slot, found.row, which === "r2", found.displaced);
+    trace.count(which === "d1" ? "adoptions of D1" : "adoptions of R2");
+    this.#begins(slot, found.row, which === "d1" ? past : upTo(past, found.seq));
+  }
+
+  /** As src/worker/recover-route.ts. */
+  async #recover(slot: Slot): Promise<void> {
+    const { trace, oracle } = this.#world;
+    const db = this.#world.database(slot.address.database);
+    if (db.rows.has(slot.name)) return;
+    const found = await salvage(this.#around(slot), slot.address.seed, slot.mark ?? undefined);
+    await this.#sleep(this.#random.wait(this.#world.config.storeMs));
+    if (found.tag !== "found") {
+      trace.say(slot.short, () => `recover: ${found.tag}`);
+      if (found.tag === "nothing") trace.count("recoveries of nothing");
+      else oracle.fail(`${slot.short} can't be rebuilt from R2: ${found.passedOver.join("; ")}`);
+      return;
+    }
+    if (db.rows.has(slot.name)) return;
+    this.#newest(slot, found.row, found.passedOver);
+    this.#write(slot, found.row, false);
+    trace.count("recoveries from R2");
+    this.#begins(slot, found.row, oracle.saved.logOf(found.row.attempt));
+  }
+
+  /** `alone`: what D1 has else of the partition goes. */
+  #write(slot: Slot, row: PartitionRow, alone: boolean, displaced: Point | null = null): void {
+    const db = this.#world.database(slot.address.database);
+    db.rows.set(slot.name, { ...row });
+    const version = row.manifest === null ? 0 : (JSON.parse(row.manifest) as { number: number }).number;
+    if (alone) db.segments.delete(slot.name);
+    const kept = db.kept.get(slot.name);
+    if (!alone || kept === undefined) return;
+    kept.points = kept.points.filter((point) => point.version <= version);
+    kept.pins = kept.pins.filter((pin) => pin.version <= version);
+    if (displaced !== null && !kept.points.some((point) => point.version === displaced.version))
+      kept.points = [...kept.points, displaced].sort((a, b) => a.version - b.version);
+  }
+
+  #begins(slot: Slot, row: PartitionRow, past: Past): void {
+    const { oracle, trace } = this.#world;
+    oracle.begins(slot, row);
+    oracle.travelled(slot, past);
+    trace.say(
+      slot.short,
+      () => `goes on after seq ${oracle.head(slot.name)}, epoch ${row.epoch}, version ${row.version}`,
+    );
+    for (const one of slot.instances) one.past ??= past;
+    slot.current?.die("evicted by a decision");
+  }
+
+  #isThere({ manifest }: PartitionRow): boolean {
+    return manifest === null || filesOf(manifest).every((name) => this.#world.store.objects.has(name));
+  }
+
+  /** Nothing newer could have been taken. */
+  #newest(slot: Slot, row: PartitionRow, passedOver: readonly string[]): void {
+    const { store, oracle } = this.#world;
+    const found = (JSON.parse(row.manifest!) as { attempt: string }).attempt;
+    const names = [...store.objects.keys()].filter((name) => name.startsWith(`${slot.name}/manifests/`)).sort();
+    const best = names.findLast((name) =>
+      filesOf(manifestIn(store.objects.get(name)!)).every((file) => store.objects.has(file)),
+    );
+    if (best === undefined || !best.includes(found))
+      oracle.fail(`${slot.short} is rebuilt from ${found}, the newest is ${best} (${passedOver.join("; ")})`);
+    const top = versionOf(names.at(-1)!);
+    if (row.version < top) oracle.fail(`${slot.short} goes on with version ${row.version}, R2 has version ${top}`);
+  }
+}
