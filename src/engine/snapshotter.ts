@@ -11,7 +11,7 @@ import { Damage, Failure, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
 import { seq, type Epoch } from "./ids.ts";
 import { TAIL_BYTES } from "./limits.ts";
-import { openingBytes, readManifest, snapshotCounts, type Manifest } from "./manifest.ts";
+import { openingBytes, readManifest, snapshotCounts, stateFiles, type Manifest } from "./manifest.ts";
 import type { Metered } from "./metering.ts";
 import type { Open } from "./open.ts";
 import { reachedNames, readOrNull } from "./pins.ts";
@@ -273,6 +273,9 @@ export class Snapshotter {
   /** The files of a snapshot that took effect unheard. What they hold beside states is here already. */
   async #openedAfterwards(manifest: Manifest, seed: number): Promise<StoredState> {
     try {
+      // What was recovered without them must not become the older generation by the next snapshot (SNAP4).
+      const doubted = this.#around.cache.distrusted(stateFiles(manifest).map(({ name }) => name));
+      if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
       return await StoredState.open(this.#around, manifest, new Fold(this.#around.operator, seed), true);
     } catch (error) {
       // Nothing can be built on it, nor beside it: the next instance recovers without it.

@@ -283,6 +283,31 @@ describe("recovery", () => {
     expect(await totals(world, world.start(operator))).toEqual(expected);
   });
 
+  it("SNAP4: who recovered without a damaged file builds on no manifest that has it, whoever made that current meanwhile", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 30);
+    await snapshot(world, one);
+    await world.send(one, { id: "b1", data: 1 });
+    const [damaged] = objects(world, "snapshots") as [string];
+    world.store.objects.set(damaged, new Uint8Array(5));
+    const two = world.start(operator);
+    await totals(world, two);
+    expect(two.notes).toContain("recovered by fallback");
+    // The one before has all in memory, and doesn't know.
+    await snapshot(world, one);
+    expect(current(world)).toMatchObject({ kind: "delta", chain: [{ name: damaged }] });
+    await world.send(two, { id: "b2", data: 2 });
+    expect(await snapshot(world, two)).toBe("failed");
+    expect(two.ended).toMatch(/found to be damaged before/);
+    const three = world.start(operator);
+    const expected = await totals(world, three);
+    expect(await snapshot(world, three)).toBe("current");
+    const { manifest, previous } = world.db.rows.get(NAME)!;
+    expect([manifest, previous].filter((text) => text?.includes(damaged))).toEqual([]);
+    expect(await totals(world, world.start(operator))).toEqual(expected);
+  });
+
   it("SNAP4: without any snapshot that can be read, the archive and the log give the state back", async () => {
     const { world, expected } = await twoGenerations();
     for (const name of objects(world, "snapshots")) world.store.damage(name);
