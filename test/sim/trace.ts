@@ -111,7 +111,6 @@ export const COUNTED = [
   "databases set back",
   "databases set forward again",
   "databases lost",
-  "partitions that went on from less",
   "refused, since D1 was set back",
   "adoptions of D1",
   "adoptions of R2",
