@@ -76,7 +76,8 @@ export async function salvage(
       if (passedOver.length === TRIES) break;
     }
   }
-  return { tag: "unreadable", passedOver };
+  // Of an archive whose last piece isn't there nothing can be taken.
+  return passedOver.length === 0 ? { tag: "nothing" } : { tag: "unreadable", passedOver };
 }
 
 /** The newest manifest that is whole as a text; its state may not be. Null: there is none. */

@@ -1,7 +1,7 @@
 /** A partition from R2 alone (SNAP2): which snapshot is taken, what it goes on with, and what was given up never comes back. */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { lifeOf, manifestOf, partitionName, type PartitionId } from "../../src/engine/ids.ts";
+import { lifeOf, manifestName, manifestOf, partitionName, type PartitionId } from "../../src/engine/ids.ts";
 import { readManifest, type Manifest } from "../../src/engine/manifest.ts";
 import type { Operator } from "../../src/engine/operator.ts";
 import { SIZES } from "../../src/engine/limits.ts";
@@ -102,6 +102,12 @@ describe("salvage", () => {
     });
     expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(10)));
     expect(await world.clock.run(one.partition.verify())).toMatchObject({ tag: "equal" });
+  });
+
+  it("an archive that broke off before its last piece is no snapshot: there is nothing, rather than something unreadable", async () => {
+    const world = new World();
+    world.store.objects.set(manifestName(ID, 1, "0000000001-000000-nonce", 1), new Uint8Array(10));
+    expect(await world.clock.run(salvage(shelf(world), 42))).toEqual({ tag: "nothing" });
   });
 
   it("the drill works on a partition that was just rebuilt, with no event since", async () => {
