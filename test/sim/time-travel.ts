@@ -276,7 +276,10 @@ export class TimeTravel {
   #newest(slot: Slot, row: PartitionRow, passedOver: readonly string[]): void {
     const { store, oracle } = this.#world;
     const found = (JSON.parse(row.manifest!) as { attempt: string }).attempt;
-    const names = [...store.objects.keys()].filter((name) => name.startsWith(`${slot.name}/manifests/`)).sort();
+    // An earlier piece of an archive is no attempt.
+    const names = [...store.objects.keys()]
+      .filter((name) => name.startsWith(`${slot.name}/manifests/`) && !/\.\d{4}\.kfm$/.test(name))
+      .sort();
     const best = names.findLast((name) =>
       filesOf(manifestIn(store.objects.get(name)!)).every((file) => store.objects.has(file)),
     );
