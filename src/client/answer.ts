@@ -9,12 +9,15 @@
 import { HOLDS, type Shape } from "./holds.ts";
 import { KeyframeError, type Problem } from "./keyframe-error.ts";
 
+/** A Uint8Array whose bytes fetch takes. Its parameter is left to the compiler: before TypeScript 5.7 it had none. */
+export type Bytes = ReturnType<Uint8Array["slice"]>;
+
 export interface Call {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** From `/v1` on. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly body?: string | Bytes;
 }
 
 interface Told {

@@ -4,14 +4,14 @@
  * H1. No answer, a broken one and a passing failure mean the same: perhaps it counted, perhaps not; the same may be sent again.
  * H2. Nothing here waits or repeats; that is for whoever has the patience (patience.ts).
  */
-import { judge, redirectOf, type Answer, type Call, type NoAnswer } from "./answer.ts";
+import { judge, redirectOf, type Answer, type Bytes, type Call, type NoAnswer } from "./answer.ts";
 import type { Clock } from "./clock.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 
 export interface FetchInit {
   readonly method: string;
   readonly headers: Record<string, string>;
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly body?: string | Bytes;
   readonly redirect: "follow" | "manual";
   readonly signal: AbortSignal;
 }

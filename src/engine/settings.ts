@@ -44,7 +44,7 @@ export function settingsOf(given: Given, fail: Fail): Settings {
   onlyNames(given.dedup ?? {}, "dedup", ["keep", "maxIds"], fail);
   onlyNames(given.replies ?? {}, "replies", ["keep"], fail);
   const dedup = {
-    keepMs: duration(given.dedup?.keep ?? "24h", "dedup.keep", fail),
+    keepMs: durationMs(given.dedup?.keep ?? "24h", "dedup.keep", fail),
     maxIds: whole(given.dedup?.maxIds ?? 500_000, "dedup.maxIds", fail, DEDUP_IDS),
   };
   const bounds = { maxKeys: bound("maxKeys"), maxEventsPerDay: bound("maxEventsPerDay") };
@@ -52,7 +52,7 @@ export function settingsOf(given: Given, fail: Fail): Settings {
   return {
     partitions,
     dedup,
-    repliesMs: given.replies === undefined ? 0 : duration(given.replies.keep, "replies.keep", fail),
+    repliesMs: given.replies === undefined ? 0 : durationMs(given.replies.keep, "replies.keep", fail),
     ...bounds,
     snapshot: snapshotOf(given.snapshot ?? {}, fail),
     memoryBytes: whole(given.memory ?? MEMORY_BYTES, "memory", fail, MEMORY_MOST),
@@ -81,8 +81,8 @@ function assertCountable(perDay: number, partitions: number, dedup: Settings["de
 function snapshotOf(given: SnapshotPolicy, fail: Fail): Settings["snapshot"] {
   onlyNames(given, "snapshot", ["every", "recovery", "maxTailBytes", "retain"], fail);
   return {
-    everyMs: duration(given.every ?? "5m", "snapshot.every", fail),
-    recoveryMs: duration(given.recovery ?? "1s", "snapshot.recovery", fail),
+    everyMs: durationMs(given.every ?? "5m", "snapshot.every", fail),
+    recoveryMs: durationMs(given.recovery ?? "1s", "snapshot.recovery", fail),
     // A longer one takes no more events (503 log_full), so a snapshot would come too late.
     maxTailBytes: whole(given.maxTailBytes ?? 4_000_000, "snapshot.maxTailBytes", fail, TAIL_BYTES),
     retain: retention(given.retain ?? "7d", fail),
@@ -94,7 +94,7 @@ function retention(given: Duration | Retain, fail: Fail): RetentionPolicy {
   onlyNames(retain, "snapshot.retain", ["age", "last", "hourly", "daily"], fail);
   if (typeof retain.age !== "string")
     fail(`snapshot.retain needs an age, such as "7d": how long state at any moment can be had`);
-  const ageMs = duration(retain.age, "snapshot.retain", fail);
+  const ageMs = durationMs(retain.age, "snapshot.retain", fail);
   const count = (name: "last" | "hourly" | "daily"): number => {
     const n = retain[name] ?? 0;
     return Number.isSafeInteger(n) && n >= 0
@@ -124,7 +124,7 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as c
 /** A hundred years: beyond it, times that are computed leave those that a Date has. */
 const MOST_MS = 36_500 * UNIT_MS.d;
 
-function duration(text: string, what: string, fail: Fail): number {
+export function durationMs(text: string, what: string, fail: Fail): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
   if (!match) return fail(`${what}: "${text}" is no duration; write it as 500ms, 30s, 5m, 24h or 7d`);
   const ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];

@@ -3,11 +3,13 @@
  *
  * G1. Everything between an event's text and its state is the engine's own: checks, log, dedup, handlers, snapshot files,
  *     recovery. Only D1, R2 and the clock are replaced.
- * G2. The clock stands still between events, so a test says what `ctx.now` is, and runs give the same every time.
+ * G2. The clock moves only from one event to the next, by what a test says, so runs give the same every time.
+ * G3. States of an older version are in a snapshot that code of that version wrote: this code comes upon them as after a deploy.
  */
 import { brotli } from "../adapters/brotli.ts";
 import { keyOf, print, route, type Route } from "../engine/address.ts";
-import { readEvent } from "../engine/event.ts";
+import { PUT, type Edit } from "../engine/edit.ts";
+import { fill, readEvent } from "../engine/event.ts";
 import { HASH_NAME, Prints } from "../engine/hash.ts";
 import { utf8Length } from "../engine/json.ts";
 import { SIZES } from "../engine/limits.ts";
@@ -41,6 +43,8 @@ export type Outcome<Reply = unknown> =
 const SEED = 42;
 /** From one event to the next. */
 const BETWEEN_MS = 1_000;
+/** What older code left was written before the first event comes. */
+const BEFORE_MS = 3_600_000;
 const PAGE = 1_000;
 const PAGE_BYTES = 4_000_000;
 
@@ -53,22 +57,58 @@ export class Stage {
   readonly #startMs: number;
   #partition: Partition;
   #sent = 0;
+  /** When the last event was received; null if there was none. */
+  #lastMs: number | null = null;
+  /** From it to the next, if a test says so. */
+  #waitMs: number | null = null;
   #nonces = 0;
 
-  /** `startMs`: the time of receipt of the first event; each further one comes a second later. */
+  /** `startMs`: the time of receipt of the first event; each further one comes a second later, or by what `later` says. */
   constructor(operator: Operator, startMs: number) {
     const placement = { operator: operator.name, partitions: 1, hash: HASH_NAME, seed: SEED, databases: ["LOG_0"] };
     this.#route = route("main", operator, placement);
     this.#startMs = startMs;
-    this.#clock = new VirtualClock(startMs);
+    this.#clock = new VirtualClock(startMs - BEFORE_MS);
     this.#partition = this.#start();
+  }
+
+  /** Keys as code of an older version left them, in a snapshot. Before all events. */
+  async begin(version: number, states: Readonly<Record<string, unknown>>): Promise<void> {
+    const { operator } = this.#route;
+    this.#partition = this.#start({ ...operator, version, migrate: new Map() });
+    for (const [key, state] of Object.entries(states)) {
+      const data: Edit = { if: "none", version, state };
+      const command = { type: PUT, source: "keyframe:test", id: key, partitionkey: key, data };
+      const at = this.#clock.now();
+      const prints = new Prints(1);
+      print(prints, fill({ ...command }, new Date(at).toISOString()), key, SEED, false);
+      const slice: Slice = {
+        v: wireVersion(null, true),
+        operatorVersion: version,
+        at,
+        ...alone(JSON.stringify(command), key, prints),
+        command: true,
+      };
+      const outcome = await this.#decided(slice, key);
+      if (outcome.tag !== "applied") throw new RangeError(`from: ${JSON.stringify(outcome)}`);
+    }
+    await this.snapshot();
+    this.restart();
+  }
+
+  /** The next event comes so much later than the last one, or than the start. */
+  later(ms: number): void {
+    this.#waitMs = (this.#waitMs ?? 0) + ms;
   }
 
   /** Sends one event and waits until it is decided. */
   async send(event: unknown): Promise<Outcome> {
     const index = this.#sent++;
     // Not the clock's: a snapshot in between may have moved that on, and would be seen by the handler.
-    const at = this.#startMs + index * BETWEEN_MS;
+    const at =
+      this.#lastMs === null ? this.#startMs + (this.#waitMs ?? 0) : this.#lastMs + (this.#waitMs ?? BETWEEN_MS);
+    this.#lastMs = at;
+    this.#waitMs = null;
     await this.#clock.advance(Math.max(0, at - this.#clock.now()));
     const defaults = { time: new Date(at).toISOString(), id: () => `event-${index}` };
     const read = readEvent(JSON.stringify(event), index, defaults);
@@ -81,12 +121,7 @@ export class Stage {
       v: wireVersion(null),
       operatorVersion: this.#route.operator.version,
       at,
-      body: read.text,
-      bytes: utf8Length(read.text),
-      lengths: [read.text.length],
-      keys: [keyed.key],
-      prints: prints.words(),
-      full: true,
+      ...alone(read.text, keyed.key, prints),
     };
     return this.#decided(slice, keyed.key);
   }
@@ -142,7 +177,7 @@ export class Stage {
     this.#partition = this.#start();
   }
 
-  #start(): Partition {
+  #start(operator = this.#route.operator): Partition {
     const address = this.#route.addresses[0]!;
     const id = { timeline: address.timeline, operator: address.operator, partition: address.partition };
     const fail = (why: string): void => {
@@ -161,7 +196,7 @@ export class Stage {
     };
     const around = {
       id,
-      operator: this.#route.operator,
+      operator,
       log: this.#db.log(id),
       objects: this.#store,
       codec: brotli,
@@ -173,3 +208,13 @@ export class Stage {
     return new Partition(around, address, "test");
   }
 }
+
+/** One event, as a slice has it. */
+const alone = (text: string, key: string, prints: Prints) => ({
+  body: text,
+  bytes: utf8Length(text),
+  lengths: [text.length],
+  keys: [key],
+  prints: prints.words(),
+  full: true,
+});

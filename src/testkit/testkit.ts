@@ -6,7 +6,10 @@
  *     dropped shows as an unhandled rejection, which both runners take for a failure.
  */
 import { AssertionError, deepStrictEqual } from "node:assert";
-import type { Operator } from "../engine/operator.ts";
+import { messageOf } from "../engine/errors.ts";
+import { toState, type JsonObject } from "../engine/json.ts";
+import type { Duration, Operator } from "../engine/operator.ts";
+import { durationMs } from "../engine/settings.ts";
 import { timeMs } from "../engine/rfc3339.ts";
 import type { EventFor, ReplyOf, StateOf } from "../engine/types-of.ts";
 import { Stage, type Outcome } from "./stage.ts";
@@ -15,13 +18,53 @@ export type { EventFor, ReplyOf } from "../engine/types-of.ts";
 export type { Outcome } from "./stage.ts";
 
 export interface Options {
-  /** RFC 3339: when the first event is received (`ctx.now`); each further one comes a second later. Default 2026-01-01T00:00:00Z. */
+  /** RFC 3339: when the first event is received (`ctx.now`); each further one comes a second later, or by `later`. Default
+   *  2026-01-01T00:00:00Z. */
   readonly now?: string;
+  /** States that code of an older version left, by key: the events come upon them as after a deploy, by way of a snapshot. */
+  readonly from?: From;
+}
+
+export interface From {
+  /** Of the code that left them; below the operator's. */
+  readonly version: number;
+  readonly states: Readonly<Record<string, JsonObject>>;
+}
+
+/** Time that passes between two events. */
+export interface Later {
+  readonly laterMs: number;
 }
 
 /**
+ * Time that passes, in a list of events: the next one is received so much after the last one, and not a second after it.
+ *
+ * @example
+ * await given(credits, [
+ *   { id: "order-1", type: "credits.bought", data: { account: "ada", n: 5 } },
+ *   later("48h"),
+ *   { id: "order-2", type: "credits.bought", data: { account: "ada", n: 5 } },
+ *   later("10m"),
+ * ])
+ *   .when({ id: "order-1", type: "credits.bought", data: { account: "ada", n: 5 } })
+ *   .expectReply({ left: 15 }); // its id is forgotten, since dedup.keep is 24h: it counts again
+ *
+ * @throws RangeError if it is no duration
+ */
+export function later(duration: Duration): Later {
+  const fail = (why: string): never => {
+    throw new RangeError(why);
+  };
+  return { laterMs: Math.ceil(durationMs(duration, "later", fail)) };
+}
+
+/** What a list of events may hold. */
+export type Step<O extends Operator> = EventFor<O> | Later;
+
+/**
  * Events that have happened, one after the other, from nothing. Follow it with what should hold then. An event without an id
- * gets `event-0`, `event-1`, …, by its place; two events with one id are one event, sent twice.
+ * gets `event-0`, `event-1`, …, by its place; two events with one id are one event, sent twice. Between them may stand `later("10m")`.
+ * With `{ from: { version, states } }` it is not from nothing, but from what code of an older version left: a test of `migrate`.
  *
  * @example
  * await given(credits, [
@@ -34,21 +77,17 @@ export interface Options {
  * @throws (as a rejection of what follows) where an event is rejected, or its handler throws: it can't have happened.
  *     Refusals can.
  */
-export function given<O extends Operator>(
-  operator: O,
-  events: readonly EventFor<O>[],
-  options: Options = {},
-): Given<O> {
+export function given<O extends Operator>(operator: O, events: readonly Step<O>[], options: Options = {}): Given<O> {
   return new Given(operator, events, options);
 }
 
 export class Given<O extends Operator> {
   readonly #operator: O;
-  readonly #events: readonly EventFor<O>[];
+  readonly #events: readonly Step<O>[];
   readonly #options: Options;
 
   /** Use `given`. */
-  constructor(operator: O, events: readonly EventFor<O>[], options: Options) {
+  constructor(operator: O, events: readonly Step<O>[], options: Options) {
     this.#operator = operator;
     this.#events = events;
     this.#options = options;
@@ -97,9 +136,13 @@ export class Given<O extends Operator> {
 
   /** A stage of its own for each question, so that one test's questions can't disturb each other. */
   async #played(): Promise<{ readonly stage: Stage; readonly outcomes: readonly Outcome[] }> {
-    const stage = new Stage(this.#operator, startOf(this.#options));
+    const stage = await stageOf(this.#operator, this.#options);
     const outcomes: Outcome[] = [];
     for (const [index, event] of this.#events.entries()) {
+      if (isLater(event)) {
+        stage.later(event.laterMs);
+        continue;
+      }
       const outcome = await stage.send(event);
       if (outcome.tag === "rejected")
         throw new AssertionError({
@@ -233,18 +276,17 @@ const MOST_EVENTS = 500;
  */
 export async function deterministic<O extends Operator>(
   operator: O,
-  events: readonly EventFor<O>[],
+  events: readonly Step<O>[],
   options: Options = {},
 ): Promise<void> {
   if (events.length > MOST_EVENTS)
     throw new RangeError(
       `${events.length} events: give it at most ${MOST_EVENTS}, since it runs all of them for each one`,
     );
-  const startMs = startOf(options);
-  const first = await played(operator, events, startMs, null);
-  compare(await played(operator, events, startMs, null), first, "a second run of the same events");
+  const first = await played(operator, events, options, null);
+  compare(await played(operator, events, options, null), first, "a second run of the same events");
   for (let at = 1; at < events.length; at++)
-    compare(await played(operator, events, startMs, at), first, `a run with a snapshot before event ${at}`);
+    compare(await played(operator, events, options, at), first, `a run with a snapshot before event ${at}`);
 }
 
 interface Run {
@@ -258,17 +300,18 @@ interface Run {
 async function played(
   operator: Operator,
   events: readonly unknown[],
-  startMs: number,
+  options: Options,
   split: number | null,
 ): Promise<Run> {
-  const stage = new Stage(operator, startMs);
+  const stage = await stageOf(operator, options);
   const outcomes: Outcome[] = [];
   for (const [index, event] of events.entries()) {
     if (index === split) {
       await stage.snapshot();
       stage.restart();
     }
-    outcomes.push(await stage.send(event));
+    if (isLater(event)) stage.later(event.laterMs);
+    else outcomes.push(await stage.send(event));
   }
   const states = await stage.states();
   const live: Run = { outcomes, states, text: JSON.stringify(states) };
@@ -298,6 +341,35 @@ function same(actual: unknown, expected: unknown, what: string): void {
       operator: "deepStrictEqual",
     });
   }
+}
+
+const isLater = (step: unknown): step is Later =>
+  typeof step === "object" && step !== null && "laterMs" in step && !("type" in step);
+
+async function stageOf(operator: Operator, options: Options): Promise<Stage> {
+  const stage = new Stage(operator, startOf(options));
+  if (options.from === undefined) return stage;
+  const { version, states } = options.from;
+  if (!Number.isSafeInteger(version) || version < 1 || version >= operator.version)
+    throw new RangeError(`from: the version must be below that of the operator, ${operator.version}, not ${version}`);
+  for (const [key, state] of Object.entries(states)) assertMigrates(operator, version, key, state);
+  await stage.begin(version, states);
+  return stage;
+}
+
+/** @throws AssertionError if a step of `migrate` throws, or gives no state: the engine would keep the old one and say so to each caller */
+function assertMigrates({ migrate }: Operator, from: number, key: string, state: JsonObject): void {
+  const failed = (why: string): AssertionError =>
+    new AssertionError({ message: `migrating key ${JSON.stringify(key)} from version ${from} fails: ${why}` });
+  let now: unknown = structuredClone(state);
+  for (let version = from + 1; migrate.has(version); version++)
+    try {
+      now = migrate.get(version)!(now as JsonObject);
+    } catch (error) {
+      throw failed(`the step to version ${version} throws, ${messageOf(error)}`);
+    }
+  const json = toState(now);
+  if (json.tag === "not_json") throw failed(`what it gives ${json.why}`);
 }
 
 function startOf({ now = "2026-01-01T00:00:00Z" }: Options): number {

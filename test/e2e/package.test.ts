@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PACKAGE } from "../../src/cli/templates.ts";
 import { PROJECT_DIR } from "../../src/local/config.ts";
 import { freePort } from "../../src/local/runtime.ts";
-import { Wrangler } from "../../src/local/wrangler.ts";
+import { projectNode, Wrangler } from "../../src/local/wrangler.ts";
 import { until } from "./command.ts";
 import { modules, pack } from "./packed.ts";
 
@@ -58,6 +58,38 @@ test.each([
     writeFileSync(file, JSON.stringify(project));
     expect(runTsc(["-p", file])).toBe("");
   }
+});
+
+describe.each(["typescript", "typescript-5.4"])("with all declarations checked, by %s", (compiler) => {
+  const strict = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false };
+  const base = { ...strict, noEmit: true, allowImportingTsExtensions: true, target: "es2022" };
+  /** What it says of these files, compiled for one place. */
+  function errorsOf(include: readonly string[], lib: readonly string[], types: readonly string[]): string {
+    const file = path.join(streams, "tsconfig.checked.json");
+    const compilerOptions = { ...base, module: "esnext", moduleResolution: "bundler", lib, types };
+    writeFileSync(file, JSON.stringify({ compilerOptions, include }));
+    return runTsc(["-p", file], compiler);
+  }
+
+  test("its types hold in a Worker", () => {
+    expect(errorsOf(["src", "../shop"], ["es2022"], ["@cloudflare/workers-types"])).toBe("");
+  });
+
+  test("those of the client hold in a page, which knows nothing of Workers and of Node, and in Node", () => {
+    expect(errorsOf(["page"], ["es2022", "dom"], [])).toBe("");
+    expect(errorsOf(["page"], ["es2022"], ["node"])).toBe("");
+  });
+
+  test("those of the test kit hold in Node", () => {
+    expect(errorsOf(["test/kit-alone.ts"], ["es2022"], ["node"])).toBe("");
+  });
+});
+
+test("the compiler that scripts find is this project's, not the older one that stands beside it", () => {
+  const { version } = JSON.parse(readFileSync(path.join(modules, "typescript/package.json"), "utf8")) as {
+    version: string;
+  };
+  expect(execFileSync(path.join(modules, ".bin/tsc"), ["--version"], { encoding: "utf8" })).toContain(version);
 });
 
 test("what its types say is what they catch", () => {
@@ -210,9 +242,12 @@ function dependencies(roots: readonly string[]): string[] {
   return [...found];
 }
 
-function runTsc(args: string[]): string {
+function runTsc(args: string[], compiler = "typescript"): string {
   try {
-    return execFileSync(path.join(modules, ".bin/tsc"), args, { cwd: streams, encoding: "utf8" });
+    return execFileSync(projectNode(), [path.join(modules, compiler, "bin/tsc"), ...args], {
+      cwd: streams,
+      encoding: "utf8",
+    });
   } catch (error) {
     return (error as { stdout: string }).stdout;
   }

@@ -13,7 +13,7 @@ const TESTKIT = "testkit/testkit.ts";
 const FILES: Readonly<Record<string, string>> = {
   [TESTKIT]: `import assert from "node:assert/strict";
     import { credits } from "${src}/operators/credits.ts";
-    import { deterministic, given } from "keyframe-streams/test";`,
+    import { deterministic, given, later } from "keyframe-streams/test";`,
   "keyframe.ts": `import { myOperator } from "./mine.ts";`,
   "worker/service.ts": `import { keyframe, type Service } from "keyframe-streams";
     import { myOperator, type operators } from "./mine.ts";`,
@@ -74,7 +74,8 @@ it.each(examples(TESTKIT))("hold: %s", (code) => {
 });
 
 it("of the page on operators hold", () => {
-  for (const file of ["seats.ts", "operators.md-1.ts"]) {
+  const tests = ["operators.md-1.ts", "operators.md-2.ts", "operators.md-3.ts"];
+  for (const file of ["seats.ts", ...tests]) {
     const text = readFileSync(path.join(dir, file), "utf8");
     const at = {
       "keyframe-streams/test": path.join(src, TESTKIT),
@@ -85,10 +86,10 @@ it("of the page on operators hold", () => {
       Object.entries(at).reduce((so, [from, to]) => so.replace(`"${from}"`, `"${to}"`), text),
     );
   }
-  const flags = ["--no-warnings", "--test", "--test-reporter=tap", "operators.md-1.ts"];
+  const flags = ["--no-warnings", "--test", "--test-reporter=tap", ...tests];
   const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
   const { stdout, status } = spawnSync(process.execPath, flags, { cwd: dir, encoding: "utf8", env });
-  expect(stdout).toMatch(/^# pass 4$/m);
+  expect(stdout).toMatch(/^# pass 6$/m);
   expect(status).toBe(0);
 });
 

@@ -7,7 +7,7 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { operator } from "../../src/engine/operator.ts";
 import { credits } from "../../src/operators/credits.ts";
 import { usage } from "../../src/operators/usage.ts";
-import { deterministic, given, type EventFor } from "../../src/testkit/testkit.ts";
+import { deterministic, given, later, type EventFor } from "../../src/testkit/testkit.ts";
 
 const bought = (n: number, id?: string): EventFor<typeof credits> => ({
   type: "credits.bought",
@@ -173,6 +173,103 @@ describe("given", () => {
       () => ada.at("ada").expect({ left: 1 }),
     ];
     expect(wrong).toHaveLength(3);
+  });
+});
+
+describe("time that passes", () => {
+  const order = (id: string) => bought(5, id);
+
+  it("stands between events, and adds up", async () => {
+    const clock = operator("clock", {
+      version: 1,
+      events: { tick: z.object({}) },
+      key: () => "k",
+      initial: () => ({ at: [] as number[] }),
+      on: { tick: (state, _event, ctx) => void state.at.push((ctx.now - Date.UTC(2026, 0, 1)) / 1_000) },
+    });
+    const tick = { type: "tick", data: {} } as const;
+    await given(clock, [tick, tick, later("10m"), tick, later("1h"), later("1.5s"), tick, tick])
+      .at("k")
+      .expect({ at: [0, 1, 601, 4_202.5, 4_203.5] });
+    await given(clock, [later("5s"), tick, later("1d")])
+      .at("k")
+      .expect({ at: [5] });
+    await deterministic(clock, [later("5s"), tick, later("2d"), tick, later("1ms"), tick]);
+    expect(
+      await given(clock, [tick, later("1d")])
+        .when(tick)
+        .outcome(),
+    ).toMatchObject({ tag: "applied" });
+  });
+
+  it("ends what is remembered: ids, and replies before them", async () => {
+    const known = given(credits, [order("a"), later("23h"), order("b")]);
+    expect(await known.when(order("a")).outcome()).toMatchObject({ duplicate: true, reply: { left: 5 } });
+    const forgotten = given(credits, [order("a"), later("25h"), order("b")]);
+    expect(await forgotten.when(order("a")).outcome()).toMatchObject({ duplicate: false, reply: { left: 15 } });
+  });
+
+  it("gives events their time, where they say none", async () => {
+    const usages = await given(usage, [later("31d")])
+      .when({ type: "usage.recorded", data: { customer: "a", meter: "b", units: 1, unitMicroUsd: 1 } })
+      .outcome();
+    expect(usages).toMatchObject({ key: "a/b/2026-02" });
+  });
+
+  it("is a duration", () => {
+    expect(() => later("5" as never)).toThrow(/later: "5" is no duration/);
+    expect(() => later("0s")).toThrow(/must be from 1ms/);
+  });
+});
+
+describe("states of an older version", () => {
+  const versions = (migrate: object) =>
+    operator("seats", {
+      version: 3,
+      events: { booked: z.object({ show: z.string() }) },
+      key: (event) => event.data.show,
+      initial: () => ({ free: 9, names: [] as string[] }),
+      on: { booked: (state, _event, ctx) => ((state.free -= 1), { free: state.free, isNew: ctx.isNew }) },
+      migrate: { 2: (old) => ({ free: old["seats"]! }), 3: (old) => ({ ...old, names: [] }), ...migrate },
+    });
+  const seats = versions({});
+  const booked = (show: string) => ({ type: "booked", data: { show } }) as const;
+  const from = { version: 1, states: { hamlet: { seats: 5 }, lear: { seats: 0 } } };
+
+  it("are migrated, and events go on from them", async () => {
+    const show = given(seats, [booked("hamlet")], { from });
+    await show.at("hamlet").expect({ free: 4, names: [] });
+    await show.at("lear").expect({ free: 0, names: [] });
+    await show.when(booked("lear")).expectReply({ free: -1, isNew: false });
+    await show.when(booked("othello")).expectReply({ free: 8, isNew: true });
+    await given(seats, [], { from: { version: 2, states: { lear: { free: 3 } } } })
+      .at("lear")
+      .expect({ free: 3, names: [] });
+    await deterministic(seats, [booked("hamlet"), later("1h"), booked("lear")], { from });
+  });
+
+  it("begin before the first event, which has its time", async () => {
+    const at = await given(seats, [], { from, now: "2026-03-01T00:00:00Z" }).when(booked("lear")).outcome();
+    expect(at).toMatchObject({ tag: "applied", duplicate: false });
+  });
+
+  it.each<[string, (old: never) => unknown, RegExp]>([
+    ["throws", () => { throw new Error("no seats"); }, /migrating key "hamlet" from version 1 fails: the step to version 3 throws, no seats/], // prettier-ignore
+    ["gives no JSON", () => ({ at: new Date(0) }), /what it gives isn't JSON, at \.at: an object of class Date/],
+    ["gives NaN", (old: { free: number; none: number }) => ({ free: old.free * old.none }), /what it gives isn't JSON, at \.free: NaN/], // prettier-ignore
+    ["gives nothing", () => null, /what it gives is null/],
+    ["gives too much", () => ({ x: "x".repeat(1024 * 1024) }), /what it gives would have more than 1048576 bytes/],
+  ])("a migration that %s fails the test, and says for which key", async (_, step, why) => {
+    const broken = versions({ 3: step });
+    expect((await failure(given(broken, [], { from }).at("hamlet").expectNothing())).message).toMatch(why);
+    expect((await failure(given(broken, [], { from }).at("other").state())).message).toMatch(why);
+  });
+
+  it("are of a version below the operator's", async () => {
+    for (const version of [0, 3, 4, 1.5])
+      await expect(given(seats, [], { from: { version, states: {} } }).states()).rejects.toThrow(
+        /from: the version must/,
+      );
   });
 });
 
