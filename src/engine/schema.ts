@@ -3,13 +3,15 @@
  *
  * O2. A schema checks, it doesn't change: handlers get what was sent, since the log holds that. So where a schema gives something
  *     else (trimmed, coerced, filled in, caught), the event is rejected: its handler would see what the schema's type rules out.
- *     Members that the schema merely leaves out are no difference.
+ *     Members that the schema merely leaves out are no difference. The data is frozen first: what a schema or `key` changed in place
+ *     would be in the event's print here, and not at a replay, which has the log's text alone.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { messageOf } from "./errors.ts";
 
 /** Why the data can't be this type's; null if it can. @throws where the schema is asynchronous: a bug of the operator, not of the event */
 export function dataFlaw(schema: StandardSchemaV1, data: unknown, where: string): string | null {
+  if (isFreezable(data)) freeze(data);
   let result: ReturnType<StandardSchemaV1["~standard"]["validate"]>;
   try {
     result = schema["~standard"].validate(data);
@@ -23,6 +25,15 @@ export function dataFlaw(schema: StandardSchemaV1, data: unknown, where: string)
   if (result.issues !== undefined) return issueText(result.issues);
   const change = result.value === data ? null : changeIn(result.value, data);
   return change === null ? null : changeText(change);
+}
+
+const isFreezable = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+/** Deep; what is frozen already is so all through. */
+function freeze(value: object): void {
+  if (Object.isFrozen(value)) return;
+  Object.freeze(value);
+  for (const member of Object.values(value) as unknown[]) if (isFreezable(member)) freeze(member);
 }
 
 interface Change {

@@ -72,6 +72,38 @@ it("issues, a schema that throws and one that is asynchronous are told apart", (
   expect(() => flawOf(waits, 1)).toThrow(/asynchronous; use a synchronous one/);
 });
 
+describe("data that would be changed in place", () => {
+  const inPlace = (change: (data: { n: number }) => void): Schema => ({
+    "~standard": { version: 1, vendor: "test", validate: (data) => (change(data as { n: number }), { value: data }) },
+  });
+
+  it("is rejected, by the schema's own error", () => {
+    const abs = inPlace((data) => (data.n = Math.abs(data.n)));
+    expect(flawOf(abs, { n: -5 })).toMatch(/^the schema threw: Cannot assign to read only property 'n'/);
+    const deep = inPlace((data) => (data as unknown as { a: [{ n: number }] }).a[0].n++);
+    expect(flawOf(deep, { a: [{ n: 1 }] })).toMatch(/^the schema threw: Cannot assign/);
+    expect(
+      flawOf(
+        inPlace(() => undefined),
+        Object.freeze({ n: 1 }),
+      ),
+    ).toBeNull();
+  });
+
+  it("nor does a key function change it", async () => {
+    const accounts = operator("accounts", {
+      version: 1,
+      events: { paid: z.object({ account: z.string() }) },
+      key: (event) => (event.data.account = event.data.account.trim()),
+      initial: () => ({ n: 0 }),
+      on: { paid: (state) => void (state.n += 1) },
+    });
+    await given(accounts, [])
+      .when({ type: "paid", data: { account: " ada " } })
+      .expectRejection("missing_key");
+  });
+});
+
 it('" ada " becomes no account beside "ada"', async () => {
   const accounts = operator("accounts", {
     version: 1,
