@@ -27,7 +27,7 @@ async function feed(packed: AsyncIterable<Uint8Array>, unpacker: Gunzip): Promis
       if (unpacker.destroyed) return;
       if (!unpacker.write(chunk)) await takesMore(unpacker);
     }
-    unpacker.end();
+    if (!unpacker.destroyed) unpacker.end();
   } catch (error) {
     unpacker.destroy(error as Error);
   }

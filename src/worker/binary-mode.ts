@@ -10,7 +10,7 @@ import { invalid, type Rejected } from "../engine/rejection.ts";
 import { isJsonType, isTextType, isUtf8, mediaType, type MediaType } from "../engine/media-type.ts";
 import { isAttributeName } from "../engine/cloudevent.ts";
 import { messageOf } from "../engine/errors.ts";
-import { BodyError, textOf } from "./body.ts";
+import { BodyError, refuseUtf16, textOf } from "./body.ts";
 
 const PREFIX = "ce-";
 
@@ -92,6 +92,7 @@ function dataMember(type: MediaType | null, body: Uint8Array): string {
 function jsonOf(charset: string | null, body: Uint8Array): string {
   if (charset !== null && !isUtf8(charset))
     throw new BodyError(415, "unsupported_charset", `charset "${charset}" isn't understood for JSON; send UTF-8`);
+  refuseUtf16(body);
   const text = textOf(body)?.replace(/^\ufeff/, "");
   if (text === undefined) throw notUtf8();
   try {

@@ -138,7 +138,7 @@ export async function wholeBody(request: Request, limit: number): Promise<Uint8A
  *
  * @throws BodyError
  */
-function refuseUtf16(bytes: Uint8Array): void {
+export function refuseUtf16(bytes: Uint8Array): void {
   const [first, second] = bytes;
   const marked = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
   const bare = (first === 0 && isBracket(second)) || (second === 0 && isBracket(first));

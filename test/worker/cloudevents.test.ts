@@ -402,6 +402,7 @@ const BAD: Readonly<Record<string, readonly BadRow[]>> = {
     ["H 3.1.2: one JSON value only", binary({}, "application/json", '1,"id":"x"'), 400, "malformed_json"],
     ["J 3.1.1: nor where no type says so", binary({}, null, bytes("hello")), 400, "malformed_json"],
     ["RFC 8259: JSON in broken UTF-8", binary({}, "application/json", bytes([0x22, 0xff, 0x22])), 400, "invalid_utf8"],
+    ["RFC 8259: JSON in UTF-16", binary({}, "application/json", bytes([0x7b, 0, 0x7d, 0])), 400, "invalid_utf8"],
     [
       "RFC 8259: JSON in another charset",
       binary({}, "application/json;charset=latin1", "{}"),
