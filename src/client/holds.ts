@@ -66,6 +66,16 @@ const ERASED = {
 const FAILED = [{ key: "a text", code: "a text", message: "a text" }] as const;
 const STEERED = { id: "a text", command: "a text", status: "a text" } as const;
 
+const STEERED_MANY = {
+  command: "a text",
+  applied: "a number",
+  refused: "a number",
+  quarantined: "a number",
+  gone: "a number",
+  items: [{ id: "a text", status: "a text", "code?": "a text", "error?": "a text" }],
+  "cursor?": "a text",
+} as const;
+
 /** What the counts of sent events are, also in a problem document (api.md). */
 export const COUNTS = {
   received: "a number",
@@ -202,6 +212,26 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
       "cursor?": "a text",
     },
   ],
+  [
+    "GET",
+    "/v1/operators/:op/quarantine/groups",
+    {
+      items: [
+        {
+          type: "a text",
+          "errorName?": "a text",
+          error: "a text",
+          events: "a number",
+          first: "a text",
+          since: "a text",
+        },
+      ],
+      events: "a number",
+      groups: "a number",
+    },
+  ],
+  ["POST", "/v1/operators/:op/quarantine/retry", STEERED_MANY],
+  ["POST", "/v1/operators/:op/quarantine/delete", STEERED_MANY],
   ["POST", "/v1/operators/:op/quarantine/:id/retry", STEERED],
   ["DELETE", "/v1/operators/:op/quarantine/:id", STEERED],
   [
