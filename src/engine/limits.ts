@@ -77,6 +77,8 @@ export const FRESH_MS = 5_000;
 export const FRESH_ASK_MS = 1_000;
 /** A mark that is younger isn't written anew by the first commit of an opening (marking.ts). */
 export const MARK_MS = 600_000;
+/** After this time an object that the platform keeps on older code steps aside once more for newer code (aside.ts): it costs an opening. */
+export const ASIDE_AGAIN_MS = 600_000;
 /** How long a caller waits for a drill, which may read a whole log. */
 export const VERIFY_WAIT_MS = 25_000;
 

@@ -248,6 +248,11 @@ function meteredHost(host: Host, counters: Counters): Host {
       const now = counters.restored ? counters.row() : null;
       host.keepMark({ ...mark, counters: laterOf([readCounters(mark.counters), now]) });
     },
+    aside: () => host.aside(),
+    keepAside: (aside) => {
+      counters.add({ ownRowsWritten: 1 });
+      host.keepAside(aside);
+    },
     end: (why) => host.end(why, counters.holder ?? undefined),
     note: (what, facts) => host.note(what, facts),
   };

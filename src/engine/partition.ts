@@ -11,6 +11,7 @@
  * I4. Every wait of a caller has a limit, every queue a bound (LOG6); past them the answer is `busy`, never half a truth.
  */
 import type { Address } from "./address.ts";
+import { isHeld } from "./aside.ts";
 import { overspent, sharesOf } from "./budget.ts";
 import { Committer } from "./committer.ts";
 import { Door, type Use } from "./door.ts";
@@ -146,10 +147,20 @@ export class Partition {
     return spent ?? this.#commits.admit(open, slice);
   }
 
-  /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it. */
+  /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it, unless the platform keeps
+   *  this object on its code (aside.ts). */
   async #stepAside({ v, operatorVersion }: Slice): Promise<SliceResult> {
-    await limited(this.#around.clock, "the log", () => this.#commits.idle(), COMMIT_WAIT_MS).catch(() => undefined);
-    const why = `the caller runs version ${operatorVersion} of the operator and ${v} of the protocol, this object ${this.#around.operator.version} and ${WIRE_VERSION}`;
+    const { clock, host, operator } = this.#around;
+    const ours = { code: this.#code, operatorVersion: operator.version };
+    const why = `the caller runs version ${operatorVersion} of the operator and ${v} of the protocol, this object ${operator.version} and ${WIRE_VERSION}`;
+    if (isHeld(host.aside(), ours, clock.now()))
+      return busy(
+        "object_older",
+        `${why}; it stepped aside, and the platform started the same code again, as in a gradual deployment: finish the deployment or roll it back`,
+        10_000,
+      );
+    await limited(clock, "the log", () => this.#commits.idle(), COMMIT_WAIT_MS).catch(() => undefined);
+    if (this.#ended === null) host.keepAside({ v: 1, ...ours, atMs: clock.now() });
     this.#end(why);
     return busy("superseded", `${why}; it has stepped aside`, 100);
   }

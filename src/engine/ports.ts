@@ -5,6 +5,7 @@
  * P1. Any rejection or silence of a write means "unknown": it may have happened, or may still happen (LOG3).
  * P2. Nothing here decides: guards are evaluated by the store, conclusions are drawn by the engine.
  */
+import type { Aside } from "./aside.ts";
 import type { Holder } from "./counters.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Note, NoteFacts } from "./notes.ts";
@@ -236,6 +237,10 @@ export interface Host {
   mark(): Mark | null;
   /** Keeps it there, in the place of the last one. No call to a store; also lets the platform stop a superseded instance. */
   keepMark(mark: Mark): void;
+  /** What the object's own storage says of when it stepped aside last; null: never, as far as is known (aside.ts). */
+  aside(): Aside | null;
+  /** Keeps it there. The end of this instance doesn't undo that. */
+  keepAside(aside: Aside): void;
   /** Who is to hear of changes; null, or not there: nobody, and nothing is spent on it. */
   watchers?(): Watchers | null;
   /** Ends this instance, which held the epoch as `holder` if it wrote; the next call finds a new one. */

@@ -191,6 +191,8 @@ export class Stage {
       arm: () => undefined,
       mark: () => null,
       keepMark: () => undefined,
+      aside: () => null,
+      keepAside: () => undefined,
       end: fail,
       note: () => undefined,
     };

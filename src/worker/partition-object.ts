@@ -2,8 +2,8 @@
  * The Durable Object of a partition: ports from bindings, RPC in, engine out. All that matters is in engine/partition.ts.
  *
  * X1. No I/O in the constructor and none inside blockConcurrencyWhile: the partition opens on its first call.
- * X2. Its own storage holds the alarm, its address, the mark of what D1 had reached (rewound.ts) and a cache of R2: nothing
- *     that it can't do without.
+ * X2. Its own storage holds the alarm, its address, the mark of what D1 had reached (rewound.ts), when it stepped aside (aside.ts) and
+ *     a cache of R2: nothing that it can't do without.
  * X3. What a caller should know of comes back as a value; an exception here means that the object died.
  */
 import { DurableObject } from "cloudflare:workers";
@@ -13,6 +13,7 @@ import { D1Log } from "../adapters/d1-log.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import { SqliteCache } from "../adapters/sqlite-cache.ts";
 import type { Address } from "../engine/address.ts";
+import { readAside } from "../engine/aside.ts";
 import { Failure, messageOf } from "../engine/errors.ts";
 import { parsePartitionName, type Seq } from "../engine/ids.ts";
 import { READ_CHARS, SIZES } from "../engine/limits.ts";
@@ -231,6 +232,11 @@ export class Partition extends DurableObject<Env> {
         const kept = this.#keepMark(mark);
         this.ctx.waitUntil(kept);
         if (mark.refused === true) this.#keeping = kept;
+      },
+      aside: () => readAside(this.ctx.storage.kv.get("aside")),
+      keepAside: (aside) => {
+        this.ctx.storage.kv.put("aside", { ...aside });
+        this.#keeping = this.ctx.storage.sync();
       },
       watchers: () => {
         const watches = this.#watching();

@@ -12,6 +12,7 @@ import { snapshotAt } from "../../src/engine/policy.ts";
 import { stampMs } from "../../src/engine/stamp.ts";
 import type { Partition } from "../../src/engine/partition.ts";
 import { MemoryCache } from "../../src/testkit/memory-cache.ts";
+import type { Aside } from "../../src/engine/aside.ts";
 import type { Mark } from "../../src/engine/rewound.ts";
 import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
@@ -34,6 +35,7 @@ export interface Slot {
   readonly cache: MemoryCache;
   /** What the object's own storage holds. */
   mark: Mark | null;
+  aside: Aside | null;
   /** What is armed; a token of its own for each arming. */
   alarm: { readonly atMs: number; readonly token: number } | null;
 }
@@ -59,6 +61,7 @@ export class Host {
         instances: [],
         cache: new MemoryCache(),
         mark: null,
+        aside: null,
         alarm: null,
       });
     }

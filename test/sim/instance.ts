@@ -99,6 +99,10 @@ export class Instance {
         slot.mark = mark;
         this.#world.oracle.reached(slot, mark.epoch, mark.version);
       },
+      aside: () => slot.aside,
+      keepAside: (aside) => {
+        if (!this.dead) slot.aside = aside;
+      },
       end: (why) => this.#end(why),
       note: (what, facts) => {
         if (what === "recovered by fallback") trace.count("fallbacks");

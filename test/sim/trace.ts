@@ -73,6 +73,7 @@ export const COUNTED = [
   "older code on newer state",
   "migrations",
   "stepped aside",
+  "callers told that the object is older",
   "callers of a newer wire version",
   "snapshots",
   "deltas",

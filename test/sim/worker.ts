@@ -147,6 +147,7 @@ export class Worker {
     if (this.ahead) trace.count("callers of a newer wire version");
     const instance = this.#instance(slot);
     const result = await instance.append(sent);
+    if (result.tag === "busy" && result.code === "object_older") trace.count("callers told that the object is older");
     trace.say(
       this.name,
       () =>

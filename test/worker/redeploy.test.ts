@@ -120,6 +120,14 @@ describe("a redeploy", () => {
     const answer = (await stub.append(address, slice).catch(() => ({ tag: "busy" }))) as { tag: string };
     expect(answer.tag).toBe("busy");
     expect((await read(stale, 0)).body).toMatchObject({ accepted: 1 });
+    // The platform has started the same code again: from now on the object stays, and serves callers of its own version.
+    const next = env.PARTITION.getByName("main/gauge/0000");
+    const instance = await runInDurableObject(next, (object) => object);
+    for (let n = 0; n < 3; n++) {
+      expect(await next.append(address, slice)).toMatchObject({ tag: "busy", code: "object_older" });
+      expect((await read(stale, 0)).body).toMatchObject({ accepted: 1 });
+    }
+    expect(await runInDurableObject(next, (object) => object === instance)).toBe(true);
   });
 
   it("ONE6: a handler that threw is mended with the tail unsnapshotted: its event stays out until it is retried, once", async () => {

@@ -73,6 +73,8 @@ export const UNAVAILABLE: Readonly<Record<string, string>> = {
   ...FAILURES,
   partition_gone: "the partition's object went away during the call",
   superseded: "an object of older code stepped aside",
+  object_older:
+    "the platform keeps the partition's object on older code than this Worker's: finish the gradual deployment",
   migration_failed: "the key's state is of an older version, and migrating it fails: mend the migration, and deploy",
   snapshot_failed: "the snapshot could not be written",
   queue_full: "too much waits for the log",

@@ -87,6 +87,8 @@ export class LocalPartition {
       arm: () => undefined,
       mark: () => null,
       keepMark: () => undefined,
+      aside: () => null,
+      keepAside: () => undefined,
       end: (why) => void (this.#ended = why),
       note: () => undefined,
     };

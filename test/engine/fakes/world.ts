@@ -14,6 +14,7 @@ import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
 import { isRepeat, REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
 import { utf8Length } from "../../../src/engine/json.ts";
 import { fill } from "../../../src/engine/event.ts";
+import type { Aside } from "../../../src/engine/aside.ts";
 import type { Mark } from "../../../src/engine/rewound.ts";
 import type { Watchers } from "../../../src/engine/watchers.ts";
 import { MemoryCache } from "../../../src/testkit/memory-cache.ts";
@@ -51,6 +52,7 @@ export class World {
   /** What the object's own storage holds; an incarnation that was superseded can't write there, but none of these tests needs that. */
   mark: Mark | null = null;
   marks = 0;
+  aside: Aside | null = null;
   calls = 0;
   /** Names of all calls so far, in order. */
   readonly trace: string[] = [];
@@ -74,6 +76,8 @@ export class World {
         this.mark = mark;
         this.marks += 1;
       },
+      aside: () => this.aside,
+      keepAside: (aside) => void (this.aside = aside),
       watchers: () => made.watchers,
       end: (why) => (made.ended = why),
       note: (what) => made.notes.push(what),
