@@ -13,7 +13,7 @@ import { Digest } from "./digest.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { Unmigrated } from "./migration.ts";
 import type { Point } from "./ports.ts";
-import type { Rates } from "./rates.ts";
+import { isRates, type Rates } from "./rates.ts";
 import { isObject, isWhole, shown } from "./json.ts";
 import { isMinutes, type Minute } from "./minutes.ts";
 
@@ -103,6 +103,10 @@ export interface Manifest {
   readonly checksum: number;
 }
 
+/** Bytes of ids that stand apart: an opening for events reads them too. */
+export const apartBytes = (manifest: Pick<Manifest, "chain" | "snapshot">): number =>
+  stateFiles(manifest).reduce((sum, { ids = 0 }) => sum + ids, 0);
+
 /** All files that the state is read from, in their order. */
 export const stateFiles = ({ chain = [], snapshot }: Pick<Manifest, "chain" | "snapshot">): StateFile[] => [
   ...chain,
@@ -171,7 +175,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
     isUnmigrated(manifest["unmigrated"]) &&
     isHistory(manifest["history"]) &&
-    isRates(manifest["rates"]) &&
+    (manifest["rates"] === undefined || isRates(manifest["rates"])) &&
     (manifest["quarantined"] === undefined || isWhole(manifest["quarantined"])) &&
     (manifest["writer"] === undefined || isText(manifest["writer"])) &&
     (manifest["counters"] === undefined || isCounterRow(manifest["counters"])) &&
@@ -219,15 +223,6 @@ const isHistory = (history: unknown): boolean =>
   history === undefined ||
   (Array.isArray(history) &&
     history.every((one) => Array.isArray(one) && one.length === 2 && isWhole(one[0]) && isText(one[1])));
-
-const isRates = (rates: unknown): boolean =>
-  rates === undefined ||
-  (isObject(rates) &&
-    [rates["replayPerMs"], rates["loadPerMs"]].every(isRate) &&
-    (rates["openMs"] === undefined || isRate(rates["openMs"])));
-
-/** JSON has no number that isn't finite. */
-const isRate = (rate: unknown): boolean => rate === null || (typeof rate === "number" && rate > 0);
 
 const isPlaced = (placed: unknown): boolean =>
   placed === undefined ||

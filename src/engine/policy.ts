@@ -10,7 +10,7 @@
  */
 import { DRILL_CHARS, PAGE_BYTES } from "./limits.ts";
 import { stateFiles, type Manifest, type StateFile } from "./manifest.ts";
-import type { Rates } from "./rates.ts";
+import { typical, type Rates } from "./rates.ts";
 
 export interface SnapshotFacts {
   readonly tailEvents: number;
@@ -87,7 +87,7 @@ export function filesKept(manifest: Manifest): number {
   return kept;
 }
 
-/** What a recovery is predicted from. */
+/** What a recovery is estimated from. */
 export interface RecoveryFacts {
   /** Bytes that are fetched before the first answer. */
   readonly openingBytes: number;
@@ -109,11 +109,11 @@ export function predictRecovery({ openingBytes, tailEvents, tailBytes, rates }: 
   readonly stateMs: number;
   readonly tailMs: number;
 } {
+  const openMs = typical(rates.openMs) ?? OPEN_MS;
   return {
-    stateMs: Math.round((rates.openMs ?? OPEN_MS) + openingBytes / (rates.loadPerMs ?? LOAD_PER_MS)),
+    stateMs: Math.round(openMs + openingBytes / (typical(rates.loadPerMs) ?? LOAD_PER_MS)),
     tailMs: Math.round(
-      tailMs(tailEvents, tailBytes / TAIL_PER_MS, rates.replayPerMs) +
-        (tailBytes > PAGE_BYTES ? (rates.openMs ?? OPEN_MS) : 0),
+      tailMs(tailEvents, tailBytes / TAIL_PER_MS, typical(rates.replayPerMs)) + (tailBytes > PAGE_BYTES ? openMs : 0),
     ),
   };
 }

@@ -1,19 +1,25 @@
 /**
- * What coming back costs, as this partition measured it: it depends on its handlers and its states, and is kept in
+ * What coming back costs, as this partition measured it: it depends on its handlers and its states, and rides in segments and
  * manifests, so that an opening which replays nothing forgets nothing.
+ *
+ * E1. An estimate is made from the median of the last few openings: one that was slow for a reason of its own changes nothing.
  */
+import { isObject } from "./json.ts";
 
+/** The last few measurements of each, the newest at the end; none: it was never measured. */
 export interface Rates {
-  /** Events replayed in a millisecond; null: never measured. */
-  readonly replayPerMs: number | null;
-  /** Bytes of state files fetched and read in a millisecond; null: never measured. */
-  readonly loadPerMs: number | null;
-  /** Milliseconds of the first call to D1, where it brought few rows; missing: never measured. */
-  readonly openMs?: number;
+  /** Events replayed in a millisecond. */
+  readonly replayPerMs: readonly number[];
+  /** Bytes of state files fetched and read in a millisecond. */
+  readonly loadPerMs: readonly number[];
+  /** Milliseconds of the first call to D1, where it brought few rows. */
+  readonly openMs: readonly number[];
 }
 
-export const UNMEASURED: Rates = { replayPerMs: null, loadPerMs: null };
+export const UNMEASURED: Rates = { replayPerMs: [], loadPerMs: [], openMs: [] };
 
+/** Measurements that are kept of each. */
+const KEPT = 5;
 /** Less than this says more of the clock than of the work. */
 const LEAST_EVENTS = 1_000;
 const LEAST_BYTES = 100_000;
@@ -21,9 +27,24 @@ const LEAST_MS = 5;
 /** More rows than this, and it isn't the way to D1 that was measured. */
 const FEW_ROWS = 20;
 
+const KINDS = ["replayPerMs", "loadPerMs", "openMs"] as const;
+
+export const isRates = (rates: unknown): rates is Rates =>
+  isObject(rates) &&
+  KINDS.every((kind) => {
+    const all = rates[kind];
+    return Array.isArray(all) && all.length <= KEPT && all.every((one) => typeof one === "number" && one > 0);
+  });
+
+/** The middle one; of an even number the lower one. Null if there is none. */
+export function typical(all: readonly number[]): number | null {
+  const sorted = all.toSorted((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
+}
+
 /** The rates after an opening whose first call took so long. */
 export const opened = (before: Rates, ms: number, rows: number): Rates =>
-  rows > FEW_ROWS ? before : { ...before, openMs: Math.max(1, ms) };
+  rows > FEW_ROWS ? before : { ...before, openMs: kept(before.openMs, Math.max(1, ms)) };
 
 /** The rates after a recovery that took so long. */
 export function measured(
@@ -31,10 +52,15 @@ export function measured(
   replay: { readonly events: number; readonly ms: number },
   load: { readonly bytes: number; readonly ms: number },
 ): Rates {
+  const { replayPerMs, loadPerMs } = before;
+  const replayed = replay.events >= LEAST_EVENTS && replay.ms >= LEAST_MS;
+  const loaded = load.bytes >= LEAST_BYTES && load.ms >= LEAST_MS;
   return {
     ...before,
-    replayPerMs:
-      replay.events >= LEAST_EVENTS && replay.ms >= LEAST_MS ? replay.events / replay.ms : before.replayPerMs,
-    loadPerMs: load.bytes >= LEAST_BYTES && load.ms >= LEAST_MS ? load.bytes / load.ms : before.loadPerMs,
+    replayPerMs: replayed ? kept(replayPerMs, replay.events / replay.ms) : replayPerMs,
+    loadPerMs: loaded ? kept(loadPerMs, load.bytes / load.ms) : loadPerMs,
   };
 }
+
+/** Three digits are more than it was measured by. */
+const kept = (before: readonly number[], one: number): number[] => [...before, Number(one.toPrecision(3))].slice(-KEPT);

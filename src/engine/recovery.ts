@@ -18,14 +18,14 @@ import { Damage, Failure, isUnreadable, messageOf } from "./errors.ts";
 import { Fold } from "./fold.ts";
 import { manifestName, type Epoch, type PartitionId } from "./ids.ts";
 import { Loader } from "./loader.ts";
-import { openingBytes, readManifest, stateFiles, type Manifest } from "./manifest.ts";
+import { apartBytes, openingBytes, readManifest, stateFiles, type Manifest } from "./manifest.ts";
 import type { Metered } from "./metering.ts";
 import { pinTexts, readOrNull } from "./pins.ts";
 import type { Library } from "./object-ranges.ts";
-import type { Open } from "./open.ts";
+import { readRiding, type Open } from "./open.ts";
 import type { Operator } from "./operator.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Opening, PartitionRow } from "./ports.ts";
-import { measured, UNMEASURED } from "./rates.ts";
+import { isRates, measured, UNMEASURED } from "./rates.ts";
 import { OPEN_ATTEMPTS, type Sizes } from "./limits.ts";
 import { goOn, noteDisowned, replay, ticked, type Folding, type Replayed } from "./replay.ts";
 import { stampMs } from "./stamp.ts";
@@ -122,8 +122,10 @@ async function fromBest(
       });
     const { fold, loader, tailBytes, foreign } = found;
     noteDisowned(around, fold);
-    const rates = measured(base.manifest?.rates ?? UNMEASURED, found.work, {
-      bytes: base.manifest === null ? 0 : openingBytes(base.manifest),
+    // An opening that took no snapshot told the last segment what it measured.
+    const told = readRiding(found.last?.stats ?? null).rates;
+    const rates = measured(isRates(told) ? told : (base.manifest?.rates ?? UNMEASURED), found.work, {
+      bytes: base.manifest === null ? 0 : openingBytes(base.manifest) + (apart ? 0 : apartBytes(base.manifest)),
       ms: found.loadMs,
     });
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);

@@ -1,4 +1,4 @@
-/** When a snapshot is due, as a table (SNAP7), and what a recovery is predicted to take. */
+/** When a snapshot is due, as a table (SNAP7), and what a recovery is estimated to take. */
 import { describe, expect, it } from "vitest";
 import { predictRecovery, snapshotAt, type RecoveryFacts, type SnapshotFacts } from "../../src/engine/policy.ts";
 import { measured, opened, UNMEASURED } from "../../src/engine/rates.ts";
@@ -39,7 +39,7 @@ describe("a snapshot is due", () => {
   });
 });
 
-describe("the predicted recovery", () => {
+describe("the estimated recovery", () => {
   const facts = { openingBytes: 0, tailEvents: 0, tailBytes: 0, rates: UNMEASURED };
   const total = (more: Partial<RecoveryFacts>): number => {
     const { stateMs, tailMs } = predictRecovery({ ...facts, ...more });
@@ -49,7 +49,7 @@ describe("the predicted recovery", () => {
 
   it("grows with state and tail, by the rates that were measured", () => {
     expect(empty).toBeGreaterThan(0);
-    const slow = { replayPerMs: 50, loadPerMs: 10_000 };
+    const slow = { ...UNMEASURED, replayPerMs: [50], loadPerMs: [10_000] };
     expect(total({ tailEvents: 50_000, rates: slow })).toBe(empty + 1_000);
     expect(total({ openingBytes: 20_000_000, rates: slow })).toBe(empty + 2_000);
     expect(total({ tailBytes: 80_000_000 }), "and the wait for a second page").toBe(empty + 1_000 + empty);
@@ -72,12 +72,36 @@ describe("the predicted recovery", () => {
   });
 
   it("rates come from what took long enough to be measured; the others stay", () => {
-    const before = { replayPerMs: 7, loadPerMs: 8 };
+    const before = { replayPerMs: [7], loadPerMs: [8], openMs: [] };
     const nothing = { events: 0, bytes: 0, ms: 0 };
     expect(measured(before, nothing, nothing)).toEqual(before);
     expect(measured(before, { events: 999, ms: 100 }, { bytes: 99_999, ms: 100 })).toEqual(before);
     expect(measured(before, { events: 1e6, ms: 4 }, { bytes: 1e9, ms: 4 }), "a clock of milliseconds").toEqual(before);
-    expect(measured(before, { events: 5_000, ms: 50 }, nothing)).toEqual({ replayPerMs: 100, loadPerMs: 8 });
-    expect(measured(before, nothing, { bytes: 1e6, ms: 50 })).toEqual({ replayPerMs: 7, loadPerMs: 20_000 });
+    expect(measured(before, { events: 5_000, ms: 50 }, nothing)).toEqual({ ...before, replayPerMs: [7, 100] });
+    expect(measured(before, nothing, { bytes: 1e6, ms: 50 })).toEqual({ ...before, loadPerMs: [8, 20_000] });
+  });
+
+  it("E1: is of several openings: one that was slow moves nothing, and what has changed for good is believed", () => {
+    const usual = [12, 11, 13].reduce((rates, ms) => opened(rates, ms, 1), UNMEASURED);
+    expect(total({ rates: usual })).toBe(12);
+    expect(total({ rates: opened(usual, 900, 1) })).toBe(12);
+    const slower = [300, 310, 305].reduce((rates, ms) => opened(rates, ms, 1), usual);
+    expect(total({ rates: slower })).toBe(300);
+    expect(slower.openMs).toHaveLength(5);
+    const loads = [1e6, 1.1e6, 1e5].reduce(
+      (rates, bytes) => measured(rates, { events: 0, ms: 0 }, { bytes, ms: 100 }),
+      UNMEASURED,
+    );
+    expect(total({ openingBytes: 1_000_000, rates: loads }), "the slow load is passed over").toBe(empty + 100);
+  });
+
+  it("doesn't rise with a snapshot of what a tail held", () => {
+    // A handler slower and a store slower than the defaults, and once far slower.
+    const rates = { replayPerMs: [40, 45, 2], loadPerMs: [9_000, 8_000, 300], openMs: [20, 25, 700] };
+    for (const events of [1_000, 10_000, 100_000]) {
+      const before = total({ tailEvents: events, tailBytes: events * 200, rates });
+      // What stands beside states: replies and the like, at most about the events' own size.
+      expect(total({ openingBytes: events * 100, rates })).toBeLessThanOrEqual(before);
+    }
   });
 });

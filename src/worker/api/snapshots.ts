@@ -43,7 +43,10 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
       description: "The last hour: a minute since 1970, then what was counted in it.",
     },
     "writer?": STRING,
-    "rates?": object({ replayPerMs: orNull(NUMBER), loadPerMs: orNull(NUMBER), "openMs?": orNull(NUMBER) }),
+    "rates?": {
+      ...object({ replayPerMs: list(NUMBER), loadPerMs: list(NUMBER), openMs: list(NUMBER) }),
+      description: "What the last openings measured, the newest at the end.",
+    },
     snapshot: FILE,
     "parts?": COUNT,
     "chain?": list(FILE),
