@@ -16,7 +16,21 @@ export interface OperatorGlance {
   readonly recoveryMs: number;
   /** Why it can't be used. */
   readonly lost?: string;
+  readonly lastHour: LastHour;
   readonly partitions: readonly PartitionGlance[];
+}
+
+/** What all partitions of an operator counted, a number for each minute from `from` on. */
+export interface LastHour {
+  readonly from: string;
+  readonly applied: readonly number[];
+  readonly refused: readonly number[];
+  readonly quarantined: readonly number[];
+  readonly duplicates: readonly number[];
+  readonly reused: readonly number[];
+  readonly snapshotFailures: readonly number[];
+  readonly commitMs: readonly number[];
+  readonly commits: readonly number[];
 }
 
 export interface PartitionGlance {
@@ -33,9 +47,13 @@ export interface PartitionGlance {
   readonly stateBytes: number;
   readonly lastSnapshot?: Snapshot | Unreadable;
   readonly lastRecovery?: RecoveryReport;
-  /** Events set aside, as of its last group. Missing: it doesn't say. */
-  readonly quarantined?: number;
-  /** Why nothing is known of it: its database didn't answer. */
+  /** Events in quarantine. */
+  readonly quarantined: number;
+  /** Snapshots that failed since the last one that didn't. */
+  readonly snapshotFailures?: number;
+  /** What it said when it was asked itself, if it refused (ask-all.ts). */
+  readonly refused?: { readonly code: string; readonly detail: string };
+  /** Why nothing is known of it: its database didn't answer. Its numbers are zeros then (live.ts), and mean nothing. */
   readonly unknown?: string;
 }
 
@@ -87,8 +105,37 @@ export interface Quarantined {
   readonly seq: number;
   readonly key: string;
   readonly error: string;
+  readonly errorName?: string;
+  readonly stack?: string;
+  /** What ran. */
+  readonly operatorVersion: number;
+  readonly code: string;
   readonly time: string;
-  readonly event: { readonly type: string };
+  readonly event: { readonly type: string; readonly data?: unknown };
+}
+
+/** Entries of one type and error. */
+export interface QuarantineGroup {
+  readonly type: string;
+  readonly errorName?: string;
+  readonly error: string;
+  readonly events: number;
+  readonly since: string;
+}
+
+export interface QuarantineGroups {
+  readonly items: readonly QuarantineGroup[];
+  readonly events: number;
+  readonly groups: number;
+}
+
+export interface SteeredMany {
+  readonly command: string;
+  readonly applied: number;
+  readonly refused: number;
+  readonly quarantined: number;
+  readonly gone: number;
+  readonly cursor?: string;
 }
 
 export interface QuarantinePage {

@@ -5,6 +5,7 @@ import { evictAndLook, snapshotNow, verifyNow, type Comparison, type Happened } 
 import { overview } from "./live.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { PhaseKeys, Phases } from "./recoveries.tsx";
+import { Sure } from "./sure.tsx";
 import { count, many, span } from "./text.ts";
 
 export function Drill({ operator }: { readonly operator: string }) {
@@ -64,14 +65,16 @@ export function Drill({ operator }: { readonly operator: string }) {
           </label>
         </div>
         <p class="actions">
-          <button
-            type="button"
-            class="strong"
+          <Sure
+            label="Evict"
+            title={`Evict partition ${partition}?`}
+            yes="Evict it"
+            no="Leave it"
             disabled={busy !== null}
-            onClick={() => void run("Reading what is there", (say) => evictAndLook(operator, partition, key, say))}
+            act={() => void run("Reading what is there", (say) => evictAndLook(operator, partition, key, say))}
           >
-            Evict
-          </button>
+            Its object ends at once, as in a crash. Calls that are under way fail and are sent again; nothing is lost.
+          </Sure>
           <button
             type="button"
             disabled={busy !== null}

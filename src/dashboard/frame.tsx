@@ -2,15 +2,16 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { Drill } from "./drill-page.tsx";
-import { healthOf, worst } from "./health.ts";
+import { healthOf, NOT_KNOWN, worst } from "./health.ts";
 import { Keys } from "./keys.tsx";
-import { failure, heardAt, lookedAt, now, overview } from "./live.ts";
+import { failure, heardAt, lookedAt, now, overview, stale } from "./live.ts";
 import { OperatorPage } from "./operator.tsx";
 import { OverviewPage } from "./overview.tsx";
 import { hrefOf, place, PAGES } from "./place.ts";
 import { Quarantine } from "./quarantine.tsx";
+import { StatusLine } from "./status-line.tsx";
 import { enter, locked, token } from "./session.ts";
-import { age } from "./text.ts";
+import { age, count } from "./text.ts";
 import { theme, turn } from "./theme.ts";
 import { TokenDialog } from "./token-dialog.tsx";
 import { Waiting } from "./waiting.tsx";
@@ -31,8 +32,8 @@ export function Frame() {
         </a>
         <Operators />
         <Pulse />
-        <button type="button" class="quiet" onClick={turn} title="Colours: light, dark, or as the system is">
-          {THEME_WORDS[theme.value]}
+        <button type="button" class="quiet" onClick={turn} title="Switches the colours: as the system is, light, dark">
+          Theme: {theme.value}
         </button>
         {token.value !== null && (
           <button type="button" class="quiet" onClick={() => enter(null)} title="This tab forgets the token">
@@ -40,7 +41,8 @@ export function Frame() {
           </button>
         )}
       </header>
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabIndex={-1} class={stale.value ? "stale" : ""}>
+        <StatusLine />
         {operator === null ? (
           <Titled key="/" title="Overview" page={<OverviewPage />} />
         ) : (
@@ -51,8 +53,6 @@ export function Frame() {
     </>
   );
 }
-
-const THEME_WORDS = { auto: "Auto", light: "Light", dark: "Dark" } as const;
 
 /** The address stays: what stands behind "#" is the page. */
 function toMain(event: Event): void {
@@ -70,9 +70,11 @@ function Operators() {
       </a>
       {all.map((one) => {
         const { level, why } =
-          one.lost === undefined
-            ? worst(one.partitions.map((partition) => healthOf(partition, one, lookedAt())))
-            : { level: "bad", why: one.lost };
+          one.lost !== undefined
+            ? { level: "bad", why: one.lost }
+            : stale.value
+              ? NOT_KNOWN
+              : worst(one.partitions.map((partition) => healthOf(partition, one, lookedAt())));
         return (
           <a key={one.name} href={hrefOf(one.name)} aria-current={here === one.name ? "page" : undefined}>
             {one.name}
@@ -90,8 +92,8 @@ function Pulse() {
   if (locked.value !== null) return <p class="pulse">locked</p>;
   if (failure.value !== null)
     return (
-      <p class="pulse bad" role="status" title={failure.value}>
-        no news{heard === null ? "" : ` for ${age(now.value - heard)}`}
+      <p class="pulse bad" title={failure.value}>
+        no answer{heard === null ? "" : ` for ${age(now.value - heard)}`}
       </p>
     );
   return <p class="pulse">{heard === null ? "connecting" : "live"}</p>;
@@ -107,16 +109,18 @@ function OfOperator() {
     return <Titled title={name} page={<p class="empty">The app has no operator of this name.</p>} />;
   const pages = { partitions: OperatorPage, keys: Keys, drill: Drill, quarantine: Quarantine } as const;
   const Inner = pages[page];
+  const waiting = one.partitions.reduce((sum, { quarantined }) => sum + quarantined, 0);
   return (
     <Titled
       title={name}
-      note={`version ${one.version}`}
+      note={`operator version ${one.version}`}
       page={
         <>
           <nav class="tabs" aria-label={`Pages of ${name}`}>
             {PAGES.map(([id, words]) => (
               <a key={id} href={hrefOf(name, id)} aria-current={id === page ? "page" : undefined}>
                 {words}
+                {id === "quarantine" && waiting > 0 && <b class="badge">{count(waiting)}</b>}
               </a>
             ))}
           </nav>

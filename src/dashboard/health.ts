@@ -2,11 +2,14 @@
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
 import { many } from "./text.ts";
 
-export type Level = "unused" | "ok" | "note" | "bad";
+/** `unknown`: nobody can tell, which is neither healthy nor bad. */
+export type Level = "unused" | "ok" | "unknown" | "note" | "bad";
 
 export interface Health {
   readonly level: Level;
   readonly why: string;
+  /** What several partitions may have in common, without numbers of their own. */
+  readonly kind: string;
 }
 
 /** A tail that is worth a snapshot (SNAP7). */
@@ -14,28 +17,58 @@ const WORTH_EVENTS = 1_000;
 /** A lost alarm is healed by the cron sweep, which comes each ten minutes. */
 const SWEEP_MS = 600_000;
 
-export function healthOf(one: PartitionGlance, { everyMs }: OperatorGlance, nowMs: number): Health {
-  const { lastSnapshot, lastRecovery, tailEvents, tailSince, appliedSeq, quarantined = 0, unknown } = one;
-  if (unknown !== undefined) return { level: "bad", why: `its database doesn't answer: ${unknown}` };
-  if (lastSnapshot !== undefined && "unreadable" in lastSnapshot)
-    return { level: "bad", why: `its manifest can't be read: ${lastSnapshot.unreadable}` };
-  if (appliedSeq === 0) return { level: "unused", why: "nothing was sent to it yet" };
-  const due = Math.max(Date.parse(tailSince ?? ""), Date.parse(lastSnapshot?.at ?? tailSince ?? "")) + everyMs;
-  if (tailEvents >= WORTH_EVENTS && nowMs > due + everyMs + SWEEP_MS)
-    return { level: "note", why: "its snapshot is overdue" };
+const of = (level: Level, kind: string, why = kind): Health => ({ level, kind, why });
+
+export const UNUSED = of("unused", "unused", "nothing was sent to it yet");
+export const HEALTHY = of("ok", "healthy");
+export const NOT_KNOWN = of("unknown", "not known");
+
+/** Everything that is wrong with it, the worst first; none: it is healthy, or unused. */
+export function troublesOf(one: PartitionGlance, { everyMs }: OperatorGlance, nowMs: number): Health[] {
+  const {
+    lastSnapshot,
+    lastRecovery,
+    tailEvents,
+    tailSince,
+    quarantined,
+    snapshotFailures = 0,
+    unknown,
+    refused,
+  } = one;
+  const found: Health[] = [];
+  if (refused !== undefined)
+    found.push(of("bad", `refuses with ${refused.code}`, `refuses with ${refused.code}: ${refused.detail}`));
+  if (unknown !== undefined)
+    return [...found, of("bad", "database doesn't answer", `its database doesn't answer: ${unknown}`)];
+  const unreadable = lastSnapshot !== undefined && "unreadable" in lastSnapshot;
+  if (unreadable)
+    found.push(of("bad", "manifest can't be read", `its manifest can't be read: ${lastSnapshot.unreadable}`));
+  if (snapshotFailures > 0)
+    found.push(of("bad", "snapshots fail", `its last ${many(snapshotFailures, "attempt")} at a snapshot failed`));
+  const takenAt = unreadable ? undefined : lastSnapshot?.at;
+  const due = Math.max(Date.parse(tailSince ?? ""), Date.parse(takenAt ?? tailSince ?? "")) + everyMs;
+  if (!unreadable && tailEvents >= WORTH_EVENTS && nowMs > due + everyMs + SWEEP_MS)
+    found.push(of("note", "snapshot overdue", "its snapshot is overdue"));
   const fallbacks = lastRecovery?.fallbacks ?? 0;
   if (fallbacks > 0)
-    return { level: "note", why: `it last came back past ${many(fallbacks, "snapshot")} that couldn't be read` };
-  if (quarantined > 0) return { level: "note", why: `${many(quarantined, "event")} in quarantine` };
-  return { level: "ok", why: "well" };
+    found.push(
+      of(
+        "note",
+        "recovered by fallback",
+        `it last recovered past ${many(fallbacks, "snapshot")} that couldn't be read`,
+      ),
+    );
+  if (quarantined > 0) found.push(of("note", "events in quarantine", `${many(quarantined, "event")} in quarantine`));
+  return found;
 }
 
-const ORDER: readonly Level[] = ["unused", "ok", "note", "bad"];
+export function healthOf(one: PartitionGlance, operator: OperatorGlance, nowMs: number): Health {
+  return troublesOf(one, operator, nowMs)[0] ?? (one.appliedSeq === 0 ? UNUSED : HEALTHY);
+}
+
+const ORDER: readonly Level[] = ["unused", "ok", "unknown", "note", "bad"];
 
 /** Of several, the one that wants looking at most. */
 export function worst(all: readonly Health[]): Health {
-  return all.reduce((a, b) => (ORDER.indexOf(b.level) > ORDER.indexOf(a.level) ? b : a), {
-    level: "unused",
-    why: "nothing was sent to it yet",
-  });
+  return all.reduce((a, b) => (ORDER.indexOf(b.level) > ORDER.indexOf(a.level) ? b : a), UNUSED);
 }

@@ -4,6 +4,7 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import { get, messageOf, operatorPath } from "./api.ts";
+import { stateChanges, type Change } from "./changes.ts";
 import { count } from "./text.ts";
 import { Tree } from "./tree.tsx";
 import { When } from "./when.tsx";
@@ -11,7 +12,7 @@ import { When } from "./when.tsx";
 interface Touch {
   readonly seq: number;
   readonly time: string;
-  readonly event: { readonly type: string };
+  readonly event: { readonly type: string; readonly data?: unknown };
   readonly outcome: { readonly status: string; readonly code?: string; readonly error?: string };
   /** After it; null: the key had none, or why it isn't known stands beside. */
   readonly value: unknown;
@@ -76,21 +77,8 @@ export function KeyHistory({
       {error !== null && <p class="trouble">{error}</p>}
       {page !== null && page.items.length === 0 && <p class="empty">The log that is kept has nothing of this key.</p>}
       <ol class="history">
-        {page?.items.map((touch) => (
-          <li key={touch.seq}>
-            <p>
-              <b>{touch.event.type}</b> <Outcome outcome={touch.outcome} />{" "}
-              <span class="dim">
-                seq {count(touch.seq)}, <When at={touch.time} />
-              </span>
-            </p>
-            <Tree name="event" value={touch.event} depth={3} />
-            <Tree
-              name="state after it"
-              value={touch.unknown === undefined ? touch.value : `not known: ${touch.unknown}`}
-              depth={3}
-            />
-          </li>
+        {page?.items.map((touch, i) => (
+          <Happened key={touch.seq} touch={touch} before={stateBefore(page, i)} />
         ))}
       </ol>
       {page?.expired === true && <p class="hint">What is older was given up by the operator's retention.</p>}
@@ -102,6 +90,54 @@ export function KeyHistory({
     </>
   );
 }
+
+/** The state that an event found; undefined: not known here. */
+function stateBefore({ items, before, expired }: Page, i: number): unknown {
+  const older = items[i + 1];
+  if (older !== undefined) return older.unknown === undefined ? older.value : undefined;
+  return before === undefined && expired !== true ? null : undefined;
+}
+
+function Happened({ touch, before }: { readonly touch: Touch; readonly before: unknown }) {
+  const { seq, time, event, outcome, value, unknown } = touch;
+  return (
+    <li>
+      <p>
+        <b>{event.type}</b> <Outcome outcome={outcome} />{" "}
+        <span class="dim">
+          seq {count(seq)}, <When at={time} />
+        </span>
+      </p>
+      {event.data !== undefined && <p class="data">{JSON.stringify(event.data)}</p>}
+      {unknown !== undefined ? (
+        <p class="dim">state not known: {unknown}</p>
+      ) : before === undefined ? (
+        <p class="dim">what it changed shows with older events</p>
+      ) : (
+        <Changes changes={stateChanges(before, value)} />
+      )}
+      <Tree name="event" value={event} depth={3} />
+      {unknown === undefined && <Tree name="state after it" value={value} depth={3} />}
+    </li>
+  );
+}
+
+/** Changes that are shown; the tree below has all. */
+const CHANGES = 8;
+
+const Changes = ({ changes }: { readonly changes: readonly Change[] }) =>
+  changes.length === 0 ? (
+    <p class="dim">changed nothing</p>
+  ) : (
+    <ul class="changes">
+      {changes.slice(0, CHANGES).map(({ path, before, after }) => (
+        <li key={path}>
+          {path !== "" && <span class="name">{path}</span>} <del>{before ?? "none"}</del> → <ins>{after ?? "none"}</ins>
+        </li>
+      ))}
+      {changes.length > CHANGES && <li class="dim">and {changes.length - CHANGES} more</li>}
+    </ul>
+  );
 
 const Outcome = ({ outcome: { status, code, error } }: { readonly outcome: Touch["outcome"] }) => (
   <span class={`status ${status}`}>

@@ -4,20 +4,31 @@
  * L1. Nothing is asked while the tab is hidden, or while the app wants a token.
  * L2. One request at a time; after a failure the pauses double, up to half a minute.
  */
-import { batch, effect, signal } from "@preact/signals";
-import type { Overview } from "./answers.ts";
+import { batch, computed, effect, signal } from "@preact/signals";
+import type { Overview, PartitionGlance } from "./answers.ts";
 import { get, messageOf } from "./api.ts";
+import { refusalOf } from "./ask-all.ts";
 import { SAMPLES, sampleOf, type Sample } from "./rates.ts";
 import { locked, token } from "./session.ts";
 
 const EVERY_MS = 2_000;
 const MOST_MS = 30_000;
 const MOMENT_MS = 150;
+/** A look that fails once, as in a deployment, greys nothing out. */
+const STALE_MS = 6_000;
+/** A look that isn't answered at all. */
+const SILENT_MS = 12_000;
 
 export const overview = signal<Overview | null>(null);
 export const samples = signal<readonly Sample[]>([]);
 /** Overviews so far. Tables hear of each a moment later than all else, so that both don't have to fit into one frame. */
 export const looks = signal(0);
+/** Is what stands there of another time than now? Then nothing is told as if it were so. */
+export const stale = computed(() =>
+  heardAt.value === null
+    ? failure.value !== null
+    : now.value - heardAt.value > (failure.value === null ? SILENT_MS : STALE_MS),
+);
 /** Why the last look failed. */
 export const failure = signal<string | null>(null);
 /** The app's time, each second. */
@@ -73,7 +84,21 @@ function look(): void {
   );
 }
 
-function took(found: Overview): void {
+/** What can't be known comes without numbers. */
+const NOTHING = { epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0, stateBytes: 0, quarantined: 0 };
+const filled = ({ operators, ...rest }: Overview): Overview => ({
+  ...rest,
+  operators: operators.map((one) => ({
+    ...one,
+    partitions: one.partitions.map((partition): PartitionGlance => {
+      const refused = refusalOf(one.name, partition.partition);
+      return { ...NOTHING, ...partition, ...(refused === null ? {} : { refused }) };
+    }),
+  })),
+});
+
+function took(told: Overview): void {
+  const found = filled(told);
   const sample = sampleOf(found);
   ahead = sample.at - Date.now();
   batch(() => {

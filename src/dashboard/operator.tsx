@@ -2,7 +2,10 @@
 import type { OperatorGlance, PartitionGlance, PartitionStatus } from "./answers.ts";
 import { useAnswer } from "./answer.ts";
 import { partitionPath } from "./api.ts";
-import { overview, samples } from "./live.ts";
+import { troublesOf } from "./health.ts";
+import { LastHourCharts } from "./last-hour.tsx";
+import { lookedAt, overview, samples, stale } from "./live.ts";
+import { Silent } from "./overview.tsx";
 import { PartitionTable } from "./partition-table.tsx";
 import { hrefOf, place } from "./place.ts";
 import { RateChart } from "./rate-chart.tsx";
@@ -10,7 +13,7 @@ import { rateOf } from "./rates.ts";
 import { Recoveries } from "./recoveries.tsx";
 import { Snapshots } from "./snapshots.tsx";
 import { Strip } from "./strip.tsx";
-import { bytes, count, rate, span } from "./text.ts";
+import { bytes, count, many, rate, span } from "./text.ts";
 
 export function OperatorPage({ operator }: { readonly operator: string }) {
   const one = overview.value?.operators.find(({ name }) => name === operator);
@@ -23,9 +26,11 @@ export function OperatorPage({ operator }: { readonly operator: string }) {
       <section class="panel flow" aria-labelledby="rate-title">
         <div class="figure">
           <h2 id="rate-title">Events per second</h2>
-          <p class="big">{per === null ? "–" : rate(per)}</p>
+          <p class="big">{per === null || stale.value ? "–" : rate(per)}</p>
+          <Silent partitions={one.partitions} />
         </div>
         <RateChart operator={operator} />
+        <LastHourCharts operators={[one]} />
       </section>
       <section class="panel" aria-labelledby="partitions-title">
         <h2 id="partitions-title">Partitions</h2>
@@ -34,6 +39,19 @@ export function OperatorPage({ operator }: { readonly operator: string }) {
       </section>
       <Chosen operator={one} one={chosen} />
       <Recoveries operator={one} />
+    </>
+  );
+}
+
+/** All that is wrong with it, in whole sentences. */
+function Troubles({ operator, one }: { readonly operator: OperatorGlance; readonly one: PartitionGlance }) {
+  return (
+    <>
+      {troublesOf(one, operator, lookedAt()).map(({ level, kind, why }) => (
+        <p key={kind} class={`trouble ${level}`}>
+          {why}
+        </p>
+      ))}
     </>
   );
 }
@@ -53,8 +71,10 @@ function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly
           <dd>{count(epoch)}</dd>
           {status !== null && (
             <>
-              <dt>tail</dt>
-              <dd>{bytes(status.tailBytes)}</dd>
+              <dt>in the log, not yet in a snapshot</dt>
+              <dd>
+                {many(one.tailEvents, "event")}, {bytes(status.tailBytes)}
+              </dd>
               <dt>estimated recovery</dt>
               <dd>{span(status.estimatedRecoveryMs)}</dd>
             </>
@@ -67,6 +87,7 @@ function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly
         </a>
       </div>
       {error !== null && <p class="trouble">{error}</p>}
+      <Troubles operator={operator} one={one} />
       <Snapshots operator={operator.name} partition={partition} current={current} />
     </section>
   );

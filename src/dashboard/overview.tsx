@@ -1,12 +1,12 @@
 /** All operators at a glance. */
-import type { OperatorGlance } from "./answers.ts";
-import { healthOf, worst } from "./health.ts";
-import { lookedAt, overview, samples } from "./live.ts";
+import type { OperatorGlance, PartitionGlance } from "./answers.ts";
+import { LastHourCharts } from "./last-hour.tsx";
+import { lookedAt, overview, samples, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { RateChart } from "./rate-chart.tsx";
 import { rateOf } from "./rates.ts";
 import { Strip } from "./strip.tsx";
-import { age, count, rate } from "./text.ts";
+import { age, count, many, rate } from "./text.ts";
 import { Waiting } from "./waiting.tsx";
 
 export function OverviewPage() {
@@ -21,17 +21,19 @@ export function OverviewPage() {
       <section class="panel flow" aria-labelledby="flow-title">
         <div class="figure">
           <h2 id="flow-title">Events per second</h2>
-          <p class="big">{all === null ? "–" : rate(all)}</p>
+          <p class="big">{all === null || stale.value ? "–" : rate(all)}</p>
           <dl class="facts">
             <dt>events so far</dt>
             <dd>{count(partitions.reduce((sum, { appliedSeq }) => sum + appliedSeq, 0))}</dd>
             <dt>keys</dt>
             <dd>{count(partitions.reduce((sum, { keys }) => sum + keys, 0))}</dd>
-            <dt>in no snapshot yet</dt>
+            <dt>in the log, not yet in a snapshot</dt>
             <dd>{count(partitions.reduce((sum, { tailEvents }) => sum + tailEvents, 0))}</dd>
           </dl>
+          <Silent partitions={partitions} />
         </div>
         <RateChart />
+        <LastHourCharts operators={operators} />
       </section>
       {operators.map((one) => (
         <OperatorPanel key={one.name} one={one} />
@@ -45,8 +47,6 @@ function OperatorPanel({ one }: { readonly one: OperatorGlance }) {
   const { name, partitions, lost } = one;
   const per = rateOf(samples.value, name);
   const oldest = oldestTail(one);
-  const health = worst(partitions.map((partition) => healthOf(partition, one, lookedAt())));
-  const wrong = health.level === "note" || health.level === "bad";
   return (
     <section class="panel" aria-labelledby={`of-${name}`}>
       <div class="row">
@@ -57,11 +57,11 @@ function OperatorPanel({ one }: { readonly one: OperatorGlance }) {
           <dt>partitions</dt>
           <dd>{count(partitions.length)}</dd>
           <dt>events/s</dt>
-          <dd>{per === null ? "–" : rate(per)}</dd>
-          <dt>tail</dt>
+          <dd>{per === null || stale.value ? "–" : rate(per)}</dd>
+          <dt>not yet in a snapshot</dt>
           <dd>{count(partitions.reduce((sum, { tailEvents }) => sum + tailEvents, 0))}</dd>
-          <dt>oldest unsaved</dt>
-          <dd>{oldest === null ? "none" : age(lookedAt() - oldest)}</dd>
+          <dt>the oldest of them</dt>
+          <dd>{oldest === null ? "none" : `${age(lookedAt() - oldest)} old`}</dd>
         </dl>
       </div>
       {lost !== undefined ? (
@@ -69,10 +69,7 @@ function OperatorPanel({ one }: { readonly one: OperatorGlance }) {
           It can't be used: <code>{lost}</code>
         </p>
       ) : (
-        <>
-          <Strip operator={one} />
-          {wrong && <p class={`verdict ${health.level}`}>{sentence(one)}</p>}
-        </>
+        <Strip operator={one} />
       )}
     </section>
   );
@@ -84,14 +81,10 @@ function oldestTail({ partitions }: OperatorGlance): number | null {
   return times.length === 0 ? null : Math.min(...times);
 }
 
-function sentence(one: OperatorGlance): string {
-  const bad = one.partitions.flatMap((partition) => {
-    const { level, why } = healthOf(partition, one, lookedAt());
-    return level === "note" || level === "bad" ? [{ at: partition.partition, why }] : [];
-  });
-  const [first] = bad;
-  const rest = bad.length - 1;
-  return `Partition ${first!.at}: ${first!.why}${rest === 0 ? "." : `; and ${count(rest)} more.`}`;
+/** Sums over what is known say that it isn't all. */
+export function Silent({ partitions }: { readonly partitions: readonly PartitionGlance[] }) {
+  const silent = partitions.filter(({ unknown }) => unknown !== undefined).length;
+  return silent === 0 ? null : <p class="verdict note">without {many(silent, "partition")} that can't be known</p>;
 }
 
 const Legend = () => (
@@ -100,7 +93,7 @@ const Legend = () => (
       <i class="gauge ok tone0">
         <i style={{ "--level": "0.55" }} />
       </i>
-      level: events that no snapshot covers (full at 100,000)
+      level: events in the log, not yet in a snapshot (full at 100,000)
     </span>
     <span>
       <i class="gauge ok tone2">

@@ -5,8 +5,8 @@
 import { computed, type ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
-import { healthOf } from "./health.ts";
-import { heardAt, looks, now, overview, samples } from "./live.ts";
+import { healthOf, NOT_KNOWN } from "./health.ts";
+import { heardAt, looks, now, overview, samples, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { rateOf } from "./rates.ts";
 import { useSight } from "./sight.ts";
@@ -46,14 +46,14 @@ export function PartitionTable({ operator, partitions, chosen }: PartitionTableP
 
 const COLUMNS = [
   ["Partition", ""],
+  ["Health", ""],
   ["Events/s", "n"],
   ["Events", "n"],
-  ["Tail", "n"],
+  ["Not yet in a snapshot", "n"],
   ["Keys", "n wide"],
   ["State", "n wide"],
   ["Snapshot", ""],
   ["Last event", "wide"],
-  ["Health", "wide"],
 ] as const;
 
 interface RowProps {
@@ -75,32 +75,17 @@ function Row({ operator, partition, chosen }: RowProps) {
           {partition}
         </a>
       </th>
+      <td class={cells.healthClass}>{cells.health}</td>
       <td class="n">{cells.rate}</td>
       <td class="n">{cells.events}</td>
       <td class="n">{cells.tail}</td>
       <td class="n wide">{cells.keys}</td>
       <td class="n wide">{cells.state}</td>
-      <Moment at={cells.snapshotAt} text={cells.snapshot} kind="" />
-      <Moment at={cells.lastAt} text={cells.last} kind="wide" />
-      <td class={cells.healthClass}>{cells.health}</td>
+      <td>{cells.snapshot}</td>
+      <td class="wide">{cells.last}</td>
     </tr>
   );
 }
-
-interface MomentProps {
-  readonly at: ReadonlySignal<string | undefined>;
-  readonly text: ReadonlySignal<string>;
-  readonly kind: string;
-}
-
-const Moment = ({ at, text, kind }: MomentProps) => (
-  <td
-    class={kind}
-    onMouseEnter={(event) => (event.currentTarget.title = at.peek() === undefined ? "" : clock(at.peek()!))}
-  >
-    {text}
-  </td>
-);
 
 /** A row out of sight is told every so many overviews, in turns with the others: whoever searches or listens to the page reads it too. */
 const UNSEEN_TURNS = 8;
@@ -114,10 +99,14 @@ function cellsOf(operator: string, partition: number, seen: ReadonlySignal<boole
   });
   let told: Found | null | undefined;
   const text = (of: (found: Found) => string): ReadonlySignal<string> =>
-    computed(() => (one.value === null ? "" : of(one.value)));
-  const since = (at: string): string => ago(at, seen.value ? now.value : now.peek());
+    computed(() => (one.value === null ? "" : one.value.glance.unknown === undefined ? of(one.value) : "–"));
+  const since = (at: string): string => {
+    const nowMs = seen.value ? now.value : now.peek();
+    return `${ago(at, nowMs)}, ${clock(at, nowMs)}`;
+  };
   const health = computed(() => {
     const found = one.value;
+    if (stale.value) return NOT_KNOWN;
     return found === null ? null : healthOf(found.glance, found.operator, heardAt.peek() ?? now.peek());
   });
   const snapshotAt = computed(() => {
@@ -128,21 +117,21 @@ function cellsOf(operator: string, partition: number, seen: ReadonlySignal<boole
   return {
     rate: text(() => {
       const per = rateOf(samples.peek(), operator, partition);
-      return per === null ? "–" : rate(per);
+      return per === null || stale.value ? "–" : rate(per);
     }),
     events: text(({ glance }) => count(glance.appliedSeq)),
     tail: text(({ glance }) => count(glance.tailEvents)),
     keys: text(({ glance }) => count(glance.keys)),
     state: text(({ glance }) => bytes(glance.stateBytes)),
-    snapshotAt,
     snapshot: computed(() => {
       if (snapshotAt.value !== undefined) return since(snapshotAt.value);
-      return one.value?.glance.lastSnapshot === undefined ? "none" : "unreadable";
+      const glance = one.value?.glance;
+      if (glance?.unknown !== undefined) return "–";
+      return glance?.lastSnapshot === undefined ? "none" : "unreadable";
     }),
-    lastAt,
     last: computed(() => (lastAt.value === undefined ? "" : since(lastAt.value))),
     health: computed(() => health.value?.why ?? ""),
-    healthClass: computed(() => `wide verdict ${health.value?.level ?? ""}`),
+    healthClass: computed(() => `verdict ${health.value?.level ?? ""}`),
   };
 }
 

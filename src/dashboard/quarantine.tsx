@@ -1,13 +1,15 @@
-/** Events whose handler threw: why, which, and what to do with them. */
-import { useEffect, useRef, useState } from "preact/hooks";
-import type { QuarantinePage, Quarantined } from "./answers.ts";
+/** Events whose handler threw, grouped by type and error: what they hold, why they wait, and what to do with them. */
+import { useEffect, useState } from "preact/hooks";
+import type { Quarantined, QuarantineGroup, QuarantineGroups, QuarantinePage, SteeredMany } from "./answers.ts";
 import { get, messageOf, operatorPath, post, remove } from "./api.ts";
 import { locked, token } from "./session.ts";
-import { count } from "./text.ts";
+import { Sure } from "./sure.tsx";
+import { count, many } from "./text.ts";
 import { Tree } from "./tree.tsx";
 import { When } from "./when.tsx";
 
-const LIMIT = 50;
+/** Entries of a group that are asked for at once. */
+const LIMIT = 20;
 
 interface Said {
   readonly tone: "good" | "bad";
@@ -15,47 +17,143 @@ interface Said {
 }
 
 export function Quarantine({ operator }: { readonly operator: string }) {
-  const [page, setPage] = useState<QuarantinePage | null>(null);
+  const [found, setFound] = useState<QuarantineGroups | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [said, setSaid] = useState<Said | null>(null);
   const used = token.value;
   const shut = locked.value !== null;
-  const load = async (cursor: string | null): Promise<void> => {
-    const query = new URLSearchParams({ limit: String(LIMIT), ...(cursor === null ? {} : { cursor }) });
+  const load = async (): Promise<void> => {
     try {
-      const next = await get<QuarantinePage>(`${operatorPath(operator)}/quarantine?${query}`);
+      setFound(await get<QuarantineGroups>(`${operatorPath(operator)}/quarantine/groups`));
+      setError(null);
+    } catch (error) {
+      setError(messageOf(error));
+    }
+  };
+  useEffect(() => {
+    if (!shut) void load();
+  }, [operator, used, shut]);
+  const say = (next: Said): void => {
+    setSaid(next);
+    void load();
+  };
+  return (
+    <>
+      <section class="panel" aria-labelledby="quarantine-title">
+        <div class="row">
+          <h2 id="quarantine-title">
+            Quarantine{found === null ? "" : `: ${many(found.events, "event")}, ${many(found.groups, "kind")} of error`}
+          </h2>
+          <button type="button" onClick={() => void load()}>
+            Look again
+          </button>
+        </div>
+        <p class="hint">
+          A handler that throws leaves no trace in the state; its event waits here. Opening this page asks every
+          partition once, and wakes those that sleep.
+        </p>
+        <p role="status" class={`said ${said?.tone ?? ""}`}>
+          {said?.text}
+        </p>
+        {error !== null && <p class="trouble">{error}</p>}
+        {found === null && error === null && <p class="empty">One moment.</p>}
+        {found?.events === 0 && <p class="empty">Empty. No event of this operator waits.</p>}
+      </section>
+      {found?.items.map((group) => (
+        <Group key={`${group.type} ${group.errorName} ${group.error}`} operator={operator} group={group} say={say} />
+      ))}
+      {found !== null && found.groups > found.items.length && (
+        <p class="hint">The largest {found.items.length} kinds of error are shown.</p>
+      )}
+    </>
+  );
+}
+
+/** What selects a group's events. */
+const selection = ({ type, errorName = "", error }: QuarantineGroup): Record<string, string> => ({
+  type,
+  errorName,
+  error,
+});
+
+interface GroupProps {
+  readonly operator: string;
+  readonly group: QuarantineGroup;
+  readonly say: (said: Said) => void;
+}
+
+function Group({ operator, group, say }: GroupProps) {
+  const [page, setPage] = useState<QuarantinePage | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const [busy, setBusy] = useState<string | null>(null);
+  const { type, errorName, error: message, events, since } = group;
+  const path = `${operatorPath(operator)}/quarantine`;
+  const load = async (cursor: string | null): Promise<void> => {
+    const query = { ...selection(group), limit: String(LIMIT), ...(cursor === null ? {} : { cursor }) };
+    try {
+      const next = await get<QuarantinePage>(`${path}?${new URLSearchParams(query)}`);
       setError(null);
       setPage((had) => (cursor === null || had === null ? next : { ...next, items: [...had.items, ...next.items] }));
     } catch (error) {
       setError(messageOf(error));
     }
   };
-  useEffect(() => {
-    if (!shut) void load(null);
-  }, [operator, used, shut]);
-  const gone = (id: string): void =>
-    setPage((had) => (had === null ? had : { ...had, items: had.items.filter((one) => one.id !== id) }));
+  useEffect(() => void load(null), [operator, events]);
+  const steer = async (command: "retry" | "delete"): Promise<void> => {
+    try {
+      const text = await steerAll(`${path}/${command}`, selection(group), setBusy);
+      say(text);
+    } catch (error) {
+      say({ tone: "bad", text: messageOf(error) });
+    } finally {
+      setBusy(null);
+    }
+  };
+  const title = errorName === undefined ? message : `${errorName}: ${message}`;
+  const shown = page?.items[0];
   return (
-    <section class="panel" aria-labelledby="quarantine-title">
+    <section class="panel" aria-label={`${type}: ${title}`}>
       <div class="row">
-        <h2 id="quarantine-title">Quarantine</h2>
-        <button type="button" onClick={() => void load(null)}>
-          Look again
-        </button>
+        <h2>
+          {many(events, "event")} of <code>{type}</code>
+        </h2>
+        <span class="dim">
+          the oldest <When at={since} />
+        </span>
       </div>
-      <p class="hint">
-        A handler that throws leaves no trace in the state; its event waits here. Opening this page asks every partition
-        once, and wakes those that sleep.
-      </p>
-      <p role="status" class={`said ${said?.tone ?? ""}`}>
-        {said?.text}
-      </p>
+      <p class="error">{title}</p>
+      {shown?.stack !== undefined && shown.stack !== "" && <pre class="stack">{shown.stack}</pre>}
+      {events > 1 && (
+        <p class="actions">
+          <Sure
+            mild
+            label={`Retry all ${count(events)}`}
+            title={`Retry ${many(events, "event")}?`}
+            yes="Retry them"
+            disabled={busy !== null}
+            act={() => void steer("retry")}
+          >
+            The handler that is deployed now runs again for each, in the order of the log. What throws again stays here.
+          </Sure>
+          <Sure
+            label={`Delete all ${count(events)}`}
+            title={`Delete ${many(events, "event")}?`}
+            yes="Delete them"
+            no="Keep them"
+            disabled={busy !== null}
+            act={() => void steer("delete")}
+          >
+            They stay in the log as history, but will never take effect. This can't be taken back.
+          </Sure>
+          <span role="status" class="dim">
+            {busy}
+          </span>
+        </p>
+      )}
       {error !== null && <p class="trouble">{error}</p>}
-      {page === null && error === null && <p class="empty">One moment.</p>}
-      {page?.items.length === 0 && <p class="empty">Empty. No handler of this operator has thrown.</p>}
       <ul class="cards">
         {page?.items.map((one) => (
-          <Card key={one.id} operator={operator} one={one} say={setSaid} gone={gone} />
+          <Card key={one.id} operator={operator} one={one} say={say} />
         ))}
       </ul>
       {page?.cursor !== undefined && (
@@ -67,11 +165,36 @@ export function Quarantine({ operator }: { readonly operator: string }) {
   );
 }
 
+/** Page after page, until there is none. */
+async function steerAll(
+  path: string,
+  selected: Record<string, string>,
+  tell: (progress: string) => void,
+): Promise<Said> {
+  const sums = { applied: 0, refused: 0, quarantined: 0, gone: 0 };
+  let command = "";
+  for (let cursor: string | undefined = ""; cursor !== undefined;) {
+    const query = new URLSearchParams({ ...selected, ...(cursor === "" ? {} : { cursor }) });
+    const done: SteeredMany = await post<SteeredMany>(`${path}?${query}`);
+    for (const name of ["applied", "refused", "quarantined", "gone"] as const) sums[name] += done[name];
+    command = done.command;
+    cursor = done.cursor;
+    tell(`${count(sums.applied + sums.refused + sums.quarantined)} done`);
+  }
+  const gone = sums.gone === 0 ? "" : `; ${count(sums.gone)} were gone meanwhile`;
+  if (command === "delete") return { tone: "good", text: `${many(sums.applied, "event")} deleted${gone}.` };
+  const parts = [
+    `${many(sums.applied, "event")} applied`,
+    ...(sums.refused === 0 ? [] : [`${count(sums.refused)} refused`]),
+    ...(sums.quarantined === 0 ? [] : [`${count(sums.quarantined)} threw again`]),
+  ];
+  return { tone: sums.quarantined === 0 ? "good" : "bad", text: `${parts.join(", ")}${gone}.` };
+}
+
 interface CardProps {
   readonly operator: string;
   readonly one: Quarantined;
   readonly say: (said: Said) => void;
-  readonly gone: (id: string) => void;
 }
 
 interface Steered {
@@ -80,28 +203,16 @@ interface Steered {
   readonly code?: string;
 }
 
-function Card({ operator, one, say, gone }: CardProps) {
+/** Its data first: that is what whoever looks wants to know. */
+function Card({ operator, one, say }: CardProps) {
   const [busy, setBusy] = useState(false);
-  const sure = useRef<HTMLDialogElement>(null);
-  const { id, partition, seq, key, error, time, event } = one;
+  const { id, partition, seq, key, time, event, operatorVersion, code } = one;
   const path = `${operatorPath(operator)}/quarantine/${encodeURIComponent(id)}`;
   const steer = async (command: "retry" | "delete"): Promise<void> => {
-    sure.current?.close();
     setBusy(true);
     try {
       const answer = await (command === "retry" ? post<Steered>(`${path}/retry`) : remove<Steered>(path));
-      if (answer.status === "quarantined") {
-        say({ tone: "bad", text: `Event ${id} threw again: ${answer.error}` });
-        return;
-      }
-      const what =
-        command === "delete"
-          ? "is deleted"
-          : answer.status === "refused"
-            ? `was refused: ${answer.code}`
-            : "is applied";
-      say({ tone: "good", text: `Event ${id} ${what}.` });
-      gone(id);
+      say(saidOf(id, command, answer));
     } catch (error) {
       say({ tone: "bad", text: messageOf(error) });
     } finally {
@@ -110,41 +221,45 @@ function Card({ operator, one, say, gone }: CardProps) {
   };
   return (
     <li>
-      <p class="error">{error}</p>
+      <Tree name="data" value={event.data ?? null} depth={2} />
       <dl class="line">
-        <dt>type</dt>
-        <dd>{event.type}</dd>
         <dt>key</dt>
         <dd class="mono">{key}</dd>
-        <dt>partition</dt>
-        <dd>{partition}</dd>
-        <dt>seq</dt>
-        <dd>{count(seq)}</dd>
         <dt>received</dt>
         <dd>
           <When at={time} />
         </dd>
+        <dt>partition</dt>
+        <dd>{partition}</dd>
+        <dt>seq</dt>
+        <dd>{count(seq)}</dd>
+        <dt>code</dt>
+        <dd>
+          <code>{code}</code>, operator version {operatorVersion}
+        </dd>
       </dl>
-      <Tree name="event" value={event} depth={2} />
+      <Tree name="event" value={event} depth={3} />
       <p class="actions">
         <button type="button" class="strong" disabled={busy} onClick={() => void steer("retry")}>
           Retry
         </button>
-        <button type="button" disabled={busy} onClick={() => sure.current?.showModal()}>
-          Delete…
-        </button>
+        <Sure
+          label="Delete"
+          title={`Delete event ${id}?`}
+          yes="Delete it"
+          no="Keep it"
+          disabled={busy}
+          act={() => void steer("delete")}
+        >
+          It stays in the log as history, but will never take effect. This can't be taken back.
+        </Sure>
       </p>
-      <dialog ref={sure} aria-label={`Delete event ${id}?`}>
-        <p>Delete event {id}? It stays in the log as history, but will never take effect.</p>
-        <p class="actions">
-          <button type="button" class="strong" onClick={() => void steer("delete")}>
-            Delete it
-          </button>
-          <button type="button" onClick={() => sure.current?.close()}>
-            Keep it
-          </button>
-        </p>
-      </dialog>
     </li>
   );
+}
+
+function saidOf(id: string, command: "retry" | "delete", { status, error, code }: Steered): Said {
+  if (command === "delete") return { tone: "good", text: `Event ${id} is deleted.` };
+  if (status === "quarantined") return { tone: "bad", text: `Event ${id} threw again: ${error}` };
+  return { tone: "good", text: `Event ${id} ${status === "refused" ? `was refused: ${code}` : "is applied"}.` };
 }

@@ -1,14 +1,14 @@
-/** Events per second over the last minutes. */
+/** Events per second over the last hour: by the minute before the page was opened, then by each look. */
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { samples } from "./live.ts";
-import { curveOf, rateOf } from "./rates.ts";
+import { overview, samples } from "./live.ts";
+import { curveOf, pastOf, rateOf, type Sample } from "./rates.ts";
 import { count, rate } from "./text.ts";
 import { scheme } from "./theme.ts";
 
 const HEIGHT = 150;
-const SPAN_SEC = 300;
+const SPAN_SEC = 3_600;
 const FONT = "11px ui-sans-serif, system-ui, sans-serif";
 
 /** `operator`: of this one alone. */
@@ -21,9 +21,9 @@ export function RateChart({ operator }: { readonly operator?: string }) {
     const draw = effect(() => {
       void scheme.value;
       chart?.destroy();
-      chart = new uPlot(optionsOf(at, width), curveOf(samples.peek(), operator), at);
+      chart = new uPlot(optionsOf(at, width), dataOf(samples.peek(), operator), at);
     });
-    const feed = effect(() => chart?.setData(curveOf(samples.value, operator)));
+    const feed = effect(() => chart?.setData(dataOf(samples.value, operator)));
     const resized = new ResizeObserver(() => {
       if (at.clientWidth === width || at.clientWidth === 0) return;
       width = at.clientWidth;
@@ -40,6 +40,16 @@ export function RateChart({ operator }: { readonly operator?: string }) {
   const now = rateOf(samples.value, operator);
   const label = now === null ? "Events per second, not known yet" : `Events per second: ${rate(now)} now`;
   return <div ref={box} class="chart" role="img" aria-label={label} />;
+}
+
+function dataOf(all: readonly Sample[], operator: string | undefined): [number[], (number | null)[]] {
+  const [times, rates] = curveOf(all, operator);
+  const operators = overview.peek()?.operators.filter(({ name }) => operator === undefined || name === operator) ?? [];
+  const [earlier, before] = pastOf(operators, all[0]?.at ?? 0);
+  return [
+    [...earlier, ...times],
+    [...before, ...rates],
+  ];
 }
 
 function optionsOf(at: HTMLElement, width: number): uPlot.Options {

@@ -3,7 +3,7 @@
  *
  * A rate is over about ten seconds, so that it can be read; the curve shows each step.
  */
-import type { Overview } from "./answers.ts";
+import type { LastHour, OperatorGlance, Overview } from "./answers.ts";
 
 export interface Sample {
   /** Milliseconds, by the app's clock. */
@@ -46,6 +46,23 @@ export function rateOf(samples: readonly Sample[], operator?: string, partition?
   const of = operator === undefined ? inAll : inOne(operator, partition);
   return Math.max(0, ((of(last) - of(first)) / (last.at - first.at)) * 1000);
 }
+
+/** Of whole minutes before the page was opened: in seconds, and events per second in the minute that ends there. */
+export function pastOf(operators: readonly OperatorGlance[], untilMs: number): [number[], number[]] {
+  const [times, rates]: [number[], number[]] = [[], []];
+  const hours = operators.map(({ lastHour }) => lastHour);
+  for (let i = 0; i < (hours[0]?.applied.length ?? 0); i++) {
+    const end = Date.parse(hours[0]!.from) + (i + 1) * MINUTE_MS;
+    if (end > untilMs) break;
+    times.push(end / 1000);
+    rates.push(sum(hours.map((hour) => loggedIn(hour, i))) / 60);
+  }
+  return [times, rates];
+}
+
+const MINUTE_MS = 60_000;
+const loggedIn = ({ applied, refused, quarantined }: LastHour, i: number): number =>
+  (applied[i] ?? 0) + (refused[i] ?? 0) + (quarantined[i] ?? 0);
 
 /** Seconds, and events per second in the step that ends there; null across a gap. */
 export function curveOf(samples: readonly Sample[], operator?: string): [number[], (number | null)[]] {

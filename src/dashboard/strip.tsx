@@ -4,8 +4,8 @@
  */
 import { useRef, useState } from "preact/hooks";
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
-import { healthOf, type Health } from "./health.ts";
-import { lookedAt } from "./live.ts";
+import { healthOf, NOT_KNOWN, type Health } from "./health.ts";
+import { lookedAt, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { age, many } from "./text.ts";
 
@@ -23,13 +23,14 @@ function tone({ tailEvents, lastSnapshot, tailSince }: PartitionGlance, everyMs:
 }
 
 export function readout(one: PartitionGlance, health: Health, nowMs: number): string {
-  const { partition, tailEvents, lastSnapshot } = one;
+  const { partition, tailEvents, lastSnapshot, unknown } = one;
+  if (unknown !== undefined || health.level === "unknown") return `partition ${partition}: ${health.why}`;
   if (health.level === "unused") return `partition ${partition}: unused`;
   const saved =
     lastSnapshot !== undefined && "at" in lastSnapshot
       ? `snapshot ${lastSnapshot.manifest}, ${age(nowMs - Date.parse(lastSnapshot.at))} old`
       : "no snapshot yet";
-  return `partition ${partition}: tail ${many(tailEvents, "event")}, ${saved}, ${health.why}`;
+  return `partition ${partition}: ${many(tailEvents, "event")} not yet in a snapshot, ${saved}, ${health.why}`;
 }
 
 export function Strip({ operator }: { readonly operator: OperatorGlance }) {
@@ -51,7 +52,7 @@ export function Strip({ operator }: { readonly operator: OperatorGlance }) {
     <div class="strip">
       <ul ref={list} onKeyDown={onKey} onMouseLeave={() => setPointed(null)} aria-label={`Partitions of ${name}`}>
         {partitions.map((one, i) => {
-          const health = healthOf(one, operator, nowMs);
+          const health = judged(one, operator, nowMs);
           return (
             <li key={one.partition}>
               <a
@@ -72,12 +73,15 @@ export function Strip({ operator }: { readonly operator: OperatorGlance }) {
       <p class="readout" aria-hidden="true">
         {shown === undefined
           ? "nothing was sent here yet"
-          : (pointed === null && partitions.length > 1 ? "largest tail: " : "") +
-            readout(shown, healthOf(shown, operator, nowMs), nowMs)}
+          : (pointed === null && partitions.length > 1 ? "the largest tail: " : "") +
+            readout(shown, judged(shown, operator, nowMs), nowMs)}
       </p>
     </div>
   );
 }
+
+const judged = (one: PartitionGlance, operator: OperatorGlance, nowMs: number): Health =>
+  stale.value ? NOT_KNOWN : healthOf(one, operator, nowMs);
 
 /** What is worth telling while nothing is pointed at. */
 const largest = (partitions: readonly PartitionGlance[]): PartitionGlance | undefined =>

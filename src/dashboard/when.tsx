@@ -1,4 +1,4 @@
-/** A moment: how long ago, and when exactly for whoever points at it. */
+/** A moment: how long ago, and when exactly. */
 import { computed } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { now } from "./live.ts";
@@ -6,10 +6,9 @@ import { ago, clock } from "./text.ts";
 
 export function When({ at }: { readonly at: string }) {
   // A signal in the markup: the second changes a text, and renders nothing anew.
-  const text = useMemo(() => computed(() => ago(at, now.value)), [at]);
-  // Local time is dear to format, and wanted only where somebody points.
+  const text = useMemo(() => computed(() => `${ago(at, now.value)}, ${clock(at, now.value)}`), [at]);
   return (
-    <time dateTime={at} title={at} onMouseEnter={(event) => (event.currentTarget.title = clock(at))}>
+    <time dateTime={at} title={at}>
       {text}
     </time>
   );

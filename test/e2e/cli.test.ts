@@ -89,7 +89,7 @@ describe("keyframe, against the app", () => {
   });
 
   test("takes a snapshot, drops the partition, and finds everything again", async () => {
-    const [manifest] = await json<{ version: number; seq: number }>("snapshot", "credits", "0");
+    const [manifest] = await json<{ number: number; seq: number }>("snapshot", "credits", "0");
     expect(manifest).toMatchObject({ kind: "full", seq: 2_103 });
     await keyframe(["ask", "credits", bought("ada", 10)]);
     expect(await json("snapshot", "credits", "0")).toMatchObject([{ kind: "delta", seq: 2_104 }]);

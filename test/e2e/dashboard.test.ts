@@ -11,6 +11,7 @@ import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 import { chromiumPath, NO_CHROMIUM, startBrowser } from "./browser.ts";
 import { PATIENCE_MS } from "./command.ts";
 import { Frames } from "./frames.ts";
+import type { Overview } from "../../src/dashboard/answers.ts";
 import { mockedOverview } from "./mocked-overview.ts";
 
 const CONFIG = join(PROJECT_DIR, "test", "e2e", "dashboard", "wrangler.toml");
@@ -150,12 +151,16 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     expect(await page.evaluate("document.activeElement.id")).toBe("main");
     expect(page.url()).toMatch(/#\/$/);
     await page.keyboard.press("Tab");
+    expect(await focused()).toBe("Ask every partition");
+    await page.keyboard.press("Tab");
+    expect(await focused()).toBe("meters: 1 event in quarantine");
+    await page.keyboard.press("Tab");
     expect(await focused()).toBe("meters");
     await page.keyboard.press("Tab");
     expect(await focused()).toMatch(/^partition 0: /);
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowRight");
-    expect(await focused()).toMatch(/^partition 2: tail /);
+    expect(await focused()).toMatch(/^partition 2: \d+ events? not yet in a snapshot/);
     // One stop for the whole strip.
     await page.keyboard.press("Tab");
     expect(await focused()).toBe("idle");
@@ -205,7 +210,11 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
       );
     const { appliedSeq } = await status();
     const { page, errors } = await open("#/operators/meters/drill?partition=1");
-    await page.getByRole("button", { name: "Evict" }).click();
+    await page.getByRole("button", { name: "Evict…" }).click();
+    await page.getByRole("button", { name: "Leave it" }).click();
+    expect(await page.locator(".result").count()).toBe(0);
+    await page.getByRole("button", { name: "Evict…" }).click();
+    await page.getByRole("button", { name: "Evict it" }).click();
     const result = page.locator(".result");
     await result.getByRole("heading", { name: "It is back, with everything" }).waitFor();
     const text = await result.innerText();
@@ -231,7 +240,8 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
 
   test("a key that lives elsewhere, or nowhere, is said to", async () => {
     const { page } = await open("#/operators/meters/drill?partition=1&key=nowhere");
-    await page.getByRole("button", { name: "Evict" }).click();
+    await page.getByRole("button", { name: "Evict…" }).click();
+    await page.getByRole("button", { name: "Evict it" }).click();
     await page.getByText(`the key "nowhere" has no state`).waitFor();
     expect(await page.locator(".result").count()).toBe(0);
   });
@@ -240,7 +250,12 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await send([split("retried"), split("deleted")]);
     const { page } = await open("#/operators/meters/quarantine");
     const card = (key: string) => page.locator(".cards > li", { has: page.getByText(key, { exact: true }) });
-    await card("retried").getByText("a meter without reads can't be split").waitFor();
+    const group = page.getByRole("region", { name: "meter.split: Error: a meter without reads can't be split" });
+    await group.getByRole("heading", { name: "3 events of meter.split" }).waitFor();
+    // Where it was thrown, and by which code; what it holds stands before all else.
+    expect(await group.locator(".stack").innerText()).toMatch(/meter\.split|index/);
+    expect(await card("retried").innerText()).toMatch(/^data/);
+    expect(await card("retried").innerText()).toContain("operator version 1");
     await card("retried").getByRole("button", { name: "Retry" }).click();
     await page.getByText(/threw again: a meter without reads/).waitFor();
 
@@ -260,16 +275,141 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await expect.poll(() => card("deleted").count()).toBe(0);
   });
 
+  test("many are retried, or deleted, at once, when that was confirmed; the tab counts them", async () => {
+    await send([split("many-1"), split("many-2"), split("many-3")]);
+    const { page } = await open("#/operators/meters/quarantine");
+    const badge = page.locator(".tabs .badge");
+    await badge.getByText("4", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Retry all 4…" }).click();
+    await page.getByRole("button", { name: "Retry them" }).click();
+    await page.getByText(/^0 events applied, 4 threw again/).waitFor();
+    await send([read("many-1"), read("many-2"), read("many-3")]);
+    await page.getByRole("button", { name: "Retry all 4…" }).click();
+    await page.getByRole("button", { name: "Retry them" }).click();
+    await page.getByText(/^3 events applied, 1 threw again/).waitFor();
+    await badge.getByText("1", { exact: true }).waitFor();
+    await send([split("gone-1"), split("gone-2")]);
+    await page.getByRole("button", { name: "Look again" }).click();
+    await page.getByRole("button", { name: "Delete all 3…" }).click();
+    await page.getByRole("button", { name: "Keep them" }).click();
+    await page.getByRole("button", { name: "Delete all 3…" }).click();
+    await page.getByRole("button", { name: "Delete them" }).click();
+    await page.getByText("3 events deleted.").waitFor();
+    await page.getByText("Empty. No event of this operator waits.").waitFor();
+    await expect.poll(() => badge.count(), { timeout: 10_000 }).toBe(0);
+    await send([split("never-read")]);
+  });
+
+  test("a key's history shows each event's data in a line, and what it changed", async () => {
+    await send([read("told")]);
+    await send([read("told")]);
+    const { page } = await open("#/operators/meters/keys?key=told");
+    const items = page.locator(".history > li");
+    await expect.poll(() => items.count(), { timeout: 15_000 }).toBe(2);
+    expect(await items.first().innerText()).toContain('{"meter":"told","kwh":1.5}');
+    expect(await items.first().locator(".changes li").allInnerTexts()).toEqual(["kwh 1.5 → 3", "reads 1 → 2"]);
+    expect(await items.last().locator(".changes li").first().innerText()).toBe("kwh none → 1.5");
+    // When, in both ways.
+    expect(await items.first().locator("time").innerText()).toMatch(/(just now|ago), \d\d:\d\d:\d\d$/);
+  });
+
+  describe("what is wrong", () => {
+    /** The answer as an app with these troubles would give it. */
+    const withTroubles = (page: Page) =>
+      page.route("**/v1/overview", async (route) => {
+        const found = (await (await route.fetch()).json()) as Overview;
+        const operators = found.operators.map((one) => {
+          if (one.name !== "meters") return one;
+          const partitions = one.partitions.map((partition, i) => ({
+            ...partition,
+            quarantined: i === 0 ? 12 : 0,
+            ...(i === 1 ? { snapshotFailures: 3 } : {}),
+          }));
+          const lost = { partition: 2, unknown: "store_unavailable" };
+          return { ...one, partitions: [...partitions.slice(0, 2), lost, ...partitions.slice(3)] };
+        });
+        await route.fulfill({ json: { ...found, operators } });
+      });
+
+    test.each([1280, 375])("stands first, with links, at %i pixels", async (width) => {
+      const { page } = await open("about:blank", { viewport: { width, height: 700 } });
+      await withTroubles(page);
+      await page.goto(`${runtime.url}/#/`);
+      const lines = page.locator(".state li");
+      await expect
+        .poll(() => lines.allInnerTexts(), { timeout: 15_000 })
+        .toEqual([
+          "meters, partition 1: its last 3 attempts at a snapshot failed",
+          "meters, partition 2: its database doesn't answer: store_unavailable",
+          "meters: 12 events in quarantine",
+        ]);
+      const place = await page.locator(".state").boundingBox();
+      expect(place!.y).toBeLessThan((await page.getByRole("heading", { name: "Overview" }).boundingBox())!.y);
+      expect(place!.y + place!.height).toBeLessThan(700);
+      await page.getByText("without 1 partition that can't be known").waitFor();
+      await lines.nth(2).locator("a").click();
+      await page.getByRole("heading", { name: /^Quarantine/ }).waitFor();
+    });
+
+    test("a partition that refuses is known once it is asked, and no table calls it healthy", async () => {
+      const { page } = await open("#/operators/meters/partitions");
+      await page.route("**/partitions/3?live=true", (route) =>
+        route.fulfill({
+          status: 503,
+          contentType: "application/problem+json",
+          json: { code: "log_rewound", detail: "the database was restored to an older point: D1 says seq 40; decide" },
+        }),
+      );
+      await page.getByText("as D1 tells it").waitFor();
+      await page.getByRole("button", { name: "Ask every partition" }).click();
+      await page.getByText(/^1 of 5 partitions refused at /).waitFor({ timeout: 15_000 });
+      await page
+        .locator(".state li", { hasText: "meters, partition 3: refuses with log_rewound" })
+        .waitFor({ timeout: 15_000 });
+      await expect
+        .poll(() => page.locator("tbody tr").nth(3).innerText(), { timeout: 15_000 })
+        .toMatch(/refuses with log_rewound/);
+    });
+
+    test("an app that doesn't answer greys everything out, and is not called healthy", async () => {
+      const { page } = await open("#/operators/meters/partitions");
+      await page
+        .locator(".state")
+        .getByText("Healthy")
+        .or(page.locator(".state").getByText("problem"))
+        .first()
+        .waitFor();
+      await page.route("**/v1/**", (route) => route.abort());
+      await page.getByText("The app doesn't answer").waitFor({ timeout: 30_000 });
+      expect(await page.getByText(/^healthy$/).count()).toBe(0);
+      expect(await page.locator(".big").innerText()).toBe("–");
+      expect(await page.evaluate("getComputedStyle(document.querySelector('.panel')).filter")).toBe("grayscale(1)");
+      expect(await page.evaluate("getComputedStyle(document.querySelector('.state')).filter")).toBe("none");
+      await page.unroute("**/v1/**");
+      await page.locator(".stale").waitFor({ state: "detached", timeout: 60_000 });
+    });
+
+    test("charts begin with a past, and the last hour's counts stand below", async () => {
+      const { page } = await open("#/");
+      const bars = page.locator(".hour li");
+      await expect.poll(() => bars.count()).toBeGreaterThanOrEqual(5);
+      const texts = await bars.allInnerTexts();
+      for (const name of ["duplicates", "refused", "quarantined", "failed snapshots", "commit"])
+        expect(texts.some((text) => text.startsWith(name))).toBe(true);
+      expect(await bars.last().innerText()).toMatch(/^commit\s+[\d.]+ m?s, at most [\d.]+ m?s$/);
+    });
+  });
+
   test("is dark where the system is, or where one says so, and remembers it", async () => {
     const paper = (page: Page): Promise<number> =>
       page.evaluate<number>("Number(/[0-9]+/.exec(getComputedStyle(document.documentElement).backgroundColor)[0])");
     const { page } = await open("#/", { colorScheme: "dark" });
     expect(await paper(page)).toBeLessThan(60);
-    await page.getByRole("button", { name: "Auto" }).click();
+    await page.getByRole("button", { name: "Theme: auto" }).click();
     expect(await paper(page)).toBeGreaterThan(200);
     await page.reload();
-    await page.getByRole("button", { name: "Light" }).click();
-    await page.getByRole("button", { name: "Dark" }).waitFor();
+    await page.getByRole("button", { name: "Theme: light" }).click();
+    await page.getByRole("button", { name: "Theme: dark" }).waitFor();
     expect(await paper(page)).toBeLessThan(60);
   });
 
@@ -302,7 +442,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     );
     await page.goto(`${runtime.url}/#/operators/many/partitions`);
     const eventsOf = async (partition: number): Promise<number> =>
-      Number((await page.locator("tbody tr").nth(partition).locator("td").nth(1).innerText()).replaceAll(",", ""));
+      Number((await page.locator("tbody tr").nth(partition).locator("td").nth(2).innerText()).replaceAll(",", ""));
     const stepOf = async (partition: number): Promise<number> =>
       ((await eventsOf(partition)) - 100_000) / (900 + partition * 7);
     await page.locator("tbody tr").nth(63).waitFor();

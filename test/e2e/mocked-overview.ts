@@ -12,6 +12,7 @@ export function mockedOverview(atMs: number, step: number): Overview {
     tailSince: iso(60_000 + partition * 9_000),
     lastEventAt: iso(200),
     keys: 1_000 + step,
+    quarantined: 0,
     stateBytes: 2_000_000 + step * 1_000 * partition,
     lastSnapshot: {
       manifest: 1 + Math.floor((step + partition) / 64),
@@ -29,5 +30,20 @@ export function mockedOverview(atMs: number, step: number): Overview {
       phases: { openMs: 9, loadMs: 12, replayMs: 9 },
     },
   }));
-  return { at: iso(0), operators: [{ name: "many", version: 1, everyMs: 300_000, recoveryMs: 1_000, partitions }] };
+  const minutes = (n: number): number[] => Array.from({ length: 61 }, (_, i) => n * (i % 7));
+  const lastHour = {
+    from: iso(60 * 60_000),
+    applied: minutes(60_000),
+    refused: minutes(0),
+    quarantined: minutes(0),
+    duplicates: minutes(10),
+    reused: minutes(0),
+    snapshotFailures: minutes(0),
+    commitMs: minutes(900),
+    commits: minutes(100),
+  };
+  return {
+    at: iso(0),
+    operators: [{ name: "many", version: 1, everyMs: 300_000, recoveryMs: 1_000, lastHour, partitions }],
+  };
 }

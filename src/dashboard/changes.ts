@@ -1,0 +1,27 @@
+/** How one JSON value became another: the members that differ, by path. */
+export interface Change {
+  readonly path: string;
+  /** JSON texts; null: it wasn't there, or isn't any more. */
+  readonly before: string | null;
+  readonly after: string | null;
+}
+
+export function changesOf(before: unknown, after: unknown, path = ""): Change[] {
+  if (JSON.stringify(before) === JSON.stringify(after)) return [];
+  if (!isBranch(before) || !isBranch(after) || Array.isArray(before) !== Array.isArray(after))
+    return [{ path, before: textOf(before), after: textOf(after) }];
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...names].flatMap((name) => changesOf(member(before, name), member(after, name), joined(path, name)));
+}
+
+/** Of a key's whole state, where null is that it has none: a new state shows its members. */
+export const stateChanges = (before: unknown, after: unknown): Change[] =>
+  before === null && isBranch(after)
+    ? changesOf(Array.isArray(after) ? [] : {}, after)
+    : changesOf(before ?? undefined, after ?? undefined);
+
+const isBranch = (value: unknown): value is object => typeof value === "object" && value !== null;
+const member = (of: object, name: string): unknown =>
+  Object.hasOwn(of, name) ? (of as Record<string, unknown>)[name] : undefined;
+const joined = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
+const textOf = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));

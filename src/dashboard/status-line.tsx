@@ -1,0 +1,83 @@
+/** What is wrong, above everything else; and whether what stands below is of now. */
+import { asked, askAll, round } from "./ask-all.ts";
+import { failure, heardAt, lookedAt, now, overview, stale } from "./live.ts";
+import { problemsOf } from "./problems.ts";
+import { locked } from "./session.ts";
+import { age, clock, many } from "./text.ts";
+
+/** Problems that stand there at once; the rest is counted. */
+const SHOWN = 6;
+
+export function StatusLine() {
+  const found = overview.value;
+  const heard = heardAt.value;
+  if (locked.value !== null) return null;
+  if (stale.value) {
+    const since =
+      heard === null ? "" : ` What stands below is of ${clock(new Date(heard).toISOString())}, and greyed out.`;
+    return (
+      <section class="state bad" role="status" aria-label="Status">
+        <p>
+          <b>The app doesn't answer</b>
+          {heard === null ? "" : ` for ${age(now.value - heard)}`}: {failure.value ?? "no answer in time"}.{since}
+        </p>
+      </section>
+    );
+  }
+  if (found === null) return null;
+  const problems = problemsOf(found, lookedAt());
+  const level = problems.some((one) => one.level === "bad") ? "bad" : problems.length > 0 ? "note" : "ok";
+  return (
+    <section class={`state ${level}`} aria-label="Status">
+      {problems.length === 0 ? (
+        <p>
+          <b>Healthy</b> <Rounds />
+        </p>
+      ) : (
+        <>
+          <p>
+            <b>{many(problems.length, "problem")}</b> <Rounds />
+          </p>
+          <ul>
+            {problems.slice(0, SHOWN).map(({ level, text, href }) => (
+              <li key={text} class={level}>
+                <a href={href}>{text}</a>
+              </li>
+            ))}
+            {problems.length > SHOWN && <li>and {problems.length - SHOWN} more</li>}
+          </ul>
+        </>
+      )}
+    </section>
+  );
+}
+
+/** D1 tells most of it; whether a partition answers, only itself. */
+function Rounds() {
+  const last = round.value;
+  const bad = asked.value.filter(({ refusal }) => refusal !== null).length;
+  const busy = last !== null && last.left > 0;
+  const words = busy
+    ? `asking, ${last.all - last.left} of ${last.all}`
+    : last === null
+      ? "as D1 tells it"
+      : bad === 0
+        ? `as D1 tells it, and all ${last.all} partitions answered at ${clock(new Date(last.at).toISOString())}`
+        : `${bad} of ${last.all} partitions refused at ${clock(new Date(last.at).toISOString())}`;
+  return (
+    <>
+      <span class="dim" role="status">
+        {words}
+      </span>{" "}
+      <button
+        type="button"
+        class="small"
+        disabled={busy}
+        title="Asks each partition itself, and wakes those that sleep"
+        onClick={() => overview.value !== null && void askAll(overview.value)}
+      >
+        Ask every partition
+      </button>
+    </>
+  );
+}
