@@ -52,9 +52,32 @@ export interface ManifestInfo extends Omit<SnapshotInfo, "bytes" | "manifest"> {
 
 export interface QuarantinedInfo {
   readonly id: string;
+  readonly type: string;
   readonly key: string;
   readonly error: string;
+  readonly errorName?: string;
+  readonly stack?: string;
+  readonly operatorVersion: number;
+  readonly code: string;
   readonly time: string;
+  readonly event: unknown;
+}
+
+export interface QuarantineGroupInfo {
+  readonly type: string;
+  readonly errorName?: string;
+  readonly error: string;
+  readonly events: number;
+  readonly first: string;
+  readonly since: string;
+}
+
+/** A page of events that were retried or deleted. */
+export interface SteeredPage extends Page<{ readonly id: string; readonly status: string }> {
+  readonly applied: number;
+  readonly refused: number;
+  readonly quarantined: number;
+  readonly gone: number;
 }
 
 export interface Page<T> {

@@ -1,73 +1,189 @@
-/** `keyframe quarantine OP`: the events whose handler threw; `… retry ID` and `… delete ID` steer them (ONE6). */
+/**
+ * `keyframe quarantine OP`: the events whose handler threw. `groups` counts them by what went wrong, `show ID` says all of one, `retry` and
+ * `delete` steer one, or many by type or error (ONE6).
+ */
 import { Argument } from "commander";
-import type { QuarantinedInfo } from "./answers.ts";
-import { App, codeOf, DELETE, fine, online, operatorPath, POST, saidBy, type Options } from "./app.ts";
+import type { Page, QuarantinedInfo, QuarantineGroupInfo, SteeredPage } from "./answers.ts";
+import { App, codeOf, DELETE, fine, online, operatorPath, POST, saidBy, type Answer, type Options } from "./app.ts";
 import { examples, NO, Trouble, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { pages } from "./pages.ts";
 import { table } from "./text.ts";
 
-type Action = "retry" | "delete";
+type Action = "groups" | "show" | "retry" | "delete";
 
 interface Steered {
   readonly status: string;
+  readonly duplicate?: boolean;
   readonly value?: unknown;
   readonly error?: string;
   readonly code?: string;
 }
 
+interface Wanted extends Options {
+  readonly type?: string;
+  readonly errorName?: string;
+  readonly error?: string;
+  readonly all?: boolean;
+}
+
 export const quarantine: AddCommand = (program, cli, done) => {
   online(program.command("quarantine"))
-    .description("List the events whose handler threw, retry one, or delete one")
+    .description("List the events whose handler threw, count them by error, show, retry or delete one or many")
     .argument("<operator>")
-    .addArgument(new Argument("[action]").choices(["retry", "delete"] satisfies Action[]))
-    .argument("[id]", "as the list gives it")
+    .addArgument(new Argument("[action]").choices(["groups", "show", "retry", "delete"] satisfies Action[]))
+    .argument("[id]", "as the list gives it; without it, --type, --error-name, --error or --all say which")
+    .option("--type <type>", "only events of this type")
+    .option("--error-name <class>", "only errors of this class")
+    .option("--error <message>", "only this message; with * at its end, messages that begin so")
+    .option("--all", "with retry and delete: every event")
     .addHelpText(
       "after",
       examples(
         "keyframe quarantine usage",
+        "keyframe quarantine usage groups",
+        "keyframe quarantine usage show 0-48211",
         "keyframe quarantine usage retry 0-48211",
-        "keyframe quarantine usage delete 0-48211",
+        "keyframe quarantine usage retry --error-name TypeError",
+        "keyframe quarantine usage delete --type usage.recorded --error 'no such model*'",
       ) +
-        "\n\nA list is read from the partitions and wakes them. Retry and delete are logged.\nExit status: 0 done, 1 the retried event is refused or throws again, or there is no such event, 2 it couldn't be done.",
+        "\n\nA list is read from the partitions and wakes them. Retry and delete are logged, and safe to repeat: what was done before is said again.\nExit status: 0 done, 1 an event is refused or throws again, or there is no such event, 2 it couldn't be done.",
     )
-    .action(async (operator: string, action: Action | undefined, id: string | undefined, options: Options) => {
+    .action(async (operator: string, action: Action | undefined, id: string | undefined, options: Wanted) => {
       const app = new App(options, cli);
       if (action === undefined) return done(await list(app, operator, options, cli));
-      if (id === undefined) throw new Trouble(`say which event: keyframe quarantine ${operator} ${action} ID`);
-      done(await steer(app, operator, action, id, options, cli));
+      if (action === "groups") return done(await groups(app, operator, options, cli));
+      if (id !== undefined)
+        return done(
+          await (action === "show"
+            ? show(app, operator, id, options, cli)
+            : steer(app, operator, action, id, options, cli)),
+        );
+      if (action === "show" || (Object.keys(filterOf(options)).length === 0 && options.all !== true))
+        throw new Trouble(`say which event: keyframe quarantine ${operator} ${action} ID`);
+      done(await many(app, operator, action, options, cli));
     });
 };
 
-async function list(app: App, operator: string, { json }: Options, { screen }: Cli): Promise<Status> {
+function filterOf({ type, errorName, error }: Wanted): Record<string, string> {
+  return {
+    ...(type !== undefined && { type }),
+    ...(errorName !== undefined && { errorName }),
+    ...(error !== undefined && { error }),
+  };
+}
+
+const errorText = ({ error, errorName }: { readonly error: string; readonly errorName?: string }): string =>
+  errorName === undefined ? error : `${errorName}: ${error}`;
+
+async function list(app: App, operator: string, options: Wanted, { screen }: Cli): Promise<Status> {
   const rows: string[][] = [];
+  const path = `${operatorPath(operator)}/quarantine`;
   // Bounded by the app: 10,000 events a partition.
-  for await (const entry of pages<QuarantinedInfo>(app, `${operatorPath(operator)}/quarantine`, {}, Infinity)) {
-    if (json) await screen.print(JSON.stringify(entry));
-    else rows.push([entry.id, JSON.stringify(entry.key), entry.time, JSON.stringify(entry.error)]);
+  for await (const entry of pages<QuarantinedInfo>(app, path, filterOf(options), Infinity)) {
+    if (options.json) await screen.print(JSON.stringify(entry));
+    else rows.push([entry.id, entry.type, JSON.stringify(entry.key), entry.time, JSON.stringify(errorText(entry))]);
   }
-  if (json) return YES;
+  if (options.json) return YES;
   if (rows.length === 0) screen.say("nothing is set aside");
-  else for (const line of table(["ID", "KEY", "TIME", "ERROR"], rows, screen.paint)) await screen.print(line);
+  else for (const line of table(["ID", "TYPE", "KEY", "TIME", "ERROR"], rows, screen.paint)) await screen.print(line);
   return YES;
 }
 
-/** Sent once: a second one would find the event gone and say so, though the first one did it. */
+async function groups(app: App, operator: string, { json }: Options, { screen }: Cli): Promise<Status> {
+  const found = (await app.get(`${operatorPath(operator)}/quarantine/groups`)) as Page<QuarantineGroupInfo>;
+  if (json) for (const group of found.items) await screen.print(JSON.stringify(group));
+  if (json) return YES;
+  if (found.items.length === 0) screen.say("nothing is set aside");
+  const rows = found.items.map((group) => [
+    String(group.events),
+    group.type,
+    JSON.stringify(errorText(group)),
+    group.since,
+    group.first,
+  ]);
+  const heads = ["EVENTS", "TYPE", "ERROR", "SINCE", "FIRST"];
+  if (rows.length > 0) for (const line of table(heads, rows, screen.paint)) await screen.print(line);
+  return YES;
+}
+
+/** All that is known of one event: what it says, what was thrown, and where. */
+async function show(app: App, operator: string, id: string, { json }: Options, { screen }: Cli): Promise<Status> {
+  const [, partition, at] = /^(\d{1,9})-([1-9]\d{0,14})$/.exec(id) ?? [];
+  if (partition === undefined)
+    throw new Trouble(`${JSON.stringify(id)} is no id of a quarantined event, such as 0-48211`);
+  const before = `${partition}-${Number(at) - 1}`;
+  const path = `${operatorPath(operator)}/quarantine?limit=1&cursor=${before}`;
+  const entry = ((await app.get(path)) as Page<QuarantinedInfo>).items.find((one) => one.id === id);
+  if (entry === undefined) {
+    screen.say(`there is no quarantined event ${id}`);
+    return NO;
+  }
+  if (json) await screen.print(JSON.stringify(entry));
+  else {
+    const { type, key, time, operatorVersion, code, stack = "", event } = entry;
+    const facts = { id, type, key: JSON.stringify(key), received: time, code: `version ${operatorVersion}, ${code}` };
+    for (const [name, value] of Object.entries(facts)) await screen.print(`${name.padEnd(10)}${value}`);
+    await screen.print(`error     ${JSON.stringify(errorText(entry))}`);
+    for (const frame of stack.split("\n").filter((line) => line !== ""))
+      await screen.print(`          ${JSON.stringify(frame).slice(1, -1)}`);
+    await screen.print(`event     ${JSON.stringify(event)}`);
+  }
+  return YES;
+}
+
+/** A second one hears what the first one did. */
 async function steer(
   app: App,
   operator: string,
-  action: Action,
+  action: "retry" | "delete",
   id: string,
   { json }: Options,
   { screen }: Cli,
 ): Promise<Status> {
   const path = `${operatorPath(operator)}/quarantine/${encodeURIComponent(id)}`;
-  const answer = await (action === "retry" ? app.ask(`${path}/retry`, POST) : app.ask(path, DELETE));
-  const missing = codeOf(answer) === "not_quarantined";
+  const answer = await (action === "retry" ? app.askAgain(`${path}/retry`, POST) : app.askAgain(path, DELETE));
+  const missing = isMissing(answer);
   const body = (missing ? answer.body : fine(answer)) as Steered;
   if (json) await screen.print(JSON.stringify(body));
   else if (missing) screen.say(saidBy(answer));
-  else await screen.print(`${id} ${body.status}${explained(body)}`);
+  else await screen.print(`${id} ${body.status}${body.duplicate === true ? " before" : ""}${explained(body)}`);
   return !missing && body.status === "applied" ? YES : NO;
+}
+
+const isMissing = (answer: Answer): boolean => codeOf(answer) === "not_quarantined" || codeOf(answer) === "settled";
+
+/** Page by page, in the order of partition and seq. */
+async function many(
+  app: App,
+  operator: string,
+  action: "retry" | "delete",
+  options: Wanted,
+  { screen }: Cli,
+): Promise<Status> {
+  const counts = { applied: 0, refused: 0, quarantined: 0, gone: 0 };
+  const path = `${operatorPath(operator)}/quarantine/${action}`;
+  let cursor: string | undefined;
+  for (;;) {
+    const query = new URLSearchParams({
+      ...filterOf(options),
+      ...(action === "delete" && options.all === true && { all: "true" }),
+      ...(cursor !== undefined && { cursor }),
+    });
+    const page = fine(await app.askAgain(`${path}?${query.toString()}`, POST)) as SteeredPage;
+    for (const name of ["applied", "refused", "quarantined", "gone"] as const) counts[name] += page[name];
+    if (options.json) for (const item of page.items) await screen.print(JSON.stringify(item));
+    if (page.cursor === undefined) break;
+    // Else it would never end.
+    if (page.cursor === cursor) throw new Trouble(`${path} gave the same page twice`);
+    ({ cursor } = page);
+  }
+  const { applied, refused, quarantined, gone } = counts;
+  const said =
+    action === "delete"
+      ? [`${applied} deleted`]
+      : [`${applied} applied`, `${refused} refused`, `${quarantined} threw again`];
+  if (!options.json) await screen.print([...said, ...(gone > 0 ? [`${gone} gone meanwhile`] : [])].join(", "));
+  return refused + quarantined === 0 ? YES : NO;
 }
 
 function explained({ status, value, error, code }: Steered): string {

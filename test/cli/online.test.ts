@@ -113,7 +113,7 @@ describe("a command that asks the app", () => {
     [["snapshot", "usage", "x"], "a partition is a number"],
     [["scan", "usage", "--limit", "many"], "--limit must be a whole number"],
     [["quarantine", "usage", "retry"], "say which event"],
-    [["quarantine", "usage", "forget", "0-1"], "Allowed choices are retry, delete"],
+    [["quarantine", "usage", "forget", "0-1"], "Allowed choices are groups, show, retry, delete"],
     [["doctor", "--promise", "soon"], "--promise soon is no time"],
     [["doctor", "--write", '{"type":"t"}'], "--write takes an operator and one event"],
     [["doctor", "--write", "credits", "{}"], "--write takes an operator and one event"],
@@ -309,15 +309,86 @@ describe("steering", () => {
     if (status < 2) expect(json.out.map((line) => JSON.parse(line) as unknown)).toEqual(lines);
   });
 
-  it("a quarantine command is sent once, since a second one would say that the event is gone", async () => {
-    const { requests, status } = await against(
-      [busy, { status: 404, body: { code: "not_quarantined" } }],
+  it("a quarantine command is sent again after a 503, since a second one hears what the first one did", async () => {
+    const { out, requests, status } = await against(
+      [busy, { body: { id: "0-5", command: "delete", status: "applied", seq: 9, duplicate: true } }],
       "quarantine",
       "usage",
       "delete",
       "0-5",
     );
-    expect([requests, status]).toEqual([["DELETE /v1/operators/usage/quarantine/0-5"], 2]);
+    expect(requests).toEqual(Array.from({ length: 2 }, () => "DELETE /v1/operators/usage/quarantine/0-5"));
+    expect([status, out]).toEqual([0, ["0-5 applied before"]]);
+  });
+
+  const entry = {
+    id: "0-5",
+    partition: 0,
+    seq: 5,
+    type: "usage.recorded",
+    key: "ada",
+    error: "no such\nmodel",
+    errorName: "TypeError",
+    stack: "at price (prices.ts:7:9)\nat record (usage.ts:3:1)",
+    operatorVersion: 2,
+    code: "abc",
+    time: "2026-01-31T12:00:00.000Z",
+    event: { type: "usage.recorded", data: 7 },
+  };
+
+  it("the quarantine's list, and all of one event: class, message, stack, code and what was sent", async () => {
+    const listed = await against([{ body: { items: [entry] } }], "quarantine", "usage", "--error-name", "TypeError");
+    expect(listed.requests).toEqual(["GET /v1/operators/usage/quarantine?errorName=TypeError&limit=1000"]);
+    expect(listed.out[1]).toMatch(/^0-5 +usage\.recorded +"ada" .* "TypeError: no such\\nmodel"$/);
+    const shown = await against([{ body: { items: [entry] } }], "quarantine", "usage", "show", "0-5");
+    expect(shown.requests).toEqual(["GET /v1/operators/usage/quarantine?limit=1&cursor=0-4"]);
+    expect(shown.out).toEqual([
+      "id        0-5",
+      "type      usage.recorded",
+      'key       "ada"',
+      "received  2026-01-31T12:00:00.000Z",
+      "code      version 2, abc",
+      'error     "TypeError: no such\\nmodel"',
+      "          at price (prices.ts:7:9)",
+      "          at record (usage.ts:3:1)",
+      'event     {"type":"usage.recorded","data":7}',
+    ]);
+    const other = await against([{ body: { items: [{ ...entry, id: "0-9" }] } }], "quarantine", "usage", "show", "0-5");
+    expect([other.status, other.err]).toEqual([1, "there is no quarantined event 0-5\n"]);
+  });
+
+  it("the quarantine's groups", async () => {
+    const { type, error, errorName, time } = entry;
+    const group = { type, error, errorName, events: 3, first: "0-5", since: time };
+    const { out } = await against(
+      [{ body: { items: [group], events: 3, groups: 1 } }],
+      "quarantine",
+      "usage",
+      "groups",
+    );
+    expect(out[1]).toMatch(/^3 +usage\.recorded +"TypeError: no such\\nmodel" +2026-01-31T12:00:00\.000Z +0-5$/);
+  });
+
+  it("many events of the quarantine, page by page, each page sent again after a 503", async () => {
+    const page = (more: object) => ({
+      body: { command: "retry", applied: 2, refused: 0, quarantined: 0, gone: 0, items: [], ...more },
+    });
+    const ran = await against(
+      [page({ cursor: "0-7-9" }), busy, page({ refused: 1, quarantined: 1 })],
+      "quarantine",
+      "usage",
+      "retry",
+      "--type",
+      "usage.recorded",
+      "--error",
+      "no such*",
+    );
+    const path = "POST /v1/operators/usage/quarantine/retry?type=usage.recorded&error=no+such*";
+    expect(ran.requests).toEqual([path, `${path}&cursor=0-7-9`, `${path}&cursor=0-7-9`]);
+    expect([ran.status, ran.out]).toEqual([1, ["4 applied, 1 refused, 1 threw again"]]);
+    const deleted = await against([page({ applied: 9, gone: 1 })], "quarantine", "usage", "delete", "--all");
+    expect(deleted.requests).toEqual(["POST /v1/operators/usage/quarantine/delete?all=true"]);
+    expect([deleted.status, deleted.out]).toEqual([0, ["9 deleted, 1 gone meanwhile"]]);
   });
 });
 
