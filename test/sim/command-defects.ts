@@ -46,8 +46,8 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "ONE5, SNAP8",
     engine(
       "fold",
-      "else if (command?.type === ERASE) for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, at);",
-      "else if (command?.type === ERASE) return;",
+      'for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, "erased", at);',
+      "return;",
     ),
   ),
   one(
@@ -55,8 +55,8 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "SNAP1",
     engine(
       "quarantine",
-      "      this.#changed.set(target, by);\n",
-      "      if (entry !== null) this.#changed.set(target, by);\n",
+      "      this.#changed.set(left.seq, by);\n",
+      '      if (!("how" in left)) this.#changed.set(left.seq, by);\n',
     ),
   ),
 
@@ -69,25 +69,12 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "replay sets an event aside as the handler left it",
     "IN4",
-    engine("fold", "outcome, () => sent(index));", "outcome, () => JSON.stringify(event));"),
+    engine("fold", "text: () => sent(index) }", "text: () => JSON.stringify(event) }"),
   ),
   one(
     "a retry that threw again takes the event out of the quarantine",
     "IN4",
-    engine(
-      "fold",
-      '    if (outcome.tag === "quarantined") this.quarantine.put({ ...entry, error: outcome.error }, at);\n    else this',
-      "    this",
-    ),
-  ),
-  one(
-    "a retry that would make one key too many takes the event out",
-    "ONE6",
-    engine(
-      "fold",
-      '(outcome.code === "not_quarantined" || outcome.code === "too_many_keys")',
-      'outcome.code === "not_quarantined"',
-    ),
+    engine("fold", '    if (outcome.tag !== "quarantined")\n      return', "    if (outcome !== null) return"),
   ),
   one(
     "the retried event is run at the retry's time",

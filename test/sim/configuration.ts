@@ -142,7 +142,7 @@ export function configure(seed: number, steps?: number): Configuration {
   const some = (weight: number): number => (random.chance(0.7) ? random.unit() * weight : 0);
   const operators = (["count", "ledger", "credits"] as const).filter(() => random.chance(0.55));
   if (operators.length === 0) operators.push(random.pick(["count", "ledger", "credits"] as const));
-  const fat = random.chance(0.006);
+  const fat = random.chance(0.016);
   const versions = random.weighted({ "1": 4, "2": 4, "3": 2 });
   const most = operators.length > 1 ? 2 : 4;
   return {
