@@ -60,16 +60,24 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
     db.batch([
       db.prepare(NUMBER).bind(values[0]),
       db.prepare(INSERT).bind(...values),
-      ...forgetting(db, id, row, "recover"),
+      ...forgetting(db, id, row, "recover", numberOf(row)),
     ]),
   );
   return written!.meta.changes === 1;
 }
 
-function forgetting(db: D1Database, id: PartitionId, row: PartitionRow, writer: string): D1PreparedStatement[] {
-  const found = (JSON.parse(row.manifest ?? "{}") as { number?: number }).number ?? 0;
-  return FORGET.map((sql) => db.prepare(sql).bind(partitionName(id), row.epoch, found, writer));
+/** Those above this manifest number. */
+function forgetting(
+  db: D1Database,
+  id: PartitionId,
+  row: PartitionRow,
+  writer: string,
+  above: number,
+): D1PreparedStatement[] {
+  return FORGET.map((sql) => db.prepare(sql).bind(partitionName(id), row.epoch, above, writer));
 }
+
+const numberOf = (row: PartitionRow): number => (JSON.parse(row.manifest ?? "{}") as { number?: number }).number ?? 0;
 
 const REPLACE = `UPDATE partitions AS p SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,
     manifest = ?10, previous_seq = ?11, previous = ?12, pins = ?13
@@ -83,8 +91,8 @@ const KEEP = `INSERT OR IGNORE INTO restore_points (place, attempt, seq, stamp, 
   SELECT ${placeOf("p", "?3")}, ?4, ?5, ?6, ?7, ?8, ?9 FROM partitions AS p WHERE p.partition = ?1 AND p.writer = ?2`;
 
 /**
- * Writes another row in the place of `was`, and drops the log unless it is kept; was it written? `displaced` becomes a restore
- * point.
+ * Writes another row in the place of `was`, and drops the log unless it is kept; was it written? `roots`: restore points and pins
+ * above a number go, and one may come.
  */
 export async function replaceRow(
   db: D1Database,
@@ -92,7 +100,7 @@ export async function replaceRow(
   was: PartitionRow,
   row: PartitionRow,
   keepLog: boolean,
-  displaced: Point | null = null,
+  roots: { readonly upTo: number; readonly displaced: Point | null } = { upTo: numberOf(row), displaced: null },
 ): Promise<boolean> {
   const [name, writer] = [partitionName(id), `adopt-${crypto.randomUUID()}`];
   const values = [
@@ -108,9 +116,10 @@ export async function replaceRow(
   ];
   const replace = db.prepare(REPLACE).bind(name, was.epoch, was.version, writer, ...values);
   const drop = db.prepare(DROP).bind(name, writer);
+  const { upTo, displaced } = roots;
   const kept = displaced === null ? [] : [db.prepare(KEEP).bind(name, writer, ...columnsOf(displaced))];
   const [replaced] = await named(() =>
-    db.batch(keepLog ? [replace] : [replace, drop, ...forgetting(db, id, row, writer), ...kept]),
+    db.batch(keepLog ? [replace] : [replace, drop, ...forgetting(db, id, row, writer, upTo), ...kept]),
   );
   return replaced!.meta.changes === 1;
 }

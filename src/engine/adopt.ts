@@ -9,9 +9,9 @@
  * A3. What isn't set back is left alone.
  */
 import { readOrNull } from "./pins.ts";
-import { epoch, nextLife, seq, type Seq } from "./ids.ts";
+import { attemptOf, epoch, lifeOf, nextLife, seq, type Seq } from "./ids.ts";
 import { emptyRow } from "./open.ts";
-import { pointOf } from "./manifest.ts";
+import { pointOf, type Manifest } from "./manifest.ts";
 import type { Opening, PartitionRow, Point } from "./ports.ts";
 import { behind, factsAt, markFromStore, type Mark } from "./rewound.ts";
 import { salvage, topOf, type Top } from "./salvage.ts";
@@ -36,8 +36,11 @@ export type Adopted =
       /** Events that were in the log once, as far as is known, and manifests above the one that counts now. */
       readonly givenUp: { readonly seqs: Range | null; readonly manifests: Range | null };
       readonly passedOver: readonly string[];
-      /** What is current until then, and somebody may have pinned: as with a snapshot, it becomes a restore point. */
-      readonly displaced: Point | null;
+      /**
+       * What becomes of D1's restore points and pins: those up to a manifest's number stay. What was current until then, and somebody
+       * may have pinned, becomes a restore point, as with a snapshot.
+       */
+      readonly roots: { readonly upTo: number; readonly displaced: Point | null };
     }
   | { readonly tag: "not_rewound" }
   | { readonly tag: "nothing" }
@@ -67,7 +70,7 @@ export async function adopt(
       manifest: current?.number ?? null,
       givenUp: { seqs: above(head, reached), manifests: above(row.version, top.version) },
       passedOver: [],
-      displaced: null,
+      roots: { upTo: row.version, displaced: null },
     };
   }
   const found = await salvage(around, seed, top);
@@ -80,9 +83,21 @@ export async function adopt(
     manifest: manifest.number,
     givenUp: { seqs: above(manifest.seq, reached), manifests: above(manifest.number, top.version) },
     passedOver,
-    displaced:
-      current === null || current.number >= manifest.number ? null : pointOf(current, false, around.clock.now()),
+    roots: rootsAfter(around, row, manifest, current),
   };
+}
+
+/** Where a later life has begun since, D1 doesn't know from which of its roots: none of them counts (L1 of lives.ts). */
+function rootsAfter(
+  { clock }: Pick<Library, "clock">,
+  row: PartitionRow,
+  manifest: Manifest,
+  current: Manifest | null,
+): { readonly upTo: number; readonly displaced: Point | null } {
+  const { epoch: by } = attemptOf(manifest.attempt)!;
+  if (lifeOf(by) > lifeOf(row.epoch)) return { upTo: 0, displaced: null };
+  const older = current !== null && current.number < manifest.number;
+  return { upTo: manifest.number, displaced: older ? pointOf(current, false, clock.now()) : null };
 }
 
 const topOfAll = (row: PartitionRow, known: readonly Mark[], store: Top | null): Top => ({

@@ -71,11 +71,11 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
         detail: `none of the snapshots of partition ${id.partition} can be read: ${found.passedOver.join("; ")}`,
       });
     case "row": {
-      const { row, seq, manifest, givenUp, passedOver, displaced } = found;
+      const { row, seq, manifest, givenUp, passedOver, roots } = found;
       const written =
         opening === null
           ? await storeRow(db, id, row)
-          : await replaceRow(db, id, opening.row, row, truth === "d1", displaced);
+          : await replaceRow(db, id, opening.row, row, truth === "d1", roots);
       if (!written)
         return problem({
           status: 503,

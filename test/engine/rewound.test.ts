@@ -77,6 +77,32 @@ async function expectRefused(world: World): Promise<void> {
   expect(JSON.stringify([world.db.rows.get(NAME), world.db.segments.get(NAME)])).toBe(now);
 }
 
+describe("restore points and pins of a database that was set back", () => {
+  it("SNAP10: those of the snapshot's own life stay, with what it displaces; those from before a later life began don't count", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    await snapshot(world, one);
+    const back = remember(world);
+    await fill(world, one, 4, 6);
+    await snapshot(world, one);
+    back();
+    const same = await world.clock.run(
+      adopt(shelf(world), { opening: await world.db.log(ID).peek(), mark: world.mark }, "r2", 42),
+    );
+    expect(same).toMatchObject({ tag: "row", seq: 6, roots: { upTo: 2, displaced: { version: 1, seq: 3 } } });
+    await decide(world, "d1");
+    const two = world.start(operator);
+    await fill(world, two, 7, 8);
+    await snapshot(world, two);
+    back();
+    const later = await world.clock.run(
+      adopt(shelf(world), { opening: await world.db.log(ID).peek(), mark: world.mark }, "r2", 42),
+    );
+    expect(later).toMatchObject({ tag: "row", seq: 5, roots: { upTo: 0, displaced: null } });
+  });
+});
+
 describe("a database that is set back", () => {
   it("under a living object: its next commit is refused, and so is every instance after it", async () => {
     const world = new World();

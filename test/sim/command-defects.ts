@@ -143,10 +143,6 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "what is current when another truth is adopted is no restore point",
     "SNAP10",
-    engine(
-      "adopt",
-      "current === null || current.version >= manifest.version ? null",
-      "current === null || current.version >= 0 ? null",
-    ),
+    engine("adopt", "displaced: older ? pointOf(current, false, clock.now()) : null", "displaced: null"),
   ),
 ];

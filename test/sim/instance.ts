@@ -43,7 +43,9 @@ export class Instance {
   unheardMs = -1;
   /** It lived before its database was set back, and this is what it knows; null: it didn't. */
   past: Past | null = null;
-  /** What its object's storage said when it began. */
+  /** How often its database had been set back when it began. */
+  readonly generation: number;
+  /** What its object's storage said then. */
   readonly mark: Mark | null;
   /** Its clock goes as it should. */
   knowsTime = true;
@@ -61,6 +63,7 @@ export class Instance {
     this.name = `${slot.short}#${number}`;
     this.#world = world;
     this.slot = slot;
+    this.generation = world.generation(slot.address.database);
     this.mark = slot.mark;
     this.knowsDamaged = new Set(slot.cache.doubts);
     this.version = operator.version;

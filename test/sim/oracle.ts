@@ -120,7 +120,9 @@ export class Oracle {
    * Whoever began after the database was set back doesn't go on from there if its object knows of more (E1 of rewound.ts). Facts of an
    * earlier life don't count.
    */
-  mustNotGoOn({ slot, mark, name }: Instance): void {
+  mustNotGoOn({ slot, mark, name, generation }: Instance): void {
+    // What lived then has other means of finding out.
+    if (generation !== this.#world.generation(slot.address.database)) return;
     const lives = (epoch: number): number => Math.floor(epoch / 1_000_000);
     const { rows, segments } = this.#world.database(slot.address.database);
     const row = rows.get(slot.name);

@@ -217,7 +217,7 @@ export class TimeTravel {
       return trace.count("adoptions that came second");
     const past = which === "d1" ? oracle.truth(slot.name).past : oracle.saved.logOf(found.row.attempt);
     if (which === "r2") this.#newest(slot, found.row, found.passedOver);
-    this.#write(slot, found.row, which === "r2", found.displaced);
+    this.#write(slot, found.row, which === "r2" ? found.roots : null);
     trace.count(which === "d1" ? "adoptions of D1" : "adoptions of R2");
     this.#begins(slot, found.row, which === "d1" ? past : upTo(past, found.seq));
   }
@@ -237,21 +237,26 @@ export class TimeTravel {
     }
     if (db.rows.has(slot.name)) return;
     this.#newest(slot, found.row, found.passedOver);
-    this.#write(slot, found.row, false);
+    this.#write(slot, found.row, null);
     trace.count("recoveries from R2");
     this.#begins(slot, found.row, oracle.saved.logOf(found.row.attempt));
   }
 
-  /** `alone`: what D1 has else of the partition goes. */
-  #write(slot: Slot, row: PartitionRow, alone: boolean, displaced: Point | null = null): void {
+  /** `roots`: D1's log goes, and of its restore points and pins what isn't named. */
+  #write(
+    slot: Slot,
+    row: PartitionRow,
+    roots: { readonly upTo: number; readonly displaced: Point | null } | null,
+  ): void {
     const db = this.#world.database(slot.address.database);
     db.rows.set(slot.name, { ...row });
-    const version = row.manifest === null ? 0 : (JSON.parse(row.manifest) as { number: number }).number;
-    if (alone) db.segments.delete(slot.name);
+    if (roots === null) return;
+    const { upTo, displaced } = roots;
+    db.segments.delete(slot.name);
     const kept = db.kept.get(slot.name);
-    if (!alone || kept === undefined) return;
-    kept.points = kept.points.filter((point) => point.version <= version);
-    kept.pins = kept.pins.filter((pin) => pin.version <= version);
+    if (kept === undefined) return;
+    kept.points = kept.points.filter((point) => point.version <= upTo);
+    kept.pins = kept.pins.filter((pin) => pin.version <= upTo);
     if (displaced !== null && !kept.points.some((point) => point.version === displaced.version))
       kept.points = [...kept.points, displaced].sort((a, b) => a.version - b.version);
   }
