@@ -17,6 +17,14 @@ export const ARRAY_EVENTS = 100_000;
 export const STRICT_BYTES = 1_000_000;
 /** Events of a request that asks for each event's result. */
 export const RESULT_EVENTS = 1_000;
+/** Partitions of an operator: a batch of events, a scan, an export and a table of them call each once, and the platform allows a request
+ *  10,000 calls (50 on its free plan, where an operator should have 40 at most). */
+export const PARTITIONS = 256;
+/** Calls to partitions that one request makes with its events, repeats included: what is left is for D1, and for what else the request
+ *  asks (503 too_many_calls). */
+export const CALLS = 8_000;
+/** Calls to R2 after which a recovery from R2 leaves the next partitions to another request: one more partition may take some hundred. */
+export const RECOVER_CALLS = 6_000;
 /** Errors listed in one answer. */
 export const LISTED_ERRORS = 100;
 /** A gzip body may unpack to this many times its size beyond GZIP_FREE_BYTES; text seldom exceeds 30. */

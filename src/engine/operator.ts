@@ -146,7 +146,7 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   readonly replies?: { readonly keep: Duration };
   /** How long and how many ids are recognised as repeats. Default 24h, 500,000 for each partition. */
   readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
-  /** Number of partitions when the operator is first used; stored then, and the stored number stays. Default 1. */
+  /** Number of partitions when the operator is first used, up to 256; stored then, and the stored number stays. Default 1. */
   readonly partitions?: number;
   readonly snapshot?: SnapshotPolicy;
   /** Keys that the operator may have; each partition may have its share. An event that would make one more is refused with

@@ -4,7 +4,7 @@
  * O4. A setting that can't work is refused where the operator is defined, by name and with what would work: a bound that is never
  *     reached, or a name that nobody reads, would otherwise show in production.
  */
-import { DEDUP_IDS, MEMORY_BYTES, MEMORY_MOST, TAIL_BYTES } from "./limits.ts";
+import { DEDUP_IDS, MEMORY_BYTES, MEMORY_MOST, PARTITIONS, TAIL_BYTES } from "./limits.ts";
 import type { Duration, Retain, SnapshotPolicy } from "./operator.ts";
 import { KEPT_POINTS, type RetentionPolicy } from "./retention.ts";
 
@@ -41,6 +41,8 @@ export type Fail = (why: string) => never;
 /** @throws where one of them can't work */
 export function settingsOf(given: Given, fail: Fail): Settings {
   const partitions = whole(given.partitions ?? 1, "partitions", fail);
+  if (partitions > PARTITIONS)
+    fail(`partitions may be ${PARTITIONS} at most, not ${partitions}: a request may have to call each of them`);
   onlyNames(given.dedup ?? {}, "dedup", ["keep", "maxIds"], fail);
   onlyNames(given.replies ?? {}, "replies", ["keep"], fail);
   const dedup = {

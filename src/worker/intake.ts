@@ -19,6 +19,7 @@ import { rejected, type Rejected } from "../engine/rejection.ts";
 import { STATUS, type SliceResult } from "../engine/slice.ts";
 import type { Routes } from "./app.ts";
 import type { Line } from "./body.ts";
+import { counted } from "./calls.ts";
 import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./draft.ts";
 import {
   acceptorsAt,
@@ -122,7 +123,7 @@ export class Intake {
   #lost: Interruption | null = null;
 
   constructor(options: IntakeOptions) {
-    this.#options = options;
+    this.#options = { ...options, post: counted(options.post) };
   }
 
   get batchFull(): boolean {

@@ -14,11 +14,12 @@ import { Failure } from "../engine/errors.ts";
 import { MAIN_TIMELINE, operatorPrefix } from "../engine/ids.ts";
 import type { Manifest } from "../engine/manifest.ts";
 import type { Operator } from "../engine/operator.ts";
-import { SIZES } from "../engine/limits.ts";
+import { RECOVER_CALLS, SIZES } from "../engine/limits.ts";
 import { deducePlacement, type Hint } from "../engine/placement.ts";
 import { NO_CACHE } from "../engine/object-ranges.ts";
 import { newestManifest, partitionsInStore, salvage } from "../engine/salvage.ts";
 import type { App, Env } from "./app.ts";
+import { countedStore } from "./calls.ts";
 import { note } from "./note.ts";
 import { requestClock } from "./request-clock.ts";
 import { asked } from "./state-routes.ts";
@@ -32,6 +33,8 @@ interface Ground {
   readonly operator: Operator;
   readonly databases: Databases;
   readonly rows: readonly KnownRow[];
+  /** Of this request: it knows how often R2 was asked. */
+  readonly reader: ReturnType<typeof readerOf>;
 }
 
 /** What became of one partition. */
@@ -51,18 +54,20 @@ export async function recoverOperator(env: Env, app: App, operator: Operator): P
   const until = requestClock.now() + RECOVER_MS;
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const rows = await knownRows(databases, operatorPrefix(MAIN_TIMELINE, operator.name));
-  const ground = { env, operator, databases, rows };
+  const reader = readerOf(env);
+  const ground = { env, operator, databases, rows, reader };
   const stored = await findPlacement(databases, MAIN_TIMELINE, operator.name);
   const known = new Set(rows.map(({ partition }) => partition));
   const whole = stored !== null && known.size === stored.partitions;
-  const inStore = whole ? [] : await partitionsInStore(readerOf(env), MAIN_TIMELINE, operator.name);
+  const inStore = whole ? [] : await partitionsInStore(reader, MAIN_TIMELINE, operator.name);
   const placement = stored ?? (await rebuildPlacement(ground, inStore));
   const items: ({ readonly partition: number } & Outcome)[] = [];
   for (const address of route(MAIN_TIMELINE, operator, placement).addresses) {
     const { partition } = address;
     if (known.has(partition)) items.push({ partition, status: "kept" });
     else if (!inStore.includes(partition)) items.push({ partition, ...(await beginAnew(ground, address, stored)) });
-    else if (requestClock.now() > until) items.push({ partition, status: "later" });
+    else if (requestClock.now() > until || reader.objects.calls > RECOVER_CALLS)
+      items.push({ partition, status: "later" });
     else items.push({ partition, ...(await recoverPartition(ground, address)) });
   }
   const changed = stored === null || items.some(({ status }) => status === "recovered");
@@ -72,7 +77,7 @@ export async function recoverOperator(env: Env, app: App, operator: Operator): P
 }
 
 const readerOf = (env: Env) => ({
-  objects: new R2Store(env.SNAPSHOTS),
+  objects: countedStore(new R2Store(env.SNAPSHOTS)),
   clock: requestClock,
   codec: brotli,
   host: { jitter: () => Math.random() },
@@ -80,7 +85,7 @@ const readerOf = (env: Env) => ({
 
 /** @throws Failure placement_unclear */
 async function rebuildPlacement(
-  { env, operator, databases, rows }: Ground,
+  { operator, databases, rows, reader }: Ground,
   inStore: readonly number[],
 ): Promise<Placement> {
   const hints: Hint[] = rows.map(({ partition, database, seed }) => ({
@@ -92,7 +97,7 @@ async function rebuildPlacement(
   }));
   for (const partition of inStore) {
     const id = { timeline: MAIN_TIMELINE, operator: operator.name, partition };
-    const manifest = await newestManifest({ ...readerOf(env), id });
+    const manifest = await newestManifest({ ...reader, id });
     if (manifest === null) continue;
     const { seed = null, partitions = null, database = null } = manifest.placed ?? {};
     hints.push({ from: manifest.archive.name, partition, seed, partitions, database });
@@ -111,14 +116,14 @@ async function rebuildPlacement(
   return stored;
 }
 
-async function recoverPartition({ env, operator, databases }: Ground, address: Address): Promise<Outcome> {
+async function recoverPartition({ env, operator, databases, reader }: Ground, address: Address): Promise<Outcome> {
   const { timeline, partition, seed, database } = address;
   const id = { timeline, operator: operator.name, partition };
   // A life that was lost before its first snapshot has left its epochs nowhere else (N4 of ids.ts).
   const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
   if (marked.tag === "busy") return { status: "later" };
   const known = marked.value ?? undefined;
-  const found = await salvage({ ...readerOf(env), cache: NO_CACHE, sizes: SIZES, id, operator }, seed, known);
+  const found = await salvage({ ...reader, cache: NO_CACHE, sizes: SIZES, id, operator }, seed, known);
   if (found.tag === "unreadable") return { status: "unreadable", passedOver: found.passedOver };
   if (found.tag === "nothing") return { status: "nothing" };
   assertPlacedThere(found.manifest, address);

@@ -77,6 +77,7 @@ export const UNAVAILABLE: Readonly<Record<string, string>> = {
     "the platform keeps the partition's object on older code than this Worker's: finish the gradual deployment",
   migration_failed: "the key's state is of an older version, and migrating it fails: mend the migration, and deploy",
   snapshot_failed: "the snapshot could not be written",
+  too_many_calls: "the request would make more calls than the platform allows: go on from `through`",
   queue_full: "too much waits for the log",
   log_full: "the log may not grow before a snapshot is taken, or its database is full",
   snapshot_behind: "too much waits for a snapshot",
