@@ -16,11 +16,10 @@ import type { App, Env, Routes } from "./app.ts";
 import { Intake } from "./intake.ts";
 import { note } from "./note.ts";
 import { postOf } from "./post.ts";
+import { MIGRATION_RETRY_SEC } from "./rejected-status.ts";
 import { troubleOf } from "./trouble.ts";
 
 const RETRY_SEC = 5;
-/** Until mended code is deployed. */
-const MIGRATION_RETRY_SEC = 60;
 /** With the hundred retries that the platform allows these outlast the four days for which it keeps a message. */
 const MOST_RETRY_SEC = 3_600;
 

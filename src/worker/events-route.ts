@@ -22,6 +22,7 @@ import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type IntakeOption
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
+import { REJECTED_STATUS, retryOf } from "./rejected-status.ts";
 import { unavailableStatus } from "./trouble.ts";
 
 interface Wishes {
@@ -102,8 +103,7 @@ function answer(asked: Asked, operator: string): Response {
     }
     case "rejected": {
       const { tag: _, code, message, ...more } = asked;
-      const retry = code === MIGRATION_FAILED ? { retryAfterSec: MIGRATION_RETRY_SEC } : {};
-      return problem({ status: REJECTED_STATUS[code] ?? 422, code, detail: message, more, ...retry });
+      return problem({ status: REJECTED_STATUS[code] ?? 422, code, detail: message, more, ...retryOf(code) });
     }
     case "unavailable":
       return problem({
@@ -114,15 +114,6 @@ function answer(asked: Asked, operator: string): Response {
       });
   }
 }
-
-/** Of an event that is rejected by itself, where that isn't 422. */
-const REJECTED_STATUS: Readonly<Record<string, number>> = {
-  id_reused: 409,
-  key_not_allowed: 403,
-  [MIGRATION_FAILED]: 503,
-};
-/** Until mended code is deployed. */
-const MIGRATION_RETRY_SEC = 60;
 
 type Chosen = Pick<IntakeOptions, "routes" | "only" | "full" | "standard"> & { readonly keyPrefix: string };
 
@@ -390,15 +381,8 @@ function report(intake: Intake, full: boolean): Response {
   const single = counts.received === 1 ? errors[0] : undefined;
   if (single !== undefined && (counts.refused === 1 || single.code === "id_reused"))
     return problem({ status: 409, code: single.code, detail: single.message, more: body });
-  // A relay that knows nothing of this app drops what is answered with 4xx, and keeps what is answered with 503.
   if (single?.code === MIGRATION_FAILED)
-    return problem({
-      status: 503,
-      code: single.code,
-      detail: single.message,
-      more: body,
-      retryAfterSec: MIGRATION_RETRY_SEC,
-    });
+    return problem({ status: 503, code: single.code, detail: single.message, more: body, ...retryOf(single.code) });
   if (counts.rejected === counts.received)
     return problem({
       status: 422,

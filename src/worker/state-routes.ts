@@ -13,6 +13,7 @@ import { BodyError, bodyText } from "./body.ts";
 import { etagOf } from "./etag.ts";
 import type { Answer } from "./partition-object.ts";
 import { problem } from "./problem.ts";
+import { retryOf } from "./rejected-status.ts";
 import { partitionStub } from "./stub.ts";
 
 /** 500 keys of 1 KiB, with every character escaped. */
@@ -90,7 +91,7 @@ export async function getState(
       const { version, seq, text } = entry;
       // What it was, and the ETag that replaces it: somebody may want to mend it by hand.
       const more = { key, partition, seq, version, value: JSON.parse(text) as unknown, etag: etagOf(partition, entry) };
-      return problem({ status: 503, code: MIGRATION_FAILED, detail: message, more, retryAfterSec: 60 });
+      return problem({ status: 503, code: MIGRATION_FAILED, detail: message, more, ...retryOf(MIGRATION_FAILED) });
     }
     case "found": {
       const { partition, entry } = read;
