@@ -219,7 +219,8 @@ export class Oracle {
 
   /** Who holds the epoch knows where the log ends: only its own group, sent again, may be refused for its seq. */
   #headKnown(by: Instance, truth: Truth, row: Segment): void {
-    if (by.past !== null) return;
+    // Where its database was set back since, its epoch may be another's as well; the seq keeps them apart.
+    if (by.generation !== this.#world.generation(by.slot.address.database)) return;
     const there = truth.rows.find((one) => one.seq === row.seq);
     if (row.seq > truth.head + 1 || (row.seq <= truth.head && there?.group !== row.group))
       this.fail(`${by.name} holds epoch ${row.epoch} and begins at ${row.seq}, the log ends at ${truth.head} (LOG2)`);
