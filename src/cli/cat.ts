@@ -89,10 +89,11 @@ function stateLine([key, entry]: StateItem): Line {
 function* restLines({ rest, footer }: SnapshotView): Generator<Line> {
   const { prints, answers, ...range } = readDedup(footer, rest, brotli);
   const { first, last, repliesFrom, minutes } = range;
+  const all = [...answers];
   const ids = Math.max(0, last - Math.max(first, footer.base + 1) + 1);
-  const known = { first, last, ids, printBytes: prints.byteLength, repliesFrom, answers: answers.length, minutes };
+  const known = { first, last, ids, printBytes: prints.byteLength, repliesFrom, answers: all.length, minutes };
   yield { part: '"dedup"', ...texts(known) };
-  for (const [at, outcome] of answers) yield { part: '"answer"', seq: String(at), outcome };
+  for (const [at, outcome] of all) yield { part: '"answer"', seq: String(at), outcome };
   for (const text of lines(footer.quarantine, rest, brotli, "a quarantine block"))
     yield { part: '"quarantine"', ...texts(JSON.parse(text) as object) };
   for (const text of lines(footer.producers ?? [], rest, brotli, "a block of producers"))

@@ -1,31 +1,29 @@
 /**
- * What decides about repeats: the prints of the last events, and the outcomes that differ from a plain "applied".
+ * What decides about repeats: the prints of the last events, and the outcomes that differ from a plain "applied" (answers.ts).
  *
  * D1. Every logged event has exactly one entry, and entries are in the order of seq; so an entry's place is its seq, and
  *     a pending event (in the log not yet) is found as well as a durable one (ONE1).
  * D2. Entries leave by logged time and by count only, when a segment is applied: replay decides alike (ONE3).
  * D3. It is part of the state and goes into every snapshot, cut at the snapshot's seq.
- * D4. What an outcome says beyond its code is bounded, replies and details each: the oldest go first, the outcome stays.
+ * D4. It grows with what is held, not in doublings: a burst at a full horizon would take twice the memory for good.
  * D5. The table is built when it is worth it: after a restore the first few looks go along the ring. A read or a replay needs
  *     none, and an object that wakes up for one event is soon gone again.
  *
  * 24 bytes an event and 11 to 21 for the table, in powers of two: 20 MB at 500,000 ids. A Map of strings would take three times that.
  */
+import { Answers } from "./answers.ts";
 import { PRINT_WORDS } from "./hash.ts";
 import { seq, type Seq } from "./ids.ts";
-import { Kept } from "./kept.ts";
 import { isObject, isWhole } from "./json.ts";
-import { DETAILS_BYTES, REPLIES_BYTES } from "./limits.ts";
-import { bareOutcome } from "./outcome.ts";
 import { isMs } from "./stamp.ts";
 
 const MINUTE_MS = 60_000;
 const SMALLEST = 1024;
 /** Slots from which on the memory of a growth counts for more than its time. */
 const LARGE = 262_144;
+const STEP = 65_536;
 /** Each takes a millisecond where there are 500,000 ids, building the table forty. */
 const LOOKS = 8;
-const SHARED_TEXTS = 1_000;
 
 export interface Horizon {
   readonly keepMs: number;
@@ -49,7 +47,7 @@ export interface DedupImage {
   readonly last: number;
   readonly prints: Uint32Array;
   readonly minutes: readonly Minute[];
-  readonly answers: readonly (readonly [seq: number, outcome: string])[];
+  readonly answers: Iterable<readonly [seq: number, outcome: string]>;
   readonly repliesFrom: number;
 }
 
@@ -88,13 +86,7 @@ export class Dedup {
   /** Looks along the ring that are left before the table is built (D5). */
   #looks = 0;
   #minutes: Minute[] = [];
-  /** Seq -> outcome text of what was refused or quarantined, without its details; in the order of seq. */
-  readonly #answers = new Map<number, string>();
-  /** Those texts, once each: there are few codes, and many refusals. */
-  readonly #bare = new Map<string, string>();
-  /** The whole outcome text, where it says more (D4). */
-  readonly #details = new Kept(DETAILS_BYTES);
-  readonly #replies = new Kept(REPLIES_BYTES);
+  readonly #answers = new Answers(SMALLEST);
   /** Replies below this seq are expired. */
   #repliesFrom = 1;
   /** Up to which seqs prints are still to be filled in: the last one of each file that has some. */
@@ -172,25 +164,17 @@ export class Dedup {
     this.#last += 1;
     const slot = this.#last % this.#capacity;
     for (let word = 0; word < PRINT_WORDS; word++) this.#prints[slot * PRINT_WORDS + word] = prints[at + word]!;
+    this.#answers.added(this.#last);
     if (this.#table !== null) this.#link(this.#table, slot);
   }
 
-  /** Remembers an outcome that is more than "applied". */
+  /** Remembers an outcome that is more than "applied", of an event that was added. */
   answer(at: Seq, outcome: string): void {
-    if (outcome.startsWith(REPLY_PREFIX)) return this.#replies.add(at, outcome);
-    const bare = this.#shared(bareOutcome(outcome));
-    this.#answers.set(at, bare);
-    if (bare !== outcome) this.#details.add(at, outcome);
-  }
-
-  #shared(bare: string): string {
-    const known = this.#bare.get(bare);
-    if (known === undefined && this.#bare.size < SHARED_TEXTS) this.#bare.set(bare, bare);
-    return known ?? bare;
+    if (at >= this.#first && at <= this.#last) this.#answers.set(at, outcome);
   }
 
   outcome(at: Seq): string | undefined {
-    return this.#details.get(at) ?? this.#answers.get(at) ?? this.#replies.get(at);
+    return at >= this.#first && at <= this.#last ? this.#answers.get(at) : undefined;
   }
 
   /** A segment that ends at `last` was logged at `ms`: what is older than the horizon goes (D2). */
@@ -200,8 +184,7 @@ export class Dedup {
     // A clock that went back can't reorder what was logged: the later minute stands.
     if (newest !== undefined && newest[0] >= minute) this.#minutes[this.#minutes.length - 1] = [newest[0], last];
     else this.#minutes.push([minute, last]);
-    this.#details.count(last);
-    this.#replies.count(last);
+    this.#answers.count(last);
     this.#expire(last, minute);
   }
 
@@ -228,17 +211,7 @@ export class Dedup {
       if (past >= repliesBefore) break;
       this.#repliesFrom = Math.max(this.#repliesFrom, end + 1);
     }
-    this.#dropAnswers();
-  }
-
-  /** Those of forgotten events go, and what is beyond the bounds (D4). */
-  #dropAnswers(): void {
-    for (const at of this.#answers.keys()) {
-      if (at >= this.#first) break;
-      this.#answers.delete(at);
-    }
-    this.#details.expire(this.#first);
-    this.#replies.expire(Math.max(this.#first, this.#repliesFrom));
+    this.#answers.expire(this.#first, this.#repliesFrom);
   }
 
   /** What a snapshot at `upTo` holds that builds on one at `base`. Copies, so that events may go on. */
@@ -251,16 +224,12 @@ export class Dedup {
     const head = Math.min(count, this.#capacity - start);
     prints.set(this.#prints.subarray(start * PRINT_WORDS, (start + head) * PRINT_WORDS), 0);
     prints.set(this.#prints.subarray(0, (count - head) * PRINT_WORDS), head * PRINT_WORDS);
-    const said = [...this.#answers].map(([at, bare]) => [at, this.#details.get(at) ?? bare] as const);
-    const answers = [...said, ...this.#replies.all()]
-      .filter(([at]) => at > base && at <= upTo)
-      .sort(([a], [b]) => a - b);
     return {
       first: this.#first,
       last: upTo,
       prints,
       minutes: [...this.#minutes],
-      answers,
+      answers: this.#answers.image(from, upTo),
       repliesFrom: this.#repliesFrom,
     };
   }
@@ -284,15 +253,15 @@ export class Dedup {
     if (count > this.#capacity) this.#resize(capacityFor(count));
     if ("prints" in image) for (let i = 0; i < held; i++) this.add(image.prints, i * PRINT_WORDS);
     else if (held > 0) {
+      for (let at = this.#last + 1; at <= image.last; at++) this.#answers.added(at);
       this.#last = image.last;
       this.#promised.add(image.last);
     }
     this.#minutes = [...image.minutes];
     this.#repliesFrom = image.repliesFrom;
     for (const [at, outcome] of image.answers) this.answer(seq(at), outcome);
-    this.#details.count(image.last);
-    this.#replies.count(image.last);
-    this.#dropAnswers();
+    this.#answers.count(image.last);
+    this.#answers.expire(this.#first, this.#repliesFrom);
     return this.#first === image.first || this.#first > this.#last;
   }
 
@@ -316,7 +285,7 @@ export class Dedup {
 
   #build(): Uint32Array {
     const size = tableFor(this.#capacity);
-    const table = new Uint32Array(2 * size);
+    const table = this.#table?.length === 2 * size ? this.#table.fill(0) : new Uint32Array(2 * size);
     this.#mask = size - 1;
     for (let s = this.#first; s <= this.#last; s++) this.#link(table, s % this.#capacity);
     this.#table = table;
@@ -366,17 +335,18 @@ export class Dedup {
     }
     this.#prints = prints;
     this.#capacity = capacity;
-    if (this.#table !== null) this.#build();
+    this.#answers.resize(capacity, this.#first, this.#last);
+    if (this.#table === null) return;
+    // One of another size goes before the new one is made.
+    if (this.#table.length !== 2 * tableFor(capacity)) this.#table = null;
+    this.#build();
   }
 }
 
-/** How the outcome text of an applied event with a reply begins; see outcome.ts. */
-const REPLY_PREFIX = '["a"';
-
-/** Every growth links all entries anew, so it goes in steps of four while the table is small. */
+/** Every growth links all entries anew, so it goes in steps of four while the table is small, and of an eighth or more then (D4). */
 function capacityFor(count: number): number {
   let capacity = SMALLEST;
-  while (capacity < count) capacity *= capacity < LARGE ? 4 : 2;
+  while (capacity < count) capacity = capacity < LARGE ? 4 * capacity : capacity + Math.max(STEP, capacity >> 3);
   return capacity;
 }
 

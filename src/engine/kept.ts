@@ -1,8 +1,17 @@
-/** Texts by seq, in its order and bounded: beyond the bound the oldest go (D4 of dedup.ts). */
+/** Texts by seq, in its order and bounded in bytes that are held: beyond the bound the oldest go (A2 of answers.ts). */
+import type { KeptImage } from "./answers.ts";
+import { KEPT_TEXT_BYTES } from "./limits.ts";
+
+// oxlint-disable-next-line no-control-regex -- the characters that take one byte in memory
+const ONE_BYTE = /^[\u0000-\u00ff]*$/;
+
+/** What a text takes, with its place among the others. */
+const held = (text: string): number => KEPT_TEXT_BYTES + (ONE_BYTE.test(text) ? 1 : 2) * text.length;
+
 export class Kept {
   readonly #limit: number;
   readonly #texts = new Map<number, string>();
-  /** Length of those that are committed. */
+  /** Of those that are committed. */
   #bytes = 0;
   /** Seqs of those that are not: they count when they are, as at replay (ONE3). */
   #pending: number[] = [];
@@ -15,10 +24,6 @@ export class Kept {
     return this.#texts.get(at);
   }
 
-  all(): Iterable<readonly [number, string]> {
-    return this.#texts;
-  }
-
   add(at: number, text: string): void {
     this.#texts.set(at, text);
     this.#pending.push(at);
@@ -28,7 +33,7 @@ export class Kept {
   count(last: number): void {
     let counted = 0;
     for (; counted < this.#pending.length && this.#pending[counted]! <= last; counted++)
-      this.#bytes += this.#texts.get(this.#pending[counted]!)!.length;
+      this.#bytes += held(this.#texts.get(this.#pending[counted]!)!);
     if (counted > 0) this.#pending.splice(0, counted);
   }
 
@@ -37,7 +42,19 @@ export class Kept {
     for (const [at, text] of this.#texts) {
       if (at >= from && this.#bytes <= this.#limit) break;
       this.#texts.delete(at);
-      this.#bytes -= text.length;
+      this.#bytes -= held(text);
     }
+  }
+
+  /** Those from `from` to `to`, as they are now. */
+  image(from: number, to: number): KeptImage {
+    const seqs: number[] = [];
+    const texts: string[] = [];
+    for (const [at, text] of this.#texts) {
+      if (at < from || at > to) continue;
+      seqs.push(at);
+      texts.push(text);
+    }
+    return { seqs: Float64Array.from(seqs), texts };
   }
 }

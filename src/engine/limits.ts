@@ -9,8 +9,12 @@ export const NAME_BYTES = 1024;
 export const PARSED_CHARS = 4_000_000;
 /** Nesting of an event, the event itself included. */
 export const EVENT_DEPTH = 64;
-/** A body that is held as a whole. Lines of NDJSON are decided as they come; what a platform plan lets through is its limit. */
-export const REQUEST_BYTES = 95_000_000;
+/** A body that is held as a whole: as bytes, then as a text, which may take two bytes a character, while an isolate has 128 MB for all of
+ *  its requests. Lines of NDJSON are decided as they come; what a platform plan lets through is their limit. */
+export const REQUEST_BYTES = 8_000_000;
+/** Bodies that are held as a whole, of all requests of an isolate (503 bodies_held). With their texts and events they take up to four times as
+ *  much. */
+export const HELD_BODY_BYTES = 16_000_000;
 /** Events of a JSON array, which must be held as a whole before any of it counts. */
 export const ARRAY_EVENTS = 100_000;
 /** Bodies with `Prefer: handling=strict`, which must be held as a whole too. */
@@ -37,11 +41,13 @@ export const STATE_BYTES = 1024 * 1024;
 export const STATE_DEPTH = 256;
 /** Reply of one event that is kept for repeats. */
 export const REPLY_BYTES = 64 * 1024;
-/** Kept replies of one partition; beyond it the oldest go, their ids stay. */
+/** Kept replies of one partition, as they are held in memory; beyond it the oldest go, their ids stay. */
 export const REPLIES_BYTES = 16 * 1024 * 1024;
 /** Details of refusals and errors of quarantined events that repeats get, of one partition; beyond it the oldest go, what
  *  became of the event stays. */
 export const DETAILS_BYTES = 16 * 1024 * 1024;
+/** What each of these takes beside its characters: its place in a table, and the head of a text. */
+export const KEPT_TEXT_BYTES = 64;
 /** Quarantined events of one partition, with their keys and errors; beyond either bound it takes no more events (503
  *  quarantine_full). */
 export const QUARANTINE_EVENTS = 10_000;

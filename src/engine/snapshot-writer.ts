@@ -78,12 +78,7 @@ export class SnapshotWriter {
   }
 
   /** Lines in blocks. */
-  async lines<T>(
-    list: List,
-    items: readonly T[],
-    line: (item: T) => string,
-    pause: () => Promise<void>,
-  ): Promise<void> {
+  async lines<T>(list: List, items: Iterable<T>, line: (item: T) => string, pause: () => Promise<void>): Promise<void> {
     for (const item of items) {
       const text = line(item);
       this.#lines.push(text);

@@ -7,13 +7,14 @@
 import { gunzip } from "../adapters/gunzip.ts";
 import { exceeds } from "../engine/json.ts";
 import { stringEnd } from "../engine/json-text.ts";
-import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, REQUEST_BYTES } from "../engine/limits.ts";
+import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, HELD_BODY_BYTES, REQUEST_BYTES } from "../engine/limits.ts";
+import type { HeldBody } from "./held-bodies.ts";
 
 /** Why the request as a whole is unusable. */
 export class BodyError extends Error {
-  readonly status: 400 | 403 | 413 | 415;
+  readonly status: 400 | 403 | 413 | 415 | 503;
   readonly code: string;
-  constructor(status: 400 | 403 | 413 | 415, code: string, detail: string) {
+  constructor(status: 400 | 403 | 413 | 415 | 503, code: string, detail: string) {
     super(detail);
     this.name = "BodyError";
     this.status = status;
@@ -72,6 +73,12 @@ const AT_ONCE_BYTES = 1_000_000;
 
 const tooLarge = (limit: number): BodyError =>
   new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
+export const tooMuchHeld = (): BodyError =>
+  new BodyError(
+    503,
+    "bodies_held",
+    `this isolate holds ${HELD_BODY_BYTES} bytes of other requests, or nearly so; send it again, or send NDJSON, which is not held`,
+  );
 const malformedGzip = (): BodyError => new BodyError(400, "malformed_gzip", "the body isn't complete, valid gzip");
 const interrupted = (error: unknown): BodyError =>
   new BodyError(400, "body_interrupted", `the body broke off: ${error instanceof Error ? error.message : "unknown"}`);
@@ -102,9 +109,9 @@ class Meter {
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The whole body as text. @throws BodyError where it is too large or no UTF-8 */
-export async function bodyText(request: Request, limit: number): Promise<string> {
-  const bytes = await wholeBody(request, limit);
+/** The whole body as text. `held`: counts it among those of the isolate. @throws BodyError if it is too large, no UTF-8, or too much is held */
+export async function bodyText(request: Request, limit: number, held?: HeldBody): Promise<string> {
+  const bytes = await wholeBody(request, limit, held);
   refuseUtf16(bytes);
   const text = textOf(bytes);
   if (text === null) throw new BodyError(400, "invalid_utf8", "the body isn't valid UTF-8");
@@ -120,14 +127,15 @@ export function textOf(bytes: Uint8Array): string | null {
   }
 }
 
-/** @throws BodyError where it is too large */
-export async function wholeBody(request: Request, limit: number): Promise<Uint8Array> {
+/** @throws BodyError if it is too large, or too much is held */
+export async function wholeBody(request: Request, limit: number, held?: HeldBody): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const part of bodyBytes(request, REQUEST_BYTES)) {
     length += part.length;
     if (length > limit)
       throw new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
+    if (held?.hold(part.length) === false) throw tooMuchHeld();
     parts.push(part);
   }
   return parts.length === 1 ? parts[0]! : concat(parts, length);

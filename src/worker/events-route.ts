@@ -15,10 +15,20 @@ import type { Env, Routes } from "./app.ts";
 import type { Grant } from "./access.ts";
 import { askedOf, type Asked } from "./asking.ts";
 import { binaryEvent } from "./binary-mode.ts";
-import { arrayElements, BodyError, bodyBytes, bodyText, LineReader, wholeBody, type Line } from "./body.ts";
+import {
+  arrayElements,
+  BodyError,
+  bodyBytes,
+  bodyText,
+  LineReader,
+  tooMuchHeld,
+  wholeBody,
+  type Line,
+} from "./body.ts";
 import { contentMode, isStandard, type ContentMode } from "./content-mode.ts";
 import type { EventError } from "./event-result.ts";
 import { BATCH_CHARS, BATCH_EVENTS, FULL_BATCH_EVENTS, Intake, type IntakeOptions } from "./intake.ts";
+import { HeldBody } from "./held-bodies.ts";
 import { postOf } from "./post.ts";
 import { problem } from "./problem.ts";
 import { producerOf, requestName } from "./producer-headers.ts";
@@ -28,6 +38,8 @@ import { unavailableStatus } from "./trouble.ts";
 interface Wishes {
   readonly strict: boolean;
   readonly full: boolean;
+  /** What the isolate holds of the body until it is answered. */
+  readonly held: HeldBody;
 }
 
 export async function postEvents(
@@ -53,6 +65,8 @@ export async function postEvents(
   } catch (error) {
     if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
     throw error;
+  } finally {
+    wishes.held.release();
   }
 }
 
@@ -151,7 +165,11 @@ function preferences(request: Request): Wishes {
     .toLowerCase()
     .split(/[,;]/)
     .map((wish) => wish.trim().replaceAll(/\s|"/g, ""));
-  return { strict: wishes.includes("handling=strict"), full: wishes.includes("return=representation") };
+  return {
+    strict: wishes.includes("handling=strict"),
+    full: wishes.includes("return=representation"),
+    held: new HeldBody(),
+  };
 }
 
 /** One event, whose attributes are headers. */
@@ -175,8 +193,8 @@ const WANTED: Readonly<Record<Exclude<ContentMode, "lines" | "binary">, Wanted>>
 };
 
 async function takeJson(request: Request, intake: Intake, wishes: Wishes, wanted: Wanted): Promise<Response> {
-  const { strict, full } = wishes;
-  const text = await bodyText(request, strict ? STRICT_BYTES : REQUEST_BYTES);
+  const { strict, full, held } = wishes;
+  const text = await bodyText(request, strict ? STRICT_BYTES : REQUEST_BYTES, held);
   const array = text.trimStart().startsWith("[");
   const elements = array && wanted !== "object" ? arrayElements(text, ARRAY_EVENTS) : null;
   if (elements === null) {
@@ -273,6 +291,7 @@ async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): 
     // As it is unpacked: all of it is held.
     if (length > REQUEST_BYTES)
       throw new BodyError(413, "body_too_large", `the lines have more than ${REQUEST_BYTES} bytes; send them in parts`);
+    if (!wishes.held.hold(chunk.length)) throw tooMuchHeld();
     for (const line of reader.push(chunk)) held.push(line);
     if (reader.overlong()) held.push({ flaw: "too_long" });
     if (full && held.length > RESULT_EVENTS) throw tooManyResults();

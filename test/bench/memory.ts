@@ -1,13 +1,16 @@
-// `memory`: how much memory the runtime takes while one request with a million events streams in. The figure is that of
-// the whole workerd process: the Worker, the Durable Objects, and the simulators of D1 and R2.
+// `memory`: what is really held of what may fill an isolate, each in a process with 128 MB of heap; then how much memory the runtime takes
+// while one request with a million events streams in. That figure is of the whole workerd process: the Worker, the Durable Objects, and
+// the simulators of D1 and R2.
 
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import { feed } from "./feed.ts";
 import { startHost } from "./host.ts";
 import type { Options } from "./options.ts";
 import { memoryOf } from "./process.ts";
 import { keyframeSetup } from "./systems.ts";
-import { short, whole } from "./table.ts";
+import { short, table, whole } from "./table.ts";
 
 const SAMPLE_EVERY_MS = 200;
 const POINTS_SHOWN = 16;
@@ -18,7 +21,26 @@ interface Sample {
   residentMb: number;
 }
 
+const ISOLATE = ["--expose-gc", "--max-old-space-size=128"];
+
+/** Ends with an error where a process runs out of its heap. */
+function showHeld(): void {
+  const rows = ["held/run.ts", "stores/full-tail.ts"].flatMap((file) => {
+    const script = fileURLToPath(new URL(file, import.meta.url));
+    const { status, stdout } = spawnSync(process.execPath, [...ISOLATE, script], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    if (status !== 0) throw new Error(`${file} ended with status ${status}`);
+    const held = stdout.trim().split("\n");
+    return held.map((line) => JSON.parse(line) as { readonly what: string; readonly peakBytes: number });
+  });
+  const cells = rows.map(({ what, peakBytes }) => [what, `${whole(peakBytes / 1e6)} MB`]);
+  console.log(`${table(["held at most, of the 128 MB of an isolate", ""], cells)}\n`);
+}
+
 export async function memory(options: Options): Promise<void> {
+  showHeld();
   const host = await startHost(
     keyframeSetup("keyframe.ts", { delayMs: options.delay[0] ?? 0, tailBytes: options.tailBytes }),
   );

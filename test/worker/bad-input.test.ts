@@ -2,8 +2,10 @@
  * IN1: what clients send is never trusted. Three tables: what is refused whole, what is refused in part, and what looks
  * bad and is good. Each row has its exact status and code; no row gives a 5xx; no refused row changes anything.
  */
+import { constants, deflateRawSync } from "node:zlib";
 import { array, assert, asyncProperty, constantFrom, nat, record, uint8Array } from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { REQUEST_BYTES } from "../../src/engine/limits.ts";
 import { add, bytes, call, fetchApp, get, gzip, postEvents, stateOf, type Answer } from "./http.ts";
 
 interface Given {
@@ -46,6 +48,13 @@ const full = { prefer: "return=representation" };
 const eventOfBytes = (length: number): string => withData(`{"n":1,"pad":"${"x".repeat(length)}"}`);
 
 /** 96 MB of white space, made as it is read. */
+/** Gzip of 20 MB of one letter, so many times over, without its end. */
+const bomb = (times: number): Blob => {
+  const piece = deflateRawSync(new Uint8Array(20_000_000).fill(97), { finishFlush: constants.Z_FULL_FLUSH });
+  const head = Uint8Array.of(31, 139, 8, 0, 0, 0, 0, 0, 0, 3);
+  return new Blob([head, ...Array.from({ length: times }, () => Uint8Array.from(piece))]);
+};
+
 const flood = (): ReadableStream<Uint8Array> => {
   const chunk = new Uint8Array(1_000_000).fill(10);
   let sent = 0;
@@ -82,7 +91,10 @@ const MEDIA: readonly Row[] = [
     413,
     "gzip_bomb",
   ],
+  ["a gzip bomb of one line of 400 MB", lines(() => bomb(20), { "content-encoding": "gzip" }), 413, "gzip_bomb"],
+  ["a gzip bomb of 2 GB", packed("gzip", () => bomb(100)), 413, "gzip_bomb"],
   ["JSON of 96 MB", json(flood), 413, "body_too_large"],
+  ["an array of more than is held", json(`["${"x".repeat(REQUEST_BYTES)}"]`), 413, "body_too_large"],
 ];
 
 const JSON_TEXT: readonly Row[] = [

@@ -1,10 +1,10 @@
 // What this process really holds, looked at often: heap and buffers, after a garbage collection where it may be asked for.
 
-/** Heap and buffers that are reachable. */
+/** Heap, buffers, and texts that stand outside of the heap, as far as they are reachable. */
 export function heldBytes(): number {
   (globalThis as { gc?: () => void }).gc?.();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }
 
 /** The most that was held at any look: at each timer's turn and wherever it is asked. Each look collects garbage, so only what is reachable counts. */
