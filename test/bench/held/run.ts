@@ -95,7 +95,7 @@ await told("a JSON array of as much as a request may hold", async (peak) => {
       sent += 1;
     },
   });
-  const request = new Request("http://x/", { method: "POST", body, duplex: "half" } as RequestInit);
+  const request = new Request("http://x/", { method: "POST", body, duplex: "half" });
   const text = await bodyText(request, REQUEST_BYTES);
   peak.look();
   const elements = arrayElements(text, ARRAY_EVENTS);
