@@ -83,12 +83,20 @@ describe("bodies", () => {
     expect(items.every(({ value }) => JSON.stringify(value) === '{"n":120,"events":120}')).toBe(true);
   });
 
-  test.each([{}, full])("an array of 40 MB for one partition, with %o", async (wish) => {
+  test.each([{}, full])("an array of 7 MB for one partition, with %o", async (wish) => {
     const key = `vast-${JSON.stringify(wish)}`;
-    const events = Array.from({ length: 160 }, () => add(key, 1, { pad: "x".repeat(250_000) }));
-    expect((await postEvents(events, wish)).body).toMatchObject(counts(160, { accepted: 160 }));
-    expect((await postLines(events, wish)).body).toMatchObject(counts(160, { duplicates: 160 }));
-    expect(await stateOf("tally", key)).toEqual({ n: 160, events: 160 });
+    const events = Array.from({ length: 28 }, () => add(key, 1, { pad: "x".repeat(250_000) }));
+    expect((await postEvents(events, wish)).body).toMatchObject(counts(28, { accepted: 28 }));
+    expect((await postLines(events, wish)).body).toMatchObject(counts(28, { duplicates: 28 }));
+    expect(await stateOf("tally", key)).toEqual({ n: 28, events: 28 });
+  });
+
+  test("lines of 40 MB for one partition, which no array may have", async () => {
+    const events = Array.from({ length: 160 }, () => add("vast-lines", 1, { pad: "x".repeat(250_000) }));
+    expect((await postLines(events)).body).toMatchObject(counts(160, { accepted: 160 }));
+    const array = await postEvents(events);
+    expect([array.status, array.body["code"]]).toEqual([413, "body_too_large"]);
+    expect(await stateOf("tally", "vast-lines")).toEqual({ n: 160, events: 160 });
   });
 
   test("an array of more than one batch with a flaw at its end changes nothing", async () => {
