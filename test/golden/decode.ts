@@ -60,7 +60,11 @@ export function decode(files: Files): unknown {
 
 function stateOf(fold: Fold): unknown {
   const { dedup, totals, over: _, under: __, ...captured } = capture(fold);
-  return { ...captured, keys: totals.keys, dedup: { ...dedup, prints: [...dedup.prints], answers: [...dedup.answers] } };
+  return {
+    ...captured,
+    keys: totals.keys,
+    dedup: { ...dedup, prints: [...dedup.prints], answers: [...dedup.answers] },
+  };
 }
 
 const segmentOf = ({ row, events }: ReadSegment): unknown => ({
