@@ -56,7 +56,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a repeat of a pending event is answered at once",
     "ONE1, A13",
-    engine("group", "        if (found.seq > until) until = found.seq;\n", ""),
+    engine("group", "        if (heard.until > until) until = heard.until;\n", ""),
   ),
   one(
     "reads show a group before its commit",
@@ -271,8 +271,8 @@ export const DEFECTS: readonly Defect[] = [
     "LOG5, A5",
     engine(
       "checkpoint",
-      '  await limited(clock, "R2", () => objects.put(name, object.bytes()), PUT_LIMIT_MS);',
-      "  objects.put(name, object.bytes()).catch(() => undefined);",
+      "    await putPiece(around, name, piece.file.bytes(codec.encode(`${text}\\n`)));",
+      "    putPiece(around, name, piece.file.bytes(codec.encode(`${text}\\n`))).catch(() => undefined);",
     ),
   ),
   one(
@@ -280,8 +280,8 @@ export const DEFECTS: readonly Defect[] = [
     "LOG5",
     engine(
       "checkpoint",
-      "    after = rows.at(-1)!.last;\n  }\n  return { bytes",
-      "    after = to;\n  }\n  return { bytes",
+      "    after = rows.at(-1)!.last;\n  }\n  yield { ...piece",
+      "    after = to;\n  }\n  yield { ...piece",
     ),
   ),
   one(
