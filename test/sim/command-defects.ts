@@ -72,11 +72,6 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     engine("fold", "text: () => sent(index) }", "text: () => JSON.stringify(event) }"),
   ),
   one(
-    "a retry that threw again takes the event out of the quarantine",
-    "IN4",
-    engine("fold", '    if (outcome.tag !== "quarantined")\n      return', "    if (outcome !== null) return"),
-  ),
-  one(
     "the retried event is run at the retry's time",
     "IN4",
     engine("fold", "new EventContext(entry.key, at, entry.now,", "new EventContext(entry.key, at, entry.now + 1,"),
@@ -101,11 +96,6 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
       "live.maxKeys === Number.POSITIVE_INFINITY || outcome",
       "live.maxKeys === Number.POSITIVE_INFINITY || isEdit(event.type) || outcome",
     ),
-  ),
-  one(
-    "a day's events are counted without those under way",
-    "maxEventsPerDay",
-    engine("budget", "  if (spent + slice.keys.length <= share) return null;\n", "  if (spent < share) return null;\n"),
   ),
 
   // ---- databases that are set back ----
@@ -134,15 +124,5 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "a rebuilt row doesn't look at what is known of its epochs",
     "LOG2",
     engine("salvage", "epoch: epoch(Math.max(shown.epoch, known.epoch))", "epoch: shown.epoch"),
-  ),
-  one(
-    "archives of what was given up count",
-    "lives.ts, L1",
-    engine("lives", "  if (lifeOf(now) === 0) return NO_LIMIT;\n", "  if (lifeOf(now) >= 0) return NO_LIMIT;\n"),
-  ),
-  one(
-    "what is current when another truth is adopted is no restore point",
-    "SNAP10",
-    engine("adopt", "displaced: older ? pointOf(current, false, clock.now()) : null", "displaced: null"),
   ),
 ];
