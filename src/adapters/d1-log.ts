@@ -27,6 +27,7 @@ import type { Segment } from "../engine/segment.ts";
 import {
   firstBeside,
   firstPlace,
+  headIs,
   HELD,
   heldEpoch,
   lastBeside,
@@ -88,10 +89,13 @@ const BELOW = `SELECT ${SEGMENT} FROM segments
 const HEAD = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head FROM partitions AS p ${withHead("p")} WHERE p.partition = ?1`;
 const PEEK = `SELECT ${heldEpoch("p")} AS epoch, ${ROW} FROM partitions AS p WHERE partition = ?1`;
 
+/** A snapshot covers no more than the log has: a database that was restored to an older point takes none of what it lost. */
+const mayPromote = (to: string): string => headIs("p", `${HELD} = ?2 AND COALESCE(h.last, p.snapshot_seq) >= ${to}`);
+
 /** It also puts the epoch into the row, since it may cut the segment that holds it. */
 const PROMOTE = `UPDATE partitions AS p SET epoch = ?2, writer = ?11, code = ?12, version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
     previous = ?8, previous_seq = ?9, pins = ?10
-  WHERE partition = ?1 AND ${heldEpoch("p")} = ?2 AND version = ?3`;
+  WHERE partition = ?1 AND version = ?3 AND ${mayPromote("?6")}`;
 /** The UPDATE before it may have matched nothing: an attempt's id is unique, so it says whether that one did. */
 const CUT = `DELETE FROM segments WHERE last <= ?4
   AND place >= (SELECT ${firstPlace("p")} FROM partitions AS p WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.attempt = ?3)
@@ -99,7 +103,7 @@ const CUT = `DELETE FROM segments WHERE last <= ?4
 
 /** Before the UPDATE, since it holds the same guard. */
 const REPLACE = `INSERT INTO restore_points (place, attempt, seq, stamp, files, whole, replaced_at)
-  SELECT ${placeOf("p", "?4")}, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions AS p WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.version = ?3
+  SELECT ${placeOf("p", "?4")}, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions AS p WHERE p.partition = ?1 AND p.version = ?3 AND ${mayPromote("?11")}
     AND ((SELECT COUNT(*) FROM restore_points WHERE place ${within("p")}) < ${POINTS}
       OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4))
   ON CONFLICT (place) DO UPDATE SET replaced_at = excluded.replaced_at`;
@@ -252,11 +256,11 @@ export class D1Log implements Log {
     return results.at(-2)!.meta.changes === 1 ? "current" : "refused";
   }
 
-  #replace({ epoch, version: before, replaced }: Promotion): D1PreparedStatement[] {
+  #replace({ epoch, version: before, seq: upTo, replaced }: Promotion): D1PreparedStatement[] {
     return replaced.map((point) => {
       const { version, seq, stamp, files, whole, replacedMs } = point;
       const values = [version, point.attempt, seq, stamp, JSON.stringify(files), whole ? 1 : 0, replacedMs];
-      return this.#db.prepare(REPLACE).bind(this.#name, epoch, before, ...values);
+      return this.#db.prepare(REPLACE).bind(this.#name, epoch, before, ...values, upTo);
     });
   }
 

@@ -32,5 +32,9 @@ export const HELD = "MAX(p.epoch, COALESCE(h.epoch, 0))";
 export const heldEpoch = (p: string): string =>
   `MAX(${p}.epoch, COALESCE((SELECT epoch FROM segments WHERE place ${within(p)} ORDER BY place DESC LIMIT 1), 0))`;
 
+/** Is the head of partition `p` such? One look. `condition` names the head as `h`. */
+export const headIs = (p: string, condition: string): string =>
+  `EXISTS (SELECT 1 FROM (SELECT 1) ${withHead(p)} WHERE ${condition})`;
+
 /** Gives a partition its number in the database, unless it has one. Of several at a time one does, and all read which. */
 export const NUMBER = "INSERT OR IGNORE INTO numbers (partition) VALUES (?1)";

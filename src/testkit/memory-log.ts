@@ -211,7 +211,7 @@ class MemoryLog implements Log {
 
   async promote(to: Promotion): Promise<"current" | "refused"> {
     const row = this.#row();
-    if (this.#held() !== to.epoch || row.version !== to.version) return "refused";
+    if (this.#held() !== to.epoch || row.version !== to.version || to.seq > this.#head().seq) return "refused";
     for (const point of to.replaced) this.#replace(point);
     this.#db.writers.set(this.#name, to.writer);
     Object.assign(row, {

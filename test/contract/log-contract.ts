@@ -221,6 +221,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
         retainFrom: 0,
         archiveFrom: 0,
       });
+      await append(log, [row(4, 4, 40, by)]);
       expect(await log.promote(promotion(by, 3, 4, 40, { replaced }))).toBe("current");
       expect((await log.roots())!.points, "of one that is there, only when").toEqual([
         point(1, { replacedMs: 5_000 }),
@@ -328,6 +329,19 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect(await log.promote(promotion(by, 0, 2, 12, { cutSeq: seq(2) }))).toBe("refused");
       expect((await log.row())!.manifest).toBe("m3");
       expect((await log.page(seq(0))).rows).toHaveLength(3);
+    });
+
+    it("SNAP1: a snapshot of more than the log has, since D1 was restored to an older point, changes nothing", async () => {
+      const { log, by } = await opened();
+      await append(log, [row(1, 1, 10, by)]);
+      expect(await log.promote(promotion(by, 0, 2, 11, { replaced: [point(1)] }))).toBe("refused");
+      expect((await log.row())!.version).toBe(0);
+      expect((await log.roots())!.points).toEqual([]);
+      expect(await log.promote(promotion(by, 0, 1, 10))).toBe("current");
+      // With an empty tail the head is the snapshot's.
+      expect(await log.promote(promotion(by, 1, 1, 10, { attempt: "b", cutSeq: seq(1) }))).toBe("current");
+      expect(await log.promote(promotion(by, 2, 2, 11))).toBe("refused");
+      expect(await log.promote(promotion(by, 2, 1, 10, { attempt: "c" }))).toBe("current");
     });
 
     it("SNAP2: a superseded writer's snapshot changes and cuts nothing (A4 of the models)", async () => {

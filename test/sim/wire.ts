@@ -220,8 +220,6 @@ export class WiredLog implements Log {
     const sentMs = world.clock.now();
     const damaged = new Set(this.#by.knowsDamaged);
     const acted = async (): Promise<"current" | "refused"> => {
-      // Left out (docs/simulator.md): a snapshot of what is gone, written before D1 was set back and promoted right after.
-      if (this.#by.past !== null && promotion.seq > world.oracle.head(name)) return "refused";
       const before = { ...this.#db.rows.get(name)! };
       const verdict = await this.#log.promote(promotion);
       world.oracle.promoted(this.#by, promotion, verdict, before, { sentMs, damaged });
