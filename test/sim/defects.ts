@@ -157,7 +157,11 @@ export const DEFECTS: readonly Defect[] = [
       "    dedup: fold.dedup.image((fold.seq + 1) as Seq, base),",
     ),
   ),
-  one("replies aren't in the snapshot", "ONE3", engine("dedup", "[...said, ...this.#replies.all()]", "[...said]")),
+  one(
+    "replies aren't in the snapshot",
+    "ONE3",
+    engine("answers", "replies: this.#replies.image(from, to)", "replies: this.#replies.image(to + 1, to)"),
+  ),
   one(
     "ids expire by the wall clock",
     "ONE3",
@@ -232,7 +236,7 @@ export const DEFECTS: readonly Defect[] = [
     "a refused promotion still cuts the log",
     "SNAP2, A4",
     log(
-      'if (this.#held() !== to.epoch || row.version !== to.version) return "refused";',
+      'if (this.#held() !== to.epoch || row.version !== to.version || to.seq > this.#head().seq) return "refused";',
       `if (this.#held() !== to.epoch || row.version !== to.version) {
       this.#db.segments.set(this.#name, this.#segments.filter((one) => one.last > to.previousSeq));
       return "refused";
