@@ -3,16 +3,16 @@
  *
  * | step | where |
  * |---|---|
- * | POST arrives, is let in | worker/routes.ts, worker/access.ts |
- * | or it comes from another Worker, or from a queue | worker/service.ts, worker/consume.ts |
- * | body to event texts | worker/events-route.ts, worker/content-mode.ts, worker/body.ts, worker/binary-mode.ts |
- * | text to a checked event, its key and partition | engine/event.ts, engine/cloudevent.ts, engine/address.ts |
- * | one call for each partition | worker/intake.ts -> worker/partition-object.ts |
- * | repeats dropped, seq given, handler run | engine/partition.ts, engine/group.ts, engine/dedup.ts, engine/handling.ts |
- * | into the log, guarded | engine/committer.ts, engine/commit.ts -> adapters/d1-log.ts |
- * | visible, answered | engine/layer.ts, engine/state.ts, worker/intake.ts |
- * | into a snapshot | engine/snapshotter.ts, engine/checkpoint.ts, engine/snapshot.ts -> adapters/r2-store.ts |
- * | back after a crash | engine/recovery.ts, engine/fold.ts |
+ * | POST arrives, is let in | worker/routes.ts, worker/http/access.ts |
+ * | or it comes from another Worker, or from a queue | worker/ingest/service.ts, worker/ingest/queue.ts |
+ * | body to event texts | worker/ingest/events-route.ts, worker/http/content-mode.ts, worker/http/body.ts, worker/http/binary-mode.ts |
+ * | text to a checked event, its key and partition | engine/event/event.ts, engine/event/cloudevent.ts, engine/operator/routing.ts |
+ * | one call for each partition | worker/ingest/intake.ts -> worker/object/partition-object.ts |
+ * | repeats dropped, seq given, handler run | engine/partition/partition.ts, engine/partition/group.ts, engine/state/dedup.ts, engine/state/handler.ts |
+ * | into the log, guarded | engine/partition/group-commit.ts, engine/log/append.ts -> adapters/d1-log.ts |
+ * | visible, answered | engine/state/overlay.ts, engine/state/keyed-state.ts, worker/ingest/intake.ts |
+ * | into a snapshot | engine/checkpoint/checkpointer.ts, engine/checkpoint/checkpoint.ts, engine/snapshot/capture.ts -> adapters/r2-store.ts |
+ * | back after a crash | engine/recovery/recovery.ts, engine/state/state-machine.ts |
  */
 import { keyframe } from "./keyframe.ts";
 import { operators } from "./operators/index.ts";

@@ -6,25 +6,28 @@
  * export { Keyframe, Partition } from "keyframe-streams";
  * export default keyframe({ operators: [myOperator] });
  */
-import type { Operator } from "./engine/operator.ts";
-import { onlyNames, type Fail } from "./engine/settings.ts";
-import type { Authorize } from "./worker/access.ts";
-import { App, install, type Env } from "./worker/app.ts";
-import { consume } from "./worker/consume.ts";
-import { checkCors, type Cors } from "./worker/hardening.ts";
+import type { Operator } from "./engine/operator/operator.ts";
+import { onlyNames, type Fail } from "./engine/operator/settings.ts";
+import type { Authorize } from "./worker/http/access.ts";
+import { App, install } from "./worker/app.ts";
+import type { Env } from "./worker/env.ts";
+import { consume } from "./worker/ingest/queue.ts";
+import { checkCors, type Cors } from "./worker/http/hardening.ts";
 import { routesOf } from "./worker/routes.ts";
-import { sweep } from "./worker/sweep.ts";
+import { sweep } from "./worker/cron.ts";
 
-export { operator, timeMs } from "./engine/operator.ts";
-export type { Context, Duration, Event, Operator, Refusal, Retain, SnapshotPolicy, Spec } from "./engine/operator.ts";
-export type { EventFor, ReplyOf, StateOf } from "./engine/types-of.ts";
-export type { Authorize, Grant, Role } from "./worker/access.ts";
-export type { Env } from "./worker/app.ts";
-export type { Asked } from "./worker/asking.ts";
-export type { Cors } from "./worker/hardening.ts";
-export { Partition } from "./worker/partition-object.ts";
-export { Keyframe } from "./worker/service.ts";
-export type { Got, SendOptions, Sent, Service } from "./worker/service.ts";
+export { operator, timeMs } from "./engine/operator/operator.ts";
+export type { Context, Operator, Refusal, Spec } from "./engine/operator/operator.ts";
+export type { Duration, Retain, SnapshotPolicy } from "./engine/operator/settings.ts";
+export type { Event } from "./engine/event/event.ts";
+export type { EventFor, ReplyOf, StateOf } from "./engine/operator/operator-types.ts";
+export type { Authorize, Grant, Role } from "./worker/http/access.ts";
+export type { Env } from "./worker/env.ts";
+export type { Asked } from "./worker/ingest/ask.ts";
+export type { Cors } from "./worker/http/hardening.ts";
+export { Partition } from "./worker/object/partition-object.ts";
+export { Keyframe } from "./worker/ingest/service.ts";
+export type { Got, SendOptions, Sent, Service } from "./worker/ingest/service.ts";
 
 export interface KeyframeOptions<E extends Env = Env> {
   readonly operators: readonly Operator[];

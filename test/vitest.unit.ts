@@ -7,6 +7,7 @@ export default defineConfig({
     environment: "node",
     include: [
       "test/engine/**/*.test.ts",
+      "test/cost/*.test.ts",
       "test/testkit/*.test.ts",
       "test/cli/**/*.test.ts",
       "test/client/**/*.test.ts",

@@ -4,8 +4,8 @@
  */
 import { Buffer } from "node:buffer";
 import { brotliCompressSync, brotliDecompressSync, constants, crc32 } from "node:zlib";
-import { UNPACKED_BYTES } from "../engine/limits.ts";
-import type { Codec } from "../engine/ports.ts";
+import { UNPACKED_BYTES } from "../engine/base/limits.ts";
+import type { Codec } from "../engine/base/ports.ts";
 
 const quality = (q: number) => ({ params: { [constants.BROTLI_PARAM_QUALITY]: q } });
 const SMALL = quality(4);

@@ -2,17 +2,17 @@
  * The catalogue in D1: which databases there are, and how each operator was placed when it was first used. What is
  * stored rules over what the code says (CODE2).
  *
- * Q1. Every database knows its own name and app, so a swapped or foreign binding is refused by name.
- * Q2. A placement is written once; a race of two Workers ends with one of the two, and both read which.
- * Q3. It is made only for an operator that left no trace anywhere: where the stores hold something of it, D1 has lost where its
+ * CATALOGUE1. Every database knows its own name and app, so a swapped or foreign binding is refused by name.
+ * CATALOGUE2. A placement is written once; a race of two Workers ends with one of the two, and both read which.
+ * CATALOGUE3. It is made only for an operator that left no trace anywhere: where the stores hold something of it, D1 has lost where its
  *     keys are, and a new placement would scatter them silently.
  */
-import type { Placement } from "../engine/address.ts";
-import { Failure, messageOf } from "../engine/errors.ts";
-import { HASH_NAME } from "../engine/hash.ts";
-import { operatorPrefix } from "../engine/ids.ts";
-import type { Operator } from "../engine/operator.ts";
-import { homeOf } from "../engine/placement.ts";
+import type { Placement } from "../engine/operator/routing.ts";
+import { Failure, messageOf } from "../engine/base/errors.ts";
+import { HASH_NAME } from "../engine/base/hash.ts";
+import { operatorPrefix } from "../engine/base/ids.ts";
+import type { Operator } from "../engine/operator/operator.ts";
+import { homeOf } from "../engine/operator/placement.ts";
 import { named } from "./d1-log.ts";
 
 export type Databases = ReadonlyMap<string, D1Database>;
@@ -81,7 +81,7 @@ export async function findPlacement(
   return stored === null ? null : placement(stored, databases);
 }
 
-/** Why a placement must not be made (Q3); null: nothing speaks against it. */
+/** Why a placement must not be made (CATALOGUE3); null: nothing speaks against it. */
 async function traceOf(
   databases: Databases,
   lookUp: LookUp,
@@ -119,7 +119,7 @@ function newPlacement({ name, partitions }: Operator, databases: Databases): Pla
   return { operator: name, partitions, hash: HASH_NAME, seed: seed!, databases: homes };
 }
 
-/** Writes a placement, unless there is one (Q2). */
+/** Writes a placement, unless there is one (CATALOGUE2). */
 export async function storePlacement(
   databases: Databases,
   timeline: string,

@@ -2,18 +2,17 @@
  * The log port on D1. Nothing decides here: each method is one statement or one transaction, and the guards of LOG2,
  * LOG5 and SNAP2 stand in the statements themselves, so a request that arrives late or twice can't do harm.
  *
- * L1. Every guard compares the epoch that holds for equality: "no greater epoch" would let an old writer pass after a disaster
+ * LOGSTORE1. Every guard compares the epoch that holds for equality: "no greater epoch" would let an old writer pass after a disaster
  *     recovery that restarts the epochs.
- * L2. The statements of one batch run in order in one transaction; a batch runs all of them, so each holds its guard. A further row of a
+ * LOGSTORE2. The statements of one batch run in order in one transaction; a batch runs all of them, so each holds its guard. A further row of a
  *     group stands behind a row of that group or not at all: until the first one is in, the epoch that they take may be another's.
  */
-import { Failure, messageOf } from "../engine/errors.ts";
-import { partitionName, type Epoch, type PartitionId, type Seq } from "../engine/ids.ts";
-import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/limits.ts";
+import { Failure, messageOf } from "../engine/base/errors.ts";
+import { partitionName, type Epoch, type PartitionId, type Seq } from "../engine/base/ids.ts";
+import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
+import type { Appended, Log } from "../engine/base/ports.ts";
 import type {
-  Appended,
   Explanation,
-  Log,
   Opening,
   Page,
   PartitionRow,
@@ -22,8 +21,8 @@ import type {
   Promotion,
   Retention,
   Roots,
-} from "../engine/ports.ts";
-import type { Segment } from "../engine/segment.ts";
+} from "../engine/base/records.ts";
+import type { Segment } from "../engine/base/records.ts";
 import {
   firstBeside,
   firstPlace,

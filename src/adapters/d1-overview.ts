@@ -1,9 +1,9 @@
 /**
  * Every partition of every operator at one glance, for whoever looks again each second or two (SNAP9).
  *
- * V1. Four rows read for a partition, however long its tail is: seqs have no gaps (LOG4), so that its events need no counting.
+ * OVERVIEW1. Four rows read for a partition, however long its tail is: seqs have no gaps (LOG4), so that its events need no counting.
  *     The bytes of the tail would cost a row for each segment, and are left to d1-status.ts.
- * V2. A manifest isn't checked here, and only what is shown of it leaves the database.
+ * OVERVIEW2. A manifest isn't checked here, and only what is shown of it leaves the database.
  */
 import { named } from "./d1-log.ts";
 import { HELD, lastPlace, placeOf, withHead } from "./place.ts";

@@ -2,8 +2,8 @@
  * What D1 knows of partitions, without waking them (SNAP9): their rows, sums over the tail, and the statistics that ride
  * in the last segment.
  */
-import type { Epoch } from "../engine/ids.ts";
-import type { PartitionRow } from "../engine/ports.ts";
+import type { Epoch } from "../engine/base/ids.ts";
+import type { PartitionRow } from "../engine/base/records.ts";
 import { named } from "./d1-log.ts";
 import { HELD, lastPlace, placeOf, within, withHead } from "./place.ts";
 

@@ -3,8 +3,8 @@
  * asks for a name that isn't there: names are never used twice (SNAP2).
  */
 import { Buffer } from "node:buffer";
-import { messageOf } from "../engine/errors.ts";
-import type { ObjectStore } from "../engine/ports.ts";
+import { messageOf } from "../engine/base/errors.ts";
+import type { ObjectStore } from "../engine/base/ports.ts";
 
 /** R2's code of a range that can't be had. */
 const UNSATISFIABLE = "(10039)";

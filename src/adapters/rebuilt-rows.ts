@@ -2,8 +2,8 @@
  * Rows of partitions when D1 is rebuilt from R2: what is there, and what is written anew. Nothing is overwritten but by a
  * decision about exactly that row: else the statement itself leaves a row alone that is there, whoever made it in between.
  */
-import { parsePartitionName, partitionName, type PartitionId } from "../engine/ids.ts";
-import type { PartitionRow, Point } from "../engine/ports.ts";
+import { parsePartitionName, partitionName, type PartitionId } from "../engine/base/ids.ts";
+import type { PartitionRow, Point } from "../engine/base/records.ts";
 import type { Databases } from "./catalogue.ts";
 import { named } from "./d1-log.ts";
 import { heldEpoch, NUMBER, placeOf, within } from "./place.ts";

@@ -2,14 +2,14 @@
  * The cache port on the SQLite storage of a Durable Object, which is local: what was fetched from R2 once costs no round trip
  * any more, and outlives an eviction.
  *
- * Q1. A range is cut into rows below the row limit, and counts only if all of them are there. A row's key is a place: the number of
+ * CACHE1. A range is cut into rows below the row limit, and counts only if all of them are there. A row's key is a place: the number of
  *     its object here << 43 | where it begins in the object. Two ranges that overlap may want one place: then the later one counts.
- * Q2. Beyond `limit` bytes nothing more is taken in: every write costs, and a cache that turns over all the time pays twice.
+ * CACHE2. Beyond `limit` bytes nothing more is taken in: every write costs, and a cache that turns over all the time pays twice.
  *     Objects that no snapshot reads any more make room.
- * Q3. Nothing depends on it: where the storage fails, it is as if the range weren't there. Only that an object is distrusted must
+ * CACHE3. Nothing depends on it: where the storage fails, it is as if the range weren't there. Only that an object is distrusted must
  *     be kept, or the next instance would read it again.
  */
-import type { Cache } from "../engine/ports.ts";
+import type { Cache } from "../engine/base/ports.ts";
 
 /** A row holds 2 MB at most. */
 const PIECE_BYTES = 1_900_000;
@@ -121,7 +121,7 @@ export class SqliteCache implements Cache {
     });
   }
 
-  /** Q3. */
+  /** CACHE3. */
   #tried<T>(otherwise: T, act: () => T): T {
     try {
       this.#prepare();

@@ -1,10 +1,10 @@
 /**
  * The running app, as the commands see it: one request, its answer (client/answer.ts judges it), and what to say when there is none.
  *
- * A1. What may be sent twice is sent again after no answer and after a 503, a few times, as the answer's Retry-After says. Where
+ * APP1. What may be sent twice is sent again after no answer and after a 503, a few times, as the answer's Retry-After says. Where
  *     nothing listens it isn't: whoever sits there wants to know.
- * A2. The token is in a header only, and in no message.
- * A3. What isn't Keyframe's answer is nobody's yes and nobody's no: exit status 2.
+ * APP2. The token is in a header only, and in no message.
+ * APP3. What isn't Keyframe's answer is nobody's yes and nobody's no: exit status 2.
  */
 import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,10 +1,11 @@
 /** `keyframe cat FILE`: a snapshot, or a manifest with its archive, as NDJSON. Works without the app. */
 import { brotli } from "../adapters/brotli.ts";
-import { readArchive, readManifestObject, type ReadSegment } from "../engine/archive.ts";
-import { seq, stamp } from "../engine/ids.ts";
-import { APPLIED, loggedText } from "../engine/outcome.ts";
-import { lines, readDedup } from "../engine/snapshot-reading.ts";
-import { stampTime } from "../engine/stamp.ts";
+import { readArchive, readManifestObject } from "../engine/snapshot/manifest-object.ts";
+import type { ReadSegment } from "../engine/log/archive.ts";
+import { seq, stamp } from "../engine/base/ids.ts";
+import { APPLIED, loggedText } from "../engine/log/outcome.ts";
+import { lines, readDedup } from "../engine/snapshot/file-contents.ts";
+import { stampTime } from "../engine/base/hybrid-clock.ts";
 import { examples, NO, Trouble, YES, type AddCommand, type Cli } from "./command.ts";
 import { openFile, type StoredFile } from "./file.ts";
 import { findKey, stateItems, viewSnapshot, type SnapshotView, type StateItem } from "./snapshot-view.ts";

@@ -1,7 +1,7 @@
 /** What `keyframe doctor` makes of what it was told: pure judgements, each a line. */
 import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo, UnmigratedInfo } from "./answers.ts";
 import { MIGRATE } from "./app.ts";
-import type { Paint } from "./screen.ts";
+import type { Paint } from "./text.ts";
 import { age, bytes, count, quantile, quoted, span } from "./text.ts";
 
 /** `note`: worth knowing, and nothing that must be done. */

@@ -1,10 +1,10 @@
 /**
- * The command line: a table of commands, each in a file of its own, and what their endings mean (X1 of command.ts). A new
+ * The command line: a table of commands, each in a file of its own, and what their endings mean (COMMAND1 of command.ts). A new
  * command is a file that exports an AddCommand, and a line in the table.
  */
 import { Command, CommanderError } from "commander";
 import about from "../../package.json" with { type: "json" };
-import { Damage, Failure, messageOf } from "../engine/errors.ts";
+import { Damage, Failure, messageOf } from "../engine/base/errors.ts";
 import { adopt } from "./adopt.ts";
 import { Silence } from "./app.ts";
 import { ask } from "./ask.ts";

@@ -1,5 +1,5 @@
 /** What `keyframe doctor --evict` does: a partition is dropped from memory, and what comes back is compared with what was there. */
-import { isObject } from "../engine/json.ts";
+import { isObject } from "../engine/base/json.ts";
 import { codeOf, fine, operatorPath, partitionPath, POST, type Answer, type App } from "./app.ts";
 import type { PartitionInfo } from "./answers.ts";
 import { check, type Check } from "./checks.ts";

@@ -1,7 +1,7 @@
 /**
  * What a command is: a function that adds itself to the program, and an action that ends with an exit status.
  *
- * X1. 0: done, and the answer is yes. 1: done, and the answer is no (different, damaged, refused, not there). 2: it couldn't
+ * COMMAND1. 0: done, and the answer is yes. 1: done, and the answer is no (different, damaged, refused, not there). 2: it couldn't
  *     be done: wrong usage, no answer, a file that can't be read.
  */
 import type { Command } from "commander";

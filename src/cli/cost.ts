@@ -1,7 +1,7 @@
-/** `keyframe cost`: what a policy would cost at a load, without the app. The arithmetic is in engine/cost.ts. */
+/** `keyframe cost`: what a policy would cost at a load, without the app. The arithmetic is in cost/cost.ts. */
 import { InvalidArgumentError } from "commander";
-import { billOf, MONTH_SECONDS, type Bill, type Load } from "../engine/cost.ts";
-import { DOLLARS_PER_GB_MONTH, DOLLARS_PER_MILLION, PRICES_SOURCE, SUBSCRIPTION_DOLLARS } from "../engine/prices.ts";
+import { billOf, MONTH_SECONDS, type Bill, type Load } from "../cost/cost.ts";
+import { DOLLARS_PER_GB_MONTH, DOLLARS_PER_MILLION, PRICES_SOURCE, SUBSCRIPTION_DOLLARS } from "../cost/prices.ts";
 import { examples, YES, type AddCommand } from "./command.ts";
 import { milliseconds, table } from "./text.ts";
 

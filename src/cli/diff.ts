@@ -2,7 +2,7 @@
 import { examples, NO, Trouble, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { openFile } from "./file.ts";
 import { compareStates, layersOf, mergedState, type Change } from "./layers.ts";
-import type { Paint } from "./screen.ts";
+import type { Paint } from "./text.ts";
 import { viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
 import { count, jsonLine, quoted } from "./text.ts";
 

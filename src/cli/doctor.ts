@@ -1,7 +1,7 @@
 /** `keyframe doctor`: is the app there, may this token use it, how far are it and its stores, and is each partition well? */
 import { randomUUID } from "node:crypto";
 import about from "../../package.json" with { type: "json" };
-import { isObject } from "../engine/json.ts";
+import { isObject } from "../engine/base/json.ts";
 import { App, codeOf, fine, online, operatorPath, postJson, saidBy, type Answer, type Options } from "./app.ts";
 import type { DoctorInfo, OperatorStatus } from "./answers.ts";
 import {

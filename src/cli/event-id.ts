@@ -1,5 +1,5 @@
 /** The id of an event as it stands in a text. The text stays as it is but for the id: numbers mustn't change by being read. */
-import { isObject } from "../engine/json.ts";
+import { isObject } from "../engine/base/json.ts";
 
 /** Is it an event that has no id? What isn't an event is left to the app, which says what is wrong with it. */
 export function lacksId(text: string): boolean {

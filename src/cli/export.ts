@@ -1,9 +1,9 @@
 /**
  * `keyframe export OP > FILE`: every key of an operator with its state, each partition as of one seq.
  *
- * E1. The app says in the last line whether it was all. What lacks that line, or counts otherwise, is no export: status 2.
+ * EXPORT1. The app says in the last line whether it was all. What lacks that line, or counts otherwise, is no export: status 2.
  */
-import { isObject } from "../engine/json.ts";
+import { isObject } from "../engine/base/json.ts";
 import { App, online, operatorPath, type Options } from "./app.ts";
 import { examples, Trouble, YES, type AddCommand } from "./command.ts";
 

@@ -2,7 +2,7 @@
  * A file that Keyframe wrote, by what it begins with: its first bytes may be what is damaged, so its name counts as well.
  */
 import { readFileSync } from "node:fs";
-import { MAGIC } from "../engine/snapshot-footer.ts";
+import { MAGIC } from "../engine/snapshot/file-footer.ts";
 import { Trouble } from "./command.ts";
 
 export interface StoredFile {

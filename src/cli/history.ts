@@ -1,7 +1,7 @@
 /** `keyframe history OP KEY`: the events that touched a key, newest first, each with its outcome and the value after it. */
 import { App, online, operatorPath, type Options } from "./app.ts";
 import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
-import type { Paint } from "./screen.ts";
+import type { Paint } from "./text.ts";
 import { count } from "./text.ts";
 
 interface HistoryOptions extends Options {

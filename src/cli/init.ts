@@ -1,9 +1,9 @@
 /**
  * `keyframe init`: what a Worker needs for Keyframe, added to the one in this directory; in an empty directory, a new one.
  *
- * K1. It decides first, from what is there, and writes then: a plan that is refused has written nothing.
- * K2. No file that is there is overwritten, except for the wrangler configuration, to which is added what it lacks.
- * K3. Done twice it does nothing the second time.
+ * INIT1. It decides first, from what is there, and writes then: a plan that is refused has written nothing.
+ * INIT2. No file that is there is overwritten, except for the wrangler configuration, to which is added what it lacks.
+ * INIT3. Done twice it does nothing the second time.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";

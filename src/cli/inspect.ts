@@ -2,19 +2,19 @@
  * What is wrong with a file, all of it: where a recovery stops at the first flaw and goes to an older generation, somebody who
  * has only this file wants to know what is left of it (SNAP3).
  *
- * I1. Every block is read and checked by itself; a block that is damaged hides none behind it.
- * I2. Lists of the footer that this version doesn't know are checked for their checksums.
+ * INSPECT1. Every block is read and checked by itself; a block that is damaged hides none behind it.
+ * INSPECT2. Lists of the footer that this version doesn't know are checked for their checksums.
  */
 import { brotli } from "../adapters/brotli.ts";
-import { readArchive, readManifestObject } from "../engine/archive.ts";
-import { readBlock } from "../engine/blocks.ts";
-import { Damage, Failure, messageOf } from "../engine/errors.ts";
-import { seq } from "../engine/ids.ts";
-import type { Manifest } from "../engine/manifest.ts";
-import { readProducer } from "../engine/producers.ts";
-import { readQuarantined } from "../engine/quarantine.ts";
-import { MAGIC, type Block } from "../engine/snapshot-footer.ts";
-import { lines, next, readDedup } from "../engine/snapshot-reading.ts";
+import { readArchive, readManifestObject } from "../engine/snapshot/manifest-object.ts";
+import { readBlock } from "../engine/base/block.ts";
+import { Damage, Failure, messageOf } from "../engine/base/errors.ts";
+import { seq } from "../engine/base/ids.ts";
+import type { Manifest } from "../engine/snapshot/manifest.ts";
+import { readProducer } from "../engine/state/producers.ts";
+import { readQuarantined } from "../engine/state/quarantine.ts";
+import { MAGIC, type Block } from "../engine/snapshot/file-footer.ts";
+import { lines, next, readDedup } from "../engine/snapshot/file-contents.ts";
 import type { StoredFile } from "./file.ts";
 import { stateItems, titleOf, viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
 

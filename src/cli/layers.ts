@@ -2,8 +2,8 @@
  * The state that a snapshot stands for: a full file, or deltas on one, merged key by key while they are read. Of a key that
  * stands in several files the newest counts.
  */
-import { compareUtf8 } from "../engine/json.ts";
-import type { Entry } from "../engine/state.ts";
+import { compareUtf8 } from "../engine/base/json.ts";
+import type { Entry } from "../engine/state/keyed-state.ts";
 import { Trouble } from "./command.ts";
 import { stateItems, titleOf, type SnapshotView } from "./snapshot-view.ts";
 

@@ -1,7 +1,7 @@
 /** `keyframe new operator NAME`: its file and its test. Neither is written where one of them is there already. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { OPERATOR_NAME } from "../engine/operator.ts";
+import { OPERATOR_NAME } from "../engine/operator/operator.ts";
 import { identifier, operatorFile, testFile } from "./templates.ts";
 
 export interface NewOperatorOptions {

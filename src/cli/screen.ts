@@ -1,23 +1,21 @@
 /**
  * Where output goes: results to standard output, everything else to standard error.
  *
- * O1. Colours only where the stream is a terminal that has them, and NO_COLOR isn't set.
- * O2. `print` resolves when the stream takes more, so that a scan of millions of keys is never held in memory.
- * O3. What can't be written ends the command with status 2: without a word where the reader has gone (`| head`), else with the
+ * SCREEN1. Colours only where the stream is a terminal that has them, and NO_COLOR isn't set.
+ * SCREEN2. `print` resolves when the stream takes more, so that a scan of millions of keys is never held in memory.
+ * SCREEN3. What can't be written ends the command with status 2: without a word where the reader has gone (`| head`), else with the
  *     reason. Never with a stack.
- * O4. Lines are written together as far as they come in one turn of the event loop: a system call for each would take ten times
+ * SCREEN4. Lines are written together as far as they come in one turn of the event loop: a system call for each would take ten times
  *     as long as making it.
- * O5. A terminal gets no character that it would obey, or that would show a text in another order (text.ts). Everything else
+ * SCREEN5. A terminal gets no character that it would obey, or that would show a text in another order (text.ts). Everything else
  *     gets the text as it is.
  */
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
-import { forTerminal } from "./text.ts";
-
-type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
-export type Paint = (colour: Colour, text: string) => string;
+import { forTerminal, type Paint } from "./text.ts";
 
 export const plain: Paint = (_, text) => text;
+
 const coloured: Paint = (colour, text) => styleText(colour, text, { validateStream: false });
 
 /** The part of a terminal that says whether it has colours; it looks at NO_COLOR and TERM by itself. */

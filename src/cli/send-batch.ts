@@ -1,10 +1,10 @@
 /**
  * Batches of lines, each sent until it is decided, and what became of them in numbers.
  *
- * T1. Plain requests: only counts come back, and the first 100 errors, so that what limits a large file is the app's log.
- * T2. After a partial answer it goes on at `through` where the answer says exactly what became of the lines before it;
+ * SENDBATCH1. Plain requests: only counts come back, and the first 100 errors, so that what limits a large file is the app's log.
+ * SENDBATCH2. After a partial answer it goes on at `through` where the answer says exactly what became of the lines before it;
  *     else all of it goes again, and what is there counts as a duplicate. The sum is the number of lines either way.
- * T3. What nobody's waiting betters ends it at once: a wrong token, missing migrations, and a port that nobody has ever answered at.
+ * SENDBATCH3. What nobody's waiting betters ends it at once: a wrong token, missing migrations, and a port that nobody has ever answered at.
  *     Whatever else fails is waited for, and said.
  */
 import { errorOf, lacking, mayCount, passes, type Answer, type Call, type NoAnswer } from "../client/answer.ts";

@@ -1,10 +1,10 @@
 /**
  * Lines of NDJSON from a file or from standard input, cut into batches.
  *
- * I1. Offsets are those of the unpacked stream, and count every byte; events are counted without blank lines, as the app does.
- * I2. A line goes as it is. One that has no id gets `{key}/{index}` of the event, as if the whole file had come in one request
+ * SENDINPUT1. Offsets are those of the unpacked stream, and count every byte; events are counted without blank lines, as the app does.
+ * SENDINPUT2. A line goes as it is. One that has no id gets `{key}/{index}` of the event, as if the whole file had come in one request
  *     with that `Idempotency-Key`: the same however it is cut into batches.
- * I3. What is skipped is read and compared with what was sent before, by its digest: another file under the same name is none
+ * SENDINPUT3. What is skipped is read and compared with what was sent before, by its digest: another file under the same name is none
  *     of ours. So is what was under way when an earlier run ended, since it may count. Reading is a hundred times faster than
  *     sending, so nothing is gained by seeking, which gzip doesn't offer.
  */

@@ -1,16 +1,16 @@
 /**
  * What was sent of a file, in a file beside it: how far it is decided, what is under way, and what ids are made of.
  *
- * G1. It is written before each batch and after it, whole and under its name in one step: after a kill it says what was decided,
+ * SENDPROGRESS1. It is written before each batch and after it, whole and under its name in one step: after a kill it says what was decided,
  *     or less, and which lines may count though they aren't known to.
- * G2. It is bound to the app's address and to what was sent: neither another app nor another file is taken for the same.
- * G3. Lines without an id get theirs from the key that stands in it, also after the file has grown. So it stays when all is
+ * SENDPROGRESS2. It is bound to the app's address and to what was sent: neither another app nor another file is taken for the same.
+ * SENDPROGRESS3. Lines without an id get theirs from the key that stands in it, also after the file has grown. So it stays when all is
  *     decided; where all lines have an id of their own it is removed.
- * G4. It has a checksum: a key that was damaged would make new ids, and lines would count twice.
+ * SENDPROGRESS4. It has a checksum: a key that was damaged would make new ids, and lines would count twice.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { link, open, readFile, rename, rm } from "node:fs/promises";
-import { messageOf } from "../engine/errors.ts";
+import { messageOf } from "../engine/base/errors.ts";
 import { InputError, type Mark, type Position } from "./send-input.ts";
 import type { Summary } from "./send-summary.ts";
 

@@ -1,11 +1,11 @@
 /**
  * `keyframe send FILE|-`: streams NDJSON, plain or gzip, into the app, as fast as that takes it.
  *
- * F1. One request at a time, in the order of the file, so that events of one key keep theirs. The next batch is read, cut and
+ * SEND1. One request at a time, in the order of the file, so that events of one key keep theirs. The next batch is read, cut and
  *     given its ids meanwhile: what the app waits for is its own log.
- * F2. Killed at any moment and started again it goes on after the last batch that was decided; at most one is repeated, and
+ * SEND2. Killed at any moment and started again it goes on after the last batch that was decided; at most one is repeated, and
  *     counts as duplicates, since lines without an id have the same one in every run, also where the file has grown.
- * F3. Results go to `out`, how far it is to `err`. 0: all decided and taken. 1: some were refused or rejected. 2: trouble.
+ * SEND3. Results go to `out`, how far it is to `err`. 0: all decided and taken. 1: some were refused or rejected. 2: trouble.
  */
 import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";

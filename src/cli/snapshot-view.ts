@@ -1,15 +1,15 @@
 /**
  * A snapshot file as a stream of what it holds, for looking only: no operator, no migration, one block in memory at a time.
- * What a line means is the engine's affair (engine/snapshot.ts); here is the order in which they are shown.
+ * What a line means is the engine's affair (engine/snapshot/capture.ts); here is the order in which they are shown.
  */
 import { brotli } from "../adapters/brotli.ts";
-import { Damage } from "../engine/errors.ts";
-import { compareUtf8 } from "../engine/json.ts";
-import { readFooter, type Block, type Footer } from "../engine/snapshot-footer.ts";
-import { lines, restIn } from "../engine/snapshot-reading.ts";
-import type { Rest } from "../engine/snapshot-file.ts";
-import type { Entry } from "../engine/state.ts";
-import { entryOfLine, keyOfLine } from "../engine/state-line.ts";
+import { Damage } from "../engine/base/errors.ts";
+import { compareUtf8 } from "../engine/base/json.ts";
+import { readFooter, type Block, type Footer } from "../engine/snapshot/file-footer.ts";
+import { lines, restIn } from "../engine/snapshot/file-contents.ts";
+import type { Rest } from "../engine/snapshot/file-reader.ts";
+import type { Entry } from "../engine/state/keyed-state.ts";
+import { entryOfLine, keyOfLine } from "../engine/snapshot/record.ts";
 import type { StoredFile } from "./file.ts";
 
 export interface SnapshotView {

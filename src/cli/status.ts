@@ -3,7 +3,7 @@ import type { OperatorInfo, OperatorStatus, PartitionInfo } from "./answers.ts";
 import { App, online, operatorPath, type Options } from "./app.ts";
 import { examples, Trouble, YES, type AddCommand } from "./command.ts";
 import { healthOf, unmigratedText } from "./checks.ts";
-import type { Paint } from "./screen.ts";
+import type { Paint } from "./text.ts";
 import { age, bytes, count, span, table } from "./text.ts";
 
 export const status: AddCommand = (program, cli, done) => {

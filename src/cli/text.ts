@@ -1,6 +1,9 @@
 /** Numbers and tables for people. */
 import { stripVTControlCharacters } from "node:util";
-import type { Paint } from "./screen.ts";
+
+type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
+
+export type Paint = (colour: Colour, text: string) => string;
 
 export const count = (n: number): string => n.toLocaleString("en-US");
 
@@ -22,6 +25,7 @@ export function milliseconds(text: string): number | null {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
   return match === null ? null : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
 }
+
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** How old something is that began at an RFC 3339 time. A clock that is set back makes nothing of the future. */

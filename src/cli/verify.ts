@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { brotli } from "../adapters/brotli.ts";
-import { readManifestObject } from "../engine/archive.ts";
-import { stateFiles, type Manifest } from "../engine/manifest.ts";
+import { readManifestObject } from "../engine/snapshot/manifest-object.ts";
+import { stateFiles, type Manifest } from "../engine/snapshot/manifest.ts";
 import { examples, NO, Trouble, YES, type AddCommand, type Cli } from "./command.ts";
 import { openFile, type StoredFile } from "./file.ts";
 import { inspect, type Finding, type Report } from "./inspect.ts";

@@ -1,8 +1,8 @@
 /**
  * What Keyframe needs in a Worker's wrangler configuration, what of it is missing, and the text with it added.
  *
- * J1. Only what is missing is added; nothing that is there is changed, and comments stay.
- * J2. What was made is parsed again, and must have all that was missing: a file that is written in a way that can't be added
+ * WRANGLERNEEDS1. Only what is missing is added; nothing that is there is changed, and comments stay.
+ * WRANGLERNEEDS2. What was made is parsed again, and must have all that was missing: a file that is written in a way that can't be added
  *     to (inline tables) is refused with what to add by hand, not half changed.
  */
 import { applyEdits, modify, parse as parseJsonc, type ParseError } from "jsonc-parser";

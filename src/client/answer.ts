@@ -2,9 +2,9 @@
  * What came back, judged: is it Keyframe's, and does it hold what an answer of its route must hold? For the client, the command
  * line and pages alike, so that nobody believes a login page, a captive portal or a proxy.
  *
- * A1. A good answer is one that holds what `HOLDS` says of its route. It may hold more: the app may be newer.
- * A2. A problem is a document whose `type` names its `code` as the app's do. Any other answer is foreign, whatever its status.
- * A3. Only a GET is led elsewhere. Any other request that is redirected is answered by nobody that may answer it.
+ * ANSWER1. A good answer is one that holds what `HOLDS` says of its route. It may hold more: the app may be newer.
+ * ANSWER2. A problem is a document whose `type` names its `code` as the app's do. Any other answer is foreign, whatever its status.
+ * ANSWER3. Only a GET is led elsewhere. Any other request that is redirected is answered by nobody that may answer it.
  */
 import { HOLDS, type Shape } from "./holds.ts";
 import { KeyframeError, type Problem } from "./keyframe-error.ts";
@@ -57,7 +57,7 @@ export interface Head {
   readonly headers: { get(name: string): string | null };
 }
 
-/** Redirects of a GET are followed; of anything else they are an answer by themselves (A3). */
+/** Redirects of a GET are followed; of anything else they are an answer by themselves (ANSWER3). */
 export const redirectOf = ({ method }: Pick<Call, "method">): "follow" | "manual" =>
   method === "GET" ? "follow" : "manual";
 

@@ -1,8 +1,8 @@
 /**
  * The client, for Node, browsers and Workers: sends events so that each counts once, asks operators, reads their state.
  *
- * C1. It needs fetch, crypto.randomUUID and timers, CompressionStream for `gzip`, and nothing of the engine at run time.
- * C2. What another attempt may better is repeated with the same ids; what none can better is a fate, an answer or a KeyframeError.
+ * CLIENT1. It needs fetch, crypto.randomUUID and timers, CompressionStream for `gzip`, and nothing of the engine at run time.
+ * CLIENT2. What another attempt may better is repeated with the same ids; what none can better is a fate, an answer or a KeyframeError.
  *
  * @example
  * const kf = client({ url: "https://credits.example.com", token });
@@ -11,7 +11,7 @@
  * if (taken.tag === "refused") console.log(taken.code, taken.detail.left);
  */
 import { type Clock, systemClock } from "./clock.ts";
-import type { Fate } from "./deliver.ts";
+import type { Fate } from "./keyframe-error.ts";
 import { type Fetch, Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import { OperatorClient, type AskOptions } from "./operator-client.ts";
@@ -22,7 +22,7 @@ import { Sender } from "./sender.ts";
 
 export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
 export type { Clock } from "./clock.ts";
-export type { Fate } from "./deliver.ts";
+export type { Fate } from "./keyframe-error.ts";
 export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";
 export type { Fetch, FetchInit } from "./http.ts";
 export type { AskOptions, Entry, Item, OperatorClient, ScanOptions, TimedEntry } from "./operator-client.ts";

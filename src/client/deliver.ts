@@ -1,48 +1,19 @@
 /**
  * One batch, sent until the fate of each of its events is known.
  *
- * D1. The batch asks for each event's result (`Prefer: return=representation`): a plain answer has counts, and names the first
+ * DELIVER1. The batch asks for each event's result (`Prefer: return=representation`): a plain answer has counts, and names the first
  *     100 errors only. Codes of rejected events stand in that list alone, so those that it has no room for are asked for again,
  *     which changes nothing: they were rejected.
- * D2. What comes before `through` is decided; the rest is sent again, from there on. A numbered batch is sent again as it was,
+ * DELIVER2. What comes before `through` is decided; the rest is sent again, from there on. A numbered batch is sent again as it was,
  *     since a mark is a place in it (ONE2). A first answer stands, whatever a repeat says.
- * D3. Every event has its id before the first attempt, and keeps it (ONE1): no repeat counts twice.
+ * DELIVER3. Every event has its id before the first attempt, and keeps it (ONE1): no repeat counts twice.
  */
-import { errorOf, lacking, mayCount, membersOf, passes, type Answer, type Call, type NoAnswer } from "./answer.ts";
+import { type Answer, type Call, errorOf, lacking, mayCount, membersOf, type NoAnswer, passes } from "./answer.ts";
 import { COUNTS } from "./holds.ts";
 import type { Http } from "./http.ts";
-import { KeyframeError } from "./keyframe-error.ts";
+import { type Fate, KeyframeError } from "./keyframe-error.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Failed, Patience } from "./patience.ts";
-
-/** What became of an event. */
-export type Fate =
-  /** It counts. `quarantined`: a handler threw, and its operator set the event aside. */
-  | { readonly tag: "accepted"; readonly id: string; readonly quarantined: boolean }
-  /**
-   * It was decided before: it was sent before, or an answer to it got lost. `forgotten`: an operator knows by the batch's number
-   * alone that it was sent before; whether it counted or was rejected then isn't known any more.
-   */
-  | { readonly tag: "duplicate"; readonly id: string; readonly forgotten: boolean }
-  /** A handler said no. */
-  | {
-      readonly tag: "refused";
-      readonly id: string;
-      readonly operator: string;
-      readonly code: string;
-      readonly detail: unknown;
-      /** Other operators, which have it all the same. */
-      readonly acceptedBy: readonly string[];
-    }
-  /** It is malformed, doesn't fit the schema, reuses an id, or nobody wants its type. */
-  | {
-      readonly tag: "rejected";
-      readonly id: string;
-      readonly code: string;
-      readonly message: string;
-      /** Operators that have it all the same. */
-      readonly acceptedBy: readonly string[];
-    };
 
 /** The number of a batch (ONE2). */
 export interface BatchNumber {

@@ -1,8 +1,8 @@
 /**
  * One exchange with the app.
  *
- * H1. No answer, a broken one and a passing failure mean the same: perhaps it counted, perhaps not; the same may be sent again.
- * H2. Nothing here waits or repeats; that is for whoever has the patience (patience.ts).
+ * HTTP1. No answer, a broken one and a passing failure mean the same: perhaps it counted, perhaps not; the same may be sent again.
+ * HTTP2. Nothing here waits or repeats; that is for whoever has the patience (patience.ts).
  */
 import { judge, redirectOf, type Answer, type Bytes, type Call, type NoAnswer } from "./answer.ts";
 import type { Clock } from "./clock.ts";

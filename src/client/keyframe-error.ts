@@ -1,5 +1,33 @@
 /** The one error that the client throws, or rejects with. */
-import type { Fate } from "./deliver.ts";
+
+/** What became of an event. */
+export type Fate =
+  /** It counts. `quarantined`: a handler threw, and its operator set the event aside. */
+  | { readonly tag: "accepted"; readonly id: string; readonly quarantined: boolean }
+  /**
+   * It was decided before: it was sent before, or an answer to it got lost. `forgotten`: an operator knows by the batch's number
+   * alone that it was sent before; whether it counted or was rejected then isn't known any more.
+   */
+  | { readonly tag: "duplicate"; readonly id: string; readonly forgotten: boolean }
+  /** A handler said no. */
+  | {
+      readonly tag: "refused";
+      readonly id: string;
+      readonly operator: string;
+      readonly code: string;
+      readonly detail: unknown;
+      /** Other operators, which have it all the same. */
+      readonly acceptedBy: readonly string[];
+    }
+  /** It is malformed, doesn't fit the schema, reuses an id, or nobody wants its type. */
+  | {
+      readonly tag: "rejected";
+      readonly id: string;
+      readonly code: string;
+      readonly message: string;
+      /** Operators that have it all the same. */
+      readonly acceptedBy: readonly string[];
+    };
 
 /** A problem document (RFC 9457) as the app sends it. */
 export interface Problem {

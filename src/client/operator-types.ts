@@ -1,5 +1,5 @@
 /** What the type of an operator says to a client: its events, its state, its replies and refusals. Types alone, nothing at run time. */
-import type { EventOf, Operator, Refusal } from "../engine/operator.ts";
+import type { EventOf, Operator, Refusal } from "../engine/operator/operator.ts";
 
 export type AnyOperator = Operator;
 

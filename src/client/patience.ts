@@ -1,9 +1,9 @@
 /**
  * How long to wait before the next attempt, and when to give up.
  *
- * W1. Full jitter: a random share of a bound that doubles, so that senders that failed together don't come back together.
- * W2. `Retry-After` is waited for in any case; the jitter comes on top.
- * W3. There is an end: where the next attempt would come too late, it is given up at once.
+ * PATIENCE1. Full jitter: a random share of a bound that doubles, so that senders that failed together don't come back together.
+ * PATIENCE2. `Retry-After` is waited for in any case; the jitter comes on top.
+ * PATIENCE3. There is an end: where the next attempt would come too late, it is given up at once.
  */
 import { type Clock, pause } from "./clock.ts";
 import { errorOf, type Answer, type Good, type NoAnswer } from "./answer.ts";

@@ -1,13 +1,14 @@
 /**
  * Collects events into batches, and sends these one after the other.
  *
- * S1. What is sent in order is decided in order as long as one batch is under way at a time, which is the default.
- * S2. The buffer holds what isn't decided yet. From its bound on `ready` waits; at twice that, `send` takes nothing more.
- * S3. A numbered batch has its number once and for all, and the next one leaves only after it was decided (ONE2). One of which
+ * SENDER1. What is sent in order is decided in order as long as one batch is under way at a time, which is the default.
+ * SENDER2. The buffer holds what isn't decided yet. From its bound on `ready` waits; at twice that, `send` takes nothing more.
+ * SENDER3. A numbered batch has its number once and for all, and the next one leaves only after it was decided (ONE2). One of which
  *     it isn't known whether it counts stops the sender, whatever was answered last: a later number must not overtake it.
  */
 import type { Clock } from "./clock.ts";
-import { deliver, type Delivered, type Fate } from "./deliver.ts";
+import { deliver, type Delivered } from "./deliver.ts";
+import type { Fate } from "./keyframe-error.ts";
 import type { Http } from "./http.ts";
 import { KeyframeError, type Undecided } from "./keyframe-error.ts";
 import type { Outgoing } from "./outgoing.ts";

@@ -1,9 +1,9 @@
 /**
  * Watching a key: an iterator over the server-sent events of `GET /v1/operators/{op}/watch?key=`.
  *
- * X1. A connection that ends is made anew, after a pause with backoff; a value that was given already isn't given again.
+ * WATCH1. A connection that ends is made anew, after a pause with backoff; a value that was given already isn't given again.
  *     One that is silent for longer than the server ever is, is at its end too, though nobody said so.
- * X2. The signal ends it, without an error; so does leaving the loop. An answer that no waiting betters is thrown.
+ * WATCH2. The signal ends it, without an error; so does leaving the loop. An answer that no waiting betters is thrown.
  */
 import { EventStream } from "./event-stream.ts";
 import { errorOf, judgeStream, lacking, passes, type Call } from "./answer.ts";

@@ -1,6 +1,6 @@
 /** What the app's routes answer, as far as the dashboard shows it (docs/api.md). */
-import type { Manifest } from "../engine/manifest.ts";
-import type { RecoveryReport } from "../engine/recovery.ts";
+import type { Manifest } from "../engine/snapshot/manifest.ts";
+import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 
 export interface Overview {
   /** The app's own time, by which ages are told. */

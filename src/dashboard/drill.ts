@@ -1,13 +1,13 @@
 /**
  * What the drill page does to a partition, and what it saw.
  *
- * D1. Values are read before and after through the same route that clients use. A key whose seq is the same must have the same
+ * DRILL1. Values are read before and after through the same route that clients use. A key whose seq is the same must have the same
  *     value; one whose seq is higher was changed by an event that came meanwhile, and one without state may have been removed by one,
  *     if any came; all else is a loss.
- * D2. The time is from the answer of `evict` to the first answer of the partition: network and all.
+ * DRILL2. The time is from the answer of `evict` to the first answer of the partition: network and all.
  */
-import type { Manifest } from "../engine/manifest.ts";
-import type { RecoveryReport } from "../engine/recovery.ts";
+import type { Manifest } from "../engine/snapshot/manifest.ts";
+import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 import type { PartitionStatus, ScanPage, StateAnswer, VerifyAnswer } from "./answers.ts";
 import { get, operatorPath, partitionPath, post, Problem } from "./api.ts";
 import { bytes, count } from "./text.ts";

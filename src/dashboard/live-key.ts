@@ -1,8 +1,8 @@
 /**
  * One key, kept up to date by `watch`.
  *
- * K1. Nothing is open or asked while the tab is hidden.
- * K2. What came is never replaced by something older.
+ * LIVEKEY1. Nothing is open or asked while the tab is hidden.
+ * LIVEKEY2. What came is never replaced by something older.
  */
 import { useEffect, useState } from "preact/hooks";
 import { systemClock } from "../client/clock.ts";

@@ -1,8 +1,8 @@
 /**
  * What the whole page lives on: the overview, asked for every two seconds (SNAP9: a route that reads D1 alone).
  *
- * L1. Nothing is asked while the tab is hidden, or while the app wants a token.
- * L2. One request at a time; after a failure the pauses double, up to half a minute.
+ * LIVE1. Nothing is asked while the tab is hidden, or while the app wants a token.
+ * LIVE2. One request at a time; after a failure the pauses double, up to half a minute.
  */
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { Overview, PartitionGlance } from "./answers.ts";

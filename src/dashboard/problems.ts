@@ -1,8 +1,8 @@
 /**
  * What is wrong, in a few lines with links: pure, from what the page knows.
  *
- * B1. The same trouble of several partitions is one line.
- * B2. What the page doesn't know is never told as healthy.
+ * PROBLEMS1. The same trouble of several partitions is one line.
+ * PROBLEMS2. What the page doesn't know is never told as healthy.
  */
 import type { Overview, PartitionGlance } from "./answers.ts";
 import { troublesOf, type Health } from "./health.ts";

@@ -1,6 +1,6 @@
 /** How partitions came back: the last time of each that D1 knows of, which each group of events tells it. */
 import { useMemo } from "preact/hooks";
-import type { RecoveryReport } from "../engine/recovery.ts";
+import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 import type { OperatorGlance } from "./answers.ts";
 import { many, span } from "./text.ts";
 import { When } from "./when.tsx";

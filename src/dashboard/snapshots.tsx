@@ -1,5 +1,5 @@
 /** The snapshots kept of a partition: when, how large, full or delta. */
-import type { Manifest } from "../engine/manifest.ts";
+import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { Kept } from "./answers.ts";
 import { useAnswer } from "./answer.ts";
 import { partitionPath } from "./api.ts";

@@ -10,7 +10,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { storeLocation } from "../engine/region.ts";
+import { storeLocation } from "../engine/operator/region.ts";
 import { readDeployment, type Deployment } from "./deployment.ts";
 
 export interface DeployOptions {

@@ -6,7 +6,7 @@
  *    and no vars.
  */
 import { parse } from "smol-toml";
-import { placeOf, type Place } from "../engine/region.ts";
+import { placeOf, type Place } from "../engine/operator/region.ts";
 
 export interface Deployment {
   readonly databases: readonly { readonly binding: string; readonly name: string }[];

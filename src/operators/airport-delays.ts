@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { operator } from "../engine/operator.ts";
+import { operator } from "../engine/operator/operator.ts";
 
 /** Fifteen minutes is where the Bureau of Transportation Statistics begins to call a flight late. */
 const LATE_MINUTES = 15;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { operator } from "../engine/operator.ts";
+import { operator } from "../engine/operator/operator.ts";
 
 /** Beyond 2^53 - 1 a number is no longer exact, so what is added is bounded, and so is the sum. */
 const MOST = 1_000_000_000_000;

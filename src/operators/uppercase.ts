@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { operator } from "../engine/operator.ts";
+import { operator } from "../engine/operator/operator.ts";
 
 /** The State Snapshots pattern's classic example: upper-cases lines, and counts them in state that survives. */
 export const uppercase = operator("uppercase", {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { operator, timeMs } from "../engine/operator.ts";
+import { operator, timeMs } from "../engine/operator/operator.ts";
 
 /** A name that can be a part of a key: with a "/" in it, two customers could share an invoice. */
 const name = z.string().regex(/^[\w.@:-]+$/);

@@ -1,5 +1,5 @@
 /** The cache port in memory. Passes cache-contract.ts. */
-import type { Cache } from "../engine/ports.ts";
+import type { Cache } from "../engine/base/ports.ts";
 
 export class MemoryCache implements Cache {
   readonly ranges = new Map<string, Map<number, Uint8Array>>();

@@ -1,13 +1,12 @@
 /**
  * The log port in memory: the same guards as the SQL of d1-log.ts, written independently of it. Both pass log-contract.ts.
  */
-import type { Epoch, PartitionId, Seq } from "../engine/ids.ts";
-import { epoch, partitionName, seq, stamp } from "../engine/ids.ts";
-import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/limits.ts";
+import type { Epoch, PartitionId, Seq } from "../engine/base/ids.ts";
+import { epoch, partitionName, seq, stamp } from "../engine/base/ids.ts";
+import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
+import type { Appended, Log } from "../engine/base/ports.ts";
 import type {
-  Appended,
   Explanation,
-  Log,
   Opening,
   Page,
   PartitionRow,
@@ -16,8 +15,8 @@ import type {
   Promotion,
   Retention,
   Roots,
-} from "../engine/ports.ts";
-import type { Segment } from "../engine/segment.ts";
+} from "../engine/base/records.ts";
+import type { Segment } from "../engine/base/records.ts";
 
 interface Kept {
   points: Point[];

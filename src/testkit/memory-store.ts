@@ -1,6 +1,6 @@
 /** The object store port in memory, with objects that a test may damage. Passes objects-contract.ts. */
 import { createHash } from "node:crypto";
-import type { ObjectStore } from "../engine/ports.ts";
+import type { ObjectStore } from "../engine/base/ports.ts";
 
 export class MemoryStore implements ObjectStore {
   readonly objects = new Map<string, Uint8Array>();

@@ -1,24 +1,26 @@
 /**
  * One operator on a real partition with its stores in memory: what the test kit plays events on.
  *
- * G1. Everything between an event's text and its state is the engine's own: checks, log, dedup, handlers, snapshot files,
+ * STAGE1. Everything between an event's text and its state is the engine's own: checks, log, dedup, handlers, snapshot files,
  *     recovery. Only D1, R2 and the clock are replaced.
- * G2. The clock moves only from one event to the next, by what a test says, so runs give the same every time.
- * G3. States of an older version are in a snapshot that code of that version wrote: this code comes upon them as after a deploy.
+ * STAGE2. The clock moves only from one event to the next, by what a test says, so runs give the same every time.
+ * STAGE3. States of an older version are in a snapshot that code of that version wrote: this code comes upon them as after a deploy.
  */
 import { brotli } from "../adapters/brotli.ts";
-import { keyOf, print, route, type Route } from "../engine/address.ts";
-import { PUT, type Edit } from "../engine/edit.ts";
-import { fill, readEvent } from "../engine/event.ts";
-import { HASH_NAME, Prints } from "../engine/hash.ts";
-import { utf8Length } from "../engine/json.ts";
-import { SIZES } from "../engine/limits.ts";
-import { MIGRATION_FAILED } from "../engine/migration.ts";
-import type { Operator } from "../engine/operator.ts";
-import { parseOutcome } from "../engine/outcome.ts";
-import { Partition } from "../engine/partition.ts";
-import type { Host } from "../engine/ports.ts";
-import { isRepeat, STATUS, wireVersion, type Slice } from "../engine/slice.ts";
+import { keyOf, route, type Route } from "../engine/operator/routing.ts";
+import { print } from "../engine/event/fingerprint.ts";
+import { PUT, type Edit } from "../engine/state/edit.ts";
+import { fill, readEvent } from "../engine/event/event.ts";
+import { HASH_NAME } from "../engine/base/hash.ts";
+import { Prints } from "../engine/event/fingerprint.ts";
+import { utf8Length } from "../engine/base/json.ts";
+import { SIZES } from "../engine/base/limits.ts";
+import { MIGRATION_FAILED } from "../engine/operator/migration.ts";
+import type { Operator } from "../engine/operator/operator.ts";
+import { parseOutcome } from "../engine/log/outcome.ts";
+import { Partition } from "../engine/partition/partition.ts";
+import type { Host } from "../engine/base/ports.ts";
+import { isRepeat, STATUS, wireVersion, type AppendRequest } from "../engine/partition/protocol.ts";
 import { MemoryCache } from "./memory-cache.ts";
 import { MemoryDatabase } from "./memory-log.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -82,7 +84,7 @@ export class Stage {
       const at = this.#clock.now();
       const prints = new Prints(1);
       print(prints, fill({ ...command }, new Date(at).toISOString()), key, SEED, false);
-      const slice: Slice = {
+      const slice: AppendRequest = {
         v: wireVersion(null, true),
         operatorVersion: version,
         at,
@@ -117,7 +119,7 @@ export class Stage {
     if (keyed.tag === "rejected") return { tag: "rejected", code: keyed.code, message: keyed.message };
     const prints = new Prints(1);
     print(prints, read.event, keyed.key, SEED, read.timed);
-    const slice: Slice = {
+    const slice: AppendRequest = {
       v: wireVersion(null),
       operatorVersion: this.#route.operator.version,
       at,
@@ -126,7 +128,7 @@ export class Stage {
     return this.#decided(slice, keyed.key);
   }
 
-  async #decided(slice: Slice, key: string): Promise<Outcome> {
+  async #decided(slice: AppendRequest, key: string): Promise<Outcome> {
     const result = await this.#clock.run(this.#partition.append(slice));
     if (result.tag !== "decided") throw new Error(`the partition didn't take the event: ${result.message}`);
     const status = result.statuses[0]!;
@@ -189,14 +191,14 @@ export class Stage {
       // What goes wrong beside a call shows in the next one.
       keep: (promise) => void promise.catch(() => undefined),
       arm: () => undefined,
-      mark: () => null,
-      keepMark: () => undefined,
+      highWaterMark: () => null,
+      keepHighWaterMark: () => undefined,
       aside: () => null,
       keepAside: () => undefined,
       end: fail,
       note: () => undefined,
     };
-    const around = {
+    const env = {
       id,
       operator,
       log: this.#db.log(id),
@@ -207,7 +209,7 @@ export class Stage {
       cache: this.#cache,
       sizes: SIZES,
     };
-    return new Partition(around, address, "test");
+    return new Partition(env, address, "test");
   }
 }
 

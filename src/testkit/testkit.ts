@@ -1,20 +1,21 @@
 /**
  * `keyframe-streams/test`: tests of operators, with vitest, node:test or anything that takes a rejected promise for a failure.
  *
- * T1. What runs is the engine, not a model of it (stage.ts): schemas, keys, refusals, repeats, snapshot files, recovery.
- * T2. What doesn't hold is an AssertionError with the difference in its message. Everything is awaited: a promise that is
+ * TESTKIT1. What runs is the engine, not a model of it (stage.ts): schemas, keys, refusals, repeats, snapshot files, recovery.
+ * TESTKIT2. What doesn't hold is an AssertionError with the difference in its message. Everything is awaited: a promise that is
  *     dropped shows as an unhandled rejection, which both runners take for a failure.
  */
 import { AssertionError, deepStrictEqual } from "node:assert";
-import { messageOf } from "../engine/errors.ts";
-import { toState, type JsonObject } from "../engine/json.ts";
-import type { Duration, Operator } from "../engine/operator.ts";
-import { durationMs } from "../engine/settings.ts";
-import { timeMs } from "../engine/rfc3339.ts";
-import type { EventFor, ReplyOf, StateOf } from "../engine/types-of.ts";
+import { messageOf } from "../engine/base/errors.ts";
+import { toState, type JsonObject } from "../engine/base/json.ts";
+import type { Duration } from "../engine/operator/settings.ts";
+import type { Operator } from "../engine/operator/operator.ts";
+import { durationMs } from "../engine/operator/settings.ts";
+import { timeMs } from "../engine/event/rfc3339.ts";
+import type { EventFor, ReplyOf, StateOf } from "../engine/operator/operator-types.ts";
 import { Stage, type Outcome } from "./stage.ts";
 
-export type { EventFor, ReplyOf } from "../engine/types-of.ts";
+export type { EventFor, ReplyOf } from "../engine/operator/operator-types.ts";
 export type { Outcome } from "./stage.ts";
 
 export interface Options {

@@ -1,12 +1,12 @@
 /**
  * A clock that moves only when a test says so, or when nothing else can happen.
  *
- * V1. Timers fire in the order of their times, those of one time in the order in which they were set.
- * V2. After each, everything runs that can run: a tick begins only when the queue of microtasks is empty, and costs a
+ * VIRTUALCLOCK1. Timers fire in the order of their times, those of one time in the order in which they were set.
+ * VIRTUALCLOCK2. After each, everything runs that can run: a tick begins only when the queue of microtasks is empty, and costs a
  *     fraction of a turn of the event loop. Nothing in the engine waits for anything but promises and this clock.
- * V3. Time is whole milliseconds, as Date.now() gives them.
+ * VIRTUALCLOCK3. Time is whole milliseconds, as Date.now() gives them.
  */
-import type { Clock } from "../engine/ports.ts";
+import type { Clock } from "../engine/base/ports.ts";
 
 interface Timer {
   readonly dueMs: number;

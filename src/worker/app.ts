@@ -2,37 +2,16 @@
  * The app: its operators, and the catalogue that places them, once for each isolate. The Worker and the Durable Object
  * class find it here, since the platform constructs both by itself.
  */
-import { route, type Route } from "../engine/address.ts";
-import type { Failure } from "../engine/errors.ts";
-import { MAIN_TIMELINE } from "../engine/ids.ts";
-import { LOG_BYTES } from "../engine/limits.ts";
-import type { Operator } from "../engine/operator.ts";
-import { placeOf } from "../engine/region.ts";
-import { limited } from "../engine/store-call.ts";
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
-import type { Partition } from "./partition-object.ts";
+import type { Failure } from "../engine/base/errors.ts";
+import { MAIN_TIMELINE } from "../engine/base/ids.ts";
+import { limited } from "../engine/base/retry.ts";
+import type { Operator } from "../engine/operator/operator.ts";
+import { placeOf } from "../engine/operator/region.ts";
+import { type Route, route } from "../engine/operator/routing.ts";
+import type { Env } from "./env.ts";
 import { requestClock } from "./request-clock.ts";
-
-export interface Env {
-  readonly PARTITION: DurableObjectNamespace<Partition>;
-  readonly SNAPSHOTS: R2Bucket;
-  readonly LOG_0: D1Database;
-  readonly VERSION?: WorkerVersionMetadata;
-  /** Bytes that a database of the log may reach (LOG6); without it LOG_BYTES of engine/limits.ts. */
-  readonly LOG_BYTES?: string | number;
-  readonly INGEST_TOKEN?: string;
-  readonly READ_TOKEN?: string;
-  readonly ADMIN_TOKEN?: string;
-  /** Requests with events that a caller may send (rate-limit.ts). Default: any number. */
-  readonly INGEST_LIMIT?: RateLimit;
-  /** Of a scraper: opens GET /metrics and nothing else. Set alone it opens nothing. */
-  readonly METRICS_TOKEN?: string;
-  /** Where objects are made: a location hint of Durable Objects (region.ts). Default: near who calls first. */
-  readonly REGION?: string;
-  /** "eu" or "fedramp": objects stay there, by law. */
-  readonly JURISDICTION?: string;
-}
 
 /** What every request needs to know of the placed operators. */
 export interface Routes {
@@ -52,6 +31,7 @@ export interface Lost {
 
 /** How long an isolate believes that an operator is lost: another one may have recovered it. */
 const LOST_MS = 2_000;
+
 /** How long an operator without a placement waits for R2: less than the others wait for D1. */
 const LOOK_MS = 5_000;
 
@@ -127,14 +107,3 @@ export function installedApp(): App {
   if (installed === null) throw new Error("no app: the Worker's main module must call keyframe({ operators })");
   return installed;
 }
-
-/** @throws where the setting is no number of bytes */
-export function logBytes({ LOG_BYTES: setting }: Env): number {
-  if (setting === undefined) return LOG_BYTES;
-  if (!/^[1-9]\d{0,14}$/.test(String(setting)))
-    throw new Error(`LOG_BYTES must be a whole number of bytes, not ${JSON.stringify(setting)}`);
-  return Number(setting);
-}
-
-/** Which code runs here: the deployed version, where the platform tells. */
-export const codeId = (env: Env): string => env.VERSION?.id ?? "dev";

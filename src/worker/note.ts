@@ -1,19 +1,19 @@
 /**
- * One JSON line for each noteworthy thing (engine/notes.ts).
+ * One JSON line for each noteworthy thing (engine/base/log-lines.ts).
  *
- * B1. Never event data, and never a key: whoever notes gives names, numbers and what a store or the engine says. Of an error
+ * NOTE1. Never event data, and never a key: whoever notes gives names, numbers and what a store or the engine says. Of an error
  *     nobody foresaw, only its class and where it was thrown.
- * B2. What slips through is cut: quoted text in messages of JSON.parse, the app's own tokens, and what is longer than TEXT.
+ * NOTE2. What slips through is cut: quoted text in messages of JSON.parse, the app's own tokens, and what is longer than TEXT.
  */
 import { env } from "cloudflare:workers";
-import { Damage, Failure, messageOf } from "../engine/errors.ts";
-import { NOTES, type Note, type NoteFacts } from "../engine/notes.ts";
-import { codeId, type Env } from "./app.ts";
+import { Damage, Failure, messageOf } from "../engine/base/errors.ts";
+import { NOTES, type LogLine, type NoteFacts } from "../engine/base/log-lines.ts";
+import { codeId, type Env } from "./env.ts";
 
 /** Characters of one fact. */
 const TEXT = 2_000;
 
-export function note(what: Note, facts: NoteFacts): void {
+export function note(what: LogLine, facts: NoteFacts): void {
   const app = env as unknown as Env;
   const shown = Object.entries(facts).map(([name, fact]) => [name, typeof fact === "string" ? safe(fact, app) : fact]);
   const line = { time: new Date().toISOString(), level: NOTES[what], note: what, app: codeId(app) };
@@ -21,7 +21,7 @@ export function note(what: Note, facts: NoteFacts): void {
   console.log(JSON.stringify({ ...line, ...Object.fromEntries(shown) }));
 }
 
-/** Of an error that may be anything: in words where its message is the engine's own, else its class and its frames (B1). */
+/** Of an error that may be anything: in words where its message is the engine's own, else its class and its frames (NOTE1). */
 export function errorFacts(error: unknown): { readonly error: string; readonly stack: string | null } {
   if (error instanceof Failure || error instanceof Damage) return { error: messageOf(error), stack: null };
   if (!(error instanceof Error)) return { error: `a thrown ${typeof error}`, stack: null };

@@ -1,8 +1,8 @@
 /** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
 import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
-import type { Address, Route } from "../engine/address.ts";
-import { Damage, Failure } from "../engine/errors.ts";
-import { admitted, isShut, type Authorize, type Grant, type Role } from "./access.ts";
+import type { Address, Route } from "../engine/operator/routing.ts";
+import { Damage, Failure } from "../engine/base/errors.ts";
+import { admitted, isShut, type Authorize, type Grant, type Role } from "./http/access.ts";
 import {
   evict,
   listManifests,
@@ -12,8 +12,8 @@ import {
   showPartition,
   takeSnapshot,
   verifyPartition,
-} from "./admin-routes.ts";
-import { adoptPartition } from "./adopt-route.ts";
+} from "./admin/admin-routes.ts";
+import { adoptPartition } from "./admin/adopt-route.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
 import { hasPart, readParam, readParams, type Described, type Given, type Params } from "./api/described.ts";
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./api/edits.ts";
@@ -32,29 +32,30 @@ import { DOCS, DOCTOR, HEALTH, METRICS, OPENAPI, OVERVIEW } from "./api/service.
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import { methodsOf } from "./api/table.ts";
-import type { App, Env, Routes } from "./app.ts";
-import { dashboardFile } from "./dashboard-route.ts";
-import { docsPage } from "./docs-page.ts";
-import { editState } from "./edit-routes.ts";
-import { getErasure, postErasure } from "./erasure-routes.ts";
-import { postAsk, postEvents } from "./events-route.ts";
-import { exportOperator } from "./export-route.ts";
-import { hardened, preflight, type Cors } from "./hardening.ts";
-import { showDoctor } from "./doctor-route.ts";
-import { getHistory } from "./history-route.ts";
-import { lostProblem } from "./lost.ts";
-import { showMetrics } from "./metrics.ts";
+import type { App, Routes } from "./app.ts";
+import type { Env } from "./env.ts";
+import { dashboardFile } from "./http/dashboard-route.ts";
+import { docsPage } from "./api/docs-page.ts";
+import { editState } from "./admin/edit-routes.ts";
+import { getErasure, postErasure } from "./admin/erasure-routes.ts";
+import { postAsk, postEvents } from "./ingest/events-route.ts";
+import { exportOperator } from "./read/export-route.ts";
+import { hardened, preflight, type Cors } from "./http/hardening.ts";
+import { showDoctor } from "./admin/doctor-route.ts";
+import { getHistory } from "./read/history-route.ts";
+import { lostProblem } from "./http/lost.ts";
+import { showMetrics } from "./metrics/metrics.ts";
 import { errorFacts, note } from "./note.ts";
-import { openApi } from "./openapi.ts";
-import { overview } from "./overview-route.ts";
-import { listPins, pinManifest, unpinManifest } from "./pin-routes.ts";
+import { openApi } from "./api/openapi.ts";
+import { overview } from "./admin/overview-route.ts";
+import { listPins, pinManifest, unpinManifest } from "./admin/pin-routes.ts";
 import { notAllowed, problem } from "./problem.ts";
-import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./quarantine-routes.ts";
-import { limitedRate } from "./rate-limit.ts";
-import { recoverOperator } from "./recover-route.ts";
-import { getState, postBatch, scanState } from "./state-routes.ts";
+import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./admin/quarantine-routes.ts";
+import { limitedRate } from "./http/rate-limit.ts";
+import { recoverOperator } from "./admin/recover-route.ts";
+import { getState, postBatch, scanState } from "./read/state-routes.ts";
 import { troubleOf } from "./trouble.ts";
-import { watchKey } from "./watch-route.ts";
+import { watchKey } from "./watch/watch-route.ts";
 
 interface Kind {
   Bindings: Env;

@@ -2,29 +2,11 @@
  * Calling a partition's object. The platform's own stub type loses tuples and adds disposal, so the calls that exist are
  * written down here once; partition-object.ts implements them.
  */
-import type { Address } from "../engine/address.ts";
-import { partitionName } from "../engine/ids.ts";
-import { placeOf, type Jurisdiction } from "../engine/region.ts";
-import type { Env } from "./app.ts";
-import type { Partition } from "./partition-object.ts";
-
-type Calls = Pick<
-  Partition,
-  | "fetch"
-  | "append"
-  | "read"
-  | "scan"
-  | "capture"
-  | "facts"
-  | "quarantinePage"
-  | "quarantineGroups"
-  | "setAside"
-  | "snapshot"
-  | "verify"
-  | "mark"
-  | "evict"
-  | "wake"
->;
+import { partitionName } from "../engine/base/ids.ts";
+import { type Jurisdiction, placeOf } from "../engine/operator/region.ts";
+import type { Address } from "../engine/operator/routing.ts";
+import type { Env } from "./env.ts";
+import type { Calls } from "./rpc.ts";
 
 /** A new stub: one that threw is dead for ever, so none is kept. The region counts when the object is first called. */
 export function partitionStub(env: Env, address: Address): Calls {

@@ -1,5 +1,5 @@
 /** What went wrong that waiting or an operator's hand mends: a named 503. Anything else is a bug (IN3). */
-import { Damage, Failure } from "../engine/errors.ts";
+import { Damage, Failure } from "../engine/base/errors.ts";
 
 export interface Trouble {
   readonly code: string;

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { Ids } from "./body.ts";
 import { type Case, measure, type Measurement, medianOf } from "./measurement.ts";
-import { type Options } from "./options.ts";
+import type { Options } from "./options.ts";
 import { type Baseline, DELAY_TARGET, SYSTEMS, type SystemName, TARGETS } from "./systems.ts";
 import { short, table, whole } from "./table.ts";
 

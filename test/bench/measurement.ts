@@ -3,7 +3,7 @@
 import type { Ids } from "./body.ts";
 import { type Host, startHost } from "./host.ts";
 import { load, type Outcome } from "./load.ts";
-import { dollarsOf } from "../../src/engine/prices.ts";
+import { dollarsOf } from "../../src/cost/prices.ts";
 import { cpuSecondsOf } from "./process.ts";
 import { median } from "./stats.ts";
 import { type Conditions, setupOf, type SystemName } from "./systems.ts";

@@ -4,7 +4,7 @@
 // against what the same app needs while it takes in events as fast as it can.
 
 import { randomBytes } from "node:crypto";
-import { dollarsOf } from "../../src/engine/prices.ts";
+import { dollarsOf } from "../../src/cost/prices.ts";
 import { Ids } from "./body.ts";
 import { load } from "./load.ts";
 import type { Options } from "./options.ts";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
-import type { Bill } from "../../src/engine/cost.ts";
+import type { Bill } from "../../src/cost/cost.ts";
 import { run } from "./run.ts";
 
 const cells = (line: string): string[] =>

@@ -1,7 +1,7 @@
 /** `keyframe diff`: what two snapshots hold differently, whatever files each of them is made of. */
 import { afterAll, describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { compareUtf8 } from "../../src/engine/json.ts";
+import { compareUtf8 } from "../../src/engine/base/json.ts";
 import { compareStates, layersOf, mergedState } from "../../src/cli/layers.ts";
 import { viewSnapshot, type SnapshotView } from "../../src/cli/snapshot-view.ts";
 import { Folder, goldenFile, snapshotOf } from "./files.ts";

@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { Fold } from "../../src/engine/fold.ts";
-import { seq, stamp } from "../../src/engine/ids.ts";
-import { encodeSnapshot } from "../../src/engine/snapshot.ts";
+import { StateMachine } from "../../src/engine/state/state-machine.ts";
+import { seq, stamp } from "../../src/engine/base/ids.ts";
+import { encodeSnapshot } from "../../src/engine/snapshot/capture.ts";
 import { capture } from "../engine/fakes/capture.ts";
-import type { Entry } from "../../src/engine/state.ts";
+import type { Entry } from "../../src/engine/state/keyed-state.ts";
 import { golden, GOLDEN, ID, SEED } from "../golden/decode.ts";
 
 /** The newest version of a golden file. */
@@ -38,7 +38,7 @@ export function snapshotOf(
     key,
     value === null ? null : { text: JSON.stringify(value), seq: seq(at), stamp: stamp(1024) },
   ]);
-  const empty = capture(new Fold(golden, SEED));
+  const empty = capture(new StateMachine(golden, SEED));
   const captured = {
     ...empty,
     base: seq(base),

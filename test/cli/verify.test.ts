@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { readManifestObject } from "../../src/engine/archive.ts";
-import { MAGIC, readFooter } from "../../src/engine/snapshot-footer.ts";
+import { readManifestObject } from "../../src/engine/snapshot/manifest-object.ts";
+import { MAGIC, readFooter } from "../../src/engine/snapshot/file-footer.ts";
 import { inspect } from "../../src/cli/inspect.ts";
 import { Folder, goldenFile, snapshotOf } from "./files.ts";
 import { run } from "./run.ts";

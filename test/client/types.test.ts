@@ -4,7 +4,7 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { client, type AskResult, type OperatorClient, type StateOf } from "../../src/client/client.ts";
 import type { airportDelays } from "../../src/operators/airport-delays.ts";
 import type { credits } from "../../src/operators/credits.ts";
-import { operator } from "../../src/engine/operator.ts";
+import { operator } from "../../src/engine/operator/operator.ts";
 
 const seats = operator("seats", {
   version: 1,

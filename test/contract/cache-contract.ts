@@ -1,6 +1,6 @@
 /** The contract of the cache port (ports.ts), for every adapter and every fake. */
 import { describe, expect, it } from "vitest";
-import type { Cache } from "../../src/engine/ports.ts";
+import type { Cache } from "../../src/engine/base/ports.ts";
 
 const bytes = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
 

@@ -3,10 +3,11 @@
  * The cases are those of the protocol's models: zombies, late and repeated requests, holes, cut rows.
  */
 import { describe, expect, it } from "vitest";
-import { epoch, seq, stamp, type Epoch } from "../../src/engine/ids.ts";
-import { PINS, POINTS } from "../../src/engine/limits.ts";
-import type { Log, Point, Promotion } from "../../src/engine/ports.ts";
-import type { Segment } from "../../src/engine/segment.ts";
+import { epoch, seq, stamp, type Epoch } from "../../src/engine/base/ids.ts";
+import { PINS, POINTS } from "../../src/engine/base/limits.ts";
+import type { Log } from "../../src/engine/base/ports.ts";
+import type { Point, Promotion } from "../../src/engine/base/records.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 
 export interface LogUnderTest {
   /** The log of a partition that no test has used before, with its row made. */

@@ -1,4 +1,4 @@
-import { partitionName, type PartitionId } from "../../src/engine/ids.ts";
+import { partitionName, type PartitionId } from "../../src/engine/base/ids.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { logContract } from "./log-contract.ts";
 

@@ -1,6 +1,6 @@
 /** The contract of the object store port (ports.ts), for every adapter and every fake. */
 import { describe, expect, it } from "vitest";
-import type { ObjectStore } from "../../src/engine/ports.ts";
+import type { ObjectStore } from "../../src/engine/base/ports.ts";
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 

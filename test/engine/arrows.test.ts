@@ -12,14 +12,14 @@ const MAY: Readonly<Record<string, RegExp>> = {
   engine: /^(engine\/|@standard-schema\/spec$)/,
   adapters: /^(adapters\/|engine\/|node:)/,
   testkit: /^(testkit\/|engine\/|adapters\/brotli\.ts$|@standard-schema\/spec$|node:(assert|crypto)$)/,
-  operators: /^(operators\/|engine\/operator\.ts$|zod$)/,
+  operators: /^(operators\/|engine\/operator\/operator\.ts$|zod$)/,
   worker: /^(worker\/|adapters\/|engine\/|hono$|@standard-schema\/spec$|cloudflare:workers$)/,
   // Of the engine it takes types alone, see below.
-  client: /^(client\/|engine\/operator\.ts$)/,
+  client: /^(client\/|engine\/(operator\/operator|event\/event)\.ts$)/,
   // Of the engine types alone, as the client.
   dashboard: /^(dashboard\/|client\/|engine\/|preact$|preact\/hooks$|@preact\/signals$|uplot$)/,
   cli: /^(cli\/|client\/|engine\/|adapters\/brotli\.ts$|node:|commander$|smol-toml$|jsonc-parser$|\.\.\/package\.json$)/,
-  local: /^(local\/|engine\/region\.ts$|node:|smol-toml$|esbuild$)/,
+  local: /^(local\/|engine\/operator\/region\.ts$|node:|smol-toml$|esbuild$)/,
   "keyframe.ts": /^(engine\/|worker\/)/,
   "index.ts": /^(keyframe\.ts$|operators\/index\.ts$)/,
 };

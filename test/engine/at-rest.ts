@@ -1,9 +1,10 @@
 /** Files and rows for the tests of what stands at rest, and every way in which a small file can be damaged. */
 import { brotli } from "../../src/adapters/brotli.ts";
-import { Damage, Failure } from "../../src/engine/errors.ts";
-import { epoch, seq, stamp, type PartitionId } from "../../src/engine/ids.ts";
-import type { Outcome } from "../../src/engine/outcome.ts";
-import { sealPayload, SEGMENT_FORMAT, SegmentWriter, type Segment } from "../../src/engine/segment.ts";
+import { Damage, Failure } from "../../src/engine/base/errors.ts";
+import { epoch, seq, stamp, type PartitionId } from "../../src/engine/base/ids.ts";
+import type { Outcome } from "../../src/engine/log/outcome.ts";
+import { sealPayload, SEGMENT_FORMAT, SegmentWriter } from "../../src/engine/log/segment.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 
 export const ID: PartitionId = { timeline: "main", operator: "notes", partition: 3 };
 

@@ -4,7 +4,7 @@
  * `FUZZ_RUNS=100000 npx vitest run --config test/vitest.unit.ts test/engine/fuzz` runs each property that often.
  */
 import fc from "fast-check";
-import { Damage, Failure } from "../../src/engine/errors.ts";
+import { Damage, Failure } from "../../src/engine/base/errors.ts";
 
 /** Runs of a property, at least what `npm test` does. */
 export const runs = (usual: number): { readonly numRuns: number } => ({

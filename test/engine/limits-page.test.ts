@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
-import * as limits from "../../src/engine/limits.ts";
-import { operator } from "../../src/engine/operator.ts";
+import * as limits from "../../src/engine/base/limits.ts";
+import { operator } from "../../src/engine/operator/operator.ts";
 
 const page = readFileSync(path.join(import.meta.dirname, "../../docs/limits.md"), "utf8");
 const cells = (row: string): string[] => row.split("|").map((cell) => cell.trim());

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { ALERTS, MONITORING_DIR, monitoringFiles } from "../monitoring/make.ts";
-import { APP_FAMILIES, FAMILIES } from "../../src/worker/metric-list.ts";
+import { APP_FAMILIES, FAMILIES } from "../../src/worker/metrics/metric-list.ts";
 
 const families = [...Object.values(FAMILIES), ...Object.values(APP_FAMILIES)];
 const known = new Set(

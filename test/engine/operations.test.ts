@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
-import { NOTES } from "../../src/engine/notes.ts";
-import { APP_FAMILIES, FAMILIES } from "../../src/worker/metric-list.ts";
+import { NOTES } from "../../src/engine/base/log-lines.ts";
+import { APP_FAMILIES, FAMILIES } from "../../src/worker/metrics/metric-list.ts";
 
 const root = path.join(import.meta.dirname, "../..");
 const page = readFileSync(path.join(root, "docs/operations.md"), "utf8");

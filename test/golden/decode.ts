@@ -2,13 +2,15 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { readArchive, readManifestObject, type ReadSegment } from "../../src/engine/archive.ts";
-import { Fold } from "../../src/engine/fold.ts";
-import { seq, type PartitionId } from "../../src/engine/ids.ts";
-import type { Operator } from "../../src/engine/operator.ts";
-import { readSegment, type Segment } from "../../src/engine/segment.ts";
+import { readArchive, readManifestObject } from "../../src/engine/snapshot/manifest-object.ts";
+import type { ReadSegment } from "../../src/engine/log/archive.ts";
+import { StateMachine } from "../../src/engine/state/state-machine.ts";
+import { seq, type PartitionId } from "../../src/engine/base/ids.ts";
+import type { Operator } from "../../src/engine/operator/operator.ts";
+import { readSegment } from "../../src/engine/log/segment.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 import { capture } from "../engine/fakes/capture.ts";
-import { readSnapshot } from "../../src/engine/snapshot-reading.ts";
+import { readSnapshot } from "../../src/engine/snapshot/file-contents.ts";
 import { sum } from "../engine/fakes/sum.ts";
 
 export const GOLDEN = path.join(import.meta.dirname, "../data/golden");
@@ -44,22 +46,22 @@ export function readFiles(version: string): Files {
 
 /** Everything that the reader makes of them. */
 export function decode(files: Files): unknown {
-  const fold = new Fold(golden, SEED);
-  readSnapshot(files["full.kfs"], fold, ID, brotli);
-  const full = stateOf(fold);
-  readSnapshot(files["delta.kfs"], fold, ID, brotli);
+  const machine = new StateMachine(golden, SEED);
+  readSnapshot(files["full.kfs"], machine, ID, brotli);
+  const full = stateOf(machine);
+  readSnapshot(files["delta.kfs"], machine, ID, brotli);
   const row = JSON.parse(new TextDecoder().decode(files["segment.json"])) as Segment;
   return plain({
     full,
-    delta: stateOf(fold),
+    delta: stateOf(machine),
     manifest: readManifestObject(files["manifest.kfm"], brotli).manifest,
     archive: [...readArchive(files["manifest.kfm"], brotli, seq(0))].map(segmentOf),
     segment: segmentOf({ row, events: readSegment(row, brotli) }),
   });
 }
 
-function stateOf(fold: Fold): unknown {
-  const { dedup, totals, over: _, under: __, ...captured } = capture(fold);
+function stateOf(machine: StateMachine): unknown {
+  const { dedup, totals, over: _, under: __, ...captured } = capture(machine);
   return {
     ...captured,
     keys: totals.keys,

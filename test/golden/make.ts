@@ -4,10 +4,10 @@
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { PUT, REMOVE } from "../../src/engine/edit.ts";
-import { readManifest } from "../../src/engine/manifest.ts";
+import { PUT, REMOVE } from "../../src/engine/state/edit.ts";
+import { readManifest } from "../../src/engine/snapshot/manifest.ts";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { partitionName } from "../../src/engine/ids.ts";
+import { partitionName } from "../../src/engine/base/ids.ts";
 import { World, type Incarnation, type Sent } from "../engine/fakes/world.ts";
 import { decode, FILES, GOLDEN, golden, ID, type Files } from "./decode.ts";
 

@@ -6,8 +6,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { format } from "prettier";
-import type { Family } from "../../src/worker/exposition.ts";
-import { APP_FAMILIES, FAMILIES } from "../../src/worker/metric-list.ts";
+import type { Family } from "../../src/worker/metrics/exposition.ts";
+import { APP_FAMILIES, FAMILIES } from "../../src/worker/metrics/metric-list.ts";
 import { PROJECT_DIR } from "../../src/local/config.ts";
 
 const ALL = { ...FAMILIES, ...APP_FAMILIES };

@@ -3,12 +3,12 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import * as v from "valibot";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { operator, type Operator } from "../../src/engine/operator.ts";
+import { operator, type Operator } from "../../src/engine/operator/operator.ts";
 import { operators } from "../../src/operators/index.ts";
 import { readParam, type TextParam, type Whole } from "../../src/worker/api/described.ts";
 import { DESCRIBED } from "../../src/worker/api/table.ts";
-import { curlOf, docsPage } from "../../src/worker/docs-page.ts";
-import { openApi, type Document, type Operation } from "../../src/worker/openapi.ts";
+import { curlOf, docsPage } from "../../src/worker/api/docs-page.ts";
+import { openApi, type Document, type Operation } from "../../src/worker/api/openapi.ts";
 import { checker } from "./schemas.ts";
 
 interface Tree {

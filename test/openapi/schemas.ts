@@ -1,6 +1,6 @@
 /** Checks values by the schemas of a document, as they stand there, or closed: then what isn't described is wrong too. */
 import { Validator } from "@cfworker/json-schema";
-import type { Document } from "../../src/worker/openapi.ts";
+import type { Document } from "../../src/worker/api/openapi.ts";
 
 type Schema = Readonly<Record<string, unknown>>;
 

@@ -4,10 +4,10 @@
  * it much later.
  * It has its own chance, so that what else is drawn stays as it is.
  */
-import { partitionOfKey } from "../../src/engine/address.ts";
-import { tagOf, type Condition, type Tag } from "../../src/engine/edit.ts";
-import type { Quarantined } from "../../src/engine/quarantine.ts";
-import { commandSlice, type Command } from "../../src/worker/command.ts";
+import { partitionOfKey } from "../../src/engine/operator/routing.ts";
+import { tagOf, type Condition, type Tag } from "../../src/engine/state/edit.ts";
+import type { Quarantined } from "../../src/engine/state/quarantine.ts";
+import { commandSlice, type Command } from "../../src/worker/ingest/command.ts";
 import type { OperatorName } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import { DELETE, ERASE, PUT, REMOVE, RETRY, type Shown } from "./model.ts";

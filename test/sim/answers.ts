@@ -2,7 +2,7 @@
  * Checks the answer to a request, as its client hears it: every count, and that what is called decided is in the log of
  * every operator that wants it (LOG1), whatever became of the calls behind it.
  */
-import type { Intake } from "../../src/worker/intake.ts";
+import type { Intake } from "../../src/worker/ingest/intake.ts";
 import type { Logged } from "./model.ts";
 import { contentOf, nameOf } from "./truth.ts";
 import type { Request } from "./worker.ts";

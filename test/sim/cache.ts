@@ -1,5 +1,5 @@
 /** The cache of a partition's object, in which ranges go wrong or missing: all in it can be fetched again. */
-import type { Cache } from "../../src/engine/ports.ts";
+import type { Cache } from "../../src/engine/base/ports.ts";
 import type { MemoryCache } from "../../src/testkit/memory-cache.ts";
 import type { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";

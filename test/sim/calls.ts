@@ -3,9 +3,9 @@
  * reply; an event is called new once (LOG1, ONE1, ONE4, ONE6); only an older epoch of a producer is refused (ONE2); queues and a day's
  * events have their bounds, and nobody is turned away before those are reached (LOG6).
  */
-import { PENDING_BYTES, PENDING_EVENTS } from "../../src/engine/limits.ts";
-import type { Producer } from "../../src/engine/producers.ts";
-import type { Slice, SliceResult } from "../../src/engine/slice.ts";
+import { PENDING_BYTES, PENDING_EVENTS } from "../../src/engine/base/limits.ts";
+import type { Producer } from "../../src/engine/event/producer.ts";
+import type { AppendRequest, AppendResponse } from "../../src/engine/partition/protocol.ts";
 import type { OperatorName } from "./configuration.ts";
 import { outcomeFrom } from "./decoder.ts";
 import type { Instance } from "./instance.ts";
@@ -35,7 +35,7 @@ export class Calls {
     this.#pending.delete(by);
   }
 
-  sent(by: Instance, slice: Slice): () => void {
+  sent(by: Instance, slice: AppendRequest): () => void {
     const pending = this.#pending.get(by) ?? { bytes: 0, events: 0, calls: 0 };
     this.#pending.set(by, pending);
     pending.bytes += slice.bytes;
@@ -59,11 +59,11 @@ export class Calls {
     this.#epochs.set(id, Math.max(this.#epochs.get(id) ?? 0, epoch));
   }
 
-  #mayRefuse({ producer }: Slice): boolean {
+  #mayRefuse({ producer }: AppendRequest): boolean {
     return producer !== undefined && producer.epoch < (this.#epochs.get(producer.id) ?? 0);
   }
 
-  decided(by: Instance, slice: Slice, result: SliceResult): void {
+  decided(by: Instance, slice: AppendRequest, result: AppendResponse): void {
     const { trace } = this.#world;
     if (result.tag === "busy" && result.code === "log_rewound") trace.count("refused, since D1 was set back");
     if (by.past !== null) return;
@@ -136,7 +136,7 @@ export class Calls {
   }
 
   /** Nobody is turned away before the day's share is used up by what is logged and what waits. */
-  #spent(by: Instance, slice: Slice): void {
+  #spent(by: Instance, slice: AppendRequest): void {
     const { trace, config } = this.#world;
     trace.count("budgets spent");
     const share = Math.ceil(config.maxEventsPerDay / config.partitions[by.slot.address.operator as OperatorName]);

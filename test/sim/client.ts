@@ -2,11 +2,11 @@
  * A client: sends events in batches, waits, tries again with the same ids, gives up; sends duplicates, also at the same
  * time and through another Worker; reuses ids by mistake; asks and reads.
  *
- * C1. What was answered is decided; what wasn't is sent again with the same ids, until the client gives up. Once the faults
+ * CLIENT1. What was answered is decided; what wasn't is sent again with the same ids, until the client gives up. Once the faults
  *     have stopped it never gives up: every event must get its answer.
  */
-import type { Producer } from "../../src/engine/producers.ts";
-import type { Intake } from "../../src/worker/intake.ts";
+import type { Producer } from "../../src/engine/event/producer.ts";
+import type { Intake } from "../../src/worker/ingest/intake.ts";
 import { checkAnswer } from "./answers.ts";
 import type { OperatorName } from "./configuration.ts";
 import type { Slot } from "./host.ts";

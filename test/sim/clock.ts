@@ -2,7 +2,7 @@
  * The clock of one instance: what it takes for the time may be off, stand still, jump or go back; its timers run on the
  * world's true time, and die with it.
  */
-import type { Clock } from "../../src/engine/ports.ts";
+import type { Clock } from "../../src/engine/base/ports.ts";
 import type { VirtualClock } from "../../src/testkit/virtual-clock.ts";
 
 export class InstanceClock implements Clock {

@@ -1,7 +1,7 @@
 /** The codec port without compression: a tenth of the time, and damage is found by checksums either way. */
 import { crc32 } from "node:zlib";
 import { brotli } from "../../src/adapters/brotli.ts";
-import type { Codec } from "../../src/engine/ports.ts";
+import type { Codec } from "../../src/engine/base/ports.ts";
 
 export const PLAIN = "plain";
 

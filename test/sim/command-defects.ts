@@ -10,25 +10,25 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "an edit counts whatever its condition says",
     "ONE6",
     engine(
-      "edit",
+      "state/edit",
       "  if (last.text === null) return",
       "  if (last.text !== null) return true;\n  if (last.text === null) return",
     ),
   ),
-  one("a tag is the event alone", "ONE6", engine("edit", "tag[0] === seq && tag[1] === print", "tag[0] === seq")),
+  one("a tag is the event alone", "ONE6", engine("state/edit", "tag[0] === seq && tag[1] === print", "tag[0] === seq")),
   one(
     "the condition of an edit is asked of the group's row alone",
     "ONE6",
     engine(
-      "layer",
-      "    for (let layer = this.#below; layer !== null && !layer.#settled; layer = layer.#below) {\n      const pending",
-      "    for (let layer = null as Layer | null; layer !== null && !layer.#settled; layer = layer.#below) {\n      const pending",
+      "state/overlay",
+      "    for (let overlay = this.#below; overlay !== null && !overlay.#settled; overlay = overlay.#below) {\n      const pending",
+      "    for (let overlay = null as Overlay | null; overlay !== null && !overlay.#settled; overlay = overlay.#below) {\n      const pending",
     ),
   ),
   one(
     "the condition of an edit is asked again at replay",
     "ONE6",
-    engine("fold", "live === null ? null : layer.last(context.key)", "layer.last(context.key)"),
+    engine("state/state-machine", "live === null ? null : overlay.last(context.key)", "overlay.last(context.key)"),
   ),
 
   // ---- erasures ----
@@ -36,7 +36,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "an erasure leaves an event in the quarantine whose own commit is under way",
     "ONE5, SNAP8",
     engine(
-      "quarantine",
+      "state/quarantine",
       "new Set([...this.#entries.keys(), ...this.#decided.keys()])",
       "new Set(this.#entries.keys())",
     ),
@@ -45,7 +45,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "an erasure leaves the quarantine as it is",
     "ONE5, SNAP8",
     engine(
-      "fold",
+      "state/state-machine",
       'for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, "erased", at);',
       "return;",
     ),
@@ -54,7 +54,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "what leaves the quarantine isn't in the delta",
     "SNAP1",
     engine(
-      "quarantine",
+      "state/quarantine",
       "      this.#changed.set(left.seq, by);\n",
       '      if (!("how" in left)) this.#changed.set(left.seq, by);\n',
     ),
@@ -64,35 +64,39 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "an event is set aside as the handler left it",
     "IN4",
-    engine("group", "() => slice.body.slice(start, stop).trim()", "() => JSON.stringify(event)"),
+    engine("partition/group", "() => slice.body.slice(start, stop).trim()", "() => JSON.stringify(event)"),
   ),
   one(
     "replay sets an event aside as the handler left it",
     "IN4",
-    engine("fold", "text: () => sent(index) }", "text: () => JSON.stringify(event) }"),
+    engine("state/state-machine", "text: () => sent(index) }", "text: () => JSON.stringify(event) }"),
   ),
   one(
     "the retried event is run at the retry's time",
     "IN4",
-    engine("fold", "new EventContext(entry.key, at, entry.now,", "new EventContext(entry.key, at, entry.now + 1,"),
+    engine(
+      "state/state-machine",
+      "new EventContext(entry.key, at, entry.now,",
+      "new EventContext(entry.key, at, entry.now + 1,",
+    ),
   ),
 
   // ---- bounds ----
   one(
     "keys of groups under way don't count",
     "maxKeys",
-    engine("layer", "layer = layer.#below) keys += layer.#grown;", "layer = layer.#below) keys += 0;"),
+    engine("state/overlay", "      keys += overlay.#grown;\n", "      keys += 0;\n"),
   ),
   one(
     "a key that was removed still counts",
     "maxKeys",
-    engine("fold", "layer.grew(grows);", "layer.grew(Math.max(0, grows));"),
+    engine("state/state-machine", "overlay.grew(grows);", "overlay.grew(Math.max(0, grows));"),
   ),
   one(
     "an edit makes as many keys as it likes",
     "maxKeys",
     engine(
-      "fold",
+      "state/state-machine",
       "live.maxKeys === Number.POSITIVE_INFINITY || outcome",
       "live.maxKeys === Number.POSITIVE_INFINITY || isEdit(event.type) || outcome",
     ),
@@ -102,27 +106,35 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "nobody looks for what D1 has lost when a partition opens",
     "rewound.ts, E2",
-    engine("rewound", "  if (why !== null) return refuse(around, mark!, `D1 says ${why}`);\n", ""),
+    engine("recovery/rewind-check", "  if (why !== null) return refuse(env, mark!, `D1 says ${why}`);\n", ""),
   ),
   one(
     "facts of an earlier life count",
     "rewound.ts, E4",
-    engine("rewound", "  if (lifeOf(now.epoch) > lifeOf(mark.epoch)) return null;\n", ""),
+    engine("log/fence", "  if (incarnationOf(now.epoch) > incarnationOf(mark.epoch)) return null;\n", ""),
   ),
   one(
     "an adopted row goes on in the same life",
     "adopt.ts, A2",
-    engine("adopt", "epoch: nextLife(top.epoch), version", "epoch: epoch(top.epoch + 1), version"),
+    engine("recovery/adopt", "epoch: nextIncarnation(top.epoch), version", "epoch: epoch(top.epoch + 1), version"),
   ),
   one(
     "an adopted row goes on from its own version",
     "adopt.ts, A2",
-    engine("adopt", "nextLife(top.epoch), version: top.version }", "nextLife(top.epoch), version: row.version }"),
+    engine(
+      "recovery/adopt",
+      "nextIncarnation(top.epoch), version: top.version }",
+      "nextIncarnation(top.epoch), version: row.version }",
+    ),
   ),
-  one("a rebuilt row begins with the oldest snapshot", "SNAP2", engine("salvage", "names.toReversed()", "names")),
+  one(
+    "a rebuilt row begins with the oldest snapshot",
+    "SNAP2",
+    engine("recovery/rebuild", "names.toReversed()", "names"),
+  ),
   one(
     "a rebuilt row doesn't look at what is known of its epochs",
     "LOG2",
-    engine("salvage", "epoch: epoch(Math.max(shown.epoch, known.epoch))", "epoch: shown.epoch"),
+    engine("recovery/rebuild", "epoch: epoch(Math.max(shown.epoch, known.epoch))", "epoch: shown.epoch"),
   ),
 ];

@@ -1,10 +1,10 @@
 /**
  * A world, drawn from one root seed: its size, its faults, its policies, its operators.
  *
- * G1. Everything that varies between runs is in here or in a named stream of the same seed.
- * G2. Most worlds are small and their faults rare enough that work gets done between them; a few are calm, a few wild.
+ * CONFIGURATION1. Everything that varies between runs is in here or in a named stream of the same seed.
+ * CONFIGURATION2. Most worlds are small and their faults rare enough that work gets done between them; a few are calm, a few wild.
  */
-import { MEMORY_BYTES, SIZES, type Sizes } from "../../src/engine/limits.ts";
+import { MEMORY_BYTES, SIZES, type Sizes } from "../../src/engine/base/limits.ts";
 import { Random } from "./random.ts";
 
 /** What may go wrong with one call, as a probability. */

@@ -1,12 +1,12 @@
 /**
  * Objects in R2 that are damaged behind everybody's back: a bit flipped, the end cut off, the whole object gone.
  *
- * D1. Never so much at a time that the rules couldn't give the state back (SNAP4: the loss of any one object loses
+ * DAMAGE1. Never so much at a time that the rules couldn't give the state back (SNAP4: the loss of any one object loses
  *     nothing): a file of a generation only while the archives above the older one are whole, an archive only while both
  *     generations are.
- * D2. Where there are several versions of the code an archive is left alone: older code may need it, and has nothing else.
- * D3. Nothing where a database may be set back: what R2 has is all there is then.
- * D4. The number of a file's format is left alone: another number is another format, and no damage.
+ * DAMAGE2. Where there are several versions of the code an archive is left alone: older code may need it, and has nothing else.
+ * DAMAGE3. Nothing where a database may be set back: what R2 has is all there is then.
+ * DAMAGE4. The number of a file's format is left alone: another number is another format, and no damage.
  */
 import { decodeArchive, filesOf } from "./decoder.ts";
 import type { Slot } from "./host.ts";

@@ -3,7 +3,7 @@
  * They don't look for damage: what is read is what was just written.
  */
 import { brotliDecompressSync } from "node:zlib";
-import type { Segment } from "../../src/engine/segment.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 
 export interface LoggedOutcome {
   readonly tag: "a" | "r" | "q";

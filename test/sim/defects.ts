@@ -23,7 +23,7 @@ export const DEFECTS: readonly Defect[] = [
     "an error of a commit counts as done",
     "LOG3, LOG1",
     engine(
-      "commit",
+      "log/append",
       "      // Only what went wrong for long",
       '      if (attempt === 0) return { tag: "committed", stamp: rows[0]!.stamp, superseded: null };\n      // Only what went wrong for long',
     ),
@@ -32,13 +32,13 @@ export const DEFECTS: readonly Defect[] = [
     "an error of a commit counts as failed, and the group is forgotten",
     "LOG3, A1",
     engine(
-      "commit",
+      "log/append",
       "      // Only what went wrong for long",
       '      return { tag: "failed" } as never;\n      // Only what went wrong for long',
     ),
-    engine("committer", "import { messageOf, type Failure }", "import { Failure, messageOf }"),
+    engine("partition/group-commit", "import { messageOf, type Failure }", "import { Failure, messageOf }"),
     engine(
-      "committer",
+      "partition/group-commit",
       '        if (result.tag === "fenced") return this.#events.fenced(result.why);',
       `        if (result.tag === "fenced") return this.#events.fenced(result.why);
         if ((result as { tag: string }).tag === "failed") {
@@ -51,24 +51,32 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "events are acknowledged before their commit",
     "LOG1",
-    engine("partition", "      await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));\n", ""),
+    engine(
+      "partition/partition",
+      "      await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));\n",
+      "",
+    ),
   ),
   one(
     "a repeat of a pending event is answered at once",
     "ONE1, A13",
-    engine("group", "        if (heard.until > until) until = heard.until;\n", ""),
+    engine("partition/group", "        if (heard.until > until) until = heard.until;\n", ""),
   ),
   one(
     "reads show a group before its commit",
     "LOG1",
     engine(
-      "committer",
-      "        const result = await commit(",
-      "        group.show(rows[0]!.stamp);\n        const result = await commit(",
+      "partition/group-commit",
+      "        const result = await append(",
+      "        group.show(rows[0]!.stamp);\n        const result = await append(",
     ),
-    engine("committer", "        group.settle(result.stamp, host.watchers?.() ?? null);", "        group.answer();"),
     engine(
-      "group",
+      "partition/group-commit",
+      "        group.settle(result.stamp, host.watchers?.() ?? null);",
+      "        group.answer();",
+    ),
+    engine(
+      "partition/group",
       "  fail(why: unknown): void {",
       "  answer(): void {\n    this.#resolve();\n  }\n\n  show(first: Stamp): void {\n    const resolve = this.#resolve;\n    this.#resolve = () => undefined;\n    this.settle(first);\n    this.#resolve = resolve;\n  }\n\n  fail(why: unknown): void {",
     ),
@@ -77,7 +85,7 @@ export const DEFECTS: readonly Defect[] = [
     "row and tail are read before the epoch is taken",
     "LOG2, A12",
     engine(
-      "opening",
+      "recovery/open-log",
       "  const opening = unborn ? null : await take();",
       `    const seen = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
     const taken = unborn ? null : await take();
@@ -87,38 +95,42 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a writer's first append takes no epoch",
     "LOG2",
-    engine("committer", "const next = asEpoch(held + 1);", "const next = held;"),
+    engine("partition/group-commit", "const next = asEpoch(held + 1);", "const next = held;"),
   ),
   one(
     "a read catches up with a group of its own that it hasn't heard of yet",
     "LOG1, LOG4",
     engine(
-      "freshness",
+      "log/fence",
       '  if (groups.isOurs(known.group)) return { tag: "ours" };\n  if (!groups.begun) return',
       "  return",
     ),
-    engine("door", "    if (groups.begun) this.#house.end(`others", "    if (head < 0) this.#house.end(`others"),
+    engine(
+      "partition/opener",
+      "    if (groups.begun) this.#house.end(`others",
+      "    if (head < 0) this.#house.end(`others",
+    ),
   ),
   one(
     "a tail in pages is read without looking at the epoch again, and without looking for holes",
     "LOG2, LOG4, A12",
-    engine("replay", "  if (page.epoch !== row.epoch)", "  if (page.epoch < row.epoch)"),
-    engine("fold", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
+    engine("recovery/replay", "  if (page.epoch !== row.epoch)", "  if (page.epoch < row.epoch)"),
+    engine("state/state-machine", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
   ),
   one(
     "a reader that catches up skips a row of one event",
     "LOG4",
     engine(
-      "replay",
-      "    const rows = page.rows.filter((row) => row.last > fold.seq);",
-      "    if (page.rows.at(-1)?.last === fold.seq + 1) fold.seq = page.rows.at(-1)!.last;\n    const rows = page.rows.filter((row) => row.last > fold.seq);",
+      "recovery/replay",
+      "    const rows = page.rows.filter((row) => row.last > machine.seq);",
+      "    if (page.rows.at(-1)?.last === machine.seq + 1) machine.seq = page.rows.at(-1)!.last;\n    const rows = page.rows.filter((row) => row.last > machine.seq);",
     ),
   ),
   one(
     "what was superseded goes on answering reads",
     "LOG2",
     engine(
-      "partition",
+      "partition/partition",
       "    if (clock.now() - this.#heardAt < FRESH_MS) return open;",
       "    if (clock.now() >= this.#heardAt) return open;",
     ),
@@ -126,13 +138,13 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "an object that has ended goes on with its commit",
     "LOG2",
-    engine("commit", "    if (ended()) return", "    if (attempt < 0 && ended()) return"),
+    engine("log/append", "    if (ended()) return", "    if (attempt < 0 && ended()) return"),
   ),
   one(
     "an object that has ended still takes an epoch",
     "LOG2",
     engine(
-      "opening",
+      "recovery/open-log",
       "      assertNotEnded();\n      return log.open(writer, code);",
       "      return log.open(writer, code);",
     ),
@@ -143,44 +155,44 @@ export const DEFECTS: readonly Defect[] = [
     "what decides about repeats isn't in the snapshot",
     "ONE3, A13",
     engine(
-      "snapshot",
-      "    dedup: fold.dedup.image(fold.seq, base),",
-      "    dedup: { ...fold.dedup.image(fold.seq, base), first: fold.seq + 1, prints: new Uint32Array(0), answers: [] },",
+      "snapshot/capture",
+      "    dedup: machine.dedup.image(machine.seq, base),",
+      "    dedup: { ...machine.dedup.image(machine.seq, base), first: machine.seq + 1, prints: new Uint32Array(0), answers: [] },",
     ),
   ),
   one(
     "ids that aren't durable yet are in the snapshot",
     "SNAP1",
     engine(
-      "snapshot",
-      "    dedup: fold.dedup.image(fold.seq, base),",
-      "    dedup: fold.dedup.image((fold.seq + 1) as Seq, base),",
+      "snapshot/capture",
+      "    dedup: machine.dedup.image(machine.seq, base),",
+      "    dedup: machine.dedup.image((machine.seq + 1) as Seq, base),",
     ),
   ),
   one(
     "replies aren't in the snapshot",
     "ONE3",
-    engine("answers", "replies: this.#replies.image(from, to)", "replies: this.#replies.image(to + 1, to)"),
+    engine("state/answers", "replies: this.#replies.image(from, to)", "replies: this.#replies.image(to + 1, to)"),
   ),
   one(
     "ids expire by the wall clock",
     "ONE3",
     engine(
-      "committer",
+      "partition/group-commit",
       "    const below = this.#committing;",
-      "    open.fold.dedup.committed(open.fold.seq, this.#around.clock.now());\n    const below = this.#committing;",
+      "    open.machine.dedup.committed(open.machine.seq, this.#env.clock.now());\n    const below = this.#committing;",
     ),
   ),
   one(
     "the same id with other content passes for a repeat",
     "ONE4",
-    engine("dedup", '      : { tag: "reused", seq: found };', '      : { tag: "repeat", seq: found };'),
+    engine("state/dedup", '      : { tag: "reused", seq: found };', '      : { tag: "repeat", seq: found };'),
   ),
   one(
     "a quarantined event is decided anew at replay",
     "ONE6",
     engine(
-      "fold",
+      "state/state-machine",
       'logged !== undefined && logged.tag !== "applied"',
       'logged !== undefined && logged.tag === "refused"',
     ),
@@ -189,17 +201,17 @@ export const DEFECTS: readonly Defect[] = [
     "a refused event is decided anew at replay",
     "ONE6",
     engine(
-      "fold",
+      "state/state-machine",
       'logged !== undefined && logged.tag !== "applied"',
       'logged !== undefined && logged.tag === "quarantined"',
     ),
   ),
-  one("outcomes aren't logged", "ONE6", engine("group", "      row.writer.outcome(outcome);\n", "")),
+  one("outcomes aren't logged", "ONE6", engine("partition/group", "      row.writer.outcome(outcome);\n", "")),
   one(
     "chance isn't seeded by the event",
     "ONE5",
     engine(
-      "handling",
+      "state/handler",
       "this.#random ??= generator(this.#prints, this.#at);\n    const words",
       "this.#random ??= () => Math.floor(Math.random() * 2 ** 32);\n    const words",
     ),
@@ -207,13 +219,13 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a handler that throws leaves its marks",
     "IN4",
-    engine("handling", "  const working = copyJson(touched.value);", "  const working = touched.value;"),
+    engine("state/handler", "  const working = copyJson(dirtyKey.value);", "  const working = dirtyKey.value;"),
   ),
   one(
     "a second command finds what a pending one has taken out",
     "ONE6",
     engine(
-      "quarantine",
+      "state/quarantine",
       "const decision = this.#decided.get(target);",
       "const decision = undefined as Decision | undefined;",
     ),
@@ -247,25 +259,25 @@ export const DEFECTS: readonly Defect[] = [
     "the objects of a snapshot of unknown outcome are deleted",
     "SNAP2, A10",
     engine(
-      "checkpoint",
+      "checkpoint/checkpoint",
       '  return {\n    tag: "failed",\n    why: `D1 did not',
-      '  await around.objects.delete([manifest.snapshot.name, manifest.archive.name]);\n  return {\n    tag: "failed",\n    why: `D1 did not',
+      '  await env.objects.delete([manifest.snapshot.name, manifest.archive.name]);\n  return {\n    tag: "failed",\n    why: `D1 did not',
     ),
   ),
   one(
     "displaced files are deleted before the promotion",
     "SNAP2",
     engine(
-      "checkpoint",
-      "  const { ageMs } = around.operator.snapshot.retain;\n",
-      "  const { ageMs } = around.operator.snapshot.retain;\n  if (ground.row.previous !== null) await around.objects.delete([readManifest(ground.row.previous, around.codec.crc32).snapshot.name]);\n",
+      "checkpoint/checkpoint",
+      "  const { ageMs } = env.operator.snapshot.retain;\n",
+      "  const { ageMs } = env.operator.snapshot.retain;\n  if (ground.row.previous !== null) await env.objects.delete([readManifest(ground.row.previous, env.codec.crc32).snapshot.name]);\n",
     ),
   ),
   one(
     "names of objects are used twice",
     "SNAP2",
     engine(
-      "ids",
+      "base/ids",
       "  return `${fixed(epoch, 10)}-${fixed(attempt, 6)}-${nonce}`;",
       "  return `${fixed(epoch, 10)}-${attempt < 0 ? nonce : 0}`;",
     ),
@@ -274,16 +286,16 @@ export const DEFECTS: readonly Defect[] = [
     "the archive is not waited for",
     "LOG5, A5",
     engine(
-      "checkpoint",
-      "    await putPiece(around, name, piece.file.bytes(codec.encode(`${text}\\n`)));",
-      "    putPiece(around, name, piece.file.bytes(codec.encode(`${text}\\n`))).catch(() => undefined);",
+      "checkpoint/checkpoint",
+      "    await putPiece(env, name, piece.file.bytes(codec.encode(`${text}\\n`)));",
+      "    putPiece(env, name, piece.file.bytes(codec.encode(`${text}\\n`))).catch(() => undefined);",
     ),
   ),
   one(
     "the archive holds the first page only",
     "LOG5",
     engine(
-      "checkpoint",
+      "checkpoint/checkpoint",
       "    after = rows.at(-1)!.last;\n  }\n  yield { ...piece",
       "    after = to;\n  }\n  yield { ...piece",
     ),
@@ -291,13 +303,13 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "the checksum of a block isn't looked at",
     "SNAP3",
-    engine("blocks", "  if (codec.crc32(bytes) !== crc) throw", "  if (crc < 0) throw"),
+    engine("base/block", "  if (codec.crc32(bytes) !== crc) throw", "  if (crc < 0) throw"),
   ),
   one(
     "a generation that is known to be damaged counts",
     "SNAP4, A8",
     engine(
-      "recovery",
+      "recovery/recovery",
       "whole: base.manifest, report",
       "whole: opening.row.manifest === null ? base.manifest : (JSON.parse(opening.row.manifest) as typeof base.manifest), report",
     ),
@@ -306,15 +318,15 @@ export const DEFECTS: readonly Defect[] = [
     "the quarantine isn't in the snapshot",
     "SNAP1",
     engine(
-      "snapshot",
-      "    quarantine: base === 0 ? fold.quarantine.list() : fold.quarantine.changes(base),",
+      "snapshot/capture",
+      "    quarantine: base === 0 ? machine.quarantine.list() : machine.quarantine.changes(base),",
       "    quarantine: [],",
     ),
   ),
   one(
     "waking takes no snapshot",
     "SNAP6",
-    engine("partition", "      this.#snapshots.schedule(open);\n      await", "      await"),
+    engine("partition/partition", "      this.#snapshots.schedule(open);\n      await", "      await"),
   ),
 
   // ---- deltas ----
@@ -322,16 +334,16 @@ export const DEFECTS: readonly Defect[] = [
     "a delta holds what changed since the last attempt, not since the manifest that is current",
     "SNAP2, A11",
     engine(
-      "snapshotter",
+      "checkpoint/checkpointer",
       "    const result = await checkpoint(",
-      "    const before = open.fold.seq;\n    void Promise.resolve().then(() => [...open.fold.saving(before)]);\n    const result = await checkpoint(",
+      "    const before = open.machine.seq;\n    void Promise.resolve().then(() => [...open.machine.saving(before)]);\n    const result = await checkpoint(",
     ),
   ),
   one(
     "what was removed isn't in the delta",
     "SNAP1",
     engine(
-      "snapshot-writer",
+      "snapshot/file-writer",
       "    if (this.#lines.length === 0) this.#first = key;",
       "    if (entry === null) return false;\n    if (this.#lines.length === 0) this.#first = key;",
     ),
@@ -340,7 +352,7 @@ export const DEFECTS: readonly Defect[] = [
     "a delta makes the manifest before it the older generation",
     "SNAP4, A6",
     engine(
-      "checkpoint",
+      "checkpoint/checkpoint",
       'manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole)',
       "olderGeneration(ground.whole)",
     ),
@@ -349,7 +361,7 @@ export const DEFECTS: readonly Defect[] = [
     "after a fall-back the next snapshot builds on what was damaged",
     "SNAP4",
     engine(
-      "snapshotter",
+      "checkpoint/checkpointer",
       "renew || whole?.attempt !== row.attempt || whole.operatorVersion",
       "whole === null || whole.operatorVersion",
     ),
@@ -358,28 +370,32 @@ export const DEFECTS: readonly Defect[] = [
     "the files that a delta builds on are swept",
     "SNAP2",
     engine(
-      "sweep",
+      "checkpoint/garbage-collection",
       "stateFiles(readManifest(text, codec.crc32)).map(({ name }) => name)",
       "stateFiles(readManifest(text, codec.crc32)).slice(-1).map(({ name }) => name)",
     ),
-    engine("sweep", "...points.flatMap(({ files }) => files)", "...points.flatMap(({ files }) => files.slice(-1))"),
+    engine(
+      "checkpoint/garbage-collection",
+      "...points.flatMap(({ files }) => files)",
+      "...points.flatMap(({ files }) => files.slice(-1))",
+    ),
   ),
   // ---- the sweep ----
   one(
     "the sweep takes what no root reaches, whoever made it and when",
     "SNAP10, A9",
-    engine("sweep", "!reached.has(name) && isPast(name, roots.row)", "!reached.has(name)"),
+    engine("checkpoint/garbage-collection", "!reached.has(name) && isPast(name, roots.row)", "!reached.has(name)"),
   ),
   one(
     "the sweep looks at the current generation only",
     "SNAP10, SNAP4",
-    engine("sweep", "[row.manifest, row.previous, ...pinTexts(row.pins)]", "[row.manifest]"),
-    engine("sweep", "...points.flatMap(({ files }) => files)", ""),
+    engine("checkpoint/garbage-collection", "[row.manifest, row.previous, ...pinTexts(row.pins)]", "[row.manifest]"),
+    engine("checkpoint/garbage-collection", "...points.flatMap(({ files }) => files)", ""),
   ),
   one(
     "the sweep doesn't know restore points",
     "SNAP10, TIME3",
-    engine("sweep", "[...named, ...points.flatMap(({ files }) => files)]", "named"),
+    engine("checkpoint/garbage-collection", "[...named, ...points.flatMap(({ files }) => files)]", "named"),
   ),
   one(
     "who was superseded goes on sweeping",
@@ -388,13 +404,17 @@ export const DEFECTS: readonly Defect[] = [
       "if (!(this.#held() === to.epoch && row.version === to.version)) return null;",
       "if (row.version !== to.version) return null;",
     ),
-    engine("sweep", "superseded(before.row, epoch)", "superseded(before.row, before.row.epoch)"),
-    engine("sweep", "const change = { epoch: row.epoch,", "const change = { epoch: mine,"),
-    engine("sweep", "giveUp(around, before!)", "giveUp(around, before!, epoch)"),
     engine(
-      "sweep",
-      "async function giveUp(around: Surroundings, { row, points, pins }: Roots)",
-      "async function giveUp(around: Surroundings, { row, points, pins }: Roots, mine: Epoch)",
+      "checkpoint/garbage-collection",
+      "superseded(before.row, epoch)",
+      "superseded(before.row, before.row.epoch)",
+    ),
+    engine("checkpoint/garbage-collection", "const change = { epoch: row.epoch,", "const change = { epoch: mine,"),
+    engine("checkpoint/garbage-collection", "giveUp(env, before!)", "giveUp(env, before!, epoch)"),
+    engine(
+      "checkpoint/garbage-collection",
+      "async function giveUp(env: Surroundings, { row, points, pins }: Roots)",
+      "async function giveUp(env: Surroundings, { row, points, pins }: Roots, mine: Epoch)",
     ),
   ),
 
@@ -412,38 +432,50 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "nothing has a grace",
     "SNAP10",
-    engine("retention", "clockMs - replacedMs >= GRACE_MS", "clockMs >= replacedMs"),
+    engine("checkpoint/retention", "clockMs - replacedMs >= GRACE_MS", "clockMs >= replacedMs"),
   ),
   one(
     "grace begins when a snapshot is no longer current, though the row still names it",
     "SNAP10",
-    engine("checkpoint", "for (const text of [...gone, row.manifest])", "for (const text of [row.manifest])"),
+    engine(
+      "checkpoint/checkpoint",
+      "for (const text of [...gone, row.manifest])",
+      "for (const text of [row.manifest])",
+    ),
   ),
   one(
     "archives expire that the older generation needs",
     "LOG5, SNAP4",
-    engine("retention", "free ? Math.min(base.version, ...named.map(lowestBelow))", "base !== null ? base.version"),
+    engine(
+      "checkpoint/retention",
+      "free ? Math.min(base.version, ...named.map(lowestBelow))",
+      "base !== null ? base.version",
+    ),
   ),
   one(
     "archives expire that a read of the past begins below",
     "TIME3",
-    engine("retention", "Math.min(base.version, ...named.map(lowestBelow))", "Math.min(...named.map(lowestBelow))"),
+    engine(
+      "checkpoint/retention",
+      "Math.min(base.version, ...named.map(lowestBelow))",
+      "Math.min(...named.map(lowestBelow))",
+    ),
   ),
   one(
     "the snapshot at or before the retention time goes",
     "TIME3",
-    engine("retention", "...(base === null ? [] : [base.version]),", ""),
+    engine("checkpoint/retention", "...(base === null ? [] : [base.version]),", ""),
   ),
   one(
     "the newest snapshot of an hour isn't kept",
     "retain",
-    engine("retention", "    ...newestOfEach(moments, nowMs, HOUR_MS, hourly),\n", ""),
+    engine("checkpoint/retention", "    ...newestOfEach(moments, nowMs, HOUR_MS, hourly),\n", ""),
   ),
   one(
     "archives of restore points expire",
     "SNAP10",
     engine(
-      "sweep",
+      "checkpoint/garbage-collection",
       "made.version < archiveFrom && !kept.has(made.attempt)",
       "made.version < archiveFrom && kept.size >= 0",
     ),
@@ -451,35 +483,35 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "what is given up stays where it is",
     "SNAP10",
-    engine("sweep", "if (garbage.length > 0) await", "if (garbage.length > 1_000) await"),
+    engine("checkpoint/garbage-collection", "if (garbage.length > 0) await", "if (garbage.length > 1_000) await"),
   ),
 
   // ---- producers ----
   one(
     "marks of producers aren't in the snapshot",
     "ONE2, ONE3",
-    engine("snapshot", "    producers: fold.producers.image(base),", "    producers: [],"),
+    engine("snapshot/capture", "    producers: machine.producers.image(base),", "    producers: [],"),
   ),
   one(
     "a request's mark is its number alone",
     "ONE2, A14",
-    engine("group", "forgetful && indexes![i]! <= taken ?", "taken >= 0 ?"),
+    engine("partition/group", "forgetful && indexes![i]! <= taken ?", "taken >= 0 ?"),
   ),
   one(
     "a number decides while the ids of its request are known",
     "ONE2",
-    engine("group", "producers.from(producer) < dedup.first", "taken >= 0"),
+    engine("partition/group", "producers.from(producer) < dedup.first", "taken >= 0"),
   ),
   one(
     "a number decides nothing where the ids of its request are forgotten",
     "ONE2",
-    engine("group", "producers.from(producer) < dedup.first", "taken < 0"),
+    engine("partition/group", "producers.from(producer) < dedup.first", "taken < 0"),
   ),
   one(
     "only the highest number of a producer counts",
     "ONE2",
     engine(
-      "producers",
+      "state/producers",
       "    return number > this.highest ||",
       "    return number < this.highest ? 1_000_000 : number > this.highest ||",
     ),
@@ -487,7 +519,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "marks aren't replayed from the log",
     "ONE2",
-    engine("fold", "    for (const mark of events.marks) this.producers.set(mark, row.last);\n", ""),
+    engine("state/state-machine", "    for (const mark of events.marks) this.producers.set(mark, row.last);\n", ""),
   ),
 
   // ---- keys that are not in memory ----
@@ -495,21 +527,21 @@ export const DEFECTS: readonly Defect[] = [
     "what changed isn't kept until its snapshot is current",
     "SNAP11, A15",
     engine(
-      "snapshotter",
+      "checkpoint/checkpointer",
       "    const result = await checkpoint(",
-      "    for (const _ of open.fold.saving(captured.seq));\n    const result = await checkpoint(",
+      "    for (const _ of open.machine.saving(captured.seq));\n    const result = await checkpoint(",
     ),
   ),
   one(
     "keys are read from the files of the snapshot before",
     "SNAP11",
-    engine("snapshotter", "    loader.replace(stored);\n", ""),
+    engine("checkpoint/checkpointer", "    loader.replace(stored);\n", ""),
   ),
   one(
     "a key that is gone in the newest file is looked for in the older ones",
     "SNAP1",
     engine(
-      "stored-state",
+      "snapshot/stored-state",
       "            if (line < 0) next.push({ key, file });",
       "            if (entry === null) next.push({ key, file });",
     ),
@@ -518,7 +550,7 @@ export const DEFECTS: readonly Defect[] = [
     "a filter leaves out every tenth key",
     "SNAP1",
     engine(
-      "filter",
+      "snapshot/bloom-filter",
       "    for (let key = 0; key < this.#places.length; key++) {",
       "    for (let key = 0; key < this.#places.length; key++) {\n      if (key % 10 === 9) continue;",
     ),
@@ -526,32 +558,32 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a state counts as complete though some of it was dropped",
     "SNAP11",
-    engine("state", "    this.#complete = false;\n", ""),
+    engine("state/keyed-state", "    this.#complete = false;\n", ""),
   ),
   one(
     "compaction leaves out what changed since the last snapshot",
     "SNAP1",
-    engine("checkpoint", 'entries("", captured.entries, false)', 'entries("", [], false)'),
+    engine("checkpoint/checkpoint", 'entries("", captured.entries, false)', 'entries("", [], false)'),
   ),
   one(
     "a scan shows what stands in the files only",
     "LOG1",
-    engine("reading", "stored.entries(from, overlay, true)", "stored.entries(from, [], true)"),
+    engine("partition/reads", "stored.entries(from, overlay, true)", "stored.entries(from, [], true)"),
   ),
   one(
     "what the cache holds isn't checked",
     "SNAP3",
-    engine("object-ranges", "kept === null || (kept.length === length && codec.crc32(kept) === crc)", "true"),
+    engine("snapshot/range-reader", "kept === null || (kept.length === length && codec.crc32(kept) === crc)", "true"),
   ),
   one(
     "a file that was found to be damaged is read again by the next instance",
     "SNAP4",
-    engine("partition", "    cache.distrust(damage.object!);\n", ""),
+    engine("partition/partition", "    cache.distrust(damage.object!);\n", ""),
   ),
 
   // ---- the Worker ----
   one("what a busy partition left undecided counts as decided", "LOG1", {
-    file: "src/worker/intake.ts",
+    file: "src/worker/ingest/intake.ts",
     find: "    for (const place of draft.places) batch.marks[place]! |= UNDECIDED;\n",
     replace: "",
   }),

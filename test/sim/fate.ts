@@ -1,11 +1,11 @@
 /**
  * Faults are data: what becomes of one call to a store, drawn before it is made.
  *
- * F1. Acting and answering are two moments: a call may act and not be heard of, be heard of as failed though it acted, or
+ * FATE1. Acting and answering are two moments: a call may act and not be heard of, be heard of as failed though it acted, or
  *     act minutes after its sender gave up, after newer calls (A1, A2, A3 of the models).
- * F2. In an outage nothing acts, or everything acts unheard; which of both is drawn with the outage.
+ * FATE2. In an outage nothing acts, or everything acts unheard; which of both is drawn with the outage.
  */
-import { STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
+import { STORE_TIMEOUT_MS } from "../../src/engine/base/limits.ts";
 import type { FaultRates } from "./configuration.ts";
 import type { Random } from "./random.ts";
 import type { Trace } from "./trace.ts";

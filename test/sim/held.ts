@@ -1,8 +1,8 @@
 /**
  * The quarantine as the oracle keeps it: which events were in it, from which seq up to which, and what an entry must say.
  *
- * Q1. An entry says what was sent, whatever a handler did to it.
- * Q2. An event that other code has elsewhere than the log says (L1 of ledger-model.ts) may be in it or not, until its key is erased.
+ * HELD1. An entry says what was sent, whatever a handler did to it.
+ * HELD2. An event that other code has elsewhere than the log says (LEDGERMODEL1 of ledger-model.ts) may be in it or not, until its key is erased.
  */
 import type { QuarantineLine } from "./decoder.ts";
 import type { Logged, View } from "./model.ts";

@@ -1,24 +1,24 @@
 /**
  * The platform: for each partition at most one instance that it routes to, made by the next call; alarms; the cron sweep.
  *
- * H1. An instance that was superseded is not stopped. It goes on with what it was doing, and callers that don't know yet
+ * HOST1. An instance that was superseded is not stopped. It goes on with what it was doing, and callers that don't know yet
  *     go on calling it.
- * H2. An alarm may be lost, late or twice while faults run. The sweep heals what was lost (SNAP6).
+ * HOST2. An alarm may be lost, late or twice while faults run. The sweep heals what was lost (SNAP6).
  */
-import type { Address } from "../../src/engine/address.ts";
-import { partitionName, seq } from "../../src/engine/ids.ts";
-import { readManifest } from "../../src/engine/manifest.ts";
-import { snapshotAt } from "../../src/engine/policy.ts";
-import { stampMs } from "../../src/engine/stamp.ts";
-import type { Partition } from "../../src/engine/partition.ts";
+import type { Address } from "../../src/engine/operator/routing.ts";
+import { partitionName, seq } from "../../src/engine/base/ids.ts";
+import { readManifest } from "../../src/engine/snapshot/manifest.ts";
+import { snapshotAt } from "../../src/engine/checkpoint/policy.ts";
+import { stampMs } from "../../src/engine/base/hybrid-clock.ts";
+import type { Partition } from "../../src/engine/partition/partition.ts";
 import { MemoryCache } from "../../src/testkit/memory-cache.ts";
-import type { Aside } from "../../src/engine/aside.ts";
-import type { Mark } from "../../src/engine/rewound.ts";
+import type { Aside } from "../../src/engine/base/aside.ts";
+import type { HighWaterMark } from "../../src/engine/base/records.ts";
 import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
-/** An alarm that is no later than this is well; as in src/worker/sweep.ts. */
+/** An alarm that is no later than this is well; as in src/worker/cron.ts. */
 const GRACE_MS = 120_000;
 /** The soonest that an alarm rings. */
 const ALARM_MS = 500;
@@ -34,7 +34,7 @@ export interface Slot {
   /** In the object's own storage: it outlives its instances. */
   readonly cache: MemoryCache;
   /** What the object's own storage holds. */
-  mark: Mark | null;
+  mark: HighWaterMark | null;
   aside: Aside | null;
   /** What is armed; a token of its own for each arming. */
   alarm: { readonly atMs: number; readonly token: number } | null;

@@ -1,18 +1,19 @@
 /**
  * One incarnation of a partition: the real engine with its ports on wires, and what a platform may do to it.
  *
- * I1. A dead instance runs nothing more: its timers don't fire, its calls are never answered, its callers hear that it
+ * INSTANCE1. A dead instance runs nothing more: its timers don't fire, its calls are never answered, its callers hear that it
  *     went away. What it sent to a store before may still act.
- * I2. An instance that ended itself goes on running for a while, which is more than the platform allows it: the oracle
+ * INSTANCE2. An instance that ended itself goes on running for a while, which is more than the platform allows it: the oracle
  *     sees to it that it writes nothing more.
  */
-import { seq } from "../../src/engine/ids.ts";
-import type { Operator } from "../../src/engine/operator.ts";
-import { Partition } from "../../src/engine/partition.ts";
-import type { Host, Opening } from "../../src/engine/ports.ts";
-import type { Quarantined } from "../../src/engine/quarantine.ts";
-import type { Mark } from "../../src/engine/rewound.ts";
-import type { Slice, SliceResult } from "../../src/engine/slice.ts";
+import { seq } from "../../src/engine/base/ids.ts";
+import type { Operator } from "../../src/engine/operator/operator.ts";
+import { Partition } from "../../src/engine/partition/partition.ts";
+import type { Host } from "../../src/engine/base/ports.ts";
+import type { Opening } from "../../src/engine/base/records.ts";
+import type { Quarantined } from "../../src/engine/state/quarantine.ts";
+import type { HighWaterMark } from "../../src/engine/base/records.ts";
+import type { AppendRequest, AppendResponse } from "../../src/engine/partition/protocol.ts";
 import { InstanceClock } from "./clock.ts";
 import { WiredCache } from "./cache.ts";
 import { WiredLog, WiredStore } from "./wire.ts";
@@ -46,7 +47,7 @@ export class Instance {
   /** How often its database had been set back when it began. */
   readonly generation: number;
   /** What its object's storage said then. */
-  readonly mark: Mark | null;
+  readonly mark: HighWaterMark | null;
   /** Its clock goes as it should. */
   knowsTime = true;
   /** What it has read damaged, and what those before it had: of what another finds beside it, it needn't hear. */
@@ -69,7 +70,7 @@ export class Instance {
     this.version = operator.version;
     this.random = world.stream(`instance ${this.name}`);
     this.clock = new InstanceClock(world.clock, () => !this.dead, offsetMs);
-    const around = {
+    const env = {
       id: { timeline: slot.address.timeline, operator: slot.address.operator, partition: slot.address.partition },
       operator,
       log: new WiredLog(world, this),
@@ -80,7 +81,7 @@ export class Instance {
       cache: new WiredCache(world, this),
       sizes: world.config.sizes,
     };
-    this.partition = new Partition(around, slot.address, `code-${operator.version}`);
+    this.partition = new Partition(env, slot.address, `code-${operator.version}`);
   }
 
   #host(): Host {
@@ -96,8 +97,8 @@ export class Instance {
       arm: (atMs) => {
         if (!this.dead && this.ended === null) this.#world.host.arm(slot, atMs);
       },
-      mark: () => slot.mark,
-      keepMark: (mark) => {
+      highWaterMark: () => slot.mark,
+      keepHighWaterMark: (mark) => {
         if (this.dead) return;
         slot.mark = mark;
         this.#world.oracle.reached(slot, mark.epoch, mark.version);
@@ -167,7 +168,7 @@ export class Instance {
   }
 
   /** Events in; the oracle hears the answer when it is given, whoever hears it in the end. */
-  append(slice: Slice): Promise<SliceResult> {
+  append(slice: AppendRequest): Promise<AppendResponse> {
     const { oracle } = this.#world;
     const answered = oracle.calls.sent(this, slice);
     return this.call((partition) =>

@@ -1,14 +1,14 @@
 /**
  * The oracle's share of retention: what must stay, reckoned from the policy by itself, and what must be gone at the end.
  *
- * R1. Nothing that is reachable is deleted: both generations, what a rollback needs, restore points, pinned ones above all.
- * R2. What a promotion displaced stays for the grace, as long as every clock of the partition went as it should.
- * R3. State at any moment of the retention time can be had: from a snapshot at or before it, or from the first event, and
+ * KEPT1. Nothing that is reachable is deleted: both generations, what a rollback needs, restore points, pinned ones above all.
+ * KEPT2. What a promotion displaced stays for the grace, as long as every clock of the partition went as it should.
+ * KEPT3. State at any moment of the retention time can be had: from a snapshot at or before it, or from the first event, and
  *     the archive above that.
- * R4. A restore point gives back the state of its seq.
- * R5. At the end nothing is left that nobody reaches, and no restore point that nobody asked for.
+ * KEPT4. A restore point gives back the state of its seq.
+ * KEPT5. At the end nothing is left that nobody reaches, and no restore point that nobody asked for.
  */
-import type { Pin, Point, Promotion, Retention, Roots } from "../../src/engine/ports.ts";
+import type { Pin, Point, Promotion, Retention, Roots } from "../../src/engine/base/records.ts";
 import { decodeArchive, decodeSnapshot, reached } from "./decoder.ts";
 import type { Slot } from "./host.ts";
 import type { Instance } from "./instance.ts";
@@ -209,7 +209,7 @@ export class Kept {
 
   // ---- the end ----
 
-  /** After the last sweep (R3, R4, R5). */
+  /** After the last sweep (KEPT3, KEPT4, KEPT5). */
   check(slot: Slot): void {
     const row = this.#row(slot);
     if (row === undefined || row.manifest === null) return;

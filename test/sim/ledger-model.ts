@@ -1,11 +1,11 @@
 /**
  * The model of `ledger`: which events a key saw, in which order, each once, since it was last edited; and the quarantine.
  *
- * L1. An event that was applied under a newer version throws when an older one replays it (rollback), and stands in that
+ * LEDGERMODEL1. An event that was applied under a newer version throws when an older one replays it (rollback), and stands in that
  *     one's quarantine instead; or it is refused. So of what older code may have read it is only asked that it counts at most once, and
  *     stands where the log allows it; all else is asked to the letter.
- * L2. What an edit leaves is the same in every version, whatever stood there before. What is erased is gone in all of them.
- * L3. A command finds what everything before it in the log has left, whether that was in the log when it was decided or not.
+ * LEDGERMODEL2. What an edit leaves is the same in every version, whatever stood there before. What is erased is gone in all of them.
+ * LEDGERMODEL3. A command finds what everything before it in the log has left, whether that was in the log when it was decided or not.
  */
 import type { QuarantineLine } from "./decoder.ts";
 import { Held } from "./held.ts";

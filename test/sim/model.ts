@@ -2,8 +2,8 @@
  * What the simulated operators should do with a log, written a second time: no code of the engine and none of operators.ts
  * is used. One model holds one partition, and remembers every state that every key ever had.
  *
- * M1. The log is taken as it stands; the model says whether each outcome in it was right at its place.
- * M2. A state may be asked about at any seq and in any version of the operator.
+ * MODEL1. The log is taken as it stands; the model says whether each outcome in it was right at its place.
+ * MODEL2. A state may be asked about at any seq and in any version of the operator.
  */
 import type { LoggedOutcome, QuarantineLine } from "./decoder.ts";
 

@@ -6,8 +6,9 @@
  * migrated and one that was replayed are the same.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { operator, type Duration, type Operator } from "../../src/engine/operator.ts";
-import type { JsonObject } from "../../src/engine/json.ts";
+import { operator, type Operator } from "../../src/engine/operator/operator.ts";
+import type { Duration } from "../../src/engine/operator/settings.ts";
+import type { JsonObject } from "../../src/engine/base/json.ts";
 import type { Configuration, OperatorName } from "./configuration.ts";
 
 const anything: StandardSchemaV1<unknown, unknown> = {

@@ -8,9 +8,10 @@
  * and archive holds exactly what the log says (SNAP1, LOG5); what becomes current is there, and names no generation that is
  * known to be damaged (SNAP2, SNAP4); nothing reachable is deleted; names are used once; bounded queues (LOG6).
  */
-import { FRESH_MS, STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
-import type { Appended, PartitionRow, Point, Promotion, Retention, Roots } from "../../src/engine/ports.ts";
-import type { Segment } from "../../src/engine/segment.ts";
+import { FRESH_MS, STORE_TIMEOUT_MS } from "../../src/engine/base/limits.ts";
+import type { Appended } from "../../src/engine/base/ports.ts";
+import type { PartitionRow, Point, Promotion, Retention, Roots } from "../../src/engine/base/records.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 import { Calls } from "./calls.ts";
 import type { OperatorName } from "./configuration.ts";
 import { filesOf, reached, type QuarantineLine } from "./decoder.ts";
@@ -96,7 +97,7 @@ export class Oracle {
     this.kept.travelled(slot);
   }
 
-  /** Somebody has decided with which row it goes on: no writer and no snapshot of before comes again (A2 of adopt.ts). */
+  /** Somebody has decided with which row it goes on: no writer and no snapshot of before comes again (ADOPT2 of adopt.ts). */
   begins({ short, name }: Slot, { epoch, version }: PartitionRow): void {
     const highest = this.#highest.get(name) ?? { epoch: 0, version: 0 };
     if (Math.floor(epoch / 1_000_000) <= Math.floor(highest.epoch / 1_000_000) || version < highest.version)
@@ -117,7 +118,7 @@ export class Oracle {
   }
 
   /**
-   * Whoever began after the database was set back doesn't go on from there if its object knows of more (E1 of rewound.ts). Facts of an
+   * Whoever began after the database was set back doesn't go on from there if its object knows of more (REWIND1 of rewind-check.ts). Facts of an
    * earlier life don't count.
    */
   mustNotGoOn({ slot, mark, name, generation }: Instance): void {

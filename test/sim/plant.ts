@@ -2,8 +2,8 @@
  * Copies of the sources in which a few lines are replaced: planted defects, which the simulator must find, and bounds so
  * small that a small world reaches them.
  *
- * P1. What is to be replaced must be there, exactly once: a defect whose lines are gone fails loudly, it is not skipped.
- * P2. The sources themselves hold no switch for it.
+ * PLANT1. What is to be replaced must be there, exactly once: a defect whose lines are gone fails loudly, it is not skipped.
+ * PLANT2. The sources themselves hold no switch for it.
  */
 import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -56,7 +56,7 @@ export async function findDefect({ name, patches, within }: Defect): Promise<Fou
   throw new Error(`defect "${name}": the patched simulator broke: ${out.slice(0, 2_000)}`);
 }
 
-const limit = (find: string, replace: string): Patch => ({ file: "src/engine/limits.ts", find, replace });
+const limit = (find: string, replace: string): Patch => ({ file: "src/engine/base/limits.ts", find, replace });
 /** Groups of several rows, full queues: with bounds that a few events reach. */
 const SMALL_LIMITS = [
   limit("ROW_BYTES = 1_500_000", "ROW_BYTES = 2_500"),

@@ -1,9 +1,9 @@
 /**
  * Many seeds over all cores: threads take one after the other, results come in the order of seeds.
  *
- * P1. A thread's module state is that of its thread alone, and no seed leaves any behind, so which thread runs a seed
+ * POOL1. A thread's module state is that of its thread alone, and no seed leaves any behind, so which thread runs a seed
  *     doesn't matter.
- * P2. A seed that never ends is a broken rule too: its thread is given up and replaced.
+ * POOL2. A seed that never ends is a broken rule too: its thread is given up and replaced.
  */
 import { availableParallelism } from "node:os";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";

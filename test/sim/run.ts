@@ -1,9 +1,9 @@
 /**
  * One seed: faults and work, then no more faults, then the reckoning.
  *
- * N1. While faults run only safety is asked for. When they have stopped, every request gets its answer, every partition
+ * RUN1. While faults run only safety is asked for. When they have stopped, every request gets its answer, every partition
  *     serves and takes a snapshot, within bounds of virtual time.
- * N2. At the end all that was ever logged must show: in what runs, after a crash of everything, and, without any
+ * RUN2. At the end all that was ever logged must show: in what runs, after a crash of everything, and, without any
  *     snapshot file, from the archives and the log alone.
  */
 import { Admin } from "./admin.ts";

@@ -1,10 +1,10 @@
 /**
  * What snapshots and archives hold, as the oracle reads them: exactly what the log says.
  *
- * V1. A snapshot, with all that it builds on, holds the states, the quarantine, the ids and the outcomes of its seq, and nothing that was
+ * SAVED1. A snapshot, with all that it builds on, holds the states, the quarantine, the ids and the outcomes of its seq, and nothing that was
  *     erased by then (SNAP1, ONE3).
- * V2. An archive holds rows of the log, as they were logged (LOG5).
- * V3. What was written by an instance that lived before its database was set back is of another log; it is kept for whoever goes on
+ * SAVED2. An archive holds rows of the log, as they were logged (LOG5).
+ * SAVED3. What was written by an instance that lived before its database was set back is of another log; it is kept for whoever goes on
  *     from it.
  */
 import {

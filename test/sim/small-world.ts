@@ -2,11 +2,11 @@
  * A small world: seven events, two snapshots, one restart, or a few events with edits, an erasure and a retry among them; and faults that are not drawn but chosen, call by call. So every
  * place where one thing, or two, can go wrong can be tried.
  *
- * S1. Calls to the stores are numbered in the order in which they are made, whoever makes them.
- * S2. Whatever was chosen, every event is answered in the end, and all that was logged shows: in what runs, after a crash,
+ * SMALL1. Calls to the stores are numbered in the order in which they are made, whoever makes them.
+ * SMALL2. Whatever was chosen, every event is answered in the end, and all that was logged shows: in what runs, after a crash,
  *     and from archives and log alone.
  */
-import { commandSlice } from "../../src/worker/command.ts";
+import { commandSlice } from "../../src/worker/ingest/command.ts";
 import { Audit } from "./audit.ts";
 import { configure, type Configuration } from "./configuration.ts";
 import type { Fate } from "./fate.ts";

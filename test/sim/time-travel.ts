@@ -1,16 +1,16 @@
 /**
  * D1 that is set back to an older point, by its own time travel or by an old copy, or lost; and what somebody decides then.
  *
- * T1. All partitions of a database go back at once. What was under way in it is cancelled; objects live on and find out.
- * T2. A while later it is set forward again, if nobody has written to it, or somebody decides for each of its partitions with which
+ * TIMETRAVEL1. All partitions of a database go back at once. What was under way in it is cancelled; objects live on and find out.
+ * TIMETRAVEL2. A while later it is set forward again, if nobody has written to it, or somebody decides for each of its partitions with which
  *     truth it goes on, sometimes two people at the same time. A database that was lost is rebuilt from R2.
- * T3. What an object knows nothing of is gone on from without a word (docs/design.md, what is left open): that is lost, and all else
+ * TIMETRAVEL3. What an object knows nothing of is gone on from without a word (docs/design.md, what is left open): that is lost, and all else
  *     holds.
  */
-import { adopt, type Truth as Which } from "../../src/engine/adopt.ts";
-import type { PartitionRow, Point } from "../../src/engine/ports.ts";
-import { NO_CACHE } from "../../src/engine/object-ranges.ts";
-import { salvage } from "../../src/engine/salvage.ts";
+import { adopt, type Truth as Which } from "../../src/engine/recovery/adopt.ts";
+import type { PartitionRow, Point } from "../../src/engine/base/records.ts";
+import { NO_CACHE } from "../../src/engine/snapshot/range-reader.ts";
+import { rebuild } from "../../src/engine/recovery/rebuild.ts";
 import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { filesOf, manifestIn } from "./decoder.ts";
 import type { Slot } from "./host.ts";
@@ -147,7 +147,7 @@ export class TimeTravel {
     ]);
   }
 
-  /** That mends it by itself (E4 of rewound.ts). */
+  /** That mends it by itself (REWIND4 of rewind-check.ts). */
   #forward(home: string, to: Moment, past: readonly Instance[]): void {
     this.#world.trace.count("databases set forward again");
     this.#world.trace.say(home, () => "is set forward again");
@@ -198,7 +198,7 @@ export class TimeTravel {
     return new Promise((resolve) => void this.#world.clock.after(ms, resolve));
   }
 
-  /** As src/worker/adopt-route.ts. */
+  /** As src/worker/admin/adopt-route.ts. */
   async #adopt(slot: Slot, which: Which): Promise<void> {
     const { trace, oracle } = this.#world;
     const db = this.#world.database(slot.address.database);
@@ -222,12 +222,12 @@ export class TimeTravel {
     this.#begins(slot, found.row, which === "d1" ? past : upTo(past, found.seq));
   }
 
-  /** As src/worker/recover-route.ts. */
+  /** As src/worker/admin/recover-route.ts. */
   async #recover(slot: Slot): Promise<void> {
     const { trace, oracle } = this.#world;
     const db = this.#world.database(slot.address.database);
     if (db.rows.has(slot.name)) return;
-    const found = await salvage(this.#around(slot), slot.address.seed, slot.mark ?? undefined);
+    const found = await rebuild(this.#around(slot), slot.address.seed, slot.mark ?? undefined);
     await this.#sleep(this.#random.wait(this.#world.config.storeMs));
     if (found.tag !== "found") {
       trace.say(slot.short, () => `recover: ${found.tag}`);

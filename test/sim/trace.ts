@@ -1,7 +1,7 @@
 /**
  * What happened: one line for each step, and how often each thing that matters was seen.
  *
- * T1. Times and names in it are the world's own, so the same seed gives the same bytes.
+ * TRACE1. Times and names in it are the world's own, so the same seed gives the same bytes.
  */
 export const COUNTED = [
   "requests",

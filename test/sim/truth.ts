@@ -2,10 +2,10 @@
  * The log of one partition as it really was: every segment that the database ever took, kept for ever, with what the
  * operator should make of it. What is checked here needs no more than the log itself.
  *
- * T1. Segments follow each other without hole or repeat, with rising stamps and epochs that never fall (LOG2, LOG4, TIME1).
- * T2. Within the promised horizon no source and id is logged twice (ONE1); an event of a numbered request never is (ONE2).
+ * TRUTH1. Segments follow each other without hole or repeat, with rising stamps and epochs that never fall (LOG2, LOG4, TIME1).
+ * TRUTH2. Within the promised horizon no source and id is logged twice (ONE1); an event of a numbered request never is (ONE2).
  */
-import type { Segment } from "../../src/engine/segment.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 import type { Configuration, OperatorName } from "./configuration.ts";
 import { decodePayload, type LoggedOutcome } from "./decoder.ts";
 import type { Instance } from "./instance.ts";

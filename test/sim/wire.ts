@@ -1,23 +1,14 @@
 /**
  * What stands between an instance and the stores: every call gets its fate, and the oracle sees what acted.
  *
- * W1. A dead instance sends nothing more and hears nothing more; what it sent before may still act.
- * W2. The oracle is told of an effect at the moment at which the store acts, whether anybody hears of it or not.
+ * WIRE1. A dead instance sends nothing more and hears nothing more; what it sent before may still act.
+ * WIRE2. The oracle is told of an effect at the moment at which the store acts, whether anybody hears of it or not.
  */
-import { STORE_TIMEOUT_MS } from "../../src/engine/limits.ts";
-import type { Epoch, Seq } from "../../src/engine/ids.ts";
-import type {
-  Appended,
-  Log,
-  ObjectStore,
-  Opening,
-  PartitionRow,
-  Pin,
-  Promotion,
-  Retention,
-  Roots,
-} from "../../src/engine/ports.ts";
-import type { Segment } from "../../src/engine/segment.ts";
+import { STORE_TIMEOUT_MS } from "../../src/engine/base/limits.ts";
+import type { Epoch, Seq } from "../../src/engine/base/ids.ts";
+import type { Appended, Log, ObjectStore } from "../../src/engine/base/ports.ts";
+import type { Opening, PartitionRow, Pin, Promotion, Retention, Roots } from "../../src/engine/base/records.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import type { Fate } from "./fate.ts";
 import type { Instance } from "./instance.ts";

@@ -1,16 +1,16 @@
 /**
  * A Worker: the real intake, with a network of the simulator's under it.
  *
- * K1. It may run older or newer code than the objects, and may still call an instance that was superseded.
- * K2. A call may be lost on its way, or its answer; an instance may die under it. The Worker itself may die under a
+ * WORKER1. It may run older or newer code than the objects, and may still call an instance that was superseded.
+ * WORKER2. A call may be lost on its way, or its answer; an instance may die under it. The Worker itself may die under a
  *     request: its code goes no further, and its client hears nothing.
  */
-import type { Address } from "../../src/engine/address.ts";
-import type { Producer } from "../../src/engine/producers.ts";
-import { rejected } from "../../src/engine/rejection.ts";
-import { WIRE_VERSION, type Slice, type SliceResult } from "../../src/engine/slice.ts";
-import { Intake } from "../../src/worker/intake.ts";
-import type { Post } from "../../src/worker/post.ts";
+import type { Address } from "../../src/engine/operator/routing.ts";
+import type { Producer } from "../../src/engine/event/producer.ts";
+import { rejected } from "../../src/engine/event/rejection.ts";
+import { WIRE_VERSION, type AppendRequest, type AppendResponse } from "../../src/engine/partition/protocol.ts";
+import { Intake } from "../../src/worker/ingest/intake.ts";
+import type { PartitionClient } from "../../src/worker/ingest/partition-client.ts";
 import type { OperatorName } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import type { Instance } from "./instance.ts";
@@ -108,7 +108,7 @@ export class Worker {
     return intake;
   }
 
-  #post(): Post {
+  #post(): PartitionClient {
     const { clock, trace } = this.#world;
     const generation = this.#generation;
     /** What a dead isolate waits for never comes. */
@@ -139,7 +139,7 @@ export class Worker {
     throw new Error("network connection lost");
   }
 
-  async #append(address: Address, slice: Slice): Promise<SliceResult> {
+  async #append(address: Address, slice: AppendRequest): Promise<AppendResponse> {
     const { trace } = this.#world;
     const slot = this.#world.host.slotOf(address);
     await this.#cross("calls lost on their way");

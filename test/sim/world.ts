@@ -1,13 +1,13 @@
 /**
  * The world of one seed: stores, time, chance, the platform, the oracle, and what is broken at the moment.
  *
- * W1. Nothing in it knows of real time or real chance.
+ * WORLD1. Nothing in it knows of real time or real chance.
  */
 import { brotli } from "../../src/adapters/brotli.ts";
-import { route, type Address } from "../../src/engine/address.ts";
-import { HASH_NAME } from "../../src/engine/hash.ts";
-import type { Operator } from "../../src/engine/operator.ts";
-import type { Codec } from "../../src/engine/ports.ts";
+import { route, type Address } from "../../src/engine/operator/routing.ts";
+import { HASH_NAME } from "../../src/engine/base/hash.ts";
+import type { Operator } from "../../src/engine/operator/operator.ts";
+import type { Codec } from "../../src/engine/base/ports.ts";
 import type { Routes } from "../../src/worker/app.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../src/testkit/memory-store.ts";

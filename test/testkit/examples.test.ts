@@ -15,9 +15,9 @@ const FILES: Readonly<Record<string, string>> = {
     import { credits } from "${src}/operators/credits.ts";
     import { deterministic, given, later } from "keyframe-streams/test";`,
   "keyframe.ts": `import { myOperator } from "./mine.ts";`,
-  "worker/service.ts": `import { keyframe, type Service } from "keyframe-streams";
+  "worker/ingest/service.ts": `import { keyframe, type Service } from "keyframe-streams";
     import { myOperator, type operators } from "./mine.ts";`,
-  "engine/operator.ts": `import { z } from "zod";
+  "engine/operator/operator.ts": `import { z } from "zod";
     import { operator } from "keyframe-streams";`,
 };
 const DOCS = ["docs/operators.md", "docs/package.md"];
@@ -79,7 +79,7 @@ it("of the page on operators hold", () => {
     const text = readFileSync(path.join(dir, file), "utf8");
     const at = {
       "keyframe-streams/test": path.join(src, TESTKIT),
-      "keyframe-streams": path.join(src, "engine/operator.ts"),
+      "keyframe-streams": path.join(src, "engine/operator/operator.ts"),
     };
     writeFileSync(
       path.join(dir, file),

@@ -1,7 +1,7 @@
 /** The stage under the test kit: a restart reads the last snapshot's file back, and replays only what was logged since. */
 import { z } from "zod";
 import { expect, it } from "vitest";
-import { operator } from "../../src/engine/operator.ts";
+import { operator } from "../../src/engine/operator/operator.ts";
 import { Stage } from "../../src/testkit/stage.ts";
 
 it("G1: comes back from a snapshot and the log above it", async () => {

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { z } from "zod";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { operator } from "../../src/engine/operator.ts";
+import { operator } from "../../src/engine/operator/operator.ts";
 import { credits } from "../../src/operators/credits.ts";
 import { usage } from "../../src/operators/usage.ts";
 import { deterministic, given, later, type EventFor } from "../../src/testkit/testkit.ts";

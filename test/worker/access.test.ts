@@ -1,7 +1,8 @@
 /** Who may do what: every route with every token, and an app that has none. */
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { App, type Env } from "../../src/worker/app.ts";
+import { App } from "../../src/worker/app.ts";
+import type { Env } from "../../src/worker/env.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { all } from "./app.ts";
 import { expectProblem, readAnswer, type Answer } from "./http.ts";

@@ -5,7 +5,7 @@
 import { constants, deflateRawSync } from "node:zlib";
 import { array, assert, asyncProperty, constantFrom, nat, record, uint8Array } from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { REQUEST_BYTES } from "../../src/engine/limits.ts";
+import { REQUEST_BYTES } from "../../src/engine/base/limits.ts";
 import { add, bytes, call, fetchApp, get, gzip, postEvents, stateOf, type Answer } from "./http.ts";
 
 interface Given {

@@ -1,8 +1,8 @@
 /** Cutting bodies into events, however they arrive (IN1). */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { arrayElements, LineReader, type Line } from "../../src/worker/body.ts";
-import { EVENT_BYTES } from "../../src/engine/limits.ts";
+import { arrayElements, LineReader, type Line } from "../../src/worker/http/body.ts";
+import { EVENT_BYTES } from "../../src/engine/base/limits.ts";
 
 const encoder = new TextEncoder();
 

@@ -1,7 +1,7 @@
 /** SNAP3: the codec in the runtime gives back what it wrote, and never more than a file of ours can hold. */
 import { expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { UNPACKED_BYTES } from "../../src/engine/limits.ts";
+import { UNPACKED_BYTES } from "../../src/engine/base/limits.ts";
 
 it("gives back what it compressed and packed", () => {
   const text = "é😀\n".repeat(1_000);

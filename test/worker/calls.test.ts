@@ -2,15 +2,15 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { route } from "../../src/engine/address.ts";
-import { HASH_NAME } from "../../src/engine/hash.ts";
-import { CALLS, PARTITIONS } from "../../src/engine/limits.ts";
-import { busy, type Slice, type SliceResult } from "../../src/engine/slice.ts";
+import { route } from "../../src/engine/operator/routing.ts";
+import { HASH_NAME } from "../../src/engine/base/hash.ts";
+import { CALLS, PARTITIONS } from "../../src/engine/base/limits.ts";
+import { busy, type AppendRequest, type AppendResponse } from "../../src/engine/partition/protocol.ts";
 import { operator } from "../../src/keyframe.ts";
-import { countedStore } from "../../src/worker/calls.ts";
+import { countedStore } from "../../src/worker/ingest/calls.ts";
 import { R2Store } from "../../src/adapters/r2-store.ts";
-import { Intake } from "../../src/worker/intake.ts";
-import type { Post } from "../../src/worker/post.ts";
+import { Intake } from "../../src/worker/ingest/intake.ts";
+import type { PartitionClient } from "../../src/worker/ingest/partition-client.ts";
 
 const wide = operator("wide", {
   version: 1,
@@ -24,10 +24,10 @@ const databases = Array.from({ length: PARTITIONS }, () => "LOG_0");
 const placed = route("main", wide, { operator: "wide", partitions: PARTITIONS, hash: HASH_NAME, seed: 42, databases });
 
 /** Objects that answer like this; time passes only while somebody waits. */
-function platform(answer: (slice: Slice) => SliceResult): { readonly post: Post; calls: number } {
+function platform(answer: (slice: AppendRequest) => AppendResponse): { readonly post: PartitionClient; calls: number } {
   let now = 0;
   const made = { calls: 0 };
-  const post: Post = {
+  const post: PartitionClient = {
     append: (_, slice) => {
       made.calls += 1;
       return Promise.resolve(answer(slice));
@@ -43,14 +43,14 @@ function platform(answer: (slice: Slice) => SliceResult): { readonly post: Post;
   return Object.assign(made, { post });
 }
 
-const decided = ({ keys }: Slice): SliceResult => ({
+const decided = ({ keys }: AppendRequest): AppendResponse => ({
   v: 1,
   tag: "decided",
   statuses: new Uint8Array(keys.length),
   details: [],
 });
 
-async function send(post: Post, events: number): Promise<Intake> {
+async function send(post: PartitionClient, events: number): Promise<Intake> {
   const intake = new Intake({
     post,
     routes: {

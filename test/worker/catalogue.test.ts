@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { loadCatalogue, logDatabases, type LookUp } from "../../src/adapters/catalogue.ts";
-import { MAIN_TIMELINE } from "../../src/engine/ids.ts";
+import { MAIN_TIMELINE } from "../../src/engine/base/ids.ts";
 import type { Operator } from "../../src/keyframe.ts";
 import { left, right, tally } from "./operators.ts";
 

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import type { Operator } from "../../src/keyframe.ts";
 import { App, install } from "../../src/worker/app.ts";
 import { routesOf } from "../../src/worker/routes.ts";
-import { sweep } from "../../src/worker/sweep.ts";
+import { sweep } from "../../src/worker/cron.ts";
 import { expectDocumented } from "./documented.ts";
 
 interface Called {

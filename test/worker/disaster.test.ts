@@ -4,9 +4,9 @@ import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";
-import { readManifestObject } from "../../src/engine/archive.ts";
-import { manifestName } from "../../src/engine/ids.ts";
-import { manifestText } from "../../src/engine/manifest.ts";
+import { readManifestObject } from "../../src/engine/snapshot/manifest-object.ts";
+import { manifestName } from "../../src/engine/base/ids.ts";
+import { manifestText } from "../../src/engine/snapshot/manifest.ts";
 import { operator } from "../../src/keyframe.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 

@@ -1,7 +1,8 @@
 /** GET /v1/doctor: how far the stores are, measured in the Worker, without a partition being reached. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { App, type Env } from "../../src/worker/app.ts";
+import { App } from "../../src/worker/app.ts";
+import type { Env } from "../../src/worker/env.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { all } from "./app.ts";
 

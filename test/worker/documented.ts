@@ -1,6 +1,6 @@
 /** Answers as the OpenAPI document has them: what any test of a route gets must stand there, and have no member beside. */
 import { expect } from "vitest";
-import { openApi, type Operation } from "../../src/worker/openapi.ts";
+import { openApi, type Operation } from "../../src/worker/api/openapi.ts";
 import { checker, closed, closedSchema } from "../openapi/schemas.ts";
 
 const document = closed(openApi([]));

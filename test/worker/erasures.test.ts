@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { operator } from "../../src/engine/operator.ts";
+import { operator } from "../../src/engine/operator/operator.ts";
 import type { Routes } from "../../src/worker/app.ts";
-import { getErasure, postErasure } from "../../src/worker/erasure-routes.ts";
+import { getErasure, postErasure } from "../../src/worker/admin/erasure-routes.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 
 interface Shown {

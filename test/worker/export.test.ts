@@ -2,9 +2,9 @@
 import { evictAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Route } from "../../src/engine/address.ts";
-import type { Env } from "../../src/worker/app.ts";
-import { exportOperator } from "../../src/worker/export-route.ts";
+import type { Route } from "../../src/engine/operator/routing.ts";
+import type { Env } from "../../src/worker/env.ts";
+import { exportOperator } from "../../src/worker/read/export-route.ts";
 import { all } from "./app.ts";
 import { add, call, fetchApp, get, postEvents } from "./http.ts";
 

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { keyframe, type Cors, type Env } from "../../src/keyframe.ts";
 import { z } from "zod";
-import { operator } from "../../src/engine/operator.ts";
+import { operator } from "../../src/engine/operator/operator.ts";
 import { all } from "./app.ts";
 import { deploy } from "./deployment.ts";
 import { BASE, fetchApp, readAnswer } from "./http.ts";

@@ -1,7 +1,7 @@
 /** LOG6: what requests hold of their bodies is bounded for the isolate; lines are not held, and go on. */
 import { expect, it } from "vitest";
-import { HELD_BODY_BYTES } from "../../src/engine/limits.ts";
-import { HeldBody } from "../../src/worker/held-bodies.ts";
+import { HELD_BODY_BYTES } from "../../src/engine/base/limits.ts";
+import { HeldBody } from "../../src/worker/http/held-bodies.ts";
 import { add, fetchApp } from "./http.ts";
 
 const send = async (type: string, body: string, headers: Record<string, string> = {}): Promise<[number, unknown]> => {

@@ -1,9 +1,9 @@
 /** Intake by itself, with a post that answers as a test says. */
 import { describe, expect, it } from "vitest";
-import { route } from "../../src/engine/address.ts";
-import { HASH_NAME } from "../../src/engine/hash.ts";
-import type { Slice, SliceResult } from "../../src/engine/slice.ts";
-import { Intake } from "../../src/worker/intake.ts";
+import { route } from "../../src/engine/operator/routing.ts";
+import { HASH_NAME } from "../../src/engine/base/hash.ts";
+import type { AppendRequest, AppendResponse } from "../../src/engine/partition/protocol.ts";
+import { Intake } from "../../src/worker/ingest/intake.ts";
 import { sum } from "../engine/fakes/sum.ts";
 
 const operator = sum({ partitions: 2 });
@@ -14,7 +14,7 @@ const home = route("main", operator, {
   seed: 7,
   databases: ["LOG_0", "LOG_0"],
 });
-const decided = ({ keys }: Slice): SliceResult => ({
+const decided = ({ keys }: AppendRequest): AppendResponse => ({
   v: 2,
   tag: "decided",
   statuses: new Uint8Array(keys.length),
@@ -30,7 +30,7 @@ describe("a numbered request in several batches", () => {
         append: (_, slice) => {
           sent.push([...(slice.indexes as Uint32Array)]);
           const fenced = ++calls === 2;
-          const unfit: SliceResult = { v: 2, tag: "unfit", status: 403, code: "producer_fenced", message: "fenced" };
+          const unfit: AppendResponse = { v: 2, tag: "unfit", status: 403, code: "producer_fenced", message: "fenced" };
           return Promise.resolve(fenced ? unfit : decided(slice));
         },
         now: () => 0,

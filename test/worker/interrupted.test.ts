@@ -1,8 +1,8 @@
 /** A stream of lines that breaks off, or isn't what it says: what the sender hears depends on what is durable by then. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { Address } from "../../src/engine/address.ts";
-import { busy, type Slice, type SliceResult } from "../../src/engine/slice.ts";
+import type { Address } from "../../src/engine/operator/routing.ts";
+import { busy, type AppendRequest, type AppendResponse } from "../../src/engine/partition/protocol.ts";
 import { App } from "../../src/worker/app.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { partitionStub } from "../../src/worker/stub.ts";
@@ -14,7 +14,7 @@ const http = routesOf(new App(all));
 /** Sends to partitions of which every call but the first `decided` ones is answered that the log is full. */
 async function sendLines(body: BodyInit, decided: number): Promise<Answer> {
   let calls = 0;
-  const append = (address: Address, slice: Slice): Promise<SliceResult> =>
+  const append = (address: Address, slice: AppendRequest): Promise<AppendResponse> =>
     calls++ < decided
       ? partitionStub(env, address).append(address, slice)
       : Promise.resolve(busy("log_full", "the log is full", 30_000));

@@ -2,12 +2,13 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { D1Log } from "../../src/adapters/d1-log.ts";
-import { countOf } from "../../src/engine/counters.ts";
-import { seq, stamp, type Epoch } from "../../src/engine/ids.ts";
-import { metered } from "../../src/engine/metering.ts";
-import type { Log, Promotion } from "../../src/engine/ports.ts";
-import type { Surroundings } from "../../src/engine/recovery.ts";
-import type { Segment } from "../../src/engine/segment.ts";
+import { countOf } from "../../src/engine/base/counters.ts";
+import { seq, stamp, type Epoch } from "../../src/engine/base/ids.ts";
+import { metered } from "../../src/engine/partition/metering.ts";
+import type { Log } from "../../src/engine/base/ports.ts";
+import type { Promotion } from "../../src/engine/base/records.ts";
+import type { Surroundings } from "../../src/engine/recovery/environment.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 
 /** What D1 said of all statements so far. */
 interface Told {

@@ -1,11 +1,12 @@
 /** `GET /metrics`: right to the letter, from D1 alone, and never waking an object. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { METERS, dollarsFor } from "../../src/engine/prices.ts";
-import { App, type Env, type Routes } from "../../src/worker/app.ts";
-import { Exposition } from "../../src/worker/exposition.ts";
-import { APP_FAMILIES, FAMILIES } from "../../src/worker/metric-list.ts";
-import { PARTITIONS, showMetrics } from "../../src/worker/metrics.ts";
+import { METERS, dollarsFor } from "../../src/cost/prices.ts";
+import { App, type Routes } from "../../src/worker/app.ts";
+import type { Env } from "../../src/worker/env.ts";
+import { Exposition } from "../../src/worker/metrics/exposition.ts";
+import { APP_FAMILIES, FAMILIES } from "../../src/worker/metrics/metric-list.ts";
+import { PARTITIONS, showMetrics } from "../../src/worker/metrics/metrics.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { all } from "./app.ts";
 import { add, call, expectProblem, fetchApp, postEvents, readAnswer } from "./http.ts";

@@ -1,4 +1,4 @@
-/** A migration that fails for one key (G1 of engine/migration.ts), as callers see it. */
+/** A migration that fails for one key (MIGRATION1 of engine/operator/migration.ts), as callers see it. */
 import { z } from "zod";
 import { beforeAll, expect, it } from "vitest";
 import { operator } from "../../src/keyframe.ts";

@@ -1,8 +1,9 @@
 /** Lines for the log: known, in one form, and without tokens, keys or anything of an event, whatever goes wrong. */
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { NOTES, type Note } from "../../src/engine/notes.ts";
-import { App, codeId, type Env } from "../../src/worker/app.ts";
+import { NOTES, type LogLine } from "../../src/engine/base/log-lines.ts";
+import { App } from "../../src/worker/app.ts";
+import { codeId, type Env } from "../../src/worker/env.ts";
 import { note } from "../../src/worker/note.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { all } from "./app.ts";
@@ -20,7 +21,7 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 interface Line {
-  readonly note: Note;
+  readonly note: LogLine;
   readonly level: string;
   readonly time: string;
   readonly app: string;

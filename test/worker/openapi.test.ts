@@ -1,8 +1,9 @@
 /** The OpenAPI document and the app that answers: the same routes, the same refusals, the same tokens, the same answers. */
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
-import { App, type Env } from "../../src/worker/app.ts";
-import { openApi, templateOf, type Document, type Operation, type Parameter } from "../../src/worker/openapi.ts";
+import { App } from "../../src/worker/app.ts";
+import type { Env } from "../../src/worker/env.ts";
+import { openApi, templateOf, type Document, type Operation, type Parameter } from "../../src/worker/api/openapi.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { checker } from "../openapi/schemas.ts";
 import { all } from "./app.ts";

@@ -1,7 +1,8 @@
 /** The overview and the dashboard's files: what they tell, what they cost, and whom they wake (nobody, SNAP9). */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { App, type Env } from "../../src/worker/app.ts";
+import { App } from "../../src/worker/app.ts";
+import type { Env } from "../../src/worker/env.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { all } from "./app.ts";
 import { add, postEvents, postJson, readAnswer, type Answer } from "./http.ts";

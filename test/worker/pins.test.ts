@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { beforeAll, describe, expect, it } from "vitest";
 import { D1Log } from "../../src/adapters/d1-log.ts";
-import { stamp } from "../../src/engine/ids.ts";
+import { stamp } from "../../src/engine/base/ids.ts";
 import { operator } from "../../src/keyframe.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 

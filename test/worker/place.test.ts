@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { erasureFacts, partitionStatus } from "../../src/adapters/d1-status.ts";
 import { D1Log } from "../../src/adapters/d1-log.ts";
 import { replaceRow, storeRow } from "../../src/adapters/rebuilt-rows.ts";
-import { seq, stamp, type Epoch, type PartitionId } from "../../src/engine/ids.ts";
-import type { Segment } from "../../src/engine/segment.ts";
+import { seq, stamp, type Epoch, type PartitionId } from "../../src/engine/base/ids.ts";
+import type { Segment } from "../../src/engine/base/records.ts";
 
 const db = env.LOG_0;
 const LARGEST = 2 ** 43 - 1;

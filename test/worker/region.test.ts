@@ -1,7 +1,8 @@
 /** REGION and JURISDICTION: every object is asked for there, and a name that isn't known is refused. */
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { App, type Env } from "../../src/worker/app.ts";
+import { App } from "../../src/worker/app.ts";
+import type { Env } from "../../src/worker/env.ts";
 import { routesOf } from "../../src/worker/routes.ts";
 import { all } from "./app.ts";
 import { add, expectProblem, readAnswer } from "./http.ts";

@@ -1,11 +1,11 @@
-/** D1 set back by its own time travel, in workerd: refused by name, then adopted, from D1 or from R2 (rewound.ts, adopt.ts). */
+/** D1 set back by its own time travel, in workerd: refused by name, then adopted, from D1 or from R2 (rewind-check.ts, adopt.ts). */
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { beforeAll, describe, expect, it } from "vitest";
 import { operator } from "../../src/keyframe.ts";
 import { replaceRow } from "../../src/adapters/rebuilt-rows.ts";
 import { D1Log } from "../../src/adapters/d1-log.ts";
-import { epoch } from "../../src/engine/ids.ts";
+import { epoch } from "../../src/engine/base/ids.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 
 const make = (name: string) =>

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { afterEach, expect, it } from "vitest";
 import { operator } from "../../src/keyframe.ts";
-import { logBytes, type Env } from "../../src/worker/app.ts";
+import { logBytes, type Env } from "../../src/worker/env.ts";
 import { deploy, type Deployment } from "./deployment.ts";
 import { d1, r2 } from "./gated-partition.ts";
 

@@ -2,7 +2,7 @@
 import { exports } from "cloudflare:workers";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import type { Asked } from "../../src/keyframe.ts";
-import type { Service } from "../../src/worker/service.ts";
+import type { Service } from "../../src/worker/ingest/service.ts";
 import type { all } from "./app.ts";
 import { add, ask, stateOf } from "./http.ts";
 

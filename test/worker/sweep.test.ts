@@ -4,8 +4,8 @@ import { z } from "zod";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { operator } from "../../src/keyframe.ts";
 import { App } from "../../src/worker/app.ts";
-import { sweep } from "../../src/worker/sweep.ts";
-import type { Address } from "../../src/engine/address.ts";
+import { sweep } from "../../src/worker/cron.ts";
+import type { Address } from "../../src/engine/operator/routing.ts";
 
 const PARTITIONS = 1_300;
 const HOUR = 3_600_000;

@@ -1,7 +1,7 @@
 /** What an isolate keeps of its watchers: bounded, and nothing of those who went, however they went. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { WATCH_BEAT_MS, WATCHED_CHARS, WATCHERS } from "../../src/engine/limits.ts";
-import { Hub, Hubs, Member } from "../../src/worker/watch-hub.ts";
+import { WATCH_BEAT_MS, WATCHED_CHARS, WATCHERS } from "../../src/engine/base/limits.ts";
+import { Hub, Hubs, Member } from "../../src/worker/watch/watch-hub.ts";
 
 const told = (n: number, seq: number | null, text: string | null) => ({ n, seq, text });
 

@@ -2,12 +2,12 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it } from "vitest";
-import { partitionName } from "../../src/engine/ids.ts";
+import { partitionName } from "../../src/engine/base/ids.ts";
 import type { Grant } from "../../src/keyframe.ts";
 import { App } from "../../src/worker/app.ts";
 import { routesOf } from "../../src/worker/routes.ts";
-import { hubs } from "../../src/worker/watch-route.ts";
-import { WATCH_PROTOCOL } from "../../src/worker/watch-wire.ts";
+import { hubs } from "../../src/worker/watch/watch-route.ts";
+import { WATCH_PROTOCOL } from "../../src/worker/watch/watch-wire.ts";
 import { all } from "./app.ts";
 import { EventSource, watchPath, type Seen } from "./event-source.ts";
 import { d1 } from "./gated-partition.ts";

@@ -1,7 +1,7 @@
 /** What many routes have: parameters, and the problems that every one of them may answer. */
-import type { FailureCode } from "../../engine/errors.ts";
-import { MAIN_TIMELINE } from "../../engine/ids.ts";
-import { NAME_BYTES } from "../../engine/limits.ts";
+import type { FailureCode } from "../../engine/base/errors.ts";
+import { MAIN_TIMELINE } from "../../engine/base/ids.ts";
+import { NAME_BYTES } from "../../engine/base/limits.ts";
 import type { Schema, TextParam, Whole, WholeParam } from "./described.ts";
 import { object, STRING } from "./schemas.ts";
 

@@ -1,10 +1,10 @@
 /**
  * What a route is, as data: the same description lets the request in, reads its parameters, and is shown in the document (openapi.ts).
  *
- * D1. A route's method, path and role stand here and nowhere else: routes.ts registers what is described.
- * D2. A parameter with a `flaw` reaches its handler read, or not at all. One without is read by its handler, which knows more
+ * DESCRIBED1. A route's method, path and role stand here and nowhere else: routes.ts registers what is described.
+ * DESCRIBED2. A parameter with a `flaw` reaches its handler read, or not at all. One without is read by its handler, which knows more
  *     (the bytes of a key, the cursors that a list gives), or takes any text.
- * D3. Answers are described as open: clients must take members that they don't know. Tests read the same schemas as closed.
+ * DESCRIBED3. Answers are described as open: clients must take members that they don't know. Tests read the same schemas as closed.
  */
 import type { Problem } from "../problem.ts";
 
@@ -114,7 +114,7 @@ export function readParam(param: TextParam | Whole, text: string): string | numb
   return pattern === undefined || new RegExp(pattern, "u").test(text) ? text : null;
 }
 
-/** What its parameters were read as, or the first one that doesn't fit (D2). `sent`: null where it wasn't. */
+/** What its parameters were read as, or the first one that doesn't fit (DESCRIBED2). `sent`: null where it wasn't. */
 export function readParams(
   params: Params,
   sent: (name: string) => string | undefined,

@@ -6,8 +6,8 @@ import {
   REQUEST_BYTES,
   RESULT_EVENTS,
   STRICT_BYTES,
-} from "../../engine/limits.ts";
-import type { RejectionCode } from "../../engine/rejection.ts";
+} from "../../engine/base/limits.ts";
+import type { RejectionCode } from "../../engine/event/rejection.ts";
 import { described, type Body, type HeaderParams, type Schema } from "./described.ts";
 import { ANY, BOOLEAN, constant, COUNT, list, object, orNull, ref, STRING } from "./schemas.ts";
 

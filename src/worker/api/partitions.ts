@@ -1,5 +1,5 @@
 /** Looking inside partitions, and steering them. */
-import type { Truth } from "../../engine/adopt.ts";
+import type { Truth } from "../../engine/recovery/adopt.ts";
 import { described, type Schema } from "./described.ts";
 import { ANY, BOOLEAN, constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 

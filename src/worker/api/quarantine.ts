@@ -1,5 +1,5 @@
 /** Events whose handler threw. */
-import { LISTED_ERRORS } from "../../engine/limits.ts";
+import { LISTED_ERRORS } from "../../engine/base/limits.ts";
 import { CURSOR_FLAW, LIMIT, page } from "./common.ts";
 import { described, type Params, type TextParam } from "./described.ts";
 import { ANY, COUNT, list, object, STRING, TIME } from "./schemas.ts";

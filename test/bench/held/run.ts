@@ -1,11 +1,11 @@
 // What fills the memory of an isolate, one after the other, in a process with its heap: prints a line of JSON for each with the most bytes
 // that it held (peak.ts), beside what the measuring itself holds.
 
-import { Dedup } from "../../../src/engine/dedup.ts";
-import { PRINT_WORDS } from "../../../src/engine/hash.ts";
-import { seq } from "../../../src/engine/ids.ts";
-import { ARRAY_EVENTS, PENDING_EVENTS, REQUEST_BYTES } from "../../../src/engine/limits.ts";
-import { arrayElements, bodyText } from "../../../src/worker/body.ts";
+import { Dedup } from "../../../src/engine/state/dedup.ts";
+import { PRINT_WORDS } from "../../../src/engine/base/hash.ts";
+import { seq } from "../../../src/engine/base/ids.ts";
+import { ARRAY_EVENTS, PENDING_EVENTS, REQUEST_BYTES } from "../../../src/engine/base/limits.ts";
+import { arrayElements, bodyText } from "../../../src/worker/http/body.ts";
 import { heldBytes, Peak } from "./peak.ts";
 
 const IDS = 500_000;

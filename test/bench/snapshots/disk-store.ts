@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import type { Cache, ObjectStore } from "../../../src/engine/ports.ts";
+import type { Cache, ObjectStore } from "../../../src/engine/base/ports.ts";
 
 export class DiskStore implements ObjectStore {
   readonly #directory: string;

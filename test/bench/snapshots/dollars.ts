@@ -6,7 +6,7 @@ import { readFileSync, existsSync } from "node:fs";
 import { line, seeded } from "../body.ts";
 import { feed } from "../feed.ts";
 import { startHost } from "../host.ts";
-import { dollarsOf } from "../../../src/engine/prices.ts";
+import { dollarsOf } from "../../../src/cost/prices.ts";
 import { short, table, whole } from "../table.ts";
 import type { Counters } from "../workers/counters.ts";
 import type { Aim, Found } from "./aim.ts";

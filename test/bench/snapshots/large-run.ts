@@ -2,8 +2,8 @@
 
 import path from "node:path";
 import { z } from "zod";
-import { operator } from "../../../src/engine/operator.ts";
-import { readManifest } from "../../../src/engine/manifest.ts";
+import { operator } from "../../../src/engine/operator/operator.ts";
+import { readManifest } from "../../../src/engine/snapshot/manifest.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { seeded } from "../body.ts";
 import { DiskCache, DiskStore } from "./disk-store.ts";

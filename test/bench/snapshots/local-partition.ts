@@ -3,19 +3,19 @@
 
 import { randomUUID } from "node:crypto";
 import { brotli } from "../../../src/adapters/brotli.ts";
-import { print } from "../../../src/engine/address.ts";
-import { readEvent } from "../../../src/engine/event.ts";
-import { Prints } from "../../../src/engine/hash.ts";
-import { utf8Length } from "../../../src/engine/json.ts";
-import { SIZES } from "../../../src/engine/limits.ts";
-import type { Operator } from "../../../src/engine/operator.ts";
-import { Partition } from "../../../src/engine/partition.ts";
-import { readFooter } from "../../../src/engine/snapshot-footer.ts";
-import type { Cache, Clock, Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
-import { WIRE_VERSION, type Slice } from "../../../src/engine/slice.ts";
+import { print } from "../../../src/engine/event/fingerprint.ts";
+import { readEvent } from "../../../src/engine/event/event.ts";
+import { Prints } from "../../../src/engine/event/fingerprint.ts";
+import { utf8Length } from "../../../src/engine/base/json.ts";
+import { SIZES } from "../../../src/engine/base/limits.ts";
+import type { Operator } from "../../../src/engine/operator/operator.ts";
+import { Partition } from "../../../src/engine/partition/partition.ts";
+import { readFooter } from "../../../src/engine/snapshot/file-footer.ts";
+import type { Cache, Clock, Host, Log, ObjectStore } from "../../../src/engine/base/ports.ts";
+import { WIRE_VERSION, type AppendRequest } from "../../../src/engine/partition/protocol.ts";
 import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
-import { NO_CACHE } from "../../../src/engine/object-ranges.ts";
+import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 
 export interface Sent {
   readonly id: string;
@@ -85,14 +85,14 @@ export class LocalPartition {
         this.#kept.add(kept);
       },
       arm: () => undefined,
-      mark: () => null,
-      keepMark: () => undefined,
+      highWaterMark: () => null,
+      keepHighWaterMark: () => undefined,
       aside: () => null,
       keepAside: () => undefined,
       end: (why) => void (this.#ended = why),
       note: () => undefined,
     };
-    const around = {
+    const env = {
       id,
       operator: this.operator,
       log: this.#log,
@@ -103,7 +103,7 @@ export class LocalPartition {
       cache: this.#cache,
       sizes: SIZES,
     };
-    return new Partition(around, { ...ADDRESS, operator: this.operator.name }, "bench");
+    return new Partition(env, { ...ADDRESS, operator: this.operator.name }, "bench");
   }
 
   /** A new instance: nothing of the old one's memory is left. What it was doing on its own is waited for. */
@@ -140,7 +140,7 @@ export class LocalPartition {
     }
   }
 
-  #slice(events: readonly Sent[]): Slice {
+  #slice(events: readonly Sent[]): AppendRequest {
     const at = Date.now();
     const prints = new Prints(events.length);
     const texts: string[] = [];

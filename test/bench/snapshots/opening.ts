@@ -103,7 +103,7 @@ async function firstAnswers(
     ]),
   );
 }
-/** What an opening has read of R2 is cached a second after it (engine/object-ranges.ts). */
+/** What an opening has read of R2 is cached a second after it (engine/snapshot/range-reader.ts). */
 const cached = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1_500));
 
 type Lists<T = number[]> = Record<(typeof KINDS)[number], T>;

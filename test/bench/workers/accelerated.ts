@@ -1,4 +1,4 @@
-// One operator of one partition under a clock that jumps (ahead.ts): what a month costs is counted in minutes.
+// One operator of one partition under a clock that jumps (prefetch.ts): what a month costs is counted in minutes.
 
 import { env as bound } from "cloudflare:workers";
 import { keyframe } from "../../../src/keyframe.ts";

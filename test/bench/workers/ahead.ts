@@ -11,7 +11,7 @@ Date.now = () => machineNow() + aheadMs;
 /** After so long without a call the platform drops an object from memory. */
 const IDLE_MS = 10_000;
 
-/** What an opening has read of R2 is cached a second later (engine/object-ranges.ts), by a clock that looks four times a second. */
+/** What an opening has read of R2 is cached a second later (engine/snapshot/range-reader.ts), by a clock that looks four times a second. */
 const PUT_OFF_MS = 1_500;
 const TICK_MS = 300;
 let readsSettled = 0;

@@ -1,10 +1,10 @@
 /** What a snapshot of the fold holds now. */
-import type { Fold } from "../../../src/engine/fold.ts";
-import { seq, type Seq } from "../../../src/engine/ids.ts";
-import { settle, take, type Capture } from "../../../src/engine/snapshot.ts";
+import type { StateMachine } from "../../../src/engine/state/state-machine.ts";
+import { seq, type Seq } from "../../../src/engine/base/ids.ts";
+import { finishCapture, beginCapture, type Capture } from "../../../src/engine/snapshot/capture.ts";
 
-export function capture(fold: Fold, base: Seq = seq(0)): Capture {
-  const steps = settle(take(fold, base));
+export function capture(machine: StateMachine, base: Seq = seq(0)): Capture {
+  const steps = finishCapture(beginCapture(machine, base));
   for (;;) {
     const { done, value } = steps.next();
     if (done === true) return value;

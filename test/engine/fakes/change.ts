@@ -1,6 +1,6 @@
 /** Changes of a committed state as a layer makes them, for tests that have none. */
-import type { Seq } from "../../../src/engine/ids.ts";
-import type { Entry, KeyedState } from "../../../src/engine/state.ts";
+import type { Seq } from "../../../src/engine/base/ids.ts";
+import type { Entry, KeyedState } from "../../../src/engine/state/keyed-state.ts";
 
 const before = (state: KeyedState, key: string): string | null => state.find(key)?.text ?? null;
 

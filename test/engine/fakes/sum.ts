@@ -1,6 +1,6 @@
 /** The operator of the engine's tests: adds numbers up, refuses zero, throws at "boom". */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { operator, type Operator, type Spec } from "../../../src/engine/operator.ts";
+import { operator, type Operator, type Spec } from "../../../src/engine/operator/operator.ts";
 
 const anything: StandardSchemaV1<unknown, unknown> = {
   "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) },

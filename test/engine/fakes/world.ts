@@ -2,21 +2,29 @@
  * A small world around the engine: one database, one object store, a virtual clock, and any number of incarnations of one
  * partition, whose calls to the stores a test can let fail, hang or be executed late. Deterministic.
  */
-import { SIZES, type Sizes } from "../../../src/engine/limits.ts";
-import { print, type Address } from "../../../src/engine/address.ts";
+import { SIZES, type Sizes } from "../../../src/engine/base/limits.ts";
+import { print } from "../../../src/engine/event/fingerprint.ts";
+import type { Address } from "../../../src/engine/operator/routing.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
-import { isEdit } from "../../../src/engine/edit.ts";
-import type { Operator } from "../../../src/engine/operator.ts";
-import { Prints } from "../../../src/engine/hash.ts";
-import { Partition } from "../../../src/engine/partition.ts";
-import type { Producer } from "../../../src/engine/producers.ts";
-import type { Host, Log, ObjectStore } from "../../../src/engine/ports.ts";
-import { isRepeat, REPEAT, STATUS, wireVersion, type Slice, type SliceResult } from "../../../src/engine/slice.ts";
-import { utf8Length } from "../../../src/engine/json.ts";
-import { fill } from "../../../src/engine/event.ts";
-import type { Aside } from "../../../src/engine/aside.ts";
-import type { Mark } from "../../../src/engine/rewound.ts";
-import type { Watchers } from "../../../src/engine/watchers.ts";
+import { isEdit } from "../../../src/engine/state/edit.ts";
+import type { Operator } from "../../../src/engine/operator/operator.ts";
+import { Prints } from "../../../src/engine/event/fingerprint.ts";
+import { Partition } from "../../../src/engine/partition/partition.ts";
+import type { Producer } from "../../../src/engine/event/producer.ts";
+import type { Host, Log, ObjectStore } from "../../../src/engine/base/ports.ts";
+import {
+  isRepeat,
+  REPEAT,
+  STATUS,
+  wireVersion,
+  type AppendRequest,
+  type AppendResponse,
+} from "../../../src/engine/partition/protocol.ts";
+import { utf8Length } from "../../../src/engine/base/json.ts";
+import { fill } from "../../../src/engine/event/event.ts";
+import type { Aside } from "../../../src/engine/base/aside.ts";
+import type { HighWaterMark } from "../../../src/engine/base/records.ts";
+import type { Watchers } from "../../../src/engine/base/ports.ts";
 import { MemoryCache } from "../../../src/testkit/memory-cache.ts";
 import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
@@ -50,7 +58,7 @@ export class World {
   readonly address: Address = { timeline: "main", operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
   sizes: Sizes = SIZES;
   /** What the object's own storage holds; an incarnation that was superseded can't write there, but none of these tests needs that. */
-  mark: Mark | null = null;
+  mark: HighWaterMark | null = null;
   marks = 0;
   aside: Aside | null = null;
   calls = 0;
@@ -70,8 +78,8 @@ export class World {
       jitter: () => 0.5,
       keep: (promise) => void promise.catch((error: unknown) => made.notes.push(`rejected: ${String(error)}`)),
       arm: (at) => (made.armed = at),
-      mark: () => this.mark,
-      keepMark: (mark) => {
+      highWaterMark: () => this.mark,
+      keepHighWaterMark: (mark) => {
         if (made.crashed) return;
         this.mark = mark;
         this.marks += 1;
@@ -83,7 +91,7 @@ export class World {
       note: (what) => made.notes.push(what),
     };
     const id = { timeline: this.address.timeline, operator: this.address.operator, partition: this.address.partition };
-    const around = {
+    const env = {
       id,
       operator,
       log: this.#faulty(this.db.log(id), made),
@@ -94,7 +102,7 @@ export class World {
       cache: this.cache,
       sizes: this.sizes,
     };
-    return Object.assign(made, { partition: new Partition(around, this.address, code, logBytes) });
+    return Object.assign(made, { partition: new Partition(env, this.address, code, logBytes) });
   }
 
   /** The port, with every call given its fate. */
@@ -124,12 +132,12 @@ export class World {
   }
 
   /** Sends events and waits for the answer, with time passing. */
-  async send(to: Incarnation, ...events: readonly Sent[]): Promise<SliceResult> {
+  async send(to: Incarnation, ...events: readonly Sent[]): Promise<AppendResponse> {
     return this.clock.run(to.partition.append(this.slice(events)));
   }
 
   /** A slice of these events; of a producer's request, where they have the indexes from `from` on. */
-  slice(events: readonly Sent[], full = true, producer?: Producer, from = 0): Slice {
+  slice(events: readonly Sent[], full = true, producer?: Producer, from = 0): AppendRequest {
     const at = this.clock.now();
     const time = new Date(at).toISOString();
     const texts = events.map((event) => JSON.stringify({ source: "test", type: "add", ...event }));
@@ -176,7 +184,7 @@ export interface Sent {
 }
 
 /** Statuses of a decided slice in words, "again" for repeats. */
-export function words(result: SliceResult): string[] | string {
+export function words(result: AppendResponse): string[] | string {
   if (result.tag !== "decided") return result.code;
   const names = Object.entries(STATUS);
   return [...result.statuses].map((status) => {

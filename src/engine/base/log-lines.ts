@@ -1,0 +1,42 @@
+/**
+ * Everything that gets a line in the platform's log, with its level: "error" wants somebody to act, "warn" to look, "info"
+ * is for finding out later. docs/operations.md says what each means.
+ */
+export type Level = "info" | "warn" | "error";
+
+export const NOTES = {
+  "partition ended": "warn",
+  "recovered by fallback": "error",
+  "replay set events aside": "error",
+  "a handler threw": "error",
+  "a state file is damaged": "error",
+  "keys can't be migrated": "error",
+  "snapshot failed": "warn",
+  "a snapshot that took effect unheard is not read yet": "warn",
+  "state files swept": "info",
+  "state files left": "warn",
+  "the state isn't what was counted": "error",
+  "commit is not answered": "warn",
+  "the log's bytes can't be added up": "warn",
+  "alarm failed": "warn",
+  "alarm was lost": "warn",
+  "alarm without a partition": "error",
+  "drill found all equal": "info",
+  "drill found a difference": "error",
+  "drill can't rebuild the state": "error",
+  "partition adopted": "warn",
+  "partition recovered from R2": "warn",
+  "partition went away": "info",
+  "a database was not swept to its end": "warn",
+  "a database didn't answer for the metrics": "warn",
+  "a database didn't answer for the overview": "warn",
+  "a batch of the queue waits": "warn",
+  "messages of the queue wait": "warn",
+  "events of the queue don't count": "warn",
+  "export broke off": "warn",
+  "the rate limit doesn't answer": "warn",
+  "request failed": "error",
+} as const satisfies Readonly<Record<string, Level>>;
+
+export type LogLine = keyof typeof NOTES;
+export type NoteFacts = Readonly<Record<string, string | number | boolean | null>>;

@@ -1,0 +1,326 @@
+/**
+ * Taking a snapshot: from a capture to a manifest that D1 calls current (SNAP1, SNAP2).
+ *
+ * CHECKPOINT1. Order: state to R2, archive with the manifest to R2, in bounded pieces each with a manifest of its own, the last of which counts; then one transaction in D1 that names the manifest and cuts
+ *     the log up to the older generation (LOG5). A crash in between leaves objects that nothing names.
+ * CHECKPOINT2. A transaction of unknown outcome is settled by reading the row: our attempt, another epoch, or not there. Not there
+ *     proves nothing, so its objects are left alone; the version in its guard keeps it from undoing a later one.
+ * CHECKPOINT3. A full snapshot begins a generation, and the one that recovery or the last snapshot found whole becomes the older one. A
+ *     delta belongs to the generation of the manifest that is current, and leaves the older one. So the two share no object
+ *     (SNAP4).
+ * CHECKPOINT4. The log is cut up to the manifest that is replaced: its archive and those before it hold these rows. What the new one
+ *     archives stays in D1 until the next, unless the database is short of room: its archive was acknowledged too (LOG5).
+ */
+import { archiveText } from "../log/archive.ts";
+import { FileWriter } from "../base/block.ts";
+import { Damage, Failure, messageOf } from "../base/errors.ts";
+import { attemptId, manifestName, snapshotName, seq, type Epoch, type Seq } from "../base/ids.ts";
+import { ARCHIVE_CHARS, OPEN_ATTEMPTS } from "../base/limits.ts";
+import {
+  historyAfter,
+  MANIFEST_FORMAT,
+  manifestText,
+  PARTS_FORMAT,
+  pointOf,
+  readManifest,
+  snapshotCounts,
+  stateFiles,
+  type Manifest,
+} from "../snapshot/manifest.ts";
+import type { ArchiveBlock } from "../log/archive.ts";
+import type { StateFile } from "../base/records.ts";
+import type { Environment } from "../recovery/environment.ts";
+import { RangeReader } from "../snapshot/range-reader.ts";
+import { nextPins, pinTexts, readOrNull, wholeText } from "../snapshot/rollback-pins.ts";
+import type { Codec } from "../base/ports.ts";
+import type { PartitionRow, Point } from "../base/records.ts";
+import type { Rates } from "../snapshot/manifest.ts";
+import type { Surroundings } from "../recovery/environment.ts";
+import type { Segment } from "../base/records.ts";
+import { encodeFiles, type Capture, type Counted } from "../snapshot/capture.ts";
+import { SnapshotFile } from "../snapshot/file-reader.ts";
+import type { Entries } from "../state/keyed-state.ts";
+import { StoredState } from "../snapshot/stored-state.ts";
+import { limited, persistent, sleep } from "../base/retry.ts";
+
+/** What a snapshot builds on. */
+export interface Ground {
+  readonly row: PartitionRow;
+  readonly epoch: Epoch;
+  /** The manifest that is known to be whole: a delta builds on it, a full snapshot makes its generation the older one. */
+  readonly whole: Manifest | null;
+  readonly code: string;
+  readonly placed: Manifest["placed"] & object;
+  readonly attempt: number;
+  readonly dedupSinceMs: number | null;
+  readonly rates: Rates;
+  readonly quarantined: number;
+  /** The files of `whole`; null: there are none. */
+  readonly stored: StoredState | null;
+  /** All that is archived is to be cut, also what this snapshot archives. */
+  readonly pressed: boolean;
+  /** The object has ended: nothing more is to be written. */
+  readonly ended: () => boolean;
+}
+
+export type Checkpointed =
+  | ({ readonly tag: "current"; readonly row: PartitionRow } & Omit<Uploaded, "text">)
+  /** `row`: what D1 says is current, where it was asked: an earlier attempt may have taken effect unheard. `damage`: a file
+   *  that it was to build on can't be read. */
+  | { readonly tag: "failed"; readonly why: string; readonly row?: PartitionRow; readonly damage?: Damage }
+  | { readonly tag: "fenced"; readonly why: string };
+
+export async function checkpoint(env: Environment, ground: Ground, captured: Capture): Promise<Checkpointed> {
+  try {
+    const made = await upload(env, ground, captured);
+    return await promote(env, ground, made);
+  } catch (error) {
+    if (error instanceof Failure && error.code === "fenced") return { tag: "fenced", why: error.message };
+    return { tag: "failed", why: messageOf(error), ...(error instanceof Damage ? { damage: error } : {}) };
+  }
+}
+
+export interface Uploaded {
+  readonly manifest: Manifest;
+  readonly text: string;
+  readonly archivedBytes: number;
+  readonly stored: StoredState;
+  readonly counted: Counted;
+}
+
+async function upload(env: Environment, ground: Ground, captured: Capture): Promise<Uploaded> {
+  const { id, codec, clock } = env;
+  const begun = clock.now();
+  const attempt = attemptId(ground.epoch, ground.attempt, env.host.nonce());
+  const version = ground.row.version + 1;
+  const { files, stored, counted } = await uploadState(env, ground, captured, attempt);
+  const full = captured.base === 0;
+  const chain = full ? files.slice(0, -1) : stateFiles(ground.whole!).slice(0, captured.under);
+  const parts = full ? files.length : (ground.whole!.parts ?? 1);
+  const from = ground.whole?.seq ?? seq(0);
+  const described = (archive: Manifest["archive"]): Omit<Manifest, "checksum"> => ({
+    format: "keyframe.manifest",
+    v: parts === 1 ? MANIFEST_FORMAT : PARTS_FORMAT,
+    number: version,
+    kind: full ? "full" : "delta",
+    ...id,
+    placed: ground.placed,
+    operatorVersion: captured.operatorVersion,
+    code: ground.code,
+    epoch: ground.epoch,
+    attempt,
+    seq: captured.seq,
+    stamp: captured.stamp,
+    at: new Date(begun).toISOString(),
+    ms: clock.now() - begun,
+    keys: counted.keys,
+    stateBytes: counted.size,
+    ...(full || captured.totals.exact ? { digest: counted.digest.toString() } : {}),
+    ...(counted.unmigrated.keys > 0 ? { unmigrated: counted.unmigrated } : {}),
+    dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
+    rates: ground.rates,
+    quarantined: ground.quarantined,
+    snapshot: files.at(-1)!,
+    ...(parts === 1 ? {} : { parts }),
+    ...(chain.length === 0 ? {} : { chain }),
+    ...(ground.whole === null ? {} : { history: historyAfter(ground.whole)! }),
+    archive,
+  });
+  let [count, earlierBytes, archivedBytes] = [0, 0, 0];
+  for await (const piece of collect(env, ground, from, captured.seq)) {
+    count += 1;
+    archivedBytes += piece.logBytes;
+    const { blocks, to, last } = piece;
+    const name = manifestName(id, version, attempt, last ? undefined : count);
+    const several = count === 1 && last ? {} : { piece: count, earlierBytes };
+    const manifest = described({ name, from, to, codec: codec.name, blocks, ...several });
+    const counters = env.counters.row(snapshotCounts(manifest));
+    if (last) env.minutes.count(counters, clock.now());
+    const told = { counters, minutes: env.minutes.since(0), writer: env.counters.holder!.writer };
+    const text = manifestText({ ...manifest, ...told }, codec.crc32);
+    assertNotEnded(ground);
+    await putPiece(env, name, piece.file.bytes(codec.encode(`${text}\n`)));
+    if (last) return { manifest: readManifest(text, codec.crc32), text, archivedBytes, stored, counted };
+    earlierBytes += piece.file.length;
+  }
+  throw new Error("an archive ended without its last piece");
+}
+
+const putPiece = ({ clock, objects }: Surroundings, name: string, bytes: Uint8Array): Promise<string> =>
+  limited(clock, "R2", () => objects.put(name, bytes), PUT_LIMIT_MS);
+
+/** The files that hold what was captured, in R2; `counted`: what the whole state comes to with them. */
+async function uploadState(
+  env: Surroundings,
+  ground: Ground,
+  captured: Capture,
+  attempt: string,
+): Promise<{ files: StateFile[]; stored: StoredState; counted: Counted }> {
+  const { id, codec, clock, objects, operator, sizes } = env;
+  const files: StateFile[] = [];
+  const sources: SnapshotFile[] = [];
+  const full = captured.base === 0;
+  // What the current snapshot holds beside what changed is read from its files, block by block.
+  const merged = (stored: StoredState): AsyncIterable<Entries> =>
+    full ? stored.entries("", captured.entries, false) : stored.changes(captured.under, captured.entries);
+  const chunks = captured.over ? merged(ground.stored!) : [captured.entries];
+  const encoding = encodeFiles(id, captured, chunks, codec, () => sleep(clock, 0), sizes);
+  for (;;) {
+    const next = await encoding.next();
+    if (next.done === true) {
+      const stored = full ? new StoredState(operator, sources) : ground.stored!.with(captured.under, sources[0]!);
+      return { files, stored, counted: full ? next.value : captured.totals };
+    }
+    const { bytes, footer, filter, rest, ids } = next.value;
+    const name = snapshotName(id, attempt, footer.part?.[0]);
+    assertNotEnded(ground);
+    const sha256 = await limited(clock, "R2", () => objects.put(name, bytes), PUT_LIMIT_MS);
+    files.push({ name, bytes: bytes.length, sha256, rest, ...(ids < sizes.idsBytes ? {} : { ids }) });
+    sources.push(new SnapshotFile(new RangeReader(env, name, bytes.length), footer, filter, codec));
+  }
+}
+
+function assertNotEnded({ ended }: Ground): void {
+  if (ended()) throw new Failure("fenced", "the object has ended");
+}
+
+/** Objects are larger than statements, and a put that we gave up on only leaves garbage. */
+const PUT_LIMIT_MS = 60_000;
+
+/** What one object of an archive holds. */
+interface Piece {
+  readonly file: FileWriter;
+  readonly blocks: ArchiveBlock[];
+  /** Of the log, before it was packed. */
+  logBytes: number;
+  to: Seq;
+  readonly last: boolean;
+}
+
+const pieceAfter = (after: Seq): Piece => ({ file: new FileWriter(), blocks: [], logBytes: 0, to: after, last: false });
+
+/** Reads the covered log back from D1, page by page, and packs it, piece by piece. It is the log that counts, not our memory of it. */
+async function* collect(env: Surroundings, ground: Ground, from: Seq, to: Seq): AsyncGenerator<Piece> {
+  const { codec, clock, host, log, sizes } = env;
+  let piece = pieceAfter(from);
+  let after = from;
+  while (after < to) {
+    const page = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.page(after));
+    if (page.epoch !== ground.epoch)
+      throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
+    const rows = page.rows.filter((row) => row.last <= to);
+    // After a rollback all of it may be cut, and stand in older archives. What no snapshot covered yet was never cut.
+    if (rows.length === 0 && after === from && to <= ground.row.snapshotSeq) break;
+    // After a rollback the base may lie below what D1 still holds; that part stands in older archives already.
+    const contiguous = rows[0] !== undefined && (rows[0].seq === after + 1 || after === from);
+    if (!contiguous)
+      throw new Failure("log_broken", `the log has no row after seq ${after}, though a snapshot at ${to} covers it`);
+    for (const some of batches(rows)) {
+      piece.blocks.push(writeBlock(piece.file, some, codec));
+      piece.logBytes += some.reduce((sum, row) => sum + row.bytes, 0);
+      piece.to = some.at(-1)!.last;
+      await sleep(clock, 0);
+      if (piece.file.length < sizes.archiveBytes || piece.to === to) continue;
+      yield piece;
+      piece = pieceAfter(piece.to);
+    }
+    after = rows.at(-1)!.last;
+  }
+  yield { ...piece, to, last: true };
+}
+
+function* batches(rows: readonly Segment[]): Generator<Segment[]> {
+  let batch: Segment[] = [];
+  let size = 0;
+  for (const row of rows) {
+    batch.push(row);
+    size += row.bytes;
+    if (size < ARCHIVE_CHARS) continue;
+    yield batch;
+    batch = [];
+    size = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function writeBlock(file: FileWriter, rows: readonly Segment[], codec: Codec): ArchiveBlock {
+  const [offset, length, crc] = file.write(codec.compressFast(archiveText(rows)), codec);
+  return [offset, length, crc, rows[0]!.seq, rows.at(-1)!.last];
+}
+
+async function promote(env: Environment, ground: Ground, { text, ...made }: Uploaded): Promise<Checkpointed> {
+  const { manifest } = made;
+  const { clock, host, log } = env;
+  const older = manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole);
+  const { ageMs } = env.operator.snapshot.retain;
+  const pins = nextPins(ground.row.pins, ground.whole, manifest, env.codec, clock.now(), ageMs);
+  const change = {
+    replaced: replacedBy(env, ground, older.previous, pins),
+    epoch: ground.epoch,
+    writer: env.counters.holder!.writer,
+    code: ground.code,
+    version: ground.row.version,
+    attempt: manifest.attempt,
+    manifest: text,
+    seq: manifest.seq,
+    stamp: manifest.stamp,
+    previous: older.previous,
+    previousSeq: older.previousSeq,
+    cutSeq: ground.pressed ? manifest.seq : (ground.whole?.seq ?? seq(0)),
+    pins,
+  };
+  const row: PartitionRow = {
+    epoch: ground.epoch,
+    seed: ground.row.seed,
+    version: manifest.number,
+    attempt: manifest.attempt,
+    manifest: text,
+    snapshotSeq: manifest.seq,
+    snapshotStamp: manifest.stamp,
+    previous: older.previous,
+    previousSeq: older.previousSeq,
+    pins,
+  };
+  assertNotEnded(ground);
+  try {
+    if ((await limited(clock, "D1", () => log.promote(change))) === "current") return { tag: "current", row, ...made };
+  } catch {
+    // Unknown: the row tells, as it does after a refusal (CHECKPOINT2).
+  }
+  const now = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
+  if (now?.attempt === manifest.attempt && now.epoch === ground.epoch) return { tag: "current", row, ...made };
+  if (now === null || now.epoch !== ground.epoch)
+    return {
+      tag: "fenced",
+      why: `epoch ${ground.epoch} was superseded by ${now?.epoch ?? "nothing"} during a snapshot`,
+    };
+  return {
+    tag: "failed",
+    why: `D1 did not make manifest ${manifest.number} current; it is at version ${now.version}`,
+    row: now,
+  };
+}
+
+const olderGeneration = (whole: Manifest | null): Pick<PartitionRow, "previous" | "previousSeq"> => ({
+  previous: whole === null ? null : wholeText(whole),
+  previousSeq: whole?.seq ?? seq(0),
+});
+
+/** What was current, and what the row won't name any more: somebody may want to go back to it, or still be reading (SNAP10). */
+function replacedBy(
+  { codec, clock }: Surroundings,
+  { row, whole }: Ground,
+  previous: string | null,
+  pins: string,
+): Point[] {
+  const still = new Set([previous, ...pinTexts(pins)]);
+  const gone = [row.previous, ...pinTexts(row.pins)].filter((text) => !still.has(text));
+  const points = new Map<number, Point>();
+  for (const text of [...gone, row.manifest]) {
+    const manifest = text === null ? null : readOrNull(text, codec);
+    if (manifest === null) continue;
+    const sound = text !== row.manifest || whole?.attempt === manifest.attempt;
+    points.set(manifest.number, pointOf(manifest, sound, clock.now()));
+  }
+  return [...points.values()];
+}

@@ -1,0 +1,336 @@
+/**
+ * When a partition takes its snapshots, one at a time, and what follows from each.
+ *
+ * SCHEDULE1. What is due is taken, else the alarm is armed for it (SNAP6, SNAP7); a failure is tried again, ever more seldom.
+ * SCHEDULE2. The open partition learns of a snapshot only when it is known to be current (SNAP2).
+ * SCHEDULE3. What it displaced is left to the sweep, which nothing waits for (SNAP10).
+ */
+import type { Address } from "../operator/routing.ts";
+import { checkpoint } from "./checkpoint.ts";
+import { Damage, Failure, messageOf } from "../base/errors.ts";
+import { StateMachine } from "../state/state-machine.ts";
+import { seq, type Epoch } from "../base/ids.ts";
+import { TAIL_BYTES } from "../base/limits.ts";
+import { openingBytes, readManifest, snapshotCounts, stateFiles, type Manifest } from "../snapshot/manifest.ts";
+import type { Environment } from "../recovery/environment.ts";
+import type { OpenPartition } from "../recovery/open-partition.ts";
+import { reachedNames, readOrNull } from "../snapshot/rollback-pins.ts";
+import type { PartitionRow } from "../base/records.ts";
+import { filesKept, predictRecovery, snapshotAt } from "./policy.ts";
+import { collectGarbage } from "./garbage-collection.ts";
+import type { Damaged } from "./verify.ts";
+import { finishCapture, beginCapture, type Counted, type Captured } from "../snapshot/capture.ts";
+import type { Totals } from "../state/keyed-state.ts";
+import { sleep } from "../base/retry.ts";
+import { StoredState } from "../snapshot/stored-state.ts";
+
+export type Snapshotted =
+  | { readonly tag: "current"; readonly manifest: Manifest }
+  | { readonly tag: "nothing" }
+  | { readonly tag: "failed"; readonly why: string };
+
+/** What the partition wants to know of, and what it is asked. */
+export interface SnapshotEvents {
+  fenced(why: string): void;
+  /** A file that the state is read from can't be read; resolves when it is known what follows. Never rejects. */
+  damaged(open: OpenPartition, damage: Damage): Promise<void>;
+  saved(open: OpenPartition, manifest: Manifest): void;
+  /** One is due, and there is no epoch yet; `schedule` is to be called when it is taken. */
+  unready(): void;
+  /** D1 has less than it had acknowledged. */
+  rewound(open: OpenPartition, why: string): void;
+  /** The log's database is above its limit: all that is archived is to be cut (SPACE4 of disk-space.ts). */
+  overLimit(): boolean;
+}
+
+export class Checkpointer {
+  readonly #around: Environment;
+  readonly #placed: Manifest["placed"] & object;
+  readonly #code: string;
+  readonly #events: SnapshotEvents;
+  #running: Promise<Snapshotted> | null = null;
+  #attempt = 0;
+  #failures = 0;
+  #failedAt = 0;
+  #stopped = false;
+  #sweeping = false;
+  #sweptAt: number;
+  /** Where the next sweep goes on. */
+  #sweepAfter = "";
+
+  constructor(env: Environment, { seed, database, partitions }: Address, code: string, events: SnapshotEvents) {
+    this.#around = env;
+    this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
+    this.#code = code;
+    this.#events = events;
+    this.#sweptAt = env.clock.now();
+  }
+
+  /**
+   * A snapshot of everything that is committed now. One that is under way may have begun too early for that.
+   *
+   * @throws Failure fenced
+   */
+  async upTo(open: OpenPartition): Promise<Snapshotted> {
+    const wanted = open.machine.seq;
+    const running = await this.#running;
+    const does = running?.tag === "failed" || (running?.tag === "current" && running.manifest.seq >= wanted);
+    const result = does ? running : await this.#take(open);
+    // That of an object which has ended meanwhile says nothing of the partition: the next one takes it.
+    if (result.tag === "failed" && this.#stopped) throw new Failure("fenced", `the object has ended: ${result.why}`);
+    return result;
+  }
+
+  /** Settles when no snapshot is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Takes the snapshot that is due, or arms the alarm for it. */
+  schedule(open: OpenPartition): void {
+    const { clock, host, operator } = this.#around;
+    if (this.#stopped || this.#running !== null) return;
+    const lastMs = open.row.manifest === null || open.whole === null ? 0 : Date.parse(open.whole.at);
+    const facts = {
+      tailEvents: open.tail.events,
+      tailBytes: open.tail.bytes,
+      tailSinceMs: open.tail.sinceMs,
+      lastMs,
+      changedBytes: open.machine.state.changedBytes,
+      openings: open.row.epoch - (open.whole?.epoch ?? 0),
+      ...predictRecovery({
+        openingBytes: open.whole === null ? 0 : openingBytes(open.whole),
+        tailEvents: open.tail.events,
+        tailBytes: open.tail.bytes,
+        rates: open.rates,
+      }),
+    };
+    const due = open.renew ? 0 : snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
+    // Reckoned now, not when it failed: what has come in since may not wait that long.
+    const retryAt = this.#failures === 0 ? 0 : this.#failedAt + retryMs(this.#failures, this.#events.overLimit(), open);
+    const at = due === null ? null : Math.max(due, retryAt);
+    if (at === null || at > clock.now()) host.arm(at);
+    else if (open.epoch === null) this.#events.unready();
+    else host.keep(this.#take(open).then(() => undefined));
+  }
+
+  #take(open: OpenPartition): Promise<Snapshotted> {
+    this.#running ??= this.#attempted(open).finally(() => {
+      this.#running = null;
+      this.#next(open);
+    });
+    return this.#running;
+  }
+
+  /** What breaks in it is a failure like any other: tried again, ever more seldom (SCHEDULE1). */
+  async #attempted(open: OpenPartition): Promise<Snapshotted> {
+    const { row } = open;
+    try {
+      return await this.#attemptOne(open);
+    } catch (error) {
+      const why = `it broke: ${messageOf(error)}`;
+      // The row names the snapshot already, and what is in memory may build on neither: the next instance opens on it.
+      if (open.row !== row) this.#events.fenced(`taking in a snapshot broke: ${messageOf(error)}`);
+      this.#failed(why);
+      return { tag: "failed", why };
+    }
+  }
+
+  #failed(why: string): void {
+    const { clock, host, counters } = this.#around;
+    counters.add({ snapshotFailures: 1 });
+    this.#failedAt = clock.now();
+    this.#failures += 1;
+    host.note("snapshot failed", { why, attempt: this.#attempt - 1 });
+  }
+
+  /** Nobody hears of what breaks here, so the alarm must be armed. */
+  #next(open: OpenPartition): void {
+    try {
+      this.schedule(open);
+    } catch (error) {
+      const { clock, host } = this.#around;
+      host.note("snapshot failed", { why: `scheduling broke: ${messageOf(error)}`, attempt: this.#attempt });
+      host.arm(clock.now() + RETRY_MS);
+    }
+  }
+
+  async #attemptOne(open: OpenPartition): Promise<Snapshotted> {
+    const { clock, host, counters } = this.#around;
+    if (open.machine.seq === 0) return { tag: "nothing" };
+    // Nothing new since the last one: it is the snapshot.
+    if (open.whole !== null && open.machine.seq === open.whole.seq && !open.renew) {
+      this.#tidy(open, false);
+      return { tag: "current", manifest: open.whole };
+    }
+    const ground = {
+      row: open.row,
+      epoch: open.epoch!,
+      whole: open.whole,
+      code: this.#code,
+      placed: this.#placed,
+      attempt: this.#attempt++,
+      dedupSinceMs: open.machine.dedup.sinceMs,
+      stored: open.loader.stored,
+      rates: open.rates,
+      quarantined: open.machine.quarantine.events,
+      pressed: this.#events.overLimit(),
+      ended: () => this.#stopped,
+    };
+    const captured = await inTurns(finishCapture(this.#capture(open)), () => sleep(clock, 0));
+    const result = await checkpoint(this.#around, ground, captured);
+    if (result.tag === "fenced") {
+      this.#events.fenced(result.why);
+      return { tag: "failed", why: result.why };
+    }
+    if (result.tag === "failed") {
+      // Whoever asked for it hears of the instance's end, if that is what it comes to.
+      if (result.damage !== undefined) await this.#events.damaged(open, result.damage);
+      const { version } = result.row ?? open.row;
+      // One below ours is none that we didn't hear of: D1 was set back (rewind-check.ts).
+      if (version < open.row.version)
+        this.#events.rewound(open, `D1 says manifest number ${version} where it had reached ${open.row.version}`);
+      else if (result.row !== undefined && version > open.row.version)
+        await this.#learn(open, result.row).catch((error: unknown) =>
+          host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
+        );
+      this.#failed(result.why);
+      return result;
+    }
+    counters.add(snapshotCounts(result.manifest));
+    this.#failures = 0;
+    open.row = result.row;
+    this.#events.saved(open, result.manifest);
+    open.renew = false;
+    if (captured.base === 0) this.#recount(open, captured.totals, result.counted);
+    await this.#cover(open, result.manifest, result.stored, result.archivedBytes);
+    this.#tidy(open, result.manifest.kind === "full");
+    return { tag: "current", manifest: result.manifest };
+  }
+
+  /**
+   * Once for each generation, and once an hour: retention, and what crashes left behind (SNAP10). Not while what is current isn't
+   * known to be whole: then all that is older counts.
+   */
+  #tidy(open: OpenPartition, full: boolean): void {
+    const now = this.#around.clock.now();
+    if (this.#sweeping || this.#stopped || open.whole?.attempt !== open.row.attempt) return;
+    if (!full && now - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = now;
+    this.#sweeping = true;
+    this.#around.host.keep(this.#sweep(open.epoch!).finally(() => (this.#sweeping = false)));
+  }
+
+  async #sweep(epoch: Epoch): Promise<void> {
+    const swept = await collectGarbage(this.#around, epoch, () => this.#stopped, this.#sweepAfter);
+    if (swept.tag === "fenced") return this.#events.fenced(swept.why);
+    const { tag, ...facts } = swept;
+    if (swept.tag === "swept") this.#sweepAfter = swept.next;
+    if (swept.tag === "left" || swept.files + swept.archives > 0) this.#around.host.note(`state files ${tag}`, facts);
+  }
+
+  /**
+   * A drill found damage, while all of it still is in memory: the next snapshot is full and comes at once. If it is the current
+   * generation that is damaged, that doesn't count any more (SNAP4); if it is an older one or an archive, the current one
+   * takes its place.
+   */
+  async distrust(open: OpenPartition, damaged: Damaged): Promise<void> {
+    const { whole } = open;
+    await this.#running;
+    // What was under way may have begun a new generation; a delta belongs to the old one.
+    if (this.#stopped || generationOf(open.whole) !== generationOf(whole)) return;
+    const { previous } = open.row;
+    if (damaged === "current") open.whole = previous === null ? null : readOrNull(previous, this.#around.codec);
+    open.renew = true;
+    this.schedule(open);
+  }
+
+  /** What the next snapshot holds, and builds on (SNAP2, SNAP4, CODE4). */
+  #capture({ machine, whole, row, renew, loader: { stored } }: OpenPartition): Captured {
+    const files = stored?.files ?? [];
+    const again = renew || whole?.attempt !== row.attempt || whole.operatorVersion !== this.#around.operator.version;
+    const kept = again ? 0 : filesKept(whole);
+    const base = kept === 0 ? 0 : files[kept - 1]!.footer.seq;
+    return beginCapture(machine, seq(base), kept, files.length - kept);
+  }
+
+  /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
+  async #learn(open: OpenPartition, row: PartitionRow): Promise<void> {
+    const { codec } = this.#around;
+    const manifest = row.manifest === null ? null : readManifest(row.manifest, codec.crc32);
+    const stored = manifest === null ? null : await this.#openedAfterwards(manifest, row.seed);
+    if (manifest !== null) this.#around.counters.add(snapshotCounts(manifest));
+    open.row = row;
+    // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
+    if (manifest !== null) await this.#cover(open, manifest, stored!, 0);
+    this.#failures = 0;
+  }
+
+  /** The files of a snapshot that took effect unheard. What they hold beside states is here already. */
+  async #openedAfterwards(manifest: Manifest, seed: number): Promise<StoredState> {
+    try {
+      // What was recovered without them must not become the older generation by the next snapshot (SNAP4).
+      const doubted = this.#around.cache.distrusted(stateFiles(manifest).map(({ name }) => name));
+      if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
+      return await StoredState.open(this.#around, manifest, new StateMachine(this.#around.operator, seed), true);
+    } catch (error) {
+      // Nothing can be built on it, nor beside it: the next instance recovers without it.
+      if (error instanceof Damage) {
+        if (error.object !== null) this.#around.cache.distrust(error.object);
+        this.#events.fenced(`manifest ${manifest.number} took effect unheard, and can't be read: ${error.message}`);
+      }
+      throw error;
+    }
+  }
+
+  /** All keys have passed by: what was counted until then gives way to what they came to. */
+  #recount({ machine }: OpenPartition, believed: Totals, counted: Counted): void {
+    const truth = { ...counted, exact: true };
+    if (counted.unmigrated.keys > 0)
+      this.#around.host.note("keys can't be migrated", { keys: counted.unmigrated.keys, seq: machine.seq });
+    const same = believed.keys === truth.keys && believed.size === truth.size;
+    if (believed.exact && !(same && String(believed.digest) === String(truth.digest)))
+      this.#around.host.note("the state isn't what was counted", { seq: machine.seq, keys: truth.keys });
+    machine.state.correct(believed, truth);
+  }
+
+  /** The tail begins above the manifest: what still counted as due would be due for ever, with nothing left to save. */
+  async #cover(open: OpenPartition, manifest: Manifest, stored: StoredState, archivedBytes: number): Promise<void> {
+    const { machine, tail, loader } = open;
+    open.whole = manifest;
+    loader.replace(stored);
+    tail.events = machine.seq - manifest.seq;
+    tail.bytes = tail.events === 0 ? 0 : Math.max(0, tail.bytes - archivedBytes);
+    tail.sinceMs = tail.events === 0 ? null : this.#around.clock.now();
+    for (const _ of machine.dropSaved(manifest.seq, manifest.kind === "full")) await sleep(this.#around.clock, 0);
+    this.#around.cache.keep(reachedNames(open.row, this.#around.codec));
+  }
+}
+
+/** The full file that it is read from, first of all. */
+const generationOf = (manifest: Manifest | null): string | null =>
+  manifest === null ? null : (manifest.chain?.[0] ?? manifest.snapshot).name;
+
+/** Between two sweeps of one generation: each is two statements and a listing or two. */
+export const SWEEP_MS = 3_600_000;
+
+/** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
+export const RETRY_MS = 30_000;
+
+/** Not longer while the log is half full, or the memory: when R2 is back, it is a snapshot that lets events in again (LOG6). */
+function retryMs(failures: number, filling: boolean, { tail, machine }: OpenPartition): number {
+  const pressed = filling || tail.bytes > TAIL_BYTES / 2 || machine.state.changedBytes > machine.operator.memoryBytes;
+  return pressed ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures - 1, 5);
+}
+
+async function inTurns<T>(steps: Generator<void, T>, pause: () => Promise<void>): Promise<T> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    await pause();
+  }
+}

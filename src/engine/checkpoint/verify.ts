@@ -1,0 +1,216 @@
+/**
+ * The drill: is what we hold in memory what a recovery would give back? The state is rebuilt in the shadow, from a manifest
+ * before the current one, its archive and the log, and compared with the live one, key by key.
+ *
+ * VERIFY1. It finds a handler that isn't deterministic (ONE5), a snapshot that doesn't say what it should (SNAP8), and an archive
+ *     or a log that can't be read, while the other copy still is there.
+ * VERIFY2. Only what one code made is compared (CODE4): other code may rightly come to other states.
+ * VERIFY3. It reads and computes only. Events go on meanwhile: it looks at the state as of its beginning. What isn't in memory is
+ *     read from the files block by block, so it takes a budget's memory for the shadow, and no more.
+ * VERIFY4. Whatever it comes to, it names keys whose state can't be migrated (migration.ts).
+ */
+import { Damage, isUnreadable, messageOf, type Failure } from "../base/errors.ts";
+import { codeOf, type StateMachine } from "../state/state-machine.ts";
+import type { Seq } from "../base/ids.ts";
+import { compareUtf8 } from "../base/json.ts";
+import { VERIFY_WAIT_MS } from "../base/limits.ts";
+import type { Loader } from "../snapshot/key-loader.ts";
+import { stateFiles, type Manifest } from "../snapshot/manifest.ts";
+import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
+import type { OpenPartition } from "../recovery/open-partition.ts";
+import { fetchManifest, load } from "../recovery/recovery.ts";
+import type { Surroundings } from "../recovery/environment.ts";
+import { nextPage, replay } from "../recovery/replay.ts";
+import type { Host } from "../base/ports.ts";
+import type { Entries } from "../state/keyed-state.ts";
+import { limited } from "../base/retry.ts";
+
+export type Verified =
+  /** `manifest`: what it started from; null: the whole log. */
+  | {
+      readonly tag: "equal";
+      readonly seq: Seq;
+      readonly manifest: number | null;
+      readonly replayedEvents: number;
+      readonly keys: number;
+      readonly unmigrated: Unmigrated;
+    }
+  | {
+      readonly tag: "differs";
+      readonly seq: Seq;
+      readonly manifest: number | null;
+      readonly difference: Difference;
+      readonly unmigrated: Unmigrated;
+    }
+  | { readonly tag: "not_comparable"; readonly why: string; readonly unmigrated: Unmigrated }
+  /** It can't be rebuilt this way: what was to be read is damaged or missing, or a store doesn't answer. */
+  | { readonly tag: "not_rebuilt"; readonly why: string; readonly damaged: Damaged | null };
+
+/** What is damaged: a file that the current manifest reads its state from, or something older. */
+export type Damaged = "current" | "older";
+
+/** The difference with the lowest seq: where it began, as far as the states still tell. */
+export interface Difference {
+  /** Last event that changed the key, on either side. */
+  readonly seq: Seq;
+  readonly key: string;
+  /** JSON texts; null: the key isn't there. */
+  readonly live: string | null;
+  readonly rebuilt: string | null;
+}
+
+/** @throws Failure where it takes too long */
+export async function verify(env: Surroundings, open: OpenPartition, code: string): Promise<Verified> {
+  return limited(env.clock, "the drill", () => drill(env, open, code), VERIFY_WAIT_MS);
+}
+
+async function drill(env: Surroundings, open: OpenPartition, code: string): Promise<Verified> {
+  const { machine, loader, whole } = open;
+  if (machine.seq === 0) return notComparable("no event was applied yet");
+  const live = { seq: machine.seq, entries: allOf(machine, loader) };
+  const ours = codeOf({ operatorVersion: env.operator.version, code });
+  let reading: Damaged = "older";
+  try {
+    const base = await startOf(env, whole);
+    if (base !== null && codeOf(base) !== ours) {
+      reading = "current";
+      const { unmigrated } = await compare(live.entries, inChunks([]));
+      return notComparable(`manifest ${base.number} was made by code ${codeOf(base)}, this is ${ours}`, unmigrated);
+    }
+    if (sharesFiles(base, whole)) reading = "current";
+    const shadow = await load(env, open.row.seed, base, false);
+    reading = "older";
+    const page = await nextPage(env, open.row, shadow.machine.seq);
+    // D1 may hold nothing above it, when its row was rebuilt from R2: then the archive does, up to the row's own snapshot.
+    const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.machine.seq };
+    await replay(env, { ...page, row, head: live.seq }, base, shadow, live.seq);
+    const others = [...shadow.machine.replayedFrom].filter((other) => other !== ours);
+    reading = "current";
+    const { difference, keys, unmigrated } = await compare(live.entries, allOf(shadow.machine, shadow.loader));
+    if (others.length > 0)
+      return notComparable(`events up to ${live.seq} were applied by code ${others.join(", ")} too`, unmigrated);
+    const manifest = base?.number ?? null;
+    if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference, unmigrated };
+    const replayedEvents = shadow.machine.seq - (base?.seq ?? 0);
+    return { tag: "equal", seq: live.seq, manifest, replayedEvents, keys, unmigrated };
+  } catch (error) {
+    // What it was reading may have been replaced and deleted.
+    if (open.whole !== whole) return notComparable("a snapshot was taken meanwhile: try again");
+    return {
+      tag: "not_rebuilt",
+      why: messageOf(error),
+      damaged: isUnreadable(error) ? placeOf(error, whole, reading) : null,
+    };
+  }
+}
+
+const notComparable = (why: string, unmigrated: Unmigrated = { keys: 0, some: [] }): Verified => ({
+  tag: "not_comparable",
+  why,
+  unmigrated,
+});
+
+/** Whose file it is; where that isn't said, what was being read: states of both are read side by side. */
+function placeOf(error: Damage | Failure, whole: Manifest | null, reading: Damaged): Damaged {
+  const object = error instanceof Damage ? error.object : null;
+  if (object === null || whole === null) return reading;
+  return stateFiles(whole).some(({ name }) => name === object) ? "current" : "older";
+}
+
+/** The manifest before the current one, so that a snapshot and its archive are checked as well; null: there is none. */
+async function startOf(env: Surroundings, whole: Manifest | null): Promise<Manifest | null> {
+  const before = whole?.history?.[0];
+  return before === undefined ? null : fetchManifest(env, ...before);
+}
+
+/** A delta is read from the files of the manifest before it and one more; a full one from none of them. */
+const sharesFiles = (base: Manifest | null, whole: Manifest | null): boolean =>
+  base !== null && whole !== null && whole.kind === "delta" && whole.chain?.[0]?.name === stateFiles(base)[0]!.name;
+
+/** Every key as of now, in order, wherever it is. */
+function allOf({ state }: StateMachine, { stored }: Loader): AsyncGenerator<Entries> {
+  const overlay = state.overlay("", "");
+  return state.complete || stored === null ? inChunks(overlay) : stored.entries("", overlay, false);
+}
+
+async function* inChunks(entries: Entries): AsyncGenerator<Entries> {
+  if (entries.length > 0) yield entries;
+}
+
+/** Both are in the order of their keys. */
+async function compare(
+  live: AsyncGenerator<Entries>,
+  rebuilt: AsyncGenerator<Entries>,
+): Promise<{ readonly difference: Difference | null; readonly keys: number; readonly unmigrated: Unmigrated }> {
+  const [left, right] = [new Walk(live), new Walk(rebuilt)];
+  let first: Difference | null = null;
+  const some: UnmigratedKey[] = [];
+  let [keys, unmigrated] = [0, 0];
+  try {
+    for (;;) {
+      const a = left.next ?? (await left.fetched());
+      const b = right.next ?? (await right.fetched());
+      if (a === undefined && b === undefined)
+        return { difference: first, keys, unmigrated: { keys: unmigrated, some } };
+      const order = a === undefined ? 1 : b === undefined ? -1 : compareUtf8(a[0], b[0]);
+      const [x, y] = [order <= 0 ? a : undefined, order >= 0 ? b : undefined];
+      if (x !== undefined) left.step();
+      if (y !== undefined) right.step();
+      keys += x === undefined ? 0 : 1;
+      const version = x?.[1]?.version;
+      unmigrated += version === undefined ? 0 : 1;
+      if (version !== undefined && some.length < NAMED_KEYS) some.push([x![0], version]);
+      if (x?.[1]?.text === y?.[1]?.text && x?.[1]?.seq === y?.[1]?.seq) continue;
+      const at = Math.min(x?.[1]?.seq ?? Infinity, y?.[1]?.seq ?? Infinity) as Seq;
+      if (first === null || at < first.seq)
+        first = { seq: at, key: (x ?? y)![0], live: x?.[1]?.text ?? null, rebuilt: y?.[1]?.text ?? null };
+    }
+  } finally {
+    await Promise.allSettled([live.return(undefined), rebuilt.return(undefined)]);
+  }
+}
+
+/** One entry after the other, of chunks that come in their time. */
+class Walk {
+  readonly #chunks: AsyncGenerator<Entries>;
+  #chunk: Entries = [];
+  #at = 0;
+
+  constructor(chunks: AsyncGenerator<Entries>) {
+    this.#chunks = chunks;
+  }
+
+  /** Undefined: the chunk is used up. */
+  get next(): Entries[number] | undefined {
+    return this.#chunk[this.#at];
+  }
+
+  /** Undefined: there is none any more. */
+  async fetched(): Promise<Entries[number] | undefined> {
+    const { done, value } = await this.#chunks.next();
+    if (done === true) return undefined;
+    this.#chunk = value;
+    this.#at = 0;
+    return this.next;
+  }
+
+  step(): void {
+    this.#at += 1;
+  }
+}
+
+/** What a drill of its own accord came to. */
+export function noteDrill(found: Verified, host: Pick<Host, "note">): void {
+  if (found.tag !== "not_rebuilt" && found.unmigrated.keys > 0)
+    host.note("keys can't be migrated", { keys: found.unmigrated.keys });
+  switch (found.tag) {
+    case "differs":
+      return host.note("drill found a difference", { seq: found.difference.seq });
+    case "not_rebuilt":
+      return host.note("drill can't rebuild the state", { why: found.why });
+    case "equal":
+      return host.note("drill found all equal", { events: found.replayedEvents });
+    case "not_comparable":
+      return;
+  }
+}

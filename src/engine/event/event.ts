@@ -1,0 +1,222 @@
+/**
+ * Reading one event: from its JSON text to a checked CloudEvent, or to the reason why it is none (IN1).
+ *
+ * EVENT1. The text that is kept is the client's own; only a missing `id` is written into it, so that the log stands alone,
+ *     and attributes that are null are taken out, since that is how JSON says that they aren't set.
+ * EVENT2. Any text gives a value or a named rejection; nothing here throws.
+ * EVENT3. Integers beyond 2^53 are refused, never rounded; so is a number that JSON.parse makes infinite.
+ */
+import { exceeds } from "../base/json.ts";
+import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "../base/limits.ts";
+import { standardFlaw } from "./cloudevent.ts";
+import { kind, missing, type Rejected, rejected, timeText } from "./rejection.ts";
+import { timeFlaw } from "./rfc3339.ts";
+
+export type ReadEvent =
+  /** `timed`: the sender gave the time, it wasn't made up here. */
+  { readonly tag: "event"; readonly event: Event; readonly text: string; readonly timed: boolean } | Rejected;
+
+/** What a request lends to events that leave it out. */
+export interface Defaults {
+  /** RFC 3339 time of receipt. */
+  readonly time: string;
+  /** Id for the event at this index of the request. */
+  id(index: number): string;
+}
+
+/** The event in `text`, the event at `index` of its request. `standard`: it must be a CloudEvent to the letter. */
+export function readEvent(text: string, index: number, defaults: Defaults, standard = false): ReadEvent {
+  if (exceeds(text, EVENT_BYTES)) return rejected("event_too_large", `the event has more than ${EVENT_BYTES} bytes`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    const why = text.startsWith("\ufeff") ? ": it begins with a byte order mark, which only a body may" : "";
+    return rejected("malformed_json", `the event is not valid JSON${why}`);
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    return rejected("not_an_object", `an event is a JSON object, not ${kind(parsed)}`);
+  }
+  return checkEvent(parsed as Record<string, unknown>, text, index, defaults, standard);
+}
+
+function checkEvent(
+  parsed: Record<string, unknown>,
+  text: string,
+  index: number,
+  defaults: Defaults,
+  standard: boolean,
+): ReadEvent {
+  const id = typeof parsed["id"] === "string" ? parsed["id"] : null;
+  const unset = text.includes("null") && dropUnset(parsed);
+  const flaw = (standard ? standardFlaw(parsed, text) : plainFlaw(parsed)) ?? soundFlaw(parsed, text);
+  if (flaw) return { ...flaw, id };
+  const timed = parsed["time"] !== undefined;
+  const kept = unset ? JSON.stringify(parsed) : text;
+  // What is written anew may say something else (0 for -0), and it is what counts.
+  const event = unset ? (JSON.parse(kept) as Record<string, unknown>) : parsed;
+  if (id !== null) return { tag: "event", event: fill(event, defaults.time), text: kept, timed };
+  const made = defaults.id(index);
+  event["id"] = made;
+  // Last, so that it wins over nothing at all: an `id` that is there but no string was refused above.
+  const at = kept.lastIndexOf("}");
+  return {
+    tag: "event",
+    event: fill(event, defaults.time),
+    text: `${kept.slice(0, at)},"id":${JSON.stringify(made)}}`,
+    timed,
+  };
+}
+
+/** Takes out the attributes that are null; was there any? `data` may be null. */
+function dropUnset(event: Record<string, unknown>): boolean {
+  const unset = Object.keys(event).filter((name) => event[name] === null && name !== "data");
+  for (const name of unset) delete event[name];
+  return unset.length > 0;
+}
+
+/** The event as handlers see it; also at replay, with the logged time of receipt. Changes and returns its argument. */
+export function fill(event: Record<string, unknown>, time: string): Event {
+  event["source"] ??= "/";
+  event["time"] ??= time;
+  const key = event["key"];
+  // An extension of the standard's types may have the name, and stand beside a partitionkey or be what no key can be.
+  if (typeof key === "string" && key !== "" && (event["partitionkey"] ?? key) === key) {
+    event["partitionkey"] = key;
+    // Not deleted: that would turn the object into a slow one.
+    event["key"] = undefined;
+  }
+  event["data"] ??= null;
+  return event as unknown as Event;
+}
+
+/** Every operator that keeps times apart meets it, so a flawed time has a code of its own, as in the standard's types. */
+const flaw = (attribute: string, message: string): Rejected =>
+  rejected(attribute === "time" ? "invalid_time" : "invalid_attribute", message, null, attribute.slice(0, 60));
+
+/** What the plain types ask of an event. */
+const plainFlaw = (event: Record<string, unknown>): Rejected | null => memberFlaw(event) ?? wholeFlaw(event);
+
+/** What is wrong with a member by itself: one pass, since every event pays for it. */
+function memberFlaw(event: Record<string, unknown>): Rejected | null {
+  for (const name in event) {
+    const value = event[name];
+    switch (name) {
+      case "data":
+        break;
+      case "type":
+      case "id":
+      case "source":
+      case "subject":
+      case "key":
+      case "partitionkey":
+      case "datacontenttype":
+      case "dataschema":
+      case "time":
+        if (typeof value !== "string" || value === "")
+          return flaw(name, `"${name}" must be a string that isn't empty, not ${kind(value)}`);
+        if (exceeds(value, NAME_BYTES) || !value.isWellFormed())
+          return flaw(name, `"${name}" must be well-formed Unicode of at most ${NAME_BYTES} bytes`);
+        if (name === "time") {
+          const why = timeFlaw(value);
+          if (why !== null) return flaw(name, `"time" ${timeText(value, why)}`);
+        }
+        break;
+      case "data_base64":
+        if (typeof value !== "string") return flaw(name, `"data_base64" must be a string, not ${kind(value)}`);
+        break;
+      case "specversion":
+        if (value !== "1.0") return flaw(name, '"specversion" must be "1.0"');
+        break;
+      default:
+        if (typeof value === "object")
+          return flaw(name, `"${name}" must be a string, a number or a boolean, not ${kind(value)}`);
+    }
+  }
+  return null;
+}
+
+/** What is wrong with the event as a whole: what it lacks, what contradicts itself. */
+function wholeFlaw(event: Record<string, unknown>): Rejected | null {
+  if (event["type"] === undefined) return missing("type");
+  if (event["key"] !== undefined && event["partitionkey"] !== undefined && event["key"] !== event["partitionkey"])
+    return flaw("partitionkey", '"key" and "partitionkey" differ; "key" is short for "partitionkey"');
+  if (event["data"] !== undefined && event["data_base64"] !== undefined)
+    return flaw("data_base64", 'an event has "data" or "data_base64", not both');
+  return null;
+}
+
+/** Depth and numbers. */
+function soundFlaw(event: Record<string, unknown>, text: string): Rejected | null {
+  const worst = soundness(event, 1);
+  if (worst === TOO_DEEP) return rejected("too_deep", `the event is nested deeper than ${EVENT_DEPTH}`);
+  if (worst !== BIG_NUMBER) return null;
+  const literal = unsafeLiteral(text);
+  if (literal === null) return null;
+  return rejected(
+    "unsafe_integer",
+    `${literal.slice(0, 40)} can't be held exactly: integers go to 2^53 - 1; send it as a string`,
+  );
+}
+
+const SOUND = 0;
+
+const BIG_NUMBER = 1;
+
+const TOO_DEEP = 2;
+
+/** The worst of what is in a value. `for … in` over an array walks its indexes too, but slower than need be. */
+function soundness(value: object, depth: number): number {
+  if (depth > EVENT_DEPTH) return TOO_DEEP;
+  let worst = SOUND;
+  if (Array.isArray(value)) {
+    for (const item of value) worst = Math.max(worst, soundnessOf(item, depth));
+  } else {
+    for (const name in value) worst = Math.max(worst, soundnessOf((value as Record<string, unknown>)[name], depth));
+  }
+  return worst;
+}
+
+function soundnessOf(value: unknown, depth: number): number {
+  if (typeof value === "number")
+    return value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER ? SOUND : BIG_NUMBER;
+  return typeof value === "object" && value !== null ? soundness(value, depth + 1) : SOUND;
+}
+
+/**
+ * The first number in the text that a double can't hold: a large one without exponent, one that is infinite, or one with
+ * other digits than a double gives back.
+ */
+export function unsafeLiteral(text: string): string | null {
+  const tokens = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
+  for (const [token] of text.matchAll(tokens)) {
+    if (token.startsWith('"')) continue;
+    const value = Number(token);
+    if (!Number.isFinite(value)) return token;
+    if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) continue;
+    if (!/[eE]/.test(token) || digits(token) !== digits(String(value))) return token;
+  }
+  return null;
+}
+
+/** The digits of a number from the first to the last that isn't 0, without sign, point and exponent. */
+function digits(literal: string): string {
+  const all = literal.replace(/[eE].*/s, "").replaceAll(/[-.]/g, "");
+  let [from, to] = [0, all.length];
+  while (all[from] === "0") from += 1;
+  while (to > from && all[to - 1] === "0") to -= 1;
+  return all.slice(from, to);
+}
+
+/** A CloudEvent as a handler sees it. `time` and `source` are filled in where the sender left them out. */
+export interface Event<Type extends string = string, Data = unknown> {
+  readonly id: string;
+  readonly source: string;
+  readonly type: Type;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly subject?: string;
+  readonly partitionkey?: string;
+  readonly data: Data;
+  readonly [extension: string]: unknown;
+}

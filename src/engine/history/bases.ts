@@ -1,0 +1,101 @@
+/**
+ * Anchors: what the snapshots that are kept say about one key.
+ *
+ * BASE1. Those that the row names, and the restore points at which nothing was found wrong. Which seq each is of is known from D1
+ *     alone; its manifest and its files are read when it is asked for, of the files the index and one block.
+ * BASE2. A page asks for a few only (ANCHORS). One that can't be read, or is of a newer operator version or of an unknown format, is
+ *     passed over: another one, or none, does.
+ */
+import { Failure, isUnreadable } from "../base/errors.ts";
+import { readManifest, type Manifest } from "../snapshot/manifest.ts";
+import type { Library } from "../snapshot/object-reader.ts";
+import type { Operator } from "../operator/operator.ts";
+import { pinTexts } from "../snapshot/rollback-pins.ts";
+import type { Roots } from "../base/records.ts";
+import { fetchManifest } from "../recovery/recovery.ts";
+import type { Entry } from "../state/keyed-state.ts";
+import { StoredState } from "../snapshot/stored-state.ts";
+
+/** What one snapshot says of the key. */
+export interface Base {
+  /** It holds the events up to here. */
+  readonly seq: number;
+  /** Null: no state. */
+  readonly entry: Entry | null;
+  /** Of the operator that made it. */
+  readonly operatorVersion: number;
+}
+
+/** Snapshots that a page reads from: each is some reads of R2. */
+const ANCHORS = 6;
+
+/** A snapshot that is kept. */
+interface Kept {
+  readonly version: number;
+  readonly seq: number;
+  readonly manifest: () => Promise<Manifest>;
+}
+
+export class KeyBases {
+  readonly #around: Library & { readonly operator: Operator };
+  readonly #key: string;
+  /** In the order of their seqs. */
+  readonly #kept: readonly Kept[];
+  #asked = 0;
+
+  constructor(env: Library & { readonly operator: Operator }, key: string, roots: Roots) {
+    this.#around = env;
+    this.#key = key;
+    this.#kept = keptOf(env, roots);
+  }
+
+  /** The nearest one below an event. */
+  below(at: number): Promise<Base | null> {
+    return this.#first(this.#kept.filter((one) => one.seq < at).toReversed());
+  }
+
+  /** The nearest one that holds an event. */
+  from(at: number): Promise<Base | null> {
+    return this.#first(this.#kept.filter((one) => one.seq >= at));
+  }
+
+  async #first(kept: readonly Kept[]): Promise<Base | null> {
+    for (const one of kept) {
+      if (this.#asked++ >= ANCHORS) return null;
+      try {
+        const manifest = await one.manifest();
+        const stored = await StoredState.states(this.#around, manifest, this.#around.operator);
+        const { operatorVersion } = manifest;
+        return {
+          seq: one.seq,
+          entry: (await stored.find([this.#key], () => Promise.resolve())).get(this.#key) ?? null,
+          operatorVersion,
+        };
+      } catch (error) {
+        if (!passesOver(error)) throw error;
+      }
+    }
+    return null;
+  }
+}
+
+/** Nothing that another snapshot wouldn't mend. */
+const passesOver = (error: unknown): boolean =>
+  isUnreadable(error) || (error instanceof Failure && error.code === "state_newer");
+
+function keptOf(env: Library, { row, points }: Roots): Kept[] {
+  const kept = new Map<number, Kept>();
+  for (const { version, attempt, seq, whole } of points)
+    if (whole) kept.set(version, { version, seq, manifest: () => fetchManifest(env, version, attempt) });
+  for (const text of [row.manifest, row.previous, ...pinTexts(row.pins)]) {
+    if (text === null) continue;
+    try {
+      const manifest = readManifest(text, env.codec.crc32);
+      const { number: version, seq } = manifest;
+      kept.set(version, { version, seq, manifest: () => Promise.resolve(manifest) });
+    } catch (error) {
+      if (!passesOver(error)) throw error;
+    }
+  }
+  return [...kept.values()].sort((a, b) => a.seq - b.seq || a.version - b.version);
+}

@@ -1,0 +1,104 @@
+/**
+ * Touches: the events of the log that touched a key, newest first, each with what became of it.
+ *
+ * KEYEVENT1. A page reads a bounded part of the log. So it may have fewer events than were asked for, even none: `before` says where
+ *     to go on, and only null that there is nothing older, or nothing that is kept.
+ * KEYEVENT2. The key is the logged one (SEGMENT2 of segment.ts), and so is the outcome (ONE6); commands on the quarantine are events too.
+ * KEYEVENT3. It takes no epoch, wakes nothing and writes nothing (SNAP9).
+ */
+import { fill } from "../event/event.ts";
+import { seq, type Seq } from "../base/ids.ts";
+import { HISTORY_CHARS, HISTORY_HELD_CHARS, HISTORY_OBJECTS } from "../base/limits.ts";
+import { logBelow, type Bottom, type Readable } from "./log-reader.ts";
+import type { Event } from "../event/event.ts";
+import { APPLIED, type Outcome } from "../log/outcome.ts";
+import type { SegmentEvents } from "../log/segment.ts";
+
+export interface KeyEvent {
+  readonly seq: Seq;
+  /** Logged time of receipt, milliseconds. */
+  readonly now: number;
+  /** As its handler saw it. */
+  readonly event: Event;
+  readonly outcome: Outcome;
+  /** The log has the outcome in words; without, it is "applied", and its reply isn't known. */
+  readonly worded: boolean;
+  /** Of the operator that applied it (CODE4). */
+  readonly operatorVersion: number;
+}
+
+export interface KeyEvents {
+  readonly items: readonly KeyEvent[];
+  /** Where the next page begins; null: there is none. */
+  readonly before: Seq | null;
+  /** Where there is none: why. */
+  readonly bottom: Bottom;
+}
+
+/** What a page may read. */
+export interface Bounds {
+  readonly items: number;
+  /** Of the log, in characters. */
+  readonly chars?: number;
+}
+
+/** The events below `before` and above `above` that touched the key, newest first; null: from the newest on. @throws Damage, Failure */
+export async function eventsOf(
+  env: Readable,
+  key: string,
+  before: Seq | null,
+  bounds: Bounds,
+  above = 0,
+): Promise<KeyEvents> {
+  const { chars: most = HISTORY_CHARS } = bounds;
+  const items: KeyEvent[] = [];
+  const page = (next: number, bottom: Bottom): KeyEvents => ({
+    items,
+    before: next > above + 1 ? seq(next) : null,
+    bottom,
+  });
+  // Nothing lies between, wherever the log ends by now.
+  if (before !== null && before <= above + 1) return page(0, "beginning");
+  let [chars, held] = [0, 0];
+  const log = logBelow(env, before);
+  for (let step = await log.next(); ; step = await log.next()) {
+    if (step.done === true) return page(0, step.value);
+    const { row, events, objects } = step.value;
+    for (let i = events.keys.length - 1; i >= 0; i--) {
+      const at = seq(row.seq + i);
+      if (events.keys[i] !== key || at <= above || (before !== null && at >= before)) continue;
+      items.push(touch(at, row.operatorVersion, events, i));
+      held += row.bytes / events.keys.length;
+      if (items.length >= bounds.items || held >= HISTORY_HELD_CHARS) return page(at, "beginning");
+    }
+    chars += row.bytes;
+    if (row.seq <= above + 1 || chars >= most || objects >= HISTORY_OBJECTS) return page(row.seq, "beginning");
+  }
+}
+
+function touch(
+  at: Seq,
+  operatorVersion: number,
+  { events, outcomes, at: runs }: SegmentEvents,
+  index: number,
+): KeyEvent {
+  const now = receivedMs(runs, index);
+  const logged = outcomes.get(index);
+  return {
+    seq: at,
+    now,
+    event: fill({ ...events[index]! }, new Date(now).toISOString()),
+    outcome: logged ?? APPLIED,
+    worded: logged !== undefined,
+    operatorVersion,
+  };
+}
+
+function receivedMs(runs: SegmentEvents["at"], index: number): number {
+  let left = index;
+  for (const [count, ms] of runs) {
+    if (left < count) return ms;
+    left -= count;
+  }
+  throw new RangeError(`no time for event ${index}`);
+}

@@ -1,0 +1,24 @@
+/** The history of a key, page by page: the events that touched it, newest first, each with what became of it and the value after it. */
+import type { Seq } from "../base/ids.ts";
+import { eventsOf, type Bounds, type KeyEvent, type KeyEvents } from "./events.ts";
+import { valuesAfter, type Value, type Valuing } from "./values.ts";
+
+export interface HistoryItem extends KeyEvent {
+  /** The value after it. */
+  readonly value: Value;
+}
+
+export interface HistoryPage extends Omit<KeyEvents, "items"> {
+  readonly items: readonly HistoryItem[];
+}
+
+/** The events below `before`; null: from the newest on. @throws Damage, Failure */
+export async function history(env: Valuing, key: string, before: Seq | null, bounds: Bounds): Promise<HistoryPage> {
+  const page = await eventsOf(env, key, before, bounds);
+  const values = await valuesAfter(env, key, page.items, before);
+  const items = values.map((value, i) => ({ ...page.items[i]!, value }));
+  // The page has no room for the values of the older ones: these come with the next one.
+  return items.length < page.items.length
+    ? { items, before: items.at(-1)!.seq, bottom: "beginning" }
+    : { ...page, items };
+}

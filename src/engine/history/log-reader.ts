@@ -1,0 +1,198 @@
+/**
+ * The log of a partition from any seq downwards: from D1 and, where that is cut, from the archive. It takes no epoch and
+ * wakes nothing (SNAP9), so it may be read from anywhere.
+ *
+ * LOGREAD1. Every seq comes once, and none is missing: where one can't be found that is an error by name (LOG4), never a log that
+ *     seems to begin there.
+ * LOGREAD2. D1 is read first: a row that is gone from there stands in an archive by then (LOG5).
+ * LOGREAD3. Seqs rise with manifest versions, as far as an archive counts (RECOVERY5 of recovery.ts, incarnation.ts), and a row stands in the
+ *     archive of the first version that reaches it: that was made when D1 still had it. So the archive that holds a seq is
+ *     searched for by halves, and from then on it is the version before.
+ * LOGREAD4. It holds one page of D1, or one object of an archive, at a time. An archive in several objects is read from its last one on.
+ * LOGREAD5. Below the version from which D1 says that archives are kept, the log is given up (LOG5): that is its end, and is told as
+ *     such. An archive that is kept and can't be read is no such end.
+ */
+import { readArchiveBelow, readManifestObject } from "../snapshot/manifest-object.ts";
+import type { ReadSegment } from "../log/archive.ts";
+import { Failure, isUnreadable } from "../base/errors.ts";
+import { belowManifest, manifestName, manifestOf, manifestPrefix, seq, type Seq } from "../base/ids.ts";
+import { OPEN_ATTEMPTS } from "../base/limits.ts";
+import { archiveLimits } from "../recovery/incarnation.ts";
+import type { Manifest } from "../snapshot/manifest.ts";
+import type { Log } from "../base/ports.ts";
+import type { Roots } from "../base/records.ts";
+import { readSegment } from "../log/segment.ts";
+import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
+import { persistent } from "../base/retry.ts";
+
+export type Readable = Shelf & { readonly log: Pick<Log, "below" | "roots"> };
+
+/** A segment, and how many objects were read up to it. */
+export interface Below extends ReadSegment {
+  readonly objects: number;
+}
+
+/** Why there is nothing further down: the log begins here, or retention has given up what was there (LOGREAD5). */
+export type Bottom = "beginning" | "given up";
+
+/** The segments that begin below `before`, newest first; null: from the end of the log. @throws Damage, Failure */
+export async function* logBelow(env: Readable, before: Seq | null): AsyncGenerator<Below, Bottom> {
+  const { log, clock, host, codec } = env;
+  let next = before ?? seq(Number.MAX_SAFE_INTEGER);
+  let begun = false;
+  for (;;) {
+    const from = next;
+    const rows = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.below(from));
+    for (const row of rows) {
+      if (begun && row.last !== next - 1) refuse(env, next - 1, `D1 has a row ${row.seq}..${row.last} below it`);
+      yield { row, events: readSegment(row, codec), objects: 0 };
+      next = row.seq;
+      begun = true;
+    }
+    if (rows.length === 0) break;
+  }
+  if (next === 1) return "beginning";
+  const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
+  if (roots === null) return "beginning";
+  // Where D1 has no row below, all that the log has there is below the snapshot.
+  return yield* archivedBelow(env, roots, begun ? next : seq(Math.min(next, roots.row.snapshotSeq + 1)));
+}
+
+async function* archivedBelow(env: Readable, { row, archiveFrom }: Roots, before: Seq): AsyncGenerator<Below, Bottom> {
+  if (before <= 1) return "beginning";
+  const bottom = Math.max(1, archiveFrom);
+  const limitOf = await archiveLimits(env, row.epoch, bottom > 1 ? belowManifest(env.id, bottom) : "");
+  const shelves: Shelves = { env, bottom, top: row.version, limitOf, objects: 0 };
+  let next = before;
+  for (let version = row.version + 1; next > 1;) {
+    const found = await holding(shelves, seq(next - 1), version);
+    if (found === "given up") return found;
+    version = found.version;
+    for (let one: Held | null = found; one !== null; one = await pieceBefore(shelves, one.manifest, next)) {
+      for (const segment of readArchiveBelow(one.file, env.codec, next)) {
+        yield { ...segment, objects: shelves.objects };
+        next = segment.row.seq;
+      }
+    }
+  }
+  return "beginning";
+}
+
+interface Shelves {
+  readonly env: Readable;
+  /** Version of the oldest manifest whose archive is kept. */
+  readonly bottom: number;
+  /** Version of the current manifest. */
+  readonly top: number;
+  readonly limitOf: (name: string) => number;
+  /** That were read so far. */
+  objects: number;
+}
+
+interface Archived {
+  readonly version: number;
+  readonly manifest: Manifest;
+  /** Null: it doesn't hold what is looked for. */
+  readonly file: Uint8Array | null;
+  /** Up to this seq it counts. */
+  readonly limit: number;
+}
+
+interface Held {
+  readonly version: number;
+  readonly manifest: Manifest;
+  readonly file: Uint8Array;
+}
+
+/** The object that holds what comes before a piece; null: it is looked for as at first. */
+async function pieceBefore(
+  shelves: Shelves,
+  { number: version, attempt, archive }: Manifest,
+  next: Seq,
+): Promise<Held | null> {
+  const { env, limitOf } = shelves;
+  if (archive.piece === undefined || archive.piece === 1) return null;
+  const name = manifestName(env.id, version, attempt, archive.piece - 1);
+  try {
+    shelves.objects += 1;
+    const file = await fetchObject(env, name);
+    const { manifest } = readManifestObject(file, env.codec);
+    const found = { version, manifest, file, limit: limitOf(name) };
+    return holds(found, next - 1) ? found : null;
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return null;
+  }
+}
+
+/** The archive that holds a seq; looked for below the version that was read last, then everywhere. @throws Failure log_broken */
+async function holding(shelves: Shelves, at: Seq, below: number): Promise<Held | "given up"> {
+  const { bottom, top } = shelves;
+  // What D1 still has stands in the current manifest's archive too: what it has not, in the one before.
+  for (const near of [below - 1, below - 2]) {
+    const found = (await archivesFrom(shelves, near, near, at)).find(isHeld);
+    if (found !== undefined) return found;
+  }
+  let [low, high] = [bottom, top];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const found = await archivesFrom(shelves, middle, high, null);
+    if (found.length > 0 && found.every((one) => reach(one) < at)) low = found[0]!.version + 1;
+    else high = middle;
+  }
+  const lowest = await archivesFrom(shelves, low, top, at);
+  const found = lowest.find(isHeld);
+  if (found !== undefined) return found;
+  // Above 1 the bottom is a version that was current, so one of its archives is the log's (LOGREAD5).
+  const ended =
+    bottom > 1 && lowest.some(({ version }) => version === bottom) && lowest.every((one) => at < firstOf(one));
+  return ended ? "given up" : refuse(shelves.env, at, "no archive that can be read holds it");
+}
+
+/** The first seq that it holds; one that holds none goes on from what it covers. */
+const firstOf = ({ manifest: { archive } }: Archived): number => archive.blocks[0]?.[3] ?? archive.to + 1;
+
+const reach = ({ manifest, limit }: Archived): number => Math.min(manifest.seq, limit);
+
+const isHeld = (one: Archived): one is Archived & Held => one.file !== null;
+
+const holds = ({ manifest, limit }: Pick<Archived, "manifest" | "limit">, at: number): boolean =>
+  at <= limit && manifest.archive.blocks.some(([, , , first, last]) => first <= at && at <= last);
+
+/** Objects that can't be read and are passed over, one after the other. */
+const TRIES = 50;
+
+/** The manifest objects of the first version from `from` to `to` of which any can be read: attempts and pieces, most often one. One that
+ *  holds `at` comes with its file. */
+async function archivesFrom(shelves: Shelves, from: number, to: number, at: Seq | null): Promise<Archived[]> {
+  const { env, bottom, limitOf } = shelves;
+  const found: Archived[] = [];
+  if (from < bottom) return found;
+  const { id, codec } = env;
+  let passedOver = 0;
+  for (let after = belowManifest(id, from); ;) {
+    const { names, more } = await listNames(env, manifestPrefix(id), after);
+    for (const name of names) {
+      const version = manifestOf(name)?.version ?? 0;
+      if (version > to || (found[0] !== undefined && found[0].version !== version)) return found;
+      try {
+        shelves.objects += 1;
+        const file = await fetchObject(env, name);
+        const one = { version, manifest: readManifestObject(file, codec).manifest, limit: limitOf(name) };
+        const held = at !== null && holds(one, at) && !found.some(isHeld);
+        found.push({ ...one, file: held ? file : null });
+      } catch (error) {
+        if (!isUnreadable(error) || ++passedOver === TRIES) throw error;
+      }
+    }
+    after = names.at(-1) ?? after;
+    if (!more) return found;
+  }
+}
+
+function refuse({ id }: Readable, at: number, why: string): never {
+  throw new Failure(
+    "log_broken",
+    `seq ${at} of partition ${id.partition} of "${id.operator}" can't be found: ${why} (LOG4)`,
+  );
+}

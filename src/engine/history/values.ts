@@ -1,0 +1,233 @@
+/**
+ * The value of a key after each of its events. A handler sees one key's state and nothing else, so the key's own events are
+ * enough: they are folded from what the nearest snapshot below them says, or from the beginning of the log.
+ *
+ * VALUE1. Outcomes are taken as they are logged (ONE6): what was refused or set aside left the value as it was.
+ * VALUE2. Only what is sure is given. Where another operator version ran, this code can't say what there was (CODE4), nor where it would
+ *     now refuse, throw or reply otherwise than the log says. From there on the value isn't known, up to the next snapshot; and of that
+ *     only where the version that made it ran. What can't be noticed: a handler that was changed without a new version, and whose replies
+ *     aren't kept; and a version that came and went again without an event of the key.
+ * VALUE3. Values are of the shape that this code has: those of older snapshots are migrated.
+ * VALUE4. It is bounded: events between snapshot and page, snapshots, characters of values and of work.
+ */
+import { print } from "../event/fingerprint.ts";
+import { Failure, isUnreadable, messageOf } from "../base/errors.ts";
+import { edit, isEdit } from "../state/edit.ts";
+import { fill } from "../event/event.ts";
+import { EventContext, handle } from "../state/handler.ts";
+import { Prints } from "../event/fingerprint.ts";
+import { seq, type Seq } from "../base/ids.ts";
+import { copyJson } from "../base/json.ts";
+import { KeyBases, type Base } from "./bases.ts";
+import { isNew, STALE, textOf, type DirtyKey } from "../state/overlay.ts";
+import { HISTORY_VALUE_CHARS, HISTORY_WORK_CHARS, OPEN_ATTEMPTS } from "../base/limits.ts";
+import type { Readable } from "./log-reader.ts";
+import type { Library } from "../snapshot/object-reader.ts";
+import type { Operator } from "../operator/operator.ts";
+import { outcomeText, type Outcome } from "../log/outcome.ts";
+import { DELETE, RETRY } from "../state/quarantine.ts";
+import { persistent } from "../base/retry.ts";
+import { eventsOf, type KeyEvent, type KeyEvents } from "./events.ts";
+
+export type Valuing = Readable & Library & { readonly operator: Operator; readonly seed: number };
+
+export type Value =
+  /** JSON text; null: no state. */
+  { readonly tag: "known"; readonly text: string | null } | { readonly tag: "unknown"; readonly why: string };
+
+/**
+ * Of the events of a page, newest first, with none of the key's left out between them. Fewer than these where the values of the
+ * older ones have no room.
+ */
+export async function valuesAfter(
+  env: Valuing,
+  key: string,
+  newestFirst: readonly KeyEvent[],
+  before: Seq | null,
+): Promise<Value[]> {
+  const page = newestFirst.toReversed();
+  if (page[0] === undefined) return [];
+  const { clock, host, log } = env;
+  const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
+  if (roots === null) throw new Failure("fenced", `partition ${env.id.partition} has no row any more: read again`);
+  const anchors = new KeyBases(env, key, roots);
+  const machine = new KeyFold(env, key);
+  await begin(env, machine, key, await anchors.below(page[0].seq), page[0].seq);
+  const values: Value[] = [];
+  let [chars, first] = [0, 0];
+  let sure = null as Sure | null;
+  for (const [at, item] of page.entries()) {
+    if (sure?.from === at && at > sure.to) machine.begin(sure.text);
+    await machine.apply(item);
+    if (sure === null || at > sure.to) sure = machine.known ? null : await resume(anchors, page, at, before);
+    if (sure?.from === at) machine.begin(sure.text);
+    values.push(machine.value());
+    for (chars += sizeOf(values.at(-1)!); chars > HISTORY_VALUE_CHARS && first < at; first++) {
+      chars -= sizeOf(values[first]!);
+      values[first] = NOT_SHOWN;
+    }
+  }
+  return values.slice(first).toReversed();
+}
+
+const sizeOf = (value: Value): number => (value.tag === "known" ? (value.text?.length ?? 0) : value.why.length);
+const NOT_SHOWN: Value = { tag: "unknown", why: "" };
+
+/** Brings the fold from the nearest snapshot up to the oldest event of the page. */
+async function begin(env: Valuing, machine: KeyFold, key: string, anchor: Base | null, oldest: Seq): Promise<void> {
+  const above = anchor?.seq ?? 0;
+  const from = anchor === null ? "the beginning of the log" : `the nearest snapshot, at seq ${above}`;
+  let between: KeyEvents;
+  try {
+    between = await eventsOf(env, key, oldest, { items: Number.POSITIVE_INFINITY }, above);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return machine.lose(`between it and ${from}, the log can't be read: ${messageOf(error)}`);
+  }
+  if (between.bottom === "given up") return machine.lose(`between it and ${from}, the log is not kept`);
+  if (between.before !== null) return machine.lose(`there is too much of the log between it and ${from}`);
+  const { text = null, version } = anchor?.entry ?? {};
+  if (version !== undefined) return machine.lose(`in ${from}, it is of version ${version} and can't be migrated`);
+  machine.begin(text);
+  for (const touch of between.items.toReversed()) await machine.apply(touch);
+}
+
+/** What a snapshot says for sure: the value after the items of a page from `from` up to `to`, which may be none, and before the next. */
+interface Sure {
+  readonly from: number;
+  readonly to: number;
+  readonly text: string | null;
+}
+
+/** The first items from `at` on after which a snapshot knows the value; null: none does. */
+async function resume(
+  anchors: KeyBases,
+  page: readonly KeyEvent[],
+  at: number,
+  before: Seq | null,
+): Promise<Sure | null> {
+  const anchor = await anchors.from(page[at]!.seq);
+  if (anchor === null) return null;
+  const { entry } = anchor;
+  if (entry?.version !== undefined) return null;
+  const newest = page.at(-1)!.seq;
+  // Between the page and a snapshot above it there may be more events of the key: it must say that there is none.
+  if (before !== null && anchor.seq >= before && (entry === null || entry.seq > newest)) return null;
+  const to = page.findLastIndex((touch) => touch.seq <= anchor.seq);
+  const changed = page.findLastIndex((touch, i) => i <= to && changes(touch));
+  const from = Math.max(at, changed);
+  // Another version than the one that ran may have made the snapshot's value, by replay.
+  const exact = page.slice(from, to + 1).every(({ operatorVersion }) => operatorVersion === anchor.operatorVersion);
+  return { from: exact ? from : to + 1, to, text: entry?.text ?? null };
+}
+
+/** By what is logged. */
+const changes = ({ outcome, event }: KeyEvent): boolean => outcome.tag === "applied" && event.type !== DELETE;
+
+/** Quarantined events that a page looks for in the log, since a retry of them is on it. */
+const LOOKUPS = 10;
+/** Events after which the size of the value is looked at. */
+const WEIGHED = 64;
+
+/** The value of one key, event by event. */
+class KeyFold {
+  readonly #around: Valuing;
+  readonly #key: string;
+  #touched: DirtyKey | null = null;
+  #why = "";
+  /** Set aside, by seq: a retry may come. */
+  readonly #aside = new Map<number, KeyEvent>();
+  #lookups = 0;
+  #events = 0;
+  #work = 0;
+  #size = 0;
+
+  constructor(env: Valuing, key: string) {
+    this.#around = env;
+    this.#key = key;
+  }
+
+  get known(): boolean {
+    return this.#touched !== null;
+  }
+
+  /** The value is this from here on. */
+  begin(text: string | null): void {
+    this.#touched = { text, value: STALE, dirty: false, seq: seq(0), version: undefined, before: text };
+    this.#size = text?.length ?? 0;
+  }
+
+  /** It isn't known from here on. */
+  lose(why: string): void {
+    this.#touched = null;
+    this.#why = why;
+  }
+
+  value(): Value {
+    if (this.#touched === null) return { tag: "unknown", why: this.#why };
+    const { version } = this.#touched;
+    if (version !== undefined) return { tag: "unknown", why: `it is of version ${version} and can't be migrated` };
+    const text = textOf(this.#touched);
+    this.#size = text?.length ?? 0;
+    return { tag: "known", text };
+  }
+
+  async apply(touch: KeyEvent): Promise<void> {
+    if (touch.outcome.tag === "quarantined") this.#aside.set(touch.seq, touch);
+    if (this.#touched === null) return;
+    const why = this.#foreign(touch) ?? (changes(touch) ? await this.#change(this.#touched, touch) : null);
+    if (why !== null) this.lose(why);
+  }
+
+  /** Another version may have had another value before it, also where it left that as it was. */
+  #foreign({ seq: at, operatorVersion }: KeyEvent): string | null {
+    const { version } = this.#around.operator;
+    return operatorVersion === version
+      ? null
+      : `version ${operatorVersion} applied seq ${at}, and this is version ${version}`;
+  }
+
+  async #change(dirtyKey: DirtyKey, touch: KeyEvent): Promise<string | null> {
+    this.#events += 1;
+    if (this.#events % WEIGHED === 0) this.value();
+    this.#work += this.#size;
+    if (this.#work > HISTORY_WORK_CHARS) return "the values up to it are too large to be made for one page";
+    return this.#run(dirtyKey, touch);
+  }
+
+  /** Null: it did what the log says. */
+  async #run(dirtyKey: DirtyKey, touch: KeyEvent): Promise<string | null> {
+    const subject = touch.event.type === RETRY ? await this.#retried(touch) : touch;
+    if (subject === null) return `the event that seq ${touch.seq} retries is not in the log any more`;
+    const prints = new Prints(1);
+    // Of the print only who the event is matters here, so its time needn't be known as the sender gave it.
+    print(prints, touch.event, this.#key, this.#around.seed, false);
+    // A handler may change what it is given, and this is still to be shown.
+    const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
+    const context = new EventContext(this.#key, touch.seq, subject.now, isNew(dirtyKey), prints.words(), 0);
+    const { operator } = this.#around;
+    const outcome = isEdit(event.type)
+      ? edit(operator, dirtyKey, event, context, null)
+      : handle(operator, dirtyKey, event, context);
+    const same = outcomeText(outcome) === outcomeText(touch.outcome);
+    if (outcome.tag === "applied" && (same || !touch.worded)) return null;
+    return `the code has changed: of seq ${touch.seq} it makes ${shown(outcome)}`;
+  }
+
+  /** What a retry retries. */
+  async #retried({ event }: KeyEvent): Promise<KeyEvent | null> {
+    const target = (event.data as { readonly seq: Seq }).seq;
+    const known = this.#aside.get(target);
+    if (known !== undefined || this.#lookups++ >= LOOKUPS) return known ?? null;
+    try {
+      const { items } = await eventsOf(this.#around, this.#key, seq(target + 1), { items: 1 }, target - 1);
+      return items[0] ?? null;
+    } catch (error) {
+      if (isUnreadable(error)) return null;
+      throw error;
+    }
+  }
+}
+
+/** Without what explains it, which may be long. */
+const shown = (outcome: Outcome): string => (outcome.tag === "applied" ? "another reply" : `"${outcome.tag}"`);

@@ -1,0 +1,55 @@
+/**
+ * Committing one group: the append is sent until it is proven to be in the log, or proven never to get there (LOG3).
+ *
+ * APPEND0. A writer without an epoch takes the next one with its first append: if the one that it opened with still holds, and nothing was
+ *     logged since (LOG2).
+ * APPEND1. An error or a time-out proves nothing: the same rows are sent again.
+ * APPEND2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row, though another
+ *     writer may have come after it. The floor alone in
+ *     the way: stamped anew; the old statement stays refused for ever. Less than D1 had acknowledged: it was set back
+ *     (rewind-check.ts). Anything else: we are not the writer any more.
+ * APPEND3. It ends only with a proof, or when its object has ended; its callers have deadlines of their own. Attempts are
+ *     spaced by a bounded backoff.
+ */
+import { messageOf } from "../base/errors.ts";
+import { nextStamp } from "../base/hybrid-clock.ts";
+import { type Epoch, stamp as asStamp, type Stamp } from "../base/ids.ts";
+import type { Clock, Host, Log } from "../base/ports.ts";
+import type { Explanation, Segment } from "../base/records.ts";
+import { backoffMs, limited, sleep } from "../base/retry.ts";
+import { type Committed, judgeAppend } from "./fence.ts";
+
+export async function append(
+  log: Log,
+  clock: Clock,
+  host: Host,
+  group: readonly Segment[],
+  held: Epoch,
+  ended: () => boolean,
+): Promise<Committed> {
+  let rows = group;
+  for (let attempt = 0; ; attempt++) {
+    if (ended()) return { tag: "fenced", why: "the object has ended" };
+    let facts: Explanation | null = null;
+    try {
+      const sent = rows;
+      if ((await limited(clock, "D1", () => log.append(sent, held))) === "appended")
+        return { tag: "committed", stamp: rows[0]!.stamp, superseded: null };
+      facts = await limited(clock, "D1", () => log.explain(sent[0]!.seq));
+    } catch (error) {
+      // Only what went wrong for long is worth a line.
+      if (attempt % 10 === 1)
+        host.note("commit is not answered", { seq: rows[0]!.seq, attempt, error: messageOf(error) });
+    }
+    // Out of the try: what breaks here is no failure of the store, and would break again for ever.
+    const verdict = facts === null ? null : judgeAppend(rows, held, facts);
+    if (verdict?.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
+    else if (verdict !== null && verdict.tag !== "again") return verdict;
+    await sleep(clock, backoffMs(attempt, host));
+  }
+}
+
+/** The rows with rising stamps from `first` on. */
+export function stamped(rows: readonly Segment[], first: Stamp): Segment[] {
+  return rows.map((row, i) => ({ ...row, stamp: asStamp(first + i) }));
+}

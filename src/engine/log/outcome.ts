@@ -1,0 +1,97 @@
+/**
+ * What became of an event: applied (perhaps with a reply), refused by its handler, or quarantined because it threw.
+ *
+ * Decided once, when the seq is assigned, and honoured by every replay (ONE6). In the log, in snapshots and for duplicates
+ * it is one JSON array: ["a",reply] ["r",code,detail] ["q",error]; an applied event without a kept reply has none. The log
+ * holds what was thrown as well, ["q",error,errorName,stack]: it is for the quarantine, and no sender hears it.
+ */
+
+import { parseJson } from "../base/json.ts";
+import { Damage } from "../base/errors.ts";
+
+export type Outcome =
+  | { readonly tag: "applied"; /** JSON text. */ readonly reply: string }
+  | { readonly tag: "refused"; readonly code: string; /** JSON text. */ readonly detail: string }
+  | ({ readonly tag: "quarantined" } & Thrown);
+
+/** What a handler threw. Without name and stack nothing was thrown: there is no handler, or other code had applied it. */
+export interface Thrown {
+  /** Its message. */
+  readonly error: string;
+  /** Its class. */
+  readonly errorName?: string;
+  /** The top of its stack, a frame a line. As of the code that ran: nothing compares it. */
+  readonly stack?: string;
+}
+
+export const NO_REPLY = "null";
+export const APPLIED: Outcome = { tag: "applied", reply: NO_REPLY };
+
+export function outcomeText(outcome: Outcome): string {
+  switch (outcome.tag) {
+    case "applied":
+      return `["a",${outcome.reply}]`;
+    case "refused":
+      return `["r",${JSON.stringify(outcome.code)},${outcome.detail}]`;
+    case "quarantined":
+      return `["q",${JSON.stringify(outcome.error)}]`;
+  }
+}
+
+/** As the log holds it. */
+export function loggedText(outcome: Outcome): string {
+  if (outcome.tag !== "quarantined" || outcome.errorName === undefined) return outcomeText(outcome);
+  return JSON.stringify(["q", outcome.error, outcome.errorName, outcome.stack ?? ""]);
+}
+
+/** As `outcomeText` writes it. @throws Damage */
+export function parseOutcome(text: string): Outcome {
+  const outcome = outcomeOf(parseJson(text, "an outcome"));
+  // What follows a refusal's code is cut off by its place in the text.
+  const known = outcome.tag === "applied" ? text.startsWith(APPLIED_PREFIX) : text === outcomeText(outcome);
+  if (!known) throw new Damage("an outcome is written as this code doesn't write it");
+  return outcome;
+}
+
+/** Can this text be kept for repeats? A reply is looked at when somebody asks for it. */
+export function isKept(text: string): boolean {
+  if (text.startsWith(APPLIED_PREFIX)) return text.endsWith("]");
+  try {
+    return parseOutcome(text).tag !== "applied";
+  } catch {
+    return false;
+  }
+}
+
+const APPLIED_PREFIX = '["a",';
+
+/** The outcome that stands as a value in a row. @throws Damage */
+export function outcomeOf(parsed: unknown): Outcome {
+  const [tag, first, second, third] = Array.isArray(parsed) ? (parsed as unknown[]) : [];
+  if (tag === "a") return { tag: "applied", reply: textOf(first) };
+  if (tag === "r" && typeof first === "string") return { tag: "refused", code: first, detail: textOf(second) };
+  if (tag === "q" && typeof first === "string" && second === undefined) return { tag: "quarantined", error: first };
+  if (tag === "q" && typeof first === "string" && typeof second === "string" && typeof third === "string")
+    return { tag: "quarantined", error: first, errorName: second, stack: third };
+  throw new Damage("what should be an outcome is none");
+}
+
+function textOf(value: unknown): string {
+  try {
+    return JSON.stringify(value ?? null);
+  } catch {
+    throw new Damage("an outcome is nested too deep to be one");
+  }
+}
+
+const REFUSED = /^\["r",("(?:[^"\\]|\\.)*"),/;
+const ERROR_GONE = outcomeText({ tag: "quarantined", error: "no longer kept; see the quarantine" });
+
+/** The text of the same outcome of an event that isn't applied, without what explains it: a refusal has its code still. */
+export function bareOutcome(text: string): string {
+  const code = REFUSED.exec(text)?.[1];
+  if (code === undefined) return ERROR_GONE;
+  const bare = `["r",${code},${NO_REPLY}]`;
+  // Parsed and written again: a piece of a text would keep the whole of it in memory.
+  return bare === text ? text : outcomeText({ tag: "refused", code: JSON.parse(code) as string, detail: NO_REPLY });
+}

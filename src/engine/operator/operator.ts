@@ -1,0 +1,270 @@
+/**
+ * The operator API: what a user writes. `operator(name, spec)` gives a definition that the partition runs.
+ *
+ * OPERATOR1. Handlers are synchronous and deterministic (ONE5): time, randomness and identity come from `ctx` alone.
+ * OPERATOR2. A schema checks, it does not change: the handler sees the data as it was sent, since that is what the log holds.
+ *     A schema whose output type differs from its input (a transform, a default, a coercion) is a type error; where the types
+ *     agree (trim, catch), data that it would change is rejected (schema.ts).
+ * OPERATOR3. State is JSON (SNAP8): a type error where it is not, and a quarantined event where it slips through.
+ */
+
+/** What operators are written with comes from here: in Node this file is all that the package has. */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Seq } from "../base/ids.ts";
+import { exceeds, type Jsonable, type JsonObject } from "../base/json.ts";
+import { NAME_BYTES } from "../base/limits.ts";
+import type { Event } from "../event/event.ts";
+import {
+  type Duration,
+  type Fail,
+  onlyNames,
+  type Settings,
+  settingsOf,
+  type SnapshotPolicy,
+  whole,
+} from "./settings.ts";
+
+/** What operators are written with comes from here: in Node this file is all that the package has. */
+export { timeMs } from "../event/rfc3339.ts";
+
+/** What `ctx.refuse` returns; a handler returns it in turn. */
+export interface Refusal<Code extends string = string, Detail = unknown> {
+  readonly refusal: Code;
+  readonly detail: Detail;
+}
+
+export interface Context<State> {
+  readonly key: string;
+  /** Position of this event in its partition. */
+  readonly seq: Seq;
+  /** When the event was received, in milliseconds since 1970, as logged: the same at every replay. */
+  readonly now: number;
+  /** No state for this key was there before this event. */
+  readonly isNew: boolean;
+  /** 0 <= x < 1, seeded by the event: the same at every replay. */
+  random(): number;
+  /** A version 4 UUID, seeded by the event. */
+  uuid(): string;
+  /** Replaces the state. */
+  set(state: State): void;
+  /** Removes the key; the next event of it starts from `initial`. */
+  remove(): void;
+  /** Says no: the event changes nothing, and its sender gets `code` and `detail`, at every repeat too. */
+  refuse<const Code extends string, Detail = undefined>(code: Code, detail?: Detail): Refusal<Code, Detail>;
+}
+
+export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
+
+type Input<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : never;
+
+type Output<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : never;
+
+/** OPERATOR2: the schema itself where input and output agree, else an error message as a type. */
+type Checks<S> = [Input<S>] extends [Output<S>]
+  ? [Output<S>] extends [Input<S>]
+    ? S
+    : "schemas check, they don't transform: input and output types must be the same"
+  : "schemas check, they don't transform: input and output types must be the same";
+
+export type EventOf<E extends Schemas> = { [T in keyof E & string]: Event<T, Input<E[T]>> }[keyof E & string];
+
+/** OPERATOR3: nothing more to ask where the state is JSON, else an error message as a type. */
+type Carries<State> = [State] extends [Jsonable<State>]
+  ? null extends State
+    ? { readonly initial: "null is no state: readers hear it where there is none" }
+    : unknown
+  : { readonly initial: "the state must be JSON: no Date, Map, undefined, bigint, function or class in it" };
+
+/** OPERATOR1: a promise is no reply. */
+type Answers<On> = {
+  readonly on: {
+    readonly [T in keyof On]: On[T] extends (...args: never) => infer R ? Answer<R> : unknown;
+  };
+};
+
+/** Of what may be anything nothing is known: it is found when the handler runs. */
+type Answer<R> = 0 extends 1 & R
+  ? unknown
+  : [Extract<R, PromiseLike<unknown>>] extends [never]
+    ? unknown
+    : "handlers are synchronous: what they wait for would differ at a replay";
+
+/** The versions from 2 to `Version`, where that is known. */
+type Later<Version extends number, Below extends 0[] = [0]> = number extends Version
+  ? never
+  : Below["length"] extends Version
+    ? never
+    : Below["length"] extends 500
+      ? never
+      : [...Below, 0]["length"] | Later<Version, [...Below, 0]>;
+
+/** CODE3: each version after the first has its migration. */
+type Migrates<Version extends number> = [Later<Version>] extends [never]
+  ? unknown
+  : { readonly migrate: { readonly [V in Later<Version> & number]: (old: JsonObject) => unknown } };
+
+export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, unknown>> {
+  /** Version of the state's shape, from 1; raise it together with a `migrate` entry. */
+  readonly version: number;
+  /** Event type -> schema of `event.data` (Standard Schema: zod, valibot, arktype, …). */
+  readonly events: E & { readonly [T in keyof E]: Checks<E[T]> };
+  /** The key whose state an event changes. Default: `partitionkey`, else `subject`. */
+  readonly key?: (event: EventOf<E>) => string;
+  /** Keys of one group live in one partition. Default: the key itself. */
+  readonly group?: (key: string) => string;
+  readonly initial: (key: string) => State;
+  /** Event type -> handler: changes the state in place; what it returns is the reply. */
+  readonly on: {
+    readonly [T in keyof E]: (state: State, event: Event<T & string, Input<E[T]>>, ctx: Context<State>) => Replies[T];
+  };
+  /** Version n -> how to make it from version n - 1: for every n from 2 to `version`. `(old) => old` where nothing changed. */
+  readonly migrate?: { readonly [version: number]: (old: JsonObject) => unknown };
+  /** Repeats get the first reply for this long. Default: they get the outcome only. */
+  readonly replies?: { readonly keep: Duration };
+  /** How long and how many ids are recognised as repeats. Default 24h, 500,000 for each partition. */
+  readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
+  /** Number of partitions when the operator is first used, up to 256; stored then, and the stored number stays. Default 1. */
+  readonly partitions?: number;
+  readonly snapshot?: SnapshotPolicy;
+  /** Keys that the operator may have; each partition may have its share. An event that would make one more is refused with
+   *  `too_many_keys`. Default: any number. */
+  readonly maxKeys?: number;
+  /** Events that the operator takes on one day (UTC); each partition takes its share. Beyond it: 429 `budget_spent`. A share may
+   *  not be larger than dedup.maxIds, nor dedup.keep shorter than a day: that is what is counted. Default: any number. */
+  readonly maxEventsPerDay?: number;
+  /** Bytes of states that each partition holds in memory; the rest is read from its snapshot when it is needed. Default 8 MiB. */
+  readonly memory?: number;
+}
+
+/** The handlers as they are written: inferred as a whole, since what each returns is the reply that clients know. */
+type Handlers<E extends Schemas, State> = Spec<E, State, Record<keyof E, unknown>>["on"];
+
+type RepliesOf<On> = { readonly [T in keyof On]: On[T] extends (...args: never) => infer R ? R : never };
+
+/** An operator with its types erased to what the engine runs, and everything defaulted. Times in milliseconds. */
+export interface Operator<
+  Name extends string = string,
+  E extends Schemas = Schemas,
+  State = unknown,
+  Replies = unknown,
+> extends Settings {
+  readonly name: Name;
+  readonly version: number;
+  readonly events: E;
+  readonly key: (event: Event) => unknown;
+  readonly group: (key: string) => string;
+  readonly initial: (key: string) => unknown;
+  readonly handlers: ReadonlyMap<string, Handler>;
+  readonly migrate: ReadonlyMap<number, (old: JsonObject) => unknown>;
+  /** For clients: the state's type, and the reply's for each event type. Never there at run time. */
+  readonly types?: { readonly state: State; readonly replies: Replies };
+}
+
+export type Handler = (state: unknown, event: Event, ctx: Context<unknown>) => unknown;
+
+export const OPERATOR_NAME = /^[a-z][a-z0-9-]{0,62}$/;
+
+export const RESERVED_TYPE = "keyframe.";
+
+/**
+ * Defines an operator.
+ *
+ * @example operator("visits", { version: 1, events: { visit: z.object({ page: z.string() }) },
+ *   key: (e) => e.data.page, initial: () => ({ n: 0 }), on: { visit(state) { state.n += 1; } } })
+ * @throws where the definition can't work: a bad name, a missing handler or migration, a setting that can't be kept
+ */
+export function operator<
+  const Name extends string,
+  const E extends Schemas,
+  State,
+  On extends Handlers<E, State>,
+  const Version extends number,
+>(
+  name: Name,
+  spec: Spec<E, State, Record<keyof E, unknown>> & { readonly on: On; readonly version: Version } & NoInfer<
+      Carries<State> & Answers<On> & Migrates<Version>
+    >,
+): Operator<Name, E, State, RepliesOf<On>> {
+  const fail: Fail = (why) => {
+    throw new Error(`operator "${name}": ${why}`);
+  };
+  if (!OPERATOR_NAME.test(name))
+    fail("the name must be a-z, 0-9 and -, start with a letter, and have at most 63 characters");
+  onlyNames(spec, "the definition", SPEC, fail);
+  for (const [what, is] of Object.entries({ key: spec.key, group: spec.group, initial: spec.initial }))
+    if (is !== undefined || what === "initial") synchronous(is, what, fail);
+
+  const handlers = new Map<string, Handler>();
+  for (const type of Object.keys(spec.events)) {
+    if (type === "" || type.startsWith(RESERVED_TYPE))
+      fail(`"${type}" can't be an event type: empty, or starts with "${RESERVED_TYPE}"`);
+    if (exceeds(type, NAME_BYTES) || !type.isWellFormed())
+      fail(`"${type.slice(0, 60)}" can't be an event type: no event has one of more than ${NAME_BYTES} bytes`);
+    // Its own: every object has something by the name "constructor".
+    const handler = Object.hasOwn(spec.on, type) ? (spec.on as unknown as Record<string, Handler>)[type] : undefined;
+    handlers.set(type, handler ?? fail(`no handler for event type "${type}"`));
+    synchronous(handler, `the handler for "${type}"`, fail);
+    const schema: unknown = (spec.events as Schemas)[type];
+    if (typeof (schema as StandardSchemaV1 | undefined)?.["~standard"]?.validate !== "function")
+      fail(`the schema of "${type}" is no Standard Schema (zod, valibot, arktype, …)`);
+  }
+  for (const type of Object.keys(spec.on))
+    if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
+  const version = whole(spec.version, "version", fail);
+  const migrate = migrations(spec.migrate ?? {}, version, fail);
+
+  return {
+    name,
+    version,
+    events: spec.events,
+    handlers,
+    migrate,
+    key: (spec.key as ((event: Event) => unknown) | undefined) ?? defaultKey,
+    group: spec.group ?? ((key) => key),
+    initial: spec.initial,
+    ...settingsOf(spec, fail),
+  };
+}
+
+/** All that a definition may have. */
+const SPEC =
+  "version events key group initial on migrate replies dedup partitions snapshot maxKeys maxEventsPerDay memory".split(
+    " ",
+  );
+
+/** An async function gives a promise, which is no key, no state and no reply. */
+function synchronous(given: unknown, what: string, fail: Fail): void {
+  if (typeof given !== "function") fail(`${what} must be a function`);
+  const kind = (given as () => unknown).constructor.name;
+  if (kind !== "Function")
+    fail(`${what} is ${kind.startsWith("A") ? "an" : "a"} ${kind}; it must be a plain, synchronous function`);
+}
+
+const defaultKey = (event: Event): unknown => event.partitionkey ?? event.subject;
+
+/** For descriptions: where the key comes from. */
+export const usesDefaultKey = (operator: Operator): boolean => operator.key === defaultKey;
+
+type Migration = (old: JsonObject) => unknown;
+
+/** Every step from version 1 on: where one is missing, state of an older version would be taken for that of the newer one. */
+function migrations(
+  given: { readonly [version: number]: Migration },
+  version: number,
+  fail: Fail,
+): ReadonlyMap<number, Migration> {
+  for (const name of Object.keys(given))
+    if (!/^[1-9]\d*$/.test(name) || Number(name) < 2 || Number(name) > version)
+      fail(`migrate has an entry for version ${name}, but versions go from 1 to ${version}, and 1 comes from nothing`);
+  const steps = new Map<number, Migration>();
+  for (let to = 2; to <= version; to++) {
+    const step: unknown = Object.hasOwn(given, to) ? given[to] : undefined;
+    if (typeof step === "function") synchronous(step, `migrate ${to}`, fail);
+    if (typeof step !== "function")
+      return fail(
+        `version ${version} needs a migrate entry for ${to}, which makes state of version ${to} from that of ${to - 1}; where its shape stayed the same, write ${to}: (old) => old`,
+      );
+    steps.set(to, step as Migration);
+  }
+  return steps;
+}

@@ -1,0 +1,102 @@
+/**
+ * Where events go: from a checked event to the operators that want it, its key, and the partition of the key's group.
+ *
+ * ROUTING1. The stored number of partitions, hash and seed rule, not the code's (CODE2).
+ * ROUTING2. The key's group alone decides the partition, so that a read, which has only the key, finds it.
+ * ROUTING3. What any wanting operator rejects (schema, key) is rejected before any partition sees it (IN4).
+ */
+import { messageOf } from "../base/errors.ts";
+import { HASH_NAME, hashGroup, partitionOf } from "../base/hash.ts";
+import type { PartitionId } from "../base/ids.ts";
+import { exceeds } from "../base/json.ts";
+import { NAME_BYTES } from "../base/limits.ts";
+import type { Event } from "../event/event.ts";
+import { type Rejected, rejected, type RejectionCode } from "../event/rejection.ts";
+import type { Operator } from "./operator.ts";
+import { dataFlaw } from "./schema.ts";
+
+/** What D1 stores of an operator when it is first used. */
+export interface Placement {
+  readonly operator: string;
+  readonly partitions: number;
+  readonly hash: string;
+  readonly seed: number;
+  /** Name of the log database of each partition, by its number. */
+  readonly databases: readonly string[];
+}
+
+/** A partition, and what its object must know to find its log. */
+export interface Address extends PartitionId {
+  readonly database: string;
+  readonly seed: number;
+  /** Of the operator. Missing where code that didn't say it yet is the caller. */
+  readonly partitions?: number;
+}
+
+/** One operator with its stored placement. */
+export interface Route {
+  readonly operator: Operator;
+  readonly placement: Placement;
+  readonly addresses: readonly Address[];
+}
+
+export function route(timeline: string, operator: Operator, placement: Placement): Route {
+  if (placement.hash !== HASH_NAME)
+    throw new Error(
+      `operator "${operator.name}" was placed with the hash "${placement.hash}", which this code doesn't have`,
+    );
+  const addresses = Array.from({ length: placement.partitions }, (_, partition) => ({
+    timeline,
+    operator: operator.name,
+    partition,
+    seed: placement.seed,
+    partitions: placement.partitions,
+    database: placement.databases[partition]!,
+  }));
+  return { operator, placement, addresses };
+}
+
+export type Keyed = { readonly tag: "keyed"; readonly key: string; readonly partition: number } | Rejected;
+
+/** The key of an event for one operator, with the schema checked on the way. */
+export function keyOf(route: Route, event: Event): Keyed {
+  const { operator } = route;
+  const no = (code: RejectionCode, message: string): Keyed => rejected(code, `${operator.name}: ${message}`, event.id);
+  const schema = operator.events[event.type];
+  if (schema === undefined || !Object.hasOwn(operator.events, event.type))
+    return no("unknown_type", `no handler for type ${JSON.stringify(event.type.slice(0, 100))}`);
+  const wrong = dataFlaw(schema, event.data, `"${event.type}" in operator "${operator.name}"`);
+  if (wrong !== null) return no("invalid_data", wrong);
+  let key: unknown;
+  try {
+    key = operator.key(event);
+  } catch (error) {
+    return no("missing_key", `no key can be made of the event: ${messageOf(error)}`);
+  }
+  if (key === undefined || key === null)
+    return no("missing_key", 'the event has no key; set "key" (short for partitionkey) or "subject"');
+  const flaw = keyFlaw(key);
+  if (flaw !== null) return no("invalid_key", flaw);
+  const partition = partitionOfKey(route, key as string);
+  if (partition === null) return no("invalid_key", "no group can be made of the key");
+  return { tag: "keyed", key: key as string, partition };
+}
+
+/** Why this is no key (IN2), or null. */
+export function keyFlaw(key: unknown): string | null {
+  if (typeof key !== "string" || key === "") return "a key is a string that isn't empty";
+  if (exceeds(key, NAME_BYTES)) return `a key has at most ${NAME_BYTES} bytes`;
+  return key.isWellFormed() ? null : "a key is well-formed Unicode, without lone surrogates";
+}
+
+/** Null where the operator's `group` fails: it is a user's code, and a read may ask for any key. */
+export function partitionOfKey(route: Route, key: string): number | null {
+  const { partitions, seed } = route.placement;
+  if (partitions === 1) return 0;
+  try {
+    const group: unknown = route.operator.group(key);
+    return typeof group === "string" ? partitionOf(hashGroup(group, seed), partitions) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * What an operator sets beside its handlers: read once, defaulted, in milliseconds.
+ *
+ * SETTINGS4. A setting that can't work is refused where the operator is defined, by name and with what would work: a bound that is never
+ *     reached, or a name that nobody reads, would otherwise show in production.
+ */
+import { DEDUP_IDS, KEPT_POINTS, MEMORY_BYTES, MEMORY_MOST, PARTITIONS, TAIL_BYTES } from "../base/limits.ts";
+
+export interface RetentionPolicy {
+  readonly ageMs: number;
+  /** How many of the newest stay restorable, the current one included. */
+  readonly last: number;
+  /** The newest of each of so many hours, and days (UTC), this one included. */
+  readonly hourly: number;
+  readonly daily: number;
+}
+
+/** The settings as they are written. */
+export interface Given {
+  readonly replies?: { readonly keep: Duration };
+  readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
+  readonly partitions?: number;
+  readonly snapshot?: SnapshotPolicy;
+  readonly maxKeys?: number;
+  readonly maxEventsPerDay?: number;
+  readonly memory?: number;
+}
+
+export interface Settings {
+  readonly partitions: number;
+  readonly dedup: { readonly keepMs: number; readonly maxIds: number };
+  /** 0: outcomes only. */
+  readonly repliesMs: number;
+  readonly snapshot: {
+    readonly everyMs: number;
+    readonly recoveryMs: number;
+    readonly maxTailBytes: number;
+    readonly retain: RetentionPolicy;
+  };
+  readonly memoryBytes: number;
+  /** Infinity: no bound. */
+  readonly maxKeys: number;
+  readonly maxEventsPerDay: number;
+}
+
+export type Fail = (why: string) => never;
+
+/** @throws where one of them can't work */
+export function settingsOf(given: Given, fail: Fail): Settings {
+  const partitions = whole(given.partitions ?? 1, "partitions", fail);
+  if (partitions > PARTITIONS)
+    fail(`partitions may be ${PARTITIONS} at most, not ${partitions}: a request may have to call each of them`);
+  onlyNames(given.dedup ?? {}, "dedup", ["keep", "maxIds"], fail);
+  onlyNames(given.replies ?? {}, "replies", ["keep"], fail);
+  const dedup = {
+    keepMs: durationMs(given.dedup?.keep ?? "24h", "dedup.keep", fail),
+    maxIds: whole(given.dedup?.maxIds ?? 500_000, "dedup.maxIds", fail, DEDUP_IDS),
+  };
+  const bounds = { maxKeys: bound("maxKeys"), maxEventsPerDay: bound("maxEventsPerDay") };
+  assertCountable(bounds.maxEventsPerDay, partitions, dedup, fail);
+  return {
+    partitions,
+    dedup,
+    repliesMs: given.replies === undefined ? 0 : durationMs(given.replies.keep, "replies.keep", fail),
+    ...bounds,
+    snapshot: snapshotOf(given.snapshot ?? {}, fail),
+    memoryBytes: whole(given.memory ?? MEMORY_BYTES, "memory", fail, MEMORY_MOST),
+  };
+
+  /** Each partition has a share of at least 1, so less than one for each can't be kept. */
+  function bound(name: "maxKeys" | "maxEventsPerDay"): number {
+    const n = given[name];
+    if (n === undefined) return Number.POSITIVE_INFINITY;
+    if (whole(n, name, fail) < partitions)
+      fail(`${name} is ${n}, but each of the ${partitions} partitions may have one; raise it to ${partitions}`);
+    return n;
+  }
+}
+
+/** Events of a day are counted by the ids that dedup keeps. */
+function assertCountable(perDay: number, partitions: number, dedup: Settings["dedup"], fail: Fail): void {
+  if (perDay === Number.POSITIVE_INFINITY) return;
+  const share = Math.ceil(perDay / partitions);
+  if (share <= dedup.maxIds && dedup.keepMs >= UNIT_MS.d) return;
+  fail(
+    `maxEventsPerDay makes ${share} events a partition, counted by the ids that dedup keeps: raise dedup.maxIds to that (at most ${DEDUP_IDS}) and dedup.keep to 24h`,
+  );
+}
+
+function snapshotOf(given: SnapshotPolicy, fail: Fail): Settings["snapshot"] {
+  onlyNames(given, "snapshot", ["every", "recovery", "maxTailBytes", "retain"], fail);
+  return {
+    everyMs: durationMs(given.every ?? "5m", "snapshot.every", fail),
+    recoveryMs: durationMs(given.recovery ?? "1s", "snapshot.recovery", fail),
+    // A longer one takes no more events (503 log_full), so a snapshot would come too late.
+    maxTailBytes: whole(given.maxTailBytes ?? 4_000_000, "snapshot.maxTailBytes", fail, TAIL_BYTES),
+    retain: retention(given.retain ?? "7d", fail),
+  };
+}
+
+function retention(given: Duration | Retain, fail: Fail): RetentionPolicy {
+  const retain: Retain = typeof given === "string" ? { age: given } : given;
+  onlyNames(retain, "snapshot.retain", ["age", "last", "hourly", "daily"], fail);
+  if (typeof retain.age !== "string")
+    fail(`snapshot.retain needs an age, such as "7d": how long state at any moment can be had`);
+  const ageMs = durationMs(retain.age, "snapshot.retain", fail);
+  const count = (name: "last" | "hourly" | "daily"): number => {
+    const n = retain[name] ?? 0;
+    return Number.isSafeInteger(n) && n >= 0
+      ? n
+      : fail(`snapshot.retain.${name} must be a whole number from 0, not ${String(n)}`);
+  };
+  const policy = { ageMs, last: count("last"), hourly: count("hourly"), daily: count("daily") };
+  const points = policy.last + policy.hourly + policy.daily;
+  if (points > KEPT_POINTS)
+    fail(`snapshot.retain asks for ${points} restore points (last + hourly + daily); there may be ${KEPT_POINTS}`);
+  return policy;
+}
+
+/** A name that is misspelt would leave the default in its place, without a word. */
+export function onlyNames(given: object, what: string, names: readonly string[], fail: Fail): void {
+  if (typeof given !== "object" || given === null) fail(`${what} must be an object`);
+  for (const name of Object.keys(given))
+    if (!names.includes(name)) fail(`${what} has no "${name}"; it has ${names.join(", ")}`);
+}
+
+export function whole(n: number, what: string, fail: Fail, most = Number.MAX_SAFE_INTEGER): number {
+  if (!Number.isSafeInteger(n) || n < 1) return fail(`${what} must be a whole number from 1, not ${String(n)}`);
+  return n <= most ? n : fail(`${what} must be at most ${most}, not ${n}`);
+}
+
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** A hundred years: beyond it, times that are computed leave those that a Date has. */
+const MOST_MS = 36_500 * UNIT_MS.d;
+
+export function durationMs(text: string, what: string, fail: Fail): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  if (!match) return fail(`${what}: "${text}" is no duration; write it as 500ms, 30s, 5m, 24h or 7d`);
+  const ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+  return ms >= 1 && ms <= MOST_MS ? ms : fail(`${what}: "${text}" must be from 1ms to 36500d`);
+}
+
+/** "500ms", "30s", "5m", "24h", "7d". */
+export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
+
+export interface SnapshotPolicy {
+  /** At most this often, and only with 1,000 events or 1 MB to save, or a tail that 80 openings have read; else once a day. Default 5m. */
+  readonly every?: Duration;
+  /** A snapshot is taken before a recovery would take longer, as far as that is due to the tail. Default 1s. */
+  readonly recovery?: Duration;
+  /** Snapshot at once when the tail has this many bytes. Default 4,000,000. */
+  readonly maxTailBytes?: number;
+  /** How long history stays available, and which snapshots as restore points besides. Default 7d. */
+  readonly retain?: Duration | Retain;
+}
+
+export interface Retain {
+  /** State at any moment of this time can be had: the snapshots and the archive for it stay. */
+  readonly age: Duration;
+  /** So many of the newest snapshots stay restorable, the current one included. Default 0: what `age` needs. */
+  readonly last?: number;
+  /** The newest snapshot of each of so many hours. */
+  readonly hourly?: number;
+  /** The newest snapshot of each of so many days, UTC. */
+  readonly daily?: number;
+}

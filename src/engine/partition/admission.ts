@@ -1,0 +1,187 @@
+/**
+ * The way of slices into groups: in the order in which they came, each once its keys are in memory.
+ *
+ * ADMISSION1. A slice whose keys are here goes in at once, unless others wait: nothing is awaited on the way of a hot key.
+ * ADMISSION2. Those behind one that waits go in after it: order of arrival is order of seq (LOG2), also where their keys are ready first
+ *     (SNAP11). They load their keys meanwhile as long as that takes little memory.
+ * ADMISSION3. A slice whose states come to much goes in by parts, each durable before the next one loads: what is brought into memory at
+ *     a time has a bound, whatever the states' size. Where a later part can't go in the slice is not all durable, and comes again.
+ * ADMISSION4. A slice none of whose keys could be loaded is refused before any of it has a seq.
+ */
+import { Failure } from "../base/errors.ts";
+import type { Admission } from "./group.ts";
+import { seq } from "../base/ids.ts";
+import { utf8Length } from "../base/json.ts";
+import { LOAD_BYTES, PENDING_BYTES } from "../base/limits.ts";
+import type { OpenPartition } from "../recovery/open-partition.ts";
+import type { Clock, Host } from "../base/ports.ts";
+import { PRINT_WORDS } from "../base/hash.ts";
+import { busy, type AppendRequest, type AppendResponse } from "./protocol.ts";
+import { limited } from "../base/retry.ts";
+
+/** Taken in, or why it isn't. */
+export type Admitted = Admission | Exclude<AppendResponse, { tag: "decided" }>;
+
+export interface Ways {
+  readonly admit: (open: OpenPartition, slice: AppendRequest) => Admitted;
+  readonly durable: (admission: Admission, limitMs: number) => Promise<void>;
+}
+
+interface Waiting {
+  readonly open: OpenPartition;
+  readonly slice: AppendRequest;
+  readonly deadlineMs: number;
+  /** Its first keys are pinned once this is settled; null: nothing is loaded before it is its turn. */
+  readonly loaded: Promise<readonly string[]> | null;
+  readonly resolve: (admitted: Admitted) => void;
+  readonly reject: (why: unknown) => void;
+}
+
+export class AdmissionQueue {
+  readonly #clock: Clock;
+  readonly #host: Host;
+  readonly #ways: Ways;
+  readonly #queue: Waiting[] = [];
+  #running = false;
+  #closed: Failure | null = null;
+  /** Bytes of slices that wait for the partition to open. */
+  #waitingBytes = 0;
+  bytes = 0;
+  events = 0;
+
+  constructor(clock: Clock, host: Host, ways: Ways) {
+    this.#clock = clock;
+    this.#host = host;
+    this.#ways = ways;
+  }
+
+  /** The partition, once it is open. What waits for that is bounded like what waits for the log (LOG6). */
+  async opened(
+    bytes: number,
+    limitMs: number,
+    open: () => Promise<OpenPartition>,
+  ): Promise<OpenPartition | AppendResponse> {
+    const waiting = this.#waitingBytes;
+    if (waiting > 0 && waiting + bytes > PENDING_BYTES)
+      return busy("queue_full", `${waiting} bytes wait for the partition to open; the limit is ${PENDING_BYTES}`);
+    this.#waitingBytes += bytes;
+    try {
+      return await limited(this.#clock, "opening the partition", open, limitMs);
+    } finally {
+      this.#waitingBytes -= bytes;
+    }
+  }
+
+  /** @throws Failure where its keys can't be loaded, or the object has ended meanwhile; Damage */
+  enter(open: OpenPartition, slice: AppendRequest, deadlineMs: number): Admitted | Promise<Admitted> {
+    if (this.#queue.length === 0 && open.machine.state.missing(slice.keys).length === 0)
+      return this.#ways.admit(open, slice);
+    const ahead = this.#queue.reduce((sum, { slice: { keys } }) => sum + keys.length, 0);
+    const soon = ahead + slice.keys.length <= open.machine.state.keysIn(LOAD_BYTES);
+    const loaded = soon ? pinned(open, slice.keys) : null;
+    // Somebody hears of it when it is its turn.
+    loaded?.catch(() => undefined);
+    this.bytes += slice.bytes;
+    this.events += slice.keys.length;
+    const entered = new Promise<Admitted>((resolve, reject) =>
+      this.#queue.push({ open, slice, deadlineMs, loaded, resolve, reject }),
+    );
+    if (!this.#running) this.#host.keep(this.#run());
+    return entered;
+  }
+
+  /** Nothing of what waits will go in. */
+  close(failure: Failure): void {
+    this.#closed = failure;
+    for (const { reject } of this.#queue) reject(failure);
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
+      await this.#take(head).then(head.resolve, head.reject);
+      this.#queue.shift();
+      this.bytes -= head.slice.bytes;
+      this.events -= head.slice.keys.length;
+    }
+    this.#running = false;
+  }
+
+  async #take({ open, slice, deadlineMs, loaded }: Waiting): Promise<Admitted> {
+    if (loaded !== null) {
+      const keys = await loaded;
+      return this.#admit(open, slice, deadlineMs, keys);
+    }
+    let whole: Admission | null = null;
+    for (let from = 0; from < slice.keys.length;) {
+      const to = this.#partFrom(open, slice, from);
+      const part = from === 0 && to === slice.keys.length ? slice : cut(slice, from, to);
+      const admitted = this.#admit(open, part, deadlineMs, await pinned(open, part.keys));
+      if ("tag" in admitted) return admitted;
+      whole = joined(whole, admitted, slice.keys.length, from);
+      from = to;
+      if (from < slice.keys.length) await this.#ways.durable(admitted, this.#leftMs(deadlineMs));
+    }
+    return whole!;
+  }
+
+  /** As many events as have keys that come to about what may be loaded at a time; at least one. */
+  #partFrom({ machine }: OpenPartition, { keys }: AppendRequest, from: number): number {
+    const most = machine.state.keysIn(LOAD_BYTES);
+    const seen = new Set<string>();
+    let to = from;
+    for (; to < keys.length && (to === from || seen.size < most); to++) seen.add(keys[to]!);
+    return to;
+  }
+
+  /** No await between the last look and the admission. */
+  #admit(open: OpenPartition, slice: AppendRequest, deadlineMs: number, keys: readonly string[]): Admitted {
+    try {
+      if (this.#closed !== null) throw this.#closed;
+      this.#leftMs(deadlineMs);
+      return this.#ways.admit(open, slice);
+    } finally {
+      open.machine.state.unpin(keys);
+    }
+  }
+
+  /** @throws Failure where the caller has heard 503 by now, and sends it again */
+  #leftMs(deadlineMs: number): number {
+    const left = deadlineMs - this.#clock.now();
+    if (left > 0) return left;
+    throw new Failure("store_unavailable", "the states of the events' keys were not loaded in time");
+  }
+}
+
+async function pinned({ loader }: OpenPartition, keys: readonly string[]): Promise<readonly string[]> {
+  await loader.pinned(keys);
+  return keys;
+}
+
+/** The events of the slice from one to before another. */
+function cut(slice: AppendRequest, from: number, to: number): AppendRequest {
+  const before = some(slice.lengths, 0, from).reduce((sum, one) => sum + one + 1, 0);
+  const length = some(slice.lengths, from, to).reduce((sum, one) => sum + one + 1, -1);
+  const body = slice.body.slice(before, before + length);
+  const { indexes } = slice;
+  return {
+    ...slice,
+    body,
+    bytes: slice.bytes === slice.body.length ? body.length : utf8Length(body),
+    lengths: some(slice.lengths, from, to),
+    keys: slice.keys.slice(from, to),
+    prints: some(slice.prints, from * PRINT_WORDS, to * PRINT_WORDS),
+    ...(indexes === undefined ? {} : { indexes: some(indexes, from, to) }),
+  };
+}
+
+const some = (list: ArrayLike<number>, from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => list[from + i]!);
+
+/** What became of a part, beside what became of those before it. */
+function joined(before: Admission | null, part: Admission, events: number, from: number): Admission {
+  const whole = before ?? { statuses: new Uint8Array(events), details: [], until: seq(0) };
+  whole.statuses.set(part.statuses, from);
+  for (const [i, at, text] of part.details) whole.details.push([i + from, at, text]);
+  return { ...whole, until: part.until > whole.until ? part.until : whole.until };
+}

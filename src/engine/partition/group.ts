@@ -1,0 +1,290 @@
+/**
+ * A group: the events that one commit will make durable, collected while the commit before it is in flight.
+ *
+ * GROUP1. An event's seq, its outcome and its place in the log are decided in one turn, without await.
+ * GROUP2. It is cut into rows below the row limit; each row has its own layer of changes, since each has its own stamp.
+ */
+import type { Codec } from "../base/ports.ts";
+import { groupCounts, type Counts } from "../base/counters.ts";
+import { commandOf, type StateMachine, type Live } from "../state/state-machine.ts";
+import { fill } from "../event/event.ts";
+import { seq, type Epoch, type Seq, type Stamp } from "../base/ids.ts";
+import { utf8Length } from "../base/json.ts";
+import { Overlay } from "../state/overlay.ts";
+import { LISTED_ERRORS, ROW_BYTES } from "../base/limits.ts";
+import { migrationFailed } from "../operator/migration.ts";
+import type { ProducerProgress } from "../log/segment.ts";
+import type { Producer } from "../event/producer.ts";
+import { outcomeText, type Outcome } from "../log/outcome.ts";
+import { PRINT_WORDS } from "../base/hash.ts";
+import { sealPayload, SegmentWriter } from "../log/segment.ts";
+import type { Segment } from "../base/records.ts";
+import { REPEAT, STATUS, type AppendRequest } from "./protocol.ts";
+import { RESERVED_TYPE } from "../operator/operator.ts";
+import type { Event } from "../event/event.ts";
+import type { Watchers } from "../base/ports.ts";
+
+interface Row {
+  readonly writer: SegmentWriter;
+  readonly overlay: Overlay;
+}
+
+/** What became of a slice's events; valid once everything up to `until` is durable. */
+export interface Admission {
+  readonly statuses: Uint8Array;
+  readonly details: (readonly [number, number, string | null])[];
+  readonly until: Seq;
+}
+
+/** A repeat whose id may be beyond the horizon, but whose place in its producer's numbers is not (PRODUCER5 of producers.ts). */
+const FORGOTTEN = { tag: "forgotten", seq: seq(0) } as const;
+
+export class Group {
+  readonly nonce: string;
+  readonly #fold: StateMachine;
+  readonly #live: Live;
+  readonly #rows: Row[] = [];
+  #below: Overlay | null;
+  #next: Seq;
+  /** Slices in it; how many callers wait. */
+  callers = 0;
+  bytes = 0;
+  readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0 };
+  #resolve: () => void = () => undefined;
+  #reject: (why: unknown) => void = () => undefined;
+  /** Settles when the group is in the log, or can't get there through this object. */
+  readonly durable: Promise<void>;
+
+  constructor(nonce: string, machine: StateMachine, live: Live, first: Seq, below: Overlay | null) {
+    this.nonce = nonce;
+    this.#live = live;
+    this.#fold = machine;
+    this.#next = first;
+    this.#below = below;
+    this.durable = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Its waiters hear of a failure; that there may be none is no error.
+    this.durable.catch(() => undefined);
+  }
+
+  get first(): Seq {
+    return this.#rows[0]?.writer.first ?? this.#next;
+  }
+
+  get events(): number {
+    return this.#next - this.first;
+  }
+
+  get next(): Seq {
+    return this.#next;
+  }
+
+  /** What became of its events, for the counters. */
+  get counts(): Counts {
+    const grouped = this.events === 0 ? {} : groupCounts(this.events);
+    return { ...this.#counts, ...grouped, slices: this.callers, segments: this.#filled().length };
+  }
+
+  get top(): Overlay | null {
+    return this.#rows.at(-1)?.overlay ?? this.#below;
+  }
+
+  /** Takes a slice in: drops repeats, gives seqs, runs handlers. */
+  admit(slice: AppendRequest): Admission {
+    const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
+    const time = new Date(slice.at).toISOString();
+    const ascii = slice.bytes === slice.body.length;
+    const statuses = new Uint8Array(events.length);
+    const details: [number, number, string | null][] = [];
+    const { dedup, producers } = this.#fold;
+    const { producer, indexes } = slice;
+    // Events of the request up to this index were taken before (ONE2), perhaps by a group that isn't durable yet.
+    const taken = producer === undefined ? -1 : producers.mark(producer);
+    // While dedup knows all ids from the request's first event on, what it doesn't know was never logged.
+    const forgetful = producer !== undefined && producers.from(producer) < dedup.first;
+    let until = producer === undefined || taken < 0 ? seq(0) : producers.until(producer.id);
+    // Runs of new events are spliced as one piece of the slice's body: [from, end) in characters.
+    let from = 0;
+    let end = 0;
+    let first = this.#next;
+    this.callers += 1;
+    this.bytes += slice.bytes;
+    let row = this.#row(slice.bytes);
+    let last = 0;
+    const flush = (): void => {
+      if (end <= from) return;
+      const text = from === 0 && end === slice.body.length ? slice.body : slice.body.slice(from, end);
+      row.writer.body(text, ascii ? text.length : utf8Length(text));
+      if (producer !== undefined) this.#mark(row, producer, indexes![last]!, first);
+    };
+    for (let i = 0, start = 0; i < events.length; i++) {
+      const stop = start + slice.lengths[i]!;
+      const print = dedup.find(slice.prints, i * PRINT_WORDS);
+      const found = print.tag === "new" && forgetful && indexes![i]! <= taken ? FORGOTTEN : print;
+      const unmigrated = found.tag === "new" ? this.#unmigrated(row, events[i]!, slice.keys[i]!) : null;
+      if (unmigrated !== null) {
+        flush();
+        from = end = stop + 1;
+        statuses[i] = STATUS.unmigrated;
+        if (slice.full || details.length < LISTED_ERRORS) details.push([i, 0, unmigrated]);
+      } else if (found.tag === "new") {
+        if (row.writer.bytes + (end - from) * (ascii ? 1 : 3) > ROW_BYTES) {
+          flush();
+          from = end = start;
+          row = this.#row(ROW_BYTES);
+        }
+        const at = this.#next;
+        if (end <= from) {
+          from = start;
+          first = at;
+        }
+        end = stop;
+        dedup.add(slice.prints, i * PRINT_WORDS);
+        this.#next = seq(at + 1);
+        const outcome = this.#run(row, at, fill(events[i]!, time), slice, i, start, stop);
+        statuses[i] = STATUS[outcome.tag];
+        if (slice.full || (outcome.tag !== "applied" && details.length < LISTED_ERRORS))
+          details.push([i, at, outcomeText(outcome)]);
+        until = at;
+        last = i;
+      } else {
+        flush();
+        from = end = stop + 1;
+        this.#counts[found.tag === "reused" ? "reused" : "duplicates"] += 1;
+        const heard = this.#fold.heard(found.seq);
+        statuses[i] = this.#known(found, heard.text, i, slice, details);
+        if (heard.until > until) until = heard.until;
+      }
+      start = stop + 1;
+    }
+    flush();
+    return { statuses, details, until };
+  }
+
+  /** Why the event can't be taken now: the state of its key can't be migrated (MIGRATION2 of migration.ts). Commands can do without it. */
+  #unmigrated({ overlay }: Row, event: Record<string, unknown>, key: string): string | null {
+    const found = overlay.unmigrated(key);
+    if (found === null || (event["type"] as string).startsWith(RESERVED_TYPE)) return null;
+    return migrationFailed(this.#fold.operator, key, found.version, found.text!);
+  }
+
+  /** The request is in this row from the seq `first` up to the index; the row's last event is the one that says so. */
+  #mark(row: Row, { id, epoch, number }: Producer, index: number, first: Seq): void {
+    const mark: ProducerProgress = [id, epoch, number, index, first];
+    row.writer.mark(mark);
+    this.#fold.producers.set(mark, row.writer.last);
+  }
+
+  #known(
+    found: { readonly tag: "repeat" | "reused" | "forgotten"; readonly seq: Seq },
+    outcome: string | undefined,
+    i: number,
+    slice: AppendRequest,
+    details: [number, number, string | null][],
+  ): number {
+    if (found.tag === "forgotten") {
+      if (slice.full) details.push([i, found.seq, null]);
+      return STATUS.forgotten + REPEAT;
+    }
+    if (found.tag === "reused") {
+      if (slice.full || details.length < LISTED_ERRORS) details.push([i, found.seq, null]);
+      return STATUS.reused;
+    }
+    const status =
+      outcome === undefined || outcome.startsWith('["a"')
+        ? STATUS.applied
+        : outcome.startsWith('["r"')
+          ? STATUS.refused
+          : STATUS.quarantined;
+    if (slice.full || (status !== STATUS.applied && details.length < LISTED_ERRORS))
+      details.push([i, found.seq, outcome ?? null]);
+    return status + REPEAT;
+  }
+
+  #run(row: Row, at: Seq, event: Event, slice: AppendRequest, i: number, start: number, stop: number): Outcome {
+    const machine = this.#fold;
+    const key = slice.keys[i]!;
+    row.writer.event(key, slice.at);
+    // Asked before it runs: a handler may write on the event, and a retry takes its entry out.
+    const command = commandOf(event);
+    if (command !== null && machine.edits(event)) row.writer.edited();
+    const outcome = machine.run(row.overlay, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
+    this.#counts[outcome.tag] += 1;
+    if (machine.keeps(outcome)) {
+      row.writer.outcome(outcome);
+      machine.dedup.answer(at, outcomeText(outcome));
+    }
+    if (outcome.tag !== "applied" || command !== null)
+      machine.decide(
+        { at, key, ms: slice.at, made: machine.made, text: () => slice.body.slice(start, stop).trim() },
+        command,
+        outcome,
+      );
+    if (outcome.tag === "quarantined") this.#live.threw(machine.quarantine.find(command?.target ?? at)!);
+    return outcome;
+  }
+
+  /** The row for the next events; a new one where they wouldn't fit. */
+  #row(bytes: number): Row {
+    const last = this.#rows.at(-1);
+    if (last !== undefined && last.writer.bytes + bytes <= ROW_BYTES) return last;
+    if (last !== undefined && last.writer.count === 0) return last;
+    const row = { writer: new SegmentWriter(this.#next), overlay: new Overlay(this.#fold.state, this.top) };
+    this.#rows.push(row);
+    return row;
+  }
+
+  /** The rows as they go to the log. */
+  close(
+    facts: { readonly stamp: Stamp; readonly epoch: Epoch; readonly code: string; readonly stats: string },
+    codec: Codec,
+  ): Segment[] {
+    return this.#filled().map(({ writer }, i): Segment => {
+      return {
+        format: writer.format,
+        seq: writer.first,
+        last: writer.last,
+        stamp: (facts.stamp + i) as Stamp,
+        epoch: facts.epoch,
+        group: this.nonce,
+        operatorVersion: this.#fold.operator.version,
+        code: facts.code,
+        stats: facts.stats,
+        ...sealPayload(writer.payload(), writer.bytes, codec),
+      };
+    });
+  }
+
+  /** Keys and size of the state once the group is in it. */
+  growth(): { keys: number; size: number } {
+    const total = { keys: 0, size: 0 };
+    for (const { overlay } of this.#rows) {
+      const { keys, size } = overlay.growth();
+      total.keys += keys;
+      total.size += size;
+    }
+    return total;
+  }
+
+  /** The group is in the log from this stamp on: its effects become visible (LOG1). */
+  settle(first: Stamp, watchers: Watchers | null = null): void {
+    this.#filled().forEach(({ writer, overlay }, i) => {
+      const at = (first + i) as Stamp;
+      overlay.settle(at, watchers);
+      this.#fold.advance(writer.last, at);
+    });
+    this.#below = null;
+    this.#resolve();
+  }
+
+  fail(why: unknown): void {
+    this.#reject(why);
+  }
+
+  /** A row may be left without events where all that it was opened for were repeats. */
+  #filled(): Row[] {
+    return this.#rows.filter((row) => row.writer.count > 0);
+  }
+}

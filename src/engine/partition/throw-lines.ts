@@ -1,0 +1,49 @@
+/**
+ * Lines in the log for handlers that throw: where, not what with. Messages may hold data, so they stand in the quarantine alone.
+ *
+ * THROWLINES1. Of each type of event and class of error one line in a minute, which says how many there were since the one before; and no
+ *     more kinds than KINDS in a minute. What has no line is in the quarantine all the same.
+ */
+import type { Clock, Host } from "../base/ports.ts";
+import type { PartitionId } from "../base/ids.ts";
+import type { Quarantined } from "../state/quarantine.ts";
+
+const EVERY_MS = 60_000;
+const KINDS = 20;
+
+interface Kind {
+  readonly notedMs: number;
+  /** Since then. */
+  events: number;
+}
+
+export class ThrowLines {
+  readonly #around: { readonly clock: Clock; readonly host: Host; readonly id: PartitionId };
+  readonly #kinds = new Map<string, Kind>();
+
+  constructor(env: { readonly clock: Clock; readonly host: Host; readonly id: PartitionId }) {
+    this.#around = env;
+  }
+
+  threw({ type, errorName = "", stack = "", operatorVersion }: Quarantined): void {
+    const { clock, host, id } = this.#around;
+    const name = `${type} ${errorName}`;
+    const now = clock.now();
+    const kind = this.#kinds.get(name);
+    if (kind !== undefined && now - kind.notedMs < EVERY_MS) {
+      kind.events += 1;
+      return;
+    }
+    if (kind === undefined && !this.#hasRoom(now)) return;
+    this.#kinds.set(name, { notedMs: now, events: 0 });
+    const { partition, operator } = id;
+    const events = (kind?.events ?? 0) + 1;
+    host.note("a handler threw", { partition, operator, type, errorName, stack, operatorVersion, events });
+  }
+
+  #hasRoom(now: number): boolean {
+    if (this.#kinds.size < KINDS) return true;
+    for (const [name, { notedMs }] of this.#kinds) if (now - notedMs >= EVERY_MS) this.#kinds.delete(name);
+    return this.#kinds.size < KINDS;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * What a partition opens with: its row and the first page of its tail. For snapshots it takes a new epoch with that; for reading it
+ * needs none, and events take theirs with their first append (LOG2).
+ *
+ * OPENLOG1. A partition without a row is new only if neither R2 nor the object's own storage knows anything of it (CODE2).
+ * OPENLOG2. What D1 has less than it had acknowledged is refused before anything is read of it (rewind-check.ts).
+ * OPENLOG3. An epoch that is taken after the end would only fence whoever came after.
+ */
+import type { Address } from "../operator/routing.ts";
+import { Failure } from "../base/errors.ts";
+import { manifestPrefix, seq } from "../base/ids.ts";
+import { OPEN_ATTEMPTS } from "../base/limits.ts";
+import { emptyRow } from "./open-partition.ts";
+import type { Opening } from "../base/records.ts";
+import type { Surroundings } from "./environment.ts";
+import { assertNeverLogged, assertNotRewound } from "./rewind-check.ts";
+import { persistent } from "../base/retry.ts";
+
+/**
+ * Opens for writing; makes the row of a new partition. `unborn`: a reading opening found that it is new. `assertNotEnded` throws
+ * where the instance has ended (OPENLOG3).
+ */
+export async function takeEpoch(
+  env: Surroundings,
+  { seed }: Address,
+  code: string,
+  unborn: boolean,
+  assertNotEnded: () => void,
+): Promise<Opening> {
+  const { clock, host, log } = env;
+  const writer = host.nonce();
+  const take = (): Promise<Opening | null> =>
+    persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
+      assertNotEnded();
+      return log.open(writer, code);
+    });
+  // What was refused once is looked at first: each epoch that is taken would change what D1 says (E4).
+  if (host.highWaterMark()?.refused === true) await peek(env, seed);
+  const kept = host.highWaterMark();
+  const opening = unborn ? null : await take();
+  if (opening !== null) {
+    await assertNotRewound(env, opening, kept);
+    return opening;
+  }
+  if (!unborn) await assertNew(env);
+  await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
+    assertNotEnded();
+    return log.create(seed);
+  });
+  const created = await take();
+  if (created === null) throw new Failure("catalogue_lost", "the partition's row vanished while it was made");
+  return created;
+}
+
+/** Opens for reading. */
+export async function peek(env: Surroundings, seed: number): Promise<Opening> {
+  const { clock, host, log } = env;
+  const kept = host.highWaterMark();
+  const opening = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
+  if (opening === null) {
+    await assertNew(env);
+    return { row: emptyRow(seed), head: seq(0), rows: [], more: false };
+  }
+  await assertNotRewound(env, opening, kept);
+  return opening;
+}
+
+/** OPENLOG1: starting empty would lose the state by mistake. */
+async function assertNew(env: Surroundings): Promise<void> {
+  const { clock, host, objects, id } = env;
+  const { names } = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(manifestPrefix(id), ""));
+  if (names.length > 0)
+    throw new Failure(
+      "catalogue_lost",
+      `R2 holds ${names[0]}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; it must not begin anew`,
+    );
+  assertNeverLogged(env);
+}

@@ -1,0 +1,228 @@
+/**
+ * Salvage: the row of a partition from what R2 alone holds, for the day when D1 is gone (SNAP2).
+ *
+ * REBUILD1. Candidates come newest first, by version, then attempt. Within a life that is the order of their seqs; a later life
+ *     goes first whatever an earlier one had reached, since that was given up.
+ * REBUILD2. Every attempt whose objects are whole will do, also one that never became current: it holds the state of a committed
+ *     prefix of the log (SNAP1). Whole is what `load` gives the state of, and nothing less.
+ *     An object that holds an earlier piece of an archive is no attempt: the rest of it may be missing.
+ * REBUILD3. Damage is passed over. What other code could read, or the store may give later, is not damaged, and going on from an older
+ *     snapshot would give up events that needn't be: that is an error by name.
+ * REBUILD4. The row's version and epoch stand above all that names in R2 show: versions never go back (RECOVERY5 of recovery.ts), and no
+ *     writer of the old life holds an epoch that is given again (LOG2).
+ */
+import { readManifestObject } from "../snapshot/manifest-object.ts";
+import { Damage, Failure, messageOf } from "../base/errors.ts";
+import {
+  belowManifest,
+  epoch,
+  manifestOf,
+  manifestPrefix,
+  nextIncarnation,
+  operatorPrefix,
+  parsePartitionName,
+  partitionName,
+  seq,
+  snapshotPrefix,
+  type Epoch,
+} from "../base/ids.ts";
+import type { Manifest } from "../snapshot/manifest.ts";
+import type { Library } from "../snapshot/object-reader.ts";
+import type { PartitionRow } from "../base/records.ts";
+import { load } from "./recovery.ts";
+import type { Surroundings } from "./environment.ts";
+import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
+
+export type Rebuilt =
+  /** `passedOver`: why newer ones didn't do. */
+  | {
+      readonly tag: "found";
+      readonly manifest: Manifest;
+      readonly row: PartitionRow;
+      readonly passedOver: readonly string[];
+    }
+  | { readonly tag: "nothing" }
+  | { readonly tag: "unreadable"; readonly passedOver: readonly string[] };
+
+/** Manifests that are tried: a generation has nine at most, so these are several. */
+const TRIES = 50;
+
+/**
+ * The row that brings the partition back. `known`: what others than R2 have seen of its versions and epochs.
+ *
+ * @throws Failure where other code could read it, or R2 doesn't answer
+ */
+export async function rebuild(
+  env: Library & Pick<Surroundings, "operator">,
+  seed: number,
+  known: Top = { version: 0, epoch: epoch(0) },
+): Promise<Rebuilt> {
+  const shown = await highestName(env);
+  if (shown === null) return { tag: "nothing" };
+  const top = {
+    version: Math.max(shown.version, known.version),
+    epoch: epoch(Math.max(shown.epoch, known.epoch)),
+  };
+  const passedOver: string[] = [];
+  for await (const found of newestFirst(env, shown.version)) {
+    try {
+      if (found.tag === "damaged") throw found.why;
+      const { loader } = await load(env, seed, found.manifest, false);
+      await loader.stored!.check(found.manifest);
+      return { tag: "found", manifest: found.manifest, row: rowOf(found.manifest, seed, top), passedOver };
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error;
+      assertReachable(error);
+      passedOver.push(`manifest ${found.version}: ${messageOf(error)}`);
+      if (passedOver.length === TRIES) break;
+    }
+  }
+  // Of an archive whose last piece isn't there nothing can be taken.
+  return passedOver.length === 0 ? { tag: "nothing" } : { tag: "unreadable", passedOver };
+}
+
+/** The newest manifest that is whole as a text; its state may not be. Null: there is none. */
+export async function newestManifest(shelf: Shelf): Promise<Manifest | null> {
+  const top = await highestName(shelf);
+  if (top === null) return null;
+  let tried = 0;
+  for await (const found of newestFirst(shelf, top.version)) {
+    if (found.tag === "manifest") return found.manifest;
+    if (++tried === TRIES) break;
+  }
+  return null;
+}
+
+/** Numbers of the operator's partitions that R2 holds any object of, rising. */
+export async function partitionsInStore(
+  reader: Omit<Shelf, "id" | "codec">,
+  timeline: string,
+  operator: string,
+): Promise<number[]> {
+  const prefix = operatorPrefix(timeline, operator);
+  const found: number[] = [];
+  for (let after = ""; ;) {
+    const { names } = await listNames(reader, prefix, after);
+    if (names[0] === undefined) return found;
+    const id = parsePartitionName(names[0].split("/").slice(0, 3).join("/"));
+    found.push(id.partition);
+    // Plain ASCII, so "~" is above all names of the partition.
+    after = `${partitionName(id)}/~`;
+  }
+}
+
+export interface Top {
+  readonly version: number;
+  readonly epoch: Epoch;
+}
+
+/** The highest version and epoch that the partition's names show; null: there is no manifest. */
+export async function highestName(shelf: Shelf): Promise<Top | null> {
+  const version = await highest(shelf, manifestPrefix(shelf.id));
+  if (version === 0) return null;
+  const names = await namesBetween(shelf, version, version);
+  const epochs = names.map((name) => manifestOf(name)?.epoch ?? 0);
+  return { version, epoch: epoch(Math.max(await highest(shelf, snapshotPrefix(shelf.id)), ...epochs)) };
+}
+
+/**
+ * The highest number that a name begins with, 0 where there is no name. Archives are many and names can't be listed
+ * from their end, so it is searched for: each call looks above a number, doubled at first, then halfway.
+ */
+async function highest(shelf: Shelf, prefix: string): Promise<number> {
+  let [low, high] = [0, Number.POSITIVE_INFINITY];
+  for (
+    let probe = 0;
+    ;
+    probe = high === Number.POSITIVE_INFINITY ? Math.max(1, low * 2) : Math.floor((low + high) / 2)
+  ) {
+    const { names, more } = await listNames(shelf, prefix, probe === 0 ? "" : `${prefix}${fixed(probe)}`);
+    const last = numberOf(names.at(-1), prefix);
+    if (last === null && probe === 0) return 0;
+    if (last === null) high = probe;
+    else low = last;
+    if ((last !== null && !more) || high - low <= 1) return low;
+  }
+}
+
+const fixed = (n: number): string => String(n).padStart(10, "0");
+
+function numberOf(name: string | undefined, prefix: string): number | null {
+  const digits = name?.slice(prefix.length, prefix.length + 10) ?? "";
+  return /^\d{10}$/.test(digits) ? Number(digits) : null;
+}
+
+/** Names of the manifests of these versions, in order. */
+async function namesBetween(shelf: Shelf, from: number, to: number): Promise<string[]> {
+  const [prefix, end] = [manifestPrefix(shelf.id), belowManifest(shelf.id, to + 1)];
+  const found: string[] = [];
+  for (let after = belowManifest(shelf.id, from); ;) {
+    const { names, more } = await listNames(shelf, prefix, after);
+    found.push(...names.filter((name) => name < end));
+    after = names.at(-1) ?? end;
+    if (!more || after >= end) return found;
+  }
+}
+
+type Candidate =
+  | { readonly tag: "manifest"; readonly version: number; readonly manifest: Manifest }
+  | { readonly tag: "damaged"; readonly version: number; readonly why: Damage };
+
+/** Versions that are listed together. */
+const WINDOW = 100;
+
+async function* newestFirst(shelf: Shelf, top: number): AsyncGenerator<Candidate> {
+  for (let [to, size] = [top, WINDOW]; to > 0;) {
+    const names = await namesBetween(shelf, Math.max(1, to - size + 1), to);
+    to -= size;
+    // Over a gap, however wide, in few steps.
+    size = names.length === 0 ? size * 2 : WINDOW;
+    for (const name of names.toReversed()) {
+      const made = manifestOf(name);
+      if (made !== null && made.piece === null) yield candidate(shelf, name, made);
+    }
+  }
+}
+
+/** @throws Failure unknown_format (REBUILD3) */
+async function candidate(
+  shelf: Shelf,
+  name: string,
+  { version, attempt }: { readonly version: number; readonly attempt: string },
+): Promise<Candidate> {
+  try {
+    const { manifest } = readManifestObject(await fetchObject(shelf, name), shelf.codec);
+    const right = manifest.number === version && manifest.attempt === attempt && samePartition(manifest, shelf.id);
+    if (right) return { tag: "manifest", version, manifest };
+    throw new Damage(`${name} holds manifest ${manifest.number} of attempt ${manifest.attempt}`);
+  } catch (error) {
+    if (error instanceof Damage) return { tag: "damaged", version, why: error };
+    throw error;
+  }
+}
+
+/** An older snapshot would give up events that needn't be: the store may give the object later (REBUILD3). @throws Failure store_unavailable */
+function assertReachable({ unreachable, object, message }: Damage): void {
+  if (unreachable)
+    throw new Failure(
+      "store_unavailable",
+      `${message}; try again later, or delete ${object} to go on without what it holds`,
+    );
+}
+
+const samePartition = (manifest: Manifest, id: Shelf["id"]): boolean => partitionName(manifest) === partitionName(id);
+
+/** Older generations are found through the manifest's history; pins went with D1. */
+const rowOf = (manifest: Manifest, seed: number, top: Top): PartitionRow => ({
+  epoch: nextIncarnation(top.epoch),
+  seed,
+  version: top.version,
+  attempt: manifest.attempt,
+  // Members keep their order, so its checksum still fits.
+  manifest: JSON.stringify(manifest),
+  snapshotSeq: manifest.seq,
+  snapshotStamp: manifest.stamp,
+  previousSeq: seq(0),
+  previous: null,
+  pins: "[]",
+});

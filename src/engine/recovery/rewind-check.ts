@@ -1,0 +1,90 @@
+/**
+ * Noticing that D1 was set back, by its own time travel or by a restored copy: what it had acknowledged since is gone, and
+ * going on from there would give that up without a word.
+ *
+ * REWIND1. Epoch, version and head of a partition never go down while D1 isn't set back. So an earlier fact that lies above what
+ *     D1 says now is proof, and a missing one proves nothing: there is no false alarm.
+ * REWIND2. The facts stand in the object's own storage (the mark): as of a commit some minutes ago at most, of each snapshot, and of the
+ *     moment where a living object finds that D1 has less than it acknowledged (high-water-mark.ts). Nothing is written for a commit as such.
+ * REWIND3. Where there is no mark (its storage was lost, older code ran) R2 is asked once: each attempt at a snapshot holds a committed
+ *     prefix of the log (SNAP1) and builds on the version before its own.
+ * REWIND4. What is noticed is refused, by reads too, and changes nothing in D1, so that setting D1 forward again mends it by itself. Any
+ *     other way on is somebody's decision (adopt.ts), which begins a new life of epochs: facts of earlier lives don't count.
+ */
+import { Failure, isUnreadable } from "../base/errors.ts";
+import { belowManifest, epoch, incarnationOf, manifestOf, manifestPrefix, seq, type Seq } from "../base/ids.ts";
+import type { Host } from "../base/ports.ts";
+import type { HighWaterMark, Opening, PartitionRow } from "../base/records.ts";
+import { behind, logFacts, highWaterMark } from "../log/fence.ts";
+import { readManifestObject } from "../snapshot/manifest-object.ts";
+import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
+
+type Around = Shelf & { readonly host: Host };
+
+/** `kept`: the mark as it was when D1 was asked; a later one says more than D1 could. @throws Failure log_rewound */
+export async function assertNotRewound(
+  env: Around,
+  { row, head }: Pick<Opening, "row" | "head">,
+  kept: HighWaterMark | null,
+): Promise<void> {
+  const now = logFacts(row, head);
+  const mark = kept ?? (await markFromStore(env, row));
+  const why = mark === null ? null : behind(mark, now);
+  if (why !== null) return refuse(env, mark!, `D1 says ${why}`);
+  // R2 isn't asked again.
+  if (env.host.highWaterMark() === null) env.host.keepHighWaterMark(highWaterMark(now));
+}
+
+/** D1 has no row. @throws Failure log_rewound where the partition had one */
+export function assertNeverLogged(env: Around): void {
+  const mark = env.host.highWaterMark();
+  if (mark !== null) refuse(env, mark, `D1 has no row where the partition had reached seq ${mark.head}`);
+}
+
+function refuse({ id, host }: Around, mark: HighWaterMark, why: string): never {
+  if (mark.refused === undefined) host.keepHighWaterMark({ ...mark, refused: true });
+  throw new Failure("log_rewound", rewoundText(id, why));
+}
+
+export const rewoundText = ({ operator, partition }: Shelf["id"], why: string): string =>
+  `the database of partition ${partition} of "${operator}" was set back: ${why}; set it forward to a later moment, or decide what counts from here on with POST /v1/operators/${operator}/partitions/${partition}/adopt`;
+
+/** Manifests that are read for their seq. */
+const TRIES = 5;
+
+/**
+ * What R2 proves that D1 has said once (REWIND3); null: nothing above the row. An attempt of version n was made when n − 1 was current.
+ */
+export async function markFromStore(shelf: Shelf, row: PartitionRow): Promise<HighWaterMark | null> {
+  const found: { readonly name: string; readonly made: NonNullable<ReturnType<typeof manifestOf>> }[] = [];
+  for (let after = belowManifest(shelf.id, row.version + 1); ;) {
+    const { names, more } = await listNames(shelf, manifestPrefix(shelf.id), after);
+    for (const name of names) {
+      const made = manifestOf(name);
+      if (made !== null && incarnationOf(made.epoch) >= incarnationOf(row.epoch)) found.push({ name, made });
+    }
+    after = names.at(-1) ?? after;
+    if (!more) break;
+  }
+  if (found.length === 0) return null;
+  const highest = (of: (made: (typeof found)[number]["made"]) => number): number =>
+    Math.max(...found.map(({ made }) => of(made)));
+  return {
+    v: 1,
+    epoch: epoch(highest((made) => made.epoch)),
+    version: highest(({ version }) => version) - 1,
+    head: await headOf(shelf, found.map(({ name }) => name).toReversed()),
+  };
+}
+
+/** The seq of the newest that can be read. */
+async function headOf(shelf: Shelf, names: readonly string[]): Promise<Seq> {
+  for (const name of names.slice(0, TRIES)) {
+    try {
+      return readManifestObject(await fetchObject(shelf, name), shelf.codec).manifest.seq;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+    }
+  }
+  return seq(0);
+}

@@ -1,0 +1,170 @@
+/**
+ * The footer of a snapshot file: what is in it and where each block stands (docs/spec.md).
+ *
+ * FOOTER1. It is found from the file's end, and checked member by member before anything follows it: a checksum says that
+ *     the bytes are those that were written, not that they make sense (SNAP3).
+ */
+import { readBlock } from "../base/block.ts";
+import { Damage, Failure } from "../base/errors.ts";
+import { isWhole, parseObject, shown } from "../base/json.ts";
+import type { Sizes } from "../base/limits.ts";
+import type { Codec } from "../base/ports.ts";
+import type { StateFile } from "../base/records.ts";
+import { type DedupImage, isRange } from "../state/dedup.ts";
+
+export const SNAPSHOT_FORMAT = 1;
+
+export const DELTA_FORMAT = 2;
+
+/** One of several files that make up a full snapshot. */
+export const PART_FORMAT = 3;
+
+export const formatOf = (base: number, part?: Part): number =>
+  part !== undefined ? PART_FORMAT : base === 0 ? SNAPSHOT_FORMAT : DELTA_FORMAT;
+
+export const MAGIC = "KEYFRAME";
+
+export const TRAILER = 16;
+
+const HEAD = 12;
+
+/** [offset, length, CRC-32, records, first key] */
+export type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
+
+/** Which file of several, from 1, and 1 if it is the last: that one holds what isn't state. */
+export type Part = readonly [number: number, last: 0 | 1];
+
+export interface Footer {
+  readonly v: number;
+  readonly partition: string;
+  readonly operatorVersion: number;
+  readonly hash: string;
+  readonly codec: string;
+  /** Exclusive: 0 for a full snapshot, else the seq of the snapshot that this one is a delta on. */
+  readonly base: number;
+  readonly seq: number;
+  readonly stamp: number;
+  readonly keys: number;
+  readonly state: readonly Block[];
+  readonly dedup: Omit<DedupImage, "prints" | "answers">;
+  readonly prints: readonly Block[];
+  readonly answers: readonly Block[];
+  readonly quarantine: readonly Block[];
+  /** Numbering producers (ONE2); missing in files of code that didn't know them. */
+  readonly producers?: readonly Block[];
+  /** Which keys it surely doesn't hold (bloom-filter.ts), and its last key; missing in files of code that didn't know them. */
+  readonly filter?: readonly Block[];
+  readonly last?: string;
+  /** Missing where the snapshot is one file. */
+  readonly part?: Part;
+}
+
+/** A whole file's footer. @throws Damage where the file isn't whole, Failure unknown_format where it is of another format */
+export function readFooter(file: Uint8Array, codec: Codec): Footer;
+
+/** From the end of a file that begins at `start`; where the footer begins, if `start` is above that. */
+export function readFooter(end: Uint8Array, codec: Codec, start: number): Footer | number;
+
+export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | number {
+  if (end.length < TRAILER + (start === 0 ? HEAD : 0))
+    throw new Damage(`the snapshot has ${start + end.length} bytes, too few to be one`);
+  if ((start === 0 && magic(end, 0) !== MAGIC) || magic(end, end.length - 8) !== MAGIC)
+    throw new Damage("the snapshot doesn't begin and end as one");
+  const view = new DataView(end.buffer, end.byteOffset, end.byteLength);
+  // The head may not be at hand; the footer says the same.
+  const version = start === 0 ? view.getUint32(8, true) : null;
+  if (version !== null && !KNOWN.has(version))
+    throw unknown(`format ${version}; this code reads ${[...KNOWN].join(", ")}`);
+  const length = view.getUint32(end.length - TRAILER, true);
+  const crc = view.getUint32(end.length - TRAILER + 4, true);
+  const at = end.length - TRAILER - length;
+  if (at < 0 && start + at >= HEAD) return start + at;
+  const bytes = readBlock(end, at, length, crc, codec, "the snapshot's footer");
+  return checked(parseObject(decoded(bytes, codec), "the snapshot's footer"), version);
+}
+
+const KNOWN = new Set([SNAPSHOT_FORMAT, DELTA_FORMAT, PART_FORMAT]);
+
+/** Where what isn't state begins: the end of the last state block. */
+export const restOf = ({ state }: Footer): number => {
+  const last = state.at(-1);
+  return last === undefined ? HEAD : last[0] + last[1];
+};
+
+const magic = (file: Uint8Array, at: number): string => String.fromCharCode(...file.subarray(at, at + MAGIC.length));
+
+const unknown = (what: string): Failure =>
+  new Failure("unknown_format", `the snapshot has ${what}: deploy the code that wrote it, or newer`);
+
+function decoded(bytes: Uint8Array, codec: Codec): string {
+  try {
+    return codec.decode(bytes);
+  } catch {
+    throw new Damage("the snapshot's footer isn't UTF-8");
+  }
+}
+
+function checked(footer: Readonly<Record<string, unknown>>, version: number | null): Footer {
+  const { v, partition, operatorVersion, hash, codec, base, seq, stamp, keys, dedup, producers, filter, last, part } =
+    footer;
+  if ((version !== null && v !== version) || typeof v !== "number" || !KNOWN.has(v))
+    throw unknown(`format ${version ?? shown(v)} and a footer of format ${shown(v)}`);
+  // Read as a full one, a delta would lose every key that it doesn't hold.
+  if (
+    !isWhole(base) ||
+    !(part === undefined || isPart(part)) ||
+    v !== formatOf(base, part) ||
+    (part !== undefined && base > 0)
+  )
+    throw new Damage(`a snapshot of format ${v} on base ${shown(base)}`);
+  const texts = [partition, hash, codec].every((text) => typeof text === "string");
+  const numbers = [seq, stamp, keys, operatorVersion].every(isWhole) && operatorVersion !== 0;
+  const lists = [
+    footer["state"],
+    footer["prints"],
+    footer["answers"],
+    footer["quarantine"],
+    producers ?? [],
+    filter ?? [],
+  ];
+  if (!(last === undefined || typeof last === "string")) throw new Damage("the snapshot's last key is no text");
+  if (!texts || !numbers || !lists.every(isBlocks) || !isRange(dedup, seq as number) || base > (seq as number))
+    throw new Damage("a part of the snapshot's footer is missing, or not what it should be");
+  return footer as unknown as Footer;
+}
+
+function isPart(value: unknown): value is Part {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [number, last] = value as unknown[];
+  return isWhole(number) && number >= 1 && (last === 0 || last === 1);
+}
+
+/** That a block stands within the file, and has its checksum, is found out when it is read. */
+const isBlocks = (value: unknown): value is Block[] =>
+  Array.isArray(value) &&
+  value.every(
+    (block) =>
+      Array.isArray(block) &&
+      block.length === 5 &&
+      block.slice(0, 4).every(isWhole) &&
+      block[0] >= HEAD &&
+      block[1] > 0 &&
+      block[3] > 0 &&
+      typeof block[4] === "string",
+  );
+
+/**
+ * What of a file is read when it is opened, by offset and length: from its end on, and then its ids where they stand apart. `apart`:
+ * without these (P2).
+ */
+export function openingParts(
+  { bytes, rest, ids = 0 }: Pick<StateFile, "bytes" | "rest" | "ids">,
+  { wholeBytes }: Pick<Sizes, "wholeBytes">,
+  apart: boolean,
+): readonly (readonly [offset: number, length: number])[] {
+  if (bytes <= wholeBytes) return [[0, bytes]];
+  const from = rest ?? Math.max(0, bytes - Math.max(TRAILER, wholeBytes));
+  if (rest === undefined || ids === 0) return [[from, bytes - from]];
+  const end = [rest + ids, bytes - rest - ids] as const;
+  return apart ? [end] : [end, [rest, ids]];
+}

@@ -1,0 +1,272 @@
+/**
+ * One snapshot file as a source of keys: its index and filter in memory, its blocks fetched when a key in them is asked for.
+ *
+ * FILE1. Opening reads the end of the file, from the last state block on: what is there is needed to open a partition, or says
+ *     where all else stands.
+ * FILE2. Where the ids at its beginning are many they are read apart: with the end for events, later or never for reads.
+ */
+import { readBlock, unpack } from "../base/block.ts";
+import { Damage } from "../base/errors.ts";
+import { compareUtf8 } from "../base/json.ts";
+import { lowerBound } from "../base/key-order.ts";
+import { GAP_BYTES, RUN_BLOCKS, RUN_BYTES } from "../base/limits.ts";
+import type { Codec } from "../base/ports.ts";
+import type { StateFile } from "../base/records.ts";
+import { BloomFilter } from "./bloom-filter.ts";
+import { type Block, type Footer, openingParts, readFooter, restOf } from "./file-footer.ts";
+import type { Library } from "./object-reader.ts";
+import { RangeReader } from "./range-reader.ts";
+import { keyOfLine } from "./record.ts";
+
+/** Reads a block that isn't state. @throws Damage */
+export type Rest = (block: Block, what: string) => Uint8Array;
+
+/** The lines of one state block. */
+export interface StateBlock {
+  readonly lines: readonly string[];
+  readonly keys: readonly string[];
+}
+
+export class SnapshotFile {
+  readonly footer: Footer;
+  readonly #ranges: RangeReader;
+  readonly #codec: Codec;
+  readonly #firsts: readonly string[];
+  readonly #filter: BloomFilter | null;
+  /** Its ids weren't read with its end, and are still to be taken in. */
+  readonly apart: boolean;
+
+  constructor(ranges: RangeReader, footer: Footer, filter: BloomFilter | null, codec: Codec, apart = false) {
+    this.apart = apart;
+    this.#ranges = ranges;
+    this.footer = footer;
+    this.#filter = filter;
+    this.#codec = codec;
+    this.#firsts = footer.state.map(([, , , , first]) => first);
+  }
+
+  /**
+   * The file, and a reader of the blocks of it that are no state. `apart`: ids that stand apart are left (FILE2).
+   *
+   * @throws Damage, Failure unknown_format
+   */
+  static async open(
+    library: Library,
+    stored: StateFile,
+    apart: boolean,
+  ): Promise<{ readonly file: SnapshotFile; readonly rest: Rest }> {
+    const { codec, sizes } = library;
+    const { name, bytes, ids = 0 } = stored;
+    const ranges = new RangeReader(library, name, bytes);
+    const [[guess], idsAt] = openingParts(stored, sizes, apart) as [[number, number], [number, number]?];
+    const read =
+      (start: number) =>
+      (end: Uint8Array): End | number =>
+        readEnd(end, start, codec, start === guess ? ids : 0);
+    try {
+      const end = ranges.end(guess, read(guess));
+      const beside = idsAt === undefined ? null : idsOf(ranges, ...idsAt, end, codec);
+      // Whoever waits for the end hears of that first.
+      beside?.catch(() => undefined);
+      let found = await end;
+      // Where its states end is known now, if the manifest didn't say so; what is above that may have to be read twice.
+      for (let i = 0; typeof found === "number" && i < 2; i++) found = await ranges.end(found, read(found));
+      if (typeof found === "number") throw new Damage(`the footer of ${name} isn't where it says`);
+      const { footer, filter } = found;
+      const rest = found.apart && beside !== null ? either(await beside, guess, found.rest) : found.rest;
+      return { file: new SnapshotFile(ranges, footer, filter, codec, found.apart && beside === null), rest };
+    } catch (error) {
+      if (error instanceof Damage) error.object = name;
+      throw error;
+    }
+  }
+
+  /** The ids that stand apart, as `open` would have read them. @throws Damage */
+  async ids(): Promise<Rest> {
+    const { prints } = this.footer;
+    const length = prints.reduce((sum, [, size]) => sum + size, 0);
+    return this.#named(() => idsOf(this.#ranges, restOf(this.footer), length, this.footer, this.#codec));
+  }
+
+  get name(): string {
+    return this.#ranges.name;
+  }
+
+  /** Number of the block that may hold the key; -1: none does. */
+  blockOf(key: string): number {
+    const { last } = this.footer;
+    if (last !== undefined && compareUtf8(key, last) > 0) return -1;
+    const block = lowerBound(this.#firsts, key, false) - 1;
+    return block >= 0 && (this.#filter?.mayHold(key) ?? true) ? block : -1;
+  }
+
+  /** Number of the first block that may hold a key at or above this one. */
+  blockFrom(key: string): number {
+    return Math.max(0, lowerBound(this.#firsts, key, false) - 1);
+  }
+
+  get blocks(): number {
+    return this.#firsts.length;
+  }
+
+  /** Blocks of rising numbers, cut into runs that are worth fetching together. */
+  runsOf(numbers: readonly number[]): number[][] {
+    const runs: number[][] = [];
+    let [begun, ended] = [0, Number.NEGATIVE_INFINITY];
+    for (const number of numbers) {
+      const [offset, length] = this.footer.state[number]!;
+      const run = runs.at(-1);
+      const near = offset - ended <= GAP_BYTES && offset + length - begun <= RUN_BYTES;
+      if (run !== undefined && run.length < RUN_BLOCKS && near) run.push(number);
+      else {
+        runs.push([number]);
+        begun = offset;
+      }
+      ended = offset + length;
+    }
+    return runs;
+  }
+
+  /** The blocks of such a run, which may be asked for again. @throws Damage */
+  async some(numbers: readonly number[]): Promise<StateBlock[]> {
+    return this.#named(async () => {
+      const places = numbers.map((number) => this.footer.state[number]!);
+      const between = this.footer.state.slice(numbers[0], numbers.at(-1)! + 1);
+      const blocks = await this.#ranges.some(places, "a state block", between);
+      return blocks.map((bytes, i) => this.#decoded(numbers[i]!, bytes));
+    });
+  }
+
+  /**
+   * The blocks from this one on, in runs that are fetched together. `keep`: they may be asked for again.
+   *
+   * @throws Damage
+   */
+  async *blocksFrom(number: number, runBytes: number, keep: boolean): AsyncGenerator<StateBlock> {
+    const fetchFrom = (from: number): Run | null => {
+      const to = this.#runFrom(from, runBytes);
+      if (to === from) return null;
+      const bytes = this.#named(() => this.#ranges.run(this.footer.state.slice(from, to), "a state block", keep));
+      // Whoever waits for it hears of it; a reader that has had enough doesn't.
+      bytes.catch(() => undefined);
+      return { from, to, bytes };
+    };
+    let coming = fetchFrom(number);
+    for (let run = coming; run !== null; run = coming) {
+      const bytes = await run.bytes;
+      // The next one comes while this one is used.
+      coming = fetchFrom(run.to);
+      for (const [i, block] of bytes.entries()) yield await this.#named(async () => this.#decoded(run.from + i, block));
+    }
+  }
+
+  /** The first block behind the run that begins here. */
+  #runFrom(from: number, runBytes: number): number {
+    let to = from;
+    for (let bytes = 0; to < this.footer.state.length; to++) {
+      bytes += this.footer.state[to]![1];
+      if (to > from && bytes > runBytes) break;
+    }
+    return to;
+  }
+
+  async #named<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      if (error instanceof Damage) error.object = this.name;
+      throw error;
+    }
+  }
+
+  #decoded(number: number, bytes: Uint8Array): StateBlock {
+    const what = "a state block";
+    const lines = unpack(bytes, this.#codec, what).split("\n");
+    const [offset, , , records, first] = this.footer.state[number]!;
+    if (lines.length !== records)
+      throw new Damage(`${what} at ${offset} says ${records} records and holds ${lines.length}`);
+    const keys = lines.map(keyOfLine);
+    const next = this.#firsts[number + 1];
+    if (keys[0] !== first || !rising(keys) || (next !== undefined && compareUtf8(keys.at(-1)!, next) >= 0))
+      throw new Damage(`the keys of ${this.name} are not in order`);
+    return { lines, keys };
+  }
+}
+
+function rising(keys: readonly string[]): boolean {
+  for (let i = 1; i < keys.length; i++) if (compareUtf8(keys[i - 1]!, keys[i]!) >= 0) return false;
+  return true;
+}
+
+interface Run {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: Promise<Uint8Array[]>;
+}
+
+interface End {
+  readonly footer: Footer;
+  readonly rest: Rest;
+  readonly filter: BloomFilter | null;
+  /** It begins behind the ids. */
+  readonly apart: boolean;
+}
+
+/** The blocks of ids, checked; `end` says which they are. */
+async function idsOf(
+  ranges: RangeReader,
+  from: number,
+  length: number,
+  end: Footer | Promise<End | number>,
+  codec: Codec,
+): Promise<Rest> {
+  return ranges.part(from, length, async (bytes) => {
+    const found = await end;
+    const rest: Rest = ([offset, size, crc], what) => readBlock(bytes, offset - from, size, crc, codec, what);
+    // Where the end says something else of them they are read with that.
+    const prints =
+      typeof found === "number" ? [] : "apart" in found ? (found.apart ? found.footer.prints : []) : found.prints;
+    for (const block of prints) rest(block, "a block of prints");
+    return rest;
+  });
+}
+
+/** Reads what stands before `behind` from the one, all else from the other. */
+const either =
+  (ids: Rest, behind: number, rest: Rest): Rest =>
+  (block, what) =>
+    block[0] < behind ? ids(block, what) : rest(block, what);
+
+/** Do they stand one after the other from there on, and come to so many bytes? */
+function stand(blocks: readonly Block[], from: number, bytes: number): boolean {
+  let at = from;
+  for (const [offset, length] of blocks) {
+    if (offset !== at) return false;
+    at += length;
+  }
+  return at === from + bytes;
+}
+
+/**
+ * What stands behind the states, and behind so many bytes of ids; or where that begins, if `end` begins later.
+ *
+ * @throws Damage, Failure unknown_format
+ */
+function readEnd(end: Uint8Array, start: number, codec: Codec, ids: number): End | number {
+  const footer = readFooter(end, codec, start);
+  if (typeof footer === "number") return footer;
+  const from = restOf(footer);
+  const apart = ids > 0 && start === from + ids && stand(footer.prints, from, ids);
+  if (start > from && !apart) return from;
+  const rest: Rest = ([offset, length, crc], what) => readBlock(end, offset - start, length, crc, codec, what);
+  const filter = footer.filter?.map((block) => rest(block, "the filter"))[0];
+  // All of it is looked at now: what the cache holds may be wrong, and would pass for damage later on; and what is damaged may
+  // be asked for only when it is too late to do without.
+  if (start === 0) for (const block of footer.state) rest(block, "a state block");
+  for (const blocks of [apart ? [] : footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
+    for (const block of blocks) rest(block, "a block behind the states");
+  return { footer, rest, apart, filter: filter === undefined ? null : new BloomFilter(lasting(filter)) };
+}
+
+/** What is kept of a range: a copy, where that lets go of much else. */
+const lasting = (part: Uint8Array): Uint8Array => (2 * part.length > part.buffer.byteLength ? part : part.slice());

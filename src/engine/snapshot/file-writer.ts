@@ -1,0 +1,130 @@
+/**
+ * Writes one snapshot file: states first, in the order of their keys, then what isn't state, then the footer that says where
+ * everything stands.
+ */
+import { FileWriter } from "../base/block.ts";
+import { BloomFilterBuilder, type BloomFilter } from "./bloom-filter.ts";
+import { PRINT_WORDS } from "../base/hash.ts";
+import type { Codec } from "../base/ports.ts";
+import { formatOf, MAGIC, restOf, type Block, type Footer, type Part } from "./file-footer.ts";
+import type { Entry } from "../state/keyed-state.ts";
+import { stateLine } from "./record.ts";
+
+export interface EncodedFile {
+  readonly bytes: Uint8Array;
+  readonly footer: Footer;
+  readonly filter: BloomFilter;
+  /** Where what isn't state begins, and how many bytes of ids that begins with. */
+  readonly rest: number;
+  readonly ids: number;
+}
+
+/** What a footer says beside the places of blocks. */
+export type Described = Omit<
+  Footer,
+  "v" | "state" | "prints" | "answers" | "quarantine" | "producers" | "filter" | "last"
+>;
+
+type List = "answers" | "quarantine" | "producers";
+
+export class SnapshotWriter {
+  readonly #codec: Codec;
+  readonly #blockChars: number;
+  readonly #file = new FileWriter();
+  readonly #filter = new BloomFilterBuilder();
+  readonly #state: Block[] = [];
+  readonly #lists: Record<List, Block[]> = { answers: [], quarantine: [], producers: [] };
+  #prints: Block[] = [];
+  /** Of the block that is being filled. */
+  #lines: string[] = [];
+  #size = 0;
+  #first = "";
+  #last = "";
+
+  constructor(codec: Codec, blockChars: number) {
+    this.#codec = codec;
+    this.#blockChars = blockChars;
+    this.#file.write(codec.encode(MAGIC), codec);
+    // The format stands here once it is known whether this is one file of several.
+    this.#file.write(words([0]), codec);
+  }
+
+  get length(): number {
+    return this.#file.length;
+  }
+
+  /** The next key, in order; null: it is gone. @returns whether a block was filled by it */
+  state(key: string, entry: Entry | null): boolean {
+    if (this.#lines.length === 0) this.#first = key;
+    const line = stateLine(key, entry);
+    this.#lines.push(line);
+    this.#size += line.length;
+    this.#last = key;
+    this.#filter.add(key);
+    if (this.#size < this.#blockChars) return false;
+    this.#flush(this.#state, this.#first);
+    return true;
+  }
+
+  endStates(): void {
+    if (this.#lines.length > 0) this.#flush(this.#state, this.#first);
+  }
+
+  /** Prints don't compress: they stand as little-endian words. */
+  prints(prints: Uint32Array): void {
+    if (prints.length === 0) return;
+    const bytes = new Uint8Array(prints.buffer, prints.byteOffset, prints.byteLength);
+    this.#prints = [[...this.#file.write(bytes, this.#codec), prints.length / PRINT_WORDS, ""]];
+  }
+
+  /** Lines in blocks. */
+  async lines<T>(list: List, items: Iterable<T>, line: (item: T) => string, pause: () => Promise<void>): Promise<void> {
+    for (const item of items) {
+      const text = line(item);
+      this.#lines.push(text);
+      this.#size += text.length;
+      if (this.#size < this.#blockChars) continue;
+      this.#flush(this.#lists[list], "");
+      await pause();
+    }
+    if (this.#lines.length > 0) this.#flush(this.#lists[list], "");
+  }
+
+  #flush(list: Block[], first: string): void {
+    const packed = this.#codec.compress(this.#lines.join("\n"));
+    list.push([...this.#file.write(packed, this.#codec), this.#lines.length, first]);
+    this.#lines = [];
+    this.#size = 0;
+  }
+
+  close(described: Described, part?: Part): EncodedFile {
+    this.endStates();
+    const codec = this.#codec;
+    const filter = this.#filter.build();
+    const placed = this.#state.length === 0 ? [] : [[...this.#file.write(filter.bytes, codec), 1, ""] satisfies Block];
+    const format = formatOf(described.base, part);
+    const footer: Footer = {
+      v: format,
+      ...described,
+      state: this.#state,
+      prints: this.#prints,
+      ...this.#lists,
+      ...(placed.length === 0 ? {} : { filter: placed, last: this.#last }),
+      ...(part === undefined ? {} : { part }),
+    };
+    const [, length, crc] = this.#file.write(codec.encode(JSON.stringify(footer)), codec);
+    this.#file.write(words([length, crc]), codec);
+    this.#file.write(codec.encode(MAGIC), codec);
+    const bytes = this.#file.bytes();
+    bytes.set(words([format]), MAGIC.length);
+    const ids = this.#prints.reduce((sum, [, size]) => sum + size, 0);
+    return { bytes, footer, filter, rest: restOf(footer), ids };
+  }
+}
+
+function words(values: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(values.length * 4);
+  const view = new DataView(bytes.buffer);
+  values.forEach((value, i) => view.setUint32(i * 4, value, true));
+  return bytes;
+}

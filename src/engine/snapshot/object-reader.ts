@@ -1,0 +1,100 @@
+/** A partition's objects in R2 as a reader sees them: what reading takes, with patience for a store that doesn't answer. */
+import { Damage, messageOf } from "../base/errors.ts";
+import type { PartitionId } from "../base/ids.ts";
+import { OPEN_ATTEMPTS, type Sizes } from "../base/limits.ts";
+import type { Cache, Clock, Codec, Host, ObjectStore } from "../base/ports.ts";
+import { limited, persistent } from "../base/retry.ts";
+
+/** Bytes, and whether they came from the store just now; null: they couldn't be had. */
+export type Coming = { readonly bytes: Uint8Array; readonly fetched: boolean } | null;
+
+/** What was fetched before it was asked for (prefetch.ts). */
+export interface Prefetched {
+  take(name: string, offset: number): Promise<Coming> | null;
+}
+
+export interface Shelf {
+  readonly id: PartitionId;
+  readonly objects: ObjectStore;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly host: Pick<Host, "jitter">;
+}
+
+type Reader = Omit<Shelf, "id" | "codec">;
+
+/** The whole object. @throws Damage if the object isn't there, or can't be read while others can */
+export async function fetchObject(reader: Reader, name: string): Promise<Uint8Array> {
+  const file = await readObject(reader, name, null);
+  if (file === null) throw new Damage(`${name} isn't there`);
+  return file;
+}
+
+/** A range is an offset and a length. */
+type Range = readonly [offset: number, length: number];
+
+/**
+ * A range of the object, or all of it; null if there is no such object. An outage of the store is no damage: an object counts as
+ * damaged only if its calls fail before and after another object of the same store was read.
+ *
+ * @throws Damage if this object can't be read while others can; Failure store_unavailable
+ */
+export async function readObject(reader: Reader, name: string, range: Range | null): Promise<Uint8Array | null> {
+  const { objects, clock, host } = reader;
+  const read = (): Promise<Uint8Array | null> => (range === null ? objects.get(name) : objects.range(name, ...range));
+  try {
+    return await persistent(clock, host, "R2", OPEN_ATTEMPTS, read);
+  } catch (error) {
+    const other = await otherRead(reader, name, range?.[1] ?? PROOF_BYTES).catch(() => null);
+    if (other === null) throw error;
+    try {
+      return await limited(clock, "R2", read);
+    } catch (again) {
+      const damage = new Damage(`${name} can't be read, while ${other} can: ${messageOf(again)}`);
+      damage.object = name;
+      damage.unreachable = true;
+      throw damage;
+    }
+  }
+}
+
+/** Bytes that are read of another object where all of this one was asked for. */
+const PROOF_BYTES = 64 * 1024;
+
+/** Other objects that are tried: several may be unreadable at once. */
+const PROOFS = 6;
+
+/**
+ * The name of another object that can be read now; null if none can. As many bytes are read of it, since a store that is slow may
+ * answer for a few bytes only.
+ */
+async function otherRead({ objects, clock }: Reader, name: string, length: number): Promise<string | null> {
+  const partition = `${name.split("/").slice(0, 3).join("/")}/`;
+  const neighbours: readonly (readonly [prefix: string, after: string])[] = [
+    [partition, ""],
+    [partition, `${partition}snapshots/`],
+    ["", `${partition}~`],
+    ["", ""],
+  ];
+  const tried = new Set([name]);
+  for (const [prefix, after] of neighbours) {
+    const { names } = await limited(clock, "R2", () => objects.list(prefix, after));
+    for (const other of [names.at(-1), names[0], names[1]]) {
+      if (other === undefined || tried.has(other)) continue;
+      if (tried.size > PROOFS) return null;
+      tried.add(other);
+      const bytes = await limited(clock, "R2", () => objects.range(other, 0, length)).catch(() => null);
+      if (bytes !== null) return other;
+    }
+  }
+  return null;
+}
+
+/** One page of names with the prefix, above `after`. */
+export const listNames = (
+  { objects, clock, host }: Reader,
+  prefix: string,
+  after: string,
+): ReturnType<ObjectStore["list"]> => persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(prefix, after));
+
+export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes; readonly ahead?: Prefetched };

@@ -1,0 +1,73 @@
+/**
+ * One key in a state block of a snapshot: `"key" TAB seq TAB stamp TAB state`, or in a delta `"key" TAB 0 TAB 0` for a key
+ * that is gone (docs/spec.md). A state that could not be migrated has `v`, its version and TAB before it.
+ *
+ * RECORD1. The texts of states are taken as they are, since parsing all of them would double the time of a recovery: that a block
+ *     is what was written, its checksum says, and JSON is all that is ever written.
+ * RECORD2. States of an older version are migrated as they are read (migration.ts). One that can't be keeps its text and version.
+ */
+import { parseJson } from "../base/json.ts";
+import { Damage } from "../base/errors.ts";
+import { seq, stamp } from "../base/ids.ts";
+import { migrated } from "../operator/migration.ts";
+import type { Operator } from "../operator/operator.ts";
+import type { Footer } from "./file-footer.ts";
+import type { Entry } from "../state/keyed-state.ts";
+
+export const stateLine = (key: string, entry: Entry | null): string =>
+  entry === null
+    ? `${JSON.stringify(key)}${GONE}`
+    : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.version === undefined ? "" : `v${entry.version}\t`}${entry.text}`;
+
+/** What follows the key in a line that says it is gone. */
+const GONE = "\t0\t0";
+// oxlint-disable-next-line no-control-regex -- what JSON escapes
+const PLAIN_KEY = /^"[^"\\\u0000-\u001f]+"$/;
+
+/** @throws Damage */
+export function keyOfLine(line: string): string {
+  const quoted = line.slice(0, line.indexOf("\t"));
+  const key = PLAIN_KEY.test(quoted) ? quoted.slice(1, -1) : parseJson(quoted, "a key of the snapshot");
+  if (typeof key !== "string" || key === "") throw new Damage("a state block holds a line that is no state");
+  return key;
+}
+
+/** What the line says of its key; null: it is gone. `operator`: null leaves the state as it stands. @throws Damage */
+export function entryOfLine(line: string, footer: Footer, operator: Operator | null): Entry | null {
+  const a = line.indexOf("\t");
+  if (footer.base > 0 && line.length === a + GONE.length && line.endsWith(GONE)) return null;
+  const b = line.indexOf("\t", a + 1);
+  const c = line.indexOf("\t", b + 1);
+  if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds a line that is no state");
+  const [at, by] = [numberOf(line.slice(a + 1, b)), numberOf(line.slice(b + 1, c))];
+  // No JSON begins with that letter.
+  const marked = line.charCodeAt(c + 1) === MARK;
+  const d = marked ? line.indexOf("\t", c + 1) : c;
+  const version = marked ? numberOf(line.slice(c + 2, d)) : footer.operatorVersion;
+  if (marked && (d < 0 || version < 1 || version >= footer.operatorVersion))
+    throw new Damage("a state block holds a state whose version isn't older than the snapshot's");
+  const text = line.slice(d + 1);
+  if (at <= footer.base || at > footer.seq || by < 0 || by > footer.stamp || text === "")
+    throw new Damage("a state block holds a line that is no state");
+  const [kept, when] = [own(text), { seq: seq(at), stamp: stamp(by) }];
+  if (version === operator?.version || (operator === null && !marked)) return { text: kept, ...when };
+  const result = operator === null ? null : migrated(operator, version, kept);
+  return result?.tag === "migrated" ? { text: result.text, ...when } : { text: kept, ...when, version };
+}
+
+/** `v` */
+const MARK = 118;
+
+/** A text of its own: a slice would keep the whole block in memory. */
+export const own = (text: string): string => ` ${text}`.slice(1);
+
+/** Of digits and nothing else; -1: it is none. By hand, since there are two in every line. */
+export function numberOf(text: string): number {
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return text !== "" && Number.isSafeInteger(value) ? value : -1;
+}

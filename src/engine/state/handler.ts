@@ -1,0 +1,185 @@
+/**
+ * Running one event's handler on one key: the only place where a user's code touches state.
+ *
+ * HANDLER1. What the handler did counts only if it returned without refusing, and left JSON behind (IN4, SNAP8).
+ * HANDLER2. Random numbers and ids come from the event's print, so replay gives the same bytes (ONE5).
+ */
+import type { Seq } from "../base/ids.ts";
+import { copyJson, exceeds, inspectJson, LARGE_STATE, NULL_STATE, toJson } from "../base/json.ts";
+import { STALE, type DirtyKey } from "./overlay.ts";
+import { REPLY_BYTES, STATE_BYTES } from "../base/limits.ts";
+import { messageOf, traceOf } from "../base/errors.ts";
+import { MIGRATION_FAILED, migrationFailed } from "../operator/migration.ts";
+import { APPLIED, type Outcome } from "../log/outcome.ts";
+import type { Context, Handler, Operator, Refusal } from "../operator/operator.ts";
+import type { Event } from "../event/event.ts";
+
+/** Runs the event and leaves its effect, if any, in `touched`. */
+export function handle(operator: Operator, dirtyKey: DirtyKey, event: Event, context: EventContext): Outcome {
+  const handler = operator.handlers.get(event.type);
+  if (handler === undefined) {
+    const error = `version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`;
+    return { tag: "quarantined", error };
+  }
+  if (dirtyKey.version !== undefined) {
+    const why = migrationFailed(operator, context.key, dirtyKey.version, dirtyKey.text!);
+    return { tag: "quarantined", error: `${MIGRATION_FAILED}: ${why}`.slice(0, 1_000) };
+  }
+  let outcome: Outcome;
+  try {
+    if (dirtyKey.value === STALE) dirtyKey.value = materialise(operator, dirtyKey, context.key);
+    outcome = run(handler, event, context, dirtyKey);
+  } catch (error) {
+    outcome = thrown(error);
+  }
+  if (outcome.tag === "applied") dirtyKey.seq = context.seq;
+  return outcome;
+}
+
+export const thrown = (error: unknown): Outcome => ({
+  tag: "quarantined",
+  error: messageOf(error).slice(0, 1_000),
+  ...traceOf(error),
+});
+
+/** The value of a key that no event of the row has touched yet. */
+function materialise(operator: Operator, dirtyKey: DirtyKey, key: string): unknown {
+  return dirtyKey.text === null ? firstValue(operator, key) : (JSON.parse(dirtyKey.text) as unknown);
+}
+
+/** A copy, so that an `initial` that hands out one shared object can't link keys to each other. */
+function firstValue(operator: Operator, key: string): unknown {
+  const first = operator.initial(key);
+  const { why, inexact } = inspectJson(first);
+  if (why !== null) throw new TypeError(`initial("${key}") ${why}`);
+  if (first === null) throw new TypeError(`initial("${key}") ${NULL_STATE}`);
+  return inexact ? (JSON.parse(JSON.stringify(first)) as unknown) : copyJson(first);
+}
+
+function run(handler: Handler, event: Event, context: EventContext, dirtyKey: DirtyKey): Outcome {
+  // A copy, so that nothing of it is left unless it is kept, and no object stands in two places at the next event.
+  const working = copyJson(dirtyKey.value);
+  const returned = handler(working, event, context);
+  if (returned instanceof Promise) {
+    returned.catch(() => undefined);
+    throw new TypeError("the handler is asynchronous; handlers must be synchronous");
+  }
+  if (context.refused !== null) return refusal(context.refused);
+  const reply = replyText(returned);
+  if (context.removed) {
+    dirtyKey.text = null;
+    dirtyKey.value = STALE;
+    dirtyKey.dirty = false;
+    return reply;
+  }
+  const replaced = context.replaced !== NOTHING;
+  keep(dirtyKey, replaced ? context.replaced : working, replaced);
+  return reply;
+}
+
+/** A value below this weight can't reach the limit: 63 characters of name and 63 of text take less than 1,024 bytes even
+ *  where each is escaped. */
+const SURELY_SMALL = STATE_BYTES / 1_024;
+
+/** What a counter becomes that the states written before it don't have. */
+const SHAPE_HINT =
+  " (has the state's shape changed? raise `version`, and add the `migrate` entry that gives old states what is new)";
+
+/** SNAP8: the state is what its text will say. A foreign value may be in somebody's hands. @throws where it isn't JSON or too large */
+function keep(dirtyKey: DirtyKey, value: unknown, foreign: boolean): void {
+  const { why, inexact, weight } = inspectJson(value);
+  if (why !== null) throw new TypeError(`the state ${why}${why.includes("NaN is") ? SHAPE_HINT : ""}`);
+  if (value === null) throw new TypeError(`the state ${NULL_STATE}`);
+  if (weight < SURELY_SMALL && !inexact) {
+    dirtyKey.value = foreign ? copyJson(value) : value;
+    dirtyKey.dirty = true;
+    return;
+  }
+  const text = JSON.stringify(value);
+  if (exceeds(text, STATE_BYTES)) throw new RangeError(`the state ${LARGE_STATE}`);
+  dirtyKey.text = text;
+  dirtyKey.dirty = false;
+  dirtyKey.value = inexact || foreign ? STALE : value;
+}
+
+function replyText(returned: unknown): Outcome {
+  if (returned === undefined) return APPLIED;
+  const json = toJson(returned);
+  if (json.tag === "not_json") throw new TypeError(`the reply ${json.why}`);
+  if (exceeds(json.text, REPLY_BYTES)) throw new RangeError(`the reply has more than ${REPLY_BYTES} bytes`);
+  return { tag: "applied", reply: json.text };
+}
+
+function refusal(refused: Refusal): Outcome {
+  const detail = toJson(refused.detail ?? null);
+  if (detail.tag === "not_json") throw new TypeError(`the refusal's detail ${detail.why}`);
+  if (exceeds(detail.text, REPLY_BYTES))
+    throw new RangeError(`the refusal's detail has more than ${REPLY_BYTES} bytes`);
+  return { tag: "refused", code: refused.refusal.slice(0, 200), detail: detail.text };
+}
+
+const NOTHING: unique symbol = Symbol("nothing");
+
+/** The handler's `ctx`, and what it was told. `prints` at `at` is the event's own. */
+export class EventContext implements Context<unknown> {
+  readonly key: string;
+  readonly seq: Seq;
+  readonly now: number;
+  readonly isNew: boolean;
+  refused: Refusal | null = null;
+  removed = false;
+  replaced: unknown = NOTHING;
+  readonly #prints: ArrayLike<number>;
+  readonly #at: number;
+  #random: (() => number) | null = null;
+
+  constructor(key: string, seq: Seq, now: number, isNew: boolean, prints: ArrayLike<number>, at: number) {
+    this.key = key;
+    this.seq = seq;
+    this.now = now;
+    this.isNew = isNew;
+    this.#prints = prints;
+    this.#at = at;
+  }
+
+  random(): number {
+    this.#random ??= generator(this.#prints, this.#at);
+    return this.#random() / 0x1_0000_0000;
+  }
+
+  uuid(): string {
+    this.#random ??= generator(this.#prints, this.#at);
+    const words = [this.#random(), this.#random(), this.#random(), this.#random()];
+    const hex = words.map((word) => word.toString(16).padStart(8, "0")).join("");
+    const variant = ((Number.parseInt(hex[16]!, 16) & 0x3) | 0x8).toString(16);
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`;
+  }
+
+  set(state: unknown): void {
+    this.replaced = state;
+    this.removed = false;
+  }
+
+  remove(): void {
+    this.removed = true;
+  }
+
+  refuse<const Code extends string, Detail = undefined>(code: Code, detail?: Detail): Refusal<Code, Detail> {
+    const refused = { refusal: code, detail: detail as Detail };
+    this.refused = refused;
+    return refused;
+  }
+}
+
+/** sfc32 (Chris Doty-Humphrey's small fast counting generator): 128 bits of state, from the event's print. */
+function generator(prints: ArrayLike<number>, at: number): () => number {
+  let [a, b, c, d] = [prints[at]! | 0, prints[at + 1]! | 0, prints[at + 2]! | 0, prints[at + 3]! | 0];
+  return () => {
+    const sum = (a + b + d) | 0;
+    d = (d + 1) | 0;
+    a = b ^ (b >>> 9);
+    b = (c + (c << 3)) | 0;
+    c = ((c << 21) | (c >>> 11)) + sum;
+    return sum >>> 0;
+  };
+}

@@ -1,0 +1,399 @@
+/**
+ * The keyed state of one partition, as far as it is in memory.
+ *
+ * STATE1. At rest a key's state is its JSON text: what a read shows, what a snapshot holds and what a handler gets are the
+ *     same by construction (SNAP8), a capture copies references only, and bytes are counted exactly. Texts take a third
+ *     of the memory of objects.
+ * STATE2. Only committed state is in here. What a group changes stands in its own layer until the log has it (LOG1).
+ * STATE3. What changed since the current snapshot stays until a later one is current. All else may go, since the files of the
+ *     current snapshot hold it; what isn't pinned goes when the budget is used up, that was used least recently first (SNAP11).
+ * STATE4. What a load brings is taken only if the key isn't here (SNAP11). Keys that are being loaded are pinned, so one that
+ *     changed meanwhile is here still.
+ */
+import { Digest } from "../base/digest.ts";
+import type { Seq, Stamp } from "../base/ids.ts";
+import { firstOf, sortKeys } from "../base/key-order.ts";
+import { ENTRY_BYTES, MEMORY_BYTES } from "../base/limits.ts";
+import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
+
+/** One key: its state's JSON text, and the last event that changed it. Never changed in place. */
+export interface Entry {
+  readonly text: string;
+  readonly seq: Seq;
+  readonly stamp: Stamp;
+  /** Of the text, if it is older than the operator's, since migrating it fails (migration.ts). */
+  readonly version?: number;
+}
+
+/** The key has no state since that event. */
+interface Gone {
+  readonly text: null;
+  readonly seq: Seq;
+  readonly version?: never;
+}
+
+/** What is known of the state as a whole, wherever its keys are. Sizes in characters of keys and texts. */
+export interface Totals {
+  readonly keys: number;
+  readonly size: number;
+  readonly digest: Digest;
+  /** False: they are counted from a beginning that isn't known exactly, until somebody has read all keys. */
+  readonly exact: boolean;
+  readonly unmigrated: Unmigrated;
+}
+
+/** Every key with its entry, in order; null: it is gone. */
+export type Entries = readonly (readonly [string, Entry | null])[];
+
+/** Keys that changed, with what they came to; null: they are gone. */
+export type Changed = readonly (readonly [string, { readonly text: string | null }])[];
+
+export class KeyedState {
+  readonly #budget: number;
+  /** Since the current snapshot (STATE3). */
+  readonly #changed = new Map<string, Entry | Gone>();
+  /** What the files of the current snapshot hold too; null: they don't hold the key. Two generations: what is used moves to
+   *  the young one, and the old one is dropped as a whole. */
+  #young = new Map<string, Entry | null>();
+  #old = new Map<string, Entry | null>();
+  #changedBytes = 0;
+  #youngBytes = 0;
+  #oldBytes = 0;
+  readonly #pins = new Map<string, number>();
+  /** Keys that are being loaded, each by one load. */
+  readonly #loading = new Map<string, symbol>();
+  /** All keys are in memory: what isn't here, isn't there. */
+  #complete = true;
+  #drops = 0;
+  /** Bytes of both generations after something was dropped. */
+  #untouched = 0;
+  #keys = 0;
+  #size = 0;
+  #exact = true;
+  /** Counted from the current snapshot on; below 0 if that didn't count them. */
+  #unmigrated = 0;
+  #unmigratedKeys: readonly UnmigratedKey[] = [];
+  /** A state that can't be migrated is here, or may come. */
+  anyUnmigrated = false;
+  /** Of the keys that have not changed since the current snapshot. */
+  #unchanged = new Digest();
+  /** Keys of `overlay`, in order; null while they came or went. */
+  #sorted: string[] | null = null;
+
+  constructor(budget: number = MEMORY_BYTES) {
+    this.#budget = budget;
+  }
+
+  get keys(): number {
+    return this.#keys;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Everything is in memory. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /** Would everything fit? */
+  get fits(): boolean {
+    return this.#size + this.#keys * ENTRY_BYTES <= this.#budget;
+  }
+
+  /** How many keys of average size come to about so many bytes. */
+  keysIn(bytes: number): number {
+    return Math.max(1, Math.floor(bytes / (ENTRY_BYTES + this.#size / Math.max(1, this.#keys))));
+  }
+
+  /** Bytes of what changed since the current snapshot. */
+  get changedBytes(): number {
+    return this.#changedBytes;
+  }
+
+  /** The state begins as one that is in files, and of which nothing is in memory yet. */
+  begin({ keys, size, digest, exact, unmigrated }: Totals): void {
+    this.#keys = keys;
+    this.#unmigrated = unmigrated.keys;
+    this.#unmigratedKeys = unmigrated.some;
+    this.anyUnmigrated = unmigrated.keys > 0;
+    this.#size = size;
+    this.#exact = exact;
+    this.#unchanged = digest.copy();
+    this.#complete = keys === 0;
+  }
+
+  /** Takes in what a file holds, all of it: a full one's, then each delta's on it. */
+  restore(changes: Iterable<readonly [string, Entry | null]>): void {
+    for (const [key, entry] of changes) {
+      const old = this.#young.get(key);
+      if (old != null) {
+        this.#unchanged.subtract(key, old.text);
+        this.#keys -= 1;
+        this.#size -= key.length + old.text.length;
+      }
+      this.#forget(this.#young, key);
+      if (entry === null) continue;
+      this.#unchanged.add(key, entry.text);
+      this.#keys += 1;
+      this.#size += key.length + entry.text.length;
+      this.#remember(key, entry);
+    }
+    this.#sorted = null;
+  }
+
+  // ---- keys ----
+
+  /** The key's entry; null: it has no state; undefined: it isn't in memory. */
+  find(key: string): Entry | null | undefined {
+    const changed = this.#changed.get(key);
+    if (changed !== undefined) return changed.text === null ? null : changed;
+    const young = this.#young.get(key);
+    if (young !== undefined) return young;
+    const old = this.#old.get(key);
+    if (old !== undefined) {
+      this.#forget(this.#old, key);
+      this.#remember(key, old);
+      return old;
+    }
+    return this.#complete ? null : undefined;
+  }
+
+  /** The last change of the key since the current snapshot; null: it hasn't changed. */
+  change(key: string): { readonly text: string | null; readonly seq: Seq; readonly version?: number } | null {
+    return this.#changed.get(key) ?? null;
+  }
+
+  has(key: string): boolean {
+    return this.#complete || this.#changed.has(key) || this.#young.has(key) || this.#old.has(key);
+  }
+
+  /** Those of the keys that are not in memory, each once. */
+  missing(keys: readonly string[]): string[] {
+    return this.#complete ? [] : [...new Set(keys.filter((key) => !this.has(key)))];
+  }
+
+  /** The event at `at` left this; null: nothing. `before`: the text that it found, null: none. */
+  apply(key: string, entry: Entry | null, at: Seq, before: string | null): void {
+    const text = entry === null ? null : entry.text;
+    if (this.anyUnmigrated || entry?.version !== undefined) this.#countUnmigrated(key, entry);
+    const size = this.#changed.size;
+    this.#changed.set(key, entry ?? { text: null, seq: at });
+    // Looking first whether it has changed before would cost as much again: then `before` is what that left.
+    const first = this.#changed.size > size;
+    if (first) {
+      if (before !== null) this.#unchanged.subtract(key, before);
+      if (this.#young.size > 0) this.#forget(this.#young, key);
+      if (this.#old.size > 0) this.#forget(this.#old, key);
+    } else this.#changedBytes -= cost(key, before);
+    if (this.#complete ? (text === null) !== (before === null) : first) this.#sorted = null;
+    this.#changedBytes += cost(key, text);
+    this.#keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
+    this.#size += (text === null ? 0 : key.length + text.length) - (before === null ? 0 : key.length + before.length);
+  }
+
+  /** The key is about to change to this. */
+  #countUnmigrated(key: string, to: Entry | null): void {
+    const from = this.find(key)?.version;
+    const version = to?.version;
+    this.#unmigrated += (version === undefined ? 0 : 1) - (from === undefined ? 0 : 1);
+    const others = this.#unmigratedKeys.filter(([one]) => one !== key);
+    this.#unmigratedKeys = version === undefined ? others : [...others, [key, version] as const].slice(0, NAMED_KEYS);
+    this.anyUnmigrated ||= version !== undefined;
+  }
+
+  /** Keys that can't be migrated, as far as they are counted. */
+  get unmigrated(): Unmigrated {
+    return { keys: Math.max(0, this.#unmigrated), some: this.#unmigratedKeys };
+  }
+
+  // ---- loads ----
+
+  /** A load of these keys begins. @returns those of them that no other load brings */
+  beginLoad(keys: readonly string[], load: symbol): string[] {
+    const fresh = keys.filter((key) => !this.#loading.has(key) && !this.has(key));
+    for (const key of fresh) this.#loading.set(key, load);
+    return fresh;
+  }
+
+  /** The load that brings the key. */
+  loadOf(key: string): symbol | undefined {
+    return this.#loading.get(key);
+  }
+
+  /** The load found this; null: the files don't hold the key (STATE4). */
+  install(key: string, entry: Entry | null, load: symbol): void {
+    if (this.#loading.get(key) !== load) return;
+    this.#loading.delete(key);
+    if (!this.has(key)) this.#remember(key, entry);
+  }
+
+  /** The load ended, whatever it brought. */
+  endLoad(keys: readonly string[], load: symbol): void {
+    for (const key of keys) if (this.#loading.get(key) === load) this.#loading.delete(key);
+    this.#trim();
+  }
+
+  /** Changes whenever something was dropped. */
+  get drops(): number {
+    return this.#drops;
+  }
+
+  /**
+   * Takes in everything that the files hold, of which nothing was dropped since `drops`: so what changed meanwhile is here.
+   *
+   * @returns false where something was
+   */
+  installAll(entries: Iterable<readonly [string, Entry]>, drops: number): boolean {
+    if (drops !== this.#drops) return false;
+    for (const [key, entry] of entries) if (!this.has(key)) this.#remember(key, entry);
+    this.#complete = true;
+    this.#sorted = null;
+    // That a key isn't there needs no remembering any more.
+    for (const map of [this.#young, this.#old])
+      for (const [key, entry] of map) if (entry === null) this.#forget(map, key);
+    this.#trim();
+    return true;
+  }
+
+  /** Until it is unpinned, the key stays in memory once it is there. */
+  pin(keys: readonly string[]): void {
+    for (const key of keys) this.#pins.set(key, (this.#pins.get(key) ?? 0) + 1);
+  }
+
+  unpin(keys: readonly string[]): void {
+    for (const key of keys) {
+      const left = this.#pins.get(key)! - 1;
+      if (left === 0) this.#pins.delete(key);
+      else this.#pins.set(key, left);
+    }
+  }
+
+  #remember(key: string, entry: Entry | null): void {
+    if (entry?.version !== undefined) this.anyUnmigrated = true;
+    this.#young.set(key, entry);
+    this.#youngBytes += cost(key, entry?.text ?? null);
+  }
+
+  #forget(from: Map<string, Entry | null>, key: string): void {
+    const entry = from.get(key);
+    if (entry === undefined) return;
+    from.delete(key);
+    const bytes = cost(key, entry?.text ?? null);
+    if (from === this.#young) this.#youngBytes -= bytes;
+    else this.#oldBytes -= bytes;
+  }
+
+  /** Drops what was used least recently, once the budget is used up (STATE3). */
+  #trim(): void {
+    const held = this.#youngBytes + this.#oldBytes;
+    // What is pinned may take more than the budget: then it is looked at again once it has grown by half of that.
+    if (held <= Math.max(this.#budget, this.#untouched + this.#budget / 2) || this.#youngBytes <= this.#budget / 2)
+      return;
+    const dropped = this.#old;
+    this.#old = this.#young;
+    this.#oldBytes = this.#youngBytes;
+    this.#young = new Map();
+    this.#youngBytes = 0;
+    let carried = 0;
+    for (const key of this.#pins.keys()) {
+      const entry = dropped.get(key);
+      if (entry === undefined) continue;
+      this.#remember(key, entry);
+      carried += 1;
+    }
+    this.#untouched = this.#youngBytes + this.#oldBytes;
+    if (carried === dropped.size) return;
+    this.#drops += 1;
+    if (!this.#complete) return;
+    this.#sorted = null;
+    this.#complete = false;
+    // Whoever has pinned a key relies on it that it isn't there: from now on that must be said.
+    for (const key of this.#pins.keys()) if (!this.has(key)) this.#remember(key, null);
+  }
+
+  // ---- snapshots ----
+
+  /** What changed after `base`, or everything that is in memory, in no order; later changes don't show. */
+  capture(base: Seq, everything: boolean): Entries {
+    const found: (readonly [string, Entry | null])[] = [];
+    if (everything)
+      for (const map of [this.#young, this.#old])
+        for (const [key, entry] of map) if (entry !== null) found.push([key, entry]);
+    for (const [key, entry] of this.#changed) {
+      if (entry.text !== null) {
+        if (everything || entry.seq > base) found.push([key, entry]);
+      } else if (!everything && entry.seq > base) found.push([key, null]);
+    }
+    return found;
+  }
+
+  /** Of the state as it is now, but for the digest: that of what changed since the current snapshot is to be added, which takes long. */
+  totals(): { readonly totals: Totals; readonly changed: Changed } {
+    const unmigrated = { keys: this.#unmigrated, some: this.#unmigratedKeys };
+    const digest = this.#unchanged.copy();
+    const totals = { keys: this.#keys, size: this.#size, digest, exact: this.#exact, unmigrated };
+    return { totals, changed: [...this.#changed] };
+  }
+
+  /** Where `believed` was counted, somebody who read all keys found `truth`: the counts go on from there. */
+  correct(believed: Totals, truth: Totals): void {
+    this.#keys += truth.keys - believed.keys;
+    this.#size += truth.size - believed.size;
+    this.#unchanged = this.#unchanged.moved(believed.digest, truth.digest);
+    this.#exact = true;
+    this.#unmigrated += truth.unmigrated.keys - believed.unmigrated.keys;
+    this.#unmigratedKeys = truth.unmigrated.some.filter(([key]) => {
+      const changed = this.#changed.get(key);
+      return changed === undefined || (changed.text !== null && changed.version !== undefined);
+    });
+  }
+
+  /** A snapshot that is current holds all changes up to `upTo`. Done in steps, between which events go on. */
+  *dropSaved(upTo: Seq): Generator<void> {
+    let steps = 0;
+    for (const [key, entry] of this.#changed) {
+      if (entry.seq > upTo) continue;
+      this.#changed.delete(key);
+      this.#changedBytes -= cost(key, entry.text);
+      if (entry.text !== null) this.#unchanged.add(key, entry.text);
+      if (!this.#complete) this.#sorted = null;
+      if (entry.text !== null) this.#remember(key, entry);
+      else if (!this.#complete) this.#remember(key, null);
+      this.#trim();
+      if (++steps % SAVED_AT_ONCE === 0) yield;
+    }
+  }
+
+  // ---- scans ----
+
+  /** Keys above `after` that begin with `prefix`, in order: all where the state is complete, else those that changed since the
+   *  current snapshot; null: gone. Later changes don't show. */
+  overlay(prefix: string, after: string): Entries {
+    const found: (readonly [string, Entry | null])[] = [];
+    const keys = this.#overlayKeys();
+    for (let i = firstOf(keys, prefix, after); i < keys.length && keys[i]!.startsWith(prefix); i++)
+      found.push([keys[i]!, this.#peek(keys[i]!)]);
+    return found;
+  }
+
+  #peek(key: string): Entry | null {
+    const changed = this.#changed.get(key);
+    if (changed !== undefined) return changed.text === null ? null : changed;
+    return this.#young.get(key) ?? this.#old.get(key) ?? null;
+  }
+
+  #overlayKeys(): readonly string[] {
+    if (this.#sorted !== null) return this.#sorted;
+    const keys = [...this.#changed.keys()];
+    if (!this.#complete) return (this.#sorted = sortKeys(keys));
+    const all = [...keys, ...this.#young.keys(), ...this.#old.keys()];
+    return (this.#sorted = sortKeys(all.filter((key) => this.#peek(key) !== null)));
+  }
+}
+
+/** What it takes in memory, about. */
+const cost = (key: string, text: string | null): number => key.length + (text?.length ?? 0) + ENTRY_BYTES;
+/** Keys that are moved in one turn. */
+const SAVED_AT_ONCE = 2_000;

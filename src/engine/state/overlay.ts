@@ -1,0 +1,147 @@
+/**
+ * The changes of one row of a group before it is in the log: the keys it touched, over what the rows before it left.
+ *
+ * OVERLAY1. A key's value is materialised once for a row and written out once, however many events touch it. Each event works
+ *     on a copy, which replaces the value only if the event is applied: one that throws or refuses leaves no trace.
+ * OVERLAY2. Nothing in here is visible to reads (LOG1); `settle` hands it to the committed state.
+ */
+import type { Entry, KeyedState } from "./keyed-state.ts";
+import { seq, type Seq, type Stamp } from "../base/ids.ts";
+import type { Watchers } from "../base/ports.ts";
+
+export interface DirtyKey {
+  /** JSON text after the last event that changed it; null: no state. Behind `value` while `dirty`. */
+  text: string | null;
+  /** The state itself, or STALE where it must be read from the text. */
+  value: unknown;
+  /** The text is to be written anew from the value. */
+  dirty: boolean;
+  /** Last event that changed it; 0: none in this row. */
+  seq: Seq;
+  /** Of the text, if it is older than the operator's (migration.ts). */
+  version: number | undefined;
+  /** The text below this layer. */
+  readonly before: string | null;
+}
+
+/** What the last event that changed a key left: its text, and which event it was; 0: none did. */
+export interface Last {
+  readonly text: string | null;
+  readonly seq: Seq;
+  readonly version?: number | undefined;
+}
+
+export const STALE: unique symbol = Symbol("stale");
+
+export class Overlay {
+  #below: Overlay | null;
+  #settled = false;
+  #grown = 0;
+  readonly #state: KeyedState;
+  readonly #touched = new Map<string, DirtyKey>();
+
+  constructor(state: KeyedState, below: Overlay | null) {
+    this.#state = state;
+    this.#below = below;
+  }
+
+  edit(key: string): DirtyKey {
+    let dirtyKey = this.#touched.get(key);
+    if (dirtyKey === undefined) {
+      const { text: before, version } = this.#lastBelow(key);
+      dirtyKey = { text: before, value: STALE, dirty: false, seq: seq(0), version, before };
+      this.#touched.set(key, dirtyKey);
+    }
+    return dirtyKey;
+  }
+
+  /** What the last event left that has touched the key so far. */
+  last(key: string): Last {
+    const dirtyKey = this.#touched.get(key);
+    return dirtyKey === undefined || dirtyKey.seq === 0
+      ? this.#lastBelow(key)
+      : { text: textOf(dirtyKey), seq: dirtyKey.seq, version: dirtyKey.version };
+  }
+
+  /** The state of the key, if it is of an older version and can't be migrated; null if it is not. */
+  unmigrated(key: string): (Last & { readonly version: number }) | null {
+    if (!this.#state.anyUnmigrated) return null;
+    const { text, seq, version } = this.last(key);
+    return version === undefined ? null : { text, seq, version };
+  }
+
+  #lastBelow(key: string): Last {
+    for (let overlay = this.#below; overlay !== null && !overlay.#settled; overlay = overlay.#below) {
+      const pending = overlay.#touched.get(key);
+      // One that was only looked at says nothing of when.
+      if (pending !== undefined && pending.seq > 0)
+        return { text: textOf(pending), seq: pending.seq, version: pending.version };
+    }
+    const entry = this.#state.find(key);
+    // Taken for a key without state, it would begin anew (SNAP11).
+    if (entry === undefined) throw new Error(`key ${JSON.stringify(key)} was to be loaded first`);
+    return entry ?? NOTHING;
+  }
+
+  /** An event made a key, or removed one: counted only where their number is bounded. */
+  grew(by: number): void {
+    this.#grown += by;
+  }
+
+  /** Keys that have a state once everything is in the log. */
+  get keys(): number {
+    let keys = this.#state.keys + this.#grown;
+    for (let overlay = this.#below; overlay !== null && !overlay.#settled; overlay = overlay.#below)
+      keys += overlay.#grown;
+    return keys;
+  }
+
+  /** By how much the layer changes the number of keys and the size of the state, in characters. */
+  growth(): { readonly keys: number; readonly size: number } {
+    let keys = 0;
+    let size = 0;
+    for (const [key, dirtyKey] of this.#touched) {
+      const { before } = dirtyKey;
+      const text = textOf(dirtyKey);
+      keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
+      size += (text === null ? 0 : text.length + key.length) - (before === null ? 0 : before.length + key.length);
+    }
+    return { keys, size };
+  }
+
+  /** The group is in the log with this stamp: its changes become the committed state. */
+  settle(stamp: Stamp, watchers: Watchers | null = null): void {
+    this.#settled = true;
+    this.#below = null;
+    for (const [key, dirtyKey] of this.#touched) {
+      if (dirtyKey.seq === 0) continue;
+      const text = textOf(dirtyKey);
+      const older = dirtyKey.version === undefined ? {} : { version: dirtyKey.version };
+      const entry: Entry | null = text === null ? null : { text, seq: dirtyKey.seq, stamp, ...older };
+      this.#state.apply(key, entry, dirtyKey.seq, dirtyKey.before);
+      watchers?.changed(key, text, dirtyKey.seq);
+    }
+  }
+}
+
+const NOTHING: Last = { text: null, seq: seq(0) };
+
+/** The text of what the last event left. */
+export function textOf(dirtyKey: DirtyKey): string | null {
+  if (dirtyKey.dirty) {
+    dirtyKey.text = JSON.stringify(dirtyKey.value);
+    dirtyKey.dirty = false;
+  }
+  return dirtyKey.text;
+}
+
+/** Takes back what made a state where there was none; `before`: the event that had changed it last. */
+export function undo(dirtyKey: DirtyKey, before: Seq): void {
+  dirtyKey.text = null;
+  dirtyKey.value = STALE;
+  dirtyKey.dirty = false;
+  dirtyKey.seq = before;
+}
+
+/** Is there no state of this key yet? */
+export const isNew = (dirtyKey: DirtyKey): boolean => dirtyKey.text === null && !dirtyKey.dirty;

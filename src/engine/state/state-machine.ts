@@ -1,0 +1,300 @@
+/**
+ * The fold of a log: everything that a partition knows after applying segments 1..seq, and how one more is applied.
+ *
+ * MACHINE1. It is a function of the log alone; recovery, verification and the live partition use the same steps (ONE5).
+ * MACHINE2. Replay honours logged outcomes (ONE6), checks that no seq is missing (LOG4), and quarantines what was applied and throws
+ *     or is refused now: under other code no event stops a partition, and none loses its effect without a word (IN4).
+ * MACHINE3. What only the first run decides (the condition of an edit, the bound on keys) isn't asked again at replay.
+ */
+import { Failure, messageOf } from "../base/errors.ts";
+import { fill } from "../event/event.ts";
+import { print } from "../event/fingerprint.ts";
+import { Dedup } from "./dedup.ts";
+import { edit, ERASE, isEdit } from "./edit.ts";
+import { PRINT_WORDS } from "../base/hash.ts";
+import { Prints } from "../event/fingerprint.ts";
+import { EventContext, handle } from "./handler.ts";
+import { seq, stamp, type Seq, type Stamp } from "../base/ids.ts";
+import { isNew, Overlay, undo, type DirtyKey } from "./overlay.ts";
+import { MIGRATION_FAILED, migrationFailed } from "../operator/migration.ts";
+import { RESERVED_TYPE, type Operator } from "../operator/operator.ts";
+import type { Event } from "../event/event.ts";
+import { NO_REPLY, outcomeText, type Outcome, type Thrown } from "../log/outcome.ts";
+import { Producers } from "./producers.ts";
+import { DELETE, Quarantine, RETRY, type MadeBy, type Quarantined, type Settled } from "./quarantine.ts";
+import type { Segment } from "../base/records.ts";
+import { stampMs } from "../base/hybrid-clock.ts";
+import { KeyedState } from "./keyed-state.ts";
+import type { ReadSegment } from "../log/archive.ts";
+
+/** The first run of an event, and the bound that holds for it; a replay has none (MACHINE3). */
+export interface Live {
+  /** Keys that the partition may hold. */
+  readonly maxKeys: number;
+  /** A handler threw: its event, or the one that a command retries, is in the quarantine. */
+  threw(entry: Quarantined): void;
+}
+
+export class StateMachine {
+  readonly operator: Operator;
+  readonly seed: number;
+  /** The code that runs here (CODE4). */
+  readonly made: MadeBy;
+  readonly state: KeyedState;
+  readonly quarantine = new Quarantine();
+  readonly producers = new Producers();
+  readonly dedup: Dedup;
+  /** The code that wrote what was replayed (CODE4). */
+  readonly replayedFrom = new Set<string>();
+  /** Events that were applied when they were logged, and that replay by other code has set aside. */
+  readonly disowned = { events: 0, first: 0 };
+  /** Everything up to here is applied. */
+  seq: Seq = seq(0);
+  stamp: Stamp = stamp(0);
+
+  constructor(operator: Operator, seed: number, code = "") {
+    this.operator = operator;
+    this.seed = seed;
+    this.made = { operatorVersion: operator.version, code };
+    this.state = new KeyedState(operator.memoryBytes);
+    this.dedup = new Dedup({ ...operator.dedup, repliesMs: operator.repliesMs });
+  }
+
+  /** Applies one segment of the log, whose keys are in memory. @throws Failure log_broken where it doesn't follow the last one */
+  replay({ row, events }: ReadSegment): void {
+    if (row.seq !== this.seq + 1)
+      throw new Failure(
+        "log_broken",
+        `after seq ${this.seq} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > this.seq ? "a hole" : "a repeat"} (LOG4)`,
+      );
+    this.replayedFrom.add(codeOf(row));
+    const overlay = new Overlay(this.state, null);
+    try {
+      this.#replayEvents(overlay, row, events);
+    } catch (error) {
+      // A handler that throws quarantines its event. This is one that could never have been logged.
+      throw new Failure("log_broken", `segment ${row.seq}..${row.last} can't be replayed: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+    for (const mark of events.marks) this.producers.set(mark, row.last);
+    overlay.settle(row.stamp);
+    this.advance(row.last, row.stamp);
+  }
+
+  #replayEvents(overlay: Overlay, row: Segment, events: ReadSegment["events"]): void {
+    const prints = new Prints(events.events.length);
+    let index = 0;
+    for (const [count, ms] of events.at) {
+      const time = new Date(ms).toISOString();
+      for (let i = 0; i < count; i++, index++) this.#replayEvent(overlay, row, events, index, ms, time, prints);
+    }
+  }
+
+  #replayEvent(
+    overlay: Overlay,
+    row: Segment,
+    { events, keys, outcomes, sent }: ReadSegment["events"],
+    index: number,
+    ms: number,
+    time: string,
+    collected: Prints,
+  ): void {
+    const at = seq(row.seq + index);
+    const timed = typeof events[index]!["time"] === "string";
+    const event = fill(events[index]!, time);
+    const key = keys[index]!;
+    print(collected, event, key, this.seed, timed);
+    const prints = collected.all;
+    this.dedup.add(prints, index * PRINT_WORDS);
+    const logged = outcomes.get(index);
+    if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
+    // Asked before it runs: a handler may write on the event.
+    const command = commandOf(event);
+    const outcome =
+      logged !== undefined && logged.tag !== "applied"
+        ? logged
+        : this.#again(at, command, this.run(overlay, at, event, key, ms, prints, index * PRINT_WORDS, null));
+    const made = outcome === logged ? row : this.made;
+    this.decide({ at, key, ms, made, text: () => sent(index) }, command, outcome);
+  }
+
+  /** The outcome of an event that was applied when it was logged. Its sender was told so: what the code that is here doesn't apply is kept. */
+  #again(at: Seq, command: Command | null, outcome: Outcome): Outcome {
+    // The event that a command names was applied by this code, where other code had set it aside.
+    if (outcome.tag === "applied" || (command?.target != null && spares(outcome))) return outcome;
+    this.disowned.events += 1;
+    if (this.disowned.first === 0) this.disowned.first = at;
+    if (outcome.tag === "quarantined") return outcome;
+    const error = `it was applied when it was logged, and the code that runs now refuses it: ${outcome.code}`;
+    return { tag: "quarantined", error };
+  }
+
+  /** Runs an event or a command. `live`: for the first time. */
+  run(
+    overlay: Overlay,
+    at: Seq,
+    event: Event,
+    key: string,
+    ms: number,
+    prints: ArrayLike<number>,
+    offset: number,
+    live: Live | null,
+  ): Outcome {
+    if (isSteering(event.type)) return this.#command(overlay, at, event, prints, offset, live);
+    const dirtyKey = overlay.edit(key);
+    return this.#apply(overlay, dirtyKey, event, new EventContext(key, at, ms, isNew(dirtyKey), prints, offset), live);
+  }
+
+  #apply(overlay: Overlay, dirtyKey: DirtyKey, event: Event, context: EventContext, live: Live | null): Outcome {
+    const before = dirtyKey.seq;
+    const outcome = isEdit(event.type)
+      ? edit(this.operator, dirtyKey, event, context, live === null ? null : overlay.last(context.key))
+      : handle(this.operator, dirtyKey, event, context);
+    if (live === null || live.maxKeys === Number.POSITIVE_INFINITY || outcome.tag !== "applied") return outcome;
+    const grows = (isNew(dirtyKey) ? 0 : 1) - (context.isNew ? 0 : 1);
+    const { keys } = overlay;
+    if (grows > 0 && keys >= live.maxKeys) {
+      undo(dirtyKey, before);
+      return { tag: "refused", code: "too_many_keys", detail: JSON.stringify({ keys, maxKeys: live.maxKeys }) };
+    }
+    overlay.grew(grows);
+    return outcome;
+  }
+
+  /** An edit, or the retry of one (EDIT3 of edit.ts)? */
+  edits(event: Event): boolean {
+    if (event.type !== RETRY) return isEdit(event.type);
+    const entry = this.quarantine.find(targetOf(event));
+    return entry !== undefined && isEdit(quarantinedEvent(entry).type);
+  }
+
+  /** Is this outcome remembered for repeats? */
+  keeps(outcome: Outcome): boolean {
+    return outcome.tag !== "applied" || (this.operator.repliesMs > 0 && outcome.reply !== NO_REPLY);
+  }
+
+  /**
+   * What the outcome means for the quarantine, once for each event that isn't simply applied, before the next one runs (Q3 of
+   * quarantine.ts).
+   */
+  decide(ran: Ran, command: Command | null, outcome: Outcome): void {
+    const { at, key, ms } = ran;
+    if (command?.target != null) this.#steer(ran, command.type, command.target, outcome);
+    else if (command?.type === ERASE)
+      for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, "erased", at);
+    else if (outcome.tag === "quarantined") {
+      const event = ran.text();
+      // Not that of the event that ran: its handler may have written on it.
+      const { type } = JSON.parse(event) as { readonly type: string };
+      this.quarantine.put({ seq: at, type, key, ...thrownBy(outcome, ran), now: ms, event }, at);
+    }
+  }
+
+  /**
+   * What a duplicate of the event at `at` hears, and up to which seq that must be in the log. A quarantine is a pause, so of an event
+   * that was set aside it is what became of it since (QUARANTINE5 of quarantine.ts).
+   */
+  heard(at: Seq): { readonly text: string | undefined; readonly until: Seq } {
+    const text = this.dedup.outcome(at);
+    const left = text?.startsWith('["q"') === true ? this.quarantine.became(at) : undefined;
+    if (left === undefined) return { text, until: at };
+    if (!("how" in left)) return { text: outcomeText({ tag: "quarantined", error: left.error }), until: left.by ?? at };
+    return { text: this.settledAs(left), until: left.by };
+  }
+
+  /** The outcome of an event that was set aside, and went; undefined: it is applied, and its reply isn't known any more. */
+  settledAs({ how, by }: Settled): string | undefined {
+    return how === "retried" ? this.dedup.outcome(by) : outcomeText({ tag: "refused", code: how, detail: NO_REPLY });
+  }
+
+  /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
+  *dropSaved(upTo: Seq, full: boolean): Generator<void> {
+    if (full) this.quarantine.saved(upTo);
+    yield* this.state.dropSaved(upTo);
+  }
+
+  /** Segment `last` is applied: what decides about repeats moves on with logged time (ONE3). */
+  advance(last: Seq, at: Stamp): void {
+    this.dedup.committed(last, stampMs(at));
+    this.producers.committed(last, stampMs(at));
+    this.quarantine.committed(last, this.dedup.first);
+    this.seq = last;
+    this.stamp = at;
+  }
+
+  #command(
+    overlay: Overlay,
+    at: Seq,
+    command: Event,
+    prints: ArrayLike<number>,
+    offset: number,
+    live: Live | null,
+  ): Outcome {
+    const entry = this.quarantine.find(targetOf(command));
+    if (entry === undefined) return { tag: "refused", code: "not_quarantined", detail: NO_REPLY };
+    if (command.type === DELETE) return { tag: "applied", reply: NO_REPLY };
+    const dirtyKey = overlay.edit(entry.key);
+    const retried = quarantinedEvent(entry);
+    if (dirtyKey.version !== undefined && !isEdit(retried.type)) {
+      const why = migrationFailed(this.operator, entry.key, dirtyKey.version, dirtyKey.text!);
+      return { tag: "refused", code: MIGRATION_FAILED, detail: JSON.stringify(why.slice(0, 1_000)) };
+    }
+    const context = new EventContext(entry.key, at, entry.now, isNew(dirtyKey), prints, offset);
+    return this.#apply(overlay, dirtyKey, retried, context, live);
+  }
+
+  #steer(ran: Ran, command: string, target: Seq, outcome: Outcome): void {
+    const { at } = ran;
+    const entry = this.quarantine.find(target);
+    if (entry === undefined || spares(outcome)) return;
+    if (outcome.tag !== "quarantined")
+      return this.quarantine.remove(target, command === DELETE ? "deleted" : "retried", at);
+    const { type, key, now, event } = entry;
+    this.quarantine.put({ seq: target, type, key, ...thrownBy(outcome, ran), now, event, by: at }, at);
+  }
+}
+
+/** An event that ran, or whose outcome is in the log. */
+interface Ran {
+  readonly at: Seq;
+  readonly key: string;
+  readonly ms: number;
+  /** The code that decided. */
+  readonly made: MadeBy;
+  /** As it was sent. */
+  readonly text: () => string;
+}
+
+function thrownBy({ error, errorName, stack }: Thrown, { made: { operatorVersion, code } }: Ran): Thrown & MadeBy {
+  return { error, ...(errorName === undefined ? {} : { errorName, stack: stack ?? "" }), operatorVersion, code };
+}
+
+/** One of the engine's own events: what it is, and the entry of the quarantine that it steers; null: none. */
+export interface Command {
+  readonly type: string;
+  readonly target: Seq | null;
+}
+
+/** Null: a user's event. */
+export function commandOf(event: Event): Command | null {
+  if (!event.type.startsWith(RESERVED_TYPE)) return null;
+  return { type: event.type, target: isSteering(event.type) ? targetOf(event) : null };
+}
+
+const isSteering = (type: string): boolean => type === RETRY || type === DELETE;
+
+const targetOf = (command: Event): Seq => (command.data as { readonly seq: Seq }).seq;
+
+/** Of a command: what it names stays in the quarantine. */
+const spares = (outcome: Outcome): boolean => outcome.tag === "refused" && SPARING.has(outcome.code);
+const SPARING = new Set(["not_quarantined", "too_many_keys", MIGRATION_FAILED]);
+
+/** Which code wrote a segment or a manifest. */
+export const codeOf = (made: { readonly operatorVersion: number; readonly code: string }): string =>
+  `${made.operatorVersion} ${made.code}`;
+
+/** The event as its handler saw it the first time. */
+export function quarantinedEvent(entry: Quarantined): Event {
+  return fill(JSON.parse(entry.event) as Record<string, unknown>, new Date(entry.now).toISOString());
+}

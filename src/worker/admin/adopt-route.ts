@@ -1,0 +1,104 @@
+/**
+ * `POST /v1/operators/{op}/partitions/{n}/adopt`: what a partition goes on with whose database was set back (adopt.ts).
+ *
+ * The row is written on condition that it still is what was looked at, so of two decisions one counts; then the object is dropped
+ * from memory, since it may hold what is given up.
+ */
+import { SIZES } from "../../engine/base/limits.ts";
+import { NO_CACHE } from "../../engine/snapshot/range-reader.ts";
+import { brotli } from "../../adapters/brotli.ts";
+import { logDatabases } from "../../adapters/catalogue.ts";
+import { D1Log } from "../../adapters/d1-log.ts";
+import { R2Store } from "../../adapters/r2-store.ts";
+import { replaceRow, storeRow } from "../../adapters/rebuilt-rows.ts";
+import type { Address, Route } from "../../engine/operator/routing.ts";
+import { adopt, type Truth } from "../../engine/recovery/adopt.ts";
+import { Failure } from "../../engine/base/errors.ts";
+import { limited } from "../../engine/base/retry.ts";
+import { isTruth } from "../api/partitions.ts";
+import type { Env } from "../env.ts";
+import { bodyText } from "../http/body.ts";
+import { note } from "../note.ts";
+import { problem } from "../problem.ts";
+import { requestClock } from "../request-clock.ts";
+import { asked, unavailable } from "../http/answers.ts";
+import { partitionStub } from "../stub.ts";
+
+export async function adoptPartition(request: Request, env: Env, route: Route, address: Address): Promise<Response> {
+  const truth = await truthOf(request);
+  if (truth === null)
+    return problem({
+      status: 400,
+      code: "invalid_body",
+      detail: 'the body must be {"truth":"d1"} or {"truth":"r2"}: which of the two counts from here on',
+    });
+  const { operator } = route;
+  const id = { timeline: address.timeline, operator: operator.name, partition: address.partition };
+  const db = logDatabases(env as unknown as Record<string, unknown>).get(address.database);
+  if (db === undefined) throw new Failure("database_missing", `${address.database} isn't bound: bind it again`);
+  const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
+  if (marked.tag === "busy") return unavailable(marked);
+  const opening = await limited(requestClock, "D1", () => new D1Log(db, id).peek());
+  const reader = {
+    objects: new R2Store(env.SNAPSHOTS),
+    clock: requestClock,
+    codec: brotli,
+    host: { jitter: Math.random },
+  };
+  const found = await adopt(
+    { ...reader, cache: NO_CACHE, sizes: SIZES, id, operator },
+    { opening, mark: marked.value },
+    truth,
+    address.seed,
+  );
+  switch (found.tag) {
+    case "not_rewound":
+      return problem({
+        status: 409,
+        code: "not_rewound",
+        detail: `D1 has all of partition ${id.partition} that it is known to have had: there is nothing to decide`,
+      });
+    case "nothing":
+      return problem({
+        status: 409,
+        code: "nothing_in_r2",
+        detail: `R2 holds no snapshot of partition ${id.partition}`,
+      });
+    case "unreadable":
+      return problem({
+        status: 409,
+        code: "snapshot_unreadable",
+        detail: `none of the snapshots of partition ${id.partition} can be read: ${found.passedOver.join("; ")}`,
+      });
+    case "row": {
+      const { row, seq, manifest, givenUp, passedOver, roots } = found;
+      const written =
+        opening === null
+          ? await storeRow(db, id, row)
+          : await replaceRow(db, id, opening.row, row, truth === "d1", roots);
+      if (!written)
+        return problem({
+          status: 503,
+          code: "store_unavailable",
+          detail: `the row of partition ${id.partition} changed in the meantime: send it again`,
+        });
+      await partitionStub(env, address)
+        .evict()
+        .catch(() => undefined);
+      note("partition adopted", { operator: operator.name, partition: id.partition, truth, seq, manifest });
+      return Response.json({ partition: id.partition, truth, epoch: row.epoch, seq, manifest, givenUp, passedOver });
+    }
+  }
+}
+
+/** Null: the body doesn't say. */
+async function truthOf(request: Request): Promise<Truth | null> {
+  try {
+    const { truth } = JSON.parse(await bodyText(request, BODY_BYTES)) as { readonly truth?: unknown };
+    return isTruth(truth) ? truth : null;
+  } catch {
+    return null;
+  }
+}
+
+const BODY_BYTES = 1_000;

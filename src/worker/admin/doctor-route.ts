@@ -1,0 +1,71 @@
+/**
+ * `GET /v1/doctor`: which code answers, where it lives, and how far its stores are: round trips from the Worker to each database
+ * and to the bucket. Reads that find nothing: no partition is woken, and nothing is written.
+ */
+import { logDatabases } from "../../adapters/catalogue.ts";
+import { messageOf } from "../../engine/base/errors.ts";
+import { placeOf } from "../../engine/operator/region.ts";
+import { limited } from "../../engine/base/retry.ts";
+import { codeId, type Env } from "../env.ts";
+import { requestClock } from "../request-clock.ts";
+
+/** Round trips to each store, one after the other. */
+const ROUNDS = 3;
+/** A name that no object has. */
+const NOTHING = "keyframe-doctor";
+
+interface StoreReport {
+  readonly name: string;
+  readonly kind: "d1" | "r2";
+  /** Of each round trip. */
+  readonly ms: readonly number[];
+  readonly error?: string;
+}
+
+export async function showDoctor(request: Request, env: Env): Promise<Response> {
+  const databases = [...logDatabases(env as unknown as Record<string, unknown>)];
+  const { cf } = request as { readonly cf?: { readonly colo?: unknown } };
+  return Response.json({
+    code: codeId(env),
+    deployedAt: env.VERSION?.timestamp ?? null,
+    ...placeOf(env),
+    // Where the Worker ran; stores and objects may be elsewhere.
+    colo: typeof cf?.colo === "string" ? cf.colo : null,
+    stores: await Promise.all([
+      ...databases.map(([name, db]) => database(name, db)),
+      measured("SNAPSHOTS", "r2", () => env.SNAPSHOTS.head(NOTHING)),
+    ]),
+  });
+}
+
+/** D1 says besides which region answered, and how large it is. */
+async function database(
+  name: string,
+  db: D1Database,
+): Promise<StoreReport & { readonly region: string | null; readonly bytes: number | null }> {
+  let meta: Readonly<Record<string, unknown>> = {};
+  const report = await measured(name, "d1", async () => {
+    ({ meta } = await db.prepare("SELECT 1").all());
+  });
+  const { served_by_region: region, size_after: bytes } = meta;
+  return {
+    ...report,
+    region: typeof region === "string" ? region : null,
+    bytes: typeof bytes === "number" ? bytes : null,
+  };
+}
+
+/** The clock of a Worker moves with each answer that it waits for, which is all that is measured here. */
+async function measured(name: string, kind: StoreReport["kind"], call: () => Promise<unknown>): Promise<StoreReport> {
+  const ms: number[] = [];
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      const begun = Date.now();
+      await limited(requestClock, name, call);
+      ms.push(Date.now() - begun);
+    }
+    return { name, kind, ms };
+  } catch (error) {
+    return { name, kind, ms, error: messageOf(error) };
+  }
+}

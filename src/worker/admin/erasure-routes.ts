@@ -1,0 +1,273 @@
+/**
+ * `POST /v1/erasures` and `GET /v1/erasures/{id}`: a key's state goes at once, by a logged command; all else that holds it expires,
+ * and this says what does still, by looking.
+ *
+ * ERASUREROUTES1. Complete is said only where nothing is found that may hold it: rows of the log, archives, and snapshots that were taken before
+ *     its state went, or before the ids and replies of its events expired. What can't be read, or is too much to look at, may.
+ * ERASUREROUTES2. An id proves nothing. An erasure is one that was logged, and then recorded in D1, before anybody hears of its id; the record
+ *     says when it was. After D1 was rebuilt or set back nothing is known of it (lives, NAME4 of ids.ts), and that is said too.
+ * ERASUREROUTES3. Archives come from the rows in D1 alone. So where an archive begins above the command and was promoted, those after it do too.
+ */
+import { logDatabases } from "../../adapters/catalogue.ts";
+import { erasedAt, erasureFacts, recordErasure } from "../../adapters/d1-status.ts";
+import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
+import { ERASE } from "../../engine/state/edit.ts";
+import { isObject } from "../../engine/base/json.ts";
+import {
+  attemptOf,
+  incarnationOf,
+  manifestOf,
+  manifestPrefix,
+  partitionName,
+  snapshotPrefix,
+} from "../../engine/base/ids.ts";
+import { GRACE_MS } from "../../engine/checkpoint/retention.ts";
+import { stampMs } from "../../engine/base/hybrid-clock.ts";
+import { limited } from "../../engine/base/retry.ts";
+import type { Env } from "../env.ts";
+import type { Routes } from "../app.ts";
+import { BodyError, bodyText } from "../http/body.ts";
+import { sendCommand } from "../ingest/command.ts";
+import { fetchManifest, isManifest, logOf } from "../read/kept-manifests.ts";
+import { lostProblem } from "../http/lost.ts";
+import { problem } from "../problem.ts";
+import { requestClock } from "../request-clock.ts";
+
+const BODY_BYTES = 16_384;
+/** Archives that are looked into, and pages of 1,000 names that are listed: what is beyond may hold it (ERASUREROUTES1). */
+const READ_ARCHIVES = 300;
+const PAGES = 20;
+const MINUTE_MS = 60_000;
+
+interface Erasure {
+  readonly route: Route;
+  readonly address: Address;
+  /** Of the command. */
+  readonly seq: number;
+  /** Of the partition's row at that time. */
+  readonly life: number;
+  readonly atMs: number;
+}
+
+/** Something that holds it, or may. */
+interface Holder {
+  readonly where: "log" | "archives" | "snapshots" | "pins" | "unknown";
+  readonly count: number;
+  readonly goes: string;
+  readonly pins?: readonly { readonly manifest: number; readonly name: string }[];
+}
+
+const no = (status: number, code: string, detail: string): Response => problem({ status, code, detail });
+
+export async function postErasure(request: Request, env: Env, routes: Routes): Promise<Response> {
+  let body: unknown;
+  try {
+    body = JSON.parse(await bodyText(request, BODY_BYTES));
+  } catch (error) {
+    if (error instanceof BodyError) return no(error.status, error.code, error.message);
+    return no(400, "malformed_json", "the body isn't valid JSON");
+  }
+  const { operator, key } = isObject(body) ? body : {};
+  if (typeof operator !== "string" || typeof key !== "string")
+    return no(400, "invalid_body", 'the body must be {"operator": …, "key": …}');
+  const route = routes.byOperator.get(operator);
+  const lost = lostProblem(routes, operator);
+  if (lost !== null) return lost;
+  if (route === undefined)
+    return no(404, "no_operator", `there is no operator ${JSON.stringify(operator.slice(0, 100))}`);
+  const flaw = keyFlaw(key);
+  const partition = flaw === null ? partitionOfKey(route, key) : null;
+  if (partition === null) return no(400, "invalid_key", flaw ?? "no group can be made of the key");
+  const address = route.addresses[partition]!;
+  const command = {
+    type: ERASE,
+    source: "keyframe:erasure",
+    id: crypto.randomUUID(),
+    key,
+    data: { if: "any", version: 1 },
+  };
+  const result = await sendCommand(env, route, address, command);
+  if (result.tag !== "decided") return no(503, result.code, result.message);
+  const [, seq] = result.details[0]!;
+  const facts = await factsOf(env, address, seq);
+  if (facts === null) return no(503, "store_unavailable", "it is erased, but D1 doesn't say what holds it still");
+  // After the command, so that nothing of the key was logged later.
+  const atMs = Date.now();
+  const life = incarnationOf(facts.epoch);
+  await limited(requestClock, "D1", () =>
+    recordErasure(logOfAddress(env, address), partitionName(address), { seq, life }, atMs),
+  );
+  return answer(env, { route, address, seq, life, atMs }, 202);
+}
+
+export async function getErasure(env: Env, routes: Routes, id: string): Promise<Response> {
+  const [, operator = "", ...numbers] =
+    /^([a-z0-9-]+)\.(0|[1-9]\d{0,8})\.([1-9]\d{0,15})\.(0|[1-9]\d{0,8})$/.exec(id) ?? [];
+  const [n = -1, seq = 0, life = 0] = numbers.map(Number);
+  const route = routes.byOperator.get(operator);
+  const address = route?.addresses[n];
+  const lost = lostProblem(routes, operator);
+  if (lost !== null) return lost;
+  const atMs =
+    route === undefined || address === undefined
+      ? null
+      : await limited(requestClock, "D1", () =>
+          erasedAt(logOfAddress(env, address), partitionName(address), { seq, life }),
+        );
+  if (route === undefined || address === undefined || atMs === null)
+    return no(
+      404,
+      "no_erasure",
+      `no erasure ${JSON.stringify(id.slice(0, 100))} is recorded; if D1 was rebuilt or restored to an older point since, what was erased may be back: erase the key again`,
+    );
+  return answer(env, { route, address, seq, life, atMs }, 200);
+}
+
+const idOf = ({ route, address, seq, life }: Erasure): string =>
+  [route.operator.name, address.partition, seq, life].join(".");
+
+const logOfAddress = (env: Env, { database }: Address): D1Database =>
+  logDatabases(env as unknown as Record<string, unknown>).get(database)!;
+
+const factsOf = (env: Env, address: Address, seq: number) =>
+  limited(requestClock, "D1", () => erasureFacts(logOfAddress(env, address), partitionName(address), seq));
+
+async function answer(env: Env, erasure: Erasure, status: number): Promise<Response> {
+  const { route, address, seq, life, atMs } = erasure;
+  const facts = await factsOf(env, address, seq);
+  if (facts === null || incarnationOf(facts.epoch) !== life || facts.head < seq)
+    return no(
+      409,
+      "erasure_unknown",
+      "D1 doesn't know of this erasure: it was rebuilt, set back or lost since, and what was erased may be back; erase the key again",
+    );
+  const holders = await holdersOf(env, erasure, facts.rows);
+  const { snapshot } = route.operator;
+  return Response.json(
+    {
+      id: idOf(erasure),
+      operator: route.operator.name,
+      partition: address.partition,
+      seq,
+      at: new Date(atMs).toISOString(),
+      state: "erased",
+      complete: holders.length === 0,
+      notBefore: new Date(atMs + Math.max(snapshot.retain.ageMs, keptMs(route)) + GRACE_MS).toISOString(),
+      holders,
+    },
+    { status },
+  );
+}
+
+/** How long ids, replies and details of events are kept, by logged time; minutes are what expires. */
+const keptMs = ({ operator }: Route): number => Math.max(operator.dedup.keepMs, operator.repliesMs) + 2 * MINUTE_MS;
+
+async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Holder[]> {
+  const { address } = erasure;
+  const [archives, files, roots] = await Promise.all([
+    namesOf(env, manifestPrefix(address)),
+    namesOf(env, snapshotPrefix(address)),
+    limited(requestClock, "D1", () => logOf(env, address).roots()),
+  ]);
+  const looked = await lookInto(env, erasure, archives.names);
+  const clean = looked.clean;
+  const isOld = (name: string): boolean => clean === null || !isFrom(name.replace(/\.kfs$/, ""), clean.attempt);
+  const old = files.names.filter(isOld).length;
+  const pins = (roots?.pins ?? []).filter(({ version }) => clean === null || version < clean.version);
+  const holders: Holder[] = [
+    { where: "log", count: rows, goes: "with the second snapshot after the erasure" },
+    {
+      where: "archives",
+      count: looked.holding,
+      goes: "when retention gives them up, as events go on and snapshots are taken",
+    },
+    {
+      where: "snapshots",
+      count: clean === null ? Math.max(1, old) : old,
+      goes: "when ids and replies of its events have expired, a full snapshot was taken after that, and retention gave up those before it",
+    },
+    {
+      where: "pins",
+      count: pins.length,
+      goes: "when they are removed",
+      pins: pins.map(({ version, name }) => ({ manifest: version, name })),
+    },
+    {
+      where: "unknown",
+      count: looked.unknown + archives.more + files.more,
+      goes: "can't be read, or is too much to look at",
+    },
+  ];
+  return holders.filter(({ count }) => count > 0);
+}
+
+interface Looked {
+  readonly holding: number;
+  readonly unknown: number;
+  /** The first snapshot that holds nothing of it, nor do those after it; null: there is none yet. */
+  readonly clean: { readonly version: number; readonly attempt: string } | null;
+}
+
+/** Manifests in the order of their versions: until archives can't hold it any more, and then where the clean snapshots begin. */
+async function lookInto(env: Env, { route, seq, atMs }: Erasure, names: readonly string[]): Promise<Looked> {
+  const expiredMs = atMs + keptMs(route);
+  let [holding, unknown] = [0, 0];
+  let version = 0;
+  /** All attempts of the version begin above it, so far. */
+  let above = false;
+  let at = 0;
+  for (; at < names.length; at++) {
+    const made = manifestOf(names[at]!);
+    if (made === null) continue;
+    if (made.version !== version) {
+      // ERASUREROUTES3: one of its attempts was promoted, since there is a later version.
+      if (above) break;
+      [version, above] = [made.version, true];
+    }
+    if (at >= READ_ARCHIVES) return { holding, unknown: unknown + names.length - at, clean: null };
+    const read = await fetchManifest(env, names[at]!);
+    if (read === null) continue;
+    if (!isManifest(read)) [unknown, above] = [unknown + 1, false];
+    else if (read.archive.from < seq) [holding, above] = [holding + 1, false];
+  }
+  // A delta across the erasure names the key still, as one that is gone: so it must begin above it too.
+  const isClean = async (name: string): Promise<boolean> => {
+    const read = await fetchManifest(env, name);
+    return read !== null && isManifest(read) && read.archive.from >= seq && stampMs(read.stamp) >= expiredMs;
+  };
+  return { holding, unknown, clean: manifestOf((await firstOf(names, isClean)) ?? "") };
+}
+
+/** The first name that holds, of names where those that do stand behind those that don't. What it gives holds, whatever else. */
+async function firstOf(names: readonly string[], holds: (name: string) => Promise<boolean>): Promise<string | null> {
+  let [low, high] = [0, names.length];
+  let found: string | null = null;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (await holds(names[middle]!)) [found, high] = [names[middle]!, middle];
+    else low = middle + 1;
+  }
+  return found;
+}
+
+/** Is the file of this attempt, or of a later one? */
+function isFrom(name: string, attempt: string): boolean {
+  const [made, first] = [attemptOf(name.replace(/\.\d{4}$/, "")), attemptOf(attempt)];
+  if (made === null || first === null) return false;
+  return made.epoch === first.epoch ? made.attempt >= first.attempt : made.epoch > first.epoch;
+}
+
+/** All names under a prefix, in order. `more`: 1 where there are too many. */
+async function namesOf(env: Env, prefix: string): Promise<{ readonly names: string[]; readonly more: 0 | 1 }> {
+  const names: string[] = [];
+  let cursor: string | undefined;
+  for (let page = 0; page < PAGES; page++) {
+    const listed = await limited(requestClock, "R2", () =>
+      env.SNAPSHOTS.list({ prefix, ...(cursor === undefined ? {} : { cursor }) }),
+    );
+    names.push(...listed.objects.map(({ key }) => key));
+    if (!listed.truncated) return { names, more: 0 };
+    ({ cursor } = listed);
+  }
+  return { names, more: 1 };
+}

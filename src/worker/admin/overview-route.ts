@@ -1,0 +1,144 @@
+/**
+ * `GET /v1/overview`: all partitions of all operators, from one statement for each database, without waking any (SNAP9).
+ * Made to be asked every second or two; what it costs does not grow with tails (d1-overview.ts).
+ */
+import { logDatabases } from "../../adapters/catalogue.ts";
+import { partitionGlances, type PartitionGlance } from "../../adapters/d1-overview.ts";
+import type { Address } from "../../engine/operator/routing.ts";
+import { MAIN_TIMELINE, partitionName, type Stamp } from "../../engine/base/ids.ts";
+import {
+  mergeMinutes,
+  MINUTE_COUNTS,
+  MINUTE_MS,
+  minuteOf,
+  MINUTES,
+  readMinutes,
+  type Minute,
+} from "../../engine/base/minutes.ts";
+import { readRiding } from "../../engine/recovery/open-partition.ts";
+import type { Operator } from "../../engine/operator/operator.ts";
+import { stampTime } from "../../engine/base/hybrid-clock.ts";
+import { limited } from "../../engine/base/retry.ts";
+import { messageOf } from "../../engine/base/errors.ts";
+import type { Env } from "../env.ts";
+import type { Routes } from "../app.ts";
+import { note } from "../note.ts";
+import { requestClock } from "../request-clock.ts";
+
+/** The next look comes in two seconds. */
+const LIMIT_MS = 5_000;
+
+export async function overview(env: Env, { byOperator, lost }: Routes, operators: readonly Operator[]) {
+  const glances = await glancesOf(env, byOperator);
+  const nowMs = requestClock.now();
+  return Response.json({
+    at: new Date(nowMs).toISOString(),
+    operators: operators.map(({ name, version, snapshot }) => {
+      const { everyMs, recoveryMs } = snapshot;
+      const why = lost?.byOperator.get(name)?.code;
+      const addresses = byOperator.get(name)?.addresses ?? [];
+      const minutes: (readonly Minute[])[] = [];
+      const partitions = addresses.map((address) => {
+        const there = glances.get(address.database);
+        // As `lost` is of an operator. Nothing else is known of it.
+        if (there == null) return { partition: address.partition, unknown: "store_unavailable" };
+        const glance = there.get(partitionName(address));
+        if (glance !== undefined) minutes.push(minutesOf(glance));
+        return shown(address, glance);
+      });
+      const lastHour = lastHourOf(minutes, nowMs);
+      return { name, version, everyMs, recoveryMs, ...(why === undefined ? {} : { lost: why }), lastHour, partitions };
+    }),
+  });
+}
+
+type Glances = ReadonlyMap<string, ReadonlyMap<string, PartitionGlance> | null>;
+
+/** By database, and by name; null: it didn't answer, and takes nobody with it. Only those that an operator lives in are asked. */
+async function glancesOf(env: Env, routes: Routes["byOperator"]): Promise<Glances> {
+  const databases = logDatabases(env as unknown as Record<string, unknown>);
+  const homes = new Set([...routes.values()].flatMap(({ placement }) => placement.databases));
+  const ask = async (home: string) => {
+    try {
+      const all = () => partitionGlances(databases.get(home)!, MAIN_TIMELINE);
+      return [
+        home,
+        new Map((await limited(requestClock, home, all, LIMIT_MS)).map((one) => [one.partition, one])),
+      ] as const;
+    } catch (error) {
+      note("a database didn't answer for the overview", { database: home, error: messageOf(error) });
+      return [home, null] as const;
+    }
+  };
+  return new Map(await Promise.all([...homes].map(ask)));
+}
+
+type Summary = readonly [
+  manifest: number,
+  kind: string,
+  bytes: number,
+  ms: number,
+  at: string,
+  keys: number,
+  stateBytes: number,
+  quarantined: number | null,
+  minutes: unknown,
+];
+
+const summaryOf = ({ snapshot }: PartitionGlance): Summary | null =>
+  snapshot === null ? null : (JSON.parse(snapshot) as Summary);
+
+/** The snapshot has the hour until then, the last segment what came after (MINUTES6 of minutes.ts). */
+const minutesOf = (glance: PartitionGlance): Minute[] =>
+  mergeMinutes([summaryOf(glance)?.[8], readRiding(glance.stats).minutes].map(readMinutes));
+
+/** What all partitions counted, minute by minute; the last minute isn't over. */
+function lastHourOf(all: readonly (readonly Minute[])[], nowMs: number): Record<string, unknown> {
+  const first = minuteOf(nowMs) - MINUTES + 1;
+  const sums = MINUTE_COUNTS.map(() => Array.from({ length: MINUTES }, () => 0));
+  for (const [minute, ...counts] of all.flat())
+    for (const [i, n] of counts.entries()) {
+      const counted = sums[i];
+      if (counted?.[minute - first] !== undefined) counted[minute - first]! += n;
+    }
+  return {
+    from: new Date(first * MINUTE_MS).toISOString(),
+    ...Object.fromEntries(MINUTE_COUNTS.map((name, i) => [name, sums[i]!])),
+  };
+}
+
+const NEVER = { epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0, stateBytes: 0, quarantined: 0 };
+const FAILURES = MINUTE_COUNTS.indexOf("snapshotFailures");
+
+/** A partition that was never written to has no row. */
+function shown({ partition }: Address, glance: PartitionGlance | undefined): Record<string, unknown> {
+  if (glance === undefined) return { ...NEVER, partition };
+  const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved } = glance;
+  const riding = readRiding(stats);
+  const summary = summaryOf(glance);
+  const [manifest, kind, bytes, ms, at, keys = 0, stateBytes = 0, quarantined = 0] = summary ?? [];
+  const since = at === undefined ? 0 : minuteOf(Date.parse(at));
+  const failed = minutesOf(glance).reduce(
+    (sum, [minute, ...counts]) => (minute > since ? sum + (counts[FAILURES] ?? 0) : sum),
+    0,
+  );
+  return {
+    partition,
+    epoch,
+    appliedSeq: head,
+    snapshotSeq,
+    tailEvents: head - snapshotSeq,
+    ...timeOf("tailSince", tailStamp),
+    ...timeOf("lastEventAt", headStamp),
+    keys: riding.keys ?? keys,
+    stateBytes: riding.stateBytes ?? stateBytes,
+    ...(summary !== null && { lastSnapshot: { manifest, kind, bytes, ms, at } }),
+    ...(summary === null && saved === 1 && { lastSnapshot: { unreadable: "its manifest isn't JSON" } }),
+    ...(riding.lastRecovery !== undefined && { lastRecovery: riding.lastRecovery }),
+    quarantined: riding.quarantined ?? quarantined ?? 0,
+    ...(failed > 0 && { snapshotFailures: failed }),
+  };
+}
+
+const timeOf = (name: string, stamp: number | null): Record<string, string> =>
+  stamp === null ? {} : { [name]: stampTime(stamp as Stamp) };

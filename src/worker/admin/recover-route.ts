@@ -1,0 +1,161 @@
+/**
+ * `POST /v1/operators/{op}/recover`: what D1 has lost of an operator is written anew from R2, up to the last snapshot.
+ *
+ * RECOVERROUTE1. What is there is left alone, row by row: so it can be called at any time, twice, or again after it broke off.
+ * RECOVERROUTE2. The placement comes first. A partition whose row is not there yet refuses by name, since R2 holds its manifests.
+ * RECOVERROUTE3. One partition that can't be read stops none of the others.
+ */
+import { brotli } from "../../adapters/brotli.ts";
+import { findPlacement, logDatabases, storePlacement, type Databases } from "../../adapters/catalogue.ts";
+import { R2Store } from "../../adapters/r2-store.ts";
+import { knownRows, storeRow, type KnownRow } from "../../adapters/rebuilt-rows.ts";
+import { route, type Address, type Placement } from "../../engine/operator/routing.ts";
+import { Failure } from "../../engine/base/errors.ts";
+import { MAIN_TIMELINE, operatorPrefix } from "../../engine/base/ids.ts";
+import type { Manifest } from "../../engine/snapshot/manifest.ts";
+import type { Operator } from "../../engine/operator/operator.ts";
+import { RECOVER_CALLS, SIZES } from "../../engine/base/limits.ts";
+import { deducePlacement, type Hint } from "../../engine/operator/placement.ts";
+import { NO_CACHE } from "../../engine/snapshot/range-reader.ts";
+import { newestManifest, partitionsInStore, rebuild } from "../../engine/recovery/rebuild.ts";
+import type { App } from "../app.ts";
+import type { Env } from "../env.ts";
+import { countedStore } from "../ingest/calls.ts";
+import { note } from "../note.ts";
+import { requestClock } from "../request-clock.ts";
+import { asked } from "../http/answers.ts";
+import { partitionStub } from "../stub.ts";
+
+/** Loading states takes time that a request doesn't have without end; the next one goes on where this one stopped. */
+const RECOVER_MS = 20_000;
+
+interface Ground {
+  readonly env: Env;
+  readonly operator: Operator;
+  readonly databases: Databases;
+  readonly rows: readonly KnownRow[];
+  /** Of this request: it knows how often R2 was asked. */
+  readonly reader: ReturnType<typeof readerOf>;
+}
+
+/** What became of one partition. */
+type Outcome =
+  | { readonly status: "kept" | "nothing" | "later" }
+  | {
+      readonly status: "recovered";
+      readonly manifest: number;
+      readonly seq: number;
+      /** When the snapshot was begun: what came after it is lost. */
+      readonly at: string;
+      readonly passedOver: readonly string[];
+    }
+  | { readonly status: "unreadable"; readonly passedOver: readonly string[] };
+
+export async function recoverOperator(env: Env, app: App, operator: Operator): Promise<Response> {
+  const until = requestClock.now() + RECOVER_MS;
+  const databases = logDatabases(env as unknown as Record<string, unknown>);
+  const rows = await knownRows(databases, operatorPrefix(MAIN_TIMELINE, operator.name));
+  const reader = readerOf(env);
+  const ground = { env, operator, databases, rows, reader };
+  const stored = await findPlacement(databases, MAIN_TIMELINE, operator.name);
+  const known = new Set(rows.map(({ partition }) => partition));
+  const whole = stored !== null && known.size === stored.partitions;
+  const inStore = whole ? [] : await partitionsInStore(reader, MAIN_TIMELINE, operator.name);
+  const placement = stored ?? (await rebuildPlacement(ground, inStore));
+  const items: ({ readonly partition: number } & Outcome)[] = [];
+  for (const address of route(MAIN_TIMELINE, operator, placement).addresses) {
+    const { partition } = address;
+    if (known.has(partition)) items.push({ partition, status: "kept" });
+    else if (!inStore.includes(partition)) items.push({ partition, ...(await beginAnew(ground, address, stored)) });
+    else if (requestClock.now() > until || reader.objects.calls > RECOVER_CALLS)
+      items.push({ partition, status: "later" });
+    else items.push({ partition, ...(await recoverPartition(ground, address)) });
+  }
+  const changed = stored === null || items.some(({ status }) => status === "recovered");
+  if (changed) app.forget();
+  const complete = items.every(({ status }) => status !== "later" && status !== "unreadable");
+  return Response.json({ operator: operator.name, changed, complete, partitions: placement.partitions, items });
+}
+
+const readerOf = (env: Env) => ({
+  objects: countedStore(new R2Store(env.SNAPSHOTS)),
+  clock: requestClock,
+  codec: brotli,
+  host: { jitter: () => Math.random() },
+});
+
+/** @throws Failure placement_unclear */
+async function rebuildPlacement(
+  { operator, databases, rows, reader }: Ground,
+  inStore: readonly number[],
+): Promise<Placement> {
+  const hints: Hint[] = rows.map(({ partition, database, seed }) => ({
+    from: `the row of partition ${partition} in ${database}`,
+    partition,
+    seed,
+    partitions: null,
+    database,
+  }));
+  for (const partition of inStore) {
+    const id = { timeline: MAIN_TIMELINE, operator: operator.name, partition };
+    const manifest = await newestManifest({ ...reader, id });
+    if (manifest === null) continue;
+    const { seed = null, partitions = null, database = null } = manifest.placed ?? {};
+    hints.push({ from: manifest.archive.name, partition, seed, partitions, database });
+  }
+  const deduced = deducePlacement(operator.name, hints, [...databases.keys()]);
+  if (deduced.tag === "unclear")
+    throw new Failure(
+      "placement_unclear",
+      `operator "${operator.name}" can't be placed as it was, and must not be placed anew: ${deduced.why}; restore LOG_0`,
+    );
+  await storePlacement(databases, MAIN_TIMELINE, deduced.placement);
+  // Another request may have written it first, or code that looked before there was anything to see.
+  const stored = await findPlacement(databases, MAIN_TIMELINE, operator.name);
+  if (stored?.seed !== deduced.placement.seed || stored.partitions !== deduced.placement.partitions)
+    throw new Failure("placement_unclear", `operator "${operator.name}" was placed otherwise in the meantime`);
+  return stored;
+}
+
+async function recoverPartition({ env, operator, databases, reader }: Ground, address: Address): Promise<Outcome> {
+  const { timeline, partition, seed, database } = address;
+  const id = { timeline, operator: operator.name, partition };
+  // A life that was lost before its first snapshot has left its epochs nowhere else (NAME4 of ids.ts).
+  const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
+  if (marked.tag === "busy") return { status: "later" };
+  const known = marked.value ?? undefined;
+  const found = await rebuild({ ...reader, cache: NO_CACHE, sizes: SIZES, id, operator }, seed, known);
+  if (found.tag === "unreadable") return { status: "unreadable", passedOver: found.passedOver };
+  if (found.tag === "nothing") return { status: "nothing" };
+  assertPlacedThere(found.manifest, address);
+  const written = await storeRow(databases.get(database)!, id, found.row);
+  if (!written) return { status: "kept" };
+  await evict(env, address);
+  const { number: version, seq, at } = found.manifest;
+  note("partition recovered from R2", { operator: operator.name, partition, manifest: version, seq });
+  return { status: "recovered", manifest: version, seq, at, passedOver: found.passedOver };
+}
+
+/** It left nothing. Where the placement was lost with it, its object may still live. */
+async function beginAnew({ env }: Ground, address: Address, stored: Placement | null): Promise<Outcome> {
+  if (stored === null) await evict(env, address);
+  return { status: "nothing" };
+}
+
+/** An object that lives on has what D1 has lost in its memory, and waits for a log that is gone: it must not go on so. */
+const evict = (env: Env, address: Address): Promise<void> =>
+  partitionStub(env, address)
+    .evict()
+    .catch(() => undefined);
+
+/** @throws Failure placement_unclear where the operator was placed anew before anybody looked into R2 */
+function assertPlacedThere({ placed, archive }: Manifest, { seed, partitions, database }: Address): void {
+  const same =
+    placed === undefined ||
+    (placed.seed === seed && placed.database === database && (placed.partitions ?? partitions) === partitions);
+  if (!same)
+    throw new Failure(
+      "placement_unclear",
+      `${archive.name} says seed ${placed.seed}, ${placed.database} and ${placed.partitions} partitions, D1 says ${seed}, ${database} and ${partitions}: one of them must go`,
+    );
+}

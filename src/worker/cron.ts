@@ -1,0 +1,133 @@
+/**
+ * The cron sweep: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9).
+ *
+ * CRON1. It walks through every partition of every database, in pages by name, and remembers nothing between runs.
+ * CRON2. A run has a bound in pages and in time. It begins at a partition that is drawn by lot and goes round, so that what
+ *     one run leaves out is not what the next one leaves out.
+ * CRON3. What is in one row, and what one database or partition does, never stops the look at the others.
+ */
+import { logDatabases } from "../adapters/catalogue.ts";
+import { partitionTails, tailBytes, type PartitionTail } from "../adapters/d1-status.ts";
+import type { Address, Route } from "../engine/operator/routing.ts";
+import { messageOf } from "../engine/base/errors.ts";
+import { partitionName, stamp } from "../engine/base/ids.ts";
+import { snapshotAt } from "../engine/checkpoint/policy.ts";
+import { stampMs } from "../engine/base/hybrid-clock.ts";
+import { limited } from "../engine/base/retry.ts";
+import type { App, Routes } from "./app.ts";
+import type { Env } from "./env.ts";
+import { note } from "./note.ts";
+import { requestClock } from "./request-clock.ts";
+import { partitionStub } from "./stub.ts";
+
+/** Partitions in one page: about two rows read for each, and some 100 bytes sent. */
+const PAGE = 500;
+/** Pages of one run in each database: 100,000 partitions, and well below the calls that one run may make. */
+const PAGES = 200;
+/** The platform ends a run after 15 minutes. */
+const RUN_MS = 10 * 60_000;
+/** Partitions that are woken at once; each may take a snapshot. */
+const AT_ONCE = 8;
+const WAKE_MS = 60_000;
+/** An alarm may be a minute late and be well. */
+const GRACE_MS = 120_000;
+
+export async function sweep(app: App, env: Env): Promise<void> {
+  const until = Date.now() + RUN_MS;
+  const places = placesOf(await app.routes(env));
+  const databases = logDatabases(env as unknown as Record<string, unknown>);
+  const swept = await Promise.allSettled(
+    [...databases].map(([name, db]) => sweepDatabase(env, db, places, startIn(places, name), until)),
+  );
+  for (const one of swept)
+    if (one.status === "rejected") note("a database was not swept to its end", { error: messageOf(one.reason) });
+}
+
+interface Place {
+  readonly route: Route;
+  readonly address: Address;
+}
+/** By the partition's name. */
+type Places = ReadonlyMap<string, Place>;
+
+const placesOf = ({ byOperator }: Routes): Places =>
+  new Map(
+    [...byOperator.values()].flatMap((route) =>
+      route.addresses.map((address) => [partitionName(address), { route, address }] as const),
+    ),
+  );
+
+/** The name of any partition that lives there. */
+function startIn(places: Places, database: string): string {
+  const names = [...places].flatMap(([name, { address }]) => (address.database === database ? [name] : []));
+  return names[Math.floor(Math.random() * names.length)] ?? "";
+}
+
+async function sweepDatabase(env: Env, db: D1Database, places: Places, start: string, until: number): Promise<void> {
+  for await (const page of walk(db, start)) {
+    const due = await overdue(db, places, page);
+    for (let at = 0; at < due.length; at += AT_ONCE) {
+      if (Date.now() > until) return;
+      await Promise.all(due.slice(at, at + AT_ONCE).map((one) => wake(env, one)));
+    }
+  }
+}
+
+/** Every partition once: from above `start` to the end, and from the beginning to `start`. */
+async function* walk(db: D1Database, start: string): AsyncGenerator<readonly PartitionTail[]> {
+  let [after, round] = [start, false];
+  for (let pages = 0; pages < PAGES; pages++) {
+    const page = await limited(requestClock, "D1", () => partitionTails(db, after, PAGE));
+    yield round ? page.filter(({ partition }) => partition <= start) : page;
+    after = page.at(-1)?.partition ?? after;
+    if (round && after >= start) return;
+    if (page.length === PAGE) continue;
+    if (round || start === "") return;
+    [after, round] = ["", true];
+  }
+}
+
+interface Due extends Place {
+  readonly tail: PartitionTail;
+}
+
+/** Of a page, those whose snapshot should have been taken. Bytes are asked for only where they decide. */
+async function overdue(db: D1Database, places: Places, page: readonly PartitionTail[]): Promise<Due[]> {
+  const now = Date.now();
+  const may = page.flatMap((tail) => {
+    // An operator that isn't in this code has nobody to wake.
+    const place = places.get(tail.partition);
+    if (place === undefined || !isOverdue(tail, Number.POSITIVE_INFINITY, place.route, now)) return [];
+    return [{ ...place, tail, surely: isOverdue(tail, 0, place.route, now) }];
+  });
+  const open = may.filter(({ surely }) => !surely).map(({ tail }) => tail.partition);
+  const bytes = open.length === 0 ? null : await limited(requestClock, "D1", () => tailBytes(db, open));
+  return may.filter(
+    ({ tail, route, surely }) => surely || isOverdue(tail, bytes?.get(tail.partition) ?? 0, route, now),
+  );
+}
+
+function isOverdue(tail: PartitionTail, bytes: number, { operator }: Route, now: number): boolean {
+  const tailSinceMs = tail.tailStamp === null ? null : stampMs(stamp(tail.tailStamp));
+  // NaN where the manifest says no time: as if there had been no snapshot.
+  const lastMs = Date.parse(tail.lastAt ?? "") || 0;
+  const facts = {
+    tailEvents: tail.tailEvents,
+    tailBytes: bytes,
+    tailSinceMs,
+    lastMs,
+    stateMs: 0,
+    tailMs: 0,
+    changedBytes: 0,
+  };
+  const at = snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
+  return at !== null && now > Math.max(at, tailSinceMs ?? 0) + GRACE_MS;
+}
+
+async function wake(env: Env, { address, tail }: Due): Promise<void> {
+  note("alarm was lost", { name: tail.partition, tailEvents: tail.tailEvents });
+  // What takes longer goes on by itself: the object is awake.
+  await limited(requestClock, "the partition", () => partitionStub(env, address).wake(address), WAKE_MS).catch(
+    () => undefined,
+  );
+}

@@ -1,0 +1,32 @@
+import { LOG_BYTES } from "../engine/base/limits.ts";
+
+export interface Env {
+  readonly PARTITION: DurableObjectNamespace;
+  readonly SNAPSHOTS: R2Bucket;
+  readonly LOG_0: D1Database;
+  readonly VERSION?: WorkerVersionMetadata;
+  /** Bytes that a database of the log may reach (LOG6); without it LOG_BYTES of engine/base/limits.ts. */
+  readonly LOG_BYTES?: string | number;
+  readonly INGEST_TOKEN?: string;
+  readonly READ_TOKEN?: string;
+  readonly ADMIN_TOKEN?: string;
+  /** Requests with events that a caller may send (rate-limit.ts). Default: any number. */
+  readonly INGEST_LIMIT?: RateLimit;
+  /** Of a scraper: opens GET /metrics and nothing else. Set alone it opens nothing. */
+  readonly METRICS_TOKEN?: string;
+  /** Where objects are made: a location hint of Durable Objects (region.ts). Default: near who calls first. */
+  readonly REGION?: string;
+  /** "eu" or "fedramp": objects stay there, by law. */
+  readonly JURISDICTION?: string;
+}
+
+/** @throws where the setting is no number of bytes */
+export function logBytes({ LOG_BYTES: setting }: Env): number {
+  if (setting === undefined) return LOG_BYTES;
+  if (!/^[1-9]\d{0,14}$/.test(String(setting)))
+    throw new Error(`LOG_BYTES must be a whole number of bytes, not ${JSON.stringify(setting)}`);
+  return Number(setting);
+}
+
+/** Which code runs here: the deployed version, where the platform tells. */
+export const codeId = (env: Env): string => env.VERSION?.id ?? "dev";

@@ -1,0 +1,27 @@
+import { CURSOR_FLAW } from "../api/common.ts";
+import { problem } from "../problem.ts";
+import type { Answer } from "../rpc.ts";
+
+/** A call to a partition that may find it being replaced: tried again with a new stub, a few times. */
+export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T>> {
+  for (let attempt = 0; ; attempt++) {
+    let answer: Answer<T>;
+    try {
+      answer = await call();
+    } catch {
+      answer = { tag: "busy", code: "partition_gone", message: "the partition's object went away during the call" };
+    }
+    const passing = answer.tag === "busy" && (answer.code === "partition_gone" || answer.code === "fenced");
+    if (!passing || attempt >= 4) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 10 * 2 ** attempt));
+  }
+}
+
+export const unavailable = ({ code, message }: { readonly code: string; readonly message: string }): Response =>
+  problem({ status: 503, code, detail: message });
+
+/** JSON that is put together from texts: states are spliced in as they are. */
+export const json = (text: string, headers: Record<string, string> = {}): Response =>
+  new Response(text, { headers: { "content-type": "application/json", ...headers } });
+
+export const badCursor = (): Response => problem(CURSOR_FLAW);

@@ -1,0 +1,53 @@
+/**
+ * The calls that one request makes, counted: the platform refuses whatever exceeds its own limit, wherever it happens to be, and the
+ * caller would hear of an object that went away. So a request ends by itself before that, with what is decided, and says where to go on.
+ */
+import type { ObjectStore } from "../../engine/base/ports.ts";
+import { busy } from "../../engine/partition/protocol.ts";
+import { CALLS } from "../../engine/base/limits.ts";
+import type { PartitionClient } from "./partition-client.ts";
+
+/** Longer than a delivery waits before it repeats a call. */
+const NOT_REPEATED_MS = 6_000;
+
+/** The same, for one request: the calls beyond `most` are not made. */
+export function counted(post: PartitionClient, most: number = CALLS): PartitionClient {
+  let calls = 0;
+  return {
+    append: (address, slice) => {
+      if (calls < most) {
+        calls += 1;
+        return post.append(address, slice);
+      }
+      const why = `this request has made ${most} calls to partitions, and the platform allows a request no more`;
+      return Promise.resolve(busy("too_many_calls", why, NOT_REPEATED_MS));
+    },
+    now: () => post.now(),
+    sleep: (ms) => post.sleep(ms),
+    jitter: () => post.jitter(),
+    note: (what, facts) => post.note(what, facts),
+  };
+}
+
+/** An object store that knows how often it was called. */
+export interface CountedStore extends ObjectStore {
+  readonly calls: number;
+}
+
+export function countedStore(store: ObjectStore): CountedStore {
+  let calls = 0;
+  const one = <T>(call: Promise<T>): Promise<T> => {
+    calls += 1;
+    return call;
+  };
+  return {
+    get calls() {
+      return calls;
+    },
+    put: (name, bytes) => one(store.put(name, bytes)),
+    get: (name) => one(store.get(name)),
+    range: (name, offset, length) => one(store.range(name, offset, length)),
+    list: (prefix, after) => one(store.list(prefix, after)),
+    delete: (names) => one(store.delete(names)),
+  };
+}

@@ -1,0 +1,33 @@
+/** Marks of one event over all operators that want it: bits, since there is a set of them for each event of a batch. */
+import { REPEAT, STATUS } from "../../engine/partition/protocol.ts";
+
+export const NEW = 1;
+export const KNOWN = 2;
+export const REFUSED = 4;
+/** An id that belongs to another event, or a producer that may not send it. */
+export const REJECTED = 8;
+export const QUARANTINED = 16;
+export const UNDECIDED = 32;
+/** Only the number of its request says that it was sent before. */
+export const FORGOTTEN = 64;
+
+/** What one operator's status adds to an event's marks. */
+export function markOf(status: number): number {
+  switch (status) {
+    case STATUS.applied:
+      return NEW;
+    case STATUS.applied + REPEAT:
+      return KNOWN;
+    case STATUS.refused:
+    case STATUS.refused + REPEAT:
+      return REFUSED;
+    case STATUS.quarantined:
+      return NEW | QUARANTINED;
+    case STATUS.quarantined + REPEAT:
+      return KNOWN | QUARANTINED;
+    case STATUS.forgotten + REPEAT:
+      return KNOWN | FORGOTTEN;
+    default:
+      return REJECTED;
+  }
+}

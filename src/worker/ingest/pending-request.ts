@@ -1,0 +1,88 @@
+/** A draft: the events of one request and batch that go to one partition, until they are a slice and that is delivered. */
+import type { Address, Route } from "../../engine/operator/routing.ts";
+import { messageOf } from "../../engine/base/errors.ts";
+import { Prints } from "../../engine/event/fingerprint.ts";
+import { utf8Length } from "../../engine/base/json.ts";
+import type { Producer } from "../../engine/event/producer.ts";
+import { busy, wireVersion, type AppendRequest, type AppendResponse } from "../../engine/partition/protocol.ts";
+import type { PartitionClient } from "./partition-client.ts";
+
+export interface Draft {
+  readonly route: Route;
+  readonly partition: number;
+  readonly texts: string[];
+  readonly keys: string[];
+  readonly prints: Prints;
+  /** Place of each event in the batch. */
+  readonly places: number[];
+}
+
+export const newDraft = (route: Route, partition: number): Draft => ({
+  route,
+  partition,
+  texts: [],
+  keys: [],
+  prints: new Prints(8),
+  places: [],
+});
+
+export const addressOf = ({ route, partition }: Draft): Address => route.addresses[partition]!;
+
+/** What all slices of a batch have in common. */
+export interface Common {
+  /** Time of receipt, milliseconds. */
+  readonly receivedMs: number;
+  readonly full: boolean;
+  readonly producer: Producer | null;
+  /** Index of the batch's first event in its request. */
+  readonly base: number;
+  /** All texts are known to be ASCII: a look at every character would tell nothing new. */
+  readonly ascii: boolean;
+}
+
+export function sliceOf({ route, texts, keys, prints, places }: Draft, common: Common): AppendRequest {
+  const { receivedMs, full, producer, base, ascii } = common;
+  const body = texts.length === 1 ? texts[0]! : texts.join(",");
+  const lengths = new Uint32Array(texts.length);
+  for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length;
+  return {
+    v: wireVersion(producer),
+    operatorVersion: route.operator.version,
+    at: receivedMs,
+    body,
+    bytes: ascii ? body.length : utf8Length(body),
+    lengths,
+    keys,
+    prints: prints.words(),
+    full,
+    ...(producer === null ? {} : { producer, indexes: Uint32Array.from(places, (place) => base + place) }),
+  };
+}
+
+/** Sends a slice until it is decided, or the deadline is near. The object keeps the time: a timer of our own for every
+ *  call would cost more than the event. */
+export async function deliver(
+  post: PartitionClient,
+  address: Address,
+  slice: AppendRequest,
+  deadlineMs: number,
+): Promise<AppendResponse> {
+  for (let attempt = 0; ; attempt++) {
+    // The object may have died or been replaced under the call; whether it had committed is for the repeat to find out.
+    const result = await post
+      .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - post.now() })
+      .catch((error: unknown): AppendResponse => {
+        post.note("partition went away", {
+          operator: address.operator,
+          partition: address.partition,
+          attempt,
+          error: messageOf(error),
+        });
+        return busy("partition_gone", "the partition's object went away during the call");
+      });
+    if (result.tag !== "busy" || result.retryAfterMs > 5_000) return result;
+    const wait = 10 + post.jitter() * Math.min(1_000, 20 * 2 ** attempt);
+    if (post.now() + wait >= deadlineMs) return result;
+    await post.sleep(wait);
+  }
+}

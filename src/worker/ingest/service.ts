@@ -1,0 +1,268 @@
+/**
+ * Keyframe for other Workers, by a service binding: no HTTP in between, and answers as tagged values.
+ *
+ * SERVICE1. It is the same code that the HTTP routes run, from an event's text on: same checks, same limits, same counts.
+ * SERVICE2. A binding is its own permission: the account's owner made it. Tokens and `authorize` are for HTTP; the binding's
+ *     `props` may bind the caller to a key prefix (U4).
+ * SERVICE3. What a caller should know of comes back as a value. An exception is a bug here, or the call itself broke: send again.
+ */
+import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
+import { WorkerEntrypoint } from "cloudflare:workers";
+import type { Route } from "../../engine/operator/routing.ts";
+import { NAME_BYTES, ARRAY_EVENTS } from "../../engine/base/limits.ts";
+import { exceeds } from "../../engine/base/json.ts";
+import { stampTime } from "../../engine/base/hybrid-clock.ts";
+import type { Operator } from "../../engine/operator/operator.ts";
+import type { EventFor, ReplyOf, StateOf } from "../../engine/operator/operator-types.ts";
+import { soundPrefix } from "../http/access.ts";
+import { installedApp, type Routes } from "../app.ts";
+import type { Env } from "../env.ts";
+import { askedOf, type Asked } from "./ask.ts";
+import type { EventError } from "./event-result.ts";
+import { Intake } from "./intake.ts";
+import { LOST_RETRY_SEC } from "../http/lost.ts";
+import { postOf } from "./partition-client.ts";
+import { readState } from "../read/state-routes.ts";
+import { troubleOf } from "../trouble.ts";
+
+/** As in the answer of `POST /v1/events`. */
+export interface Counts {
+  readonly received: number;
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly refused: number;
+  readonly rejected: number;
+  readonly quarantined: number;
+  /** Always 0: a call by a binding has no number. */
+  readonly forgotten: number;
+  readonly unrouted: number;
+  /** All events before this index are decided. */
+  readonly through: number;
+  /** Of what was refused or rejected, the first 100. */
+  readonly errors: readonly EventError[];
+}
+
+export type Sent =
+  /** Every event is decided, and what counts is durable. */
+  | ({ readonly tag: "decided" } & Counts)
+  /** Not all is durable: send the events from `through` on again; what is there already counts as duplicate. */
+  | ({
+      readonly tag: "unavailable";
+      readonly code: string;
+      readonly message: string;
+      readonly retryAfterSec: number;
+    } & Counts)
+  /** The call as a whole can't be taken: mend it. */
+  | { readonly tag: "invalid"; readonly code: string; readonly message: string };
+
+export type Got<State = unknown> =
+  /** `seq` and `time` (RFC 3339) of the last event that changed it. */
+  | {
+      readonly tag: "found";
+      readonly value: State;
+      readonly partition: number;
+      readonly seq: number;
+      readonly time: string;
+    }
+  | { readonly tag: "no_state" }
+  | { readonly tag: "rejected"; readonly code: string; readonly message: string }
+  | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
+
+export interface SendOptions {
+  /** Count events of a type that no operator wants as `unrouted` instead of rejecting them. */
+  readonly unrouted?: "ignore";
+  /** Events without an id get `{idempotencyKey}/{index}`, so that a repeat of the call is recognised. Up to 1,008 bytes. */
+  readonly idempotencyKey?: string;
+}
+
+type NameOf<O extends Operator> = O["name"];
+type Named<O extends Operator, Name> = Extract<O, { readonly name: Name }>;
+
+/**
+ * The type of a service binding to `Keyframe`, for the Worker that has it, with the operators that the other one runs.
+ *
+ * @example
+ * interface MyEnv {
+ *   readonly STREAMS: Service<typeof operators>;
+ * }
+ * const take = async (env: MyEnv, account: string): Promise<boolean> => {
+ *   const asked = await env.STREAMS.ask("credits", { type: "credits.take", id: crypto.randomUUID(), data: { account, n: 1 } });
+ *   if (asked.tag === "unavailable") throw new Error(`try again in ${asked.retryAfterSec} s: ${asked.message}`);
+ *   return asked.tag === "applied";
+ * };
+ */
+export interface Service<Operators extends readonly Operator[] = readonly Operator[]> {
+  /** Events for every operator that wants them, up to 100,000 and what an RPC carries (32 MiB). */
+  send(events: readonly EventFor<Operators[number]>[], options?: SendOptions): Promise<Sent>;
+  /** One event for one operator, and its answer. A repeat with the same id gets the first answer. */
+  ask<Name extends NameOf<Operators[number]>>(
+    operator: Name,
+    event: EventFor<Named<Operators[number], Name>>,
+  ): Promise<Asked<ReplyOf<Named<Operators[number], Name>>>>;
+  /** The state of a key, with everything in it that was answered before. */
+  get<Name extends NameOf<Operators[number]>>(
+    operator: Name,
+    key: string,
+  ): Promise<Got<StateOf<Named<Operators[number], Name>>>>;
+}
+
+/** What a binding may say: `[[services]] … props = { keyPrefix = "acme/" }`. */
+export interface ServiceProps {
+  /** The caller uses only keys that begin with this; its last character is a separator. Default: all. */
+  readonly keyPrefix?: string;
+}
+
+/**
+ * The entrypoint of the binding: export it beside `Partition`, and name it in the other Worker's `[[services]]`.
+ *
+ * @example
+ * export { Keyframe, Partition } from "keyframe-streams";
+ * export default keyframe({ operators: [myOperator] });
+ */
+export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
+  /** See `Service`. */
+  async send(events: readonly unknown[], options: SendOptions = {}): Promise<Sent> {
+    const flaw = sendFlaw(events, options);
+    if (flaw !== null) return { tag: "invalid", ...flaw };
+    const routes = await this.#routes();
+    if ("tag" in routes) return { ...routes, ...NOTHING };
+    const intake = this.#intake(routes, null, options);
+    for (const event of events) {
+      intake.add(textOf(event));
+      if (!intake.batchFull) continue;
+      await intake.takeBatch()();
+      if (intake.interruption !== null) break;
+    }
+    if (intake.interruption === null) await intake.takeBatch()();
+    const counts = { ...intake.counts, errors: intake.errors.sort((a, b) => a.index - b.index) };
+    if (intake.interruption !== null) return { tag: "unavailable", ...intake.interruption, ...counts };
+    return { tag: "decided", ...counts };
+  }
+
+  /** See `Service`. */
+  async ask(operator: string, event: unknown): Promise<Asked> {
+    const routes = await this.#routes();
+    if ("tag" in routes) return routes;
+    const route = routeOf(routes, operator);
+    if ("tag" in route) return route.tag === "rejected" ? { ...route, id: null } : route;
+    const intake = this.#intake(routes, route, {});
+    intake.add(textOf(event));
+    return askedOf(intake);
+  }
+
+  /** See `Service`. */
+  async get(operator: string, key: string): Promise<Got> {
+    const routes = await this.#routes();
+    if ("tag" in routes) return routes;
+    const route = routeOf(routes, operator);
+    if ("tag" in route) return route;
+    if (typeof key === "string" && !key.startsWith(this.#keyPrefix))
+      return {
+        tag: "rejected",
+        code: "key_not_allowed",
+        message: `this caller may not use the key ${JSON.stringify(key)}`,
+      };
+    const read = await readState(this.env, route, key);
+    switch (read.tag) {
+      case "found": {
+        const { text, seq, stamp } = read.entry;
+        return {
+          tag: "found",
+          value: JSON.parse(text) as unknown,
+          partition: read.partition,
+          seq,
+          time: stampTime(stamp),
+        };
+      }
+      case "unmigrated":
+        return { tag: "unavailable", code: MIGRATION_FAILED, message: read.message, retryAfterSec: RETRY_SEC };
+      case "no_state":
+        return { tag: "no_state" };
+      case "invalid_key":
+        return { tag: "rejected", code: "invalid_key", message: read.message };
+      case "busy":
+        return { tag: "unavailable", code: read.code, message: read.message, retryAfterSec: RETRY_SEC };
+    }
+  }
+
+  get #keyPrefix(): string {
+    // The platform gives no props where the binding says none.
+    return soundPrefix((this.ctx.props as ServiceProps | undefined)?.keyPrefix, "the binding's props");
+  }
+
+  async #routes(): Promise<Routes | Unavailable> {
+    try {
+      return await installedApp().routes(this.env);
+    } catch (error) {
+      const trouble = troubleOf(error);
+      if (trouble === null) throw error;
+      return { tag: "unavailable", ...trouble, retryAfterSec: RETRY_SEC };
+    }
+  }
+
+  #intake(routes: Routes, only: Route | null, { unrouted, idempotencyKey }: SendOptions): Intake {
+    const receivedMs = Date.now();
+    const prefix = idempotencyKey ?? crypto.randomUUID();
+    return new Intake({
+      post: postOf(this.env),
+      routes,
+      only,
+      defaults: { time: new Date(receivedMs).toISOString(), id: (index) => `${prefix}/${index}` },
+      receivedMs,
+      standard: false,
+      ignoreUnrouted: unrouted === "ignore",
+      full: only !== null,
+      producer: null,
+      keyPrefix: this.#keyPrefix,
+    });
+  }
+}
+
+const RETRY_SEC = 1;
+type Unavailable = Extract<Got, { tag: "unavailable" }>;
+type Rejected = Extract<Got, { tag: "rejected" }>;
+
+const NOTHING: Counts = {
+  received: 0,
+  accepted: 0,
+  duplicates: 0,
+  refused: 0,
+  rejected: 0,
+  quarantined: 0,
+  forgotten: 0,
+  unrouted: 0,
+  through: 0,
+  errors: [],
+};
+
+function sendFlaw(events: unknown, { idempotencyKey }: SendOptions): { code: string; message: string } | null {
+  if (!Array.isArray(events)) return { code: "not_an_array", message: "send takes an array of events" };
+  if (events.length > ARRAY_EVENTS)
+    return { code: "too_many_events", message: `${events.length} events; one call takes up to ${ARRAY_EVENTS}` };
+  if (idempotencyKey !== undefined && (idempotencyKey === "" || exceeds(idempotencyKey, NAME_BYTES - 16)))
+    return { code: "invalid_idempotency_key", message: `idempotencyKey must have 1 to ${NAME_BYTES - 16} bytes` };
+  return null;
+}
+
+/** The event as JSON; "" for what JSON can't carry (a bigint), which is then rejected as malformed. */
+function textOf(event: unknown): string {
+  try {
+    return JSON.stringify(event) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function routeOf({ byOperator, lost }: Routes, operator: string): Route | Unavailable | Rejected {
+  const route = byOperator.get(operator);
+  if (route !== undefined) return route;
+  const why = lost?.byOperator.get(operator);
+  if (why !== undefined)
+    return { tag: "unavailable", code: why.code, message: why.message, retryAfterSec: LOST_RETRY_SEC };
+  const names = [...byOperator.keys()].join(", ");
+  return {
+    tag: "rejected",
+    code: "no_operator",
+    message: `there is no operator ${JSON.stringify(operator.slice(0, 100))}; there are ${names}`,
+  };
+}

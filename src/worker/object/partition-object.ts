@@ -1,0 +1,292 @@
+/**
+ * The Durable Object of a partition: ports from bindings, RPC in, engine out. All that matters is in engine/partition/partition.ts.
+ *
+ * OBJECT1. No I/O in the constructor and none inside blockConcurrencyWhile: the partition opens on its first call.
+ * OBJECT2. Its own storage holds the alarm, its address, the mark of what D1 had reached (rewind-check.ts), when it stepped aside (aside.ts) and
+ *     a cache of R2: nothing that it can't do without.
+ * OBJECT3. What a caller should know of comes back as a value; an exception here means that the object died.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { brotli } from "../../adapters/brotli.ts";
+import { logDatabases } from "../../adapters/catalogue.ts";
+import { D1Log } from "../../adapters/d1-log.ts";
+import { R2Store } from "../../adapters/r2-store.ts";
+import { SqliteCache } from "../../adapters/sqlite-cache.ts";
+import { readAside } from "../../engine/base/aside.ts";
+import { Failure, messageOf } from "../../engine/base/errors.ts";
+import { parsePartitionName, type Seq } from "../../engine/base/ids.ts";
+import { READ_CHARS, SIZES } from "../../engine/base/limits.ts";
+import type { Cache, Host } from "../../engine/base/ports.ts";
+import { type HighWaterMark, readHighWaterMark } from "../../engine/base/records.ts";
+import type { Snapshotted } from "../../engine/checkpoint/checkpointer.ts";
+import type { Verified } from "../../engine/checkpoint/verify.ts";
+import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
+import type { Address } from "../../engine/operator/routing.ts";
+import { Partition as Engine } from "../../engine/partition/partition.ts";
+import type { AppendRequest, AppendResponse } from "../../engine/partition/protocol.ts";
+import type { PartitionFacts } from "../../engine/recovery/open-partition.ts";
+import type { Entry } from "../../engine/state/keyed-state.ts";
+import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../../engine/state/quarantine.ts";
+import { installedApp } from "../app.ts";
+import { codeId, type Env, logBytes } from "../env.ts";
+import { note } from "../note.ts";
+import type { Answer, ExportPage } from "../rpc.ts";
+import { Watches } from "../watch/watches.ts";
+import { ObjectClock } from "./object-clock.ts";
+
+export class Partition extends DurableObject<Env> {
+  #engine: Engine | null = null;
+  /** Null: nobody has looked yet. */
+  #watches: Watches | null = null;
+  /** What is armed, as far as this instance knows; undefined: not known. */
+  #armed: number | null | undefined;
+  /** A mark on its way to storage that must get there before the end. */
+  #keeping: Promise<void> | null = null;
+
+  /** The only way in for events. */
+  async append(address: Address, slice: AppendRequest): Promise<AppendResponse> {
+    return this.#partition(address).append(slice);
+  }
+
+  /** What is there of the keys, from the first on: fewer than were asked for where an answer can't carry them all. */
+  async read(
+    address: Address,
+    keys: readonly string[],
+    maxChars: number = READ_CHARS,
+  ): Promise<Answer<(Entry | null)[]>> {
+    return answered(() => this.#partition(address).read(keys, maxChars));
+  }
+
+  async scan(
+    address: Address,
+    prefix: string,
+    after: string,
+    limit: number,
+    maxBytes: number,
+  ): Promise<Answer<{ items: (readonly [string, Entry])[]; more: boolean }>> {
+    return answered(() => this.#partition(address).scan(prefix, after, limit, maxBytes));
+  }
+
+  /** All keys that begin with the prefix, as of now, as lines of JSON. */
+  async capture(address: Address, prefix: string): Promise<Answer<ExportPage>> {
+    return answered(async () => {
+      const { seq, time, lines } = await this.#partition(address).export(prefix);
+      return { seq, time, lines: byteStream(lines) };
+    });
+  }
+
+  async facts(address: Address): Promise<Answer<PartitionFacts>> {
+    return answered(() => this.#partition(address).facts());
+  }
+
+  /** Under this name since it comes in pages: an answer of older code would be read as something else (CODE1). */
+  async quarantinePage(
+    address: Address,
+    after: Seq,
+    limit: number,
+    maxChars: number,
+    wanted?: Wanted,
+  ): Promise<Answer<QuarantinePage>> {
+    return answered(() => this.#partition(address).quarantined(after, limit, maxChars, wanted));
+  }
+
+  async quarantineGroups(address: Address): Promise<Answer<QuarantineGroup[]>> {
+    return answered(() => this.#partition(address).quarantineGroups());
+  }
+
+  async setAside(address: Address, target: Seq): Promise<Answer<SetAside | null>> {
+    return answered(() => this.#partition(address).setAside(target));
+  }
+
+  async snapshot(address: Address): Promise<Answer<Snapshotted>> {
+    return answered(() => this.#partition(address).snapshot());
+  }
+
+  async verify(address: Address): Promise<Answer<Verified>> {
+    return answered(() => this.#partition(address).verify());
+  }
+
+  /** What its own storage says that D1 had reached. Opens nothing. */
+  async mark(): Promise<HighWaterMark | null> {
+    return this.#mark();
+  }
+
+  /** Drops the object from memory as a crash would: nothing is saved, the caller's call breaks. */
+  async evict(): Promise<void> {
+    this.ctx.abort("evicted on request");
+  }
+
+  /** What the alarm does, for the cron sweep that finds lost alarms (SNAP6). */
+  async wake(address: Address): Promise<void> {
+    await this.#partition(address).wake();
+  }
+
+  /** A connection for watching a key (watch-wire.ts). Only the Worker can call it. */
+  override async fetch(request: Request): Promise<Response> {
+    this.#partition(JSON.parse(new URL(request.url).searchParams.get("address") ?? "") as Address);
+    return this.#watching().accept(request);
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    await this.#watching().heard(socket, message);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#watching().gone(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#watching().gone(socket);
+  }
+
+  #watching(): Watches {
+    this.#watches ??= new Watches(this.ctx, async (key) => {
+      const address = this.ctx.storage.kv.get<Address>("address");
+      if (address === undefined)
+        return { tag: "busy", code: "partition_gone", message: "the object has lost its address" };
+      const answer = await this.read(address, [key]);
+      if (answer.tag === "busy") return answer;
+      const entry = answer.value[0] ?? null;
+      return entry?.version === undefined
+        ? { tag: "ok", value: entry }
+        : { tag: "busy", code: MIGRATION_FAILED, message: `the state of ${JSON.stringify(key)} can't be migrated` };
+    });
+    return this.#watches;
+  }
+
+  override async alarm(): Promise<void> {
+    this.#armed = null;
+    const address = this.ctx.storage.kv.get<Address>("address");
+    if (address === undefined) return;
+    try {
+      await this.#partition(address).wake();
+    } catch (error) {
+      // Its operator isn't in this code, or its database isn't bound: trying again would change nothing, and the cron sweep
+      // finds the partition once there is somebody to wake (SNAP6).
+      note("alarm without a partition", { name: this.ctx.id.name ?? "", error: messageOf(error) });
+    }
+  }
+
+  #partition(address: Address): Engine {
+    this.#engine ??= this.#start(address);
+    return this.#engine;
+  }
+
+  #start(address: Address): Engine {
+    const id = parsePartitionName(this.ctx.id.name ?? "");
+    const operator = installedApp().operator(id.operator);
+    if (operator === undefined) throw new Error(`operator "${id.operator}" isn't in this code`);
+    const db = logDatabases(this.env as unknown as Record<string, unknown>).get(address.database);
+    if (db === undefined)
+      throw new Failure(
+        "database_missing",
+        `partition ${this.ctx.id.name} lives in ${address.database}, which isn't bound: bind it again`,
+      );
+    // Another one than before where its operator was placed anew after a loss.
+    if (JSON.stringify(this.ctx.storage.kv.get("address")) !== JSON.stringify(address))
+      this.ctx.storage.kv.put("address", { ...address });
+    const around = {
+      id,
+      operator,
+      log: new D1Log(db, id),
+      objects: new R2Store(this.env.SNAPSHOTS),
+      codec: brotli,
+      clock: new ObjectClock(),
+      host: this.#host(),
+      cache: this.#cache(),
+      sizes: SIZES,
+    };
+    return new Engine(around, address, codeId(this.env), logBytes(this.env));
+  }
+
+  /** What is written in the turn of an abort is lost, so the end waits for what the next instance must know. */
+  #cache(): Cache {
+    const cache = new SqliteCache(this.ctx.storage.sql);
+    const distrust = cache.distrust.bind(cache);
+    cache.distrust = (name) => {
+      distrust(name);
+      this.#keeping = this.ctx.storage.sync();
+    };
+    return cache;
+  }
+
+  #host(): Host {
+    return {
+      nonce: () => crypto.randomUUID().slice(0, 18),
+      jitter: () => Math.random(),
+      keep: (promise) => this.ctx.waitUntil(promise),
+      arm: (atMs) => {
+        if (this.#armed !== atMs) this.ctx.waitUntil(this.#arm(atMs));
+      },
+      highWaterMark: () => this.#mark(),
+      keepHighWaterMark: (mark) => {
+        const kept = this.#keepMark(mark);
+        this.ctx.waitUntil(kept);
+        if (mark.refused === true) this.#keeping = kept;
+      },
+      aside: () => readAside(this.ctx.storage.kv.get("aside")),
+      keepAside: (aside) => {
+        this.ctx.storage.kv.put("aside", { ...aside });
+        this.#keeping = this.ctx.storage.sync();
+      },
+      watchers: () => {
+        const watches = this.#watching();
+        return watches.any ? watches : null;
+      },
+      end: (why, holder) => {
+        note("partition ended", { name: this.ctx.id.name ?? "", why, ...holder });
+        if (this.#keeping === null) this.ctx.abort(why);
+        else this.ctx.waitUntil(this.#keeping.finally(() => this.ctx.abort(why)));
+      },
+      note: (what, facts) => note(what, { name: this.ctx.id.name ?? "", ...facts }),
+    };
+  }
+
+  #mark(): HighWaterMark | null {
+    return readHighWaterMark(this.ctx.storage.kv.get("mark"));
+  }
+
+  /** Nobody waits for it, but for what makes the next instance refuse: the end of this one must not undo that. */
+  async #keepMark(mark: HighWaterMark): Promise<void> {
+    const { storage } = this.ctx;
+    await storage.put("mark", { ...mark }, { allowUnconfirmed: mark.refused === undefined });
+    if (mark.refused === true) await storage.sync();
+  }
+
+  async #arm(atMs: number | null): Promise<void> {
+    if (this.#armed === undefined) this.#armed = await this.ctx.storage.getAlarm();
+    if (this.#armed === atMs) return;
+    this.#armed = atMs;
+    if (atMs === null) await this.ctx.storage.deleteAlarm();
+    else await this.ctx.storage.setAlarm(atMs);
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** Made as it is taken. Of bytes, since only those travel between objects. */
+function byteStream(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      const { done, value } = await pieces.next();
+      if (done === true) {
+        controller.close();
+        // A reader that brought its own buffer is waiting for it.
+        controller.byobRequest?.respond(0);
+      } else controller.enqueue(encoder.encode(value));
+    },
+    async cancel() {
+      await pieces.return(undefined);
+    },
+  });
+}
+
+async function answered<T>(call: () => Promise<T>): Promise<Answer<T>> {
+  try {
+    return { tag: "ok", value: await call() };
+  } catch (error) {
+    if (error instanceof Failure) return { tag: "busy", code: error.code, message: messageOf(error) };
+    throw error;
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * `GET /v1/operators/{op}/export`: every key of an operator as NDJSON, streamed.
+ *
+ * EXPORTROUTE1. All partitions are captured before the first byte is sent, each at one seq (engine/partition/reads.ts), then read one after the
+ *     other, as fast as the client takes it.
+ * EXPORTROUTE2. The status is sent long before the end, so the last line says whether it is complete. Without that line it broke off.
+ */
+import type { Address, Route } from "../../engine/operator/routing.ts";
+import { END_CHARS, keysOfEnd } from "../../engine/partition/reads.ts";
+import { messageOf } from "../../engine/base/errors.ts";
+import { keyNotAllowed, type Grant } from "../http/access.ts";
+import type { Env } from "../env.ts";
+import type { ExportPage } from "../rpc.ts";
+import { notAllowed } from "../problem.ts";
+import { asked, unavailable } from "../http/answers.ts";
+import { partitionStub } from "../stub.ts";
+import { note } from "../note.ts";
+
+const FORMAT = "keyframe.export";
+const VERSION = 1;
+
+type Captured = ExportPage & { readonly address: Address };
+
+export async function exportOperator(
+  request: Request,
+  env: Env,
+  { operator, addresses }: Route,
+  query: URLSearchParams,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
+  // HEAD would capture every partition, for nothing.
+  if (request.method !== "GET") return notAllowed(["GET"], "an export is read with GET");
+  const asking = query.get("prefix") ?? "";
+  // What the caller asks for, as far as it may see it.
+  const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
+  if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
+  const answers = await Promise.all(
+    addresses.map((address) => asked(() => partitionStub(env, address).capture(address, prefix))),
+  );
+  const captured = answers.flatMap((answer, i) =>
+    answer.tag === "ok" ? [{ ...answer.value, address: addresses[i]! }] : [],
+  );
+  const busy = answers.find((answer) => answer.tag === "busy");
+  if (busy?.tag === "busy") {
+    await Promise.all(captured.map(({ lines }) => lines.cancel().catch(() => undefined)));
+    return unavailable(busy);
+  }
+  const partitions = captured.map(({ address: { partition }, seq, time }) => ({ partition, seq, time }));
+  const head = {
+    format: FORMAT,
+    v: VERSION,
+    operator: operator.name,
+    operatorVersion: operator.version,
+    prefix,
+    partitions,
+  };
+  return new Response(
+    streamOf(bytesOf(head, captured), () => cancelAll(captured)),
+    {
+      headers: { "content-type": "application/x-ndjson" },
+    },
+  );
+}
+
+const encoder = new TextEncoder();
+const line = (value: object): Uint8Array => encoder.encode(`${JSON.stringify(value)}\n`);
+
+async function* bytesOf(head: object, captured: readonly Captured[]): AsyncGenerator<Uint8Array> {
+  yield line(head);
+  let keys = 0;
+  for (const one of captured) {
+    const end = new Tail();
+    try {
+      for await (const bytes of piecesOf(one.lines)) {
+        end.push(bytes);
+        yield bytes;
+      }
+      const count = keysOfEnd(end.text());
+      if (count === null) throw new Error("it broke off");
+      keys += count;
+    } catch (error) {
+      const { partition } = one.address;
+      note("export broke off", { operator: one.address.operator, partition, error: messageOf(error) });
+      await cancelAll(captured);
+      const why = `partition ${partition} could not be read to its end; export again`;
+      // What came before may have ended within a line.
+      yield encoder.encode("\n");
+      return yield line({ end: true, complete: false, code: "export_interrupted", detail: why });
+    }
+  }
+  yield line({ end: true, complete: true, keys });
+}
+
+async function* piecesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    // Whoever stops early must not leave the partition with what it holds for this.
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+const cancelAll = async (captured: readonly Captured[]): Promise<void> => {
+  const open = captured.filter(({ lines }) => !lines.locked);
+  await Promise.all(open.map(({ lines }) => lines.cancel().catch(() => undefined)));
+};
+
+/** The last bytes of what went by. */
+class Tail {
+  #bytes = new Uint8Array(0);
+
+  push(bytes: Uint8Array): void {
+    if (bytes.length >= END_CHARS) this.#bytes = bytes.slice(-END_CHARS);
+    else {
+      const both = new Uint8Array(this.#bytes.length + bytes.length);
+      both.set(this.#bytes);
+      both.set(bytes, this.#bytes.length);
+      this.#bytes = both.slice(-END_CHARS);
+    }
+  }
+
+  /** Cut anywhere, so the first character may be half of one. */
+  text(): string {
+    return new TextDecoder().decode(this.#bytes);
+  }
+}
+
+/** A stream that makes its next piece only when somebody wants it. */
+function streamOf(pieces: AsyncGenerator<Uint8Array>, cancelled: () => Promise<void>): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await pieces.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await pieces.return(undefined);
+      await cancelled();
+    },
+  });
+}

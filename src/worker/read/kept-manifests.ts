@@ -1,0 +1,71 @@
+/**
+ * The manifests of a partition, without waking it: those that its row in D1 names, those before them, whose objects in R2
+ * hold the archive, and those of its restore points. Looking must work above all where something is damaged, or of a format that this code doesn't know.
+ */
+import { brotli } from "../../adapters/brotli.ts";
+import { logDatabases } from "../../adapters/catalogue.ts";
+import { D1Log } from "../../adapters/d1-log.ts";
+import type { Address } from "../../engine/operator/routing.ts";
+import { messageOf } from "../../engine/base/errors.ts";
+import { manifestName } from "../../engine/base/ids.ts";
+import { readManifest, type Manifest } from "../../engine/snapshot/manifest.ts";
+import { pinTexts } from "../../engine/snapshot/rollback-pins.ts";
+import { KEPT_POINTS } from "../../engine/base/limits.ts";
+import { limited } from "../../engine/base/retry.ts";
+import type { Env } from "../env.ts";
+import { requestClock } from "../request-clock.ts";
+
+export interface Unreadable {
+  readonly unreadable: string;
+}
+
+export const isManifest = (one: Manifest | Unreadable): one is Manifest => !("unreadable" in one);
+
+export function readOrWhy(text: string): Manifest | Unreadable {
+  try {
+    return readManifest(text, brotli.crc32);
+  } catch (error) {
+    return { unreadable: messageOf(error) };
+  }
+}
+
+/** Newest first; behind them what can't be read. */
+export async function keptManifests(env: Env, address: Address): Promise<(Manifest | Unreadable)[]> {
+  const roots = await limited(requestClock, "D1", () => logOf(env, address).roots());
+  if (roots === null) return [];
+  const { row, points } = roots;
+  const texts = [row.manifest, row.previous, ...pinTexts(row.pins)].filter((text) => text !== null);
+  const named = texts.map(readOrWhy);
+  const known = new Map(named.filter(isManifest).map((manifest) => [manifest.number, manifest]));
+  const earlier = [...known.values()].flatMap(({ history = [] }) => history);
+  // A policy keeps no more than these; there are more only while sweeps fail.
+  const kept = points.slice(-KEPT_POINTS).map(({ version, attempt }) => [version, attempt] as const);
+  const names = new Map([...earlier, ...kept].filter(([version]) => !known.has(version)));
+  const fetched = await Promise.all(
+    [...names].map(([version, attempt]) => fetchManifest(env, manifestName(address, version, attempt))),
+  );
+  const all = [...named.filter((one) => !isManifest(one)), ...known.values(), ...fetched.filter((one) => one !== null)];
+  return [...all.filter(isManifest).sort((a, b) => b.number - a.number), ...all.filter((one) => !isManifest(one))];
+}
+
+/** The partition's log, seen from a Worker. */
+export function logOf(env: Env, address: Address): D1Log {
+  // A route exists only for partitions whose database is bound.
+  return new D1Log(logDatabases(env as unknown as Record<string, unknown>).get(address.database)!, address);
+}
+
+/** The first line of the object; null: the object isn't there any more. */
+export async function fetchManifest(env: Env, name: string): Promise<Manifest | Unreadable | null> {
+  const object = await limited(requestClock, "R2", async () => {
+    const found = await env.SNAPSHOTS.get(name, { range: { offset: 0, length: LINE_BYTES } });
+    return found === null ? null : new Uint8Array(await found.arrayBuffer());
+  }).catch((error: unknown) => ({ unreadable: `${name}: ${messageOf(error)}` }));
+  if (object === null || "unreadable" in object) return object;
+  const end = object.indexOf(10);
+  return end < 0
+    ? { unreadable: `${name}: its line has no end` }
+    : readOrWhy(new TextDecoder().decode(object.subarray(0, end)));
+}
+
+/** A manifest is a few KB, and grows with its archive's blocks. */
+const LINE_BYTES = 256 * 1024;

@@ -1,0 +1,50 @@
+import type { Seq } from "../engine/base/ids.ts";
+import type { HighWaterMark } from "../engine/base/records.ts";
+import type { Snapshotted } from "../engine/checkpoint/checkpointer.ts";
+import type { Verified } from "../engine/checkpoint/verify.ts";
+import type { Address } from "../engine/operator/routing.ts";
+import type { AppendRequest, AppendResponse } from "../engine/partition/protocol.ts";
+import type { PartitionFacts } from "../engine/recovery/open-partition.ts";
+import type { Entry } from "../engine/state/keyed-state.ts";
+import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../engine/state/quarantine.ts";
+
+/** An answer, or why there is none now. */
+export type Answer<T> =
+  { readonly tag: "ok"; readonly value: T } | { readonly tag: "busy"; readonly code: string; readonly message: string };
+
+/** An export (engine/partition/reads.ts) as it travels. */
+export interface ExportPage {
+  readonly seq: number;
+  readonly time: string | null;
+  readonly lines: ReadableStream<Uint8Array>;
+}
+
+/** The calls of a partition's object. */
+export interface Calls {
+  fetch(request: Request): Promise<Response>;
+  append(address: Address, slice: AppendRequest): Promise<AppendResponse>;
+  read(address: Address, keys: readonly string[], maxChars?: number): Promise<Answer<(Entry | null)[]>>;
+  scan(
+    address: Address,
+    prefix: string,
+    after: string,
+    limit: number,
+    maxBytes: number,
+  ): Promise<Answer<{ items: (readonly [string, Entry])[]; more: boolean }>>;
+  capture(address: Address, prefix: string): Promise<Answer<ExportPage>>;
+  facts(address: Address): Promise<Answer<PartitionFacts>>;
+  quarantinePage(
+    address: Address,
+    after: Seq,
+    limit: number,
+    maxChars: number,
+    wanted?: Wanted,
+  ): Promise<Answer<QuarantinePage>>;
+  quarantineGroups(address: Address): Promise<Answer<QuarantineGroup[]>>;
+  setAside(address: Address, target: Seq): Promise<Answer<SetAside | null>>;
+  snapshot(address: Address): Promise<Answer<Snapshotted>>;
+  verify(address: Address): Promise<Answer<Verified>>;
+  mark(): Promise<HighWaterMark | null>;
+  evict(): Promise<void>;
+  wake(address: Address): Promise<void>;
+}

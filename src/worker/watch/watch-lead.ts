@@ -1,0 +1,119 @@
+/**
+ * Leading a hub: holding the one connection to the partition's object, in the request of one of its watchers.
+ *
+ * LEAD1. A new connection begins with the value as it is then, so that nothing is missed in between; what is known already changes
+ *     nothing (watch-hub.ts).
+ * LEAD2. A connection that breaks, or doesn't answer a ping by the next one, is made anew, after a pause that grows.
+ * LEAD3. Whoever doesn't lead any more, or has gone, closes its connection.
+ */
+import type { Address } from "../../engine/operator/routing.ts";
+import { WATCH_BEAT_MS } from "../../engine/base/limits.ts";
+import type { Env } from "../env.ts";
+import { partitionStub } from "../stub.ts";
+import type { Trouble } from "../trouble.ts";
+import type { Hub, Hubs, Member } from "./watch-hub.ts";
+import { CANNOT, PING, PONG, readTold, readyText, WATCH_PROTOCOL } from "./watch-wire.ts";
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 10_000;
+
+export interface Place {
+  readonly env: Env;
+  readonly address: Address;
+  readonly key: string;
+}
+
+/** Returns when the member doesn't lead any more. Never rejects. */
+export async function lead(place: Place, hubs: Hubs, name: string, hub: Hub, member: Member): Promise<void> {
+  for (let failures = 0; leads(hub, member); failures++) {
+    const socket = await connect(place);
+    if (!leads(hub, member)) return "code" in socket ? undefined : close(socket);
+    const end = "code" in socket ? socket : await follow(socket, hubs, name, hub, member);
+    if (!leads(hub, member)) return;
+    if (hub.silence === null) failures = 0;
+    hub.failed(end ?? GONE, Date.now());
+    hub.seenMs = Date.now();
+    await member.sleep(
+      Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2),
+    );
+  }
+}
+
+const leads = (hub: Hub, member: Member): boolean => hub.leader === member && !member.gone;
+
+const GONE: Trouble = { code: "partition_gone", message: "the partition's object went away; try again" };
+
+async function connect({ env, address, key }: Place): Promise<WebSocket | Trouble> {
+  const query = new URLSearchParams({ key, address: JSON.stringify(address) });
+  try {
+    const response = await partitionStub(env, address).fetch(
+      new Request(`https://partition/watch?${query.toString()}`, {
+        headers: { upgrade: "websocket", "sec-websocket-protocol": WATCH_PROTOCOL },
+      }),
+    );
+    if (response.webSocket !== null) return response.webSocket;
+    const { code, detail } = await response.json<{ readonly code: string; readonly detail: string }>();
+    return { code, message: detail };
+  } catch {
+    return GONE;
+  }
+}
+
+/** Until the connection ends, or the member's time as leader. @returns why it ended; null: it said nothing */
+async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, member: Member): Promise<Trouble | null> {
+  const link: { end?: Trouble | null } = {};
+  let answered = true;
+  let told = 0;
+  const say = (text: string): void => {
+    try {
+      socket.send(text);
+    } catch {
+      over(null);
+    }
+  };
+  const ready = (): void => {
+    told = hub.asked;
+    const { value } = hub;
+    say(readyText({ n: told, have: value === null || value.text === null ? 0 : (value.seq ?? 0) }));
+  };
+  const over = (why: Trouble | null): void => {
+    link.end ??= why;
+    member.ring();
+  };
+  socket.addEventListener("message", ({ data }) => {
+    hub.seenMs = Date.now();
+    answered = true;
+    if (data === PONG) return;
+    const message = readTold(data);
+    if (message === null)
+      return over({ code: "partition_gone", message: "the partition's object said what is no message" });
+    hubs.take(name, message);
+    if (leads(hub, member)) ready();
+  });
+  socket.addEventListener("close", ({ code, reason }) => {
+    over(code === CANNOT ? { code: reason, message: `the partition can't be read now: ${reason}` } : null);
+  });
+  socket.addEventListener("error", () => over(null));
+  socket.accept();
+  hub.ask();
+  ready();
+  while (leads(hub, member) && link.end === undefined) {
+    if (hub.asked > told) ready();
+    else if (!(await member.sleep(WATCH_BEAT_MS))) {
+      if (answered) say(PING);
+      else over(null);
+      answered = false;
+      hub.seenMs = Date.now();
+    }
+  }
+  close(socket);
+  return link.end ?? null;
+}
+
+function close(socket: WebSocket): void {
+  try {
+    socket.close(1000);
+  } catch {
+    // It is closed already, or breaks now.
+  }
+}

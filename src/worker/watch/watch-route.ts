@@ -1,0 +1,164 @@
+/**
+ * `GET /v1/operators/{op}/watch?key=K`: server-sent events, the value now, then each change.
+ *
+ * WATCH1. The first value is at least as new as the request: what was acknowledged before it is in it.
+ * WATCH2. The reader sets the pace. While it takes nothing, nothing is made for it; what it gets next is the newest value.
+ * WATCH3. Whoever goes is forgotten when the runtime says so, which it does with the next thing written at the latest, a sign of life
+ *     for one; where it says nothing, after three beats (watch-hub.ts).
+ */
+import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
+import { partitionName } from "../../engine/base/ids.ts";
+import { WATCH_BEAT_MS, WATCH_LOST_MS, WATCH_MS, WATCHERS } from "../../engine/base/limits.ts";
+import { keyNotAllowed, type Grant } from "../http/access.ts";
+import type { Env } from "../env.ts";
+import { notAllowed, problem } from "../problem.ts";
+import { unavailable } from "../http/answers.ts";
+import type { Trouble } from "../trouble.ts";
+import { Hubs, type Hub, type Member } from "./watch-hub.ts";
+import { lead } from "./watch-lead.ts";
+import type { Value } from "./watch-wire.ts";
+
+/** Of this isolate. */
+export const hubs = new Hubs();
+
+/** How long the request waits for its first value. */
+const FIRST_WAIT_MS = 25_000;
+/** Attempts to reach the partition that fail before the request is answered with the reason. */
+const FIRST_ATTEMPTS = 5;
+/** What a reader waits before it comes back. */
+const RETRY_MS = 1_000;
+
+export async function watchKey(
+  request: Request,
+  env: Env,
+  route: Route,
+  key: string | null,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
+  if (request.method !== "GET") return notAllowed(["GET"], "a stream of events is read with GET");
+  const flaw = key === null ? "say which key, with ?key=" : keyFlaw(key);
+  if (key === null || flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw! });
+  if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
+  const partition = partitionOfKey(route, key);
+  if (partition === null)
+    return problem({
+      status: 400,
+      code: "invalid_key",
+      detail: `no event can have the key ${JSON.stringify(key)}: it has no group`,
+    });
+  const watcher = Watcher.join(env, route.addresses[partition]!, key);
+  if (watcher === null)
+    return problem({
+      status: 503,
+      code: "too_many_watchers",
+      detail: `this isolate has as much to watch as it can (${WATCHERS} streams, or large values); try again`,
+      retryAfterSec: 10,
+    });
+  const trouble = await watcher.first();
+  if (trouble !== null) return unavailable(trouble);
+  const headers = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    // nginx would else hold the stream back until its buffers are full, which may be never.
+    "x-accel-buffering": "no",
+  };
+  return new Response(watcher.stream(request.headers.get("last-event-id")), { headers });
+}
+
+const encoder = new TextEncoder();
+
+/** One stream, in the request that it belongs to. */
+class Watcher {
+  readonly #env: Env;
+  readonly #address: Address;
+  readonly #key: string;
+  readonly #name: string;
+  readonly #hub: Hub;
+  readonly #member: Member;
+  readonly #endMs = Date.now() + WATCH_MS;
+  /** `changes` of the hub when it gave a value. */
+  #given = -1;
+
+  constructor(env: Env, address: Address, key: string, name: string, hub: Hub, member: Member) {
+    this.#env = env;
+    this.#address = address;
+    this.#key = key;
+    this.#name = name;
+    this.#hub = hub;
+    this.#member = member;
+  }
+
+  static join(env: Env, address: Address, key: string): Watcher | null {
+    const name = `${partitionName(address)} ${key}`;
+    const joined = hubs.join(name, Date.now());
+    return joined === null ? null : new Watcher(env, address, key, name, joined.hub, joined.member);
+  }
+
+  /** Waits for the value now (WATCH1). @returns why there is none, and then the watcher has gone */
+  async first(): Promise<Trouble | null> {
+    const hub = this.#hub;
+    const wanted = hub.ask();
+    const failed = hub.failures + FIRST_ATTEMPTS;
+    const deadlineMs = Date.now() + FIRST_WAIT_MS;
+    while (hub.heard < wanted && !this.#member.gone) {
+      this.#leadIfNobody();
+      const leftMs = deadlineMs - Date.now();
+      if (leftMs > 0 && hub.failures < failed) await this.#member.sleep(Math.min(leftMs, WATCH_BEAT_MS));
+      else {
+        hubs.leave(this.#name, this.#member);
+        return hub.silence ?? { code: "store_unavailable", message: "the partition did not tell the value in time" };
+      }
+    }
+    return null;
+  }
+
+  stream(lastId: string | null): ReadableStream<Uint8Array> {
+    const { value, changes } = this.#hub;
+    // It has this value already.
+    if (value?.seq != null && lastId === String(value.seq)) this.#given = changes;
+    let greeted = false;
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (to) => {
+          const text = greeted ? await this.#next() : `retry: ${RETRY_MS}\n\n`;
+          greeted = true;
+          if (text !== null) return to.enqueue(encoder.encode(text));
+          hubs.leave(this.#name, this.#member);
+          to.close();
+        },
+        cancel: () => hubs.leave(this.#name, this.#member),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** The next value, or a sign of life; null: this is the end. */
+  async #next(): Promise<string | null> {
+    for (;;) {
+      const now = Date.now();
+      const { silence } = this.#hub;
+      if (this.#member.gone || now >= this.#endMs) return null;
+      if (silence !== null && now - silence.sinceMs > WATCH_LOST_MS) return null;
+      this.#leadIfNobody();
+      const { value, changes } = this.#hub;
+      if (value !== null && changes !== this.#given) {
+        this.#given = changes;
+        return messageOf(this.#key, value);
+      }
+      if (!(await this.#member.sleep(WATCH_BEAT_MS))) return ":\n\n";
+    }
+  }
+
+  #leadIfNobody(): void {
+    const [hub, member] = [this.#hub, this.#member];
+    if (hub.leader === member || !hub.lead(member, Date.now())) return;
+    // It belongs to this request, and lives as long as the stream.
+    void lead({ env: this.#env, address: this.#address, key: this.#key }, hubs, this.#name, hub, member);
+  }
+}
+
+/** A state's text has no line ends: it is what JSON.stringify made. */
+function messageOf(key: string, { seq, text }: Value): string {
+  const id = seq === null ? "" : `id: ${seq}\n`;
+  return `${id}data: {"key":${JSON.stringify(key)},"value":${text ?? "null"},"seq":${seq}}\n\n`;
+}

@@ -1,0 +1,71 @@
+/**
+ * What travels over the connection of a watched key, between the Worker and the partition's object (CODE1: its version is in the
+ * name of the subprotocol, and what is added later must be optional).
+ *
+ * | from | message | |
+ * |---|---|---|
+ * | Worker | `{"n", "have"}` | ready for one message: at once if `n` is new, else when the value isn't that of `have` any more |
+ * | object | `{"n", "seq"}`, a line end, the state's text or nothing | the value, read after the Worker's message `n` came |
+ * | Worker, object | `ping`, `pong` | the platform answers for the object, and doesn't wake it |
+ *
+ * `have` and `seq`: the event that last changed the key; 0: it has no state, `seq` null: nor is it known since when.
+ */
+import { isObject } from "../../engine/base/json.ts";
+
+export const WATCH_PROTOCOL = "keyframe.watch.1";
+export const PING = "ping";
+export const PONG = "pong";
+/** The connection ends since the object can't answer now; the reason is the code of the failure. */
+export const CANNOT = 1013;
+/** What the peer was told may hold no more: it asks anew. */
+export const ANEW = 1012;
+/** The other side sent what is no message of this protocol. */
+export const NO_MESSAGE = 1008;
+
+export interface Ready {
+  readonly n: number;
+  readonly have: number;
+}
+
+/** The state of the watched key. */
+export interface Value {
+  readonly seq: number | null;
+  /** JSON; null: no state. */
+  readonly text: string | null;
+}
+
+export interface Told extends Value {
+  readonly n: number;
+}
+
+export const readyText = ({ n, have }: Ready): string => JSON.stringify({ n, have });
+
+/** Null: it is none. */
+export function readReady(message: unknown): Ready | null {
+  const { n, have } = members(message);
+  return isCount(n) && isCount(have) ? { n, have } : null;
+}
+
+export const toldText = ({ n, seq, text }: Told): string => `${JSON.stringify({ n, seq })}\n${text ?? ""}`;
+
+/** Null: it is none. */
+export function readTold(message: unknown): Told | null {
+  if (typeof message !== "string") return null;
+  const end = message.indexOf("\n");
+  const { n, seq } = members(message.slice(0, end));
+  if (end < 0 || !isCount(n) || !(seq === null || isCount(seq))) return null;
+  const text = message.slice(end + 1);
+  return { n, seq, text: text === "" ? null : text };
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function members(text: unknown): Readonly<Record<string, unknown>> {
+  if (typeof text !== "string") return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
+}
