@@ -10,15 +10,17 @@ const text = (file: string): string => readFileSync(path.join(root, file), "utf8
 /** Room -> rooms and packages that it may import. */
 const MAY: Readonly<Record<string, RegExp>> = {
   engine: /^(engine\/|@standard-schema\/spec$)/,
+  // Prices and estimates: of the engine it takes what is counted.
+  cost: /^(cost\/|engine\/)/,
   adapters: /^(adapters\/|engine\/|node:)/,
   testkit: /^(testkit\/|engine\/|adapters\/brotli\.ts$|@standard-schema\/spec$|node:(assert|crypto)$)/,
   operators: /^(operators\/|engine\/operator\/operator\.ts$|zod$)/,
-  worker: /^(worker\/|adapters\/|engine\/|hono$|@standard-schema\/spec$|cloudflare:workers$)/,
+  worker: /^(worker\/|adapters\/|cost\/|engine\/|hono$|@standard-schema\/spec$|cloudflare:workers$)/,
   // Of the engine it takes types alone, see below.
   client: /^(client\/|engine\/(operator\/operator|event\/event)\.ts$)/,
   // Of the engine types alone, as the client.
   dashboard: /^(dashboard\/|client\/|engine\/|preact$|preact\/hooks$|@preact\/signals$|uplot$)/,
-  cli: /^(cli\/|client\/|engine\/|adapters\/brotli\.ts$|node:|commander$|smol-toml$|jsonc-parser$|\.\.\/package\.json$)/,
+  cli: /^(cli\/|client\/|cost\/|engine\/|adapters\/brotli\.ts$|node:|commander$|smol-toml$|jsonc-parser$|\.\.\/package\.json$)/,
   local: /^(local\/|engine\/operator\/region\.ts$|node:|smol-toml$|esbuild$)/,
   "keyframe.ts": /^(engine\/|worker\/)/,
   "index.ts": /^(keyframe\.ts$|operators\/index\.ts$)/,
@@ -57,18 +59,15 @@ describe("the source", () => {
     expect(values.filter((name) => !may.test(name))).toEqual([]);
   });
 
-  it("has no circles but between types", () => {
-    const values = (file: string): string[] =>
-      [...code(file).matchAll(/(?:^|\n)import (?!type )([^;"']*?)from "(\.[^"]+)"/g)]
-        .filter(([, names]) => !/^\{(\s*type [^,}]+,?)*\s*\}\s*$/.test(names!))
-        .map((match) => path.join(path.dirname(file), match[2]!));
+  it("has no circle of files, types included", () => {
     const done = new Set<string>();
     const visit = (file: string, way: readonly string[]): void => {
       expect(way.includes(file), [...way, file].join(" -> ")).toBe(false);
       if (done.has(file)) return;
-      for (const next of values(file)) visit(next, [...way, file]);
+      for (const next of imports(file)) if (known.has(next)) visit(next, [...way, file]);
       done.add(file);
     };
+    const known = new Set(files);
     for (const file of files) visit(file, []);
   });
 
@@ -82,6 +81,46 @@ describe("the source", () => {
 
   it.each(files)("%s has at most 400 lines", (file) => {
     expect(text(file).split("\n").length).toBeLessThanOrEqual(401);
+  });
+});
+
+/** Left to right: a room may import the rooms before it, and itself. Types count. */
+const ENGINE = "base event operator log state snapshot recovery checkpoint history partition".split(" ");
+/** Of the worker: `.` are the files beside the rooms. */
+const WORKER = ". api http ingest read watch admin metrics object".split(" ");
+
+const innerRoomOf = (file: string): string => (file.split("/").length === 2 ? "." : file.split("/")[1]!);
+
+describe("the rooms of the engine", () => {
+  const inside = files.filter((file) => roomOf(file) === "engine");
+
+  it("are these, in this order, and no file stands beside them", () => {
+    expect(new Set(inside.map(innerRoomOf))).toEqual(new Set(ENGINE));
+  });
+
+  it.each(inside)("%s imports only its own room and those left of it", (file) => {
+    const place = ENGINE.indexOf(innerRoomOf(file));
+    const right = imports(file).filter(
+      (name) => roomOf(name) === "engine" && ENGINE.indexOf(innerRoomOf(name)) > place,
+    );
+    expect(right).toEqual([]);
+  });
+
+  it.each(ENGINE)("%s has a README that names each of its files", (room) => {
+    const readme = readFileSync(path.join(root, "engine", room, "README.md"), "utf8");
+    const missing = inside
+      .filter((file) => innerRoomOf(file) === room)
+      .map((file) => path.basename(file))
+      .filter((name) => !readme.includes(name));
+    expect(missing).toEqual([]);
+    expect(readme.split("\n").length).toBeLessThanOrEqual(60);
+  });
+});
+
+describe("the rooms of the worker", () => {
+  it("are these", () => {
+    const inside = files.filter((file) => roomOf(file) === "worker");
+    expect(new Set(inside.map(innerRoomOf))).toEqual(new Set(WORKER));
   });
 });
 

@@ -1,0 +1,132 @@
+/**
+ * Reads the comments and documents and names the sentences that are hard to read. `npm run check` runs it.
+ *
+ * A machine sees four patterns: a sentence that starts with a clause instead of a noun, a caption like "null: nothing",
+ * a sentence of more than 30 words, and a line of prose of more than 120 characters.
+ */
+import { globSync, readFileSync } from "node:fs";
+
+export interface Flaw {
+  readonly line: number;
+  readonly why: string;
+}
+
+/** One line of prose, and where it stands. */
+interface Prose {
+  readonly line: number;
+  readonly text: string;
+  /** A new paragraph begins here, so no sentence runs into it. */
+  readonly first: boolean;
+}
+
+const LINE_CHARS = 120;
+const SENTENCE_WORDS = 30;
+const CLAUSE = /^(What|Whoever|Whatever|That|One that)\b(?! (is|are|does|do|did|was|were|can|should|if)\b.*\?)/;
+const CAPTION = /(^|[.;] |— )(null|undefined|true|false): [a-z]/i;
+
+/** The flaws of a TypeScript file's comments. */
+export const flawsOfSource = (text: string): Flaw[] => flawsOf(commentsOf(text));
+
+/** The flaws of a Markdown page's prose: no code, no tables, no links on lines of their own. */
+export const flawsOfPage = (text: string): Flaw[] => flawsOf(proseOf(text));
+
+function flawsOf(prose: readonly Prose[]): Flaw[] {
+  const flaws: Flaw[] = [];
+  for (const { line, text } of prose)
+    if (text.length > LINE_CHARS) flaws.push({ line, why: `${text.length} characters in a line of prose` });
+  for (const { line, text } of sentencesOf(prose)) {
+    const words = text.split(/\s+/).filter((word) => /[A-Za-z0-9]/.test(word)).length;
+    if (words > SENTENCE_WORDS) flaws.push({ line, why: `a sentence of ${words} words` });
+    const clause = CLAUSE.exec(text)?.[1];
+    if (clause !== undefined) flaws.push({ line, why: `a sentence that starts with "${clause}"` });
+    const caption = CAPTION.exec(text)?.[2];
+    if (caption !== undefined) flaws.push({ line, why: `a caption "${caption}: …"; write "Returns ${caption} if …"` });
+  }
+  return flaws.sort((a, b) => a.line - b.line);
+}
+
+/** Sentences end at a full stop, colon, semicolon or question mark before a space, and at the end of a paragraph. */
+function sentencesOf(prose: readonly Prose[]): Prose[] {
+  const found: Prose[] = [];
+  let open: { line: number; text: string } | null = null;
+  const close = (): void => {
+    if (open !== null && open.text.trim() !== "") found.push({ ...open, text: open.text.trim(), first: true });
+    open = null;
+  };
+  for (const { line, text, first } of prose) {
+    if (first) close();
+    for (const part of text.split(/(?<=[.:;?!])\s+(?=\S)/)) {
+      open = open === null ? { line, text: part } : { line: open.line, text: `${open.text} ${part}` };
+      if (/[.:;?!]["')\]]?$/.test(part) && !/\b(e\.g|i\.e|etc|vs)\.$/.test(part)) close();
+    }
+  }
+  close();
+  return found;
+}
+
+const COMMENT = /\/\*\*?([\s\S]*?)\*\/|(?<=^|\s)\/\/ ?([^\n]*)/gm;
+
+function commentsOf(text: string): Prose[] {
+  const prose: Prose[] = [];
+  let before = -1;
+  for (const match of text.matchAll(COMMENT)) {
+    const begins = text.slice(0, match.index).split("\n").length;
+    const block = match[1] !== undefined;
+    let [first, example] = [block || begins !== before + 1, false];
+    for (const [i, raw] of (match[1] ?? match[2]!).split("\n").entries()) {
+      const said = raw.replace(/^\s*\* ?/, "").trimEnd();
+      example = /^@/.test(said.trim()) ? said.includes("@example") : example;
+      if (example || said.trim() === "" || /^\s*(\||```|@\w+\s*$)/.test(said)) {
+        first = true;
+        continue;
+      }
+      const item = /^\s*(- |\d+\. |[A-Z]+\d+\.? |@\w+ )/.exec(said);
+      prose.push({ line: begins + i, text: said.trim().slice(item?.[0].trim().length ?? 0).trim(), first: first || item !== null });
+      first = false;
+    }
+    before = begins + (match[1] ?? match[2]!).split("\n").length - 1;
+  }
+  return prose;
+}
+
+function proseOf(text: string): Prose[] {
+  const prose: Prose[] = [];
+  let [first, fenced] = [true, false];
+  for (const [i, raw] of text.split("\n").entries()) {
+    const said = raw.trim();
+    if (said.startsWith("```")) fenced = !fenced;
+    if (fenced || said === "" || /^(```|\||#|<|!\[|\[[^\]]*\]: )/.test(said)) {
+      first = true;
+      continue;
+    }
+    const item = /^(- |\* |\d+\. |> )/.exec(said);
+    // An address isn't prose.
+    const plain = said.slice(item?.[0].length ?? 0).replaceAll(/\]\([^)]*\)/g, "]");
+    prose.push({ line: i + 1, text: plain, first: first || item !== null });
+    first = false;
+  }
+  return prose;
+}
+
+/** Prints each flaw with its place. Returns their number. */
+export function checkWords(root: string): number {
+  const sources = globSync("src/**/*.{ts,tsx}", { cwd: root }).filter((file) => !file.endsWith("dashboard-files.ts"));
+  const pages = globSync(["*.md", "docs/**/*.md", "src/**/*.md", "examples/**/*.md", "test/**/*.md"], { cwd: root });
+  let count = 0;
+  for (const file of [...sources, ...pages].sort()) {
+    const text = readFileSync(`${root}/${file}`, "utf8");
+    for (const { line, why } of file.endsWith(".md") ? flawsOfPage(text) : flawsOfSource(text)) {
+      console.log(`${file}:${line}: ${why}`);
+      count += 1;
+    }
+  }
+  return count;
+}
+
+if (import.meta.main) {
+  const flaws = checkWords(`${import.meta.dirname}/../..`);
+  if (flaws > 0) {
+    console.log(`${flaws} places are hard to read. Start with the noun, use an active verb, make one claim a sentence.`);
+    process.exitCode = 1;
+  }
+}
