@@ -36,11 +36,11 @@ export const DEFECTS: readonly Defect[] = [
       "      // Only what went wrong for long",
       '      return { tag: "failed" } as never;\n      // Only what went wrong for long',
     ),
-    engine("partition/group-commit", "import { messageOf, type Failure }", "import { Failure, messageOf }"),
+    engine("partition/group-commit", "import { messageOf }", "import { Failure, messageOf }"),
     engine(
       "partition/group-commit",
-      '        if (result.tag === "fenced") return this.#events.fenced(result.why);',
-      `        if (result.tag === "fenced") return this.#events.fenced(result.why);
+      '        if (result.tag === "fenced") return lease.fence(result.why);',
+      `        if (result.tag === "fenced") return lease.fence(result.why);
         if ((result as { tag: string }).tag === "failed") {
           group.fail(new Failure("store_unavailable", "failed"));
           this.#committing = null;
@@ -53,7 +53,7 @@ export const DEFECTS: readonly Defect[] = [
     "LOG1",
     engine(
       "partition/partition",
-      "      await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));\n",
+      "      await this.#groups.durable(admission, Math.max(1, deadline - clock.now()));\n",
       "",
     ),
   ),
@@ -107,8 +107,8 @@ export const DEFECTS: readonly Defect[] = [
     ),
     engine(
       "partition/opener",
-      "    if (groups.begun) this.#house.end(`others",
-      "    if (head < 0) this.#house.end(`others",
+      "    if (this.#groups.begun) this.#lease.fence(`others",
+      "    if (head < 0) this.#lease.fence(`others",
     ),
   ),
   one(
@@ -145,7 +145,7 @@ export const DEFECTS: readonly Defect[] = [
     "LOG2",
     engine(
       "recovery/open-log",
-      "      assertNotEnded();\n      return log.open(writer, code);",
+      "      lease.assertNotLost();\n      return log.open(writer, code);",
       "      return log.open(writer, code);",
     ),
   ),
@@ -326,7 +326,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "waking takes no snapshot",
     "SNAP6",
-    engine("partition/partition", "      this.#snapshots.schedule(open);\n      await", "      await"),
+    engine("partition/partition", "      this.#checkpoints.schedule(open);\n      await", "      await"),
   ),
 
   // ---- deltas ----
@@ -535,7 +535,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "keys are read from the files of the snapshot before",
     "SNAP11",
-    engine("checkpoint/checkpointer", "    loader.replace(stored);\n", ""),
+    engine("recovery/open-partition", "    this.loader.replace(stored);\n", ""),
   ),
   one(
     "a key that is gone in the newest file is looked for in the older ones",

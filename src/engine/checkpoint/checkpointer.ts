@@ -22,6 +22,8 @@ import type { Damaged } from "./verify.ts";
 import { finishCapture, beginCapture, type Counted, type Captured } from "../snapshot/capture.ts";
 import type { Totals } from "../state/keyed-state.ts";
 import { sleep } from "../base/retry.ts";
+import type { Lease } from "../log/lease.ts";
+import { rewound } from "../recovery/rewind-check.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 
 export type Snapshotted =
@@ -29,39 +31,43 @@ export type Snapshotted =
   | { readonly tag: "nothing" }
   | { readonly tag: "failed"; readonly why: string };
 
-/** What the partition wants to know of, and what it is asked. */
+/** The partition hears of snapshots, and is asked. */
 export interface SnapshotEvents {
-  fenced(why: string): void;
   /** A file that the state is read from can't be read; resolves when it is known what follows. Never rejects. */
   damaged(open: OpenPartition, damage: Damage): Promise<void>;
   saved(open: OpenPartition, manifest: Manifest): void;
   /** One is due, and there is no epoch yet; `schedule` is to be called when it is taken. */
   unready(): void;
-  /** D1 has less than it had acknowledged. */
-  rewound(open: OpenPartition, why: string): void;
   /** The log's database is above its limit: all that is archived is to be cut (SPACE4 of disk-space.ts). */
   overLimit(): boolean;
 }
 
 export class Checkpointer {
-  readonly #around: Environment;
+  readonly #env: Environment;
   readonly #placed: Manifest["placed"] & object;
   readonly #code: string;
+  readonly #lease: Lease;
   readonly #events: SnapshotEvents;
   #running: Promise<Snapshotted> | null = null;
   #attempt = 0;
   #failures = 0;
   #failedAt = 0;
-  #stopped = false;
   #sweeping = false;
   #sweptAt: number;
   /** Where the next sweep goes on. */
   #sweepAfter = "";
 
-  constructor(env: Environment, { seed, database, partitions }: Address, code: string, events: SnapshotEvents) {
-    this.#around = env;
+  constructor(
+    env: Environment,
+    { seed, database, partitions }: Address,
+    code: string,
+    lease: Lease,
+    events: SnapshotEvents,
+  ) {
+    this.#env = env;
     this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
     this.#code = code;
+    this.#lease = lease;
     this.#events = events;
     this.#sweptAt = env.clock.now();
   }
@@ -77,7 +83,7 @@ export class Checkpointer {
     const does = running?.tag === "failed" || (running?.tag === "current" && running.manifest.seq >= wanted);
     const result = does ? running : await this.#take(open);
     // That of an object which has ended meanwhile says nothing of the partition: the next one takes it.
-    if (result.tag === "failed" && this.#stopped) throw new Failure("fenced", `the object has ended: ${result.why}`);
+    if (result.tag === "failed" && this.#lease.lost) throw new Failure("fenced", `the object has ended: ${result.why}`);
     return result;
   }
 
@@ -86,14 +92,10 @@ export class Checkpointer {
     await this.#running;
   }
 
-  stop(): void {
-    this.#stopped = true;
-  }
-
   /** Takes the snapshot that is due, or arms the alarm for it. */
   schedule(open: OpenPartition): void {
-    const { clock, host, operator } = this.#around;
-    if (this.#stopped || this.#running !== null) return;
+    const { clock, host, operator } = this.#env;
+    if (this.#lease.lost || this.#running !== null) return;
     const lastMs = open.row.manifest === null || open.whole === null ? 0 : Date.parse(open.whole.at);
     const facts = {
       tailEvents: open.tail.events,
@@ -114,7 +116,7 @@ export class Checkpointer {
     const retryAt = this.#failures === 0 ? 0 : this.#failedAt + retryMs(this.#failures, this.#events.overLimit(), open);
     const at = due === null ? null : Math.max(due, retryAt);
     if (at === null || at > clock.now()) host.arm(at);
-    else if (open.epoch === null) this.#events.unready();
+    else if (this.#lease.epoch === null) this.#events.unready();
     else host.keep(this.#take(open).then(() => undefined));
   }
 
@@ -130,18 +132,18 @@ export class Checkpointer {
   async #attempted(open: OpenPartition): Promise<Snapshotted> {
     const { row } = open;
     try {
-      return await this.#attemptOne(open);
+      return await this.#takeOne(open);
     } catch (error) {
       const why = `it broke: ${messageOf(error)}`;
       // The row names the snapshot already, and what is in memory may build on neither: the next instance opens on it.
-      if (open.row !== row) this.#events.fenced(`taking in a snapshot broke: ${messageOf(error)}`);
+      if (open.row !== row) this.#lease.fence(`taking in a snapshot broke: ${messageOf(error)}`);
       this.#failed(why);
       return { tag: "failed", why };
     }
   }
 
   #failed(why: string): void {
-    const { clock, host, counters } = this.#around;
+    const { clock, host, counters } = this.#env;
     counters.add({ snapshotFailures: 1 });
     this.#failedAt = clock.now();
     this.#failures += 1;
@@ -153,23 +155,23 @@ export class Checkpointer {
     try {
       this.schedule(open);
     } catch (error) {
-      const { clock, host } = this.#around;
+      const { clock, host } = this.#env;
       host.note("snapshot failed", { why: `scheduling broke: ${messageOf(error)}`, attempt: this.#attempt });
       host.arm(clock.now() + RETRY_MS);
     }
   }
 
-  async #attemptOne(open: OpenPartition): Promise<Snapshotted> {
-    const { clock, host, counters } = this.#around;
+  async #takeOne(open: OpenPartition): Promise<Snapshotted> {
+    const { id, clock, host, counters } = this.#env;
     if (open.machine.seq === 0) return { tag: "nothing" };
     // Nothing new since the last one: it is the snapshot.
     if (open.whole !== null && open.machine.seq === open.whole.seq && !open.renew) {
-      this.#tidy(open, false);
+      this.#maybeCollectGarbage(open, false);
       return { tag: "current", manifest: open.whole };
     }
     const ground = {
       row: open.row,
-      epoch: open.epoch!,
+      epoch: this.#lease.epoch!,
       whole: open.whole,
       code: this.#code,
       placed: this.#placed,
@@ -179,12 +181,12 @@ export class Checkpointer {
       rates: open.rates,
       quarantined: open.machine.quarantine.events,
       pressed: this.#events.overLimit(),
-      ended: () => this.#stopped,
+      ended: () => this.#lease.lost,
     };
     const captured = await inTurns(finishCapture(this.#capture(open)), () => sleep(clock, 0));
-    const result = await checkpoint(this.#around, ground, captured);
+    const result = await checkpoint(this.#env, ground, captured);
     if (result.tag === "fenced") {
-      this.#events.fenced(result.why);
+      this.#lease.fence(result.why);
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
@@ -193,9 +195,9 @@ export class Checkpointer {
       const { version } = result.row ?? open.row;
       // One below ours is none that we didn't hear of: D1 was set back (rewind-check.ts).
       if (version < open.row.version)
-        this.#events.rewound(open, `D1 says manifest number ${version} where it had reached ${open.row.version}`);
+        this.#lease.lose(rewound(id, `D1 says manifest number ${version} where it had reached ${open.row.version}`));
       else if (result.row !== undefined && version > open.row.version)
-        await this.#learn(open, result.row).catch((error: unknown) =>
+        await this.#adoptUnheard(open, result.row).catch((error: unknown) =>
           host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
         );
       this.#failed(result.why);
@@ -207,8 +209,8 @@ export class Checkpointer {
     this.#events.saved(open, result.manifest);
     open.renew = false;
     if (captured.base === 0) this.#recount(open, captured.totals, result.counted);
-    await this.#cover(open, result.manifest, result.stored, result.archivedBytes);
-    this.#tidy(open, result.manifest.kind === "full");
+    await this.#adopt(open, result.manifest, result.stored, result.archivedBytes);
+    this.#maybeCollectGarbage(open, result.manifest.kind === "full");
     return { tag: "current", manifest: result.manifest };
   }
 
@@ -216,21 +218,21 @@ export class Checkpointer {
    * Once for each generation, and once an hour: retention, and what crashes left behind (SNAP10). Not while what is current isn't
    * known to be whole: then all that is older counts.
    */
-  #tidy(open: OpenPartition, full: boolean): void {
-    const now = this.#around.clock.now();
-    if (this.#sweeping || this.#stopped || open.whole?.attempt !== open.row.attempt) return;
+  #maybeCollectGarbage(open: OpenPartition, full: boolean): void {
+    const now = this.#env.clock.now();
+    if (this.#sweeping || this.#lease.lost || open.whole?.attempt !== open.row.attempt) return;
     if (!full && now - this.#sweptAt < SWEEP_MS) return;
     this.#sweptAt = now;
     this.#sweeping = true;
-    this.#around.host.keep(this.#sweep(open.epoch!).finally(() => (this.#sweeping = false)));
+    this.#env.host.keep(this.#sweep(this.#lease.epoch!).finally(() => (this.#sweeping = false)));
   }
 
   async #sweep(epoch: Epoch): Promise<void> {
-    const swept = await collectGarbage(this.#around, epoch, () => this.#stopped, this.#sweepAfter);
-    if (swept.tag === "fenced") return this.#events.fenced(swept.why);
+    const swept = await collectGarbage(this.#env, epoch, () => this.#lease.lost, this.#sweepAfter);
+    if (swept.tag === "fenced") return this.#lease.fence(swept.why);
     const { tag, ...facts } = swept;
     if (swept.tag === "swept") this.#sweepAfter = swept.next;
-    if (swept.tag === "left" || swept.files + swept.archives > 0) this.#around.host.note(`state files ${tag}`, facts);
+    if (swept.tag === "left" || swept.files + swept.archives > 0) this.#env.host.note(`state files ${tag}`, facts);
   }
 
   /**
@@ -242,9 +244,9 @@ export class Checkpointer {
     const { whole } = open;
     await this.#running;
     // What was under way may have begun a new generation; a delta belongs to the old one.
-    if (this.#stopped || generationOf(open.whole) !== generationOf(whole)) return;
+    if (this.#lease.lost || generationOf(open.whole) !== generationOf(whole)) return;
     const { previous } = open.row;
-    if (damaged === "current") open.whole = previous === null ? null : readOrNull(previous, this.#around.codec);
+    if (damaged === "current") open.whole = previous === null ? null : readOrNull(previous, this.#env.codec);
     open.renew = true;
     this.schedule(open);
   }
@@ -252,21 +254,21 @@ export class Checkpointer {
   /** What the next snapshot holds, and builds on (SNAP2, SNAP4, CODE4). */
   #capture({ machine, whole, row, renew, loader: { stored } }: OpenPartition): Captured {
     const files = stored?.files ?? [];
-    const again = renew || whole?.attempt !== row.attempt || whole.operatorVersion !== this.#around.operator.version;
+    const again = renew || whole?.attempt !== row.attempt || whole.operatorVersion !== this.#env.operator.version;
     const kept = again ? 0 : filesKept(whole);
     const base = kept === 0 ? 0 : files[kept - 1]!.footer.seq;
     return beginCapture(machine, seq(base), kept, files.length - kept);
   }
 
   /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
-  async #learn(open: OpenPartition, row: PartitionRow): Promise<void> {
-    const { codec } = this.#around;
+  async #adoptUnheard(open: OpenPartition, row: PartitionRow): Promise<void> {
+    const { codec } = this.#env;
     const manifest = row.manifest === null ? null : readManifest(row.manifest, codec.crc32);
     const stored = manifest === null ? null : await this.#openedAfterwards(manifest, row.seed);
-    if (manifest !== null) this.#around.counters.add(snapshotCounts(manifest));
+    if (manifest !== null) this.#env.counters.add(snapshotCounts(manifest));
     open.row = row;
     // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
-    if (manifest !== null) await this.#cover(open, manifest, stored!, 0);
+    if (manifest !== null) await this.#adopt(open, manifest, stored!, 0);
     this.#failures = 0;
   }
 
@@ -274,14 +276,14 @@ export class Checkpointer {
   async #openedAfterwards(manifest: Manifest, seed: number): Promise<StoredState> {
     try {
       // What was recovered without them must not become the older generation by the next snapshot (SNAP4).
-      const doubted = this.#around.cache.distrusted(stateFiles(manifest).map(({ name }) => name));
+      const doubted = this.#env.cache.distrusted(stateFiles(manifest).map(({ name }) => name));
       if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
-      return await StoredState.open(this.#around, manifest, new StateMachine(this.#around.operator, seed), true);
+      return await StoredState.open(this.#env, manifest, new StateMachine(this.#env.operator, seed), true);
     } catch (error) {
       // Nothing can be built on it, nor beside it: the next instance recovers without it.
       if (error instanceof Damage) {
-        if (error.object !== null) this.#around.cache.distrust(error.object);
-        this.#events.fenced(`manifest ${manifest.number} took effect unheard, and can't be read: ${error.message}`);
+        if (error.object !== null) this.#env.cache.distrust(error.object);
+        this.#lease.fence(`manifest ${manifest.number} took effect unheard, and can't be read: ${error.message}`);
       }
       throw error;
     }
@@ -291,23 +293,18 @@ export class Checkpointer {
   #recount({ machine }: OpenPartition, believed: Totals, counted: Counted): void {
     const truth = { ...counted, exact: true };
     if (counted.unmigrated.keys > 0)
-      this.#around.host.note("keys can't be migrated", { keys: counted.unmigrated.keys, seq: machine.seq });
+      this.#env.host.note("keys can't be migrated", { keys: counted.unmigrated.keys, seq: machine.seq });
     const same = believed.keys === truth.keys && believed.size === truth.size;
     if (believed.exact && !(same && String(believed.digest) === String(truth.digest)))
-      this.#around.host.note("the state isn't what was counted", { seq: machine.seq, keys: truth.keys });
+      this.#env.host.note("the state isn't what was counted", { seq: machine.seq, keys: truth.keys });
     machine.state.correct(believed, truth);
   }
 
-  /** The tail begins above the manifest: what still counted as due would be due for ever, with nothing left to save. */
-  async #cover(open: OpenPartition, manifest: Manifest, stored: StoredState, archivedBytes: number): Promise<void> {
-    const { machine, tail, loader } = open;
-    open.whole = manifest;
-    loader.replace(stored);
-    tail.events = machine.seq - manifest.seq;
-    tail.bytes = tail.events === 0 ? 0 : Math.max(0, tail.bytes - archivedBytes);
-    tail.sinceMs = tail.events === 0 ? null : this.#around.clock.now();
-    for (const _ of machine.dropSaved(manifest.seq, manifest.kind === "full")) await sleep(this.#around.clock, 0);
-    this.#around.cache.keep(reachedNames(open.row, this.#around.codec));
+  async #adopt(open: OpenPartition, manifest: Manifest, stored: StoredState, archivedBytes: number): Promise<void> {
+    const { clock, codec, cache } = this.#env;
+    open.covered(manifest, stored, archivedBytes, clock.now());
+    for (const _ of open.machine.dropSaved(manifest.seq, manifest.kind === "full")) await sleep(clock, 0);
+    cache.keep(reachedNames(open.row, codec));
   }
 }
 

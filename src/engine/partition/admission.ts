@@ -15,17 +15,16 @@ import { utf8Length } from "../base/json.ts";
 import { LOAD_BYTES, PENDING_BYTES } from "../base/limits.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Clock, Host } from "../base/ports.ts";
+import type { Environment } from "../recovery/environment.ts";
+import type { Lease } from "../log/lease.ts";
+import type { Admitted, GroupCommit } from "./group-commit.ts";
+import type { Opener } from "./opener.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
 import { busy, type AppendRequest, type AppendResponse } from "./protocol.ts";
 import { limited } from "../base/retry.ts";
 
-/** Taken in, or why it isn't. */
-export type Admitted = Admission | Exclude<AppendResponse, { tag: "decided" }>;
-
-export interface Ways {
-  readonly admit: (open: OpenPartition, slice: AppendRequest) => Admitted;
-  readonly durable: (admission: Admission, limitMs: number) => Promise<void>;
-}
+/** The partition was opened anew while keys were loaded: the request begins again. */
+export const REOPENED = new Failure("store_unavailable", "the partition was opened anew while keys were loaded");
 
 interface Waiting {
   readonly open: OpenPartition;
@@ -40,33 +39,35 @@ interface Waiting {
 export class AdmissionQueue {
   readonly #clock: Clock;
   readonly #host: Host;
-  readonly #ways: Ways;
+  readonly #opener: Opener;
+  readonly #groups: GroupCommit;
   readonly #queue: Waiting[] = [];
   #running = false;
-  #closed: Failure | null = null;
+  #lost: Failure | null = null;
   /** Bytes of slices that wait for the partition to open. */
   #waitingBytes = 0;
   bytes = 0;
   events = 0;
 
-  constructor(clock: Clock, host: Host, ways: Ways) {
+  constructor({ clock, host }: Environment, lease: Lease, opener: Opener, groups: GroupCommit) {
     this.#clock = clock;
     this.#host = host;
-    this.#ways = ways;
+    this.#opener = opener;
+    this.#groups = groups;
+    lease.onLost((failure) => {
+      this.#lost = failure;
+      for (const { reject } of this.#queue) reject(failure);
+    });
   }
 
   /** The partition, once it is open. What waits for that is bounded like what waits for the log (LOG6). */
-  async opened(
-    bytes: number,
-    limitMs: number,
-    open: () => Promise<OpenPartition>,
-  ): Promise<OpenPartition | AppendResponse> {
+  async opened(bytes: number, limitMs: number): Promise<OpenPartition | AppendResponse> {
     const waiting = this.#waitingBytes;
     if (waiting > 0 && waiting + bytes > PENDING_BYTES)
       return busy("queue_full", `${waiting} bytes wait for the partition to open; the limit is ${PENDING_BYTES}`);
     this.#waitingBytes += bytes;
     try {
-      return await limited(this.#clock, "opening the partition", open, limitMs);
+      return await limited(this.#clock, "opening the partition", () => this.#opener.ready("events"), limitMs);
     } finally {
       this.#waitingBytes -= bytes;
     }
@@ -75,7 +76,7 @@ export class AdmissionQueue {
   /** @throws Failure where its keys can't be loaded, or the object has ended meanwhile; Damage */
   enter(open: OpenPartition, slice: AppendRequest, deadlineMs: number): Admitted | Promise<Admitted> {
     if (this.#queue.length === 0 && open.machine.state.missing(slice.keys).length === 0)
-      return this.#ways.admit(open, slice);
+      return this.#admitNow(open, slice);
     const ahead = this.#queue.reduce((sum, { slice: { keys } }) => sum + keys.length, 0);
     const soon = ahead + slice.keys.length <= open.machine.state.keysIn(LOAD_BYTES);
     const loaded = soon ? pinned(open, slice.keys) : null;
@@ -88,12 +89,6 @@ export class AdmissionQueue {
     );
     if (!this.#running) this.#host.keep(this.#run());
     return entered;
-  }
-
-  /** Nothing of what waits will go in. */
-  close(failure: Failure): void {
-    this.#closed = failure;
-    for (const { reject } of this.#queue) reject(failure);
   }
 
   async #run(): Promise<void> {
@@ -120,7 +115,7 @@ export class AdmissionQueue {
       if ("tag" in admitted) return admitted;
       whole = joined(whole, admitted, slice.keys.length, from);
       from = to;
-      if (from < slice.keys.length) await this.#ways.durable(admitted, this.#leftMs(deadlineMs));
+      if (from < slice.keys.length) await this.#groups.durable(admitted, this.#leftMs(deadlineMs));
     }
     return whole!;
   }
@@ -137,12 +132,17 @@ export class AdmissionQueue {
   /** No await between the last look and the admission. */
   #admit(open: OpenPartition, slice: AppendRequest, deadlineMs: number, keys: readonly string[]): Admitted {
     try {
-      if (this.#closed !== null) throw this.#closed;
+      if (this.#lost !== null) throw this.#lost;
       this.#leftMs(deadlineMs);
-      return this.#ways.admit(open, slice);
+      return this.#admitNow(open, slice);
     } finally {
       open.machine.state.unpin(keys);
     }
+  }
+
+  #admitNow(open: OpenPartition, slice: AppendRequest): Admitted {
+    if (open !== this.#opener.open) throw REOPENED;
+    return this.#groups.admit(open, slice);
   }
 
   /** @throws Failure where the caller has heard 503 by now, and sends it again */

@@ -2,7 +2,7 @@
  * What D1's word means for a partition that asked whether what it shows is all there is, or what became of a file that it can't read:
  * decided from facts alone.
  */
-import { seq, type Seq } from "../base/ids.ts";
+import { seq, type Epoch, type Seq } from "../base/ids.ts";
 import { FRESH_ASK_MS } from "../base/limits.ts";
 import type { Explanation, PartitionRow } from "../base/records.ts";
 import { limited } from "../base/retry.ts";
@@ -23,20 +23,21 @@ export type DamageVerdict =
   | { readonly tag: "fenced"; readonly why: string }
   | { readonly tag: "rewound"; readonly why: string };
 
-/** `open` reads from the file; `known` is what the partition has opened since, or the same. */
+/** `ours` is the epoch that is held, or null; `open` reads from the file; `known` is what the partition has opened since, or the same. */
 export function judgeDamage(
   row: PartitionRow | null,
+  ours: Epoch | null,
   open: OpenPartition,
   known: OpenPartition,
   file: string | null,
 ): DamageVerdict {
   if (row === null) return { tag: "replaced" };
-  if (open.epoch !== null && row.epoch !== open.epoch)
-    return { tag: "fenced", why: `epoch ${open.epoch} was superseded by epoch ${row.epoch}` };
+  if (ours !== null && row.epoch !== ours)
+    return { tag: "fenced", why: `epoch ${ours} was superseded by epoch ${row.epoch}` };
   if (row.version < known.row.version)
     return { tag: "rewound", why: `D1 says manifest number ${row.version} where it had reached ${known.row.version}` };
   // A reader may be behind: it reads the later snapshot when it opens anew. A writer that is didn't hear of its own, and may never.
-  const behind = row.version !== known.row.version && open.epoch === null;
-  const ours = open.loader.stored?.files.some(({ name }) => name === file) ?? false;
-  return behind || known !== open || !ours ? { tag: "replaced" } : { tag: "damaged" };
+  const behind = row.version !== known.row.version && ours === null;
+  const isRead = open.loader.stored?.files.some(({ name }) => name === file) ?? false;
+  return behind || known !== open || !isRead ? { tag: "replaced" } : { tag: "damaged" };
 }

@@ -8,8 +8,10 @@
  */
 import { append } from "../log/append.ts";
 import { commitCounts } from "../base/counters.ts";
-import { messageOf, type Failure } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Lease } from "../log/lease.ts";
 import type { Live } from "../state/state-machine.ts";
+import { rewound } from "../recovery/rewind-check.ts";
 import { CommitDelay } from "./commit-delay.ts";
 import { Group, type Admission } from "./group.ts";
 import { epoch as asEpoch, seq, type Epoch, type Stamp } from "../base/ids.ts";
@@ -17,40 +19,43 @@ import { appendCost } from "./metering.ts";
 import type { Environment } from "../recovery/environment.ts";
 import { isoOrNull, type OpenPartition, type RidingStats } from "../recovery/open-partition.ts";
 import type { Segment } from "../base/records.ts";
-import type { AppendRequest } from "./protocol.ts";
-import { nextStamp, stampMs } from "../base/hybrid-clock.ts";
+import { WIRE_VERSION, type AppendRequest, type AppendResponse } from "./protocol.ts";
+import { overQuota, type Quota } from "./quota.ts";
+import { nextStamp } from "../base/hybrid-clock.ts";
 import { limited } from "../base/retry.ts";
 import { ThrowLines } from "./throw-lines.ts";
 
-/** What the partition wants to know of. */
-export interface CommitEvents {
-  /** `heard`: D1 said so just now; else they were repeats alone. */
-  settled(open: OpenPartition, heard: boolean): void;
-  fenced(why: string): void;
-  /** D1 has less than it had acknowledged. */
-  rewound(open: OpenPartition, why: string): void;
-  /** Settles when the opening has ended that takes an epoch, and never rejects; null: none is on its way. */
-  taking(): Promise<unknown> | null;
-}
+/** The partition hears that a group is visible. `heard` is false if the group was duplicates alone, so D1 said nothing. */
+export type Settled = (open: OpenPartition, heard: boolean) => void;
+
+/** Taken in, or why it isn't. */
+export type Admitted = Admission | Exclude<AppendResponse, { tag: "decided" }>;
 
 export class GroupCommit {
-  readonly #around: Environment;
+  readonly #env: Environment;
   readonly #code: string;
+  readonly #quota: Quota;
   readonly #live: Live;
-  readonly #events: CommitEvents;
+  readonly #lease: Lease;
+  readonly #settled: Settled;
   #running = false;
-  #abandoned = false;
   #filling: Group | null = null;
   #committing: Group | null = null;
   readonly #gathering = new CommitDelay();
   #leave: (() => void) | null = null;
 
-  constructor(env: Environment, code: string, maxKeys: number, events: CommitEvents) {
-    this.#around = env;
-    const notes = new ThrowLines(env);
-    this.#live = { maxKeys, threw: (entry) => notes.threw(entry) };
+  constructor(env: Environment, code: string, quota: Quota, lease: Lease, settled: Settled) {
+    this.#env = env;
+    this.#quota = quota;
+    const lines = new ThrowLines(env);
+    this.#live = { maxKeys: quota.maxKeys, threw: (entry) => lines.threw(entry) };
     this.#code = code;
-    this.#events = events;
+    this.#lease = lease;
+    this.#settled = settled;
+    lease.onLost((failure) => {
+      this.#committing?.fail(failure);
+      this.#filling?.fail(failure);
+    });
   }
 
   /** What waits for the log. */
@@ -72,18 +77,24 @@ export class GroupCommit {
     return group !== null && group === this.#committing?.nonce;
   }
 
-  /** No await in here: order of arrival is order of seq (COMMIT4). */
-  admit(open: OpenPartition, slice: AppendRequest): Admission {
+  /** Takes the events in, or says why it doesn't. No await in here: order of arrival is order of seq (COMMIT4). */
+  admit(open: OpenPartition, slice: AppendRequest): Admitted {
+    const { operator, clock } = this.#env;
+    const { producers, dedup } = open.machine;
+    const unfit = slice.producer === undefined ? null : producers.unfit(slice.producer);
+    if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
+    const busy = overQuota(dedup, slice, this.#quota.maxEventsPerDay, operator.dedup.maxIds, clock.now());
+    if (busy !== null) return busy;
     const below = this.#committing;
     this.#filling ??= new Group(
-      this.#around.host.nonce(),
+      this.#env.host.nonce(),
       open.machine,
       this.#live,
       below?.next ?? seq(open.machine.seq + 1),
       below?.top ?? null,
     );
     const admission = this.#admitted(this.#filling, slice);
-    if (!this.#running) this.#around.host.keep(this.#run(open));
+    if (!this.#running) this.#env.host.keep(this.#run(open));
     else if (this.#gathering.enough(this.#filling.callers)) this.#leave?.();
     return admission;
   }
@@ -93,7 +104,7 @@ export class GroupCommit {
     try {
       return group.admit(slice);
     } catch (error) {
-      this.#events.fenced(`taking events in broke: ${messageOf(error)}`);
+      this.#lease.fence(`taking events in broke: ${messageOf(error)}`);
       throw error;
     }
   }
@@ -109,19 +120,12 @@ export class GroupCommit {
           ? committing
           : null;
     if (group === null) return;
-    await limited(this.#around.clock, "the log", () => group.durable, limitMs);
+    await limited(this.#env.clock, "the log", () => group.durable, limitMs);
   }
 
   /** Settles when nothing is in flight any more. */
   async idle(): Promise<void> {
     await this.#committing?.durable.catch(() => undefined);
-  }
-
-  /** Nothing of what is pending will be committed by this instance. */
-  abandon(failure: Failure): void {
-    this.#abandoned = true;
-    this.#committing?.fail(failure);
-    this.#filling?.fail(failure);
   }
 
   /**
@@ -133,24 +137,25 @@ export class GroupCommit {
     try {
       await this.#commitAll(open);
     } catch (error) {
-      this.#events.fenced(`committing broke: ${messageOf(error)}`);
+      this.#lease.fence(`committing broke: ${messageOf(error)}`);
     }
   }
 
   async #commitAll(open: OpenPartition): Promise<void> {
-    const { clock, log, host, codec, counters } = this.#around;
+    const { id, clock, log, host, codec, counters } = this.#env;
+    const lease = this.#lease;
     while (this.#filling !== null) {
       await this.#gather(this.#filling);
       // No await where none is on its way: one that began meanwhile would not see this group.
-      for (let taking = this.#taking(open); taking !== null; taking = this.#taking(open)) await taking;
-      if (this.#abandoned) return;
+      for (let { taken } = lease; taken !== null && !lease.lost; { taken } = lease) await taken;
+      if (lease.lost) return;
       const group: Group = this.#filling;
       this.#filling = null;
       this.#committing = group;
       if (group.events > 0) {
         const begun = clock.now();
         const held = open.row.epoch;
-        const epoch = open.epoch ?? this.#claim(held);
+        const epoch = lease.epoch ?? this.#claim(held, group);
         const rows = group.close(
           {
             stamp: nextStamp(open.machine.stamp, begun),
@@ -160,34 +165,31 @@ export class GroupCommit {
           },
           codec,
         );
-        const result = await append(log, clock, host, rows, held, () => this.#abandoned);
-        if (result.tag !== "committed" && open.epoch === null) counters.holder = null;
-        if (result.tag === "fenced") return this.#events.fenced(result.why);
-        if (result.tag === "rewound") return this.#events.rewound(open, result.why);
+        const result = await append(log, clock, host, rows, held, () => lease.lost);
+        if (result.tag !== "committed" && lease.epoch === null) counters.holder = null;
+        if (result.tag === "fenced") return lease.fence(result.why);
+        if (result.tag === "rewound") return void lease.lose(rewound(id, result.why));
         this.#count(open, group, rows, result.stamp, clock.now() - begun);
-        if (open.epoch === null) open.row = { ...open.row, epoch };
-        open.epoch = epoch;
+        open.tookEpoch(epoch);
+        lease.hold(epoch);
         group.settle(result.stamp, host.watchers?.() ?? null);
         this.#committing = null;
-        if (result.superseded !== null) return this.#events.fenced(result.superseded);
+        if (result.superseded !== null) return lease.fence(result.superseded);
       } else {
         counters.add(group.counts);
         group.settle(open.machine.stamp);
         this.#committing = null;
       }
-      this.#events.settled(open, group.events > 0);
+      this.#settled(open, group.events > 0);
     }
     this.#running = false;
   }
 
-  #taking(open: OpenPartition): Promise<unknown> | null {
-    return open.epoch === null && !this.#abandoned ? this.#events.taking() : null;
-  }
-
   /** The next epoch: ours once the group is in the log. */
-  #claim(held: Epoch): Epoch {
-    const { host, counters } = this.#around;
+  #claim(held: Epoch, group: Group): Epoch {
+    const { host, counters } = this.#env;
     const next = asEpoch(held + 1);
+    this.#lease.claim(group.durable);
     counters.holder = { epoch: next, writer: host.nonce() };
     return next;
   }
@@ -198,7 +200,7 @@ export class GroupCommit {
     if (waitMs === 0) return;
     const before = group.callers;
     await new Promise<void>((resolve) => {
-      const cancel = this.#around.clock.after(waitMs, resolve);
+      const cancel = this.#env.clock.after(waitMs, resolve);
       this.#leave = () => {
         cancel();
         resolve();
@@ -210,11 +212,10 @@ export class GroupCommit {
 
   #count(open: OpenPartition, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
     this.#gathering.answered(group.callers, this.#filling?.callers ?? 0, ms);
-    this.#around.counters.add(group.counts);
-    this.#around.counters.add(commitCounts(ms));
-    open.tail.events += group.events;
-    open.tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
-    open.tail.sinceMs ??= stampMs(stamp);
+    this.#env.counters.add(group.counts);
+    this.#env.counters.add(commitCounts(ms));
+    const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
+    open.committed(group.events, bytes, stamp);
   }
 
   /** Rides along in a row that is written anyway, so that looking needs no call to the partition (SNAP9). */
@@ -222,7 +223,7 @@ export class GroupCommit {
     const growth = group.growth();
     const { state, quarantine } = open.machine;
     const { keys, size } = state;
-    const { clock, counters, minutes } = this.#around;
+    const { clock, counters, minutes } = this.#env;
     const row = counters.row({ ...group.counts, ...appendCost(group.counts.segments ?? 0) });
     minutes.count(row, clock.now());
     const told = minutes.since(open.whole === null ? 0 : Date.parse(open.whole.at));

@@ -12,28 +12,31 @@ import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Clock, Host } from "../base/ports.ts";
 import { logFacts, highWaterMark } from "../log/fence.ts";
 import type { HighWaterMark } from "../base/records.ts";
+import type { Lease } from "../log/lease.ts";
 import type { DiskSpace } from "./disk-space.ts";
 
 export class HighWaterMarkWriter {
   readonly #host: Host;
   readonly #clock: Clock;
   readonly #room: DiskSpace;
+  readonly #lease: Lease;
   /** Whose first commit it knows of. */
   #marked: Epoch | null = null;
   #found = false;
 
-  constructor({ host, clock }: { readonly host: Host; readonly clock: Clock }, room: DiskSpace) {
+  constructor({ host, clock }: { readonly host: Host; readonly clock: Clock }, room: DiskSpace, lease: Lease) {
     this.#host = host;
     this.#clock = clock;
     this.#room = room;
+    this.#lease = lease;
   }
 
   /** A commit was heard of. */
   committed(open: OpenPartition): void {
-    if (this.#marked === open.epoch) return;
+    if (this.#marked === this.#lease.epoch) return;
     const found = this.#found;
     this.#found = false;
-    this.#marked = open.epoch;
+    this.#marked = this.#lease.epoch;
     if (found || !isYoung(this.#host.highWaterMark(), open, this.#clock.now())) this.#keep(open, {});
   }
 
@@ -45,8 +48,8 @@ export class HighWaterMarkWriter {
 
   /** A snapshot became current. */
   saved(open: OpenPartition, manifest: Manifest): void {
-    this.#marked = open.epoch;
-    this.#keep({ ...open, whole: manifest }, {});
+    this.#marked = this.#lease.epoch;
+    this.#keep({ row: open.row, machine: open.machine, whole: manifest }, {});
   }
 
   /** D1 has less than it had acknowledged. The mark tells the next instance, which refuses (E4). */

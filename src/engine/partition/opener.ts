@@ -22,36 +22,46 @@ import { withOpening } from "../recovery/recovery-rates.ts";
 import { recover } from "../recovery/recovery.ts";
 import { catchUp } from "../recovery/replay.ts";
 import { behind, logFacts, highWaterMark } from "../log/fence.ts";
+import type { Lease } from "../log/lease.ts";
+import type { GroupCommit } from "./group-commit.ts";
+import { rewound } from "../recovery/rewind-check.ts";
 
 /** What it is opened for: snapshots alone need an epoch from the beginning. */
 export type Use = "reads" | "events" | "snapshots";
 
-/** What the door needs of its partition, and tells it. */
-export interface House {
-  /** @throws Failure fenced where the instance has ended */
-  assertNotEnded(): void;
-  end(why: string): void;
-  rewound(open: OpenPartition, why: string): Failure;
+/** The partition hears of openings. */
+export interface OpenerEvents {
   /** D1 answered at that time. */
   opened(open: OpenPartition, use: Use, answeredAt: number): void;
-  /** A file of what is open can't be read; resolves when it is known what follows. */
-  doubt(open: OpenPartition, damage: Damage): Promise<void>;
-  readonly groups: { readonly begun: boolean; idle(): Promise<void> };
+  /** A file of what is open can't be read. Resolves when it is known what follows. */
+  damaged(open: OpenPartition, damage: Damage): Promise<void>;
 }
 
 export class Opener {
-  readonly #around: Environment;
+  readonly #env: Environment;
   readonly #address: Address;
   readonly #code: string;
-  readonly #house: House;
+  readonly #lease: Lease;
+  readonly #groups: GroupCommit;
+  readonly #events: OpenerEvents;
   #open: OpenPartition | null = null;
   #opening: { readonly takes: boolean; readonly done: Promise<OpenPartition> } | null = null;
 
-  constructor(env: Environment, address: Address, code: string, house: House) {
-    this.#around = env;
+  constructor(
+    env: Environment,
+    address: Address,
+    code: string,
+    lease: Lease,
+    groups: GroupCommit,
+    events: OpenerEvents,
+  ) {
+    this.#env = env;
     this.#address = address;
     this.#code = code;
-    this.#house = house;
+    this.#lease = lease;
+    this.#groups = groups;
+    this.#events = events;
+    lease.onLost(() => this.forget());
   }
 
   /** What is open, for whatever use; null: nothing. */
@@ -64,13 +74,13 @@ export class Opener {
     const open = this.#open;
     if (open === null || use === "reads") return open;
     if (!open.machine.dedup.whole) return null;
-    if (open.epoch !== null) return open;
+    if (this.#lease.epoch !== null) return open;
     return use === "events" && open.row.epoch > 0 && this.#follows(open) ? open : null;
   }
 
   /** Did this very code write last, as far as is known (CODE1)? Older code might fence by the partition's row alone. */
   #follows({ machine, whole }: OpenPartition): boolean {
-    const ours = codeOf({ operatorVersion: this.#around.operator.version, code: this.#code });
+    const ours = codeOf({ operatorVersion: this.#env.operator.version, code: this.#code });
     const tail = [...machine.replayedFrom];
     return tail.length > 0 ? tail.every((code) => code === ours) : whole === null || codeOf(whole) === ours;
   }
@@ -78,11 +88,11 @@ export class Opener {
   /** @throws Failure; Damage where the files behind it can't be read */
   async ready(use: Use): Promise<OpenPartition> {
     for (let round = 0; round < OPEN_ATTEMPTS; round++) {
-      this.#house.assertNotEnded();
+      this.#lease.assertNotLost();
       const open = this.openFor(use);
       if (open !== null) return open;
       if (this.#opening === null && this.#open?.machine.dedup.whole === false) {
-        await this.#remember(this.#open);
+        await this.#loadIds(this.#open);
         continue;
       }
       if (this.#opening === null) this.#begin(use);
@@ -105,71 +115,65 @@ export class Opener {
     this.#open = null;
   }
 
-  /** Settles when the opening has ended that takes an epoch; null: none is on its way. */
-  taking(): Promise<unknown> | null {
-    return this.#opening?.takes === true ? this.#opening.done.catch(() => undefined) : null;
-  }
-
   #begin(use: Use): void {
     const takes = use === "snapshots" || (use === "events" && this.#open !== null);
-    const done = this.#enter(use, takes).finally(() => {
+    const enter = takes ? this.#lease.take(() => this.#enter(use, true)) : this.#enter(use, false);
+    const done = enter.finally(() => {
       this.#opening = null;
     });
     done.catch((error: unknown) => {
-      if (takes && error instanceof Failure && error.code === "fenced") this.#house.end(error.message);
+      if (takes && error instanceof Failure && error.code === "fenced") this.#lease.fence(error.message);
     });
     this.#opening = { takes, done };
   }
 
   async #enter(use: Use, takes: boolean): Promise<OpenPartition> {
-    const { clock } = this.#around;
-    // A group that is on its way may take the epoch itself.
-    if (takes) await this.#house.groups.idle();
+    const { clock } = this.#env;
+    // A claim that was under way may have taken the epoch.
     if (takes && this.openFor("snapshots") !== null) return this.#open!;
     const begun = clock.now();
     const known = this.#open;
-    const ended = (): void => this.#house.assertNotEnded();
     const asked = takes
-      ? takeEpoch(this.#around, this.#address, this.#code, known?.row.epoch === 0, ended)
-      : peek(this.#around, this.#address.seed);
-    const ahead = known === null ? this.#ahead(use === "reads") : null;
+      ? takeEpoch(this.#env, this.#address, this.#code, known?.row.epoch === 0, this.#lease)
+      : peek(this.#env, this.#address.seed);
+    const ahead = known === null ? this.#prefetch(use === "reads") : null;
     const opening = await asked;
     // What took it while D1 was asked was later than what D1 said.
     if (!takes && this.openFor("snapshots") !== null) return this.#open!;
     const answeredAt = clock.now();
     const openMs = answeredAt - begun;
     const epoch = takes ? opening.row.epoch : null;
-    const env = ahead === null ? this.#around : { ...this.#around, ahead };
+    const env = ahead === null ? this.#env : { ...this.#env, ahead };
     const open = await (known === null
       ? recover(env, opening, epoch, openMs, use === "reads").finally(() => ahead?.close())
       : this.#upToDate(known, opening, epoch, openMs, use === "reads"));
-    if (use !== "reads") await this.#remember(open);
-    this.#house.assertNotEnded();
+    if (use !== "reads") await this.#loadIds(open);
+    this.#lease.assertNotLost();
     open.rates = withOpening(open.rates, openMs, opening.rows.length);
-    open.row = { ...open.row, epoch: opening.row.epoch };
-    open.epoch = epoch;
+    open.tookEpoch(opening.row.epoch);
+    if (epoch !== null) this.#lease.hold(epoch);
     // Other code may migrate what the code of the snapshot could not.
     open.renew ||= open.whole?.unmigrated !== undefined && open.whole.code !== this.#code;
     this.#open = open;
-    this.#house.opened(open, use, answeredAt);
+    this.#events.opened(open, use, answeredAt);
     return open;
   }
 
   /** While D1 is asked: what of the files will be asked for, if they are those that the mark knows. */
-  #ahead(apart: boolean): Prefetch | null {
-    const files = this.#around.host.highWaterMark()?.files;
-    return files === undefined ? null : new Prefetch(this.#around, files, apart);
+  #prefetch(apart: boolean): Prefetch | null {
+    const files = this.#env.host.highWaterMark()?.files;
+    return files === undefined ? null : new Prefetch(this.#env, files, apart);
   }
 
   /** Reads leave ids in the files where they are many (FILE2 of file-reader.ts); nothing else can do without. */
-  async #remember(open: OpenPartition): Promise<void> {
+  async #loadIds(open: OpenPartition): Promise<void> {
     const { machine, loader } = open;
     if (machine.dedup.whole) return;
     try {
       await loader.stored!.loadIds(machine);
     } catch (error) {
       if (!(error instanceof Damage)) throw error;
-      await this.#house.doubt(open, error);
+      await this.#events.damaged(open, error);
       throw new Failure("store_unavailable", `the ids of earlier events can't be read: ${error.message}`);
     }
   }
@@ -182,21 +186,20 @@ export class Opener {
     openMs: number,
     apart: boolean,
   ): Promise<OpenPartition> {
-    const { groups } = this.#house;
     const { row, head } = opening;
     const lost = behind(highWaterMark(logFacts(known.row, known.machine.seq)), logFacts(row, head));
-    if (lost !== null) throw this.#house.rewound(known, `D1 says ${lost}`);
+    if (lost !== null) throw this.#lease.lose(rewound(this.#env.id, `D1 says ${lost}`));
     const sameLog = known.machine.seq === head && incarnationOf(known.row.epoch) === incarnationOf(row.epoch);
     // Of the late snapshot we learn when ours is refused for it (OPEN3).
-    if (sameLog && (groups.begun || known.row.version === row.version)) return known;
-    if (groups.begun) this.#house.end(`others have written up to seq ${head}, version ${row.version}`);
-    this.#house.assertNotEnded();
+    if (sameLog && (this.#groups.begun || known.row.version === row.version)) return known;
+    if (this.#groups.begun) this.#lease.fence(`others have written up to seq ${head}, version ${row.version}`);
+    this.#lease.assertNotLost();
     this.#open = null;
     try {
-      const same = await catchUp(this.#around, known, opening);
-      return same ? known : await recover(this.#around, opening, epoch, openMs, apart);
+      const same = await catchUp(this.#env, known, opening);
+      return same ? known : await recover(this.#env, opening, epoch, openMs, apart);
     } catch (error) {
-      this.#house.assertNotEnded();
+      this.#lease.assertNotLost();
       this.#open = known;
       throw error;
     }

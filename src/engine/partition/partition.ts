@@ -12,26 +12,26 @@
  */
 import type { Address } from "../operator/routing.ts";
 import { isHeld } from "../base/aside.ts";
-import { overQuota, quotaOf } from "./quota.ts";
-import { GroupCommit } from "./group-commit.ts";
+import { quotaOf } from "./quota.ts";
 import { Opener, type Use } from "./opener.ts";
-import { AdmissionQueue, type Admitted } from "./admission.ts";
+import { AdmissionQueue, REOPENED } from "./admission.ts";
+import { GroupCommit, type Admitted } from "./group-commit.ts";
 import { exported, type Exported } from "./reads.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
 import { COMMIT_WAIT_MS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "../base/limits.ts";
 import { HighWaterMarkWriter } from "./high-water-mark.ts";
+import { Lease } from "../log/lease.ts";
 import { metered } from "./metering.ts";
-import type { Environment } from "../recovery/environment.ts";
+import type { Environment, Surroundings } from "../recovery/environment.ts";
 import { explainHead, judgeDamage } from "./freshness.ts";
 import { judgeRead } from "../log/fence.ts";
 import { factsOf, type PartitionFacts, type OpenPartition } from "../recovery/open-partition.ts";
 import { backpressure } from "./backpressure.ts";
 import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../state/quarantine.ts";
 import { read, scan, type Scanned } from "./reads.ts";
-import type { Surroundings } from "../recovery/environment.ts";
 import { logFacts } from "../log/fence.ts";
-import { rewoundText } from "../recovery/rewind-check.ts";
+import { rewound } from "../recovery/rewind-check.ts";
 import { DiskSpace } from "./disk-space.ts";
 import { busy, WIRE_VERSION, type AppendRequest, type AppendResponse } from "./protocol.ts";
 import { isDrillDue } from "../checkpoint/policy.ts";
@@ -40,120 +40,91 @@ import type { Entry } from "../state/keyed-state.ts";
 import { limited, persistent } from "../base/retry.ts";
 import { noteDrill, verify, type Verified } from "../checkpoint/verify.ts";
 
-const ANEW = new Failure("store_unavailable", "the partition was opened anew while keys were loaded");
-
 export class Partition {
-  readonly #around: Environment;
+  readonly #env: Environment;
   readonly #address: Address;
   readonly #code: string;
-  readonly #perDay: number;
-  readonly #commits: GroupCommit;
-  readonly #snapshots: Checkpointer;
-  readonly #entrance: AdmissionQueue;
-  readonly #door: Opener;
-  readonly #room: DiskSpace;
-  readonly #marking: HighWaterMarkWriter;
-  #ended: string | null = null;
+  readonly #lease = new Lease();
+  readonly #disk: DiskSpace;
+  readonly #mark: HighWaterMarkWriter;
+  readonly #checkpoints: Checkpointer;
+  readonly #groups: GroupCommit;
+  readonly #opener: Opener;
+  readonly #queue: AdmissionQueue;
   #heardAt = 0;
 
-  /** `logBytes`: size that the log's database may reach (disk-space.ts). */
+  /** `logBytes` is the size that the log's database may reach (disk-space.ts). */
   constructor(bare: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
     const env = metered({ ...bare, code });
-    this.#around = env;
+    const lease = this.#lease;
+    this.#env = env;
     this.#address = address;
     this.#code = code;
-    const fenced = (why: string): void => this.#end(why);
-    const rewound = (open: OpenPartition, why: string): void => void this.#rewound(open, why);
-    this.#room = new DiskSpace(logBytes, env);
-    this.#marking = new HighWaterMarkWriter(env, this.#room);
-    this.#snapshots = new Checkpointer(env, address, code, {
-      fenced,
-      damaged: (open, damage) => this.#doubt(open, damage).catch(() => undefined),
-      rewound,
+    this.#disk = new DiskSpace(logBytes, env);
+    this.#mark = new HighWaterMarkWriter(env, this.#disk, lease);
+    lease.onLost((failure) => this.#markRewound(failure));
+    this.#checkpoints = new Checkpointer(env, address, code, lease, {
+      damaged: (open, damage) => this.#onDamage(open, damage).catch(() => undefined),
       saved: (open, manifest) => {
-        this.#marking.saved(open, manifest);
-        this.#room.freed();
+        this.#mark.saved(open, manifest);
+        this.#disk.freed();
       },
-      unready: () => env.host.keep(this.#door.ready("snapshots").catch(() => this.#later())),
-      overLimit: () => this.#room.overLimit,
+      unready: () => env.host.keep(this.#opener.ready("snapshots").catch(() => this.#later())),
+      overLimit: () => this.#disk.overLimit,
     });
-    const share = quotaOf(env.operator, address);
-    this.#perDay = share.maxEventsPerDay;
-    this.#commits = new GroupCommit(env, code, share.maxKeys, {
-      settled: (open, heard) => {
-        this.#snapshots.schedule(open);
-        if (!heard) return;
-        this.#heardAt = env.clock.now();
-        this.#marking.committed(open);
-      },
-      fenced,
-      rewound,
-      taking: () => this.#door.taking(),
+    this.#groups = new GroupCommit(env, code, quotaOf(env.operator, address), lease, (open, heard) => {
+      this.#checkpoints.schedule(open);
+      if (!heard) return;
+      this.#heardAt = env.clock.now();
+      this.#mark.committed(open);
     });
-    this.#door = new Opener(env, address, code, {
-      assertNotEnded: () => this.#assertNotEnded(),
-      end: fenced,
-      rewound: (open, why) => this.#rewound(open, why),
-      doubt: (open, damage) => this.#doubt(open, damage),
-      opened: (open, use, answeredAt) => this.#welcome(open, use, answeredAt),
-      groups: this.#commits,
+    this.#opener = new Opener(env, address, code, lease, this.#groups, {
+      damaged: (open, damage) => this.#onDamage(open, damage),
+      opened: (open, use, answeredAt) => this.#onOpened(open, use, answeredAt),
     });
-    this.#entrance = new AdmissionQueue(env.clock, env.host, {
-      admit: (open, slice) => this.#admit(open, slice),
-      durable: (admission, limitMs) => this.#commits.durable(admission, limitMs),
-    });
+    this.#queue = new AdmissionQueue(env, lease, this.#opener, this.#groups);
+    lease.onLost(({ message }) => env.host.end(message));
   }
 
   // ---- events in ----
 
   /** Takes a slice of events and answers once all of them are durable, or says that it isn't known. */
   async append(slice: AppendRequest): Promise<AppendResponse> {
-    const { operator, clock } = this.#around;
+    const { operator, clock } = this.#env;
     if (slice.v > WIRE_VERSION || slice.operatorVersion > operator.version) return this.#stepAside(slice);
     const waitMs = Math.max(1, Math.min(COMMIT_WAIT_MS, slice.waitMs ?? COMMIT_WAIT_MS));
     const deadline = clock.now() + waitMs;
     try {
-      const open =
-        this.#door.openFor("events") ??
-        (await this.#entrance.opened(slice.bytes, waitMs, () => this.#door.ready("events")));
+      const open = this.#opener.openFor("events") ?? (await this.#queue.opened(slice.bytes, waitMs));
       if ("tag" in open) return open;
-      if (!this.#room.hasRoom && slice.command !== true) {
-        const why = await limited(clock, "D1", () => this.#room.full(), waitMs);
+      if (!this.#disk.hasRoom && slice.command !== true) {
+        const why = await limited(clock, "D1", () => this.#disk.full(), waitMs);
         if (why !== null) return busy("log_full", why, 30_000);
-        this.#assertNotEnded();
-        this.#marking.due();
+        this.#lease.assertNotLost();
+        this.#mark.due();
       }
-      const full = backpressure(open, slice, [this.#commits.pending, this.#entrance]);
+      const full = backpressure(open, slice, [this.#groups.pending, this.#queue]);
       // What would make room may be due, and its alarm lost (SNAP6).
-      if (full !== null) this.#snapshots.schedule(open);
+      if (full !== null) this.#checkpoints.schedule(open);
       if (full !== null) return full;
-      const entered = this.#entrance.enter(open, slice, deadline);
+      const entered = this.#queue.enter(open, slice, deadline);
       const admission = entered instanceof Promise ? await this.#lasting(open, entered, deadline) : entered;
       if ("tag" in admission) return admission;
-      await this.#commits.durable(admission, Math.max(1, deadline - clock.now()));
+      await this.#groups.durable(admission, Math.max(1, deadline - clock.now()));
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
-      if (error === ANEW && clock.now() < deadline) return this.append({ ...slice, waitMs: deadline - clock.now() });
+      if (error === REOPENED && clock.now() < deadline)
+        return this.append({ ...slice, waitMs: deadline - clock.now() });
       if (error instanceof Failure)
         return busy(error.code, error.message, error.code === "log_rewound" ? 30_000 : undefined);
       throw error;
     }
   }
 
-  /** In the order of arrival, with the slice's keys in memory (admission.ts). */
-  #admit(open: OpenPartition, slice: AppendRequest): Admitted {
-    const unfit = slice.producer === undefined ? null : open.machine.producers.unfit(slice.producer);
-    if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
-    if (open !== this.#door.open) throw ANEW;
-    const { operator, clock } = this.#around;
-    const spent = overQuota(open.machine.dedup, slice, this.#perDay, operator.dedup.maxIds, clock.now());
-    return spent ?? this.#commits.admit(open, slice);
-  }
-
   /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it, unless the platform keeps
    *  this object on its code (aside.ts). */
   async #stepAside({ v, operatorVersion }: AppendRequest): Promise<AppendResponse> {
-    const { clock, host, operator } = this.#around;
+    const { clock, host, operator } = this.#env;
     const ours = { code: this.#code, operatorVersion: operator.version };
     const why = `the caller runs version ${operatorVersion} of the operator and ${v} of the protocol, this object ${operator.version} and ${WIRE_VERSION}`;
     if (isHeld(host.aside(), ours, clock.now()))
@@ -162,40 +133,22 @@ export class Partition {
         `${why}; it stepped aside, and the platform started the same code again, as in a gradual deployment: finish the deployment or roll it back`,
         10_000,
       );
-    await limited(clock, "the log", () => this.#commits.idle(), COMMIT_WAIT_MS).catch(() => undefined);
-    if (this.#ended === null) host.keepAside({ v: 1, ...ours, atMs: clock.now() });
-    this.#end(why);
+    await limited(clock, "the log", () => this.#groups.idle(), COMMIT_WAIT_MS).catch(() => undefined);
+    if (!this.#lease.lost) host.keepAside({ v: 1, ...ours, atMs: clock.now() });
+    this.#lease.fence(why);
     return busy("superseded", `${why}; it has stepped aside`, 100);
   }
 
-  /** Ends this instance for good: whoever calls next finds a new one (PARTITION3). */
-  #end(why: string, failure = new Failure("fenced", why)): void {
-    if (this.#ended !== null) return;
-    this.#ended = why;
-    this.#snapshots.stop();
-    this.#entrance.close(failure);
-    this.#commits.abandon(failure);
-    this.#door.forget();
-    this.#around.host.end(why);
+  /** D1 has less than it acknowledged to this instance. The mark tells the next instance, which refuses (rewind-check.ts). */
+  #markRewound({ code }: Failure): void {
+    if (code === "log_rewound" && this.#opener.open !== null) this.#mark.refused(this.#opener.open);
   }
 
-  /** D1 has less than it acknowledged to us. The next instance refuses (REWIND2, REWIND4 of rewind-check.ts). */
-  #rewound(open: OpenPartition, why: string): Failure {
-    const failure = new Failure("log_rewound", rewoundText(this.#around.id, why));
-    if (this.#ended === null) this.#marking.refused(open);
-    this.#end(why, failure);
-    return failure;
-  }
-
-  #welcome(open: OpenPartition, use: Use, answeredAt: number): void {
+  #onOpened(open: OpenPartition, use: Use, answeredAt: number): void {
     this.#heardAt = answeredAt;
-    if (use !== "reads") this.#snapshots.schedule(open);
+    if (use !== "reads") this.#checkpoints.schedule(open);
     // Whoever only reads can't mend what it fell back from; the alarm takes an epoch.
-    else if (open.renew) this.#around.host.arm(this.#around.clock.now());
-  }
-
-  #assertNotEnded(): void {
-    if (this.#ended !== null) throw new Failure("fenced", this.#ended);
+    else if (open.renew) this.#env.host.arm(this.#env.clock.now());
   }
 
   // ---- state out ----
@@ -243,10 +196,10 @@ export class Partition {
     for (let round = 0; round < 2; round++) {
       const open = await this.#current();
       try {
-        return await limited(this.#around.clock, "the states", () => read(open), COMMIT_WAIT_MS);
+        return await limited(this.#env.clock, "the states", () => read(open), COMMIT_WAIT_MS);
       } catch (error) {
         if (!(error instanceof Damage)) throw error;
-        await this.#doubt(open, error);
+        await this.#onDamage(open, error);
       }
     }
     throw new Failure("store_unavailable", "the state's files are being replaced");
@@ -254,12 +207,12 @@ export class Partition {
 
   /** What waits for keys to be loaded. @throws Failure where they can't be */
   async #lasting(open: OpenPartition, entered: Promise<Admitted>, deadlineMs: number): Promise<Admitted> {
-    const { clock } = this.#around;
+    const { clock } = this.#env;
     try {
       return await limited(clock, "the states", () => entered, Math.max(1, deadlineMs - clock.now()));
     } catch (error) {
       if (!(error instanceof Damage)) throw error;
-      await this.#doubt(open, error);
+      await this.#onDamage(open, error);
       throw new Failure("store_unavailable", `the state's files are being replaced: ${error.message}`);
     }
   }
@@ -270,46 +223,47 @@ export class Partition {
    *
    * @throws Failure where this instance can't go on
    */
-  async #doubt(open: OpenPartition, damage: Damage): Promise<void> {
-    const { clock, host, log, cache } = this.#around;
+  async #onDamage(open: OpenPartition, damage: Damage): Promise<void> {
+    const { id, clock, host, log, cache } = this.#env;
     const row = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
-    const known = this.#door.open ?? open;
-    const word = judgeDamage(row, open, known, damage.object);
-    if (word.tag === "rewound") throw this.#rewound(known, word.why);
-    if (word.tag === "fenced") this.#end(word.why);
-    this.#assertNotEnded();
-    if (word.tag === "replaced") {
-      if (open.epoch !== null || this.#door.open !== open) return;
-      if (this.#commits.begun) this.#end(`${damage.object} was replaced, or can't be read: ${damage.message}`);
-      this.#door.forget();
+    const known = this.#opener.open ?? open;
+    const verdict = judgeDamage(row, this.#lease.epoch, open, known, damage.object);
+    if (verdict.tag === "rewound") throw this.#lease.lose(rewound(id, verdict.why));
+    if (verdict.tag === "fenced") this.#lease.fence(verdict.why);
+    this.#lease.assertNotLost();
+    if (verdict.tag === "replaced") {
+      if (this.#lease.epoch !== null || this.#opener.open !== open) return;
+      if (this.#groups.begun) this.#lease.fence(`${damage.object} was replaced, or can't be read: ${damage.message}`);
+      this.#opener.forget();
       return;
     }
     cache.distrust(damage.object!);
     host.note("a state file is damaged", { object: damage.object, error: damage.message });
-    this.#end(`${damage.object} is damaged: ${damage.message}`);
-    this.#assertNotEnded();
+    this.#lease.fence(`${damage.object} is damaged: ${damage.message}`);
+    this.#lease.assertNotLost();
   }
 
   /** Open, and as fresh as D1 says: what hasn't heard of its epoch for a while asks before it answers. */
   async #current(): Promise<OpenPartition> {
-    const { clock } = this.#around;
+    const { clock } = this.#env;
     const open =
-      this.#door.openFor("reads") ??
-      (await limited(clock, "opening the partition", () => this.#door.ready("reads"), COMMIT_WAIT_MS));
+      this.#opener.openFor("reads") ??
+      (await limited(clock, "opening the partition", () => this.#opener.ready("reads"), COMMIT_WAIT_MS));
     if (clock.now() - this.#heardAt < FRESH_MS) return open;
-    const { epoch, row } = open;
+    const { row } = open;
+    const { epoch } = this.#lease;
     const before = logFacts(row, open.machine.seq);
-    const known = await explainHead(this.#around, before.head);
+    const known = await explainHead(this.#env, before.head);
     // D1 doesn't answer; or what it said is about the time before the epoch was taken.
-    if (known === null || open.epoch !== epoch) return open;
-    const word = judgeRead(known, epoch, before, this.#commits);
-    if (word.tag === "rewound") throw this.#rewound(open, word.why);
-    if (word.tag === "fenced") this.#end(word.why);
-    this.#assertNotEnded();
+    if (known === null || this.#lease.epoch !== epoch) return open;
+    const verdict = judgeRead(known, epoch, before, this.#groups);
+    if (verdict.tag === "rewound") throw this.#lease.lose(rewound(this.#env.id, verdict.why));
+    if (verdict.tag === "fenced") this.#lease.fence(verdict.why);
+    this.#lease.assertNotLost();
     // While what is behind catches up, or can't, it is not as fresh as D1 for anybody.
-    if (word.tag === "fresh") this.#heardAt = clock.now();
-    if (word.tag !== "behind") return open;
-    return limited(clock, "opening the partition", () => this.#door.again(open), COMMIT_WAIT_MS);
+    if (verdict.tag === "fresh") this.#heardAt = clock.now();
+    if (verdict.tag !== "behind") return open;
+    return limited(clock, "opening the partition", () => this.#opener.again(open), COMMIT_WAIT_MS);
   }
 
   // ---- snapshots ----
@@ -317,32 +271,32 @@ export class Partition {
   /** Takes a snapshot of everything that is committed now. */
   async snapshot(): Promise<Snapshotted> {
     const open = await limited(
-      this.#around.clock,
+      this.#env.clock,
       "opening the partition",
-      () => this.#door.ready("snapshots"),
+      () => this.#opener.ready("snapshots"),
       COMMIT_WAIT_MS,
     );
-    return limited(this.#around.clock, "the snapshot", () => this.#snapshots.upTo(open), COMMIT_WAIT_MS);
+    return limited(this.#env.clock, "the snapshot", () => this.#checkpoints.upTo(open), COMMIT_WAIT_MS);
   }
 
   /** Rebuilds the state in the shadow and compares it with the live one (verify.ts). */
   async verify(): Promise<Verified> {
     const open = await this.#current();
     const { whole } = open;
-    const found = await verify(this.#around, open, this.#code);
-    if (found.tag === "not_rebuilt" && found.damaged !== null && open.epoch !== null && open.whole === whole)
-      this.#around.host.keep(this.#snapshots.distrust(open, found.damaged));
+    const found = await verify(this.#env, open, this.#code);
+    if (found.tag === "not_rebuilt" && found.damaged !== null && this.#lease.epoch !== null && open.whole === whole)
+      this.#env.host.keep(this.#checkpoints.distrust(open, found.damaged));
     return found;
   }
 
   /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
   async wake(): Promise<void> {
-    const { host, counters } = this.#around;
+    const { host, counters } = this.#env;
     counters.add({ wakes: 1 });
     try {
-      const open = await this.#door.ready("snapshots");
-      this.#snapshots.schedule(open);
-      await this.#snapshots.idle();
+      const open = await this.#opener.ready("snapshots");
+      this.#checkpoints.schedule(open);
+      await this.#checkpoints.idle();
       // Also asks D1 whether all is there, where nothing was heard of it for a while.
       const { machine } = await this.#current();
       // A drill about once a day, so that what would not come back is noticed while it still is there.
@@ -355,6 +309,6 @@ export class Partition {
   }
 
   #later(): void {
-    this.#around.host.arm(this.#around.clock.now() + RETRY_MS);
+    this.#env.host.arm(this.#env.clock.now() + RETRY_MS);
   }
 }

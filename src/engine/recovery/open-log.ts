@@ -14,24 +14,26 @@ import { emptyRow } from "./open-partition.ts";
 import type { Opening } from "../base/records.ts";
 import type { Surroundings } from "./environment.ts";
 import { assertNeverLogged, assertNotRewound } from "./rewind-check.ts";
+import type { Lease } from "../log/lease.ts";
 import { persistent } from "../base/retry.ts";
 
 /**
- * Opens for writing; makes the row of a new partition. `unborn`: a reading opening found that it is new. `assertNotEnded` throws
- * where the instance has ended (OPENLOG3).
+ * Opens for writing; makes the row of a new partition. `unborn`: a reading opening found that it is new.
+ *
+ * @throws Failure fenced if the lease is lost meanwhile (OPENLOG3)
  */
 export async function takeEpoch(
   env: Surroundings,
   { seed }: Address,
   code: string,
   unborn: boolean,
-  assertNotEnded: () => void,
+  lease: Lease,
 ): Promise<Opening> {
   const { clock, host, log } = env;
   const writer = host.nonce();
   const take = (): Promise<Opening | null> =>
     persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
-      assertNotEnded();
+      lease.assertNotLost();
       return log.open(writer, code);
     });
   // What was refused once is looked at first: each epoch that is taken would change what D1 says (E4).
@@ -44,7 +46,7 @@ export async function takeEpoch(
   }
   if (!unborn) await assertNew(env);
   await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
-    assertNotEnded();
+    lease.assertNotLost();
     return log.create(seed);
   });
   const created = await take();

@@ -7,23 +7,87 @@ import type { PartitionRow } from "../base/records.ts";
 import type { Unmigrated } from "../operator/migration.ts";
 import type { Loader } from "../snapshot/key-loader.ts";
 import type { Manifest, Rates } from "../snapshot/manifest.ts";
+import { stampMs } from "../base/hybrid-clock.ts";
 import type { StateMachine } from "../state/state-machine.ts";
+import type { StoredState } from "../snapshot/stored-state.ts";
 
-/** What a partition knows once it is open. */
-export interface OpenPartition {
+/** The tail above the current snapshot. `sinceMs` is when its first event was logged, or null if the tail is empty. */
+export interface Tail {
+  readonly events: number;
+  readonly bytes: number;
+  readonly sinceMs: number | null;
+}
+
+/** What a recovery hands over. */
+export interface Recovered {
+  readonly row: PartitionRow;
+  readonly machine: StateMachine;
+  readonly loader: Loader;
+  readonly whole: Manifest | null;
+  readonly report: RecoveryReport;
+  readonly rates: Rates;
+  readonly renew: boolean;
+  readonly tail: Tail;
+}
+
+/** What a partition knows once it is open. Four things happen to it; each keeps row, tail and files in step. */
+export class OpenPartition {
   row: PartitionRow;
   readonly machine: StateMachine;
   readonly loader: Loader;
-  /** Null: opened for reading only. */
-  epoch: Epoch | null;
-  /** The generation that is known to be whole: after a recovery the one that it started from (SNAP4). */
+  /** The generation that is known to be intact. After a recovery it is the one that the recovery started from (SNAP4). */
   whole: Manifest | null;
-  report: RecoveryReport;
+  readonly report: RecoveryReport;
   rates: Rates;
-  /** The next snapshot should come at once: a base didn't do or the older generation wouldn't, or other code wrote what was read (CODE4). */
+  /** The next snapshot is due at once: a base was corrupt, the older generation would be, or other code wrote what was read (CODE4). */
   renew: boolean;
-  /** Above the current snapshot. `sinceMs`: when the first of it was logged; null: there is none. */
-  readonly tail: { events: number; bytes: number; sinceMs: number | null };
+  #tail: Tail;
+
+  constructor({ row, machine, loader, whole, report, rates, renew, tail }: Recovered) {
+    this.row = row;
+    this.machine = machine;
+    this.loader = loader;
+    this.whole = whole;
+    this.report = report;
+    this.rates = rates;
+    this.renew = renew;
+    this.#tail = tail;
+  }
+
+  get tail(): Tail {
+    return this.#tail;
+  }
+
+  /** The row has this epoch now: ours, or that of the writer whose segments were caught up with. */
+  tookEpoch(epoch: Epoch): void {
+    if (this.row.epoch !== epoch) this.row = { ...this.row, epoch };
+  }
+
+  /** A group of ours is in the log. */
+  committed(events: number, bytes: number, stamp: Stamp): void {
+    this.#grow(events, bytes, stampMs(stamp));
+  }
+
+  /** Segments of others were replayed here. `sinceMs` is when the first row above the snapshot was logged. */
+  caughtUp(events: number, bytes: number, sinceMs: number | null): void {
+    this.#grow(events, bytes, sinceMs);
+  }
+
+  /** A manifest is current. The tail begins above it: what still counted as due would be due for ever, with nothing left to save. */
+  covered(manifest: Manifest, stored: StoredState, archivedBytes: number, nowMs: number): void {
+    this.whole = manifest;
+    this.loader.replace(stored);
+    const events = this.machine.seq - manifest.seq;
+    this.#tail =
+      events === 0
+        ? { events, bytes: 0, sinceMs: null }
+        : { events, bytes: Math.max(0, this.#tail.bytes - archivedBytes), sinceMs: nowMs };
+  }
+
+  #grow(events: number, bytes: number, sinceMs: number | null): void {
+    const tail = this.#tail;
+    this.#tail = { events: tail.events + events, bytes: tail.bytes + bytes, sinceMs: tail.sinceMs ?? sinceMs };
+  }
 }
 
 /** A partition's own view of itself. */

@@ -45,4 +45,5 @@ export function withReplay(
 }
 
 /** Three digits are more than it was measured by. */
-const kept = (before: readonly number[], one: number): number[] => [...before, Number(one.toPrecision(3))].slice(-KEPT_RATES);
+const kept = (before: readonly number[], one: number): number[] =>
+  [...before, Number(one.toPrecision(3))].slice(-KEPT_RATES);

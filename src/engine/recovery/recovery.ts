@@ -28,7 +28,7 @@ import { pinTexts, readOrNull } from "../snapshot/rollback-pins.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 import { StateMachine } from "../state/state-machine.ts";
 import type { Environment, Surroundings } from "./environment.ts";
-import { type OpenPartition, readRiding } from "./open-partition.ts";
+import { OpenPartition, readRiding } from "./open-partition.ts";
 import { withReplay, UNMEASURED } from "./recovery-rates.ts";
 import {
   type Replaying,
@@ -111,7 +111,7 @@ async function fromBest(
     const renew = flaws.length > 0 || foreign || olderDoubted(env, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
     notifyWatchers(env.host.watchers?.() ?? null, machine);
-    return { row: opening.row, epoch: ours, machine, loader, tail, rates, whole: base.manifest, report, renew };
+    return new OpenPartition({ row: opening.row, machine, loader, tail, rates, whole: base.manifest, report, renew });
   }
   return refuse(env, opening.row, ours, flaws);
 }

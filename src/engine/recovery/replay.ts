@@ -91,7 +91,8 @@ export async function replay(
 export async function catchUp(env: Environment, open: OpenPartition, opening: Opening): Promise<boolean> {
   if (open.row.version !== opening.row.version || incarnationOf(open.row.epoch) !== incarnationOf(opening.row.epoch))
     return false;
-  const { machine, tail } = open;
+  const { machine } = open;
+  const sinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
   let last: Segment | null = null;
   try {
     for (let page: Page = opening; ; page = await nextPage(env, opening.row, page.rows.at(-1)!.last)) {
@@ -99,8 +100,8 @@ export async function catchUp(env: Environment, open: OpenPartition, opening: Op
       if (rows[0] !== undefined && rows[0].seq !== machine.seq + 1) return false;
       const before = machine.seq;
       await replayRows(env, rows, open);
-      tail.events += machine.seq - before;
-      tail.bytes += rows.reduce((sum, row) => sum + row.bytes, 0);
+      const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
+      open.caughtUp(machine.seq - before, bytes, sinceMs);
       last = rows.at(-1) ?? last;
       if (!page.more) break;
     }
@@ -108,7 +109,6 @@ export async function catchUp(env: Environment, open: OpenPartition, opening: Op
     if (isUnreadable(error)) return false;
     throw error;
   }
-  tail.sinceMs ??= opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
   restoreCounters(env, opening.row, last);
   logDisowned(env, machine);
   notifyWatchers(env.host.watchers?.() ?? null, machine);

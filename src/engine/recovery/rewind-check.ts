@@ -43,11 +43,15 @@ export function assertNeverLogged(env: Around): void {
 
 function refuse({ id, host }: Around, mark: HighWaterMark, why: string): never {
   if (mark.refused === undefined) host.keepHighWaterMark({ ...mark, refused: true });
-  throw new Failure("log_rewound", rewoundText(id, why));
+  throw rewound(id, why);
 }
 
-export const rewoundText = ({ operator, partition }: Shelf["id"], why: string): string =>
-  `the database of partition ${partition} of "${operator}" was set back: ${why}; set it forward to a later moment, or decide what counts from here on with POST /v1/operators/${operator}/partitions/${partition}/adopt`;
+/** D1 has less than it acknowledged (E2). */
+export const rewound = ({ operator, partition }: Shelf["id"], why: string): Failure =>
+  new Failure(
+    "log_rewound",
+    `the database of partition ${partition} of "${operator}" was set back: ${why}; set it forward to a later moment, or decide what counts from here on with POST /v1/operators/${operator}/partitions/${partition}/adopt`,
+  );
 
 /** Manifests that are read for their seq. */
 const TRIES = 5;
