@@ -1,4 +1,4 @@
-/** `keyframe adopt OP N d1|r2`: what a partition goes on with whose database was set back (docs/api.md, "When D1 was set back"). */
+/** `keyframe adopt OP N d1|r2`: what a partition goes on with whose database was set back (docs/reference/api.md, "When D1 was set back"). */
 import { Argument } from "commander";
 import { App, fine, online, partitionPath, postJson, saidBy, type Options } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";

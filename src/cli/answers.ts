@@ -1,4 +1,4 @@
-/** What the app's answers hold, as far as the commands show it (docs/api.md). Members may be missing: the app may be of another version. */
+/** What the app's answers hold, as far as the commands show it (docs/reference/api.md). Members may be missing: the app may be of another version. */
 
 export interface OperatorInfo {
   readonly name: string;

@@ -36,7 +36,7 @@ export const cost: AddCommand = (program, cli, done) => {
     .option("--retain <time>", "snapshot: retain", time, 7 * 86_400_000)
     .option("--state <bytes>", "all states, as JSON", positive, 10_000_000)
     .option("--changed <bytes>", "of them, those that change between two snapshots (default: a tenth)", positive)
-    .option("--page", "the table of docs/costs.md: 1, 100 and 10,000 events per second, single and batched")
+    .option("--page", "the table of docs/reference/costs.md: 1, 100 and 10,000 events per second, single and batched")
     .option("--json", "one JSON object a line")
     .addHelpText(
       "after",
@@ -145,7 +145,7 @@ function shown(
   ];
 }
 
-/** For docs/costs.md. */
+/** For docs/reference/costs.md. */
 function page(bills: readonly { readonly load: Load; readonly bill: Bill }[]): string[] {
   const head =
     "events/s,batch,partitions,commits/s,openings/s,snapshots/month,D1 rows written,R2 class A,requests,$ a month,beyond included,$ per million events";

@@ -1,5 +1,5 @@
 /**
- * What the good answer to each route must hold, so that it is taken for the app's (answer.ts). What docs/api.md says of a route,
+ * What the good answer to each route must hold, so that it is taken for the app's (answer.ts). What docs/reference/api.md says of a route,
  * as far as the client and the commands rely on it; test/client/holds.test.ts compares it with the descriptions of the routes.
  */
 

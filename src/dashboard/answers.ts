@@ -1,4 +1,4 @@
-/** What the app's routes answer, as far as the dashboard shows it (docs/api.md). */
+/** What the app's routes answer, as far as the dashboard shows it (docs/reference/api.md). */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 

@@ -75,13 +75,20 @@ function commentsOf(text: string): Prose[] {
     let [first, example] = [block || begins !== before + 1, false];
     for (const [i, raw] of (match[1] ?? match[2]!).split("\n").entries()) {
       const said = raw.replace(/^\s*\* ?/, "").trimEnd();
-      example = /^@/.test(said.trim()) ? said.includes("@example") : example;
+      example = said.trim().startsWith("@") ? said.includes("@example") : example;
       if (example || said.trim() === "" || /^\s*(\||```|@\w+\s*$)/.test(said)) {
         first = true;
         continue;
       }
       const item = /^\s*(- |\d+\. |[A-Z]+\d+\.? |@\w+ )/.exec(said);
-      prose.push({ line: begins + i, text: said.trim().slice(item?.[0].trim().length ?? 0).trim(), first: first || item !== null });
+      prose.push({
+        line: begins + i,
+        text: said
+          .trim()
+          .slice(item?.[0].trim().length ?? 0)
+          .trim(),
+        first: first || item !== null,
+      });
       first = false;
     }
     before = begins + (match[1] ?? match[2]!).split("\n").length - 1;
@@ -126,7 +133,9 @@ export function checkWords(root: string): number {
 if (import.meta.main) {
   const flaws = checkWords(`${import.meta.dirname}/../..`);
   if (flaws > 0) {
-    console.log(`${flaws} places are hard to read. Start with the noun, use an active verb, make one claim a sentence.`);
+    console.log(
+      `${flaws} places are hard to read. Start with the noun, use an active verb, make one claim a sentence.`,
+    );
     process.exitCode = 1;
   }
 }

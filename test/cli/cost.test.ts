@@ -1,4 +1,4 @@
-/** `keyframe cost`: the bill of a load, and the table of docs/costs.md. */
+/** `keyframe cost`: the bill of a load, and the table of docs/reference/costs.md. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
@@ -11,8 +11,8 @@ const cells = (line: string): string[] =>
     .slice(1, -1)
     .map((cell) => cell.trim());
 
-it("prints the table that docs/costs.md shows", async () => {
-  const page = readFileSync(path.join(import.meta.dirname, "../../docs/costs.md"), "utf8");
+it("prints the table that docs/reference/costs.md shows", async () => {
+  const page = readFileSync(path.join(import.meta.dirname, "../../docs/reference/costs.md"), "utf8");
   const { status, out } = await run(["cost", "--page"]);
   expect(status).toBe(0);
   const [head, , ...rows] = out.map(cells);

@@ -69,7 +69,7 @@ function parsed(line: string): Sent | null {
   }
 }
 
-/** As docs/api.md says: rejects come from looking alone, the rest is decided up to `through`. */
+/** As docs/reference/api.md says: rejects come from looking alone, the rest is decided up to `through`. */
 function decide(
   events: (Sent | null)[],
   { through = events.length, beyond = [] }: ReturnType<Script>,

@@ -1,5 +1,5 @@
 /**
- * An app behind `fetch` for tests of the client: it decides events by their ids as docs/api.md says, keeps what was logged in
+ * An app behind `fetch` for tests of the client: it decides events by their ids as docs/reference/api.md says, keeps what was logged in
  * the order in which it came, and fails as a script tells it. Time is virtual.
  */
 import type { Fetch } from "../../src/client/http.ts";

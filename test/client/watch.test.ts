@@ -1,4 +1,4 @@
-/** Watching a key, against a real server of server-sent events on this machine that is written from docs/api.md. */
+/** Watching a key, against a real server of server-sent events on this machine that is written from docs/reference/api.md. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";

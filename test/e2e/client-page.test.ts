@@ -1,4 +1,4 @@
-/** docs/client.md: its code is one module. It compiles, and prints against the app what the page says. */
+/** docs/guides/client.md: its code is one module. It compiles, and prints against the app what the page says. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
 /**
- * docs/tutorial.md, done as it says: its files are written, its commands run in order against the packed package, and what they
+ * docs/guides/start.md, done as it says: its files are written, its commands run in order against the packed package, and what they
  * print is compared. A block of code whose first line is a comment with a path is that file; `console` blocks are commands (`$`)
  * with their output, where `…` stands for anything. Every block of code compiles.
  */
@@ -19,7 +19,7 @@ type Step =
   | { readonly tag: "file"; readonly name: string; readonly text: string }
   | { readonly tag: "command"; readonly command: string; readonly prints: string };
 
-const page = readFileSync(path.join(PROJECT_DIR, "docs/tutorial.md"), "utf8");
+const page = readFileSync(path.join(PROJECT_DIR, "docs/guides/start.md"), "utf8");
 const blocks = [...page.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, kind, text]) => ({ kind, text: text! }));
 const steps = blocks.flatMap(({ kind, text }): Step[] => {
   if (kind === "console") return commandsOf(text);

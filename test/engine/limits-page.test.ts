@@ -1,11 +1,11 @@
-/** docs/limits.md says what limits.ts says: every limit, with its value, and the defaults of an operator. */
+/** docs/reference/limits.md says what limits.ts says: every limit, with its value, and the defaults of an operator. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
 import * as limits from "../../src/engine/base/limits.ts";
 import { operator } from "../../src/engine/operator/operator.ts";
 
-const page = readFileSync(path.join(import.meta.dirname, "../../docs/limits.md"), "utf8");
+const page = readFileSync(path.join(import.meta.dirname, "../../docs/reference/limits.md"), "utf8");
 const cells = (row: string): string[] => row.split("|").map((cell) => cell.trim());
 const rows = page
   .split("\n")

@@ -34,7 +34,7 @@ const links = pages.flatMap((page) =>
 );
 
 it("there are pages with links to check", () => {
-  expect(pages).toEqual(expect.arrayContaining(["README.md", "docs/api.md", "docs/tutorial.md"]));
+  expect(pages).toEqual(expect.arrayContaining(["README.md", "docs/reference/api.md", "docs/guides/start.md"]));
   expect(links.filter(({ to }) => to.includes("#")).length).toBeGreaterThan(10);
 });
 

@@ -1,4 +1,4 @@
-/** docs/operations.md names every metric, with its type, and every line of the log, with its level. */
+/** docs/reference/operations.md names every metric, with its type, and every line of the log, with its level. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
@@ -6,7 +6,7 @@ import { NOTES } from "../../src/engine/base/log-lines.ts";
 import { APP_FAMILIES, FAMILIES } from "../../src/worker/metrics/metric-list.ts";
 
 const root = path.join(import.meta.dirname, "../..");
-const page = readFileSync(path.join(root, "docs/operations.md"), "utf8");
+const page = readFileSync(path.join(root, "docs/reference/operations.md"), "utf8");
 const rows = [...page.matchAll(/^\| *`([^`]+)` *\| *([a-z]+) *\| *([^|]*?) *\|/gm)].map((match) => match.slice(1));
 
 it("names every metric with its type and unit", () => {

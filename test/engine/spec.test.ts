@@ -1,5 +1,5 @@
 /**
- * The formats are open: a reader that was written from docs/spec.md alone, with nothing of this project, reads the golden files
+ * The formats are open: a reader that was written from docs/reference/formats.md alone, with nothing of this project, reads the golden files
  * as the engine does. Where this must change, the page must too.
  */
 import { readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { brotliDecompressSync, crc32 } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { GOLDEN } from "../golden/decode.ts";
 
-const page = readFileSync(path.join(import.meta.dirname, "../../docs/spec.md"), "utf8");
+const page = readFileSync(path.join(import.meta.dirname, "../../docs/reference/formats.md"), "utf8");
 const read = (name: string): Buffer => readFileSync(path.join(GOLDEN, "v1", name));
 const expected = JSON.parse(read("expected.json").toString()) as {
   full: Contents;
@@ -69,7 +69,7 @@ function stateOf(files: readonly Buffer[]): Contents["entries"] {
   return [...state].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
-describe("docs/spec.md is enough to read", () => {
+describe("docs/reference/formats.md is enough to read", () => {
   const [full, delta] = [read("full.kfs"), read("delta.kfs")];
 
   it("the state of a full file, and of a delta on it", () => {

@@ -116,21 +116,21 @@ export const ALERTS: readonly Alert[] = [
     expr: `${increased(ALL.fallbacks, "", "1h")} > 0`,
     severity: "page",
     summary: "{{ $labels.operator }} {{ $labels.partition }} recovered past a corrupt snapshot",
-    action: "docs/corruption.md",
+    action: "docs/guides/corruption.md",
   },
   {
     alert: "KeyframeWritersFight",
     expr: `${increased(ALL.epochs, "", "10m")} > 30`,
     severity: "ticket",
     summary: "The right to write {{ $labels.operator }} {{ $labels.partition }} changes hands all the time",
-    action: "Two deployments, or a gradual one, write the same partition: docs/upgrading.md.",
+    action: "Two deployments, or a gradual one, write the same partition: docs/guides/upgrading.md.",
   },
   {
     alert: "KeyframePartitionsOmitted",
     expr: `${ALL.omitted.name} > 0`,
     severity: "ticket",
     summary: "The scrape leaves out {{ $value }} partitions of {{ $labels.operator }}",
-    action: "Scrape by parts: ?operator= and ?from= (docs/operations.md).",
+    action: "Scrape by parts: ?operator= and ?from= (docs/reference/operations.md).",
   },
 ];
 

@@ -1,5 +1,5 @@
 /**
- * The oracle's own readers of what stands in the log and in R2, written from docs/spec.md; the engine's are not used.
+ * The oracle's own readers of what stands in the log and in R2, written from docs/reference/formats.md; the engine's are not used.
  * They don't look for damage: what is read is what was just written.
  */
 import { brotliDecompressSync } from "node:zlib";

@@ -1,5 +1,5 @@
 /**
- * The command line of the simulator (docs/simulator.md).
+ * The command line of the simulator (docs/internals/simulator.md).
  *
  *   --seed S [--steps M]               one seed: its world, its trace, what broke
  *   --seeds N [--from S] [--steps M]   many: what happened in them, and which broke a rule

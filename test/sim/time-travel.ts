@@ -4,7 +4,7 @@
  * TIMETRAVEL1. All partitions of a database go back at once. What was under way in it is cancelled; objects live on and find out.
  * TIMETRAVEL2. A while later it is set forward again, if nobody has written to it, or somebody decides for each of its partitions with which
  *     truth it goes on, sometimes two people at the same time. A database that was lost is rebuilt from R2.
- * TIMETRAVEL3. What an object knows nothing of is gone on from without a word (docs/design.md, what is left open): that is lost, and all else
+ * TIMETRAVEL3. What an object knows nothing of is gone on from without a word (docs/internals/design.md, what is left open): that is lost, and all else
  *     holds.
  */
 import { adopt, type Truth as Which } from "../../src/engine/recovery/adopt.ts";

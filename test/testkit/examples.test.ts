@@ -20,7 +20,7 @@ const FILES: Readonly<Record<string, string>> = {
   "engine/operator/operator.ts": `import { z } from "zod";
     import { operator } from "keyframe-streams";`,
 };
-const DOCS = ["docs/operators.md", "docs/package.md"];
+const DOCS = ["docs/guides/operators.md", "docs/guides/deploy.md"];
 const MINE = `import { credits } from "${src}/operators/credits.ts";
   export const myOperator = credits;
   export const operators = [credits];`;

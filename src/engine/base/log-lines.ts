@@ -1,6 +1,6 @@
 /**
  * Everything that gets a line in the platform's log, with its level: "error" wants somebody to act, "warn" to look, "info"
- * is for finding out later. docs/operations.md says what each means.
+ * is for finding out later. docs/reference/operations.md says what each means.
  */
 export type Level = "info" | "warn" | "error";
 

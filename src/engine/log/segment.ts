@@ -1,5 +1,5 @@
 /**
- * Segments: how a group of events stands in the log. The formats are in docs/spec.md.
+ * Segments: how a group of events stands in the log. The formats are in docs/reference/formats.md.
  *
  * SEGMENT1. The payload is one JSON document with the clients' own bytes spliced in, so it is written without a stringify for
  *     each event and read with a single parse. A large one is packed: the way to D1 costs by the byte, escapes included.

@@ -1,7 +1,7 @@
-import { Counters } from "../base/counters.ts";
+import type { Counters } from "../base/counters.ts";
 import type { PartitionId } from "../base/ids.ts";
 import type { Sizes } from "../base/limits.ts";
-import { Minutes } from "../base/minutes.ts";
+import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore } from "../base/ports.ts";
 import type { Operator } from "../operator/operator.ts";
 

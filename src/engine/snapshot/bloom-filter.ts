@@ -2,7 +2,7 @@
  * Filters: which keys a snapshot file surely doesn't hold, so that looking a key up touches few files (Bloom 1970).
  *
  * BLOOM1. "no" is certain; "perhaps" is wrong about once in a hundred.
- * BLOOM2. Its bytes are stored in the file (docs/spec.md): ten bits a key, six of them set, at places from two hashes (Kirsch and
+ * BLOOM2. Its bytes are stored in the file (docs/reference/formats.md): ten bits a key, six of them set, at places from two hashes (Kirsch and
  *     Mitzenmacher 2006).
  */
 import { hashGroup } from "../base/hash.ts";

@@ -1,5 +1,5 @@
 /**
- * Snapshot files: the state of a partition at one seq. The bytes are specified in docs/spec.md.
+ * Snapshot files: the state of a partition at one seq. The bytes are specified in docs/reference/formats.md.
  *
  * CAPTURE1. magic + version, blocks, footer (JSON), trailer (length and CRC-32 of the footer, magic). The footer lists every
  *     block with its checksum and, for state blocks, its first key: one key can be read with range requests.

@@ -1,5 +1,5 @@
 /**
- * The footer of a snapshot file: what is in it and where each block stands (docs/spec.md).
+ * The footer of a snapshot file: what is in it and where each block stands (docs/reference/formats.md).
  *
  * FOOTER1. It is found from the file's end, and checked member by member before anything follows it: a checksum says that
  *     the bytes are those that were written, not that they make sense (SNAP3).

@@ -1,6 +1,6 @@
 /**
  * One key in a state block of a snapshot: `"key" TAB seq TAB stamp TAB state`, or in a delta `"key" TAB 0 TAB 0` for a key
- * that is gone (docs/spec.md). A state that could not be migrated has `v`, its version and TAB before it.
+ * that is gone (docs/reference/formats.md). A state that could not be migrated has `v`, its version and TAB before it.
  *
  * RECORD1. The texts of states are taken as they are, since parsing all of them would double the time of a recovery: that a block
  *     is what was written, its checksum says, and JSON is all that is ever written.

@@ -105,9 +105,7 @@ const snapshotShown = ({ number, kind, seq: at, snapshot, ms, at: begun }: Manif
 });
 
 /** The same view from D1 alone. A partition that was never written to has no row. */
-function factsFrom(
-  status: PartitionStatus | undefined,
-): Omit<PartitionFacts, "lastRecovery" | "unmigrated"> & {
+function factsFrom(status: PartitionStatus | undefined): Omit<PartitionFacts, "lastRecovery" | "unmigrated"> & {
   readonly lastRecovery: PartitionFacts["lastRecovery"] | null;
 } {
   if (status === undefined)

@@ -1,4 +1,4 @@
-/** Names, types and helps of all metrics. They are never changed; units are seconds, bytes and dollars. docs/operations.md has each. */
+/** Names, types and helps of all metrics. They are never changed; units are seconds, bytes and dollars. docs/reference/operations.md has each. */
 import type { Family } from "./exposition.ts";
 
 const counter = (name: string, help: string): Family => ({ name: `keyframe_${name}`, type: "counter", help });

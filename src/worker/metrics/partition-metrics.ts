@@ -1,5 +1,5 @@
 /**
- * The metrics of one partition, from what D1 says of it. docs/operations.md says what each means, and what alert to set.
+ * The metrics of one partition, from what D1 says of it. docs/reference/operations.md says what each means, and what alert to set.
  *
  * PARTITIONMETRICS1. Counters come from the row that rides in the last segment and the manifest (counters.ts), so they never fall.
  */

@@ -152,19 +152,20 @@ describe("LOG4: damage counts only while nobody has gone on", () => {
     expect(replaced).toBe(true);
   });
 
-  it.each<[string, object | null, object, { readonly file?: string; readonly anew?: boolean }, string]>([
-    ["no row", null, { epoch: null }, {}, "replaced"],
-    ["as it was", { version: 3, epoch: 5 }, { epoch: 5 }, {}, "damaged"],
-    ["another epoch", { version: 3, epoch: 6 }, { epoch: 5 }, {}, "fenced"],
-    ["a later snapshot, and it only reads", { version: 4, epoch: 6 }, { epoch: null }, {}, "replaced"],
-    ["a later snapshot, which it didn't hear of", { version: 4, epoch: 5 }, { epoch: 5 }, {}, "damaged"],
-    ["an earlier snapshot", { version: 2, epoch: 5 }, { epoch: 5 }, {}, "rewound"],
-    ["another file", { version: 3, epoch: 5 }, { epoch: 5 }, { file: "other" }, "replaced"],
-    ["opened anew since", { version: 3, epoch: 5 }, { epoch: null }, { anew: true }, "replaced"],
-  ])("a file that can't be read, where D1 says: %s", (_, row, own, { file = "mine", anew = false }, tag) => {
+  it.each<[string, object | null, number | null, { readonly file?: string; readonly anew?: boolean }, string]>([
+    ["no row", null, null, {}, "replaced"],
+    ["as it was", { version: 3, epoch: 5 }, 5, {}, "damaged"],
+    ["another epoch", { version: 3, epoch: 6 }, 5, {}, "fenced"],
+    ["a later snapshot, and it only reads", { version: 4, epoch: 6 }, null, {}, "replaced"],
+    ["a later snapshot, which it didn't hear of", { version: 4, epoch: 5 }, 5, {}, "damaged"],
+    ["an earlier snapshot", { version: 2, epoch: 5 }, 5, {}, "rewound"],
+    ["another file", { version: 3, epoch: 5 }, 5, { file: "other" }, "replaced"],
+    ["opened anew since", { version: 3, epoch: 5 }, null, { anew: true }, "replaced"],
+  ])("a file that can't be read, where D1 says: %s", (_, row, ours, { file = "mine", anew = false }, tag) => {
     const files = [{ name: "mine" }];
-    const open = { ...own, row: { version: 3 }, loader: { stored: { files } } } as unknown as OpenPartition;
-    expect(judgeDamage(row as never, open, anew ? { ...open } : open, file).tag).toBe(tag);
+    const opened = (): OpenPartition => ({ row: { version: 3 }, loader: { stored: { files } } }) as never;
+    const open = opened();
+    expect(judgeDamage(row as never, ours as never, open, anew ? opened() : open, file).tag).toBe(tag);
   });
 });
 

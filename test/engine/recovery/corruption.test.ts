@@ -1,5 +1,5 @@
 /**
- * The table of docs/corruption.md, walked: every object of a partition with several generations, alone and in pairs, damaged,
+ * The table of docs/guides/corruption.md, walked: every object of a partition with several generations, alone and in pairs, damaged,
  * truncated and missing; then D1's rows and the object's own storage. What comes back is the true state or an error by name.
  * Only the public methods of a partition are used, so it holds however recovery works.
  */

@@ -341,7 +341,7 @@ describe("a database that is set back", () => {
     const back = remember(world);
     await fill(world, one, 3, 4);
     back();
-    // As docs/design.md says: it goes on from there.
+    // As docs/internals/design.md says: it goes on from there.
     expect(await total(world, world.start(operator))).toBe(2);
   });
 
