@@ -1,5 +1,5 @@
 /**
- * Keyframe: stateful stream processing that never loses its place. The package's face.
+ * Keyframe: stateful stream processing that never loses its place. The entry module of the package.
  *
  * @example
  * import { keyframe } from "keyframe-streams";
@@ -31,16 +31,16 @@ export type { Got, SendOptions, Sent, Service } from "./worker/ingest/service.ts
 
 export interface KeyframeOptions<E extends Env = Env> {
   readonly operators: readonly Operator[];
-  /** Who may do what over HTTP, in place of the tokens in the environment. */
+  /** Decides who may do what over HTTP, in place of the tokens in the environment. */
   readonly authorize?: Authorize<E>;
-  /** Pages of these origins may call the app. Default: none. */
+  /** Origins whose pages may call the app. Default: none. */
   readonly cors?: Cors;
 }
 
 /** The handlers of a Worker. */
 export interface Handlers<E extends Env = Env> {
   fetch(request: Request, env: E, ctx: ExecutionContext): Response | Promise<Response>;
-  /** For a cron trigger, each ten minutes or so: heals what lost its alarm. */
+  /** For a cron trigger, each ten minutes or so. The handler restarts partitions that lost their alarm. */
   scheduled(controller: ScheduledController, env: E, ctx: ExecutionContext): Promise<void>;
   /** For a consumer of a Cloudflare Queue whose messages are events. */
   queue(batch: MessageBatch, env: E, ctx: ExecutionContext): Promise<void>;
@@ -63,7 +63,8 @@ export interface Handlers<E extends Env = Env> {
  *     return tenant === null ? null : { may: ["ingest", "read"], keyPrefix: `${encodeURIComponent(tenant)}/` };
  *   },
  * });
- * @throws where two operators have one name, an origin is none, or an option has another name: misspelt, `authorize` would guard nothing
+ * @throws if two operators share a name, an origin is invalid, or an option is unknown: a misspelt `authorize` would
+ *   protect nothing
  */
 export function keyframe<E extends Env = Env>(options: KeyframeOptions<E>): Handlers<E> {
   const { operators, authorize, cors } = options;

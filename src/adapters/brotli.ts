@@ -1,5 +1,5 @@
 /**
- * The codec: brotli at quality 4, which is both smaller and faster than gzip on event data, and CRC-32, both native.
+ * The codec: brotli and CRC-32, both native. Brotli at quality 4 is both smaller and faster than gzip on event data.
  * (zstd breaks in the runtime beyond 16 KB of output.)
  */
 import { Buffer } from "node:buffer";
@@ -9,13 +9,13 @@ import type { Codec } from "../engine/base/ports.ts";
 
 const quality = (q: number) => ({ params: { [constants.BROTLI_PARAM_QUALITY]: q } });
 const SMALL = quality(4);
-/** For what every event passes through once, where speed counts for more than the last bytes. */
+/** For data that every event passes through once: speed counts for more than the last bytes. */
 const FAST = quality(1);
 const BOUNDED = { maxOutputLength: UNPACKED_BYTES };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Used again and again: the page faults of fresh memory for a group cost as much as what is done with it. */
+/** Reused, since the page faults of fresh memory for a group cost as much as the work on it. */
 let scratch = new Uint8Array(0);
 const SCRATCH_BYTES = 2_000_000;
 
@@ -25,7 +25,7 @@ function encoded(parts: readonly string[], bytes: number): Uint8Array {
   let at = 0;
   for (const part of parts) {
     const { read, written } = encoder.encodeInto(part, scratch.subarray(at));
-    // There is more than was said.
+    // The text is longer than the caller said.
     if (read < part.length) return encoder.encode(parts.join(""));
     at += written;
   }

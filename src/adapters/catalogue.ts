@@ -1,11 +1,12 @@
 /**
- * The catalogue in D1: which databases there are, and how each operator was placed when it was first used. What is
- * stored rules over what the code says (CODE2).
+ * The catalogue in D1: the databases, and how each operator was placed at its first use. The stored placement rules
+ * over the code (CODE2).
  *
  * CATALOGUE1. Every database knows its own name and app, so a swapped or foreign binding is refused by name.
- * CATALOGUE2. A placement is written once; a race of two Workers ends with one of the two, and both read which.
- * CATALOGUE3. It is made only for an operator that left no trace anywhere: where the stores hold something of it, D1 has lost where its
- *     keys are, and a new placement would scatter them silently.
+ * CATALOGUE2. A placement is written once. If two Workers race, one of the two placements is stored, and both read
+ *     which.
+ * CATALOGUE3. A placement is made only for an operator that left no trace anywhere. If the stores hold a trace of it,
+ *     D1 has lost where its keys are, and a new placement would scatter them silently.
  */
 import type { Placement } from "../engine/operator/routing.ts";
 import { Failure, messageOf } from "../engine/base/errors.ts";
@@ -17,7 +18,7 @@ import { named } from "./d1-log.ts";
 
 export type Databases = ReadonlyMap<string, D1Database>;
 
-/** The log databases of an environment: every binding LOG_0, LOG_1, …, by name and in order. */
+/** Returns the log databases of an environment: every binding LOG_0, LOG_1, …, by name and in order. */
 export function logDatabases(env: Readonly<Record<string, unknown>>): Databases {
   const names = Object.keys(env).filter((name) => /^LOG_\d+$/.test(name));
   names.sort((a, b) => Number(a.slice(4)) - Number(b.slice(4)));
@@ -40,12 +41,12 @@ export interface Catalogue {
   readonly lost: ReadonlyMap<string, Failure>;
 }
 
-/** Any name in R2 with the prefix; null: there is none. */
+/** Returns any name in R2 with the prefix, or null if there is none. */
 export type LookUp = (prefix: string) => Promise<string | null>;
 
 const SELECT = "SELECT operator, partitions, hash, seed, databases FROM operators WHERE timeline = ?1";
 
-/** The stored placement of each operator; writes those that are new. */
+/** Returns the stored placement of each operator. Writes the placements of new operators. */
 export async function loadCatalogue(
   databases: Databases,
   lookUp: LookUp,
@@ -70,7 +71,7 @@ export async function loadCatalogue(
   return { placed: new Map(results.map((stored) => [stored.operator, placement(stored, databases)])), lost };
 }
 
-/** The stored placement of one operator; null: there is none. */
+/** Returns the stored placement of one operator, or null if there is none. */
 export async function findPlacement(
   databases: Databases,
   timeline: string,
@@ -81,7 +82,7 @@ export async function findPlacement(
   return stored === null ? null : placement(stored, databases);
 }
 
-/** Why a placement must not be made (CATALOGUE3); null: nothing speaks against it. */
+/** Returns the reason against a new placement (CATALOGUE3), or null if there is none. */
 async function traceOf(
   databases: Databases,
   lookUp: LookUp,
@@ -103,7 +104,7 @@ async function traceOf(
       `${found}, but D1 doesn't know how operator "${operator}" was placed: restore the database, or rebuild it with POST /v1/operators/${operator}/recover; where the data isn't wanted, delete what is under ${prefix} in R2 and in the databases`,
     );
   } catch (error) {
-    // It may have no placement yet; the others have theirs, and must not wait for this one.
+    // This operator may have no placement yet. The others have theirs, and must not wait for this one.
     if (error instanceof Failure && error.code !== "store_unavailable") throw error;
     return new Failure(
       "store_unavailable",
@@ -148,7 +149,7 @@ function placement(stored: StoredPlacement, databases: Databases): Placement {
   return { ...stored, databases: homes };
 }
 
-/** One database for each partition. @throws Failure placement_unclear where the row doesn't say so */
+/** Returns one database for each partition. @throws Failure placement_unclear if the row doesn't name them */
 function homesOf({ operator, partitions, databases }: StoredPlacement): string[] {
   const homes = parsed(databases);
   if (Array.isArray(homes) && homes.length === partitions && homes.every((home) => typeof home === "string"))

@@ -1,11 +1,12 @@
 /**
- * The log port on D1. Nothing decides here: each method is one statement or one transaction, and the guards of LOG2,
- * LOG5 and SNAP2 stand in the statements themselves, so a request that arrives late or twice can't do harm.
+ * The log port on D1. Nothing is decided here: each method is one statement or one transaction. The guards of LOG2,
+ * LOG5 and SNAP2 stand in the statements themselves, so a call that arrives late or twice can't do harm.
  *
- * LOGSTORE1. Every guard compares the epoch that holds for equality: "no greater epoch" would let an old writer pass after a disaster
- *     recovery that restarts the epochs.
- * LOGSTORE2. The statements of one batch run in order in one transaction; a batch runs all of them, so each holds its guard. A further row of a
- *     group stands behind a row of that group or not at all: until the first one is in, the epoch that they take may be another's.
+ * LOGSTORE1. Every guard compares the epoch that holds for equality. The guard "no greater epoch" would let an old
+ *     writer pass after a disaster recovery that restarts the epochs.
+ * LOGSTORE2. The statements of one batch run in order in one transaction. A batch runs all of them, so each holds its
+ *     guard. A further row of a group goes in behind a row of that group, or not at all: until the first one is in, the
+ *     epoch may be another writer's.
  */
 import { Failure, messageOf } from "../engine/base/errors.ts";
 import { partitionName, type Epoch, type PartitionId, type Seq } from "../engine/base/ids.ts";
@@ -42,8 +43,10 @@ const ROW = `seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp
   previous_seq AS previousSeq, previous, pins`;
 const SEGMENT = `format, ${seqOf("place")} AS seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, codec, checksum, bytes, stats, payload`;
 
-/** Where a guard doesn't hold the epoch is null, which the column refuses and OR IGNORE passes over. Selected from a join with the
- *  guard, the row would be copied once more before it goes in, since the statement reads the table that it writes. */
+/**
+ * If the guard fails, the epoch is null: the column refuses null, and OR IGNORE skips the row. A SELECT joined with the
+ * guard would copy the row once more, since the statement reads the table that it writes.
+ */
 const APPEND = `INSERT OR IGNORE INTO segments (place, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
   VALUES ((SELECT ${placeOf("p", "?2")} FROM partitions AS p WHERE p.partition = ?1), ?3, ?4,
     (SELECT ?5 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline ${withHead("p")}
@@ -54,8 +57,10 @@ const APPEND = `INSERT OR IGNORE INTO segments (place, last, stamp, epoch, grp, 
 
 const OPEN = `UPDATE partitions AS p SET epoch = 1 + ${heldEpoch("p")}, writer = ?2, code = ?3 WHERE partition = ?1 RETURNING epoch, ${ROW}`;
 
-/** A page ends before the row that would carry it over the bound, but holds one row at least. Where it ends is found by the rows' sizes
- *  alone, one after the other, so nothing is read of those that come after it. */
+/**
+ * Returns the SQL of a page. A page ends before the row that would exceed the bound, but holds at least one row. The
+ * end is found from the rows' sizes alone, one after the other, so rows beyond the end aren't read.
+ */
 const page = (after: string): string => `SELECT ${SEGMENT} FROM segments
   WHERE place > (SELECT ${placeOf("p", after)} FROM partitions AS p WHERE p.partition = ?1) AND place <= (
     WITH RECURSIVE page (place, running) AS (
@@ -71,7 +76,7 @@ const page = (after: string): string => `SELECT ${SEGMENT} FROM segments
   ORDER BY place`;
 const TAIL = page("p.snapshot_seq");
 const PAGE = page("?2");
-/** The same downwards. */
+/** A page downwards. */
 const BELOW = `SELECT ${SEGMENT} FROM segments
   WHERE place < (SELECT ${placeOf("p", "?2")} FROM partitions AS p WHERE p.partition = ?1) AND place >= (
     WITH RECURSIVE page (place, running) AS (
@@ -88,19 +93,22 @@ const BELOW = `SELECT ${SEGMENT} FROM segments
 const HEAD = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head FROM partitions AS p ${withHead("p")} WHERE p.partition = ?1`;
 const PEEK = `SELECT ${heldEpoch("p")} AS epoch, ${ROW} FROM partitions AS p WHERE partition = ?1`;
 
-/** A snapshot covers no more than the log has: a database that was restored to an older point takes none of what it lost. */
+/**
+ * A snapshot covers no more than the log has. A database that was restored to an older point refuses a snapshot of the
+ * rows that it lost.
+ */
 const mayPromote = (to: string): string => headIs("p", `${HELD} = ?2 AND COALESCE(h.last, p.snapshot_seq) >= ${to}`);
 
-/** It also puts the epoch into the row, since it may cut the segment that holds it. */
+/** PROMOTE also puts the epoch into the row, since CUT may delete the segment that holds it. */
 const PROMOTE = `UPDATE partitions AS p SET epoch = ?2, writer = ?11, code = ?12, version = version + 1, attempt = ?4, manifest = ?5, snapshot_seq = ?6, snapshot_stamp = ?7,
     previous = ?8, previous_seq = ?9, pins = ?10
   WHERE partition = ?1 AND version = ?3 AND ${mayPromote("?6")}`;
-/** The UPDATE before it may have matched nothing: an attempt's id is unique, so it says whether that one did. */
+/** The UPDATE before CUT may have matched nothing. An attempt's id is unique, so it proves that this UPDATE matched. */
 const CUT = `DELETE FROM segments WHERE last <= ?4
   AND place >= (SELECT ${firstPlace("p")} FROM partitions AS p WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.attempt = ?3)
   AND place <= (SELECT ${placeOf("p", "?4")} FROM partitions AS p WHERE p.partition = ?1)`;
 
-/** Before the UPDATE, since it holds the same guard. */
+/** REPLACE runs before the UPDATE, since it holds the same guard. */
 const REPLACE = `INSERT INTO restore_points (place, attempt, seq, stamp, files, whole, replaced_at)
   SELECT ${placeOf("p", "?4")}, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions AS p WHERE p.partition = ?1 AND p.version = ?3 AND ${mayPromote("?11")}
     AND ((SELECT COUNT(*) FROM restore_points WHERE place ${within("p")}) < ${POINTS}
@@ -111,7 +119,7 @@ const RETENTION = `SELECT ${heldEpoch("p")} AS epoch, ${ROW}, retain_from AS ret
 const POINTS_OF = `SELECT ${seqOf("r.place")} AS version, r.attempt, r.seq, r.stamp, r.files, r.whole, r.replaced_at AS replacedMs
   FROM partitions AS p JOIN restore_points AS r ON r.place ${within("p")} WHERE p.partition = ?1 ORDER BY r.place`;
 const PINS_OF = `SELECT version, name, created_at AS createdMs FROM pins WHERE partition = ?1 ORDER BY version, name`;
-/** It refuses to pass a pin: one that comes before it holds, one that comes after it finds nothing to pin. */
+/** DROP refuses to pass a pin. A pin before DROP holds its restore point; a pin after DROP finds nothing to pin. */
 const DROP = `DELETE FROM restore_points WHERE place IN (
   SELECT ${placeOf("p", "v.value")} FROM partitions AS p CROSS JOIN json_each(?4) AS v
   WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.version = ?3
@@ -304,7 +312,7 @@ export class D1Log implements Log {
     return this.#size;
   }
 
-  /** The sum over a small column that stands before the payload, so that overflow pages aren't read. */
+  /** The sum reads a small column that stands before the payload, so overflow pages aren't read. */
   async used(): Promise<number> {
     const sql = "SELECT COALESCE(SUM(bytes), 0) AS bytes FROM segments";
     const [sum] = await this.#heard(async () => [await this.#db.prepare(sql).all<{ bytes: number }>()]);
@@ -325,7 +333,7 @@ export class D1Log implements Log {
 
 type StoredPoint = Omit<Point, "files" | "whole"> & { readonly files: string; readonly whole: number };
 
-/** Of the results of RETENTION, POINTS_OF and PINS_OF. */
+/** Reads the results of RETENTION, POINTS_OF and PINS_OF. */
 function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
   const [rows, points, pins] = results.map((one) => one.results as unknown[]);
   const found = rows![0] as (PartitionRow & Pick<Roots, "retainFrom" | "archiveFrom">) | undefined;
@@ -339,7 +347,7 @@ function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
   return { row, points: (points as StoredPoint[]).map(read), pins: pins as Pin[], retainFrom, archiveFrom };
 }
 
-/** Gives the one error that waiting can't mend its name; all others pass as they are, and mean "unknown". */
+/** Names the one error that waiting can't fix. All other errors pass unchanged, and mean "unknown". */
 export async function named<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();

@@ -1,23 +1,27 @@
 /**
- * What D1 knows of partitions for the metrics, without waking them (SNAP9): six rows read for each at most, however long its
- * log is. Manifests come without what only recovery needs, so their checksum says nothing here.
+ * Facts about partitions for the metrics, from D1 alone, without waking the partitions (SNAP9). Each partition costs at
+ * most six rows read, however long its log is. Manifests come without the parts that only recovery needs, so their
+ * checksum says nothing here.
  */
 import { named } from "./d1-log.ts";
 import { lastPlace, placeOf, withHead } from "./place.ts";
 
 export interface MeteredPartition {
   readonly partition: string;
-  /** Of the row, and who took it, with which code; "": nobody yet. What the last segment says may be newer (LOG2). */
+  /**
+   * The epoch of the partition's row, who took it, and with which code; "" if nobody took one yet. The last segment may
+   * have a newer epoch (LOG2).
+   */
   readonly rowEpoch: number;
   readonly writer: string;
   readonly code: string;
   readonly version: number;
   readonly snapshotSeq: number;
-  /** JSON text; null: there is none, or it is no JSON. */
+  /** JSON text. Null if there is no manifest, or it is not valid JSON. */
   readonly manifest: string | null;
-  /** Stamp of the first segment of the tail; null: no tail. */
+  /** Stamp of the first segment of the tail. Null if there is no tail. */
   readonly tailStamp: number | null;
-  /** Of the last segment; null: there is none. */
+  /** The last seq of the last segment. Null, like the fields below, if the log is empty. */
   readonly last: number | null;
   readonly lastEpoch: number | null;
   readonly lastCode: string | null;
@@ -32,7 +36,7 @@ const GLANCE = `SELECT p.partition, p.epoch AS rowEpoch, p.writer, p.code, p.ver
   FROM partitions AS p ${withHead("p")}
   WHERE p.partition IN (SELECT value FROM json_each(?1))`;
 
-/** Those of the partitions that have a row; and the size of the whole database. */
+/** Returns the partitions that have a row, and the size of the whole database. */
 export async function glance(
   db: D1Database,
   names: readonly string[],

@@ -1,9 +1,9 @@
 /**
- * Every partition of every operator at one glance, for whoever looks again each second or two (SNAP9).
+ * Every partition of every operator at one glance, for readers that look again each second or two (SNAP9).
  *
- * OVERVIEW1. Four rows read for a partition, however long its tail is: seqs have no gaps (LOG4), so that its events need no counting.
- *     The bytes of the tail would cost a row for each segment, and are left to d1-status.ts.
- * OVERVIEW2. A manifest isn't checked here, and only what is shown of it leaves the database.
+ * OVERVIEW1. A partition costs four rows read, however long its tail is. Seqs have no gaps (LOG4), so its events need
+ *     no counting. The bytes of the tail would cost a row for each segment; d1-status.ts reads them.
+ * OVERVIEW2. A manifest isn't checked here, and only the parts that are shown leave the database.
  */
 import { named } from "./d1-log.ts";
 import { HELD, lastPlace, placeOf, withHead } from "./place.ts";
@@ -14,15 +14,18 @@ export interface PartitionGlance {
   readonly snapshotSeq: number;
   /** Last seq in the log. */
   readonly head: number;
-  /** Stamp of the last segment; null: the log is empty, and what its last one said stands in the snapshot. */
+  /** Stamp of the last segment. Null if the log is empty: then the snapshot has the facts of its last segment. */
   readonly headStamp: number | null;
-  /** Stamp of the first segment of the tail; null: no tail. */
+  /** Stamp of the first segment of the tail. Null if there is no tail. */
   readonly tailStamp: number | null;
-  /** Riding statistics of the last segment, JSON text. */
+  /** Statistics in the last segment, JSON text. */
   readonly stats: string | null;
-  /** JSON array of number, kind, bytes, ms, at, keys, stateBytes, quarantined, minutes; null: no snapshot, or one whose manifest is no JSON. */
+  /**
+   * JSON array of number, kind, bytes, ms, at, keys, stateBytes, quarantined, minutes. Null if there is no snapshot, or
+   * its manifest is not valid JSON.
+   */
   readonly snapshot: string | null;
-  /** 1: there is a manifest. */
+  /** 1 if there is a manifest. */
   readonly saved: 0 | 1;
 }
 
@@ -35,7 +38,7 @@ const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.snapshot_seq AS snapshot
   FROM partitions AS p ${withHead("p")}
   WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`;
 
-/** All partitions of a timeline in this database; names are plain ASCII, so "~" is above all of them. */
+/** Returns all partitions of a timeline in this database. Names are plain ASCII, so "~" is above all of them. */
 export async function partitionGlances(db: D1Database, timeline: string): Promise<PartitionGlance[]> {
   const { results } = await named(() => db.prepare(SELECT).bind(`${timeline}/`).all<PartitionGlance>());
   return results;

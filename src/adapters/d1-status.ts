@@ -1,6 +1,6 @@
 /**
- * What D1 knows of partitions, without waking them (SNAP9): their rows, sums over the tail, and the statistics that ride
- * in the last segment.
+ * Facts about partitions from D1 alone, without waking the partitions (SNAP9): their rows, sums over the tail, and the
+ * statistics in the last segment.
  */
 import type { Epoch } from "../engine/base/ids.ts";
 import type { PartitionRow } from "../engine/base/records.ts";
@@ -13,9 +13,9 @@ export interface PartitionStatus extends Omit<PartitionRow, "seed" | "attempt" |
   readonly head: number;
   readonly tailEvents: number;
   readonly tailBytes: number;
-  /** Stamp of the first segment of the tail; null: no tail. */
+  /** Stamp of the first segment of the tail. Null if there is no tail. */
   readonly tailStamp: number | null;
-  /** Riding statistics of the last segment, JSON text; null: there is none. */
+  /** Statistics in the last segment, JSON text. Null if there are none. */
   readonly stats: string | null;
 }
 
@@ -28,7 +28,7 @@ const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.version, p.manifest, p.s
     COALESCE(h.last, p.snapshot_seq) AS head, ${TAIL_EVENTS} AS tailEvents, ${TAIL_BYTES} AS tailBytes, ${TAIL_STAMP} AS tailStamp, h.stats
   FROM partitions AS p ${withHead("p")}`;
 
-/** The partitions whose names begin with `prefix`, in order. */
+/** Returns the partitions whose names begin with `prefix`, in order. */
 export async function partitionStatus(db: D1Database, prefix: string): Promise<PartitionStatus[]> {
   // Names are plain ASCII, so "~" is above all of them.
   const { results } = await named(() =>
@@ -40,13 +40,19 @@ export async function partitionStatus(db: D1Database, prefix: string): Promise<P
   return results;
 }
 
-/** What tells whether a partition's snapshot is due, but for the bytes of its tail, which cost a row read for each segment. */
+/**
+ * Facts that tell whether a partition's snapshot is due. The bytes of the tail are missing, since they cost a row read
+ * for each segment.
+ */
 export interface PartitionTail {
   readonly partition: string;
   readonly tailEvents: number;
-  /** Stamp of the first segment of the tail; null: no tail. */
+  /** Stamp of the first segment of the tail. Null if there is no tail. */
   readonly tailStamp: number | null;
-  /** Of the current snapshot, for deciding only: its manifest isn't checked here. Null: there is none, or it doesn't say. */
+  /**
+   * Time of the current snapshot. It serves this decision only, since the manifest isn't checked here. Null if there is
+   * no snapshot, or it has no time.
+   */
   readonly lastAt: string | null;
 }
 
@@ -54,13 +60,13 @@ const TAILS = `SELECT p.partition, ${TAIL_EVENTS} AS tailEvents, ${TAIL_STAMP} A
     CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.at') END AS lastAt
   FROM partitions AS p ${withHead("p")} WHERE p.partition > ?1 ORDER BY p.partition LIMIT ?2`;
 
-/** Up to `limit` partitions above `after`, in the order of their names, with a tail or without. */
+/** Returns up to `limit` partitions above `after`, in the order of their names, with a tail or without. */
 export async function partitionTails(db: D1Database, after: string, limit: number): Promise<PartitionTail[]> {
   const { results } = await named(() => db.prepare(TAILS).bind(after, limit).all<PartitionTail>());
   return results;
 }
 
-/** The bytes of these partitions' tails. */
+/** Returns the bytes of these partitions' tails. */
 export async function tailBytes(db: D1Database, names: readonly string[]): Promise<Map<string, number>> {
   const sql = `SELECT p.partition, ${TAIL_BYTES} AS bytes FROM partitions AS p WHERE p.partition IN (SELECT value FROM json_each(?1))`;
   const { results } = await named(() =>
@@ -76,7 +82,7 @@ export interface ErasureFacts {
   readonly rows: number;
 }
 
-/** Null: the partition has no row. */
+/** Returns null if the partition has no row. */
 export async function erasureFacts(db: D1Database, partition: string, seq: number): Promise<ErasureFacts | null> {
   const sql = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head,
       (SELECT COUNT(*) FROM segments WHERE place ${within("p")} AND place <= ${placeOf("p", "?2")}) AS rows
@@ -84,7 +90,7 @@ export async function erasureFacts(db: D1Database, partition: string, seq: numbe
   return named(() => db.prepare(sql).bind(partition, seq).first<ErasureFacts>());
 }
 
-/** A logged command that erased a key: its seq, and the life of the partition's row at that time. */
+/** A logged command that erased a key: its seq, and the incarnation of the partition's row at that time. */
 export interface ErasureRecord {
   readonly seq: number;
   readonly life: number;
@@ -100,7 +106,7 @@ export async function recordErasure(
   await named(() => db.prepare(sql).bind(partition, seq, life, atMs).run());
 }
 
-/** When it was; null: no such erasure is recorded. */
+/** Returns the time of the erasure, or null if no such erasure is recorded. */
 export async function erasedAt(
   db: D1Database,
   partition: string,

@@ -1,13 +1,15 @@
 /**
- * Gzip, unpacked as it comes: all its members, one after the other (RFC 1952, 2.2). The platform's DecompressionStream takes one
- * member alone, and unpacks a whole chunk of input before anybody can look at what it becomes.
+ * Unpacks gzip as it arrives: all its members, one after the other (RFC 1952, 2.2). The platform's DecompressionStream
+ * takes only one member. It also unpacks a whole chunk of input before anybody can check the size of the output.
  */
 import { createGunzip, type Gunzip } from "node:zlib";
 
-/** What is unpacked at a time: a reader that stops has had no more than this, and what the stream holds ahead. */
+/**
+ * Bytes that are unpacked at a time. A reader that stops has had no more than this, and what the stream holds ahead.
+ */
 const CHUNK_BYTES = 64 * 1024;
 
-/** @throws what `packed` throws, and an error of zlib's if it isn't complete, valid gzip */
+/** @throws any error of `packed`, and an error of zlib's if the input isn't complete, valid gzip */
 export async function* gunzip(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const unpacker = createGunzip({ chunkSize: CHUNK_BYTES });
   void feed(packed, unpacker);
@@ -20,7 +22,7 @@ export async function* gunzip(packed: AsyncIterable<Uint8Array>): AsyncGenerator
   }
 }
 
-/** Its failure becomes the unpacker's. */
+/** Feeds the unpacker. A failure of `packed` becomes the unpacker's. */
 async function feed(packed: AsyncIterable<Uint8Array>, unpacker: Gunzip): Promise<void> {
   try {
     for await (const chunk of packed) {

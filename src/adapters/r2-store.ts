@@ -1,12 +1,12 @@
 /**
- * The object store port on R2. A put carries the object's SHA-256, so that R2 refuses what was damaged on its way, and
- * asks for a name that isn't there: names are never used twice (SNAP2).
+ * The object store port on R2. A put carries the object's SHA-256, so that R2 refuses bytes that were corrupted on the
+ * way. A put demands that the name is free: names are never used twice (SNAP2).
  */
 import { Buffer } from "node:buffer";
 import { messageOf } from "../engine/base/errors.ts";
 import type { ObjectStore } from "../engine/base/ports.ts";
 
-/** R2's code of a range that can't be had. */
+/** R2's error code for a range that the object doesn't have. */
 const UNSATISFIABLE = "(10039)";
 
 export class R2Store implements ObjectStore {

@@ -1,6 +1,7 @@
 /**
- * Rows of partitions when D1 is rebuilt from R2: what is there, and what is written anew. Nothing is overwritten but by a
- * decision about exactly that row: else the statement itself leaves a row alone that is there, whoever made it in between.
+ * Reads and writes the rows of partitions when D1 is rebuilt from R2. A row is overwritten only by a decision about
+ * exactly that row. Otherwise the statement itself leaves an existing row alone, even if another call made it in
+ * between.
  */
 import { parsePartitionName, partitionName, type PartitionId } from "../engine/base/ids.ts";
 import type { PartitionRow, Point } from "../engine/base/records.ts";
@@ -14,7 +15,7 @@ export interface KnownRow {
   readonly seed: number;
 }
 
-/** The rows of an operator's partitions in all databases, wherever they should be. */
+/** Returns the rows of an operator's partitions in all databases, including databases where they don't belong. */
 export async function knownRows(databases: Databases, prefix: string): Promise<KnownRow[]> {
   // Names are plain ASCII, so "~" is above all of them.
   const sql = "SELECT partition, seed FROM partitions WHERE partition >= ?1 AND partition < ?1 || '~'";
@@ -32,7 +33,7 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
 const INSERT = `INSERT OR IGNORE INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
   SELECT number, ?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM numbers WHERE partition = ?1`;
 
-/** Restore points and pins that D1 still has of what came after the snapshot that was found: that is given up. */
+/** Deletes the restore points and pins that D1 still has above the found snapshot. The rebuild gives them up. */
 const FORGET = [
   `DELETE FROM restore_points WHERE place IN (SELECT r.place FROM partitions AS p JOIN restore_points AS r ON r.place ${within("p")}
     WHERE p.partition = ?1 AND p.epoch = ?2 AND p.writer = ?4 AND r.place > ${placeOf("p", "?3")})`,
@@ -40,7 +41,7 @@ const FORGET = [
     AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND writer = ?4)`,
 ];
 
-/** Writes a partition's row, unless there is one; was it written? */
+/** Writes a partition's row, unless there is one. Returns whether it was written. */
 export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRow): Promise<boolean> {
   const values = [
     partitionName(id),
@@ -66,7 +67,7 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
   return written!.meta.changes === 1;
 }
 
-/** Those above this manifest number. */
+/** Statements that delete restore points and pins above this manifest number. */
 function forgetting(
   db: D1Database,
   id: PartitionId,
@@ -82,17 +83,22 @@ const numberOf = (row: PartitionRow): number => (JSON.parse(row.manifest ?? "{}"
 const REPLACE = `UPDATE partitions AS p SET writer = ?4, code = '', epoch = ?5, version = ?6, attempt = ?7, snapshot_seq = ?8, snapshot_stamp = ?9,
     manifest = ?10, previous_seq = ?11, previous = ?12, pins = ?13
   WHERE partition = ?1 AND ${heldEpoch("p")} = ?2 AND version = ?3`;
-/** The UPDATE before it may have matched nothing: then another decision's log must stay. */
+/** The UPDATE before DROP may have matched nothing: then another decision's log must stay. */
 const DROP = `DELETE FROM segments WHERE place IN (SELECT s.place FROM partitions AS p JOIN segments AS s ON s.place ${within("p")}
   WHERE p.partition = ?1 AND p.writer = ?2)`;
 
-/** Else a pin on it would hold nothing, and no sweep would go past that (S2 of sweep.ts). */
+/**
+ * A pin needs its restore point: without it the pin would hold nothing, and garbage collection would stop at it (GC2 of
+ * garbage-collection.ts).
+ */
 const KEEP = `INSERT OR IGNORE INTO restore_points (place, attempt, seq, stamp, files, whole, replaced_at)
   SELECT ${placeOf("p", "?3")}, ?4, ?5, ?6, ?7, ?8, ?9 FROM partitions AS p WHERE p.partition = ?1 AND p.writer = ?2`;
 
 /**
- * Writes another row in the place of `was`, and drops the log unless it is kept; was it written? `roots`: restore points and pins
- * above a number go, and one may come.
+ * Writes another row in the place of `was`, and deletes the log unless `keepLog`. Returns whether the row was written.
+ *
+ * If the log is deleted, restore points and pins above `roots.upTo` go with it, and `roots.displaced` becomes a restore
+ * point.
  */
 export async function replaceRow(
   db: D1Database,

@@ -1,13 +1,14 @@
 /**
- * The cache port on the SQLite storage of a Durable Object, which is local: what was fetched from R2 once costs no round trip
- * any more, and outlives an eviction.
+ * The cache port on the SQLite storage of a Durable Object. The storage is local: a range that was fetched from R2 once
+ * costs no further round trip, and outlives an eviction.
  *
- * CACHE1. A range is cut into rows below the row limit, and counts only if all of them are there. A row's key is a place: the number of
- *     its object here << 43 | where it begins in the object. Two ranges that overlap may want one place: then the later one counts.
- * CACHE2. Beyond `limit` bytes nothing more is taken in: every write costs, and a cache that turns over all the time pays twice.
- *     Objects that no snapshot reads any more make room.
- * CACHE3. Nothing depends on it: where the storage fails, it is as if the range weren't there. Only that an object is distrusted must
- *     be kept, or the next instance would read it again.
+ * CACHE1. A range is cut into rows below the row limit, and counts only if all of them are there. A row's key is a
+ *     place: the number of its object in this cache << 43 | where the row begins in the object. If two overlapping
+ *     ranges want one place, the later one counts.
+ * CACHE2. Beyond `limit` bytes no range is stored: every write costs, and a cache that turns over all the time pays
+ *     twice. Objects that no snapshot reads any more make room.
+ * CACHE3. Nothing depends on the cache: if the storage fails, the range counts as missing. Only the distrust of an
+ *     object must be kept, or the next instance would read the object again.
  */
 import type { Cache } from "../engine/base/ports.ts";
 
@@ -16,7 +17,10 @@ const PIECE_BYTES = 1_900_000;
 /** Storage costs $0.20 a GB-month, so this is 5 cents a month for a large partition. */
 export const CACHE_BYTES = 256_000_000;
 
-/** The bytes stand under an integer key: in a table WITHOUT ROWID each look reads the whole bytes of the rows that it passes. */
+/**
+ * The bytes stand under an integer key. In a table WITHOUT ROWID each look-up would read the whole bytes of the rows
+ * that it passes.
+ */
 const TABLES = [
   "CREATE TABLE IF NOT EXISTS objects (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
   "CREATE TABLE IF NOT EXISTS pieces (place INTEGER PRIMARY KEY, at INTEGER NOT NULL, of INTEGER NOT NULL, bytes BLOB NOT NULL)",
@@ -41,7 +45,7 @@ interface Piece extends Record<string, SqlStorageValue> {
 export class SqliteCache implements Cache {
   readonly #sql: SqlStorage;
   readonly #limit: number;
-  /** Null: not counted yet. */
+  /** Null if the bytes aren't counted yet. */
   #bytes: number | null = null;
   #ready = false;
 
@@ -121,7 +125,7 @@ export class SqliteCache implements Cache {
     });
   }
 
-  /** CACHE3. */
+  /** Returns `otherwise` if the storage fails (CACHE3). */
   #tried<T>(otherwise: T, act: () => T): T {
     try {
       this.#prepare();

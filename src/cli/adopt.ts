@@ -1,4 +1,7 @@
-/** `keyframe adopt OP N d1|r2`: what a partition goes on with whose database was set back (docs/reference/api.md, "When D1 was set back"). */
+/**
+ * `keyframe adopt OP N d1|r2`: decides from which side a partition resumes if its database was restored to an older
+ * point (docs/reference/api.md, "When D1 was set back").
+ */
 import { Argument } from "commander";
 import { App, fine, online, partitionPath, postJson, saidBy, type Options } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
@@ -33,7 +36,7 @@ export const adopt: AddCommand = (program, cli, done) => {
     .action(async (operator: string, partition: string, truth: string, options: Options) => {
       const { screen } = cli;
       const path = `${partitionPath(operator, partition)}/adopt`;
-      // Sent once: after the first one there is nothing left to decide, and a second one would say so.
+      // Sent once: after the first answer the decision is made, and a second request would fail.
       const answer = await new App(options, cli).ask(path, postJson(JSON.stringify({ truth })));
       const no = answer.tag === "problem" && answer.status === 409;
       const body = no ? answer.body : fine(answer);

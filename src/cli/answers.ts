@@ -1,10 +1,13 @@
-/** What the app's answers hold, as far as the commands show it (docs/reference/api.md). Members may be missing: the app may be of another version. */
+/**
+ * The members of the app's answers that the commands show (docs/reference/api.md). Members may be missing: the app may
+ * be of another version.
+ */
 
 export interface OperatorInfo {
   readonly name: string;
   readonly version: number;
   readonly events: readonly string[];
-  /** Null: D1 doesn't know how it was placed; `lost` says why. */
+  /** Null if D1 doesn't know the placement. `lost` has the reason. */
   readonly partitions: number | null;
   readonly lost?: string;
 }
@@ -18,23 +21,23 @@ export interface PartitionInfo {
   readonly tailBytes: number;
   readonly keys: number;
   readonly stateBytes: number;
-  /** Null: not known without asking the partition. */
+  /** Null if only the partition itself knows the number. */
   readonly quarantined: number | null;
-  /** Keys whose state can't be migrated; missing where there are none. */
+  /** Keys whose state can't be migrated. Missing if there are none. */
   readonly unmigrated?: UnmigratedInfo;
   readonly lastSnapshot: SnapshotInfo | { readonly unreadable: string } | null;
   readonly lastRecovery: { readonly ms: number; readonly fallbacks: number } | null;
   readonly estimatedRecoveryMs: number;
 }
 
-/** How many keys, and some of them with the version of their state. */
+/** The number of keys, and some of them with the version of their state. */
 export interface UnmigratedInfo {
   readonly keys: number;
   readonly some: readonly { readonly key: string; readonly version: number }[];
 }
 
 export interface SnapshotInfo {
-  /** Its manifest's number. */
+  /** The number of its manifest. */
   readonly manifest: number;
   readonly kind: string;
   readonly seq: number;
@@ -85,13 +88,13 @@ export interface Page<T> {
   readonly cursor?: string;
 }
 
-/** An operator with what D1 knows of its partitions; none where it is lost. */
+/** An operator with D1's knowledge of its partitions. The list is empty if the operator is lost. */
 export interface OperatorStatus {
   readonly operator: OperatorInfo;
   readonly partitions: readonly PartitionInfo[];
 }
 
-/** What the app says of itself. */
+/** The app's report about itself. */
 export interface DoctorInfo {
   readonly code: string;
   readonly deployedAt: string | null;
@@ -106,7 +109,7 @@ export interface StoreInfo {
   readonly kind: string;
   readonly ms: readonly number[];
   readonly error?: string;
-  /** Of databases. */
+  /** The region of databases. */
   readonly region?: string | null;
   readonly bytes?: number | null;
 }

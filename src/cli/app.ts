@@ -1,10 +1,11 @@
 /**
- * The running app, as the commands see it: one request, its answer (client/answer.ts judges it), and what to say when there is none.
+ * The running app, as the commands see it: one request, its answer (client/answer.ts judges it), and the message if
+ * there is none.
  *
- * APP1. What may be sent twice is sent again after no answer and after a 503, a few times, as the answer's Retry-After says. Where
- *     nothing listens it isn't: whoever sits there wants to know.
+ * APP1. Safe requests are retried a few times after no answer and after a 503, as the answer's Retry-After says. If
+ *     nothing listens at the address, there is no retry: a person at a terminal wants to know.
  * APP2. The token is in a header only, and in no message.
- * APP3. What isn't Keyframe's answer is nobody's yes and nobody's no: exit status 2.
+ * APP3. An answer that isn't Keyframe's means neither yes nor no: exit status 2.
  */
 import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,10 +23,10 @@ import { systemClock } from "../client/clock.ts";
 import { Http, whyOf } from "../client/http.ts";
 import { Trouble, type Cli } from "./command.ts";
 
-/** `ms`: from the request to the end of the answer. */
+/** `ms` is the time from the request to the end of the answer. */
 export type Answer = Judged & { readonly ms: number };
 
-/** What is asked, beside the path. */
+/** The request, without its path. */
 export type Asked = Partial<Omit<Call, "path">>;
 
 export interface Options {
@@ -35,7 +36,7 @@ export interface Options {
 }
 
 const DEFAULT_URL = "http://127.0.0.1:8787";
-/** The app answers within 30 s, whatever its stores do; a drill and a recovery may take longer. */
+/** The app answers within 30 s, whatever its stores do. A verification or a recovery may take longer. */
 const TIMEOUT_MS = 60_000;
 const ATTEMPTS = 5;
 const LONGEST_PAUSE_MS = 5_000;
@@ -72,7 +73,10 @@ export class App {
     return this.token !== null;
   }
 
-  /** What the app says, whatever that is. @throws Trouble where nobody answers */
+  /**
+   * Returns the app's answer, good or not.
+   * @throws Trouble if nobody answers
+   */
   async ask(path: string, asked: Asked = {}): Promise<Answer> {
     const begun = performance.now();
     const answer = await this.#http.exchange({ method: "GET", path, ...asked });
@@ -80,12 +84,17 @@ export class App {
     return { ...answer, ms: performance.now() - begun };
   }
 
-  /** The same, sent again while another attempt may get a better answer: for what may be sent twice. */
+  /**
+   * Like `ask`, with retries while another attempt may get a better answer. For requests that are safe to send twice.
+   */
   async askAgain(path: string, asked: Asked = {}): Promise<Answer> {
     return (await this.askUntilKnown(path, asked)).answer;
   }
 
-  /** `unknown`: an attempt before the answer may have changed something. @throws Trouble where nobody answers */
+  /**
+   * `unknown`: an attempt before the answer may have changed something.
+   * @throws Trouble if nobody answers
+   */
   async askUntilKnown(path: string, asked: Asked): Promise<{ readonly answer: Answer; readonly unknown: boolean }> {
     let unknown = false;
     for (let attempt = 1; ; attempt++) {
@@ -102,9 +111,9 @@ export class App {
   }
 
   /**
-   * The lines of an answer as they come, however long that takes, as long as some come.
+   * Yields the lines of an answer as they come, for as long as lines keep coming.
    *
-   * @throws Trouble with what the app says instead, and where it breaks off
+   * @throws Trouble with the app's message if the answer isn't good, or if it breaks off
    */
   async *lines(path: string, mediaType: string): AsyncGenerator<string> {
     const silence = new AbortController();
@@ -131,12 +140,15 @@ export class App {
       throw noAnswer(this.url, { tag: "none", why: whyOf(error), unsent: false });
     } finally {
       clearTimeout(timer);
-      // Who stopped early doesn't want the rest.
+      // A reader that stops early doesn't want the rest.
       silence.abort();
     }
   }
 
-  /** What a read answers when all is well. @throws Trouble with what the app says instead */
+  /**
+   * Returns the body of the good answer to a read.
+   * @throws Trouble with the app's message if the answer isn't good
+   */
   async get(path: string): Promise<unknown> {
     return fine(await this.askAgain(path));
   }
@@ -146,7 +158,7 @@ const changes = ({ method = "GET" }: Asked): boolean => method !== "GET";
 
 /** Nobody answered. */
 export class Silence extends Trouble {
-  /** What was asked for may have been done. */
+  /** The request may have taken effect. */
   readonly unknown: boolean;
 
   constructor(message: string, unknown: boolean) {
@@ -168,7 +180,10 @@ function baseUrl(text: string): string {
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }
 
-/** The body of an answer that is good. @throws Trouble with what it says instead */
+/**
+ * Returns the body of a good answer.
+ * @throws Trouble with the app's message if the answer isn't good
+ */
 export function fine(answer: Judged): unknown {
   if (answer.tag === "good") return answer.body;
   throw failedWith(answer);
@@ -186,14 +201,14 @@ const HINTS: Readonly<Record<number, string>> = {
   403: " (give another token with --token or KEYFRAME_TOKEN)",
 };
 
-/** What to do about it. */
+/** The advice that follows an error. */
 export const hintFor = ({ status, code }: Pick<Refusal, "status" | "code">): string =>
   code === "log_not_migrated" ? ` (run the migrations: ${MIGRATE})` : (HINTS[status] ?? "");
 
-/** The code of a problem document; "" where the answer is none. */
+/** The code of a problem document, or "" if the answer is none. */
 export const codeOf = (answer: Judged): string => (answer.tag === "problem" ? answer.code : "");
 
-/** What an answer that isn't good says, in a line. */
+/** The message of an answer that isn't good, in a line. */
 export function saidBy(answer: Judged): string {
   if (answer.tag === "good") return JSON.stringify(answer.body);
   const { code, detail } = errorOf(answer);

@@ -46,7 +46,7 @@ export const ask: AddCommand = (program, cli, done) => {
     });
 };
 
-/** @throws Trouble with the id to send again, if nobody said what became of the event and an attempt may have counted */
+/** @throws Trouble with the id to send again, if no answer gave the event's outcome and an attempt may have counted */
 async function decided(app: App, path: string, text: string): Promise<Answer> {
   try {
     const { answer, unknown } = await app.askUntilKnown(path, postJson(text));
@@ -55,7 +55,7 @@ async function decided(app: App, path: string, text: string): Promise<Answer> {
   } catch (error) {
     if (!(error instanceof Trouble) || (error instanceof Silence && !error.unknown)) throw error;
     const id = idOf(text);
-    // What has no id isn't JSON, and counts nowhere.
+    // A text without an id isn't JSON, and counts nowhere.
     if (id === null) throw error;
     throw new Trouble(
       `${error.message}\nWhether the event counts is not known: send it again with the same id, "id":${JSON.stringify(id)}`,
@@ -63,7 +63,7 @@ async function decided(app: App, path: string, text: string): Promise<Answer> {
   }
 }
 
-/** Did the operator decide against it? A code of its own may be one of the app's, too. */
+/** Did the operator decide against the event? The operator's code may equal one of the app's. */
 const isDecided = (answer: Answer): boolean =>
   answer.tag === "problem" &&
   (answer.status === 409 || (answer.status === 422 && answer.code === "quarantined")) &&

@@ -18,7 +18,7 @@ interface Options {
   readonly key?: string;
 }
 
-/** A line: what it is a part of, and members that are JSON texts. */
+/** One line: the part it belongs to, and members that are JSON texts. */
 type Line = Readonly<Record<string, string | undefined>>;
 
 export const cat: AddCommand = (program, cli, done) => {
@@ -48,7 +48,7 @@ export const cat: AddCommand = (program, cli, done) => {
     });
 };
 
-/** Whether there was anything. */
+/** Returns whether there was anything. */
 async function print(found: Iterable<Line>, { screen }: Cli): Promise<boolean> {
   let any = false;
   for (const line of found) {
@@ -69,7 +69,7 @@ function* snapshotLines(file: StoredFile, { state, events, footer, key }: Option
   }
   const all = !state && !footer;
   if (all || state) for (const item of stateItems(view)) yield stateLine(item);
-  // The last of several files holds it.
+  // If a snapshot has several files, the last one holds these lines.
   if (all && view.footer.part?.[1] !== 0) yield* restLines(view);
   if (all || footer) yield { part: '"footer"', bytes: String(file.bytes.length), footer: JSON.stringify(view.footer) };
 }
@@ -86,7 +86,7 @@ function stateLine([key, entry]: StateItem): Line {
   };
 }
 
-/** What makes repeats known, and what is set aside. */
+/** The ids that make duplicates known, and the quarantined events. */
 function* restLines({ rest, footer }: SnapshotView): Generator<Line> {
   const { prints, answers, ...range } = readDedup(footer, rest, brotli);
   const { first, last, repliesFrom, minutes } = range;

@@ -1,10 +1,10 @@
-/** What `keyframe doctor` makes of what it was told: pure judgements, each a line. */
+/** The judgements of `keyframe doctor`: pure functions, each result a line. */
 import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo, UnmigratedInfo } from "./answers.ts";
 import { MIGRATE } from "./app.ts";
 import type { Paint } from "./text.ts";
 import { age, bytes, count, quantile, quoted, span } from "./text.ts";
 
-/** `note`: worth knowing, and nothing that must be done. */
+/** `note`: worth knowing, but needs no action. */
 export interface Check {
   readonly state: "ok" | "note" | "bad";
   readonly what: string;
@@ -13,7 +13,7 @@ export interface Check {
 
 export const check = (state: Check["state"], what: string, detail: string): Check => ({ state, what, detail });
 
-/** What is remarkable about a partition, in detail and in two words for a column. */
+/** A finding about a partition, in detail and in two words for a column. */
 interface Remark {
   readonly state: "note" | "bad";
   readonly short: string;
@@ -23,7 +23,7 @@ interface Remark {
 export const ROLES = ["ingest", "read", "admin"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What a route of this role answered, and whether a token was sent. */
+/** Judges the answer of a route of this role, and whether a token was sent. */
 export function judgeAccess(
   role: Role,
   { status, code }: { readonly status: number; readonly code: string },
@@ -39,7 +39,7 @@ export function judgeAccess(
       what,
       token ? "the token may use them" : "open without a token: the app has none set, and serves loopback hosts only",
     );
-  // A sender's token needn't read, and a reader's needn't steer.
+  // A sender's token needn't read, and a reader's token needn't administer.
   if (code === "wrong_role") return check("note", what, "the token is good for others, not for these");
   const why: Readonly<Record<string, string>> = {
     no_token: "they need a token: --token or KEYFRAME_TOKEN",
@@ -49,7 +49,7 @@ export function judgeAccess(
   return check("bad", what, why[code] ?? `${status} ${code}`);
 }
 
-/** A tail that is worth a snapshot, and how long it may wait for one by default, with some room. */
+/** A tail that is worth a snapshot, and its longest wait for one by default, with some margin. */
 const WORTH_EVENTS = 1_000;
 const WORTH_BYTES = 1_000_000;
 const PATIENCE_MS = 3_600_000;
@@ -59,7 +59,7 @@ export function unmigratedText({ keys, some }: UnmigratedInfo): string {
   return `${count(keys)} keys can't be migrated: ${named}; keyframe get says why`;
 }
 
-/** What is remarkable about one partition, the worst first; nothing where all is well. */
+/** The findings about one partition, the worst first. Empty if the partition is healthy. */
 function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark[] {
   const remarks: Remark[] = [];
   const add = (state: Remark["state"], short: string, detail: string): void =>
@@ -91,7 +91,7 @@ function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark
 export const judgePartition = (operator: string, one: PartitionInfo, nowMs: number, promiseMs: number): Check[] =>
   remarksOn(one, nowMs, promiseMs).map(({ state, detail }) => check(state, `${operator} ${one.partition}`, detail));
 
-/** For a column: the worst there is to say. */
+/** For a column: the worst finding. */
 export function healthOf(one: PartitionInfo, nowMs: number, paint: Paint): string {
   const [worst] = remarksOn(one, nowMs, PROMISE_MS);
   if (worst !== undefined) return paint(COLOURS[worst.state], worst.short);
@@ -99,7 +99,7 @@ export function healthOf(one: PartitionInfo, nowMs: number, paint: Paint): strin
   return one.appliedSeq === 0 ? "unused" : "healthy";
 }
 
-/** How soon a partition must be back, unless `doctor` is told otherwise. */
+/** The target for a recovery, unless `doctor` gets another one. */
 const PROMISE_MS = 1_000;
 
 export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, promiseMs: number): Check[] {
@@ -116,10 +116,10 @@ export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, pr
 export const judgeTimes = (what: string, where: string, ms: readonly number[]): Check =>
   check("ok", what, `${where} in ${span(quantile(ms, 0.5))}, the median of ${ms.length}`);
 
-/** Round trips above this are no sign of a store in the same region. */
+/** Round trips above this suggest that a store isn't in the same region. */
 const NEAR_MS = 60;
 
-/** Where the app lives, and how far its stores are from it. */
+/** The app's place, and the distance to its stores. */
 export function judgeStores({ code, deployedAt, region, jurisdiction, colo, stores }: DoctorInfo): Check[] {
   const since = deployedAt === null ? "" : `, deployed ${deployedAt}`;
   const where = [
@@ -145,7 +145,7 @@ function judgeStore({ name, ms, error, region = null, bytes: size = null }: Stor
   return check(typical > NEAR_MS ? "note" : "ok", name, facts.join(", "));
 }
 
-/** Of single events, from sending to the answer: what it took to have each in the log. */
+/** Judges the times of single events, from sending to the answer: the cost of having each in the log. */
 export const judgeCommits = (operator: string, ms: readonly number[]): Check =>
   check(
     "ok",

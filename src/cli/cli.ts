@@ -1,6 +1,6 @@
 /**
- * The command line: a table of commands, each in a file of its own, and what their endings mean (COMMAND1 of command.ts). A new
- * command is a file that exports an AddCommand, and a line in the table.
+ * The command line: a table of commands, and the exit statuses for their endings (COMMAND1 of command.ts).
+ * A new command is a file that exports an AddCommand, and a line in the table.
  */
 import { Command, CommanderError } from "commander";
 import about from "../../package.json" with { type: "json" };
@@ -69,7 +69,7 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<Status>
   return unwritten(await cli.screen.end(), cli) ?? status;
 }
 
-/** O3: null where all was written. */
+/** Returns null if all output was written (SCREEN3). */
 function unwritten(error: NodeJS.ErrnoException | null, { screen }: Cli): Status | null {
   if (error === null) return null;
   if (error.code !== "EPIPE")
@@ -78,7 +78,7 @@ function unwritten(error: NodeJS.ErrnoException | null, { screen }: Cli): Status
 }
 
 function failed(error: unknown, { screen }: Cli): Status {
-  // It has said by itself what is wrong; asked for help, it hasn't failed.
+  // Commander printed the error itself. A request for help hasn't failed.
   if (error instanceof CommanderError) return error.exitCode === 0 ? YES : TROUBLE;
   const bug = !(
     error instanceof Trouble ||
@@ -92,5 +92,5 @@ function failed(error: unknown, { screen }: Cli): Status {
   return TROUBLE;
 }
 
-/** A file that isn't there, or may not be read. */
+/** For example a file that is missing, or may not be read. */
 const isSystemError = (error: unknown): boolean => error instanceof Error && "syscall" in error;

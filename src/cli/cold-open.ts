@@ -1,4 +1,4 @@
-/** What `keyframe doctor --evict` does: a partition is dropped from memory, and what comes back is compared with what was there. */
+/** `keyframe doctor --evict`: drops a partition from memory, and compares the recovered state with the state before. */
 import { isObject } from "../engine/base/json.ts";
 import { codeOf, fine, operatorPath, partitionPath, POST, type Answer, type App } from "./app.ts";
 import type { PartitionInfo } from "./answers.ts";
@@ -10,13 +10,13 @@ import { count, span } from "./text.ts";
 export interface Look {
   readonly appliedSeq: number;
   readonly keys: number;
-  /** JSON text; null: no state. */
+  /** JSON text, or null if there is no state. */
   readonly value: string | null;
-  /** Of the last event that changed the key. */
+  /** The seq of the last event that changed the key. */
   readonly seq: number;
 }
 
-/** The partition's last recovery, as it says by itself. */
+/** The partition's last recovery, in its own report. */
 export interface Recovery {
   readonly at: string;
   readonly ms: number;
@@ -54,7 +54,7 @@ async function look(
   return { appliedSeq, keys, value, seq: Number(body?.["seq"] ?? 0), recovery: lastRecovery as Recovery | null };
 }
 
-/** Null: there is no state. */
+/** Returns null if there is no state. */
 async function readKey(app: App, operator: string, key: string): Promise<Readonly<Record<string, unknown>> | null> {
   const answer: Answer = await app.askAgain(`${operatorPath(operator)}/state?key=${encodeURIComponent(key)}`);
   if (codeOf(answer) === "no_state") return null;
@@ -62,7 +62,7 @@ async function readKey(app: App, operator: string, key: string): Promise<Readonl
   return isObject(body) ? body : {};
 }
 
-/** Others may write meanwhile: then the log has moved on, and only what must still hold is compared. */
+/** Other clients may write meanwhile. If the log has moved on, compare only the values that must still hold. */
 export function judgeColdOpen(
   what: string,
   of: { readonly before: Look; readonly after: Look; readonly ms: number; readonly recovery: Recovery | null },

@@ -1,8 +1,8 @@
 /**
- * What a command is: a function that adds itself to the program, and an action that ends with an exit status.
+ * Defines a command: a function that adds itself to the program, and an action that ends with an exit status.
  *
- * COMMAND1. 0: done, and the answer is yes. 1: done, and the answer is no (different, damaged, refused, not there). 2: it couldn't
- *     be done: wrong usage, no answer, a file that can't be read.
+ * COMMAND1. 0: done, and the answer is yes. 1: done, and the answer is no (different, corrupt, refused, not there). 2:
+ *     not done, because of wrong usage, no answer, or a file that can't be read.
  */
 import type { Command } from "commander";
 import type { Screen } from "./screen.ts";
@@ -12,14 +12,14 @@ export const NO = 1;
 export const TROUBLE = 2;
 export type Status = typeof YES | typeof NO | typeof TROUBLE;
 
-/** What a command has to do with the world besides files and the network. */
+/** A command's access to the world besides files and the network. */
 export interface Cli {
   readonly screen: Screen;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: () => Promise<string>;
 }
 
-/** The command couldn't be done; the message says why, and what to do. */
+/** The command couldn't be done. The message says why, and what to do. */
 export class Trouble extends Error {
   constructor(message: string) {
     super(message);
@@ -30,7 +30,7 @@ export class Trouble extends Error {
 /** Adds one command. `done` takes the status that its action ends with. */
 export type AddCommand = (program: Command, cli: Cli, done: (status: Status) => void) => void;
 
-/** The part of a help page that shows how it is called. */
+/** The part of a help page that shows example calls. */
 export const examples = (...lines: readonly string[]): string =>
   `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
 

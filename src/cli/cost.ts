@@ -1,4 +1,4 @@
-/** `keyframe cost`: what a policy would cost at a load, without the app. The arithmetic is in cost/cost.ts. */
+/** `keyframe cost`: the cost of a policy at a load, without the app. The arithmetic is in cost/cost.ts. */
 import { InvalidArgumentError } from "commander";
 import { billOf, MONTH_SECONDS, type Bill, type Load } from "../cost/cost.ts";
 import { DOLLARS_PER_GB_MONTH, DOLLARS_PER_MILLION, PRICES_SOURCE, SUBSCRIPTION_DOLLARS } from "../cost/prices.ts";

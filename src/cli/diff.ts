@@ -1,4 +1,4 @@
-/** `keyframe diff A B`: which keys two snapshots hold differently, in the order of the keys. Works without the app. */
+/** `keyframe diff A B`: the keys that differ between two snapshots, in the order of the keys. Works without the app. */
 import { examples, NO, Trouble, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { openFile } from "./file.ts";
 import { compareStates, layersOf, mergedState, type Change } from "./layers.ts";

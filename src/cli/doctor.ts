@@ -1,4 +1,7 @@
-/** `keyframe doctor`: is the app there, may this token use it, how far are it and its stores, and is each partition well? */
+/**
+ * `keyframe doctor`: is the app there, may this token use it, how far are it and its stores, and is each partition
+ * healthy?
+ */
 import { randomUUID } from "node:crypto";
 import about from "../../package.json" with { type: "json" };
 import { isObject } from "../engine/base/json.ts";
@@ -32,10 +35,10 @@ interface DoctorOptions extends Options {
   readonly rate: string;
 }
 
-/** Round trips that a median is taken of. */
+/** Round trips for a median. */
 const ROUNDS = 5;
 const MOST_SAMPLES = 1_000;
-/** Entries of a quarantine that are counted; more is told as "so many or more". */
+/** Entries of a quarantine that are counted. A larger number prints as "so many or more". */
 const COUNTED = 1_000;
 
 export const doctor: AddCommand = (program, cli, done) => {
@@ -90,7 +93,7 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
     const all = await readStatus(app);
     checks.push(...(await stores(app)), ...judgeOperators(all, Date.now(), promiseMs));
     if (options.wake) checks.push(...(await quarantines(app, all)));
-    // Before --write and --evict, whose own cost isn't the app's.
+    // Measured before --write and --evict, which would add their own cost to the app's.
     if (rateMs > 0) checks.push(await dollars(app, rateMs));
   } else {
     const undecided = [...probes.values()].some(({ status }) => status === 503);
@@ -102,7 +105,7 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
   return checks;
 }
 
-/** @throws Trouble where nothing answers */
+/** @throws Trouble if nothing answers */
 async function reach(app: App): Promise<Check> {
   const ms: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
@@ -113,7 +116,9 @@ async function reach(app: App): Promise<Check> {
   return judgeTimes("app", `${app.url} answers`, ms);
 }
 
-/** A request that each role may make and that changes nothing: no events, and an operator that can't be. */
+/**
+ * A request that each role may make and that changes nothing: no events, and the name of an operator that can't exist.
+ */
 function probe(app: App, role: Role): Promise<Answer> {
   switch (role) {
     case "ingest":
@@ -125,7 +130,7 @@ function probe(app: App, role: Role): Promise<Answer> {
   }
 }
 
-/** What the app says of itself and of its stores. */
+/** Judges the app's report about itself and its stores. */
 async function stores(app: App): Promise<Check[]> {
   const answer = await app.askAgain("/v1/doctor");
   if (codeOf(answer) === "no_route") return [check("note", "stores", "the app is older and can't measure them")];
@@ -160,7 +165,7 @@ async function commits(app: App, { operator, event }: Write, samples: number): P
   for (let i = 0; i < samples; i++) {
     const id = `doctor-${randomUUID()}`;
     const answer = await app.ask(`${operatorPath(operator)}/ask`, postJson(JSON.stringify({ ...event, id })));
-    // Refused by its handler, it is in the log all the same.
+    // An event that its handler refuses is in the log, too.
     const refused = answer.tag === "problem" && answer.status === 409 && answer.body["duplicate"] === false;
     if (answer.tag !== "good" && !refused)
       return check("bad", "commit", `after ${i} events: ${answer.status} ${saidBy(answer)}`);

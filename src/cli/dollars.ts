@@ -1,4 +1,4 @@
-/** What the app costs a day at the rate of now: two looks at its metrics, which wake nothing. */
+/** The app's cost of a day at the present rate: two reads of its metrics, which wake nothing. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { App } from "./app.ts";
 import { check, type Check } from "./checks.ts";
@@ -33,7 +33,7 @@ async function costs(app: App): Promise<Costs> {
   return found;
 }
 
-/** What only one look has says nothing: a database may have been silent in the other. */
+/** Ignores labels that only one read has: a database may have been silent in the other. */
 export function judgeDollars(before: Costs, after: Costs, ms: number): Check {
   let spent = 0;
   for (const [labels, value] of after) spent += Math.max(0, value - (before.get(labels) ?? value));

@@ -1,7 +1,8 @@
 /**
  * `keyframe export OP > FILE`: every key of an operator with its state, each partition as of one seq.
  *
- * EXPORT1. The app says in the last line whether it was all. What lacks that line, or counts otherwise, is no export: status 2.
+ * EXPORT1. The last line of the app's answer says that the export is complete. If the line is missing, or its count
+ *     differs, the exit status is 2.
  */
 import { isObject } from "../engine/base/json.ts";
 import { App, online, operatorPath, type Options } from "./app.ts";
@@ -34,10 +35,10 @@ export const exportAll: AddCommand = (program, cli, done) => {
     });
 };
 
-/** How a line with a key begins. */
+/** The beginning of a line with a key. */
 const KEY = '{"key":';
 
-/** @throws Trouble where the last line doesn't say that it is complete */
+/** @throws Trouble if the last line doesn't say that the export is complete */
 function summary(last: string, keys: number): string {
   const end = parsed(last);
   if (end?.["end"] !== true)

@@ -1,6 +1,4 @@
-/**
- * A file that Keyframe wrote, by what it begins with: its first bytes may be what is damaged, so its name counts as well.
- */
+/** Recognises a file of Keyframe's by its first bytes, or by its name, since the first bytes may be corrupt. */
 import { readFileSync } from "node:fs";
 import { MAGIC } from "../engine/snapshot/file-footer.ts";
 import { Trouble } from "./command.ts";

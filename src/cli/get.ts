@@ -3,7 +3,7 @@ import { App, fine, online, operatorPath, postJson, type Options } from "./app.t
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { quoted } from "./text.ts";
 
-/** The most that one request may ask for. */
+/** The most keys that one request may name. */
 const BATCH = 500;
 
 interface Found {

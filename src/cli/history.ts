@@ -1,4 +1,6 @@
-/** `keyframe history OP KEY`: the events that touched a key, newest first, each with its outcome and the value after it. */
+/**
+ * `keyframe history OP KEY`: the events that touched a key, newest first, each with its outcome and the value after it.
+ */
 import { App, online, operatorPath, type Options } from "./app.ts";
 import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";
@@ -24,7 +26,7 @@ interface Page {
   readonly expired?: boolean;
 }
 
-/** The most that the app gives at once. */
+/** The most events of one page. */
 const PAGE = 1_000;
 
 export const history: AddCommand = (program, cli, done) => {
@@ -61,7 +63,10 @@ export const history: AddCommand = (program, cli, done) => {
     });
 };
 
-/** Pages up to `most` events. One may be empty though there is more: the app reads a bounded part of the log for each. */
+/**
+ * Pages up to `most` events. A page may be empty though older events follow: the app reads a bounded part of the log
+ * for each.
+ */
 async function* pagesOf(
   app: App,
   operator: string,
@@ -77,7 +82,7 @@ async function* pagesOf(
     yield page;
     left -= page.items.length;
     if (page.before === undefined) return;
-    // Else it would never end.
+    // Without this check a page that repeats would never end the loop.
     if (before !== null && page.before >= before) throw new Trouble(`the page before seq ${before} came twice`);
     ({ before } = page);
   }

@@ -1,9 +1,10 @@
 /**
- * `keyframe init`: what a Worker needs for Keyframe, added to the one in this directory; in an empty directory, a new one.
+ * `keyframe init`: adds Keyframe's parts to the Worker in this directory, or makes a new Worker in an empty directory.
  *
- * INIT1. It decides first, from what is there, and writes then: a plan that is refused has written nothing.
- * INIT2. No file that is there is overwritten, except for the wrangler configuration, to which is added what it lacks.
- * INIT3. Done twice it does nothing the second time.
+ * INIT1. The command makes a plan from the existing files first, and writes then: a plan that is refused has written
+ *     nothing.
+ * INIT2. No existing file is overwritten, except the wrangler configuration, which gets its missing parts.
+ * INIT3. A second run does nothing.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -11,20 +12,20 @@ import { mainFile, operatorFile, PACKAGE, testFile, TSCONFIG, TYPE_CHECK } from 
 import { withNeeds, type Format } from "./wrangler-needs.ts";
 
 export interface InitOptions {
-  /** The Worker's directory: where its package.json and its wrangler configuration are, or will be. */
+  /** The Worker's directory: the place of its package.json and its wrangler configuration. */
   readonly directory: string;
-  /** Only say what would be done. */
+  /** Prints the plan, and writes nothing. */
   readonly dryRun: boolean;
 }
 
 export type Initialised =
   | {
       readonly tag: "done";
-      /** Files written, or that would be: with what is new in them. */
+      /** Files that were written, or would be, each with the new parts. */
       readonly written: readonly { readonly file: string; readonly what: string }[];
-      /** Files that are there and stay as they are. */
+      /** Files that exist and stay as they are. */
       readonly kept: readonly string[];
-      /** What is left to do by hand, in order. */
+      /** Steps that are left to do by hand, in order. */
       readonly next: readonly string[];
     }
   | { readonly tag: "refused"; readonly why: string };
@@ -134,7 +135,7 @@ function nextSteps(
 ): string[] {
   const installed = { ...manifest?.dependencies, ...manifest?.devDependencies };
   const packages = [PACKAGE, "zod", "wrangler"].filter((name) => !(name in installed));
-  // It isn't in npm's registry yet.
+  // The package isn't in npm's registry yet.
   const sources = packages.map((name) => (name === PACKAGE ? `PATH/TO/${PACKAGE}-VERSION.tgz` : name));
   const next = packages.length === 0 ? [] : [`npm install ${sources.join(" ")}`];
   const types = TYPE_CHECK.filter((name) => !(name in installed));
@@ -152,17 +153,17 @@ function nextSteps(
   return next;
 }
 
-/** Of a Node that doesn't run TypeScript by itself. */
+/** The remark about a Node that doesn't run TypeScript by itself. */
 export function nodeRemark(version: string): string {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const runs = major > 22 || (major === 22 && minor >= 18);
   return runs ? "" : `   (with Node 22.18 or newer; this is ${version})`;
 }
 
-/** The main module that the configuration names; either format writes it so. */
+/** The main module that the configuration names. Both formats match. */
 const mainOf = (config: string): string | null => /^\s*"?main"?\s*[:=]\s*"([^"]+)"/m.exec(config)?.[1] ?? null;
 
-/** A name that Cloudflare takes. */
+/** A name that Cloudflare accepts. */
 function workerName(text: string): string {
   const plain = text
     .replace(/^@[^/]*\//, "")

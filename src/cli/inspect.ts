@@ -1,8 +1,8 @@
 /**
- * What is wrong with a file, all of it: where a recovery stops at the first flaw and goes to an older generation, somebody who
- * has only this file wants to know what is left of it (SNAP3).
+ * Finds every flaw of a file. A recovery stops at the first flaw and takes an older generation, but a person who has
+ * only this file wants to know which parts are intact (SNAP3).
  *
- * INSPECT1. Every block is read and checked by itself; a block that is damaged hides none behind it.
+ * INSPECT1. Every block is read and checked by itself, so that a corrupt block hides none behind it.
  * INSPECT2. Lists of the footer that this version doesn't know are checked for their checksums.
  */
 import { brotli } from "../adapters/brotli.ts";
@@ -19,15 +19,15 @@ import type { StoredFile } from "./file.ts";
 import { stateItems, titleOf, viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
 
 export interface Finding {
-  /** Where in the file; null: it is about the file as a whole. */
+  /** The offset in the file, or null if the finding is about the whole file. */
   readonly offset: number | null;
   readonly what: string;
-  /** Not damage: other code wrote it. */
+  /** The file is intact, but other code wrote it. */
   readonly foreign: boolean;
 }
 
 export interface Report {
-  /** What the file is, in words; null: that can't be read. */
+  /** A description of the file, or null if it can't be read. */
   readonly title: string | null;
   readonly facts: Readonly<Record<string, unknown>>;
   readonly findings: readonly Finding[];
@@ -49,12 +49,15 @@ function inspectSnapshot(file: StoredFile): Report {
   const damaged = lists(view).flatMap(([name, blocks]) =>
     blocks.flatMap((block) => attempt(block[0], () => checkBlock(view, name, block))),
   );
-  // What the blocks say together makes sense only where each of them is whole.
+  // The contents can be compared across blocks only if each block is intact.
   const findings = damaged.length > 0 ? damaged : checkContents(view);
   return { title: titleOf(view), facts, findings };
 }
 
-/** Of a file without a readable footer: the end that isn't what it should be, or else where its format stands. */
+/**
+ * The place of the flaw in a file without a readable footer: the end that is corrupt, or else the end of the format's
+ * mark.
+ */
 function ends(bytes: Uint8Array): number {
   const magicAt = (at: number): boolean => String.fromCharCode(...bytes.subarray(at, at + MAGIC.length)) === MAGIC;
   if (!magicAt(0)) return 0;
@@ -73,7 +76,7 @@ const isBlockList = (value: unknown): value is readonly Block[] =>
   value.length > 0 &&
   value.every((block) => Array.isArray(block) && block.slice(0, 3).filter(Number.isSafeInteger).length === 3);
 
-/** Lists of text lines; others may hold anything. */
+/** Lists of text lines. Other lists may hold anything. */
 const LINES: Readonly<Record<string, string>> = {
   state: "a state block",
   answers: "an answers block",
@@ -113,12 +116,12 @@ function checkState(view: SnapshotView): void {
   }
   if (last !== undefined && last !== end)
     throw new Damage(`the last key is ${JSON.stringify(end)}, the footer says ${JSON.stringify(last)}`);
-  // A delta, and a part, say how many keys the whole state has, and hold some of them.
+  // The footer of a delta, or of a part, counts the keys of the whole state, of which the file holds some.
   if (base === 0 && part === undefined ? present !== keys : present > keys)
     throw new Damage(`the snapshot says ${keys} keys and holds ${present}`);
 }
 
-/** A recovery takes states as they are; here there is time to look. */
+/** Checks the JSON of a state. A recovery leaves that out, to save time. */
 function checkJson(text: string, key: string): void {
   try {
     JSON.parse(text);
@@ -155,7 +158,7 @@ function inspectManifest({ bytes }: StoredFile): Report {
   const { from, to } = archive;
   const title = `manifest ${number} of ${timeline}/${operator}/${String(partition).padStart(4, "0")}, ${kind} at seq ${manifest.seq}, with the log ${from + 1}..${to}`;
   const facts = { operator, partition, number, kind, seq: manifest.seq, from, to, bytes: bytes.length };
-  // A block is passed over by reading on above its last seq, so that one that is damaged hides none behind it.
+  // Reading on above a block's last seq skips that block, so that a corrupt block hides none behind it.
   const findings = archive.blocks.flatMap(([offset, , , first, last]) =>
     attempt(end + offset, () => {
       for (const { row } of readArchive(bytes, brotli, seq(first - 1))) if (row.last >= last) return;

@@ -1,22 +1,25 @@
 /**
- * The state that a snapshot stands for: a full file, or deltas on one, merged key by key while they are read. Of a key that
- * stands in several files the newest counts.
+ * Reads the state of a snapshot: a full file, or deltas on one, merged key by key. If a key is in several files, the
+ * newest entry counts.
  */
 import { compareUtf8 } from "../engine/base/json.ts";
 import type { Entry } from "../engine/state/keyed-state.ts";
 import { Trouble } from "./command.ts";
 import { stateItems, titleOf, type SnapshotView } from "./snapshot-view.ts";
 
-/** The files that the state of one is read from, the full one first, chosen among those at hand. @throws Trouble */
+/**
+ * Picks the files that the snapshot's state is read from, the full one first, from those given.
+ * @throws Trouble if one is missing
+ */
 export function layersOf(view: SnapshotView, atHand: readonly SnapshotView[]): SnapshotView[] {
   const layers = partsOf(view, atHand);
-  // Each step goes to a lower seq, so it ends.
+  // Each step goes to a lower seq, so the loop ends.
   for (let below = view; below.footer.base > 0; layers.unshift(...partsOf(below, atHand))) {
     const { base, partition } = below.footer;
     const fits = atHand.filter(
       ({ footer }) => footer.seq === base && footer.partition === partition && footer.seq < below.footer.seq,
     );
-    // Whatever holds that seq holds the same state; a full file is the shortest way to it.
+    // All files at that seq hold the same state. A full file needs the fewest reads.
     const found = fits.find(({ footer }) => footer.base === 0) ?? fits[0];
     if (found === undefined)
       throw new Trouble(`${below.name} is a ${titleOf(below)}; give the file of seq ${base} with --on`);
@@ -25,7 +28,10 @@ export function layersOf(view: SnapshotView, atHand: readonly SnapshotView[]): S
   return layers;
 }
 
-/** The file, or all those of which it is one. @throws Trouble */
+/**
+ * Returns the file, or all parts of the snapshot if the file is one of several.
+ * @throws Trouble if one is missing
+ */
 function partsOf(view: SnapshotView, atHand: readonly SnapshotView[]): SnapshotView[] {
   const { seq, partition, part } = view.footer;
   if (part === undefined) return [view];
@@ -40,7 +46,10 @@ function partsOf(view: SnapshotView, atHand: readonly SnapshotView[]): SnapshotV
   throw new Trouble(`${view.name} is a ${titleOf(view)}; give its part ${number} with --on`);
 }
 
-/** Every key with its state, in the order of the keys. @throws Damage */
+/**
+ * Yields every key with its state, in the order of the keys.
+ * @throws Damage
+ */
 export function* mergedState(layers: readonly SnapshotView[]): Generator<readonly [key: string, entry: Entry]> {
   const streams = layers.map((view) => stateItems(view));
   const heads = streams.map((stream) => take(stream));
@@ -69,7 +78,7 @@ export type Change =
 type Item = readonly [key: string, entry: Pick<Entry, "text">];
 type State = Iterator<Item>;
 
-/** Both in the order of their keys. */
+/** Both states come in the order of their keys. */
 export function* compareStates(a: State, b: State): Generator<Change> {
   let [x, y] = [take(a), take(b)];
   while (x !== null || y !== null) {
@@ -81,7 +90,7 @@ export function* compareStates(a: State, b: State): Generator<Change> {
   }
 }
 
-/** One key on either side. At least one of them is there. */
+/** Compares one key. At least one of the two items isn't null. */
 function changeOf(before: Item | null, after: Item | null): Change {
   if (before === null) return { tag: "added", key: after![0], after: after![1].text };
   const [key, { text }] = before;

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** `npx keyframe-streams …`: the process around the command line (cli.ts). docs/reference/cli.md has an example of each command. */
+/**
+ * `npx keyframe-streams …`: the process around the command line (cli.ts). docs/reference/cli.md has an example of each
+ * command.
+ */
 import { text } from "node:stream/consumers";
 import { runCli } from "./cli.ts";
 import { Screen } from "./screen.ts";

@@ -1,4 +1,4 @@
-/** `keyframe new operator NAME`: its file and its test. Neither is written where one of them is there already. */
+/** `keyframe new operator NAME`: writes the operator's file and its test, unless one of them exists already. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { OPERATOR_NAME } from "../engine/operator/operator.ts";
@@ -7,9 +7,11 @@ import { identifier, operatorFile, testFile } from "./templates.ts";
 export interface NewOperatorOptions {
   /** The Worker's directory. */
   readonly directory: string;
-  /** a-z, 0-9 and -, at most 63 characters, the first a letter: it names the state for ever. */
+  /**
+   * a-z, 0-9 and -, at most 63 characters, the first a letter. The name can't change later, since it names the state.
+   */
   readonly name: string;
-  /** Only say what would be done. */
+  /** Prints the plan, and writes nothing. */
   readonly dryRun: boolean;
 }
 

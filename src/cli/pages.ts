@@ -1,11 +1,11 @@
-/** Lists that the app gives in pages, as one stream: a page is asked for when the one before it is used up. */
+/** Lists that the app gives in pages, as one stream. Each page is requested when the one before it is used up. */
 import type { Page } from "./answers.ts";
 import type { App } from "./app.ts";
 import { Trouble } from "./command.ts";
 
 const PAGE = 1_000;
 
-/** Up to `most` items. */
+/** Yields up to `most` items. */
 export async function* pages<T>(
   app: App,
   path: string,
@@ -24,15 +24,15 @@ export async function* pages<T>(
     left -= page.items.length;
     failed = [...failed, ...(page.failed ?? [])].slice(0, FAILED_SHOWN);
     if (page.cursor === undefined) break;
-    // Else it would never end.
+    // Without this check a page that repeats would never end the loop.
     if (page.cursor === cursor) throw new Trouble(`${path} gave the same page twice`);
     ({ cursor } = page);
   }
-  // Behind all others, so that they are there, and nobody takes them for all.
+  // Thrown after all items, so that the items are shown and nobody takes them for the complete list.
   if (failed.length > 0) throw new Trouble(failed.map(({ message }) => message).join("\n"));
 }
 
-/** What the app can't give, with the reason. */
+/** An item that the app can't give, with the reason. */
 interface FailedItem {
   readonly key: string;
   readonly message: string;

@@ -1,4 +1,7 @@
-/** `keyframe pins OP N`, `pin OP N MANIFEST`, `unpin OP N MANIFEST`: who holds which snapshot, whatever retention says (SNAP10). */
+/**
+ * `keyframe pins OP N`, `pin OP N MANIFEST`, `unpin OP N MANIFEST`: pins keep a snapshot, whatever retention says
+ * (SNAP10).
+ */
 import { App, codeOf, DELETE, fine, online, partitionPath, POST, saidBy, type Answer, type Options } from "./app.ts";
 import { examples, NO, wholeNumber, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { table } from "./text.ts";

@@ -1,6 +1,7 @@
 /**
- * `keyframe quarantine OP`: the events whose handler threw. `groups` counts them by what went wrong, `show ID` says all of one, `retry` and
- * `delete` steer one, or many by type or error (ONE6).
+ * `keyframe quarantine OP`: the events whose handler threw. `groups` counts them by type and error, and `show ID`
+ * prints one in full.
+ * `retry` and `delete` end the quarantine of one event, or of many by type or error (ONE6).
  */
 import { Argument } from "commander";
 import type { Page, QuarantinedInfo, QuarantineGroupInfo, SteeredPage } from "./answers.ts";
@@ -78,7 +79,7 @@ const errorText = ({ error, errorName }: { readonly error: string; readonly erro
 async function list(app: App, operator: string, options: Wanted, { screen }: Cli): Promise<Status> {
   const rows: string[][] = [];
   const path = `${operatorPath(operator)}/quarantine`;
-  // Bounded by the app: 10,000 events a partition.
+  // The app bounds the list: 10,000 events a partition.
   for await (const entry of pages<QuarantinedInfo>(app, path, filterOf(options), Infinity)) {
     if (options.json) await screen.print(JSON.stringify(entry));
     else rows.push([entry.id, entry.type, JSON.stringify(entry.key), entry.time, JSON.stringify(errorText(entry))]);
@@ -106,7 +107,7 @@ async function groups(app: App, operator: string, { json }: Options, { screen }:
   return YES;
 }
 
-/** All that is known of one event: what it says, what was thrown, and where. */
+/** Prints all that is known of one event: its text, the error, and the place. */
 async function show(app: App, operator: string, id: string, { json }: Options, { screen }: Cli): Promise<Status> {
   const [, partition, at] = /^(\d{1,9})-([1-9]\d{0,14})$/.exec(id) ?? [];
   if (partition === undefined)
@@ -131,7 +132,7 @@ async function show(app: App, operator: string, id: string, { json }: Options, {
   return YES;
 }
 
-/** A second one hears what the first one did. */
+/** A second command hears the outcome of the first one. */
 async function steer(
   app: App,
   operator: string,
@@ -173,7 +174,7 @@ async function many(
     for (const name of ["applied", "refused", "quarantined", "gone"] as const) counts[name] += page[name];
     if (options.json) for (const item of page.items) await screen.print(JSON.stringify(item));
     if (page.cursor === undefined) break;
-    // Else it would never end.
+    // Without this check a page that repeats would never end the loop.
     if (page.cursor === cursor) throw new Trouble(`${path} gave the same page twice`);
     ({ cursor } = page);
   }

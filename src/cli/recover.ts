@@ -1,4 +1,7 @@
-/** `keyframe recover --from-r2 OP`: what D1 has lost of an operator is written anew from R2 (docs/reference/api.md, "When D1 is lost"). */
+/**
+ * `keyframe recover --from-r2 OP`: restores the parts of an operator that D1 has lost, from R2 (docs/reference/api.md,
+ * "When D1 is lost").
+ */
 import { App, fine, online, operatorPath, POST, type Options } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";

@@ -1,4 +1,7 @@
-/** `keyframe init` and `keyframe new operator NAME`: what they did, or would do, in words (init.ts and new.ts do it). */
+/**
+ * Prints the results, or the plans, of `keyframe init` and `keyframe new operator NAME` (init.ts and new.ts do the
+ * work).
+ */
 import { examples, NO, YES, type AddCommand, type Cli } from "./command.ts";
 import { init } from "./init.ts";
 import { newOperator } from "./new.ts";

@@ -1,14 +1,14 @@
 /**
- * Where output goes: results to standard output, everything else to standard error.
+ * Writes results to standard output, and everything else to standard error.
  *
- * SCREEN1. Colours only where the stream is a terminal that has them, and NO_COLOR isn't set.
+ * SCREEN1. Colours only if the stream is a terminal that has them, and NO_COLOR isn't set.
  * SCREEN2. `print` resolves when the stream takes more, so that a scan of millions of keys is never held in memory.
- * SCREEN3. What can't be written ends the command with status 2: without a word where the reader has gone (`| head`), else with the
- *     reason. Never with a stack.
- * SCREEN4. Lines are written together as far as they come in one turn of the event loop: a system call for each would take ten times
- *     as long as making it.
- * SCREEN5. A terminal gets no character that it would obey, or that would show a text in another order (text.ts). Everything else
- *     gets the text as it is.
+ * SCREEN3. Output that can't be written ends the command with status 2: without a message if the reader has gone (`|
+ *     head`), else with the reason. No stack is printed.
+ * SCREEN4. Lines of one turn of the event loop are written together: a system call for each would take ten times as
+ *     long as making it.
+ * SCREEN5. A terminal gets no character that it would obey, or that would show a text in another order (text.ts). Any
+ *     other output gets the text as it is.
  */
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
@@ -18,7 +18,7 @@ export const plain: Paint = (_, text) => text;
 
 const coloured: Paint = (colour, text) => styleText(colour, text, { validateStream: false });
 
-/** The part of a terminal that says whether it has colours; it looks at NO_COLOR and TERM by itself. */
+/** The part of a terminal that says whether it has colours. The terminal checks NO_COLOR and TERM by itself. */
 type Stream = Writable & { readonly isTTY?: boolean; hasColors?(): boolean };
 
 /** Characters that are written at a time. */
@@ -33,7 +33,7 @@ export class Screen {
   #failure: NodeJS.ErrnoException | null = null;
   /** Writes under way. */
   #writing = 0;
-  /** Of whoever waits for the stream to take more. */
+  /** Callbacks of the callers that wait until the stream takes more. */
   #wake: (() => void)[] = [];
 
   constructor(out: Stream, err: Stream) {
@@ -47,30 +47,30 @@ export class Screen {
       this.#failure ??= error;
       this.#awake();
     });
-    // There is nowhere to say it.
+    // No stream is left for the message.
     err.on("error", () => undefined);
   }
 
-  /** Nothing more can be written. */
+  /** True if nothing more can be written. */
   get closed(): boolean {
     return this.#failure !== null;
   }
 
-  /** Resolves when all that was printed is written: null, or why it isn't. */
+  /** Resolves when all output is written, with null, or with the reason why it isn't. */
   async end(): Promise<NodeJS.ErrnoException | null> {
     await this.flush();
     while (this.#writing > 0 && this.#failure === null) await new Promise<void>((resolve) => this.#wake.push(resolve));
     return this.#failure;
   }
 
-  /** A line of the result. */
+  /** Prints a line of the result. */
   async print(line: string): Promise<void> {
     if (this.#held === "") setImmediate(() => void this.flush());
     this.#held += `${line}\n`;
     if (this.#held.length >= HELD_CHARS) await this.flush();
   }
 
-  /** Resolves when what was printed is on its way, and the stream takes more. */
+  /** Resolves when the printed lines are on their way, and the stream takes more. */
   async flush(): Promise<void> {
     const text = this.#held;
     this.#held = "";
@@ -78,7 +78,7 @@ export class Screen {
     this.#writing += 1;
     const written = (error?: Error | null): void => {
       this.#writing -= 1;
-      // The stream may tell it here first.
+      // The stream may report the error here first.
       if (error) this.#failure ??= error;
       if (this.#writing === 0) this.#awake();
     };
@@ -90,7 +90,7 @@ export class Screen {
     for (const resolve of this.#wake.splice(0)) resolve();
   }
 
-  /** A line for whoever is watching, after what was printed before it. */
+  /** Prints a line for the user, after all lines printed before it. */
   say(line: string): void {
     void this.flush();
     this.#err.write(`${this.#err.isTTY === true ? forTerminal(line) : line}\n`);

@@ -1,11 +1,13 @@
 /**
- * Batches of lines, each sent until it is decided, and what became of them in numbers.
+ * Sends batches of lines, each until it is decided, and counts the outcomes.
  *
- * SENDBATCH1. Plain requests: only counts come back, and the first 100 errors, so that what limits a large file is the app's log.
- * SENDBATCH2. After a partial answer it goes on at `through` where the answer says exactly what became of the lines before it;
- *     else all of it goes again, and what is there counts as a duplicate. The sum is the number of lines either way.
- * SENDBATCH3. What nobody's waiting betters ends it at once: a wrong token, missing migrations, and a port that nobody has ever answered at.
- *     Whatever else fails is waited for, and said.
+ * SENDBATCH1. Requests are plain: only counts come back, and the first 100 errors, so that the app's log is the limit
+ *     for a large file.
+ * SENDBATCH2. After a partial answer the sender resumes at `through` if the answer gives the exact outcome of the lines
+ *     before that place. Otherwise the sender sends the whole batch again, and lines that are in the log count as
+ *     duplicates. The sum is the number of lines either way.
+ * SENDBATCH3. A lasting failure ends the sending at once: a wrong token, missing migrations, or a port that never
+ *     answered. The sender waits for any other failure to pass, and says so.
  */
 import { errorOf, lacking, mayCount, passes, type Answer, type Call, type NoAnswer } from "../client/answer.ts";
 import { isTooLarge } from "../client/deliver.ts";
@@ -28,18 +30,18 @@ export interface LineError {
   readonly id: string | null;
   readonly code: string;
   readonly message: string;
-  /** Operators that have it all the same. */
+  /** Operators that accepted the event. */
   readonly acceptedBy?: readonly string[];
 }
 
 export interface BatchOutcome {
   readonly tag: "decided";
   readonly counts: Counts;
-  /** Those that the answers list. */
+  /** The errors that the answers list. */
   readonly errors: readonly LineError[];
 }
 
-/** `unknown`: some of it may count, or counts. */
+/** `unknown`: some of the batch may count, or counts. */
 export interface BatchFailure {
   readonly tag: "failed";
   readonly error: KeyframeError;
@@ -64,26 +66,26 @@ interface ReportedError {
   readonly code: string;
   readonly message: string;
   readonly acceptedBy?: readonly string[];
-  /** Of a refusal: there, though it may be null. */
+  /** The detail of a refusal. The member is present, though it may be null. */
   readonly detail?: unknown;
 }
 
-/** Packs a request; null: it goes as it is. */
+/** Compresses a request, or null if requests are sent uncompressed. */
 export type Pack = ((bytes: Uint8Array) => Promise<Uint8Array<ArrayBuffer>>) | null;
 
 export interface BatchSenderOptions {
   readonly http: Http;
   readonly patience: () => Patience;
   readonly pack: Pack;
-  /** Called with each failure that is waited for. */
+  /** Called with each failure that it waits for. */
   readonly onWait: (failed: Failed) => void;
 }
 
 export class BatchSender {
   readonly #options: BatchSenderOptions;
-  /** Events of a request: fewer, where something on the way takes no larger ones. */
+  /** Events of a request. The number drops if a proxy refuses larger requests. */
   #most = Number.POSITIVE_INFINITY;
-  /** The app was heard in this run. */
+  /** The app answered in this run. */
   #heard = false;
 
   constructor(options: BatchSenderOptions) {
@@ -121,7 +123,7 @@ export class BatchSender {
     return tally.outcome(events.length);
   }
 
-  /** Why no waiting betters it; null: it may. */
+  /** Returns the error of a lasting failure, or null if a retry may succeed. */
   #lasting(answer: Answer | NoAnswer): KeyframeError | null {
     if (answer.tag === "good")
       return new KeyframeError("unexpected_answer", "the answer is about other lines than were sent", {
@@ -138,16 +140,16 @@ class Tally {
   readonly #sum = { accepted: 0, refused: 0, rejected: 0, quarantined: 0 };
   readonly #errors: LineError[] = [];
 
-  /** Takes in what an answer says; returns how many of the lines needn't be sent again. */
+  /** Adds an answer. Returns how many of the lines needn't be sent again. */
   add(report: Reported | null, sent: readonly InputEvent[]): number {
     if (report === null) return 0;
-    // What was newly taken is a duplicate the next time, also where it stands after `through`.
+    // Lines that are newly accepted are duplicates the next time, even after `through`.
     this.#sum.accepted += report.accepted;
     const whole = report.through === sent.length || decided(report) === report.through;
     if (!whole && !listed(report)) return 0;
     const before = report.errors.filter(({ index }) => index < report.through);
     const rejections = before.filter((error) => !isRefusal(error));
-    // One that an operator rejects and another one refuses is rejected.
+    // If one operator rejects an event and another one refuses it, the event is rejected.
     const rejected = new Set(rejections.map(({ index }) => index));
     const said = before.filter((error) => !isRefusal(error) || !rejected.has(error.index));
     this.#sum.refused += whole ? report.refused : distinct(said.filter(isRefusal));
@@ -177,11 +179,11 @@ async function call(events: readonly InputEvent[], pack: Pack): Promise<Call> {
   return { method: "POST", path: "/v1/events", headers, body: pack === null ? plain : await pack(plain) };
 }
 
-/** Null: it isn't about these lines. */
+/** Returns null if the answer isn't about these lines. */
 function reportOf(answer: Answer | NoAnswer, sent: number): Reported | null {
   if (answer.tag === "none" || lacking(COUNTS, answer.body, "") !== null) return null;
   const report = answer.body as Reported;
-  // A body that broke off has fewer; a final answer that speaks of others isn't ours.
+  // A body that broke off has fewer lines. A final answer about other lines isn't for this batch.
   const within = report.received <= sent && report.through <= report.received;
   return within && (passes(answer) || (report.received === sent && report.through === sent)) ? report : null;
 }
@@ -189,7 +191,7 @@ function reportOf(answer: Answer | NoAnswer, sent: number): Reported | null {
 const decided = ({ accepted, duplicates, refused, rejected, unrouted }: Reported): number =>
   accepted + duplicates + refused + rejected + unrouted;
 
-/** Do the errors tell what became of each line? A line in quarantine is in no list. */
+/** Do the errors give the outcome of each line? They omit quarantined lines. */
 const listed = (report: Reported): boolean =>
   report.quarantined === 0 && distinct(report.errors) === report.refused + report.rejected;
 

@@ -1,4 +1,4 @@
-/** `keyframe send FILE|-`: its options; send.ts does it. */
+/** The options of `keyframe send FILE|-`. The work is in send.ts. */
 import { App, online, type Options } from "./app.ts";
 import { examples, type AddCommand } from "./command.ts";
 import { send } from "./send.ts";
@@ -35,7 +35,7 @@ export const sendFile: AddCommand = (program, cli, done) => {
         ...(gzip === undefined ? {} : { gzip }),
         ...(json === undefined ? {} : { json }),
         stdin: process.stdin,
-        // The screen knows whether it could be written.
+        // The screen knows whether the line could be written.
         out: { write: (line) => void cli.screen.print(line.replace(/\n$/, "")) },
         err: process.stderr,
       });

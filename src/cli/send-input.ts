@@ -1,12 +1,13 @@
 /**
  * Lines of NDJSON from a file or from standard input, cut into batches.
  *
- * SENDINPUT1. Offsets are those of the unpacked stream, and count every byte; events are counted without blank lines, as the app does.
- * SENDINPUT2. A line goes as it is. One that has no id gets `{key}/{index}` of the event, as if the whole file had come in one request
- *     with that `Idempotency-Key`: the same however it is cut into batches.
- * SENDINPUT3. What is skipped is read and compared with what was sent before, by its digest: another file under the same name is none
- *     of ours. So is what was under way when an earlier run ended, since it may count. Reading is a hundred times faster than
- *     sending, so nothing is gained by seeking, which gzip doesn't offer.
+ * SENDINPUT1. Offsets are those of the unpacked stream, and count every byte. Events are counted without blank lines,
+ *     as the app does.
+ * SENDINPUT2. A line is sent unchanged. A line without an id gets `{key}/{index}` of the event, as if the whole file
+ *     had come in one request with that `Idempotency-Key`: the same however it is cut into batches.
+ * SENDINPUT3. Skipped bytes are read and compared by digest with the bytes of the earlier run, so that another file
+ *     under the same name is refused. So are the bytes that were under way when the earlier run ended, since they may
+ *     count. Reading is a hundred times faster than sending, so seeking, which gzip doesn't offer, would gain nothing.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -15,16 +16,16 @@ import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { lacksId, putId } from "./event-id.ts";
 
-/** Up to where everything is decided, or read. */
+/** The place up to which everything is decided, or read. */
 export interface Position {
   readonly bytes: number;
   readonly events: number;
   readonly lines: number;
-  /** Of all bytes before it. */
+  /** The digest of all bytes before it. */
   readonly sha256: string;
 }
 
-/** A place that an earlier run knew, and what came before it then. */
+/** A place that an earlier run knew, and the digest of the bytes before it then. */
 export type Mark = Pick<Position, "bytes" | "sha256">;
 
 export interface InputEvent {
@@ -37,7 +38,7 @@ export interface InputEvent {
 export interface Batch {
   readonly events: readonly InputEvent[];
   readonly end: Position;
-  /** Share of the file that was read by then; null: its size isn't known. */
+  /** The share of the file that was read by then, or null if the file's size is unknown. */
   readonly share: number | null;
 }
 
@@ -46,7 +47,7 @@ export interface BatchSize {
   readonly bytes: number;
 }
 
-/** The file can't be read as what it is. */
+/** The file can't be read in its format. */
 export class InputError extends Error {
   constructor(message: string) {
     super(message);
@@ -54,29 +55,29 @@ export class InputError extends Error {
   }
 }
 
-/** The file isn't what an earlier run sent of it. */
+/** The file differs from the part that an earlier run sent. */
 export class ChangedError extends InputError {}
 
 const CHUNK_BYTES = 1 << 20;
-/** The longest line that is held: far more than an event may have, so that the app can say that it is too long. */
+/** The longest line that is held: far more than an event may have, so that the app can report that it is too long. */
 const LINE_BYTES = 4 << 20;
 const LF = 10;
 const EMPTY_SHA256 = createHash("sha256").digest("hex");
 export const BEGINNING: Position = { bytes: 0, events: 0, lines: 0, sha256: EMPTY_SHA256 };
 
-/** Where bytes come from: unpacked where they are gzip, with the count of those that were read as they lie there. */
+/** A source of bytes, unpacked if they are gzip, with the count of bytes that were read before unpacking. */
 interface Source {
   readonly chunks: AsyncIterable<Buffer>;
   readonly size: number | null;
   read(): number;
-  /** Standard input would else keep the process. */
+  /** Without this, standard input would keep the process alive. */
   close(): void;
 }
 
 export async function openInput(file: string, stdin: Readable): Promise<Source> {
   if (file === "-") return source(stdin, null);
   const info = await stat(file);
-  // A pipe gives its bytes once, and they are needed again: for ids that are made, and to go on after a break.
+  // A pipe gives its bytes once, and they are needed again: for ids that are made, and to resume after a break.
   if (!info.isFile())
     throw new InputError("it is no regular file; what comes but once is sent with: keyframe send - < FILE");
   return source(createReadStream(file, { highWaterMark: CHUNK_BYTES }), info.size);
@@ -122,7 +123,7 @@ async function* unpacked(bytes: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> 
   await fed;
 }
 
-/** The digest of all that a file unpacks to: the same lines are the same events, wherever they lie. */
+/** The digest of the unpacked file: the same lines are the same events, in any file and compression. */
 export async function contentKey(file: string): Promise<string> {
   const hash = createHash("sha256");
   const { chunks } = await openInput(file, process.stdin);
@@ -131,10 +132,10 @@ export async function contentKey(file: string): Promise<string> {
 }
 
 /**
- * The batches after `from`. `key` is asked for once a line without an id comes. `sending`: the end of what an earlier run was
- * sending when it ended.
+ * Yields the batches after `from`. `key` is called at the first line without an id. `sending` is the end of the batch
+ * that was under way when an earlier run ended.
  *
- * @throws ChangedError where what comes before `from` or `sending` isn't what it was, InputError where the gzip is damaged
+ * @throws ChangedError if the bytes before `from` or `sending` have changed, InputError if the gzip is corrupt
  */
 export async function* batches(
   input: Source,
@@ -180,7 +181,7 @@ export async function* batches(
 const shareOf = (input: Source): number | null =>
   input.size === null ? null : Math.min(1, input.read() / Math.max(1, input.size));
 
-/** The same chunks. What comes before a mark is compared before the chunk that holds it is given on. */
+/** Yields the same chunks. The digest at a mark is compared before the chunk that holds the mark is yielded. */
 async function* checked(chunks: AsyncIterable<Buffer>, marks: readonly Mark[]): AsyncGenerator<Buffer> {
   const hash = createHash("sha256");
   const left = [...marks];
@@ -206,7 +207,7 @@ async function* checked(chunks: AsyncIterable<Buffer>, marks: readonly Mark[]): 
     throw new ChangedError(`it ends ${left.at(-1)!.bytes - at} bytes before the place up to which it was sent`);
 }
 
-/** Lines with their ends; the last may have none. `skipped.unended`: so had the last one before `from`. */
+/** Lines with their ends; the last may have none. `skipped.unended`: the last line before `from` had no end. */
 async function* linesAfter(
   chunks: AsyncIterable<Buffer>,
   from: Position,
@@ -228,7 +229,7 @@ async function* linesAfter(
     for (let at = 0; at < chunk.length;) {
       const end = chunk.indexOf(LF, at);
       if (end < 0) {
-        // The next chunk may be written over this one's memory.
+        // The next chunk may overwrite this one's memory.
         rest.push(Buffer.from(chunk.subarray(at)));
         restBytes += chunk.length - at;
         if (restBytes > LINE_BYTES) throw new InputError(`a line has more than ${LINE_BYTES} bytes; this is no NDJSON`);
@@ -246,14 +247,14 @@ async function* linesAfter(
 
 const BRACE = 0x7b;
 
-/** As the app sees it: it leaves out what is blank, and a byte order mark at the very beginning. */
+/** Blank in the app's sense: the app also ignores a byte order mark at the very beginning. */
 function isBlank(line: Buffer, number: number): boolean {
   if (line[0] === BRACE) return false;
   const text = line.toString("utf8");
   return (number === 1 ? text.replace(/^\uFEFF/, "") : text).trim() === "";
 }
 
-/** Nearly every event begins with its id, so most needn't be parsed. */
+/** Nearly every event begins with its id, so most lines needn't be parsed. */
 const FIRST_ID = Buffer.from('{"id":"');
 
 function hasId(line: Buffer): boolean {

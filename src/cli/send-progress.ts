@@ -1,12 +1,13 @@
 /**
- * What was sent of a file, in a file beside it: how far it is decided, what is under way, and what ids are made of.
+ * The progress of sending a file, in a file beside it: the decided position, the batch under way, and the key for ids.
  *
- * SENDPROGRESS1. It is written before each batch and after it, whole and under its name in one step: after a kill it says what was decided,
- *     or less, and which lines may count though they aren't known to.
- * SENDPROGRESS2. It is bound to the app's address and to what was sent: neither another app nor another file is taken for the same.
- * SENDPROGRESS3. Lines without an id get theirs from the key that stands in it, also after the file has grown. So it stays when all is
- *     decided; where all lines have an id of their own it is removed.
- * SENDPROGRESS4. It has a checksum: a key that was damaged would make new ids, and lines would count twice.
+ * SENDPROGRESS1. The file is replaced atomically before each batch and after it. After a kill it says what was decided,
+ *     or less, and which undecided lines may count.
+ * SENDPROGRESS2. The file is bound to the app's address and to the bytes that were sent, so that another app or another
+ *     file is noticed.
+ * SENDPROGRESS3. Lines without an id get theirs from the key in the progress file, even after the input has grown. So
+ *     the progress file stays when all is decided, unless all lines have ids of their own.
+ * SENDPROGRESS4. The file has a checksum: a corrupt key would make new ids, and lines would count twice.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { link, open, readFile, rename, rm } from "node:fs/promises";
@@ -16,11 +17,11 @@ import type { Summary } from "./send-summary.ts";
 
 export interface Progress {
   readonly url: string;
-  /** What ids are made of where lines have none; null: none was needed so far. */
+  /** The key for ids of lines without one, or null if none was needed so far. */
   readonly key: string | null;
-  /** All before it is decided. */
+  /** Everything before this position is decided. */
   readonly position: Position;
-  /** The end of what was being sent, and may count; null: nothing. */
+  /** The end of the batch under way, which may count, or null if there is none. */
   readonly sending: Mark | null;
   readonly summary: Summary;
 }
@@ -31,7 +32,7 @@ const VERSION = 1;
 export class ProgressFile {
   readonly path: string;
   readonly #url: string;
-  /** It is there, and ours to replace. */
+  /** The file exists, and this run may replace it. */
   #there = false;
 
   constructor(path: string, url: string) {
@@ -39,7 +40,10 @@ export class ProgressFile {
     this.#url = url;
   }
 
-  /** Null: there is none. @throws InputError where there is one that can't be gone on with */
+  /**
+   * Returns null if there is no file.
+   * @throws InputError if the file can't be used
+   */
   async read(): Promise<Progress | null> {
     let text: string;
     try {
@@ -61,7 +65,7 @@ export class ProgressFile {
     return progress;
   }
 
-  /** @throws InputError where another run has begun with the same file meanwhile */
+  /** @throws InputError if another run has begun with the same file meanwhile */
   async write(progress: Omit<Progress, "url">): Promise<void> {
     const draft = `${this.path}.${randomUUID().slice(0, 8)}.new`;
     const file = await open(draft, "w").catch((error: unknown) => {
@@ -71,7 +75,7 @@ export class ProgressFile {
     });
     try {
       await file.writeFile(textOf({ url: this.#url, ...progress }));
-      // Else a power cut could leave an empty file under the name.
+      // Without this, a power cut could leave an empty file under the name.
       await file.datasync();
     } finally {
       await file.close();
@@ -80,7 +84,7 @@ export class ProgressFile {
     this.#there = true;
   }
 
-  /** Two runs that begin at once mustn't make ids of two keys. False: this file system has no links. */
+  /** Keeps two runs that begin at once from making ids of two keys. Returns false if the file system has no links. */
   async #claim(draft: string): Promise<boolean> {
     try {
       await link(draft, this.path);
@@ -106,7 +110,7 @@ function textOf(progress: Progress): string {
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-/** What is written there, or why it can't be used. */
+/** Returns the file's progress, or the reason why it can't be used. */
 function parse(text: string): Progress | string {
   const found = /^(\{.*),"sha256":"([0-9a-f]{64})"\}\n?$/.exec(text);
   if (found === null) return "it is damaged, or isn't one";

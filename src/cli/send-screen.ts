@@ -1,4 +1,4 @@
-/** How far it is: one line that is drawn anew on a terminal, else a line now and then. */
+/** The progress of sending: one line that is redrawn on a terminal, else a line now and then. */
 
 import { forTerminal } from "./text.ts";
 
@@ -16,7 +16,7 @@ export class ProgressLine {
   #startShare: number | null = null;
   #lastMs: number;
   #drawn = false;
-  /** Why it waits; null: it doesn't. */
+  /** The reason for waiting, or null. */
   #waiting: string | null = null;
 
   constructor(out: Output, nowMs: number) {
@@ -25,12 +25,12 @@ export class ProgressLine {
     this.#lastMs = nowMs;
   }
 
-  /** `share`: what an earlier run has done of it. The first call counts. */
+  /** `share` is the part that an earlier run has done. Only the first call counts. */
   begin(share: number): void {
     this.#startShare ??= share;
   }
 
-  /** Said once for each reason. */
+  /** Says each reason once. */
   waits(why: string, patienceMs: number): void {
     if (this.#waiting === why) return;
     this.clear();
@@ -65,7 +65,7 @@ export class ProgressLine {
     return parts.join(", ");
   }
 
-  /** Before anything else is written. */
+  /** Call this before any other output. */
   clear(): void {
     if (this.#drawn) this.#out.write("\r\x1b[2K");
     this.#drawn = false;

@@ -1,9 +1,9 @@
-/** What became of a file's events: sums over all runs that it took, by code, with the first that were not taken. */
+/** The outcomes of a file's events: sums over all runs, by code, with the first events that were not accepted. */
 import type { BatchOutcome, Counts, LineError } from "./send-batch.ts";
 
 export interface Summary extends Counts {
   readonly events: number;
-  /** Refused and rejected by code; answers list the first 100 of each batch, the rest is under `not_listed`. */
+  /** Refused and rejected events by code. Answers list the first 100 of each batch; the rest is under `not_listed`. */
   readonly codes: Readonly<Record<string, number>>;
   readonly first: readonly LineError[];
 }
@@ -23,7 +23,7 @@ export const NOTHING: Summary = {
 };
 
 export function plus(summary: Summary, events: number, { counts, errors }: BatchOutcome): Summary {
-  // An event that two operators refuse is listed twice, and is one.
+  // An event that two operators refuse is listed twice, and counts once.
   const byLine = new Map(errors.map((error) => [error.line, error]));
   const codes: Record<string, number> = { ...summary.codes };
   for (const { code } of byLine.values()) codes[code] = (Object.hasOwn(codes, code) ? codes[code]! : 0) + 1;
@@ -43,7 +43,7 @@ export function plus(summary: Summary, events: number, { counts, errors }: Batch
 
 const number = (value: number): string => value.toLocaleString("en-US");
 
-/** For people. */
+/** The summary as text for a terminal. */
 export function summaryText(summary: Summary, seconds: number, sentNow: number): string {
   const { events, accepted, duplicates, refused, rejected, quarantined } = summary;
   const kinds = Object.entries({ accepted, duplicates, refused, rejected }).filter(([, n]) => n > 0);

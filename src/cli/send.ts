@@ -1,11 +1,13 @@
 /**
- * `keyframe send FILE|-`: streams NDJSON, plain or gzip, into the app, as fast as that takes it.
+ * `keyframe send FILE|-`: streams NDJSON, plain or gzip, into the app, as fast as the app takes it.
  *
- * SEND1. One request at a time, in the order of the file, so that events of one key keep theirs. The next batch is read, cut and
- *     given its ids meanwhile: what the app waits for is its own log.
- * SEND2. Killed at any moment and started again it goes on after the last batch that was decided; at most one is repeated, and
- *     counts as duplicates, since lines without an id have the same one in every run, also where the file has grown.
- * SEND3. Results go to `out`, how far it is to `err`. 0: all decided and taken. 1: some were refused or rejected. 2: trouble.
+ * SEND1. One request at a time, in the order of the file, so that events of one key keep their order. The next batch is
+ *     read, cut and given its ids meanwhile, so that the app waits only for its own log.
+ * SEND2. After a kill at any moment, the next run resumes after the last batch that was decided. At most one batch is
+ *     sent again, and counts as duplicates: lines without an id get the same one in every run, even if the file has
+ *     grown.
+ * SEND3. Results go to `out`, progress to `err`. 0: all decided and accepted. 1: some were refused or rejected. 2:
+ *     trouble.
  */
 import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
@@ -38,16 +40,16 @@ export interface SendOptions {
   readonly file: string;
   readonly url: string;
   readonly token?: string;
-  /** Where to write how far it is. Default: FILE.keyframe-progress; for standard input, nowhere. */
+  /** The file for progress. Default: FILE.keyframe-progress; for standard input, none. */
   readonly resumeFile?: string;
-  /** What ids of lines without one are made of. Default: a digest of the file, so that the same file is the same events. */
+  /** The key for ids of lines without one. Default: a digest of the file, so that the same file is the same events. */
   readonly idempotencyKey?: string;
-  /** Pack the requests: for narrow lines to the app. */
+  /** Compresses the requests, for slow networks. */
   readonly gzip?: boolean;
-  /** The summary as one JSON object. */
+  /** Prints the summary as one JSON object. */
   readonly json?: boolean;
   readonly batch?: Partial<BatchSize>;
-  /** How long to go on without progress. Default 10 minutes. */
+  /** The time limit without progress. Default 10 minutes. */
   readonly patienceMs?: number;
   readonly stdin: Readable;
   readonly out: Output;
@@ -56,9 +58,11 @@ export interface SendOptions {
 
 export type SendStatus = 0 | 1 | 2;
 
-/** About four of the batches that the app makes of a request, so that it has the next at hand while one is being logged. */
+/**
+ * About four of the batches that the app makes of a request, so that the app has the next one ready while it logs one.
+ */
 const BATCH: BatchSize = { events: 20_000, bytes: 4_000_000 };
-/** The app answers within 30 s of no progress; a slow line may take longer to bring a batch. */
+/** The app answers within 30 s of no progress. A slow network may take longer to bring a batch. */
 const ATTEMPT_MS = 120_000;
 const PATIENCE_MS = 600_000;
 const RETRY = { firstMs: 200, mostMs: 15_000 };
@@ -83,7 +87,7 @@ export async function send(options: SendOptions): Promise<SendStatus> {
   }
 }
 
-/** Of the app's answers what a hand must do; of the system's, that it's about the file beside. */
+/** The advice that follows an error's message. */
 const adviceOn = (error: unknown): string =>
   error instanceof KeyframeError && error.status !== null
     ? hintFor({ status: error.status, code: error.code })
@@ -119,7 +123,7 @@ async function run(options: SendOptions, progress: ProgressFile | null): Promise
   return summary.refused + summary.rejected > 0 ? 1 : 0;
 }
 
-/** A file on its way. */
+/** The sending of one file. */
 class Sending {
   readonly line: ProgressLine;
   summary: Summary;
@@ -130,7 +134,7 @@ class Sending {
   #key: string | null;
   #position: Position;
 
-  /** @throws InputError where ids were made of another key than is wanted now */
+  /** @throws InputError if earlier ids were made of another key */
   constructor(options: SendOptions, progress: ProgressFile | null, before: Progress | null) {
     const { idempotencyKey: wanted } = options;
     if (before?.key != null && wanted !== undefined && wanted !== before.key)
@@ -163,11 +167,11 @@ class Sending {
       await this.#record(null);
       this.line.show(this.summary.events, this.summary.events - sentBefore, share, performance.now());
     }
-    // Of lines with ids of their own nothing need be known any more (G3).
+    // If all lines have ids of their own, nothing needs to be remembered (SENDPROGRESS3).
     if (this.#key === null) await this.#progress?.remove();
   }
 
-  /** Made once, and of what was recorded: a file that has grown keeps the ids of its lines. */
+  /** Makes the key once, and records it: a file that has grown keeps the ids of its lines. */
   async #keyOnce(): Promise<string> {
     const { file, idempotencyKey } = this.#options;
     return (this.#key ??= idempotencyKey ?? (file === "-" ? randomUUID() : await contentKey(file)));
@@ -178,10 +182,10 @@ class Sending {
     await this.#progress?.write({ key: this.#key, position: this.#position, sending: mark, summary: this.summary });
   }
 
-  /** What is known not to count needn't be the same the next time. */
+  /** Records a failure. Lines that are known not to count may change before the next run. */
   async #failed({ error, unknown }: BatchFailure): Promise<KeyframeError> {
     if (unknown) return error;
-    // Made for what came through a pipe, the key can't be made again.
+    // A key that was made for a pipe can't be made again, so keep it.
     if (this.#position.bytes === 0 && this.#options.file !== "-") await this.#progress?.remove();
     else await this.#record(null);
     return error;
@@ -206,10 +210,10 @@ function senderOf(options: SendOptions, line: ProgressLine): BatchSender {
   });
 }
 
-/** Makes the next one while this one is being used. */
+/** Prepares the next item while the current one is used. */
 async function* ahead<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
   let next = items.next();
-  // Looked at when its turn comes; until then a failure isn't unhandled.
+  // The failure is thrown when the item's turn comes, and must not be unhandled until then.
   next.catch(() => undefined);
   for (;;) {
     const { done, value } = await next;

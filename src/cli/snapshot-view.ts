@@ -1,6 +1,7 @@
 /**
- * A snapshot file as a stream of what it holds, for looking only: no operator, no migration, one block in memory at a time.
- * What a line means is the engine's affair (engine/snapshot/capture.ts); here is the order in which they are shown.
+ * The contents of a snapshot file as a stream, for display only: no operator, no migration, one block in memory at a
+ * time.
+ * The engine defines the lines (engine/snapshot/capture.ts). This file defines the order in which they are shown.
  */
 import { brotli } from "../adapters/brotli.ts";
 import { Damage } from "../engine/base/errors.ts";
@@ -19,7 +20,7 @@ export interface SnapshotView {
   readonly rest: Rest;
 }
 
-/** Null: the key is gone since the file that this delta builds on. */
+/** Null if the key was removed since the file that this delta builds on. */
 export type StateItem = readonly [key: string, entry: Entry | null];
 
 /** @throws Damage, Failure unknown_format */
@@ -30,7 +31,10 @@ export function viewSnapshot({ name, bytes }: StoredFile): SnapshotView {
   return { name, bytes, footer, rest: restIn(bytes, brotli) };
 }
 
-/** All keys in their order. @throws Damage where they aren't in order, or a block isn't whole */
+/**
+ * Yields all keys in their order.
+ * @throws Damage if the keys aren't in order, or if a block is corrupt
+ */
 export function* stateItems(view: SnapshotView, blocks: readonly Block[] = view.footer.state): Generator<StateItem> {
   let before = "";
   for (const block of blocks)
@@ -53,7 +57,7 @@ function* blockItems({ rest, footer }: SnapshotView, block: Block): Generator<St
   }
 }
 
-/** What the file says of one key, by reading one block; undefined: nothing. */
+/** Returns the file's entry for one key, by reading one block, or undefined if there is none. */
 export function findKey(view: SnapshotView, key: string): StateItem | undefined {
   const block = view.footer.state.findLast(([, , , , first]) => compareUtf8(first, key) <= 0);
   if (block === undefined) return undefined;

@@ -31,7 +31,7 @@ export async function readStatus(app: App, only?: string): Promise<OperatorStatu
   if (wanted.length === 0)
     throw new Trouble(`there is no operator ${only ?? ""}; there are ${operators.map(({ name }) => name).join(", ")}`);
   const all: OperatorStatus[] = [];
-  // One after the other: each asks every database.
+  // One after the other: each request asks every database.
   for (const operator of wanted) {
     const lost = operator.lost !== undefined;
     const partitions = lost ? [] : ((await app.get(`${operatorPath(operator.name)}/partitions`)) as PartitionInfo[]);

@@ -1,14 +1,14 @@
 /** The files that `keyframe init` and `keyframe new operator` write. */
 
-/** The name by which npm knows it, and users import it. The command is `keyframe`. */
+/** The package's name in npm and in imports. The command is `keyframe`. */
 export const PACKAGE = "keyframe-streams";
 
-/** An operator of this name, which counts; and what its test says. */
+/** An operator of this name, which counts, and the values for its test. */
 export function operatorFile(name: string): string {
   return `import { operator } from "${PACKAGE}";
 import { z } from "zod";
 
-/** What it keeps, and for whom. */
+/** Keeps a total for each key. */
 export const ${identifier(name)} = operator("${name}", {
   version: 1,
   // Event types with the schema of their data (zod, valibot, arktype, …).
@@ -62,7 +62,7 @@ export const operators = [${identifier(name)}] as const;
 export default keyframe({ operators });
 `;
 
-/** For `npx tsc`, with the packages of TYPE_CHECK: wrangler bundles without a look at the types. */
+/** For `npx tsc`, with the packages of TYPE_CHECK. Wrangler bundles without checking types. */
 export const TSCONFIG = `{
   "compilerOptions": {
     "strict": true,
@@ -86,7 +86,7 @@ export function identifier(name: string): string {
   return RESERVED.has(camel) ? `${camel}Operator` : camel;
 }
 
-/** Words that a name of an operator may be, and a constant may not. */
+/** Words that may name an operator, but no constant. */
 const RESERVED = new Set(
   `await break case catch class const continue debugger default delete do else enum export extends false finally for function if
   implements import in instanceof interface let new null operator package private protected public return static super switch test

@@ -1,4 +1,7 @@
-/** `keyframe verify-partition OP N`: does a partition hold what its snapshot and its log give back? The app rebuilds and compares. */
+/**
+ * `keyframe verify-partition OP N`: does a partition hold the state that its snapshot and log give? The app rebuilds it
+ * and compares.
+ */
 import type { UnmigratedInfo } from "./answers.ts";
 import { App, codeOf, fine, online, partitionPath, POST, saidBy, type Options } from "./app.ts";
 import { unmigratedText } from "./checks.ts";

@@ -1,4 +1,4 @@
-/** `keyframe verify FILE...`: is a file what was written? Says what is wrong, where, and what to do. Works without the app. */
+/** `keyframe verify FILE...`: is a file intact? Says what is wrong, where, and what to do. Works without the app. */
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { brotli } from "../adapters/brotli.ts";

@@ -1,4 +1,4 @@
-/** `keyframe watch OP KEY`: the state of a key now, then each change, until it is interrupted or nobody reads any more. */
+/** `keyframe watch OP KEY`: the state of a key now, then each change, until an interrupt or the end of the reader. */
 import { client } from "../client/client.ts";
 import { KeyframeError } from "../client/keyframe-error.ts";
 import { App, hintFor, online, type Options } from "./app.ts";

@@ -1,9 +1,9 @@
 /**
- * What Keyframe needs in a Worker's wrangler configuration, what of it is missing, and the text with it added.
+ * Keyframe's needs in a Worker's wrangler configuration: finds the missing ones, and adds them to the text.
  *
- * WRANGLERNEEDS1. Only what is missing is added; nothing that is there is changed, and comments stay.
- * WRANGLERNEEDS2. What was made is parsed again, and must have all that was missing: a file that is written in a way that can't be added
- *     to (inline tables) is refused with what to add by hand, not half changed.
+ * WRANGLERNEEDS1. Only missing parts are added. Existing parts don't change, and comments stay.
+ * WRANGLERNEEDS2. The result is parsed again, and must have all missing parts. A file that can't be added to (inline
+ *     tables) is refused with the parts to add by hand, and not half changed.
  */
 import { applyEdits, modify, parse as parseJsonc, type ParseError } from "jsonc-parser";
 import { parse as parseToml } from "smol-toml";
@@ -14,10 +14,10 @@ export type Format = "toml" | "jsonc";
 export interface Need {
   readonly what: string;
   readonly toml: string;
-  /** Where it goes in JSON; `append`: into the list there. */
+  /** The place in JSON. `append`: into the list there. */
   readonly json: { readonly path: readonly string[]; readonly value: unknown; readonly append: boolean };
   readonly isMet: (config: Config) => boolean;
-  /** It stands above all tables. */
+  /** The text belongs above all tables. */
   readonly atTop?: true;
 }
 
@@ -29,13 +29,13 @@ export type Added =
   | { readonly tag: "refused"; readonly why: string };
 
 /**
- * The earliest that is tested (the package's own test runs with it), also for new Workers: a later one isn't known to the last
- * wrangler that runs on Node 20, which is what npm installs there.
+ * The earliest date that is tested (the package's own test runs with it), also for new Workers. Node 20 gets the last
+ * wrangler that runs there, which doesn't know later dates.
  */
 export const COMPATIBILITY_DATE = "2026-04-01";
 const MIGRATIONS_DIR = `node_modules/${PACKAGE}/dist/migrations`;
 
-/** The text with everything that is missing. */
+/** Returns the text with everything that is missing. */
 export function withNeeds(text: string, format: Format, fallbackName: string): Added {
   const config = read(text, format);
   if (typeof config === "string") return { tag: "refused", why: config };
@@ -57,7 +57,7 @@ export function withNeeds(text: string, format: Format, fallbackName: string): A
   };
 }
 
-/** The parsed configuration, or why there is none. */
+/** Returns the parsed configuration, or the reason why there is none. */
 function read(text: string, format: Format): Config | string {
   if (format === "toml") {
     try {
@@ -72,7 +72,7 @@ function read(text: string, format: Format): Config | string {
   return value as Config;
 }
 
-/** A name that Keyframe needs, and that is something else here. */
+/** Returns a name that Keyframe needs, and that has another meaning here. */
 function foreign(config: Config): string | null {
   const taken = list(config, "durable_objects", "bindings").find(
     (one) => one["name"] === "PARTITION" && one["class_name"] !== "Partition",
@@ -164,13 +164,13 @@ function list(config: Config, ...path: readonly string[]): Readonly<Record<strin
   return Array.isArray(found) ? (found as Readonly<Record<string, unknown>>[]) : [];
 }
 
-/** Tables go to the end; what belongs to the top stands before the first table, or it would become a member of the last. */
+/** Tables go to the end. Top-level lines go before the first table, or they would become members of the last one. */
 function addToml(text: string, { toml, atTop }: Need): string {
   const ended = text === "" || text.endsWith("\n") ? text : `${text}\n`;
   if (atTop !== true) return `${ended}${ended === "" ? "" : "\n"}${toml}\n`;
   const table = /^[ \t]*\[/m.exec(ended);
   if (table === null) return `${ended}${toml}\n`;
-  // A comment above the table is the table's.
+  // A comment above the table belongs to the table.
   const above = ended.slice(0, table.index).replace(/(?:(?<=^|\n)[ \t]*(?:#.*)?\n)*$/, "");
   return `${above}${toml}\n${ended.slice(above.length)}`;
 }

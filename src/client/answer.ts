@@ -1,20 +1,22 @@
 /**
- * What came back, judged: is it Keyframe's, and does it hold what an answer of its route must hold? For the client, the command
- * line and pages alike, so that nobody believes a login page, a captive portal or a proxy.
+ * Judges a response: is it Keyframe's, and does it hold the members that an answer of its route must hold?
+ * The client, the command line and the dashboard use it, so that none of them believes a login page, a captive portal
+ * or a proxy.
  *
- * ANSWER1. A good answer is one that holds what `HOLDS` says of its route. It may hold more: the app may be newer.
- * ANSWER2. A problem is a document whose `type` names its `code` as the app's do. Any other answer is foreign, whatever its status.
- * ANSWER3. Only a GET is led elsewhere. Any other request that is redirected is answered by nobody that may answer it.
+ * ANSWER1. A good answer holds the members that `HOLDS` lists for its route. It may hold more: the app may be newer.
+ * ANSWER2. A problem is a document whose `type` names its `code` as the app's documents do. Any other answer is
+ *     foreign, whatever its status.
+ * ANSWER3. Only a GET follows redirects. A redirect of any other request counts as no answer of the app.
  */
 import { HOLDS, type Shape } from "./holds.ts";
 import { KeyframeError, type Problem } from "./keyframe-error.ts";
 
-/** A Uint8Array whose bytes fetch takes. Its parameter is left to the compiler: before TypeScript 5.7 it had none. */
+/** A Uint8Array whose bytes fetch takes. The compiler infers the type parameter, which TypeScript below 5.7 lacks. */
 export type Bytes = ReturnType<Uint8Array["slice"]>;
 
 export interface Call {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
-  /** From `/v1` on. */
+  /** The path, from `/v1` on. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Bytes;
@@ -22,7 +24,7 @@ export interface Call {
 
 interface Told {
   readonly status: number;
-  /** What the server asks for before the next attempt. */
+  /** The pause that the server asks for before the next attempt. */
   readonly retryAfterMs: number | null;
 }
 
@@ -37,10 +39,10 @@ export interface Refusal extends Told {
   readonly body: Problem;
 }
 
-/** Somebody else's answer, or one that lacks what it must hold. */
+/** An answer that isn't the app's, or that lacks a member. */
 export interface Foreign extends Told {
   readonly tag: "foreign";
-  /** With the address and the type of what came. */
+  /** The reason, with the address and the media type of the answer. */
   readonly why: string;
   readonly body: null;
 }
@@ -50,14 +52,14 @@ export type Answer = Good | Refusal | Foreign;
 /** The head of a response, as far as it says who answered. */
 export interface Head {
   readonly status: number;
-  /** Where it came from, after redirects. */
+  /** The address of the response, after redirects. */
   readonly url: string;
   readonly redirected: boolean;
   readonly type: string;
   readonly headers: { get(name: string): string | null };
 }
 
-/** Redirects of a GET are followed; of anything else they are an answer by themselves (ANSWER3). */
+/** Follows redirects of a GET only. Any other redirect is judged as an answer (ANSWER3). */
 export const redirectOf = ({ method }: Pick<Call, "method">): "follow" | "manual" =>
   method === "GET" ? "follow" : "manual";
 
@@ -81,7 +83,7 @@ export function judge(call: Call, head: Head, text: string, retryAfterMs: number
   return { tag: "problem", status, retryAfterMs, code: body.code, body };
 }
 
-/** What a stream must be before it is read. Null: it is that. */
+/** Judges the head of a stream before the stream is read. Returns null if it is a stream of that media type. */
 export function judgeStream(call: Call, head: Head, mediaType: string): Foreign | null {
   const { status } = head;
   const type = head.headers.get("content-type") ?? "";
@@ -95,9 +97,9 @@ export function judgeStream(call: Call, head: Head, mediaType: string): Foreign 
   };
 }
 
-/** Where a redirect leads that wasn't followed; null: it is none. */
+/** Returns the target of a redirect that wasn't followed, or null if the response is no redirect. */
 function ledTo({ status, type, headers }: Head): string | null {
-  // Browsers tell nothing of it but that it was one.
+  // Browsers hide everything about a redirect except that it was one.
   if (type === "opaqueredirect") return "it redirects, and only a GET is sent elsewhere: use the app's own address";
   if (status < 300 || status >= 400 || status === 304) return null;
   const to = headers.get("location");
@@ -133,7 +135,7 @@ function isProblem(body: unknown): body is Problem {
   return typeof code === "string" && type === `urn:keyframe:problem:${code}`;
 }
 
-/** What a good answer to the call lacks; null: nothing. */
+/** Returns the flaw of an answer to the call, or null if the answer is good. */
 export function flawOf({ method, path }: Pick<Call, "method" | "path">, body: unknown): string | null {
   const found = HOLDS.find(([verb, template]) => verb === method && fits(template, path));
   return found === undefined ? "nothing is known of this route" : lacking(found[2], body, "");
@@ -150,7 +152,7 @@ function fits(template: string, path: string): boolean {
   );
 }
 
-/** What a value lacks to be of the shape; null: nothing. */
+/** Returns the first member that a value lacks to fit the shape, or null if it fits. */
 export function lacking(shape: Shape, value: unknown, at: string): string | null {
   const named = at === "" ? "it" : `\`${at}\``;
   if (typeof shape === "string") return fitsWord(shape, value) ? null : `${named} is not ${shape}`;
@@ -197,7 +199,7 @@ function fitsWord(word: Extract<Shape, string>, value: unknown): boolean {
   }
 }
 
-/** Codes of a status that else passes, though waiting doesn't help. */
+/** Codes for which a retry doesn't help, though their status usually passes. */
 const LASTING = new Set(["internal_error", "too_many_producers"]);
 
 /** Can another attempt get a better answer? */
@@ -206,19 +208,19 @@ export function passes(answer: Answer | NoAnswer): boolean {
   if (answer.tag === "good") return false;
   if (answer.tag === "problem") {
     if (LASTING.has(answer.code)) return false;
-    // A body that broke off on its way is no fault of what was sent.
+    // A body that broke off on its way doesn't make the request wrong.
     if (answer.code === "body_interrupted") return true;
   }
   const { status } = answer;
   return status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501);
 }
 
-/** Codes of a status that else leaves it open. */
+/** Codes that say that the app took nothing, though their status usually leaves that open. */
 const NOT_LOOKED_AT = new Set(["rate_limited", "log_not_migrated"]);
 
 /**
- * May what was sent count, though this isn't the answer to it? Only the app's own word that it took nothing says no: a proxy's
- * may come after the app has decided, and a 503 says that a part isn't known.
+ * May the events count, although this answer doesn't accept them? Only the app can say that it took nothing.
+ * A proxy's answer may follow the app's decision, and a 503 says that part of the outcome is unknown.
  */
 export function mayCount(answer: Answer | NoAnswer): boolean {
   switch (answer.tag) {
@@ -241,7 +243,7 @@ export interface NoAnswer {
   readonly unsent: boolean;
 }
 
-/** An answer that isn't good, as an error. `ids`: of the events of which it isn't known whether they count. */
+/** Makes an error of an answer that isn't good. `ids` names the events that may count. */
 export function errorOf(answer: Refusal | Foreign, ids: readonly string[] = []): KeyframeError {
   if (answer.tag === "foreign")
     return new KeyframeError("unexpected_answer", answer.why, { status: answer.status, ids });

@@ -1,8 +1,10 @@
 /**
  * The client, for Node, browsers and Workers: sends events so that each counts once, asks operators, reads their state.
  *
- * CLIENT1. It needs fetch, crypto.randomUUID and timers, CompressionStream for `gzip`, and nothing of the engine at run time.
- * CLIENT2. What another attempt may better is repeated with the same ids; what none can better is a fate, an answer or a KeyframeError.
+ * CLIENT1. The client needs fetch, crypto.randomUUID and timers, CompressionStream for `gzip`, and nothing of the
+ *     engine at run time.
+ * CLIENT2. The client retries a failure that may pass, with the same ids. Any other outcome is a fate, an answer or a
+ *     KeyframeError.
  *
  * @example
  * const kf = client({ url: "https://credits.example.com", token });
@@ -31,18 +33,24 @@ export type { OutgoingEvent } from "./outgoing.ts";
 export type { Watched, WatchOptions } from "./watch.ts";
 
 export interface ClientOptions {
-  /** Where the app is, without `/v1`. */
+  /** The app's address, without `/v1`. */
   readonly url: string;
   readonly token?: string;
-  /** A batch leaves when it has this much, or its first event waited `lingerMs`. Default 500 events, 500,000 bytes, 5 ms. */
+  /**
+   * A batch leaves when it is this large, or when its first event waited `lingerMs`. Default 500 events, 500,000 bytes,
+   * 5 ms.
+   */
   readonly batch?: { readonly events?: number; readonly bytes?: number; readonly lingerMs?: number };
-  /** What may be undecided before `ready()` waits. Default 10,000 events, 16,000,000 bytes. */
+  /** The undecided events from which on `ready()` waits. Default 10,000 events, 16,000,000 bytes. */
   readonly buffer?: { readonly events?: number; readonly bytes?: number };
-  /** Batches under way side by side. Default 1; with more, events of one key may overtake each other. */
+  /** Batches under way at a time. Default 1. With more, events of one key may overtake each other. */
   readonly inFlight?: number;
-  /** Batches travel packed. Default false. */
+  /** Compresses batches with gzip. Default false. */
   readonly gzip?: boolean;
-  /** Default: pauses up to 200 ms, doubling up to 30 s; 60 s for an attempt; 5 minutes without progress, then `gave_up`. */
+  /**
+   * Default: pauses of up to 200 ms, doubling up to 30 s; 60 s for an attempt; `gave_up` after 5 minutes without
+   * progress.
+   */
   readonly retry?: {
     readonly firstMs?: number;
     readonly mostMs?: number;
@@ -50,34 +58,35 @@ export interface ClientOptions {
     readonly overallMs?: number;
   };
   /**
-   * Numbers the batches of `send`, for repeats that are recognised without a horizon. `id` names the sender; `epoch` must be
-   * higher with every client made for it, unless `seq` goes on where the last one ended: a number that was used is a repeat.
+   * Numbers the batches of `send`, so that duplicates are known without a horizon. `id` names the sender.
+   * Each client of that `id` needs a higher `epoch`, or a `seq` after the last one used: a reused number marks a batch
+   * as a duplicate.
    */
   readonly producer?: { readonly id: string; readonly epoch: number; readonly seq?: number };
   readonly fetch?: Fetch;
   readonly clock?: Clock;
-  /** 0 <= x < 1. */
+  /** Returns a number from 0 up to, but not including, 1. */
   readonly random?: () => number;
   readonly uuid?: () => string;
 }
 
 export interface Client {
   /**
-   * Takes an event, or several, and resolves when they are decided: with what became of each. In order, as long as one batch
-   * is under way at a time. An event without an id gets one, once. A call is taken as a whole.
+   * Takes one event or several, all or none, and resolves with the fate of each when all are decided.
+   * Events stay in order if one batch is under way at a time. An event without an id gets one, once.
    *
-   * @throws (rejects) KeyframeError if an event isn't decided, once all of the call are decided or have failed. Its `fates` say what
-   *   became of each, its `ids` name those of which it isn't known whether they count
+   * @throws (rejects) KeyframeError if an event isn't decided, once each event of the call is decided or has failed.
+   *   `fates` says what became of each, and `ids` names the events that may count.
    */
   send(event: OutgoingEvent): Promise<Fate>;
   send(events: readonly OutgoingEvent[]): Promise<Fate[]>;
-  /** Resolves when the buffer has room. Whoever sends without waiting for each fate waits for this. */
+  /** Resolves when the buffer has room. A sender that doesn't await each fate awaits this. */
   ready(): Promise<void>;
-  /** Sends what waits at once, and resolves when all that was sent so far is decided or has failed. */
+  /** Sends all waiting events at once, and resolves when every event sent so far is decided or has failed. */
   flush(): Promise<void>;
-  /** Takes nothing more, and flushes. */
+  /** Refuses further events, and flushes. */
   close(): Promise<void>;
-  /** By type alone, `operator<typeof credits>("credits")`, or by value where its code is at hand. */
+  /** An operator by type alone, `operator<typeof credits>("credits")`, or by value if its code is at hand. */
   operator<Op extends AnyOperator>(operator: Op["name"] | Op): OperatorClient<Op>;
   ask<Op extends AnyOperator, T extends EventType<Op>>(
     operator: Op,
@@ -94,7 +103,7 @@ export function client(options: ClientOptions): Client {
   const http = new Http({
     url: options.url,
     token: options.token ?? null,
-    // A fetch that is called as a member of something else refuses to work in browsers.
+    // Browsers throw if fetch is called as a member of another object.
     fetch: options.fetch ?? ((url, init) => fetch(url, init)),
     clock,
     attemptMs: retry.attemptMs,
@@ -148,7 +157,7 @@ function check({ token, batch, buffer, inFlight = 1, producer, retry }: ClientOp
     if (value !== undefined && !(value >= least && value <= most))
       fail(`${what} must be from ${least} to ${most}, not ${value}`);
   };
-  // Else each attempt would fail, with the token in the message.
+  // Without this check each attempt would fail, with the token in the message.
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
     fail("a token has no spaces, line ends or characters beyond ASCII, and isn't empty");
   within(batch?.events, "batch.events", 1, MOST_EVENTS);
@@ -163,6 +172,6 @@ function check({ token, batch, buffer, inFlight = 1, producer, retry }: ClientOp
   within(producer.epoch, "producer.epoch", 0);
   within(producer.seq, "producer.seq", 0);
   if (producer.id === "") fail("producer.id must not be empty");
-  // ONE2: a numbered batch leaves after the one before it was answered.
+  // A numbered batch leaves after the one before it was answered (ONE2).
   if (inFlight !== 1) fail("numbered batches go one after the other: leave inFlight out");
 }

@@ -1,9 +1,9 @@
-/** Time as the client sees it: a port, so that tests can let it pass. */
+/** Time as the client sees it: a port, so that tests control it. */
 
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Calls `then` once after `ms`; returns what cancels that. */
+  /** Calls `then` once after `ms`. Returns a function that cancels the call. */
   after(ms: number, then: () => void): () => void;
 }
 
@@ -15,7 +15,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Ends early, without an error, when the signal says so. */
+/** Waits for `ms`. Ends early, without an error, if the signal aborts. */
 export const pause = (clock: Clock, ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const over = (): void => {

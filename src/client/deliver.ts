@@ -1,12 +1,12 @@
 /**
- * One batch, sent until the fate of each of its events is known.
+ * Sends one batch until the fate of each of its events is known.
  *
- * DELIVER1. The batch asks for each event's result (`Prefer: return=representation`): a plain answer has counts, and names the first
- *     100 errors only. Codes of rejected events stand in that list alone, so those that it has no room for are asked for again,
- *     which changes nothing: they were rejected.
- * DELIVER2. What comes before `through` is decided; the rest is sent again, from there on. A numbered batch is sent again as it was,
- *     since a mark is a place in it (ONE2). A first answer stands, whatever a repeat says.
- * DELIVER3. Every event has its id before the first attempt, and keeps it (ONE1): no repeat counts twice.
+ * DELIVER1. The batch asks for each event's result (`Prefer: return=representation`): a plain answer has counts, and
+ *     names only the first 100 errors. Codes of rejected events appear in that list alone. Rejected events without room
+ *     in the list are sent again, which changes nothing: they were rejected.
+ * DELIVER2. Events before `through` are decided, and the rest is sent again from there on. A numbered batch is sent
+ *     again unchanged, since a mark is a place in it (ONE2). A first outcome stands, whatever a later attempt says.
+ * DELIVER3. Every event has its id before the first attempt, and keeps it (ONE1): no retry counts twice.
  */
 import { type Answer, type Call, errorOf, lacking, mayCount, membersOf, type NoAnswer, passes } from "./answer.ts";
 import { COUNTS } from "./holds.ts";
@@ -23,11 +23,11 @@ export interface BatchNumber {
 }
 
 export interface Delivered {
-  /** By place in the batch; null where there is a failure. */
+  /** The fates by place in the batch, with null for each undecided event. */
   readonly fates: readonly (Fate | null)[];
-  /** Why not all of it is decided. */
+  /** The reason why events are undecided. */
   readonly failure: KeyframeError | null;
-  /** Places of events without a fate that may count all the same. */
+  /** Places of events without a fate that may count. */
   readonly unknown: ReadonlySet<number>;
 }
 
@@ -44,7 +44,7 @@ export async function deliver(events: readonly Outgoing[], options: DeliverOptio
   const unknown = new Set<number>();
   const all = [...events.keys()];
   let { number } = options;
-  /** Events of a request: fewer, where something on the way takes no larger ones. */
+  /** Events of a request. The number drops if a proxy refuses larger requests. */
   let most = all.length;
   for (let left = all; left.length > 0;) {
     const sent = number === null ? left.slice(0, most) : all;
@@ -66,16 +66,16 @@ export async function deliver(events: readonly Outgoing[], options: DeliverOptio
       const failure = await waited(answer, patience);
       if (failure !== null) return { fates, failure, unknown };
     } else if (left.length === before) return { fates, failure: finalError(answer), unknown };
-    // It was answered; what is asked for again was rejected, and counts under no number.
+    // The batch was answered. Only rejected events are sent again, and those count under no number.
     else number = null;
   }
   return { fates, failure: null, unknown };
 }
 
-/** Somebody between here and the app takes no request of this size; the app's own 413 is a problem document. */
+/** A proxy takes no request of this size. The app's own 413 would be a problem document. */
 export const isTooLarge = (answer: Answer | NoAnswer): boolean => answer.tag === "foreign" && answer.status === 413;
 
-/** Null: it is time for another attempt. */
+/** Waits for the next attempt. Returns null if it is time for that, or the error that ends the attempts. */
 async function waited(answer: Failed, patience: Patience): Promise<KeyframeError | null> {
   try {
     await patience.wait(answer);
@@ -95,7 +95,7 @@ function finalError(answer: Answer): KeyframeError {
 export interface EventsCall {
   readonly gzip: boolean;
   readonly number: BatchNumber | null;
-  /** With each event's result. */
+  /** The answer has each event's result. */
   readonly full: boolean;
 }
 
@@ -117,7 +117,7 @@ async function packed(text: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** A result as the app answers it, as far as a fate needs it. */
+/** A result in the app's answer, as far as a fate needs it. */
 interface Result {
   readonly index: number;
   readonly operator: string | null;
@@ -132,7 +132,7 @@ interface NamedError {
   readonly message: string;
 }
 
-/** What an answer says of each event; null: it says nothing of them. */
+/** Returns what an answer says about each event, or null if it says nothing. */
 function reportOf(answer: Answer | NoAnswer): Report | null {
   const body = answer.tag === "none" ? null : answer.body;
   return lacking(COUNTS, body, "") === null && "results" in (body as object) ? (body as Report) : null;
@@ -144,7 +144,7 @@ interface Report {
   readonly through: number;
 }
 
-/** Writes down what the answer says of the events at the places `sent`. */
+/** Stores the fates of the events at the places `sent`. */
 function readFates(
   answer: Answer | NoAnswer,
   sent: readonly number[],
@@ -154,7 +154,7 @@ function readFates(
   const report = reportOf(answer);
   if (report === null) return;
   const { results, errors, through } = report;
-  // Of an event that one operator rejects and another one refuses, the rejection is what counts.
+  // If one operator rejects an event and another one refuses it, the rejection counts.
   const rejections = errors.filter((error) => !("detail" in error));
   const named = new Map(rejections.map((error) => [error.index, error]));
   const common = unfitCode(answer);
@@ -173,7 +173,7 @@ function readFates(
 
 type Why = Pick<NamedError, "code" | "message">;
 
-/** Null: rejected, but the answer has no room for the reason. */
+/** Returns null if the event was rejected and the answer has no room for the reason. */
 function fateOf(id: string, results: readonly Result[], why: Why | undefined): Fate | null {
   const acceptedBy = results
     .filter(({ status }) => status === "applied" || status === "quarantined")
@@ -191,7 +191,9 @@ function fateOf(id: string, results: readonly Result[], why: Why | undefined): F
   return { tag: "accepted", id, quarantined: results.some(({ status }) => status === "quarantined") };
 }
 
-/** What a partition says of the producer holds for all events that it rejected; they need no reason of their own. */
+/**
+ * The partition's verdict on the producer applies to all events that it rejected, so they need no reason of their own.
+ */
 function unfitCode(answer: Answer | NoAnswer): Why | undefined {
   if (answer.tag !== "problem" || !UNFIT.has(answer.code)) return undefined;
   return { code: answer.code, message: String(answer.body.detail) };

@@ -1,12 +1,12 @@
 /** Server-sent events, from chunks of text to messages (WHATWG HTML, "Interpreting an event stream"). */
 
 export interface Message {
-  /** "message" where the stream names none. */
+  /** The event's name, "message" if the stream names none. */
   readonly event: string;
   readonly data: string;
 }
 
-/** A message longer than any state can be: what sends it is no app of ours. */
+/** A bound above the size of any state, so the sender of a longer message isn't the app. */
 const MOST_CHARS = 8_000_000;
 
 export class EventStream {
@@ -15,12 +15,15 @@ export class EventStream {
   #data: string[] = [];
   #length = 0;
   #event = "";
-  /** The last id that came; to be sent as `Last-Event-ID`. */
+  /** The last id that came. A reconnection sends it as `Last-Event-ID`. */
   lastId: string | null = null;
-  /** What the server wants waited before the next connection. */
+  /** The pause that the server asks for before the next connection. */
   retryMs: number | null = null;
 
-  /** The messages that are complete now. @throws RangeError where one doesn't end */
+  /**
+   * Returns the messages that are complete now.
+   * @throws RangeError if a message exceeds the bound
+   */
   push(chunk: string): Message[] {
     const text = this.#rest + (this.#first ? chunk.replace(/^\uFEFF/, "") : chunk);
     if (chunk !== "") this.#first = false;
@@ -58,7 +61,7 @@ export class EventStream {
         if (/^\d{1,9}$/.test(value)) this.retryMs = Number(value);
         break;
       default:
-      // A comment, such as a sign of life, or a field of a later time.
+      // Ignore comments, such as heartbeats, and fields of later versions.
     }
     return null;
   }

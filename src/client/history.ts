@@ -1,4 +1,4 @@
-/** The history of a key, from newest to oldest: a page is asked for when the one before it is used up. */
+/** The history of a key, from newest to oldest. Each page is requested when the one before it is used up. */
 import { KeyframeError } from "./keyframe-error.ts";
 
 /** An event that touched the key. */
@@ -6,9 +6,9 @@ export type HistoryEntry<State> = Touched & After<State>;
 
 interface Touched {
   readonly seq: number;
-  /** When it was received, RFC 3339. */
+  /** The time at which the event was received, RFC 3339. */
   readonly time: string;
-  /** As its handler saw it: a CloudEvent, or a command on the quarantine. */
+  /** The event as its handler saw it: a CloudEvent, or a command on the quarantine. */
   readonly event: {
     readonly type: string;
     readonly id: string;
@@ -16,26 +16,26 @@ interface Touched {
     readonly [member: string]: unknown;
   };
   readonly outcome:
-    /** Without `reply` it isn't known any more, or never was. */
+    /** Without `reply`, the reply isn't known any more, or never was. */
     | { readonly status: "applied"; readonly reply?: unknown }
     | { readonly status: "refused"; readonly code: string; readonly detail: unknown }
     | { readonly status: "quarantined"; readonly error: string };
-  /** The operator's version that ran. */
+  /** The version of the operator that ran. */
   readonly operatorVersion: number;
 }
 
-/** The key's value after the event; null: no state, or why it can't be said for sure. */
+/** The key's value after the event: null if there is no state, or the reason why the value isn't certain. */
 type After<State> =
   { readonly value: State | null; readonly unknown?: undefined } | { readonly value: null; readonly unknown: string };
 
 export interface HistoryOptions {
-  /** Events below this seq. Default: from the newest on. */
+  /** Returns events below this seq. Default: from the newest on. */
   readonly before?: number;
   /** Events of a page, up to 1,000. */
   readonly limit?: number;
 }
 
-/** How a history ends: `expired`, where there was more and retention has given it up. */
+/** The end of a history: `expired` if retention has deleted older events. */
 export interface HistoryEnd {
   readonly expired: boolean;
 }
@@ -46,7 +46,10 @@ interface Page<State> {
   readonly expired?: boolean;
 }
 
-/** `ask` fetches what stands behind a path. @throws KeyframeError */
+/**
+ * `ask` fetches the page at a path.
+ * @throws KeyframeError
+ */
 export async function* history<State>(
   ask: (path: string) => Promise<unknown>,
   path: string,
@@ -60,7 +63,7 @@ export async function* history<State>(
     const page = (await ask(`${path}/history?${query.toString()}`)) as Page<State>;
     yield* page.items;
     if (page.before === undefined) return { expired: page.expired === true };
-    // Else it would never end.
+    // Without this check a page that repeats would never end the loop.
     if (before !== undefined && page.before >= before)
       throw new KeyframeError("unexpected_answer", `the page before seq ${before} goes on at ${page.before}`);
     ({ before } = page);

@@ -1,9 +1,10 @@
 /**
- * What the good answer to each route must hold, so that it is taken for the app's (answer.ts). What docs/reference/api.md says of a route,
- * as far as the client and the commands rely on it; test/client/holds.test.ts compares it with the descriptions of the routes.
+ * The members that a good answer of each route must hold, so that it passes for the app's (answer.ts).
+ * The list has what docs/reference/api.md says of a route, as far as the client and the commands rely on it. The test
+ * test/client/holds.test.ts compares it with the descriptions of the routes.
  */
 
-/** `?` after a name: it may be missing. A function: which shape it is depends on what it says. */
+/** `?` after a name: the member may be missing. A function picks the shape by the value of another member. */
 export type Shape =
   | "anything"
   | "true"
@@ -76,7 +77,7 @@ const STEERED_MANY = {
   "cursor?": "a text",
 } as const;
 
-/** What the counts of sent events are, also in a problem document (api.md). */
+/** The shape of the counts of sent events, also in a problem document (api.md). */
 export const COUNTS = {
   received: "a number",
   accepted: "a number",
@@ -101,10 +102,10 @@ export const COUNTS = {
 /** A message of `watch`. */
 export const WATCHED = { key: "a text", value: "anything", seq: "a number or null" } as const satisfies Shape;
 
-/** Beside the counts: a reply, of a problem that says what an operator decided (`ask`). */
+/** Beside the counts: the reply, in a problem that says what an operator decided (`ask`). */
 export const DECIDED = PLACED satisfies Shape;
 
-/** `:name` stands for any part of the path, `?name` for a parameter that must be there. The first one that fits counts. */
+/** `:name` stands for any part of the path, `?name` for a parameter that must be there. The first match counts. */
 export const HOLDS: readonly (readonly [method: string, path: string, shape: Shape])[] = [
   ["GET", "/healthz", { ok: "true" }],
   ["POST", "/v1/events", COUNTS],

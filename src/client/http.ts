@@ -1,8 +1,9 @@
 /**
  * One exchange with the app.
  *
- * HTTP1. No answer, a broken one and a passing failure mean the same: perhaps it counted, perhaps not; the same may be sent again.
- * HTTP2. Nothing here waits or repeats; that is for whoever has the patience (patience.ts).
+ * HTTP1. A missing answer, a broken one and a passing failure mean the same: the events may count, and the same request
+ *     may be sent again.
+ * HTTP2. This file neither waits nor retries. The caller does, by patience.ts.
  */
 import { judge, redirectOf, type Answer, type Bytes, type Call, type NoAnswer } from "./answer.ts";
 import type { Clock } from "./clock.ts";
@@ -22,7 +23,7 @@ export interface HttpOptions {
   readonly token: string | null;
   readonly fetch: Fetch;
   readonly clock: Clock;
-  /** One attempt, its answer included. */
+  /** Milliseconds for one attempt, its answer included. */
   readonly attemptMs: number;
 }
 
@@ -30,7 +31,7 @@ export class Http {
   readonly #options: HttpOptions;
   readonly #base: string;
 
-  /** @throws KeyframeError where the URL is none */
+  /** @throws KeyframeError if the URL is invalid */
   constructor(options: HttpOptions) {
     this.#options = options;
     this.#base = baseOf(options.url);
@@ -59,7 +60,10 @@ export class Http {
     return judge(call, response, text, retryAfter(response.headers.get("retry-after"), this.#options.clock.now()));
   }
 
-  /** The response as soon as its head is there. @throws what fetch throws */
+  /**
+   * Returns the response as soon as its head has arrived.
+   * @throws the errors of fetch
+   */
   open(call: Call, signal: AbortSignal): Promise<Response> {
     const { method, path, headers, body } = call;
     const { token, fetch } = this.#options;
@@ -76,7 +80,7 @@ function baseOf(url: string): string {
   } catch {
     throw new KeyframeError("invalid_options", "url is no URL");
   }
-  // Messages don't repeat it: it may hold what is secret.
+  // Messages omit the URL, which may hold a secret.
   if (parsed.username !== "" || parsed.password !== "")
     throw new KeyframeError("invalid_options", "url must have no user and no password; a token is given as `token`");
   if (parsed.search !== "" || parsed.hash !== "" || !/^https?:$/.test(parsed.protocol))
@@ -87,12 +91,12 @@ function baseOf(url: string): string {
   return parsed.href.replace(/\/+$/, "");
 }
 
-/** What fetch throws says little; its cause says more. */
+/** Prefers the cause of a fetch error, since the error itself says little. */
 export function whyOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause, message } = error;
   if (!(cause instanceof Error)) return message;
-  // Of several attempts, one for each address, only the code is told.
+  // If several addresses were tried, the message has the code only.
   const said = cause.message !== "" ? cause.message : codeOfCause(cause);
   return said === "" ? message : `${message}: ${said}`;
 }
@@ -102,23 +106,25 @@ const codeOfCause = (cause: unknown): string => {
   return typeof code === "string" ? code : "";
 };
 
-/** Where Node tells that there was no connection. Other runtimes don't, and it may have been sent. */
+/**
+ * Codes by which Node says that no connection was made. Other runtimes say nothing, so the request may have been sent.
+ */
 const UNSENT =
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|EPROTO|(ERR_SSL|ERR_TLS|CERT|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO)_\w+)$/;
 
 function neverSent(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { cause } = error;
-  // A port that fetch refuses by itself.
+  // fetch refuses some ports by itself.
   return UNSENT.test(codeOfCause(cause)) || (cause instanceof Error && cause.message === "bad port");
 }
 
-/** Seconds, or an HTTP date. Null: there is none that can be read. */
+/** Reads seconds, or an HTTP date. Returns null if the header is missing or unreadable. */
 export function retryAfter(header: string | null, nowMs: number): number | null {
   if (header === null) return null;
   const text = header.trim();
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1_000;
-  // Date.parse takes many things for a date; an HTTP date begins with the day of the week.
+  // Date.parse reads many texts as a date. An HTTP date begins with the day of the week.
   const at = /^[A-Z][a-z]{2}/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(at) ? null : Math.max(0, at - nowMs);
 }

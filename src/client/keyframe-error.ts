@@ -1,31 +1,32 @@
 /** The one error that the client throws, or rejects with. */
 
-/** What became of an event. */
+/** The outcome of an event for its sender. */
 export type Fate =
-  /** It counts. `quarantined`: a handler threw, and its operator set the event aside. */
+  /** The event counts. `quarantined`: a handler threw, and its operator quarantined the event. */
   | { readonly tag: "accepted"; readonly id: string; readonly quarantined: boolean }
   /**
-   * It was decided before: it was sent before, or an answer to it got lost. `forgotten`: an operator knows by the batch's number
-   * alone that it was sent before; whether it counted or was rejected then isn't known any more.
+   * The event was decided before: it was sent before, or an answer to it got lost.
+   * `forgotten`: an operator knows the event by its batch's number alone. Whether it counted or was rejected isn't
+   * known any more.
    */
   | { readonly tag: "duplicate"; readonly id: string; readonly forgotten: boolean }
-  /** A handler said no. */
+  /** A handler refused the event. */
   | {
       readonly tag: "refused";
       readonly id: string;
       readonly operator: string;
       readonly code: string;
       readonly detail: unknown;
-      /** Other operators, which have it all the same. */
+      /** Other operators, which accepted the event. */
       readonly acceptedBy: readonly string[];
     }
-  /** It is malformed, doesn't fit the schema, reuses an id, or nobody wants its type. */
+  /** The event is malformed, doesn't fit the schema, reuses an id, or no operator takes its type. */
   | {
       readonly tag: "rejected";
       readonly id: string;
       readonly code: string;
       readonly message: string;
-      /** Operators that have it all the same. */
+      /** Operators that accepted the event. */
       readonly acceptedBy: readonly string[];
     };
 
@@ -35,17 +36,17 @@ export interface Problem {
   readonly title: string;
   readonly status: number;
   readonly code: string;
-  /** In words; an operator's refusal has its own detail here. */
+  /** The detail in words. An operator's refusal has its own detail here. */
   readonly detail: unknown;
   readonly [member: string]: unknown;
 }
 
-/** An event of a call that failed, without a fate. */
+/** An event of a failed call, without a fate. */
 export interface Undecided {
   readonly tag: "undecided";
-  /** To be sent again with. */
+  /** The id to send the event with again. */
   readonly id: string;
-  /** False: it is known not to count. */
+  /** False if the event is known not to count. */
   readonly mayCount: boolean;
 }
 
@@ -57,27 +58,27 @@ interface Facts {
 }
 
 /**
- * `code` is the problem document's where the app answered with one, else one of the client's own:
+ * `code` is the problem document's if the app answered with one, or one of the client's own:
  *
  * | code | |
  * |---|---|
  * | `gave_up` | no answer that decides within the time given |
- * | `producer_stopped` | it isn't known whether an earlier numbered batch counts; go on with a new client and a higher epoch |
+ * | `producer_stopped` | an earlier numbered batch may count; continue with a new client and a higher epoch |
  * | `buffer_full` | far more events wait than the buffer holds; `await ready()` before `send` |
  * | `closed` | the client was closed before |
- * | `not_json` | JSON can't carry what was given |
- * | `unexpected_answer` | what answered is not the app |
- * | `invalid_options` | the client can't work like this |
+ * | `not_json` | JSON can't carry the value |
+ * | `unexpected_answer` | the answer isn't the app's |
+ * | `invalid_options` | the client can't work with these options |
  */
 export class KeyframeError extends Error {
   readonly code: string;
-  /** Of the last answer; null: there was none. */
+  /** The status of the last answer, or null if there was none. */
   readonly status: number | null;
   readonly detail: string;
   readonly problem: Problem | null;
-  /** Ids of the events of which it isn't known whether they count: send them again with the same ids. */
+  /** Ids of the events that may count. Send those events again with the same ids. */
   readonly ids: readonly string[];
-  /** What became of each event of a `send`, by its place in the call; empty for anything else. */
+  /** The outcome of each event of a `send`, by its place in the call. Empty for any other call. */
   readonly fates: readonly (Fate | Undecided)[];
   readonly #said: string;
 
@@ -94,7 +95,7 @@ export class KeyframeError extends Error {
     this.#said = detail;
   }
 
-  /** The same, of a call with events of which it isn't known whether they count. */
+  /** The same error, for a call with events that may count. */
   about(ids: readonly string[], fates: readonly (Fate | Undecided)[] = []): KeyframeError {
     const { code, status, problem } = this;
     return new KeyframeError(code, this.#said, { status, problem, ids, fates });

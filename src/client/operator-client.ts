@@ -1,4 +1,7 @@
-/** One operator, seen from outside: ask it, read its state, watch a key. Its type says what comes back; its code isn't needed. */
+/**
+ * One operator, seen from outside: ask it, read its state, watch a key. Its type gives the types of answers; the client
+ * never runs its code.
+ */
 import { history, type HistoryEnd, type HistoryEntry, type HistoryOptions } from "./history.ts";
 import { errorOf, lacking, mayCount, membersOf, passes, type Answer, type Call } from "./answer.ts";
 import { DECIDED } from "./holds.ts";
@@ -10,9 +13,11 @@ import type { Patience } from "./patience.ts";
 import { watch, type Watched, type WatchOptions } from "./watch.ts";
 
 export interface AskOptions {
-  /** Where the operator takes the key from the event's `key`. */
+  /** The key, if the operator takes it from the event's `key`. */
   readonly key?: string;
-  /** To ask again later and get the first answer. Without it the client makes one, for its own repeats. */
+  /**
+   * An id for asking again later and getting the first answer. By default the client makes one, for its own retries.
+   */
   readonly id?: string;
   readonly source?: string;
   readonly subject?: string;
@@ -23,7 +28,7 @@ export interface AskOptions {
 export interface Entry<State> {
   readonly key: string;
   readonly value: State;
-  /** Of the last event that changed it. */
+  /** The seq of the last event that changed the state. */
   readonly seq: number;
 }
 
@@ -44,7 +49,7 @@ export interface Item<State> {
   readonly value: State;
 }
 
-/** What one request may ask for. */
+/** The most keys that one request may name. */
 const KEYS_AT_ONCE = 500;
 
 export interface OperatorClientOptions {
@@ -65,10 +70,10 @@ export class OperatorClient<Op extends AnyOperator> {
   }
 
   /**
-   * Sends one event to this operator alone, and resolves with what it decided. A repeat with the same id gets the first answer.
+   * Sends one event to this operator alone, and resolves with the outcome. A duplicate hears the first answer.
    *
-   * @throws KeyframeError where it isn't decided: the data doesn't fit, the id belongs to another event, no answer, no permission.
-   *   Its `ids` has the event's id if it isn't known whether it counts
+   * @throws KeyframeError if the event isn't decided: the data doesn't fit, the id belongs to another event, no answer,
+   *   no permission. `ids` has the event's id if the event may count.
    */
   async ask<T extends EventType<Op>>(
     type: T,
@@ -83,14 +88,14 @@ export class OperatorClient<Op extends AnyOperator> {
     return askResult(answer, ids) as AskResult<Op, T>;
   }
 
-  /** Null: there is no state for this key. */
+  /** Resolves with null if the key has no state. */
   async get(key: string): Promise<TimedEntry<StateOf<Op>> | null> {
     const answer = await this.#call({ method: "GET", path: `${this.#path}/state?key=${encodeURIComponent(key)}` });
     if (answer.tag === "problem" && answer.code === "no_state") return null;
     return success(answer) as TimedEntry<StateOf<Op>>;
   }
 
-  /** The states of many keys, 500 in a request; keys without state are left out. */
+  /** The states of many keys, 500 in a request. Keys without state are left out. */
   async getMany(keys: Iterable<string>): Promise<Map<string, Entry<StateOf<Op>>>> {
     const found = new Map<string, Entry<StateOf<Op>>>();
     const wanted = [...new Set(keys)];
@@ -99,7 +104,7 @@ export class OperatorClient<Op extends AnyOperator> {
     return found;
   }
 
-  /** Where the states are more than one answer can carry, in halves: one state always fits. */
+  /** Splits the keys in halves if one answer can't carry all states. One state always fits. */
   async #batch(keys: readonly string[]): Promise<Entry<StateOf<Op>>[]> {
     const headers = { "content-type": "application/json" };
     const body = JSON.stringify({ keys });
@@ -113,7 +118,10 @@ export class OperatorClient<Op extends AnyOperator> {
     return items;
   }
 
-  /** Page by page, all keys in the order of their UTF-8 bytes. States that can't be migrated make it throw, behind all others. */
+  /**
+   * Yields all keys page by page, in the order of their UTF-8 bytes.
+   * @throws KeyframeError after all other keys if states can't be migrated
+   */
   async *scan({ prefix = "", limit = 1_000 }: ScanOptions = {}): AsyncGenerator<readonly Item<StateOf<Op>>[], void> {
     let cursor: string | undefined;
     let broken: KeyframeError | null = null;
@@ -133,13 +141,16 @@ export class OperatorClient<Op extends AnyOperator> {
     if (broken !== null) throw broken;
   }
 
-  /** The events that touched a key, newest first, each with what became of it and the value after it. */
+  /** The events that touched a key, newest first, each with its outcome and the value after it. */
   history(key: string, options: HistoryOptions = {}): AsyncGenerator<HistoryEntry<StateOf<Op>>, HistoryEnd> {
     const ask = async (path: string): Promise<unknown> => success(await this.#call({ method: "GET", path }));
     return history(ask, this.#path, key, options);
   }
 
-  /** The value of a key now, then each change of it; after a broken connection from the value then. Ends with the signal. */
+  /**
+   * Yields the value of a key now, then each change. After a broken connection it resumes with the current value. Ends
+   * with the signal.
+   */
   watch(key: string, options: WatchOptions = {}): AsyncGenerator<Watched<StateOf<Op>>, void> {
     const { http, patience } = this.#options;
     const path = `${this.#path}/watch?key=${encodeURIComponent(key)}`;
@@ -150,7 +161,10 @@ export class OperatorClient<Op extends AnyOperator> {
     return (await this.#decided(call, [])).answer;
   }
 
-  /** The first answer that another attempt can't better; `ids` if an attempt before it may have counted. @throws KeyframeError `gave_up` */
+  /**
+   * Resolves with the first answer that isn't a passing failure. `ids` is set if an attempt before it may have counted.
+   * @throws KeyframeError `gave_up`
+   */
   async #decided(
     call: Call,
     ids: readonly string[],
@@ -178,19 +192,22 @@ function failedError({ status }: Answer, failed: Failed): KeyframeError {
   return new KeyframeError(failed[0]!.code, `${failed[0]!.message}${others}`, { status });
 }
 
-/** The body of an answer that is good. @throws KeyframeError */
+/**
+ * Returns the body of a good answer.
+ * @throws KeyframeError
+ */
 function success(answer: Answer): unknown {
   if (answer.tag !== "good") throw errorOf(answer);
   return answer.body;
 }
 
-/** `ids`: of the event, if an earlier attempt may have counted. */
+/** `ids` has the event's id if an earlier attempt may have counted. */
 function askResult(answer: Answer, ids: readonly string[]): AskResult<AnyOperator, string> {
   if (answer.tag === "good") {
     const { value, duplicate, ...placed } = placedIn(answer.body);
     return { tag: "applied", value, duplicate, ...placed };
   }
-  // Of all that is answered so, only what an operator decided can be a repeat.
+  // Of all problems only an operator's decision can answer a duplicate.
   if (answer.tag !== "problem" || lacking(DECIDED, answer.body, "") !== null) throw errorOf(answer, ids);
   const { status, code, body: problem } = answer;
   const { duplicate, value: _, ...placed } = placedIn(problem);

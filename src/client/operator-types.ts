@@ -1,4 +1,7 @@
-/** What the type of an operator says to a client: its events, its state, its replies and refusals. Types alone, nothing at run time. */
+/**
+ * The types that a client infers from the type of an operator: its events, state, replies and refusals. This file has
+ * no code at run time.
+ */
 import type { EventOf, Operator, Refusal } from "../engine/operator/operator.ts";
 
 export type AnyOperator = Operator;
@@ -13,7 +16,7 @@ export type DataOf<Op extends AnyOperator, T extends string> = Extract<
 export type StateOf<Op extends AnyOperator> =
   Op extends Operator<string, Op["events"], infer State, infer _Replies> ? State : never;
 
-/** What the handler returns, refusals included. */
+/** The type that the handler returns, refusals included. */
 type Returned<Op extends AnyOperator, T extends string> =
   Op extends Operator<string, Op["events"], infer _State, infer Replies>
     ? T extends keyof Replies
@@ -28,11 +31,11 @@ type Value<R> = unknown extends R ? unknown : Nothing<Exclude<R, Refusal>>;
 interface Placed {
   readonly key: string;
   readonly partition: number;
-  /** Null: it isn't known any more. */
+  /** Null if the seq isn't known any more. */
   readonly seq: number | null;
 }
 
-/** A repeat learns the first reply, or null where the operator doesn't keep it for so long. */
+/** A duplicate hears the first reply, or null if the operator doesn't keep replies for so long. */
 type Applied<V> = Placed &
   (
     | { readonly tag: "applied"; readonly duplicate: false; readonly value: V }
@@ -49,17 +52,17 @@ type RefusedWith<Code extends string, D> = Placed & {
   readonly tag: "refused";
   readonly duplicate: boolean;
   readonly code: Code;
-  /** Null also where a repeat comes so late that it isn't kept any more. */
+  /** Also null if a duplicate comes so late that the detail isn't kept any more. */
   readonly detail: D;
 };
 
 type Quarantined = Placed & {
   readonly tag: "quarantined";
   readonly duplicate: boolean;
-  /** What the handler threw. */
+  /** The message of the error that the handler threw. */
   readonly message: string;
 };
 
-/** What an operator answers to an event of a type: decided, in one of three ways. */
+/** The outcomes of an event of a type: applied, refused or quarantined. */
 export type AskResult<Op extends AnyOperator, T extends string> =
   Applied<Value<Returned<Op, T>>> | Refused<Returned<Op, T>> | Quarantined;

@@ -1,7 +1,7 @@
 /** An event on its way out: its line of NDJSON, with an id that is made once (ONE1). */
 import { KeyframeError } from "./keyframe-error.ts";
 
-/** A CloudEvents 1.0 event; the app fills in what is missing, but for the id, which the client makes. */
+/** A CloudEvents 1.0 event. The client makes a missing id, and the app fills in the other missing members. */
 export interface OutgoingEvent {
   readonly type: string;
   readonly id?: string;
@@ -18,15 +18,15 @@ export interface OutgoingEvent {
 export interface Outgoing {
   readonly id: string;
   readonly line: string;
-  /** Of the line in UTF-8, its end included. */
+  /** The size of the line in UTF-8, its end included. */
   readonly bytes: number;
 }
 
 const encoder = new TextEncoder();
 
-/** @throws KeyframeError where JSON can't carry the event */
+/** @throws KeyframeError if JSON can't carry the event */
 export function outgoing(event: OutgoingEvent, uuid: () => string): Outgoing {
-  // An `id` that is no string is left to the app, which says so.
+  // The app rejects an `id` that isn't a string, and says so.
   const id = event.id ?? uuid();
   let line: string | undefined;
   try {

@@ -1,23 +1,24 @@
 /**
  * How long to wait before the next attempt, and when to give up.
  *
- * PATIENCE1. Full jitter: a random share of a bound that doubles, so that senders that failed together don't come back together.
- * PATIENCE2. `Retry-After` is waited for in any case; the jitter comes on top.
- * PATIENCE3. There is an end: where the next attempt would come too late, it is given up at once.
+ * PATIENCE1. Full jitter: a random share of a bound that doubles, so that senders that failed together don't come back
+ *     together.
+ * PATIENCE2. Each pause lasts at least as long as `Retry-After` asks. The jitter is added.
+ * PATIENCE3. There is an end: if the next attempt would come too late, the client gives up at once.
  */
 import { type Clock, pause } from "./clock.ts";
 import { errorOf, type Answer, type Good, type NoAnswer } from "./answer.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 
 export interface Retry {
-  /** Bound of the first pause; it doubles with every attempt. */
+  /** Bound of the first pause. The bound doubles with every attempt. */
   readonly firstMs: number;
   readonly mostMs: number;
-  /** From the first attempt, or the last progress. */
+  /** The limit since the first attempt, or since the last progress. */
   readonly overallMs: number;
 }
 
-/** What another attempt may better. */
+/** An answer, or no answer, after which another attempt may succeed. */
 export type Failed = Exclude<Answer, Good> | NoAnswer;
 
 export class Patience {
@@ -35,13 +36,16 @@ export class Patience {
     this.#since = clock.now();
   }
 
-  /** Something was decided: what is left has all the time again. */
+  /** Restarts the time limit, since something was decided. */
   progress(): void {
     this.#failures = 0;
     this.#since = this.#clock.now();
   }
 
-  /** Waits, for `leastMs` in any case. @throws KeyframeError `gave_up` */
+  /**
+   * Waits at least `leastMs`.
+   * @throws KeyframeError `gave_up`
+   */
   async wait(failed: Failed, leastMs = 0, signal?: AbortSignal): Promise<void> {
     const { firstMs, mostMs, overallMs } = this.#retry;
     this.#attempts += 1;

@@ -1,10 +1,10 @@
 /**
  * Collects events into batches, and sends these one after the other.
  *
- * SENDER1. What is sent in order is decided in order as long as one batch is under way at a time, which is the default.
- * SENDER2. The buffer holds what isn't decided yet. From its bound on `ready` waits; at twice that, `send` takes nothing more.
- * SENDER3. A numbered batch has its number once and for all, and the next one leaves only after it was decided (ONE2). One of which
- *     it isn't known whether it counts stops the sender, whatever was answered last: a later number must not overtake it.
+ * SENDER1. Events are decided in the order of sending if one batch is under way at a time, which is the default.
+ * SENDER2. The buffer holds undecided events. From its bound on `ready` waits; at twice that, `send` refuses events.
+ * SENDER3. A numbered batch keeps its number, and the next one leaves only after it was decided (ONE2). A batch that
+ *     may count, and isn't decided, stops the sender, whatever was answered last: a later number must not overtake it.
  */
 import type { Clock } from "./clock.ts";
 import { deliver, type Delivered } from "./deliver.ts";
@@ -26,7 +26,7 @@ export interface SenderOptions {
 }
 
 interface Waiting extends Outgoing {
-  /** Its place among all that were sent. */
+  /** The place of the event among all that were sent. */
   readonly order: number;
   readonly decided: (fate: Fate) => void;
   readonly failed: (error: KeyframeError) => void;
@@ -42,10 +42,10 @@ export class Sender {
   readonly #queue: Waiting[] = [];
   readonly #flights = new Set<Flight>();
   #queuedBytes = 0;
-  /** Queued or under way. */
+  /** Events that are queued or under way. */
   #undecided = 0;
   #undecidedBytes = 0;
-  /** So many at the head of the queue have waited long enough. */
+  /** The number of events at the head of the queue that have waited long enough. */
   #due = 0;
   #cancelLinger: (() => void) | null = null;
   #order = 0;
@@ -59,7 +59,10 @@ export class Sender {
     this.#seq = options.producer?.seq ?? 0;
   }
 
-  /** Resolves when the events are decided, each with its fate; rejects with the first failure then. All of them are taken, or none. */
+  /**
+   * Resolves with the fates when all events are decided, or rejects with the first failure. All of the events are
+   * taken, or none.
+   */
   send(events: readonly Outgoing[]): Promise<Fate[]> {
     const no = this.#refusal();
     if (no !== null) return Promise.reject(no);
@@ -68,7 +71,7 @@ export class Sender {
     return fates;
   }
 
-  /** Settled in the turn in which the last of them is, so that whoever flushes finds it settled. */
+  /** Settles in the same turn as the last of its events, so that it is settled when `flush` resolves. */
   #fatesOf(events: readonly Outgoing[]): Promise<Fate[]> {
     return new Promise((resolve, reject) => {
       const fates: Fate[] = [];
@@ -109,7 +112,7 @@ export class Sender {
     return new KeyframeError("buffer_full", `${waiting} wait to be decided; await ready() before each send`);
   }
 
-  /** Is the buffer `times` full? */
+  /** Does the buffer hold `times` its bound? */
   #over(times: number): boolean {
     const { events, bytes } = this.#options.buffer;
     return this.#undecided >= events * times || this.#undecidedBytes >= bytes * times;
@@ -120,7 +123,7 @@ export class Sender {
     while (this.#over(1) && !this.#closed) await new Promise<void>((resolve) => this.#whenRoom.push(resolve));
   }
 
-  /** Resolves when all that was sent before is decided, or has failed; its own promise says which. */
+  /** Resolves when each event sent before is decided or has failed. The event's own promise says which. */
   async flush(): Promise<void> {
     const last = this.#order - 1;
     for (;;) {
@@ -214,7 +217,7 @@ export class Sender {
     this.#undecidedBytes -= bytes;
   }
 
-  /** Nothing of what waits was sent: it is known not to have counted. */
+  /** No waiting event was sent, so none counts. */
   #stop({ detail, status, problem }: KeyframeError): void {
     const why = `it isn't known whether a numbered batch counts, and none may follow it; go on with a new client and a higher epoch (${detail})`;
     this.#stopped = new KeyframeError("producer_stopped", why, { status, problem });
@@ -229,6 +232,6 @@ export class Sender {
   }
 }
 
-/** Whatever breaks in the client itself must not leave its caller waiting. */
+/** An unforeseen failure in the client must settle the caller's promise. */
 const unforeseen = (error: unknown): KeyframeError =>
   new KeyframeError("unexpected_answer", error instanceof Error ? error.message : String(error));

@@ -1,9 +1,9 @@
 /**
  * Watching a key: an iterator over the server-sent events of `GET /v1/operators/{op}/watch?key=`.
  *
- * WATCH1. A connection that ends is made anew, after a pause with backoff; a value that was given already isn't given again.
- *     One that is silent for longer than the server ever is, is at its end too, though nobody said so.
- * WATCH2. The signal ends it, without an error; so does leaving the loop. An answer that no waiting betters is thrown.
+ * WATCH1. A connection that ends is opened again, after a pause with backoff. A value that was given isn't given again.
+ *     A connection that is silent for longer than the server ever is counts as ended.
+ * WATCH2. The signal ends the iterator without an error, and so does leaving the loop. A lasting failure is thrown.
  */
 import { EventStream } from "./event-stream.ts";
 import { errorOf, judgeStream, lacking, passes, type Call } from "./answer.ts";
@@ -14,9 +14,9 @@ import type { Failed, Patience } from "./patience.ts";
 
 export interface Watched<State> {
   readonly key: string;
-  /** Null: the key has no state. */
+  /** Null if the key has no state. */
   readonly value: State | null;
-  /** Of the event that changed it; null: none is known. */
+  /** The seq of the event that changed the value, or null if none is known. */
   readonly seq: number | null;
 }
 
@@ -61,13 +61,13 @@ export async function* watch<State>(
   }
 }
 
-/** The server gives a sign of life each 20 s. */
+/** The server sends a heartbeat each 20 s. */
 const SILENCE_MS = 65_000;
 
 /** One connection. */
 class Link {
   readonly stream = new EventStream();
-  /** The stream began, if only with signs of life: it was no failure. */
+  /** The stream began, if only with heartbeats, so the connection was no failure. */
   heard = false;
   end: Failed = { tag: "none", why: "the stream ended", unsent: false };
   readonly #target: WatchTarget;
@@ -80,7 +80,7 @@ class Link {
     this.#signal = signal;
   }
 
-  /** The data of each message; when they end, `end` says why. */
+  /** Yields the data of each message. When the messages end, `end` has the reason. */
   async *messages(): AsyncGenerator<string, void> {
     const { http, path } = this.#target;
     const headers: Record<string, string> = { accept: "text/event-stream" };
@@ -99,7 +99,7 @@ class Link {
         return;
       }
       for await (const chunk of texts(response.body)) {
-        // A reader that takes its time is no silence.
+        // The silence timer stops while the reader handles a message.
         cancel();
         this.heard = true;
         for (const { data } of this.stream.push(chunk)) yield data;
@@ -126,7 +126,7 @@ async function* texts(body: ReadableStream<Uint8Array>): AsyncGenerator<string> 
       yield decoder.decode(value, { stream: true });
     }
   } finally {
-    // Whoever leaves the loop leaves the connection.
+    // If the reader leaves the loop, close the connection.
     await reader.cancel().catch(() => undefined);
   }
 }

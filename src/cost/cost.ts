@@ -1,10 +1,12 @@
 /**
- * What a load costs, before it is there: from a load to the steps that the engine takes for it, from steps to operations of
- * the stores, from operations to dollars (prices.ts).
+ * Predicts the cost of a load before it runs: from the load to the engine's steps, from steps to operations of the
+ * stores, from operations to dollars (prices.ts).
  *
- * COST1. When a snapshot comes is asked of the policy itself (policy.ts).
- * COST2. Operations of a step are those that a partition counts when it takes it; test/cost/cost.test.ts holds them together.
- * COST3. Events arrive at random. Processor time, time awake and bytes at rest are estimates, and say so.
+ * COST1. The policy itself says when a snapshot comes (policy.ts).
+ * COST2. The operations of a step are those that a partition counts when it takes the step. test/cost/cost.test.ts
+ *     compares the two.
+ * COST3. Events arrive at random. Processor time, time awake and bytes at rest are estimates, and are marked as
+ *     estimates.
  */
 import { MARK_MS, SIZES } from "../engine/base/limits.ts";
 import { predictRecovery, snapshotAt } from "../engine/checkpoint/policy.ts";
@@ -29,46 +31,46 @@ export interface Load {
   readonly commitMs: number;
   readonly snapshot: { readonly everyMs: number; readonly maxTailBytes: number; readonly recoveryMs: number };
   readonly retainMs: number;
-  /** Of the whole operator, as JSON; and how much of it changes between two snapshots. */
+  /** JSON bytes of the whole operator's states, and how many of them change between two snapshots. */
   readonly stateBytes: number;
   readonly changedBytes: number;
 }
 
-/** How often the engine does what, in a month, over all partitions. */
+/** How often the engine takes each step, in a month, over all partitions. */
 export interface Steps {
   readonly events: number;
   readonly requests: number;
   /** Calls of objects. */
   readonly slices: number;
   readonly groups: number;
-  /** Of objects that had left the memory. */
+  /** Activations of objects that had left the memory. */
   readonly openings: number;
-  /** Of these, those that keep a mark (high-water-mark.ts). */
+  /** Openings that keep a mark (high-water-mark.ts). */
   readonly marks: number;
   readonly snapshots: number;
-  /** Of these, full ones; and how many files each is. */
+  /** Snapshots that are full, and the number of files of each. */
   readonly fullSnapshots: number;
   readonly parts: number;
 }
 
 export const MONTH_SECONDS = 30 * 86_400;
-/** An object that nobody calls leaves the memory after so long. */
+/** An object that nobody calls leaves the memory after this time. */
 const IDLE_SECONDS = 10;
-/** A policy's deltas on one full snapshot, at most. */
+/** The most deltas that a policy takes on one full snapshot. */
 const DELTAS = 8;
-/** Compressed size of states and log, of their JSON: measured on the bundled data. */
+/** Compressed size of states and log as a share of their JSON, measured on the bundled data. */
 const PACKED = 0.3;
-/** Processor time: of a request, and of each event, with what its object does. */
+/** Processor time of a request, and of each event, both with the work of the object. */
 const REQUEST_CPU_MS = 0.3;
 const EVENT_CPU_MS = 0.02;
 
 export function stepsOf(load: Load): Steps {
   const { eventsPerSecond, batch, partitions, commitMs, stateBytes, changedBytes } = load;
   const requests = eventsPerSecond / batch;
-  // Keys are spread evenly, so a batch meets so many of the partitions.
+  // Keys are spread evenly, so a batch meets this many of the partitions.
   const met = partitions * (1 - (1 - 1 / partitions) ** batch);
   const calls = (requests * met) / partitions;
-  // A group takes a commit, and then waits for the next event if none came meanwhile.
+  // A group takes a commit, and then waits for the next event if none came during the commit.
   const commit = commitMs / 1_000;
   const groups = calls === 0 ? 0 : 1 / (commit + Math.exp(-calls * commit) / calls);
   const openings = calls * Math.exp(-calls * IDLE_SECONDS);
@@ -88,7 +90,10 @@ export function stepsOf(load: Load): Steps {
   };
 }
 
-/** Between two snapshots of a partition that is always fed: the first moment at which the policy wants one (COST1). */
+/**
+ * Returns the seconds between two snapshots of a partition that always gets events: the first moment at which the
+ * policy wants one (COST1).
+ */
 export function snapshotSeconds({ eventsPerSecond, partitions, eventBytes, snapshot, stateBytes }: Load): number {
   const rate = eventsPerSecond / partitions;
   const due = (ms: number): boolean => {
@@ -109,7 +114,7 @@ export function snapshotSeconds({ eventsPerSecond, partitions, eventBytes, snaps
   return late / 1_000;
 }
 
-/** Operations of the stores (COST2), and calls. */
+/** Returns the operations of the stores (COST2), and calls. */
 export function operationsFor(steps: Steps): Operations {
   const { requests, slices, groups, openings, marks, snapshots, fullSnapshots, parts } = steps;
   const rows = snapshots === 0 ? 0 : groups;
@@ -117,16 +122,18 @@ export function operationsFor(steps: Steps): Operations {
     workerRequests: requests,
     // Each snapshot is an alarm.
     objectRequests: slices + snapshots,
-    // A snapshot keeps the mark, arms the alarm and lets go of it.
+    // A snapshot keeps the mark, arms the alarm and clears it.
     objectRowsWritten: marks + 4 * snapshots,
-    // The tail is read at an opening: half of a snapshot's rows. It is packed once, and looked through twice when it is cut.
+    // An opening reads the tail: half of a snapshot's rows. The tail is packed once, and looked through twice when it
+    // is cut.
     d1RowsRead:
       6 * groups + openings * (6 + 2 * (snapshots === 0 ? 0 : groups / snapshots)) + 6 * rows + 10 * snapshots,
-    // A row of the log comes and goes, and holds the epoch of its writer; a snapshot changes the partition's row, and leaves a restore point that goes too.
+    // A row of the log is written and deleted, and holds the epoch of its writer. A snapshot changes the partition's
+    // row, and leaves a restore point that is deleted later.
     d1RowsWritten: 2 * groups + 3 * snapshots,
-    // State and manifest; a sweep lists names once for each full one.
+    // State and manifest. Garbage collection lists names once for each full snapshot.
     r2ClassA: 2 * snapshots + parts * fullSnapshots,
-    // What opening needs is in the object's own storage, but for the file that was written since.
+    // The object's own storage has the bytes that an opening needs, except the file that was written since.
     r2ClassB: Math.min(openings, snapshots),
   };
 }
@@ -134,7 +141,7 @@ export function operationsFor(steps: Steps): Operations {
 export interface Line {
   readonly meter: Meter | "d1Gb" | "r2Gb";
   readonly estimate: boolean;
-  /** A month's. */
+  /** The amount of a month. */
   readonly amount: number;
   readonly dollars: number;
   /** Dollars beyond what the subscription includes. */
@@ -150,7 +157,7 @@ export interface Bill {
   readonly warnings: readonly string[];
 }
 
-/** What a month costs. */
+/** Returns the bill of a month. */
 export function billOf(load: Load): Bill {
   const steps = stepsOf(load);
   const estimates: Operations = {
@@ -195,7 +202,7 @@ function storage(load: Load, steps: Steps): Line[] {
   ];
 }
 
-/** Calls that one object takes in a second; groups that one database commits. */
+/** Calls that one object takes in a second, and groups that one database commits in a second. */
 const OBJECT_CALLS = 500;
 const DATABASE_COMMITS = 150;
 

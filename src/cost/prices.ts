@@ -1,6 +1,6 @@
 /**
- * List prices of Workers Paid, beyond the amounts that the subscription includes. The one place where prices stand: metrics,
- * the benchmark and `keyframe cost` take them from here.
+ * List prices of Workers Paid, beyond the amounts that the subscription includes. Prices stand only here: metrics, the
+ * benchmark and `keyframe cost` read them from this file.
  */
 import { type CounterRow, countOf } from "../engine/base/counters.ts";
 
@@ -19,7 +19,7 @@ export const DOLLARS_PER_MILLION = {
   objectRowsRead: 0.001,
   objectRowsWritten: 1,
   d1RowsRead: 0.001,
-  /** Deleted rows count as written, here and there. */
+  /** Deleted rows count as written, in D1 and in objects alike. */
   d1RowsWritten: 1,
   /** Put and list. Deleting is free. */
   r2ClassA: 4.5,
@@ -33,13 +33,13 @@ export const METERS = Object.keys(DOLLARS_PER_MILLION) as readonly Meter[];
 
 export type Operations = Readonly<Partial<Record<Meter, number>>>;
 
-/** Dollars for a gigabyte, kept for a month. */
+/** Dollars for a gigabyte that is kept for a month. */
 export const DOLLARS_PER_GB_MONTH = { d1: 0.75, r2: 0.015, object: 0.2 } as const;
 
-/** Dollars a month, whatever happens. */
+/** Dollars a month, without regard to use. */
 export const SUBSCRIPTION_DOLLARS = 5;
 
-/** Of a month, in the units of the meters; a month's bill begins above them. */
+/** Amounts that the subscription includes in a month, in the units of the meters. The bill begins above them. */
 export const INCLUDED: Operations = {
   workerRequests: 10e6,
   workerCpuMs: 30e6,
@@ -61,7 +61,7 @@ export function dollarsOf(operations: Operations): number {
 
 export const dollarsFor = (meter: Meter, operations: number): number => (operations * DOLLARS_PER_MILLION[meter]) / 1e6;
 
-/** What it has cost, in the units of the bill. Requests of Workers aren't a partition's own. */
+/** Returns a partition's operations, in the units of the bill. Requests of Workers aren't a partition's own. */
 export const operationsOf = (row: CounterRow): Operations => ({
   objectRequests: countOf(row, "slices") + countOf(row, "wakes"),
   objectRowsWritten: countOf(row, "ownRowsWritten"),

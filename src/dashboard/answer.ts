@@ -1,16 +1,16 @@
-/** What a route answers, for a view: asked for once, again when the path or the token changes or the view wants it. */
+/** The answer of a route, for a view: requested once, and again when the path or the token changes or the view asks. */
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { get, messageOf } from "./api.ts";
 import { locked, token } from "./session.ts";
 
 export interface Answered<T> {
-  /** Of the last good answer to this path. */
+  /** The last good answer to this path. */
   readonly value: T | null;
   readonly error: string | null;
   readonly again: () => void;
 }
 
-/** `path` null: nothing is asked. `version`: what makes an answer old. */
+/** Asks nothing if `path` is null. A change of `version` makes an answer old. */
 export function useAnswer<T>(path: string | null, version: unknown = null): Answered<T> {
   const [found, setFound] = useState<{ path: string; value: T } | null>(null);
   const [error, setError] = useState<string | null>(null);

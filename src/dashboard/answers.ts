@@ -1,9 +1,9 @@
-/** What the app's routes answer, as far as the dashboard shows it (docs/reference/api.md). */
+/** The members of the app's answers that the dashboard shows (docs/reference/api.md). */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 
 export interface Overview {
-  /** The app's own time, by which ages are told. */
+  /** The app's own time, which ages are measured by. */
   readonly at: string;
   readonly operators: readonly OperatorGlance[];
 }
@@ -11,16 +11,16 @@ export interface Overview {
 export interface OperatorGlance {
   readonly name: string;
   readonly version: number;
-  /** How often it wants a snapshot, and how soon it promises to be back. */
+  /** The interval of its snapshots, and its target for a recovery. */
   readonly everyMs: number;
   readonly recoveryMs: number;
-  /** Why it can't be used. */
+  /** The reason why it can't be used. */
   readonly lost?: string;
   readonly lastHour: LastHour;
   readonly partitions: readonly PartitionGlance[];
 }
 
-/** What all partitions of an operator counted, a number for each minute from `from` on. */
+/** The counts of all partitions of an operator, a number for each minute from `from` on. */
 export interface LastHour {
   readonly from: string;
   readonly applied: readonly number[];
@@ -39,9 +39,9 @@ export interface PartitionGlance {
   readonly appliedSeq: number;
   readonly snapshotSeq: number;
   readonly tailEvents: number;
-  /** When the oldest event that no snapshot covers was logged. Missing: there is none. */
+  /** The time at which the oldest event that no snapshot covers was logged. Missing if there is none. */
   readonly tailSince?: string;
-  /** Missing: a snapshot covers it, and the log is empty. */
+  /** Missing if a snapshot covers the event, and the log is empty. */
   readonly lastEventAt?: string;
   readonly keys: number;
   readonly stateBytes: number;
@@ -49,16 +49,18 @@ export interface PartitionGlance {
   readonly lastRecovery?: RecoveryReport;
   /** Events in quarantine. */
   readonly quarantined: number;
-  /** Snapshots that failed since the last one that didn't. */
+  /** Snapshots that failed since the last one that succeeded. */
   readonly snapshotFailures?: number;
-  /** What it said when it was asked itself, if it refused (ask-all.ts). */
+  /** The partition's own answer, if it refused a request (ask-all.ts). */
   readonly refused?: { readonly code: string; readonly detail: string };
-  /** Why nothing is known of it: its database didn't answer. Its numbers are zeros then (live.ts), and mean nothing. */
+  /**
+   * The reason why nothing is known: its database didn't answer. Its numbers are zeros then (live.ts), without meaning.
+   */
   readonly unknown?: string;
 }
 
 export interface Snapshot {
-  /** Its manifest's number. */
+  /** The number of its manifest. */
   readonly manifest: number;
   readonly kind: "full" | "delta";
   readonly bytes: number;
@@ -72,7 +74,7 @@ export interface Unreadable {
 
 export type Kept = Manifest | Unreadable;
 
-/** Of one partition, as itself or D1 tells it. */
+/** One partition, in its own words or D1's. */
 export interface PartitionStatus {
   readonly partition: number;
   readonly epoch: number;
@@ -107,7 +109,7 @@ export interface Quarantined {
   readonly error: string;
   readonly errorName?: string;
   readonly stack?: string;
-  /** What ran. */
+  /** The version that ran. */
   readonly operatorVersion: number;
   readonly code: string;
   readonly time: string;

@@ -1,4 +1,4 @@
-/** One request to the app. What isn't a good answer is thrown as a Problem. */
+/** One request to the app. Any answer that isn't good is thrown as a Problem. */
 import { locked, token } from "./session.ts";
 
 export class Problem extends Error {
@@ -12,7 +12,7 @@ export class Problem extends Error {
   }
 }
 
-/** An app that is stuck answers within 30 s. */
+/** An app that hangs answers within 30 s. */
 const PATIENCE_MS = 35_000;
 
 export const get = <T>(path: string, signal?: AbortSignal): Promise<T> => request<T>("GET", path, signal);
@@ -42,7 +42,7 @@ async function request<T>(method: string, path: string, signal?: AbortSignal): P
   }
   if (response.ok) return JSON.parse(text) as T;
   const problem = problemOf(response.status, text);
-  // A token that was entered meanwhile isn't the one that was refused.
+  // A token that was entered meanwhile isn't the refused one.
   if ((problem.status === 401 || problem.code === "wrong_role") && token.peek() === used)
     locked.value = { code: problem.code, detail: problem.message };
   throw problem;

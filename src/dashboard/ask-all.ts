@@ -1,12 +1,12 @@
 /**
- * Asks every partition itself. What refuses because D1 was restored to an older point, or can't open, is known to the partition
- * alone: nothing of it stands in D1. It wakes those that sleep, so it is done when somebody asks for it.
+ * Asks every partition itself. Only the partition knows that it refuses because D1 was restored to an older point, or
+ * because it can't open: D1 holds no record of that. The requests wake sleeping partitions, so a person starts them.
  */
 import { signal } from "@preact/signals";
 import type { Overview, PartitionStatus } from "./answers.ts";
 import { get, messageOf, partitionPath, Problem } from "./api.ts";
 
-/** What a partition said when it was asked itself; null: it answered. */
+/** A partition's own answer. Null if it answered without a refusal. */
 export interface Asked {
   readonly operator: string;
   readonly partition: number;
@@ -17,7 +17,7 @@ export interface Asked {
 const AT_ONCE = 4;
 
 export const asked = signal<readonly Asked[]>([]);
-/** When the last round began; null: nobody asked yet. `left`: partitions that haven't answered. */
+/** The start of the last round, or null if there was none. `left`: partitions that haven't answered. */
 export const round = signal<{ readonly at: number; readonly all: number; readonly left: number } | null>(null);
 
 export async function askAll({ operators }: Overview): Promise<void> {
@@ -38,7 +38,7 @@ export async function askAll({ operators }: Overview): Promise<void> {
   await Promise.all(Array.from({ length: AT_ONCE }, next));
 }
 
-/** Of the last time that it was asked; null: it answered, or nobody asked. */
+/** The refusal of the last round, or null if the partition answered or wasn't asked. */
 export const refusalOf = (operator: string, partition: number): Asked["refusal"] =>
   asked.peek().find((one) => one.operator === operator && one.partition === partition)?.refusal ?? null;
 

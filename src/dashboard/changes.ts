@@ -1,7 +1,7 @@
-/** How one JSON value became another: the members that differ, by path. */
+/** The differences between two JSON values: the members that differ, by path. */
 export interface Change {
   readonly path: string;
-  /** JSON texts; null: it wasn't there, or isn't any more. */
+  /** JSON texts, or null if the member is missing on that side. */
   readonly before: string | null;
   readonly after: string | null;
 }
@@ -14,7 +14,7 @@ export function changesOf(before: unknown, after: unknown, path = ""): Change[] 
   return [...names].flatMap((name) => changesOf(member(before, name), member(after, name), joined(path, name)));
 }
 
-/** Of a key's whole state, where null is that it has none: a new state shows its members. */
+/** The changes of a key's whole state, in which null means no state. A new state shows its members. */
 export const stateChanges = (before: unknown, after: unknown): Change[] =>
   before === null && isBranch(after)
     ? changesOf(Array.isArray(after) ? [] : {}, after)

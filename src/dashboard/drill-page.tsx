@@ -1,4 +1,4 @@
-/** For whoever doesn't believe it: drop a partition from memory, and see what comes back, from where, and in what time. */
+/** Proves a recovery: drops a partition from memory, and shows the recovered values, their source, and the time. */
 import { useState } from "preact/hooks";
 import { messageOf } from "./api.ts";
 import { evictAndLook, snapshotNow, verifyNow, type Comparison, type Happened } from "./drill.ts";

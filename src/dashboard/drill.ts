@@ -1,10 +1,10 @@
 /**
- * What the drill page does to a partition, and what it saw.
+ * The drill page's requests to a partition, and their results.
  *
- * DRILL1. Values are read before and after through the same route that clients use. A key whose seq is the same must have the same
- *     value; one whose seq is higher was changed by an event that came meanwhile, and one without state may have been removed by one,
- *     if any came; all else is a loss.
- * DRILL2. The time is from the answer of `evict` to the first answer of the partition: network and all.
+ * DRILL1. Values are read before and after through the same route that clients use. A key whose seq is the same must
+ *     have the same value. If its seq is higher, an event changed it meanwhile. If it has no state, an event may have
+ *     removed it, provided that any came. Anything else is a loss.
+ * DRILL2. The time is from the answer of `evict` to the first answer of the partition, the network included.
  */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
@@ -26,7 +26,7 @@ export type Happened = { readonly at: number } & (
       /** Events applied. */
       readonly before: number;
       readonly after: number;
-      /** Null: it had opened before we asked, and tells of nothing. */
+      /** Null if the partition opened before the request, so it has no report. */
       readonly report: RecoveryReport | null;
       readonly backMs: number;
       readonly keys: readonly Comparison[];
@@ -42,7 +42,7 @@ export type Happened = { readonly at: number } & (
   | { readonly tag: "verified"; readonly equal: boolean; readonly text: string; readonly ms: number }
 );
 
-/** Keys that are compared where none is named, and keys that are looked at to find them. */
+/** Keys that are compared if none is named, and keys that are read to find them. */
 const COMPARED = 3;
 const LOOKED_AT = 40;
 
@@ -93,7 +93,7 @@ export async function verifyNow(operator: string, partition: number): Promise<Ha
   return { tag: "verified", at: Date.now(), equal: found.equal, text, ms };
 }
 
-/** D1. */
+/** Compares a key by DRILL1. */
 export function compared(before: StateAnswer, after: StateAnswer | null, came: boolean): Comparison {
   const [was, is] = [JSON.stringify(before.value), after === null ? "no state" : JSON.stringify(after.value)];
   const moved = after === null ? came : after.seq > before.seq;

@@ -1,4 +1,4 @@
-/** What stands around every page: the way about, whether news come in, and who asks. */
+/** The frame around every page: navigation, the state of the connection, and the token. */
 import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { Drill } from "./drill-page.tsx";
@@ -54,7 +54,7 @@ export function Frame() {
   );
 }
 
-/** The address stays: what stands behind "#" is the page. */
+/** Keeps the address, since the part after "#" is the page. */
 function toMain(event: Event): void {
   event.preventDefault();
   document.getElementById("main")?.focus();
@@ -86,7 +86,7 @@ function Operators() {
   );
 }
 
-/** Whether what is shown is of now. */
+/** Shows whether the page is up to date. */
 function Pulse() {
   const heard = heardAt.value;
   if (locked.value !== null) return <p class="pulse">locked</p>;
@@ -138,7 +138,7 @@ const Lost = ({ code, name }: { readonly code: string; readonly name: string }) 
   </p>
 );
 
-/** A page with its heading, which gets the focus when one comes from another page. */
+/** A page with its heading, which gets the focus when the reader comes from another page. */
 function Titled({
   title,
   note,
@@ -164,5 +164,5 @@ function Titled({
   );
 }
 
-/** The first page leaves the focus where the browser has it. */
+/** The first page leaves the focus to the browser. */
 let arrived = false;

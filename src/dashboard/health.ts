@@ -1,4 +1,7 @@
-/** How a partition is: a pure judgement over what D1 tells of it. The same measures as `keyframe doctor`, with the operator's own policy. */
+/**
+ * The health of a partition: a pure judgement of D1's report, with the measures of `keyframe doctor` and the operator's
+ * own policy.
+ */
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
 import { many } from "./text.ts";
 
@@ -8,13 +11,13 @@ export type Level = "unused" | "ok" | "unknown" | "note" | "bad";
 export interface Health {
   readonly level: Level;
   readonly why: string;
-  /** What several partitions may have in common, without numbers of their own. */
+  /** The trouble without numbers, which several partitions may share. */
   readonly kind: string;
 }
 
 /** A tail that is worth a snapshot (SNAP7). */
 const WORTH_EVENTS = 1_000;
-/** A lost alarm is healed by the cron sweep, which comes each ten minutes. */
+/** The cron trigger, which comes each ten minutes, restores a lost alarm. */
 const SWEEP_MS = 600_000;
 
 const of = (level: Level, kind: string, why = kind): Health => ({ level, kind, why });
@@ -23,7 +26,7 @@ export const UNUSED = of("unused", "unused", "nothing was sent to it yet");
 export const HEALTHY = of("ok", "healthy");
 export const NOT_KNOWN = of("unknown", "not known");
 
-/** Everything that is wrong with it, the worst first; none: it is healthy, or unused. */
+/** All troubles of a partition, the worst first. Empty if it is healthy, or unused. */
 export function troublesOf(one: PartitionGlance, { everyMs }: OperatorGlance, nowMs: number): Health[] {
   const {
     lastSnapshot,
@@ -68,7 +71,7 @@ export function healthOf(one: PartitionGlance, operator: OperatorGlance, nowMs: 
 
 const ORDER: readonly Level[] = ["unused", "ok", "unknown", "note", "bad"];
 
-/** Of several, the one that wants looking at most. */
+/** The most urgent of several. */
 export function worst(all: readonly Health[]): Health {
   return all.reduce((a, b) => (ORDER.indexOf(b.level) > ORDER.indexOf(a.level) ? b : a), UNUSED);
 }

@@ -1,6 +1,6 @@
 /**
- * What happened to a key, newest first; shown where the app has that route. It reads the log, so a key that changes under one's
- * eyes is not asked about each time: a button says that there is more.
+ * The history of a key, newest first, if the app has that route. A history reads the log, so the page doesn't request a
+ * history at each change of the key. A button says that there are newer events.
  */
 import { useEffect, useState } from "preact/hooks";
 import { get, messageOf, operatorPath } from "./api.ts";
@@ -14,16 +14,16 @@ interface Touch {
   readonly time: string;
   readonly event: { readonly type: string; readonly data?: unknown };
   readonly outcome: { readonly status: string; readonly code?: string; readonly error?: string };
-  /** After it; null: the key had none, or why it isn't known stands beside. */
+  /** The value after the event. If it is null, the key had no state, or the reason is beside it. */
   readonly value: unknown;
   readonly unknown?: string;
 }
 
 interface Page {
   readonly items: readonly Touch[];
-  /** Where older ones begin. */
+  /** The place from which older events are read. */
   readonly before?: number;
-  /** What is older was given up by retention. */
+  /** Retention has deleted older events. */
   readonly expired?: boolean;
 }
 
@@ -91,7 +91,7 @@ export function KeyHistory({
   );
 }
 
-/** The state that an event found; undefined: not known here. */
+/** The state that an event found, or undefined if it isn't known here. */
 function stateBefore({ items, before, expired }: Page, i: number): unknown {
   const older = items[i + 1];
   if (older !== undefined) return older.unknown === undefined ? older.value : undefined;

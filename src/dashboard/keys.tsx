@@ -1,4 +1,4 @@
-/** The key browser: keys by prefix, one key's state as it changes, and what brought it there. */
+/** The key browser: keys by prefix, one key's state as it changes, and its history. */
 import { useEffect, useState } from "preact/hooks";
 import type { ScanPage } from "./answers.ts";
 import { get, messageOf, operatorPath } from "./api.ts";
@@ -11,7 +11,7 @@ import { Tree } from "./tree.tsx";
 import { When } from "./when.tsx";
 
 const PAGE = 100;
-/** Whoever types goes on typing. */
+/** The pause in typing after which the keys are requested. */
 const TYPING_MS = 250;
 
 export function Keys({ operator }: { readonly operator: string }) {

@@ -1,10 +1,10 @@
-/** What each minute of the last hour counted, beside the events: bars small enough for a phone. */
+/** The counts of each minute of the last hour, beside the events, as bars small enough for a phone. */
 import type { LastHour, OperatorGlance } from "./answers.ts";
 import { minuteTime, span, count } from "./text.ts";
 
 interface Bars {
   readonly name: string;
-  /** In a minute; null: nothing to tell. */
+  /** The value in a minute, or null if there is none. */
   readonly values: readonly (number | null)[];
   readonly total: string;
   readonly tone: "" | "note" | "bad";
@@ -40,7 +40,7 @@ const COUNTED = [
   "commits",
 ] as const;
 
-/** Of all operators; null: there is none. */
+/** The sum over all operators, or null if there is none. */
 export function togetherOf(all: readonly LastHour[]): LastHour | null {
   const [first, ...rest] = all;
   if (first === undefined) return null;

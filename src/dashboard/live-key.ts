@@ -2,7 +2,7 @@
  * One key, kept up to date by `watch`.
  *
  * LIVEKEY1. Nothing is open or asked while the tab is hidden.
- * LIVEKEY2. What came is never replaced by something older.
+ * LIVEKEY2. An older value never replaces a newer one.
  */
 import { useEffect, useState } from "preact/hooks";
 import { systemClock } from "../client/clock.ts";
@@ -16,12 +16,12 @@ import { token } from "./session.ts";
 const RETRY = { firstMs: 500, mostMs: 15_000, overallMs: 3_600_000 };
 
 export interface LiveKey {
-  /** How it is kept up to date. */
+  /** The way in which it is kept up to date. */
   readonly by: "asking" | "watch";
-  /** Undefined: not known yet. Null: the key has no state. */
+  /** Undefined until the value is known, and null if the key has no state. */
   readonly value: unknown;
   readonly seq: number | null;
-  /** Where it lives and when it last changed; null: not asked for since. */
+  /** Its partition and last change, or null if they weren't requested since. */
   readonly state: StateAnswer | null;
   readonly error: string | null;
 }

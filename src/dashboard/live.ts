@@ -1,5 +1,5 @@
 /**
- * What the whole page lives on: the overview, asked for every two seconds (SNAP9: a route that reads D1 alone).
+ * The data of the whole page: the overview, requested every two seconds (SNAP9: a route that reads D1 alone).
  *
  * LIVE1. Nothing is asked while the tab is hidden, or while the app wants a token.
  * LIVE2. One request at a time; after a failure the pauses double, up to half a minute.
@@ -14,30 +14,34 @@ import { locked, token } from "./session.ts";
 const EVERY_MS = 2_000;
 const MOST_MS = 30_000;
 const MOMENT_MS = 150;
-/** A look that fails once, as in a deployment, greys nothing out. */
+/** A request that fails once, as in a deployment, greys nothing out. */
 const STALE_MS = 6_000;
-/** A look that isn't answered at all. */
+/** The limit for a request without an answer. */
 const SILENT_MS = 12_000;
 
 export const overview = signal<Overview | null>(null);
 export const samples = signal<readonly Sample[]>([]);
-/** Overviews so far. Tables hear of each a moment later than all else, so that both don't have to fit into one frame. */
+/**
+ * Overviews so far. Tables hear of each a moment later than the rest, so that both don't have to fit into one frame.
+ */
 export const looks = signal(0);
-/** Is what stands there of another time than now? Then nothing is told as if it were so. */
+/** Is the overview too old? Then no view presents it as current. */
 export const stale = computed(() =>
   heardAt.value === null
     ? failure.value !== null
     : now.value - heardAt.value > (failure.value === null ? SILENT_MS : STALE_MS),
 );
-/** Why the last look failed. */
+/** The reason why the last request failed. */
 export const failure = signal<string | null>(null);
 /** The app's time, each second. */
 export const now = signal(Date.now());
-/** When the last overview came, by the app's time. What changes slowly is told by it, and not drawn anew with each second. */
+/**
+ * The time of the last overview, by the app's clock. Slow values use it, so that they aren't drawn again each second.
+ */
 export const heardAt = signal<number | null>(null);
 export const lookedAt = (): number => heardAt.value ?? now.peek();
 
-/** What the app's clock is ahead of this one. */
+/** The app's clock minus this one. */
 let ahead = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let failures = 0;
@@ -49,7 +53,7 @@ export function start(): void {
   };
   setInterval(tick, 1_000);
   document.addEventListener("visibilitychange", () => (document.hidden ? pause() : look()));
-  // Again with another token, and not without one that is wanted.
+  // Start again with another token, and stop while one is wanted and missing.
   effect(() => {
     void token.value;
     if (locked.value === null) look();
@@ -84,7 +88,7 @@ function look(): void {
   );
 }
 
-/** What can't be known comes without numbers. */
+/** The numbers of a partition of which nothing is known. */
 const NOTHING = { epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0, stateBytes: 0, quarantined: 0 };
 const filled = ({ operators, ...rest }: Overview): Overview => ({
   ...rest,

@@ -1,4 +1,4 @@
-/** The dashboard: what an operator of the app looks at. It talks to the app's own routes and to nobody else. */
+/** The dashboard for the people who run the app. The page sends requests to the app's own routes only. */
 import { render } from "preact";
 import { Frame } from "./frame.tsx";
 import { start } from "./live.ts";

@@ -1,4 +1,4 @@
-/** An operator: its partitions, and of one of them the snapshots and how it last came back. */
+/** An operator: its partitions, and of one of them the snapshots and the last recovery. */
 import type { OperatorGlance, PartitionGlance, PartitionStatus } from "./answers.ts";
 import { useAnswer } from "./answer.ts";
 import { partitionPath } from "./api.ts";
@@ -43,7 +43,7 @@ export function OperatorPage({ operator }: { readonly operator: string }) {
   );
 }
 
-/** All that is wrong with it, in whole sentences. */
+/** All troubles of the partition, in whole sentences. */
 function Troubles({ operator, one }: { readonly operator: OperatorGlance; readonly one: PartitionGlance }) {
   return (
     <>
@@ -56,7 +56,10 @@ function Troubles({ operator, one }: { readonly operator: OperatorGlance; readon
   );
 }
 
-/** The rows of the log that this status counts are as many as the tail has: asked for when the snapshot changes, not each time. */
+/**
+ * The status reads as many rows of the log as the tail has, so it is requested when the snapshot changes, not at each
+ * overview.
+ */
 function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly one: PartitionGlance }) {
   const { partition, lastSnapshot, epoch } = one;
   const current = lastSnapshot !== undefined && "manifest" in lastSnapshot ? lastSnapshot.manifest : 0;

@@ -75,13 +75,13 @@ function OperatorPanel({ one }: { readonly one: OperatorGlance }) {
   );
 }
 
-/** When the oldest event was logged that no snapshot covers. */
+/** The time at which the oldest event that no snapshot covers was logged. */
 function oldestTail({ partitions }: OperatorGlance): number | null {
   const times = partitions.flatMap(({ tailSince }) => (tailSince === undefined ? [] : [Date.parse(tailSince)]));
   return times.length === 0 ? null : Math.min(...times);
 }
 
-/** Sums over what is known say that it isn't all. */
+/** Says that sums omit partitions of which nothing is known. */
 export function Silent({ partitions }: { readonly partitions: readonly PartitionGlance[] }) {
   const silent = partitions.filter(({ unknown }) => unknown !== undefined).length;
   return silent === 0 ? null : <p class="verdict note">without {many(silent, "partition")} that can't be known</p>;

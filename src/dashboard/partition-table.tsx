@@ -1,6 +1,7 @@
 /**
- * The table of an operator's partitions. What changes with each overview are texts in signals, so that news change texts, and
- * no row is drawn anew; and a row that can't be seen hears only some of the news. With many partitions that keeps a frame short.
+ * The table of an operator's partitions. Values that change with each overview are texts in signals, so that an
+ * overview changes texts, and no row is rendered again. A row out of sight skips most overviews. With many partitions
+ * that keeps a frame short.
  */
 import { computed, type ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
@@ -87,10 +88,13 @@ function Row({ operator, partition, chosen }: RowProps) {
   );
 }
 
-/** A row out of sight is told every so many overviews, in turns with the others: whoever searches or listens to the page reads it too. */
+/**
+ * A row out of sight is updated every so many overviews, in turns with the others: a search or a screen reader reads
+ * it, too.
+ */
 const UNSEEN_TURNS = 8;
 
-/** What a row shows, each a signal. */
+/** The cells of a row, each a signal. */
 function cellsOf(operator: string, partition: number, seen: ReadonlySignal<boolean>) {
   const one = computed<Found | null>((): Found | null => {
     const isDue = (looks.value + partition) % UNSEEN_TURNS === 0 || seen.value || told === undefined;
@@ -140,7 +144,7 @@ interface Found {
   readonly glance: PartitionGlance;
 }
 
-/** Of the newest overview: `looks` says when there is another. */
+/** From the newest overview. `looks` changes with each one. */
 function glanceOf(name: string, partition: number): Found | null {
   const operator = overview.peek()?.operators.find((one) => one.name === name);
   const glance = operator?.partitions[partition];

@@ -1,4 +1,4 @@
-/** Where the reader is: the part of the address after "#", which no server sees. */
+/** The reader's place: the part of the address after "#", which no server sees. */
 import { computed, signal } from "@preact/signals";
 
 export type Page = "partitions" | "keys" | "drill" | "quarantine";
@@ -10,7 +10,7 @@ export const PAGES: readonly (readonly [Page, string])[] = [
 ];
 
 export interface Place {
-  /** Null: the overview. */
+  /** Null for the overview. */
   readonly operator: string | null;
   readonly page: Page;
   readonly query: URLSearchParams;
@@ -35,7 +35,7 @@ export function hrefOf(
   return `#/operators/${encodeURIComponent(operator)}/${page}${text === "" ? "" : `?${text}`}`;
 }
 
-/** The address tells what is shown; without a step in the history for each letter that is typed. */
+/** Changes the address without a step in the history, which each typed letter would add. */
 export function replace(href: string): void {
   history.replaceState(null, "", href);
   hash.value = location.hash;

@@ -1,8 +1,8 @@
 /**
- * What is wrong, in a few lines with links: pure, from what the page knows.
+ * Lists all troubles in a few lines with links: pure, from the page's data.
  *
  * PROBLEMS1. The same trouble of several partitions is one line.
- * PROBLEMS2. What the page doesn't know is never told as healthy.
+ * PROBLEMS2. A partition of which the page knows nothing is never shown as healthy.
  */
 import type { Overview, PartitionGlance } from "./answers.ts";
 import { troublesOf, type Health } from "./health.ts";
@@ -28,7 +28,7 @@ export function problemsOf({ operators }: Overview, nowMs: number): ProblemLine[
   return lines.sort((a, b) => Number(b.level === "bad") - Number(a.level === "bad"));
 }
 
-/** Partitions that a line names, before it only counts. */
+/** Partitions that a line names. If there are more, it gives their number. */
 const NAMED = 4;
 
 const which = (partitions: readonly number[]): string =>
@@ -50,7 +50,7 @@ function lineOf(
     return { level, text: `${name}: ${many(events, "event")} in quarantine`, href: hrefOf(name, "quarantine") };
   }
   const at = all.map(({ one }) => one.partition);
-  // The rest of a long sentence stands on the partition's own page.
+  // The partition's own page has the rest of a long sentence.
   const what = all.length === 1 ? first!.health.why.split(";")[0]! : kind;
   return {
     level,

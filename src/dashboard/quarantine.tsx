@@ -1,4 +1,4 @@
-/** Events whose handler threw, grouped by type and error: what they hold, why they wait, and what to do with them. */
+/** Events whose handler threw, grouped by type and error: their data, the error, and the ways to end the quarantine. */
 import { useEffect, useState } from "preact/hooks";
 import type { Quarantined, QuarantineGroup, QuarantineGroups, QuarantinePage, SteeredMany } from "./answers.ts";
 import { get, messageOf, operatorPath, post, remove } from "./api.ts";
@@ -8,7 +8,7 @@ import { count, many } from "./text.ts";
 import { Tree } from "./tree.tsx";
 import { When } from "./when.tsx";
 
-/** Entries of a group that are asked for at once. */
+/** Entries of a group that are requested at once. */
 const LIMIT = 20;
 
 interface Said {
@@ -69,7 +69,7 @@ export function Quarantine({ operator }: { readonly operator: string }) {
   );
 }
 
-/** What selects a group's events. */
+/** The parameters that select a group's events. */
 const selection = ({ type, errorName = "", error }: QuarantineGroup): Record<string, string> => ({
   type,
   errorName,
@@ -165,7 +165,7 @@ function Group({ operator, group, say }: GroupProps) {
   );
 }
 
-/** Page after page, until there is none. */
+/** Steers page after page, until none is left. */
 async function steerAll(
   path: string,
   selected: Record<string, string>,
@@ -203,7 +203,7 @@ interface Steered {
   readonly code?: string;
 }
 
-/** Its data first: that is what whoever looks wants to know. */
+/** The data comes first, since a reader looks for it. */
 function Card({ operator, one, say }: CardProps) {
   const [busy, setBusy] = useState(false);
   const { id, partition, seq, key, time, event, operatorVersion, code } = one;

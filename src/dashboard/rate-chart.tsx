@@ -1,4 +1,4 @@
-/** Events per second over the last hour: by the minute before the page was opened, then by each look. */
+/** Events per second over the last hour: by the minute before the page was opened, then by overview. */
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
@@ -63,7 +63,7 @@ function optionsOf(at: HTMLElement, width: number): uPlot.Options {
     padding: [8, 8, 0, 0],
     scales: {
       x: { time: true, range: (_, __, last) => [(last ?? 0) - SPAN_SEC, last ?? 0] },
-      // Never so close that a few events look like a storm.
+      // A lower bound for the scale, so that a few events don't fill it.
       y: { range: (_, __, most) => [0, Math.max(10, (most ?? 0) * 1.15)] },
     },
     series: [
@@ -80,7 +80,7 @@ function optionsOf(at: HTMLElement, width: number): uPlot.Options {
 const timeOfDay = (sec: number): string =>
   new Date(sec * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
-/** As the style sheet has it now: a canvas knows no variables. */
+/** Reads a colour of the style sheet, since a canvas knows no variables. */
 function colour(at: HTMLElement, name: string): string {
   const probe = document.createElement("i");
   probe.style.color = `var(${name})`;

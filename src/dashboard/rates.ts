@@ -1,7 +1,7 @@
 /**
- * Events per second, from what is logged in two overviews: `appliedSeq` counts every event that got a place in the log.
+ * Events per second, from two overviews: `appliedSeq` counts every event that got a place in the log.
  *
- * A rate is over about ten seconds, so that it can be read; the curve shows each step.
+ * A rate covers about ten seconds, so that it can be read; the curve shows each step.
  */
 import type { LastHour, OperatorGlance, Overview } from "./answers.ts";
 
@@ -15,7 +15,7 @@ export interface Sample {
 /** Five minutes at the pace of overviews. */
 export const SAMPLES = 160;
 const WINDOW_MS = 10_000;
-/** Nobody looked for so long: what happened meanwhile is no rate of now. */
+/** A gap this long, as in a hidden tab: events in it give no current rate. */
 const GAP_MS = 30_000;
 
 export const sampleOf = ({ at, operators }: Overview): Sample => ({
@@ -37,7 +37,7 @@ const inOne =
     return partition === undefined ? sum(all) : (all[partition] ?? 0);
   };
 
-/** Null: not known yet. */
+/** Null until the rate is known. */
 export function rateOf(samples: readonly Sample[], operator?: string, partition?: number): number | null {
   const last = samples.at(-1);
   if (last === undefined) return null;
@@ -47,7 +47,7 @@ export function rateOf(samples: readonly Sample[], operator?: string, partition?
   return Math.max(0, ((of(last) - of(first)) / (last.at - first.at)) * 1000);
 }
 
-/** Of whole minutes before the page was opened: in seconds, and events per second in the minute that ends there. */
+/** Whole minutes before the page was opened: the ends in seconds, and the events per second of each minute. */
 export function pastOf(operators: readonly OperatorGlance[], untilMs: number): [number[], number[]] {
   const [times, rates]: [number[], number[]] = [[], []];
   const hours = operators.map(({ lastHour }) => lastHour);
@@ -64,7 +64,7 @@ const MINUTE_MS = 60_000;
 const loggedIn = ({ applied, refused, quarantined }: LastHour, i: number): number =>
   (applied[i] ?? 0) + (refused[i] ?? 0) + (quarantined[i] ?? 0);
 
-/** Seconds, and events per second in the step that ends there; null across a gap. */
+/** The ends of steps in seconds, and the events per second of each step, or null across a gap. */
 export function curveOf(samples: readonly Sample[], operator?: string): [number[], (number | null)[]] {
   const of = operator === undefined ? inAll : inOne(operator);
   const [times, rates]: [number[], (number | null)[]] = [[], []];

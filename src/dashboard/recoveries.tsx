@@ -1,4 +1,4 @@
-/** How partitions came back: the last time of each that D1 knows of, which each group of events tells it. */
+/** The last recovery of each partition that D1 knows of. Each group of events records it there. */
 import { useMemo } from "preact/hooks";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 import type { OperatorGlance } from "./answers.ts";
@@ -29,7 +29,7 @@ export function Recoveries({ operator }: { readonly operator: OperatorGlance }) 
   );
 }
 
-/** The same report comes with every overview: it is drawn once. */
+/** The same report comes with every overview, so it is drawn once. */
 function Recovery({ partition, report }: { readonly partition: number; readonly report: RecoveryReport }) {
   return useMemo(
     () => (
@@ -49,7 +49,7 @@ export interface Phase {
   readonly ms: number;
 }
 
-/** What it spent its time on; code before phases told one number. */
+/** The phases of its time. Reports of older code have one number. */
 export function phasesOf({ ms, phases }: RecoveryReport): Phase[] {
   if (phases === undefined) return [{ name: "rest", ms }];
   const { openMs, loadMs, replayMs } = phases;
@@ -57,7 +57,7 @@ export function phasesOf({ ms, phases }: RecoveryReport): Phase[] {
     { name: "open", ms: openMs },
     { name: "load", ms: loadMs },
     { name: "replay", ms: replayMs },
-    // Above all bases that didn't do.
+    // Mostly the bases that failed.
     { name: "rest", ms: Math.max(0, ms - loadMs - replayMs) },
   ];
 }

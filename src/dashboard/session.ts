@@ -1,12 +1,13 @@
 /**
- * The token that this tab uses. It lives in the tab's session storage, goes out in a header, and stands in no address.
+ * The token that this tab uses. It is in the tab's session storage and in a header of each request, never in an
+ * address.
  */
 import { signal } from "@preact/signals";
 
 const NAME = "keyframe.token";
 
 export const token = signal<string | null>(stored());
-/** Why the app let us not in; null: it does, or nobody asked yet. */
+/** The reason why the app refused access, or null if it didn't, or wasn't asked yet. */
 export const locked = signal<{ readonly code: string; readonly detail: string } | null>(null);
 
 export function enter(text: string | null): void {
@@ -16,7 +17,7 @@ export function enter(text: string | null): void {
     if (text === null) sessionStorage.removeItem(NAME);
     else sessionStorage.setItem(NAME, text);
   } catch {
-    // Storage is off: the token is gone when the page is loaded anew.
+    // Storage is off, so the token is lost when the page is loaded again.
   }
 }
 

@@ -1,4 +1,7 @@
-/** Whether an element can be seen: inside the window, and inside whatever scrolls around it. What can't be seen needn't be drawn anew. */
+/**
+ * Tells whether an element can be seen: inside the window, and inside each scrolling element around it. Elements out of
+ * sight needn't be drawn again.
+ */
 import { batch, type ReadonlySignal, type Signal, useSignal } from "@preact/signals";
 import { type RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";

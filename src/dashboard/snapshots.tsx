@@ -1,4 +1,4 @@
-/** The snapshots kept of a partition: when, how large, full or delta. */
+/** The kept snapshots of a partition: when, how large, full or delta. */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { Kept } from "./answers.ts";
 import { useAnswer } from "./answer.ts";
@@ -10,7 +10,7 @@ import { When } from "./when.tsx";
 export interface SnapshotsProps {
   readonly operator: string;
   readonly partition: number;
-  /** Of the current one: another means that the list is old. */
+  /** The number of the current manifest. A change means that the list is old. */
   readonly current: number;
 }
 
@@ -40,7 +40,7 @@ export function Snapshots({ operator, partition, current }: SnapshotsProps) {
   );
 }
 
-/** Where a size stands: the lowest decade below all of them is the ground. */
+/** Places sizes on a logarithmic scale, whose ground is the lowest decade below all of them. */
 function scaleOf(manifests: readonly Manifest[]): { ticks: number[]; at: (size: number) => number } {
   const sizes = manifests.map(({ snapshot }) => Math.max(1, snapshot.bytes));
   const low = Math.floor(Math.log10(Math.min(...sizes)));

@@ -1,11 +1,11 @@
-/** What is wrong, above everything else; and whether what stands below is of now. */
+/** The troubles, above everything else, and whether the page is up to date. */
 import { asked, askAll, round } from "./ask-all.ts";
 import { failure, heardAt, lookedAt, now, overview, stale } from "./live.ts";
 import { problemsOf } from "./problems.ts";
 import { locked } from "./session.ts";
 import { age, clock, many } from "./text.ts";
 
-/** Problems that stand there at once; the rest is counted. */
+/** Problems that are shown at once. The rest is counted. */
 const SHOWN = 6;
 
 export function StatusLine() {
@@ -52,7 +52,7 @@ export function StatusLine() {
   );
 }
 
-/** D1 tells most of it; whether a partition answers, only itself. */
+/** D1 knows most troubles. Whether a partition answers, only the partition can show. */
 function Rounds() {
   const last = round.value;
   const bad = asked.value.filter(({ refusal }) => refusal !== null).length;

@@ -1,6 +1,6 @@
 /**
- * The heat strip: each partition a gauge. Its level is the tail, on a logarithmic scale; its tone the age of the snapshot;
- * its cap shows trouble. Arrow keys go from one to the next, Enter opens it.
+ * The heat strip: each partition is a gauge. Its level is the tail, on a logarithmic scale; its tone the age of the
+ * snapshot; its cap shows trouble. Arrow keys go from one to the next, Enter opens it.
  */
 import { useRef, useState } from "preact/hooks";
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
@@ -9,12 +9,12 @@ import { lookedAt, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { age, many } from "./text.ts";
 
-/** A tail of this many events fills the gauge: a second's replay at the pace that is assumed until it was measured. */
+/** A tail of this many events fills the gauge: a second's replay at the rate that is assumed until one was measured. */
 const FULL_EVENTS = 100_000;
 
 export const level = (events: number): number => Math.min(1, Math.log1p(events) / Math.log1p(FULL_EVENTS));
 
-/** 0: as young as the policy wants, 1: a few times that, 2: older. An empty tail leaves nothing to save. */
+/** 0: as young as the policy wants, 1: a few times that, 2: older. An empty tail needs no snapshot. */
 function tone({ tailEvents, lastSnapshot, tailSince }: PartitionGlance, everyMs: number, nowMs: number): 0 | 1 | 2 {
   const since = lastSnapshot !== undefined && "at" in lastSnapshot ? lastSnapshot.at : tailSince;
   if (tailEvents === 0 || since === undefined) return 0;
@@ -83,7 +83,7 @@ export function Strip({ operator }: { readonly operator: OperatorGlance }) {
 const judged = (one: PartitionGlance, operator: OperatorGlance, nowMs: number): Health =>
   stale.value ? NOT_KNOWN : healthOf(one, operator, nowMs);
 
-/** What is worth telling while nothing is pointed at. */
+/** The partition that is shown while the pointer is on none. */
 const largest = (partitions: readonly PartitionGlance[]): PartitionGlance | undefined =>
   partitions
     .filter(({ appliedSeq }) => appliedSeq > 0)

@@ -1,15 +1,15 @@
-/** A button for what can't be taken back, or disturbs: it looks so, and asks first. */
+/** A button for an action that disturbs or can't be undone. The button looks dangerous, and asks first. */
 import { useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 
 export interface SureProps {
-  /** What the button says; dots follow, since it asks. */
+  /** The text of the button. Dots follow, since it asks. */
   readonly label: string;
   readonly title: string;
   readonly yes: string;
   readonly no?: string;
   readonly disabled?: boolean;
-  /** Harmless things that are many ask too, and don't look dangerous. */
+  /** An action on many harmless things asks too, but doesn't look dangerous. */
   readonly mild?: boolean;
   readonly act: () => void;
   readonly children: ComponentChildren;

@@ -7,7 +7,7 @@ export const count = (n: number): string => WHOLE.format(n);
 /** "1 event", "2 events". */
 export const many = (n: number, one: string): string => `${count(n)} ${one}${n === 1 ? "" : "s"}`;
 
-/** Per second; small ones keep a digit. */
+/** Per second. Small rates keep a digit. */
 export const rate = (n: number): string => (n > 0 && n < 10 ? n.toFixed(1) : WHOLE.format(n));
 
 const SIZES = ["B", "kB", "MB", "GB", "TB"] as const;
@@ -37,7 +37,7 @@ export function age(ms: number): string {
   return "0 s";
 }
 
-/** Since then, by the app's time. */
+/** The time since then, by the app's clock. */
 export function ago(at: string, nowMs: number): string {
   const ms = Math.max(0, nowMs - Date.parse(at));
   return ms < 1_000 ? "just now" : `${age(ms)} ago`;
@@ -46,7 +46,9 @@ export function ago(at: string, nowMs: number): string {
 const two = (n: number): string => String(n).padStart(2, "0");
 const dayOf = (date: Date): string => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 
-/** Local time, to the second, with the day where it isn't today. By hand: Intl is too expensive for each cell of a table. */
+/**
+ * Local time, to the second, with the day if it isn't today. Hand-written, since Intl is too expensive for each cell.
+ */
 export function clock(at: string, nowMs: number = Date.now()): string {
   const date = new Date(at);
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;

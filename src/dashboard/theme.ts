@@ -1,4 +1,4 @@
-/** Light, dark, or as the system is. */
+/** The colour scheme: light, dark, or the system's. */
 import { effect, signal } from "@preact/signals";
 
 export type Theme = "auto" | "light" | "dark";
@@ -6,7 +6,7 @@ const NAME = "keyframe.theme";
 const NEXT: Readonly<Record<Theme, Theme>> = { auto: "light", light: "dark", dark: "auto" };
 
 export const theme = signal<Theme>(stored());
-/** Changes whenever colours do: what is drawn on a canvas must be drawn anew. */
+/** Changes when colours do, so that canvases are drawn again. */
 export const scheme = signal(0);
 
 effect(() => {
@@ -21,7 +21,7 @@ export function turn(): void {
   try {
     localStorage.setItem(NAME, theme.value);
   } catch {
-    // Storage is off: it holds for this page alone.
+    // Storage is off: the choice holds for this page alone.
   }
 }
 

@@ -1,13 +1,13 @@
 /**
- * State as a tree. Whatever has members opens and closes (natively, so keys and screen readers know how); what changed while
- * one looks on is marked for a moment.
+ * State as a tree. Values with members open and close (natively, for keys and screen readers). A change is marked for a
+ * moment.
  */
 import { useRef, useState } from "preact/hooks";
 import { many } from "./text.ts";
 
 /** Members that are shown at once. */
 const PAGE = 100;
-/** Deeper than this it starts closed. */
+/** Deeper values start closed. */
 const OPEN_DEPTH = 3;
 
 export interface TreeProps {

@@ -1,4 +1,4 @@
-/** What stands where an answer isn't there yet. */
+/** The placeholder until an answer is there. */
 import { failure } from "./live.ts";
 import { locked } from "./session.ts";
 

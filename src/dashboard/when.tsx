@@ -5,7 +5,7 @@ import { now } from "./live.ts";
 import { ago, clock } from "./text.ts";
 
 export function When({ at }: { readonly at: string }) {
-  // A signal in the markup: the second changes a text, and renders nothing anew.
+  // A signal in the markup: the second changes a text, and renders nothing again.
   const text = useMemo(() => computed(() => `${ago(at, now.value)}, ${clock(at, now.value)}`), [at]);
   return (
     <time dateTime={at} title={at}>

@@ -1,13 +1,13 @@
 /*
- * `npm run build:cli`: the command line as one plain JavaScript file, dist/cli.mjs, which any Node from 20.15 on runs:
- * a user's Node needn't know TypeScript, and needs none of this project's packages.
+ * `npm run build:cli`: the command line as one plain JavaScript file, dist/cli.mjs, for any Node from 20.15 on.
+ * A user's Node may lack support for TypeScript, and needs none of this project's packages.
  */
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { PROJECT_DIR } from "./config.ts";
 
-/** What the one CommonJS package among those bundled calls, which a module doesn't have by itself. */
+/** `require` for the one CommonJS package in the bundle, since a module has none. */
 const REQUIRE = `import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);`;
 
 export async function buildCli(outfile: string): Promise<void> {

@@ -1,8 +1,8 @@
 /*
  * `npm run build:dashboard`: src/dashboard as three files, in one module that the Worker serves them from.
  *
- * That module, src/worker/dashboard-files.ts, is not in git: `npm ci` makes it, and so do `npm run dev`, `npm run check`, the
- * build of the package and the deploy.
+ * The module, src/worker/dashboard-files.ts, is not in git. `npm ci` makes it, and so do `npm run dev`, `npm run
+ * check`, the build of the package and the deploy.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -33,7 +33,7 @@ export async function buildDashboard(): Promise<Record<string, File>> {
     legalComments: "none",
     logLevel: "warning",
   });
-  // Else its process stays for as long as this one.
+  // Without this, esbuild's process would stay for as long as this one.
   await stop();
   const output = (name: string): string => outputFiles.find(({ path }) => path.endsWith(name))!.text;
   return {
@@ -48,7 +48,7 @@ function file(type: string, text: string): File {
   return { type, etag: `"${hash}"`, text };
 }
 
-/** Written only where it changed: a running `wrangler dev` would start anew. */
+/** Writes the file only if it changed: a write would restart a running `wrangler dev`. */
 export async function writeDashboard(): Promise<void> {
   const files = await buildDashboard();
   const type = "Readonly<Record<string, { readonly type: string; readonly etag: string; readonly text: string }>>";

@@ -1,8 +1,8 @@
 /*
- * What a sender and a reader of events must do, and no more: fetch, and a rule for when to send again.
+ * The minimum that a sender and a reader of events must do: fetch, and a rule for retries.
  *
- * 1. No answer and 503 mean the same to a sender: perhaps it is there, perhaps not; send it again. What is
- *    there already then counts as a duplicate.
+ * 1. No answer and 503 mean the same to a sender: the events may be in the log. Send them again; events that are there
+ *    count as duplicates.
  * 2. Any other answer than 2xx is an error here, with the answer's text.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,19 +20,19 @@ export interface Answer {
 }
 
 export interface Feed {
-  /** Asked for every request, since a restarted app may be elsewhere. */
+  /** Asked for every request, since a restarted app may have another address. */
   url: () => string;
   chunks: string[][];
   /** Requests at a time. */
   lanes: number;
   onAnswer: (answer: Answer, chunk: string[]) => void | Promise<void>;
-  /** Before a chunk is sent again. */
+  /** Runs before a chunk is sent again. */
   beforeRetry: () => Promise<void>;
 }
 
-/** The server answers within 30 s whatever happens. */
+/** The server answers within 30 s, whatever happens. */
 const REQUEST_TIMEOUT_MS = 35_000;
-/** With the pause before each, more than a minute: no restart takes that long. */
+/** With the pause before each attempt, more than a minute. No restart takes that long. */
 const MAX_ATTEMPTS = 600;
 const RETRY_PAUSE_MS = 100;
 const PAGE = 100;
@@ -51,7 +51,7 @@ export async function sendAll(feed: Feed): Promise<void> {
   await Promise.all(Array.from({ length: feed.lanes }, lane));
 }
 
-/** `attempts` is 1 when the first one was answered. */
+/** `attempts` is 1 if the first attempt was answered. */
 export async function sendUntilAnswered(
   url: () => string,
   chunk: string[],
@@ -70,14 +70,14 @@ export function chunksOf<T>(items: T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
 }
 
-/** Null: send it again. */
+/** Returns null if the lines must be sent again. */
 export async function postEvents(url: string, lines: string[]): Promise<Answer | null> {
   const body = lines.join("\n");
   const headers = { "content-type": "application/x-ndjson" };
   return (await requestJson(`${url}/v1/events`, { method: "POST", headers, body })) as Answer | null;
 }
 
-/** Null: ask again. */
+/** Returns null if the request must be sent again. */
 export async function getJson(url: string): Promise<unknown> {
   return requestJson(url, {});
 }
@@ -87,7 +87,7 @@ export async function postJson(url: string, value?: unknown): Promise<unknown> {
   return requestJson(url, { method: "POST", headers: { "content-type": "application/json" }, ...body });
 }
 
-/** For reads of an app that may be on its way up. */
+/** For reads of an app that may be starting. */
 export async function getUntilAnswered(url: string): Promise<unknown> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const answer = await getJson(url);
@@ -126,7 +126,7 @@ async function requestJson(url: string, init: RequestInit): Promise<unknown> {
   return JSON.parse(answer.text) as unknown;
 }
 
-/** One request and its whole answer, whatever that is; null: there was none. */
+/** One request and its whole answer. Returns null if there was no answer. */
 export async function exchange(
   url: string,
   init: RequestInit,

@@ -1,7 +1,7 @@
 /*
- * What the local scripts need of wrangler.toml: the log databases and where their migrations are.
+ * Reads the log databases, and the directories of their migrations, from wrangler.toml for the local scripts.
  *
- * A table that lacks what it looks for is refused, rather than leave a database without its tables.
+ * A database entry that lacks a member is refused, since its database would stay without tables.
  */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";

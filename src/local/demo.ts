@@ -1,9 +1,9 @@
 /*
- * `npm run demo`: streams the bundled flights in, kills the whole runtime with SIGKILL on the way, and shows
- * that the state afterwards is what plain arithmetic says it must be.
+ * `npm run demo`: streams the bundled flights in, kills the whole runtime with SIGKILL on the way, and shows that plain
+ * arithmetic agrees with the state afterwards.
  *
- * 1. It starts from an empty store in a temporary directory, and removes it.
- * 2. The kill falls while requests are in flight, some thousand events after the last snapshot.
+ * 1. The demo starts from an empty store in a temporary directory, and removes it.
+ * 2. The kill comes while requests are under way, some thousand events after the last snapshot.
  * 3. The exit status is 0 only if every airport agrees in every member.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -48,7 +48,8 @@ async function main(): Promise<number> {
     screen.plain(`\n${error instanceof Error ? error.message : String(error)}`);
     return 1;
   } finally {
-    // One that is being started when Ctrl-C comes gives up by itself; what it writes must not outlive it.
+    // A runtime that is starting when Ctrl-C comes gives up by itself. Wait for it: files that it writes later would
+    // stay.
     const last = await starting?.catch(() => null);
     await last?.stop();
     rmSync(stateDir, { recursive: true, force: true });
@@ -72,7 +73,7 @@ async function start(): Promise<void> {
 }
 
 async function launch(port: number): Promise<Runtime> {
-  // No variables: a developer's tokens in .dev.vars would shut the demo out.
+  // No variables: a developer's tokens in .dev.vars would close the routes that the demo uses.
   starting = handled(startRuntime({ port, stateDir, vars: {}, signal: stop.signal }));
   return starting;
 }
@@ -92,7 +93,7 @@ async function streamWithCrash(): Promise<number> {
       screen.progress(acknowledged);
       const share = acknowledged / lines.length;
       if (share >= SNAPSHOT_AT) midway.snapshot ??= handled(takeSnapshot());
-      // The other lanes have requests under way at this very moment.
+      // The other lanes have requests under way at this moment.
       if (share >= KILL_AT) await (midway.crash ??= crashAndRestart(acknowledged));
     },
     beforeRetry: async () => {
@@ -151,7 +152,7 @@ async function showRecovery(): Promise<void> {
   }
 }
 
-/** As a sender would that never got its answers. */
+/** Sends events again, like a sender that never got its answers. */
 async function sendAgain(): Promise<void> {
   const again = lines.slice(0, Math.round(lines.length * REPEATED));
   let duplicates = 0;
@@ -182,7 +183,7 @@ async function stayUp(): Promise<void> {
   await Promise.race([stopped, runtime?.exited]);
 }
 
-/** For what is awaited later, or not at all after Ctrl-C: its failure is thrown where it is awaited, and not before. */
+/** For promises that are awaited later, or not at all after Ctrl-C: a failure is thrown only at the await. */
 function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

@@ -1,11 +1,11 @@
 /*
- * A deployment, from an account without anything: secrets looked at, databases and bucket made, migrations applied, and then
- * the app with its cron. All arguments go to `wrangler deploy`, and `--env` to every command.
+ * A deployment, even to an empty account: checks secrets, makes databases and the bucket, applies migrations, and
+ * deploys the app with its cron. All arguments go to `wrangler deploy`, and `--env` to every command.
  *
- * 1. What is wrong with the configuration is said before anything is done, and what is missing in the account too.
+ * 1. Flaws of the configuration, and missing parts of the account, are reported before anything is changed.
  * 2. Databases are changed before the code: code must not meet tables that it does not know yet.
- * 3. What is there already is left as it is, so that a deployment that failed midway is simply repeated.
- * 4. The first failure ends it, with that command's exit status.
+ * 3. Existing parts stay as they are, so that a deployment that failed midway can run again.
+ * 4. The first failure ends the deployment, with that command's exit status.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -14,12 +14,12 @@ import { storeLocation } from "../engine/operator/region.ts";
 import { readDeployment, type Deployment } from "./deployment.ts";
 
 export interface DeployOptions {
-  /** For `wrangler deploy`. */
+  /** Arguments for `wrangler deploy`. */
   readonly args: readonly string[];
   readonly configPath: string;
-  /** Where wrangler runs. */
+  /** The directory in which wrangler runs. */
   readonly directory: string;
-  /** Wrangler, and what stands before its own arguments. */
+  /** Wrangler, with the arguments that precede its own. */
   readonly command: readonly string[];
 }
 
@@ -29,7 +29,7 @@ const SECRETS = {
   ADMIN_TOKEN: "for everything",
 };
 
-/** The exit status. */
+/** Returns the exit status. */
 export function deploy({ args, configPath, directory, command }: DeployOptions): number {
   const [environment, dryRun] = wishesOf(args);
   // Under another name the same stores would have two apps, whose objects fence each other.
@@ -70,7 +70,7 @@ function prepare(wrangler: Wrangling, { databases, bucket, place }: Deployment):
     secretsMissing(wrangler),
   );
 
-  // A jurisdiction says where; a location beside it would not count.
+  // A jurisdiction decides the place, so a location beside it would have no effect.
   const where =
     place.region === null || place.jurisdiction !== null ? jurisdiction : ["--location", storeLocation(place.region)];
   const steps = [
@@ -87,7 +87,7 @@ function prepare(wrangler: Wrangling, { databases, bucket, place }: Deployment):
   return 0;
 }
 
-/** A Worker that isn't there yet has none. */
+/** A Worker that doesn't exist yet has no secrets. */
 function secretsMissing(wrangler: Wrangling): string[] {
   const { status, stdout } = wrangler.ask(["secret", "list", "--format", "json"]);
   const set = status === 0 ? namesIn(stdout, "name") : [];
@@ -104,7 +104,7 @@ function sayWhatIsMissing(databases: readonly string[], bucket: string | null, s
   else if (tokens.length > 0) console.log("A route whose secret is missing is shut, except to the admin's.");
 }
 
-/** The values of a member in a JSON list, also where wrangler prints something else before it. */
+/** The values of a member in a JSON list, even if wrangler prints other text before the list. */
 function namesIn(stdout: string, member: string): string[] {
   try {
     const list = JSON.parse(stdout.slice(stdout.search(/^\[/m))) as Record<string, unknown>[];
@@ -125,13 +125,13 @@ class Wrangling {
     this.#flags = flags;
   }
 
-  /** Shown as it runs; its exit status. */
+  /** Shows the output as it runs. Returns the exit status. */
   run(args: readonly string[]): number {
     console.log(`\n$ wrangler ${args.join(" ")}`);
     return this.#spawn(args, "inherit").status ?? 1;
   }
 
-  /** Its output, unseen. */
+  /** Captures the output. */
   ask(args: readonly string[]): { readonly status: number; readonly stdout: string; readonly stderr: string } {
     const { status, stdout, stderr } = this.#spawn(args, "pipe");
     return { status: status ?? 1, stdout, stderr };
@@ -151,12 +151,12 @@ const ENVIRONMENT = { env: { type: "string", short: "e" }, "dry-run": { type: "b
 
 function wishesOf(args: readonly string[]): [environment: string | null, dryRun: boolean] {
   const { values } = parseArgs({ args: [...args], options: ENVIRONMENT, strict: false, allowPositionals: true });
-  // As wrangler has it, which would else deploy another environment than was looked at.
+  // Reads CLOUDFLARE_ENV as wrangler does. Otherwise wrangler would deploy another environment than the one checked.
   const env = values.env ?? process.env["CLOUDFLARE_ENV"];
   return [typeof env === "string" && env !== "" ? env : null, values["dry-run"] === true];
 }
 
-/** It is given to every command already. */
+/** Removes `--env`, since every command gets it already. */
 function withoutEnvironment(args: readonly string[]): string[] {
   const isFlag = (text: string | undefined): boolean => text === "--env" || text === "-e";
   return args.filter((text, i) => !isFlag(text) && !isFlag(args[i - 1]) && !/^(--env|-e)=/.test(text));

@@ -1,9 +1,10 @@
 /*
- * What a deployment consists of, read from wrangler.toml for one environment; or why it must not be deployed so. Pure.
+ * Reads the parts of a deployment from wrangler.toml for one environment, or the reason why it must not be deployed.
+ * Pure.
  *
  * 1. No two environments share a database or a bucket: the objects of one would write into the other's log.
- * 2. What an environment lacks is refused here, since wrangler would deploy without it: environments inherit no bindings
- *    and no vars.
+ * 2. Missing bindings and vars of an environment are refused here, since environments inherit none and wrangler would
+ *    deploy without them.
  */
 import { parse } from "smol-toml";
 import { placeOf, type Place } from "../engine/operator/region.ts";
@@ -19,7 +20,7 @@ export type Read =
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** `environment`: as `--env` names it; null: the top level. */
+/** `environment` is the name in `--env`, or null for the top level. */
 export function readDeployment(toml: string, environment: string | null): Read {
   const refused = (why: string): Read => ({ tag: "refused", why });
   let config: Table;
@@ -50,7 +51,7 @@ function deploymentOf(at: Table, top: Table, where: string): Read {
   if (typeof bucket?.["bucket_name"] !== "string")
     return refused("has no R2 bucket bound as SNAPSHOTS, with its bucket_name");
   if (!objects.some(({ name }) => name === "PARTITION")) return refused("has no Durable Object bound as PARTITION");
-  // Triggers are inherited.
+  // Environments inherit triggers.
   const crons = ((at["triggers"] ?? top["triggers"]) as Table | undefined)?.["crons"];
   if (!Array.isArray(crons) || crons.length === 0)
     return refused(
@@ -71,7 +72,7 @@ function deploymentOf(at: Table, top: Table, where: string): Read {
   return { tag: "deployment", deployment: { databases: named, bucket: bucket["bucket_name"], place } };
 }
 
-/** Which two environments have one store, and which; null: none. */
+/** Returns the two environments that share a store, and the store, or null if none do. */
 function sharedStore(environments: Readonly<Record<string, Table>>): string | null {
   const owners = new Map<string, string>();
   for (const [name, environment] of Object.entries(environments)) {

@@ -2,7 +2,7 @@
  * `npm run dev`: the app on http://127.0.0.1:PORT (default 8787), its data in STATE_DIR (default .wrangler/state).
  *
  * 1. Standard output carries one line, `Ready on …`, once the app serves. Warnings and errors go to standard error.
- * 2. SIGINT and SIGTERM end every process and the status is 0. If the runtime dies the status is not 0.
+ * 2. SIGINT and SIGTERM end every process with status 0. If the runtime dies, the status is not 0.
  * 3. Under npm it ends when the shell that npm started it in ends.
  * 4. The runtime shares this process's group: kill -9 of the group is a crash of everything at one moment.
  */
@@ -36,7 +36,7 @@ async function serveUntil(stop: AbortSignal): Promise<number> {
     stateDir: process.env["STATE_DIR"] ?? join(PROJECT_DIR, ".wrangler", "state"),
     group: "shared",
     onLine: (line) => {
-      // Told to end in the middle of a rebuild, esbuild prints its stacks: nothing that anybody has to act on.
+      // If esbuild is stopped during a rebuild, it prints stacks that need no action.
       if (!stop.aborted) process.stderr.write(`${line}\n`);
     },
     signal: stop,
@@ -60,7 +60,7 @@ function portOf(text: string | undefined): number {
   return port;
 }
 
-/** SIGTERM to `npm run` ends the shell between npm and this process, which hears of it in no other way. */
+/** SIGTERM to `npm run` ends the shell between npm and this process. The new parent is the only sign of that. */
 function whenOrphaned(then: () => void): void {
   const parent = process.ppid;
   const timer = setInterval(() => {

@@ -1,14 +1,14 @@
 /*
- * The bundled flights, and what the state of every airport must be after them.
+ * The bundled flights, and the state that every airport must have after them.
  *
- * The count is plain code over the file. It shares nothing with the operator that it is there to check.
+ * The count is plain code over the file. It shares no code with the operator that it checks.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { PROJECT_DIR } from "./config.ts";
 
-/** One line of the file as it is, with the two members that the count needs. */
+/** One line of the file unchanged, with the two members that the count needs. */
 export interface Flight {
   line: string;
   origin: string;
@@ -28,14 +28,14 @@ export interface Comparison {
   equal: number;
   lost: number;
   doubled: number;
-  /** The first few that differ, in words. */
+  /** The first few differences, in words. */
   differences: string[];
 }
 
 const FILE = join(PROJECT_DIR, "test", "data", "flights-20k.ndjson.gz");
 const DIFFERENCES_SHOWN = 10;
 
-/** The bundled ones, or those of another file of the same shape. */
+/** The bundled flights, or those of another file of the same shape. */
 export function readFlights(limit = Infinity, file = FILE): Flight[] {
   const lines = gunzipSync(readFileSync(file)).toString("utf8").trimEnd().split("\n");
   return lines.slice(0, limit).map((line) => {
@@ -54,7 +54,7 @@ export function countByAirport(flights: Flight[]): Map<string, AirportCount> {
   return new Map([...delays].map(([airport, list]) => [airport, countOf(list)]));
 }
 
-/** `lost` and `doubled` count flights: fewer, or more, than there were. */
+/** `lost` counts missing flights, `doubled` surplus ones. */
 export function compareCounts(expected: Map<string, AirportCount>, actual: Map<string, unknown>): Comparison {
   const result: Comparison = { airports: expected.size, equal: 0, lost: 0, doubled: 0, differences: [] };
   for (const airport of new Set([...expected.keys(), ...actual.keys()])) {

@@ -1,10 +1,10 @@
 /*
  * The process between a script and the command it runs: `node guard.ts COMMAND ARG…`.
  *
- * 1. Standard input is a pipe that the owner holds open and never writes to. When it ends the owner is gone,
- *    however it died, and everything below the guard is killed.
- * 2. When the command ends, what it left behind is killed, and its exit status becomes the guard's.
- * 3. SIGTERM, SIGINT and SIGHUP are passed on, so that the command may end in its own way.
+ * 1. Standard input is a pipe that the owner holds open and never writes to. When the pipe ends, the owner is gone,
+ *    however it died, and the guard kills every process below it.
+ * 2. When the command ends, the guard kills the processes that it left behind, and exits with its status.
+ * 3. The guard passes SIGTERM, SIGINT and SIGHUP on, so that the command may end in its own way.
  */
 import { spawn } from "node:child_process";
 import { killRuntimeSync, listProcesses, type RuntimeIdentity } from "./processes.ts";

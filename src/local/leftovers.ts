@@ -1,10 +1,10 @@
 /*
  * The bundles that wrangler leaves in .wrangler/tmp when it is killed: some megabytes each, for a day.
  *
- * 1. Only what appeared while one runtime started is taken for its own, and only where it can't be another's:
- *    with two starts at once in one checkout both leave theirs to wrangler's own sweep.
- * 2. What is claimed is written down, so that the next start on the same state directory clears it away where
- *    the owner was killed too.
+ * 1. A runtime claims only bundles that appeared while it started, and that no other runtime can own. After two starts
+ *    at once in one checkout, both leave their bundles to wrangler's own cleanup.
+ * 2. Claims are recorded, so that the next start on the same state directory removes the bundles even if the owner was
+ *    killed too.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ export class Leftovers {
   readonly #record: string;
   readonly #before: Set<string>;
 
-  /** To be made before wrangler starts. `record` is a file of this state directory alone. */
+  /** Make this before wrangler starts. `record` is a file of this state directory alone. */
   constructor(projectDir: string, record: string) {
     this.#directory = join(projectDir, ".wrangler", "tmp");
     this.#record = record;
@@ -24,14 +24,14 @@ export class Leftovers {
     this.#before = new Set(namesIn(this.#directory));
   }
 
-  /** To be called when wrangler has started. */
+  /** Call this when wrangler has started. */
   claim(): void {
     const added = namesIn(this.#directory).filter((name) => !this.#before.has(name));
     const ours = KINDS.flatMap((kind) => onlyOne(added.filter((name) => name.startsWith(kind))));
     writeFileSync(this.#record, ours.map((name) => `${join(this.#directory, name)}\n`).join(""));
   }
 
-  /** To be called when no process is left that uses them. */
+  /** Call this when no process that uses the bundles is left. */
   clear(): void {
     for (const path of linesOf(this.#record)) rmSync(path, { recursive: true, force: true });
     rmSync(this.#record, { force: true });

@@ -1,8 +1,8 @@
 /*
  * The processes of one local runtime: which they are, and how to end them.
  *
- * A runtime is a guard process, what descends from it, and what did so until its parent was killed: workerd
- * and esbuild outlive wrangler. Those orphans are recognised by the guard's process group.
+ * A runtime is a guard process, its descendants, and orphans: workerd and esbuild outlive wrangler if it is killed. The
+ * guard's process group identifies the orphans.
  *
  * 1. Processes are ended by their own ids; never by name alone.
  * 2. A zombie counts as gone: it holds no port and no file, and only its parent can clear it away.
@@ -15,21 +15,25 @@ export interface ProcessInfo {
   parent: number;
   group: number;
   name: string;
-  /** When it started, in whatever unit the system counts: tells it from another that got the same id later. */
+  /** The start time, in the system's unit. It tells the process from a later one with the same id. */
   started: string;
 }
 
 export interface RuntimeIdentity {
   guard: number;
   group: number;
-  /** Whether the group holds nothing but the runtime. Otherwise it is shared with whoever started it. */
+  /**
+   * Whether the group holds only the runtime. Otherwise the runtime shares the group of the process that started it.
+   */
   ownsGroup: boolean;
 }
 
-/** What wrangler starts. In a shared group nothing else is taken for an orphan of ours. */
+/** The processes that wrangler starts. In a shared group only these count as orphans of the runtime. */
 const ORPHAN_NAMES = new Set(["workerd", "esbuild"]);
 
-/** Each round kills all there is; a second finds what was forked during the first. 500 rounds are about 5 s. */
+/**
+ * Each round kills all processes found. A second round finds those forked during the first. 500 rounds are about 5 s.
+ */
 const KILL_ROUNDS = 500;
 const KILL_ROUND_MS = 10;
 
@@ -44,7 +48,7 @@ export function runtimeProcesses(identity: RuntimeIdentity, all: ProcessInfo[] =
   return [...members];
 }
 
-/** SIGKILL to all of a runtime. Resolves with the number killed when none is left; rejects if some stay. */
+/** SIGKILL to all of a runtime. Resolves with the number killed when none is left, or rejects if some stay. */
 export async function killRuntime(identity: RuntimeIdentity): Promise<number> {
   const killed = new Set<number>();
   for (let round = 0; round < KILL_ROUNDS; round++) {
@@ -56,7 +60,7 @@ export async function killRuntime(identity: RuntimeIdentity): Promise<number> {
   throw new Error(`processes ${strike(identity).join(", ")} stay alive after SIGKILL`);
 }
 
-/** The guard's way: at once, in a process that is about to exit and must not wait for its event loop. */
+/** For the guard: kills without the event loop, in a process that is about to exit. */
 export function killRuntimeSync(identity: RuntimeIdentity): void {
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (let round = 0; round < KILL_ROUNDS; round++) {
@@ -69,7 +73,7 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    // It ended between being listed and being signalled; EPERM is what macOS says of a group of zombies.
+    // The process ended between the listing and the signal. macOS returns EPERM for a group of zombies.
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "ESRCH" && code !== "EPERM") throw error;
   }
@@ -90,12 +94,12 @@ function strike(identity: RuntimeIdentity): number[] {
 
 function descendants(root: number, all: ProcessInfo[]): ProcessInfo[] {
   const found = all.filter((p) => p.pid === root);
-  // The list grows while it is walked, and ends because no process is its own ancestor.
+  // The list grows during the loop, and ends because no process is its own ancestor.
   for (const parent of found) found.push(...all.filter((p) => p.parent === parent.pid));
   return found;
 }
 
-/** `/proc` rather than `ps`, which slim container images lack. */
+/** Reads `/proc` rather than `ps`, which slim container images lack. */
 function listFromProc(): ProcessInfo[] {
   const list: ProcessInfo[] = [];
   for (const entry of readdirSync("/proc")) {
@@ -110,11 +114,11 @@ function statOf(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/stat`, "utf8");
   } catch {
-    return ""; // Gone since the directory was read.
+    return ""; // The process ended after the directory was read.
   }
 }
 
-/** `pid (name) state ppid pgrp …`, where the name may itself hold blanks and parentheses. */
+/** `pid (name) state ppid pgrp …`. The name may itself hold blanks and parentheses. */
 function parseStat(stat: string): ProcessInfo | null {
   const match = /^(\d+) \((.*)\) (.*)/s.exec(stat);
   if (match === null) return null;

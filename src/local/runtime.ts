@@ -1,10 +1,10 @@
 /*
- * The app on this machine: `wrangler dev` on a port and a state directory, started, awaited, killed.
+ * The app on this machine: starts `wrangler dev` on a port and a state directory, awaits it, and kills it.
  *
- * 1. When startRuntime resolves, the app answers /healthz, and it is this app that answers: the port was free.
- * 2. One runtime at a time on a state directory. After a kill -9 of everything the next start waits for the
- *    remains to go, which is a matter of milliseconds, instead of failing.
- * 3. All that the runtime keeps besides the store itself is in STATE_DIR/keyframe, and cleared at each start.
+ * 1. When startRuntime resolves, the app answers /healthz, and no other app does: the port was free.
+ * 2. One runtime at a time on a state directory. After a kill -9 of everything the next start waits until the remains
+ *    are gone, which takes milliseconds, instead of failing.
+ * 3. All files of the runtime besides the store itself are in STATE_DIR/keyframe, and each start removes them.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,13 +17,13 @@ import { listProcesses } from "./processes.ts";
 import { Wrangler, type WranglerOptions } from "./wrangler.ts";
 
 export interface RuntimeOptions {
-  /** 0 picks a free one. */
+  /** The port, or 0 for a free one. */
   port: number;
   stateDir: string;
   configPath?: string;
   /** Variables and secrets for the Worker, in place of those in .dev.vars. */
   vars?: Record<string, string>;
-  /** Off: leave the databases as they are. */
+  /** False leaves the databases as they are. */
   migrate?: boolean;
   /** See wrangler.ts. */
   group?: WranglerOptions["group"];
@@ -37,22 +37,22 @@ export interface Runtime {
   port: number;
   /** From the start of wrangler until the app answered. */
   startMs: number;
-  /** The exit status, once it has ended for whatever reason. */
+  /** The exit status, once the runtime has ended for whatever reason. */
   exited: Promise<number>;
   lastLines(): string;
   pids(): number[];
-  /** SIGKILL to every process; resolves when all are gone, with how many they were. */
+  /** SIGKILL to every process. Resolves with the number of processes when all are gone. */
   kill(): Promise<number>;
   /** SIGTERM, then SIGKILL. */
   stop(): Promise<void>;
 }
 
-/** A machine that is busy with other things takes minutes. */
+/** A busy machine takes minutes. */
 const READY_TIMEOUT_MS = 300_000;
 const READY_POLL_MS = 25;
-/** An answer that takes longer is not waited for; the next poll asks again. */
+/** The limit for one probe's answer; the next poll asks again. */
 const PROBE_TIMEOUT_MS = 30_000;
-/** How long the remains of a killed runtime may hold the port or the state directory. */
+/** The time for which the remains of a killed runtime may hold the port or the state directory. */
 const RELEASE_TIMEOUT_MS = 120_000;
 const RELEASE_POLL_MS = 20;
 const HOST = "127.0.0.1";
@@ -68,7 +68,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   return serve(place, port, options);
 }
 
-/** Whether nobody listens there. */
+/** Whether nobody listens on the port. */
 export async function portIsFree(port: number): Promise<boolean> {
   return (await listenOnce(port)) !== null;
 }
@@ -129,7 +129,7 @@ function devFlags(place: Place, port: number, options: RuntimeOptions): string[]
   return flags;
 }
 
-/** In a file, not on the command line, where every user of the machine could read a secret. */
+/** Writes a file, since every user of the machine could read a secret on the command line. */
 function writeVars(place: Place, vars: Record<string, string>): string {
   const file = join(place.privateDir, "vars.env");
   const lines = Object.entries(vars).map(([name, value]) => `${name}=${JSON.stringify(value)}\n`);
@@ -172,11 +172,11 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** Skipped where the marker says that these very migrations were applied, since wrangler takes a second to find out. */
+/** Skips wrangler, which takes a second, if the marker says that these migrations were applied. */
 async function migrate(place: Place, options: RuntimeOptions): Promise<void> {
   const databases = logDatabases(place.configPath);
   const wanted = fingerprint(databases);
-  // Where the databases are gone, or elsewhere in a later version of wrangler, the marker says nothing.
+  // If the databases are gone, or a later wrangler keeps them elsewhere, ignore the marker.
   if (existsSync(join(place.stateDir, "v3", "d1")) && wanted === readIfThere(place.markerFile)) return;
   rmSync(place.markerFile, { force: true });
   for (const { binding } of databases) {
@@ -214,7 +214,7 @@ function readIfThere(file: string): string | null {
   }
 }
 
-/** Waits for the runtime before this one; two at once on the same SQLite files would spoil each other's work. */
+/** Waits for the runtime before this one. Two at once on the same SQLite files would corrupt them. */
 async function stateReleased(pidFile: string, signal: AbortSignal | undefined): Promise<void> {
   const owner = readIfThere(pidFile);
   if (owner === null) return;
@@ -244,7 +244,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** The port it could listen on, or null. */
+/** Returns the port that it could listen on, or null. */
 function listenOnce(port: number): Promise<number | null> {
   return new Promise((resolve) => {
     const server = createServer();

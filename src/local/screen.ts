@@ -1,7 +1,7 @@
 /*
- * What the demo shows: lines with a label in front, and a progress bar below them.
+ * The output of the demo: lines with a label in front, and a progress bar below them.
  *
- * On a terminal the bar is redrawn in place; elsewhere a line is written at every tenth.
+ * A terminal gets a bar that is redrawn in place. Any other output gets a line at every tenth.
  */
 
 const LABEL_WIDTH = 10;
@@ -41,7 +41,7 @@ export class Screen {
     else this.#writeTenth();
   }
 
-  /** The clock of the rate stands still while there is nothing to send to. */
+  /** Stops the clock of the rate while no app takes events. */
   pause(): void {
     this.#pausedAt ??= performance.now();
   }

@@ -11,7 +11,7 @@ export interface Flaw {
   readonly why: string;
 }
 
-/** One line of prose, and where it stands. */
+/** One line of prose, and its place. */
 interface Prose {
   readonly line: number;
   readonly text: string;
@@ -32,15 +32,16 @@ export const flawsOfPage = (text: string): Flaw[] => flawsOf(proseOf(text));
 
 function flawsOf(prose: readonly Prose[]): Flaw[] {
   const flaws: Flaw[] = [];
-  for (const { line, text } of prose)
+  for (const { line, text } of prose) {
     if (text.length > LINE_CHARS) flaws.push({ line, why: `${text.length} characters in a line of prose` });
+    const caption = CAPTION.exec(text)?.[2];
+    if (caption !== undefined) flaws.push({ line, why: `a caption "${caption}: …"; write "Returns ${caption} if …"` });
+  }
   for (const { line, text } of sentencesOf(prose)) {
     const words = text.split(/\s+/).filter((word) => /[A-Za-z0-9]/.test(word)).length;
     if (words > SENTENCE_WORDS) flaws.push({ line, why: `a sentence of ${words} words` });
     const clause = CLAUSE.exec(text)?.[1];
     if (clause !== undefined) flaws.push({ line, why: `a sentence that starts with "${clause}"` });
-    const caption = CAPTION.exec(text)?.[2];
-    if (caption !== undefined) flaws.push({ line, why: `a caption "${caption}: …"; write "Returns ${caption} if …"` });
   }
   return flaws.sort((a, b) => a.line - b.line);
 }

@@ -1,9 +1,9 @@
 /*
- * One wrangler command, run under a guard, with a private place for everything it would leave elsewhere.
+ * One wrangler command, run under a guard, with a private directory for all files that it would leave elsewhere.
  *
- * 1. It sends nothing home and asks nothing of the network, so that it works offline and in CI.
- * 2. No process of it outlives the process that started it (see guard.ts).
- * 3. It is the project's own Node that runs it: wrangler needs a newer one than the machine may have.
+ * 1. The command sends no metrics and needs no network, so that it works offline and in CI.
+ * 2. No process of the command outlives the process that started it (guard.ts).
+ * 3. The project's own Node runs the command: wrangler may need a newer Node than the machine has.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -16,17 +16,17 @@ import { killRuntime, listProcesses, type RuntimeIdentity, runtimeProcesses, sen
 
 export interface WranglerOptions {
   cwd: string;
-  /** For temporary files and wrangler's registry of running Workers; the caller clears it away. */
+  /** Holds temporary files and wrangler's registry of running Workers. The caller removes it. */
   privateDir: string;
   /**
-   * "own": a process group of its own. "shared": the caller's, so that a signal to that group, as from a
-   * terminal or from a supervisor, reaches all at once.
+   * "own": a process group of its own. "shared": the caller's group, so that a signal to it, as from a terminal or a
+   * supervisor, reaches all processes at once.
    */
   group: "own" | "shared";
   onLine?: (line: string) => void;
 }
 
-/** What is kept of the output for an error message. */
+/** Lines of output that are kept for an error message. */
 const LAST_LINES = 40;
 const STOP_MS = 5_000;
 const LAST_OUTPUT_MS = 100;
@@ -36,7 +36,7 @@ export const WRANGLER = fileURLToPath(import.meta.resolve("wrangler"));
 
 export class Wrangler {
   readonly pid: number;
-  /** The exit status of the command; 1 if it was killed. */
+  /** The exit status of the command, or 1 if it was killed. */
   readonly exited: Promise<number>;
   readonly #identity: RuntimeIdentity;
   readonly #lines: string[] = [];
@@ -66,7 +66,7 @@ export class Wrangler {
     return this.#gone ? [] : runtimeProcesses(this.#identity).map((p) => p.pid);
   }
 
-  /** SIGKILL to every process; resolves when all are gone, with how many they were. */
+  /** SIGKILL to every process. Resolves with the number of processes when all are gone. */
   async kill(): Promise<number> {
     // Once all are gone their ids may belong to others.
     if (this.#gone) return 0;
@@ -78,7 +78,7 @@ export class Wrangler {
     return killed;
   }
 
-  /** SIGTERM, and SIGKILL to what has not ended within five seconds. */
+  /** SIGTERM, and after five seconds SIGKILL to each process that is left. */
   async stop(): Promise<void> {
     if (this.#gone) return;
     sendSignal(this.pid, "SIGTERM");
@@ -104,19 +104,19 @@ export class Wrangler {
   }
 }
 
-/** The Node that runs this if it is new enough, else the one that the project brings. */
+/** The Node that runs this if it is new enough, or else the project's own. */
 export function projectNode(): string {
   const major = Number(process.versions.node.split(".")[0]);
   return major >= 22 ? process.execPath : fileURLToPath(new URL("../../node_modules/.bin/node", import.meta.url));
 }
 
-/** What wrangler says at every start, over several lines: that cron triggers have to be fired by hand. */
+/** Drops wrangler's notice at every start, over several lines, that cron triggers have to be fired by hand. */
 function noiseFilter(): (line: string) => boolean {
   let noise = false;
   return (line) => {
     if (line.includes("Scheduled Workers are not automatically triggered")) noise = true;
     else if (/\[wrangler:|^[▲✘⎔]/.test(line)) noise = false;
-    // The notice ends with its link. Without this, what the app itself prints next would be taken for a part of it.
+    // The notice ends with its link. Without this check, the app's next output would count as a part of the notice.
     const drop = noise;
     if (line.includes("For more details, see")) noise = false;
     return drop;
@@ -129,7 +129,7 @@ function identityOf(guard: number, group: "own" | "shared"): RuntimeIdentity {
   return { guard, group: self?.group ?? guard, ownsGroup: false };
 }
 
-/** Its last output may follow the exit; but a descendant that holds the pipe open must not keep us waiting. */
+/** The last output may follow the exit, but a descendant that holds the pipe open must not delay the result. */
 function exitOf(guard: ChildProcess): Promise<number> {
   return new Promise((resolve) => {
     guard.once("close", (code) => resolve(code ?? 1));
@@ -144,11 +144,11 @@ function environment(privateDir: string): NodeJS.ProcessEnv {
   return {
     ...process.env,
     CI: "1",
-    NODE_ENV: undefined, // It would go into the bundle: under a test runner the app is the one that users get.
+    NODE_ENV: undefined, // The bundle would contain it: under a test runner the app is the one that users get.
     TMPDIR: temporary,
     // Two runtimes of one Worker name would otherwise overwrite each other's entry.
     WRANGLER_REGISTRY_PATH: registry,
-    WRANGLER_HIDE_BANNER: "true", // and with it the look for a newer version
+    WRANGLER_HIDE_BANNER: "true", // also skips the look for a newer version
     WRANGLER_SEND_METRICS: "false",
     WRANGLER_SEND_ERROR_REPORTS: "false",
     WRANGLER_WRITE_LOGS: "false",

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { operator } from "../engine/operator/operator.ts";
 
-/** Fifteen minutes is where the Bureau of Transportation Statistics begins to call a flight late. */
+/** The Bureau of Transportation Statistics calls a flight late from fifteen minutes on. */
 const LATE_MINUTES = 15;
 
 /** Delays of flights by airport of origin: how many, how late, and how they spread. Minutes; negative means early. */
@@ -12,7 +12,7 @@ export const airportDelays = operator("airport-delays", {
       origin: z.string().min(1),
       destination: z.string().min(1),
       distance: z.number(),
-      // Bounded by a week, so that no sum of them leaves the numbers that are exact.
+      // A week bounds each delay, so that sums stay exact.
       delay: z.int().min(-10_080).max(10_080),
     }),
   },

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { operator } from "../engine/operator/operator.ts";
 
-/** Beyond 2^53 - 1 a number is no longer exact, so what is added is bounded, and so is the sum. */
+/** Numbers beyond 2^53 - 1 aren't exact, so each amount and the sum are bounded. */
 const MOST = 1_000_000_000_000;
 const amount = z.object({ account: z.string().min(1), n: z.int().positive().max(1_000_000_000) });
 
-/** Prepaid credits: a take is granted or refused, and a repeat of it gets the first answer. */
+/** Prepaid credits: a take is granted or refused, and a duplicate hears the first answer. */
 export const credits = operator("credits", {
   version: 1,
   events: {

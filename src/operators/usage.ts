@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { operator, timeMs } from "../engine/operator/operator.ts";
 
-/** A name that can be a part of a key: with a "/" in it, two customers could share an invoice. */
+/** A name that can be a part of a key. If names held "/", two customers could share an invoice. */
 const name = z.string().regex(/^[\w.@:-]+$/);
-/** Their product stays below 2^53, beyond which a number is no longer exact. */
+/** The bounds keep the product below 2^53, beyond which numbers aren't exact. */
 const MOST_UNITS = 1_000_000_000;
 const microUsd = z.int().nonnegative().max(1_000_000);
 
-/** Usage metering: what a customer used of a meter in a month, and what it costs. The invoice is the state. */
+/** Usage metering: a customer's use of a meter in a month, and its cost. The invoice is the state. */
 export const usage = operator("usage", {
   version: 1,
   events: {
@@ -25,18 +25,19 @@ export const usage = operator("usage", {
       unitMicroUsd: microUsd.optional(),
     }),
   },
-  // The event's own month, not the month of arrival: what arrives late still belongs to the invoice it was used in.
+  // The event's own month, not the month of arrival: a late event belongs to the invoice of its month.
   key: (event) => `${event.data.customer}/${event.data.meter}/${utcMonth(event.time)}`,
   group: (key) => key.slice(0, key.indexOf("/")),
   initial: () => ({ units: 0, microUsd: 0, corrections: 0 }),
   on: {
-    // Whole micro-dollars, so sums are exact: 2^53 of them are nine billion dollars. A sum beyond that goes to the quarantine.
+    // Whole micro-dollars keep sums exact: 2^53 of them are nine billion dollars. An event whose sum goes beyond that
+    // is quarantined.
     "usage.recorded"(state, event) {
       const { units, unitMicroUsd } = event.data;
       state.units += units;
       state.microUsd += units * unitMicroUsd;
     },
-    // A correction without a price corrects the units alone; the money was right.
+    // A correction without a price corrects the units alone, and leaves the money.
     "usage.corrected"(state, event) {
       state.units += event.data.units;
       state.microUsd += event.data.units * (event.data.unitMicroUsd ?? 0);

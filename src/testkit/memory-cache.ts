@@ -4,7 +4,7 @@ import type { Cache } from "../engine/base/ports.ts";
 export class MemoryCache implements Cache {
   readonly ranges = new Map<string, Map<number, Uint8Array>>();
   readonly doubts = new Set<string>();
-  /** Takes in ranges; else everything comes from the store, as after the loss of the cache. */
+  /** True if the cache stores ranges. Otherwise everything comes from the store, as after the loss of the cache. */
   open: boolean;
 
   constructor(open = true) {

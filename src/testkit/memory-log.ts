@@ -1,5 +1,6 @@
 /**
- * The log port in memory: the same guards as the SQL of d1-log.ts, written independently of it. Both pass log-contract.ts.
+ * The log port in memory, with the same guards as the SQL of d1-log.ts, written independently. Both pass
+ * log-contract.ts.
  */
 import type { Epoch, PartitionId, Seq } from "../engine/base/ids.ts";
 import { epoch, partitionName, seq, stamp } from "../engine/base/ids.ts";
@@ -27,21 +28,21 @@ interface Kept {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** What would stand in one D1 database. */
+/** The content of one D1 database. */
 export class MemoryDatabase {
   readonly rows = new Map<string, Mutable<PartitionRow>>();
   readonly segments = new Map<string, Segment[]>();
-  /** Who took the last epoch, of each partition. */
+  /** The writer of the last epoch, by partition. */
   readonly writers = new Map<string, string>();
-  /** Bytes that it once held at most, as a file that never shrinks; what it is above `used` is free. */
+  /** The most bytes that the database ever held, like a file that never shrinks. The bytes above `used` are free. */
   size = 0;
-  /** What retention goes by, of each partition. */
+  /** Restore points, pins and limits of retention, by partition. */
   readonly kept = new Map<string, Kept>();
   floor = 0;
   open = true;
-  /** Rows of a page: fewer let a short log have several. */
+  /** Rows of a page. A small number gives a short log several pages. */
   readonly pageRows: number;
-  /** Is its size kept? That is a sum over all rows for each append. */
+  /** True if `size` is kept, which costs a sum over all rows for each append. */
   counted = false;
 
   constructor(pageRows = PAGE_ROWS) {
@@ -152,7 +153,7 @@ class MemoryLog implements Log {
       : { seq: last.last, stamp: last.stamp };
   }
 
-  /** The epoch that holds (d1-log.ts). */
+  /** The epoch that holds (place.ts). */
   #held(): Epoch {
     return epoch(Math.max(this.#row().epoch, this.#segments.at(-1)?.epoch ?? 0));
   }

@@ -1,4 +1,4 @@
-/** The object store port in memory, with objects that a test may damage. Passes objects-contract.ts. */
+/** The object store port in memory, with objects that a test may corrupt. Passes objects-contract.ts. */
 import { createHash } from "node:crypto";
 import type { ObjectStore } from "../engine/base/ports.ts";
 

@@ -1,10 +1,12 @@
 /**
- * One operator on a real partition with its stores in memory: what the test kit plays events on.
+ * One operator on a real partition with its stores in memory. The test kit sends its events here.
  *
- * STAGE1. Everything between an event's text and its state is the engine's own: checks, log, dedup, handlers, snapshot files,
- *     recovery. Only D1, R2 and the clock are replaced.
- * STAGE2. The clock moves only from one event to the next, by what a test says, so runs give the same every time.
- * STAGE3. States of an older version are in a snapshot that code of that version wrote: this code comes upon them as after a deploy.
+ * STAGE1. Everything between an event's text and its state is the engine's own: checks, log, dedup, handlers, snapshot
+ *     files, recovery. Only D1, R2 and the clock are replaced.
+ * STAGE2. The clock moves only from one event to the next, by as much as a test says, so each run gives the same
+ *     result.
+ * STAGE3. States of an older version are in a snapshot that code of that version wrote. The code under test reads them
+ *     as after a deploy.
  */
 import { brotli } from "../adapters/brotli.ts";
 import { keyOf, route, type Route } from "../engine/operator/routing.ts";
@@ -26,7 +28,7 @@ import { MemoryDatabase } from "./memory-log.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
-/** What became of one event. */
+/** The outcome of one event. */
 export type Outcome<Reply = unknown> =
   | { readonly tag: "applied"; readonly key: string; readonly reply: Reply; readonly duplicate: boolean }
   | {
@@ -38,14 +40,14 @@ export type Outcome<Reply = unknown> =
     }
   /** The handler threw. */
   | { readonly tag: "quarantined"; readonly key: string; readonly error: string; readonly duplicate: boolean }
-  /** It didn't reach the handler: no key, wrong data, an id that belongs to another event. */
+  /** The event didn't reach the handler: no key, invalid data, an id that belongs to another event. */
   | { readonly tag: "rejected"; readonly code: string; readonly message: string };
 
-/** Of the placement, which a deployment draws by lot. */
+/** The seed of the placement, which a deployment draws by lot. */
 const SEED = 42;
-/** From one event to the next. */
+/** Time from one event to the next. */
 const BETWEEN_MS = 1_000;
-/** What older code left was written before the first event comes. */
+/** States of older code are written this long before the first event. */
 const BEFORE_MS = 3_600_000;
 const PAGE = 1_000;
 const PAGE_BYTES = 4_000_000;
@@ -59,13 +61,16 @@ export class Stage {
   readonly #startMs: number;
   #partition: Partition;
   #sent = 0;
-  /** When the last event was received; null if there was none. */
+  /** Time of receipt of the last event. Null if there was none. */
   #lastMs: number | null = null;
-  /** From it to the next, if a test says so. */
+  /** Time from the last event to the next. Null unless a test says so. */
   #waitMs: number | null = null;
   #nonces = 0;
 
-  /** `startMs`: the time of receipt of the first event; each further one comes a second later, or by what `later` says. */
+  /**
+   * `startMs` is the time of receipt of the first event. Each further event comes a second later, or after the time of
+   * `later`.
+   */
   constructor(operator: Operator, startMs: number) {
     const placement = { operator: operator.name, partitions: 1, hash: HASH_NAME, seed: SEED, databases: ["LOG_0"] };
     this.#route = route("main", operator, placement);
@@ -74,7 +79,7 @@ export class Stage {
     this.#partition = this.#start();
   }
 
-  /** Keys as code of an older version left them, in a snapshot. Before all events. */
+  /** Writes keys in a snapshot as code of an older version left them. Call it before all events. */
   async begin(version: number, states: Readonly<Record<string, unknown>>): Promise<void> {
     const { operator } = this.#route;
     this.#partition = this.#start({ ...operator, version, migrate: new Map() });
@@ -98,7 +103,7 @@ export class Stage {
     this.restart();
   }
 
-  /** The next event comes so much later than the last one, or than the start. */
+  /** The next event comes this much later than the last one, or than the start. */
   later(ms: number): void {
     this.#waitMs = (this.#waitMs ?? 0) + ms;
   }
@@ -106,7 +111,7 @@ export class Stage {
   /** Sends one event and waits until it is decided. */
   async send(event: unknown): Promise<Outcome> {
     const index = this.#sent++;
-    // Not the clock's: a snapshot in between may have moved that on, and would be seen by the handler.
+    // The clock doesn't give this time: a snapshot in between may have moved it on, and the handler would see that.
     const at =
       this.#lastMs === null ? this.#startMs + (this.#waitMs ?? 0) : this.#lastMs + (this.#waitMs ?? BETWEEN_MS);
     this.#lastMs = at;
@@ -149,13 +154,13 @@ export class Stage {
     }
   }
 
-  /** The state of a key; undefined: there is none. */
+  /** Returns the state of a key, or undefined if there is none. */
   async state(key: string): Promise<unknown> {
     const [entry] = await this.#clock.run(this.#partition.read([key]));
     return entry ? (JSON.parse(entry.text) as unknown) : undefined;
   }
 
-  /** All keys with their states, in the order of the keys' bytes. */
+  /** Returns all keys with their states, in the order of the keys' bytes. */
   async states(): Promise<Record<string, unknown>> {
     // A list, since `__proto__` is a key like others.
     const all: [string, unknown][] = [];
@@ -174,7 +179,9 @@ export class Stage {
     if (taken.tag === "failed") throw new Error(`the snapshot failed: ${taken.why}`);
   }
 
-  /** Drops what is in memory: the next call reads it back from the last snapshot, and replays what was logged since. */
+  /**
+   * Drops the partition's memory. The next call reads the state from the last snapshot and replays the log above it.
+   */
   restart(): void {
     this.#partition = this.#start();
   }
@@ -188,7 +195,7 @@ export class Stage {
     const host: Host = {
       nonce: () => `nonce-${String(this.#nonces++).padStart(6, "0")}`,
       jitter: () => 0.5,
-      // What goes wrong beside a call shows in the next one.
+      // A failure beside a call shows in the next call.
       keep: (promise) => void promise.catch(() => undefined),
       arm: () => undefined,
       highWaterMark: () => null,
@@ -213,7 +220,7 @@ export class Stage {
   }
 }
 
-/** One event, as a slice has it. */
+/** One event in the form of a request. */
 const alone = (text: string, key: string, prints: Prints) => ({
   body: text,
   bytes: utf8Length(text),

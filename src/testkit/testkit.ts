@@ -1,9 +1,11 @@
 /**
- * `keyframe-streams/test`: tests of operators, with vitest, node:test or anything that takes a rejected promise for a failure.
+ * `keyframe-streams/test`: tests of operators, with vitest, node:test or any runner that counts a rejected promise as a
+ * failure.
  *
- * TESTKIT1. What runs is the engine, not a model of it (stage.ts): schemas, keys, refusals, repeats, snapshot files, recovery.
- * TESTKIT2. What doesn't hold is an AssertionError with the difference in its message. Everything is awaited: a promise that is
- *     dropped shows as an unhandled rejection, which both runners take for a failure.
+ * TESTKIT1. Tests run the engine, not a model of it (stage.ts): schemas, keys, refusals, duplicates, snapshot files,
+ *     recovery.
+ * TESTKIT2. An expectation that fails is an AssertionError with the difference in its message. Await every expectation:
+ *     a dropped promise shows as an unhandled rejection, which both runners count as a failure.
  */
 import { AssertionError, deepStrictEqual } from "node:assert";
 import { messageOf } from "../engine/base/errors.ts";
@@ -19,15 +21,20 @@ export type { EventFor, ReplyOf } from "../engine/operator/operator-types.ts";
 export type { Outcome } from "./stage.ts";
 
 export interface Options {
-  /** RFC 3339: when the first event is received (`ctx.now`); each further one comes a second later, or by `later`. Default
-   *  2026-01-01T00:00:00Z. */
+  /**
+   * RFC 3339 time at which the first event is received (`ctx.now`). Each further event comes a second later, or after
+   * the time of `later`. Default 2026-01-01T00:00:00Z.
+   */
   readonly now?: string;
-  /** States that code of an older version left, by key: the events come upon them as after a deploy, by way of a snapshot. */
+  /**
+   * States that code of an older version left, by key. A snapshot brings them in, so the events meet them as after a
+   * deploy.
+   */
   readonly from?: From;
 }
 
 export interface From {
-  /** Of the code that left them; below the operator's. */
+  /** Version of the code that left the states; below the operator's version. */
   readonly version: number;
   readonly states: Readonly<Record<string, JsonObject>>;
 }
@@ -38,7 +45,8 @@ export interface Later {
 }
 
 /**
- * Time that passes, in a list of events: the next one is received so much after the last one, and not a second after it.
+ * Lets time pass in a list of events. The next event is received this much after the last one, instead of a second
+ * after it.
  *
  * @example
  * await given(credits, [
@@ -50,7 +58,7 @@ export interface Later {
  *   .when({ id: "order-1", type: "credits.bought", data: { account: "ada", n: 5 } })
  *   .expectReply({ left: 15 }); // its id is forgotten, since dedup.keep is 24h: it counts again
  *
- * @throws RangeError if it is no duration
+ * @throws RangeError if `duration` is not a duration
  */
 export function later(duration: Duration): Later {
   const fail = (why: string): never => {
@@ -59,13 +67,15 @@ export function later(duration: Duration): Later {
   return { laterMs: Math.ceil(durationMs(duration, "later", fail)) };
 }
 
-/** What a list of events may hold. */
+/** An element of a list of events. */
 export type Step<O extends Operator> = EventFor<O> | Later;
 
 /**
- * Events that have happened, one after the other, from nothing. Follow it with what should hold then. An event without an id
- * gets `event-0`, `event-1`, …, by its place; two events with one id are one event, sent twice. Between them may stand `later("10m")`.
- * With `{ from: { version, states } }` it is not from nothing, but from what code of an older version left: a test of `migrate`.
+ * Events that have happened, one after the other, from nothing. Follow it with the expectation.
+ *
+ * An event without an id gets `event-0`, `event-1`, …, by its place. Two events with one id are one event, sent twice.
+ * Between events may stand `later("10m")`. With `{ from: { version, states } }` the events begin with the states that
+ * code of an older version left: a test of `migrate`.
  *
  * @example
  * await given(credits, [
@@ -75,8 +85,8 @@ export type Step<O extends Operator> = EventFor<O> | Later;
  *   .at("ada")
  *   .expect({ left: 3, taken: 2 });
  *
- * @throws (as a rejection of what follows) where an event is rejected, or its handler throws: it can't have happened.
- *     Refusals can.
+ * @throws (as a rejection of what follows) if an event is rejected, or its handler throws, since such an event can't
+ *     have happened. Refusals can.
  */
 export function given<O extends Operator>(operator: O, events: readonly Step<O>[], options: Options = {}): Given<O> {
   return new Given(operator, events, options);
@@ -100,7 +110,7 @@ export class Given<O extends Operator> {
   }
 
   /**
-   * One more event, and what becomes of it.
+   * Sends one more event, for an expectation about its outcome.
    *
    * @example
    * const ada = given(credits, [{ type: "credits.bought", data: { account: "ada", n: 1 } }]);
@@ -112,7 +122,7 @@ export class Given<O extends Operator> {
   }
 
   /**
-   * What became of each event, in order, for a test that looks at it in its own way.
+   * Returns the outcome of each event, in order, for a test that checks them itself.
    *
    * @example
    * const outcomes = await given(credits, [
@@ -126,7 +136,7 @@ export class Given<O extends Operator> {
   }
 
   /**
-   * The states of all keys, by key.
+   * Returns the states of all keys, by key.
    *
    * @example
    * assert.deepEqual(Object.keys(await given(credits, []).states()), []);
@@ -135,7 +145,7 @@ export class Given<O extends Operator> {
     return (await (await this.#played()).stage.states()) as Record<string, StateOf<O>>;
   }
 
-  /** A stage of its own for each question, so that one test's questions can't disturb each other. */
+  /** Each question gets a stage of its own, so that one test's questions can't disturb each other. */
   async #played(): Promise<{ readonly stage: Stage; readonly outcomes: readonly Outcome[] }> {
     const stage = await stageOf(this.#operator, this.#options);
     const outcomes: Outcome[] = [];
@@ -169,31 +179,31 @@ export class At<O extends Operator> {
     this.#read = read;
   }
 
-  /** Its state; undefined: there is none. */
+  /** Returns the key's state, or undefined if there is none. */
   async state(): Promise<StateOf<O> | undefined> {
     return (await this.#read()) as StateOf<O> | undefined;
   }
 
-  /** @throws AssertionError where its state is another one, or there is none */
+  /** @throws AssertionError if the key's state differs, or there is none */
   async expect(state: StateOf<O>): Promise<void> {
     same(await this.#read(), state, `the state of key ${JSON.stringify(this.#key)}`);
   }
 
   /**
-   * There is no state: no event was for this key, or a handler removed it.
+   * Expects no state: no event was for this key, or a handler removed it.
    *
    * @example
    * await given(credits, [{ type: "account.closed", data: { account: "ada" } }])
    *   .at("ada")
    *   .expectNothing();
-   * @throws AssertionError where there is one
+   * @throws AssertionError if there is a state
    */
   async expectNothing(): Promise<void> {
     same(await this.#read(), undefined, `the state of key ${JSON.stringify(this.#key)}`);
   }
 }
 
-/** One event, and what becomes of it. */
+/** One event, and expectations about its outcome. */
 export class When<O extends Operator> {
   readonly #type: string;
   readonly #send: () => Promise<Outcome>;
@@ -207,13 +217,21 @@ export class When<O extends Operator> {
     return (await this.#send()) as Outcome<ReplyOf<O>>;
   }
 
-  /** It is applied, with this reply; a handler that returns nothing replies null. @throws AssertionError */
+  /**
+   * Expects the event to be applied, with this reply. A handler that returns nothing replies null.
+   *
+   * @throws AssertionError
+   */
   async expectReply(reply: ReplyOf<O> | null): Promise<void> {
     const outcome = await this.#tagged("applied");
     same(outcome.reply, reply, `the reply to ${this.#type}`);
   }
 
-  /** The handler refuses it, with this code, and this detail where one is given. @throws AssertionError */
+  /**
+   * Expects the handler to refuse the event, with this code, and this detail if one is given.
+   *
+   * @throws AssertionError
+   */
   async expectRefusal(code: string, detail?: unknown): Promise<void> {
     const outcome = await this.#tagged("refused");
     const what = `the refusal of ${this.#type}`;
@@ -222,7 +240,7 @@ export class When<O extends Operator> {
   }
 
   /**
-   * It doesn't reach the handler: `invalid_data`, `missing_key`, `invalid_key`, `id_reused`, …
+   * Expects that the event doesn't reach the handler: `invalid_data`, `missing_key`, `invalid_key`, `id_reused`, …
    *
    * @example
    * await given(credits, [])
@@ -234,7 +252,12 @@ export class When<O extends Operator> {
     same((await this.#tagged("rejected")).code, code, `the rejection of ${this.#type}`);
   }
 
-  /** The handler throws, with a message that has this in it: the event would go to the quarantine. @throws AssertionError */
+  /**
+   * Expects the handler to throw an error whose message includes `message`. A deployment would put the event into
+   * quarantine.
+   *
+   * @throws AssertionError
+   */
   async expectQuarantine(message = ""): Promise<void> {
     const { error } = await this.#tagged("quarantined");
     if (!error.includes(message))
@@ -257,15 +280,17 @@ export class When<O extends Operator> {
   }
 }
 
-/** It runs all events once for each of them. */
+/** The limit of `deterministic`, which runs all events once for each of them. */
 const MOST_EVENTS = 500;
 
 /**
- * Proves on these events that the operator is deterministic: runs them twice, then once for each place between two of them
- * with a snapshot there (its file written and read again), and once more from the last snapshot and the log. Every run must
- * give the same outcomes and the same states, to the letter of their JSON.
+ * Proves on these events that the operator is deterministic. Every run must give the same outcomes and the same states,
+ * to the letter of their JSON.
  *
- * It finds handlers that look at a clock, at random numbers or at anything of their own that outlives an event.
+ * It runs the events twice. Then it runs them once for each place between two events with a snapshot there, whose file
+ * is written and read again. After each run it reads the states once more from the last snapshot and the log.
+ *
+ * It finds handlers that use a clock, random numbers or variables of their own that outlive an event.
  *
  * @example
  * await deterministic(credits, [
@@ -273,7 +298,7 @@ const MOST_EVENTS = 500;
  *   { type: "credits.take", data: { account: "ada", n: 9 } },
  *   { type: "account.closed", data: { account: "ada" } },
  * ]);
- * @throws AssertionError where two runs differ, with both and where the snapshot was; RangeError beyond 500 events
+ * @throws AssertionError if two runs differ, with both and with the place of the snapshot; RangeError beyond 500 events
  */
 export async function deterministic<O extends Operator>(
   operator: O,
@@ -293,11 +318,11 @@ export async function deterministic<O extends Operator>(
 interface Run {
   readonly outcomes: readonly Outcome[];
   readonly states: Readonly<Record<string, unknown>>;
-  /** Of all keys, in order: also the order of members must be the same. */
+  /** The states of all keys, in order, as text: the order of members must be the same as well. */
   readonly text: string;
 }
 
-/** Runs the events, with a snapshot before the one at `split`, and reads the result back as a recovery does. */
+/** Runs the events, with a snapshot before the event at `split`, and reads the result back as a recovery does. */
 async function played(
   operator: Operator,
   events: readonly unknown[],
@@ -358,7 +383,10 @@ async function stageOf(operator: Operator, options: Options): Promise<Stage> {
   return stage;
 }
 
-/** @throws AssertionError if a step of `migrate` throws, or gives no state: the engine would keep the old one and say so to each caller */
+/**
+ * @throws AssertionError if a step of `migrate` throws, or gives no state. The engine would keep the old state and
+ *     answer each caller with the error.
+ */
 function assertMigrates({ migrate }: Operator, from: number, key: string, state: JsonObject): void {
   const failed = (why: string): AssertionError =>
     new AssertionError({ message: `migrating key ${JSON.stringify(key)} from version ${from} fails: ${why}` });

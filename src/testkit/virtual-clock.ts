@@ -1,9 +1,9 @@
 /**
  * A clock that moves only when a test says so, or when nothing else can happen.
  *
- * VIRTUALCLOCK1. Timers fire in the order of their times, those of one time in the order in which they were set.
- * VIRTUALCLOCK2. After each, everything runs that can run: a tick begins only when the queue of microtasks is empty, and costs a
- *     fraction of a turn of the event loop. Nothing in the engine waits for anything but promises and this clock.
+ * VIRTUALCLOCK1. Timers fire in the order of their times. Timers of one time fire in the order in which they were set.
+ * VIRTUALCLOCK2. After each timer, everything runs that can run. A tick begins only when the queue of microtasks is
+ *     empty, and costs a fraction of a turn of the event loop. The engine waits only for promises and this clock.
  * VIRTUALCLOCK3. Time is whole milliseconds, as Date.now() gives them.
  */
 import type { Clock } from "../engine/base/ports.ts";
@@ -11,7 +11,7 @@ import type { Clock } from "../engine/base/ports.ts";
 interface Timer {
   readonly dueMs: number;
   readonly order: number;
-  /** Null: cancelled. It leaves the heap when its time comes. */
+  /** Null if cancelled. The timer leaves the heap when its time comes. */
   fire: (() => void) | null;
 }
 
@@ -36,12 +36,12 @@ export class VirtualClock implements Clock {
     };
   }
 
-  /** Lets everything run that can run at this moment. */
+  /** Runs everything that can run at this moment. */
   settle(): Promise<void> {
     return new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
   }
 
-  /** Fires the next timer that is due by then; false: there is none. */
+  /** Fires the next timer that is due by `untilMs`. Returns false if there is none. */
   async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
     for (let next = this.#heap[0]; next !== undefined && next.dueMs <= untilMs; next = this.#heap[0]) {
       this.#pop();
@@ -55,7 +55,7 @@ export class VirtualClock implements Clock {
     return false;
   }
 
-  /** Moves on by `ms`, firing what falls due on the way, in order. */
+  /** Moves the clock by `ms` and fires the timers that fall due, in order. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
     await this.settle();
@@ -63,7 +63,7 @@ export class VirtualClock implements Clock {
     this.#now = until;
   }
 
-  /** The result of a promise, with time passing as long as it needs it; at most ten minutes. */
+  /** Returns the result of a promise. Time passes while the promise needs it, up to ten minutes. */
   async run<T>(promise: Promise<T>): Promise<T> {
     const state = { done: false };
     const watched = promise.finally(() => (state.done = true));

@@ -1,6 +1,6 @@
 /**
- * The app: its operators, and the catalogue that places them, once for each isolate. The Worker and the Durable Object
- * class find it here, since the platform constructs both by itself.
+ * The app: its operators, and the catalogue that places them, once for each isolate. The platform constructs the Worker
+ * and the Durable Object class itself, so both find the app here.
  */
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
@@ -13,26 +13,26 @@ import { type Route, route } from "../engine/operator/routing.ts";
 import type { Env } from "./env.ts";
 import { requestClock } from "./request-clock.ts";
 
-/** What every request needs to know of the placed operators. */
+/** The placed operators, for every request. */
 export interface Routes {
   readonly byOperator: ReadonlyMap<string, Route>;
-  /** Event type -> the operators that want it. */
+  /** The operators that want each event type. */
   readonly byType: ReadonlyMap<string, readonly Route[]>;
-  /** What D1 has lost, where it has lost anything. */
+  /** Operators that D1 has lost, if there are any. */
   readonly lost?: Lost;
 }
 
-/** Operators whose placement isn't known: the others go on, but without them. */
+/** Operators whose placement isn't known. The other operators work without them. */
 export interface Lost {
   readonly byOperator: ReadonlyMap<string, Failure>;
   /** Event types that they want. */
   readonly byType: ReadonlyMap<string, Failure>;
 }
 
-/** How long an isolate believes that an operator is lost: another one may have recovered it. */
+/** An isolate believes that an operator is lost for this long: another isolate may have recovered it. */
 const LOST_MS = 2_000;
 
-/** How long an operator without a placement waits for R2: less than the others wait for D1. */
+/** An operator without a placement waits for R2 for this long, which is less than the others wait for D1. */
 const LOOK_MS = 5_000;
 
 export class App {
@@ -40,7 +40,7 @@ export class App {
   #routes: Routes | null = null;
   #until = Number.POSITIVE_INFINITY;
 
-  /** @throws where two operators have one name (compared without case): both would own the same state (CODE2) */
+  /** @throws if two operators have the same name (compared without case): both would own the same state (CODE2) */
   constructor(operators: readonly Operator[]) {
     const names = new Map<string, string>();
     for (const { name } of operators) {
@@ -51,7 +51,7 @@ export class App {
     this.operators = operators;
   }
 
-  /** Read from D1 once. Only the result is shared: a promise belongs to the request that made it, and dies with it. */
+  /** Reads D1 once. Only the result is shared: a promise belongs to the request that made it, and dies with it. */
   async routes(env: Env): Promise<Routes> {
     const known = this.#routes;
     if (known !== null && (known.lost === undefined || requestClock.now() < this.#until)) return known;
@@ -61,13 +61,13 @@ export class App {
     return routes;
   }
 
-  /** The catalogue has changed under us: the next request reads it again. */
+  /** The catalogue has changed: the next request reads it again. */
   forget(): void {
     this.#routes = null;
   }
 
   async #load(env: Env): Promise<Routes> {
-    // Before anything is placed by a name that nobody knows.
+    // Check the names of region and jurisdiction before any object is placed by them.
     placeOf(env);
     const databases = logDatabases(env as unknown as Record<string, unknown>);
     const objects = new R2Store(env.SNAPSHOTS);
@@ -97,7 +97,7 @@ export class App {
 
 let installed: App | null = null;
 
-/** The last app that was made in this isolate is the one that its Durable Objects run. */
+/** Durable Objects run the app that was made last in this isolate. */
 export function install(app: App): App {
   installed = app;
   return app;

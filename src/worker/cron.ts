@@ -1,10 +1,10 @@
 /**
  * The cron sweep: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9).
  *
- * CRON1. It walks through every partition of every database, in pages by name, and remembers nothing between runs.
- * CRON2. A run has a bound in pages and in time. It begins at a partition that is drawn by lot and goes round, so that what
- *     one run leaves out is not what the next one leaves out.
- * CRON3. What is in one row, and what one database or partition does, never stops the look at the others.
+ * CRON1. It reads every partition of every database, in pages by name, and stores nothing between runs.
+ * CRON2. A run has a bound in pages and in time. It begins at a random partition and goes round, so that two runs leave
+ *     out different partitions.
+ * CRON3. A bad row, or a failure of one database or partition, never stops the sweep of the others.
  */
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionTails, tailBytes, type PartitionTail } from "../adapters/d1-status.ts";
@@ -20,7 +20,7 @@ import { note } from "./note.ts";
 import { requestClock } from "./request-clock.ts";
 import { partitionStub } from "./stub.ts";
 
-/** Partitions in one page: about two rows read for each, and some 100 bytes sent. */
+/** Partitions in one page: each costs about two rows read and some 100 bytes sent. */
 const PAGE = 500;
 /** Pages of one run in each database: 100,000 partitions, and well below the calls that one run may make. */
 const PAGES = 200;
@@ -29,7 +29,7 @@ const RUN_MS = 10 * 60_000;
 /** Partitions that are woken at once; each may take a snapshot. */
 const AT_ONCE = 8;
 const WAKE_MS = 60_000;
-/** An alarm may be a minute late and be well. */
+/** An alarm may be a minute late and be healthy. */
 const GRACE_MS = 120_000;
 
 export async function sweep(app: App, env: Env): Promise<void> {
@@ -57,7 +57,7 @@ const placesOf = ({ byOperator }: Routes): Places =>
     ),
   );
 
-/** The name of any partition that lives there. */
+/** Returns the name of a random partition of the database. */
 function startIn(places: Places, database: string): string {
   const names = [...places].flatMap(([name, { address }]) => (address.database === database ? [name] : []));
   return names[Math.floor(Math.random() * names.length)] ?? "";
@@ -73,7 +73,7 @@ async function sweepDatabase(env: Env, db: D1Database, places: Places, start: st
   }
 }
 
-/** Every partition once: from above `start` to the end, and from the beginning to `start`. */
+/** Yields every partition once: from above `start` to the end, and from the beginning to `start`. */
 async function* walk(db: D1Database, start: string): AsyncGenerator<readonly PartitionTail[]> {
   let [after, round] = [start, false];
   for (let pages = 0; pages < PAGES; pages++) {
@@ -91,11 +91,11 @@ interface Due extends Place {
   readonly tail: PartitionTail;
 }
 
-/** Of a page, those whose snapshot should have been taken. Bytes are asked for only where they decide. */
+/** Returns the partitions of a page whose snapshot is overdue. Bytes are asked for only if they decide. */
 async function overdue(db: D1Database, places: Places, page: readonly PartitionTail[]): Promise<Due[]> {
   const now = Date.now();
   const may = page.flatMap((tail) => {
-    // An operator that isn't in this code has nobody to wake.
+    // An operator that isn't in this code has no object to wake.
     const place = places.get(tail.partition);
     if (place === undefined || !isOverdue(tail, Number.POSITIVE_INFINITY, place.route, now)) return [];
     return [{ ...place, tail, surely: isOverdue(tail, 0, place.route, now) }];
@@ -109,7 +109,7 @@ async function overdue(db: D1Database, places: Places, page: readonly PartitionT
 
 function isOverdue(tail: PartitionTail, bytes: number, { operator }: Route, now: number): boolean {
   const tailSinceMs = tail.tailStamp === null ? null : stampMs(stamp(tail.tailStamp));
-  // NaN where the manifest says no time: as if there had been no snapshot.
+  // The date is NaN if the manifest has no time: then the partition counts as without a snapshot.
   const lastMs = Date.parse(tail.lastAt ?? "") || 0;
   const facts = {
     tailEvents: tail.tailEvents,
@@ -126,7 +126,7 @@ function isOverdue(tail: PartitionTail, bytes: number, { operator }: Route, now:
 
 async function wake(env: Env, { address, tail }: Due): Promise<void> {
   note("alarm was lost", { name: tail.partition, tailEvents: tail.tailEvents });
-  // What takes longer goes on by itself: the object is awake.
+  // Longer work continues without this call, since the object is awake.
   await limited(requestClock, "the partition", () => partitionStub(env, address).wake(address), WAKE_MS).catch(
     () => undefined,
   );

@@ -5,22 +5,22 @@ export interface Env {
   readonly SNAPSHOTS: R2Bucket;
   readonly LOG_0: D1Database;
   readonly VERSION?: WorkerVersionMetadata;
-  /** Bytes that a database of the log may reach (LOG6); without it LOG_BYTES of engine/base/limits.ts. */
+  /** Bytes that a database of the log may reach (LOG6). Default: LOG_BYTES of engine/base/limits.ts. */
   readonly LOG_BYTES?: string | number;
   readonly INGEST_TOKEN?: string;
   readonly READ_TOKEN?: string;
   readonly ADMIN_TOKEN?: string;
   /** Requests with events that a caller may send (rate-limit.ts). Default: any number. */
   readonly INGEST_LIMIT?: RateLimit;
-  /** Of a scraper: opens GET /metrics and nothing else. Set alone it opens nothing. */
+  /** The token of a scraper. It opens GET /metrics and nothing else. If it is the only token, it opens nothing. */
   readonly METRICS_TOKEN?: string;
-  /** Where objects are made: a location hint of Durable Objects (region.ts). Default: near who calls first. */
+  /** The location of new objects: a location hint of Durable Objects (region.ts). Default: near the first caller. */
   readonly REGION?: string;
-  /** "eu" or "fedramp": objects stay there, by law. */
+  /** "eu" or "fedramp": objects must stay there, by law. */
   readonly JURISDICTION?: string;
 }
 
-/** @throws where the setting is no number of bytes */
+/** @throws if the setting isn't a number of bytes */
 export function logBytes({ LOG_BYTES: setting }: Env): number {
   if (setting === undefined) return LOG_BYTES;
   if (!/^[1-9]\d{0,14}$/.test(String(setting)))
@@ -28,5 +28,5 @@ export function logBytes({ LOG_BYTES: setting }: Env): number {
   return Number(setting);
 }
 
-/** Which code runs here: the deployed version, where the platform tells. */
+/** Returns the id of the deployed version, if the platform tells it. */
 export const codeId = (env: Env): string => env.VERSION?.id ?? "dev";

@@ -1,9 +1,9 @@
 /**
- * One JSON line for each noteworthy thing (engine/base/log-lines.ts).
+ * Writes one JSON line for each noteworthy fact (engine/base/log-lines.ts).
  *
- * NOTE1. Never event data, and never a key: whoever notes gives names, numbers and what a store or the engine says. Of an error
- *     nobody foresaw, only its class and where it was thrown.
- * NOTE2. What slips through is cut: quoted text in messages of JSON.parse, the app's own tokens, and what is longer than TEXT.
+ * NOTE1. A line never holds event data or a key. Callers give names, numbers and messages of a store or the engine. An
+ *     unforeseen error is noted by its class and its stack frames alone.
+ * NOTE2. Unwanted text is cut: quotes in messages of JSON.parse, the app's own tokens, and text longer than TEXT.
  */
 import { env } from "cloudflare:workers";
 import { Damage, Failure, messageOf } from "../engine/base/errors.ts";
@@ -21,7 +21,7 @@ export function note(what: LogLine, facts: NoteFacts): void {
   console.log(JSON.stringify({ ...line, ...Object.fromEntries(shown) }));
 }
 
-/** Of an error that may be anything: in words where its message is the engine's own, else its class and its frames (NOTE1). */
+/** Describes any error: by its message if the engine made it, else by its class and its frames (NOTE1). */
 export function errorFacts(error: unknown): { readonly error: string; readonly stack: string | null } {
   if (error instanceof Failure || error instanceof Damage) return { error: messageOf(error), stack: null };
   if (!(error instanceof Error)) return { error: `a thrown ${typeof error}`, stack: null };

@@ -1,4 +1,4 @@
-/** Problem documents (RFC 9457): what every error answer is. Never a stack trace (IN3). */
+/** Problem documents (RFC 9457): the body of every error answer. They never hold a stack trace (IN3). */
 export interface Problem {
   readonly status: number;
   readonly code: string;
@@ -40,7 +40,7 @@ export function problem({ status, code, detail, more, retryAfterSec }: Problem):
   return new Response(JSON.stringify(body), { status, headers });
 }
 
-/** `methods`: those that the resource knows (RFC 9110, 15.5.6). */
+/** `methods`: all methods that the resource has (RFC 9110, 15.5.6). */
 export function notAllowed(methods: readonly string[], detail: string): Response {
   const response = problem({ status: 405, code: "method_not_allowed", detail });
   response.headers.set("allow", methods.join(", "));

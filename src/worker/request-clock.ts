@@ -1,4 +1,7 @@
-/** The clock of a request in the Worker, whose timers belong to it alone: for the time limits of its own calls to D1. */
+/**
+ * The clock of a request in the Worker, for the time limits of its calls to D1. Its timers belong to that request
+ * alone.
+ */
 import type { Clock } from "../engine/base/ports.ts";
 
 export const requestClock: Clock = {

@@ -1,4 +1,7 @@
-/** The HTTP interface (api.md): which path does what, and who may. Everything that decides is elsewhere. */
+/**
+ * The HTTP interface (api.md): the routes, their roles, and the functions that they call. All decisions are made
+ * elsewhere.
+ */
 import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/operator/routing.ts";
 import { Damage, Failure } from "../engine/base/errors.ts";
@@ -63,7 +66,7 @@ interface Kind {
 }
 type Ctx = Context<Kind>;
 
-/** `authorize`: in place of the tokens. `cors`: whose pages may call; none without it. */
+/** `authorize` replaces the tokens. `cors` names origins whose pages may call; without it no page may. */
 export function routesOf(app: App, authorize: Authorize | null = null, cors: Cors | null = null): Hono<Kind> {
   const may =
     (role: Role): MiddlewareHandler<Kind> =>
@@ -84,11 +87,11 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     if (asked !== null) return hardened(asked, c.req.raw, cors);
     await next();
     const answer = hardened(c.res, c.req.raw, cors);
-    // Assigning one makes a copy of it, without what headers can't say.
+    // Assigning an answer copies it, and the copy loses what headers can't express.
     if (answer !== c.res) c.res = answer;
     return undefined;
   });
-  /** Registers what is described (api/): who may, of which operator and partition, with which parameters. */
+  /** Registers a described route (api/): its role, operator, partition and parameters. */
   const on = <P extends Params, Q extends Params>(
     route: Described<P, Q>,
     handle: (c: Ctx, given: Given<P, Q>) => Response | Promise<Response>,
@@ -102,7 +105,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     steps.push((c) => {
       const at = c.req.param() as Readonly<Record<string, string>>;
       const read = readParams(params, (name) => (name in route.inPath ? at[name] : c.req.query(name)), at);
-      // What was read is what the types are made of.
+      // The values have the types of the descriptions that they were read by.
       return "flaw" in read ? problem(read.flaw) : handle(c, read.given as Given<P, Q>);
     });
     http.on(method, [path], ...steps);
@@ -150,7 +153,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(LIST_PINS, (c) => listPins(c.env, c.var.address));
   on(PIN, (c, { manifest, name }) => pinManifest(c.env, c.var.address, manifest, name));
   on(UNPIN, (c, { manifest, name }) => unpinManifest(c.env, c.var.address, manifest, name));
-  // Above all of one that has no route: it asks for none.
+  // Registered without a placement: an operator that needs recovery may have none.
   on(RECOVER, (c) => {
     const found = app.operator(c.req.param("op") ?? "");
     return found === undefined ? noOperator(c) : recoverOperator(c.env, app, found);
@@ -168,13 +171,13 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(DOCTOR, (c) => showDoctor(c.req.raw, c.env));
   on(METRICS, (c, given) => showMetrics(c.env, c.var.routes, given));
 
-  // The dashboard holds nothing of the app but its look; what it shows it asks for, with the reader's token.
+  // The dashboard's files hold no data of the app. Its page asks for data with the reader's token.
   for (const path of ["/", "/dashboard.js", "/dashboard.css"])
     http.get(path, (c, next) =>
       authorize === null && isShut(c.req.raw, c.env) ? next() : dashboardFile(c.req.raw, path),
     );
 
-  // A shut app tells a stranger nothing, not even which paths exist.
+  // A closed app tells a stranger nothing, not even which paths exist.
   http.all("*", async (c) => {
     const grant = await admitted(c.req.raw, c.env, "admin", authorize, cors);
     if (grant instanceof Response) return grant;
@@ -187,7 +190,6 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   return http;
 }
 
-/** The operator of the path. */
 const operator: MiddlewareHandler<Kind> = async (c, next) => {
   const name = c.req.param("op") ?? "";
   const route = c.var.routes.byOperator.get(name);
@@ -208,7 +210,6 @@ function noOperator(c: Ctx): Response {
   });
 }
 
-/** The partition of the path. */
 const partition: MiddlewareHandler<Kind> = async (c, next) => {
   const text = c.req.param("n") ?? "";
   const address = c.var.route.addresses[Number(readParam(PARTITION, text) ?? -1)];
@@ -222,7 +223,7 @@ const partition: MiddlewareHandler<Kind> = async (c, next) => {
   return next();
 };
 
-/** What must not be ignored silently, though it isn't there: an answer about another moment would be a wrong answer. */
+/** Refuses parameters that aren't supported: an answer about another moment would be a wrong answer. */
 function unsupported(c: Ctx): Response | null {
   const timeline = readParams({ timeline: TIMELINE }, (name) => c.req.query(name), {});
   if ("flaw" in timeline) return problem(timeline.flaw);
@@ -237,9 +238,9 @@ function unsupported(c: Ctx): Response | null {
 
 const keyIn = (url: string): string | null => new URL(url).searchParams.get("key");
 
-/** The key of `/state/{K}`, from the path as it was sent: a decoded path can't tell "a%2Fb" from "a/b". */
+/** Returns the key of `/state/{K}`, from the path as it was sent: a decoded path can't tell "a%2Fb" from "a/b". */
 function shortKey(url: string): string | null {
-  // The fifth slash ends "/v1/operators/{op}/state/"; an operator may be named "state" itself.
+  // The fifth slash ends "/v1/operators/{op}/state/". An operator may be named "state" itself.
   const [, , , , , ...key] = new URL(url).pathname.split("/");
   try {
     return decodeURIComponent(key.join("/"));
@@ -248,13 +249,16 @@ function shortKey(url: string): string | null {
   }
 }
 
-/** As far as it can't hold a key. */
+/** Returns the part of the path that can't hold a key. */
 const pathShown = (path: string): string => path.split("/").slice(0, 5).join("/").slice(0, 200);
 
-/** IN3: named failures are 503, since waiting or an operator's hand mends them; anything else is a bug, and says nothing. */
+/**
+ * IN3: named failures are 503, since waiting or an operator's action fixes them. Any other error is a bug, and its
+ * answer gives no details.
+ */
 function failed(error: Error, c: Ctx): Response {
   const trouble = troubleOf(error);
-  // Without what follows: it may be a key.
+  // Leave out the rest of the path: it may be a key.
   if (!(error instanceof Failure || error instanceof Damage))
     note("request failed", { method: c.req.method, path: pathShown(c.req.path), ...errorFacts(error) });
   if (trouble !== null) return problem({ status: 503, code: trouble.code, detail: trouble.message });

@@ -8,11 +8,11 @@ import type { PartitionFacts } from "../engine/recovery/open-partition.ts";
 import type { Entry } from "../engine/state/keyed-state.ts";
 import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../engine/state/quarantine.ts";
 
-/** An answer, or why there is none now. */
+/** An answer, or the reason why there is none now. */
 export type Answer<T> =
   { readonly tag: "ok"; readonly value: T } | { readonly tag: "busy"; readonly code: string; readonly message: string };
 
-/** An export (engine/partition/reads.ts) as it travels. */
+/** An export (engine/partition/reads.ts), as it travels. */
 export interface ExportPage {
   readonly seq: number;
   readonly time: string | null;

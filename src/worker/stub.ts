@@ -1,6 +1,6 @@
 /**
- * Calling a partition's object. The platform's own stub type loses tuples and adds disposal, so the calls that exist are
- * written down here once; partition-object.ts implements them.
+ * Calls a partition's object. The platform's own stub type loses tuples and adds disposal, so the calls are declared
+ * here once. partition-object.ts implements them.
  */
 import { partitionName } from "../engine/base/ids.ts";
 import { type Jurisdiction, placeOf } from "../engine/operator/region.ts";
@@ -8,7 +8,10 @@ import type { Address } from "../engine/operator/routing.ts";
 import type { Env } from "./env.ts";
 import type { Calls } from "./rpc.ts";
 
-/** A new stub: one that threw is dead for ever, so none is kept. The region counts when the object is first called. */
+/**
+ * Returns a new stub. A stub that threw can't be used again, so none is kept. The region counts at the object's first
+ * call.
+ */
 export function partitionStub(env: Env, address: Address): Calls {
   const { region, jurisdiction } = placeOf(env);
   const namespace = jurisdiction === null ? env.PARTITION : within(env.PARTITION, jurisdiction);
@@ -16,12 +19,15 @@ export function partitionStub(env: Env, address: Address): Calls {
   return namespace.getByName(partitionName(address), hint) as unknown as Calls;
 }
 
-/** Other objects than those without: they find their state in D1 and R2 all the same, and fence each other there. */
+/**
+ * A jurisdiction gives other objects than none. They find their state in D1 and R2 nevertheless, and fence each other
+ * there.
+ */
 function within(namespace: Env["PARTITION"], jurisdiction: Jurisdiction): Env["PARTITION"] {
   try {
     return namespace.jurisdiction(jurisdiction);
   } catch (error) {
-    // The local runtime has no jurisdictions: there is one machine.
+    // The local runtime has no jurisdictions, because it is one machine.
     if (error instanceof Error && error.message.includes("not implemented in workerd")) return namespace;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** What went wrong that waiting or an operator's hand mends: a named 503. Anything else is a bug (IN3). */
+/** Failures that waiting or an operator's action fixes: a named 503. Any other error is a bug (IN3). */
 import { Damage, Failure } from "../engine/base/errors.ts";
 
 export interface Trouble {
@@ -6,10 +6,10 @@ export interface Trouble {
   readonly message: string;
 }
 
-/** The status of an event that isn't taken now: 429 where the sender has used up what it may send, and not we are behind. */
+/** Returns the status of an event that isn't taken now: 429 if the sender has used up its budget, else 503. */
 export const unavailableStatus = (code: string): 429 | 503 => (code === "budget_spent" ? 429 : 503);
 
-/** Null: a bug. */
+/** Returns null if the error is a bug. */
 export function troubleOf(error: unknown): Trouble | null {
   if (error instanceof Failure) return { code: error.code, message: error.message };
   if (error instanceof Damage) return { code: "snapshot_unreadable", message: error.message };

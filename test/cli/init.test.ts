@@ -265,7 +265,7 @@ it.each(["counter", "page-views", "a1-2-b", "class", "test", "x-"])(
     const src = path.join(import.meta.dirname, "../../src");
     const here = (text: string): string =>
       text
-        .replaceAll('"keyframe-streams"', `"${src}/engine/operator.ts"`)
+        .replaceAll('"keyframe-streams"', `"${src}/engine/operator/operator.ts"`)
         .replaceAll('"keyframe-streams/test"', `"${src}/testkit/testkit.ts"`);
     put("package.json", '{"type":"module"}');
     put(`src/operators/${name}.ts`, here(operatorFile(name)));

@@ -8,7 +8,7 @@ import { PROJECT_DIR } from "../../src/local/config.ts";
 import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 import { projectNode } from "../../src/local/wrangler.ts";
 
-const page = readFileSync(join(PROJECT_DIR, "docs", "client.md"), "utf8");
+const page = readFileSync(join(PROJECT_DIR, "docs", "guides", "client.md"), "utf8");
 const blocks = (kind: string): string[] =>
   [...page.matchAll(new RegExp(`^\`\`\`${kind}\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map((match) => match[1]!);
 

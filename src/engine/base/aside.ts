@@ -1,16 +1,19 @@
 /**
- * What an object does that newer code calls (CODE1): decided from facts alone.
+ * How an object reacts when newer code calls it (CODE1). Decided from facts alone.
  *
- * ASIDE1. It steps aside: it finishes what is under way and ends, so that the next call finds an object of the newer code.
- * ASIDE2. In a gradual deployment the platform keeps an object on its version while newer Workers call it. An object that has stepped aside
- *     and runs the same code again knows that from its own storage: stepping aside again would only end it with each call. It stays,
- *     serves callers of its own version, and newer callers hear `object_older`.
- * ASIDE3. It tries again after ASIDE_AGAIN_MS: the deployment goes on, and nobody tells the object.
+ * ASIDE1. The object steps aside: it finishes the work under way and ends, so that the next call finds an object of the
+ *     newer code.
+ * ASIDE2. In a gradual deployment the platform keeps an object on its version while newer Workers call it. An object
+ *     that stepped aside and runs the same code again reads that from its own storage. Stepping aside again would only
+ *     end the object with each call. So the object stays and serves callers of its own version, and newer callers get
+ *     `object_older`.
+ * ASIDE3. The object steps aside again after ASIDE_AGAIN_MS, because the deployment continues and nobody tells the
+ *     object.
  */
 import { isObject, isWhole } from "./json.ts";
 import { ASIDE_AGAIN_MS } from "./limits.ts";
 
-/** What the object's own storage says: with which code it stepped aside last, and when. */
+/** The last time that the object stepped aside, as its own storage says: with which code, and when. */
 export interface Aside {
   readonly v: 1;
   readonly code: string;
@@ -18,14 +21,14 @@ export interface Aside {
   readonly atMs: number;
 }
 
-/** As it stands in storage; null if there is none that this code knows. */
+/** Reads the stored value. Returns null if the value has no form that this code knows. */
 export function readAside(stored: unknown): Aside | null {
   if (!isObject(stored) || stored["v"] !== 1) return null;
   const whole = typeof stored["code"] === "string" && isWhole(stored["operatorVersion"]) && isWhole(stored["atMs"]);
   return whole ? (stored as unknown as Aside) : null;
 }
 
-/** Did the platform start the code again that stepped aside (ASIDE2)? */
+/** Returns true if the platform started the same code again that stepped aside (ASIDE2). */
 export const isHeld = (aside: Aside | null, ours: Pick<Aside, "code" | "operatorVersion">, nowMs: number): boolean =>
   aside !== null &&
   aside.code === ours.code &&

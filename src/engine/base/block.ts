@@ -1,7 +1,8 @@
 /**
  * Blocks: the unit of compression, checksum and range read in the files that Keyframe writes to R2.
  *
- * BLOCK1. Every block has its own CRC-32 over the bytes as stored, checked before anything is unpacked (SNAP3).
+ * BLOCK1. Every block has its own CRC-32 over the bytes as stored. Readers check the CRC-32 before they unpack anything
+ *     (SNAP3).
  */
 import { Damage, messageOf } from "./errors.ts";
 import type { Codec } from "./ports.ts";
@@ -17,7 +18,7 @@ export class FileWriter {
     return this.#length;
   }
 
-  /** Offset, length and checksum of what was just written. */
+  /** Writes the bytes. Returns their offset, length and checksum. */
   write(bytes: Uint8Array, codec: Codec): readonly [offset: number, length: number, crc: number] {
     const at = [this.#length, bytes.length, codec.crc32(bytes)] as const;
     this.#parts.push(bytes);
@@ -25,7 +26,7 @@ export class FileWriter {
     return at;
   }
 
-  /** `head`: what stands before all that was written; offsets don't count it. */
+  /** Returns the file: `head`, then everything written. Offsets don't count `head`. */
   bytes(head: Uint8Array = NOTHING): Uint8Array {
     const file = new Uint8Array(head.length + this.#length);
     file.set(head);
@@ -38,7 +39,7 @@ export class FileWriter {
   }
 }
 
-/** @throws Damage where the range isn't in the file or its checksum is wrong */
+/** @throws Damage if the range isn't in the file or its checksum is wrong */
 export function readBlock(
   file: Uint8Array,
   offset: number,
@@ -61,7 +62,7 @@ export function readBlock(
   return bytes;
 }
 
-/** @throws Damage where the bytes can't be unpacked, though their checksum is right */
+/** @throws Damage if the bytes can't be unpacked, though their checksum is right */
 export function unpack(bytes: Uint8Array, codec: Codec, what: string): string {
   try {
     return codec.decompress(bytes);

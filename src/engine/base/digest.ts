@@ -1,9 +1,9 @@
 /**
  * The digest of a keyed state: 64 bits that say whether two states are the same, without holding both (SNAP8).
  *
- * DIGEST1. It is a sum over the keys, so it doesn't depend on their order, and a key that changes costs two hashes, whatever the
- *     size of the state.
- * DIGEST2. It finds what went wrong by mistake, in code, memory or storage. It is no defence against somebody who looks for
+ * DIGEST1. The digest is a sum over the keys, so it doesn't depend on their order. A changed key costs two hashes,
+ *     whatever the size of the state.
+ * DIGEST2. The digest finds mistakes of code, memory or storage. It is no defence against somebody who looks for
  *     collisions.
  */
 import { finish } from "./hash.ts";
@@ -24,7 +24,7 @@ export class Digest {
     this.#change(key, text, -1);
   }
 
-  /** This one, after what happened from `from` to `to`. */
+  /** Returns this digest plus the change from `from` to `to`. */
   moved(from: Digest, to: Digest): Digest {
     const moved = new Digest();
     moved.#high = (this.#high + to.#high - from.#high) | 0;
@@ -36,7 +36,7 @@ export class Digest {
     return this.moved(this, this);
   }
 
-  /** 16 hexadecimal digits. */
+  /** Returns 16 hexadecimal digits. */
   toString(): string {
     return hex(this.#high) + hex(this.#low);
   }
@@ -52,7 +52,7 @@ export class Digest {
     return digest;
   }
 
-  /** Two lanes over the code units of key and text, their lengths between them: "a" + "bc" is not "ab" + "c". */
+  /** Mixes the code units of key and text in two lanes, with both lengths: "a" + "bc" is not "ab" + "c". */
   #change(key: string, text: string, sign: 1 | -1): void {
     let a = key.length ^ C2;
     let b = text.length ^ C1;

@@ -1,21 +1,21 @@
 /**
- * Named failures of the stores and of what stands in them. Refusals that a caller expects are tagged values, not these.
- * The message says what happened, with values, and what to do; `code` is stable and appears in problem documents.
+ * Named failures of the stores and of their contents. A refusal that a caller expects is a tagged value, not a Failure.
+ * The message says what happened, with values, and what to do. `code` is stable and appears in problem documents.
  */
 export type FailureCode =
-  | "store_unavailable" // D1 or R2 did not answer in time, or with an error that may pass
-  | "log_not_migrated" // the tables are missing
-  | "log_broken" // a hole, a repeat or a wrong checksum in the log
-  | "snapshot_unreadable" // no generation and no archive gives the state back
-  | "state_newer" // state of a newer operator version than the code, and nothing older to go back to
-  | "unknown_format" // a row or object of a format version that this code doesn't know
-  | "log_rewound" // D1 has less than it had acknowledged
-  | "catalogue_lost" // objects in R2, but no row in D1
-  | "placement_unclear" // what is left doesn't say, or not with one voice, how an operator was placed
-  | "database_missing" // the database that holds a partition isn't bound
-  | "database_swapped" // a database is bound under another one's name
-  | "invalid_region" // REGION or JURISDICTION is no name that is known
-  | "fenced"; // another instance took the epoch
+  | "store_unavailable" // D1 or R2 did not answer in time, or answered with an error that may pass.
+  | "log_not_migrated" // The tables are missing.
+  | "log_broken" // The log has a gap, a duplicate or a wrong checksum.
+  | "snapshot_unreadable" // No generation and no archive gives the state back.
+  | "state_newer" // The state is of a newer operator version than the code, and no older state is left.
+  | "unknown_format" // A row or object has a format version that this code doesn't know.
+  | "log_rewound" // D1 has less than it had acknowledged.
+  | "catalogue_lost" // R2 has objects, but D1 has no row.
+  | "placement_unclear" // The remaining records don't say how an operator was placed, or contradict each other.
+  | "database_missing" // The database that holds a partition isn't bound.
+  | "database_swapped" // A database is bound under the name of another one.
+  | "invalid_region" // REGION or JURISDICTION is an unknown name.
+  | "fenced"; // Another instance took the epoch.
 
 export class Failure extends Error {
   readonly code: FailureCode;
@@ -26,11 +26,13 @@ export class Failure extends Error {
   }
 }
 
-/** Damage of one object at rest: it is not there, its bytes are not what was written (SNAP3), or it can't be read while others can. */
+/** One object at rest is damaged: it is missing, its bytes differ from those written (SNAP3), or only this object can't
+ *  be read. */
 export class Damage extends Error {
-  /** Name of the object, where whoever found it knew. */
+  /** Name of the object, or null if the finder didn't know it. */
   object: string | null = null;
-  /** The store answers for other objects, but not for this one. The object may be readable again later, so no event is given up for it. */
+  /** The store answers for other objects, but not for this one. The object may be readable later, so no event is given
+   *  up. */
   unreachable = false;
 
   constructor(message: string) {
@@ -39,19 +41,19 @@ export class Damage extends Error {
   }
 }
 
-/** Not what its writer wrote, or not known to this code. */
+/** Returns true if the bytes differ from those written, or this code doesn't know their format. */
 export const isUnreadable = (error: unknown): error is Damage | Failure =>
   error instanceof Damage ||
   (error instanceof Failure && (error.code === "log_broken" || error.code === "unknown_format"));
 
-/** Class of what was thrown, and the top of its stack; never throws itself. */
+/** Returns the class of a thrown value and the top of its stack. Never throws. */
 export function traceOf(error: unknown): { readonly errorName: string; readonly stack: string } {
   try {
     if (!(error instanceof Error)) return { errorName: `a thrown ${typeof error}`, stack: "" };
-    // Anybody may have put anything there.
+    // Anybody may have put any value into these properties.
     const { name, constructor, stack } = error as unknown as Readonly<Record<string, unknown>>;
     const named = String(name);
-    // A class of one's own often leaves the name that it inherits.
+    // A user's class often keeps the name that it inherits, so the constructor's name says more.
     const own = BUILT_IN.has(named) && typeof constructor === "function" ? constructor.name : named;
     const errorName = own === "" ? named : own;
     const frames = String(stack)
@@ -74,11 +76,11 @@ const BUILT_IN = new Set([
   "URIError",
 ]);
 
-/** Enough to find the line: the quarantine is bounded by its bytes. */
+/** Enough to find the line. The quarantine is bounded by its bytes. */
 const STACK_FRAMES = 6;
 const FRAME_CHARS = 200;
 
-/** What was thrown, in words; never throws itself, whatever it was given. */
+/** Returns the text of a thrown value. Never throws, whatever the value is. */
 export function messageOf(error: unknown): string {
   try {
     const text: unknown = error instanceof Error ? error.message : error;

@@ -1,13 +1,14 @@
 /**
- * Hashes: where a key lives, and what an event is recognised by. Their name is stored with every operator (CODE2) and
- * in every snapshot; another algorithm needs another name.
+ * Hashes: they place a key and recognise an event. Every operator (CODE2) and every snapshot stores the name of its
+ * hash. Another algorithm needs another name.
  *
- * HASH1. `kf1` reads UTF-16 code units in four 32-bit lanes (multiply and rotate, finished as in MurmurHash3). It is not
- *     cryptographic; the seed is random for each operator, so nobody outside can search for collisions.
- * HASH2. A print is six words for each event: four of source and id (who it is), two of its content (what it says). Two
- *     different ids agree in 128 bits with a chance below 1e-27 within 500,000 ids; then ONE4 would call it reused, and
- *     only if the content agreed as well would it pass for a repeat.
- * HASH3. The content's hash doesn't depend on the order of members or on white space: a re-serialised retry is the same event.
+ * HASH1. `kf1` reads UTF-16 code units in four 32-bit lanes (multiply and rotate, finished as in MurmurHash3). `kf1` is
+ *     not cryptographic. The seed is random for each operator, so nobody outside can search for collisions.
+ * HASH2. A print is six words for each event: four of source and id (who it is), two of its content (what it says).
+ *     Within 500,000 ids, two different ids agree in 128 bits with a chance below 1e-27. In that case ONE4 would report
+ *     a reused id. Only if the content agreed as well, the event would pass for a duplicate.
+ * HASH3. The content's hash doesn't depend on the order of members or on white space. A re-serialised retry is the same
+ *     event.
  */
 export const HASH_NAME = "kf1";
 
@@ -32,7 +33,7 @@ export function hashGroup(text: string, seed: number): number {
   return finish(h ^ text.length) >>> 0;
 }
 
-/** The partition of a hash: ranges of equal size, so that doubling `count` splits each partition in two. */
+/** Returns the partition of a hash. Ranges have equal size, so doubling `count` splits each partition in two. */
 export const partitionOf = (hash: number, count: number): number => Math.floor((hash / 0x1_0000_0000) * count);
 
 export function finish(h: number): number {

@@ -1,16 +1,17 @@
 /**
  * Stamps: hybrid logical clock time of a segment (Kulkarni et al. 2014), as one safe integer.
  *
- * CLOCK1. A stamp is larger than every stamp that the partition has seen (TIME1): its segments', its manifest's, the floor.
- * CLOCK2. Milliseconds times 1024 plus a counter stays below 2^53 until the year 2248. A counter that runs over borrows from
- *     the next millisecond, which keeps CLOCK1.
+ * CLOCK1. A stamp is larger than every stamp that the partition has seen (TIME1): of its segments, of its manifest, and
+ *     the floor.
+ * CLOCK2. Milliseconds times 1024 plus a counter stays below 2^53 until the year 2248. A counter that overflows borrows
+ *     from the next millisecond, which keeps CLOCK1.
  */
 import { stamp, type Stamp } from "./ids.ts";
 import { isWhole } from "./json.ts";
 
 const COUNTER = 1024;
 
-/** The stamp of a group that is closed at `nowMs`, above `seen`. */
+/** Returns the stamp of a group that is closed at `nowMs`, above `seen`. */
 export function nextStamp(seen: Stamp, nowMs: number): Stamp {
   return stamp(Math.max(seen + 1, nowMs * COUNTER));
 }
@@ -18,7 +19,7 @@ export function nextStamp(seen: Stamp, nowMs: number): Stamp {
 /** The last millisecond that a `Date` can hold. */
 export const LAST_MS = 8.64e15;
 
-/** Milliseconds since 1970 that a `Date` can hold. */
+/** Returns true for milliseconds since 1970 that a `Date` can hold. */
 export const isMs = (value: unknown): value is number => isWhole(value) && value <= LAST_MS;
 
 /** Wall-clock milliseconds of a stamp. */

@@ -3,18 +3,18 @@
  *
  * NAME1. A name in R2 holds epoch, attempt and a nonce, so it is never used twice (SNAP2).
  * NAME2. Numbers in names have a fixed width, so that the order of names is the order of numbers.
- * NAME3. Operator and timeline names are plain (`a-z0-9-`), so they need no escaping in names, paths or SQL; keys never
+ * NAME3. Operator and timeline names are plain (`a-z0-9-`), so they need no escaping in names, paths or SQL. Keys never
  *     appear in a name (IN2).
- * NAME4. Epochs come in lives of a million (`lifeOf`): a rebuilt row begins a new one, so that a writer of the old life never
- *     holds an epoch that is given again, and a name tells which life it is of.
+ * NAME4. An incarnation has a million epochs (`incarnationOf`). A rebuilt row begins a new incarnation, so that a
+ *     writer of the old one never holds an epoch that is given again. A name tells its incarnation.
  */
 
 declare const brand: unique symbol;
 type Branded<Name extends string> = number & { readonly [brand]: Name };
 
-/** Position of an event within its partition: 1, 2, 3, … without gaps; 0 is "before the first". */
+/** Position of an event within its partition: 1, 2, 3, … without gaps. 0 is "before the first". */
 export type Seq = Branded<"Seq">;
-/** Fencing token of a partition; each writer takes the next one. */
+/** Fencing token of a partition. Each writer takes the next one. */
 export type Epoch = Branded<"Epoch">;
 /** Hybrid logical clock: milliseconds since 1970 times 1024, plus a counter. */
 export type Stamp = Branded<"Stamp">;
@@ -31,12 +31,12 @@ export interface PartitionId {
   readonly partition: number;
 }
 
-/** The partition's name: of its Durable Object, of its rows in D1, and the prefix of its objects in R2. */
+/** The partition's name: of its Durable Object and of its rows in D1. Also the prefix of its objects in R2. */
 export function partitionName(id: PartitionId): string {
   return `${id.timeline}/${id.operator}/${String(id.partition).padStart(4, "0")}`;
 }
 
-/** Above all names of an operator's partitions and objects. */
+/** The prefix of all names of an operator's partitions and objects. */
 export const operatorPrefix = (timeline: string, operator: string): string => `${timeline}/${operator}/`;
 
 export function parsePartitionName(name: string): PartitionId {
@@ -45,49 +45,50 @@ export function parsePartitionName(name: string): PartitionId {
   return { timeline: match[1]!, operator: match[2]!, partition: Number(match[3]) };
 }
 
-/** What makes one attempt at a snapshot unique; sorts by epoch, then attempt. */
+/** A unique name for one attempt at a snapshot. Sorts by epoch, then by attempt. */
 export function attemptId(epoch: Epoch, attempt: number, nonce: string): string {
   return `${fixed(epoch, 10)}-${fixed(attempt, 6)}-${nonce}`;
 }
 
-/** `part`: of a snapshot of several files, from 1. */
+/** `part`: number of the file, from 1, if the snapshot has several. */
 export const snapshotName = (id: PartitionId, attempt: string, part?: number): string =>
   `${snapshotPrefix(id)}${attempt}${part === undefined ? "" : `.${fixed(part, 4)}`}.kfs`;
 
 export const snapshotPrefix = (id: PartitionId): string => `${partitionName(id)}/snapshots/`;
 
-/** Which attempt of which epoch a name or an attempt's id comes from; null: it is none of ours. */
+/** Returns the epoch and attempt in an object's name or an attempt's id. Returns null if the name isn't one of ours. */
 export function attemptOf(name: string): { readonly epoch: Epoch; readonly attempt: number } | null {
   const match = /(?:^|\/)(\d{10})-(\d{6})-[^/]+$/.exec(name);
   return match === null ? null : { epoch: epoch(Number(match[1])), attempt: Number(match[2]) };
 }
 
-/** Epochs of one life. No partition is opened for writing so often between two disasters that R2 doesn't show it. */
+/** Epochs of one incarnation. Between two disasters, no partition takes so many epochs without a trace in R2. */
 const LIFE = 1_000_000;
 
 export const incarnationOf = (of: Epoch): number => Math.floor(of / LIFE);
 
-/** Where the next life begins: more than a whole life above the highest epoch that a name shows, since writers that left
- *  nothing in R2 have taken further ones. */
+/** Returns the first epoch of the next incarnation: more than a whole incarnation above the highest epoch that a name
+ *  shows. Writers that left nothing in R2 have taken further epochs. */
 export const nextIncarnation = (highest: Epoch): Epoch => epoch((incarnationOf(highest) + 2) * LIFE);
 
-/** Sorted by manifest number first, so that a listing of the prefix is the order of history. `piece`: of an archive in several
- *  objects, from 1; the last one, which has the manifest that counts, has no number in its name and sorts behind the others. */
+/** Sorts by manifest number first, so that a listing of the prefix is in the order of history. `piece`: number of the
+ *  object, from 1, if an archive has several. The last object has the manifest that counts. Its name has no number and
+ *  sorts behind the others. */
 export const manifestName = (id: PartitionId, version: number, attempt: string, piece?: number): string =>
   `${manifestPrefix(id)}${fixed(version, 10)}-${attempt}${piece === undefined ? "" : `.${fixed(piece, 4)}`}.kfm`;
 
-/** Sorts above the names of all manifests before this version, and below those of it and later. */
+/** A name above all manifests before this version, and below the manifests of this version and later. */
 export const belowManifest = (id: PartitionId, version: number): string => `${manifestPrefix(id)}${fixed(version, 10)}`;
 
 export interface ManifestName {
   readonly version: number;
   readonly attempt: string;
   readonly epoch: Epoch;
-  /** Null: the object that stands for the snapshot. */
+  /** Null for the object that stands for the snapshot. */
   readonly piece: number | null;
 }
 
-/** Which version, by which attempt of which epoch, a manifest's name says; null: it is none of ours. */
+/** Returns the version, attempt and epoch in a manifest's name. Returns null if the name isn't one of ours. */
 export function manifestOf(name: string): ManifestName | null {
   const match = /\/manifests\/(\d{10})-((\d{10})-\d{6}-[^/]+?)(?:\.(\d{4,}))?\.kfm$/.exec(name);
   if (match === null) return null;

@@ -1,4 +1,4 @@
-/** Walking over the text of JSON that is known to be sound, where what is parsed no longer says how it was written. */
+/** Reads the text of valid JSON, because a parsed value no longer says how it was written. */
 
 export interface Member {
   readonly name: string;
@@ -6,7 +6,7 @@ export interface Member {
   readonly text: string;
 }
 
-/** The members of the object in `text`, in order, also where a name stands twice. */
+/** Returns the members of the object in `text`, in order. A name that stands twice gives two members. */
 export function membersOf(text: string): Member[] {
   const members: Member[] = [];
   for (let at = text.indexOf("{") + 1; ; at++) {
@@ -24,7 +24,7 @@ export function membersOf(text: string): Member[] {
   }
 }
 
-/** The items of the array in `text`, as they are written. */
+/** Returns the items of the array in `text`, as written. */
 export function itemsOf(text: string): string[] {
   const items: string[] = [];
   for (let from = text.indexOf("[") + 1; ;) {
@@ -36,7 +36,7 @@ export function itemsOf(text: string): string[] {
   }
 }
 
-/** Index of the comma or bracket behind the value that begins at `from`. */
+/** Returns the index of the comma or bracket behind the value that begins at `from`. */
 function valueEnd(text: string, from: number): number {
   let depth = 0;
   for (let i = from; i < text.length; i++) {
@@ -62,7 +62,8 @@ function valueEnd(text: string, from: number): number {
   return text.length;
 }
 
-/** Index of the quote that ends the string which begins at `from`; `limit` where there is none before it. */
+/** Returns the index of the quote that ends the string which begins at `from`. Returns `limit` if no quote stands
+ *  before it. */
 export function stringEnd(text: string, from: number, limit: number): number {
   for (let i = from + 1; i < limit; i++) {
     const unit = text.charCodeAt(i);

@@ -1,11 +1,11 @@
 /**
- * JSON as the engine understands it: what a state may hold, and how long a text is in UTF-8.
+ * JSON as the engine understands it: the values that a state may hold, and the length of a text in UTF-8.
  *
- * SNAP8: what live state shows and what a snapshot gives back are the same. `toJson` therefore refuses what JSON would
- * change (NaN, Date, Map, …) instead of writing something else, and says where it stands.
+ * SNAP8: live state and the state from a snapshot are the same. So `toJson` refuses a value that JSON would change
+ * (NaN, Date, Map, …), and says where the value stands.
  *
- * A number beyond ±(2^53 - 1) is refused too, as `unsafe_integer`: doubles of that size are whole numbers with gaps between them,
- * so a sum or a product that gets there is no longer what was added up, and 1 more changes nothing.
+ * A number beyond ±(2^53 - 1) is refused too, as `unsafe_integer`. Doubles of that size are whole numbers with gaps
+ * between them. A sum or a product of that size is no longer exact, and adding 1 changes nothing.
  */
 import { Damage } from "./errors.ts";
 import { STATE_BYTES, STATE_DEPTH } from "./limits.ts";
@@ -16,7 +16,7 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 export type JsonObject = { [name: string]: Json };
 
-/** T where it is JSON, `never` in the places where it is not; a state type must be assignable to its own Jsonable. */
+/** T if T is JSON. Places that are not JSON become `never`. A state type must be assignable to its own Jsonable. */
 export type Jsonable<T> = T extends string | number | boolean | null
   ? T
   : T extends (...args: never[]) => unknown
@@ -29,29 +29,29 @@ export type Jsonable<T> = T extends string | number | boolean | null
           ? { [K in keyof T]: K extends string | number ? Jsonable<T[K]> : never }
           : never;
 
-/** Not negative, exact, and written as it is (-0 is not). */
+/** Returns true for a safe integer from 0. JSON doesn't write -0 as it is, so -0 is none. */
 export const isWhole = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
 
-/** A number, or what else stands in its place, for a message: the text of an unknown value may be long, or have no end. */
+/** A number, or the type of another value, for a message. The text of an unknown value may be long or endless. */
 export const shown = (value: unknown): string => (typeof value === "number" ? String(value) : typeof value);
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** `exact`: reading the text back gives an equal value; else (see Finding) use what is read back. */
+/** `exact`: reading the text back gives an equal value. If false (see Finding), use the value that is read back. */
 export type JsonText =
   | { readonly tag: "json"; readonly text: string; readonly exact: boolean }
   | { readonly tag: "not_json"; readonly why: string };
 
-/** The JSON text of a value, or why it can't be kept, as words that follow its name. */
+/** Returns the JSON text of a value, or why the value can't be kept, in words that follow its name. */
 export function toJson(value: unknown): JsonText {
   const { why, inexact } = inspectJson(value);
   if (why !== null) return { tag: "not_json", why };
   return { tag: "json", text: JSON.stringify(value), exact: !inexact };
 }
 
-/** The JSON text of a state, or why it is none, as words that follow its name. */
+/** Returns the JSON text of a state, or why the value is no state, in words that follow its name. */
 export function toState(value: unknown): JsonText {
   if (value === null) return { tag: "not_json", why: NULL_STATE };
   const json = toJson(value);
@@ -64,13 +64,15 @@ export const NULL_STATE = "is null, which says that there is no state; delete it
 
 export const LARGE_STATE = `would have more than ${STATE_BYTES} bytes`;
 
-/** What stands in a value, without writing it. */
+/** The result of inspecting a value without writing it. */
 export interface Finding {
-  /** Why it can't be kept, as words that follow its name ("isn't JSON, at .n: NaN is not JSON"); null if it can. */
+  /** Why the value can't be kept, in words that follow its name ("isn't JSON, at .n: NaN is not JSON"). Null if it can
+   *  be kept. */
   why: string | null;
-  /** JSON carries it, but what is read back differs (−0, a property that is undefined, an object without prototype). */
+  /** JSON carries the value, but reading it back gives another one (−0, an undefined property, an object without
+   *  prototype). */
   inexact: boolean;
-  /** About how much there is: values, and 64 characters of a text or a name count as one more. */
+  /** Approximate size: one for each value, and one more for each 64 characters of a text or a name. */
   weight: number;
 }
 
@@ -82,19 +84,19 @@ export function inspectJson(value: unknown): Finding {
   return { ...finding, why: `${finding.isExact ? "isn't JSON" : "isn't exact"}, ${at}${finding.why}` };
 }
 
-/** Steps from the flaw outwards, as a path from the outside in; the middle of a long one tells nothing. */
+/** Joins the steps, from the flaw outwards, into a path from the outside in. The middle of a long path is cut out. */
 function pathText(steps: readonly string[]): string {
   const path = steps.toReversed().join("");
   return path.length <= 200 ? path : `${path.slice(0, 150)}…${path.slice(-40)}`;
 }
 
 interface Search extends Finding {
-  /** What is found is no number that has lost its last digits. */
+  /** False if the flaw is a number that has lost its last digits. */
   isExact: boolean;
   readonly path: string[];
 }
 
-/** A copy of a value that JSON can carry. */
+/** Copies a value that JSON can carry. */
 export function copyJson(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copyJson);
@@ -115,7 +117,7 @@ function inspect(value: unknown, depth: number, finding: Search): void {
     case "boolean":
       return;
     case "number":
-      // One comparison for the numbers that are fine, since every event pays for it.
+      // One comparison for valid numbers, because every event pays for it.
       if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) refuseNumber(value, finding);
       else if (value === 0 && Object.is(value, -0)) finding.inexact = true;
       return;
@@ -151,7 +153,7 @@ function inspectObject(value: object, depth: number, finding: Search): void {
     finding.why = `an object of class ${value.constructor?.name ?? "?"} is not JSON`;
     return;
   }
-  // Read back, it has one: a handler would see the difference.
+  // An object that is read back has a prototype, so a handler would see the difference.
   if (proto === null) finding.inexact = true;
   for (const name of Object.keys(value)) {
     finding.weight += name.length >> 6;
@@ -171,7 +173,7 @@ const BEYOND_ASCII = /[^\u0000-\u007f]/;
 /** Length in UTF-8 bytes. A lone surrogate counts as the three bytes of U+FFFD, as encoders write it. */
 export function utf8Length(text: string): number {
   let bytes = text.length;
-  // The native search is much faster than looking at each unit, and most texts are ASCII.
+  // The native search is much faster than a loop over the units, and most texts are ASCII.
   if (!BEYOND_ASCII.test(text)) return bytes;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
@@ -185,12 +187,13 @@ export function utf8Length(text: string): number {
   return bytes;
 }
 
-/** Is the text longer than `limit` UTF-8 bytes? Looks at characters only where the length alone can't tell. */
+/** Returns true if the text is longer than `limit` UTF-8 bytes. Reads the characters only if the length alone can't
+ *  tell. */
 export function exceeds(text: string, limit: number): boolean {
   return text.length > limit || (text.length * 3 > limit && utf8Length(text) > limit);
 }
 
-/** Order of the UTF-8 bytes, which is the order of code points. UTF-16 order differs above U+D7FF. */
+/** Compares by UTF-8 bytes, which is the order of code points. UTF-16 order differs above U+D7FF. */
 export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
@@ -204,7 +207,7 @@ export function compareUtf8(a: string, b: string): number {
 /** Surrogates stand for code points above U+FFFF, so they sort after U+E000..U+FFFF. */
 const rank = (unit: number): number => (unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800);
 
-/** The value of a JSON text. @throws Damage */
+/** Parses a JSON text. @throws Damage if the text isn't JSON */
 export function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
@@ -213,7 +216,7 @@ export function parseJson(text: string, what: string): unknown {
   }
 }
 
-/** The object that a JSON text says. @throws Damage */
+/** Parses the JSON text of an object. @throws Damage if the text is no JSON object */
 export function parseObject(text: string, what: string): Readonly<Record<string, unknown>> {
   const value = parseJson(text, what);
   if (!isObject(value)) throw new Damage(`${what} is no object`);

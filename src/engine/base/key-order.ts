@@ -1,14 +1,14 @@
-/** The order of keys: that of their UTF-8 bytes, in memory, in files and in answers. */
+/** The order of keys is the order of their UTF-8 bytes: in memory, in files and in answers. */
 import { compareUtf8 } from "./json.ts";
 
 const SURROGATE = /[\ud800-\udfff]/;
 
-/** Sorts in place. The built-in order is that of UTF-16, which is the same unless a surrogate is in a key. */
+/** Sorts in place. The built-in order is UTF-16, which is the same unless a key has a surrogate. */
 export function sortKeys(keys: string[]): string[] {
   return keys.some((key) => SURROGATE.test(key)) ? keys.sort(compareUtf8) : keys.sort();
 }
 
-/** Sorts in steps, between which something else may be done: a large state would hold up everything for as long as it takes. */
+/** Sorts in steps, between which other work may run. Sorting a large state in one step would block everything else. */
 export function* sortByKey<T>(items: readonly (readonly [string, T])[]): Generator<void, (readonly [string, T])[]> {
   const native = !items.some(([key]) => SURROGATE.test(key));
   const order = native
@@ -44,7 +44,7 @@ function* mergeRuns<T>(
   return merged;
 }
 
-/** Index of the first key at or (not inclusive) above `bound`. */
+/** Returns the index of the first key above `bound`, or at `bound` if `inclusive`. */
 export function lowerBound(keys: ArrayLike<string>, bound: string, inclusive: boolean): number {
   let low = 0;
   let high = keys.length;
@@ -57,6 +57,6 @@ export function lowerBound(keys: ArrayLike<string>, bound: string, inclusive: bo
   return low;
 }
 
-/** Index of the first key above `after` that is not below `prefix`. */
+/** Returns the index of the first key above `after` that is not below `prefix`. */
 export const firstOf = (keys: ArrayLike<string>, prefix: string, after: string): number =>
   compareUtf8(prefix, after) > 0 ? lowerBound(keys, prefix, true) : lowerBound(keys, after, false);

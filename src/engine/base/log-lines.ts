@@ -1,6 +1,6 @@
 /**
- * Everything that gets a line in the platform's log, with its level: "error" wants somebody to act, "warn" to look, "info"
- * is for finding out later. docs/reference/operations.md says what each means.
+ * All lines of the platform's log, with their levels. "error" asks somebody to act, "warn" asks somebody to look, and
+ * "info" helps a later investigation. docs/reference/operations.md explains each line.
  */
 export type Level = "info" | "warn" | "error";
 

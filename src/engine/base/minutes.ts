@@ -1,15 +1,16 @@
 /**
- * What a partition counted in each minute of the last hour: the past that charts begin with.
+ * Counts of a partition in each minute of the last hour: the past that charts begin with.
  *
- * MINUTES6. It costs no row of its own. A manifest holds the whole hour; the last segment of a group holds the minutes since the
- *     current manifest, so that a tail of many rows stays small.
- * MINUTES7. A minute's numbers only grow. If two rows tell of one minute, the greater of each number counts (COUNTERS2 of counters.ts).
- * MINUTES8. For looking only: what was counted between two rows belongs to the minute of the later row.
+ * MINUTES6. The minutes cost no row of their own. A manifest holds the whole hour. The last segment of a group holds
+ *     the minutes since the current manifest, so that a tail of many rows stays small.
+ * MINUTES7. A minute's numbers only grow. If two rows describe one minute, the greater of each number counts (COUNTERS2
+ *     of counters.ts).
+ * MINUTES8. The minutes are for looking only. Counts between two rows belong to the minute of the later row.
  */
 import { COMMIT_BOUNDS_MS, countOf, laterOf, type CounterRow } from "./counters.ts";
 import { isWhole } from "./json.ts";
 
-/** What is counted of a minute, in the order in which it is stored. */
+/** The counts of a minute, in their stored order. */
 export const MINUTE_COUNTS = [
   "applied",
   "refused",
@@ -22,10 +23,10 @@ export const MINUTE_COUNTS = [
 ] as const;
 export type MinuteCount = (typeof MINUTE_COUNTS)[number];
 
-/** Minutes since 1970, then its counts; zeros at the end are left out. */
+/** Minutes since 1970, then the counts. Zeros at the end are left out. */
 export type Minute = readonly [minute: number, ...counts: number[]];
 
-/** An hour, and the minute that isn't over. */
+/** An hour, and the current minute. */
 export const MINUTES = 61;
 export const MINUTE_MS = 60_000;
 
@@ -36,10 +37,10 @@ export const isMinutes = (value: unknown): value is readonly Minute[] =>
   value.length <= MINUTES &&
   value.every((one) => Array.isArray(one) && one.length > 0 && one.every(isWhole));
 
-/** For looking only: what can't be read says nothing. */
+/** Reads stored minutes. Unreadable minutes count as none, because minutes are for looking only. */
 export const readMinutes = (value: unknown): readonly Minute[] => (isMinutes(value) ? value : []);
 
-/** Of several rows that tell of the same hour (MINUTES7), in the order of time. */
+/** Merges rows about the same hour (MINUTES7), in the order of time. */
 export function mergeMinutes(all: readonly (readonly Minute[])[]): Minute[] {
   const merged = new Map<number, Minute>();
   for (const one of all.flat()) {
@@ -53,23 +54,23 @@ export function mergeMinutes(all: readonly (readonly Minute[])[]): Minute[] {
 
 export class Minutes {
   #minutes: Minute[] = [];
-  /** The counters as of the last row that was told. */
+  /** The counters as of the last row that was counted. */
   #told: CounterRow = laterOf([]);
 
-  /** What rows say that others wrote, and the counters that an opening goes on from. */
+  /** Takes over the minutes of earlier rows, and the counters from which an opening continues. */
   restore(all: readonly (readonly Minute[])[], counted: CounterRow): void {
     this.#minutes = mergeMinutes([this.#minutes, ...all]);
     this.#told = laterOf([this.#told, counted]);
   }
 
-  /** A row is about to be written with these counters. */
+  /** Counts a row that is about to be written with these counters. */
   count(row: CounterRow, nowMs: number): void {
     const [before, after] = [countsOf(this.#told), countsOf(row)];
     this.#told = laterOf([this.#told, row]);
     const grown = after.map((n, i) => Math.max(0, n - before[i]!));
     if (grown.every((n) => n === 0)) return;
     const last = this.#minutes.at(-1);
-    // A clock that is set back adds to the last minute.
+    // If the clock is set back, the counts go to the last minute.
     const minute = Math.max(minuteOf(nowMs), last?.[0] ?? 0);
     const open = last?.[0] === minute ? last : null;
     if (open !== null) this.#minutes.pop();
@@ -78,7 +79,7 @@ export class Minutes {
     this.#minutes.splice(0, this.#minutes.length - MINUTES);
   }
 
-  /** From that moment's minute on, within the last hour. */
+  /** Returns the minutes from the minute of `ms` on, within the last hour. */
   since(ms: number): Minute[] {
     const newest = this.#minutes.at(-1)?.[0] ?? 0;
     const from = Math.max(minuteOf(ms), newest - MINUTES + 1);

@@ -9,48 +9,48 @@ export interface Segment {
   readonly last: Seq;
   readonly stamp: Stamp;
   readonly epoch: Epoch;
-  /** The group's nonce: proof of a commit (LOG3). */
+  /** The group's nonce, which proves a commit (LOG3). */
   readonly group: string;
   /** The operator's version, and the code that ran (CODE4). */
   readonly operatorVersion: number;
   readonly code: string;
-  /** How the payload is written: "json" as it is, or the codec's packed text. */
+  /** Form of the payload: "json" as it is, or the codec's packed text. */
   readonly codec: string;
-  /** CRC-32 of the payload as it is written. */
+  /** CRC-32 of the payload as written. */
   readonly checksum: number;
-  /** Characters of the payload before it was packed: what a reader must hold. */
+  /** Characters of the payload before it was packed, all of which a reader must hold. */
   readonly bytes: number;
-  /** Statistics that ride along: JSON text, for looking only. */
+  /** Statistics as JSON text, for looking only. */
   readonly stats: string;
   readonly payload: string;
 }
 
-/** What D1 is known to have said once. */
+/** Facts that D1 is known to have acknowledged once. */
 export interface HighWaterMark {
   readonly v: 1;
   readonly epoch: Epoch;
   readonly version: number;
   /** Last seq in the log. */
   readonly head: Seq;
-  /** When it was written; missing: by older code. */
+  /** Time of writing. Missing if older code wrote the mark. */
   readonly atMs?: number;
-  /** The state's files, as far as was known (prefetch.ts). */
+  /** The state's files, as far as known (prefetch.ts). */
   readonly files?: readonly StateFile[];
-  /** D1 was found to have less: it is looked at before an epoch is taken (E4). */
+  /** D1 was found below the mark. The next opening reads D1 before it takes an epoch (REWIND4 of rewind-check.ts). */
   readonly refused?: true;
-  /** Up to which size its database is known to have room (disk-space.ts). */
+  /** Size up to which the database is known to have room (disk-space.ts). */
   readonly roomUpTo?: number;
-  /** What was counted until then, for looking (counters.ts). */
+  /** Counts until then, for looking only (counters.ts). */
   readonly counters?: CounterRow;
 }
 
-/** A mark as it stands in storage; null: there is none that this code knows. */
+/** Reads a stored mark. Returns null if the value has no form that this code knows. */
 export function readHighWaterMark(stored: unknown): HighWaterMark | null {
   if (!isObject(stored) || stored["v"] !== 1) return null;
   const whole = [stored["epoch"], stored["version"], stored["head"]].every(isWhole);
   if (!whole) return null;
   const { files, ...mark } = stored as unknown as HighWaterMark;
-  // A guess that can't be read is none.
+  // Unreadable files are left out, because they are a guess only.
   return Array.isArray(files) && files.every(isStateFile) ? { ...mark, files } : mark;
 }
 
@@ -58,9 +58,10 @@ export interface StateFile {
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
-  /** Where its states end: what stands from there on is needed to open it. */
+  /** Offset at which the states end. Opening the file needs the bytes from there on. */
   readonly rest?: number;
-  /** So many bytes of ids that begins with, which are needed for events only. Missing where they are few, or older code wrote it. */
+  /** Bytes of ids that stand from `rest` on and that only events need. Missing if the ids are few, or older code wrote
+   *  the file. */
   readonly ids?: number;
 }
 
@@ -73,14 +74,14 @@ export const isStateFile = (value: unknown): value is StateFile =>
   (value["ids"] === undefined ||
     (isWhole(value["rest"]) && isWhole(value["ids"]) && value["rest"] + value["ids"] < value["bytes"]));
 
-/** A partition's row: who may write, and what is current. Manifests are texts, read by manifest.ts. */
+/** A partition's row: who may write, and what is current. Manifests are texts, which manifest.ts reads. */
 export interface PartitionRow {
-  /** The epoch that holds: taken by an opening, or by an append that came after. */
+  /** The epoch that holds, taken by an opening or by a later append. */
   readonly epoch: Epoch;
   readonly seed: number;
-  /** Number of snapshots made current; every change of the pointers raises it (SNAP2). */
+  /** Number of snapshots made current. Every change of the pointers raises the number (SNAP2). */
   readonly version: number;
-  /** Attempt id of the current snapshot; "" before the first. */
+  /** Attempt id of the current snapshot, or "" before the first. */
   readonly attempt: string;
   readonly snapshotSeq: Seq;
   readonly snapshotStamp: Stamp;
@@ -88,7 +89,7 @@ export interface PartitionRow {
   /** The older generation, which shares no object with the current one (SNAP4). */
   readonly previousSeq: Seq;
   readonly previous: string | null;
-  /** Manifests kept for a rollback to an older operator version (CODE3): a JSON array, see rollback-pins.ts. */
+  /** Manifests kept for a rollback to an older operator version (CODE3), as a JSON array (rollback-pins.ts). */
   readonly pins: string;
 }
 
@@ -98,34 +99,34 @@ export interface Point {
   readonly attempt: string;
   readonly seq: Seq;
   readonly stamp: Stamp;
-  /** Names of all files that its state is read from, in their order. */
+  /** Names of all files of its state, in their order. */
   readonly files: readonly string[];
-  /** Nothing was known against it when it was replaced. */
+  /** True if nothing was known against the snapshot when it was replaced. */
   readonly whole: boolean;
-  /** When the row last ceased to name it, or to name it in this place. */
+  /** Time when the row last ceased to name the snapshot, or to name it in this place. */
   readonly replacedMs: number;
 }
 
-/** Whoever holds a restore point, or the current snapshot, by its version. */
+/** A name that holds a restore point, or the current snapshot, by its version. */
 export interface Pin {
   readonly version: number;
   readonly name: string;
   readonly createdMs: number;
 }
 
-/** All that must stay, at one moment (SNAP10). */
+/** Everything that must stay, at one moment (SNAP10). */
 export interface Roots {
   readonly row: PartitionRow;
-  /** In the order of their versions, as the pins are. */
+  /** In the order of their versions, as are the pins. */
   readonly points: readonly Point[];
   readonly pins: readonly Pin[];
-  /** State at any stamp from here on can be read; 0: at any. */
+  /** State at any stamp from here on can be read. 0 allows any stamp. */
   readonly retainFrom: Stamp;
-  /** Archives of versions below it are given up; 0: none. */
+  /** Archives of versions below this one are given up. 0 gives up none. */
   readonly archiveFrom: number;
 }
 
-/** What retention gives up, if epoch and version hold. */
+/** The parts that retention gives up, if epoch and version hold. */
 export interface Retention {
   readonly epoch: Epoch;
   readonly version: number;
@@ -135,7 +136,7 @@ export interface Retention {
   readonly archiveFrom: number;
 }
 
-/** Consecutive rows of the log, bounded in bytes. `more`: there are further rows above the last one. */
+/** Consecutive rows of the log, bounded in bytes. `more`: further rows stand above the last one. */
 export interface Page {
   readonly rows: readonly Segment[];
   readonly more: boolean;
@@ -148,10 +149,10 @@ export interface Opening extends Page {
   readonly head: Seq;
 }
 
-/** Everything that explains a refused append, from one read. */
+/** The facts that explain a refused append, from one read. */
 export interface Explanation {
   readonly epoch: Epoch;
-  /** Who took it. */
+  /** The writer that took the epoch. */
   readonly writer: string;
   readonly version: number;
   /** Last seq in the log. */
@@ -160,17 +161,17 @@ export interface Explanation {
   readonly headStamp: Stamp;
   readonly floor: Stamp;
   readonly open: boolean;
-  /** The row that begins at the seq that was asked for: its group's nonce and stamp. */
+  /** Nonce and stamp of the group whose row begins at the requested seq. */
   readonly group: string | null;
   readonly stamp: Stamp | null;
 }
 
 export interface Promotion {
   readonly epoch: Epoch;
-  /** Who holds it, with which code. */
+  /** The holder of the epoch, and its code. */
   readonly writer: string;
   readonly code: string;
-  /** The version that this replaces. */
+  /** The version that this promotion replaces. */
   readonly version: number;
   readonly attempt: string;
   readonly manifest: string;
@@ -178,9 +179,10 @@ export interface Promotion {
   readonly stamp: Stamp;
   readonly previous: string | null;
   readonly previousSeq: Seq;
-  /** Rows up to here are cut: archives that R2 has acknowledged hold them (LOG5). */
+  /** Rows up to this seq are cut. Archives that R2 has acknowledged hold them (LOG5). */
   readonly cutSeq: Seq;
   readonly pins: string;
-  /** What the row named before, and is replaced, moved or dropped by this: from now on restore points. */
+  /** Snapshots that the row named before and that this promotion replaces, moves or drops. They become restore
+   *  points. */
   readonly replaced: readonly Point[];
 }

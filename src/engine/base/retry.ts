@@ -1,12 +1,13 @@
 /**
- * Calls to D1 and R2 with a time limit of our own: either store may stay silent for minutes, and a caller that waits for
- * ever is a partition that hangs. After the limit the outcome is unknown (LOG3); the call itself may still take effect.
+ * Calls to D1 and R2 with our own time limit. Either store may stay silent for minutes, and a caller that waits for
+ * ever would block its partition. After the limit the outcome is unknown (LOG3), because the call itself may still take
+ * effect.
  */
 import { Failure, messageOf } from "./errors.ts";
 import { STORE_TIMEOUT_MS } from "./limits.ts";
 import type { Clock, Host } from "./ports.ts";
 
-/** The call's result. @throws Failure store_unavailable after the limit, or what the call threw */
+/** Returns the call's result. @throws Failure store_unavailable after the limit, or the call's own error */
 export function limited<T>(
   clock: Clock,
   what: string,
@@ -26,12 +27,13 @@ export const sleep = (clock: Clock, ms: number): Promise<void> =>
     clock.after(ms, resolve);
   });
 
-/** Full jitter: a random wait up to 50 ms · 2^attempt, at most 2 s, and never nothing. */
+/** Full jitter: a random wait of up to 50 ms · 2^attempt, at most 2 s, and never zero. */
 export function backoffMs(attempt: number, host: Pick<Host, "jitter">): number {
   return 5 + Math.floor(host.jitter() * Math.min(2_000, 50 * 2 ** Math.min(attempt, 10)));
 }
 
-/** Tries a call that may be repeated, a few times. A named failure is final. @throws the last error, as store_unavailable */
+/** Tries an idempotent call a few times. A named failure is final. @throws Failure store_unavailable with the last
+ *  error */
 export async function persistent<T>(
   clock: Clock,
   host: Pick<Host, "jitter">,

@@ -1,15 +1,18 @@
 /**
  * Taking a snapshot: from a capture to a manifest that D1 calls current (SNAP1, SNAP2).
  *
- * CHECKPOINT1. Order: state to R2, archive with the manifest to R2, in bounded pieces each with a manifest of its own, the last of which counts; then one transaction in D1 that names the manifest and cuts
- *     the log up to the older generation (LOG5). A crash in between leaves objects that nothing names.
- * CHECKPOINT2. A transaction of unknown outcome is settled by reading the row: our attempt, another epoch, or not there. Not there
- *     proves nothing, so its objects are left alone; the version in its guard keeps it from undoing a later one.
- * CHECKPOINT3. A full snapshot begins a generation, and the one that recovery or the last snapshot found whole becomes the older one. A
- *     delta belongs to the generation of the manifest that is current, and leaves the older one. So the two share no object
- *     (SNAP4).
- * CHECKPOINT4. The log is cut up to the manifest that is replaced: its archive and those before it hold these rows. What the new one
- *     archives stays in D1 until the next, unless the database is short of room: its archive was acknowledged too (LOG5).
+ * CHECKPOINT1. The state goes to R2 first, then the archive with the manifest. The archive has bounded pieces, each
+ *     with a manifest of its own, the last of which counts. Then one transaction in D1 names the manifest and cuts the
+ *     log up to the older generation (LOG5). A crash in between leaves objects that nothing names.
+ * CHECKPOINT2. If the outcome of a transaction is unknown, the row settles it: our attempt, another epoch, or neither.
+ *     "Neither" proves nothing, so the attempt's objects are left alone. The version in the transaction's guard keeps
+ *     it from undoing a later one.
+ * CHECKPOINT3. A full snapshot begins a generation. The generation that recovery or the last snapshot found intact
+ *     becomes the older one. A delta belongs to the generation of the current manifest, and leaves the older one. So
+ *     the two generations share no object (SNAP4).
+ * CHECKPOINT4. The log is cut up to the manifest that is replaced: its archive and earlier archives hold these rows.
+ *     The rows that the new manifest archives stay in D1 until the next snapshot. If the database is short of room,
+ *     these rows are cut at once: their archive was acknowledged too (LOG5).
  */
 import { archiveText } from "../log/archive.ts";
 import { FileWriter } from "../base/block.ts";
@@ -43,11 +46,13 @@ import type { Entries } from "../state/keyed-state.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 import { limited, persistent, sleep } from "../base/retry.ts";
 
-/** What a snapshot builds on. */
+/** The facts that a snapshot builds on. */
 export interface Ground {
   readonly row: PartitionRow;
   readonly epoch: Epoch;
-  /** The manifest that is known to be whole: a delta builds on it, a full snapshot makes its generation the older one. */
+  /**
+   * The manifest that is known to be intact. A delta builds on it. A full snapshot makes its generation the older one.
+   */
   readonly whole: Manifest | null;
   readonly code: string;
   readonly placed: Manifest["placed"] & object;
@@ -55,18 +60,20 @@ export interface Ground {
   readonly dedupSinceMs: number | null;
   readonly rates: Rates;
   readonly quarantined: number;
-  /** The files of `whole`; null: there are none. */
+  /** The files of `whole`. Null if there are none. */
   readonly stored: StoredState | null;
-  /** All that is archived is to be cut, also what this snapshot archives. */
+  /** Cut all rows that are archived, also those that this snapshot archives. */
   readonly pressed: boolean;
-  /** The object has ended: nothing more is to be written. */
+  /** Returns true if the instance has ended. Then nothing more may be written. */
   readonly ended: () => boolean;
 }
 
 export type Checkpointed =
   | ({ readonly tag: "current"; readonly row: PartitionRow } & Omit<Uploaded, "text">)
-  /** `row`: what D1 says is current, where it was asked: an earlier attempt may have taken effect unheard. `damage`: a file
-   *  that it was to build on can't be read. */
+  /**
+   * `row` is the current row, if D1 was asked: an earlier attempt may have taken effect unheard. `damage` is set if a
+   * file that the snapshot builds on can't be read.
+   */
   | { readonly tag: "failed"; readonly why: string; readonly row?: PartitionRow; readonly damage?: Damage }
   | { readonly tag: "fenced"; readonly why: string };
 
@@ -149,7 +156,7 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
 const putPiece = ({ clock, objects }: Surroundings, name: string, bytes: Uint8Array): Promise<string> =>
   limited(clock, "R2", () => objects.put(name, bytes), PUT_LIMIT_MS);
 
-/** The files that hold what was captured, in R2; `counted`: what the whole state comes to with them. */
+/** Writes the captured state to files in R2. `counted` holds the totals of the whole state with them. */
 async function uploadState(
   env: Surroundings,
   ground: Ground,
@@ -160,7 +167,7 @@ async function uploadState(
   const files: StateFile[] = [];
   const sources: SnapshotFile[] = [];
   const full = captured.base === 0;
-  // What the current snapshot holds beside what changed is read from its files, block by block.
+  // Keys that didn't change are read from the files of the current snapshot, block by block.
   const merged = (stored: StoredState): AsyncIterable<Entries> =>
     full ? stored.entries("", captured.entries, false) : stored.changes(captured.under, captured.entries);
   const chunks = captured.over ? merged(ground.stored!) : [captured.entries];
@@ -184,14 +191,14 @@ function assertNotEnded({ ended }: Ground): void {
   if (ended()) throw new Failure("fenced", "the object has ended");
 }
 
-/** Objects are larger than statements, and a put that we gave up on only leaves garbage. */
+/** Objects are larger than statements, so a put gets more time. A put that is given up only leaves garbage. */
 const PUT_LIMIT_MS = 60_000;
 
-/** What one object of an archive holds. */
+/** The content of one object of an archive. */
 interface Piece {
   readonly file: FileWriter;
   readonly blocks: ArchiveBlock[];
-  /** Of the log, before it was packed. */
+  /** Bytes of the log, before packing. */
   logBytes: number;
   to: Seq;
   readonly last: boolean;
@@ -199,7 +206,10 @@ interface Piece {
 
 const pieceAfter = (after: Seq): Piece => ({ file: new FileWriter(), blocks: [], logBytes: 0, to: after, last: false });
 
-/** Reads the covered log back from D1, page by page, and packs it, piece by piece. It is the log that counts, not our memory of it. */
+/**
+ * Reads the covered log back from D1, page by page, and packs it, piece by piece. The log counts, not the memory of
+ * this instance.
+ */
 async function* collect(env: Surroundings, ground: Ground, from: Seq, to: Seq): AsyncGenerator<Piece> {
   const { codec, clock, host, log, sizes } = env;
   let piece = pieceAfter(from);
@@ -209,9 +219,10 @@ async function* collect(env: Surroundings, ground: Ground, from: Seq, to: Seq): 
     if (page.epoch !== ground.epoch)
       throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
     const rows = page.rows.filter((row) => row.last <= to);
-    // After a rollback all of it may be cut, and stand in older archives. What no snapshot covered yet was never cut.
+    // After a rollback, all rows may be cut and in older archives. Rows that no snapshot covered yet were never cut.
     if (rows.length === 0 && after === from && to <= ground.row.snapshotSeq) break;
-    // After a rollback the base may lie below what D1 still holds; that part stands in older archives already.
+    // After a rollback, the base may be below the rows that D1 still holds. Older archives already hold the rows
+    // between.
     const contiguous = rows[0] !== undefined && (rows[0].seq === after + 1 || after === from);
     if (!contiguous)
       throw new Failure("log_broken", `the log has no row after seq ${after}, though a snapshot at ${to} covers it`);
@@ -285,7 +296,7 @@ async function promote(env: Environment, ground: Ground, { text, ...made }: Uplo
   try {
     if ((await limited(clock, "D1", () => log.promote(change))) === "current") return { tag: "current", row, ...made };
   } catch {
-    // Unknown: the row tells, as it does after a refusal (CHECKPOINT2).
+    // The outcome is unknown. The row tells it, as after a refusal (CHECKPOINT2).
   }
   const now = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
   if (now?.attempt === manifest.attempt && now.epoch === ground.epoch) return { tag: "current", row, ...made };
@@ -306,7 +317,10 @@ const olderGeneration = (whole: Manifest | null): Pick<PartitionRow, "previous" 
   previousSeq: whole?.seq ?? seq(0),
 });
 
-/** What was current, and what the row won't name any more: somebody may want to go back to it, or still be reading (SNAP10). */
+/**
+ * Returns the manifest that was current, and those that the row no longer names. Somebody may want to go back to them,
+ * or may still be reading them (SNAP10).
+ */
 function replacedBy(
   { codec, clock }: Surroundings,
   { row, whole }: Ground,

@@ -1,9 +1,10 @@
 /**
- * When a partition takes its snapshots, one at a time, and what follows from each.
+ * Scheduling: when a partition takes its snapshots, one at a time, and what follows from each.
  *
- * SCHEDULE1. What is due is taken, else the alarm is armed for it (SNAP6, SNAP7); a failure is tried again, ever more seldom.
- * SCHEDULE2. The open partition learns of a snapshot only when it is known to be current (SNAP2).
- * SCHEDULE3. What it displaced is left to the sweep, which nothing waits for (SNAP10).
+ * SCHEDULE1. A snapshot that is due is taken, else the alarm is armed for it (SNAP6, SNAP7). A failed snapshot is tried
+ *     again, less and less often.
+ * SCHEDULE2. The open partition learns of a snapshot only when the snapshot is known to be current (SNAP2).
+ * SCHEDULE3. Garbage collection deletes the files that a snapshot displaced. Nothing waits for it (SNAP10).
  */
 import type { Address } from "../operator/routing.ts";
 import { checkpoint } from "./checkpoint.ts";
@@ -31,14 +32,17 @@ export type Snapshotted =
   | { readonly tag: "nothing" }
   | { readonly tag: "failed"; readonly why: string };
 
-/** The partition hears of snapshots, and is asked. */
+/** Calls from the checkpointer to the partition: news of snapshots, and questions. */
 export interface SnapshotEvents {
-  /** A file that the state is read from can't be read; resolves when it is known what follows. Never rejects. */
+  /** A file that holds state can't be read. Resolves when the consequences are known. Never rejects. */
   damaged(open: OpenPartition, damage: Damage): Promise<void>;
   saved(open: OpenPartition, manifest: Manifest): void;
-  /** One is due, and there is no epoch yet; `schedule` is to be called when it is taken. */
+  /** A snapshot is due, and there is no epoch yet. Call `schedule` when the epoch is taken. */
   unready(): void;
-  /** The log's database is above its limit: all that is archived is to be cut (SPACE4 of disk-space.ts). */
+  /**
+   * Returns true if the log's database is above its limit. Then a snapshot cuts all that is archived (SPACE4 of
+   * disk-space.ts).
+   */
   overLimit(): boolean;
 }
 
@@ -54,7 +58,7 @@ export class Checkpointer {
   #failedAt = 0;
   #sweeping = false;
   #sweptAt: number;
-  /** Where the next sweep goes on. */
+  /** The name after which the next garbage collection resumes. */
   #sweepAfter = "";
 
   constructor(
@@ -73,7 +77,8 @@ export class Checkpointer {
   }
 
   /**
-   * A snapshot of everything that is committed now. One that is under way may have begun too early for that.
+   * Takes a snapshot of everything that is committed now. A snapshot that is under way may have begun too early for
+   * that.
    *
    * @throws Failure fenced
    */
@@ -82,7 +87,8 @@ export class Checkpointer {
     const running = await this.#running;
     const does = running?.tag === "failed" || (running?.tag === "current" && running.manifest.seq >= wanted);
     const result = does ? running : await this.#take(open);
-    // That of an object which has ended meanwhile says nothing of the partition: the next one takes it.
+    // If this instance ended during the snapshot, its failure says nothing about the partition. The next instance takes
+    // the snapshot.
     if (result.tag === "failed" && this.#lease.lost) throw new Failure("fenced", `the object has ended: ${result.why}`);
     return result;
   }
@@ -112,7 +118,7 @@ export class Checkpointer {
       }),
     };
     const due = open.renew ? 0 : snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
-    // Reckoned now, not when it failed: what has come in since may not wait that long.
+    // Compute the delay now, not at the failure: the events since then may not allow so long a wait.
     const retryAt = this.#failures === 0 ? 0 : this.#failedAt + retryMs(this.#failures, this.#events.overLimit(), open);
     const at = due === null ? null : Math.max(due, retryAt);
     if (at === null || at > clock.now()) host.arm(at);
@@ -128,14 +134,15 @@ export class Checkpointer {
     return this.#running;
   }
 
-  /** What breaks in it is a failure like any other: tried again, ever more seldom (SCHEDULE1). */
+  /** An exception is a failure like any other: the snapshot is tried again, less and less often (SCHEDULE1). */
   async #attempted(open: OpenPartition): Promise<Snapshotted> {
     const { row } = open;
     try {
       return await this.#takeOne(open);
     } catch (error) {
       const why = `it broke: ${messageOf(error)}`;
-      // The row names the snapshot already, and what is in memory may build on neither: the next instance opens on it.
+      // The row already names the new snapshot, and memory may match neither snapshot. The next instance opens on the
+      // new one.
       if (open.row !== row) this.#lease.fence(`taking in a snapshot broke: ${messageOf(error)}`);
       this.#failed(why);
       return { tag: "failed", why };
@@ -150,7 +157,7 @@ export class Checkpointer {
     host.note("snapshot failed", { why, attempt: this.#attempt - 1 });
   }
 
-  /** Nobody hears of what breaks here, so the alarm must be armed. */
+  /** Nobody hears of an exception here, so the alarm must be armed. */
   #next(open: OpenPartition): void {
     try {
       this.schedule(open);
@@ -164,7 +171,7 @@ export class Checkpointer {
   async #takeOne(open: OpenPartition): Promise<Snapshotted> {
     const { id, clock, host, counters } = this.#env;
     if (open.machine.seq === 0) return { tag: "nothing" };
-    // Nothing new since the last one: it is the snapshot.
+    // If no event is new, the last snapshot is the result.
     if (open.whole !== null && open.machine.seq === open.whole.seq && !open.renew) {
       this.#maybeCollectGarbage(open, false);
       return { tag: "current", manifest: open.whole };
@@ -190,10 +197,10 @@ export class Checkpointer {
       return { tag: "failed", why: result.why };
     }
     if (result.tag === "failed") {
-      // Whoever asked for it hears of the instance's end, if that is what it comes to.
+      // If the damage ends the instance, the callers hear of that end.
       if (result.damage !== undefined) await this.#events.damaged(open, result.damage);
       const { version } = result.row ?? open.row;
-      // One below ours is none that we didn't hear of: D1 was set back (rewind-check.ts).
+      // If D1's manifest version is lower than ours, D1 was restored to an older point (rewind-check.ts).
       if (version < open.row.version)
         this.#lease.lose(rewound(id, `D1 says manifest number ${version} where it had reached ${open.row.version}`));
       else if (result.row !== undefined && version > open.row.version)
@@ -215,8 +222,8 @@ export class Checkpointer {
   }
 
   /**
-   * Once for each generation, and once an hour: retention, and what crashes left behind (SNAP10). Not while what is current isn't
-   * known to be whole: then all that is older counts.
+   * Applies retention and deletes the files that crashes left behind (SNAP10), once for each generation and once an
+   * hour. While the current snapshot isn't known to be intact, all older snapshots count, so nothing is collected.
    */
   #maybeCollectGarbage(open: OpenPartition, full: boolean): void {
     const now = this.#env.clock.now();
@@ -236,14 +243,14 @@ export class Checkpointer {
   }
 
   /**
-   * A drill found damage, while all of it still is in memory: the next snapshot is full and comes at once. If it is the current
-   * generation that is damaged, that doesn't count any more (SNAP4); if it is an older one or an archive, the current one
-   * takes its place.
+   * A verification found damage while all of the state is still in memory, so the next snapshot is full and due at
+   * once. If the current generation is corrupt, it no longer counts (SNAP4). If an older generation or an archive is
+   * corrupt, the current generation takes its place.
    */
   async distrust(open: OpenPartition, damaged: Damaged): Promise<void> {
     const { whole } = open;
     await this.#running;
-    // What was under way may have begun a new generation; a delta belongs to the old one.
+    // A snapshot that was under way may have begun a new generation. A delta belongs to the old one.
     if (this.#lease.lost || generationOf(open.whole) !== generationOf(whole)) return;
     const { previous } = open.row;
     if (damaged === "current") open.whole = previous === null ? null : readOrNull(previous, this.#env.codec);
@@ -251,7 +258,7 @@ export class Checkpointer {
     this.schedule(open);
   }
 
-  /** What the next snapshot holds, and builds on (SNAP2, SNAP4, CODE4). */
+  /** Captures the content of the next snapshot, and decides which files it builds on (SNAP2, SNAP4, CODE4). */
   #capture({ machine, whole, row, renew, loader: { stored } }: OpenPartition): Captured {
     const files = stored?.files ?? [];
     const again = renew || whole?.attempt !== row.attempt || whole.operatorVersion !== this.#env.operator.version;
@@ -260,27 +267,27 @@ export class Checkpointer {
     return beginCapture(machine, seq(base), kept, files.length - kept);
   }
 
-  /** An earlier attempt of ours took effect without our hearing of it: from here on snapshots build on that (SNAP2). */
+  /** An earlier attempt of ours took effect unheard. Snapshots build on it from here on (SNAP2). */
   async #adoptUnheard(open: OpenPartition, row: PartitionRow): Promise<void> {
     const { codec } = this.#env;
     const manifest = row.manifest === null ? null : readManifest(row.manifest, codec.crc32);
     const stored = manifest === null ? null : await this.#openedAfterwards(manifest, row.seed);
     if (manifest !== null) this.#env.counters.add(snapshotCounts(manifest));
     open.row = row;
-    // What it archived isn't known here, so the tail counts for longer than it is until the next snapshot.
+    // The size of its archive isn't known here, so the tail counts as too large until the next snapshot.
     if (manifest !== null) await this.#adopt(open, manifest, stored!, 0);
     this.#failures = 0;
   }
 
-  /** The files of a snapshot that took effect unheard. What they hold beside states is here already. */
+  /** Opens the files of a snapshot that took effect unheard. Everything in them except states is already in memory. */
   async #openedAfterwards(manifest: Manifest, seed: number): Promise<StoredState> {
     try {
-      // What was recovered without them must not become the older generation by the next snapshot (SNAP4).
+      // A snapshot with a distrusted file must not become the older generation with the next snapshot (SNAP4).
       const doubted = this.#env.cache.distrusted(stateFiles(manifest).map(({ name }) => name));
       if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
       return await StoredState.open(this.#env, manifest, new StateMachine(this.#env.operator, seed), true);
     } catch (error) {
-      // Nothing can be built on it, nor beside it: the next instance recovers without it.
+      // Nothing can be built on this snapshot, or beside it. The next instance recovers without it.
       if (error instanceof Damage) {
         if (error.object !== null) this.#env.cache.distrust(error.object);
         this.#lease.fence(`manifest ${manifest.number} took effect unheard, and can't be read: ${error.message}`);
@@ -289,7 +296,7 @@ export class Checkpointer {
     }
   }
 
-  /** All keys have passed by: what was counted until then gives way to what they came to. */
+  /** A full snapshot has counted all keys, so its totals replace the running ones. */
   #recount({ machine }: OpenPartition, believed: Totals, counted: Counted): void {
     const truth = { ...counted, exact: true };
     if (counted.unmigrated.keys > 0)
@@ -308,17 +315,20 @@ export class Checkpointer {
   }
 }
 
-/** The full file that it is read from, first of all. */
+/** The name of the full file that the generation begins with. */
 const generationOf = (manifest: Manifest | null): string | null =>
   manifest === null ? null : (manifest.chain?.[0] ?? manifest.snapshot).name;
 
-/** Between two sweeps of one generation: each is two statements and a listing or two. */
+/** Time between two garbage collections of one generation. Each costs two statements and a listing or two. */
 export const SWEEP_MS = 3_600_000;
 
-/** Before a snapshot that failed is tried again, doubling up to 16 minutes. */
+/** Delay before a failed snapshot is tried again. The delay doubles, up to 16 minutes. */
 export const RETRY_MS = 30_000;
 
-/** Not longer while the log is half full, or the memory: when R2 is back, it is a snapshot that lets events in again (LOG6). */
+/**
+ * The delay stays short while the log or the memory is half full: when R2 is back, only a snapshot lets events in again
+ * (LOG6).
+ */
 function retryMs(failures: number, filling: boolean, { tail, machine }: OpenPartition): number {
   const pressed = filling || tail.bytes > TAIL_BYTES / 2 || machine.state.changedBytes > machine.operator.memoryBytes;
   return pressed ? RETRY_MS : RETRY_MS * 2 ** Math.min(failures - 1, 5);

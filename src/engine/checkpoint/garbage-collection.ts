@@ -1,16 +1,21 @@
 /**
- * Sweeping: first retention gives up what it need not keep, in D1; then the files that no root reaches and none ever will go
- * from R2: of what was given up, and what crashes between two steps of a snapshot leave behind (SNAP10).
+ * Garbage collection: first, retention gives up in D1 what it need not keep. Then files go from R2 if no root
+ * references them and none ever will. Such files were given up, or a crash between two steps of a snapshot left them
+ * behind (SNAP10).
  *
- * GC1. Only the holder of the epoch sweeps: the statement that gives up and reads the roots holds epoch and version.
- * GC2. The roots are both generations, what is kept for a rollback, and the restore points. One that can't be read, or a pin on
- *     what is no root, could reach anything: then nothing is deleted.
- * GC3. Deleted is only what no transaction can name any more: files of lower epochs, whose promotions the epoch refuses, and
- *     of our own attempts before the one that the read shows as current, whose promotions its version refuses. So it doesn't
- *     matter what happens between the read, the listing and the deletion.
- * GC4. It is bounded: PAGES of names at a time, and the next sweep goes on where this one ended.
- * GC5. Archives go by version alone, below the one that D1 says is given up: a recovery may need the archive of an attempt that never
- *     became current (RECOVERY5 of recovery.ts). Those of restore points stay, since they say what these are.
+ * GC1. Only the holder of the epoch collects garbage: the statement that gives up and reads the roots checks epoch and
+ *     version.
+ * GC2. The roots are both generations, the snapshots that are kept for a rollback, and the restore points. An
+ *     unreadable root could reference anything, and so could a pin on a manifest that is no root. In both cases nothing
+ *     is deleted.
+ * GC3. Delete only files that no future transaction can reference. First, these are files of lower epochs, whose
+ *     promotions the epoch refuses. Second, these are files of our own attempts before the one that the read shows as
+ *     current, whose promotions its version refuses. So changes between the read, the listing and the deletion don't
+ *     matter.
+ * GC4. Each run is bounded to PAGES of names. The next run resumes where this one ended.
+ * GC5. Archives are deleted by version alone, below the version that D1 says is given up. A recovery may need the
+ *     archive of an attempt that never became current (RECOVERY5 of recovery.ts). Archives of restore points stay,
+ *     since they hold the manifests of these restore points.
  */
 import { messageOf } from "../base/errors.ts";
 import { attemptOf, belowManifest, manifestOf, manifestPrefix, snapshotPrefix, type Epoch } from "../base/ids.ts";
@@ -24,11 +29,11 @@ import { plan, type RetentionFacts } from "./retention.ts";
 import { listNames } from "../snapshot/object-reader.ts";
 import { limited, persistent } from "../base/retry.ts";
 
-/** Pages of up to 1,000 names in one sweep: more than a policy keeps files, so that each sweep gets to what may go. */
+/** Pages of up to 1,000 names in one run. A policy keeps fewer files than that, so each run reaches garbage. */
 const PAGES = 4;
 
 export type Collected =
-  /** `next`: the name after which the next sweep goes on; "": from the beginning. */
+  /** `next` is the name after which the next run resumes, or "" for the beginning. */
   | {
       readonly tag: "swept";
       readonly files: number;
@@ -37,10 +42,10 @@ export type Collected =
       readonly next: string;
     }
   | { readonly tag: "left"; readonly why: string }
-  /** Another writer is after this one: proof that it is of no use any more. */
+  /** Another writer has superseded this one, which proves that this one is of no more use. */
   | { readonly tag: "fenced"; readonly why: string };
 
-/** Deletes what is garbage, of the names above `after`. Never rejects: a snapshot must not suffer from it. */
+/** Deletes garbage among the names above `after`. Never rejects: a snapshot must not suffer from it. */
 export async function collectGarbage(
   env: Surroundings,
   epoch: Epoch,
@@ -72,7 +77,11 @@ const superseded = (row: PartitionRow, epoch: Epoch): string | null =>
 
 type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: "left"; readonly why: string };
 
-/** Retention: what is given up counts when D1 says so, and before anything is deleted. @throws where a root can't be read (GC2) */
+/**
+ * Applies retention. Giving up takes effect when D1 says so, and before anything is deleted.
+ *
+ * @throws if a root can't be read (GC2)
+ */
 async function giveUp(env: Surroundings, { row, points, pins }: Roots): Promise<Given> {
   const facts = factsOf(row, points, env.codec);
   if (facts === null) return { tag: "left", why: "there is no snapshot" };
@@ -88,7 +97,7 @@ async function giveUp(env: Surroundings, { row, points, pins }: Roots): Promise<
     : { tag: "given", roots };
 }
 
-/** Null: there is no snapshot yet. @throws where a manifest can't be read (GC2) */
+/** Returns null if there is no snapshot yet. @throws if a manifest can't be read (GC2) */
 function factsOf(row: PartitionRow, points: Roots["points"], codec: Codec): RetentionFacts | null {
   if (row.manifest === null) return null;
   const read = (text: string): RetentionFacts["current"] => readManifest(text, codec.crc32);
@@ -106,7 +115,7 @@ function reachable({ row, points }: Roots, codec: Codec): Set<string> {
   return new Set([...named, ...points.flatMap(({ files }) => files)]);
 }
 
-/** Is it of an attempt that can't become current any more (GC3)? */
+/** Returns true if the file is of an attempt that can't become current any more (GC3). */
 function isPast(name: string, row: PartitionRow): boolean {
   const made = attemptOf(name.replace(/\.kfs$/, ""));
   const current = attemptOf(row.attempt);
@@ -115,7 +124,9 @@ function isPast(name: string, row: PartitionRow): boolean {
   return current !== null && current.epoch === row.epoch && made.attempt < current.attempt;
 }
 
-/** Deletes the archives that are given up (GC5): the oldest names of all, so a listing begins with them. */
+/**
+ * Deletes the archives that are given up (GC5). A listing begins with these archives, since their names are the oldest.
+ */
 async function expire(env: Surroundings, { points, archiveFrom }: Roots, ended: () => boolean): Promise<number> {
   if (archiveFrom <= 1) return 0;
   const kept = new Set(points.map(({ attempt }) => attempt));

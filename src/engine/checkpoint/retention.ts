@@ -1,15 +1,19 @@
 /**
- * Retention: which snapshots stay restorable, and from where on the archive is kept. Pure decisions (TIME3, SNAP10, LOG5).
+ * Retention: which snapshots stay restorable, and from which version on the archive is kept. Pure decisions (TIME3,
+ * SNAP10, LOG5).
  *
- * RETENTION1. Time is the log's: "now" is the stamp of the current snapshot, so neither a clock that jumps nor a partition that
- *     rests gives anything up.
- * RETENTION2. State at any moment of the last `age` is a restore point at or before it and the archive above that (TIME3). So the
- *     newest one at or before `now - age` stays, the base, and the archive from it on; and of this and the last period of that
- *     length the newest each, one of which is the base when this one has served its time.
- * RETENTION3. What the row names is never given up here: fall-backs read the older generation and what replays above it (SNAP4), a
- *     rollback its pinned snapshot and the whole log above (CODE3).
- * RETENTION4. Nothing goes before GRACE_MS have passed since the promotion that replaced it was sent: who opened on it may still be reading.
- * RETENTION5. What somebody has pinned isn't looked at here: the statement that gives up leaves it out (pins come at any time).
+ * RETENTION1. Time is the log's: "now" is the stamp of the current snapshot. So neither a clock that jumps nor a
+ *     partition that rests gives anything up.
+ * RETENTION2. The state at any moment of the last `age` needs a restore point at or before it, and the archive above
+ *     that restore point (TIME3). So the newest one at or before `now - age` stays as the base, and so does the archive
+ *     from it on. The newest restore points of this period of that length and of the period before stay too. One of
+ *     them is the base when the present base has served its time.
+ * RETENTION3. Manifests that the row names are never given up here. A fallback reads the older generation and what
+ *     replays above it (SNAP4). A rollback reads its pinned snapshot and the whole log above it (CODE3).
+ * RETENTION4. Nothing is given up before GRACE_MS have passed since the promotion that replaced it was sent. An
+ *     instance that opened on it may still be reading.
+ * RETENTION5. Pins aren't considered here, since they come at any time. The statement that gives up leaves pinned
+ *     manifests out.
  */
 import { stampMs } from "../base/hybrid-clock.ts";
 import type { Stamp } from "../base/ids.ts";
@@ -17,7 +21,7 @@ import type { Point } from "../base/records.ts";
 import type { RetentionPolicy } from "../operator/settings.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 
-/** Longer than any request, alarm or cron run: the platform ends all of them after 15 minutes. */
+/** Longer than any request, alarm or cron run, all of which the platform ends after 15 minutes. */
 export const GRACE_MS = 15 * 60_000;
 
 const HOUR_MS = 3_600_000;
@@ -30,7 +34,7 @@ export interface Moment {
   readonly ms: number;
 }
 
-/** Versions that the policy keeps, of these in the order of their versions. */
+/** Returns the versions that the policy keeps. `moments` is in the order of the versions. */
 export function keptVersions(moments: readonly Moment[], nowMs: number, policy: RetentionPolicy): Set<number> {
   const { ageMs, last, hourly, daily } = policy;
   const base = baseOf(moments, nowMs, ageMs);
@@ -43,11 +47,14 @@ export function keptVersions(moments: readonly Moment[], nowMs: number, policy: 
   ]);
 }
 
-/** What a read at the oldest moment that is promised starts from (RETENTION2); null: no snapshot is that old yet. */
+/** Returns the base for a read at the oldest retained moment (RETENTION2), or null if no snapshot is that old yet. */
 const baseOf = <One extends Moment>(moments: readonly One[], nowMs: number, ageMs: number): One | null =>
   moments.findLast(({ ms }) => ms <= nowMs - ageMs) ?? null;
 
-/** The newest of each of the last `periods` periods of that length; periods begin at multiples of it. */
+/**
+ * Returns the newest version of each of the last `periods` periods of that length. Periods begin at multiples of the
+ * length.
+ */
 function newestOfEach(moments: readonly Moment[], nowMs: number, lengthMs: number, periods: number): number[] {
   const period = (ms: number): number => Math.floor(ms / lengthMs);
   const newest = new Map<number, number>();
@@ -64,11 +71,11 @@ export interface RetentionFacts {
   readonly older: readonly Manifest[];
 }
 
-/** What may be given up. */
+/** The restore points and archives that may be given up. */
 export interface Plan {
   /** Versions of restore points. */
   readonly drop: readonly number[];
-  /** Archives of versions below it are needed by nothing but restore points that stand for themselves. */
+  /** Archives of versions below this one are needed only by restore points that stand for themselves. */
   readonly archiveFrom: number;
   readonly retainFrom: Stamp;
 }
@@ -83,7 +90,7 @@ export function plan(facts: RetentionFacts, clockMs: number, policy: RetentionPo
   for (const { number: version } of named) kept.add(version);
   const drop = points.filter(({ version, replacedMs }) => !kept.has(version) && clockMs - replacedMs >= GRACE_MS);
   const base = baseOf(moments, nowMs, policy.ageMs);
-  // Without an older generation it is the log alone that stands in for a snapshot that is lost.
+  // Without an older generation, only the log can replace a lost snapshot.
   const free = base !== null && previous !== null;
   return {
     drop: drop.map(({ version }) => version),
@@ -94,6 +101,9 @@ export function plan(facts: RetentionFacts, clockMs: number, policy: RetentionPo
 
 const numberOf = (one: Manifest | Point): number => ("number" in one ? one.number : one.version);
 
-/** The lowest version that a fall-back or a drill may start from on its account: those that a delta builds on, and the one before. */
+/**
+ * Returns the lowest version that a fallback or a verification may start from because of this manifest. Candidates are
+ * the versions that a delta builds on, and the one before.
+ */
 const lowestBelow = ({ number: version, chain = [], history = [] }: Manifest): number =>
   Math.min(version, ...history.slice(0, Math.max(1, chain.length)).map(([earlier]) => earlier));

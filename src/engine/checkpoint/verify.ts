@@ -1,13 +1,14 @@
 /**
- * The drill: is what we hold in memory what a recovery would give back? The state is rebuilt in the shadow, from a manifest
- * before the current one, its archive and the log, and compared with the live one, key by key.
+ * Verification: is the state in memory what a recovery would give back? The state is rebuilt beside the live one, from
+ * a manifest before the current one, its archive and the log. Then both are compared, key by key.
  *
- * VERIFY1. It finds a handler that isn't deterministic (ONE5), a snapshot that doesn't say what it should (SNAP8), and an archive
- *     or a log that can't be read, while the other copy still is there.
- * VERIFY2. Only what one code made is compared (CODE4): other code may rightly come to other states.
- * VERIFY3. It reads and computes only. Events go on meanwhile: it looks at the state as of its beginning. What isn't in memory is
- *     read from the files block by block, so it takes a budget's memory for the shadow, and no more.
- * VERIFY4. Whatever it comes to, it names keys whose state can't be migrated (migration.ts).
+ * VERIFY1. Verification finds a handler that isn't deterministic (ONE5), a snapshot with wrong content (SNAP8), and an
+ *     unreadable archive or log, while the other copy still exists.
+ * VERIFY2. Only states that the same code made are compared (CODE4): other code may rightly come to other states.
+ * VERIFY3. Verification only reads and computes. Events are processed meanwhile, so verification compares the state as
+ *     of its beginning. Keys that aren't in memory are read from the files block by block. So verification takes one
+ *     memory budget for the rebuilt state, and no more.
+ * VERIFY4. Whether the states are equal or not, the result names keys whose state can't be migrated (migration.ts).
  */
 import { Damage, isUnreadable, messageOf, type Failure } from "../base/errors.ts";
 import { codeOf, type StateMachine } from "../state/state-machine.ts";
@@ -26,7 +27,7 @@ import type { Entries } from "../state/keyed-state.ts";
 import { limited } from "../base/retry.ts";
 
 export type Verified =
-  /** `manifest`: what it started from; null: the whole log. */
+  /** `manifest` is the manifest that it started from, or null for the whole log. */
   | {
       readonly tag: "equal";
       readonly seq: Seq;
@@ -43,23 +44,23 @@ export type Verified =
       readonly unmigrated: Unmigrated;
     }
   | { readonly tag: "not_comparable"; readonly why: string; readonly unmigrated: Unmigrated }
-  /** It can't be rebuilt this way: what was to be read is damaged or missing, or a store doesn't answer. */
+  /** The state can't be rebuilt this way: a file or a row is corrupt or missing, or a store doesn't answer. */
   | { readonly tag: "not_rebuilt"; readonly why: string; readonly damaged: Damaged | null };
 
-/** What is damaged: a file that the current manifest reads its state from, or something older. */
+/** The corrupt part: a file that holds state of the current manifest, or something older. */
 export type Damaged = "current" | "older";
 
-/** The difference with the lowest seq: where it began, as far as the states still tell. */
+/** The difference with the lowest seq, which is where it began, as far as the states still tell. */
 export interface Difference {
-  /** Last event that changed the key, on either side. */
+  /** The last event that changed the key, on either side. */
   readonly seq: Seq;
   readonly key: string;
-  /** JSON texts; null: the key isn't there. */
+  /** JSON texts. Null if the key isn't there. */
   readonly live: string | null;
   readonly rebuilt: string | null;
 }
 
-/** @throws Failure where it takes too long */
+/** @throws Failure if the verification takes too long */
 export async function verify(env: Surroundings, open: OpenPartition, code: string): Promise<Verified> {
   return limited(env.clock, "the drill", () => drill(env, open, code), VERIFY_WAIT_MS);
 }
@@ -81,7 +82,8 @@ async function drill(env: Surroundings, open: OpenPartition, code: string): Prom
     const shadow = await load(env, open.row.seed, base, false);
     reading = "older";
     const page = await nextPage(env, open.row, shadow.machine.seq);
-    // D1 may hold nothing above it, when its row was rebuilt from R2: then the archive does, up to the row's own snapshot.
+    // If the row was rebuilt from R2, D1 may hold nothing above the base. Then the archive does, up to the row's own
+    // snapshot.
     const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.machine.seq };
     await replay(env, { ...page, row, head: live.seq }, base, shadow, live.seq);
     const others = [...shadow.machine.replayedFrom].filter((other) => other !== ours);
@@ -94,7 +96,7 @@ async function drill(env: Surroundings, open: OpenPartition, code: string): Prom
     const replayedEvents = shadow.machine.seq - (base?.seq ?? 0);
     return { tag: "equal", seq: live.seq, manifest, replayedEvents, keys, unmigrated };
   } catch (error) {
-    // What it was reading may have been replaced and deleted.
+    // A new snapshot may have replaced and deleted the files that were being read.
     if (open.whole !== whole) return notComparable("a snapshot was taken meanwhile: try again");
     return {
       tag: "not_rebuilt",
@@ -110,24 +112,30 @@ const notComparable = (why: string, unmigrated: Unmigrated = { keys: 0, some: []
   unmigrated,
 });
 
-/** Whose file it is; where that isn't said, what was being read: states of both are read side by side. */
+/**
+ * Returns the part that a corrupt file belongs to. If the error names no file, returns the part that was being read:
+ * states of both are read side by side.
+ */
 function placeOf(error: Damage | Failure, whole: Manifest | null, reading: Damaged): Damaged {
   const object = error instanceof Damage ? error.object : null;
   if (object === null || whole === null) return reading;
   return stateFiles(whole).some(({ name }) => name === object) ? "current" : "older";
 }
 
-/** The manifest before the current one, so that a snapshot and its archive are checked as well; null: there is none. */
+/**
+ * Returns the manifest before the current one, so that a snapshot and its archive are verified too. Returns null if
+ * there is none.
+ */
 async function startOf(env: Surroundings, whole: Manifest | null): Promise<Manifest | null> {
   const before = whole?.history?.[0];
   return before === undefined ? null : fetchManifest(env, ...before);
 }
 
-/** A delta is read from the files of the manifest before it and one more; a full one from none of them. */
+/** A delta is read from the files of the manifest before it and one more. A full snapshot is read from none of them. */
 const sharesFiles = (base: Manifest | null, whole: Manifest | null): boolean =>
   base !== null && whole !== null && whole.kind === "delta" && whole.chain?.[0]?.name === stateFiles(base)[0]!.name;
 
-/** Every key as of now, in order, wherever it is. */
+/** Yields every key as of now, in order, from memory or from the files. */
 function allOf({ state }: StateMachine, { stored }: Loader): AsyncGenerator<Entries> {
   const overlay = state.overlay("", "");
   return state.complete || stored === null ? inChunks(overlay) : stored.entries("", overlay, false);
@@ -137,7 +145,7 @@ async function* inChunks(entries: Entries): AsyncGenerator<Entries> {
   if (entries.length > 0) yield entries;
 }
 
-/** Both are in the order of their keys. */
+/** Both inputs are in the order of their keys. */
 async function compare(
   live: AsyncGenerator<Entries>,
   rebuilt: AsyncGenerator<Entries>,
@@ -170,7 +178,7 @@ async function compare(
   }
 }
 
-/** One entry after the other, of chunks that come in their time. */
+/** Steps through the entries of chunks that arrive one after the other. */
 class Walk {
   readonly #chunks: AsyncGenerator<Entries>;
   #chunk: Entries = [];
@@ -180,12 +188,12 @@ class Walk {
     this.#chunks = chunks;
   }
 
-  /** Undefined: the chunk is used up. */
+  /** Undefined if the chunk is used up. */
   get next(): Entries[number] | undefined {
     return this.#chunk[this.#at];
   }
 
-  /** Undefined: there is none any more. */
+  /** Returns undefined if there are no more entries. */
   async fetched(): Promise<Entries[number] | undefined> {
     const { done, value } = await this.#chunks.next();
     if (done === true) return undefined;
@@ -199,7 +207,7 @@ class Walk {
   }
 }
 
-/** What a drill of its own accord came to. */
+/** Notes the result of a verification that the partition ran by itself. */
 export function noteDrill(found: Verified, host: Pick<Host, "note">): void {
   if (found.tag !== "not_rebuilt" && found.unmigrated.keys > 0)
     host.note("keys can't be migrated", { keys: found.unmigrated.keys });

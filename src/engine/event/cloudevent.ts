@@ -1,9 +1,10 @@
 /**
- * The rules of CloudEvents 1.0.2 for an event in one of the standard's own content types: what its JSON event format and its
- * type system say, to the letter. The plain types are read by event.ts, which asks for less.
+ * The rules of CloudEvents 1.0.2 for an event in one of the standard's own content types. The event must follow the
+ * JSON event format and the type system to the letter. event.ts reads the plain types, which ask for less.
  *
- * CLOUDEVENT1. A flaw's code names the attribute: `missing_source`, `invalid_time`; `invalid_extension` for all without a name of their own.
- * CLOUDEVENT2. Looks only: the text that is kept is the sender's (EVENT1 of event.ts).
+ * CLOUDEVENT1. A flaw's code names the attribute: `missing_source`, `invalid_time`. Attributes without a code of their
+ *     own get `invalid_extension`.
+ * CLOUDEVENT2. The check changes nothing: the text that is kept is the sender's (EVENT1 of event.ts).
  */
 import { exceeds } from "../base/json.ts";
 import { membersOf } from "../base/json-text.ts";
@@ -13,7 +14,8 @@ import { invalid, kind, missing, REQUIRED, timeText, type Rejected } from "./rej
 import { timeFlaw } from "./rfc3339.ts";
 import { isAbsoluteUri, isUriReference } from "./uri.ts";
 
-/** What is against the standard; null: nothing. `event` is what `text` says, without the attributes that are null. */
+/** Returns the first flaw against the standard. Returns null if there is none. `event` is the parsed `text` without the
+ *  attributes that are null. */
 export function standardFlaw(event: Readonly<Record<string, unknown>>, text: string): Rejected | null {
   for (const name of REQUIRED) if (event[name] === undefined) return missing(name);
   for (const name in event) {
@@ -23,10 +25,10 @@ export function standardFlaw(event: Readonly<Record<string, unknown>>, text: str
   return textFlaw(event, text) ?? dataFlaw(event);
 }
 
-/** Attribute names of the standard (Naming Conventions). */
+/** Returns true for an attribute name of the standard (Naming Conventions). */
 export const isAttributeName = (name: string): boolean => /^[a-z0-9]+$/.test(name);
 
-/** Why this can't be the value of that member; null: it can. */
+/** Returns why the member can't have this value. Returns null if it can. */
 function whyNot(name: string, value: unknown): string | null {
   switch (name) {
     case "data":
@@ -54,7 +56,7 @@ function whyNot(name: string, value: unknown): string | null {
   }
 }
 
-/** A core attribute: text that isn't empty, of the given form. */
+/** Checks a core attribute: a string that isn't empty, of the given form. */
 function named(value: unknown, is: (text: string) => boolean = () => true, form = ""): string | null {
   if (typeof value !== "string" || value === "") return `must be a string that isn't empty, not ${kind(value)}`;
   if (exceeds(value, NAME_BYTES)) return `must have at most ${NAME_BYTES} bytes`;
@@ -62,12 +64,12 @@ function named(value: unknown, is: (text: string) => boolean = () => true, form 
 }
 
 function time(text: string): string | null {
-  // The space in the place of the T is a habit of readers, not the grammar.
+  // Readers often accept a space in the place of the T, but the grammar doesn't.
   const why = text[10] === " " ? "has a space where a T must be" : timeFlaw(text);
   return why === null ? null : timeText(text, why);
 }
 
-/** Boolean, integer, or what is written as a string: text, binary, URI, time. */
+/** Checks an extension: a boolean, an integer, or a string that stands for a text, binary, a URI or a time. */
 function extension(value: unknown): string | null {
   switch (typeof value) {
     case "string":
@@ -83,7 +85,8 @@ function extension(value: unknown): string | null {
 
 const UNALLOWED = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
 
-/** The type String has no control characters, half surrogates and noncharacters. */
+/** Returns why the text is no String of the standard: control characters, half surrogates and noncharacters aren't
+ *  allowed. */
 function unallowed(text: string): string | null {
   const found = UNALLOWED.exec(text)?.[0];
   if (found === undefined) return null;
@@ -91,10 +94,10 @@ function unallowed(text: string): string | null {
   return `has the character U+${code}, which attributes can't have`;
 }
 
-/** With padding, and without line breaks (RFC 4648, section 4). */
+/** Returns true for base64 with padding and without line breaks (RFC 4648, section 4). */
 const isBase64 = (text: string): boolean => text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 
-/** What parsing hides: a member that stands twice, an integer that is written as something else. */
+/** Finds the flaws that parsing hides: a member that stands twice, or an integer in another form. */
 function textFlaw(event: Readonly<Record<string, unknown>>, text: string): Rejected | null {
   const seen = new Set<string>();
   for (const { name, text: value } of membersOf(text)) {
@@ -106,7 +109,7 @@ function textFlaw(event: Readonly<Record<string, unknown>>, text: string): Rejec
   return null;
 }
 
-/** JSON event format, 3.1. */
+/** Checks the data against the JSON event format, 3.1. */
 function dataFlaw({ data, data_base64, datacontenttype }: Readonly<Record<string, unknown>>): Rejected | null {
   if (data === undefined) return null;
   if (data_base64 !== undefined) return invalid("data_base64", 'can\'t stand beside "data"; send one of them');

@@ -1,10 +1,10 @@
 /**
- * Reading one event: from its JSON text to a checked CloudEvent, or to the reason why it is none (IN1).
+ * Reads one event: from its JSON text to a checked CloudEvent, or to the reason why it is rejected (IN1).
  *
- * EVENT1. The text that is kept is the client's own; only a missing `id` is written into it, so that the log stands alone,
- *     and attributes that are null are taken out, since that is how JSON says that they aren't set.
- * EVENT2. Any text gives a value or a named rejection; nothing here throws.
- * EVENT3. Integers beyond 2^53 are refused, never rounded; so is a number that JSON.parse makes infinite.
+ * EVENT1. The text that is kept is the client's own. A missing `id` is written into the text, so that the log stands
+ *     alone. Attributes that are null are taken out, because JSON says with null that they aren't set.
+ * EVENT2. Any text gives an event or a named rejection. Nothing here throws.
+ * EVENT3. Integers beyond 2^53 are refused, never rounded. A number that JSON.parse makes infinite is refused too.
  */
 import { exceeds } from "../base/json.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "../base/limits.ts";
@@ -13,10 +13,10 @@ import { kind, missing, type Rejected, rejected, timeText } from "./rejection.ts
 import { timeFlaw } from "./rfc3339.ts";
 
 export type ReadEvent =
-  /** `timed`: the sender gave the time, it wasn't made up here. */
+  /** `timed`: the sender gave the time. */
   { readonly tag: "event"; readonly event: Event; readonly text: string; readonly timed: boolean } | Rejected;
 
-/** What a request lends to events that leave it out. */
+/** The values for attributes that an event leaves out. */
 export interface Defaults {
   /** RFC 3339 time of receipt. */
   readonly time: string;
@@ -24,7 +24,8 @@ export interface Defaults {
   id(index: number): string;
 }
 
-/** The event in `text`, the event at `index` of its request. `standard`: it must be a CloudEvent to the letter. */
+/** Reads the event in `text`, the event at `index` of its request. `standard`: the event must be a CloudEvent to the
+ *  letter. */
 export function readEvent(text: string, index: number, defaults: Defaults, standard = false): ReadEvent {
   if (exceeds(text, EVENT_BYTES)) return rejected("event_too_large", `the event has more than ${EVENT_BYTES} bytes`);
   let parsed: unknown;
@@ -53,12 +54,12 @@ function checkEvent(
   if (flaw) return { ...flaw, id };
   const timed = parsed["time"] !== undefined;
   const kept = unset ? JSON.stringify(parsed) : text;
-  // What is written anew may say something else (0 for -0), and it is what counts.
+  // A text that is written again may say something else (0 for -0), and that text counts.
   const event = unset ? (JSON.parse(kept) as Record<string, unknown>) : parsed;
   if (id !== null) return { tag: "event", event: fill(event, defaults.time), text: kept, timed };
   const made = defaults.id(index);
   event["id"] = made;
-  // Last, so that it wins over nothing at all: an `id` that is there but no string was refused above.
+  // An `id` that is there but no string was refused above, so the new `id` overrides nothing.
   const at = kept.lastIndexOf("}");
   return {
     tag: "event",
@@ -68,36 +69,38 @@ function checkEvent(
   };
 }
 
-/** Takes out the attributes that are null; was there any? `data` may be null. */
+/** Takes out the attributes that are null, except `data`. Returns true if there was any. */
 function dropUnset(event: Record<string, unknown>): boolean {
   const unset = Object.keys(event).filter((name) => event[name] === null && name !== "data");
   for (const name of unset) delete event[name];
   return unset.length > 0;
 }
 
-/** The event as handlers see it; also at replay, with the logged time of receipt. Changes and returns its argument. */
+/** Completes the event as handlers see it. At replay `time` is the logged time of receipt. Changes and returns its
+ *  argument. */
 export function fill(event: Record<string, unknown>, time: string): Event {
   event["source"] ??= "/";
   event["time"] ??= time;
   const key = event["key"];
-  // An extension of the standard's types may have the name, and stand beside a partitionkey or be what no key can be.
+  // In the standard's types an extension named "key" may differ from the partitionkey, or be no valid key.
   if (typeof key === "string" && key !== "" && (event["partitionkey"] ?? key) === key) {
     event["partitionkey"] = key;
-    // Not deleted: that would turn the object into a slow one.
+    // Deleting the member would turn the object into a slow one.
     event["key"] = undefined;
   }
   event["data"] ??= null;
   return event as unknown as Event;
 }
 
-/** Every operator that keeps times apart meets it, so a flawed time has a code of its own, as in the standard's types. */
+/** A flawed time has a code of its own, as in the standard's types, because every operator that tells times apart meets
+ *  it. */
 const flaw = (attribute: string, message: string): Rejected =>
   rejected(attribute === "time" ? "invalid_time" : "invalid_attribute", message, null, attribute.slice(0, 60));
 
-/** What the plain types ask of an event. */
+/** Checks an event of the plain types. */
 const plainFlaw = (event: Record<string, unknown>): Rejected | null => memberFlaw(event) ?? wholeFlaw(event);
 
-/** What is wrong with a member by itself: one pass, since every event pays for it. */
+/** Checks each member by itself, in one pass, because every event pays for it. */
 function memberFlaw(event: Record<string, unknown>): Rejected | null {
   for (const name in event) {
     const value = event[name];
@@ -136,7 +139,7 @@ function memberFlaw(event: Record<string, unknown>): Rejected | null {
   return null;
 }
 
-/** What is wrong with the event as a whole: what it lacks, what contradicts itself. */
+/** Checks the event as a whole: missing members and contradictions. */
 function wholeFlaw(event: Record<string, unknown>): Rejected | null {
   if (event["type"] === undefined) return missing("type");
   if (event["key"] !== undefined && event["partitionkey"] !== undefined && event["key"] !== event["partitionkey"])
@@ -146,7 +149,7 @@ function wholeFlaw(event: Record<string, unknown>): Rejected | null {
   return null;
 }
 
-/** Depth and numbers. */
+/** Checks depth and numbers. */
 function soundFlaw(event: Record<string, unknown>, text: string): Rejected | null {
   const worst = soundness(event, 1);
   if (worst === TOO_DEEP) return rejected("too_deep", `the event is nested deeper than ${EVENT_DEPTH}`);
@@ -165,7 +168,7 @@ const BIG_NUMBER = 1;
 
 const TOO_DEEP = 2;
 
-/** The worst of what is in a value. `for … in` over an array walks its indexes too, but slower than need be. */
+/** Returns the worst flaw in a value. `for … in` over an array walks its indexes too, but more slowly. */
 function soundness(value: object, depth: number): number {
   if (depth > EVENT_DEPTH) return TOO_DEEP;
   let worst = SOUND;
@@ -184,8 +187,8 @@ function soundnessOf(value: unknown, depth: number): number {
 }
 
 /**
- * The first number in the text that a double can't hold: a large one without exponent, one that is infinite, or one with
- * other digits than a double gives back.
+ * Returns the first number in the text that a double can't hold. Such a number is a large one without exponent, an
+ * infinite one, or one whose digits differ from the double's.
  */
 export function unsafeLiteral(text: string): string | null {
   const tokens = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs;
@@ -199,7 +202,7 @@ export function unsafeLiteral(text: string): string | null {
   return null;
 }
 
-/** The digits of a number from the first to the last that isn't 0, without sign, point and exponent. */
+/** Returns the digits of a number from the first to the last that isn't 0, without sign, point and exponent. */
 function digits(literal: string): string {
   const all = literal.replace(/[eE].*/s, "").replaceAll(/[-.]/g, "");
   let [from, to] = [0, all.length];
@@ -208,7 +211,7 @@ function digits(literal: string): string {
   return all.slice(from, to);
 }
 
-/** A CloudEvent as a handler sees it. `time` and `source` are filled in where the sender left them out. */
+/** A CloudEvent as a handler sees it. A missing `time` or `source` is filled in. */
 export interface Event<Type extends string = string, Data = unknown> {
   readonly id: string;
   readonly source: string;

@@ -3,9 +3,10 @@ import type { Event } from "./event.ts";
 import { minuteOf, secondOf } from "./rfc3339.ts";
 
 /**
- * Adds up what an event says, for ONE4: its type, data and subject, its key for this operator, and the instant of its time.
- * What else a handler can see says how it travelled: relays add and rewrite extension attributes, `datacontenttype` and
- * `dataschema`, and the sender's own retry must stay the same event. Where one of them makes the key, the key says so.
+ * Hashes the content of an event, for ONE4: its type, data and subject, its key for this operator, and the instant of
+ * its time. The other attributes say how the event travelled. Relays add and rewrite extension attributes,
+ * `datacontenttype` and `dataschema`, and the sender's own retry must stay the same event. If one of these attributes
+ * makes the key, the key covers it.
  */
 export function addContent(content: Content, event: Event, key: string, seed: number, timed: boolean): void {
   content.start(seed);
@@ -13,7 +14,7 @@ export function addContent(content: Content, event: Event, key: string, seed: nu
   content.add(event.data);
   content.add(event.subject);
   content.add(key);
-  // A time that we made up differs between two sends of the same event.
+  // A time that was filled in differs between two sends of the same event.
   if (timed) {
     content.add(minuteOf(event.time));
     content.add(secondOf(event.time));
@@ -49,7 +50,7 @@ export class Prints {
     this.#words = wider;
   }
 
-  /** What is there so far, and room behind it; until the next one is pushed. */
+  /** The words so far, with room behind them. Valid until the next push. */
   get all(): Uint32Array {
     return this.#words;
   }
@@ -74,7 +75,7 @@ export function pushPrint(out: Prints, source: string, id: string, content: Cont
     c = Math.imul(c ^ (unit + i), C3);
     d = Math.imul(d + unit, C4) ^ (d >>> 13);
   }
-  // Without a mark between them, ("ab", "c") and ("a", "bc") would be one.
+  // Without the length between them, ("ab", "c") and ("a", "bc") would have the same print.
   a = Math.imul(a ^ source.length, C3);
   b = Math.imul(b + source.length, C4);
   for (let i = 0; i < id.length; i++) {
@@ -93,7 +94,7 @@ export function pushPrint(out: Prints, source: string, id: string, content: Cont
   out.push(a + d, b, c, d, finish(content.a), finish(content.b));
 }
 
-/** Two words of hash over a JSON value; `add` is called once for each part of an event that makes up its content. */
+/** Two hash words over a JSON value. Call `add` once for each part of an event's content. */
 export class Content {
   a = 0;
   b = 0;
@@ -148,7 +149,7 @@ export class Content {
     this.#mix(items.length, 19);
   }
 
-  /** Each member by itself, added up: the sum doesn't know their order (H3). */
+  /** Hashes each member by itself and adds the hashes, so that the order of members doesn't count (HASH3). */
   #object(members: Record<string, unknown>): void {
     const { a, b } = this;
     let sumA = 0;
@@ -169,7 +170,7 @@ export class Content {
 
 const content = new Content();
 
-/** Appends the event's print: who it is and what it says, its key included. Live and at replay alike. */
+/** Appends the event's print: its identity and its content, key included. Live events and replay get the same print. */
 export function print(out: Prints, event: Event, key: string, seed: number, timed: boolean): void {
   addContent(content, event, key, seed, timed);
   pushPrint(out, event.source, event.id, content, seed);

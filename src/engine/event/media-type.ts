@@ -1,19 +1,19 @@
-/** Media types (RFC 2046, in the grammar of RFC 2045), as headers and `datacontenttype` have them. */
+/** Media types (RFC 2046, in the grammar of RFC 2045), as in headers and in `datacontenttype`. */
 
 export interface MediaType {
-  /** Type and subtype in small letters, such as "text/plain". */
+  /** Type and subtype in lower case, such as "text/plain". */
   readonly name: string;
-  /** In small letters; null where none is said. */
+  /** Charset in lower case, or null if none is given. */
   readonly charset: string | null;
 }
 
 const TOKEN = "[!#$%&'*+\\-.0-9A-Z^_`a-z{|}~]+";
 const PARAMETER = `(${TOKEN})=(${TOKEN}|"(?:[^"\\\\]|\\\\.)*")`;
-/** White space has one place each where it can stand: so there is one way only to read a text, or to fail. */
+/** White space can match in one place each. So there is only one way to read a text, or to fail. */
 const MEDIA_TYPE = new RegExp(`^(${TOKEN}/${TOKEN})[ \\t]*((?:;[ \\t]*(?:${PARAMETER}[ \\t]*)?)*)$`);
 const PARAMETERS = new RegExp(PARAMETER, "g");
 
-/** Null where the text is no media type. */
+/** Returns null if the text is no media type. */
 export function mediaType(text: string): MediaType | null {
   const match = MEDIA_TYPE.exec(text);
   if (match === null) return null;
@@ -26,10 +26,10 @@ export function mediaType(text: string): MediaType | null {
 const unquoted = (value: string): string =>
   value.startsWith('"') ? value.slice(1, -1).replaceAll(/\\(.)/g, "$1") : value;
 
-/** Declares JSON: a subtype that is `json`, or ends with `+json` (JSON event format, 3.1.1). */
+/** Returns true for JSON: the subtype is `json`, or ends with `+json` (JSON event format, 3.1.1). */
 export const isJsonType = ({ name }: MediaType): boolean => /\/(?:.*\+)?json$/.test(name);
 
-/** Declares text, in UTF-8 as far as it says. */
+/** Returns true for text. A charset that is given must be UTF-8. */
 export function isTextType({ name, charset }: MediaType): boolean {
   if (charset !== null) return isUtf8(charset);
   return name.startsWith("text/") || /\/(?:.*\+)?xml$/.test(name);

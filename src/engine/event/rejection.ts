@@ -1,8 +1,8 @@
-/** Why an event is none that can be taken in (IN1), and how that is said: a code, words, and the attribute where one is to blame. */
+/** The reason why an event is rejected (IN1): a code, a message, and the attribute that is to blame, if any. */
 
-/** What a CloudEvent must have. */
+/** The attributes that a CloudEvent must have. */
 export const REQUIRED = ["specversion", "id", "source", "type"] as const;
-/** Members of an event that the standard, or an extension that it documents, gives a meaning. */
+/** Members of an event to which the standard, or an extension that it documents, gives a meaning. */
 const KNOWN = [
   ...REQUIRED,
   "datacontenttype",
@@ -30,7 +30,7 @@ export type RejectionCode =
   | "key_not_allowed"
   | "id_reused"
   | "migration_failed"
-  // Of events in the standard's own content types: the code names the attribute.
+  // For events in the standard's own content types, the code names the attribute.
   | `missing_${Required}`
   | `invalid_${Known}`
   | "invalid_extension";
@@ -54,7 +54,7 @@ export const rejected = (
 export const missing = (attribute: Required): Rejected =>
   rejected(`missing_${attribute}`, `the event has no "${attribute}"`, null, attribute);
 
-/** The flaw of a member whose code names it; `why` goes on after its name. */
+/** Rejects an event for a member that the code names. `why` follows the member's name. */
 export function invalid(name: string, why: string): Rejected {
   const known = KNOWN.find((one) => one === name);
   const code = known === undefined ? "invalid_extension" : (`invalid_${known}` as const);
@@ -62,11 +62,11 @@ export function invalid(name: string, why: string): Rejected {
   return rejected(code, `${JSON.stringify(shown)} ${why}`, null, shown);
 }
 
-/** Why a text is no time, to go on after the attribute's name. */
+/** Returns why a text is no time, in words that follow the attribute's name. */
 export const timeText = (text: string, why: string): string =>
   `must be an RFC 3339 time; ${JSON.stringify(text.slice(0, 60))} ${why}`;
 
-/** What stands in the place of something else, in words. */
+/** Returns the kind of a wrong value, in words. */
 export function kind(value: unknown): string {
   if (value === null) return "null";
   if (value === "") return "an empty string";

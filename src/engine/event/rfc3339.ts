@@ -1,9 +1,10 @@
 /**
- * Times as RFC 3339 writes them, and the instants that they name.
+ * Times in RFC 3339, and the instants that they name.
  *
- * TIME33391. A time is taken only if it names an instant of the years 0000 to 9999 in UTC. Second 60 is taken only where a leap
- *     second can be: before midnight UTC at the end of a month (ITU-R TF.460-6).
- * TIME33392. Two texts of one instant are the same time: `Z`, `.000Z` and `+00:00`, and every digit of a fraction counts.
+ * TIME33391. A time is taken only if it names an instant of the years 0000 to 9999 in UTC. Second 60 is taken only if
+ *     it can be a leap second: before midnight UTC at the end of a month (ITU-R TF.460-6).
+ * TIME33392. Two texts of one instant are the same time: `Z`, `.000Z` and `+00:00` are equal. Every digit of a fraction
+ *     counts.
  */
 
 const TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
@@ -16,11 +17,12 @@ const DAY_MINUTES = 1_440;
 /** Minutes since 1970 of the first and the last minute that a time may name. */
 const FIRST = -DAYS_TO_1970 * DAY_MINUTES;
 const LAST = 4_223_371_679;
-/** Where the seconds stand, and the fraction behind them. */
+/** Index of the seconds, and of the fraction behind them. */
 const SECOND = 17;
 const FRACTION = 19;
 
-/** What is wrong with a time; null: nothing. `Date` would roll 30 February over into March. A space may stand for the T, as section 5.6 notes. */
+/** Returns the flaw of a time. Returns null if there is none. `Date` would roll 30 February over into March. A space
+ *  may stand for the T, as section 5.6 notes. */
 export function timeFlaw(text: string): string | null {
   if (!TIME.test(text)) return "is not written as 2026-01-31T12:00:00Z or 2026-01-31T12:00:00.5+01:00";
   const [year, month, day] = [yearOf(text), two(text, 5), two(text, 8)];
@@ -41,7 +43,7 @@ export function timeFlaw(text: string): string | null {
 
 export const isTime = (text: string): boolean => timeFlaw(text) === null;
 
-/** The minute of a time that was checked, since 1970 in UTC. */
+/** Returns the minute of a checked time, since 1970 in UTC. */
 export function minuteOf(text: string): number {
   const [year, month] = [yearOf(text), two(text, 5)];
   const leapDays = Math.floor((year + 3) / 4) - Math.floor((year + 99) / 100) + Math.floor((year + 399) / 400);
@@ -53,7 +55,7 @@ export function minuteOf(text: string): number {
   return text.charCodeAt(end - 6) === MINUS ? local + offset : local - offset;
 }
 
-/** The second of a time that was checked, with its fraction; zeros at the end of that say nothing. */
+/** Returns the second of a checked time, with its fraction. Zeros at the end of the fraction are cut off. */
 export function secondOf(text: string): string {
   if (text.charCodeAt(FRACTION) !== POINT) return text.slice(SECOND, FRACTION);
   let end = isUtc(text) ? text.length - 1 : text.length - 6;
@@ -62,8 +64,9 @@ export function secondOf(text: string): string {
 }
 
 /**
- * Milliseconds since 1970 of an RFC 3339 time, such as `event.time`; what is below a millisecond is cut off. NaN: it is none.
- * A leap second counts as the second before it, so that it stays in its day; `Date.parse` can't read one.
+ * Returns the milliseconds since 1970 of an RFC 3339 time, such as `event.time`. Digits below a millisecond are cut
+ * off. Returns NaN if the text is no such time.
+ * A leap second counts as the second before it, so that it stays in its day. `Date.parse` can't read a leap second.
  *
  * @example key: (event) => `${event.data.customer}/${new Date(timeMs(event.time)).toISOString().slice(0, 7)}`
  */
@@ -81,10 +84,10 @@ const POINT = 46;
 const two = (text: string, at: number): number => (text.charCodeAt(at) - ZERO) * 10 + text.charCodeAt(at + 1) - ZERO;
 const yearOf = (text: string): number => two(text, 0) * 100 + two(text, 2);
 const isLeapYear = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
-/** Does it end with a Z? Else with an offset. */
+/** Returns true if the time ends with a Z. Other times end with an offset. */
 const isUtc = (text: string): boolean => text.charCodeAt(text.length - 1) > 57;
 
-/** Does the next minute begin a month? */
+/** Returns true if the next minute begins a month. */
 function endsMonth(minute: number): boolean {
   const next = minute + 1;
   return next % DAY_MINUTES === 0 && new Date(next * 60_000).getUTCDate() === 1;

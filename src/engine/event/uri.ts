@@ -1,6 +1,6 @@
 /** URIs by the grammar of RFC 3986: its URI-reference (4.1) and absolute-URI (4.3). */
 
-/** Appendix B, with the scheme's own grammar: it takes any text apart. */
+/** Appendix B, with the scheme's own grammar. The pattern takes any text apart. */
 const PARTS = /^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/s;
 
 const CHARACTER = "[A-Za-z0-9\\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2}";
@@ -16,11 +16,11 @@ export function isUriReference(text: string): boolean {
   const [, scheme, authority, path = "", query = "", fragment = ""] = PARTS.exec(text) ?? [];
   if (!PATH.test(path) || !QUERY.test(query) || !QUERY.test(fragment)) return false;
   if (authority !== undefined) return isAuthority(authority);
-  // Else what stands before the colon would be a scheme, and isn't one.
+  // Without a scheme, a colon in the first segment would end a text that is no scheme.
   return scheme !== undefined || !path.split("/", 1)[0]!.includes(":");
 }
 
-/** With a scheme, and without a fragment. */
+/** Returns true for a URI with a scheme and without a fragment. */
 export const isAbsoluteUri = (text: string): boolean =>
   /^[A-Za-z][A-Za-z0-9+.-]*:/.test(text) && !text.includes("#") && isUriReference(text);
 
@@ -32,7 +32,7 @@ function isAuthority(authority: string): boolean {
   return host.startsWith("[") ? isAddress(host.slice(1, -1)) : NAME.test(host);
 }
 
-/** What may stand in brackets: an IPv6 address, or one of a kind to come. */
+/** Checks an address in brackets: an IPv6 address, or one of a future kind. */
 function isAddress(text: string): boolean {
   if (FUTURE.test(text)) return true;
   const halves = text.split("::");

@@ -1,10 +1,11 @@
 /**
- * Anchors: what the snapshots that are kept say about one key.
+ * Bases: what the snapshots that are kept say about one key.
  *
- * BASE1. Those that the row names, and the restore points at which nothing was found wrong. Which seq each is of is known from D1
- *     alone; its manifest and its files are read when it is asked for, of the files the index and one block.
- * BASE2. A page asks for a few only (ANCHORS). One that can't be read, or is of a newer operator version or of an unknown format, is
- *     passed over: another one, or none, does.
+ * BASE1. The bases are the snapshots that the row names, and the restore points without known damage. D1 alone says
+ *     which seq each base is of. The manifest and files of a base are read only if it is asked for. Of the files, only
+ *     the index and one block are read.
+ * BASE2. A page asks for a few bases only (ANCHORS). A base is passed over if it can't be read, or is of a newer
+ *     operator version or of an unknown format. Another base is used then, or none.
  */
 import { Failure, isUnreadable } from "../base/errors.ts";
 import { readManifest, type Manifest } from "../snapshot/manifest.ts";
@@ -16,17 +17,17 @@ import { fetchManifest } from "../recovery/recovery.ts";
 import type { Entry } from "../state/keyed-state.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 
-/** What one snapshot says of the key. */
+/** The value of the key in one snapshot. */
 export interface Base {
-  /** It holds the events up to here. */
+  /** The snapshot holds the events up to here. */
   readonly seq: number;
-  /** Null: no state. */
+  /** Null if the key has no state. */
   readonly entry: Entry | null;
-  /** Of the operator that made it. */
+  /** Version of the operator that made the snapshot. */
   readonly operatorVersion: number;
 }
 
-/** Snapshots that a page reads from: each is some reads of R2. */
+/** Snapshots that a page reads from. Each takes some reads of R2. */
 const ANCHORS = 6;
 
 /** A snapshot that is kept. */
@@ -49,12 +50,12 @@ export class KeyBases {
     this.#kept = keptOf(env, roots);
   }
 
-  /** The nearest one below an event. */
+  /** Returns the nearest base below an event. */
   below(at: number): Promise<Base | null> {
     return this.#first(this.#kept.filter((one) => one.seq < at).toReversed());
   }
 
-  /** The nearest one that holds an event. */
+  /** Returns the nearest base that holds an event. */
   from(at: number): Promise<Base | null> {
     return this.#first(this.#kept.filter((one) => one.seq >= at));
   }
@@ -79,7 +80,7 @@ export class KeyBases {
   }
 }
 
-/** Nothing that another snapshot wouldn't mend. */
+/** Returns true if another snapshot may do. */
 const passesOver = (error: unknown): boolean =>
   isUnreadable(error) || (error instanceof Failure && error.code === "state_newer");
 

@@ -1,10 +1,11 @@
 /**
- * Touches: the events of the log that touched a key, newest first, each with what became of it.
+ * Key events: the events of the log that touched a key, newest first, each with its outcome.
  *
- * KEYEVENT1. A page reads a bounded part of the log. So it may have fewer events than were asked for, even none: `before` says where
- *     to go on, and only null that there is nothing older, or nothing that is kept.
- * KEYEVENT2. The key is the logged one (SEGMENT2 of segment.ts), and so is the outcome (ONE6); commands on the quarantine are events too.
- * KEYEVENT3. It takes no epoch, wakes nothing and writes nothing (SNAP9).
+ * KEYEVENT1. A page reads a bounded part of the log. So it may have fewer events than were asked for, even none.
+ *     `before` says where the next page begins. Only a null `before` says that nothing older exists or is kept.
+ * KEYEVENT2. The key is the logged one (SEGMENT2 of segment.ts), and so is the outcome (ONE6). Commands on the
+ *     quarantine are events too.
+ * KEYEVENT3. Reading takes no epoch, wakes nothing and writes nothing (SNAP9).
  */
 import { fill } from "../event/event.ts";
 import { seq, type Seq } from "../base/ids.ts";
@@ -16,33 +17,38 @@ import type { SegmentEvents } from "../log/segment.ts";
 
 export interface KeyEvent {
   readonly seq: Seq;
-  /** Logged time of receipt, milliseconds. */
+  /** Logged time of receipt, in milliseconds. */
   readonly now: number;
-  /** As its handler saw it. */
+  /** The event as its handler saw it. */
   readonly event: Event;
   readonly outcome: Outcome;
-  /** The log has the outcome in words; without, it is "applied", and its reply isn't known. */
+  /** True if the log has the outcome in words. If false, the outcome is "applied", and its reply isn't known. */
   readonly worded: boolean;
-  /** Of the operator that applied it (CODE4). */
+  /** Version of the operator that applied the event (CODE4). */
   readonly operatorVersion: number;
 }
 
 export interface KeyEvents {
   readonly items: readonly KeyEvent[];
-  /** Where the next page begins; null: there is none. */
+  /** Where the next page begins. Null if there is none. */
   readonly before: Seq | null;
-  /** Where there is none: why. */
+  /** The reason why there is no next page. */
   readonly bottom: Bottom;
 }
 
-/** What a page may read. */
+/** The limits of a page. */
 export interface Bounds {
   readonly items: number;
-  /** Of the log, in characters. */
+  /** Characters of the log. */
   readonly chars?: number;
 }
 
-/** The events below `before` and above `above` that touched the key, newest first; null: from the newest on. @throws Damage, Failure */
+/**
+ * Returns the events below `before` and above `above` that touched the key, newest first. If `before` is null, starts
+ * from the newest.
+ *
+ * @throws Damage, Failure
+ */
 export async function eventsOf(
   env: Readable,
   key: string,
@@ -57,7 +63,7 @@ export async function eventsOf(
     before: next > above + 1 ? seq(next) : null,
     bottom,
   });
-  // Nothing lies between, wherever the log ends by now.
+  // Nothing lies between the two, wherever the log ends by now.
   if (before !== null && before <= above + 1) return page(0, "beginning");
   let [chars, held] = [0, 0];
   const log = logBelow(env, before);

@@ -1,10 +1,13 @@
-/** The history of a key, page by page: the events that touched it, newest first, each with what became of it and the value after it. */
+/**
+ * The history of a key, page by page: the events that touched it, newest first, each with its outcome and the value
+ * after it.
+ */
 import type { Seq } from "../base/ids.ts";
 import { eventsOf, type Bounds, type KeyEvent, type KeyEvents } from "./events.ts";
 import { valuesAfter, type Value, type Valuing } from "./values.ts";
 
 export interface HistoryItem extends KeyEvent {
-  /** The value after it. */
+  /** The value after the event. */
   readonly value: Value;
 }
 
@@ -12,12 +15,12 @@ export interface HistoryPage extends Omit<KeyEvents, "items"> {
   readonly items: readonly HistoryItem[];
 }
 
-/** The events below `before`; null: from the newest on. @throws Damage, Failure */
+/** Returns the events below `before`. If `before` is null, starts from the newest. @throws Damage, Failure */
 export async function history(env: Valuing, key: string, before: Seq | null, bounds: Bounds): Promise<HistoryPage> {
   const page = await eventsOf(env, key, before, bounds);
   const values = await valuesAfter(env, key, page.items, before);
   const items = values.map((value, i) => ({ ...page.items[i]!, value }));
-  // The page has no room for the values of the older ones: these come with the next one.
+  // The page has no room for the values of the older events, which come with the next page.
   return items.length < page.items.length
     ? { items, before: items.at(-1)!.seq, bottom: "beginning" }
     : { ...page, items };

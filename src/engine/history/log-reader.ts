@@ -1,16 +1,18 @@
 /**
- * The log of a partition from any seq downwards: from D1 and, where that is cut, from the archive. It takes no epoch and
- * wakes nothing (SNAP9), so it may be read from anywhere.
+ * Log reader: the log of a partition from any seq downwards, from D1 and, if D1 has cut it, from the archive. The
+ * reader takes no epoch and wakes nothing (SNAP9), so the log may be read from anywhere.
  *
- * LOGREAD1. Every seq comes once, and none is missing: where one can't be found that is an error by name (LOG4), never a log that
- *     seems to begin there.
- * LOGREAD2. D1 is read first: a row that is gone from there stands in an archive by then (LOG5).
- * LOGREAD3. Seqs rise with manifest versions, as far as an archive counts (RECOVERY5 of recovery.ts, incarnation.ts), and a row stands in the
- *     archive of the first version that reaches it: that was made when D1 still had it. So the archive that holds a seq is
- *     searched for by halves, and from then on it is the version before.
- * LOGREAD4. It holds one page of D1, or one object of an archive, at a time. An archive in several objects is read from its last one on.
- * LOGREAD5. Below the version from which D1 says that archives are kept, the log is given up (LOG5): that is its end, and is told as
- *     such. An archive that is kept and can't be read is no such end.
+ * LOGREAD1. Every seq comes exactly once. A seq that can't be found is a named error (LOG4), never a log that seems to
+ *     begin there.
+ * LOGREAD2. D1 is read first. A row that is gone from D1 is in an archive by then (LOG5).
+ * LOGREAD3. Seqs rise with manifest versions, as far as an archive counts (RECOVERY5 of recovery.ts, incarnation.ts). A
+ *     row is in the archive of the first version that reaches it, since D1 still had the row when that version was
+ *     made. So a binary search finds the archive that holds a seq. From then on, the next archive is that of the
+ *     version before.
+ * LOGREAD4. The reader holds one page of D1, or one object of an archive, at a time. An archive in several objects is
+ *     read from its last object backwards.
+ * LOGREAD5. Below the version from which D1 says that archives are kept, the log is given up (LOG5). The log ends
+ *     there, and the reader says so. A kept archive that can't be read is no such end.
  */
 import { readArchiveBelow, readManifestObject } from "../snapshot/manifest-object.ts";
 import type { ReadSegment } from "../log/archive.ts";
@@ -27,15 +29,19 @@ import { persistent } from "../base/retry.ts";
 
 export type Readable = Shelf & { readonly log: Pick<Log, "below" | "roots"> };
 
-/** A segment, and how many objects were read up to it. */
+/** A segment, and the number of objects that were read up to it. */
 export interface Below extends ReadSegment {
   readonly objects: number;
 }
 
-/** Why there is nothing further down: the log begins here, or retention has given up what was there (LOGREAD5). */
+/** The reason why nothing is further down: the log begins here, or retention has given up the rest (LOGREAD5). */
 export type Bottom = "beginning" | "given up";
 
-/** The segments that begin below `before`, newest first; null: from the end of the log. @throws Damage, Failure */
+/**
+ * Yields the segments that begin below `before`, newest first. If `before` is null, starts from the end of the log.
+ *
+ * @throws Damage, Failure
+ */
 export async function* logBelow(env: Readable, before: Seq | null): AsyncGenerator<Below, Bottom> {
   const { log, clock, host, codec } = env;
   let next = before ?? seq(Number.MAX_SAFE_INTEGER);
@@ -54,7 +60,7 @@ export async function* logBelow(env: Readable, before: Seq | null): AsyncGenerat
   if (next === 1) return "beginning";
   const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
   if (roots === null) return "beginning";
-  // Where D1 has no row below, all that the log has there is below the snapshot.
+  // If D1 has no row below, the rest of the log is below the snapshot.
   return yield* archivedBelow(env, roots, begun ? next : seq(Math.min(next, roots.row.snapshotSeq + 1)));
 }
 
@@ -85,16 +91,16 @@ interface Shelves {
   /** Version of the current manifest. */
   readonly top: number;
   readonly limitOf: (name: string) => number;
-  /** That were read so far. */
+  /** Objects that were read so far. */
   objects: number;
 }
 
 interface Archived {
   readonly version: number;
   readonly manifest: Manifest;
-  /** Null: it doesn't hold what is looked for. */
+  /** Null if the archive doesn't hold the wanted seq. */
   readonly file: Uint8Array | null;
-  /** Up to this seq it counts. */
+  /** The archive counts up to this seq. */
   readonly limit: number;
 }
 
@@ -104,7 +110,7 @@ interface Held {
   readonly file: Uint8Array;
 }
 
-/** The object that holds what comes before a piece; null: it is looked for as at first. */
+/** Returns the object that holds the rows before a piece, or null if the whole search is needed. */
 async function pieceBefore(
   shelves: Shelves,
   { number: version, attempt, archive }: Manifest,
@@ -125,10 +131,14 @@ async function pieceBefore(
   }
 }
 
-/** The archive that holds a seq; looked for below the version that was read last, then everywhere. @throws Failure log_broken */
+/**
+ * Returns the archive that holds a seq. Looks below the version that was read last, then everywhere.
+ *
+ * @throws Failure log_broken
+ */
 async function holding(shelves: Shelves, at: Seq, below: number): Promise<Held | "given up"> {
   const { bottom, top } = shelves;
-  // What D1 still has stands in the current manifest's archive too: what it has not, in the one before.
+  // Rows that D1 still has are also in the current manifest's archive. Rows that D1 has cut are in the one before.
   for (const near of [below - 1, below - 2]) {
     const found = (await archivesFrom(shelves, near, near, at)).find(isHeld);
     if (found !== undefined) return found;
@@ -143,13 +153,13 @@ async function holding(shelves: Shelves, at: Seq, below: number): Promise<Held |
   const lowest = await archivesFrom(shelves, low, top, at);
   const found = lowest.find(isHeld);
   if (found !== undefined) return found;
-  // Above 1 the bottom is a version that was current, so one of its archives is the log's (LOGREAD5).
+  // If `bottom` is above 1, it is a version that was current, so one of its archives is the log's (LOGREAD5).
   const ended =
     bottom > 1 && lowest.some(({ version }) => version === bottom) && lowest.every((one) => at < firstOf(one));
   return ended ? "given up" : refuse(shelves.env, at, "no archive that can be read holds it");
 }
 
-/** The first seq that it holds; one that holds none goes on from what it covers. */
+/** Returns the first seq that the archive holds. If it holds none, returns the seq after those that it covers. */
 const firstOf = ({ manifest: { archive } }: Archived): number => archive.blocks[0]?.[3] ?? archive.to + 1;
 
 const reach = ({ manifest, limit }: Archived): number => Math.min(manifest.seq, limit);
@@ -159,11 +169,13 @@ const isHeld = (one: Archived): one is Archived & Held => one.file !== null;
 const holds = ({ manifest, limit }: Pick<Archived, "manifest" | "limit">, at: number): boolean =>
   at <= limit && manifest.archive.blocks.some(([, , , first, last]) => first <= at && at <= last);
 
-/** Objects that can't be read and are passed over, one after the other. */
+/** The number of unreadable objects at which one search fails. */
 const TRIES = 50;
 
-/** The manifest objects of the first version from `from` to `to` of which any can be read: attempts and pieces, most often one. One that
- *  holds `at` comes with its file. */
+/**
+ * Returns the readable manifest objects of the first version from `from` to `to` that has any. The objects are attempts
+ * and pieces, most often one. The object that holds `at` comes with its file.
+ */
 async function archivesFrom(shelves: Shelves, from: number, to: number, at: Seq | null): Promise<Archived[]> {
   const { env, bottom, limitOf } = shelves;
   const found: Archived[] = [];

@@ -1,14 +1,17 @@
 /**
- * The value of a key after each of its events. A handler sees one key's state and nothing else, so the key's own events are
- * enough: they are folded from what the nearest snapshot below them says, or from the beginning of the log.
+ * Values: the value of a key after each of its events. A handler sees one key's state and nothing else, so the key's
+ * own events are enough. These events are applied to the value of the nearest snapshot below them, or from the
+ * beginning of the log.
  *
- * VALUE1. Outcomes are taken as they are logged (ONE6): what was refused or set aside left the value as it was.
- * VALUE2. Only what is sure is given. Where another operator version ran, this code can't say what there was (CODE4), nor where it would
- *     now refuse, throw or reply otherwise than the log says. From there on the value isn't known, up to the next snapshot; and of that
- *     only where the version that made it ran. What can't be noticed: a handler that was changed without a new version, and whose replies
- *     aren't kept; and a version that came and went again without an event of the key.
- * VALUE3. Values are of the shape that this code has: those of older snapshots are migrated.
- * VALUE4. It is bounded: events between snapshot and page, snapshots, characters of values and of work.
+ * VALUE1. Outcomes are taken as they are logged (ONE6): refused and quarantined events left the value as it was.
+ * VALUE2. Only certain values are given. If another operator version ran, this code can't tell the value (CODE4). If
+ *     this code would now refuse, throw or reply otherwise than the log says, it can't tell the value either. From
+ *     there on the value is unknown, up to the next snapshot. A snapshot's value counts only for events that the
+ *     version of the snapshot applied. Two changes can't be noticed. The first is a handler that was changed without a
+ *     new version, and whose replies aren't kept. The second is a version that came and went again without an event of
+ *     the key.
+ * VALUE3. Values have the shape of this code: values of older snapshots are migrated.
+ * VALUE4. The work is bounded: events between snapshot and page, snapshots, characters of values and of work.
  */
 import { print } from "../event/fingerprint.ts";
 import { Failure, isUnreadable, messageOf } from "../base/errors.ts";
@@ -32,12 +35,12 @@ import { eventsOf, type KeyEvent, type KeyEvents } from "./events.ts";
 export type Valuing = Readable & Library & { readonly operator: Operator; readonly seed: number };
 
 export type Value =
-  /** JSON text; null: no state. */
+  /** JSON text. Null if there is no state. */
   { readonly tag: "known"; readonly text: string | null } | { readonly tag: "unknown"; readonly why: string };
 
 /**
- * Of the events of a page, newest first, with none of the key's left out between them. Fewer than these where the values of the
- * older ones have no room.
+ * Returns the values after the events of a page, newest first. The page leaves out none of the key's events between
+ * them. Returns fewer values if those of the older events have no room.
  */
 export async function valuesAfter(
   env: Valuing,
@@ -73,7 +76,7 @@ export async function valuesAfter(
 const sizeOf = (value: Value): number => (value.tag === "known" ? (value.text?.length ?? 0) : value.why.length);
 const NOT_SHOWN: Value = { tag: "unknown", why: "" };
 
-/** Brings the fold from the nearest snapshot up to the oldest event of the page. */
+/** Brings the value from the nearest snapshot up to the oldest event of the page. */
 async function begin(env: Valuing, machine: KeyFold, key: string, anchor: Base | null, oldest: Seq): Promise<void> {
   const above = anchor?.seq ?? 0;
   const from = anchor === null ? "the beginning of the log" : `the nearest snapshot, at seq ${above}`;
@@ -92,14 +95,17 @@ async function begin(env: Valuing, machine: KeyFold, key: string, anchor: Base |
   for (const touch of between.items.toReversed()) await machine.apply(touch);
 }
 
-/** What a snapshot says for sure: the value after the items of a page from `from` up to `to`, which may be none, and before the next. */
+/**
+ * A value that a snapshot knows for sure: after the items of a page from `from` up to `to`, which may be none, and
+ * before the next item.
+ */
 interface Sure {
   readonly from: number;
   readonly to: number;
   readonly text: string | null;
 }
 
-/** The first items from `at` on after which a snapshot knows the value; null: none does. */
+/** Returns the first items from `at` on after which a snapshot knows the value, or null if no snapshot does. */
 async function resume(
   anchors: KeyBases,
   page: readonly KeyEvent[],
@@ -111,7 +117,7 @@ async function resume(
   const { entry } = anchor;
   if (entry?.version !== undefined) return null;
   const newest = page.at(-1)!.seq;
-  // Between the page and a snapshot above it there may be more events of the key: it must say that there is none.
+  // More events of the key may lie between the page and a snapshot above it. The snapshot must say that there are none.
   if (before !== null && anchor.seq >= before && (entry === null || entry.seq > newest)) return null;
   const to = page.findLastIndex((touch) => touch.seq <= anchor.seq);
   const changed = page.findLastIndex((touch, i) => i <= to && changes(touch));
@@ -121,12 +127,12 @@ async function resume(
   return { from: exact ? from : to + 1, to, text: entry?.text ?? null };
 }
 
-/** By what is logged. */
+/** Returns true if the log says that the event changed the state. */
 const changes = ({ outcome, event }: KeyEvent): boolean => outcome.tag === "applied" && event.type !== DELETE;
 
-/** Quarantined events that a page looks for in the log, since a retry of them is on it. */
+/** Quarantined events that a page looks up in the log, since it holds a retry of them. */
 const LOOKUPS = 10;
-/** Events after which the size of the value is looked at. */
+/** The number of events after which the size of the value is measured. */
 const WEIGHED = 64;
 
 /** The value of one key, event by event. */
@@ -135,7 +141,7 @@ class KeyFold {
   readonly #key: string;
   #touched: DirtyKey | null = null;
   #why = "";
-  /** Set aside, by seq: a retry may come. */
+  /** Quarantined events, by seq: a retry may come. */
   readonly #aside = new Map<number, KeyEvent>();
   #lookups = 0;
   #events = 0;
@@ -151,13 +157,13 @@ class KeyFold {
     return this.#touched !== null;
   }
 
-  /** The value is this from here on. */
+  /** Sets the value that is known from here on. */
   begin(text: string | null): void {
     this.#touched = { text, value: STALE, dirty: false, seq: seq(0), version: undefined, before: text };
     this.#size = text?.length ?? 0;
   }
 
-  /** It isn't known from here on. */
+  /** Makes the value unknown from here on. */
   lose(why: string): void {
     this.#touched = null;
     this.#why = why;
@@ -179,7 +185,7 @@ class KeyFold {
     if (why !== null) this.lose(why);
   }
 
-  /** Another version may have had another value before it, also where it left that as it was. */
+  /** Another version may have had another value before the event, even if the event left the value as it was. */
   #foreign({ seq: at, operatorVersion }: KeyEvent): string | null {
     const { version } = this.#around.operator;
     return operatorVersion === version
@@ -195,14 +201,14 @@ class KeyFold {
     return this.#run(dirtyKey, touch);
   }
 
-  /** Null: it did what the log says. */
+  /** Returns null if the handler did what the log says. */
   async #run(dirtyKey: DirtyKey, touch: KeyEvent): Promise<string | null> {
     const subject = touch.event.type === RETRY ? await this.#retried(touch) : touch;
     if (subject === null) return `the event that seq ${touch.seq} retries is not in the log any more`;
     const prints = new Prints(1);
-    // Of the print only who the event is matters here, so its time needn't be known as the sender gave it.
+    // Only the identity in the print matters here, so the event's time needn't be as the sender gave it.
     print(prints, touch.event, this.#key, this.#around.seed, false);
-    // A handler may change what it is given, and this is still to be shown.
+    // A handler may change its input, and the event is still to be shown.
     const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
     const context = new EventContext(this.#key, touch.seq, subject.now, isNew(dirtyKey), prints.words(), 0);
     const { operator } = this.#around;
@@ -214,7 +220,7 @@ class KeyFold {
     return `the code has changed: of seq ${touch.seq} it makes ${shown(outcome)}`;
   }
 
-  /** What a retry retries. */
+  /** Returns the event that a retry retries. */
   async #retried({ event }: KeyEvent): Promise<KeyEvent | null> {
     const target = (event.data as { readonly seq: Seq }).seq;
     const known = this.#aside.get(target);
@@ -229,5 +235,5 @@ class KeyFold {
   }
 }
 
-/** Without what explains it, which may be long. */
+/** Omits the explanation, which may be long. */
 const shown = (outcome: Outcome): string => (outcome.tag === "applied" ? "another reply" : `"${outcome.tag}"`);

@@ -1,15 +1,15 @@
 /**
- * Committing one group: the append is sent until it is proven to be in the log, or proven never to get there (LOG3).
+ * Commits one group: the append is sent until it is proven to be in the log, or proven never to get there (LOG3).
  *
- * APPEND0. A writer without an epoch takes the next one with its first append: if the one that it opened with still holds, and nothing was
- *     logged since (LOG2).
- * APPEND1. An error or a time-out proves nothing: the same rows are sent again.
- * APPEND2. A refusal is explained by one read. Our nonce at our seq: committed, with the stamp of that row, though another
- *     writer may have come after it. The floor alone in
- *     the way: stamped anew; the old statement stays refused for ever. Less than D1 had acknowledged: it was set back
- *     (rewind-check.ts). Anything else: we are not the writer any more.
- * APPEND3. It ends only with a proof, or when its object has ended; its callers have deadlines of their own. Attempts are
- *     spaced by a bounded backoff.
+ * APPEND0. A writer without an epoch takes the next one with its first append. The epoch that it opened with must still
+ *     hold, and nothing may have been logged since (LOG2).
+ * APPEND1. An error or a time-out proves nothing, so the same rows are sent again.
+ * APPEND2. One read explains a refusal. If our nonce stands at our seq, the group is committed with the stamp of that
+ *     row, though another writer may have come after it. If the floor alone is in the way, the rows get new stamps, and
+ *     the old statement stays refused for ever. If D1 has less than it had acknowledged, D1 was restored to an older
+ *     point (rewind-check.ts). In every other case, we are no longer the writer.
+ * APPEND3. The loop ends only with a proof, or when its object has ended. Its callers have deadlines of their own. A
+ *     bounded backoff spaces the attempts.
  */
 import { messageOf } from "../base/errors.ts";
 import { nextStamp } from "../base/hybrid-clock.ts";
@@ -41,7 +41,7 @@ export async function append(
       if (attempt % 10 === 1)
         host.note("commit is not answered", { seq: rows[0]!.seq, attempt, error: messageOf(error) });
     }
-    // Out of the try: what breaks here is no failure of the store, and would break again for ever.
+    // Outside the try: an error of this code is no failure of the store, and would recur for ever.
     const verdict = facts === null ? null : judgeAppend(rows, held, facts);
     if (verdict?.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
     else if (verdict !== null && verdict.tag !== "again") return verdict;
@@ -49,7 +49,7 @@ export async function append(
   }
 }
 
-/** The rows with rising stamps from `first` on. */
+/** Returns the rows with rising stamps from `first` on. */
 export function stamped(rows: readonly Segment[], first: Stamp): Segment[] {
   return rows.map((row, i) => ({ ...row, stamp: asStamp(first + i) }));
 }

@@ -1,8 +1,8 @@
 /**
  * The archive: the covered part of the log in R2, behind the manifest of the snapshot that covers it.
  *
- * A block is a JSON array of rows, [seq, last, stamp, epoch, group, format, operatorVersion, code, codec, checksum, bytes,
- * payload], as they stood in the log, stamps and checksums included.
+ * A block is a JSON array of rows, [seq, last, stamp, epoch, group, format, operatorVersion, code, codec, checksum,
+ * bytes, payload], as they stood in the log, stamps and checksums included.
  */
 import { readBlock, unpack } from "../base/block.ts";
 import { Damage } from "../base/errors.ts";
@@ -15,13 +15,13 @@ import type { SegmentEvents } from "./segment.ts";
 /** [offset, length, CRC-32, first seq, last seq], offsets from the end of the manifest's line. */
 export type ArchiveBlock = readonly [offset: number, length: number, crc: number, first: number, last: number];
 
-/** A segment with its payload read. */
+/** A segment and its parsed payload. */
 export interface ReadSegment {
   readonly row: Segment;
   readonly events: SegmentEvents;
 }
 
-/** The text of one block. */
+/** Returns the text of one block. */
 export function archiveText(rows: readonly Segment[]): string {
   return JSON.stringify(
     rows.map((row) => [
@@ -43,7 +43,7 @@ export function archiveText(rows: readonly Segment[]): string {
 
 export interface Archive {
   readonly file: Uint8Array;
-  /** What the blocks' offsets count from. */
+  /** Position from which the blocks' offsets count. */
   readonly end: number;
   readonly blocks: readonly ArchiveBlock[];
 }
@@ -58,7 +58,7 @@ export function rowsOf(
   return parseBlock(text, what, first, last);
 }
 
-/** @throws Damage where these are not the rows from `first` to `last` */
+/** @throws Damage if these are not the rows from `first` to `last` */
 function parseBlock(text: string, what: string, first: number, last: number): Segment[] {
   const rows = parseJson(text, what);
   if (!Array.isArray(rows)) throw new Damage(`${what} isn't a list of segments`);

@@ -3,16 +3,16 @@ import type { Explanation, HighWaterMark, PartitionRow, Segment } from "../base/
 
 export type ReadVerdict =
   | { readonly tag: "fresh" }
-  /** What D1 has more is our own first group, which will be heard of. */
+  /** D1's further rows are our own first group, whose answer is still to come. */
   | { readonly tag: "ours" }
-  /** Others have written since it was opened. */
+  /** Others have written since the opening. */
   | { readonly tag: "behind" }
   | { readonly tag: "fenced"; readonly why: string }
   | { readonly tag: "rewound"; readonly why: string };
 
 /**
- * `ours`: the epoch; null: none yet. `before`: what was known when D1 was asked. `groups`: those that aren't in the log yet, as far as
- * is known.
+ * Judges whether a read from memory is current. `ours`: our epoch, or null if we have none yet. `before`: the facts
+ * that were known when D1 was asked. `groups`: our groups that aren't known to be in the log.
  */
 export function judgeRead(
   known: Explanation,
@@ -22,19 +22,19 @@ export function judgeRead(
 ): ReadVerdict {
   const lost = lostSince(before, known);
   if (lost !== null) return { tag: "rewound", why: `D1 says ${lost}` };
-  // Only we can have written.
+  // If the epoch is still ours, nobody else can have written.
   if (ours !== null) return known.epoch === ours ? { tag: "fresh" } : { tag: "fenced", why: supersededBy(ours, known) };
-  // A late snapshot of the writer before takes nothing from our groups.
+  // A late snapshot of the previous writer takes nothing from our groups.
   if (known.head === before.head && (groups.begun || known.version === before.version)) return { tag: "fresh" };
   if (groups.isOurs(known.group)) return { tag: "ours" };
   if (!groups.begun) return { tag: "behind" };
-  // The groups build on less, so they never get there.
+  // The groups build on an older log or manifest, so they never get into the log.
   return { tag: "fenced", why: `others have written up to seq ${known.head}, manifest number ${known.version}` };
 }
 
 export type LogFacts = Pick<HighWaterMark, "epoch" | "version" | "head">;
 
-/** What D1 has less than the mark says, in words; null: nothing (E1). */
+/** Returns which facts of D1 lie below the mark, in words. Returns null if none does (REWIND1 of rewind-check.ts). */
 export function behind(mark: HighWaterMark, now: LogFacts): string | null {
   if (incarnationOf(now.epoch) > incarnationOf(mark.epoch)) return null;
   const less = (["epoch", "version", "head"] as const).filter((fact) => now[fact] < mark[fact]);
@@ -44,30 +44,32 @@ export function behind(mark: HighWaterMark, now: LogFacts): string | null {
 
 const WORDS = { epoch: "epoch", version: "manifest number", head: "seq" } as const;
 
-/** The facts of a row. `head`: of the log at the same moment. */
+/** Returns the facts of a row. `head`: of the log at the same moment. */
 export const logFacts = ({ epoch: held, version }: PartitionRow, head: Seq): LogFacts => ({
   epoch: held,
   version,
   head,
 });
 
-/** What a living object finds when it asks D1: less than `ours`, which D1 had acknowledged to it? */
+/** Returns which facts of D1 lie below `ours`, which D1 had acknowledged to this instance. Returns null if none
+ *  does. */
 export const lostSince = (ours: LogFacts, { epoch: held, version, head }: Explanation): string | null =>
   behind({ v: 1, ...ours }, { epoch: held, version, head });
 
 export const highWaterMark = (facts: LogFacts): HighWaterMark => ({ v: 1, ...facts });
 
 export type Committed =
-  /** `stamp` is that of the first row; each further row has the next one. `superseded`: by whom, since then. */
+  /** `stamp`: of the first row, and each further row has the next one. `superseded`: who took the epoch since, if
+   *  anybody. */
   | { readonly tag: "committed"; readonly stamp: Stamp; readonly superseded: string | null }
   | { readonly tag: "fenced"; readonly why: string }
   /** D1 has less than it had acknowledged to us. */
   | { readonly tag: "rewound"; readonly why: string };
 
-/** What a refused append means. */
+/** The meaning of a refused append. */
 export type AppendVerdict = Committed | { readonly tag: "restamp"; readonly above: Stamp } | { readonly tag: "again" };
 
-/** Decides from facts alone (C2). `held`: the epoch that had to hold. */
+/** Decides from facts alone (APPEND2 of append.ts). `held`: the epoch that had to hold. */
 export function judgeAppend(rows: readonly Segment[], held: Epoch, facts: Explanation): AppendVerdict {
   const first = rows[0]!;
   const unless = (ours: Epoch): string | null => (facts.epoch === ours ? null : supersededBy(ours, facts));
@@ -83,7 +85,7 @@ export function judgeAppend(rows: readonly Segment[], held: Epoch, facts: Explan
   if (!facts.open) return { tag: "fenced", why: "the timeline is not open for writing" };
   const above = asStamp(Math.max(facts.floor, facts.headStamp));
   if (first.stamp <= above) return { tag: "restamp", above };
-  // Nothing is in the way now: what refused it has changed in between.
+  // Nothing is in the way now, because the cause of the refusal has changed in between.
   return { tag: "again" };
 }
 

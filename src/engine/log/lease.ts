@@ -1,11 +1,13 @@
 /**
- * The lease: what an instance knows of its right to write. Events, snapshots, garbage collection, reads and the alarm all ask it.
+ * The lease: an instance's knowledge of its right to write. Events, snapshots, garbage collection, reads and the alarm
+ * all ask the lease.
  *
  *   none -> taking    an opening writes the next epoch into the partition's row  -> held
  *   none -> claiming  the first append carries the next epoch (LOG2)             -> held
  *   any  -> lost      for good: the next call finds a new instance
  *
- * LEASE1. The epoch is taken in one way at a time. A claim waits for an opening that takes; that opening waits for the claim.
+ * LEASE1. The epoch is taken in one way at a time. A claim waits for an opening that takes the epoch. Such an opening
+ *     waits for a claim.
  * LEASE2. A lost lease writes nothing more. Every loop asks `lost` right before it writes.
  * LEASE3. Lost is final, and has one reason. All who wait hear the reason at once.
  */
@@ -35,12 +37,13 @@ export class Lease {
     return this.#failure !== null;
   }
 
-  /** @throws Failure fenced, if the lease is lost */
+  /** @throws Failure fenced if the lease is lost */
   assertNotLost(): void {
     if (this.#failure !== null) throw new Failure("fenced", this.#failure.message);
   }
 
-  /** Runs an opening that takes an epoch, after the claim that is under way. No claim begins before the opening has ended. */
+  /** Runs an opening that takes an epoch, after the claim that is under way. No claim begins before the opening
+   *  ends. */
   take<T>(open: () => Promise<T>): Promise<T> {
     const done = (this.#claiming ?? Promise.resolve()).then(open);
     const taking = settled(done).then(() => {
@@ -50,7 +53,8 @@ export class Lease {
     return done;
   }
 
-  /** Settles when the opening has ended that takes an epoch. Returns null if none is under way, so a claim need not wait. */
+  /** Settles when the opening that takes an epoch has ended. Returns null if none is under way, so a claim need not
+   *  wait. */
   get taken(): Promise<void> | null {
     return this.#epoch === null ? this.#taking : null;
   }
@@ -67,7 +71,7 @@ export class Lease {
     this.#epoch = epoch;
   }
 
-  /** Ends this instance; the first reason stays. Returns the failure, to be thrown where a caller waits. */
+  /** Ends this instance. The first reason stays. Returns the failure, for the caller to throw. */
   lose(failure: Failure): Failure {
     if (this.#failure !== null) return failure;
     this.#failure = failure;
@@ -80,7 +84,7 @@ export class Lease {
     this.#onLost.push(tell);
   }
 
-  /** Somebody else has the epoch, or this instance can't go on. */
+  /** Somebody else has the epoch, or this instance can't continue. */
   fence(why: string): void {
     this.lose(new Failure("fenced", why));
   }

@@ -1,9 +1,11 @@
 /**
- * What became of an event: applied (perhaps with a reply), refused by its handler, or quarantined because it threw.
+ * The outcome of an event: applied (perhaps with a reply), refused by its handler, or quarantined because the handler
+ * threw.
  *
- * Decided once, when the seq is assigned, and honoured by every replay (ONE6). In the log, in snapshots and for duplicates
- * it is one JSON array: ["a",reply] ["r",code,detail] ["q",error]; an applied event without a kept reply has none. The log
- * holds what was thrown as well, ["q",error,errorName,stack]: it is for the quarantine, and no sender hears it.
+ * An outcome is decided once, when the seq is assigned, and every replay honours it (ONE6). In the log, in snapshots
+ * and for duplicates an outcome is one JSON array: ["a",reply] ["r",code,detail] ["q",error]. An applied event without
+ * a kept reply has none. The log holds the thrown error as well, ["q",error,errorName,stack], for the quarantine alone.
+ * No sender hears it.
  */
 
 import { parseJson } from "../base/json.ts";
@@ -14,13 +16,14 @@ export type Outcome =
   | { readonly tag: "refused"; readonly code: string; /** JSON text. */ readonly detail: string }
   | ({ readonly tag: "quarantined" } & Thrown);
 
-/** What a handler threw. Without name and stack nothing was thrown: there is no handler, or other code had applied it. */
+/** The error that a handler threw. Without name and stack nothing was thrown: there is no handler, or other code had
+ *  applied the event. */
 export interface Thrown {
   /** Its message. */
   readonly error: string;
   /** Its class. */
   readonly errorName?: string;
-  /** The top of its stack, a frame a line. As of the code that ran: nothing compares it. */
+  /** The top of its stack, one frame a line. The stack depends on the code that ran, so nothing compares it. */
   readonly stack?: string;
 }
 
@@ -38,22 +41,22 @@ export function outcomeText(outcome: Outcome): string {
   }
 }
 
-/** As the log holds it. */
+/** Returns the outcome as the log holds it. */
 export function loggedText(outcome: Outcome): string {
   if (outcome.tag !== "quarantined" || outcome.errorName === undefined) return outcomeText(outcome);
   return JSON.stringify(["q", outcome.error, outcome.errorName, outcome.stack ?? ""]);
 }
 
-/** As `outcomeText` writes it. @throws Damage */
+/** Parses the text that `outcomeText` writes. @throws Damage if the text has another form */
 export function parseOutcome(text: string): Outcome {
   const outcome = outcomeOf(parseJson(text, "an outcome"));
-  // What follows a refusal's code is cut off by its place in the text.
+  // `bareOutcome` finds a refusal's code by its place in the text, so the text must be exactly as written.
   const known = outcome.tag === "applied" ? text.startsWith(APPLIED_PREFIX) : text === outcomeText(outcome);
   if (!known) throw new Damage("an outcome is written as this code doesn't write it");
   return outcome;
 }
 
-/** Can this text be kept for repeats? A reply is looked at when somebody asks for it. */
+/** Returns true if this text can be kept for duplicates. A reply is checked only when somebody asks for it. */
 export function isKept(text: string): boolean {
   if (text.startsWith(APPLIED_PREFIX)) return text.endsWith("]");
   try {
@@ -65,7 +68,7 @@ export function isKept(text: string): boolean {
 
 const APPLIED_PREFIX = '["a",';
 
-/** The outcome that stands as a value in a row. @throws Damage */
+/** Reads the outcome from a value in a row. @throws Damage if the value is no outcome */
 export function outcomeOf(parsed: unknown): Outcome {
   const [tag, first, second, third] = Array.isArray(parsed) ? (parsed as unknown[]) : [];
   if (tag === "a") return { tag: "applied", reply: textOf(first) };
@@ -87,11 +90,11 @@ function textOf(value: unknown): string {
 const REFUSED = /^\["r",("(?:[^"\\]|\\.)*"),/;
 const ERROR_GONE = outcomeText({ tag: "quarantined", error: "no longer kept; see the quarantine" });
 
-/** The text of the same outcome of an event that isn't applied, without what explains it: a refusal has its code still. */
+/** Returns the text of an outcome other than applied, without its explanation. A refusal keeps its code. */
 export function bareOutcome(text: string): string {
   const code = REFUSED.exec(text)?.[1];
   if (code === undefined) return ERROR_GONE;
   const bare = `["r",${code},${NO_REPLY}]`;
-  // Parsed and written again: a piece of a text would keep the whole of it in memory.
+  // Parse and write again, because a piece of a text would keep the whole text in memory.
   return bare === text ? text : outcomeText({ tag: "refused", code: JSON.parse(code) as string, detail: NO_REPLY });
 }

@@ -1,10 +1,13 @@
 /**
- * Segments: how a group of events stands in the log. The formats are in docs/reference/formats.md.
+ * Segments: the form of a group of events in the log. docs/reference/formats.md describes the formats.
  *
- * SEGMENT1. The payload is one JSON document with the clients' own bytes spliced in, so it is written without a stringify for
- *     each event and read with a single parse. A large one is packed: the way to D1 costs by the byte, escapes included.
- * SEGMENT2. The key is in the log, not recomputed: another key function in newer code can't move an old event (CODE2).
- * SEGMENT3. Outcomes that are more than "applied" are in the log (ONE6), so is the time of receipt (`ctx.now`).
+ * SEGMENT1. The payload is one JSON document with the clients' own bytes spliced in. So writing needs no stringify for
+ *     each event, and reading needs a single parse. A large payload is packed, because the transfer to D1 costs by the
+ *     byte, escapes included.
+ * SEGMENT2. The key is in the log, not computed again. Another key function in newer code can't move an old event
+ *     (CODE2).
+ * SEGMENT3. Outcomes that are more than "applied" are in the log (ONE6). The time of receipt is in the log too
+ *     (`ctx.now`).
  */
 import { Failure, messageOf } from "../base/errors.ts";
 import { isMs } from "../base/hybrid-clock.ts";
@@ -17,13 +20,14 @@ import { loggedText, type Outcome, outcomeOf } from "./outcome.ts";
 
 export const SEGMENT_FORMAT = 1;
 
-/** Of a row that holds an edit: code that doesn't know edits must not take it for one of events (EDIT3 of edit.ts). */
+/** Format of a row with an edit. Code that doesn't know edits must not take such a row for one of events (EDIT3 of
+ *  edit.ts). */
 export const EDITED_FORMAT = 2;
 
-/** Below this many characters packing costs more than it saves. */
+/** Below this many characters, packing costs more than it saves. */
 const PACK_FROM = 2_048;
 
-/** The payload as it goes to the log, of at most `bytes` in UTF-8: packed if that makes it shorter. */
+/** Returns the payload for the log, of at most `bytes` in UTF-8. The payload is packed if that makes it shorter. */
 export function sealPayload(
   parts: readonly string[],
   bytes: number,
@@ -40,26 +44,26 @@ export function sealPayload(
 
 const PLAIN = "json";
 
-/** The payload, read. */
+/** A parsed payload. */
 export interface SegmentEvents {
   readonly events: Record<string, unknown>[];
-  /** The text of an event as it was sent, whatever became of the object in `events` meanwhile. */
+  /** Returns the text of an event as sent, even if the object in `events` has changed meanwhile. */
   readonly sent: (index: number) => string;
   readonly keys: string[];
   /** Runs of events with one time of receipt, in milliseconds. */
   readonly at: readonly (readonly [count: number, ms: number])[];
   readonly outcomes: ReadonlyMap<number, Outcome>;
-  /** How far requests of numbering producers are in the log with this row (ONE2). */
+  /** The progress of numbering producers' requests that is in the log with this row (ONE2). */
   readonly marks: readonly ProducerProgress[];
 }
 
 // oxlint-disable-next-line no-control-regex -- the characters that JSON escapes with six
 const CONTROL = /[\u0000-\u001f]/;
 
-/** `[count,ms],` with the largest numbers that can be. */
+/** Length of `[count,ms],` with the largest possible numbers. */
 const RUN_BYTES = 36;
 
-/** A mark without its id, with the largest numbers that can be. */
+/** Length of a mark without its id, with the largest possible numbers. */
 const MARK_BYTES = 80;
 
 /** Collects the events of one row. */
@@ -83,13 +87,13 @@ export class SegmentWriter {
     return seq(this.first + this.count - 1);
   }
 
-  /** One event, or several with commas between them. */
+  /** Adds one event, or several with commas between them. */
   body(text: string, bytes: number): void {
     this.#bodies.push(text);
     this.bytes += bytes;
   }
 
-  /** The key and time of receipt of the next event; its body is given by `body`. */
+  /** Adds the key and time of receipt of the next event. `body` adds the event's text. */
   event(key: string, ms: number): void {
     this.#keys.push(key);
     this.count += 1;
@@ -102,25 +106,25 @@ export class SegmentWriter {
     }
   }
 
-  /** The outcome of the event that was given last. */
+  /** Adds the outcome of the event that was given last. */
   outcome(outcome: Outcome): void {
     const text = `[${this.count - 1},${loggedText(outcome)}]`;
     this.#outcomes.push(text);
     this.bytes += 3 * text.length;
   }
 
-  /** A producer's request is in the log up to this mark with the event that was given last. */
+  /** Adds a mark: with the event that was given last, a producer's request is in the log up to this mark. */
   mark(mark: ProducerProgress): void {
     this.#marks.push(mark);
     this.bytes += MARK_BYTES + 6 * mark[0].length;
   }
 
-  /** The event that was given last is an edit. */
+  /** Marks the event that was given last as an edit. */
   edited(): void {
     this.format = EDITED_FORMAT;
   }
 
-  /** The payload in parts: as one text, a group's would be copied on its way into memory that is new each time. */
+  /** Returns the payload in parts. As one text, a group's payload would be copied into new memory each time. */
   payload(): string[] {
     const marks = this.#marks.length === 0 ? "" : `"marks":${JSON.stringify(this.#marks)},`;
     const head = `{"v":${this.format},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[`;
@@ -128,7 +132,7 @@ export class SegmentWriter {
   }
 }
 
-/** @throws Failure log_broken | unknown_format, where the row isn't what its writer wrote */
+/** @throws Failure log_broken | unknown_format, if the row isn't what its writer wrote */
 export function readSegment(row: Segment, codec: Codec): SegmentEvents {
   const known = isFormat(row.format) && (row.codec === PLAIN || row.codec === codec.packing);
   if (!known)
@@ -137,7 +141,7 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
       `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} and ${EDITED_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
     );
   if (codec.crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
-  // Not kept: it is asked for again where an event is set aside, which is rare.
+  // Not kept: only a quarantined event needs the text again, which is rare.
   const text = (): string => (row.codec === PLAIN ? row.payload : codec.unpack(row.payload));
   try {
     return { ...readPayload(row, JSON.parse(text())), sent: sentOf(text) };
@@ -194,14 +198,14 @@ function readOutcomes(row: Segment, out: readonly unknown[], count: number): Map
 
 const isKey = (value: unknown): value is string => typeof value === "string" && value !== "";
 
-/** What it says beyond this is for its handler to judge, as when it was logged. */
+/** The event's handler judges the rest, as it did when the event was logged. */
 const isEvent = (value: unknown): value is Record<string, unknown> =>
   isObject(value) &&
   typeof value["type"] === "string" &&
   typeof value["id"] === "string" &&
   (typeof value["source"] === "string" || value["source"] === undefined);
 
-/** Counts with times. */
+/** Checks counts with times. */
 const isRuns = (value: unknown): value is [number, number][] =>
   Array.isArray(value) &&
   value.every((run) => Array.isArray(run) && run.length === 2 && isWhole(run[0]) && run[0] > 0 && isMs(run[1]));
@@ -219,12 +223,12 @@ const broken = (row: Pick<Segment, "seq" | "last">, why: string): Failure =>
     `segment ${row.seq}..${row.last} can't be read: ${why}; restore D1 to a moment before the damage, or evict and read again`,
   );
 
-/** A request is in the log up to the event with this index; its first event there has the seq `from`. */
+/** A request is in the log up to the event with this index. The request's first event there has the seq `from`. */
 export type ProducerProgress = readonly [id: string, epoch: number, number: number, index: number, from: number];
 
 /** The ring holds index + 1 in 32 bits. */
 const LAST_INDEX = 2 ** 32 - 2;
 
-/** Is this the rest of a mark: epoch, number, index and the first seq? */
+/** Returns true for the rest of a mark: epoch, number, index and the first seq. */
 export const isMarkNumbers = (epoch: unknown, number: unknown, index: unknown, from: unknown): boolean =>
   isWhole(epoch) && isWhole(number) && isWhole(index) && index <= LAST_INDEX && isWhole(from) && from > 0;

@@ -1,9 +1,9 @@
 /**
- * From the state of an older operator version to that of this one, a step of `migrate` for each version.
+ * Migrates the state of an older operator version to this version, with a step of `migrate` for each version.
  *
- * MIGRATION1. A migration that fails for one key concerns that key alone: its state stays as it is, with its version, until code comes
- *     that can migrate it, or somebody puts, removes or erases it. Everything else goes on.
- * MIGRATION2. Such a state is shown to nobody as a state of this version, and no handler gets it.
+ * MIGRATION1. A migration that fails for one key concerns that key alone. The key's state stays as it is, with its
+ *     version, until code comes that can migrate it, or somebody puts, removes or erases it. Everything else continues.
+ * MIGRATION2. Nobody sees such a state as a state of this version, and no handler gets it.
  */
 import { parseJson } from "../base/json.ts";
 import { Failure, messageOf } from "../base/errors.ts";
@@ -12,17 +12,17 @@ import type { Operator } from "./operator.ts";
 
 export type Migrated =
   | { readonly tag: "migrated"; readonly text: string }
-  /** `why`: what the migration threw, or what is wrong with what it gave. */
+  /** `why`: the error of the migration, or the flaw of its result. */
   | { readonly tag: "failed"; readonly why: string };
 
-/** Keys whose migration fails, as far as they are counted: how many, and some of them with the version of their state. */
+/** Keys whose migration fails, as far as counted: their number, and some of them with the version of their state. */
 export interface Unmigrated {
   readonly keys: number;
   readonly some: readonly UnmigratedKey[];
 }
 export type UnmigratedKey = readonly [key: string, version: number];
 
-/** Unmigrated keys that are named: a person mends the migration by the first of them. */
+/** Number of unmigrated keys that are named. A person fixes the migration by the first of them. */
 export const NAMED_KEYS = 5;
 
 /** @throws Failure state_newer if the state is of a newer version than the operator's */
@@ -34,7 +34,7 @@ export function assertNotNewer({ name, version }: Operator, from: number): void 
     );
 }
 
-/** The state as this version's. @throws Damage if the text isn't JSON */
+/** Migrates the state to this version. @throws Damage if the text isn't JSON */
 export function migrated({ migrate, version }: Operator, from: number, text: string): Migrated {
   let state = parseJson(text, "a state");
   for (let step = from + 1; step <= version; step++) {
@@ -53,7 +53,7 @@ const WHY_CHARS = 500;
 
 export const MIGRATION_FAILED = "migration_failed";
 
-/** What a caller hears who asks for the key, in words. */
+/** Returns the message for a caller who asks for the key. */
 export function migrationFailed(operator: Operator, key: string, from: number, text: string): string {
   const result = migrated(operator, from, text);
   const why = result.tag === "failed" ? result.why : "the partition's object runs other code than this Worker";

@@ -1,4 +1,4 @@
-/** What an operator's types say to those who send it events, ask it and read it. Types alone. */
+/** The types that an operator gives to clients that send it events, ask it and read it. This file has types alone. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Operator, Refusal } from "./operator.ts";
 
@@ -8,17 +8,17 @@ type Data<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : nev
 
 export type StateOf<O> = TypesOf<O> extends { readonly state: infer State } ? State : never;
 
-/** What any of the operator's handlers replies. */
+/** The reply of any of the operator's handlers. */
 export type ReplyOf<O> = Exclude<RepliesOf<O>[keyof RepliesOf<O>], Refusal>;
 
-/** An event of this operator, or of any of these, as its sender writes it. */
+/** An event of this operator, or of any of several, as its sender writes it. */
 export type EventFor<O extends Operator> = O extends Operator ? Written<O["events"]> : never;
 
 type Written<E> = {
   [T in keyof E & string]: {
     readonly type: T;
     readonly data: Data<E[T]>;
-    /** With `source`: by what a repeat is recognised. Made up where it is left out, and then a repeat counts again. */
+    /** `source` and `id` identify a duplicate. A missing `id` is made up, and then a second sending counts again. */
     readonly id?: string;
     /** Default "/". */
     readonly source?: string;

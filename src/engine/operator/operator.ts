@@ -1,14 +1,13 @@
 /**
- * The operator API: what a user writes. `operator(name, spec)` gives a definition that the partition runs.
+ * The operator API, which a user writes. `operator(name, spec)` gives a definition that the partition runs.
  *
- * OPERATOR1. Handlers are synchronous and deterministic (ONE5): time, randomness and identity come from `ctx` alone.
- * OPERATOR2. A schema checks, it does not change: the handler sees the data as it was sent, since that is what the log holds.
- *     A schema whose output type differs from its input (a transform, a default, a coercion) is a type error; where the types
- *     agree (trim, catch), data that it would change is rejected (schema.ts).
- * OPERATOR3. State is JSON (SNAP8): a type error where it is not, and a quarantined event where it slips through.
+ * OPERATOR1. Handlers are synchronous and deterministic (ONE5). Time, randomness and identity come from `ctx` alone.
+ * OPERATOR2. A schema checks and doesn't change: the handler sees the data as sent, because the log holds that data. A
+ *     schema whose output type differs from its input (a transform, a default, a coercion) is a type error. If the
+ *     types agree (trim, catch), data that the schema would change is rejected (schema.ts).
+ * OPERATOR3. State is JSON (SNAP8). Other state is a type error, or a quarantined event if the types don't catch it.
  */
 
-/** What operators are written with comes from here: in Node this file is all that the package has. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Seq } from "../base/ids.ts";
 import { exceeds, type Jsonable, type JsonObject } from "../base/json.ts";
@@ -24,10 +23,12 @@ import {
   whole,
 } from "./settings.ts";
 
-/** What operators are written with comes from here: in Node this file is all that the package has. */
+/** Operators import everything from here. In Node this file is all that the package has. */
 export { timeMs } from "../event/rfc3339.ts";
+export type { Event } from "../event/event.ts";
+export type { Duration, Retain, SnapshotPolicy } from "./settings.ts";
 
-/** What `ctx.refuse` returns; a handler returns it in turn. */
+/** The value that `ctx.refuse` returns. A handler returns it in turn. */
 export interface Refusal<Code extends string = string, Detail = unknown> {
   readonly refusal: Code;
   readonly detail: Detail;
@@ -37,19 +38,19 @@ export interface Context<State> {
   readonly key: string;
   /** Position of this event in its partition. */
   readonly seq: Seq;
-  /** When the event was received, in milliseconds since 1970, as logged: the same at every replay. */
+  /** Time of receipt in milliseconds since 1970, as logged. The same at every replay. */
   readonly now: number;
-  /** No state for this key was there before this event. */
+  /** True if the key had no state before this event. */
   readonly isNew: boolean;
-  /** 0 <= x < 1, seeded by the event: the same at every replay. */
+  /** Returns a number, 0 <= x < 1, seeded by the event. The same at every replay. */
   random(): number;
-  /** A version 4 UUID, seeded by the event. */
+  /** Returns a version 4 UUID, seeded by the event. */
   uuid(): string;
   /** Replaces the state. */
   set(state: State): void;
-  /** Removes the key; the next event of it starts from `initial`. */
+  /** Removes the key. The key's next event starts from `initial`. */
   remove(): void;
-  /** Says no: the event changes nothing, and its sender gets `code` and `detail`, at every repeat too. */
+  /** Refuses the event, which then changes nothing. The sender gets `code` and `detail`, and so does each duplicate. */
   refuse<const Code extends string, Detail = undefined>(code: Code, detail?: Detail): Refusal<Code, Detail>;
 }
 
@@ -59,7 +60,7 @@ type Input<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : ne
 
 type Output<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : never;
 
-/** OPERATOR2: the schema itself where input and output agree, else an error message as a type. */
+/** OPERATOR2: the schema itself if input and output agree, else an error message as a type. */
 type Checks<S> = [Input<S>] extends [Output<S>]
   ? [Output<S>] extends [Input<S>]
     ? S
@@ -68,7 +69,7 @@ type Checks<S> = [Input<S>] extends [Output<S>]
 
 export type EventOf<E extends Schemas> = { [T in keyof E & string]: Event<T, Input<E[T]>> }[keyof E & string];
 
-/** OPERATOR3: nothing more to ask where the state is JSON, else an error message as a type. */
+/** OPERATOR3: no further requirement if the state is JSON, else an error message as a type. */
 type Carries<State> = [State] extends [Jsonable<State>]
   ? null extends State
     ? { readonly initial: "null is no state: readers hear it where there is none" }
@@ -82,14 +83,14 @@ type Answers<On> = {
   };
 };
 
-/** Of what may be anything nothing is known: it is found when the handler runs. */
+/** Nothing is known of a reply of type `any`, so a promise is found only when the handler runs. */
 type Answer<R> = 0 extends 1 & R
   ? unknown
   : [Extract<R, PromiseLike<unknown>>] extends [never]
     ? unknown
     : "handlers are synchronous: what they wait for would differ at a replay";
 
-/** The versions from 2 to `Version`, where that is known. */
+/** The versions from 2 to `Version`, if `Version` is known as a literal. */
 type Later<Version extends number, Below extends 0[] = [0]> = number extends Version
   ? never
   : Below["length"] extends Version
@@ -104,7 +105,7 @@ type Migrates<Version extends number> = [Later<Version>] extends [never]
   : { readonly migrate: { readonly [V in Later<Version> & number]: (old: JsonObject) => unknown } };
 
 export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, unknown>> {
-  /** Version of the state's shape, from 1; raise it together with a `migrate` entry. */
+  /** Version of the state's shape, from 1. Raise it together with a `migrate` entry. */
   readonly version: number;
   /** Event type -> schema of `event.data` (Standard Schema: zod, valibot, arktype, …). */
   readonly events: E & { readonly [T in keyof E]: Checks<E[T]> };
@@ -113,35 +114,40 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   /** Keys of one group live in one partition. Default: the key itself. */
   readonly group?: (key: string) => string;
   readonly initial: (key: string) => State;
-  /** Event type -> handler: changes the state in place; what it returns is the reply. */
+  /** Event type -> handler. The handler changes the state in place, and its return value is the reply. */
   readonly on: {
     readonly [T in keyof E]: (state: State, event: Event<T & string, Input<E[T]>>, ctx: Context<State>) => Replies[T];
   };
-  /** Version n -> how to make it from version n - 1: for every n from 2 to `version`. `(old) => old` where nothing changed. */
+  /** Version n -> how to make it from version n - 1, for every n from 2 to `version`. Write `(old) => old` if nothing
+   *  changed. */
   readonly migrate?: { readonly [version: number]: (old: JsonObject) => unknown };
-  /** Repeats get the first reply for this long. Default: they get the outcome only. */
+  /** Duplicates get the first reply for this long. Default: they get the outcome only. */
   readonly replies?: { readonly keep: Duration };
-  /** How long and how many ids are recognised as repeats. Default 24h, 500,000 for each partition. */
+  /** Time, and number of ids, for which duplicates are recognised. Default 24h, 500,000 for each partition. */
   readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
-  /** Number of partitions when the operator is first used, up to 256; stored then, and the stored number stays. Default 1. */
+  /** Number of partitions when the operator is first used, up to 256. The stored number stays. Default 1. */
   readonly partitions?: number;
   readonly snapshot?: SnapshotPolicy;
-  /** Keys that the operator may have; each partition may have its share. An event that would make one more is refused with
-   *  `too_many_keys`. Default: any number. */
+  /** Keys that the operator may have. Each partition may have its share. An event that would make one more is refused
+   *  with `too_many_keys`. Default: any number. */
   readonly maxKeys?: number;
-  /** Events that the operator takes on one day (UTC); each partition takes its share. Beyond it: 429 `budget_spent`. A share may
-   *  not be larger than dedup.maxIds, nor dedup.keep shorter than a day: that is what is counted. Default: any number. */
+  /** Events that the operator takes on one day (UTC). Each partition takes its share, and then answers 429
+   *  `budget_spent`. The ids that dedup keeps are counted. So a share may be at most dedup.maxIds, and dedup.keep must
+   *  be at least a day. Default: any number. */
   readonly maxEventsPerDay?: number;
-  /** Bytes of states that each partition holds in memory; the rest is read from its snapshot when it is needed. Default 8 MiB. */
+  /** Bytes of states that each partition holds in memory. The partition reads other states from its snapshot on demand.
+   *  Default 8 MiB. */
   readonly memory?: number;
 }
 
-/** The handlers as they are written: inferred as a whole, since what each returns is the reply that clients know. */
+/** The handlers as written. Inferred as a whole, because the return type of each handler is the reply that clients
+ *  know. */
 type Handlers<E extends Schemas, State> = Spec<E, State, Record<keyof E, unknown>>["on"];
 
 type RepliesOf<On> = { readonly [T in keyof On]: On[T] extends (...args: never) => infer R ? R : never };
 
-/** An operator with its types erased to what the engine runs, and everything defaulted. Times in milliseconds. */
+/** An operator with its types erased to what the engine runs, and with all defaults filled in. Times are in
+ *  milliseconds. */
 export interface Operator<
   Name extends string = string,
   E extends Schemas = Schemas,
@@ -156,7 +162,7 @@ export interface Operator<
   readonly initial: (key: string) => unknown;
   readonly handlers: ReadonlyMap<string, Handler>;
   readonly migrate: ReadonlyMap<number, (old: JsonObject) => unknown>;
-  /** For clients: the state's type, and the reply's for each event type. Never there at run time. */
+  /** For clients: the state's type, and the reply's type for each event type. Never there at run time. */
   readonly types?: { readonly state: State; readonly replies: Replies };
 }
 
@@ -171,7 +177,7 @@ export const RESERVED_TYPE = "keyframe.";
  *
  * @example operator("visits", { version: 1, events: { visit: z.object({ page: z.string() }) },
  *   key: (e) => e.data.page, initial: () => ({ n: 0 }), on: { visit(state) { state.n += 1; } } })
- * @throws where the definition can't work: a bad name, a missing handler or migration, a setting that can't be kept
+ * @throws if the definition can't work: a bad name, a missing handler or migration, a setting that can't be kept
  */
 export function operator<
   const Name extends string,
@@ -200,7 +206,7 @@ export function operator<
       fail(`"${type}" can't be an event type: empty, or starts with "${RESERVED_TYPE}"`);
     if (exceeds(type, NAME_BYTES) || !type.isWellFormed())
       fail(`"${type.slice(0, 60)}" can't be an event type: no event has one of more than ${NAME_BYTES} bytes`);
-    // Its own: every object has something by the name "constructor".
+    // Only an own property counts, because every object inherits "constructor".
     const handler = Object.hasOwn(spec.on, type) ? (spec.on as unknown as Record<string, Handler>)[type] : undefined;
     handlers.set(type, handler ?? fail(`no handler for event type "${type}"`));
     synchronous(handler, `the handler for "${type}"`, fail);
@@ -226,13 +232,13 @@ export function operator<
   };
 }
 
-/** All that a definition may have. */
+/** All members that a definition may have. */
 const SPEC =
   "version events key group initial on migrate replies dedup partitions snapshot maxKeys maxEventsPerDay memory".split(
     " ",
   );
 
-/** An async function gives a promise, which is no key, no state and no reply. */
+/** Refuses an async function, because a promise is no key, no state and no reply. */
 function synchronous(given: unknown, what: string, fail: Fail): void {
   if (typeof given !== "function") fail(`${what} must be a function`);
   const kind = (given as () => unknown).constructor.name;
@@ -242,12 +248,13 @@ function synchronous(given: unknown, what: string, fail: Fail): void {
 
 const defaultKey = (event: Event): unknown => event.partitionkey ?? event.subject;
 
-/** For descriptions: where the key comes from. */
+/** For descriptions of an operator: returns true if it has no `key` of its own. */
 export const usesDefaultKey = (operator: Operator): boolean => operator.key === defaultKey;
 
 type Migration = (old: JsonObject) => unknown;
 
-/** Every step from version 1 on: where one is missing, state of an older version would be taken for that of the newer one. */
+/** Returns every step from version 1 on. If a step were missing, state of an older version would be taken for state of
+ *  the newer one. */
 function migrations(
   given: { readonly [version: number]: Migration },
   version: number,

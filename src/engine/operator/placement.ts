@@ -1,16 +1,17 @@
 /**
- * How an operator was placed, from what is left of that: its manifests in R2, and rows in databases that are still there
- * (CODE2). A guess would send keys to partitions that don't hold them: what doesn't speak with one voice gives no placement.
+ * Deduces how an operator was placed from what remains: its manifests in R2, and rows in databases that still exist
+ * (CODE2). A guess would send keys to partitions that don't hold them. If the records are incomplete or contradict each
+ * other, no placement is given.
  */
 import type { Placement } from "./routing.ts";
 import { HASH_NAME } from "../base/hash.ts";
 
-/** What one partition's manifest or row says. */
+/** The placement that one partition's manifest or row says. */
 export interface Hint {
-  /** Where it stands, for the message. */
+  /** Place of the record, for the message. */
   readonly from: string;
   readonly partition: number;
-  /** Null: it doesn't say. */
+  /** Null if the record doesn't say it. */
   readonly seed: number | null;
   readonly partitions: number | null;
   readonly database: string | null;
@@ -19,7 +20,8 @@ export interface Hint {
 export type Deduced =
   { readonly tag: "placed"; readonly placement: Placement } | { readonly tag: "unclear"; readonly why: string };
 
-/** `databases`: those that are bound. The hash is this code's: a snapshot written with another one isn't read by it. */
+/** `databases`: the databases that are bound. The hash is this code's, because this code can't read a snapshot with
+ *  another hash. */
 export function deducePlacement(operator: string, hints: readonly Hint[], databases: readonly string[]): Deduced {
   const mute = hints.find((hint) => hint.seed === null || hint.database === null);
   if (mute !== undefined) return unclear(`${mute.from} doesn't say how it was placed: older code wrote it`);
@@ -42,12 +44,12 @@ export function deducePlacement(operator: string, hints: readonly Hint[], databa
       );
     homes.set(hint.partition, hint);
   }
-  // Of what left nothing anywhere, nothing can be in the wrong place.
+  // A partition that left no record anywhere has nothing in the wrong place.
   const list = Array.from({ length: partitions }, (_, i) => homes.get(i)?.database ?? homeOf(i, databases));
   return { tag: "placed", placement: { operator, partitions, hash: HASH_NAME, seed, databases: list } };
 }
 
-/** Partitions go round the databases; the list is stored, so a database that is added later moves nothing. */
+/** Partitions take the databases in turn. The list is stored, so a database that is added later moves nothing. */
 export const homeOf = (partition: number, databases: readonly string[]): string =>
   databases[partition % databases.length]!;
 

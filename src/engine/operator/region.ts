@@ -1,12 +1,12 @@
 /**
- * Where an app lives: one REGION, and where law asks for it one JURISDICTION, for its objects, databases and bucket. Objects
- * far from their database pay the way for every commit.
+ * The location of an app: one REGION, and one JURISDICTION if law requires it, for its objects, databases and bucket.
+ * Objects far from their database pay the distance with every commit.
  *
- * A name that isn't known is refused: taken for none, it would place everything where chance has it, for good.
+ * An unknown name is refused. Treating it as unset would leave every location to chance, for good.
  */
 import { Failure } from "../base/errors.ts";
 
-/** Location hints of Durable Objects, and the location of D1 and R2 that is nearest: they know fewer. */
+/** Location hints of Durable Objects, and the nearest location of D1 and R2, which know fewer. */
 const PLACES = {
   wnam: "wnam",
   enam: "enam",
@@ -21,20 +21,20 @@ const PLACES = {
   me: "eeur",
 } as const;
 
-/** Those that Durable Objects, D1 and R2 have in common. */
+/** The jurisdictions that Durable Objects, D1 and R2 have in common. */
 const JURISDICTIONS = ["eu", "fedramp"] as const;
 
 export type RegionName = keyof typeof PLACES;
 export type Jurisdiction = (typeof JURISDICTIONS)[number];
 
 export interface Place {
-  /** Null: near whoever calls first. */
+  /** Null places the app near its first caller. */
   readonly region: RegionName | null;
-  /** Null: none. */
+  /** Null if the app has no jurisdiction. */
   readonly jurisdiction: Jurisdiction | null;
 }
 
-/** What the settings say; one that is empty says nothing. @throws Failure invalid_region, with the names that there are */
+/** Reads the settings. An empty setting counts as unset. @throws Failure invalid_region, with the known names */
 export function placeOf(settings: { readonly REGION?: unknown; readonly JURISDICTION?: unknown }): Place {
   const { REGION: region = "", JURISDICTION: jurisdiction = "" } = settings;
   if (region !== "" && !isRegion(region)) throw unknown("REGION", region, Object.keys(PLACES));
@@ -42,7 +42,7 @@ export function placeOf(settings: { readonly REGION?: unknown; readonly JURISDIC
   return { region: region === "" ? null : region, jurisdiction: jurisdiction === "" ? null : jurisdiction };
 }
 
-/** Where database and bucket belong. */
+/** Returns the location of database and bucket. */
 export const storeLocation = (region: RegionName): string => PLACES[region];
 
 const isRegion = (name: unknown): name is RegionName => typeof name === "string" && Object.hasOwn(PLACES, name);

@@ -1,9 +1,9 @@
 /**
- * Where events go: from a checked event to the operators that want it, its key, and the partition of the key's group.
+ * Routes events: from a checked event to the operators that want it, its key, and the partition of the key's group.
  *
- * ROUTING1. The stored number of partitions, hash and seed rule, not the code's (CODE2).
+ * ROUTING1. The stored number of partitions, hash and seed apply, not the code's (CODE2).
  * ROUTING2. The key's group alone decides the partition, so that a read, which has only the key, finds it.
- * ROUTING3. What any wanting operator rejects (schema, key) is rejected before any partition sees it (IN4).
+ * ROUTING3. An event that any wanting operator rejects (schema, key) is rejected before any partition sees it (IN4).
  */
 import { messageOf } from "../base/errors.ts";
 import { HASH_NAME, hashGroup, partitionOf } from "../base/hash.ts";
@@ -15,7 +15,7 @@ import { type Rejected, rejected, type RejectionCode } from "../event/rejection.
 import type { Operator } from "./operator.ts";
 import { dataFlaw } from "./schema.ts";
 
-/** What D1 stores of an operator when it is first used. */
+/** The facts that D1 stores of an operator when it is first used. */
 export interface Placement {
   readonly operator: string;
   readonly partitions: number;
@@ -25,11 +25,11 @@ export interface Placement {
   readonly databases: readonly string[];
 }
 
-/** A partition, and what its object must know to find its log. */
+/** A partition, with the facts that its object needs to find its log. */
 export interface Address extends PartitionId {
   readonly database: string;
   readonly seed: number;
-  /** Of the operator. Missing where code that didn't say it yet is the caller. */
+  /** The operator's number of partitions. Missing if the caller runs code that doesn't send it yet. */
   readonly partitions?: number;
 }
 
@@ -58,7 +58,7 @@ export function route(timeline: string, operator: Operator, placement: Placement
 
 export type Keyed = { readonly tag: "keyed"; readonly key: string; readonly partition: number } | Rejected;
 
-/** The key of an event for one operator, with the schema checked on the way. */
+/** Returns the key of an event for one operator, and checks the schema on the way. */
 export function keyOf(route: Route, event: Event): Keyed {
   const { operator } = route;
   const no = (code: RejectionCode, message: string): Keyed => rejected(code, `${operator.name}: ${message}`, event.id);
@@ -82,14 +82,14 @@ export function keyOf(route: Route, event: Event): Keyed {
   return { tag: "keyed", key: key as string, partition };
 }
 
-/** Why this is no key (IN2), or null. */
+/** Returns why the value is no key (IN2). Returns null if it is one. */
 export function keyFlaw(key: unknown): string | null {
   if (typeof key !== "string" || key === "") return "a key is a string that isn't empty";
   if (exceeds(key, NAME_BYTES)) return `a key has at most ${NAME_BYTES} bytes`;
   return key.isWellFormed() ? null : "a key is well-formed Unicode, without lone surrogates";
 }
 
-/** Null where the operator's `group` fails: it is a user's code, and a read may ask for any key. */
+/** Returns null if the operator's `group` fails. A user writes `group`, and a read may ask for any key. */
 export function partitionOfKey(route: Route, key: string): number | null {
   const { partitions, seed } = route.placement;
   if (partitions === 1) return 0;

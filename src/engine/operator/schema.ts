@@ -1,15 +1,17 @@
 /**
- * The data of an event against the schema of its type: does it fit, and does the schema leave it as it is?
+ * Checks that the data of an event fits the schema of its type, and that the schema leaves the data as it is.
  *
- * SCHEMA2. A schema checks, it doesn't change: handlers get what was sent, since the log holds that. So where a schema gives something
- *     else (trimmed, coerced, filled in, caught), the event is rejected: its handler would see what the schema's type rules out.
- *     Members that the schema merely leaves out are no difference. The data is frozen first: what a schema or `key` changed in place
- *     would be in the event's print here, and not at a replay, which has the log's text alone.
+ * SCHEMA2. A schema checks and doesn't change: handlers get the data as sent, because the log holds that data. If a
+ *     schema gives other data (trimmed, coerced, filled in, caught), the event is rejected. Its handler would see data
+ *     that the schema's type rules out. Members that the schema merely leaves out are no difference. The data is frozen
+ *     first. A change in place by a schema or by `key` would be in the event's print here, but not at a replay, which
+ *     has the log's text alone.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { messageOf } from "../base/errors.ts";
 
-/** Why the data can't be this type's; null if it can. @throws where the schema is asynchronous: a bug of the operator, not of the event */
+/** Returns why the data can't be this type's. Returns null if it can. @throws if the schema is asynchronous, which is a
+ *  bug of the operator */
 export function dataFlaw(schema: StandardSchemaV1, data: unknown, where: string): string | null {
   if (isFreezable(data)) freeze(data);
   let result: ReturnType<StandardSchemaV1["~standard"]["validate"]>;
@@ -29,7 +31,7 @@ export function dataFlaw(schema: StandardSchemaV1, data: unknown, where: string)
 
 const isFreezable = (value: unknown): value is object => typeof value === "object" && value !== null;
 
-/** Deep; what is frozen already is so all through. */
+/** Freezes deeply. A frozen object is already frozen all through. */
 function freeze(value: object): void {
   if (Object.isFrozen(value)) return;
   Object.freeze(value);
@@ -43,7 +45,8 @@ interface Change {
   readonly sent: unknown;
 }
 
-/** Where `given` says something else than `sent`; null if nowhere. Members of `sent` alone don't count. */
+/** Returns the first place at which `given` differs from `sent`. Returns null if there is none. Members of `sent` alone
+ *  don't count. */
 function changeIn(given: unknown, sent: unknown): Change | null {
   if (given === sent) return null;
   if (typeof given !== "object" || typeof sent !== "object" || given === null || sent === null)
@@ -56,11 +59,12 @@ function changeIn(given: unknown, sent: unknown): Change | null {
     }
     return null;
   }
-  // A Date or a Map has no members of its own: it would look like an object of which all was left out.
+  // A Date or a Map has no members of its own, so it would look like an object whose members are all left out.
   if (Array.isArray(sent) || !isPlain(given)) return { path: [], given, sent };
   const [made, was] = [given as Record<string, unknown>, sent as Record<string, unknown>];
   for (const name in made) {
-    // First the plain comparison, since every event pays for it. What all objects inherit equals nothing that a schema gives.
+    // The plain comparison comes first, because every event pays for it. An inherited member equals nothing that a
+    // schema gives.
     if (made[name] === was[name]) continue;
     const change = changeIn(made[name], Object.hasOwn(was, name) ? was[name] : undefined);
     if (change !== null) return under(name, change);

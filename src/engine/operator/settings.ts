@@ -1,16 +1,17 @@
 /**
- * What an operator sets beside its handlers: read once, defaulted, in milliseconds.
+ * The settings of an operator beside its handlers: read once, with defaults filled in, in milliseconds.
  *
- * SETTINGS4. A setting that can't work is refused where the operator is defined, by name and with what would work: a bound that is never
- *     reached, or a name that nobody reads, would otherwise show in production.
+ * SETTINGS4. A setting that can't work is refused when the operator is defined. The message names the setting and says
+ *     what would work. Otherwise a bound that is never reached, or a name that nobody reads, would show only in
+ *     production.
  */
 import { DEDUP_IDS, KEPT_POINTS, MEMORY_BYTES, MEMORY_MOST, PARTITIONS, TAIL_BYTES } from "../base/limits.ts";
 
 export interface RetentionPolicy {
   readonly ageMs: number;
-  /** How many of the newest stay restorable, the current one included. */
+  /** Number of newest snapshots that stay restorable, the current one included. */
   readonly last: number;
-  /** The newest of each of so many hours, and days (UTC), this one included. */
+  /** Number of hours, and of days (UTC), whose newest snapshot stays. The current hour and day are included. */
   readonly hourly: number;
   readonly daily: number;
 }
@@ -29,7 +30,7 @@ export interface Given {
 export interface Settings {
   readonly partitions: number;
   readonly dedup: { readonly keepMs: number; readonly maxIds: number };
-  /** 0: outcomes only. */
+  /** Time for which replies are kept. 0 keeps outcomes only. */
   readonly repliesMs: number;
   readonly snapshot: {
     readonly everyMs: number;
@@ -38,14 +39,14 @@ export interface Settings {
     readonly retain: RetentionPolicy;
   };
   readonly memoryBytes: number;
-  /** Infinity: no bound. */
+  /** Infinity if there is no bound. */
   readonly maxKeys: number;
   readonly maxEventsPerDay: number;
 }
 
 export type Fail = (why: string) => never;
 
-/** @throws where one of them can't work */
+/** @throws if a setting can't work */
 export function settingsOf(given: Given, fail: Fail): Settings {
   const partitions = whole(given.partitions ?? 1, "partitions", fail);
   if (partitions > PARTITIONS)
@@ -67,7 +68,7 @@ export function settingsOf(given: Given, fail: Fail): Settings {
     memoryBytes: whole(given.memory ?? MEMORY_BYTES, "memory", fail, MEMORY_MOST),
   };
 
-  /** Each partition has a share of at least 1, so less than one for each can't be kept. */
+  /** Each partition has a share of at least 1, so a bound below the number of partitions can't be kept. */
   function bound(name: "maxKeys" | "maxEventsPerDay"): number {
     const n = given[name];
     if (n === undefined) return Number.POSITIVE_INFINITY;
@@ -92,7 +93,7 @@ function snapshotOf(given: SnapshotPolicy, fail: Fail): Settings["snapshot"] {
   return {
     everyMs: durationMs(given.every ?? "5m", "snapshot.every", fail),
     recoveryMs: durationMs(given.recovery ?? "1s", "snapshot.recovery", fail),
-    // A longer one takes no more events (503 log_full), so a snapshot would come too late.
+    // A longer tail takes no more events (503 log_full), so a snapshot would come too late.
     maxTailBytes: whole(given.maxTailBytes ?? 4_000_000, "snapshot.maxTailBytes", fail, TAIL_BYTES),
     retain: retention(given.retain ?? "7d", fail),
   };
@@ -117,7 +118,7 @@ function retention(given: Duration | Retain, fail: Fail): RetentionPolicy {
   return policy;
 }
 
-/** A name that is misspelt would leave the default in its place, without a word. */
+/** Refuses unknown names. A misspelt name would silently leave the default in its place. */
 export function onlyNames(given: object, what: string, names: readonly string[], fail: Fail): void {
   if (typeof given !== "object" || given === null) fail(`${what} must be an object`);
   for (const name of Object.keys(given))
@@ -131,7 +132,7 @@ export function whole(n: number, what: string, fail: Fail, most = Number.MAX_SAF
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** A hundred years: beyond it, times that are computed leave those that a Date has. */
+/** A hundred years. Beyond that, computed times leave the range of a Date. */
 const MOST_MS = 36_500 * UNIT_MS.d;
 
 export function durationMs(text: string, what: string, fail: Fail): number {
@@ -145,23 +146,24 @@ export function durationMs(text: string, what: string, fail: Fail): number {
 export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
 export interface SnapshotPolicy {
-  /** At most this often, and only with 1,000 events or 1 MB to save, or a tail that 80 openings have read; else once a day. Default 5m. */
+  /** Shortest time between snapshots with 1,000 events or 1 MB to save, or with a tail that 80 openings have read.
+   *  Without these, a snapshot is taken once a day. Default 5m. */
   readonly every?: Duration;
-  /** A snapshot is taken before a recovery would take longer, as far as that is due to the tail. Default 1s. */
+  /** A snapshot is taken before the tail makes a recovery take longer than this. Default 1s. */
   readonly recovery?: Duration;
-  /** Snapshot at once when the tail has this many bytes. Default 4,000,000. */
+  /** A snapshot is taken at once when the tail has this many bytes. Default 4,000,000. */
   readonly maxTailBytes?: number;
-  /** How long history stays available, and which snapshots as restore points besides. Default 7d. */
+  /** Time for which history stays available, and the snapshots that stay as restore points besides. Default 7d. */
   readonly retain?: Duration | Retain;
 }
 
 export interface Retain {
-  /** State at any moment of this time can be had: the snapshots and the archive for it stay. */
+  /** State at any moment of this time can be had, because the snapshots and the archive for it stay. */
   readonly age: Duration;
-  /** So many of the newest snapshots stay restorable, the current one included. Default 0: what `age` needs. */
+  /** Number of newest snapshots that stay restorable, the current one included. Default 0: those that `age` needs. */
   readonly last?: number;
-  /** The newest snapshot of each of so many hours. */
+  /** Number of hours whose newest snapshot stays. */
   readonly hourly?: number;
-  /** The newest snapshot of each of so many days, UTC. */
+  /** Number of days (UTC) whose newest snapshot stays. */
   readonly daily?: number;
 }

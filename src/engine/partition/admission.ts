@@ -1,12 +1,13 @@
 /**
- * The way of slices into groups: in the order in which they came, each once its keys are in memory.
+ * Admission moves requests into groups in the order of arrival, each one after its keys are in memory.
  *
- * ADMISSION1. A slice whose keys are here goes in at once, unless others wait: nothing is awaited on the way of a hot key.
- * ADMISSION2. Those behind one that waits go in after it: order of arrival is order of seq (LOG2), also where their keys are ready first
- *     (SNAP11). They load their keys meanwhile as long as that takes little memory.
- * ADMISSION3. A slice whose states come to much goes in by parts, each durable before the next one loads: what is brought into memory at
- *     a time has a bound, whatever the states' size. Where a later part can't go in the slice is not all durable, and comes again.
- * ADMISSION4. A slice none of whose keys could be loaded is refused before any of it has a seq.
+ * ADMISSION1. A request whose keys are in memory goes in at once, unless others wait. A hot key meets no await.
+ * ADMISSION2. Requests behind a waiting request go in after it, even if their keys are ready first (SNAP11). Order of
+ *     arrival is order of seq (LOG2). They load their keys in the meantime if those take little memory.
+ * ADMISSION3. A request whose states are too large goes in by parts, and each part is durable before the next one
+ *     loads. So the memory that is loaded at a time has a bound, whatever the size of the states. If a later part can't
+ *     go in, the request is not wholly durable, and the caller sends it again.
+ * ADMISSION4. A request of which no key could be loaded is refused before any of its events has a seq.
  */
 import { Failure } from "../base/errors.ts";
 import type { Admission } from "./group.ts";
@@ -23,14 +24,14 @@ import { PRINT_WORDS } from "../base/hash.ts";
 import { busy, type AppendRequest, type AppendResponse } from "./protocol.ts";
 import { limited } from "../base/retry.ts";
 
-/** The partition was opened anew while keys were loaded: the request begins again. */
+/** The partition was opened again while keys were loaded. The request begins again. */
 export const REOPENED = new Failure("store_unavailable", "the partition was opened anew while keys were loaded");
 
 interface Waiting {
   readonly open: OpenPartition;
   readonly slice: AppendRequest;
   readonly deadlineMs: number;
-  /** Its first keys are pinned once this is settled; null: nothing is loaded before it is its turn. */
+  /** Resolves when the request's keys are pinned. Null if no key is loaded before the request's turn. */
   readonly loaded: Promise<readonly string[]> | null;
   readonly resolve: (admitted: Admitted) => void;
   readonly reject: (why: unknown) => void;
@@ -44,7 +45,7 @@ export class AdmissionQueue {
   readonly #queue: Waiting[] = [];
   #running = false;
   #lost: Failure | null = null;
-  /** Bytes of slices that wait for the partition to open. */
+  /** Bytes of requests that wait for the partition to open. */
   #waitingBytes = 0;
   bytes = 0;
   events = 0;
@@ -60,7 +61,9 @@ export class AdmissionQueue {
     });
   }
 
-  /** The partition, once it is open. What waits for that is bounded like what waits for the log (LOG6). */
+  /**
+   * Returns the partition once it is open. Requests that wait for the opening are bounded like the log's queue (LOG6).
+   */
   async opened(bytes: number, limitMs: number): Promise<OpenPartition | AppendResponse> {
     const waiting = this.#waitingBytes;
     if (waiting > 0 && waiting + bytes > PENDING_BYTES)
@@ -73,14 +76,14 @@ export class AdmissionQueue {
     }
   }
 
-  /** @throws Failure where its keys can't be loaded, or the object has ended meanwhile; Damage */
+  /** @throws Failure if the keys can't be loaded, or the instance has ended in the meantime; Damage */
   enter(open: OpenPartition, slice: AppendRequest, deadlineMs: number): Admitted | Promise<Admitted> {
     if (this.#queue.length === 0 && open.machine.state.missing(slice.keys).length === 0)
       return this.#admitNow(open, slice);
     const ahead = this.#queue.reduce((sum, { slice: { keys } }) => sum + keys.length, 0);
     const soon = ahead + slice.keys.length <= open.machine.state.keysIn(LOAD_BYTES);
     const loaded = soon ? pinned(open, slice.keys) : null;
-    // Somebody hears of it when it is its turn.
+    // `#take` reports the failure when it is the request's turn.
     loaded?.catch(() => undefined);
     this.bytes += slice.bytes;
     this.events += slice.keys.length;
@@ -120,7 +123,7 @@ export class AdmissionQueue {
     return whole!;
   }
 
-  /** As many events as have keys that come to about what may be loaded at a time; at least one. */
+  /** Returns the end of a part: as many events as have keys whose states may be loaded at a time, at least one. */
   #partFrom({ machine }: OpenPartition, { keys }: AppendRequest, from: number): number {
     const most = machine.state.keysIn(LOAD_BYTES);
     const seen = new Set<string>();
@@ -129,7 +132,7 @@ export class AdmissionQueue {
     return to;
   }
 
-  /** No await between the last look and the admission. */
+  /** An await between the check of the lease and the admission would let a lost lease admit events. */
   #admit(open: OpenPartition, slice: AppendRequest, deadlineMs: number, keys: readonly string[]): Admitted {
     try {
       if (this.#lost !== null) throw this.#lost;
@@ -145,7 +148,7 @@ export class AdmissionQueue {
     return this.#groups.admit(open, slice);
   }
 
-  /** @throws Failure where the caller has heard 503 by now, and sends it again */
+  /** @throws Failure if the deadline has passed: the caller heard 503 and sends the request again */
   #leftMs(deadlineMs: number): number {
     const left = deadlineMs - this.#clock.now();
     if (left > 0) return left;
@@ -158,7 +161,7 @@ async function pinned({ loader }: OpenPartition, keys: readonly string[]): Promi
   return keys;
 }
 
-/** The events of the slice from one to before another. */
+/** Returns the request with only the events from `from` to before `to`. */
 function cut(slice: AppendRequest, from: number, to: number): AppendRequest {
   const before = some(slice.lengths, 0, from).reduce((sum, one) => sum + one + 1, 0);
   const length = some(slice.lengths, from, to).reduce((sum, one) => sum + one + 1, -1);
@@ -178,7 +181,7 @@ function cut(slice: AppendRequest, from: number, to: number): AppendRequest {
 const some = (list: ArrayLike<number>, from: number, to: number): number[] =>
   Array.from({ length: to - from }, (_, i) => list[from + i]!);
 
-/** What became of a part, beside what became of those before it. */
+/** Puts the result of a part beside the results of the parts before it. */
 function joined(before: Admission | null, part: Admission, events: number, from: number): Admission {
   const whole = before ?? { statuses: new Uint8Array(events), details: [], until: seq(0) };
   whole.statuses.set(part.statuses, from);

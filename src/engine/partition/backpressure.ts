@@ -1,9 +1,9 @@
-/** LOG6: every queue is bounded. What can't be taken now is refused whole, before any of it has a seq. */
+/** LOG6: every queue is bounded. A request that can't be taken now is refused whole, before any of it has a seq. */
 import { CHANGED_BUDGETS, PENDING_BYTES, PENDING_EVENTS, TAIL_BYTES } from "../base/limits.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import { busy, type AppendRequest, type AppendResponse } from "./protocol.ts";
 
-/** Why the slice can't be taken behind those that wait already; null: it can. */
+/** Returns null if the request can be taken behind those that wait already; else says why it can't. */
 export function backpressure(
   { machine, tail }: OpenPartition,
   slice: AppendRequest,

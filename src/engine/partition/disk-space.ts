@@ -1,40 +1,43 @@
 /**
- * Is there room in the database that a partition's log shares with others (LOG6)? Decided before events are taken, while there still is
- * room to open, to take snapshots, and so to cut the log again.
+ * Decides whether the database that a partition's log shares with others has room (LOG6). It decides before events are
+ * taken, while there is still room to open, to take snapshots, and so to cut the log again.
  *
- * SPACE1. A database's size comes with each of its answers, and need not shrink: cut rows leave free pages. So a size above the limit
- *     alone says nothing. Growing above it does: then no page is free.
- * SPACE2. Only then is what the log holds added up, which costs a row read for each segment: at most every ASK_MS, and no more once that
- *     says that there is room, until the size has grown again.
- * SPACE3. What can't be added up in time counts as full.
- * SPACE4. Above the limit a snapshot cuts all that it archives, not only up to the one before it (CHECKPOINT4 of checkpoint.ts): else a partition
- *     that takes no events would never let go of what it holds.
+ * SPACE1. A database's size comes with each of its answers and need not shrink: cut rows leave free pages. So a size
+ *     above the limit proves nothing. Growth above the limit does: then no page is free.
+ * SPACE2. Only after such growth the bytes of the log are added up, which costs a row read for each segment. This
+ *     happens at most every ASK_MS, and ends once the sum shows room, until the size has grown again.
+ * SPACE3. If the sum doesn't come in time, the database counts as full.
+ * SPACE4. Above the limit a snapshot cuts all that it archives, not only up to the snapshot before it (CHECKPOINT4 of
+ *     checkpoint.ts). Otherwise a partition that takes no events would keep its rows for ever.
  */
 import { messageOf } from "../base/errors.ts";
 import type { Clock, Host, Log } from "../base/ports.ts";
 import { limited } from "../base/retry.ts";
 
-/** Between two looks at what a log holds. */
+/** The shortest time between two sums over the log. */
 const ASK_MS = 30_000;
-/** Of the limit, what segments may come to: rows have more columns, and pages aren't full. */
+/** The share of the limit that segments may fill: rows have more columns, and pages aren't full. */
 const SEGMENTS_SHARE = 0.75;
-/** Of what is left, how far the size may grow before it is looked at again: others share it. Never further than CALM_SHARE of the limit. */
+/**
+ * The share of the space left by which the size may grow before the next sum, since others share the database. The size
+ * never grows beyond CALM_SHARE of the limit without a sum.
+ */
 const STEP_SHARE = 1 / 8;
 const CALM_SHARE = 1.05;
 
 export interface DiskFacts {
   readonly limit: number;
-  /** As last heard. */
+  /** The size in D1's last answer. */
   readonly size: number;
-  /** Up to which size there was room when it was looked at last; 0: never. */
+  /** The size up to which the last sum found room, or 0 if there was no sum yet. */
   readonly roomUpTo: number;
-  /** What the segments came to at that last look, if it is not too old; null: not known. */
+  /** Bytes of the segments in the last sum. Null if there was none, or it is too old. */
   readonly used: number | null;
 }
 
 export type SpaceVerdict = { readonly tag: "room"; readonly roomUpTo: number } | { readonly tag: "ask" | "full" };
 
-/** From facts alone (SPACE1, SPACE2). */
+/** Judges from facts alone (SPACE1, SPACE2). */
 export function judgeSpace({ limit, size, roomUpTo, used }: DiskFacts): SpaceVerdict {
   if (size <= Math.max(limit, roomUpTo)) return { tag: "room", roomUpTo };
   if (used === null) return { tag: "ask" };
@@ -62,27 +65,29 @@ export class DiskSpace {
     this.#host = host;
   }
 
-  /** Nothing needs to be looked at before events are taken. */
+  /** Events can be taken without a sum over the log. */
   get hasRoom(): boolean {
     return this.#log.size <= Math.max(this.#limit, this.#calmUpTo);
   }
 
-  /** What is kept over openings. */
+  /** Facts that the high-water mark keeps over openings. */
   kept(): { readonly roomUpTo?: number } {
     return this.#calmUpTo === 0 ? {} : { roomUpTo: this.#calmUpTo };
   }
 
-  /** A snapshot has cut the log: it may be worth another look at once. */
+  /** A snapshot has cut the log, so the next sum may run at once. */
   freed(): void {
     this.#askedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** SPACE4: may be so also when there is room again, which costs nothing but a longer way for a fall-back. */
+  /**
+   * True if a snapshot cuts all that it archives (SPACE4). If there is room again, the only cost is a longer fallback.
+   */
   get overLimit(): boolean {
     return this.#log.size > this.#limit;
   }
 
-  /** Why no event can be taken now; null: it can. */
+  /** Returns null if events can be taken now; else says why not. */
   async full(): Promise<string | null> {
     if (!this.hasRoom) await this.#ask();
     const verdict = this.#verdict();
@@ -99,7 +104,7 @@ export class DiskSpace {
     return judgeSpace({ limit: this.#limit, size: this.#log.size, roomUpTo: this.#calmUpTo, used: this.#used });
   }
 
-  /** One look at a time, and none sooner than ASK_MS after the last. */
+  /** Runs one sum at a time, and none sooner than ASK_MS after the last. */
   async #ask(): Promise<void> {
     if (this.#asking === null && this.#clock.now() - this.#askedAt < ASK_MS) return;
     this.#asking ??= this.#look().finally(() => {

@@ -1,6 +1,6 @@
 /**
- * What D1's word means for a partition that asked whether what it shows is all there is, or what became of a file that it can't read:
- * decided from facts alone.
+ * Judges D1's answer for a partition that asked one of two questions: is its state the latest, or what happened to a
+ * file that it can't read. The judgement uses facts alone.
  */
 import { seq, type Epoch, type Seq } from "../base/ids.ts";
 import { FRESH_ASK_MS } from "../base/limits.ts";
@@ -9,7 +9,10 @@ import { limited } from "../base/retry.ts";
 import type { Surroundings } from "../recovery/environment.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 
-/** Null: D1 doesn't answer. That must not stop reads of what is committed (LOG3); the platform keeps one object alive. */
+/**
+ * Returns null if D1 doesn't answer. A silent D1 must not stop reads of committed state (LOG3): the platform keeps one
+ * object alive.
+ */
 export const explainHead = (
   { clock, log }: Pick<Surroundings, "clock" | "log">,
   head: Seq,
@@ -18,12 +21,15 @@ export const explainHead = (
 
 export type DamageVerdict =
   | { readonly tag: "damaged" }
-  /** There is no row, or a later snapshot doesn't need it. */
+  /** The row is missing, or a later snapshot doesn't need the file. */
   | { readonly tag: "replaced" }
   | { readonly tag: "fenced"; readonly why: string }
   | { readonly tag: "rewound"; readonly why: string };
 
-/** `ours` is the epoch that is held, or null; `open` reads from the file; `known` is what the partition has opened since, or the same. */
+/**
+ * Judges a file that can't be read. `ours` is the held epoch, or null. `open` reads from the file. `known` is what the
+ * partition has opened since, or the same.
+ */
 export function judgeDamage(
   row: PartitionRow | null,
   ours: Epoch | null,
@@ -36,7 +42,8 @@ export function judgeDamage(
     return { tag: "fenced", why: `epoch ${ours} was superseded by epoch ${row.epoch}` };
   if (row.version < known.row.version)
     return { tag: "rewound", why: `D1 says manifest number ${row.version} where it had reached ${known.row.version}` };
-  // A reader may be behind: it reads the later snapshot when it opens anew. A writer that is didn't hear of its own, and may never.
+  // A reader may be behind: it reads the later snapshot when it opens again. A writer that is behind missed the answer
+  // about its own snapshot, and may never get it.
   const behind = row.version !== known.row.version && ours === null;
   const isRead = open.loader.stored?.files.some(({ name }) => name === file) ?? false;
   return behind || known !== open || !isRead ? { tag: "replaced" } : { tag: "damaged" };

@@ -3,8 +3,9 @@
  *
  * COMMIT1. One commit is in flight, and groups are committed in the order in which they were begun (LOG2).
  * COMMIT2. A group's effects are settled, and its callers answered, only when it is proven to be in the log (LOG1).
- * COMMIT3. Without an epoch the first group takes it (APPEND0 of append.ts). It waits for an opening that takes one, and the other way round.
- * COMMIT4. Order of arrival is order of seq: between the two nothing is awaited.
+ * COMMIT3. Without an epoch the first group takes one (APPEND0 of append.ts). The group waits for an opening that takes
+ *     an epoch, and such an opening waits for the group.
+ * COMMIT4. Order of arrival is order of seq: nothing is awaited between arrival and seq.
  */
 import { append } from "../log/append.ts";
 import { commitCounts } from "../base/counters.ts";
@@ -25,10 +26,12 @@ import { nextStamp } from "../base/hybrid-clock.ts";
 import { limited } from "../base/retry.ts";
 import { ThrowLines } from "./throw-lines.ts";
 
-/** The partition hears that a group is visible. `heard` is false if the group was duplicates alone, so D1 said nothing. */
+/**
+ * Tells the partition that a group is visible. `heard` is false if the group held only duplicates, so D1 said nothing.
+ */
 export type Settled = (open: OpenPartition, heard: boolean) => void;
 
-/** Taken in, or why it isn't. */
+/** The admission, or why the request wasn't taken. */
 export type Admitted = Admission | Exclude<AppendResponse, { tag: "decided" }>;
 
 export class GroupCommit {
@@ -58,7 +61,7 @@ export class GroupCommit {
     });
   }
 
-  /** What waits for the log. */
+  /** Events and bytes that wait for the log. */
   get pending(): { readonly events: number; readonly bytes: number } {
     const groups = [this.#filling, this.#committing];
     return {
@@ -67,17 +70,17 @@ export class GroupCommit {
     };
   }
 
-  /** Are there groups? They build on what their partition knew when they were begun. */
+  /** True if there are groups. Groups build on what their partition knew when they were begun. */
   get begun(): boolean {
     return this.#filling !== null || this.#committing !== null;
   }
 
-  /** Is it the nonce of the group on its way? */
+  /** True if the nonce belongs to the group in flight. */
   isOurs(group: string | null): boolean {
     return group !== null && group === this.#committing?.nonce;
   }
 
-  /** Takes the events in, or says why it doesn't. No await in here: order of arrival is order of seq (COMMIT4). */
+  /** Takes the events in, or says why it doesn't. An await here would break the order of seqs (COMMIT4). */
   admit(open: OpenPartition, slice: AppendRequest): Admitted {
     const { operator, clock } = this.#env;
     const { producers, dedup } = open.machine;
@@ -99,7 +102,7 @@ export class GroupCommit {
     return admission;
   }
 
-  /** What breaks halfway leaves seqs without events: such a group must never reach the log, so the object ends. */
+  /** An error halfway leaves seqs without events. Such a group must never reach the log, so the instance ends. */
   #admitted(group: Group, slice: AppendRequest): Admission {
     try {
       return group.admit(slice);
@@ -109,7 +112,9 @@ export class GroupCommit {
     }
   }
 
-  /** A repeat of an event that isn't durable yet waits for it as well (ONE1). */
+  /**
+   * Waits until the admission is durable. A duplicate of an event that isn't durable yet waits for that event (ONE1).
+   */
   async durable({ until }: Admission, limitMs: number): Promise<void> {
     const filling = this.#filling;
     const committing = this.#committing;
@@ -123,14 +128,16 @@ export class GroupCommit {
     await limited(this.#env.clock, "the log", () => group.durable, limitMs);
   }
 
-  /** Settles when nothing is in flight any more. */
+  /** Settles when no commit is in flight. */
   async idle(): Promise<void> {
     await this.#committing?.durable.catch(() => undefined);
   }
 
   /**
-   * Commits group after group, one in flight, until none is left. Never rejects: if closing or settling a group breaks, this instance
-   * ends with its groups, since what it holds may be half done. What got into the log the next instance finds there.
+   * Commits group after group, one in flight, until none is left. Never rejects.
+   *
+   * If closing or settling a group breaks, this instance ends with its groups, since its memory may be half changed.
+   * The next instance finds the groups that got into the log.
    */
   async #run(open: OpenPartition): Promise<void> {
     this.#running = true;
@@ -146,7 +153,8 @@ export class GroupCommit {
     const lease = this.#lease;
     while (this.#filling !== null) {
       await this.#gather(this.#filling);
-      // No await where none is on its way: one that began meanwhile would not see this group.
+      // Await only if an opening is taking the epoch. An opening that begins during any other await would not see this
+      // group.
       for (let { taken } = lease; taken !== null && !lease.lost; { taken } = lease) await taken;
       if (lease.lost) return;
       const group: Group = this.#filling;
@@ -185,7 +193,7 @@ export class GroupCommit {
     this.#running = false;
   }
 
-  /** The next epoch: ours once the group is in the log. */
+  /** Returns the next epoch. The lease holds it once the group is in the log. */
   #claim(held: Epoch, group: Group): Epoch {
     const { host, counters } = this.#env;
     const next = asEpoch(held + 1);
@@ -218,7 +226,7 @@ export class GroupCommit {
     open.committed(group.events, bytes, stamp);
   }
 
-  /** Rides along in a row that is written anyway, so that looking needs no call to the partition (SNAP9). */
+  /** Statistics in a row that is written anyway, so that status needs no call to the partition (SNAP9). */
   #stats(open: OpenPartition, group: Group): string {
     const growth = group.growth();
     const { state, quarantine } = open.machine;

@@ -2,7 +2,7 @@
  * A group: the events that one commit will make durable, collected while the commit before it is in flight.
  *
  * GROUP1. An event's seq, its outcome and its place in the log are decided in one turn, without await.
- * GROUP2. It is cut into rows below the row limit; each row has its own layer of changes, since each has its own stamp.
+ * GROUP2. A group is cut into rows below the row limit. Each row has its own overlay, since each has its own stamp.
  */
 import type { Codec } from "../base/ports.ts";
 import { groupCounts, type Counts } from "../base/counters.ts";
@@ -29,14 +29,16 @@ interface Row {
   readonly overlay: Overlay;
 }
 
-/** What became of a slice's events; valid once everything up to `until` is durable. */
+/** The results of a request's events. They are valid once everything up to `until` is durable. */
 export interface Admission {
   readonly statuses: Uint8Array;
   readonly details: (readonly [number, number, string | null])[];
   readonly until: Seq;
 }
 
-/** A repeat whose id may be beyond the horizon, but whose place in its producer's numbers is not (PRODUCER5 of producers.ts). */
+/**
+ * A duplicate whose id may be beyond the horizon, but whose number its producer has used (PRODUCER5 of producers.ts).
+ */
 const FORGOTTEN = { tag: "forgotten", seq: seq(0) } as const;
 
 export class Group {
@@ -46,13 +48,13 @@ export class Group {
   readonly #rows: Row[] = [];
   #below: Overlay | null;
   #next: Seq;
-  /** Slices in it; how many callers wait. */
+  /** Requests in the group. Each has one caller that waits. */
   callers = 0;
   bytes = 0;
   readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0 };
   #resolve: () => void = () => undefined;
   #reject: (why: unknown) => void = () => undefined;
-  /** Settles when the group is in the log, or can't get there through this object. */
+  /** Settles when the group is in the log, or can't get there through this instance. */
   readonly durable: Promise<void>;
 
   constructor(nonce: string, machine: StateMachine, live: Live, first: Seq, below: Overlay | null) {
@@ -65,7 +67,7 @@ export class Group {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Its waiters hear of a failure; that there may be none is no error.
+    // Waiters hear of a failure. A group without waiters must not raise an unhandled rejection.
     this.durable.catch(() => undefined);
   }
 
@@ -81,7 +83,7 @@ export class Group {
     return this.#next;
   }
 
-  /** What became of its events, for the counters. */
+  /** Outcomes of the group's events, for the counters. */
   get counts(): Counts {
     const grouped = this.events === 0 ? {} : groupCounts(this.events);
     return { ...this.#counts, ...grouped, slices: this.callers, segments: this.#filled().length };
@@ -91,7 +93,7 @@ export class Group {
     return this.#rows.at(-1)?.overlay ?? this.#below;
   }
 
-  /** Takes a slice in: drops repeats, gives seqs, runs handlers. */
+  /** Takes a request in: drops duplicates, gives seqs, runs handlers. */
   admit(slice: AppendRequest): Admission {
     const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
     const time = new Date(slice.at).toISOString();
@@ -100,12 +102,13 @@ export class Group {
     const details: [number, number, string | null][] = [];
     const { dedup, producers } = this.#fold;
     const { producer, indexes } = slice;
-    // Events of the request up to this index were taken before (ONE2), perhaps by a group that isn't durable yet.
+    // Events of the client's request up to this index were taken before (ONE2), perhaps by a group that isn't durable
+    // yet.
     const taken = producer === undefined ? -1 : producers.mark(producer);
-    // While dedup knows all ids from the request's first event on, what it doesn't know was never logged.
+    // If dedup has all ids from the request's first event on, an unknown id was never logged.
     const forgetful = producer !== undefined && producers.from(producer) < dedup.first;
     let until = producer === undefined || taken < 0 ? seq(0) : producers.until(producer.id);
-    // Runs of new events are spliced as one piece of the slice's body: [from, end) in characters.
+    // Runs of new events are spliced as one piece of the request's body: [from, end) in characters.
     let from = 0;
     let end = 0;
     let first = this.#next;
@@ -163,14 +166,20 @@ export class Group {
     return { statuses, details, until };
   }
 
-  /** Why the event can't be taken now: the state of its key can't be migrated (MIGRATION2 of migration.ts). Commands can do without it. */
+  /**
+   * Returns the reason if the state of the event's key can't be migrated (MIGRATION2 of migration.ts), else null.
+   * Commands need no migrated state.
+   */
   #unmigrated({ overlay }: Row, event: Record<string, unknown>, key: string): string | null {
     const found = overlay.unmigrated(key);
     if (found === null || (event["type"] as string).startsWith(RESERVED_TYPE)) return null;
     return migrationFailed(this.#fold.operator, key, found.version, found.text!);
   }
 
-  /** The request is in this row from the seq `first` up to the index; the row's last event is the one that says so. */
+  /**
+   * Marks in this row that it holds the request from the seq `first` up to the index. The row's last event carries the
+   * mark.
+   */
   #mark(row: Row, { id, epoch, number }: Producer, index: number, first: Seq): void {
     const mark: ProducerProgress = [id, epoch, number, index, first];
     row.writer.mark(mark);
@@ -207,7 +216,8 @@ export class Group {
     const machine = this.#fold;
     const key = slice.keys[i]!;
     row.writer.event(key, slice.at);
-    // Asked before it runs: a handler may write on the event, and a retry takes its entry out.
+    // Read the command before the event runs: a handler may change the event, and a retry removes the quarantined
+    // entry.
     const command = commandOf(event);
     if (command !== null && machine.edits(event)) row.writer.edited();
     const outcome = machine.run(row.overlay, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
@@ -226,7 +236,7 @@ export class Group {
     return outcome;
   }
 
-  /** The row for the next events; a new one where they wouldn't fit. */
+  /** Returns the row for the next events, or a new row if they wouldn't fit. */
   #row(bytes: number): Row {
     const last = this.#rows.at(-1);
     if (last !== undefined && last.writer.bytes + bytes <= ROW_BYTES) return last;
@@ -236,7 +246,7 @@ export class Group {
     return row;
   }
 
-  /** The rows as they go to the log. */
+  /** Returns the rows as they go to the log. */
   close(
     facts: { readonly stamp: Stamp; readonly epoch: Epoch; readonly code: string; readonly stats: string },
     codec: Codec,
@@ -257,7 +267,7 @@ export class Group {
     });
   }
 
-  /** Keys and size of the state once the group is in it. */
+  /** Keys and bytes that the group adds to the state. */
   growth(): { keys: number; size: number } {
     const total = { keys: 0, size: 0 };
     for (const { overlay } of this.#rows) {
@@ -268,7 +278,7 @@ export class Group {
     return total;
   }
 
-  /** The group is in the log from this stamp on: its effects become visible (LOG1). */
+  /** The group is in the log from this stamp on, so its effects become visible (LOG1). */
   settle(first: Stamp, watchers: Watchers | null = null): void {
     this.#filled().forEach(({ writer, overlay }, i) => {
       const at = (first + i) as Stamp;
@@ -283,7 +293,7 @@ export class Group {
     this.#reject(why);
   }
 
-  /** A row may be left without events where all that it was opened for were repeats. */
+  /** A row is left without events if it was opened for duplicates alone. */
   #filled(): Row[] {
     return this.#rows.filter((row) => row.writer.count > 0);
   }

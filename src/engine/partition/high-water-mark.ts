@@ -1,9 +1,12 @@
 /**
- * When the mark of what D1 has said is written (REWIND2 of rewind-check.ts): a row of the object's own storage each time.
+ * Decides when the high-water mark is written (REWIND2 of rewind-check.ts). Each mark costs a row of the object's own
+ * storage.
  *
- * MARK1. With each snapshot, and with the first commit of an opening where the mark is older than MARK_MS: a partition that wakes up
- *     for every event would pay as much for the marks as for the log. So what is set back by more than MARK_MS is always noticed.
- * MARK2. At once where it isn't the truth any more, or disk-space.ts has found something that is to outlive the instance.
+ * MARK1. The mark is written with each snapshot. It is also written with the first commit of an opening if the mark is
+ *     older than MARK_MS. A partition that wakes up for every event would otherwise pay as much for marks as for the
+ *     log. So a restore to a point more than MARK_MS older is always noticed.
+ * MARK2. The mark is written at once if it is no longer true, or if disk-space.ts has found a fact that must outlive
+ *     the instance.
  */
 import { incarnationOf, type Epoch } from "../base/ids.ts";
 import { MARK_MS } from "../base/limits.ts";
@@ -20,7 +23,7 @@ export class HighWaterMarkWriter {
   readonly #clock: Clock;
   readonly #room: DiskSpace;
   readonly #lease: Lease;
-  /** Whose first commit it knows of. */
+  /** The epoch whose first commit has been noted. */
   #marked: Epoch | null = null;
   #found = false;
 
@@ -31,7 +34,7 @@ export class HighWaterMarkWriter {
     this.#lease = lease;
   }
 
-  /** A commit was heard of. */
+  /** D1 acknowledged a commit. */
   committed(open: OpenPartition): void {
     if (this.#marked === this.#lease.epoch) return;
     const found = this.#found;
@@ -40,7 +43,7 @@ export class HighWaterMarkWriter {
     if (found || !isYoung(this.#host.highWaterMark(), open, this.#clock.now())) this.#keep(open, {});
   }
 
-  /** With the next commit the mark is to hold what disk-space.ts has found. */
+  /** The next commit writes a mark with what disk-space.ts has found. */
   due(): void {
     this.#found = true;
     this.#marked = null;
@@ -52,7 +55,9 @@ export class HighWaterMarkWriter {
     this.#keep({ row: open.row, machine: open.machine, whole: manifest }, {});
   }
 
-  /** D1 has less than it had acknowledged. The mark tells the next instance, which refuses (E4). */
+  /**
+   * D1 has less than it had acknowledged. The next instance reads the mark and refuses (REWIND4 of rewind-check.ts).
+   */
   refused(open: OpenPartition): void {
     this.#keep(open, { refused: true });
   }
@@ -73,7 +78,7 @@ export class HighWaterMarkWriter {
   }
 }
 
-/** A clock that was set back makes it old. */
+/** A mark from the future counts as old: the clock was turned back. */
 function isYoung(mark: HighWaterMark | null, { row }: OpenPartition, nowMs: number): boolean {
   if (mark === null || mark.refused === true || mark.atMs === undefined) return false;
   const ageMs = nowMs - mark.atMs;

@@ -1,10 +1,12 @@
 /**
- * Counts what a partition asks of its stores, in the units of the bill: a layer around each port, which changes nothing.
+ * Counts the operations that a partition asks of its stores, in the units of the bill. It wraps each port and changes
+ * nothing.
  *
- * METERING4. Rows read are what the statements look at, by their shape and what they brought; test/worker/metering.test.ts holds it
- *     against what D1 says. A call without an answer counts as if it had been done, since it may have been.
- * METERING5. Deleting costs as much as writing: a segment, and a range of the cache, count for both when they are written, since
- *     they go some day.
+ * METERING4. Rows read are estimated from the shape of the statements and the size of their answers.
+ *     test/worker/metering.test.ts compares the estimate with D1's own count. A call without an answer counts as done,
+ *     since D1 may have done it.
+ * METERING5. Deleting costs as much as writing. A segment and a range of the cache count for both when they are
+ *     written, since they are deleted some day.
  */
 import { Counters, type Counts, laterOf, readCounters } from "../base/counters.ts";
 import { Minutes } from "../base/minutes.ts";
@@ -23,7 +25,7 @@ export function metered(env: Surroundings): Environment {
 class MeteredLog implements Log {
   readonly #log: Log;
   readonly #counters: Counters;
-  /** Rows in the log: above the last snapshot, and between that and the one before. */
+  /** Rows of the log above the last snapshot (`#newer`), and between that and the snapshot before (`#older`). */
   #newer = 0;
   #older = 0;
 
@@ -36,7 +38,7 @@ class MeteredLog implements Log {
     return this.#log.size;
   }
 
-  /** `cost` tells from the answer what was read and written; without an answer, from undefined. */
+  /** Counts a call. `cost` derives the rows read and written from the answer, which is undefined if none came. */
   async #counted<T>(call: Promise<T>, cost: (answer: T | undefined) => Counts): Promise<T> {
     let answer: T | undefined;
     try {
@@ -52,7 +54,7 @@ class MeteredLog implements Log {
 
   async open(writer: string, code: string): ReturnType<Log["open"]> {
     const opening = await this.#opening(this.#log.open(writer, code), 1);
-    // An answer that was given up, and came after a later one, says nothing new.
+    // The answer to an abandoned call may come after a later answer. Such an answer must not replace the holder.
     if (opening !== null && opening.row.epoch > (this.#counters.holder?.epoch ?? 0))
       this.#counters.holder = { epoch: opening.row.epoch, writer };
     return opening;
@@ -97,7 +99,7 @@ class MeteredLog implements Log {
 
   promote(...args: Parameters<Log["promote"]>): ReturnType<Log["promote"]> {
     const { replaced } = args[0];
-    // The cut looks at the rows up to the snapshot before; those above it stay.
+    // The cut reads the rows up to the snapshot before; the rows above it stay.
     const cut = this.#older;
     [this.#older, this.#newer] = [this.#newer, 0];
     return this.#counted(this.#log.promote(...args), (answer) => ({
@@ -135,20 +137,23 @@ class MeteredLog implements Log {
   }
 }
 
-/** Where the page begins, the row and the head, beside the rows of a page. */
+/** Rows read for a page beside its own rows: the place where it begins, the partition's row and the head. */
 const PAGE_READS = 7;
 
-/** Each row of a page: found, asked for its size, read, and its place kept meanwhile. */
+/** Each row of a page is found, asked for its size, read, and its place is kept in between. */
 const ROW_READS = 4;
 
-/** The partition's row twice, by its name and its number, its timeline, and the last segment. */
+/** An append reads the partition's row twice, by name and by number, its timeline, and the last segment. */
 const APPEND_READS = 6;
 
 const EXPLAIN_READS = 5;
 
 const ONE_QUERY = { d1Queries: 1 } as const;
 
-/** What it costs to append rows: they say so themselves, since nobody may hear of the partition after that until it wakes up again. */
+/**
+ * The cost of appending rows. The rows carry it themselves: after them, nobody may hear of the partition until it wakes
+ * up again.
+ */
 export const appendCost = (rows: number): Counts => ({
   ...ONE_QUERY,
   d1RowsRead: APPEND_READS * rows,
@@ -231,7 +236,10 @@ class MeteredCache implements Cache {
   }
 }
 
-/** Alarms and marks are rows of the object's own storage. What an instance arms first mostly stands there already. */
+/**
+ * Alarms and marks are rows of the object's own storage. The first alarm that an instance arms mostly stands there
+ * already.
+ */
 function meteredHost(host: Host, counters: Counters): Host {
   let armed: number | null | undefined;
   return {
@@ -247,7 +255,8 @@ function meteredHost(host: Host, counters: Counters): Host {
     highWaterMark: () => host.highWaterMark(),
     keepHighWaterMark: (mark) => {
       counters.add({ ownRowsWritten: 1 });
-      // Before it is known what was counted, what this instance has counted would be restored, and count twice.
+      // Before the counters are restored, the mark must not include this instance's counts: they would be restored and
+      // count twice.
       const now = counters.restored ? counters.row() : null;
       host.keepHighWaterMark({ ...mark, counters: laterOf([readCounters(mark.counters), now]) });
     },

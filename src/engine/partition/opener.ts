@@ -1,12 +1,13 @@
 /**
- * The way into a partition: what it knows once it is open, and how it comes to know it.
+ * Opens a partition, for reads, events or snapshots.
  *
- * OPEN1. One opening at a time; what failed is tried anew by the next call.
- * OPEN2. Reads and events open without an epoch; events take theirs with their first append (append.ts), a snapshot takes it before it
- *     begins, and so do events where other code wrote before. An opening that takes one waits for the group that may be taking it, and the other way round (M3 of
+ * OPEN1. One opening runs at a time. If it fails, the next call tries again.
+ * OPEN2. Reads and events open without an epoch. Events take an epoch with their first append (append.ts); a snapshot
+ *     takes it before it begins. If other code wrote last, events take it before they begin as well. An opening that
+ *     takes an epoch waits for a group that may be taking it, and the group waits for such an opening (COMMIT3 of
  *     group-commit.ts).
- * OPEN3. Groups build on what was known when they were begun. Where others have written since, they never get into the log, so the instance
- *     ends; a late snapshot of the writer before takes nothing from them.
+ * OPEN3. Groups build on what was known when they were begun. If others have written since, the groups never get into
+ *     the log, so the instance ends. A late snapshot of the writer before takes nothing from them.
  */
 import type { Address } from "../operator/routing.ts";
 import { Prefetch } from "../snapshot/prefetch.ts";
@@ -26,14 +27,14 @@ import type { Lease } from "../log/lease.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 
-/** What it is opened for: snapshots alone need an epoch from the beginning. */
+/** The purpose of an opening. Snapshots alone need an epoch from the beginning. */
 export type Use = "reads" | "events" | "snapshots";
 
-/** The partition hears of openings. */
+/** Tells the partition about openings. */
 export interface OpenerEvents {
-  /** D1 answered at that time. */
+  /** The partition is open. D1 answered at `answeredAt`. */
   opened(open: OpenPartition, use: Use, answeredAt: number): void;
-  /** A file of what is open can't be read. Resolves when it is known what follows. */
+  /** A file of the open partition can't be read. Resolves when the consequence is known. */
   damaged(open: OpenPartition, damage: Damage): Promise<void>;
 }
 
@@ -64,12 +65,15 @@ export class Opener {
     lease.onLost(() => this.forget());
   }
 
-  /** What is open, for whatever use; null: nothing. */
+  /** Returns the open partition for any use, or null if none is open. */
   get open(): OpenPartition | null {
     return this.#open;
   }
 
-  /** Null: it has to be waited for (`ready`). Whoever makes the row of a new partition takes its first epoch. */
+  /**
+   * Returns null if the caller must wait with `ready`. The opening that makes the row of a new partition takes its
+   * first epoch.
+   */
   openFor(use: Use): OpenPartition | null {
     const open = this.#open;
     if (open === null || use === "reads") return open;
@@ -78,14 +82,16 @@ export class Opener {
     return use === "events" && open.row.epoch > 0 && this.#follows(open) ? open : null;
   }
 
-  /** Did this very code write last, as far as is known (CODE1)? Older code might fence by the partition's row alone. */
+  /**
+   * True if this very code wrote last, as far as is known (CODE1). Older code might fence by the partition's row alone.
+   */
   #follows({ machine, whole }: OpenPartition): boolean {
     const ours = codeOf({ operatorVersion: this.#env.operator.version, code: this.#code });
     const tail = [...machine.replayedFrom];
     return tail.length > 0 ? tail.every((code) => code === ours) : whole === null || codeOf(whole) === ours;
   }
 
-  /** @throws Failure; Damage where the files behind it can't be read */
+  /** @throws Failure; Damage if files of the state can't be read */
   async ready(use: Use): Promise<OpenPartition> {
     for (let round = 0; round < OPEN_ATTEMPTS; round++) {
       this.#lease.assertNotLost();
@@ -97,20 +103,20 @@ export class Opener {
       }
       if (this.#opening === null) this.#begin(use);
       const { takes, done } = this.#opening!;
-      // One that was begun for another use need not do for this one, whatever becomes of it.
+      // A failed opening for another use must not fail a snapshot, which begins an opening of its own.
       if (takes || use !== "snapshots") await done;
       else await done.catch(() => undefined);
     }
     throw new Failure("store_unavailable", "the partition could not be opened for writing");
   }
 
-  /** Others have written: opens anew for reading. */
+  /** Opens again for reading, since others have written. */
   async again(open: OpenPartition): Promise<OpenPartition> {
     if (this.#open === open && this.#opening === null) this.#begin("reads");
     return this.#opening === null ? open : this.#opening.done;
   }
 
-  /** The next call opens anew; where the instance has ended it hears of that. */
+  /** The next call opens again. If the instance has ended, that call hears of it. */
   forget(): void {
     this.#open = null;
   }
@@ -129,7 +135,7 @@ export class Opener {
 
   async #enter(use: Use, takes: boolean): Promise<OpenPartition> {
     const { clock } = this.#env;
-    // A claim that was under way may have taken the epoch.
+    // A claim that was in flight may have taken the epoch.
     if (takes && this.openFor("snapshots") !== null) return this.#open!;
     const begun = clock.now();
     const known = this.#open;
@@ -138,7 +144,7 @@ export class Opener {
       : peek(this.#env, this.#address.seed);
     const ahead = known === null ? this.#prefetch(use === "reads") : null;
     const opening = await asked;
-    // What took it while D1 was asked was later than what D1 said.
+    // Another opening or a first append took the epoch after D1 answered, so the answer is stale.
     if (!takes && this.openFor("snapshots") !== null) return this.#open!;
     const answeredAt = clock.now();
     const openMs = answeredAt - begun;
@@ -152,20 +158,23 @@ export class Opener {
     open.rates = withOpening(open.rates, openMs, opening.rows.length);
     open.tookEpoch(opening.row.epoch);
     if (epoch !== null) this.#lease.hold(epoch);
-    // Other code may migrate what the code of the snapshot could not.
+    // This code may be able to migrate states that the snapshot's code could not.
     open.renew ||= open.whole?.unmigrated !== undefined && open.whole.code !== this.#code;
     this.#open = open;
     this.#events.opened(open, use, answeredAt);
     return open;
   }
 
-  /** While D1 is asked: what of the files will be asked for, if they are those that the mark knows. */
+  /**
+   * Fetches parts of the files while D1 is asked: those that the opening will need if the files are still the ones in
+   * the mark.
+   */
   #prefetch(apart: boolean): Prefetch | null {
     const files = this.#env.host.highWaterMark()?.files;
     return files === undefined ? null : new Prefetch(this.#env, files, apart);
   }
 
-  /** Reads leave ids in the files where they are many (FILE2 of file-reader.ts); nothing else can do without. */
+  /** Reads leave ids in the files if there are many (FILE2 of file-reader.ts). Events and snapshots need them all. */
   async #loadIds(open: OpenPartition): Promise<void> {
     const { machine, loader } = open;
     if (machine.dedup.whole) return;
@@ -178,7 +187,10 @@ export class Opener {
     }
   }
 
-  /** Who was open without an epoch needs but what was logged since. No event is taken in beside that. */
+  /**
+   * Brings a partition that is open without an epoch up to date: it needs only what was logged since. No event is taken
+   * in during that.
+   */
   async #upToDate(
     known: OpenPartition,
     opening: Opening,
@@ -190,7 +202,7 @@ export class Opener {
     const lost = behind(highWaterMark(logFacts(known.row, known.machine.seq)), logFacts(row, head));
     if (lost !== null) throw this.#lease.lose(rewound(this.#env.id, `D1 says ${lost}`));
     const sameLog = known.machine.seq === head && incarnationOf(known.row.epoch) === incarnationOf(row.epoch);
-    // Of the late snapshot we learn when ours is refused for it (OPEN3).
+    // A late snapshot shows up when D1 refuses our own snapshot because of it (OPEN3).
     if (sameLog && (this.#groups.begun || known.row.version === row.version)) return known;
     if (this.#groups.begun) this.#lease.fence(`others have written up to seq ${head}, version ${row.version}`);
     this.#lease.assertNotLost();

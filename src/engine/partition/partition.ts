@@ -5,10 +5,13 @@
  *   alarm or full tail  ->  checkpoint: capture -> R2 -> manifest current, log cut
  *   first call after an eviction or a crash  ->  open: row and tail from D1, snapshot from R2, replay
  *
- * PARTITION1. Nothing is awaited between an event's arrival in order and its seq; groups commit one at a time, in order (LOG2).
- * PARTITION2. What a group changes is visible only after its commit is proven (LOG1); reads show committed state only.
- * PARTITION3. Events take an epoch with their first append (append.ts), snapshots before they begin; reading needs none. Who lost it ends for good.
- * PARTITION4. Every wait of a caller has a limit, every queue a bound (LOG6); past them the answer is `busy`, never half a truth.
+ * PARTITION1. Nothing is awaited between an event's arrival in order and its seq. Groups commit one at a time, in order
+ *     (LOG2).
+ * PARTITION2. A group's changes are visible only after its commit is proven (LOG1). Reads show committed state only.
+ * PARTITION3. Events take an epoch with their first append (append.ts), snapshots before they begin; reads need none.
+ *     An instance that lost its epoch ends for good.
+ * PARTITION4. Every wait of a caller has a limit, and every queue a bound (LOG6). Past them the answer is `busy`, never
+ *     half a truth.
  */
 import type { Address } from "../operator/routing.ts";
 import { isHeld } from "../base/aside.ts";
@@ -88,7 +91,7 @@ export class Partition {
 
   // ---- events in ----
 
-  /** Takes a slice of events and answers once all of them are durable, or says that it isn't known. */
+  /** Takes a request's events. Answers once all of them are durable, or says that nothing is known of it. */
   async append(slice: AppendRequest): Promise<AppendResponse> {
     const { operator, clock } = this.#env;
     if (slice.v > WIRE_VERSION || slice.operatorVersion > operator.version) return this.#stepAside(slice);
@@ -104,7 +107,7 @@ export class Partition {
         this.#mark.due();
       }
       const full = backpressure(open, slice, [this.#groups.pending, this.#queue]);
-      // What would make room may be due, and its alarm lost (SNAP6).
+      // A snapshot that would make room may be due, and its alarm lost (SNAP6).
       if (full !== null) this.#checkpoints.schedule(open);
       if (full !== null) return full;
       const entered = this.#queue.enter(open, slice, deadline);
@@ -121,8 +124,10 @@ export class Partition {
     }
   }
 
-  /** CODE1: newer code asks; what is under way is finished, and the next call finds an object that runs it, unless the platform keeps
-   *  this object on its code (aside.ts). */
+  /**
+   * CODE1: newer code calls. This instance finishes its groups and ends, so the next call finds an object with the
+   * newer code. The platform may keep this object on its code (aside.ts).
+   */
   async #stepAside({ v, operatorVersion }: AppendRequest): Promise<AppendResponse> {
     const { clock, host, operator } = this.#env;
     const ours = { code: this.#code, operatorVersion: operator.version };
@@ -139,7 +144,9 @@ export class Partition {
     return busy("superseded", `${why}; it has stepped aside`, 100);
   }
 
-  /** D1 has less than it acknowledged to this instance. The mark tells the next instance, which refuses (rewind-check.ts). */
+  /**
+   * D1 has less than it acknowledged to this instance. The next instance reads the mark and refuses (rewind-check.ts).
+   */
   #markRewound({ code }: Failure): void {
     if (code === "log_rewound" && this.#opener.open !== null) this.#mark.refused(this.#opener.open);
   }
@@ -147,28 +154,33 @@ export class Partition {
   #onOpened(open: OpenPartition, use: Use, answeredAt: number): void {
     this.#heardAt = answeredAt;
     if (use !== "reads") this.#checkpoints.schedule(open);
-    // Whoever only reads can't mend what it fell back from; the alarm takes an epoch.
+    // A read-only instance can't repair a fallback, so arm the alarm, which takes an epoch.
     else if (open.renew) this.#env.host.arm(this.#env.clock.now());
   }
 
   // ---- state out ----
 
-  /** The committed state of keys, from the first on: fewer where they come to more than `maxChars`, but one at least. */
+  /**
+   * Returns the committed state of the keys, from the first on. Returns fewer if they exceed `maxChars`, but at least
+   * one.
+   */
   async read(keys: readonly string[], maxChars: number = Number.POSITIVE_INFINITY): Promise<(Entry | null)[]> {
     return this.#reading((open) => read(open, keys, maxChars));
   }
 
-  /** Committed keys in the order of their UTF-8 bytes, above `after`; stops at `limit` or at about `maxBytes`. */
+  /**
+   * Returns committed keys above `after`, in the order of their UTF-8 bytes. Stops at `limit` or at about `maxBytes`.
+   */
   async scan(prefix: string, after: string, limit: number, maxBytes: number): Promise<Scanned> {
     return this.#reading((open) => scan(open, prefix, after, limit, maxBytes));
   }
 
-  /** Every key that begins with the prefix, as of now (reads.ts). */
+  /** Returns every key that begins with the prefix, as of now (reads.ts). */
   async export(prefix: string): Promise<Exported> {
     return this.#reading(async (open) => exported(open, this.#address.partition, prefix));
   }
 
-  /** The wanted ones of the quarantined events above `after`, in order; stops at `limit` or at about `maxChars`. */
+  /** Returns the wanted quarantined events above `after`, in order. Stops at `limit` or at about `maxChars`. */
   async quarantined(after: Seq, limit: number, maxChars: number, wanted?: Wanted): Promise<QuarantinePage> {
     return (await this.#current()).machine.quarantine.page(after, limit, maxChars, wanted);
   }
@@ -177,7 +189,7 @@ export class Partition {
     return (await this.#current()).machine.quarantine.groups();
   }
 
-  /** What became of an event that was set aside; null: nothing is known of it. */
+  /** Returns the entry or the settlement of a quarantined event, or null if nothing is known of it. */
   async setAside(target: Seq): Promise<SetAside | null> {
     const { machine } = await this.#current();
     const left = machine.quarantine.inLog(target);
@@ -191,7 +203,7 @@ export class Partition {
     return factsOf(await this.#current());
   }
 
-  /** Reads from the open partition; once more where files were read that a later snapshot has replaced meanwhile. */
+  /** Reads from the open partition. Reads once more if a later snapshot has replaced the files in the meantime. */
   async #reading<T>(read: (open: OpenPartition) => Promise<T>): Promise<T> {
     for (let round = 0; round < 2; round++) {
       const open = await this.#current();
@@ -205,7 +217,7 @@ export class Partition {
     throw new Failure("store_unavailable", "the state's files are being replaced");
   }
 
-  /** What waits for keys to be loaded. @throws Failure where they can't be */
+  /** Waits for a request whose keys are being loaded. @throws Failure if they can't be loaded */
   async #lasting(open: OpenPartition, entered: Promise<Admitted>, deadlineMs: number): Promise<Admitted> {
     const { clock } = this.#env;
     try {
@@ -218,10 +230,10 @@ export class Partition {
   }
 
   /**
-   * A file of the state couldn't be read. Either a later snapshot has replaced it, or it is damaged: then the next instance
-   * recovers without it, since what this one has in memory builds on it (SNAP4).
+   * Handles a file of the state that couldn't be read. Either a later snapshot has replaced it, or it is corrupt. If it
+   * is corrupt, the next instance recovers without it, since the memory of this instance builds on it (SNAP4).
    *
-   * @throws Failure where this instance can't go on
+   * @throws Failure if this instance must end
    */
   async #onDamage(open: OpenPartition, damage: Damage): Promise<void> {
     const { id, clock, host, log, cache } = this.#env;
@@ -243,7 +255,7 @@ export class Partition {
     this.#lease.assertNotLost();
   }
 
-  /** Open, and as fresh as D1 says: what hasn't heard of its epoch for a while asks before it answers. */
+  /** Returns the open partition, as fresh as D1 says. If D1 hasn't been heard for FRESH_MS, it is asked first. */
   async #current(): Promise<OpenPartition> {
     const { clock } = this.#env;
     const open =
@@ -254,13 +266,13 @@ export class Partition {
     const { epoch } = this.#lease;
     const before = logFacts(row, open.machine.seq);
     const known = await explainHead(this.#env, before.head);
-    // D1 doesn't answer; or what it said is about the time before the epoch was taken.
+    // Either D1 doesn't answer, or its answer is about the time before the epoch was taken.
     if (known === null || this.#lease.epoch !== epoch) return open;
     const verdict = judgeRead(known, epoch, before, this.#groups);
     if (verdict.tag === "rewound") throw this.#lease.lose(rewound(this.#env.id, verdict.why));
     if (verdict.tag === "fenced") this.#lease.fence(verdict.why);
     this.#lease.assertNotLost();
-    // While what is behind catches up, or can't, it is not as fresh as D1 for anybody.
+    // While a partition that is behind catches up, or fails to, every read asks D1 again.
     if (verdict.tag === "fresh") this.#heardAt = clock.now();
     if (verdict.tag !== "behind") return open;
     return limited(clock, "opening the partition", () => this.#opener.again(open), COMMIT_WAIT_MS);
@@ -279,7 +291,7 @@ export class Partition {
     return limited(this.#env.clock, "the snapshot", () => this.#checkpoints.upTo(open), COMMIT_WAIT_MS);
   }
 
-  /** Rebuilds the state in the shadow and compares it with the live one (verify.ts). */
+  /** Rebuilds the state beside the live one and compares the two (verify.ts). */
   async verify(): Promise<Verified> {
     const open = await this.#current();
     const { whole } = open;
@@ -289,7 +301,7 @@ export class Partition {
     return found;
   }
 
-  /** The alarm, and the cron sweep that stands in for a lost one. Never rejects (SNAP6). */
+  /** Runs for the alarm, and for the cron sweep that stands in for a lost alarm. Never rejects (SNAP6). */
   async wake(): Promise<void> {
     const { host, counters } = this.#env;
     counters.add({ wakes: 1 });
@@ -297,9 +309,9 @@ export class Partition {
       const open = await this.#opener.ready("snapshots");
       this.#checkpoints.schedule(open);
       await this.#checkpoints.idle();
-      // Also asks D1 whether all is there, where nothing was heard of it for a while.
+      // `#current` also asks D1 whether the log is complete, if D1 hasn't been heard for a while.
       const { machine } = await this.#current();
-      // A drill about once a day, so that what would not come back is noticed while it still is there.
+      // Verify about once a day, so that a state which would not recover is noticed while the live one still exists.
       const due = isDrillDue(host.jitter(), machine.operator.snapshot.everyMs, machine.state.size);
       if (due) noteDrill(await this.verify(), host);
     } catch (error) {

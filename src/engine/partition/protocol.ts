@@ -1,27 +1,31 @@
 /**
- * What travels between a Worker and a partition's object. Old and new code run side by side for minutes after a deploy
- * (CODE1): every message has a version, and what is added later must be optional.
+ * The messages between a Worker and a partition's object.
+ *
+ * Old and new code run side by side for minutes after a deploy (CODE1). So every message has a version, and a later
+ * addition must be optional.
  */
 
 import type { Producer, Unfit } from "../event/producer.ts";
 
 export const WIRE_VERSION = 3;
-/** What a slice without a producer still is: an object of older code takes it. */
+/** The version of a request without a producer. An object of older code takes it. */
 const PLAIN_VERSION = 1;
 const NUMBERED_VERSION = 2;
-/** An object that doesn't know producers would take their events without their marks, one that doesn't know edits (EDIT3 of edit.ts)
- *  would quarantine them. */
+/**
+ * An object that doesn't know producers would take their events without their marks. An object that doesn't know edits
+ * (EDIT3 of edit.ts) would quarantine them.
+ */
 export const wireVersion = (producer: Producer | null, edits = false): number =>
   edits ? WIRE_VERSION : producer === null ? PLAIN_VERSION : NUMBERED_VERSION;
 
-/** One request's events for one partition, in order. */
+/** One client request's events for one partition, in order. */
 export interface AppendRequest {
   readonly v: number;
-  /** The caller's operator version: an object of older code steps aside (CODE1). */
+  /** The caller's operator version. An object of older code steps aside (CODE1). */
   readonly operatorVersion: number;
   /** Time of receipt, milliseconds. */
   readonly at: number;
-  /** The events as JSON texts with commas between them: the clients' own bytes. */
+  /** The events as JSON texts with commas between them: the client's own bytes. */
   readonly body: string;
   /** UTF-8 length of `body`. */
   readonly bytes: number;
@@ -32,20 +36,23 @@ export interface AppendRequest {
   readonly prints: ArrayLike<number>;
   /** Answer the outcome and seq of every event, not only of those that are more than applied. */
   readonly full: boolean;
-  /** How long the caller can wait, in milliseconds, where that is less than COMMIT_WAIT_MS. */
+  /** How long the caller can wait, in milliseconds, if that is less than COMMIT_WAIT_MS. */
   readonly waitMs?: number;
-  /** A command: taken also where the quarantine is full, since it may empty it. */
+  /** The request is a command. It is taken even if the quarantine is full, since it may empty the quarantine. */
   readonly command?: true;
   /** Version 2: the sender numbers its requests (ONE2). */
   readonly producer?: Producer;
-  /** Version 2: the index of each event in its request, rising. */
+  /** Version 2: the index of each event in its client request, rising. */
   readonly indexes?: ArrayLike<number>;
 }
 
 /**
- * Status of one event, as a number; REPEAT is added where it was there already. `forgotten`, always with REPEAT: the number of
- * its request alone says that it was sent before, and nobody knows any more what became of it (PRODUCER5 of producers.ts). `unmigrated`: the
- * event is not in the log, since the state of its key is of an older version and can't be migrated (migration.ts).
+ * Status of one event, as a number. REPEAT is added if the event is a duplicate.
+ *
+ * - `forgotten`, always with REPEAT: the request's number alone proves that the event was sent before. Its outcome is
+ *     no longer known (PRODUCER5 of producers.ts).
+ * - `unmigrated`: the event is not in the log. The state of its key is of an older version and can't be migrated
+ *     (migration.ts).
  */
 export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3, forgotten: 4, unmigrated: 5 } as const;
 export const REPEAT = 8;
@@ -59,13 +66,16 @@ export type AppendResponse =
       readonly tag: "decided";
       /** One number for each event. */
       readonly statuses: Uint8Array;
-      /** [index, seq (0 if forgotten, or not logged), outcome text or null; of `unmigrated` the reason], for as much of what is more than
-       *  applied as an answer lists; for every event if `full`. */
+      /**
+       * [index, seq (0 if forgotten, or not logged), outcome text or null; of `unmigrated` the reason].
+       *
+       * Lists every event if `full`. Otherwise lists events that are more than applied, up to the limit of an answer.
+       */
       readonly details: readonly (readonly [index: number, seq: number, outcome: string | null])[];
     }
-  /** None of it was taken, and none will be: the producer is not fit to send it (ONE2). */
+  /** None of the events was taken, and none will be: the producer may not send them (ONE2). */
   | ({ readonly v: number; readonly tag: "unfit" } & Unfit)
-  /** Nothing is known to be durable; send it again. */
+  /** Nothing is known to be durable. The caller sends the request again. */
   | {
       readonly v: number;
       readonly tag: "busy";

@@ -1,12 +1,14 @@
 /**
- * What an operator may take: keys, and events a day. Nothing counts for all partitions, so each has its share, and a share
- * that is used up stops that partition alone.
+ * Limits the keys, and the events a day, that an operator may take. Nothing counts for all partitions, so each has its
+ * share. A share that is used up stops that partition alone.
  *
- * QUOTA1. The bound on keys is a refusal like a handler's: decided in the order of seqs, logged, and heard by every repeat (ONE6).
- * QUOTA2. The bound on events stands before the log: what is beyond it has no seq and costs nothing, so it can be sent again. It is
- *     counted from the log itself, by the minutes that dedup keeps, so it outlives the object.
- * QUOTA3. A share that the ids can't count would never be used up. operator() refuses one for the number of partitions in the code; where
- *     fewer are stored (CODE2) and the share is larger, the partition takes no event until the code says what works.
+ * QUOTA1. The bound on keys is a refusal like a handler's. It is decided in the order of seqs, logged, and heard by
+ *     every duplicate (ONE6).
+ * QUOTA2. The bound on events stands before the log. Events beyond it have no seq and cost nothing, so they can be sent
+ *     again. They are counted from the log itself, by the minutes that dedup keeps, so the count outlives the instance.
+ * QUOTA3. A share that the ids can't count would never be used up. operator() refuses such a share for the number of
+ *     partitions in the code. If fewer partitions are stored (CODE2), the share is larger. If it then can't be counted,
+ *     the partition takes no event until the code names a share that works.
  */
 import type { Address } from "../operator/routing.ts";
 import type { Dedup } from "../state/dedup.ts";
@@ -15,10 +17,10 @@ import type { Operator } from "../operator/operator.ts";
 import { busy, type Busy, type AppendRequest } from "./protocol.ts";
 
 const DAY_MS = 86_400_000;
-/** Until somebody has deployed other code. */
+/** Only a deploy of other code can end this state. */
 const UNCOUNTABLE_RETRY_MS = 60_000;
 
-/** What one partition may take; Infinity where there is no bound. */
+/** The share of one partition. Infinity means no bound. */
 export interface Quota {
   readonly maxKeys: number;
   readonly maxEventsPerDay: number;
@@ -29,7 +31,10 @@ export function quotaOf({ maxKeys, maxEventsPerDay, partitions }: Operator, addr
   return { maxKeys: Math.ceil(maxKeys / among), maxEventsPerDay: Math.ceil(maxEventsPerDay / among) };
 }
 
-/** Why the slice would take more than is left of the day (UTC); null if it doesn't. `maxIds`: those that `dedup` keeps. */
+/**
+ * Returns null if the request fits into the rest of the day (UTC); else says why not. `maxIds` is the number of ids
+ * that `dedup` keeps.
+ */
 export function overQuota(
   dedup: Dedup,
   slice: AppendRequest,
@@ -49,7 +54,7 @@ export function overQuota(
   if (spent + slice.keys.length <= share) return null;
   const fresh = newEvents(dedup, slice);
   if (fresh === 0 || spent + fresh <= share) return null;
-  // More than a whole day's: it would wait for ever, since a request isn't divided.
+  // A request larger than a whole day's share would wait for ever, since a request isn't divided.
   if (spent === 0 && fresh > share) return null;
   return busy(
     "budget_spent",
@@ -58,7 +63,7 @@ export function overQuota(
   );
 }
 
-/** Repeats cost nothing. */
+/** Duplicates cost nothing. */
 function newEvents(dedup: Dedup, { prints, keys }: AppendRequest): number {
   let count = 0;
   for (let i = 0; i < keys.length; i++) if (dedup.find(prints, i * PRINT_WORDS).tag === "new") count += 1;

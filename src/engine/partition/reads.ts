@@ -1,4 +1,4 @@
-/** Reading committed state from an open partition: keys that are in memory at once, the others from the snapshot's files. */
+/** Reads committed state from an open partition: keys in memory at once, the others from the snapshot's files. */
 import { stampTime } from "../base/hybrid-clock.ts";
 import type { Seq } from "../base/ids.ts";
 import { compareUtf8 } from "../base/json.ts";
@@ -6,11 +6,15 @@ import { READ_BYTES } from "../base/limits.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Entries, Entry } from "../state/keyed-state.ts";
 
-/** Of the keys, from the first on: fewer where they come to more than `maxChars`, but one at least. @throws Damage, Failure */
+/**
+ * Returns the keys' entries from the first on. Returns fewer if they exceed `maxChars`, but at least one.
+ *
+ * @throws Damage, Failure
+ */
 export async function read(open: OpenPartition, keys: readonly string[], maxChars: number): Promise<(Entry | null)[]> {
   const entries: (Entry | null)[] = [];
   let chars = 0;
-  // What they come to is known only once they are here.
+  // The size of the states is known only once they are loaded.
   const atOnce = open.machine.state.keysIn(READ_BYTES);
   for (let from = 0; from < keys.length; from += atOnce) {
     for (const entry of await found(open, keys.slice(from, from + atOnce))) {
@@ -36,7 +40,11 @@ export interface Scanned {
   readonly more: boolean;
 }
 
-/** Keys above `after`, as they were when the scan began; stops at `limit` or at about `maxBytes`. @throws Damage, Failure */
+/**
+ * Returns keys above `after`, as they were when the scan began. Stops at `limit` or at about `maxBytes`.
+ *
+ * @throws Damage, Failure
+ */
 export async function scan(
   { machine, loader }: OpenPartition,
   prefix: string,
@@ -63,16 +71,19 @@ export async function scan(
 
 export interface Exported {
   readonly seq: Seq;
-  /** RFC 3339 time of the last event in it; null: there is none. */
+  /** RFC 3339 time of the last event in the export. Null if there is no event. */
   readonly time: string | null;
-  /** Whole lines of JSON, several at a time. */
+  /** Complete lines of JSON, several at a time. */
   readonly lines: AsyncGenerator<string>;
 }
 
-/** Characters that are handed on together. */
+/** Characters of one piece of an export. */
 const PIECE_CHARS = 64 * 1024;
 
-/** No await before everything is captured (P1). */
+/**
+ * Everything is captured before the first await. Otherwise the export would mix the states of several seqs
+ * (PARTITION1).
+ */
 export function exported({ machine, loader }: OpenPartition, partition: number, prefix: string): Exported {
   const overlay = machine.state.overlay(prefix, "");
   const { stored } = loader;
@@ -94,7 +105,8 @@ async function* linesOf(
       if (entry === null) continue;
       if (!key.startsWith(prefix)) break reading;
       const time = stampTime(entry.stamp);
-      // Under another name, so that nobody takes it for a state of the operator's version.
+      // A state of an older version stands under another name, so that nobody mistakes it for one of the operator's
+      // version.
       const value = entry.version === undefined ? '"value"' : `"version":${entry.version},"unmigrated"`;
       piece += `{"key":${JSON.stringify(key)},${value}:${entry.text},"partition":${partition},"seq":${entry.seq},"time":"${time}"}\n`;
       keys += 1;
@@ -110,10 +122,10 @@ const endLine = (partition: number, seq: Seq, keys: number): string =>
 
 const END = /(?:^|\n)\{"partition":\d+,"seq":\d+,"keys":(\d+)\}\n$/;
 
-/** Longer than that line ever is. */
+/** Longer than any end line. */
 export const END_CHARS = 100;
 
-/** The keys that an export holds which ends with this; null: it broke off. */
+/** Returns the number of keys in an export that ends with this text, or null if the export broke off. */
 export function keysOfEnd(tail: string): number | null {
   const keys = END.exec(tail)?.[1];
   return keys === undefined ? null : Number(keys);

@@ -1,8 +1,10 @@
 /**
- * Lines in the log for handlers that throw: where, not what with. Messages may hold data, so they stand in the quarantine alone.
+ * Writes lines to the platform's log for handlers that throw. A line says where the handler threw, without the message.
+ * Messages may hold data, so they stand in the quarantine alone.
  *
- * THROWLINES1. Of each type of event and class of error one line in a minute, which says how many there were since the one before; and no
- *     more kinds than KINDS in a minute. What has no line is in the quarantine all the same.
+ * THROWLINES1. Each type of event and class of error gets one line a minute. The line says how many errors there were
+ *     since the line before. At most KINDS kinds get a line in a minute. Errors without a line are in the quarantine
+ *     all the same.
  */
 import type { Clock, Host } from "../base/ports.ts";
 import type { PartitionId } from "../base/ids.ts";
@@ -13,7 +15,7 @@ const KINDS = 20;
 
 interface Kind {
   readonly notedMs: number;
-  /** Since then. */
+  /** Errors since `notedMs`. */
   events: number;
 }
 

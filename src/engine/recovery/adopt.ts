@@ -1,12 +1,14 @@
 /**
- * Adopting: somebody decides with what a partition goes on whose database was set back (rewind-check.ts), and what is given up for that.
+ * Adopting: somebody decides how a partition resumes after its database was restored to an older point
+ * (rewind-check.ts), and what it gives up.
  *
- * ADOPT1. `d1`: D1's present is the truth, row and log as they stand. `r2`: the newest snapshot that R2 gives back (rebuild.ts), and D1's
- *     log goes.
- * ADOPT2. Either way the row begins a new life with a version above all that D1, R2 or the mark know of (Z4): what is given up never
- *     comes back, neither by a writer nor from an archive (incarnation.ts). D1's log above its snapshot stays with `d1`, and the first
- *     manifest of the new life archives all of it, so older archives count below that (L1).
- * ADOPT3. What isn't set back is left alone.
+ * ADOPT1. `d1`: D1's present row and log are the truth. `r2`: the newest snapshot that R2 gives back is the truth
+ *     (rebuild.ts), and D1's log is deleted.
+ * ADOPT2. Either way the row begins a new incarnation. The version of the row is above all versions that D1, R2 or the
+ *     mark know of (REBUILD4 of rebuild.ts). So events that were given up never come back, neither from a writer nor
+ *     from an archive (incarnation.ts). With `d1`, D1's log above its snapshot stays. The first manifest of the new
+ *     incarnation archives all of that log, so older archives count below it (INCARNATION1).
+ * ADOPT3. Adopting changes nothing if D1 was not restored to an older point.
  */
 import { readOrNull } from "../snapshot/rollback-pins.ts";
 import { attemptOf, epoch, incarnationOf, nextIncarnation, seq, type Seq } from "../base/ids.ts";
@@ -22,7 +24,7 @@ import type { Surroundings } from "./environment.ts";
 
 export type Truth = "d1" | "r2";
 
-/** What D1 and the partition's own object say now. `opening` is null where there is no row. */
+/** The facts in D1 and in the partition's own object now. `opening` is null if D1 has no row. */
 export interface Situation {
   readonly opening: Opening | null;
   readonly mark: HighWaterMark | null;
@@ -32,15 +34,15 @@ export type Adopted =
   | {
       readonly tag: "row";
       readonly row: PartitionRow;
-      /** It goes on after this event. */
+      /** The partition resumes after this event. */
       readonly seq: Seq;
       readonly manifest: number | null;
-      /** Events that were in the log once, as far as is known, and manifests above the one that counts now. */
+      /** Events that were once in the log, as far as is known, and manifests above the one that counts now. */
       readonly givenUp: { readonly seqs: Range | null; readonly manifests: Range | null };
       readonly passedOver: readonly string[];
       /**
-       * What becomes of D1's restore points and pins: those up to a manifest's number stay. What was current until then, and somebody
-       * may have pinned, becomes a restore point, as with a snapshot.
+       * Restore points and pins of D1 stay up to manifest number `upTo`. The manifest that was current until now
+       * becomes a restore point (`displaced`), as with a snapshot, since somebody may have pinned it.
        */
       readonly roots: { readonly upTo: number; readonly displaced: Point | null };
     }
@@ -50,7 +52,11 @@ export type Adopted =
 
 export type Range = readonly [from: number, to: number];
 
-/** Decides; nothing is written here. @throws Failure where R2 doesn't answer, or newer code could read what it holds */
+/**
+ * Decides what to write, and writes nothing.
+ *
+ * @throws Failure if R2 doesn't answer, or if newer code could read what R2 holds
+ */
 export async function adopt(
   env: Library & Pick<Surroundings, "operator">,
   { opening, mark }: Situation,
@@ -89,7 +95,10 @@ export async function adopt(
   };
 }
 
-/** Where a later life has begun since, D1 doesn't know from which of its roots: none of them counts (INCARNATION1 of incarnation.ts). */
+/**
+ * If a later incarnation has begun since, D1 doesn't know which of its roots it began from. So none of them counts
+ * (INCARNATION1 of incarnation.ts).
+ */
 function rootsAfter(
   { clock }: Pick<Library, "clock">,
   row: PartitionRow,

@@ -10,7 +10,7 @@ export type Environment = Surroundings & { readonly counters: Counters; readonly
 export interface Surroundings {
   readonly id: PartitionId;
   readonly operator: Operator;
-  /** The code that runs here (CODE4); left out where nothing is set aside by what is read. */
+  /** The code that runs here (CODE4). Missing if nothing that is read here is quarantined. */
   readonly code?: string;
   readonly log: Log;
   readonly objects: ObjectStore;

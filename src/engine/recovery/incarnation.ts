@@ -1,15 +1,19 @@
 /**
- * Lives: how far an archive counts once a partition's row was rebuilt from R2.
+ * Incarnations: how far an archive counts after a partition's row was rebuilt from R2.
  *
- * What was logged after the snapshot that was found is given up, but R2 may hold archives of it, and the new life gives the
- * same seqs to other events. An archive alone doesn't tell; its name does, since epochs come in lives (NAME4 of ids.ts).
+ * A rebuild gives up the events that were logged after the snapshot that it found, but R2 may hold archives of them.
+ * The new incarnation gives the same seqs to other events. The content of an archive doesn't tell its incarnation. The
+ * archive's name does, since each epoch belongs to one incarnation (NAME4 of ids.ts).
  *
- * INCARNATION1. The archive of the first manifest of a life, in one object or in several, holds every row of the log from where the life began. So what an earlier
- *     life archived counts below that, and above it is what was given up.
- * INCARNATION2. Where that can't be read it isn't known which rows are the log's: that is damage, never a guess (SNAP3).
- * INCARNATION3. A partition in its first life, which is nearly every one, pays nothing for this.
- * INCARNATION4. Retention gives up the oldest archives, in the order of their versions. Whoever replays the whole log must have them all, or a life's
- *     first archive may be one that is gone: versions begin at 1 and have no gap, else that too is damage.
+ * INCARNATION1. The first manifest of an incarnation archives, in one object or in several, every row of the log from
+ *     where the incarnation began. An archive of an earlier incarnation counts below that seq. The rows above that seq
+ *     in such an archive were given up.
+ * INCARNATION2. If that seq can't be read, the rows that belong to the log are unknown. An unknown limit is damage,
+ *     never a guess (SNAP3).
+ * INCARNATION3. A partition in its first incarnation, which is nearly every partition, pays nothing for this.
+ * INCARNATION4. Retention gives up the oldest archives, in the order of their versions. A replay of the whole log needs
+ *     all archives, since an incarnation's first archive may be one that is gone. So versions must begin at 1 without a
+ *     gap. A gap is damage too.
  */
 import { readManifestObject } from "../snapshot/manifest-object.ts";
 import { Damage, isUnreadable, messageOf } from "../base/errors.ts";
@@ -19,7 +23,8 @@ import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts
 const NO_LIMIT = (): number => Number.POSITIVE_INFINITY;
 
 /**
- * Up to which seq the archives of a name count, of the names above `from`; `now` is the epoch of the partition's row.
+ * Returns a function that tells up to which seq the archives of a name count. The function serves the names above
+ * `from`. `now` is the epoch of the partition's row.
  *
  * @throws Damage (INCARNATION2)
  */
@@ -36,7 +41,10 @@ export async function archiveLimits(shelf: Shelf, now: Epoch, from: string): Pro
   };
 }
 
-/** Of each life the manifests of its first version: attempts, of which any one tells where it began. */
+/**
+ * Returns the manifests of each incarnation's first version. Each manifest is an attempt, and any one tells where the
+ * incarnation began.
+ */
 async function firstManifests(
   shelf: Shelf,
   from: string,
@@ -60,7 +68,7 @@ async function firstManifests(
   }
 }
 
-/** The seq after which a life began. */
+/** Returns the seq after which an incarnation began. */
 async function beginOf(shelf: Shelf, life: number, names: readonly string[]): Promise<number> {
   const flaws: string[] = [];
   for (const name of names) {
@@ -70,7 +78,7 @@ async function beginOf(shelf: Shelf, life: number, names: readonly string[]): Pr
         flaws.push(`${name} holds piece ${archive.piece}, not the first`);
         continue;
       }
-      // Without rows there was nothing in the log yet: all up to there stands in older archives.
+      // If the archive has no rows, the log was still empty. Older archives hold everything up to `archive.to`.
       return archive.blocks[0] === undefined ? archive.to : archive.blocks[0][3] - 1;
     } catch (error) {
       if (!isUnreadable(error)) throw error;

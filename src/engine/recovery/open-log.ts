@@ -1,10 +1,11 @@
 /**
- * What a partition opens with: its row and the first page of its tail. For snapshots it takes a new epoch with that; for reading it
- * needs none, and events take theirs with their first append (LOG2).
+ * Opening the log: the row of a partition and the first page of its tail. An opening for snapshots also takes a new
+ * epoch. An opening for reading needs no epoch, and events take theirs with their first append (LOG2).
  *
- * OPENLOG1. A partition without a row is new only if neither R2 nor the object's own storage knows anything of it (CODE2).
- * OPENLOG2. What D1 has less than it had acknowledged is refused before anything is read of it (rewind-check.ts).
- * OPENLOG3. An epoch that is taken after the end would only fence whoever came after.
+ * OPENLOG1. A partition without a row is new only if neither R2 nor the object's own storage knows of it (CODE2).
+ * OPENLOG2. If D1 has less than it had acknowledged, the opening is refused before any of the log is replayed
+ *     (rewind-check.ts).
+ * OPENLOG3. An instance that has ended takes no epoch, since that would only fence the next writer.
  */
 import type { Address } from "../operator/routing.ts";
 import { Failure } from "../base/errors.ts";
@@ -18,7 +19,8 @@ import type { Lease } from "../log/lease.ts";
 import { persistent } from "../base/retry.ts";
 
 /**
- * Opens for writing; makes the row of a new partition. `unborn`: a reading opening found that it is new.
+ * Opens for writing, and makes the row of a new partition. `unborn` says that a reading opening found the partition to
+ * be new.
  *
  * @throws Failure fenced if the lease is lost meanwhile (OPENLOG3)
  */
@@ -36,7 +38,7 @@ export async function takeEpoch(
       lease.assertNotLost();
       return log.open(writer, code);
     });
-  // What was refused once is looked at first: each epoch that is taken would change what D1 says (E4).
+  // If this D1 was refused before, peek first: each epoch that is taken would change D1's answer (REWIND4).
   if (host.highWaterMark()?.refused === true) await peek(env, seed);
   const kept = host.highWaterMark();
   const opening = unborn ? null : await take();
@@ -54,7 +56,7 @@ export async function takeEpoch(
   return created;
 }
 
-/** Opens for reading. */
+/** Opens for reading, without an epoch. */
 export async function peek(env: Surroundings, seed: number): Promise<Opening> {
   const { clock, host, log } = env;
   const kept = host.highWaterMark();
@@ -67,7 +69,7 @@ export async function peek(env: Surroundings, seed: number): Promise<Opening> {
   return opening;
 }
 
-/** OPENLOG1: starting empty would lose the state by mistake. */
+/** OPENLOG1: an empty start would lose the state by mistake. */
 async function assertNew(env: Surroundings): Promise<void> {
   const { clock, host, objects, id } = env;
   const { names } = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(manifestPrefix(id), ""));

@@ -1,4 +1,4 @@
-/** What a partition knows once it is open, and what it tells of that. */
+/** The facts that a partition knows once it is open, and the facts that it reports. */
 import type { CounterRow, Holder } from "../base/counters.ts";
 import { type Epoch, seq, type Stamp } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
@@ -18,7 +18,7 @@ export interface Tail {
   readonly sinceMs: number | null;
 }
 
-/** What a recovery hands over. */
+/** The result of a recovery. */
 export interface Recovered {
   readonly row: PartitionRow;
   readonly machine: StateMachine;
@@ -30,7 +30,7 @@ export interface Recovered {
   readonly tail: Tail;
 }
 
-/** What a partition knows once it is open. Four things happen to it; each keeps row, tail and files in step. */
+/** An open partition. Four transitions change it, and each keeps row, tail and files in step. */
 export class OpenPartition {
   row: PartitionRow;
   readonly machine: StateMachine;
@@ -39,7 +39,10 @@ export class OpenPartition {
   whole: Manifest | null;
   readonly report: RecoveryReport;
   rates: Rates;
-  /** The next snapshot is due at once: a base was corrupt, the older generation would be, or other code wrote what was read (CODE4). */
+  /**
+   * The next snapshot is due at once. A base was corrupt, the older generation may be, or other code wrote the data
+   * that was read (CODE4).
+   */
   renew: boolean;
   #tail: Tail;
 
@@ -58,22 +61,28 @@ export class OpenPartition {
     return this.#tail;
   }
 
-  /** The row has this epoch now: ours, or that of the writer whose segments were caught up with. */
+  /** Sets the row's epoch to ours, or to the epoch of the writer whose segments were replayed here. */
   tookEpoch(epoch: Epoch): void {
     if (this.row.epoch !== epoch) this.row = { ...this.row, epoch };
   }
 
-  /** A group of ours is in the log. */
+  /** Counts a group that this instance committed. */
   committed(events: number, bytes: number, stamp: Stamp): void {
     this.#grow(events, bytes, stampMs(stamp));
   }
 
-  /** Segments of others were replayed here. `sinceMs` is when the first row above the snapshot was logged. */
+  /**
+   * Counts segments of other writers that were replayed here. `sinceMs` is when the first row above the snapshot was
+   * logged.
+   */
   caughtUp(events: number, bytes: number, sinceMs: number | null): void {
     this.#grow(events, bytes, sinceMs);
   }
 
-  /** A manifest is current. The tail begins above it: what still counted as due would be due for ever, with nothing left to save. */
+  /**
+   * Begins the tail above a manifest that is current. If the covered tail still counted, a snapshot would be due for
+   * ever, with nothing left to save.
+   */
   covered(manifest: Manifest, stored: StoredState, archivedBytes: number, nowMs: number): void {
     this.whole = manifest;
     this.loader.replace(stored);
@@ -96,10 +105,10 @@ export interface PartitionFacts {
   readonly appliedSeq: number;
   readonly keys: number;
   readonly stateBytes: number;
-  /** As far as they are counted: exactly from the first full snapshot of the operator's version on. */
+  /** Exact from the first full snapshot of the operator's version on. */
   readonly unmigrated: Unmigrated;
   readonly dedupSince: string | null;
-  /** Null: not known. */
+  /** Null if unknown. */
   readonly quarantined: number | null;
   readonly tailEvents: number;
   readonly tailBytes: number;
@@ -125,7 +134,7 @@ export function factsOf({ row, machine, tail, report, rates }: OpenPartition): P
   };
 }
 
-/** Stands in the last row of each group. */
+/** The statistics in the last row of each group. */
 export interface RidingStats {
   readonly keys: number;
   readonly stateBytes: number;
@@ -133,18 +142,21 @@ export interface RidingStats {
   readonly lastRecovery: RecoveryReport;
   readonly rates?: Rates;
   readonly quarantined?: number;
-  /** Bytes of the tail before the group, above the snapshot of that version: what is above a later one isn't known from here. */
+  /**
+   * Bytes of the tail before the group, above the snapshot of that version. The tail above a later snapshot isn't known
+   * from here.
+   */
   readonly tail?: readonly [version: number, bytes: number];
   readonly counters?: CounterRow;
   /** The last hour, or as much of it as is newer than the current manifest (minutes.ts). */
   readonly minutes?: readonly Minute[];
-  /** Who wrote it; the row says in which epoch. */
+  /** The writer of the group. The row says in which epoch. */
   readonly writer?: string;
-  /** The one before it that wrote. */
+  /** The writer before this one. */
   readonly before?: Holder;
 }
 
-/** For looking only: what isn't readable, or not there, says nothing. */
+/** Reads statistics, which are for display only. Returns an empty object if they are missing or unreadable. */
 export function readRiding(stats: string | null): Partial<RidingStats> {
   try {
     const riding: unknown = JSON.parse(stats ?? "null");
@@ -170,15 +182,18 @@ export const emptyRow = (seed: number): PartitionRow => ({
   pins: "[]",
 });
 
-/** What a recovery did; kept for looking. */
+/** A report of a recovery, for display only. */
 export interface RecoveryReport {
   readonly at: string;
   readonly ms: number;
-  /** Version of the manifest it started from; null: from nothing. */
+  /** Version of the manifest that the recovery started from. Null if it started from nothing. */
   readonly manifest: number | null;
   readonly replayedEvents: number;
-  /** Bases that were damaged. */
+  /** Bases that were corrupt. */
   readonly fallbacks: number;
-  /** What came before: D1, and R2 where it had to be asked; what the base took, and the log above it. Missing where older code recovered. */
+  /**
+   * `openMs` is the time for D1, and for R2 if it had to be asked. `loadMs` is for the base, and `replayMs` for the log
+   * above it. Missing if older code recovered.
+   */
   readonly phases?: { readonly openMs: number; readonly loadMs: number; readonly replayMs: number };
 }

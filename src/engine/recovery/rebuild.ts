@@ -1,15 +1,15 @@
 /**
- * Salvage: the row of a partition from what R2 alone holds, for the day when D1 is gone (SNAP2).
+ * Rebuild: the row of a partition from R2 alone, for the day when D1 is gone (SNAP2).
  *
- * REBUILD1. Candidates come newest first, by version, then attempt. Within a life that is the order of their seqs; a later life
- *     goes first whatever an earlier one had reached, since that was given up.
- * REBUILD2. Every attempt whose objects are whole will do, also one that never became current: it holds the state of a committed
- *     prefix of the log (SNAP1). Whole is what `load` gives the state of, and nothing less.
- *     An object that holds an earlier piece of an archive is no attempt: the rest of it may be missing.
- * REBUILD3. Damage is passed over. What other code could read, or the store may give later, is not damaged, and going on from an older
- *     snapshot would give up events that needn't be: that is an error by name.
- * REBUILD4. The row's version and epoch stand above all that names in R2 show: versions never go back (RECOVERY5 of recovery.ts), and no
- *     writer of the old life holds an epoch that is given again (LOG2).
+ * REBUILD1. Candidates come newest first, by version, then by attempt. Within an incarnation this is the order of their
+ *     seqs. A later incarnation goes first, whatever seq an earlier one had reached, since those events were given up.
+ * REBUILD2. Every attempt whose objects are intact is usable, even if it never became current. Every attempt holds the
+ *     state of a committed prefix of the log (SNAP1). An attempt is intact if `load` returns its state. An object that
+ *     holds an earlier piece of an archive is no attempt, since the rest of the archive may be missing.
+ * REBUILD3. A corrupt attempt is passed over. An object isn't corrupt if other code could read it, or if the store may
+ *     return it later. An older snapshot would then give up events without need, so this is a named error.
+ * REBUILD4. The row's version and epoch are above all that names in R2 show. Versions never go back (RECOVERY5 of
+ *     recovery.ts), and no writer of the old incarnation holds an epoch that is given again (LOG2).
  */
 import { readManifestObject } from "../snapshot/manifest-object.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
@@ -34,7 +34,7 @@ import type { Surroundings } from "./environment.ts";
 import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
 
 export type Rebuilt =
-  /** `passedOver`: why newer ones didn't do. */
+  /** `passedOver` says why newer manifests were not usable. */
   | {
       readonly tag: "found";
       readonly manifest: Manifest;
@@ -44,13 +44,13 @@ export type Rebuilt =
   | { readonly tag: "nothing" }
   | { readonly tag: "unreadable"; readonly passedOver: readonly string[] };
 
-/** Manifests that are tried: a generation has nine at most, so these are several. */
+/** Manifests that are tried. A generation has at most nine, so these are several generations. */
 const TRIES = 50;
 
 /**
- * The row that brings the partition back. `known`: what others than R2 have seen of its versions and epochs.
+ * Returns the row that brings the partition back. `known` holds the versions and epochs that others than R2 have seen.
  *
- * @throws Failure where other code could read it, or R2 doesn't answer
+ * @throws Failure if other code could read the partition, or if R2 doesn't answer
  */
 export async function rebuild(
   env: Library & Pick<Surroundings, "operator">,
@@ -77,11 +77,13 @@ export async function rebuild(
       if (passedOver.length === TRIES) break;
     }
   }
-  // Of an archive whose last piece isn't there nothing can be taken.
+  // An archive whose last piece is missing gives no candidate.
   return passedOver.length === 0 ? { tag: "nothing" } : { tag: "unreadable", passedOver };
 }
 
-/** The newest manifest that is whole as a text; its state may not be. Null: there is none. */
+/**
+ * Returns the newest manifest whose text is intact, or null if there is none. The state of the manifest may be corrupt.
+ */
 export async function newestManifest(shelf: Shelf): Promise<Manifest | null> {
   const top = await highestName(shelf);
   if (top === null) return null;
@@ -93,7 +95,7 @@ export async function newestManifest(shelf: Shelf): Promise<Manifest | null> {
   return null;
 }
 
-/** Numbers of the operator's partitions that R2 holds any object of, rising. */
+/** Returns the numbers of the operator's partitions that have any object in R2, in rising order. */
 export async function partitionsInStore(
   reader: Omit<Shelf, "id" | "codec">,
   timeline: string,
@@ -106,7 +108,7 @@ export async function partitionsInStore(
     if (names[0] === undefined) return found;
     const id = parsePartitionName(names[0].split("/").slice(0, 3).join("/"));
     found.push(id.partition);
-    // Plain ASCII, so "~" is above all names of the partition.
+    // Names are plain ASCII, so "~" is above all names of the partition.
     after = `${partitionName(id)}/~`;
   }
 }
@@ -116,7 +118,7 @@ export interface Top {
   readonly epoch: Epoch;
 }
 
-/** The highest version and epoch that the partition's names show; null: there is no manifest. */
+/** Returns the highest version and epoch that the partition's names show, or null if there is no manifest. */
 export async function highestName(shelf: Shelf): Promise<Top | null> {
   const version = await highest(shelf, manifestPrefix(shelf.id));
   if (version === 0) return null;
@@ -126,8 +128,9 @@ export async function highestName(shelf: Shelf): Promise<Top | null> {
 }
 
 /**
- * The highest number that a name begins with, 0 where there is no name. Archives are many and names can't be listed
- * from their end, so it is searched for: each call looks above a number, doubled at first, then halfway.
+ * Returns the highest number that a name begins with, or 0 if there is no name. Archives are many, and names can't be
+ * listed from their end, so this is a search. Each call lists above a number, which doubles at first and then halves
+ * the range.
  */
 async function highest(shelf: Shelf, prefix: string): Promise<number> {
   let [low, high] = [0, Number.POSITIVE_INFINITY];
@@ -152,7 +155,7 @@ function numberOf(name: string | undefined, prefix: string): number | null {
   return /^\d{10}$/.test(digits) ? Number(digits) : null;
 }
 
-/** Names of the manifests of these versions, in order. */
+/** Returns the names of the manifests of these versions, in order. */
 async function namesBetween(shelf: Shelf, from: number, to: number): Promise<string[]> {
   const [prefix, end] = [manifestPrefix(shelf.id), belowManifest(shelf.id, to + 1)];
   const found: string[] = [];
@@ -175,7 +178,7 @@ async function* newestFirst(shelf: Shelf, top: number): AsyncGenerator<Candidate
   for (let [to, size] = [top, WINDOW]; to > 0;) {
     const names = await namesBetween(shelf, Math.max(1, to - size + 1), to);
     to -= size;
-    // Over a gap, however wide, in few steps.
+    // A gap of any width takes few steps.
     size = names.length === 0 ? size * 2 : WINDOW;
     for (const name of names.toReversed()) {
       const made = manifestOf(name);
@@ -201,7 +204,12 @@ async function candidate(
   }
 }
 
-/** An older snapshot would give up events that needn't be: the store may give the object later (REBUILD3). @throws Failure store_unavailable */
+/**
+ * Refuses to pass over an object that the store may return later: an older snapshot would give up events without need
+ * (REBUILD3).
+ *
+ * @throws Failure store_unavailable
+ */
 function assertReachable({ unreachable, object, message }: Damage): void {
   if (unreachable)
     throw new Failure(
@@ -212,13 +220,13 @@ function assertReachable({ unreachable, object, message }: Damage): void {
 
 const samePartition = (manifest: Manifest, id: Shelf["id"]): boolean => partitionName(manifest) === partitionName(id);
 
-/** Older generations are found through the manifest's history; pins went with D1. */
+/** Older generations are found through the manifest's history. Pins were lost with D1. */
 const rowOf = (manifest: Manifest, seed: number, top: Top): PartitionRow => ({
   epoch: nextIncarnation(top.epoch),
   seed,
   version: top.version,
   attempt: manifest.attempt,
-  // Members keep their order, so its checksum still fits.
+  // Members keep their order, so the checksum still fits.
   manifest: JSON.stringify(manifest),
   snapshotSeq: manifest.seq,
   snapshotStamp: manifest.stamp,

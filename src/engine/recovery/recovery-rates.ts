@@ -1,34 +1,34 @@
 /**
- * What coming back costs, as this partition measured it: it depends on its handlers and its states, and rides in segments and
- * manifests, so that an opening which replays nothing forgets nothing.
+ * Recovery rates, as this partition measured them. The rates depend on its handlers and states. Segments and manifests
+ * carry the rates, so an opening that replays nothing keeps them.
  *
- * RATES1. An estimate is made from the median of the last few openings: one that was slow for a reason of its own changes nothing.
+ * RATES1. An estimate uses the median of the last few openings, so one unusually slow opening changes nothing.
  */
 import { KEPT_RATES, type Rates } from "../snapshot/manifest.ts";
 
 export const UNMEASURED: Rates = { replayPerMs: [], loadPerMs: [], openMs: [] };
 
-/** Less than this says more of the clock than of the work. */
+/** Smaller amounts measure the clock more than the work. */
 const LEAST_EVENTS = 1_000;
 
 const LEAST_BYTES = 100_000;
 
 const LEAST_MS = 5;
 
-/** More rows than this, and it isn't the way to D1 that was measured. */
+/** With more rows than this, an opening measures the rows, not the round trip to D1. */
 const FEW_ROWS = 20;
 
-/** The middle one; of an even number the lower one. Null if there is none. */
+/** Returns the median, or the lower one of two middle values. Returns null if there are no values. */
 export function typical(all: readonly number[]): number | null {
   const sorted = all.toSorted((a, b) => a - b);
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
 }
 
-/** The rates after an opening whose first call took so long. */
+/** Returns the rates after an opening whose first call took `ms`. */
 export const withOpening = (before: Rates, ms: number, rows: number): Rates =>
   rows > FEW_ROWS ? before : { ...before, openMs: kept(before.openMs, Math.max(1, ms)) };
 
-/** The rates after a recovery that took so long. */
+/** Returns the rates after a recovery. */
 export function withReplay(
   before: Rates,
   replay: { readonly events: number; readonly ms: number },
@@ -44,6 +44,6 @@ export function withReplay(
   };
 }
 
-/** Three digits are more than it was measured by. */
+/** Three digits are more precise than the measurement. */
 const kept = (before: readonly number[], one: number): number[] =>
   [...before, Number(one.toPrecision(3))].slice(-KEPT_RATES);

@@ -1,16 +1,20 @@
 /**
- * Recovery: from a partition's row and tail in D1, and a snapshot in R2, to the fold of its log.
+ * Recovery: from a partition's row and tail in D1, and a snapshot in R2, to the state machine at the end of its log.
  *
- * RECOVERY1. Bases are tried in a fixed order (current, those that it builds on, previous, pinned, restore points, nothing at all); whichever is whole and has an unbroken
- *     log above it wins (SNAP4). It is never an empty state by mistake: "nothing at all" needs the log from seq 1.
- * RECOVERY2. A hole or an unreadable object counts as damage only if the epoch is still ours (LOG4); otherwise we are fenced.
- * RECOVERY3. The log above a base is read from the archive where D1 has cut it, else from D1, page by page.
- * RECOVERY4. A state of a newer operator version is passed over for the pinned snapshot of the older one (CODE3), and so is a
- *     manifest or snapshot of a format that this code doesn't know. Neither is damage, and either way the next snapshot
- *     comes at once. A log of an unknown format can't be passed over: what is in it was acknowledged.
- * RECOVERY5. Seqs rise with manifest versions, and D1 loses only rows that a manifest which was current has archived: so the rows
- *     above a base stand in archives of later versions than its own, wherever those begin.
- * RECOVERY6. After D1 was rebuilt from R2, archives may also hold events that were given up: incarnation.ts says how far each counts.
+ * RECOVERY1. Bases are tried in a fixed order: current, the manifests that it builds on, previous, pinned, restore
+ *     points, nothing at all. The first base that is intact and has an unbroken log above it wins (SNAP4). Recovery
+ *     never starts empty by mistake: "nothing at all" needs the log from seq 1.
+ * RECOVERY2. A gap or an unreadable object counts as damage only if the epoch is still ours (LOG4). Otherwise the
+ *     recovery is fenced.
+ * RECOVERY3. The log above a base is read from the archive if D1 has cut it, else from D1, page by page.
+ * RECOVERY4. A state of a newer operator version is passed over for the pinned snapshot of the older version (CODE3). A
+ *     manifest or snapshot of a format that this code doesn't know is passed over too. Neither is damage, and either
+ *     way the next snapshot is due at once. A log of an unknown format can't be passed over, since its events were
+ *     acknowledged.
+ * RECOVERY5. Seqs rise with manifest versions, and D1 loses only rows that a manifest which was current has archived.
+ *     So the rows above a base are in archives of later versions than the base's own, wherever those archives begin.
+ * RECOVERY6. After D1 was rebuilt from R2, archives may also hold events that were given up. incarnation.ts says how
+ *     far each archive counts.
  */
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure, isUnreadable, messageOf } from "../base/errors.ts";
@@ -41,9 +45,9 @@ import {
 } from "./replay.ts";
 
 /**
- * `ours`: the epoch that was taken; null: none. `apart`: ids that stand apart are left in their files.
+ * `ours` is the epoch that was taken, or null if none was. `apart` leaves ids that stand apart in their files.
  *
- * @throws Failure where no base does
+ * @throws Failure if no base is usable
  */
 export async function recover(
   env: Environment,
@@ -56,7 +60,8 @@ export async function recover(
   try {
     return await fromBest(env, opening, ours, openMs, apart, flaws);
   } catch (error) {
-    // Whoever opens next has another row to begin from, where these may be of the older generation, which nobody would look at.
+    // The next opening begins from another row. The flawed files may be of that row's older generation, which nobody
+    // would check.
     if (error instanceof Failure && error.code === "fenced")
       for (const { object } of flaws) if (object !== null) env.cache.distrust(object);
     throw error;
@@ -80,7 +85,8 @@ async function fromBest(
       if (found.flaw.final) break;
       continue;
     }
-    // Only now: where no base does, each attempt looks at all of them again, since what was read may be better the next time.
+    // Distrust files only now. If no base is usable, each attempt reads all of them again, since the next read may
+    // succeed.
     for (const object of damaged) env.cache.distrust(object);
     const report = {
       at: new Date(begun).toISOString(),
@@ -101,7 +107,7 @@ async function fromBest(
       });
     const { machine, loader, tailBytes, foreign } = found;
     logDisowned(env, machine);
-    // An opening that took no snapshot told the last segment what it measured.
+    // An opening that took no snapshot wrote its rates into the last segment.
     const told = readRiding(found.last?.stats ?? null).rates;
     const rates = withReplay(isRates(told) ? told : (base.manifest?.rates ?? UNMEASURED), found.work, {
       bytes: base.manifest === null ? 0 : openingBytes(base.manifest) + (apart ? 0 : apartBytes(base.manifest)),
@@ -116,23 +122,23 @@ async function fromBest(
   return refuse(env, opening.row, ours, flaws);
 }
 
-/** Why a base doesn't do. */
+/** The reason why a base isn't usable. */
 interface Flaw {
   readonly base: string;
-  /** The file that is damaged, where that is known. */
+  /** The corrupt file, if known. */
   readonly object: string | null;
   readonly why: string;
-  /** Nothing is damaged, the code is too old for it; null: it is damaged. */
+  /** Set if the base is intact and this code is too old for it. Null if the base is corrupt. */
   readonly code: "state_newer" | "unknown_format" | null;
   /** The store doesn't answer for this one object, and may do so later. */
   readonly unreachable: boolean;
-  /** No other base can do either: each has the same log above it, and more. */
+  /** No other base is usable either: each has the same log above it, and more. */
   readonly final: boolean;
 }
 
 const said = (flaw: Flaw): string => `${flaw.base}: ${flaw.why}`;
 
-/** @throws the error itself where it says nothing about the base */
+/** @throws the error itself if it says nothing about the base */
 function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
   const name = error instanceof Failure ? error.code : null;
   const code = name === "state_newer" || name === "unknown_format" ? name : null;
@@ -141,7 +147,9 @@ function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
   return { base: base.what, object, why: messageOf(error), code, unreachable, final: part === "log" && code !== null };
 }
 
-/** Damage only if the epoch is still ours: a zombie reads what others have cut and deleted (LOG4). */
+/**
+ * Reports damage only if the epoch is still ours: a fenced writer reads files and rows that others have deleted (LOG4).
+ */
 async function refuse(
   env: Surroundings,
   row: PartitionRow,
@@ -152,9 +160,9 @@ async function refuse(
   const expected = ours ?? row.epoch;
   if (now === null || now.epoch !== expected || now.version !== row.version)
     throw new Failure("fenced", `epoch ${expected} was superseded while it recovered`);
-  // What other code could read is not lost: that comes first, since it says what to do.
+  // Data that other code could read isn't lost. Report it first, since the error says what to do.
   const newer = flaws.find((flaw) => flaw.code !== null)?.code;
-  // An object that the store may give later must not lead anybody to give up what it holds.
+  // An object that the store may return later must not lead anybody to give up its content.
   const code = newer ?? (flaws.some(({ unreachable }) => unreachable) ? "store_unavailable" : "snapshot_unreadable");
   throw new Failure(
     code,
@@ -167,7 +175,10 @@ type Base = { readonly what: string } & (
   | { readonly tag: "unreadable"; readonly error: unknown; readonly manifest: null }
 );
 
-/** Where recovery may start, best first (RECOVERY1, RECOVERY4). Each is asked for only when those before it didn't do. */
+/**
+ * Yields the bases of a recovery, best first (RECOVERY1, RECOVERY4). Each is read only if those before it were not
+ * usable.
+ */
 async function* bases(env: Surroundings, row: PartitionRow): AsyncGenerator<Base> {
   const { operator, codec } = env;
   if (row.manifest !== null) {
@@ -179,17 +190,20 @@ async function* bases(env: Surroundings, row: PartitionRow): AsyncGenerator<Base
   const pins = pinTexts(row.pins).map((text) => readBase("pinned", text, codec));
   const usable = pins.filter((pin) => pin.manifest !== null && pin.manifest.operatorVersion <= operator.version);
   yield* usable.sort((a, b) => b.manifest!.number - a.manifest!.number);
-  // Before its first snapshot a partition has nothing but its log, and needs no further look at D1.
+  // Before its first snapshot a partition has nothing but its log, so don't ask D1 again.
   if (row.manifest === null) yield WHOLE_LOG;
   else yield* lastResorts(env);
 }
 
 const WHOLE_LOG: Base = { tag: "base", what: "the whole log", manifest: null };
 
-/** Restore points that are tried: a generation has nine at most, so these are several. */
+/** Restore points that are tried. A generation has at most nine, so these are several generations. */
 const POINTS_TRIED = 20;
 
-/** Restore points that the archive reaches down to; and nothing at all, unless retention gave up the beginning of the log (TIME3). */
+/**
+ * Yields the restore points that the archive reaches down to. Then yields the whole log, unless retention gave up its
+ * beginning (TIME3).
+ */
 async function* lastResorts(env: Surroundings): AsyncGenerator<Base> {
   const { clock, host, log } = env;
   const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
@@ -209,13 +223,16 @@ function readBase(what: string, text: string, codec: Codec): Base {
   }
 }
 
-/** The manifest of that version, from its object. @throws Damage, Failure unknown_format */
+/** Reads the manifest of that version from its object. @throws Damage, Failure unknown_format */
 export async function fetchManifest(env: Shelf, version: number, attempt: string): Promise<Manifest> {
   const file = await fetchObject(env, manifestName(env.id, version, attempt));
   return readManifestObject(file, env.codec).manifest;
 }
 
-/** The manifests that a delta builds on: without the newest files of its chain, and nearer than the older generation. */
+/**
+ * Yields the manifests that a delta builds on. These manifests lack the newest files of the delta's chain, and are
+ * nearer than the older generation.
+ */
 async function* earlier(env: Surroundings, manifest: Manifest): AsyncGenerator<Base> {
   const { history = [], parts = 1 } = manifest;
   const deltas = stateFiles(manifest).length - parts;
@@ -233,8 +250,8 @@ async function fetchBase(env: Surroundings, version: number, attempt: string): P
 }
 
 /**
- * Whether the older generation has a file that was found to be damaged, by an instance of older code that had to fall back to it. A delta
- * would keep that generation as the one to fall back to; a full snapshot puts the current one in its place (SNAP4).
+ * Returns true if a file of the older generation was found corrupt by an instance of older code, which had to fall back
+ * to it. A delta would keep that generation as the fallback. A full snapshot replaces it with the current one (SNAP4).
  */
 function olderDoubted({ cache, codec }: Surroundings, { previous }: PartitionRow): boolean {
   const older = previous === null ? null : readOrNull(previous, codec);
@@ -257,7 +274,7 @@ async function fromBase(
   let folding: Replaying;
   try {
     if (base.tag === "unreadable") throw base.error;
-    // What the cache has of such a file might do to open this one.
+    // The cached part of such a file might be enough to open this base.
     const shared =
       base.manifest === null ? undefined : stateFiles(base.manifest).find(({ name }) => damaged.includes(name));
     if (shared !== undefined) throw new Damage(`${shared.name} is damaged`);
@@ -265,7 +282,7 @@ async function fromBase(
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
-  // What isn't apart is work for the processor, which shows in the next turn.
+  // Ids that are loaded are work for the processor, which the clock shows only in the next turn.
   const loadMs = (apart ? env.clock.now() : await afterTurn(env.clock)) - begun;
   try {
     return { tag: "found", ...folding, ...(await replay(env, opening, base.manifest, folding)), loadMs };
@@ -274,7 +291,7 @@ async function fromBase(
   }
 }
 
-/** What a snapshot holds: all but the states, which are read when they are asked for; `apart`: and ids that stand apart. */
+/** Loads a snapshot except its states, which are read on demand. `apart` also leaves out ids that stand apart. */
 export async function load(
   env: Library & Pick<Surroundings, "operator" | "code">,
   seed: number,
@@ -289,7 +306,7 @@ export async function load(
   const { keys } = stored.files.at(-1)!.footer;
   if (keys !== base.keys) throw new Damage(`the snapshot says ${keys} keys, its manifest ${base.keys}`);
   const { unmigrated = { keys: 0, some: [] } } = base;
-  // States of another version are counted as they stand in the files, until all of them were migrated once.
+  // States of another version are counted as they are in the files, until all of them were migrated once.
   const same = base.operatorVersion === env.operator.version && unmigrated.keys === 0;
   const exact = base.digest !== undefined && same;
   const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);

@@ -1,7 +1,8 @@
 /**
- * Replay: the log above a base, from the archive where D1 has cut it, else from D1, page by page (RECOVERY3 of recovery.ts).
+ * Replay: the log above a base, from the archive if D1 has cut it, else from D1, page by page (RECOVERY3 of
+ * recovery.ts).
  *
- * REPLAY1. The keys of some segments are brought into memory together, and then these are applied.
+ * REPLAY1. The keys of several segments are loaded into memory together. Then these segments are applied.
  */
 import { laterOf, readCounters } from "../base/counters.ts";
 import { Damage, Failure, isUnreadable } from "../base/errors.ts";
@@ -25,18 +26,21 @@ import type { Environment, Surroundings } from "./environment.ts";
 import { archiveLimits } from "./incarnation.ts";
 import { type OpenPartition, readRiding } from "./open-partition.ts";
 
-/** After a replay (W2): of what changed since the current snapshot, the newest. Perhaps they have heard of it. */
+/**
+ * Tells watchers the newest changes since the current snapshot, after a replay (WATCH2 of watch-route.ts). Watchers may
+ * know them already.
+ */
 export function notifyWatchers(watchers: Watchers | null, { seq: head, state }: { seq: Seq; state: KeyedState }): void {
   if (watchers === null) return;
   watchers.opened(head);
   for (const key of watchers.keys) {
     const change = state.change(key);
-    // One that can't be migrated is no state to show; who asks hears why.
+    // A key that can't be migrated has no state to show. A read of it says why.
     if (change !== null && change.version === undefined) watchers.changed(key, change.text, change.seq);
   }
 }
 
-/** A fold, and what brings the keys that it needs. */
+/** A state machine, and the loader of the keys that it needs. */
 export interface Replaying {
   readonly machine: StateMachine;
   readonly loader: Loader;
@@ -45,15 +49,15 @@ export interface Replaying {
 export interface Replayed {
   readonly tailBytes: number;
   readonly replayMs: number;
-  /** Of D1's log: events, and how long applying them took, without the waits for its pages. */
+  /** Events of D1's log, and the time that applying them took, without the waits for pages. */
   readonly work: { readonly events: number; readonly ms: number };
-  /** A segment of another operator version was replayed, or the base was of one. */
+  /** True if a replayed segment or the base is of another operator version. */
   readonly foreign: boolean;
-  /** The last row of D1's log that was replayed; null: none was. */
+  /** The last row of D1's log that was replayed. Null if none was. */
   readonly last: Segment | null;
 }
 
-/** Brings the state of a base up to the end of the log, or to `to`, which ends a segment. */
+/** Brings the state of a base up to the end of the log, or to `to`, which is the end of a segment. */
 export async function replay(
   env: Surroundings,
   opening: Opening,
@@ -85,8 +89,9 @@ export async function replay(
 }
 
 /**
- * Brings what was opened without an epoch up to a later opening of the same manifest. False: they don't fit together, or not all of it
- * can be read, and a recovery is needed, which knows where else to begin.
+ * Brings a partition that was opened without an epoch up to a later opening of the same manifest. Returns false if the
+ * two don't fit together, or if not all of the log can be read. The caller then needs a recovery, which knows other
+ * bases.
  */
 export async function catchUp(env: Environment, open: OpenPartition, opening: Opening): Promise<boolean> {
   if (open.row.version !== opening.row.version || incarnationOf(open.row.epoch) !== incarnationOf(opening.row.epoch))
@@ -115,13 +120,13 @@ export async function catchUp(env: Environment, open: OpenPartition, opening: Op
   return true;
 }
 
-/** What was applied once, and other code refuses, is never set aside without a word. */
+/** Notes events that were applied once and that this code refuses: none is quarantined silently. */
 export function logDisowned({ host, id: { partition, operator } }: Surroundings, { disowned }: StateMachine): void {
   if (disowned.events > 0) host.note("replay set events aside", { partition, operator, ...disowned });
   disowned.events = disowned.first = 0;
 }
 
-/** The counters go on from what was logged last (COUNTERS2 of counters.ts). */
+/** Resumes the counters from the last logged ones (COUNTERS2 of counters.ts). */
 export function restoreCounters(
   { counters, minutes, codec, host }: Environment,
   { manifest, previous }: PartitionRow,
@@ -137,7 +142,7 @@ export function restoreCounters(
   if (made != null && holder.epoch >= (counters.before?.epoch ?? 0)) counters.before = holder;
 }
 
-/** Applies rows of the log, whose keys are brought into memory together. */
+/** Applies rows of the log, after loading their keys into memory together. */
 async function replayRows(env: Surroundings, rows: readonly Segment[], { machine, loader }: Replaying): Promise<void> {
   await replaySegments(
     rows.map((row) => ({ row, events: readSegment(row, env.codec) })),
@@ -162,12 +167,15 @@ async function replaySegments(segments: readonly ReadSegment[], { machine, loade
   }
 }
 
-/** Of the events whose handlers run: what was refused or quarantined stays so (ONE6). */
+/** Returns the keys of events whose handlers run. Refused and quarantined events stay so (ONE6). */
 function neededKeys({ events: { keys, outcomes } }: ReadSegment): string[] {
   return keys.filter((_, i) => (outcomes.get(i)?.tag ?? "applied") === "applied");
 }
 
-/** The pages of D1's log above the fold, after replaying from the archive what D1 has cut (R3). */
+/**
+ * Yields the pages of D1's log above the state machine, after replaying from the archive the rows that D1 has cut
+ * (RECOVERY3).
+ */
 async function* tail(
   env: Surroundings,
   opening: Opening,
@@ -175,7 +183,7 @@ async function* tail(
   folding: Replaying,
 ): AsyncGenerator<Page> {
   const { machine } = folding;
-  // The opening's page begins above the current snapshot; a fall-back starts further down and reads its own.
+  // The opening's page begins above the current snapshot. A fallback starts lower and reads its own page.
   let page: Page = opening.row.snapshotSeq === machine.seq ? opening : await nextPage(env, opening.row, machine.seq);
   const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
   if (first > machine.seq + 1) {
@@ -183,7 +191,7 @@ async function* tail(
     page = await nextPage(env, opening.row, machine.seq);
   }
   for (;;) {
-    // The next page comes while this one is replayed.
+    // Fetch the next page while this one is replayed.
     const next = page.more ? nextPage(env, opening.row, page.rows.at(-1)!.last) : null;
     next?.catch(() => undefined);
     yield page;
@@ -200,10 +208,11 @@ export async function nextPage(env: Surroundings, row: PartitionRow, after: Seq)
 }
 
 /**
- * Replays archived segments up to `to`. What stands above the base was first covered by a later manifest than the base's,
- * so the archives of earlier versions can't hold it (R5). Attempts that were never made current share their version with
- * one that was, and may overlap with it; any row counts once, and an archive that can't be read is missed only where no
- * other one has its rows.
+ * Replays archived segments up to `to`. The rows above the base were first covered by a later manifest than the base's,
+ * so the archives of earlier versions can't hold them (RECOVERY5).
+ *
+ * An attempt that never became current shares its version with one that did, and the two may overlap. Each row counts
+ * once. An unreadable archive is damage only if no other archive has its rows.
  */
 async function replayArchive(
   env: Surroundings,
@@ -254,12 +263,12 @@ async function replayObject(file: Uint8Array, codec: Codec, folding: Replaying, 
       await replaySegments(full, folding);
     }
   } finally {
-    // What stands before damage counts: another archive may go on from there.
+    // Segments before the damage count: another archive may continue from there.
     await replaySegments(next, folding);
   }
 }
 
-/** The time after a turn: on the platform a clock stands still while nothing but computing goes on. */
+/** Returns the time after a turn. On the platform, the clock stands still during computation. */
 export async function afterTurn(clock: Clock): Promise<number> {
   await sleep(clock, 0);
   return clock.now();

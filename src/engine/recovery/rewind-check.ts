@@ -1,15 +1,17 @@
 /**
- * Noticing that D1 was set back, by its own time travel or by a restored copy: what it had acknowledged since is gone, and
- * going on from there would give that up without a word.
+ * Rewind check: notices that D1 was restored to an older point, by its own time travel or by a restored copy. The
+ * events that D1 had acknowledged since are gone. Resuming from there would give them up silently.
  *
- * REWIND1. Epoch, version and head of a partition never go down while D1 isn't set back. So an earlier fact that lies above what
- *     D1 says now is proof, and a missing one proves nothing: there is no false alarm.
- * REWIND2. The facts stand in the object's own storage (the mark): as of a commit some minutes ago at most, of each snapshot, and of the
- *     moment where a living object finds that D1 has less than it acknowledged (high-water-mark.ts). Nothing is written for a commit as such.
- * REWIND3. Where there is no mark (its storage was lost, older code ran) R2 is asked once: each attempt at a snapshot holds a committed
- *     prefix of the log (SNAP1) and builds on the version before its own.
- * REWIND4. What is noticed is refused, by reads too, and changes nothing in D1, so that setting D1 forward again mends it by itself. Any
- *     other way on is somebody's decision (adopt.ts), which begins a new life of epochs: facts of earlier lives don't count.
+ * REWIND1. Epoch, version and head of a partition go down only if D1 is restored to an older point. So an earlier fact
+ *     above D1's present answer is proof, and a missing fact proves nothing. There is no false alarm.
+ * REWIND2. The facts are in the object's own storage (the high-water mark). The facts are of a commit some minutes ago
+ *     at most, and of each snapshot. The facts are also of the moment when a running instance finds that D1 has less
+ *     than it acknowledged (high-water-mark.ts). A commit as such writes nothing.
+ * REWIND3. If there is no mark (its storage was lost, or older code ran), R2 is asked once. Each attempt at a snapshot
+ *     holds a committed prefix of the log (SNAP1) and builds on the version before its own.
+ * REWIND4. A D1 that was restored to an older point is refused, by reads too. The refusal changes nothing in D1, so
+ *     restoring D1 to a later point again fixes the partition. Any other way is somebody's decision (adopt.ts), which
+ *     begins a new incarnation. Facts of earlier incarnations don't count.
  */
 import { Failure, isUnreadable } from "../base/errors.ts";
 import { belowManifest, epoch, incarnationOf, manifestOf, manifestPrefix, seq, type Seq } from "../base/ids.ts";
@@ -21,7 +23,7 @@ import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts
 
 type Around = Shelf & { readonly host: Host };
 
-/** `kept`: the mark as it was when D1 was asked; a later one says more than D1 could. @throws Failure log_rewound */
+/** `kept` is the mark as it was when D1 was asked. A later mark says more than D1 could. @throws Failure log_rewound */
 export async function assertNotRewound(
   env: Around,
   { row, head }: Pick<Opening, "row" | "head">,
@@ -31,11 +33,11 @@ export async function assertNotRewound(
   const mark = kept ?? (await markFromStore(env, row));
   const why = mark === null ? null : behind(mark, now);
   if (why !== null) return refuse(env, mark!, `D1 says ${why}`);
-  // R2 isn't asked again.
+  // A mark saves asking R2 again.
   if (env.host.highWaterMark() === null) env.host.keepHighWaterMark(highWaterMark(now));
 }
 
-/** D1 has no row. @throws Failure log_rewound where the partition had one */
+/** D1 has no row. @throws Failure log_rewound if the partition once had one */
 export function assertNeverLogged(env: Around): void {
   const mark = env.host.highWaterMark();
   if (mark !== null) refuse(env, mark, `D1 has no row where the partition had reached seq ${mark.head}`);
@@ -46,18 +48,19 @@ function refuse({ id, host }: Around, mark: HighWaterMark, why: string): never {
   throw rewound(id, why);
 }
 
-/** D1 has less than it acknowledged (E2). */
+/** D1 has less than it acknowledged (REWIND2). */
 export const rewound = ({ operator, partition }: Shelf["id"], why: string): Failure =>
   new Failure(
     "log_rewound",
     `the database of partition ${partition} of "${operator}" was set back: ${why}; set it forward to a later moment, or decide what counts from here on with POST /v1/operators/${operator}/partitions/${partition}/adopt`,
   );
 
-/** Manifests that are read for their seq. */
+/** Manifests that are tried for their seq. */
 const TRIES = 5;
 
 /**
- * What R2 proves that D1 has said once (REWIND3); null: nothing above the row. An attempt of version n was made when n − 1 was current.
+ * Returns the facts that R2 proves (REWIND3), or null if R2 has nothing above the row. An attempt at version n was made
+ * when version n − 1 was current.
  */
 export async function markFromStore(shelf: Shelf, row: PartitionRow): Promise<HighWaterMark | null> {
   const found: { readonly name: string; readonly made: NonNullable<ReturnType<typeof manifestOf>> }[] = [];
@@ -81,7 +84,7 @@ export async function markFromStore(shelf: Shelf, row: PartitionRow): Promise<Hi
   };
 }
 
-/** The seq of the newest that can be read. */
+/** Returns the seq of the newest manifest that can be read. */
 async function headOf(shelf: Shelf, names: readonly string[]): Promise<Seq> {
   for (const name of names.slice(0, TRIES)) {
     try {

@@ -1,9 +1,9 @@
 /**
- * Filters: which keys a snapshot file surely doesn't hold, so that looking a key up touches few files (Bloom 1970).
+ * A filter says which keys a snapshot file surely doesn't hold, so that a lookup touches few files (Bloom 1970).
  *
  * BLOOM1. "no" is certain; "perhaps" is wrong about once in a hundred.
- * BLOOM2. Its bytes are stored in the file (docs/reference/formats.md): ten bits a key, six of them set, at places from two hashes (Kirsch and
- *     Mitzenmacher 2006).
+ * BLOOM2. The filter's bytes are stored in the file (docs/reference/formats.md). A filter has ten bits a key. Each key
+ *     sets six bits, at places from two hashes (Kirsch and Mitzenmacher 2006).
  */
 import { hashGroup } from "../base/hash.ts";
 
@@ -19,7 +19,7 @@ export class BloomFilter {
     this.bytes = bytes;
   }
 
-  /** False: the key was not among them. */
+  /** Returns false if the file surely doesn't hold the key. */
   mayHold(key: string): boolean {
     const bits = this.bytes.length * 8;
     const step = stepOf(key);
@@ -33,7 +33,9 @@ export class BloomFilter {
   }
 }
 
-/** Collects keys one by one: their number isn't known before the last one, and texts would take ten times the memory. */
+/**
+ * Collects keys one by one, since their number isn't known before the last one. Texts would take ten times the memory.
+ */
 export class BloomFilterBuilder {
   readonly #places: number[] = [];
   readonly #steps: number[] = [];

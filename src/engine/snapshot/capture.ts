@@ -1,14 +1,17 @@
 /**
- * Snapshot files: the state of a partition at one seq. The bytes are specified in docs/reference/formats.md.
+ * A snapshot holds the state of a partition at one seq, in files. The bytes of a file are specified in
+ * docs/reference/formats.md.
  *
- * CAPTURE1. magic + version, blocks, footer (JSON), trailer (length and CRC-32 of the footer, magic). The footer lists every
- *     block with its checksum and, for state blocks, its first key: one key can be read with range requests.
+ * CAPTURE1. A file is magic and version, blocks, footer (JSON), and trailer (length and CRC-32 of the footer, magic).
+ *     The footer lists every block with its checksum, and state blocks with their first key, so range requests can read
+ *     one key.
  * CAPTURE2. State blocks are lines (record.ts) in the order of the keys' UTF-8 bytes.
- * CAPTURE3. A file is encoded in slices, so that events go on meanwhile (SNAP1); what is encoded was captured in one turn.
- * CAPTURE4. A delta holds what changed above its base's seq (SNAP5) and is read on top of it. It has a format number of its own, so
- *     that code which knows full files only can't take it for one.
- * CAPTURE5. A full snapshot goes into several files once it is large, one after the other in the order of keys: each is built in
- *     memory, and put with a checksum. The last one holds what isn't state.
+ * CAPTURE3. A file is encoded in slices, so that events run meanwhile (SNAP1). The content of a file was captured in
+ *     one turn.
+ * CAPTURE4. A delta holds the changes above its base's seq (SNAP5) and is read on top of the base. A delta has a format
+ *     number of its own, so that code which knows full files only can't take it for one.
+ * CAPTURE5. A large full snapshot goes into several files, one after the other in the order of keys. Each file is built
+ *     in memory, and put with a checksum. The last file holds everything that isn't state.
  */
 import type { DedupImage } from "../state/dedup.ts";
 import { Digest } from "../base/digest.ts";
@@ -24,32 +27,35 @@ import type { QuarantineChange } from "../state/quarantine.ts";
 import { SnapshotWriter, type Described, type EncodedFile } from "./file-writer.ts";
 import type { Changed, Entries, Totals } from "../state/keyed-state.ts";
 
-/** What a snapshot holds: as of one turn. */
+/** The content of a snapshot, as of one turn. */
 export interface Capture {
   readonly operatorVersion: number;
-  /** 0: everything; else what changed above this seq. */
+  /** 0 for everything, else the seq above which changes are held. */
   readonly base: Seq;
   readonly seq: Seq;
   readonly stamp: Stamp;
-  /** Of the whole state. */
+  /** Totals of the whole state. */
   readonly totals: Totals;
-  /** In the order of the keys' bytes; null: the key is gone. */
+  /** Entries in the order of the keys' bytes. An entry is null if the key is gone. */
   readonly entries: Entries;
-  /** Files of the current snapshot that it builds on. */
+  /** Files of the current snapshot that the capture builds on. */
   readonly under: number;
-  /** The entries stand over the other ones, which are to be merged into it. */
+  /**
+   * True if the other files of the current snapshot are to be merged into the capture. The entries stand over these
+   * files.
+   */
   readonly over: boolean;
   readonly dedup: DedupImage;
   readonly quarantine: readonly QuarantineChange[];
   readonly producers: readonly ProducerImage[];
 }
 
-/** The same as it is taken in one turn: references only, neither sorted nor counted. */
+/** A capture as one turn takes it: references only, neither sorted nor counted. */
 export type Captured = Capture & { readonly changed: Changed };
 
 /**
- * Everything that is committed, or what changed of it above `base`: the seq of the last of the files that it builds on, of which
- * there are `under`, and `merged` more in the current snapshot.
+ * Captures everything that is committed, or the changes above `base`. The capture builds on `under` files of the
+ * current snapshot, and `base` is the seq of the last of these. `merged` more files are in the current snapshot.
  */
 export function beginCapture(machine: StateMachine, base: Seq = seq(0), under = 0, merged = 0): Captured {
   const everything = base === 0 && machine.state.complete;
@@ -68,7 +74,7 @@ export function beginCapture(machine: StateMachine, base: Seq = seq(0), under = 
   };
 }
 
-/** Puts it in order and counts it, in steps between which events go on (CAPTURE3). */
+/** Sorts the capture and counts it. Events run between its steps (CAPTURE3). */
 export function* finishCapture({ changed, ...taken }: Captured): Generator<void, Capture> {
   const entries = yield* sortByKey(taken.entries);
   const { digest } = taken.totals;
@@ -79,16 +85,18 @@ export function* finishCapture({ changed, ...taken }: Captured): Generator<void,
   return { ...taken, entries };
 }
 
-/** A few milliseconds. */
+/** Keys that are counted in one step, which takes a few milliseconds. */
 const COUNTED_AT_ONCE = 8_192;
 
-/** What was written, as one who read it would count it. */
+/** Totals of the written entries, as a reader would count them. */
 export type Counted = Omit<Totals, "exact">;
 
-/** Awaited between slices of work. */
+/** Gives other work a turn between slices. */
 type Pause = () => Promise<void>;
 
-/** The files of a snapshot of these entries, one after the other, and what was counted on the way. */
+/**
+ * Yields the files of a snapshot of these entries, one after the other. Returns the totals that it counted meanwhile.
+ */
 export async function* encodeFiles(
   id: PartitionId,
   captured: Capture,
@@ -127,7 +135,7 @@ export async function* encodeFiles(
   return { keys, size, digest, unmigrated: { keys: unmigrated, some } };
 }
 
-/** The one file of a snapshot that is small enough for one. */
+/** Returns the file of a snapshot that is small enough for one. */
 export async function encodeSnapshot(
   id: PartitionId,
   captured: Capture,

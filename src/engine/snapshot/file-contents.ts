@@ -1,6 +1,4 @@
-/**
- * Reading what a snapshot file holds beside states: ids, answers, quarantine and producers; and whole files at once.
- */
+/** Reads what a snapshot file holds beside states (ids, answers, quarantine and producers), and whole files at once. */
 import { readBlock, unpack } from "../base/block.ts";
 import type { DedupImage, Promised } from "../state/dedup.ts";
 import { Damage, Failure } from "../base/errors.ts";
@@ -21,7 +19,9 @@ import { stampMs } from "../base/hybrid-clock.ts";
 import type { Entry } from "../state/keyed-state.ts";
 import { entryOfLine, keyOfLine, numberOf } from "./record.ts";
 
-/** @throws Damage where the file is of something else; Failure unknown_format | state_newer where this code can't read it */
+/**
+ * @throws Damage if the file is of another partition; Failure unknown_format | state_newer if this code can't read it
+ */
 export function assertReadable(footer: Footer, operator: Operator, id: PartitionId, codec: Codec): void {
   if (footer.partition !== partitionName(id))
     throw new Damage(`the snapshot is of partition ${footer.partition}, not ${partitionName(id)}`);
@@ -34,11 +34,11 @@ export function assertReadable(footer: Footer, operator: Operator, id: Partition
 }
 
 /**
- * Takes in what a file holds beside states, from a full snapshot's last file and then from each delta on it in their order.
- * Ids of events below `idsFrom`, which the last of the files doesn't know any more, are left out. `apart`: ids are taken in later
- * (`restoreIds`).
+ * Takes in what a file holds beside states: a full snapshot's last file first, then each delta on it, in order. Ids of
+ * events below `idsFrom`, which the last of the files doesn't know any more, are left out. If `apart` is set,
+ * `restoreIds` takes the ids in later.
  *
- * @throws Damage
+ * @throws Damage if the file is corrupt, or doesn't follow the one before
  */
 export function restoreRest(
   footer: Footer,
@@ -52,7 +52,7 @@ export function restoreRest(
     throw new Damage(
       `the snapshot at ${footer.seq} builds on seq ${footer.base}, what was read before it is at ${machine.seq}`,
     );
-  // The last file of several holds it.
+  // Of several files, only the last holds more than states.
   if (footer.part?.[1] === 0) return;
   const delta = footer.base > 0;
   if (
@@ -74,14 +74,14 @@ export function restoreRest(
   machine.producers.committed(machine.seq, stampMs(machine.stamp));
 }
 
-/** Takes in the ids of a file that were left apart. @throws Damage */
+/** Takes in the ids of a file that were left apart. @throws Damage if they are corrupt */
 export const restoreIds = (footer: Footer, rest: Rest, machine: StateMachine): void =>
   machine.dedup.fill(seq(footer.dedup.last), readPrints(footer, rest));
 
 /**
- * The states of a file that is at hand as a whole, in order; null: the key is gone.
+ * Yields the states of a whole file in memory, in order. An entry is null if the key is gone.
  *
- * @throws Damage where the file isn't whole
+ * @throws Damage if the file is corrupt
  */
 export function* readStates(
   file: Uint8Array,
@@ -106,7 +106,11 @@ export function* readStates(
     throw new Damage("the last key of the snapshot is not the one that its footer names");
 }
 
-/** A file at hand as a whole: everything that it holds, on top of those that were read before it. @throws Damage, Failure */
+/**
+ * Takes in everything that a whole file in memory holds, on top of the files before it.
+ *
+ * @throws Damage if the file is corrupt; Failure unknown_format | state_newer if this code can't read it
+ */
 export function readSnapshot(
   file: Uint8Array,
   machine: StateMachine,
@@ -124,7 +128,7 @@ export function readSnapshot(
     throw new Damage(`the snapshot says ${footer.keys} keys and holds ${machine.state.keys}`);
 }
 
-/** Blocks of a file that is at hand as a whole. */
+/** Reads blocks of a whole file in memory. */
 export const restIn =
   (file: Uint8Array, codec: Codec): Rest =>
   ([offset, length, crc], what) =>
@@ -141,14 +145,14 @@ function readProducers(footer: Footer, rest: Rest, machine: StateMachine, codec:
   }
 }
 
-/** The seq, if it is above `after` and no higher than `last`. @throws Damage */
+/** Returns the seq. @throws Damage if the seq isn't above `after`, or is higher than `last` */
 export function next(at: number, after: number, last: number, what: string): number {
   if (at <= after || at > last)
     throw new Damage(`${what} has seq ${at}, where one above ${after} and up to ${last} should be`);
   return at;
 }
 
-/** The lines of blocks, each checked. @throws Damage */
+/** Yields the lines of blocks. @throws Damage if a block is corrupt, or has another number of lines */
 export function* lines(blocks: readonly Block[], rest: Rest, codec: Codec, what: string): Generator<string> {
   for (const block of blocks) {
     const [offset, , , records] = block;
@@ -166,7 +170,7 @@ function keptFrom(image: DedupImage, from: number): DedupImage {
   return { ...image, first: Math.min(from, image.last + 1), prints };
 }
 
-/** What `keptFrom` of it would be, without the ids. @throws Damage */
+/** Returns the image that `keptFrom` would return, without the ids. @throws Damage if the answers are corrupt */
 function promised(footer: Footer, rest: Rest, codec: Codec, from: number): Promised {
   const { first, last } = footer.dedup;
   const begin = last + 1 - printsIn(footer);
@@ -178,7 +182,7 @@ function promised(footer: Footer, rest: Rest, codec: Codec, from: number): Promi
 
 const printsIn = ({ base, dedup: { first, last } }: Footer): number => last - Math.max(first, base + 1) + 1;
 
-/** @throws Damage */
+/** @throws Damage if a block is corrupt */
 export function readDedup(footer: Footer, rest: Rest, codec: Codec): DedupImage {
   return { ...footer.dedup, prints: readPrints(footer, rest), answers: readAnswers(footer, rest, codec) };
 }
@@ -200,7 +204,7 @@ function readAnswers(footer: Footer, rest: Rest, codec: Codec): [number, string]
 function readPrints(footer: Footer, rest: Rest): Uint32Array {
   const { prints: blocks } = footer;
   const count = printsIn(footer);
-  // Before the memory is taken: the file must hold what it says.
+  // Check before allocating memory that the file holds as many prints as it says.
   const said = count * PRINT_WORDS * 4;
   const held = blocks.reduce((sum, [, length]) => sum + length, 0);
   const counts = `the snapshot says ${count} prints and holds ${held / 4 / PRINT_WORDS}`;

@@ -1,8 +1,8 @@
 /**
- * The footer of a snapshot file: what is in it and where each block stands (docs/reference/formats.md).
+ * The footer of a snapshot file says what is in the file and where each block stands (docs/reference/formats.md).
  *
- * FOOTER1. It is found from the file's end, and checked member by member before anything follows it: a checksum says that
- *     the bytes are those that were written, not that they make sense (SNAP3).
+ * FOOTER1. The footer is found from the file's end. Every member is checked before it is used. A checksum says that the
+ *     bytes are those that were written, not that they make sense (SNAP3).
  */
 import { readBlock } from "../base/block.ts";
 import { Damage, Failure } from "../base/errors.ts";
@@ -16,7 +16,7 @@ export const SNAPSHOT_FORMAT = 1;
 
 export const DELTA_FORMAT = 2;
 
-/** One of several files that make up a full snapshot. */
+/** The format of one of several files that make up a full snapshot. */
 export const PART_FORMAT = 3;
 
 export const formatOf = (base: number, part?: Part): number =>
@@ -31,7 +31,10 @@ const HEAD = 12;
 /** [offset, length, CRC-32, records, first key] */
 export type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
 
-/** Which file of several, from 1, and 1 if it is the last: that one holds what isn't state. */
+/**
+ * The number of the file among several, from 1, and 1 if it is the last. The last file holds everything that isn't
+ * state.
+ */
 export type Part = readonly [number: number, last: 0 | 1];
 
 export interface Footer {
@@ -40,7 +43,7 @@ export interface Footer {
   readonly operatorVersion: number;
   readonly hash: string;
   readonly codec: string;
-  /** Exclusive: 0 for a full snapshot, else the seq of the snapshot that this one is a delta on. */
+  /** Exclusive: 0 for a full snapshot, else the seq of the snapshot that this delta builds on. */
   readonly base: number;
   readonly seq: number;
   readonly stamp: number;
@@ -50,19 +53,29 @@ export interface Footer {
   readonly prints: readonly Block[];
   readonly answers: readonly Block[];
   readonly quarantine: readonly Block[];
-  /** Numbering producers (ONE2); missing in files of code that didn't know them. */
+  /** Producers that number their requests (ONE2). Missing in files of code that didn't know them. */
   readonly producers?: readonly Block[];
-  /** Which keys it surely doesn't hold (bloom-filter.ts), and its last key; missing in files of code that didn't know them. */
+  /**
+   * The filter of the keys that the file surely doesn't hold (bloom-filter.ts), and the file's last key. Missing in
+   * files of code that didn't know them.
+   */
   readonly filter?: readonly Block[];
   readonly last?: string;
-  /** Missing where the snapshot is one file. */
+  /** Missing if the snapshot is one file. */
   readonly part?: Part;
 }
 
-/** A whole file's footer. @throws Damage where the file isn't whole, Failure unknown_format where it is of another format */
+/**
+ * Reads the footer of a whole file.
+ *
+ * @throws Damage if the file is corrupt; Failure unknown_format if it is of another format
+ */
 export function readFooter(file: Uint8Array, codec: Codec): Footer;
 
-/** From the end of a file that begins at `start`; where the footer begins, if `start` is above that. */
+/**
+ * Reads the footer from the end of a file. `start` is where that end begins. Returns where the footer begins if `start`
+ * is above it.
+ */
 export function readFooter(end: Uint8Array, codec: Codec, start: number): Footer | number;
 
 export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | number {
@@ -71,7 +84,7 @@ export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | n
   if ((start === 0 && magic(end, 0) !== MAGIC) || magic(end, end.length - 8) !== MAGIC)
     throw new Damage("the snapshot doesn't begin and end as one");
   const view = new DataView(end.buffer, end.byteOffset, end.byteLength);
-  // The head may not be at hand; the footer says the same.
+  // The head may be out of reach, but the footer names the version too.
   const version = start === 0 ? view.getUint32(8, true) : null;
   if (version !== null && !KNOWN.has(version))
     throw unknown(`format ${version}; this code reads ${[...KNOWN].join(", ")}`);
@@ -85,7 +98,7 @@ export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | n
 
 const KNOWN = new Set([SNAPSHOT_FORMAT, DELTA_FORMAT, PART_FORMAT]);
 
-/** Where what isn't state begins: the end of the last state block. */
+/** Returns the end of the last state block, where everything else begins. */
 export const restOf = ({ state }: Footer): number => {
   const last = state.at(-1);
   return last === undefined ? HEAD : last[0] + last[1];
@@ -109,7 +122,7 @@ function checked(footer: Readonly<Record<string, unknown>>, version: number | nu
     footer;
   if ((version !== null && v !== version) || typeof v !== "number" || !KNOWN.has(v))
     throw unknown(`format ${version ?? shown(v)} and a footer of format ${shown(v)}`);
-  // Read as a full one, a delta would lose every key that it doesn't hold.
+  // Reading a delta as a full snapshot would lose every key that the delta doesn't hold.
   if (
     !isWhole(base) ||
     !(part === undefined || isPart(part)) ||
@@ -139,7 +152,7 @@ function isPart(value: unknown): value is Part {
   return isWhole(number) && number >= 1 && (last === 0 || last === 1);
 }
 
-/** That a block stands within the file, and has its checksum, is found out when it is read. */
+/** Checks the form of blocks. Reading a block shows if it stands within the file and has its checksum. */
 const isBlocks = (value: unknown): value is Block[] =>
   Array.isArray(value) &&
   value.every(
@@ -154,8 +167,8 @@ const isBlocks = (value: unknown): value is Block[] =>
   );
 
 /**
- * What of a file is read when it is opened, by offset and length: from its end on, and then its ids where they stand apart. `apart`:
- * without these (P2).
+ * Returns the parts of a file that an opening reads, by offset and length: the end, and then the ids if they stand
+ * apart. If `apart` is set, those ids are left out (FILE2 of file-reader.ts).
  */
 export function openingParts(
   { bytes, rest, ids = 0 }: Pick<StateFile, "bytes" | "rest" | "ids">,

@@ -1,9 +1,11 @@
 /**
- * One snapshot file as a source of keys: its index and filter in memory, its blocks fetched when a key in them is asked for.
+ * A snapshot file as a source of keys. The index and the filter are in memory, and a block is fetched when a key in it
+ * is needed.
  *
- * FILE1. Opening reads the end of the file, from the last state block on: what is there is needed to open a partition, or says
- *     where all else stands.
- * FILE2. Where the ids at its beginning are many they are read apart: with the end for events, later or never for reads.
+ * FILE1. Opening reads the end of the file, from the last state block on. Everything there is needed to open a
+ *     partition, or says where all else stands.
+ * FILE2. If the end begins with many ids, they are read apart: together with the end for events, later or never for
+ *     reads.
  */
 import { readBlock, unpack } from "../base/block.ts";
 import { Damage } from "../base/errors.ts";
@@ -18,7 +20,7 @@ import type { Library } from "./object-reader.ts";
 import { RangeReader } from "./range-reader.ts";
 import { keyOfLine } from "./record.ts";
 
-/** Reads a block that isn't state. @throws Damage */
+/** Reads a block that isn't state. @throws Damage if the block is corrupt */
 export type Rest = (block: Block, what: string) => Uint8Array;
 
 /** The lines of one state block. */
@@ -33,7 +35,7 @@ export class SnapshotFile {
   readonly #codec: Codec;
   readonly #firsts: readonly string[];
   readonly #filter: BloomFilter | null;
-  /** Its ids weren't read with its end, and are still to be taken in. */
+  /** True if the ids weren't read with the end and are still to be taken in. */
   readonly apart: boolean;
 
   constructor(ranges: RangeReader, footer: Footer, filter: BloomFilter | null, codec: Codec, apart = false) {
@@ -46,9 +48,10 @@ export class SnapshotFile {
   }
 
   /**
-   * The file, and a reader of the blocks of it that are no state. `apart`: ids that stand apart are left (FILE2).
+   * Returns the file, and a reader of its blocks that aren't state. If `apart` is set, ids that stand apart aren't read
+   * (FILE2).
    *
-   * @throws Damage, Failure unknown_format
+   * @throws Damage if the file is corrupt; Failure unknown_format if this code can't read it
    */
   static async open(
     library: Library,
@@ -66,10 +69,11 @@ export class SnapshotFile {
     try {
       const end = ranges.end(guess, read(guess));
       const beside = idsAt === undefined ? null : idsOf(ranges, ...idsAt, end, codec);
-      // Whoever waits for the end hears of that first.
+      // An error of the ids is reported after the end's, and must not count as unhandled until then.
       beside?.catch(() => undefined);
       let found = await end;
-      // Where its states end is known now, if the manifest didn't say so; what is above that may have to be read twice.
+      // The place where the states end is known now, even if the manifest didn't name it. The part above it may be read
+      // twice.
       for (let i = 0; typeof found === "number" && i < 2; i++) found = await ranges.end(found, read(found));
       if (typeof found === "number") throw new Damage(`the footer of ${name} isn't where it says`);
       const { footer, filter } = found;
@@ -81,7 +85,7 @@ export class SnapshotFile {
     }
   }
 
-  /** The ids that stand apart, as `open` would have read them. @throws Damage */
+  /** Reads the ids that stand apart, as `open` would have. @throws Damage if they are corrupt */
   async ids(): Promise<Rest> {
     const { prints } = this.footer;
     const length = prints.reduce((sum, [, size]) => sum + size, 0);
@@ -92,7 +96,7 @@ export class SnapshotFile {
     return this.#ranges.name;
   }
 
-  /** Number of the block that may hold the key; -1: none does. */
+  /** Returns the number of the block that may hold the key, or -1 if none does. */
   blockOf(key: string): number {
     const { last } = this.footer;
     if (last !== undefined && compareUtf8(key, last) > 0) return -1;
@@ -100,7 +104,7 @@ export class SnapshotFile {
     return block >= 0 && (this.#filter?.mayHold(key) ?? true) ? block : -1;
   }
 
-  /** Number of the first block that may hold a key at or above this one. */
+  /** Returns the number of the first block that may hold a key at or above this one. */
   blockFrom(key: string): number {
     return Math.max(0, lowerBound(this.#firsts, key, false) - 1);
   }
@@ -109,7 +113,7 @@ export class SnapshotFile {
     return this.#firsts.length;
   }
 
-  /** Blocks of rising numbers, cut into runs that are worth fetching together. */
+  /** Cuts blocks of rising numbers into runs that are worth fetching together. */
   runsOf(numbers: readonly number[]): number[][] {
     const runs: number[][] = [];
     let [begun, ended] = [0, Number.NEGATIVE_INFINITY];
@@ -127,7 +131,11 @@ export class SnapshotFile {
     return runs;
   }
 
-  /** The blocks of such a run, which may be asked for again. @throws Damage */
+  /**
+   * Reads the blocks of such a run. The cache keeps the blocks, since they may be needed again.
+   *
+   * @throws Damage if a block is corrupt
+   */
   async some(numbers: readonly number[]): Promise<StateBlock[]> {
     return this.#named(async () => {
       const places = numbers.map((number) => this.footer.state[number]!);
@@ -138,29 +146,30 @@ export class SnapshotFile {
   }
 
   /**
-   * The blocks from this one on, in runs that are fetched together. `keep`: they may be asked for again.
+   * Yields the blocks from this one on, fetched in runs. If `keep` is set, the cache keeps the blocks, since they may
+   * be needed again.
    *
-   * @throws Damage
+   * @throws Damage if a block is corrupt
    */
   async *blocksFrom(number: number, runBytes: number, keep: boolean): AsyncGenerator<StateBlock> {
     const fetchFrom = (from: number): Run | null => {
       const to = this.#runFrom(from, runBytes);
       if (to === from) return null;
       const bytes = this.#named(() => this.#ranges.run(this.footer.state.slice(from, to), "a state block", keep));
-      // Whoever waits for it hears of it; a reader that has had enough doesn't.
+      // A reader that stopped early doesn't await this run, so its error must not count as unhandled.
       bytes.catch(() => undefined);
       return { from, to, bytes };
     };
     let coming = fetchFrom(number);
     for (let run = coming; run !== null; run = coming) {
       const bytes = await run.bytes;
-      // The next one comes while this one is used.
+      // Fetch the next run while this one is used.
       coming = fetchFrom(run.to);
       for (const [i, block] of bytes.entries()) yield await this.#named(async () => this.#decoded(run.from + i, block));
     }
   }
 
-  /** The first block behind the run that begins here. */
+  /** Returns the number of the first block behind the run that begins here. */
   #runFrom(from: number, runBytes: number): number {
     let to = from;
     for (let bytes = 0; to < this.footer.state.length; to++) {
@@ -208,11 +217,11 @@ interface End {
   readonly footer: Footer;
   readonly rest: Rest;
   readonly filter: BloomFilter | null;
-  /** It begins behind the ids. */
+  /** True if the end begins behind the ids. */
   readonly apart: boolean;
 }
 
-/** The blocks of ids, checked; `end` says which they are. */
+/** Reads the blocks of ids and checks them. `end` says which they are. */
 async function idsOf(
   ranges: RangeReader,
   from: number,
@@ -223,7 +232,7 @@ async function idsOf(
   return ranges.part(from, length, async (bytes) => {
     const found = await end;
     const rest: Rest = ([offset, size, crc], what) => readBlock(bytes, offset - from, size, crc, codec, what);
-    // Where the end says something else of them they are read with that.
+    // If the end says that the ids stand elsewhere, they are read with the end.
     const prints =
       typeof found === "number" ? [] : "apart" in found ? (found.apart ? found.footer.prints : []) : found.prints;
     for (const block of prints) rest(block, "a block of prints");
@@ -231,13 +240,13 @@ async function idsOf(
   });
 }
 
-/** Reads what stands before `behind` from the one, all else from the other. */
+/** Reads blocks before `behind` with `ids`, and all others with `rest`. */
 const either =
   (ids: Rest, behind: number, rest: Rest): Rest =>
   (block, what) =>
     block[0] < behind ? ids(block, what) : rest(block, what);
 
-/** Do they stand one after the other from there on, and come to so many bytes? */
+/** Returns true if the blocks follow each other from `from` on and have `bytes` bytes together. */
 function stand(blocks: readonly Block[], from: number, bytes: number): boolean {
   let at = from;
   for (const [offset, length] of blocks) {
@@ -248,9 +257,9 @@ function stand(blocks: readonly Block[], from: number, bytes: number): boolean {
 }
 
 /**
- * What stands behind the states, and behind so many bytes of ids; or where that begins, if `end` begins later.
+ * Reads everything behind the states, and behind so many bytes of ids. Returns where that begins if `end` begins later.
  *
- * @throws Damage, Failure unknown_format
+ * @throws Damage if the file is corrupt; Failure unknown_format if this code can't read it
  */
 function readEnd(end: Uint8Array, start: number, codec: Codec, ids: number): End | number {
   const footer = readFooter(end, codec, start);
@@ -260,13 +269,13 @@ function readEnd(end: Uint8Array, start: number, codec: Codec, ids: number): End
   if (start > from && !apart) return from;
   const rest: Rest = ([offset, length, crc], what) => readBlock(end, offset - start, length, crc, codec, what);
   const filter = footer.filter?.map((block) => rest(block, "the filter"))[0];
-  // All of it is looked at now: what the cache holds may be wrong, and would pass for damage later on; and what is damaged may
-  // be asked for only when it is too late to do without.
+  // Check all blocks now. A wrong copy in the cache would pass for damage later. A corrupt block might be needed only
+  // when it is too late for a fallback.
   if (start === 0) for (const block of footer.state) rest(block, "a state block");
   for (const blocks of [apart ? [] : footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
     for (const block of blocks) rest(block, "a block behind the states");
   return { footer, rest, apart, filter: filter === undefined ? null : new BloomFilter(lasting(filter)) };
 }
 
-/** What is kept of a range: a copy, where that lets go of much else. */
+/** Copies a part if keeping it as it is would keep much else in memory. */
 const lasting = (part: Uint8Array): Uint8Array => (2 * part.length > part.buffer.byteLength ? part : part.slice());

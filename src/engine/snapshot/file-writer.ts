@@ -1,6 +1,6 @@
 /**
- * Writes one snapshot file: states first, in the order of their keys, then what isn't state, then the footer that says where
- * everything stands.
+ * SnapshotWriter writes one snapshot file: states in the order of their keys, then everything else, then the footer
+ * that says where each block stands.
  */
 import { FileWriter } from "../base/block.ts";
 import { BloomFilterBuilder, type BloomFilter } from "./bloom-filter.ts";
@@ -14,12 +14,12 @@ export interface EncodedFile {
   readonly bytes: Uint8Array;
   readonly footer: Footer;
   readonly filter: BloomFilter;
-  /** Where what isn't state begins, and how many bytes of ids that begins with. */
+  /** Where everything that isn't state begins, and how many bytes of ids it begins with. */
   readonly rest: number;
   readonly ids: number;
 }
 
-/** What a footer says beside the places of blocks. */
+/** All that a footer says beside the places of blocks. */
 export type Described = Omit<
   Footer,
   "v" | "state" | "prints" | "answers" | "quarantine" | "producers" | "filter" | "last"
@@ -35,7 +35,7 @@ export class SnapshotWriter {
   readonly #state: Block[] = [];
   readonly #lists: Record<List, Block[]> = { answers: [], quarantine: [], producers: [] };
   #prints: Block[] = [];
-  /** Of the block that is being filled. */
+  /** Lines of the block that is being filled. */
   #lines: string[] = [];
   #size = 0;
   #first = "";
@@ -45,7 +45,7 @@ export class SnapshotWriter {
     this.#codec = codec;
     this.#blockChars = blockChars;
     this.#file.write(codec.encode(MAGIC), codec);
-    // The format stands here once it is known whether this is one file of several.
+    // `close` writes the format here, once it is known if this is one file of several.
     this.#file.write(words([0]), codec);
   }
 
@@ -53,7 +53,7 @@ export class SnapshotWriter {
     return this.#file.length;
   }
 
-  /** The next key, in order; null: it is gone. @returns whether a block was filled by it */
+  /** Writes the next key, in order. The entry is null if the key is gone. @returns true if the key filled a block */
   state(key: string, entry: Entry | null): boolean {
     if (this.#lines.length === 0) this.#first = key;
     const line = stateLine(key, entry);
@@ -70,14 +70,14 @@ export class SnapshotWriter {
     if (this.#lines.length > 0) this.#flush(this.#state, this.#first);
   }
 
-  /** Prints don't compress: they stand as little-endian words. */
+  /** Writes prints as little-endian words, since prints don't compress. */
   prints(prints: Uint32Array): void {
     if (prints.length === 0) return;
     const bytes = new Uint8Array(prints.buffer, prints.byteOffset, prints.byteLength);
     this.#prints = [[...this.#file.write(bytes, this.#codec), prints.length / PRINT_WORDS, ""]];
   }
 
-  /** Lines in blocks. */
+  /** Writes items as lines, in blocks. */
   async lines<T>(list: List, items: Iterable<T>, line: (item: T) => string, pause: () => Promise<void>): Promise<void> {
     for (const item of items) {
       const text = line(item);

@@ -1,12 +1,13 @@
 /**
- * Brings keys into memory before somebody needs them (SNAP11).
+ * Loader brings keys into memory before they are needed (SNAP11).
  *
- * LOADER1. One load brings a key at a time, and whoever else wants it waits for that one.
- * LOADER2. Keys that are wanted are pinned until they were used, so what is here when the wait ends can't have gone again.
- * LOADER3. A state that fits in memory is loaded as a whole once its loads have read about as many blocks as it has: the first
- *     answer doesn't wait for all of it, and what is asked for often soon is here.
- * LOADER4. Large loads go one after the other, and those that come while one is under way become one: random keys stand in the
- *     same blocks. Small ones don't wait for them, and get their turns in between.
+ * LOADER1. Only one load brings a key at a time. All other requests for the key wait for that load.
+ * LOADER2. Wanted keys stay pinned until they are used, so a key that is here when the wait ends is still here when it
+ *     is used.
+ * LOADER3. A state that fits in memory is loaded as a whole once its loads have read about as many blocks as it has.
+ *     The first answer doesn't wait for the whole state, and a state that is often asked for is soon in memory.
+ * LOADER4. Large loads run one after the other, and those that come meanwhile become one: random keys stand in the same
+ *     blocks. Small loads don't wait for large ones, and get their turns in between.
  */
 import { Failure } from "../base/errors.ts";
 import { LOAD_KEYS } from "../base/limits.ts";
@@ -22,7 +23,7 @@ export class Loader {
   #stored: StoredState | null;
   readonly #loads = new Map<symbol, Promise<void>>();
   #all: Promise<boolean> | null = null;
-  /** Large loads (LOADER4): the one that is under way, and the keys of the next. */
+  /** Large loads (LOADER4): the one that runs, and the keys of the next. */
   #large: Promise<void> = Promise.resolve();
   #gathered: { readonly keys: Set<string>; readonly done: Promise<void> } | null = null;
 
@@ -32,20 +33,23 @@ export class Loader {
     this.#stored = stored;
   }
 
-  /** Where keys are read from that are not in memory; null: nowhere, so all of them are. */
+  /** The source of keys that aren't in memory. Null if all keys are in memory. */
   get stored(): StoredState | null {
     return this.#stored;
   }
 
-  /** A later snapshot is current. Loads from the one before it go on: what they bring has not changed. */
+  /**
+   * A later snapshot is current. Loads from the one before continue, since the keys that they bring haven't changed.
+   */
   replace(stored: StoredState): void {
     this.#stored = stored;
   }
 
   /**
-   * Loads and pins the keys; whoever asked has to unpin them.
+   * Loads and pins the keys. The caller must unpin them. A call that throws leaves nothing pinned.
    *
-   * @throws Damage; Failure store_unavailable, and what reading files throws; nothing is pinned then
+   * @throws Damage if a file is corrupt; Failure store_unavailable if the keys can't be loaded, and other errors of
+   * reading
    */
   async pinned(keys: readonly string[]): Promise<void> {
     this.#state.pin(keys);
@@ -68,7 +72,7 @@ export class Loader {
     throw new Failure("store_unavailable", `${keys.length} keys could not be brought into memory`);
   }
 
-  /** With the next large load, which all share that come before it begins. */
+  /** Loads the keys with the next large load, which all callers share that come before it begins. */
   async #loadMany(keys: readonly string[]): Promise<void> {
     if (this.#gathered === null) {
       const gathered = new Set<string>();
@@ -98,7 +102,7 @@ export class Loader {
       this.#loads.set(load, done);
       await done;
     }
-    // What they come to shows when the keys are looked for again.
+    // The next look for the keys shows what the other loads brought.
     for (const other of others) if (other !== undefined) await this.#loads.get(other)?.catch(() => undefined);
   }
 
@@ -112,7 +116,7 @@ export class Loader {
     }
   }
 
-  /** False: it was too much after all, or something was dropped meanwhile. */
+  /** Returns false if keys had to be dropped meanwhile. */
   async #loadAll(): Promise<boolean> {
     this.#all ??= this.#runAll().finally(() => {
       this.#all = null;
@@ -126,7 +130,7 @@ export class Loader {
     let chunks = 0;
     for await (const chunk of this.#stored!.entries("", [], true)) {
       for (const [key, entry] of chunk) if (entry !== null) entries.push([own(key), entry]);
-      // What comes from the cache leaves no turn to anybody else.
+      // Reading from the cache gives no turn to anybody else.
       if (++chunks % CHUNKS_A_TURN === 0) await sleep(this.#clock, 0);
     }
     return this.#state.installAll(entries, drops);
@@ -134,7 +138,7 @@ export class Loader {
 }
 
 const CHUNKS_A_TURN = 8;
-/** Keys from which on a load is large: below that it touches few blocks. */
+/** A load from this number of keys on is large. A smaller one touches few blocks. */
 const LARGE_LOAD = 16;
-/** Each brings all keys but those that changed and went again meanwhile, so this many are never needed. */
+/** Each round brings all keys except those that changed and went again meanwhile, so this many are never needed. */
 const ROUNDS = 10;

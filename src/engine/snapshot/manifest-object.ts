@@ -5,7 +5,11 @@ import { type Archive, type ReadSegment, rowsOf } from "../log/archive.ts";
 import { readSegment } from "../log/segment.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 
-/** The manifest of a manifest object, and where its line ends. @throws Damage, Failure unknown_format */
+/**
+ * Returns the manifest of a manifest object, and where its line ends.
+ *
+ * @throws Damage if the manifest is corrupt; Failure unknown_format if this code can't read it
+ */
 export function readManifestObject(
   file: Uint8Array,
   codec: Codec,
@@ -21,7 +25,11 @@ export function readManifestObject(
   return { manifest: readManifest(text, codec.crc32), end: end + 1 };
 }
 
-/** The segments above `after`, in order. @throws Damage, Failure */
+/**
+ * Yields the segments above `after`, in order.
+ *
+ * @throws Damage if the archive is corrupt; Failure unknown_format if this code can't read it
+ */
 export function* readArchive(file: Uint8Array, codec: Codec, after: Seq): Generator<ReadSegment> {
   const archive = archiveOf(file, codec);
   for (const block of archive.blocks) {
@@ -31,7 +39,11 @@ export function* readArchive(file: Uint8Array, codec: Codec, after: Seq): Genera
   }
 }
 
-/** The segments that begin below `before`, newest first. @throws Damage, Failure */
+/**
+ * Yields the segments that begin below `before`, newest first.
+ *
+ * @throws Damage if the archive is corrupt; Failure unknown_format if this code can't read it
+ */
 export function* readArchiveBelow(file: Uint8Array, codec: Codec, before: Seq): Generator<ReadSegment> {
   const archive = archiveOf(file, codec);
   for (const block of archive.blocks.toReversed()) {

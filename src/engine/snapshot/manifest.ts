@@ -1,10 +1,11 @@
 /**
- * Manifests: the immutable, numbered document that says which objects make up a snapshot, and of which log.
+ * A manifest is the immutable, numbered document that says which objects make up a snapshot, and of which log.
  *
- * MANIFEST1. Its text stands in the partition's row in D1, so that opening needs no further read, and as the first line of an
- *     object in R2 that also carries the archive of the covered log: R2 alone is enough to rebuild the row (SNAP2), and a
- *     snapshot costs two writes (SNAP5).
- * MANIFEST2. It has a format version and a checksum over itself; a text that doesn't fit is damage, never a guess (SNAP3).
+ * MANIFEST1. The manifest's text stands in the partition's row in D1, so opening needs no further read. The text is
+ *     also the first line of an object in R2 that carries the archive of the covered log. So R2 alone is enough to
+ *     rebuild the row (SNAP2), and a snapshot costs two writes (SNAP5).
+ * MANIFEST2. The manifest has a format version and a checksum over itself. A text that doesn't fit is damage, never a
+ *     guess (SNAP3).
  */
 import { type CounterRow, type Counts, isCounterRow } from "../base/counters.ts";
 import { Digest } from "../base/digest.ts";
@@ -16,13 +17,13 @@ import { isStateFile, type Point, type StateFile } from "../base/records.ts";
 import type { ArchiveBlock } from "../log/archive.ts";
 import type { Unmigrated } from "../operator/migration.ts";
 
-/** The last few measurements of each, the newest at the end; none: it was never measured. */
+/** The last few measurements of each rate, the newest at the end. A rate without any was never measured. */
 export interface Rates {
   /** Events replayed in a millisecond. */
   readonly replayPerMs: readonly number[];
   /** Bytes of state files fetched and read in a millisecond. */
   readonly loadPerMs: readonly number[];
-  /** Milliseconds of the first call to D1, where it brought few rows. */
+  /** Milliseconds of the first call to D1, if it brought few rows. */
   readonly openMs: readonly number[];
 }
 
@@ -40,13 +41,16 @@ export const isRates = (rates: unknown): rates is Rates =>
 
 export const MANIFEST_FORMAT = 1;
 
-/** Of a snapshot whose full one is in several files: code that knows single ones only must not take it for damaged. */
+/**
+ * Format of a manifest whose full snapshot is in several files. Code that knows single files only must not take it for
+ * corrupt.
+ */
 export const PARTS_FORMAT = 2;
 
-/** Earlier manifests that one names. */
+/** Earlier manifests that a manifest names. */
 const HISTORY = 20;
 
-/** What the manifest after this one says of those before it. */
+/** Returns the history that the manifest after this one names. */
 export const historyAfter = ({ number: version, attempt, history = [] }: Manifest): Manifest["history"] =>
   [[version, attempt] as const, ...history].slice(0, HISTORY);
 
@@ -55,84 +59,91 @@ export interface Manifest {
   readonly v: number;
   /** 1, 2, 3, …: the number of this snapshot in the partition's history. */
   readonly number: number;
-  /** A delta holds what changed since the manifest before it. */
+  /** A delta holds the changes since the manifest before it. */
   readonly kind: "full" | "delta";
   readonly timeline: string;
   readonly operator: string;
   readonly partition: number;
-  /** How the operator was placed: without it, R2 alone could not say which key lives here (CODE2). */
+  /** The placement of the operator. Without it, R2 alone couldn't say which key lives here (CODE2). */
   readonly placed?: { readonly seed: number; readonly database: string; readonly partitions?: number };
   /** Version of the state's shape, and the code that ran (CODE4). */
   readonly operatorVersion: number;
   readonly code: string;
   readonly epoch: Epoch;
   readonly attempt: string;
-  /** The state holds exactly the events 1..seq; `stamp` is the stamp of that segment. */
+  /** The state holds exactly the events 1..seq. `stamp` is the stamp of the last segment. */
   readonly seq: Seq;
   readonly stamp: Stamp;
-  /** When it was begun, RFC 3339, and how long it took until the manifest was written. */
+  /** The time when the snapshot was begun (RFC 3339), and how long it took until the manifest was written. */
   readonly at: string;
   readonly ms: number;
   readonly keys: number;
   /** Characters of keys and states. */
   readonly stateBytes: number;
-  /** Of the whole state (digest.ts). Missing where nobody has counted it. */
+  /** Digest of the whole state (digest.ts). Missing if nobody has counted it. */
   readonly digest?: string;
-  /** Keys whose state is of an older version, since migrating it fails. Missing where there are none. */
+  /** Keys whose state is of an older version because migrating it fails. Missing if there are none. */
   readonly unmigrated?: Unmigrated;
   readonly dedupSince: string | null;
-  /** What coming back cost, as last measured. */
+  /** Rates of a recovery, as last measured. */
   readonly rates?: Rates;
-  /** Events set aside; and what the partition has counted, this snapshot included (counters.ts). For looking. */
+  /** Number of quarantined events, and the partition's counters, this snapshot included (counters.ts). For display. */
   readonly quarantined?: number;
   readonly counters?: CounterRow;
   /** The last hour of these counts (minutes.ts). */
   readonly minutes?: readonly Minute[];
-  /** Who made it; `epoch` says in which epoch. */
+  /** The writer of the manifest. `epoch` is the writer's epoch. */
   readonly writer?: string;
   readonly snapshot: StateFile;
-  /** How many files the full one is, where it is not one. */
+  /** Number of files of the full snapshot. Missing if it is one file. */
   readonly parts?: number;
-  /** The files that are read before it: a full snapshot's other parts, then the deltas, in their order. */
+  /** Files that are read before `snapshot`: the other parts of a full snapshot, then the deltas, in order. */
   readonly chain?: readonly StateFile[];
-  /** The manifests that were current before it, newest first, as far as HISTORY goes: their objects hold the archive. */
+  /**
+   * Manifests that were current before this one, newest first, at most HISTORY. The objects of these manifests hold the
+   * archive.
+   */
   readonly history?: readonly (readonly [version: number, attempt: string])[];
-  /** The log that this manifest's object carries: of the events above `from`, those of the blocks, up to `to`. */
+  /**
+   * The log that this manifest's object carries: events above `from` and up to `to`, as far as the blocks hold them.
+   */
   readonly archive: {
     readonly name: string;
     readonly from: Seq;
     readonly to: Seq;
     readonly codec: string;
     readonly blocks: readonly ArchiveBlock[];
-    /** Which one of several objects it is, from 1, and the bytes of the log in those before it. The last one ends at the snapshot's seq, and is
-     *  what D1 names; the others stand for no snapshot. */
+    /**
+     * The number of this object among several, from 1, and the bytes of the log in those before it. The last object
+     * ends at the snapshot's seq, and D1 names it. The others stand for no snapshot.
+     */
     readonly piece?: number;
     readonly earlierBytes?: number;
   };
   readonly checksum: number;
 }
 
-/** Bytes of ids that stand apart: an opening for events reads them too. */
+/** Returns the bytes of ids that stand apart. An opening for events reads them too. */
 export const apartBytes = (manifest: Pick<Manifest, "chain" | "snapshot">): number =>
   stateFiles(manifest).reduce((sum, { ids = 0 }) => sum + ids, 0);
 
-/** All files that the state is read from, in their order. */
+/** Returns all files that the state is read from, in order. */
 export const stateFiles = ({ chain = [], snapshot }: Pick<Manifest, "chain" | "snapshot">): StateFile[] => [
   ...chain,
   snapshot,
 ];
 
-/** The manifest as a restore point. `whole`: its files are known to be. */
+/** Returns the manifest as a restore point. `whole` is true if the files are known to be intact. */
 export function pointOf(manifest: Manifest, whole: boolean, replacedMs: number): Point {
   const { number: version, attempt, seq, stamp } = manifest;
   return { version, attempt, seq, stamp, files: stateFiles(manifest).map(({ name }) => name), whole, replacedMs };
 }
 
-/** Bytes that opening from this manifest fetches: all but the states. */
+/** Returns the bytes that opening from this manifest fetches: all but the states and the ids that stand apart. */
 export const openingBytes = (manifest: Pick<Manifest, "chain" | "snapshot">): number =>
   stateFiles(manifest).reduce((sum, file) => sum + file.bytes - (file.rest ?? 0) - (file.ids ?? 0), 0);
 
-/** What a snapshot adds to the counters. */
+/** Returns what a snapshot adds to the counters. */
 export function snapshotCounts({
   kind,
   ms,
@@ -150,7 +161,7 @@ export function manifestText(manifest: Omit<Manifest, "checksum">, crc32: (text:
   return JSON.stringify({ ...manifest, checksum: crc32(JSON.stringify(manifest)) });
 }
 
-/** @throws Damage where it isn't whole, Failure unknown_format where it is of another version */
+/** @throws Damage if the text is corrupt; Failure unknown_format if it is of another version */
 export function readManifest(text: string, crc32: (text: string) => number): Manifest {
   const parsed = parseObject(text, "the manifest");
   if (parsed["format"] !== "keyframe.manifest") throw new Damage("the manifest's format isn't keyframe.manifest");
@@ -167,7 +178,11 @@ export function readManifest(text: string, crc32: (text: string) => number): Man
   return parsed as unknown as Manifest;
 }
 
-/** What the checksum is over: members in their order. @throws Damage */
+/**
+ * Returns the text that the checksum is over: members in their order.
+ *
+ * @throws Damage if the manifest is nested too deep
+ */
 function textOf(rest: Readonly<Record<string, unknown>>): string {
   try {
     return JSON.stringify(rest);
@@ -191,7 +206,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     (manifest["minutes"] === undefined || isMinutes(manifest["minutes"])) &&
     isPlaced(manifest["placed"]) &&
     [timeline, operator, code, attempt, at].every(isText) &&
-    // `ms` is a difference of two looks at a clock that may be set back.
+    // `ms` is a difference of two times, and a clock may be set back between them.
     [partition, operatorVersion, epoch, seq, stamp, keys, stateBytes].every(isWhole) &&
     Number.isSafeInteger(ms) &&
     (dedupSince === null || isText(dedupSince)) &&
@@ -201,7 +216,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
   );
 }
 
-/** A delta builds on something, a full snapshot on nothing but its own parts. */
+/** Checks the chain. A delta builds on other files, a full snapshot only on its own parts. */
 function isChain(kind: unknown, chain: unknown, parts: unknown, several: boolean): boolean {
   if (several ? !isWhole(parts) || parts < 2 : parts !== undefined) return false;
   const before = several ? (parts as number) - (kind === "full" ? 1 : 0) : kind === "full" ? 0 : 1;
@@ -240,8 +255,8 @@ function isArchive(archive: Readonly<Record<string, unknown>>, last: number): bo
 }
 
 /**
- * One after the other, without a hole up to the end. They may begin above `from`, or be none at all: after a rollback the
- * rest stands in older archives.
+ * Checks that the blocks follow each other without a hole up to `to`. The blocks may begin above `from`, or be none at
+ * all: after a rollback the rest stands in older archives.
  */
 function isBlocks(blocks: readonly unknown[], from: number, to: number): boolean {
   let end: number | null = null;

@@ -1,7 +1,7 @@
 /**
- * Several sources of keys in order, as one: of what they say of one key, the newest source's word counts.
+ * Merge makes one source of several sources of keys in order. If several have a key, the newest source decides.
  *
- * A source gives chunks of entries in order; null: the key is gone. So does the merge.
+ * A source gives chunks of entries in order, and so does the merge. An entry is null if the key is gone.
  */
 import { compareUtf8 } from "../base/json.ts";
 import type { Entries, Entry } from "../state/keyed-state.ts";
@@ -10,29 +10,29 @@ export type Source = AsyncGenerator<Entries, void>;
 
 interface Cursor {
   readonly source: Source;
-  /** Higher is newer. */
+  /** A higher number is newer. */
   readonly age: number;
   chunk: Entries;
   at: number;
 }
 
-/** Entries of a chunk, at most: between two chunks events go on. */
+/** Entries of a chunk, at most. Events run between two chunks. */
 const CHUNK = 1_000;
 
 export class Merge {
   readonly #sources: readonly Source[];
 
-  /** From the oldest to the newest. */
+  /** Takes the sources from the oldest to the newest. */
   constructor(sources: readonly Source[]) {
     this.#sources = sources;
   }
 
-  /** `gone`: with the keys that are gone. */
+  /** Yields the merged chunks. If `gone` is set, they include keys that are gone. */
   async *chunks(gone: boolean): AsyncGenerator<Entries, void> {
-    // The one with the lowest key stands last.
+    // The cursor with the lowest key stands last.
     const cursors: Cursor[] = [];
     try {
-      // Together, since each begins with a fetch.
+      // Start all sources together, since each begins with a fetch.
       const begun = await Promise.all(
         this.#sources.map(async (source, age) => ({ source, age, next: await source.next() })),
       );
@@ -43,7 +43,7 @@ export class Merge {
       while (cursors.length > 0) {
         const cursor = cursors.pop()!;
         const [key, entry] = cursor.chunk[cursor.at]!;
-        // Of one key the newest comes first; the older ones don't count.
+        // The newest entry of a key comes first, and the older ones don't count.
         if (key !== before && (gone || entry !== null)) found.push([key, entry]);
         before = key;
         cursor.at += 1;
@@ -62,7 +62,7 @@ export class Merge {
   }
 }
 
-/** Into its place, from the end: mostly the one that moved on is still the lowest. */
+/** Inserts the cursor from the end: a cursor that moved on is mostly still the lowest. */
 function place(cursors: Cursor[], cursor: Cursor): void {
   let at = cursors.length;
   while (at > 0 && above(cursor, cursors[at - 1]!)) at -= 1;

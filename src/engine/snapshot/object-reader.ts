@@ -1,14 +1,14 @@
-/** A partition's objects in R2 as a reader sees them: what reading takes, with patience for a store that doesn't answer. */
+/** Reads a partition's objects in R2, and retries if the store doesn't answer. */
 import { Damage, messageOf } from "../base/errors.ts";
 import type { PartitionId } from "../base/ids.ts";
 import { OPEN_ATTEMPTS, type Sizes } from "../base/limits.ts";
 import type { Cache, Clock, Codec, Host, ObjectStore } from "../base/ports.ts";
 import { limited, persistent } from "../base/retry.ts";
 
-/** Bytes, and whether they came from the store just now; null: they couldn't be had. */
+/** Bytes, and whether they came from the store just now. Null if they couldn't be read. */
 export type Coming = { readonly bytes: Uint8Array; readonly fetched: boolean } | null;
 
-/** What was fetched before it was asked for (prefetch.ts). */
+/** Parts of files that were fetched before they were needed (prefetch.ts). */
 export interface Prefetched {
   take(name: string, offset: number): Promise<Coming> | null;
 }
@@ -23,21 +23,22 @@ export interface Shelf {
 
 type Reader = Omit<Shelf, "id" | "codec">;
 
-/** The whole object. @throws Damage if the object isn't there, or can't be read while others can */
+/** Returns the whole object. @throws Damage if the object is missing, or can't be read while others can */
 export async function fetchObject(reader: Reader, name: string): Promise<Uint8Array> {
   const file = await readObject(reader, name, null);
   if (file === null) throw new Damage(`${name} isn't there`);
   return file;
 }
 
-/** A range is an offset and a length. */
 type Range = readonly [offset: number, length: number];
 
 /**
- * A range of the object, or all of it; null if there is no such object. An outage of the store is no damage: an object counts as
- * damaged only if its calls fail before and after another object of the same store was read.
+ * Reads a range of the object, or all of it. Returns null if there is no such object.
  *
- * @throws Damage if this object can't be read while others can; Failure store_unavailable
+ * An outage of the store is no damage. An object counts as damaged only if its calls fail before and after another
+ * object of the same store was read.
+ *
+ * @throws Damage if this object can't be read while others can; Failure store_unavailable if none can
  */
 export async function readObject(reader: Reader, name: string, range: Range | null): Promise<Uint8Array | null> {
   const { objects, clock, host } = reader;
@@ -58,15 +59,15 @@ export async function readObject(reader: Reader, name: string, range: Range | nu
   }
 }
 
-/** Bytes that are read of another object where all of this one was asked for. */
+/** Bytes that are read of another object if all of this one was wanted. */
 const PROOF_BYTES = 64 * 1024;
 
-/** Other objects that are tried: several may be unreadable at once. */
+/** Other objects that are tried. Several may be unreadable at once. */
 const PROOFS = 6;
 
 /**
- * The name of another object that can be read now; null if none can. As many bytes are read of it, since a store that is slow may
- * answer for a few bytes only.
+ * Returns the name of another object that can be read now, or null if none can. The same number of bytes is read, since
+ * a slow store may answer for a few bytes only.
  */
 async function otherRead({ objects, clock }: Reader, name: string, length: number): Promise<string | null> {
   const partition = `${name.split("/").slice(0, 3).join("/")}/`;
@@ -90,7 +91,7 @@ async function otherRead({ objects, clock }: Reader, name: string, length: numbe
   return null;
 }
 
-/** One page of names with the prefix, above `after`. */
+/** Returns one page of names with the prefix, above `after`. */
 export const listNames = (
   { objects, clock, host }: Reader,
   prefix: string,

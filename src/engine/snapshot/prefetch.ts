@@ -1,6 +1,7 @@
 /**
- * Parts of state files that are fetched while D1 is still asked which files there are: the mark says which there were (high-water-mark.ts). A
- * guess and no more: what isn't asked for later was fetched for nothing, and what is, is checked like all that comes from the cache.
+ * Prefetch fetches parts of state files while D1 is still asked which files there are. The high-water mark names the
+ * last known files (high-water-mark.ts). The parts are a guess, and some may be fetched for nothing. A part that is
+ * used is checked like all that comes from the cache.
  */
 import type { StateFile } from "../base/records.ts";
 import { limited } from "../base/retry.ts";
@@ -10,7 +11,7 @@ import type { Coming, Library } from "./object-reader.ts";
 export class Prefetch {
   readonly #coming = new Map<string, Promise<Coming>>();
 
-  /** Begins at once. `apart`: as in SnapshotFile.open. */
+  /** Begins at once. `apart` is as in SnapshotFile.open. */
   constructor(library: Library, files: readonly StateFile[], apart: boolean) {
     for (const file of files)
       for (const [offset, length] of openingParts(file, library.sizes, apart))
@@ -20,12 +21,12 @@ export class Prefetch {
         );
   }
 
-  /** What nobody has asked for by now isn't needed. */
+  /** Drops the parts that nobody has asked for. */
   close(): void {
     this.#coming.clear();
   }
 
-  /** Once: whoever isn't content with it reads for itself. */
+  /** Gives each part once. A caller that finds the part wrong reads it from the store. */
   take(name: string, offset: number): Promise<Coming> | null {
     const coming = this.#coming.get(`${offset} ${name}`) ?? null;
     this.#coming.delete(`${offset} ${name}`);

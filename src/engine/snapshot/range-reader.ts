@@ -1,30 +1,30 @@
 /**
- * Reading one object of R2 by ranges, through the cache.
+ * RangeReader reads one object of R2 by ranges, through the cache.
  *
- * RANGE1. A range counts only with its checksum (SNAP3). What the cache holds is checked like all else, and fetched again where it
- *     is wrong: only what the store itself gives can be damage.
- * RANGE2. What is kept in the cache is what will be asked for again: single blocks, and the part of a file that opening needs. That
- *     part may be large, and the platform holds answers back until what was written before them is safe: so it is kept later.
+ * RANGE1. A range counts only with its checksum (SNAP3). Ranges from the cache are checked too, and fetched again if
+ *     they are wrong: only bytes from the store itself can be damage.
+ * RANGE2. The cache keeps what will be needed again: single blocks, and the part of a file that opening needs. The
+ *     platform holds answers back until earlier writes are safe, and this part may be large, so it is kept later.
  */
 import { readBlock } from "../base/block.ts";
 import { Damage } from "../base/errors.ts";
 import type { Cache } from "../base/ports.ts";
 import { type Library, readObject } from "./object-reader.ts";
 
-/** The first answer is given by then, and an object that nobody calls again is not gone yet. */
+/** The first answer is given by then, and an object that nobody calls again hasn't ended yet. */
 const KEPT_AFTER_MS = 1_000;
 
-/** Where a block stands, and its checksum. */
+/** The place of a block, and its checksum. */
 export type ByteRange = readonly [offset: number, length: number, crc: number, ...more: unknown[]];
 
-/** In the cache runs stand above all offsets of blocks. */
+/** In the cache, runs stand above all offsets of blocks. */
 const RUNS = 2 ** 40;
 
 export class RangeReader {
   readonly name: string;
   readonly bytes: number;
   readonly #library: Library;
-  /** The whole object, where it is small. */
+  /** The whole object, if it is small. */
   #whole: Uint8Array | null = null;
 
   constructor(library: Library, name: string, bytes: number, whole: Uint8Array | null = null) {
@@ -35,10 +35,11 @@ export class RangeReader {
   }
 
   /**
-   * Blocks that stand near each other, in their order, and may be asked for again: what the cache lacks of them is fetched
-   * together, with what lies in between. `all`: the same and those in between, which are looked at too, once they are here.
+   * Reads blocks that stand near each other, in order. The cache keeps the blocks, since they may be needed again.
+   * Blocks that the cache lacks are fetched together, with everything in between. `all` adds the blocks in between,
+   * which are checked too once they are fetched.
    *
-   * @throws Damage
+   * @throws Damage if a block is corrupt
    */
   async some(places: readonly ByteRange[], what: string, all: readonly ByteRange[] = places): Promise<Uint8Array[]> {
     const kept = places.map((place) => this.#kept(place));
@@ -59,7 +60,7 @@ export class RangeReader {
     });
   }
 
-  /** What is here already of a block. */
+  /** Returns the block from memory or from the cache, or null if neither holds it intact. */
   #kept([offset, length, crc]: ByteRange): Uint8Array | null {
     const { cache, codec } = this.#library;
     const kept = this.#whole?.subarray(offset, offset + length) ?? cache.get(this.name, offset);
@@ -69,13 +70,18 @@ export class RangeReader {
     return null;
   }
 
-  /** A block as the store gave it. @throws Damage */
+  /** Checks a block from the store. @throws Damage if its checksum is wrong */
   #assertWhole([offset, , crc]: ByteRange, what: string, bytes: Uint8Array): void {
     if (this.#library.codec.crc32(bytes) !== crc)
       throw new Damage(`the checksum of ${what} at ${offset} of ${this.name} is wrong`);
   }
 
-  /** Blocks that stand one after the other, fetched together. `keep`: they may be asked for again. @throws Damage */
+  /**
+   * Reads blocks that follow each other, fetched together. If `keep` is set, the cache keeps the blocks, since they may
+   * be needed again.
+   *
+   * @throws Damage if a block is corrupt
+   */
   async run(places: readonly ByteRange[], what: string, keep: boolean): Promise<Uint8Array[]> {
     const [from] = places[0]!;
     const length = places.reduce((sum, place) => sum + place[1], 0);
@@ -99,7 +105,11 @@ export class RangeReader {
     return blocks;
   }
 
-  /** The object from `offset` on, if `check` takes it. @throws Damage, or what `check` throws of what the store gave */
+  /**
+   * Reads the object from `offset` on. Returns the result of `check`.
+   *
+   * @throws Damage if the object is missing or too short; the error of `check` if it rejects bytes from the store
+   */
   end<T>(offset: number, check: (bytes: Uint8Array) => T): Promise<T> {
     return this.part(offset, this.bytes - offset, (bytes) => {
       const checked = check(bytes);
@@ -108,7 +118,7 @@ export class RangeReader {
     });
   }
 
-  /** A part of the object that opening needs, if `check` takes it. @throws as `end` does */
+  /** Reads a part of the object that opening needs. Returns the result of `check`. @throws as `end` does */
   async part<T>(offset: number, length: number, check: (bytes: Uint8Array) => T | Promise<T>): Promise<T> {
     const { cache, clock, ahead } = this.#library;
     const keep = (bytes: Uint8Array): void =>
@@ -123,7 +133,7 @@ export class RangeReader {
           return checked;
         }
       } catch (error) {
-        // Other code's format is no flaw of the cache, and comes again from the store.
+        // A format of other code isn't the fault of the cache. The bytes from the store give the same error again.
         if (!(error instanceof Error)) throw error;
       }
       cache.drop(this.name);
@@ -145,11 +155,11 @@ export class RangeReader {
   }
 }
 
-/** A block of a range that begins at `from`, as bytes of its own. */
+/** Copies a block out of a range that begins at `from`. */
 const cut = (range: Uint8Array, from: number, [offset, length]: ByteRange): Uint8Array =>
   range.slice(offset - from, offset - from + length);
 
-/** For whoever reads once. */
+/** The cache of a reader that reads once. */
 export const NO_CACHE: Cache = {
   get: () => null,
   put: () => undefined,

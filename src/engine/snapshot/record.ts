@@ -1,10 +1,12 @@
 /**
- * One key in a state block of a snapshot: `"key" TAB seq TAB stamp TAB state`, or in a delta `"key" TAB 0 TAB 0` for a key
- * that is gone (docs/reference/formats.md). A state that could not be migrated has `v`, its version and TAB before it.
+ * A record is one key in a state block of a snapshot: `"key" TAB seq TAB stamp TAB state`. A key that is gone in a
+ * delta is `"key" TAB 0 TAB 0` (docs/reference/formats.md). A state that couldn't be migrated has `v`, its version and
+ * TAB before it.
  *
- * RECORD1. The texts of states are taken as they are, since parsing all of them would double the time of a recovery: that a block
- *     is what was written, its checksum says, and JSON is all that is ever written.
- * RECORD2. States of an older version are migrated as they are read (migration.ts). One that can't be keeps its text and version.
+ * RECORD1. Texts of states are taken as they are, since parsing all of them would double the time of a recovery. The
+ *     block's checksum says that the block is what was written, and only JSON is ever written.
+ * RECORD2. States of an older version are migrated as they are read (migration.ts). A state that can't be migrated
+ *     keeps its text and version.
  */
 import { parseJson } from "../base/json.ts";
 import { Damage } from "../base/errors.ts";
@@ -19,12 +21,12 @@ export const stateLine = (key: string, entry: Entry | null): string =>
     ? `${JSON.stringify(key)}${GONE}`
     : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.version === undefined ? "" : `v${entry.version}\t`}${entry.text}`;
 
-/** What follows the key in a line that says it is gone. */
+/** The rest of a line whose key is gone. */
 const GONE = "\t0\t0";
 // oxlint-disable-next-line no-control-regex -- what JSON escapes
 const PLAIN_KEY = /^"[^"\\\u0000-\u001f]+"$/;
 
-/** @throws Damage */
+/** @throws Damage if the line has no key */
 export function keyOfLine(line: string): string {
   const quoted = line.slice(0, line.indexOf("\t"));
   const key = PLAIN_KEY.test(quoted) ? quoted.slice(1, -1) : parseJson(quoted, "a key of the snapshot");
@@ -32,7 +34,11 @@ export function keyOfLine(line: string): string {
   return key;
 }
 
-/** What the line says of its key; null: it is gone. `operator`: null leaves the state as it stands. @throws Damage */
+/**
+ * Returns the entry of a line, or null if the key is gone. If `operator` is null, the state stays as it stands.
+ *
+ * @throws Damage if the line is corrupt
+ */
 export function entryOfLine(line: string, footer: Footer, operator: Operator | null): Entry | null {
   const a = line.indexOf("\t");
   if (footer.base > 0 && line.length === a + GONE.length && line.endsWith(GONE)) return null;
@@ -40,7 +46,7 @@ export function entryOfLine(line: string, footer: Footer, operator: Operator | n
   const c = line.indexOf("\t", b + 1);
   if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds a line that is no state");
   const [at, by] = [numberOf(line.slice(a + 1, b)), numberOf(line.slice(b + 1, c))];
-  // No JSON begins with that letter.
+  // No JSON begins with `v`.
   const marked = line.charCodeAt(c + 1) === MARK;
   const d = marked ? line.indexOf("\t", c + 1) : c;
   const version = marked ? numberOf(line.slice(c + 2, d)) : footer.operatorVersion;
@@ -58,10 +64,13 @@ export function entryOfLine(line: string, footer: Footer, operator: Operator | n
 /** `v` */
 const MARK = 118;
 
-/** A text of its own: a slice would keep the whole block in memory. */
+/** Copies a text, since a slice would keep the whole block in memory. */
 export const own = (text: string): string => ` ${text}`.slice(1);
 
-/** Of digits and nothing else; -1: it is none. By hand, since there are two in every line. */
+/**
+ * Reads a number of digits and nothing else. Returns -1 if the text is none. Written by hand, since there are two in
+ * every line.
+ */
 export function numberOf(text: string): number {
   let value = 0;
   for (let i = 0; i < text.length; i++) {

@@ -1,10 +1,12 @@
 /**
- * What a row keeps for a rollback: the last snapshot of each older operator version, for the retention time from when newer code
- * first replaced it (CODE3).
+ * A row keeps pins for a rollback: the last snapshot of each older operator version. A pin is kept for the retention
+ * time from when newer code first replaced it (CODE3).
  *
- * PINS1. It is a JSON array of manifest texts. One of a format that only newer code can read stays until that code gives it up.
- * PINS2. The last element is no manifest: it says since when each is kept, and that there are restore points besides. Code that knows neither
- *     can't read it, so its sweep deletes nothing, and its promotions leave it where it is (CODE1).
+ * PINS1. Pins are a JSON array of manifest texts. A text whose format only newer code can read stays until that code
+ *     gives it up.
+ * PINS2. The last element isn't a manifest. The element says since when each pin is kept, and that there are restore
+ *     points besides. Code that knows neither can't read the element, so its garbage collection deletes nothing, and
+ *     its promotions leave it where it is (CODE1).
  */
 import { readManifest, stateFiles, type Manifest } from "./manifest.ts";
 import type { Codec } from "../base/ports.ts";
@@ -12,11 +14,11 @@ import type { PartitionRow } from "../base/records.ts";
 
 const ROOTS = '{"format":"keyframe.roots"';
 
-/** The manifests' texts among a row's pins. */
+/** Returns the manifests' texts among a row's pins. */
 export const pinTexts = (pins: string): string[] =>
   (JSON.parse(pins) as string[]).filter((text) => !text.startsWith(ROOTS));
 
-/** By operator version: since when the last snapshot of it is kept, milliseconds. */
+/** By operator version, the time in milliseconds from which on its last snapshot is kept. */
 type Since = Readonly<Record<string, number>>;
 
 function sinceOf(pins: string): Since {
@@ -24,7 +26,7 @@ function sinceOf(pins: string): Since {
   return text === undefined ? {} : ((JSON.parse(text) as { since?: Since }).since ?? {});
 }
 
-/** The row's pins with `manifest` current; `whole`: what it follows. */
+/** Returns the row's pins once `manifest` is current. `whole` is the manifest that it follows. */
 export function nextPins(
   before: string,
   whole: Manifest | null,
@@ -54,14 +56,16 @@ export function nextPins(
   return JSON.stringify([...pins.map(wholeText), ...unknown, roots]);
 }
 
-/** Names of the state files that the row's manifests read from. One that can't be read names none. */
+/**
+ * Returns the names of the state files that the row's manifests read from. A manifest that can't be read names none.
+ */
 export function reachedNames({ manifest, previous, pins }: PartitionRow, codec: Codec): string[] {
   const texts = [manifest, previous, ...pinTexts(pins)].filter((text) => text !== null);
   const read = texts.map((text) => readOrNull(text, codec)).filter((one) => one !== null);
   return [...new Set(read.flatMap((one) => stateFiles(one).map(({ name }) => name)))];
 }
 
-/** The text as its own row had it: members keep their order, so the checksum still fits. */
+/** Returns the text as its own row had it. Members keep their order, so the checksum still fits. */
 export const wholeText = (manifest: Manifest): string => JSON.stringify(manifest);
 
 export function readOrNull(text: string, codec: Codec): Manifest | null {

@@ -1,9 +1,10 @@
 /**
- * The keyed state as the files of one manifest hold it: a full snapshot in one file or several, and deltas on it.
+ * StoredState is the keyed state in the files of one manifest: a full snapshot in one file or several, and deltas on
+ * it.
  *
- * STORED1. The newest file that names a key says what its state is, or that it has none.
- * STORED2. Files are immutable, so what is read from them is of the manifest's seq, however long it takes.
- * STORED3. Reading everything goes block by block: memory doesn't grow with the state.
+ * STORED1. The newest file that names a key gives its state, or says that the key has none.
+ * STORED2. Files are immutable, so a read gives the state at the manifest's seq, however long it takes.
+ * STORED3. Reading everything goes block by block, so memory doesn't grow with the state.
  */
 import { Damage } from "../base/errors.ts";
 import { Digest } from "../base/digest.ts";
@@ -22,11 +23,11 @@ import type { Entries, Entry } from "../state/keyed-state.ts";
 import { entryOfLine, own } from "./record.ts";
 
 export class StoredState {
-  /** In the order in which they are read on top of each other. */
+  /** Files in the order in which they are read on top of each other. */
   readonly files: readonly SnapshotFile[];
   readonly #operator: Operator;
 
-  /** Blocks that were looked into last, by file and number: the next key often stands in one of them. */
+  /** Blocks that were used last, by file and number. The next key often stands in one of them. */
   readonly #recent: Map<string, Promise<StateBlock>>;
   /** Blocks that were read for single keys. */
   #reads = 0;
@@ -40,10 +41,10 @@ export class StoredState {
   }
 
   /**
-   * The files of a manifest, with what they hold beside states taken into the fold; `apart`: but for ids that stand apart (`remember`).
-   * No state is read.
+   * Opens the files of a manifest, and takes everything but states into the state machine. If `apart` is set, ids that
+   * stand apart are left for `loadIds`. No state is read.
    *
-   * @throws Damage; Failure unknown_format | state_newer | store_unavailable
+   * @throws Damage if a file is corrupt; Failure unknown_format | state_newer | store_unavailable if it can't be read
    */
   static async open(library: Library, manifest: Manifest, machine: StateMachine, apart: boolean): Promise<StoredState> {
     const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file, apart));
@@ -60,9 +61,9 @@ export class StoredState {
   }
 
   /**
-   * The files of a manifest, for their states alone: what they hold beside is left.
+   * Opens the files of a manifest for their states alone. Everything else is left.
    *
-   * @throws Damage; Failure unknown_format | state_newer | store_unavailable
+   * @throws Damage if a file is corrupt; Failure unknown_format | state_newer | store_unavailable if it can't be read
    */
   static async states(library: Library, manifest: Manifest, operator: Operator): Promise<StoredState> {
     const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file, true));
@@ -71,7 +72,7 @@ export class StoredState {
       assertReadable(footer, operator, library.id, library.codec);
       if (footer.base !== at)
         throw new Damage(`the snapshot at ${footer.seq} builds on seq ${footer.base}, not on ${at}`);
-      // The last of several says how far they go together.
+      // Of several parts, only the last says how far they go together.
       if (footer.part?.[1] !== 0) at = footer.seq;
     }
     if (at !== manifest.seq)
@@ -82,7 +83,11 @@ export class StoredState {
     );
   }
 
-  /** Takes the ids that were left apart into the fold of `open`. What fails is tried anew by the next call. @throws Damage, Failure */
+  /**
+   * Takes the ids that `open` left apart into its state machine. After a failure, the next call tries again.
+   *
+   * @throws Damage if the ids are corrupt; Failure store_unavailable if they can't be read
+   */
   loadIds(machine: StateMachine): Promise<void> {
     this.#remembering ??= this.#remember(machine).finally(() => {
       this.#remembering = null;
@@ -98,12 +103,15 @@ export class StoredState {
     for (const [footer, rest] of read) restoreIds(footer, rest, machine);
   }
 
-  /** With a delta on top of the first files. */
+  /** Returns the state of the first `under` files with a delta on top. */
   with(under: number, delta: SnapshotFile): StoredState {
     return new StoredState(this.#operator, [...this.files.slice(0, under), delta], this.#recent);
   }
 
-  /** As many blocks were read for single keys, these included, as there are: reading all of them costs no more than what is spent then. */
+  /**
+   * Returns true if as many blocks were read for single keys, these included, as there are. Reading all blocks costs no
+   * more then than was already spent.
+   */
   wornOutBy(keys: readonly string[]): boolean {
     const blocks = this.files.reduce((sum, { blocks }) => sum + blocks, 0);
     if (this.#reads >= blocks || keys.length + this.#reads < blocks) return this.#reads >= blocks;
@@ -120,14 +128,14 @@ export class StoredState {
   }
 
   /**
-   * What the files say of these keys; what isn't in the answer has no state. Many blocks are decoded in several turns, with
-   * `pause` between them.
+   * Returns the entries of these keys. A key that isn't in the result has no state. Many blocks are decoded in several
+   * turns, with `pause` between them.
    *
-   * @throws Damage, Failure
+   * @throws Damage if a block is corrupt; Failure store_unavailable if it can't be read
    */
   async find(keys: readonly string[], pause: () => Promise<void>): Promise<Map<string, Entry>> {
     const found = new Map<string, Entry>();
-    // For each key the file that is asked next, newest first.
+    // Look each key up in the files from the newest to the oldest.
     let open: Open[] = keys.map((key) => ({ key, file: this.files.length }));
     while (open.length > 0) {
       const next: Open[] = [];
@@ -149,7 +157,7 @@ export class StoredState {
     return found;
   }
 
-  /** The blocks that may hold the keys, in runs that are fetched together. */
+  /** Returns the blocks that may hold the keys, in runs that are fetched together. */
   #asked(open: readonly Open[]): Asked[] {
     const files = new Map<number, Map<number, string[]>>();
     for (const { key, file: above } of open) {
@@ -170,7 +178,7 @@ export class StoredState {
     );
   }
 
-  /** The blocks of a run. Whoever wants one while it is fetched waits for that. */
+  /** Reads the blocks of a run. If a block is being fetched, the call waits for that fetch. */
   #read(file: number, numbers: readonly number[]): Promise<StateBlock>[] {
     const source = this.files[file]!;
     const unread = numbers.filter((number) => !this.#recent.has(`${source.name} ${number}`));
@@ -193,7 +201,7 @@ export class StoredState {
     }
     return blocks;
   }
-  /** The newest file below this one that may hold the key, and the block. */
+  /** Returns the newest file below this one that may hold the key, and the block. */
   #below(key: string, above: number): { file: number; block: number } | null {
     for (let file = above - 1; file >= 0; file--) {
       const block = this.files[file]!.blockOf(key);
@@ -213,16 +221,20 @@ export class StoredState {
   }
 
   /**
-   * Everything from the first key at or above `from` on, in order, in chunks; with `overlay`, which is newer, on top. `keep`:
-   * the blocks may be asked for again.
+   * Yields everything from the first key at or above `from` on, in order, in chunks. `overlay` is newer and goes on
+   * top. If `keep` is set, the cache keeps the blocks, since they may be needed again.
    *
-   * @throws Damage, Failure
+   * @throws Damage if a block is corrupt; Failure store_unavailable if it can't be read
    */
   entries(from: string, overlay: Entries, keep: boolean): AsyncGenerator<Entries> {
     return this.#merged(0, from, overlay, keep).chunks(false);
   }
 
-  /** What changed above the first `under` files, with what is gone. @throws Damage, Failure */
+  /**
+   * Yields the changes above the first `under` files, keys that are gone included.
+   *
+   * @throws Damage if a block is corrupt; Failure store_unavailable if it can't be read
+   */
   changes(under: number, overlay: Entries): AsyncGenerator<Entries> {
     return this.#merged(under, "", overlay, false).chunks(true);
   }
@@ -233,7 +245,11 @@ export class StoredState {
     return new Merge([...runsOf(files, sources), ofEntries(overlay)]);
   }
 
-  /** Reads all of it. @throws Damage where it isn't what the manifest says; Failure */
+  /**
+   * Reads the whole state.
+   *
+   * @throws Damage if the state isn't what the manifest says; Failure store_unavailable if it can't be read
+   */
   async check({ keys, digest, operatorVersion, unmigrated, snapshot }: Manifest): Promise<void> {
     const found = new Digest();
     let count = 0;
@@ -243,7 +259,7 @@ export class StoredState {
         found.add(key, entry!.text);
       }
     if (count !== keys) throw new Damage(`${snapshot.name} and its base hold ${count} keys, the manifest says ${keys}`);
-    // What was migrated on the way has another one, and what couldn't be then may be migrated by now.
+    // A migrated state has another digest, and a state that couldn't be migrated then may be migrated by now.
     const same = operatorVersion === this.#operator.version && unmigrated === undefined;
     if (digest !== undefined && same && String(found) !== digest)
       throw new Damage(`the digest of ${snapshot.name} and its base is ${String(found)}, the manifest says ${digest}`);
@@ -268,13 +284,16 @@ interface Open {
   readonly file: number;
 }
 
-/** Of a file the blocks of a run, each with the keys that it may hold. */
+/** The blocks of a run in one file, each with the keys that it may hold. */
 interface Asked {
   readonly file: number;
   readonly wanted: ReadonlyMap<number, readonly string[]>;
 }
 
-/** Sources from the oldest to the newest; the files of one full snapshot follow each other and are one. */
+/**
+ * Returns the sources from the oldest to the newest. The files of one full snapshot follow each other and are one
+ * source.
+ */
 function runsOf(files: readonly SnapshotFile[], sources: readonly Source[]): Source[] {
   const parts = sources.filter((_, i) => files[i]!.footer.part !== undefined);
   if (parts.length === 0) return [...sources];
@@ -289,7 +308,7 @@ async function* ofEntries(entries: Entries): Source {
   if (entries.length > 0) yield entries;
 }
 
-/** Index of the key's line; -1: there is none. */
+/** Returns the index of the key's line, or -1 if there is none. */
 function indexIn({ keys }: StateBlock, key: string): number {
   let low = 0;
   let high = keys.length - 1;
@@ -303,7 +322,10 @@ function indexIn({ keys }: StateBlock, key: string): number {
   return -1;
 }
 
-/** Results in the order of the items, a few at a time. The first error ends it, once those that were begun have settled. */
+/**
+ * Returns results in the order of the items, which run a few at a time. The first error ends the work, once the items
+ * that were begun have settled.
+ */
 async function inParallel<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   let next = 0;

@@ -1,28 +1,31 @@
 /**
- * What repeats hear: of each event that is more than "applied", its outcome. In the order of seqs, and bounded in bytes that are really
- * held.
+ * Answers hold each outcome that is more than a plain "applied": the text that a duplicate hears. Entries are in the
+ * order of seq and bounded in bytes of memory.
  *
- * ANSWERS1. What became of an event stays as long as its id: two bytes in a ring beside the ids, the number of a text. There are few texts, since
- *     what a refusal says beyond its code is no part of them.
- * ANSWERS2. What an outcome says beyond that is bounded, replies and details each (bounded-texts.ts): the oldest go first.
+ * ANSWERS1. An outcome without its reply or detail stays as long as the event's id. Such an outcome takes two bytes in
+ *     a ring beside the ids: the number of a shared text. Shared texts are few, since a refusal's detail is no part of
+ *     one.
+ * ANSWERS2. Replies and details are bounded, each by a limit of its own (bounded-texts.ts). The oldest go first.
  */
 import { DETAILS_BYTES, REPLIES_BYTES } from "../base/limits.ts";
 import { bareOutcome } from "../log/outcome.ts";
 import { BoundedTexts, type KeptImage } from "./bounded-texts.ts";
 
-/** Texts that have a number. Handlers that make codes of what they are given have more, which are held each by itself. */
+/**
+ * Texts that get a number. Handlers that put input into refusal codes make more texts; each of those is held by itself.
+ */
 const SHARED_TEXTS = 1_000;
 
-/** How the outcome text of an applied event with a reply begins; see outcome.ts. */
+/** An outcome text with this beginning is of an applied event with a reply; see outcome.ts. */
 const REPLY_PREFIX = '["a"';
 
 export class Answers {
-  /** Of seq s at (s % length): 0, or the number of its text; empty until there is one. */
+  /** The entry of seq s stands at (s % length): 0, or the number of its text. Empty until the first number is given. */
   #codes = new Uint16Array(0);
   #capacity: number;
   readonly #texts: string[] = [];
   readonly #numbers = new Map<string, number>();
-  /** Seq -> text that has no number. */
+  /** Texts without a number, by seq. */
   readonly #others = new Map<number, string>();
   readonly #details = new BoundedTexts(DETAILS_BYTES);
   readonly #replies = new BoundedTexts(REPLIES_BYTES);
@@ -31,7 +34,7 @@ export class Answers {
     this.#capacity = capacity;
   }
 
-  /** There is room for so many from now on; those from `first` to `last` stay. */
+  /** Sets the capacity. Entries from `first` to `last` stay. */
   resize(capacity: number, first: number, last: number): void {
     const old = this.#codes;
     this.#capacity = capacity;
@@ -40,7 +43,7 @@ export class Answers {
     for (let at = first; at <= last; at++) this.#codes[at % capacity] = old[at % old.length]!;
   }
 
-  /** A new event takes the place of one that has expired. */
+  /** A new event takes the place of an expired one. */
   added(at: number): void {
     if (this.#codes.length > 0) this.#codes[at % this.#capacity] = 0;
   }
@@ -66,7 +69,7 @@ export class Answers {
     return this.#texts.length;
   }
 
-  /** Of an event whose id is known. */
+  /** Returns undefined if the event was applied and its reply isn't kept. The id must be known. */
   get(at: number): string | undefined {
     return this.#details.get(at) ?? this.#bare(this.#codes[at % this.#capacity] ?? 0, at) ?? this.#replies.get(at);
   }
@@ -75,13 +78,13 @@ export class Answers {
     return number === 0 ? this.#others.get(at) : this.#texts[number - 1];
   }
 
-  /** Everything up to `last` is committed. */
+  /** Everything up to `last` is committed, so its texts count towards the bounds. */
   count(last: number): void {
     this.#details.count(last);
     this.#replies.count(last);
   }
 
-  /** Those of forgotten events go, replies from below `repliesFrom` too, and what is beyond the bounds. */
+  /** Drops entries of forgotten events, replies below `repliesFrom`, and the oldest texts beyond the bounds. */
   expire(first: number, repliesFrom: number): void {
     for (const at of this.#others.keys()) {
       if (at >= first) break;
@@ -91,7 +94,7 @@ export class Answers {
     this.#replies.expire(Math.max(first, repliesFrom));
   }
 
-  /** Those from `from` to `to`, as they are now. */
+  /** Returns the entries from `from` to `to` as they are now. */
   image(from: number, to: number): AnswersImage {
     const codes = this.#codes.length === 0 ? this.#codes : new Uint16Array(Math.max(0, to - from + 1));
     for (let i = 0; i < codes.length && this.#codes.length > 0; i++)
@@ -113,15 +116,17 @@ interface Held {
   readonly from: number;
   readonly to: number;
   readonly codes: Uint16Array;
-  /** Only ever added to. */
+  /** Texts are only added, so an image may share the list. */
   readonly texts: readonly string[];
   readonly others: ReadonlyMap<number, string>;
   readonly details: KeptImage;
   readonly replies: KeptImage;
 }
 
-/** Seqs and outcome texts in the order of seqs. They are put together when they are asked for: a list of all would take more memory than
- *  what it says. */
+/**
+ * Seqs and outcome texts in the order of seq. Iteration makes each pair, since a list of all pairs would take more
+ * memory than the image.
+ */
 export class AnswersImage implements Iterable<readonly [seq: number, outcome: string]> {
   readonly #held: Held;
 

@@ -1,18 +1,21 @@
-/** Texts by seq, in its order and bounded in bytes that are held: beyond the bound the oldest go (ANSWERS2 of answers.ts). */
+/**
+ * Texts by seq, in the order of seq and bounded in bytes of memory. Beyond the bound, the oldest go (ANSWERS2 of
+ * answers.ts).
+ */
 import { KEPT_TEXT_BYTES } from "../base/limits.ts";
 
 // oxlint-disable-next-line no-control-regex -- the characters that take one byte in memory
 const ONE_BYTE = /^[\u0000-\u00ff]*$/;
 
-/** What a text takes, with its place among the others. */
+/** Returns the bytes that a text takes in memory, its place in the map included. */
 const held = (text: string): number => KEPT_TEXT_BYTES + (ONE_BYTE.test(text) ? 1 : 2) * text.length;
 
 export class BoundedTexts {
   readonly #limit: number;
   readonly #texts = new Map<number, string>();
-  /** Of those that are committed. */
+  /** Bytes of committed texts. */
   #bytes = 0;
-  /** Seqs of those that are not: they count when they are, as at replay (ONE3). */
+  /** Seqs of texts that aren't committed yet. A text counts from its commit on, as at replay (ONE3). */
   #pending: number[] = [];
 
   constructor(limit: number) {
@@ -28,7 +31,7 @@ export class BoundedTexts {
     this.#pending.push(at);
   }
 
-  /** Everything up to `last` is committed. */
+  /** Everything up to `last` is committed, so its texts count. */
   count(last: number): void {
     let counted = 0;
     for (; counted < this.#pending.length && this.#pending[counted]! <= last; counted++)
@@ -36,7 +39,7 @@ export class BoundedTexts {
     if (counted > 0) this.#pending.splice(0, counted);
   }
 
-  /** Those below `from` go, and the oldest beyond the bound. */
+  /** Drops texts below `from`, and the oldest beyond the bound. */
   expire(from: number): void {
     for (const [at, text] of this.#texts) {
       if (at >= from && this.#bytes <= this.#limit) break;
@@ -45,7 +48,7 @@ export class BoundedTexts {
     }
   }
 
-  /** Those from `from` to `to`, as they are now. */
+  /** Returns the texts from `from` to `to` as they are now. */
   image(from: number, to: number): KeptImage {
     const seqs: number[] = [];
     const texts: string[] = [];
@@ -58,7 +61,7 @@ export class BoundedTexts {
   }
 }
 
-/** Seqs, rising, and their texts. */
+/** Rising seqs and their texts. */
 export interface KeptImage {
   readonly seqs: Float64Array;
   readonly texts: readonly string[];

@@ -1,15 +1,18 @@
 /**
- * What decides about repeats: the prints of the last events, and the outcomes that differ from a plain "applied" (answers.ts).
+ * Dedup recognises duplicates by the prints of the last events, and the outcomes that differ from a plain "applied"
+ * (answers.ts).
  *
- * DEDUP1. Every logged event has exactly one entry, and entries are in the order of seq; so an entry's place is its seq, and
- *     a pending event (in the log not yet) is found as well as a durable one (ONE1).
- * DEDUP2. Entries leave by logged time and by count only, when a segment is applied: replay decides alike (ONE3).
- * DEDUP3. It is part of the state and goes into every snapshot, cut at the snapshot's seq.
- * DEDUP4. It grows with what is held, not in doublings: a burst at a full horizon would take twice the memory for good.
- * DEDUP5. The table is built when it is worth it: after a restore the first few looks go along the ring. A read or a replay needs
- *     none, and an object that wakes up for one event is soon gone again.
+ * DEDUP1. Every logged event has exactly one entry, and entries are in the order of seq, so an entry's place is its
+ *     seq. A pending event (not in the log yet) has an entry too, so it is found like a durable one (ONE1).
+ * DEDUP2. Entries leave by logged time and by count only, when a segment is applied, so replay decides alike (ONE3).
+ * DEDUP3. Dedup is part of the state and goes into every snapshot, cut at the snapshot's seq.
+ * DEDUP4. Memory grows with the number of entries, not in doublings. A burst at a full horizon would otherwise take
+ *     twice the memory for good.
+ * DEDUP5. The table is built only if it pays. After a restore, the first few lookups search along the ring. A read or a
+ *     replay needs no table, and an object that wakes up for one event soon ends again.
  *
- * 24 bytes an event and 11 to 21 for the table, in powers of two: 20 MB at 500,000 ids. A Map of strings would take three times that.
+ * An event takes 24 bytes, and 11 to 21 more in the table, whose size is a power of two: 20 MB at 500,000 ids. A Map of
+ * strings would take three times as much.
  */
 import { Answers } from "./answers.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
@@ -19,10 +22,10 @@ import { isMs } from "../base/hybrid-clock.ts";
 
 const MINUTE_MS = 60_000;
 const SMALLEST = 1024;
-/** Slots from which on the memory of a growth counts for more than its time. */
+/** From this number of slots on, the memory of a growth matters more than its time. */
 const LARGE = 262_144;
 const STEP = 65_536;
-/** Each takes a millisecond where there are 500,000 ids, building the table forty. */
+/** Lookups along the ring after a restore. Each takes a millisecond at 500,000 ids; building the table takes forty. */
 const LOOKS = 8;
 
 export interface Horizon {
@@ -40,9 +43,9 @@ const NEW: Found = { tag: "new" };
 /** The last seq of a minute of logged time. */
 export type Minute = readonly [minute: number, last: number];
 
-/** What of it lies above a base, up to one seq, as a snapshot holds it. */
+/** Entries above a base and up to one seq, as a snapshot holds them. */
 export interface DedupImage {
-  /** The first seq that was still known, the last, and the prints of those above the base. */
+  /** The first seq that was still known, the last seq, and the prints of seqs above the base. */
   readonly first: number;
   readonly last: number;
   readonly prints: Uint32Array;
@@ -51,12 +54,12 @@ export interface DedupImage {
   readonly repliesFrom: number;
 }
 
-/** The same where the prints are filled in later. */
+/** An image whose prints are filled in later. */
 export type Promised = Omit<DedupImage, "prints"> & { readonly count: number };
 
 type Range = Omit<DedupImage, "prints" | "answers">;
 
-/** Is this what a snapshot at `upTo` says of its prints? */
+/** Checks what a snapshot at `upTo` says of its prints. */
 export function isRange(value: unknown, upTo: number): value is Range {
   if (!isObject(value)) return false;
   const { first, last, repliesFrom, minutes } = value;
@@ -68,7 +71,7 @@ export function isRange(value: unknown, upTo: number): value is Range {
     if (minute[0] <= past || minute[1] < end) return false;
     [past, end] = minute as [number, number];
   }
-  // Every logged event belongs to a minute, or it would never expire.
+  // Every logged event belongs to a minute. An event without one would never expire.
   return isMs(past === -1 ? 0 : past * MINUTE_MS) && (end === upTo || (end === -1 && upTo === 0));
 }
 
@@ -76,20 +79,22 @@ export class Dedup {
   readonly #horizon: Horizon;
   #first = 1;
   #last = 0;
-  /** Ring of prints: the entry of seq s stands at (s % capacity). */
+  /** Ring of prints. The entry of seq s stands at (s % capacity). */
   #prints = new Uint32Array(SMALLEST * PRINT_WORDS);
   #capacity = SMALLEST;
-  /** Open addressing, two words an entry: the print's first word, and slot + 1 or 0. The copy of the word keeps a probe
-   *  from touching the ring, where every look is a cache miss. Null: not built. */
+  /**
+   * Open addressing, two words an entry: the print's first word, and slot + 1, or 0 if the entry is empty. The copied
+   * word spares probes the ring, where every lookup is a cache miss. Null until the table is built.
+   */
   #table: Uint32Array | null = null;
   #mask = 0;
-  /** Looks along the ring that are left before the table is built (DEDUP5). */
+  /** Lookups along the ring that are left before the table is built (DEDUP5). */
   #looks = 0;
   #minutes: Minute[] = [];
   readonly #answers = new Answers(SMALLEST);
   /** Replies below this seq are expired. */
   #repliesFrom = 1;
-  /** Up to which seqs prints are still to be filled in: the last one of each file that has some. */
+  /** Files whose prints aren't filled in yet, each by its last seq. */
   readonly #promised = new Set<number>();
 
   constructor(horizon: Horizon) {
@@ -100,18 +105,18 @@ export class Dedup {
     return seq(this.#first);
   }
 
-  /** Logged time from which on every id is known, in milliseconds, or null while nothing was logged. */
+  /** Logged time in milliseconds from which on every id is known. Returns null if nothing was logged. */
   get sinceMs(): number | null {
     return this.#minutes[0] === undefined ? null : this.#minutes[0][0] * MINUTE_MS;
   }
 
-  /** Events with a logged time from `ms` on, the pending ones included; where some of them are forgotten, those that are not. */
+  /** Counts events with a logged time from `ms` on, pending ones included. Forgotten events don't count. */
   countSince(ms: number): number {
     const before = this.#minutes.findLast(([past]) => past < Math.floor(ms / MINUTE_MS));
     return this.#last - (before?.[1] ?? this.#first - 1);
   }
 
-  /** All prints are here: until then nobody can say what a repeat is. */
+  /** True if all prints are filled in. Until then no duplicate can be recognised. */
   get whole(): boolean {
     return this.#promised.size === 0;
   }
@@ -131,7 +136,7 @@ export class Dedup {
     }
   }
 
-  /** Along the ring (DEDUP5). */
+  /** Searches along the ring (DEDUP5). */
   #search(prints: ArrayLike<number>, at: number): Found {
     this.#looks -= 1;
     const ring = this.#prints;
@@ -146,7 +151,9 @@ export class Dedup {
     return NEW;
   }
 
-  /** What the slot says of a print whose first word it has; null: it is another one. */
+  /**
+   * Compares a print with the slot's print, whose first word is the same. Returns null if the slot is of another event.
+   */
   #compare(slot: number, prints: ArrayLike<number>, at: number): Found | null {
     const ring = this.#prints;
     const own = slot * PRINT_WORDS;
@@ -158,7 +165,7 @@ export class Dedup {
       : { tag: "reused", seq: found };
   }
 
-  /** The next seq's entry. */
+  /** Adds the entry of the next seq. */
   add(prints: ArrayLike<number>, at: number): void {
     if (this.#last - this.#first + 1 === this.#capacity) this.#grow();
     this.#last += 1;
@@ -168,7 +175,7 @@ export class Dedup {
     if (this.#table !== null) this.#link(this.#table, slot);
   }
 
-  /** Remembers an outcome that is more than "applied", of an event that was added. */
+  /** Remembers an outcome that is more than "applied". The event must have been added. */
   answer(at: Seq, outcome: string): void {
     if (at >= this.#first && at <= this.#last) this.#answers.set(at, outcome);
   }
@@ -177,11 +184,11 @@ export class Dedup {
     return at >= this.#first && at <= this.#last ? this.#answers.get(at) : undefined;
   }
 
-  /** A segment that ends at `last` was logged at `ms`: what is older than the horizon goes (DEDUP2). */
+  /** A segment that ends at `last` was logged at `ms`. Drops entries older than the horizon (DEDUP2). */
   committed(last: Seq, ms: number): void {
     const minute = Math.floor(ms / MINUTE_MS);
     const newest = this.#minutes.at(-1);
-    // A clock that went back can't reorder what was logged: the later minute stands.
+    // A clock that went back can't reorder logged events, so the later minute stands.
     if (newest !== undefined && newest[0] >= minute) this.#minutes[this.#minutes.length - 1] = [newest[0], last];
     else this.#minutes.push([minute, last]);
     this.#answers.count(last);
@@ -214,7 +221,10 @@ export class Dedup {
     this.#answers.expire(this.#first, this.#repliesFrom);
   }
 
-  /** What a snapshot at `upTo` holds that builds on one at `base`. Copies, so that events may go on. */
+  /**
+   * Returns the entries for a snapshot at `upTo` that builds on one at `base`. The arrays are copies, so that events
+   * can run meanwhile.
+   */
   image(upTo: Seq, base: Seq): DedupImage {
     if (this.#promised.size > 0) throw new Error("the prints of a snapshot are to be filled in first");
     const from = Math.max(this.#first, base + 1);
@@ -235,9 +245,9 @@ export class Dedup {
   }
 
   /**
-   * Takes in what a snapshot holds on top of those that were taken in before.
+   * Adds the entries of a snapshot to those of the snapshots that were restored before.
    *
-   * @returns false where it doesn't follow them
+   * @returns false if the entries don't follow those before
    */
   restore(image: DedupImage | Promised): boolean {
     this.#table = null;
@@ -265,7 +275,7 @@ export class Dedup {
     return this.#first === image.first || this.#first > this.#last;
   }
 
-  /** The prints up to `last`, if any of them were promised; those that have expired meanwhile are left out. */
+  /** Fills in the prints up to `last`, if they were promised. Prints that expired meanwhile are left out. */
   fill(last: Seq, prints: Uint32Array): void {
     if (!this.#promised.delete(last)) return;
     const before = last - prints.length / PRINT_WORDS;
@@ -300,7 +310,7 @@ export class Dedup {
     table[2 * i + 1] = slot + 1;
   }
 
-  /** Takes a slot out of the table and closes the gap, so that probing needs no tombstones. */
+  /** Removes a slot from the table and closes the gap, so that probing needs no tombstones. */
   #unlink(table: Uint32Array, slot: number): void {
     const mask = this.#mask;
     let hole = this.#prints[slot * PRINT_WORDS]! & mask;
@@ -320,13 +330,13 @@ export class Dedup {
     this.#resize(capacityFor(this.#last - this.#first + 2));
   }
 
-  /** Moves the ring: a seq's slot depends on the capacity. */
+  /** Moves the ring, since a seq's slot depends on the capacity. */
   #resize(capacity: number): void {
     const old = this.#prints;
     const oldCapacity = this.#capacity;
     if (capacity === oldCapacity) return;
     const prints = new Uint32Array(capacity * PRINT_WORDS);
-    // Runs that don't wrap around in either ring are moved whole.
+    // Move each run as a whole if it wraps around in neither ring.
     for (let s = this.#first; s <= this.#last;) {
       const [from, to] = [s % oldCapacity, s % capacity];
       const run = Math.min(this.#last - s + 1, oldCapacity - from, capacity - to);
@@ -337,21 +347,26 @@ export class Dedup {
     this.#capacity = capacity;
     this.#answers.resize(capacity, this.#first, this.#last);
     if (this.#table === null) return;
-    // One of another size goes before the new one is made.
+    // Free a table of another size before making the new one.
     if (this.#table.length !== 2 * tableFor(capacity)) this.#table = null;
     this.#build();
   }
 }
 
-/** Every growth links all entries anew, so it goes in steps of four while the table is small, and of an eighth or more then (DEDUP4). */
+/**
+ * Returns the capacity for `count` entries (DEDUP4). Every growth links all entries anew. So a small table grows
+ * fourfold, and a large one by STEP, or by an eighth if that is more.
+ */
 function capacityFor(count: number): number {
   let capacity = SMALLEST;
   while (capacity < count) capacity = capacity < LARGE ? 4 * capacity : capacity + Math.max(STEP, capacity >> 3);
   return capacity;
 }
 
-/** Entries of the table: a power of two, at most three quarters full. Probes run along one cache line, so a fuller table
- *  that stays in the cache is the faster one. */
+/**
+ * Returns the entries of the table: a power of two, at most three quarters full. Probes run along one cache line, so a
+ * fuller table that stays in the cache is faster.
+ */
 function tableFor(capacity: number): number {
   let size = SMALLEST * 2;
   while (size * 3 < capacity * 4) size *= 2;

@@ -1,12 +1,14 @@
 /**
- * Editing the state of a key by hand: commands that are logged and counted once, like those on the quarantine.
+ * Edits change the state of a key by hand. Edits are commands that are logged and count once, like the commands on the
+ * quarantine.
  *
- * EDIT1. Whether the condition of an edit holds is decided once, in the order of seqs, on what stands below it; replay does what
- *     was done then, whatever the state is under other code (ONE6).
- * EDIT2. What is put says of which version it is. Newer code migrates it, and keeps it as it is if that fails (MIGRATION1 of migration.ts); older
- *     code can't read it, so there it goes to the quarantine (IN4), where newer code may retry it.
- * EDIT3. Messages and rows with an edit have versions of their own, which code refuses by name that doesn't know edits: to it they
- *     would be events without a handler, and what was acknowledged would be lost (CODE1).
+ * EDIT1. The condition of an edit is decided once, in the order of seqs, against the state that the events before it
+ *     left. Replay honours that decision, even if other code arrives at another state (ONE6).
+ * EDIT2. A put names the version of its state. Newer code migrates the state, and keeps it unchanged if that fails
+ *     (MIGRATION1 of migration.ts). Older code can't read the state and quarantines the edit (IN4); newer code may
+ *     retry it.
+ * EDIT3. Messages and rows with an edit have versions of their own, so that code which doesn't know edits refuses them
+ *     by name. Such code would take an edit for an event without a handler, and lose an acknowledged edit (CODE1).
  */
 import { thrown, type EventContext } from "./handler.ts";
 import { hashGroup } from "../base/hash.ts";
@@ -18,33 +20,36 @@ import type { Event } from "../event/event.ts";
 import type { Operator } from "../operator/operator.ts";
 import { APPLIED, NO_REPLY, type Outcome } from "../log/outcome.ts";
 
-/** Types of the logged events; `data` is an Edit. */
+/** Types of the logged events. `data` is an Edit. */
 export const PUT = "keyframe.state.put";
 export const REMOVE = "keyframe.state.delete";
 
-/** Takes the state away whatever it is, and the key's events out of the quarantine. */
+/** Deletes the state without a condition, and the key's events in the quarantine. */
 export const ERASE = "keyframe.state.erase";
 
 export const isEdit = (type: string): boolean => type === PUT || type === REMOVE || type === ERASE;
 
-/** What the state must be for the edit to count: there, not there, or one of these. */
+/** An edit counts if there is a state ("any"), if there is none ("none"), or if the state has one of these tags. */
 export type Condition = "any" | "none" | readonly Tag[];
 
-/** What an ETag says: the last event that changed the key, and what it left. */
+/** An ETag: the last event that changed the key, and the print of the text that it left. */
 export type Tag = readonly [seq: number, print: number];
 
 export interface Edit {
   readonly if: Condition;
-  /** Of the operator, whose shape `state` has. */
+  /** The operator's version, whose shape `state` has. */
   readonly version: number;
-  /** With PUT. */
+  /** Only in a PUT. */
   readonly state?: unknown;
 }
 
-/** The seq names the event, not the value: other code (a migration, a mended handler at replay) makes another one of it. */
+/**
+ * The seq names the event, not the value. Other code (a migration, a fixed handler at replay) makes another value of
+ * the event, so the tag has a print of the text.
+ */
 export const tagOf = ({ seq, text }: { readonly seq: number; readonly text: string }): Tag => [seq, hashGroup(text, 0)];
 
-/** Does it hold? `last`: what the last change left. */
+/** Returns true if the condition holds. `last` is the result of the key's last change. */
 export function holds(condition: Condition, last: Last): boolean {
   if (last.text === null) return condition === "none";
   if (condition === "any" || condition === "none") return condition === "any";
@@ -52,7 +57,10 @@ export function holds(condition: Condition, last: Last): boolean {
   return condition.some((tag) => tag[0] === seq && tag[1] === print);
 }
 
-/** Does what the command says. `last`: what its condition is asked of; null: that was done when it was logged (EDIT1). */
+/**
+ * Applies an edit. `last` is the result of the key's last change, which the condition is about. `last` is null at
+ * replay, which doesn't decide again (EDIT1).
+ */
 export function edit(
   operator: Operator,
   dirtyKey: DirtyKey,
@@ -79,7 +87,7 @@ export function edit(
 
 const NO_STATE = { text: null, version: undefined };
 
-/** `version`: of the state, if it can't be migrated. @throws where it is no state that this code can use */
+/** Returns the state's text, and its version if it can't be migrated. @throws if this code can't use the state */
 function stateOf(operator: Operator, version: number, state: unknown): Pick<DirtyKey, "text" | "version"> {
   const json = toState(state);
   if (json.tag === "not_json") throw new TypeError(`the state ${json.why}`);

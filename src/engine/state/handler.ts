@@ -1,7 +1,7 @@
 /**
- * Running one event's handler on one key: the only place where a user's code touches state.
+ * Runs one event's handler on one key: the only place where a user's code touches state.
  *
- * HANDLER1. What the handler did counts only if it returned without refusing, and left JSON behind (IN4, SNAP8).
+ * HANDLER1. A handler's changes count only if it returned without refusing and left JSON (IN4, SNAP8).
  * HANDLER2. Random numbers and ids come from the event's print, so replay gives the same bytes (ONE5).
  */
 import type { Seq } from "../base/ids.ts";
@@ -14,7 +14,7 @@ import { APPLIED, type Outcome } from "../log/outcome.ts";
 import type { Context, Handler, Operator, Refusal } from "../operator/operator.ts";
 import type { Event } from "../event/event.ts";
 
-/** Runs the event and leaves its effect, if any, in `touched`. */
+/** Runs the event and leaves its effect, if any, in `dirtyKey`. */
 export function handle(operator: Operator, dirtyKey: DirtyKey, event: Event, context: EventContext): Outcome {
   const handler = operator.handlers.get(event.type);
   if (handler === undefined) {
@@ -42,12 +42,12 @@ export const thrown = (error: unknown): Outcome => ({
   ...traceOf(error),
 });
 
-/** The value of a key that no event of the row has touched yet. */
+/** Makes the value from the text, or from `initial` if the key has no state. */
 function materialise(operator: Operator, dirtyKey: DirtyKey, key: string): unknown {
   return dirtyKey.text === null ? firstValue(operator, key) : (JSON.parse(dirtyKey.text) as unknown);
 }
 
-/** A copy, so that an `initial` that hands out one shared object can't link keys to each other. */
+/** Copies the first value, so that an `initial` that returns one shared object can't link keys to each other. */
 function firstValue(operator: Operator, key: string): unknown {
   const first = operator.initial(key);
   const { why, inexact } = inspectJson(first);
@@ -57,7 +57,8 @@ function firstValue(operator: Operator, key: string): unknown {
 }
 
 function run(handler: Handler, event: Event, context: EventContext, dirtyKey: DirtyKey): Outcome {
-  // A copy, so that nothing of it is left unless it is kept, and no object stands in two places at the next event.
+  // The handler works on a copy: changes leave no trace unless they are kept, and no object stands in two places at the
+  // next event.
   const working = copyJson(dirtyKey.value);
   const returned = handler(working, event, context);
   if (returned instanceof Promise) {
@@ -77,15 +78,22 @@ function run(handler: Handler, event: Event, context: EventContext, dirtyKey: Di
   return reply;
 }
 
-/** A value below this weight can't reach the limit: 63 characters of name and 63 of text take less than 1,024 bytes even
- *  where each is escaped. */
+/**
+ * A value below this weight can't reach the limit. 63 characters of name and 63 of text take less than 1,024 bytes,
+ * even if each is escaped.
+ */
 const SURELY_SMALL = STATE_BYTES / 1_024;
 
-/** What a counter becomes that the states written before it don't have. */
+/** A counter that older states lack becomes NaN, so the message adds this hint. */
 const SHAPE_HINT =
   " (has the state's shape changed? raise `version`, and add the `migrate` entry that gives old states what is new)";
 
-/** SNAP8: the state is what its text will say. A foreign value may be in somebody's hands. @throws where it isn't JSON or too large */
+/**
+ * Keeps a value whose text gives the same state back (SNAP8). A foreign value is copied, since the user's code may
+ * still hold it.
+ *
+ * @throws if the value isn't JSON or is too large
+ */
 function keep(dirtyKey: DirtyKey, value: unknown, foreign: boolean): void {
   const { why, inexact, weight } = inspectJson(value);
   if (why !== null) throw new TypeError(`the state ${why}${why.includes("NaN is") ? SHAPE_HINT : ""}`);
@@ -120,7 +128,7 @@ function refusal(refused: Refusal): Outcome {
 
 const NOTHING: unique symbol = Symbol("nothing");
 
-/** The handler's `ctx`, and what it was told. `prints` at `at` is the event's own. */
+/** The handler's `ctx`, which records what the handler asks for. The event's own print stands in `prints` at `at`. */
 export class EventContext implements Context<unknown> {
   readonly key: string;
   readonly seq: Seq;
@@ -171,7 +179,10 @@ export class EventContext implements Context<unknown> {
   }
 }
 
-/** sfc32 (Chris Doty-Humphrey's small fast counting generator): 128 bits of state, from the event's print. */
+/**
+ * Returns an sfc32 generator (Chris Doty-Humphrey's small fast counting generator), seeded with 128 bits of the event's
+ * print.
+ */
 function generator(prints: ArrayLike<number>, at: number): () => number {
   let [a, b, c, d] = [prints[at]! | 0, prints[at + 1]! | 0, prints[at + 2]! | 0, prints[at + 3]! | 0];
   return () => {

@@ -1,14 +1,15 @@
 /**
- * The keyed state of one partition, as far as it is in memory.
+ * KeyedState holds the committed state of one partition, as far as it is in memory.
  *
- * STATE1. At rest a key's state is its JSON text: what a read shows, what a snapshot holds and what a handler gets are the
- *     same by construction (SNAP8), a capture copies references only, and bytes are counted exactly. Texts take a third
- *     of the memory of objects.
- * STATE2. Only committed state is in here. What a group changes stands in its own layer until the log has it (LOG1).
- * STATE3. What changed since the current snapshot stays until a later one is current. All else may go, since the files of the
- *     current snapshot hold it; what isn't pinned goes when the budget is used up, that was used least recently first (SNAP11).
- * STATE4. What a load brings is taken only if the key isn't here (SNAP11). Keys that are being loaded are pinned, so one that
- *     changed meanwhile is here still.
+ * STATE1. A key's state is held as its JSON text. Reads, snapshots and handlers get the same state by construction
+ *     (SNAP8), a capture copies references only, and bytes are counted exactly. Texts take a third of the memory of
+ *     objects.
+ * STATE2. Only committed state is here. The changes of a group stand in its overlays until the log has them (LOG1).
+ * STATE3. Keys that changed since the current snapshot stay until a later snapshot is current. All other keys may go,
+ *     since the files of the current snapshot hold them. If the budget is used up, keys that aren't pinned go, least
+ *     recently used first (SNAP11).
+ * STATE4. A load adds a key only if the key isn't here (SNAP11). Keys are pinned while they are loaded, so a key that
+ *     changed meanwhile is still here.
  */
 import { Digest } from "../base/digest.ts";
 import type { Seq, Stamp } from "../base/ids.ts";
@@ -16,12 +17,12 @@ import { firstOf, sortKeys } from "../base/key-order.ts";
 import { ENTRY_BYTES, MEMORY_BYTES } from "../base/limits.ts";
 import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
 
-/** One key: its state's JSON text, and the last event that changed it. Never changed in place. */
+/** One key: its state's JSON text, and the last event that changed it. An entry is never changed in place. */
 export interface Entry {
   readonly text: string;
   readonly seq: Seq;
   readonly stamp: Stamp;
-  /** Of the text, if it is older than the operator's, since migrating it fails (migration.ts). */
+  /** The version of the text, if it is older than the operator's because migrating it fails (migration.ts). */
   readonly version?: number;
 }
 
@@ -32,28 +33,32 @@ interface Gone {
   readonly version?: never;
 }
 
-/** What is known of the state as a whole, wherever its keys are. Sizes in characters of keys and texts. */
+/** Totals of the whole state, in memory or not. Sizes are in characters of keys and texts. */
 export interface Totals {
   readonly keys: number;
   readonly size: number;
   readonly digest: Digest;
-  /** False: they are counted from a beginning that isn't known exactly, until somebody has read all keys. */
+  /**
+   * False if the totals began with a count that isn't exact. The totals become exact once somebody has read all keys.
+   */
   readonly exact: boolean;
   readonly unmigrated: Unmigrated;
 }
 
-/** Every key with its entry, in order; null: it is gone. */
+/** Keys with their entries, in order unless said otherwise. An entry is null if the key is gone. */
 export type Entries = readonly (readonly [string, Entry | null])[];
 
-/** Keys that changed, with what they came to; null: they are gone. */
+/** Changed keys with their present texts. A text is null if the key is gone. */
 export type Changed = readonly (readonly [string, { readonly text: string | null }])[];
 
 export class KeyedState {
   readonly #budget: number;
-  /** Since the current snapshot (STATE3). */
+  /** Keys that changed since the current snapshot (STATE3). */
   readonly #changed = new Map<string, Entry | Gone>();
-  /** What the files of the current snapshot hold too; null: they don't hold the key. Two generations: what is used moves to
-   *  the young one, and the old one is dropped as a whole. */
+  /**
+   * Keys that the files of the current snapshot hold too; null if the files don't hold the key. There are two
+   * generations: a used key moves to the young one, and the old one is dropped as a whole.
+   */
   #young = new Map<string, Entry | null>();
   #old = new Map<string, Entry | null>();
   #changedBytes = 0;
@@ -62,22 +67,22 @@ export class KeyedState {
   readonly #pins = new Map<string, number>();
   /** Keys that are being loaded, each by one load. */
   readonly #loading = new Map<string, symbol>();
-  /** All keys are in memory: what isn't here, isn't there. */
+  /** True if all keys are in memory. Then a key that isn't here has no state. */
   #complete = true;
   #drops = 0;
-  /** Bytes of both generations after something was dropped. */
+  /** Bytes of both generations after the last drop. */
   #untouched = 0;
   #keys = 0;
   #size = 0;
   #exact = true;
-  /** Counted from the current snapshot on; below 0 if that didn't count them. */
+  /** Counted from the current snapshot on. Below 0 if that snapshot didn't count unmigrated keys. */
   #unmigrated = 0;
   #unmigratedKeys: readonly UnmigratedKey[] = [];
-  /** A state that can't be migrated is here, or may come. */
+  /** True if a state that can't be migrated is here, or may come. */
   anyUnmigrated = false;
-  /** Of the keys that have not changed since the current snapshot. */
+  /** Digest of the keys that haven't changed since the current snapshot. */
   #unchanged = new Digest();
-  /** Keys of `overlay`, in order; null while they came or went. */
+  /** Keys of `overlay`, in order. Null if keys came or went since they were sorted. */
   #sorted: string[] | null = null;
 
   constructor(budget: number = MEMORY_BYTES) {
@@ -92,27 +97,27 @@ export class KeyedState {
     return this.#size;
   }
 
-  /** Everything is in memory. */
+  /** True if all keys are in memory. */
   get complete(): boolean {
     return this.#complete;
   }
 
-  /** Would everything fit? */
+  /** True if the whole state would fit in the budget. */
   get fits(): boolean {
     return this.#size + this.#keys * ENTRY_BYTES <= this.#budget;
   }
 
-  /** How many keys of average size come to about so many bytes. */
+  /** Returns how many keys of average size take about so many bytes. */
   keysIn(bytes: number): number {
     return Math.max(1, Math.floor(bytes / (ENTRY_BYTES + this.#size / Math.max(1, this.#keys))));
   }
 
-  /** Bytes of what changed since the current snapshot. */
+  /** Bytes of the keys that changed since the current snapshot. */
   get changedBytes(): number {
     return this.#changedBytes;
   }
 
-  /** The state begins as one that is in files, and of which nothing is in memory yet. */
+  /** Begins with a state that is in files and has no key in memory yet. */
   begin({ keys, size, digest, exact, unmigrated }: Totals): void {
     this.#keys = keys;
     this.#unmigrated = unmigrated.keys;
@@ -124,7 +129,7 @@ export class KeyedState {
     this.#complete = keys === 0;
   }
 
-  /** Takes in what a file holds, all of it: a full one's, then each delta's on it. */
+  /** Takes in everything that a file holds: a full snapshot first, then each delta on it. */
   restore(changes: Iterable<readonly [string, Entry | null]>): void {
     for (const [key, entry] of changes) {
       const old = this.#young.get(key);
@@ -145,7 +150,7 @@ export class KeyedState {
 
   // ---- keys ----
 
-  /** The key's entry; null: it has no state; undefined: it isn't in memory. */
+  /** Returns the key's entry, null if the key has no state, or undefined if the key isn't in memory. */
   find(key: string): Entry | null | undefined {
     const changed = this.#changed.get(key);
     if (changed !== undefined) return changed.text === null ? null : changed;
@@ -160,7 +165,7 @@ export class KeyedState {
     return this.#complete ? null : undefined;
   }
 
-  /** The last change of the key since the current snapshot; null: it hasn't changed. */
+  /** Returns the key's last change since the current snapshot, or null if the key hasn't changed. */
   change(key: string): { readonly text: string | null; readonly seq: Seq; readonly version?: number } | null {
     return this.#changed.get(key) ?? null;
   }
@@ -169,18 +174,22 @@ export class KeyedState {
     return this.#complete || this.#changed.has(key) || this.#young.has(key) || this.#old.has(key);
   }
 
-  /** Those of the keys that are not in memory, each once. */
+  /** Returns the keys that aren't in memory, each once. */
   missing(keys: readonly string[]): string[] {
     return this.#complete ? [] : [...new Set(keys.filter((key) => !this.has(key)))];
   }
 
-  /** The event at `at` left this; null: nothing. `before`: the text that it found, null: none. */
+  /**
+   * The event at `at` left `entry`, or null if it left no state. `before` is the text before the event, or null if
+   * there was none.
+   */
   apply(key: string, entry: Entry | null, at: Seq, before: string | null): void {
     const text = entry === null ? null : entry.text;
     if (this.anyUnmigrated || entry?.version !== undefined) this.#countUnmigrated(key, entry);
     const size = this.#changed.size;
     this.#changed.set(key, entry ?? { text: null, seq: at });
-    // Looking first whether it has changed before would cost as much again: then `before` is what that left.
+    // Looking up an earlier change first would cost as much again. If the key changed before, `before` is the text of
+    // that change.
     const first = this.#changed.size > size;
     if (first) {
       if (before !== null) this.#unchanged.subtract(key, before);
@@ -193,7 +202,7 @@ export class KeyedState {
     this.#size += (text === null ? 0 : key.length + text.length) - (before === null ? 0 : key.length + before.length);
   }
 
-  /** The key is about to change to this. */
+  /** Counts the key, which is about to change to `to`. */
   #countUnmigrated(key: string, to: Entry | null): void {
     const from = this.find(key)?.version;
     const version = to?.version;
@@ -210,54 +219,55 @@ export class KeyedState {
 
   // ---- loads ----
 
-  /** A load of these keys begins. @returns those of them that no other load brings */
+  /** Begins a load of these keys. @returns the keys that aren't here and that no other load brings */
   beginLoad(keys: readonly string[], load: symbol): string[] {
     const fresh = keys.filter((key) => !this.#loading.has(key) && !this.has(key));
     for (const key of fresh) this.#loading.set(key, load);
     return fresh;
   }
 
-  /** The load that brings the key. */
+  /** Returns the load that brings the key. */
   loadOf(key: string): symbol | undefined {
     return this.#loading.get(key);
   }
 
-  /** The load found this; null: the files don't hold the key (STATE4). */
+  /** The load found `entry`, or null if the files don't hold the key (STATE4). */
   install(key: string, entry: Entry | null, load: symbol): void {
     if (this.#loading.get(key) !== load) return;
     this.#loading.delete(key);
     if (!this.has(key)) this.#remember(key, entry);
   }
 
-  /** The load ended, whatever it brought. */
+  /** Ends the load, successful or not. */
   endLoad(keys: readonly string[], load: symbol): void {
     for (const key of keys) if (this.#loading.get(key) === load) this.#loading.delete(key);
     this.#trim();
   }
 
-  /** Changes whenever something was dropped. */
+  /** A number that changes whenever keys are dropped. */
   get drops(): number {
     return this.#drops;
   }
 
   /**
-   * Takes in everything that the files hold, of which nothing was dropped since `drops`: so what changed meanwhile is here.
+   * Takes in all entries of the files, if nothing was dropped since `drops`. Then each key that changed meanwhile is
+   * here.
    *
-   * @returns false where something was
+   * @returns false if something was dropped
    */
   installAll(entries: Iterable<readonly [string, Entry]>, drops: number): boolean {
     if (drops !== this.#drops) return false;
     for (const [key, entry] of entries) if (!this.has(key)) this.#remember(key, entry);
     this.#complete = true;
     this.#sorted = null;
-    // That a key isn't there needs no remembering any more.
+    // A complete state needs no entry for a key that has no state.
     for (const map of [this.#young, this.#old])
       for (const [key, entry] of map) if (entry === null) this.#forget(map, key);
     this.#trim();
     return true;
   }
 
-  /** Until it is unpinned, the key stays in memory once it is there. */
+  /** Keeps each key in memory, once it is there, until it is unpinned. */
   pin(keys: readonly string[]): void {
     for (const key of keys) this.#pins.set(key, (this.#pins.get(key) ?? 0) + 1);
   }
@@ -285,10 +295,10 @@ export class KeyedState {
     else this.#oldBytes -= bytes;
   }
 
-  /** Drops what was used least recently, once the budget is used up (STATE3). */
+  /** Drops the least recently used keys if the budget is used up (STATE3). */
   #trim(): void {
     const held = this.#youngBytes + this.#oldBytes;
-    // What is pinned may take more than the budget: then it is looked at again once it has grown by half of that.
+    // Pinned keys may take more than the budget. Then try again only after a growth by half of the budget.
     if (held <= Math.max(this.#budget, this.#untouched + this.#budget / 2) || this.#youngBytes <= this.#budget / 2)
       return;
     const dropped = this.#old;
@@ -309,13 +319,13 @@ export class KeyedState {
     if (!this.#complete) return;
     this.#sorted = null;
     this.#complete = false;
-    // Whoever has pinned a key relies on it that it isn't there: from now on that must be said.
+    // A pinned key that isn't here has no state. An incomplete state must say so by an entry.
     for (const key of this.#pins.keys()) if (!this.has(key)) this.#remember(key, null);
   }
 
   // ---- snapshots ----
 
-  /** What changed after `base`, or everything that is in memory, in no order; later changes don't show. */
+  /** Returns the changes after `base`, or everything in memory, in no order. Later changes don't show. */
   capture(base: Seq, everything: boolean): Entries {
     const found: (readonly [string, Entry | null])[] = [];
     if (everything)
@@ -329,7 +339,10 @@ export class KeyedState {
     return found;
   }
 
-  /** Of the state as it is now, but for the digest: that of what changed since the current snapshot is to be added, which takes long. */
+  /**
+   * Returns the totals of the present state. The digest lacks the changed keys. Adding `changed` takes long, so the
+   * caller does it in steps.
+   */
   totals(): { readonly totals: Totals; readonly changed: Changed } {
     const unmigrated = { keys: this.#unmigrated, some: this.#unmigratedKeys };
     const digest = this.#unchanged.copy();
@@ -337,7 +350,10 @@ export class KeyedState {
     return { totals, changed: [...this.#changed] };
   }
 
-  /** Where `believed` was counted, somebody who read all keys found `truth`: the counts go on from there. */
+  /**
+   * A reader of all keys found `truth` for the state that was counted as `believed`. Corrects the present counts by the
+   * difference.
+   */
   correct(believed: Totals, truth: Totals): void {
     this.#keys += truth.keys - believed.keys;
     this.#size += truth.size - believed.size;
@@ -350,7 +366,10 @@ export class KeyedState {
     });
   }
 
-  /** A snapshot that is current holds all changes up to `upTo`. Done in steps, between which events go on. */
+  /**
+   * Moves the changes up to `upTo`, which the current snapshot holds, to the keys that may go. Events run between its
+   * steps.
+   */
   *dropSaved(upTo: Seq): Generator<void> {
     let steps = 0;
     for (const [key, entry] of this.#changed) {
@@ -368,8 +387,10 @@ export class KeyedState {
 
   // ---- scans ----
 
-  /** Keys above `after` that begin with `prefix`, in order: all where the state is complete, else those that changed since the
-   *  current snapshot; null: gone. Later changes don't show. */
+  /**
+   * Returns the keys above `after` that begin with `prefix`, in order. An entry is null if the key is gone. A complete
+   * state gives all keys, an incomplete one those that changed since the current snapshot. Later changes don't show.
+   */
   overlay(prefix: string, after: string): Entries {
     const found: (readonly [string, Entry | null])[] = [];
     const keys = this.#overlayKeys();
@@ -393,7 +414,7 @@ export class KeyedState {
   }
 }
 
-/** What it takes in memory, about. */
+/** Returns the bytes that a key takes in memory, roughly. */
 const cost = (key: string, text: string | null): number => key.length + (text?.length ?? 0) + ENTRY_BYTES;
 /** Keys that are moved in one turn. */
 const SAVED_AT_ONCE = 2_000;

@@ -1,30 +1,35 @@
 /**
- * The changes of one row of a group before it is in the log: the keys it touched, over what the rows before it left.
+ * An overlay holds the changes of one row of a group before the row is in the log, over the overlays of the rows
+ * before.
  *
- * OVERLAY1. A key's value is materialised once for a row and written out once, however many events touch it. Each event works
- *     on a copy, which replaces the value only if the event is applied: one that throws or refuses leaves no trace.
- * OVERLAY2. Nothing in here is visible to reads (LOG1); `settle` hands it to the committed state.
+ * OVERLAY1. A key's value is made from its text once for a row, and written out once, however many events touch the
+ *     key. Each event works on a copy, which replaces the value only if the event is applied. An event that throws or
+ *     refuses leaves no trace.
+ * OVERLAY2. Reads see nothing of an overlay (LOG1). `settle` hands the changes to the committed state.
  */
 import type { Entry, KeyedState } from "./keyed-state.ts";
 import { seq, type Seq, type Stamp } from "../base/ids.ts";
 import type { Watchers } from "../base/ports.ts";
 
 export interface DirtyKey {
-  /** JSON text after the last event that changed it; null: no state. Behind `value` while `dirty`. */
+  /**
+   * JSON text after the last event that changed the key, or null if there is no state. Older than `value` while
+   * `dirty`.
+   */
   text: string | null;
-  /** The state itself, or STALE where it must be read from the text. */
+  /** The state itself, or STALE if it must be read from the text. */
   value: unknown;
-  /** The text is to be written anew from the value. */
+  /** True if the text must be written anew from the value. */
   dirty: boolean;
-  /** Last event that changed it; 0: none in this row. */
+  /** The last event of this row that changed the key, or 0 if there is none. */
   seq: Seq;
-  /** Of the text, if it is older than the operator's (migration.ts). */
+  /** The version of the text, if it is older than the operator's (migration.ts). */
   version: number | undefined;
-  /** The text below this layer. */
+  /** The text below this overlay. */
   readonly before: string | null;
 }
 
-/** What the last event that changed a key left: its text, and which event it was; 0: none did. */
+/** The result of a key's last change: the text, and the seq of the event, or 0 if no event changed the key. */
 export interface Last {
   readonly text: string | null;
   readonly seq: Seq;
@@ -55,7 +60,7 @@ export class Overlay {
     return dirtyKey;
   }
 
-  /** What the last event left that has touched the key so far. */
+  /** Returns the result of the key's last change so far. */
   last(key: string): Last {
     const dirtyKey = this.#touched.get(key);
     return dirtyKey === undefined || dirtyKey.seq === 0
@@ -63,7 +68,7 @@ export class Overlay {
       : { text: textOf(dirtyKey), seq: dirtyKey.seq, version: dirtyKey.version };
   }
 
-  /** The state of the key, if it is of an older version and can't be migrated; null if it is not. */
+  /** Returns the key's state if it is of an older version and can't be migrated, else null. */
   unmigrated(key: string): (Last & { readonly version: number }) | null {
     if (!this.#state.anyUnmigrated) return null;
     const { text, seq, version } = this.last(key);
@@ -73,22 +78,22 @@ export class Overlay {
   #lastBelow(key: string): Last {
     for (let overlay = this.#below; overlay !== null && !overlay.#settled; overlay = overlay.#below) {
       const pending = overlay.#touched.get(key);
-      // One that was only looked at says nothing of when.
+      // An overlay that only looked at the key doesn't know its last change.
       if (pending !== undefined && pending.seq > 0)
         return { text: textOf(pending), seq: pending.seq, version: pending.version };
     }
     const entry = this.#state.find(key);
-    // Taken for a key without state, it would begin anew (SNAP11).
+    // Treating an unloaded key as empty would silently reset its state (SNAP11).
     if (entry === undefined) throw new Error(`key ${JSON.stringify(key)} was to be loaded first`);
     return entry ?? NOTHING;
   }
 
-  /** An event made a key, or removed one: counted only where their number is bounded. */
+  /** An event made a key, or removed one. Counted only if the number of keys is bounded. */
   grew(by: number): void {
     this.#grown += by;
   }
 
-  /** Keys that have a state once everything is in the log. */
+  /** Keys that have a state once everything pending is in the log. */
   get keys(): number {
     let keys = this.#state.keys + this.#grown;
     for (let overlay = this.#below; overlay !== null && !overlay.#settled; overlay = overlay.#below)
@@ -96,7 +101,7 @@ export class Overlay {
     return keys;
   }
 
-  /** By how much the layer changes the number of keys and the size of the state, in characters. */
+  /** Returns by how much the overlay changes the number of keys and the size of the state, in characters. */
   growth(): { readonly keys: number; readonly size: number } {
     let keys = 0;
     let size = 0;
@@ -109,7 +114,7 @@ export class Overlay {
     return { keys, size };
   }
 
-  /** The group is in the log with this stamp: its changes become the committed state. */
+  /** The group is in the log with this stamp, so its changes become the committed state. */
   settle(stamp: Stamp, watchers: Watchers | null = null): void {
     this.#settled = true;
     this.#below = null;
@@ -126,7 +131,7 @@ export class Overlay {
 
 const NOTHING: Last = { text: null, seq: seq(0) };
 
-/** The text of what the last event left. */
+/** Returns the text after the last event. */
 export function textOf(dirtyKey: DirtyKey): string | null {
   if (dirtyKey.dirty) {
     dirtyKey.text = JSON.stringify(dirtyKey.value);
@@ -135,7 +140,7 @@ export function textOf(dirtyKey: DirtyKey): string | null {
   return dirtyKey.text;
 }
 
-/** Takes back what made a state where there was none; `before`: the event that had changed it last. */
+/** Undoes the event that made a state. `before` is the event that had changed the key last. */
 export function undo(dirtyKey: DirtyKey, before: Seq): void {
   dirtyKey.text = null;
   dirtyKey.value = STALE;
@@ -143,5 +148,5 @@ export function undo(dirtyKey: DirtyKey, before: Seq): void {
   dirtyKey.seq = before;
 }
 
-/** Is there no state of this key yet? */
+/** True if the key has no state yet. */
 export const isNew = (dirtyKey: DirtyKey): boolean => dirtyKey.text === null && !dirtyKey.dirty;

@@ -1,20 +1,23 @@
 /**
- * What is known of producers that number their requests (ONE2): per producer the epoch, and for each of its last
- * WINDOW numbers how far that request is in the log, and from which seq on.
+ * Producers holds what is known of senders that number their requests (ONE2). A producer has an epoch. For each of its
+ * last WINDOW numbers, a mark says how far that request is in the log, and from which seq on.
  *
- * PRODUCER1. The mark of a request is the highest index of its events that this partition has logged: a request may be spread over
- *     several calls, which come in the order of the index, and none after one that was refused or not answered; so at or
- *     below the mark everything was decided once. An event there was logged, or rejected before it had a seq.
- * PRODUCER5. Which of the two is for the ids to say, as long as dedup knows all of them from the request's first seq on: then what it
- *     doesn't know was never logged, and may count. Below that it can't be known, so the mark alone says "repeat": what
- *     counted may never count again, and what didn't is told apart from a repeat that is known (group.ts).
- * PRODUCER2. A number in the window may come late, after higher ones: what has no mark is new. Below the window nothing is known,
- *     so it is refused by name and never taken for a repeat.
- * PRODUCER3. A higher epoch begins anew; a lower one is refused: two instances of one producer can't mix.
- * PRODUCER4. It is part of the state (ONE3): marks are set by what is logged, count for admission at once and for snapshots when
- *     they are committed, and a producer is forgotten by logged time alone. Replay sets the same marks.
+ * PRODUCER1. The mark of a request is the highest index of its events that this partition has logged. A request may be
+ *     spread over several calls, which come in the order of the index. No call comes after one that was refused or not
+ *     answered. So everything at or below the mark was decided once: an event there was logged, or rejected before it
+ *     had a seq.
+ * PRODUCER5. Ids decide which of the two happened, if dedup knows all ids from the request's first seq on. An event
+ *     that dedup doesn't know then was never logged, and may count. If some of these ids are forgotten, the mark alone
+ *     makes the event a duplicate, since an event that counted may never count again. The answer tells such an event
+ *     from a known duplicate (group.ts).
+ * PRODUCER2. A number in the window may come late, after higher ones: a number without a mark is new. Below the window
+ *     nothing is known, so a number there is refused by name and never taken for a duplicate.
+ * PRODUCER3. A higher epoch begins anew, and a lower one is refused, so two instances of one producer can't mix.
+ * PRODUCER4. Marks are part of the state (ONE3). Logged events set marks. Marks count for admission at once, and for
+ *     snapshots when they are committed. A producer is forgotten by logged time alone. Replay sets the same marks.
  *
- * 12 KB for each of at most PRODUCERS producers. The ids' own horizon (dedup.ts) holds beside it.
+ * A producer takes 12 KB, and there are at most PRODUCERS of them. The horizon of the ids (dedup.ts) holds beside the
+ * marks.
  */
 import { Damage } from "../base/errors.ts";
 import { isMs } from "../base/hybrid-clock.ts";
@@ -24,21 +27,21 @@ import { PRODUCERS } from "../base/limits.ts";
 import type { Producer, Unfit } from "../event/producer.ts";
 import { isMarkNumbers, type ProducerProgress } from "../log/segment.ts";
 
-/** A producer, as it stands in a snapshot. */
+/** A producer as a snapshot holds it. */
 export interface ProducerImage {
   readonly id: string;
   readonly epoch: number;
-  /** Its last event, and the logged time of that, milliseconds. */
+  /** The producer's last event, and the logged time of that event in milliseconds. */
   readonly seq: Seq;
   readonly at: number;
-  /** In the order of the numbers. */
+  /** Marks in the order of the numbers. */
   readonly marks: readonly (readonly [number: number, index: number, from: number])[];
 }
 
-/** Numbers per producer that are told apart. */
+/** Numbers that are remembered for each producer. */
 export const WINDOW = 1_024;
 
-/** A producer from its line in a snapshot. @throws Damage */
+/** Reads a producer from its line in a snapshot. @throws Damage if the line is corrupt */
 export function readProducer(line: string): ProducerImage {
   const { id, epoch, seq: last, at, marks } = parseObject(line, "a line of producers");
   const sound = typeof id === "string" && id !== "" && isMs(at) && Array.isArray(marks) && marks.length <= WINDOW;
@@ -54,10 +57,10 @@ export function readProducer(line: string): ProducerImage {
   return { id, epoch, seq: seq(last), at, marks: marks as ProducerImage["marks"] };
 }
 
-/** A producer that logged nothing for so long is forgotten. */
+/** A producer is forgotten if it logged nothing for this time. */
 const KEEP_MS = 30 * 86_400_000;
 
-/** Marks of one epoch: rings over the numbers of the window, of index + 1 or 0, and of the first seq. */
+/** Marks of one epoch. Two rings over the numbers of the window hold index + 1, or 0, and the first seq. */
 class Marks {
   readonly epoch: number;
   highest = -1;
@@ -69,19 +72,19 @@ class Marks {
     for (const [number, index, from] of marks) this.set(number, index, from);
   }
 
-  /** -1: no mark. */
+  /** Returns -1 if the number has no mark. */
   get(number: number): number {
     return number > this.highest || number <= this.highest - WINDOW ? -1 : this.#ring[number % WINDOW]! - 1;
   }
 
-  /** Infinity: no mark. */
+  /** Returns Infinity if the number has no mark. */
   from(number: number): number {
     return this.get(number) < 0 ? Number.POSITIVE_INFINITY : this.#from[number % WINDOW]!;
   }
 
   set(number: number, index: number, from: number): void {
     if (number <= this.highest - WINDOW) return;
-    // The places of the numbers that were passed over held older ones.
+    // Clear the places of the skipped numbers, which held older ones.
     for (let passed = Math.max(this.highest + 1, number - WINDOW + 1); passed <= number; passed++)
       this.#ring[passed % WINDOW] = 0;
     this.highest = Math.max(this.highest, number);
@@ -89,7 +92,7 @@ class Marks {
     this.#ring[number % WINDOW] = Math.max(this.#ring[number % WINDOW]!, index + 1);
   }
 
-  /** In the order of the numbers. */
+  /** Returns the marks in the order of the numbers. */
   list(): [number: number, index: number, from: number][] {
     const marks: [number, number, number][] = [];
     for (let number = Math.max(0, this.highest - WINDOW + 1); number <= this.highest; number++)
@@ -99,7 +102,7 @@ class Marks {
 }
 
 interface Known {
-  /** The last event that set a mark, and its logged time, milliseconds. */
+  /** The last event that set a mark, and its logged time in milliseconds. */
   readonly seq: Seq;
   readonly at: number;
   readonly marks: Marks;
@@ -107,18 +110,18 @@ interface Known {
 
 interface Pending {
   readonly marks: Marks;
-  /** The last event that set one of them. */
+  /** The last event that set one of the marks. */
   until: Seq;
 }
 
 export class Producers {
-  /** Committed; whoever logged last stands last. */
+  /** Committed producers. The one that logged last stands last. */
   readonly #known = new Map<string, Known>();
-  /** Of events that aren't in the log yet. */
+  /** Marks of events that aren't in the log yet. */
   readonly #pending = new Map<string, Pending>();
   readonly #queue: { readonly mark: ProducerProgress; readonly at: Seq }[] = [];
 
-  /** Why the events of this request are not taken; null: they are. */
+  /** Returns why the events of this request are refused, or null if they are taken. */
   unfit({ id, epoch, number }: Producer): Unfit | null {
     const latest = this.#latest(id);
     if (latest === undefined)
@@ -160,7 +163,7 @@ export class Producers {
     return Math.max(known?.epoch === epoch ? known.highest : -1, this.#pending.get(id)?.marks.highest ?? -1);
   }
 
-  /** The index up to which this request is logged, or on its way; -1: nothing of it. */
+  /** Returns the index up to which this request is logged or pending, or -1 if nothing of it is. */
   mark({ id, epoch, number }: Producer): number {
     const known = this.#known.get(id)?.marks;
     const pending = this.#pending.get(id)?.marks;
@@ -170,7 +173,9 @@ export class Producers {
     );
   }
 
-  /** The seq of the request's first event that is logged, or on its way (PRODUCER5); Infinity: there is none. */
+  /**
+   * Returns the seq of the request's first event that is logged or pending (PRODUCER5), or Infinity if there is none.
+   */
   from({ id, epoch, number }: Producer): number {
     const known = this.#known.get(id)?.marks;
     const pending = this.#pending.get(id)?.marks;
@@ -180,7 +185,7 @@ export class Producers {
     );
   }
 
-  /** The last event of this producer that isn't in the log yet; 0: there is none. */
+  /** Returns the producer's last event that isn't in the log yet, or 0 if there is none. */
   until(id: string): Seq {
     return this.#pending.get(id)?.until ?? seq(0);
   }
@@ -221,17 +226,21 @@ export class Producers {
     this.#known.set(id, { seq: last, at: ms, marks });
   }
 
-  /** What was committed after `base`, for a snapshot. */
+  /** Returns the producers that logged something after `base`, for a snapshot. */
   image(base: Seq = seq(0)): ProducerImage[] {
     return [...this.#known]
       .filter(([, known]) => known.seq > base)
       .map(([id, { at, marks, seq }]) => ({ id, epoch: marks.epoch, seq, at, marks: marks.list() }));
   }
 
-  /** Takes in a producer as a snapshot holds it; in the order of the images, and of the snapshots. @throws Damage */
+  /**
+   * Takes in a producer of a snapshot, in the order of the images and of the snapshots.
+   *
+   * @throws Damage if the snapshot has far too many producers
+   */
   restore({ id, epoch, seq, at, marks }: ProducerImage): void {
     this.#known.delete(id);
-    // Far beyond what is ever taken in: each costs 4 KB here, and a hundredth of that in a file.
+    // This bound is far above what is ever taken in. Each producer costs 12 KB here, and a hundredth of that in a file.
     if (this.#known.size >= 10 * PRODUCERS) throw new Damage(`the snapshot has more than ${10 * PRODUCERS} producers`);
     this.#known.set(id, { seq, at, marks: new Marks(epoch, marks) });
   }

@@ -1,14 +1,18 @@
 /**
- * Quarantine: events whose handler threw. Part of the state, keyed by seq, so it is in snapshots and rebuilt by replay.
+ * The quarantine holds events whose handler threw. The quarantine is part of the state, keyed by seq, so snapshots hold
+ * it and replay rebuilds it.
  *
- * QUARANTINE1. Such an event has an effect only by an explicit retry, which is a logged event of its own (ONE6); retry and delete
- *     each count once.
- * QUARANTINE2. It is bounded; a full quarantine stops the partition from taking events (LOG6), since dropping one would lose it.
- * QUARANTINE3. An event and a command meet what everything before them has decided, in the log or not yet, as at replay (SNAP8). Reads
- *     and snapshots meet what is in the log (LOG1). A group that doesn't get there ends the object, so nothing is taken back.
- * QUARANTINE4. An entry holds the event as it was sent: a handler may write on what it is given, and a retry begins anew.
- * QUARANTINE5. It is a pause: what became of an entry that went is known as long as the id of the command that took it out is, so a
- *     repeat of the event, and of the command, hears of it.
+ * QUARANTINE1. A quarantined event has an effect only by an explicit retry, which is a logged event of its own (ONE6).
+ *     Retry and delete each count once.
+ * QUARANTINE2. The quarantine is bounded. A full quarantine stops the partition from taking events (LOG6), since
+ *     dropping an entry would lose an event.
+ * QUARANTINE3. Events and commands see what everything before them decided, in the log or not yet, as at replay
+ *     (SNAP8). Reads and snapshots see what is in the log (LOG1). A group that doesn't reach the log ends the instance,
+ *     so no decision is taken back.
+ * QUARANTINE4. An entry holds the event as it was sent: a handler may write on its argument, and a retry begins anew.
+ * QUARANTINE5. The quarantine is a pause. A removed entry leaves a resolution (retried, deleted or erased). The
+ *     resolution is known as long as the id of the command that removed the entry. So duplicates of the event, and of
+ *     the command, hear the resolution.
  */
 import { parseObject } from "../base/json.ts";
 import { Damage } from "../base/errors.ts";
@@ -22,11 +26,11 @@ export interface Quarantined extends Thrown, MadeBy {
   readonly seq: Seq;
   readonly type: string;
   readonly key: string;
-  /** Logged time of receipt, milliseconds. */
+  /** Logged time of receipt, in milliseconds. */
   readonly now: number;
-  /** JSON text of the event, as it was sent. */
+  /** JSON text of the event as it was sent. */
   readonly event: string;
-  /** The last retry, if any: it threw again. */
+  /** The last retry, if any. The handler threw again. */
   readonly by?: Seq;
 }
 
@@ -36,23 +40,23 @@ export interface MadeBy {
   readonly code: string;
 }
 
-/** What became of an entry that went, and by which command. A retry's outcome is that command's own. */
+/** The resolution of a removed entry, and the command that removed it. The outcome of a retry is that command's own. */
 export interface Settled {
   readonly seq: Seq;
   readonly how: "retried" | "deleted" | "erased";
   readonly by: Seq;
 }
 
-/** What the event or command at `by` made of an entry. */
+/** The decision of the event or command at `by` on an entry. */
 interface Decision {
   readonly left: Quarantined | Settled;
   readonly by: Seq;
 }
 
-/** A line of a snapshot: an entry, what became of it, or, in a delta, that nothing is known of it any more. */
+/** A line of a snapshot: an entry, its resolution, or, in a delta, that nothing is known of the entry any more. */
 export type QuarantineChange = Quarantined | Settled | { readonly seq: Seq; readonly gone: true };
 
-/** @throws Damage */
+/** @throws Damage if the line is corrupt */
 export function readQuarantined(line: string, delta: boolean): QuarantineChange {
   const { seq: at, gone, how, by, ...entry } = parseObject(line, "a line of the quarantine");
   if (!isWhole(at) || at === 0) throw new Damage("a line of the quarantine has no seq");
@@ -77,36 +81,38 @@ function isEntry(
   return texts && key !== "" && isWhole(operatorVersion) && isMs(now);
 }
 
-/** Types of the logged events that steer the quarantine; `data` is `{ "seq": n }`. */
+/** Types of the commands on the quarantine. `data` is `{ "seq": n }`. */
 export const RETRY = "keyframe.quarantine.retry";
 export const DELETE = "keyframe.quarantine.delete";
 
-/** How a quarantined event is named outside. */
+/** Returns the name of a quarantined event in the API. */
 export const quarantineId = (partition: number, seq: number): string => `${partition}-${seq}`;
 
 export class Quarantine {
-  /** What the log holds. */
+  /** Entries that are in the log. */
   readonly #entries = new Map<Seq, Quarantined>();
-  /** What became of those that went, in the order of the commands (QUARANTINE5). */
+  /** Resolutions of removed entries, in the order of the commands (QUARANTINE5). */
   #settled = new Map<Seq, Settled>();
-  /** Restored ones stand in the order of seqs. */
+  /** True if restored resolutions stand in the order of seqs instead. */
   #unordered = false;
-  /** What isn't in the log yet, in the order in which it was decided. */
+  /** Decisions that aren't in the log yet, in their order. */
   readonly #decisions: Decision[] = [];
-  /** The last of these for each entry. */
+  /** The last of these decisions for each entry. */
   readonly #decided = new Map<Seq, Decision>();
-  /** Of everything that is decided. */
+  /** Count and size of the entries after all decisions. */
   #count = 0;
   #size = 0;
-  /** Entries that came, changed or went since the snapshot that the next delta builds on, with the event that did it. */
+  /**
+   * Entries that came, changed or went since the snapshot that the next delta builds on, with the event that did it.
+   */
   readonly #changed = new Map<Seq, Seq>();
 
-  /** Entries that are in the log. */
+  /** Number of entries in the log. */
   get events(): number {
     return this.#entries.size;
   }
 
-  /** Entries once everything that is decided is in the log. */
+  /** Number of entries once all decisions are in the log. */
   get decidedEvents(): number {
     return this.#count;
   }
@@ -115,12 +121,12 @@ export class Quarantine {
     return this.#count >= QUARANTINE_EVENTS || this.#size >= QUARANTINE_BYTES;
   }
 
-  /** The event at `by` put it here: itself, or a retry that failed again. */
+  /** The event at `by` puts an entry here: its own, or, if it is a retry that failed again, its target's. */
   put(entry: Quarantined, by: Seq): void {
     this.#decide({ left: entry, by });
   }
 
-  /** The command at `by` takes it out. */
+  /** The command at `by` removes an entry. */
   remove(target: Seq, how: Settled["how"], by: Seq): void {
     this.#decide({ left: { seq: target, how, by }, by });
   }
@@ -132,7 +138,7 @@ export class Quarantine {
     this.#decided.set(left.seq, decision);
   }
 
-  /** Everything up to `last` is in the log, where ids from `idsFrom` on are known. */
+  /** Everything up to `last` is in the log, and ids from `idsFrom` on are known. */
   committed(last: Seq, idsFrom: Seq): void {
     let done = 0;
     for (; done < this.#decisions.length && this.#decisions[done]!.by <= last; done++) {
@@ -169,35 +175,38 @@ export class Quarantine {
     this.#size += (gone ? 0 : sizeOf(after)) - (before === undefined ? 0 : sizeOf(before));
   }
 
-  /** The entry, as everything before the next seq has decided (QUARANTINE3). */
+  /** Returns the entry after everything that was decided before the next seq (QUARANTINE3). */
   find(target: Seq): Quarantined | undefined {
     const decision = this.#decided.get(target);
     if (decision === undefined) return this.#entries.get(target);
     return isSettled(decision.left) ? undefined : decision.left;
   }
 
-  /** The entries of a key, likewise. */
+  /** Returns the key's entries after everything that was decided before the next seq (QUARANTINE3). */
   ofKey(key: string): Seq[] {
     const seqs = new Set([...this.#entries.keys(), ...this.#decided.keys()]);
     return [...seqs].filter((at) => this.find(at)?.key === key);
   }
 
-  /** What became of an event that was set aside, likewise: it waits, or it went; undefined: nothing is known any more. */
+  /**
+   * Returns the entry of a quarantined event, or its resolution, pending decisions included. Returns undefined if
+   * nothing is known any more.
+   */
   became(target: Seq): Quarantined | Settled | undefined {
     return this.#decided.get(target)?.left ?? this.inLog(target);
   }
 
-  /** The same as far as it is in the log. */
+  /** Returns the entry or its resolution, as far as it is in the log. */
   inLog(target: Seq): Quarantined | Settled | undefined {
     return this.#entries.get(target) ?? this.#settled.get(target);
   }
 
-  /** Everything that a full snapshot holds. */
+  /** Returns everything that a full snapshot holds. */
   list(): (Quarantined | Settled)[] {
     return [...this.#entries.values(), ...this.#settled.values()].sort((a, b) => a.seq - b.seq);
   }
 
-  /** What changed after `base`, in order. */
+  /** Returns the changes after `base`, in the order of seqs. */
   changes(base: Seq): QuarantineChange[] {
     return [...this.#changed]
       .filter(([, by]) => by > base)
@@ -205,7 +214,7 @@ export class Quarantine {
       .map(([at]) => this.inLog(at) ?? { seq: at, gone: true });
   }
 
-  /** What a snapshot holds: it is no change. */
+  /** Restores a line of a snapshot. The line isn't a change for the next delta. */
   restore(change: QuarantineChange): void {
     this.#weigh(this.#entries.get(change.seq), "gone" in change ? null : change);
     this.#unordered = true;
@@ -214,18 +223,21 @@ export class Quarantine {
     this.#settled.delete(change.seq);
   }
 
-  /** A delta up to `by` says this. */
+  /** Restores a line of a delta up to `by`. The line stays a change, since deltas may be merged. */
   restoreChange(change: QuarantineChange, by: Seq): void {
     this.#changed.set(change.seq, by);
     this.restore(change);
   }
 
-  /** A full snapshot that is current holds all up to `upTo`. What deltas hold is remembered, since they may be merged. */
+  /**
+   * The current full snapshot holds all changes up to `upTo`. Changes in deltas are remembered, since deltas may be
+   * merged.
+   */
   saved(upTo: Seq): void {
     for (const [at, by] of this.#changed) if (by <= upTo) this.#changed.delete(at);
   }
 
-  /** The wanted entries above `after`, in order; stops at `limit` or at about `maxChars`. */
+  /** Returns the wanted entries above `after`, in order. Stops at `limit`, or at about `maxChars`. */
   page(after: Seq, limit: number, maxChars: number, wanted: Wanted = {}): QuarantinePage {
     const items: Quarantined[] = [];
     let chars = 0;
@@ -238,7 +250,7 @@ export class Quarantine {
     return { items, more: false };
   }
 
-  /** The entries by what went wrong, the most of them first. */
+  /** Returns the entries grouped by type and error, the largest group first. */
   groups(): QuarantineGroup[] {
     const groups = new Map<string, QuarantineGroup>();
     for (const { seq: at, type, errorName = null, error, now } of this.#entries.values()) {
@@ -251,25 +263,25 @@ export class Quarantine {
   }
 }
 
-/** What became of an event that was set aside. */
+/** A quarantined event: its entry waits, or was settled. */
 export type SetAside =
   | { readonly tag: "waits"; readonly entry: Quarantined }
-  /** `outcome`: its text; null: applied, and its reply isn't known any more. */
+  /** `outcome` is its text, or null if the event was applied and its reply isn't known any more. */
   | { readonly tag: "settled"; readonly settled: Settled; readonly outcome: string | null };
 
 export interface QuarantinePage {
   readonly items: readonly Quarantined[];
-  /** There are further entries above the last one. */
+  /** True if there are further entries above the last one. */
   readonly more: boolean;
 }
 
-/** Which entries; without any member all of them. */
+/** A filter of entries. Without any member, all entries are wanted. */
 export interface Wanted {
   readonly type?: string;
   readonly errorName?: string;
-  /** The message; with * at its end, how it begins. */
+  /** The message, or its beginning followed by *. */
   readonly error?: string;
-  /** Received no later than that. */
+  /** Received at this time or before. */
   readonly untilMs?: number;
 }
 
@@ -284,7 +296,7 @@ function isWanted(entry: Quarantined, { type, errorName, error, untilMs }: Wante
 /** Entries with one type and error. */
 export interface QuarantineGroup {
   readonly type: string;
-  /** Null: nothing was thrown. */
+  /** Null if nothing was thrown. */
   readonly errorName: string | null;
   readonly error: string;
   readonly events: number;
@@ -295,6 +307,6 @@ export interface QuarantineGroup {
 
 const isSettled = (left: Quarantined | Settled): left is Settled => "how" in left;
 
-/** Characters of an entry: key and error may be larger than the event. */
+/** Returns the characters of an entry. Key and error may be larger than the event. */
 const sizeOf = ({ type, key, error, stack, event }: Quarantined): number =>
   type.length + key.length + error.length + (stack?.length ?? 0) + event.length;

@@ -1,10 +1,13 @@
 /**
- * The fold of a log: everything that a partition knows after applying segments 1..seq, and how one more is applied.
+ * StateMachine holds everything that a partition knows after segments 1..seq of its log, and applies the next one.
  *
- * MACHINE1. It is a function of the log alone; recovery, verification and the live partition use the same steps (ONE5).
- * MACHINE2. Replay honours logged outcomes (ONE6), checks that no seq is missing (LOG4), and quarantines what was applied and throws
- *     or is refused now: under other code no event stops a partition, and none loses its effect without a word (IN4).
- * MACHINE3. What only the first run decides (the condition of an edit, the bound on keys) isn't asked again at replay.
+ * MACHINE1. The state is a function of the log alone. Recovery, verification and the live partition use the same steps
+ *     (ONE5).
+ * MACHINE2. Replay honours logged outcomes (ONE6) and checks that no seq is missing (LOG4). Replay quarantines an event
+ *     that was applied, and that now throws or is refused. So under other code no event stops a partition, and each
+ *     lost effect is visible (IN4).
+ * MACHINE3. Only the first run decides the condition of an edit and the bound on keys. Replay doesn't decide them
+ *     again.
  */
 import { Failure, messageOf } from "../base/errors.ts";
 import { fill } from "../event/event.ts";
@@ -27,11 +30,11 @@ import { stampMs } from "../base/hybrid-clock.ts";
 import { KeyedState } from "./keyed-state.ts";
 import type { ReadSegment } from "../log/archive.ts";
 
-/** The first run of an event, and the bound that holds for it; a replay has none (MACHINE3). */
+/** The first run of an event, and the bound that holds for it. A replay has none (MACHINE3). */
 export interface Live {
   /** Keys that the partition may hold. */
   readonly maxKeys: number;
-  /** A handler threw: its event, or the one that a command retries, is in the quarantine. */
+  /** A handler threw. The event, or the target of the retry, is in the quarantine. */
   threw(entry: Quarantined): void;
 }
 
@@ -44,11 +47,11 @@ export class StateMachine {
   readonly quarantine = new Quarantine();
   readonly producers = new Producers();
   readonly dedup: Dedup;
-  /** The code that wrote what was replayed (CODE4). */
+  /** The code that wrote the replayed segments (CODE4). */
   readonly replayedFrom = new Set<string>();
-  /** Events that were applied when they were logged, and that replay by other code has set aside. */
+  /** Events that were applied when they were logged, and that replay by other code quarantined. */
   readonly disowned = { events: 0, first: 0 };
-  /** Everything up to here is applied. */
+  /** Everything up to this seq is applied. */
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
 
@@ -60,7 +63,11 @@ export class StateMachine {
     this.dedup = new Dedup({ ...operator.dedup, repliesMs: operator.repliesMs });
   }
 
-  /** Applies one segment of the log, whose keys are in memory. @throws Failure log_broken where it doesn't follow the last one */
+  /**
+   * Applies one segment of the log, whose keys must be in memory.
+   *
+   * @throws Failure log_broken if the segment doesn't follow the last one, or can't be replayed
+   */
   replay({ row, events }: ReadSegment): void {
     if (row.seq !== this.seq + 1)
       throw new Failure(
@@ -72,7 +79,7 @@ export class StateMachine {
     try {
       this.#replayEvents(overlay, row, events);
     } catch (error) {
-      // A handler that throws quarantines its event. This is one that could never have been logged.
+      // A handler that throws only quarantines its event. An event that throws here could never have been logged.
       throw new Failure("log_broken", `segment ${row.seq}..${row.last} can't be replayed: ${messageOf(error)}`, {
         cause: error,
       });
@@ -109,7 +116,7 @@ export class StateMachine {
     this.dedup.add(prints, index * PRINT_WORDS);
     const logged = outcomes.get(index);
     if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
-    // Asked before it runs: a handler may write on the event.
+    // Read the command before the event runs, since a handler may write on the event.
     const command = commandOf(event);
     const outcome =
       logged !== undefined && logged.tag !== "applied"
@@ -119,9 +126,12 @@ export class StateMachine {
     this.decide({ at, key, ms, made, text: () => sent(index) }, command, outcome);
   }
 
-  /** The outcome of an event that was applied when it was logged. Its sender was told so: what the code that is here doesn't apply is kept. */
+  /**
+   * Returns the outcome of an event that was applied when it was logged. The sender heard "applied", so an event that
+   * this code doesn't apply is quarantined.
+   */
   #again(at: Seq, command: Command | null, outcome: Outcome): Outcome {
-    // The event that a command names was applied by this code, where other code had set it aside.
+    // This code applied the command's target, which other code had quarantined.
     if (outcome.tag === "applied" || (command?.target != null && spares(outcome))) return outcome;
     this.disowned.events += 1;
     if (this.disowned.first === 0) this.disowned.first = at;
@@ -130,7 +140,7 @@ export class StateMachine {
     return { tag: "quarantined", error };
   }
 
-  /** Runs an event or a command. `live`: for the first time. */
+  /** Runs an event or a command. `live` is null at replay. */
   run(
     overlay: Overlay,
     at: Seq,
@@ -162,21 +172,21 @@ export class StateMachine {
     return outcome;
   }
 
-  /** An edit, or the retry of one (EDIT3 of edit.ts)? */
+  /** Returns true for an edit, and for the retry of one (EDIT3 of edit.ts). */
   edits(event: Event): boolean {
     if (event.type !== RETRY) return isEdit(event.type);
     const entry = this.quarantine.find(targetOf(event));
     return entry !== undefined && isEdit(quarantinedEvent(entry).type);
   }
 
-  /** Is this outcome remembered for repeats? */
+  /** Returns true if the outcome is remembered for duplicates. */
   keeps(outcome: Outcome): boolean {
     return outcome.tag !== "applied" || (this.operator.repliesMs > 0 && outcome.reply !== NO_REPLY);
   }
 
   /**
-   * What the outcome means for the quarantine, once for each event that isn't simply applied, before the next one runs (Q3 of
-   * quarantine.ts).
+   * Applies an outcome to the quarantine. Call it once for each event that isn't simply applied, before the next one
+   * runs (QUARANTINE3 of quarantine.ts).
    */
   decide(ran: Ran, command: Command | null, outcome: Outcome): void {
     const { at, key, ms } = ran;
@@ -185,15 +195,16 @@ export class StateMachine {
       for (const entry of this.quarantine.ofKey(key)) this.quarantine.remove(entry, "erased", at);
     else if (outcome.tag === "quarantined") {
       const event = ran.text();
-      // Not that of the event that ran: its handler may have written on it.
+      // Take the type from the sent text, since the handler may have written on the event.
       const { type } = JSON.parse(event) as { readonly type: string };
       this.quarantine.put({ seq: at, type, key, ...thrownBy(outcome, ran), now: ms, event }, at);
     }
   }
 
   /**
-   * What a duplicate of the event at `at` hears, and up to which seq that must be in the log. A quarantine is a pause, so of an event
-   * that was set aside it is what became of it since (QUARANTINE5 of quarantine.ts).
+   * Returns the text that a duplicate of the event at `at` hears, and the seq that must be in the log before. A
+   * quarantine is a pause, so a duplicate of a quarantined event hears its resolution, if there is one (QUARANTINE5 of
+   * quarantine.ts).
    */
   heard(at: Seq): { readonly text: string | undefined; readonly until: Seq } {
     const text = this.dedup.outcome(at);
@@ -203,18 +214,21 @@ export class StateMachine {
     return { text: this.settledAs(left), until: left.by };
   }
 
-  /** The outcome of an event that was set aside, and went; undefined: it is applied, and its reply isn't known any more. */
+  /**
+   * Returns the outcome of a quarantined event that was settled. Returns undefined if the event was applied and its
+   * reply isn't known any more.
+   */
   settledAs({ how, by }: Settled): string | undefined {
     return how === "retried" ? this.dedup.outcome(by) : outcomeText({ tag: "refused", code: how, detail: NO_REPLY });
   }
 
-  /** A snapshot that is current holds everything up to `upTo`: the next one may leave that out. Done in steps. */
+  /** The current snapshot holds everything up to `upTo`, so the next one may leave that out. Works in steps. */
   *dropSaved(upTo: Seq, full: boolean): Generator<void> {
     if (full) this.quarantine.saved(upTo);
     yield* this.state.dropSaved(upTo);
   }
 
-  /** Segment `last` is applied: what decides about repeats moves on with logged time (ONE3). */
+  /** Segment `last` is applied. Dedup, producers and quarantine move on with logged time (ONE3). */
   advance(last: Seq, at: Stamp): void {
     this.dedup.committed(last, stampMs(at));
     this.producers.committed(last, stampMs(at));
@@ -262,7 +276,7 @@ interface Ran {
   readonly ms: number;
   /** The code that decided. */
   readonly made: MadeBy;
-  /** As it was sent. */
+  /** The event's text as it was sent. */
   readonly text: () => string;
 }
 
@@ -270,13 +284,13 @@ function thrownBy({ error, errorName, stack }: Thrown, { made: { operatorVersion
   return { error, ...(errorName === undefined ? {} : { errorName, stack: stack ?? "" }), operatorVersion, code };
 }
 
-/** One of the engine's own events: what it is, and the entry of the quarantine that it steers; null: none. */
+/** One of the engine's own events: its type, and its target in the quarantine, or null if it has none. */
 export interface Command {
   readonly type: string;
   readonly target: Seq | null;
 }
 
-/** Null: a user's event. */
+/** Returns null for a user's event. */
 export function commandOf(event: Event): Command | null {
   if (!event.type.startsWith(RESERVED_TYPE)) return null;
   return { type: event.type, target: isSteering(event.type) ? targetOf(event) : null };
@@ -286,15 +300,15 @@ const isSteering = (type: string): boolean => type === RETRY || type === DELETE;
 
 const targetOf = (command: Event): Seq => (command.data as { readonly seq: Seq }).seq;
 
-/** Of a command: what it names stays in the quarantine. */
+/** True if the target of a command stays in the quarantine. */
 const spares = (outcome: Outcome): boolean => outcome.tag === "refused" && SPARING.has(outcome.code);
 const SPARING = new Set(["not_quarantined", "too_many_keys", MIGRATION_FAILED]);
 
-/** Which code wrote a segment or a manifest. */
+/** Names the code that wrote a segment or a manifest. */
 export const codeOf = (made: { readonly operatorVersion: number; readonly code: string }): string =>
   `${made.operatorVersion} ${made.code}`;
 
-/** The event as its handler saw it the first time. */
+/** Returns the event as its handler saw it the first time. */
 export function quarantinedEvent(entry: Quarantined): Event {
   return fill(JSON.parse(entry.event) as Record<string, unknown>, new Date(entry.now).toISOString());
 }

@@ -1,4 +1,4 @@
-/** Looking inside and steering: partitions, manifests, snapshots, eviction. */
+/** Routes for admins about partitions, manifests, snapshots and eviction. */
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { partitionStatus, type PartitionStatus } from "../../adapters/d1-status.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
@@ -21,7 +21,7 @@ import { problem } from "../problem.ts";
 import { asked, unavailable } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
 
-/** `lost`: why it can't be used, where D1 doesn't know how it was placed. */
+/** `lost`: the reason why an operator can't be used, if D1 has lost its placement. */
 export function listOperators({ byOperator, lost }: Routes, operators: readonly Operator[]): Response {
   return Response.json(
     operators.map(({ name, version, handlers }) => {
@@ -69,7 +69,7 @@ async function describe(
   const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
   const manifest = read !== null && isManifest(read) ? read : null;
   const { manifest: _, rates, unmigrated: __, ...riding } = { unmigrated: null, ...facts };
-  // Where no segment is left in the log, what the last one said is known from the snapshot that covers it.
+  // If no segment is left in the log, the values of the last segment are known from the snapshot that covers it.
   const bare = told === null && status?.stats == null && manifest !== null;
   const { keys, stateBytes, dedupSince, quarantined = null } = bare ? manifest : riding;
   const files = manifest === null ? 0 : openingBytes(manifest);
@@ -89,7 +89,7 @@ async function describe(
   };
 }
 
-/** A member only if there are any. */
+/** The member is there only if some keys can't be migrated. */
 const unmigratedShown = (unmigrated: Unmigrated | undefined): Record<string, unknown> =>
   unmigrated === undefined || unmigrated.keys === 0
     ? {}
@@ -104,7 +104,7 @@ const snapshotShown = ({ number, kind, seq: at, snapshot, ms, at: begun }: Manif
   at: begun,
 });
 
-/** The same view from D1 alone. A partition that was never written to has no row. */
+/** The same facts from D1 alone. A partition that was never written to has no row. */
 function factsFrom(status: PartitionStatus | undefined): Omit<PartitionFacts, "lastRecovery" | "unmigrated"> & {
   readonly lastRecovery: PartitionFacts["lastRecovery"] | null;
 } {
@@ -167,7 +167,7 @@ export async function takeSnapshot(env: Env, address: Address): Promise<Response
   }
 }
 
-/** Difference or not, the answer is 200: looking worked. */
+/** Answers 200 even if the verification finds a difference: the verification itself worked. */
 export async function verifyPartition(env: Env, address: Address): Promise<Response> {
   const answer = await asked(() => partitionStub(env, address).verify(address));
   if (answer.tag === "busy") return unavailable(answer);

@@ -1,8 +1,9 @@
 /**
- * `POST /v1/operators/{op}/partitions/{n}/adopt`: what a partition goes on with whose database was set back (adopt.ts).
+ * `POST /v1/operators/{op}/partitions/{n}/adopt`: decides how a partition resumes after its database was restored to an
+ * older point (adopt.ts).
  *
- * The row is written on condition that it still is what was looked at, so of two decisions one counts; then the object is dropped
- * from memory, since it may hold what is given up.
+ * The row is written only if it is unchanged since it was read, so of two decisions one counts. Then the object is
+ * dropped from memory, since it may hold events that the decision gives up.
  */
 import { SIZES } from "../../engine/base/limits.ts";
 import { NO_CACHE } from "../../engine/snapshot/range-reader.ts";
@@ -91,7 +92,7 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
   }
 }
 
-/** Null: the body doesn't say. */
+/** Returns null if the body names no decision. */
 async function truthOf(request: Request): Promise<Truth | null> {
   try {
     const { truth } = JSON.parse(await bodyText(request, BODY_BYTES)) as { readonly truth?: unknown };

@@ -1,6 +1,7 @@
 /**
- * `GET /v1/doctor`: which code answers, where it lives, and how far its stores are: round trips from the Worker to each database
- * and to the bucket. Reads that find nothing: no partition is woken, and nothing is written.
+ * `GET /v1/doctor`: the code that answers, its location, and its distance to the stores. The distance is the time of
+ * round trips from the Worker to each database and to the bucket. The reads find nothing: no partition is woken, and
+ * nothing is written.
  */
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { messageOf } from "../../engine/base/errors.ts";
@@ -17,7 +18,7 @@ const NOTHING = "keyframe-doctor";
 interface StoreReport {
   readonly name: string;
   readonly kind: "d1" | "r2";
-  /** Of each round trip. */
+  /** The time of each round trip. */
   readonly ms: readonly number[];
   readonly error?: string;
 }
@@ -29,7 +30,7 @@ export async function showDoctor(request: Request, env: Env): Promise<Response> 
     code: codeId(env),
     deployedAt: env.VERSION?.timestamp ?? null,
     ...placeOf(env),
-    // Where the Worker ran; stores and objects may be elsewhere.
+    // The location of the Worker. Stores and objects may be elsewhere.
     colo: typeof cf?.colo === "string" ? cf.colo : null,
     stores: await Promise.all([
       ...databases.map(([name, db]) => database(name, db)),
@@ -38,7 +39,7 @@ export async function showDoctor(request: Request, env: Env): Promise<Response> 
   });
 }
 
-/** D1 says besides which region answered, and how large it is. */
+/** D1 also tells which region answered, and its size. */
 async function database(
   name: string,
   db: D1Database,
@@ -55,7 +56,7 @@ async function database(
   };
 }
 
-/** The clock of a Worker moves with each answer that it waits for, which is all that is measured here. */
+/** The clock of a Worker advances only with I/O, which is all that is measured here. */
 async function measured(name: string, kind: StoreReport["kind"], call: () => Promise<unknown>): Promise<StoreReport> {
   const ms: number[] = [];
   try {

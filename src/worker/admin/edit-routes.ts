@@ -1,8 +1,9 @@
 /**
- * `PUT` and `DELETE /v1/operators/{op}/state?key=`: a state by hand, on the condition that nobody changed it meanwhile.
+ * `PUT` and `DELETE /v1/operators/{op}/state?key=`: an edit of a state, on condition that the state is unchanged.
  *
- * EDITROUTES1. The condition is required, and decided inside the partition, in the order of seqs (engine/state/edit.ts).
- * EDITROUTES2. What can't be a state is refused here, before it is logged.
+ * EDITROUTES1. The condition is required. It is decided inside the partition, in the order of seqs
+ *     (engine/state/edit.ts).
+ * EDITROUTES2. A body that can't be a state is refused here, before it is logged.
  */
 import { keyFlaw, partitionOfKey, type Route } from "../../engine/operator/routing.ts";
 import { PUT, REMOVE, type Condition, type Edit } from "../../engine/state/edit.ts";
@@ -19,7 +20,7 @@ import { etagOf, tagsOf } from "../http/etag.ts";
 import { problem } from "../problem.ts";
 
 const SOURCE = "keyframe:edit";
-/** Of the conditional headers: a good many ETags. */
+/** Bounds the conditional headers, with room for many ETags. */
 const CONDITION_CHARS = 4_096;
 
 interface Place {
@@ -66,7 +67,7 @@ async function send(
   if (result.tag !== "decided") return problem({ status: 503, code: result.code, detail: result.message });
   const { seq, duplicate, refused } = heard(result, partition);
   if (refused !== null) return problem({ ...refused, more: { key, partition, seq, duplicate } });
-  // A member, and no header: what is stored is not what was sent, byte for byte (RFC 9110, 9.3.4).
+  // The ETag is a member and no header: the stored state isn't the body byte for byte (RFC 9110, 9.3.4).
   const etag = text === null || duplicate ? {} : { etag: etagOf(partition, { seq, text }) };
   return Response.json({ operator: route.operator.name, key, partition, seq, duplicate, ...etag });
 }
@@ -106,7 +107,7 @@ function heard({ statuses, details }: Extract<AppendResponse, { tag: "decided" }
   }
 }
 
-/** What the state must be, by `If-Match` or `If-None-Match: *`. */
+/** Returns the condition on the current state, from `If-Match` or `If-None-Match: *`. */
 function conditionOf(headers: Headers, partition: number): Condition | Response {
   const [match, none] = [headers.get("if-match"), headers.get("if-none-match")];
   const no = (status: number, code: string, detail: string): Response => problem({ status, code, detail });
@@ -131,7 +132,7 @@ function conditionOf(headers: Headers, partition: number): Condition | Response 
   return tags;
 }
 
-/** With an Idempotency-Key a repeat is recognised, and hears the first outcome. */
+/** With an Idempotency-Key a retry is recognised, and gets the first outcome. */
 function idOf(headers: Headers): string | Response {
   const given = headers.get("idempotency-key");
   if (given === null) return crypto.randomUUID();
@@ -144,7 +145,7 @@ function idOf(headers: Headers): string | Response {
       });
 }
 
-/** The body as the text of a state (SNAP8). */
+/** Returns the body as the text of a state (SNAP8). */
 async function stateOf(request: Request): Promise<string | Response> {
   const type = (request.headers.get("content-type") ?? "application/json").split(";")[0]!.trim().toLowerCase();
   const no = (status: number, code: string, detail: string): Response => problem({ status, code, detail });

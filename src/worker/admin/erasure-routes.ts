@@ -1,12 +1,15 @@
 /**
- * `POST /v1/erasures` and `GET /v1/erasures/{id}`: a key's state goes at once, by a logged command; all else that holds it expires,
- * and this says what does still, by looking.
+ * `POST /v1/erasures` and `GET /v1/erasures/{id}`. A logged command erases a key's state at once. All other copies of
+ * it expire. The report looks for the copies that remain.
  *
- * ERASUREROUTES1. Complete is said only where nothing is found that may hold it: rows of the log, archives, and snapshots that were taken before
- *     its state went, or before the ids and replies of its events expired. What can't be read, or is too much to look at, may.
- * ERASUREROUTES2. An id proves nothing. An erasure is one that was logged, and then recorded in D1, before anybody hears of its id; the record
- *     says when it was. After D1 was rebuilt or set back nothing is known of it (lives, NAME4 of ids.ts), and that is said too.
- * ERASUREROUTES3. Archives come from the rows in D1 alone. So where an archive begins above the command and was promoted, those after it do too.
+ * ERASUREROUTES1. The report says complete only if no remaining copy is possible. Copies may be in rows of the log and
+ *     in archives. They may be in snapshots from before the erasure, or from before the ids and replies of the key's
+ *     events expired. A file that can't be read, or is beyond the bounds of the search, counts as a possible copy.
+ * ERASUREROUTES2. An id proves nothing. An erasure counts if it was logged, and then recorded in D1, before anybody
+ *     hears of its id. The record holds its time. If D1 was rebuilt or restored to an older point since, the erasure is
+ *     unknown, and the answer says so (incarnations, NAME4 of ids.ts).
+ * ERASUREROUTES3. Archives come from the rows in D1 alone. So if an archive begins above the command and was promoted,
+ *     all later archives begin above it too.
  */
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { erasedAt, erasureFacts, recordErasure } from "../../adapters/d1-status.ts";
@@ -34,7 +37,10 @@ import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
 
 const BODY_BYTES = 16_384;
-/** Archives that are looked into, and pages of 1,000 names that are listed: what is beyond may hold it (ERASUREROUTES1). */
+/**
+ * Bounds of the search: archives that are read, and pages of 1,000 names that are listed. Files beyond them count as
+ * possible copies (ERASUREROUTES1).
+ */
 const READ_ARCHIVES = 300;
 const PAGES = 20;
 const MINUTE_MS = 60_000;
@@ -42,14 +48,14 @@ const MINUTE_MS = 60_000;
 interface Erasure {
   readonly route: Route;
   readonly address: Address;
-  /** Of the command. */
+  /** The seq of the command. */
   readonly seq: number;
-  /** Of the partition's row at that time. */
+  /** The incarnation of the partition's row at that time. */
   readonly life: number;
   readonly atMs: number;
 }
 
-/** Something that holds it, or may. */
+/** A store that holds a copy of the key's data, or may hold one. */
 interface Holder {
   readonly where: "log" | "archives" | "snapshots" | "pins" | "unknown";
   readonly count: number;
@@ -91,7 +97,7 @@ export async function postErasure(request: Request, env: Env, routes: Routes): P
   const [, seq] = result.details[0]!;
   const facts = await factsOf(env, address, seq);
   if (facts === null) return no(503, "store_unavailable", "it is erased, but D1 doesn't say what holds it still");
-  // After the command, so that nothing of the key was logged later.
+  // Take the time after the command, so that the log has no later event with the erased state.
   const atMs = Date.now();
   const life = incarnationOf(facts.epoch);
   await limited(requestClock, "D1", () =>
@@ -159,7 +165,7 @@ async function answer(env: Env, erasure: Erasure, status: number): Promise<Respo
   );
 }
 
-/** How long ids, replies and details of events are kept, by logged time; minutes are what expires. */
+/** Returns how long ids, replies and details of events are kept, by logged time. They expire minute by minute. */
 const keptMs = ({ operator }: Route): number => Math.max(operator.dedup.keepMs, operator.repliesMs) + 2 * MINUTE_MS;
 
 async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Holder[]> {
@@ -204,23 +210,28 @@ async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Hold
 interface Looked {
   readonly holding: number;
   readonly unknown: number;
-  /** The first snapshot that holds nothing of it, nor do those after it; null: there is none yet. */
+  /**
+   * The first snapshot without the key's data, if all later snapshots are without it too; null if there is none yet.
+   */
   readonly clean: { readonly version: number; readonly attempt: string } | null;
 }
 
-/** Manifests in the order of their versions: until archives can't hold it any more, and then where the clean snapshots begin. */
+/**
+ * Reads manifests in the order of their numbers, until archives can't hold the key any more. Then finds the first clean
+ * snapshot.
+ */
 async function lookInto(env: Env, { route, seq, atMs }: Erasure, names: readonly string[]): Promise<Looked> {
   const expiredMs = atMs + keptMs(route);
   let [holding, unknown] = [0, 0];
   let version = 0;
-  /** All attempts of the version begin above it, so far. */
+  /** True while all attempts of this manifest number begin above the command. */
   let above = false;
   let at = 0;
   for (; at < names.length; at++) {
     const made = manifestOf(names[at]!);
     if (made === null) continue;
     if (made.version !== version) {
-      // ERASUREROUTES3: one of its attempts was promoted, since there is a later version.
+      // ERASUREROUTES3: one of its attempts was promoted, since there is a higher manifest number.
       if (above) break;
       [version, above] = [made.version, true];
     }
@@ -230,7 +241,7 @@ async function lookInto(env: Env, { route, seq, atMs }: Erasure, names: readonly
     if (!isManifest(read)) [unknown, above] = [unknown + 1, false];
     else if (read.archive.from < seq) [holding, above] = [holding + 1, false];
   }
-  // A delta across the erasure names the key still, as one that is gone: so it must begin above it too.
+  // A delta across the erasure still names the key, as deleted. So the delta must begin above the command too.
   const isClean = async (name: string): Promise<boolean> => {
     const read = await fetchManifest(env, name);
     return read !== null && isManifest(read) && read.archive.from >= seq && stampMs(read.stamp) >= expiredMs;
@@ -238,7 +249,10 @@ async function lookInto(env: Env, { route, seq, atMs }: Erasure, names: readonly
   return { holding, unknown, clean: manifestOf((await firstOf(names, isClean)) ?? "") };
 }
 
-/** The first name that holds, of names where those that do stand behind those that don't. What it gives holds, whatever else. */
+/**
+ * Returns the first name for which `holds` is true, by binary search over names that are sorted by it. If they aren't
+ * sorted, `holds` is true for the result nevertheless.
+ */
 async function firstOf(names: readonly string[], holds: (name: string) => Promise<boolean>): Promise<string | null> {
   let [low, high] = [0, names.length];
   let found: string | null = null;
@@ -250,14 +264,14 @@ async function firstOf(names: readonly string[], holds: (name: string) => Promis
   return found;
 }
 
-/** Is the file of this attempt, or of a later one? */
+/** Returns true if the file belongs to this attempt, or to a later one. */
 function isFrom(name: string, attempt: string): boolean {
   const [made, first] = [attemptOf(name.replace(/\.\d{4}$/, "")), attemptOf(attempt)];
   if (made === null || first === null) return false;
   return made.epoch === first.epoch ? made.attempt >= first.attempt : made.epoch > first.epoch;
 }
 
-/** All names under a prefix, in order. `more`: 1 where there are too many. */
+/** Returns all names under a prefix, in order. `more` is 1 if there are too many. */
 async function namesOf(env: Env, prefix: string): Promise<{ readonly names: string[]; readonly more: 0 | 1 }> {
   const names: string[] = [];
   let cursor: string | undefined;

@@ -1,6 +1,6 @@
 /**
- * `GET /v1/overview`: all partitions of all operators, from one statement for each database, without waking any (SNAP9).
- * Made to be asked every second or two; what it costs does not grow with tails (d1-overview.ts).
+ * `GET /v1/overview`: all partitions of all operators, with one statement for each database, without waking any
+ * (SNAP9). The page asks every second or two, so the cost must not grow with tails (d1-overview.ts).
  */
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { partitionGlances, type PartitionGlance } from "../../adapters/d1-overview.ts";
@@ -25,7 +25,7 @@ import type { Routes } from "../app.ts";
 import { note } from "../note.ts";
 import { requestClock } from "../request-clock.ts";
 
-/** The next look comes in two seconds. */
+/** The next request comes in two seconds. */
 const LIMIT_MS = 5_000;
 
 export async function overview(env: Env, { byOperator, lost }: Routes, operators: readonly Operator[]) {
@@ -40,7 +40,7 @@ export async function overview(env: Env, { byOperator, lost }: Routes, operators
       const minutes: (readonly Minute[])[] = [];
       const partitions = addresses.map((address) => {
         const there = glances.get(address.database);
-        // As `lost` is of an operator. Nothing else is known of it.
+        // Like an operator's `lost`: nothing else is known of the partition.
         if (there == null) return { partition: address.partition, unknown: "store_unavailable" };
         const glance = there.get(partitionName(address));
         if (glance !== undefined) minutes.push(minutesOf(glance));
@@ -54,7 +54,10 @@ export async function overview(env: Env, { byOperator, lost }: Routes, operators
 
 type Glances = ReadonlyMap<string, ReadonlyMap<string, PartitionGlance> | null>;
 
-/** By database, and by name; null: it didn't answer, and takes nobody with it. Only those that an operator lives in are asked. */
+/**
+ * Returns the rows by database, then by name. Null stands for a database that didn't answer, which must not fail the
+ * others. Only databases that an operator uses are asked.
+ */
 async function glancesOf(env: Env, routes: Routes["byOperator"]): Promise<Glances> {
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const homes = new Set([...routes.values()].flatMap(({ placement }) => placement.databases));
@@ -88,11 +91,11 @@ type Summary = readonly [
 const summaryOf = ({ snapshot }: PartitionGlance): Summary | null =>
   snapshot === null ? null : (JSON.parse(snapshot) as Summary);
 
-/** The snapshot has the hour until then, the last segment what came after (MINUTES6 of minutes.ts). */
+/** The snapshot holds the hour before it, and the last segment holds the minutes since (MINUTES6 of minutes.ts). */
 const minutesOf = (glance: PartitionGlance): Minute[] =>
   mergeMinutes([summaryOf(glance)?.[8], readRiding(glance.stats).minutes].map(readMinutes));
 
-/** What all partitions counted, minute by minute; the last minute isn't over. */
+/** Sums the counts of all partitions, minute by minute. The last minute isn't over. */
 function lastHourOf(all: readonly (readonly Minute[])[], nowMs: number): Record<string, unknown> {
   const first = minuteOf(nowMs) - MINUTES + 1;
   const sums = MINUTE_COUNTS.map(() => Array.from({ length: MINUTES }, () => 0));

@@ -1,6 +1,6 @@
 /**
- * Pins: who wants a snapshot to stay, whatever retention says (SNAP10). Statements on D1 alone: no partition is woken, and a pin
- * counts from when D1 has it.
+ * Pins: promises to keep a restore point, whatever retention says (SNAP10). They are statements on D1 alone: no
+ * partition is woken. A pin counts as soon as D1 has it.
  */
 import type { Address } from "../../engine/operator/routing.ts";
 import { PINS } from "../../engine/base/limits.ts";
@@ -43,7 +43,7 @@ export async function pinManifest(
   }
 }
 
-/** One that isn't there is removed already. */
+/** Removing a pin that isn't there succeeds. */
 export async function unpinManifest(
   env: Env,
   address: Address,

@@ -1,11 +1,12 @@
 /**
- * The quarantine: listed, counted by what went wrong, and steered, one entry or many.
+ * The quarantine: lists entries, counts them by error, and retries or deletes one entry or many.
  *
- * QUARANTINEROUTES1. Retry and delete are events of their own, so they count once and stand in the log (ONE6). A repeated one is told what became of
- *     the entry.
- * QUARANTINEROUTES2. Partitions are asked one after the other, since all of them together may hold more than a Worker has memory for.
- * QUARANTINEROUTES3. Of many, a page at a time is steered, by partition and seq. The first page says up to which time of receipt, so whoever goes on
- *     from page to page comes to an end while events go on being set aside.
+ * QUARANTINEROUTES1. Retry and delete are events of their own, so they count once and are logged (ONE6). A duplicate
+ *     command gets the outcome of the first one.
+ * QUARANTINEROUTES2. Partitions are asked one after the other, since all of them together may hold more than a Worker's
+ *     memory.
+ * QUARANTINEROUTES3. A command on many entries takes a page at a time, by partition and seq. The first page fixes the
+ *     latest time of receipt. So the pages come to an end while new events are being quarantined.
  */
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { seq, type Seq } from "../../engine/base/ids.ts";
@@ -31,7 +32,6 @@ import { partitionStub } from "../stub.ts";
 
 type Steering = "retry" | "delete";
 
-/** Which entries a request asks for. */
 export interface Filter {
   readonly type: string | undefined;
   readonly errorName: string | undefined;
@@ -62,7 +62,7 @@ export async function listQuarantine(env: Env, route: Route, given: Paged): Prom
   let last = "";
   for (const address of route.addresses.slice(from.partition)) {
     const after = address.partition === from.partition ? from.seq : seq(0);
-    // A page that is full asks for one more entry, to know whether there is any.
+    // A full page asks for one more entry, to know whether there is a next page.
     const [left, room] = [limit - texts.length, QUARANTINE_PAGE_CHARS - chars];
     const full = left <= 0 || room <= 0;
     const answer = await asked(() =>
@@ -91,7 +91,7 @@ interface Place {
   readonly seq: Seq;
 }
 
-/** The cursor is the id of the last entry; null where it is none. */
+/** Returns the id of the last entry, which is the cursor, or null if the cursor is malformed. */
 function readCursor(cursor: string | undefined): Place | null {
   if (cursor === undefined) return { partition: 0, seq: seq(0) };
   const match = ENTRY_ID.exec(cursor);
@@ -116,10 +116,10 @@ function entryText(partition: number, entry: Quarantined): string {
   return `${head.slice(0, -1)},"event":${event}}`;
 }
 
-/** Groups of one answer; what is beyond is counted. */
+/** Groups of one answer. Further groups are only counted. */
 const GROUPS = 200;
 
-/** How many entries have which type and error, the most of them first. */
+/** Counts entries by type and error, the largest groups first. */
 export async function groupQuarantine(env: Env, route: Route): Promise<Response> {
   const groups = new Map<string, QuarantineGroup & { readonly id: string }>();
   for (const address of route.addresses) {
@@ -164,7 +164,7 @@ export async function steerQuarantine(env: Env, route: Route, id: string, comman
   const address = route.addresses[Number(match?.[1] ?? -1)];
   if (match === null || address === undefined) return missing;
   const target = seq(Number(match[2]));
-  // What waits may have gone once the command gets there.
+  // Another command may remove the entry before this one runs, so look again.
   for (let round = 0; round < 2; round++) {
     const found = await asked(() => partitionStub(env, address).setAside(address, target));
     if (found.tag === "busy") return unavailable(found);
@@ -189,7 +189,9 @@ function commandOn(command: Steering, { seq: at, key }: Pick<Quarantined, "seq" 
 const outcomeOf = (text: string | null): Outcome =>
   text === null ? { tag: "applied", reply: NO_REPLY } : parseOutcome(text);
 
-/** It went before: the same command hears what it came to, another one that it is too late. */
+/**
+ * The entry was settled before. The same command gets its first outcome, another command is told that it is too late.
+ */
 function settled(id: string, command: Steering, { how, by }: Settled, text: string | null): Response {
   if (how !== (command === "retry" ? "retried" : "deleted"))
     return problem({
@@ -198,7 +200,7 @@ function settled(id: string, command: Steering, { how, by }: Settled, text: stri
       detail: `event ${id} is not in the quarantine any more: ${TOLD[how]} by seq ${by}`,
       more: { how, seq: by },
     });
-  // Of an event that was deleted, what its sender hears is a refusal; the command itself was applied.
+  // The sender of a deleted event gets a refusal, though the delete command itself was applied.
   const outcome = outcomeOf(how === "retried" ? text : null);
   return Response.json({ id, command, status: outcome.tag, seq: by, duplicate: true, ...detailOf(outcome) });
 }
@@ -225,7 +227,7 @@ interface SteeredItem {
   readonly error?: string;
 }
 
-/** Retries or deletes the wanted entries, a page of them (QUARANTINEROUTES3). */
+/** Retries or deletes the selected entries, one page (QUARANTINEROUTES3). */
 export async function steerMany(
   env: Env,
   route: Route,
@@ -280,7 +282,7 @@ function page(command: Steering, items: readonly SteeredItem[], cursor: string |
   return Response.json({ command, ...counts, gone: count("gone"), items, ...(cursor !== null && { cursor }) });
 }
 
-/** In one group, in the order of their seqs. */
+/** Runs the commands in one group, in the order of their seqs. */
 async function steerSome(
   env: Env,
   route: Route,

@@ -1,9 +1,10 @@
 /**
- * `POST /v1/operators/{op}/recover`: what D1 has lost of an operator is written anew from R2, up to the last snapshot.
+ * `POST /v1/operators/{op}/recover`: rebuilds the rows that D1 has lost of an operator from R2, up to the last
+ * snapshot.
  *
- * RECOVERROUTE1. What is there is left alone, row by row: so it can be called at any time, twice, or again after it broke off.
- * RECOVERROUTE2. The placement comes first. A partition whose row is not there yet refuses by name, since R2 holds its manifests.
- * RECOVERROUTE3. One partition that can't be read stops none of the others.
+ * RECOVERROUTE1. Existing rows stay as they are. So it can be called at any time, twice, or again after it broke off.
+ * RECOVERROUTE2. The placement comes first. A partition without its row refuses by name, since R2 holds its manifests.
+ * RECOVERROUTE3. If one partition can't be read, the others are recovered nevertheless.
  */
 import { brotli } from "../../adapters/brotli.ts";
 import { findPlacement, logDatabases, storePlacement, type Databases } from "../../adapters/catalogue.ts";
@@ -26,7 +27,7 @@ import { requestClock } from "../request-clock.ts";
 import { asked } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
 
-/** Loading states takes time that a request doesn't have without end; the next one goes on where this one stopped. */
+/** Loading states may take longer than a request can. The next request resumes at the partition that is left. */
 const RECOVER_MS = 20_000;
 
 interface Ground {
@@ -34,18 +35,18 @@ interface Ground {
   readonly operator: Operator;
   readonly databases: Databases;
   readonly rows: readonly KnownRow[];
-  /** Of this request: it knows how often R2 was asked. */
+  /** The reader of this request, which counts its calls of R2. */
   readonly reader: ReturnType<typeof readerOf>;
 }
 
-/** What became of one partition. */
+/** The result of one partition. */
 type Outcome =
   | { readonly status: "kept" | "nothing" | "later" }
   | {
       readonly status: "recovered";
       readonly manifest: number;
       readonly seq: number;
-      /** When the snapshot was begun: what came after it is lost. */
+      /** The time when the snapshot was begun: later events are lost. */
       readonly at: string;
       readonly passedOver: readonly string[];
     }
@@ -110,7 +111,8 @@ async function rebuildPlacement(
       `operator "${operator.name}" can't be placed as it was, and must not be placed anew: ${deduced.why}; restore LOG_0`,
     );
   await storePlacement(databases, MAIN_TIMELINE, deduced.placement);
-  // Another request may have written it first, or code that looked before there was anything to see.
+  // Another request may have written the placement first. An isolate that looked before R2 had manifests may also have
+  // placed the operator.
   const stored = await findPlacement(databases, MAIN_TIMELINE, operator.name);
   if (stored?.seed !== deduced.placement.seed || stored.partitions !== deduced.placement.partitions)
     throw new Failure("placement_unclear", `operator "${operator.name}" was placed otherwise in the meantime`);
@@ -120,7 +122,8 @@ async function rebuildPlacement(
 async function recoverPartition({ env, operator, databases, reader }: Ground, address: Address): Promise<Outcome> {
   const { timeline, partition, seed, database } = address;
   const id = { timeline, operator: operator.name, partition };
-  // A life that was lost before its first snapshot has left its epochs nowhere else (NAME4 of ids.ts).
+  // The epochs of an incarnation that was lost before its first snapshot are only in the object's own storage (NAME4 of
+  // ids.ts).
   const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
   if (marked.tag === "busy") return { status: "later" };
   const known = marked.value ?? undefined;
@@ -136,19 +139,22 @@ async function recoverPartition({ env, operator, databases, reader }: Ground, ad
   return { status: "recovered", manifest: version, seq, at, passedOver: found.passedOver };
 }
 
-/** It left nothing. Where the placement was lost with it, its object may still live. */
+/** R2 has nothing of the partition. If the placement was lost with it, its object may still be in memory. */
 async function beginAnew({ env }: Ground, address: Address, stored: Placement | null): Promise<Outcome> {
   if (stored === null) await evict(env, address);
   return { status: "nothing" };
 }
 
-/** An object that lives on has what D1 has lost in its memory, and waits for a log that is gone: it must not go on so. */
+/**
+ * An object in memory still has the state that D1 has lost, and waits for a log that is gone. It must end, so that its
+ * successor opens from the rebuilt row.
+ */
 const evict = (env: Env, address: Address): Promise<void> =>
   partitionStub(env, address)
     .evict()
     .catch(() => undefined);
 
-/** @throws Failure placement_unclear where the operator was placed anew before anybody looked into R2 */
+/** @throws Failure placement_unclear if the operator was placed again before R2 was looked at */
 function assertPlacedThere({ placed, archive }: Manifest, { seed, partitions, database }: Address): void {
   const same =
     placed === undefined ||

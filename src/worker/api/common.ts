@@ -1,16 +1,16 @@
-/** What many routes have: parameters, and the problems that every one of them may answer. */
+/** Parameters of many routes, and the problems that every route may answer. */
 import type { FailureCode } from "../../engine/base/errors.ts";
 import { MAIN_TIMELINE } from "../../engine/base/ids.ts";
 import { NAME_BYTES } from "../../engine/base/limits.ts";
 import type { Schema, TextParam, Whole, WholeParam } from "./described.ts";
 import { object, STRING } from "./schemas.ts";
 
-/** Items of one page of anything. */
+/** Most items of one page. */
 const PAGE_MOST = 1_000;
 
 export const OP: TextParam = { type: "string", about: "Name of the operator." };
 
-/** What is none is answered with how many there are (routes.ts). */
+/** Another number is answered with the number of partitions (routes.ts). */
 export const PARTITION: Whole = {
   type: "integer",
   minimum: 0,
@@ -52,7 +52,7 @@ export const KEY = {
   example: "ada",
 } as const satisfies TextParam;
 
-/** Of a 503: waiting or an operator's hand mends it. */
+/** Codes of a 503: waiting or an operator's action fixes it. */
 const FAILURES: Readonly<Record<FailureCode, string>> = {
   store_unavailable: "D1 or R2 did not answer in time, or with an error that may pass",
   log_not_migrated: "the log's tables are missing: migrate",
@@ -99,7 +99,7 @@ export const PROBLEM: Schema = object(
   { description: "RFC 9457." },
 );
 
-/** Of a 503: what is the matter. */
+/** The problem of a 503. */
 export const UNAVAILABLE_PROBLEM: Schema = {
   description: "Waiting mends it, or an operator's hand.",
   properties: {
@@ -107,7 +107,7 @@ export const UNAVAILABLE_PROBLEM: Schema = {
   },
 };
 
-/** Of a page: `items`, and where it goes on. */
+/** A page: `items`, and the cursor of the next page. */
 export const page = (items: Schema): Schema =>
   object({
     items: { type: "array", items },

@@ -1,17 +1,21 @@
 /**
- * What a route is, as data: the same description lets the request in, reads its parameters, and is shown in the document (openapi.ts).
+ * Routes as data. The same description lets the request in, reads its parameters, and is shown in the document
+ * (openapi.ts).
  *
- * DESCRIBED1. A route's method, path and role stand here and nowhere else: routes.ts registers what is described.
- * DESCRIBED2. A parameter with a `flaw` reaches its handler read, or not at all. One without is read by its handler, which knows more
- *     (the bytes of a key, the cursors that a list gives), or takes any text.
- * DESCRIBED3. Answers are described as open: clients must take members that they don't know. Tests read the same schemas as closed.
+ * DESCRIBED1. A route's method, path and role are described here and nowhere else: routes.ts registers the
+ *     descriptions.
+ * DESCRIBED2. A parameter with a `flaw` is read before its handler runs, or the request is refused. A parameter without
+ *     one is read by its handler, which knows more (the bytes of a key, the cursors that a list gives), or takes any
+ *     text.
+ * DESCRIBED3. Answers are described as open: clients must accept members that they don't know. Tests read the same
+ *     schemas as closed.
  */
 import type { Problem } from "../problem.ts";
 
-/** JSON Schema 2020-12, as it stands in an OpenAPI 3.1 document. */
+/** JSON Schema 2020-12, as in an OpenAPI 3.1 document. */
 export type Schema = Readonly<Record<string, unknown>>;
 
-/** The answer to what doesn't fit. `at`: the parameters of the path. */
+/** The answer to a parameter that doesn't fit. `at`: the parameters of the path. */
 type Flaw = Pick<Problem, "status" | "code"> & {
   readonly detail: string | ((given: string, at: Readonly<Record<string, string>>) => string);
 };
@@ -36,7 +40,7 @@ export interface Whole extends Told {
   readonly maximum: number;
 }
 
-/** A handler that is promised a number must never get a text. */
+/** A whole number. A handler that is typed for a number must never get a text. */
 export interface WholeParam extends Whole {
   readonly flaw: Flaw;
 }
@@ -47,7 +51,9 @@ export type Params = Readonly<Record<string, Param>>;
 export type HeaderParams = Readonly<Record<string, TextParam | Whole>>;
 
 type Value<P extends Param> = P extends WholeParam ? number : string;
-/** The parameters of a request, read: those of the path are there, those of the query where they were sent. */
+/**
+ * The parameters of a request, after reading. Those of the path are always there, those of the query if they were sent.
+ */
 export type Given<P extends Params, Q extends Params> = { readonly [N in keyof P]: Value<P[N]> } & {
   readonly [N in keyof Q]: Value<Q[N]> | undefined;
 };
@@ -65,32 +71,32 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Codes of the problem document; "any": an operator's own. */
+/** Codes of the problem document. "any" stands for an operator's own codes. */
 export type Codes = readonly string[] | "any";
 
 export interface Described<P extends Params = Params, Q extends Params = Params> {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
-  /** As hono has it: `:name`, and `*` at the end for a key with slashes. */
+  /** In the syntax of hono: `:name`, and `*` at the end for a key with slashes. */
   readonly path: string;
-  /** Whose token opens it; null: everybody's. */
+  /** The token that opens the route; null if the route needs none. */
   readonly role: "ingest" | "read" | "metrics" | "admin" | null;
   readonly group: string;
-  /** Stable: generated clients are named after it. */
+  /** Never change it: generated clients use it as a name. */
   readonly id: string;
   readonly summary: string;
   readonly about?: string;
-  /** Beside `op` and `n`, which a path has where it names them. */
+  /** In addition to `op` and `n`, which come from the path. */
   readonly inPath: P;
   readonly inQuery: Q;
   readonly inHeaders?: HeaderParams;
   /** By media type. */
   readonly body?: Readonly<Record<string, Body>>;
   readonly answers: Readonly<Record<number, Answer>>;
-  /** Beside those of the parameters and those that every route has. */
+  /** In addition to the problems of the parameters and those of every route. */
   readonly problems?: Readonly<Record<number, Codes>>;
   /** Further members of its problem documents. */
   readonly more?: Schema;
-  /** It works on an operator that D1 has lost, so the name alone must be known. */
+  /** The route works on an operator that D1 has lost, so only the name must be known. */
   readonly unplaced?: true;
 }
 
@@ -98,10 +104,10 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
 export const described = <const P extends Params, const Q extends Params>(route: Described<P, Q>): Described<P, Q> =>
   route;
 
-/** Whether the path has the parameter, as a part of its own. */
+/** Tests whether the path has the parameter as a part of its own. */
 export const hasPart = (path: string, name: string): boolean => path.split("/").includes(`:${name}`);
 
-/** The value that a text is read as; null where the parameter can't have it. */
+/** Returns the value of a text, or null if the parameter can't have it. */
 export function readParam(param: TextParam | Whole, text: string): string | number | null {
   if (param.type === "integer") {
     const value = Number(text);
@@ -114,7 +120,9 @@ export function readParam(param: TextParam | Whole, text: string): string | numb
   return pattern === undefined || new RegExp(pattern, "u").test(text) ? text : null;
 }
 
-/** What its parameters were read as, or the first one that doesn't fit (DESCRIBED2). `sent`: null where it wasn't. */
+/**
+ * Returns the values of the parameters, or the first flaw (DESCRIBED2). `sent` returns null if a parameter wasn't sent.
+ */
 export function readParams(
   params: Params,
   sent: (name: string) => string | undefined,

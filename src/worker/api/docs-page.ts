@@ -1,8 +1,8 @@
 /**
  * `GET /docs`: the OpenAPI document as one HTML page.
  *
- * DOCSPAGE1. It has no script, and asks nothing of any host: its policy forbids both.
- * DOCSPAGE2. All that it shows comes from the document, escaped.
+ * DOCSPAGE1. The page has no script, and asks nothing of any host: its policy forbids both.
+ * DOCSPAGE2. All of its content comes from the document, escaped.
  */
 import type { Document, Operation, Parameter, Reply } from "./openapi.ts";
 
@@ -20,12 +20,12 @@ export async function docsPage(document: Document, origin: string): Promise<Resp
   });
 }
 
-/** Its own marks are added to what is escaped already. */
+/** Text that is escaped already. Only tags may be added to it. */
 type Html = string;
 
 const escaped = (text: string): Html =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
-/** Words, with code between backticks. */
+/** Text, with code between backticks. */
 const words = (text: string): Html => escaped(text).replaceAll(/`([^`]+)`/g, "<code>$1</code>");
 
 interface Route {
@@ -122,14 +122,14 @@ function operatorsOf(document: Document): Html {
   return `<h2 id="operators">Operators and their events</h2>${shown.join("\n")}`;
 }
 
-/** A schema, with its references as links. */
+/** Shows a schema, with its references as links. */
 const code = (schema: unknown): Html =>
   `<pre>${escaped(JSON.stringify(schema, null, 2) ?? "").replaceAll(
     /&quot;#\/components\/schemas\/([A-Za-z0-9._-]+)&quot;/g,
     '<a href="#schema-$1">&quot;$1&quot;</a>',
   )}</pre>`;
 
-/** The route, called with its examples. */
+/** Returns a call of the route with its examples. */
 export function curlOf({ method, path, operation }: Route, origin: string): string {
   const { parameters, requestBody, security } = operation;
   const example = ({ name, example: value }: Parameter): string => encodeURIComponent(String(value ?? name));

@@ -1,4 +1,4 @@
-/** Changing and erasing states by hand, and taking them out. */
+/** Routes that edit, erase and export states. */
 import { KEY } from "./common.ts";
 import { described, type Answer, type HeaderParams } from "./described.ts";
 import { ANY, BOOLEAN, COUNT, list, object, STRING, TIME } from "./schemas.ts";

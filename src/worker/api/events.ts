@@ -1,4 +1,4 @@
-/** Events in: what `POST /v1/events` and `ask` take and answer. */
+/** Events in: bodies and answers of `POST /v1/events` and `ask`. */
 import {
   ARRAY_EVENTS,
   LISTED_ERRORS,
@@ -13,7 +13,7 @@ import { ANY, BOOLEAN, constant, COUNT, list, object, orNull, ref, STRING } from
 
 const GROUP = "Send events";
 
-/** Left out, null, or text of 1 to 1,024 bytes. */
+/** Missing, null, or text of 1 to 1,024 bytes. */
 const ATTRIBUTE: Schema = { type: ["string", "null"], minLength: 1, maxLength: NAME_BYTES };
 const NEEDED: Schema = { type: "string", minLength: 1, maxLength: NAME_BYTES };
 const about = (schema: Schema, description: string): Schema => ({ ...schema, description });
@@ -29,8 +29,8 @@ const ATTRIBUTES = {
 };
 
 /**
- * The type of extensions is said in words alone: generators make an index signature of `additionalProperties`, which would hold
- * for `data` as well, so that no event with an object as its data would fit their types.
+ * The type of extensions is only described in words. Generators make an index signature of `additionalProperties`,
+ * which would apply to `data` too. Then no event with an object as its data would fit their types.
  */
 const extensions = (what: string): Schema => about(ANY, `An extension attribute: ${what}.`);
 
@@ -100,7 +100,7 @@ export const EVENT_SCHEMAS: Readonly<Record<string, Schema>> = {
   }),
 };
 
-/** Of the body, or of an `ask`. */
+/** Problems of a body, or of an `ask`. */
 const BODY_PROBLEMS = {
   400: [
     "empty_body",
@@ -116,7 +116,7 @@ const BODY_PROBLEMS = {
   415: ["unsupported_media_type", "unsupported_charset", "unsupported_encoding"],
 } as const;
 
-/** All of them: one that is missing here is a type error. */
+/** All codes: a missing one is a type error. */
 const REJECTED: Readonly<Record<RejectionCode, true>> = {
   malformed_json: true,
   invalid_utf8: true,

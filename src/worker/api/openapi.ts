@@ -1,8 +1,9 @@
 /**
  * The OpenAPI 3.1 document: the descriptions that routes.ts registers (api/), and the schemas of the operators' events.
  *
- * OPENAPI1. Nothing stands in it that a description or an operator doesn't say: no route by hand.
- * OPENAPI2. An event's data is described by the operator's own schema where that can say so (Standard JSON Schema: zod, arktype, …), else as any.
+ * OPENAPI1. The document holds only the content of descriptions and operators: no route is written by hand.
+ * OPENAPI2. An event's data is described by the operator's own schema if it has a JSON Schema (Standard JSON Schema:
+ *     zod, arktype, …). Else the data may be any JSON.
  */
 import type { StandardJSONSchemaV1 } from "@standard-schema/spec";
 import { usesDefaultKey, type Operator } from "../../engine/operator/operator.ts";
@@ -94,7 +95,7 @@ const TOKENS = {
   admin: "ADMIN_TOKEN: everything.",
 } as const;
 
-/** A path as OpenAPI writes it. */
+/** Returns a path in the syntax of OpenAPI. */
 export const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, "{$1}").replace(/\*$/, "{key}");
 
 function operation(route: Described, operators: readonly Operator[]): Operation {
@@ -113,7 +114,7 @@ function operation(route: Described, operators: readonly Operator[]): Operation 
 
 type Told = TextParam | Whole;
 
-/** Of the path, with those that every path has where it names them. */
+/** Returns the parameters of the path: the route's own, and the ones that any path may name. */
 function inPath({ path, inPath: own }: Described): Readonly<Record<string, Told>> {
   return {
     ...(hasPart(path, "op") ? { op: OP } : {}),
@@ -170,7 +171,7 @@ const response = ({ about, schema, type = "application/json", headers }: Answer)
   ...(schema === undefined ? {} : { content: { [type]: { schema } } }),
 });
 
-/** What a route may answer that is no success: its own, those of its parameters, and those that every route has. */
+/** Returns the failures that a route may answer: its own, those of its parameters, and those of every route. */
 function problemsOf(route: Described): Readonly<Record<number, Codes>> {
   const { role, path, unplaced } = route;
   const all = new Map<number, Set<string> | "any">();
@@ -194,7 +195,7 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
 }
 
 function trouble(status: number, codes: Codes, more: Schema | undefined): Reply {
-  // Every route has these, so they stand in one place, with what they mean.
+  // Every route has these, so one place describes them.
   const usual = status === 503 && codes !== "any" && codes.every((code) => Object.hasOwn(UNAVAILABLE, code));
   const narrowed = usual ? [ref("Unavailable")] : codes === "any" ? [] : [{ properties: { code: { enum: codes } } }];
   const schema = { allOf: [ref("Problem"), ...narrowed, ...(more === undefined ? [] : [more])] };
@@ -208,11 +209,11 @@ function trouble(status: number, codes: Codes, more: Schema | undefined): Reply 
 const inWords = (codes: Codes): string =>
   codes === "any" ? "The code is the operator's own, or `id_reused`." : codes.map((code) => `\`${code}\``).join(", ");
 
-/** The data of one event type, as one operator wants it. */
+/** The data of one event type, for one operator. */
 interface Data {
   readonly operator: string;
   readonly type: string;
-  /** In the document. */
+  /** The name in the document. */
   readonly name: string;
   readonly schema: Schema;
 }
@@ -221,7 +222,7 @@ function dataSchemas(operators: readonly Operator[]): readonly Data[] {
   const taken = new Set(Object.keys(NAMED_SCHEMAS));
   return operators.flatMap((operator) =>
     Object.entries(operator.events).map(([type, schema]) => {
-      // Types may have any character, names in the document may not; so two types may come to one name.
+      // Types may have any character, names in the document may not. So two types may get the same name.
       const plain = `${operator.name}.${type}`.replaceAll(/[^A-Za-z0-9._-]/g, "_");
       let name = plain;
       for (let n = 2; taken.has(name); n++) name = `${plain}.${n}`;
@@ -238,14 +239,13 @@ const allSchemas = (data: readonly Data[]): Readonly<Record<string, Schema>> => 
   ...Object.fromEntries(data.map(({ name, schema }) => [name, schema])),
 });
 
-/** OPENAPI2. */
 function jsonSchema(schema: Operator["events"][string], name: string): Schema {
   const standard = schema["~standard"] as Partial<StandardJSONSchemaV1.Props>;
   try {
     const said = standard.jsonSchema?.input({ target: "draft-2020-12" });
     if (said === undefined) return UNKNOWN;
     const { $schema: _, ...rest } = said;
-    // References are to the schema itself: without a name of its own they would be to the document.
+    // A reference points into the schema itself. Without an `$id` it would point into the document.
     return JSON.stringify(rest).includes('"$ref"') ? { $id: `urn:keyframe:data:${name}`, ...rest } : rest;
   } catch {
     return UNKNOWN;
@@ -253,12 +253,15 @@ function jsonSchema(schema: Operator["events"][string], name: string): Schema {
 }
 const UNKNOWN: Schema = { description: "Checked by the operator's schema, which can't be shown as JSON Schema." };
 
-/** By its type, an event's data is what each operator that wants it says. Types that nobody wants are not forbidden here. */
+/**
+ * Describes an event's data by its type, with a rule of each operator that wants it. Types that no operator wants are
+ * allowed here.
+ */
 function withData(name: string, data: readonly Data[]): Schema {
   const rules = data.map(({ type, name: of, schema }) => ({
     anyOf: [
       { properties: { type: { not: { const: type } } } },
-      // Data that is left out counts as null.
+      // Missing data counts as null.
       { properties: { data: ref(of) }, ...(takesNull(schema) ? {} : { required: ["data"] }) },
     ],
   }));

@@ -1,4 +1,4 @@
-/** Looking inside partitions, and steering them. */
+/** Routes that show partitions, and steer them. */
 import type { Truth } from "../../engine/recovery/adopt.ts";
 import { described, type Schema } from "./described.ts";
 import { ANY, BOOLEAN, constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TIME } from "./schemas.ts";
@@ -18,7 +18,7 @@ export const RECOVERY = object({
     replayMs: { ...NUMBER, description: "What the log above it took." },
   }),
 });
-/** There only if there are any. */
+/** The member is there only if some keys can't be migrated. */
 const UNMIGRATED: Schema = {
   ...object({ keys: COUNT, some: list(object({ key: STRING, version: COUNT })) }),
   description:

@@ -5,11 +5,11 @@ import { described, type Params, type TextParam } from "./described.ts";
 import { ANY, COUNT, list, object, STRING, TIME } from "./schemas.ts";
 
 const GROUP = "Quarantine";
-/** Events of one page that are steered: as many as an answer lists outcomes of. */
+/** Most events of one command: as many as an answer lists outcomes of. */
 export const STEERED_AT_ONCE = LISTED_ERRORS;
 const ENTRY_ID = "^\\d{1,9}-\\d{1,15}$";
 
-/** Of a group, its `type`, `errorName` and `error` name its events. */
+/** The filter of a group: its `type`, `errorName` and `error` select its events. */
 const FILTER = {
   type: { type: "string", about: "Only events of this type." },
   errorName: { type: "string", about: "Only errors of this class; empty: only where nothing was thrown." },

@@ -1,4 +1,4 @@
-/** The app about itself: whether it is there, and what it can be asked. */
+/** Routes about the app itself: its health and its documentation. */
 import { described } from "./described.ts";
 import { RECOVERY } from "./partitions.ts";
 import { constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TIME } from "./schemas.ts";

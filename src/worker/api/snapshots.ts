@@ -1,4 +1,4 @@
-/** Snapshots: taking one, their manifests, and pins that hold them. */
+/** Snapshots: take one, list their manifests, and pin them. */
 import { described, type Schema, type WholeParam } from "./described.ts";
 import { BOOLEAN, constant, COUNT, list, NUMBER, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 

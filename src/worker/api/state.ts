@@ -3,7 +3,6 @@ import { CURSOR_FLAW, KEY, LIMIT, page } from "./common.ts";
 import { described, type Answer, type Schema } from "./described.ts";
 import { ANY, COUNT, list, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 
-/** Keys of one batch. */
 export const BATCH_KEYS = 500;
 export const SCAN_DEFAULT = 100;
 
@@ -57,7 +56,10 @@ const ONE_STATE: Readonly<Record<number, Answer>> = {
   304: { about: "It is as `If-None-Match` says.", headers: { ETag: "Changes with the value." } },
 };
 const ETAG = { ETag: "Changes with the value." };
-/** Of the 404 `no_state` the key; of the 503 `migration_failed` also the state as it was, its version, and the ETag that a PUT replaces it with. */
+/**
+ * The 404 `no_state` names the key. The 503 `migration_failed` also has the old state, its version, and the ETag with
+ * which a PUT replaces it.
+ */
 const ABOUT_ONE = object({
   "key?": STRING,
   "partition?": COUNT,

@@ -1,4 +1,7 @@
-/** Every route there is. One that is registered but not listed here, or the other way round, fails test/worker/openapi.test.ts. */
+/**
+ * Every route. If a registered route isn't listed here, or a listed one isn't registered, test/worker/openapi.test.ts
+ * fails.
+ */
 import type { Described, Schema } from "./described.ts";
 import { PROBLEM, UNAVAILABLE_PROBLEM } from "./common.ts";
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./edits.ts";
@@ -70,7 +73,7 @@ export const DESCRIBED: readonly Described[] = [
   DASHBOARD_STYLE,
 ];
 
-/** What a path can be asked with; none: there is no such path. */
+/** Returns the methods of a path; none if there is no such path. */
 export function methodsOf(path: string): string[] {
   const parts = path.split("/");
   const fits = (template: readonly string[]): boolean =>
@@ -80,10 +83,10 @@ export function methodsOf(path: string): string[] {
   return [...new Set(found.flatMap((route) => (hasHead(route) ? [route.method, "HEAD"] : [route.method])))];
 }
 
-/** A GET whose answer has an end. */
+/** Tests for a GET whose answer has an end. */
 const hasHead = ({ method, problems }: Described): boolean => method === "GET" && problems?.[405] === undefined;
 
-/** What descriptions refer to by name. */
+/** Schemas that descriptions refer to by name. */
 export const NAMED_SCHEMAS: Readonly<Record<string, Schema>> = {
   ...EVENT_SCHEMAS,
   ...STATE_SCHEMAS,

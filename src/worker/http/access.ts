@@ -1,13 +1,15 @@
 /**
- * Who may do what: bearer tokens from the environment (api.md), or what the app's own `authorize` says instead.
+ * Access: bearer tokens from the environment (api.md), or the app's own `authorize` instead.
  *
- * ACCESS1. Without any token set, only requests to a loopback host name are served: an app deployed without secrets is shut. And
- *     not those of other hosts' pages: a browser sends what it must not let them read.
- * ACCESS2. Where any is set, a route whose token is not set is shut. Admin may all. METRICS_TOKEN opens GET /metrics to a scraper
- *     that should have no other right; it doesn't count as one that is set.
+ * ACCESS1. If no token is set, only requests to a loopback host name are served: an app deployed without secrets is
+ *     closed. Requests from pages of other hosts are refused too: a browser sends them, though it hides the answer.
+ * ACCESS2. If any token is set, routes whose own token is missing are closed. The admin token opens every route.
+ *     METRICS_TOKEN opens GET /metrics to a scraper without other rights. METRICS_TOKEN doesn't count as a token that
+ *     is set.
  * ACCESS3. Tokens are compared in constant time, as digests, and never logged.
- * ACCESS4. A caller bound to a key prefix sends, asks and reads below it and nothing else: every route that has a key checks it,
- *     and routes for admins, which look at all keys, are shut to it. A prefix ends with a separator: "ac" would open the keys of "acme".
+ * ACCESS4. A caller bound to a key prefix may send, ask and read only below the prefix. Every route with a key checks
+ *     the prefix. Routes for admins read all keys, so they are closed to the caller. A prefix ends with a separator:
+ *     "ac" would open the keys of "acme".
  */
 import type { Env } from "../env.ts";
 import { mayRead, type Cors } from "./hardening.ts";
@@ -15,24 +17,26 @@ import { problem } from "../problem.ts";
 
 export type Role = "ingest" | "read" | "metrics" | "admin";
 
-/** What a caller may do. */
+/** The rights of a caller. */
 export interface Grant {
   /** "ingest": send and ask. "read": operators and their state. "metrics": GET /metrics. "admin": everything. */
   readonly may: readonly Role[];
-  /** Only keys that begin with this; then "admin" opens no route for admins. Its last character is a separator, such as "/", that
-   *  no name before it holds: `${encodeURIComponent(tenant)}/`. Default: all keys. */
+  /**
+   * Only keys that begin with this prefix. If it is set, "admin" opens no route for admins. Its last character is a
+   * separator, such as "/", that no name before it holds: `${encodeURIComponent(tenant)}/`. Default: all keys.
+   */
   readonly keyPrefix?: string;
 }
 
 /**
- * Who is it, and what may it do? In place of the tokens. Null: nobody known, 401. What it throws is a bug: 500, and the
- * request does nothing. It must not read the body.
+ * Identifies the caller and its rights, in place of the tokens. Returns null if the caller is unknown: 401. If it
+ * throws, that is a bug: 500, and the request does nothing. It must not read the body.
  */
 export type Authorize<E extends Env = Env> = (request: Request, env: E) => Grant | null | Promise<Grant | null>;
 
 const EVERYTHING: Grant = { may: ["admin"] };
 
-/** The grant with which the request may go on, else the answer that stops it. */
+/** Returns the grant of the request, or the answer that stops the request. */
 export async function admitted(
   request: Request,
   env: Env,
@@ -62,14 +66,14 @@ export async function admitted(
 }
 
 /**
- * The prefix that keys of a caller have; "" for all keys.
+ * Returns the prefix of the caller's keys; "" for all keys.
  *
- * @throws where it would open keys of others: that is a bug of whoever gave it, and must let nobody in
+ * @throws if the prefix would open keys of other callers: the app or binding that set it has a bug, so nobody gets in
  */
 export function soundPrefix(keyPrefix: unknown, from: string): string {
   if (keyPrefix === undefined) return "";
   if (typeof keyPrefix === "string" && SEPARATED.test(keyPrefix)) return keyPrefix;
-  // The name stands in the line of the log, the message doesn't.
+  // The log shows an error's name and not its message, so the name says what is wrong.
   const unsound = new Error(
     `${from} gave the keyPrefix ${JSON.stringify(keyPrefix)}: it must end with a separator that no name holds, such as "acme/", or keys of others begin with it too; without a bound leave it out`,
   );
@@ -77,31 +81,31 @@ export function soundPrefix(keyPrefix: unknown, from: string): string {
   throw unsound;
 }
 
-/** The last character is no letter and no digit. */
+/** Tests that the last character is a separator: no letter, mark or digit. */
 const SEPARATED = /[^\p{L}\p{M}\p{N}]$/u;
 
-/** The answer about a key that this caller may not see: the same whether there is something or not. */
+/** The answer about a key that this caller may not see. It must not tell whether the key has a state. */
 export const keyNotAllowed = (key: string): Response =>
   problem({ status: 403, code: "key_not_allowed", detail: `this caller may not use the key ${JSON.stringify(key)}` });
 
-/** Longer ones aren't worth a digest. */
+/** Longer tokens are refused without the cost of a digest. */
 const TOKEN_CHARS = 4_096;
 
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-/** The host name of a URL that the platform has parsed already. */
+/** Returns the host name of a URL that the platform has parsed already. */
 const hostOf = (url: string): string => /^https?:\/\/(\[[^\]]*\]|[^/:?#]*)/.exec(url)?.[1] ?? "";
 
-/** ACCESS1: no token is set, and the request is from elsewhere. */
+/** ACCESS1: no token is set, and the request names a host other than loopback. */
 export const isShut = (request: Request, env: Env): boolean =>
   !env.INGEST_TOKEN && !env.READ_TOKEN && !env.ADMIN_TOKEN && !LOOPBACK.has(hostOf(request.url));
 
-/** By the tokens. Null where the request may go on. */
+/** Checks the tokens. Returns null if the request may proceed. */
 async function denied(request: Request, env: Env, role: Role, cors: Cors | null): Promise<Response | null> {
   const tokens = { ingest: env.INGEST_TOKEN, read: env.READ_TOKEN, admin: env.ADMIN_TOKEN };
   if (!tokens.ingest && !tokens.read && !tokens.admin) {
     const origin = request.headers.get("origin");
-    // A page of somebody else's in a browser on this machine could send, though not read.
+    // A page of another host, in a browser on this machine, could send a request, though not read the answer.
     if (origin !== null && !LOOPBACK.has(hostOf(origin)) && !mayRead(request.headers, cors))
       return problem({
         status: 403,
@@ -143,7 +147,7 @@ const encoder = new TextEncoder();
 export const digestOf = (text: string): Promise<ArrayBuffer> => crypto.subtle.digest("SHA-256", encoder.encode(text));
 
 async function same(token: string | undefined, digest: ArrayBuffer): Promise<boolean> {
-  // Digests have one length, which timingSafeEqual insists on; an unset token still costs the same.
+  // Digests have one length, as timingSafeEqual requires. An unset token must cost the same time.
   const equal = crypto.subtle.timingSafeEqual(await digestOf(token ?? ""), digest);
   return Boolean(token) && equal;
 }

@@ -2,7 +2,7 @@ import { CURSOR_FLAW } from "../api/common.ts";
 import { problem } from "../problem.ts";
 import type { Answer } from "../rpc.ts";
 
-/** A call to a partition that may find it being replaced: tried again with a new stub, a few times. */
+/** Calls a partition, and retries a few times with a new stub while its instance is being replaced. */
 export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T>> {
   for (let attempt = 0; ; attempt++) {
     let answer: Answer<T>;
@@ -20,7 +20,7 @@ export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T
 export const unavailable = ({ code, message }: { readonly code: string; readonly message: string }): Response =>
   problem({ status: 503, code, detail: message });
 
-/** JSON that is put together from texts: states are spliced in as they are. */
+/** Builds a JSON answer from texts, so that states are spliced in without parsing. */
 export const json = (text: string, headers: Record<string, string> = {}): Response =>
   new Response(text, { headers: { "content-type": "application/json", ...headers } });
 

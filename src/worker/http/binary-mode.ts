@@ -1,10 +1,10 @@
 /**
- * CloudEvents in binary content mode: the attributes are headers, the body is the data (HTTP binding, 3.1). They become the
- * event's JSON, which is what handlers see and what the log holds, by the JSON event format (3.1.1):
+ * CloudEvents in binary content mode: the attributes are headers, the body is the data (HTTP binding, 3.1). The event's
+ * JSON is built by the JSON event format (3.1.1). Handlers see this JSON, and the log holds it.
  *
- * BINARYMODE1. The body of a JSON type, or of no type at all, is the member `data`, in the sender's own words.
- * BINARYMODE2. The body of a text in UTF-8 (`text/*`, XML, whatever has `charset=utf-8`) is the string `data`.
- * BINARYMODE3. Every other body is `data_base64`: to the byte what was sent. An empty one is no data.
+ * BINARYMODE1. The body of a JSON type, or of no type at all, is the member `data`, in the sender's own text.
+ * BINARYMODE2. The body of a text in UTF-8 (`text/*`, XML, any type with `charset=utf-8`) is the string `data`.
+ * BINARYMODE3. Every other body is `data_base64`, byte for byte. An empty body is no data.
  */
 import { invalid, type Rejected } from "../../engine/event/rejection.ts";
 import { isJsonType, isTextType, isUtf8, mediaType, type MediaType } from "../../engine/event/media-type.ts";
@@ -14,7 +14,10 @@ import { BodyError, refuseUtf16, textOf } from "./body.ts";
 
 const PREFIX = "ce-";
 
-/** The event's JSON text, still to be checked; or what is wrong with a header. @throws BodyError where it is the body */
+/**
+ * Returns the event's JSON text, still to be checked, or the rejection of a header. @throws BodyError if the body is
+ * wrong
+ */
 export function binaryEvent(headers: Headers, body: Uint8Array): string | Rejected {
   const members: string[] = [];
   let flaw: Rejected | null = null;
@@ -50,7 +53,10 @@ function nameFlaw(name: string): Rejected | null {
 type Decoded = { readonly tag: "text"; readonly text: string } | { readonly tag: "flaw"; readonly why: string };
 const no = (why: string): Decoded => ({ tag: "flaw", why });
 
-/** HTTP binding, 3.1.3.2: double quotes and their backslashes first, as older senders wrote them, then percents once. */
+/**
+ * HTTP binding, 3.1.3.2: decode double quotes and their backslashes first, as older senders wrote them, then percents
+ * once.
+ */
 export function headerValue(value: string): Decoded {
   const plain = unquoted(value);
   if (plain === null) return no(`has a double quote that isn't closed: ${shown(value)}`);
@@ -64,7 +70,7 @@ export function headerValue(value: string): Decoded {
   }
 }
 
-/** Without double quotes, which may enclose the whole or a part of it; null where one has no partner. */
+/** Removes double quotes, which may enclose the whole value or a part. Returns null if a quote has no partner. */
 function unquoted(value: string): string | null {
   if (!value.includes('"')) return value;
   let text = "";
@@ -83,7 +89,8 @@ function dataMember(type: MediaType | null, body: Uint8Array): string {
   if (isTextType(type)) {
     const text = textOf(body);
     if (text !== null) return member("data", text);
-    // Who doesn't say which encoding it is has bytes that are no text to us; who says so wrongly has made a mistake.
+    // Without a charset, bytes that aren't UTF-8 become `data_base64`. With a declared charset they are a mistake of
+    // the sender.
     if (type.charset !== null) throw notUtf8();
   }
   return `"data_base64":"${base64(body)}"`;
@@ -106,7 +113,7 @@ function jsonOf(charset: string | null, body: Uint8Array): string {
 
 const notUtf8 = (): BodyError => new BodyError(400, "invalid_utf8", "the body isn't valid UTF-8");
 
-/** As many bytes as a call may have arguments. */
+/** A call may have this many arguments. */
 const AT_ONCE = 8_192;
 
 function base64(bytes: Uint8Array): string {

@@ -1,7 +1,7 @@
 /**
  * Reading request bodies: gzip, UTF-8, lines and arrays, all bounded (IN1).
  *
- * BODY1. Bytes are decoded once, a whole run of lines at a time; only a run with a broken line is looked at line by line.
+ * BODY1. Bytes are decoded once, a whole run of lines at a time. Only a run with a broken line is decoded line by line.
  * BODY2. A line longer than an event may be is skipped without being held.
  */
 import { gunzip } from "../../adapters/gunzip.ts";
@@ -10,7 +10,7 @@ import { stringEnd } from "../../engine/base/json-text.ts";
 import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, HELD_BODY_BYTES, REQUEST_BYTES } from "../../engine/base/limits.ts";
 import type { HeldBody } from "./held-bodies.ts";
 
-/** Why the request as a whole is unusable. */
+/** The reason why the whole request is unusable. */
 export class BodyError extends Error {
   readonly status: 400 | 403 | 413 | 415 | 503;
   readonly code: string;
@@ -22,7 +22,7 @@ export class BodyError extends Error {
   }
 }
 
-/** The body's bytes, unpacked where they are gzip; at most `limit` as they were sent. @throws BodyError */
+/** Yields the body's bytes, unpacked if they are gzip; at most `limit` bytes as they were sent. @throws BodyError */
 export async function* bodyBytes(request: Request, limit: number): AsyncGenerator<Uint8Array> {
   const gzip = isGzip(request.headers);
   const length = Number(request.headers.get("content-length") ?? 0);
@@ -42,12 +42,12 @@ export async function* bodyBytes(request: Request, limit: number): AsyncGenerato
   } catch (error) {
     throw error instanceof BodyError ? error : malformedGzip();
   } finally {
-    // A reader that stopped early must not leave the sender hanging.
+    // If the reader stops early, the sender must not hang.
     await reader.cancel().catch(() => undefined);
   }
 }
 
-/** `x-gzip` is gzip (RFC 9110, 8.4.1.3). @throws BodyError where the encoding is another one */
+/** `x-gzip` is gzip (RFC 9110, 8.4.1.3). @throws BodyError if the encoding is another one */
 function isGzip(headers: Headers): boolean {
   const encoding = (headers.get("content-encoding") ?? "identity").trim().toLowerCase();
   if (encoding === "identity") return false;
@@ -68,7 +68,7 @@ async function* chunksOf(reader: ReadableStreamDefaultReader<Uint8Array>, meter:
   }
 }
 
-/** A body of at most this size is read in one piece, which costs less than a stream. */
+/** A body of at most this size is read in one piece, because a stream costs more. */
 const AT_ONCE_BYTES = 1_000_000;
 
 const tooLarge = (limit: number): BodyError =>
@@ -83,7 +83,7 @@ const malformedGzip = (): BodyError => new BodyError(400, "malformed_gzip", "the
 const interrupted = (error: unknown): BodyError =>
   new BodyError(400, "body_interrupted", `the body broke off: ${error instanceof Error ? error.message : "unknown"}`);
 
-/** Bounds what comes in and what it unpacks to. */
+/** Bounds the bytes that come in and the bytes that they unpack to. */
 class Meter {
   readonly #limit: number;
   #in = 0;
@@ -109,7 +109,11 @@ class Meter {
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The whole body as text. `held`: counts it among those of the isolate. @throws BodyError if it is too large, no UTF-8, or too much is held */
+/**
+ * Returns the whole body as text. `held` counts it among the bodies that the isolate holds.
+ *
+ * @throws BodyError if it is too large, isn't UTF-8, or too much is held
+ */
 export async function bodyText(request: Request, limit: number, held?: HeldBody): Promise<string> {
   const bytes = await wholeBody(request, limit, held);
   refuseUtf16(bytes);
@@ -118,7 +122,7 @@ export async function bodyText(request: Request, limit: number, held?: HeldBody)
   return withoutBom(text);
 }
 
-/** Null where the bytes aren't UTF-8. */
+/** Returns null if the bytes aren't UTF-8. */
 export function textOf(bytes: Uint8Array): string | null {
   try {
     return strict.decode(bytes);
@@ -142,7 +146,7 @@ export async function wholeBody(request: Request, limit: number, held?: HeldBody
 }
 
 /**
- * JSON in UTF-16, with a byte order mark (which no UTF-8 begins with) or without one (a bracket beside a zero byte).
+ * Refuses JSON in UTF-16: with a byte order mark, which UTF-8 never begins with, or with a bracket beside a zero byte.
  *
  * @throws BodyError
  */
@@ -175,34 +179,34 @@ function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
   return all;
 }
 
-/** A line of text, or why it can't be one. */
+/** A line of text, or the reason why the bytes aren't one. */
 export type Line = string | { readonly flaw: "too_long" | "invalid_utf8" };
 
 const LF = 10;
 const BRACE = 0x7b;
 
 const NOTHING = new Uint8Array(0);
-/** Pieces of an unfinished line that are held apart. */
+/** An unfinished line is held in at most this many pieces. */
 const MOST_PIECES = 512;
 const BOM_BYTES = 3;
 
-/** Cuts chunks of bytes into lines; blank lines are left out. */
+/** Cuts chunks of bytes into lines, without blank lines. */
 export class LineReader {
   #rest: Uint8Array[] = [];
   #restLength = 0;
   #skipping = false;
   #first = true;
-  /** All lines so far are ASCII: known from their decoding, where it would cost a look at every character later on. */
+  /** True while all lines are ASCII. Decoding tells it; later it would cost a look at every character. */
   ascii = true;
 
-  /** The lines that are complete now. @throws BodyError where the first one shows that the body is UTF-16 */
+  /** Returns the lines that are complete now. @throws BodyError if the first line shows that the body is UTF-16 */
   push(chunk: Uint8Array): Line[] {
     const end = chunk.lastIndexOf(LF);
     if (end < 0) {
       this.#keep(chunk);
       return [];
     }
-    // A line that is too long was reported when it became so; its rest goes.
+    // A line that is too long is reported when it becomes too long, so skip its rest.
     const from = this.#skipping ? chunk.indexOf(LF) + 1 : 0;
     this.#skipping = false;
     const run = this.#take(chunk.subarray(from, end + 1));
@@ -210,7 +214,7 @@ export class LineReader {
     return this.#decode(run);
   }
 
-  /** What is left at the end of the body. */
+  /** Returns the last line, at the end of the body. */
   end(): Line[] {
     if (this.#skipping) return [];
     return this.#decode(this.#take(NOTHING));
@@ -226,14 +230,17 @@ export class LineReader {
 
   #keep(part: Uint8Array): void {
     if (this.#skipping) return;
-    // The stream may reuse its buffer.
+    // The stream may reuse its buffer, so copy.
     this.#rest.push(part.slice());
     this.#restLength += part.length;
-    // A piece costs some hundred bytes, though it may hold one.
+    // A piece costs some hundred bytes of memory even if it holds one byte.
     if (this.#rest.length > MOST_PIECES) this.#rest = [concat(this.#rest, this.#restLength)];
   }
 
-  /** Has an unfinished line outgrown what an event may have? Then it is dropped and counts as one flawed line. */
+  /**
+   * Returns true if an unfinished line is longer than an event may be. The line is dropped, and counts as one flawed
+   * line.
+   */
   overlong(): boolean {
     if (this.#restLength <= EVENT_BYTES + (this.#first ? BOM_BYTES : 0)) return false;
     this.#first = false;
@@ -259,7 +266,7 @@ export class LineReader {
     for (let from = 0; from < text.length;) {
       const found = text.indexOf("\n", from);
       const to = found < 0 ? text.length : found;
-      // Nearly every line begins with its brace; only the others can be blank.
+      // Nearly every line begins with its brace. Only other lines can be blank.
       if (to > from && text.charCodeAt(from) === BRACE) lines.push(text.slice(from, to));
       else addLine(lines, text.slice(from, to));
       from = to + 1;
@@ -283,17 +290,19 @@ export class LineReader {
   }
 }
 
-/** Leaves blank ones out, unless they are so long that they would count where they come in several chunks: the index of what
- *  follows must not depend on how the bytes are cut, since ids may be made of it. */
+/**
+ * Leaves out blank lines, except those so long that they would count if they came in several chunks. The index of later
+ * lines must not depend on how the bytes are cut, since ids may be made from it.
+ */
 function addLine(lines: Line[], line: string): void {
   if (line.trim() !== "") lines.push(line);
   else if (exceeds(line, EVENT_BYTES)) lines.push({ flaw: "too_long" });
 }
 
 /**
- * The texts of the elements of a JSON array, each to be parsed by itself; null where the text is no array.
- * Looks at strings and nesting only: what stands between the commas is checked by whoever parses it. Ends with the first
- * element beyond `most`, since the list of all could take more memory than the text.
+ * Returns the texts of a JSON array's elements, each to be parsed by itself, or null if the text is no array. Only
+ * strings and nesting are looked at; the parser of an element checks the rest. Stops at the first element beyond
+ * `most`, since the list of all could take more memory than the text.
  */
 export function arrayElements(text: string, most: number = Number.POSITIVE_INFINITY): string[] | null {
   const [open, end] = withoutSpace(text, 0, text.length);
@@ -331,7 +340,7 @@ export function arrayElements(text: string, most: number = Number.POSITIVE_INFIN
   return elements;
 }
 
-/** [from, to) without white space at both ends; that of JSON only, since `trim` takes off more than a parser allows. */
+/** Trims [from, to) at both ends, of JSON's white space only: `trim` removes characters that a JSON parser refuses. */
 function withoutSpace(text: string, from: number, to: number): [from: number, to: number] {
   let [first, end] = [from, to];
   while (first < end && isSpace(text.charCodeAt(first))) first += 1;

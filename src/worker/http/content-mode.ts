@@ -1,18 +1,18 @@
-/** How a request carries events, by its headers: the two plain types, or one of the three content modes of CloudEvents. */
+/** Tells from the headers how a request carries events: two plain types, or the three content modes of CloudEvents. */
 import { isUtf8, mediaType } from "../../engine/event/media-type.ts";
 import { REQUIRED } from "../../engine/event/rejection.ts";
 import { BodyError } from "./body.ts";
 
 export type ContentMode = "json" | "lines" | "structured" | "batch" | "binary";
 
-/** In these an event must be a CloudEvent to the letter. */
+/** In these modes an event must follow the CloudEvents format strictly. */
 export const isStandard = (mode: ContentMode): boolean => mode !== "json" && mode !== "lines";
 
-/** @throws BodyError where it is none that is understood */
+/** @throws BodyError if the content mode isn't known */
 export function contentMode(headers: Headers): ContentMode {
   const given = headers.get("content-type") ?? "";
   const type = mediaType(given.trim());
-  // HTTP binding, section 3: what begins like this is never binary, whatever headers stand beside it.
+  // HTTP binding, section 3: a type that begins with this prefix is never binary, whatever the other headers say.
   const cloudEvents = given.trimStart().slice(0, PREFIX.length).toLowerCase() === PREFIX;
   if (!cloudEvents && isBinary(headers)) return "binary";
   if (type !== null && type.charset !== null && !isUtf8(type.charset))
@@ -36,5 +36,5 @@ const MODES: ReadonlyMap<string, ContentMode> = new Map([
 
 const MANDATORY = REQUIRED.map((name) => `ce-${name}`);
 
-/** One of the mandatory attributes is a header. Other ce- headers alone may stand there by chance. */
+/** Tests for the headers of mandatory attributes. Other `ce-` headers alone may be there by chance. */
 const isBinary = (headers: Headers): boolean => MANDATORY.some((name) => headers.has(name));

@@ -1,10 +1,10 @@
 /**
- * The dashboard's three files, out of the Worker's own code: so the package carries them, and a user's wrangler.toml needs
- * nothing for them. They are built from src/dashboard by src/local/build-dashboard.ts.
+ * Serves the dashboard's three files from the Worker's own code. The package carries them, so a user's wrangler.toml
+ * needs no entry for them. src/local/build-dashboard.ts builds them from src/dashboard.
  */
 import { DASHBOARD } from "../dashboard-files.ts";
 
-/** No script and no style but the page's own files, and no other host. */
+/** Allows scripts and styles from the page's own files only, and no other host. */
 const CSP = [
   "default-src 'none'",
   "script-src 'self'",
@@ -22,13 +22,14 @@ export function dashboardFile(request: Request, path: string): Response {
   const headers = {
     "content-type": type,
     etag,
-    // Asked for again each time, and rarely sent again: page and script of two deploys never meet.
+    // The browser revalidates each time, so the page and the script of two deploys are never mixed. The tag makes that
+    // cheap.
     "cache-control": "no-cache",
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
   };
-  // An edge that compresses makes the tag a weak one.
+  // An edge that compresses turns the tag into a weak one.
   const known = request.headers.get("if-none-match")?.split(",") ?? [];
   if (known.some((tag) => tag.trim().replace(/^W\//, "") === etag)) return new Response(null, { status: 304, headers });
   return new Response(text, { headers });

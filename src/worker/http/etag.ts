@@ -1,4 +1,4 @@
-/** ETags of states: the partition, and what engine/state/edit.ts says of the last change. */
+/** ETags of states: the partition, and the tag of the last change (engine/state/edit.ts). */
 import { tagOf, type Tag } from "../../engine/state/edit.ts";
 
 export function etagOf(partition: number, entry: { readonly seq: number; readonly text: string }): string {
@@ -10,8 +10,8 @@ const LISTED = /\s*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)/y;
 const OURS = /^(\d{1,9})-(\d{1,16})-([0-9a-z]{1,7})$/;
 
 /**
- * The tags in a list of ETags that may be of a state in this partition; null: it is no such list. Weak ones are left out: they
- * say that two are alike, not that they are the same.
+ * Returns the tags in a list of ETags that may belong to a state in this partition, or null if the list is malformed.
+ * Weak ETags are left out: they say that two states are alike, and not that they are the same.
  */
 export function tagsOf(header: string, partition: number): Tag[] | null {
   const tags: Tag[] = [];

@@ -1,21 +1,21 @@
 /**
- * What every answer carries: headers that keep browsers from doing more with it than they should, and for the origins that the
- * app names, leave to read it (CORS).
+ * Headers of every answer: they restrict browsers, and let the origins that the app names read the answer (CORS).
  *
- * HARDENING1. Nothing is allowed to pages of other origins unless the app says so. No cookies are used, so none are ever allowed.
- * HARDENING2. A header that a route has set stays: the pages that need more have a policy of their own.
+ * HARDENING1. Pages of other origins may do nothing unless the app allows it. No cookies are used, so none are ever
+ *     allowed.
+ * HARDENING2. A header that a route has set stays: pages that need more have a policy of their own.
  */
 const HEADERS: readonly (readonly [name: string, value: string])[] = [
   ["x-content-type-options", "nosniff"],
   ["referrer-policy", "no-referrer"],
   ["content-security-policy", "default-src 'none'; frame-ancestors 'none'"],
   ["cross-origin-resource-policy", "same-origin"],
-  // States change, and are nobody else's: a copy may be kept only to ask whether it still holds.
+  // States change, and are private: a browser may keep a copy only if it revalidates the copy before each use.
   ["cache-control", "private, no-cache"],
 ];
 
 export interface Cors {
-  /** Such as "https://app.example.com"; "*" for every page there is. */
+  /** Such as "https://app.example.com"; "*" allows every page. */
   readonly origins: readonly string[];
 }
 
@@ -24,7 +24,7 @@ const EXPOSED = "etag, retry-after";
 const PREFLIGHT_SEC = "600";
 const NAMES = /^[\w\- ,]{0,1000}$/;
 
-/** @throws where an origin is none */
+/** @throws if an origin is malformed */
 export function checkCors(cors: Cors): Cors {
   for (const origin of cors.origins)
     if (origin !== "*" && (!URL.canParse(origin) || new URL(origin).origin !== origin))
@@ -34,7 +34,9 @@ export function checkCors(cors: Cors): Cors {
   return cors;
 }
 
-/** The answer to a browser that asks before it sends; null: this is no such question, or not from an origin that may. */
+/**
+ * Answers a browser's preflight request. Returns null if the request is no preflight, or if its origin isn't allowed.
+ */
 export function preflight({ method, headers }: Request, cors: Cors | null): Response | null {
   if (method !== "OPTIONS" || !headers.has("access-control-request-method") || !mayRead(headers, cors)) return null;
   const wanted = headers.get("access-control-request-headers") ?? "";
@@ -42,7 +44,7 @@ export function preflight({ method, headers }: Request, cors: Cors | null): Resp
     status: 204,
     headers: {
       "access-control-allow-methods": METHODS,
-      // Named one by one: "*" would leave out Authorization.
+      // Name each header: "*" would leave out Authorization.
       ...(wanted !== "" && NAMES.test(wanted) ? { "access-control-allow-headers": wanted } : {}),
       "access-control-max-age": PREFLIGHT_SEC,
     },
@@ -53,7 +55,7 @@ export function hardened(response: Response, request: Request, cors: Cors | null
   const answer = mutable(response);
   for (const [name, value] of HEADERS) if (!answer.headers.has(name)) answer.headers.set(name, value);
   if (cors === null) return answer;
-  // Caches must not give one origin's answer to another.
+  // Caches must not give one origin's answer to another origin.
   answer.headers.append("vary", "Origin");
   if (!mayRead(request.headers, cors)) return answer;
   answer.headers.set("access-control-allow-origin", cors.origins.includes("*") ? "*" : request.headers.get("origin")!);
@@ -67,7 +69,7 @@ export function mayRead(headers: Headers, cors: Cors | null): boolean {
   return cors !== null && origin !== null && (cors.origins.includes("*") || cors.origins.includes(origin));
 }
 
-/** What another Worker or object answered has headers that can't be changed. */
+/** Copies an answer of another Worker or object, because its headers can't be changed. */
 function mutable(response: Response): Response {
   try {
     response.headers.set(HEADERS[0]![0], HEADERS[0]![1]);

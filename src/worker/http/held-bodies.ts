@@ -1,12 +1,12 @@
 /**
- * Bodies that requests hold as a whole, of one isolate of the Worker together: its memory is one for all of them, so each byte counts
+ * Bodies that requests of one isolate hold as a whole. The isolate has one memory for all of them, so each byte counts
  * until its request is answered.
  */
 import { HELD_BODY_BYTES } from "../../engine/base/limits.ts";
 
 let heldBytes = 0;
 
-/** What one request holds. */
+/** The bytes that one request holds. */
 export class HeldBody {
   #bytes = 0;
 
@@ -18,7 +18,7 @@ export class HeldBody {
     return true;
   }
 
-  /** To be called when the request is answered. */
+  /** Call it when the request is answered. */
   release(): void {
     heldBytes -= this.#bytes;
     this.#bytes = 0;

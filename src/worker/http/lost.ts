@@ -1,11 +1,14 @@
-/** An operator whose placement D1 has lost: it is there, but nothing of it can be found until somebody recovers it. */
+/**
+ * An operator whose placement D1 has lost. The operator exists, but its partitions can't be found until an admin
+ * recovers it.
+ */
 import type { Routes } from "../app.ts";
 import { problem } from "../problem.ts";
 
-/** Until somebody has recovered it, a repeat does nothing. */
+/** A retry does nothing until an admin has recovered the operator. */
 export const LOST_RETRY_SEC = 30;
 
-/** Null: it isn't lost. That it isn't there at all is another answer. */
+/** Returns null if the operator isn't lost. An operator that doesn't exist gets another answer. */
 export function lostProblem({ lost }: Routes, operator: string): Response | null {
   const why = lost?.byOperator.get(operator);
   if (why === undefined) return null;

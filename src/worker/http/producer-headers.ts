@@ -4,10 +4,13 @@ import { exceeds } from "../../engine/base/json.ts";
 import type { Producer } from "../../engine/event/producer.ts";
 import { BodyError } from "./body.ts";
 
-/** Two numbers and two slashes stand beside the id in the ids that are made of it. */
+/** Event ids made from a producer's id also hold two numbers and two slashes. */
 const ID_BYTES = NAME_BYTES - 64;
 
-/** The producer of a request; null where none is named. @throws BodyError where it is named by halves, or wrongly */
+/**
+ * Returns the producer of a request, or null if the headers name none. @throws BodyError if they are incomplete or
+ * wrong
+ */
 export function producerOf(headers: Headers): Producer | null {
   const id = headers.get("producer-id");
   const epoch = headers.get("producer-epoch");
@@ -19,7 +22,7 @@ export function producerOf(headers: Headers): Producer | null {
   return { id, epoch: whole("Producer-Epoch", epoch), number: whole("Producer-Seq", number) };
 }
 
-/** What ids are made of where events have none: the same for a repeat of the request. */
+/** Names the request in the ids of events that have none. A retry of the request must get the same name. */
 export const requestName = ({ id, epoch, number }: Producer): string => `${id}/${epoch}/${number}`;
 
 function whole(name: string, text: string): number {

@@ -1,10 +1,10 @@
 /**
- * A limit on requests that bring events, by the platform's own counter, where the binding INGEST_LIMIT is there.
+ * A limit on requests that bring events, by the platform's own counter. It needs the binding INGEST_LIMIT.
  *
- * RATELIMIT1. It counts requests, for each caller: by its key prefix, else by its `Authorization`, as a digest; callers that `authorize`
- *     knows by something else, and binds to no prefix, are one. Each location of the network
- *     counts for itself, so it is a fuse against a loop that runs wild, and no bill: that is maxEventsPerDay.
- * RATELIMIT2. Where the counter fails, the request goes on.
+ * RATELIMIT1. The counter counts requests of each caller: by key prefix, else by a digest of `Authorization`. Callers
+ *     without a prefix whom `authorize` knows by something else count as one. Each location of the network counts for
+ *     itself. So the limit stops a loop that runs wild, and bounds no bill: maxEventsPerDay does that.
+ * RATELIMIT2. If the counter fails, the request proceeds.
  */
 import { messageOf } from "../../engine/base/errors.ts";
 import { digestOf, type Grant } from "./access.ts";
@@ -12,10 +12,10 @@ import type { Env } from "../env.ts";
 import { note } from "../note.ts";
 import { problem } from "../problem.ts";
 
-/** The binding doesn't say how long its period is: it is 10 or 60 seconds. */
+/** The binding doesn't tell its period, which is 10 or 60 seconds. */
 const RETRY_SEC = 10;
 
-/** The answer that stops the request; null: it may go on. */
+/** Returns the answer that stops the request, or null if the request may proceed. */
 export async function limitedRate(request: Request, env: Env, { keyPrefix = "" }: Grant): Promise<Response | null> {
   const limit = env.INGEST_LIMIT;
   if (limit === undefined) return null;

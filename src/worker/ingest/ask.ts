@@ -1,36 +1,36 @@
-/** One event for one operator, and what it answers: for HTTP and for Workers that are bound to this one. */
+/** One event for one operator, and its answer: for HTTP and for Workers that are bound to this one. */
 import type { EventResult } from "./event-result.ts";
 import type { Intake } from "./intake.ts";
 
-/** Where the event stands. */
+/** The position of the event. */
 export interface Standing {
   readonly key: string;
   readonly partition: number;
   readonly seq: number;
-  /** It had been sent before; the answer is the first one. */
+  /** The event was sent before; the answer is the first one. */
   readonly duplicate: boolean;
 }
 
 export type Asked<Reply = unknown> =
   | ({ readonly tag: "applied"; readonly value: Reply } & Standing)
-  /** The handler said no; a repeat hears the same. */
+  /** The handler refused; a retry gets the same answer. */
   | ({ readonly tag: "refused"; readonly code: string; readonly detail: unknown } & Standing)
-  /** The handler threw: the event waits in the quarantine. */
+  /** The handler threw: the event is in the quarantine. */
   | ({ readonly tag: "quarantined"; readonly error: string } & Standing)
-  /** It counts for nothing: what to mend is in the message. */
+  /** The event has no effect. The message says what to fix. */
   | ({
       readonly tag: "rejected";
       readonly code: string;
       readonly message: string;
       readonly id: string | null;
-      /** The attribute that is to blame, if one is. */
+      /** The invalid attribute, if the rejection is about one. */
       readonly attribute?: string;
-      /** With `id_reused`: where the event stands that has the id. */
+      /** With `id_reused`: the position of the event that has the id. */
     } & Partial<Pick<Standing, "key" | "partition" | "seq">>)
-  /** Not known to be durable: send it again, with its id. */
+  /** The event isn't known to be durable: send it again, with the same id. */
   | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
 
-/** Sends the one event that was taken in. */
+/** Sends the one event of the intake. */
 export async function askedOf(intake: Intake): Promise<Asked> {
   const flaw = intake.errors[0];
   if (flaw !== undefined) {

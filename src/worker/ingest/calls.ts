@@ -1,16 +1,17 @@
 /**
- * The calls that one request makes, counted: the platform refuses whatever exceeds its own limit, wherever it happens to be, and the
- * caller would hear of an object that went away. So a request ends by itself before that, with what is decided, and says where to go on.
+ * Counts the calls that one request makes. The platform refuses every call beyond its own limit, at any point of the
+ * code, and the caller would see a lost object. So a request ends before that limit: it answers with the decided
+ * events, and says where to resume.
  */
 import type { ObjectStore } from "../../engine/base/ports.ts";
 import { busy } from "../../engine/partition/protocol.ts";
 import { CALLS } from "../../engine/base/limits.ts";
 import type { PartitionClient } from "./partition-client.ts";
 
-/** Longer than a delivery waits before it repeats a call. */
+/** Longer than a delivery waits before it retries a call. */
 const NOT_REPEATED_MS = 6_000;
 
-/** The same, for one request: the calls beyond `most` are not made. */
+/** Wraps the client for one request: calls beyond `most` are not made. */
 export function counted(post: PartitionClient, most: number = CALLS): PartitionClient {
   let calls = 0;
   return {
@@ -29,7 +30,7 @@ export function counted(post: PartitionClient, most: number = CALLS): PartitionC
   };
 }
 
-/** An object store that knows how often it was called. */
+/** An object store that counts its calls. */
 export interface CountedStore extends ObjectStore {
   readonly calls: number;
 }

@@ -1,4 +1,7 @@
-/** Commands: events of the engine's own, which steer a partition. They are logged, so they count once and replay knows them (ONE6). */
+/**
+ * Commands: events of the engine's own, which steer a partition. They are logged, so they count once and replay knows
+ * them (ONE6).
+ */
 import { print } from "../../engine/event/fingerprint.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { isEdit } from "../../engine/state/edit.ts";
@@ -12,9 +15,9 @@ import { partitionStub } from "../stub.ts";
 export interface Command {
   readonly type: string;
   readonly source: string;
-  /** The same id and content again count once. */
+  /** The same id and content count once. */
   readonly id: string;
-  /** The key that it is about, in memory when it runs. */
+  /** The key of the command. It is loaded when the command runs. */
   readonly key: string;
   readonly data: unknown;
 }
@@ -22,7 +25,10 @@ export interface Command {
 export const sendCommand = (env: Env, route: Route, address: Address, command: Command): Promise<AppendResponse> =>
   sendCommands(env, route, address, [command], true);
 
-/** Commands as they travel, in this order. Sent again they say the same, whenever that is. `full`: the answer holds the outcome of each. */
+/**
+ * Builds the request of commands, in this order. A retry gives the same bytes at any time. `full`: the answer holds the
+ * outcome of each command.
+ */
 export function commandSlice(
   commands: readonly Command[],
   operatorVersion: number,
@@ -34,7 +40,7 @@ export function commandSlice(
   const prints = new Prints(commands.length);
   for (const { key, ...event } of commands) {
     texts.push(JSON.stringify(event));
-    // Without a time, which a repeat would not have.
+    // The print leaves out the time, because a retry would have another one.
     print(prints, fill({ ...event }, new Date(at).toISOString()), key, seed, false);
   }
   const body = texts.join(",");
@@ -55,7 +61,7 @@ export function commandSlice(
   };
 }
 
-/** In one slice. */
+/** Sends the commands in one request. */
 export async function sendCommands(
   env: Env,
   route: Route,
@@ -69,7 +75,7 @@ export async function sendCommands(
     const result = await partitionStub(env, address)
       .append(address, slice)
       .catch((): AppendResponse => gone);
-    // Replaced by a newer one, or dropped: the next stub finds it.
+    // If the instance was replaced or dropped, the next stub finds its successor.
     const passing = result.tag === "busy" && PASSING.has(result.code);
     if (!passing || attempt === ATTEMPTS) return result;
     await new Promise((resolve) => setTimeout(resolve, 20 * attempt));

@@ -1,17 +1,17 @@
-/** Marks of one event over all operators that want it: bits, since there is a set of them for each event of a batch. */
+/** Marks of one event over all operators that want it: bits, since each event of a batch has a set of them. */
 import { REPEAT, STATUS } from "../../engine/partition/protocol.ts";
 
 export const NEW = 1;
 export const KNOWN = 2;
 export const REFUSED = 4;
-/** An id that belongs to another event, or a producer that may not send it. */
+/** An id that belongs to another event, or a producer that may not send the event. */
 export const REJECTED = 8;
 export const QUARANTINED = 16;
 export const UNDECIDED = 32;
-/** Only the number of its request says that it was sent before. */
+/** Only the number of its request tells that the event was sent before. */
 export const FORGOTTEN = 64;
 
-/** What one operator's status adds to an event's marks. */
+/** Returns the mark that one operator's status adds to an event. */
 export function markOf(status: number): number {
   switch (status) {
     case STATUS.applied:

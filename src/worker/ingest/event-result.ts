@@ -1,4 +1,4 @@
-/** What an answer says of one event: an error in the list of them, or the result that was asked for. */
+/** The part of an answer about one event: an error in the list of errors, or the result that was asked for. */
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
 import { parseOutcome, type Outcome } from "../../engine/log/outcome.ts";
 import { isRepeat, REPEAT, STATUS } from "../../engine/partition/protocol.ts";
@@ -11,12 +11,12 @@ export interface EventError {
   readonly code: string;
   readonly message: string;
   readonly operator?: string;
-  /** Operators that have the event all the same, by what they answered to this request (INTAKE5 of intake.ts). */
+  /** Operators that have the event nevertheless, by their answers to this request (INTAKE5 of intake.ts). */
   readonly acceptedBy: readonly string[];
   readonly [member: string]: unknown;
 }
 
-/** An error before it is known who else has the event. */
+/** An error before the operators that accepted the event are known. */
 export type Flaw = Pick<EventError, "index" | "id" | "code" | "message"> & { readonly [member: string]: unknown };
 
 export interface EventResult {
@@ -25,19 +25,19 @@ export interface EventResult {
   readonly key: string | null;
   readonly partition: number | null;
   readonly seq: number | null;
-  /** `forgotten`: the number of its request alone says that it was sent before (PRODUCER5 of producers.ts). */
+  /** `forgotten`: only the number of the request tells that the event was sent before (PRODUCER5 of producers.ts). */
   readonly status: "applied" | "refused" | "quarantined" | "rejected" | "forgotten";
   readonly duplicate: boolean;
   readonly value: unknown;
 }
 
-/** What a partition decided of its events. */
+/** The outcomes of a partition's events. */
 export interface Decided {
   readonly draft: Draft;
   readonly statuses: Uint8Array;
 }
 
-/** Operators that have the event at this place of a batch, and count it; in the order of their names. */
+/** Returns the names of operators that have and count the event at this place of a batch, sorted. */
 export function acceptorsAt(place: number, decided: readonly Decided[]): string[] {
   const names = decided.flatMap(({ draft, statuses }) => {
     const at = draft.places.indexOf(place);
@@ -48,17 +48,17 @@ export function acceptorsAt(place: number, decided: readonly Decided[]): string[
 
 const isAccepted = (status: number): boolean => (markOf(status) & (REFUSED | REJECTED | FORGOTTEN)) === 0;
 
-/** Which event it is, and of which operator. `base`: index of the batch's first event. */
+/** Names the event and its operator. `base`: index of the batch's first event. */
 export const named = (draft: Draft, i: number, base: number): Pick<EventError, "index" | "id" | "operator"> => ({
   index: base + draft.places[i]!,
   id: idOf(draft.texts[i]!),
   operator: draft.route.operator.name,
 });
 
-/** Seldom wanted, so it is read again from the text instead of being kept for every event. */
+/** An id is seldom needed, so read it again from the text: keeping it would cost memory for every event. */
 const idOf = (text: string): string | null => (JSON.parse(text) as { id?: string }).id ?? null;
 
-/** What a partition says of one of its events. */
+/** A partition's answer about one of its events. */
 export interface Told {
   readonly draft: Draft;
   readonly i: number;
@@ -66,14 +66,14 @@ export interface Told {
   readonly base: number;
   readonly status: number;
   readonly seq: number;
-  /** Of the outcome; of an unmigrated event the reason. */
+  /** Text of the outcome, or the reason if the event's key can't be migrated. */
   readonly text: string | null;
 }
 
 const outcomeTold = ({ status, text }: Told): Outcome | null =>
   text === null || status === STATUS.unmigrated ? null : parseOutcome(text);
 
-/** Returns null if there is nothing wrong. */
+/** Returns null if the event has no error. */
 export function errorOf(told: Told): Flaw | null {
   const { draft, i, base, status, seq, text } = told;
   if (status === STATUS.reused) {

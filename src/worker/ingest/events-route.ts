@@ -38,7 +38,7 @@ import { unavailableStatus } from "../trouble.ts";
 interface Wishes {
   readonly strict: boolean;
   readonly full: boolean;
-  /** What the isolate holds of the body until it is answered. */
+  /** Bytes of the body that the isolate holds until the request is answered. */
   readonly held: HeldBody;
 }
 
@@ -70,7 +70,6 @@ export async function postEvents(
   }
 }
 
-/** One event for one operator, and its answer. */
 export async function postAsk(
   request: Request,
   env: Env,
@@ -134,7 +133,7 @@ type Chosen = Pick<IntakeOptions, "routes" | "only" | "full" | "standard"> & { r
 function newIntake(request: Request, env: Env, chosen: Chosen): Intake {
   const receivedMs = Date.now();
   const producer = producerOf(request.headers);
-  // U4: a higher epoch under somebody else's name would shut that one out.
+  // U4: a higher epoch under another caller's producer id would lock that caller out.
   if (producer !== null && !producer.id.startsWith(chosen.keyPrefix))
     throw new BodyError(403, "producer_not_allowed", `this caller's Producer-Id must begin with ${chosen.keyPrefix}`);
   if (producer !== null && chosen.only !== null)
@@ -142,8 +141,9 @@ function newIntake(request: Request, env: Env, chosen: Chosen): Intake {
   const given = request.headers.get("idempotency-key");
   if (given !== null && (given === "" || exceeds(given, NAME_BYTES - 16)))
     throw new BodyError(400, "invalid_idempotency_key", `Idempotency-Key must have 1 to ${NAME_BYTES - 16} bytes`);
-  // Made once and kept over our own repeats of a call, so that those are recognised.
-  // A number names its request for good; an Idempotency-Key that a library makes anew for each attempt would not.
+  // Make the prefix once and keep it over our own retries of a call, so that the partition knows their events. A
+  // producer's number names its request forever. A library may make a new Idempotency-Key for each attempt, so it can't
+  // name the request.
   const prefix = producer === null ? (given ?? crypto.randomUUID()) : requestName(producer);
   const defaults = { time: new Date(receivedMs).toISOString(), id: (index: number) => `${prefix}/${index}` };
   return new Intake({
@@ -156,7 +156,7 @@ function newIntake(request: Request, env: Env, chosen: Chosen): Intake {
   });
 }
 
-/** Most requests have no query, and reading a URL costs as much as a few events. */
+/** Most requests have no query, and parsing a URL costs as much as a few events. */
 const ignoresUnrouted = (url: string): boolean =>
   url.includes("unrouted=") && new URL(url).searchParams.get("unrouted") === "ignore";
 
@@ -172,7 +172,7 @@ function preferences(request: Request): Wishes {
   };
 }
 
-/** One event, whose attributes are headers. */
+/** Takes one event whose attributes are headers. */
 async function takeBinary(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
   addBinary(request, intake, await wholeBody(request, PARSED_CHARS));
   return finish(intake, wishes);
@@ -184,7 +184,7 @@ function addBinary(request: Request, intake: Intake, body: Uint8Array): void {
   else intake.refuse(event);
 }
 
-/** What a JSON body may be. */
+/** The JSON kinds that a body may have. */
 type Wanted = "object" | "array" | "object or array";
 const WANTED: Readonly<Record<Exclude<ContentMode, "lines" | "binary">, Wanted>> = {
   json: "object or array",
@@ -203,7 +203,7 @@ async function takeJson(request: Request, intake: Intake, wishes: Wishes, wanted
     else if (wanted === "array") throw notAnEvent(wanted);
     return takeHeld([text.trim()], intake, wishes);
   }
-  // The standard's own batch may be empty.
+  // The CloudEvents batch format may be empty.
   if (elements.length === 0 && wanted !== "array") throw empty();
   if (elements.length > ARRAY_EVENTS)
     throw new BodyError(
@@ -212,7 +212,7 @@ async function takeJson(request: Request, intake: Intake, wishes: Wishes, wanted
       `the array has more than ${ARRAY_EVENTS} events; send NDJSON, or several requests`,
     );
   if (full && elements.length > RESULT_EVENTS) throw tooManyResults();
-  // Malformed JSON inside an array makes the body unusable as a whole: nothing of it may count.
+  // Malformed JSON inside an array makes the whole body unusable: no event of it may count.
   if (text.length < BATCH_CHARS && elements.length < (full ? FULL_BATCH_EVENTS : BATCH_EVENTS)) {
     for (const element of elements) intake.add(element);
     if (intake.unparsed) wholeJson(text, wanted);
@@ -222,7 +222,7 @@ async function takeJson(request: Request, intake: Intake, wishes: Wishes, wanted
   return takeHeld(elements, intake, wishes);
 }
 
-/** Element by element: the values of a large array as a whole would take several times its memory. @throws BodyError */
+/** Parses element by element: all values of a large array would take several times its memory. @throws BodyError */
 function elementJson(text: string, index: number): void {
   if (text.length > PARSED_CHARS)
     throw new BodyError(413, "event_too_large", `event ${index} has ${text.length} characters; leave it out`);
@@ -233,14 +233,14 @@ function elementJson(text: string, index: number): void {
   }
 }
 
-/** Takes in events that are all at hand, and sends them batch by batch: one call can't carry the replies of all. */
+/** Takes in events that are all in memory, and sends them in batches: one call can't carry the replies of all. */
 async function takeHeld(events: readonly Line[], intake: Intake, wishes: Wishes): Promise<Response> {
   if (wishes.strict) {
     for (const event of events) intake.add(event);
     if (!intake.batchFull) return finish(intake, wishes);
     const flawed = strictly(intake);
     if (flawed !== null) return flawed;
-    // Every event is sound, and none was sent: from the beginning, in batches.
+    // Every event is valid and none was sent, so start over in batches.
     intake.forget();
   }
   for (const event of events) {
@@ -262,7 +262,7 @@ const malformed = (why: string): BodyError =>
 
 const BOM = "\ufeff";
 
-/** @throws BodyError where the text is no JSON of that kind */
+/** @throws BodyError if the text is no JSON of the wanted kind */
 function wholeJson(text: string, wanted: Wanted): void {
   if (text.trim() === "") throw empty();
   let value: unknown;
@@ -278,7 +278,7 @@ function wholeJson(text: string, wanted: Wanted): void {
 const notAnEvent = (wanted: Wanted): BodyError =>
   new BodyError(400, "not_an_event", `the body must be a JSON ${wanted}`);
 
-/** Lines of a body that must be known whole before any of it counts. */
+/** Takes lines of a body that must be known completely before any event counts. */
 async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): Promise<Response> {
   const { strict, full } = wishes;
   const reader = new LineReader();
@@ -288,7 +288,7 @@ async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): 
     length += chunk.length;
     if (strict && length > STRICT_BYTES)
       throw new BodyError(413, "body_too_large", `handling=strict is for bodies of up to ${STRICT_BYTES} bytes`);
-    // As it is unpacked: all of it is held.
+    // All unpacked bytes are held, so bound them.
     if (length > REQUEST_BYTES)
       throw new BodyError(413, "body_too_large", `the lines have more than ${REQUEST_BYTES} bytes; send them in parts`);
     if (!wishes.held.hold(chunk.length)) throw tooMuchHeld();
@@ -302,10 +302,10 @@ async function takeHeldLines(request: Request, intake: Intake, wishes: Wishes): 
   return takeHeld(held, intake, wishes);
 }
 
-/** Lines that are decided as they come need no bound: what is held of them is. */
+/** Lines that are decided as they come need no bound on their total: the bytes held at once are bounded. */
 const ANY_LENGTH = Number.POSITIVE_INFINITY;
 
-/** Reads on while a batch is on its way, but sends the next one only when that is decided (INTAKE2 of intake.ts). */
+/** Reads ahead while a batch is being decided, and sends the next batch only after that (INTAKE2 of intake.ts). */
 async function streamLines(request: Request, intake: Intake): Promise<Response> {
   const reader = new LineReader();
   let sending: Promise<void> = Promise.resolve();
@@ -333,8 +333,8 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
     await send();
     await sending;
   }
-  // Where what came before the flaw isn't all durable, that is what the sender must know: it sends again, from `through`
-  // on, and hears of the flaw when that is all that is left to say. Else the counts say that it is decided.
+  // If an event before the flaw isn't durable, report that instead of the flaw: the sender retries from `through` on,
+  // and hears of the flaw later. If all events before the flaw are decided, the counts say so.
   if (flaw !== null && intake.interruption === null)
     return problem({
       status: flaw.status,
@@ -346,7 +346,7 @@ async function streamLines(request: Request, intake: Intake): Promise<Response> 
   return report(intake, false);
 }
 
-/** Sends what was taken in as one batch, unless one event of it stops all. */
+/** Sends all events as one batch, unless one event stops the request. */
 async function finish(intake: Intake, { strict, full }: Wishes): Promise<Response> {
   const flawed = strict ? strictly(intake) : null;
   if (flawed !== null) return flawed;

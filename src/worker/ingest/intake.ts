@@ -1,13 +1,15 @@
 /**
- * Intake: from event texts to slices, one for each partition, and from the partitions' results to the counts of api.md.
+ * Intake: from event texts to one request for each partition, and from the partitions' results to the counts of api.md.
  *
- * INTAKE1. An event that any wanting operator rejects is rejected before any partition sees it (IN4).
- * INTAKE2. One call for each partition and batch; a batch is decided before the next one is sent, so a partition sees a
- *     request's events in order, and `through` is where a sender may resume.
- * INTAKE3. A call that broke is repeated with a new stub until the deadline: repeats are recognised, so that counts once.
- * INTAKE4. An event that an operator wants which D1 has lost isn't decided, and no other operator takes it.
- * INTAKE5. Of several operators each decides by itself. An event counts once, as the first of these that any of them says: undecided,
- *     rejected, refused, accepted, duplicate; and who says no beside others that have it is told of them.
+ * INTAKE1. If any wanting operator rejects an event, the event is rejected before any partition sees it (IN4).
+ * INTAKE2. Each partition gets one call for each batch. A batch is decided before the next one is sent. So a partition
+ *     sees a request's events in order, and `through` is where a sender may resume.
+ * INTAKE3. A call that broke is retried with a new stub until the deadline. Duplicates are recognised, so each event
+ *     counts once.
+ * INTAKE4. If D1 has lost an operator that wants an event, the event isn't decided, and no other operator takes it.
+ * INTAKE5. Of several operators each decides by itself. An event counts once, as the first of these outcomes that any
+ *     of them gives: undecided, rejected, refused, accepted, duplicate. If one operator says no and others have the
+ *     event, the error names the others.
  */
 import { keyOf, type Keyed, type Route } from "../../engine/operator/routing.ts";
 import { print } from "../../engine/event/fingerprint.ts";
@@ -40,36 +42,37 @@ import { FORGOTTEN, KNOWN, markOf, NEW, QUARANTINED, REFUSED, REJECTED, UNDECIDE
 import type { PartitionClient } from "./partition-client.ts";
 import { REUSED_HERE, reusedIn } from "./reused.ts";
 
-/** A batch is sent when it has this many events or characters: one call must stay well below the RPC limit of 32 MiB. */
+/** A batch is sent at this number of events or characters: one call must stay well below the RPC limit of 32 MiB. */
 export const BATCH_EVENTS = 5_000;
 export const BATCH_CHARS = 1_000_000;
-/** With every event's reply in the answer: 64 KiB of UTF-8 travel as 128 KiB where one character isn't Latin-1, and 250 of
- *  those, with codes and seqs beside them, would leave no room below the limit. */
+/**
+ * The limit if the answer holds every event's reply. A reply of 64 KiB of UTF-8 travels as 128 KiB if one character
+ * isn't Latin-1. With 250 such replies, codes and seqs would exceed the RPC limit.
+ */
 export const FULL_BATCH_EVENTS = 200;
-/** Indexes of events that wait for a migration: a batch of a queue has fewer events. */
+/** Most indexes of events that wait for a migration. A batch of a queue has fewer events. */
 const WAITING = 100_000;
-/** A request without progress is answered within 30 s; this leaves room for the answer. */
+/** A request without progress must be answered within 30 s; this bound leaves room for the answer. */
 const PROGRESS_MS = 25_000;
 
 export interface IntakeOptions {
   readonly post: PartitionClient;
   readonly routes: Routes;
-  /** Only this operator (ask); null: every operator that wants the type. */
+  /** The one operator that is asked; null for every operator that wants the type. */
   readonly only: Route | null;
   readonly defaults: Defaults;
   readonly receivedMs: number;
   readonly ignoreUnrouted: boolean;
-  /** Events must be CloudEvents to the letter. */
+  /** Events must follow the CloudEvents format strictly. */
   readonly standard: boolean;
-  /** Keep the result of every event. */
   readonly full: boolean;
   /** The sender numbers its requests (ONE2). */
   readonly producer: Producer | null;
-  /** The caller may use only keys that begin with this (U4). Default: all. */
+  /** The caller may use only keys that begin with this prefix (U4). Default: all keys. */
   readonly keyPrefix?: string;
 }
 
-/** Why not all of it is durable. */
+/** The reason why not all events are durable. */
 export interface Interruption {
   readonly code: string;
   readonly message: string;
@@ -78,12 +81,12 @@ export interface Interruption {
 
 type Accepted = Extract<ReadEvent, { tag: "event" }>;
 
-/** Events that are decided together, since the next batch waits for them. */
+/** Events that are decided together: the next batch waits for them. */
 interface Batch {
   readonly drafts: readonly Draft[];
-  /** Of each event, by its place in the batch. */
+  /** Marks of each event, by its place in the batch. */
   readonly marks: number[];
-  /** Index of the first event in its request. */
+  /** Index of the batch's first event in its request. */
   readonly base: number;
   readonly decided: Decided[];
 }
@@ -105,22 +108,22 @@ export class Intake {
   readonly errors: EventError[] = [];
   readonly results: EventResult[] = [];
   interruption: Interruption | null = null;
-  /** A partition didn't take its part from this producer (ONE2). */
+  /** Set if a partition refused its part from this producer (ONE2). */
   unfit: Unfit | null = null;
-  /** Indexes of events whose key has a state that can't be migrated: a queue keeps them. */
+  /** Indexes of events whose key has a state that can't be migrated. A queue keeps them. */
   readonly waiting: number[] = [];
-  /** Something in it couldn't be parsed, or was too long to try. */
+  /** True if an event couldn't be parsed, or was too long to try. */
   unparsed = false;
   readonly #options: IntakeOptions;
   /** By operator, then by partition. */
   #drafts = new Map<Route, (Draft | undefined)[]>();
   #chars = 0;
-  /** All texts of the batch are known to be ASCII: characters are bytes. */
+  /** All texts of the batch are known to be ASCII, so their characters are bytes. */
   #ascii = true;
-  /** Of the batch: index of its first event, and each event's marks. */
+  /** Index of the batch's first event, and each event's marks. */
   #base = 0;
   #marks: number[] = [];
-  /** Of an event that can't be decided for want of its operator. */
+  /** The failure of an event that can't be decided because its operator is lost. */
   #lost: Interruption | null = null;
 
   constructor(options: IntakeOptions) {
@@ -132,7 +135,7 @@ export class Intake {
     return this.#marks.length >= most || this.#chars >= BATCH_CHARS;
   }
 
-  /** Takes one event in, or counts it as rejected. `ascii`: its text is known to be. */
+  /** Takes one event in, or counts it as rejected. `ascii`: its text is known to be ASCII. */
   add(line: Line, ascii = false): void {
     if (typeof line !== "string")
       return this.refuse(
@@ -143,12 +146,11 @@ export class Intake {
     const index = this.counts.received++;
     const read = readEvent(line, index, this.#options.defaults, this.#options.standard);
     if (read.tag === "rejected") return this.#reject(index, read);
-    // An id that was written into the text may be anything.
+    // An id that was written into the text may hold any character.
     this.#ascii &&= ascii && read.text === line;
     this.#route(index, read);
   }
 
-  /** Counts the next event as rejected. */
   refuse(why: Rejected): void {
     this.#reject(this.counts.received++, why);
   }
@@ -192,7 +194,7 @@ export class Intake {
     return rejected("key_not_allowed", message, event.id);
   }
 
-  /** INTAKE4: said once the rest of its batch is decided. */
+  /** INTAKE4: reported after the rest of its batch is decided. */
   #lose({ code, message }: Failure): void {
     this.#lost ??= { code, message, retryAfterSec: LOST_RETRY_SEC };
     this.#marks.push(UNDECIDED);
@@ -233,14 +235,14 @@ export class Intake {
     if (this.errors.length < LISTED_ERRORS) this.errors.push({ ...error, acceptedBy: [] });
   }
 
-  /** Says who has the events of this batch that others say no to (INTAKE5). */
+  /** Adds the operators that have an event to the errors of the operators that don't (INTAKE5). */
   #nameAcceptors({ base, drafts, decided }: Batch): void {
     if (new Set(drafts.map(({ route }) => route)).size < 2) return;
     for (const [i, error] of this.errors.entries())
       if (error.index >= base) this.errors[i] = { ...error, acceptedBy: acceptorsAt(error.index - base, decided) };
   }
 
-  /** Rejects events whose id belongs to another one of this request, as their partition would. */
+  /** Rejects events whose id belongs to another event of this request, as their partition would. */
   rejectReused(): void {
     for (const draft of [...this.#drafts.values()].flat())
       for (const i of draft === undefined ? [] : reusedIn(draft.prints.words())) {
@@ -249,7 +251,10 @@ export class Intake {
       }
   }
 
-  /** An event of an operator that is lost (INTAKE4) stops all: nothing of the request is sent. False: there is none. */
+  /**
+   * If an event's operator is lost (INTAKE4), stops the whole request, so nothing is sent. Returns false if none is
+   * lost.
+   */
   holdBack(): boolean {
     if (this.#lost === null) return false;
     const { received } = this.counts;
@@ -259,7 +264,7 @@ export class Intake {
     return true;
   }
 
-  /** Everything taken in so far counts as rejected: `handling=strict` found a flaw. */
+  /** Counts every event so far as rejected: `handling=strict` found a flaw. */
   rejectAll(): void {
     this.counts.rejected = this.counts.received;
     this.counts.unrouted = 0;
@@ -267,7 +272,7 @@ export class Intake {
     this.#drafts.clear();
   }
 
-  /** As if nothing had been taken in: what was only tried so far, and found to be sound, comes again. */
+  /** Resets the intake. The events so far were only checked and found valid, and they are added again. */
   forget(): void {
     Object.assign(this.counts, NOTHING);
     this.#drafts = new Map();
@@ -276,7 +281,7 @@ export class Intake {
     this.#ascii = true;
   }
 
-  /** Starts the batch after this one; returns what sends this one and counts its results. */
+  /** Starts the next batch. Returns a function that sends this batch and counts its results. */
   takeBatch(): () => Promise<void> {
     const drafts = [...this.#drafts.values()].flat().filter((draft) => draft !== undefined);
     const batch: Batch = { drafts, marks: this.#marks, base: this.#base, decided: [] };
@@ -288,8 +293,8 @@ export class Intake {
     this.#ascii = true;
     this.#base += batch.marks.length;
     return async () => {
-      // A partition takes a numbered request's events in order, without a gap: what comes after a refusal must not reach it,
-      // even if it would be taken by now (PRODUCER1 of producers.ts).
+      // A partition takes a numbered request's events in order, without a gap. Events after a refusal must not reach
+      // the partition, even if it would take them by now (PRODUCER1 of producers.ts).
       const { unfit } = this;
       if (unfit !== null) {
         for (const draft of drafts) this.#notTaken(draft, unfit, batch);

@@ -1,4 +1,4 @@
-/** A draft: the events of one request and batch that go to one partition, until they are a slice and that is delivered. */
+/** A draft: the events of one request and batch that go to one partition, until their call is delivered. */
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { messageOf } from "../../engine/base/errors.ts";
 import { Prints } from "../../engine/event/fingerprint.ts";
@@ -13,7 +13,6 @@ export interface Draft {
   readonly texts: string[];
   readonly keys: string[];
   readonly prints: Prints;
-  /** Place of each event in the batch. */
   readonly places: number[];
 }
 
@@ -28,15 +27,14 @@ export const newDraft = (route: Route, partition: number): Draft => ({
 
 export const addressOf = ({ route, partition }: Draft): Address => route.addresses[partition]!;
 
-/** What all slices of a batch have in common. */
+/** Values that all calls of a batch share. */
 export interface Common {
-  /** Time of receipt, milliseconds. */
   readonly receivedMs: number;
   readonly full: boolean;
   readonly producer: Producer | null;
   /** Index of the batch's first event in its request. */
   readonly base: number;
-  /** All texts are known to be ASCII: a look at every character would tell nothing new. */
+  /** All texts are known to be ASCII, which saves a look at every character. */
   readonly ascii: boolean;
 }
 
@@ -59,8 +57,10 @@ export function sliceOf({ route, texts, keys, prints, places }: Draft, common: C
   };
 }
 
-/** Sends a slice until it is decided, or the deadline is near. The object keeps the time: a timer of our own for every
- *  call would cost more than the event. */
+/**
+ * Sends a request until it is decided, or the deadline is near. The object keeps the time: a timer in the Worker for
+ * every call would cost more than the event.
+ */
 export async function deliver(
   post: PartitionClient,
   address: Address,
@@ -68,7 +68,7 @@ export async function deliver(
   deadlineMs: number,
 ): Promise<AppendResponse> {
   for (let attempt = 0; ; attempt++) {
-    // The object may have died or been replaced under the call; whether it had committed is for the repeat to find out.
+    // The object may have died or been replaced during the call. A retry finds out whether the call had committed.
     const result = await post
       .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - post.now() })
       .catch((error: unknown): AppendResponse => {

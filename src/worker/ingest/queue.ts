@@ -2,13 +2,14 @@
  * Events from a Cloudflare Queue. A message's body is an event, or an array of events, in the JSON of `POST /v1/events`
  * (CloudEvents too): as a value, as text, or as bytes.
  *
- * QUEUE1. A message is acknowledged when all its events are decided: what counts is durable then. Else it is retried, after as
- *     long as the store's trouble says, and ever longer: the platform gives a message up after so many retries, so they must
- *     outlast an outage. What was taken already counts as duplicate.
- * QUEUE2. What is refused or rejected is decided: the same event would get the same answer for ever, and a retry would only go
- *     round until the queue gives up, in front of the others. So it is acknowledged, and noted. Only a message with an event whose
- *     key has a state that can't be migrated is retried: it counts as soon as mended code is there.
- * QUEUE3. Queues deliver at least once. An event without an id gets the message's: the same at every delivery.
+ * QUEUE1. A message is acknowledged when all its events are decided: every event that counts is durable then. Else the
+ *     message is retried. The delay follows the store's trouble, and grows. The platform gives up a message after a
+ *     number of retries, so the retries must outlast an outage. Events that were taken already count as duplicates.
+ * QUEUE2. A refused or rejected event is decided: each retry would get the same answer, and delay other messages until
+ *     the queue gives up. So its message is acknowledged and noted. A message is retried only if an event's key has a
+ *     state that can't be migrated: the event counts as soon as fixed code is deployed.
+ * QUEUE3. Queues deliver at least once. An event without an id gets the message's id, which is the same at every
+ *     delivery.
  */
 import { NAME_BYTES } from "../../engine/base/limits.ts";
 import { exceeds } from "../../engine/base/json.ts";
@@ -21,7 +22,9 @@ import { MIGRATION_RETRY_SEC } from "../http/rejected-status.ts";
 import { troubleOf } from "../trouble.ts";
 
 const RETRY_SEC = 5;
-/** With the hundred retries that the platform allows these outlast the four days for which it keeps a message. */
+/**
+ * With the hundred retries that the platform allows, this delay outlasts the four days for which it keeps a message.
+ */
 const MOST_RETRY_SEC = 3_600;
 
 const retry = (message: Message, afterSec: number): void =>
@@ -58,7 +61,7 @@ interface Opened {
   readonly texts: readonly string[];
 }
 
-/** Texts of its events; one that is no JSON stays as it is, and is rejected as such. */
+/** Returns the texts of a message's events. A body that isn't JSON is passed on as it is, and rejected as malformed. */
 function opened(message: Message): Opened {
   return { message, texts: textsOf(message.body) };
 }
@@ -66,7 +69,7 @@ function opened(message: Message): Opened {
 function textsOf(body: unknown): string[] {
   const given = body instanceof ArrayBuffer || ArrayBuffer.isView(body) ? new TextDecoder().decode(body) : body;
   if (typeof given !== "string") return eventTexts(given);
-  // Looked at for its brackets only: an event's own text is what is logged.
+  // Parse only arrays: a single event is logged in the sender's own text.
   if (!given.trimStart().startsWith("[")) return [given];
   try {
     return eventTexts(JSON.parse(given));
@@ -101,7 +104,6 @@ function newIntake(env: Env, routes: Routes, batch: MessageBatch, messages: read
   });
 }
 
-/** QUEUE3. */
 function idAt(queue: string, messages: readonly Opened[], index: number): string {
   let first = 0;
   for (const { message, texts } of messages) {
@@ -119,7 +121,7 @@ function settle(batch: MessageBatch, messages: readonly Opened[], intake: Intake
   const kept = new Set(intake.waiting);
   for (const { message, texts } of messages) {
     last += texts.length;
-    // A mended migration may come, and then the event counts.
+    // If a fixed migration is deployed, the event counts.
     if (texts.some((_, i) => kept.has(last - texts.length + i))) {
       waiting += 1;
       retry(message, MIGRATION_RETRY_SEC);
@@ -135,7 +137,7 @@ function settle(batch: MessageBatch, messages: readonly Opened[], intake: Intake
   const { queue } = batch;
   if (interruption !== null) note("messages of the queue wait", { queue, messages: waiting, code: interruption.code });
   if (counts.refused + counts.rejected === 0) return;
-  // QUEUE2. Messages and codes say which; what is in the events, their ids included, doesn't belong into a log.
+  // QUEUE2. The line names messages and codes. Event contents, ids included, must not reach the log.
   const first = errors.slice(0, NOTED).map(({ index, code }) => `${code} in ${messageAt(messages, index)}`);
   note("events of the queue don't count", {
     queue,
@@ -147,7 +149,7 @@ function settle(batch: MessageBatch, messages: readonly Opened[], intake: Intake
 
 const NOTED = 5;
 
-/** The platform's id of the message that has the event. */
+/** Returns the platform's id of the message that has the event. */
 function messageAt(messages: readonly Opened[], index: number): string {
   let first = 0;
   const found = messages.find(({ texts }) => index < (first += texts.length));

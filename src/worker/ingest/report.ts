@@ -1,4 +1,4 @@
-/** What `POST /v1/events` answers: the counts of a request, with the status that they amount to. */
+/** The answer of `POST /v1/events`: the counts of a request, and the status that follows from them. */
 import { compareUtf8 } from "../../engine/base/json.ts";
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
 import type { EventError } from "./event-result.ts";
@@ -8,8 +8,8 @@ import { retryOf } from "../http/rejected-status.ts";
 import { unavailableStatus } from "../trouble.ts";
 
 /**
- * Why, with `handling=strict`, nothing of the request is sent; null: nothing is known that speaks against it. What only a
- * partition knows comes too late for that: what it refuses, ids of earlier requests, 503.
+ * Returns the reason why `handling=strict` sends nothing of the request, or null if no reason is known. Facts that only
+ * a partition knows come too late: refusals, ids of earlier requests, 503.
  */
 export function strictly(intake: Intake): Response | null {
   intake.rejectReused();
@@ -28,14 +28,13 @@ interface Placed {
   readonly operator?: string | null;
 }
 
-/** In the order of the request, and not in that of the partitions' answers. */
+/** Sorts in the order of the request: the partitions' answers come in any order. */
 const byPlace = (a: Placed, b: Placed): number => a.index - b.index || compareUtf8(a.operator ?? "", b.operator ?? "");
 
-/** The attribute that is to blame, as a member of the problem too where it is about one event. */
+/** Returns the invalid attribute. If the problem is about one event, the problem itself names the attribute too. */
 const blamed = (error: EventError | undefined): { readonly attribute?: unknown } =>
   error?.["attribute"] === undefined ? {} : { attribute: error["attribute"] };
 
-/** The counts, with the status that they amount to. */
 export function report(intake: Intake, full: boolean): Response {
   const { counts, errors, interruption, unfit } = intake;
   const results = full ? { results: intake.results.sort(byPlace) } : {};

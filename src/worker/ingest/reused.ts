@@ -1,10 +1,12 @@
-/** Ids that stand twice in one request, with different contents: known before any partition is asked. */
+/** Ids that occur twice in one request, with different contents. They are known before any partition is called. */
 import { PRINT_WORDS } from "../../engine/base/hash.ts";
 
 export const REUSED_HERE =
   "this source and id belong to another event of this request, with other content or another key; give every event its own id";
 
-/** Places of the events whose source and id stood before them with other content; `prints`: of one partition's events. */
+/**
+ * Returns places of events whose source and id occurred earlier with other content. `prints`: those of one partition.
+ */
 export function reusedIn(prints: Uint32Array): number[] {
   const seen = new Map<string, string>();
   const reused: number[] = [];

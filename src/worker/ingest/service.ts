@@ -1,10 +1,11 @@
 /**
- * Keyframe for other Workers, by a service binding: no HTTP in between, and answers as tagged values.
+ * Keyframe for other Workers, by a service binding: without HTTP, and with answers as tagged values.
  *
- * SERVICE1. It is the same code that the HTTP routes run, from an event's text on: same checks, same limits, same counts.
- * SERVICE2. A binding is its own permission: the account's owner made it. Tokens and `authorize` are for HTTP; the binding's
- *     `props` may bind the caller to a key prefix (U4).
- * SERVICE3. What a caller should know of comes back as a value. An exception is a bug here, or the call itself broke: send again.
+ * SERVICE1. From an event's text on, the HTTP routes and the binding run the same code: same checks, limits and counts.
+ * SERVICE2. A binding is its own permission: the account's owner made it. Tokens and `authorize` are for HTTP. The
+ *     binding's `props` may bind the caller to a key prefix (U4).
+ * SERVICE3. A failure that a caller must handle comes back as a value. An exception is a bug here or a broken call:
+ *     send again.
  */
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
 import { WorkerEntrypoint } from "cloudflare:workers";
@@ -38,21 +39,24 @@ export interface Counts {
   readonly unrouted: number;
   /** All events before this index are decided. */
   readonly through: number;
-  /** Of what was refused or rejected, the first 100. */
+  /** The first 100 refused or rejected events. */
   readonly errors: readonly EventError[];
 }
 
 export type Sent =
-  /** Every event is decided, and what counts is durable. */
+  /** Every event is decided, and each one that counts is durable. */
   | ({ readonly tag: "decided" } & Counts)
-  /** Not all is durable: send the events from `through` on again; what is there already counts as duplicate. */
+  /**
+   * Not all events are durable: send the events from `through` on again. Events that were taken already count as
+   * duplicates.
+   */
   | ({
       readonly tag: "unavailable";
       readonly code: string;
       readonly message: string;
       readonly retryAfterSec: number;
     } & Counts)
-  /** The call as a whole can't be taken: mend it. */
+  /** The whole call is invalid: fix it. */
   | { readonly tag: "invalid"; readonly code: string; readonly message: string };
 
 export type Got<State = unknown> =
@@ -71,7 +75,7 @@ export type Got<State = unknown> =
 export interface SendOptions {
   /** Count events of a type that no operator wants as `unrouted` instead of rejecting them. */
   readonly unrouted?: "ignore";
-  /** Events without an id get `{idempotencyKey}/{index}`, so that a repeat of the call is recognised. Up to 1,008 bytes. */
+  /** Events without an id get `{idempotencyKey}/{index}`, so that duplicates are known. Up to 1,008 bytes. */
   readonly idempotencyKey?: string;
 }
 
@@ -92,23 +96,23 @@ type Named<O extends Operator, Name> = Extract<O, { readonly name: Name }>;
  * };
  */
 export interface Service<Operators extends readonly Operator[] = readonly Operator[]> {
-  /** Events for every operator that wants them, up to 100,000 and what an RPC carries (32 MiB). */
+  /** Sends events for every operator that wants them, up to 100,000 and the 32 MiB that an RPC carries. */
   send(events: readonly EventFor<Operators[number]>[], options?: SendOptions): Promise<Sent>;
-  /** One event for one operator, and its answer. A repeat with the same id gets the first answer. */
+  /** Sends one event for one operator, and returns its answer. A retry with the same id gets the first answer. */
   ask<Name extends NameOf<Operators[number]>>(
     operator: Name,
     event: EventFor<Named<Operators[number], Name>>,
   ): Promise<Asked<ReplyOf<Named<Operators[number], Name>>>>;
-  /** The state of a key, with everything in it that was answered before. */
+  /** Returns the state of a key. It includes every event that was answered before. */
   get<Name extends NameOf<Operators[number]>>(
     operator: Name,
     key: string,
   ): Promise<Got<StateOf<Named<Operators[number], Name>>>>;
 }
 
-/** What a binding may say: `[[services]] … props = { keyPrefix = "acme/" }`. */
+/** The props that a binding may have: `[[services]] … props = { keyPrefix = "acme/" }`. */
 export interface ServiceProps {
-  /** The caller uses only keys that begin with this; its last character is a separator. Default: all. */
+  /** The caller may use only keys that begin with this prefix. Its last character is a separator. Default: all keys. */
   readonly keyPrefix?: string;
 }
 
@@ -186,7 +190,7 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
   }
 
   get #keyPrefix(): string {
-    // The platform gives no props where the binding says none.
+    // The platform gives no props if the binding has none.
     return soundPrefix((this.ctx.props as ServiceProps | undefined)?.keyPrefix, "the binding's props");
   }
 
@@ -244,7 +248,9 @@ function sendFlaw(events: unknown, { idempotencyKey }: SendOptions): { code: str
   return null;
 }
 
-/** The event as JSON; "" for what JSON can't carry (a bigint), which is then rejected as malformed. */
+/**
+ * Returns the event as JSON, or "" for a value that JSON can't carry (a bigint), which is then rejected as malformed.
+ */
 function textOf(event: unknown): string {
   try {
     return JSON.stringify(event) ?? "";

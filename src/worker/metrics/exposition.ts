@@ -13,12 +13,11 @@ type Labels = Readonly<Record<string, string | number>>;
 export class Exposition {
   readonly #lines = new Map<string, string[]>();
 
-  /** One sample. */
   add(family: Family, labels: Labels, value: number): void {
     this.#linesOf(family).push(`${family.name}${labelText(labels)} ${value}`);
   }
 
-  /** `counts`: of each bucket by itself, one more than there are bounds. */
+  /** `counts` holds each bucket by itself, and has one entry more than the bounds. */
   addHistogram(
     family: Family,
     labels: Labels,
@@ -35,7 +34,7 @@ export class Exposition {
     lines.push(`${family.name}_sum${labelText(labels)} ${sum}`, `${family.name}_count${labelText(labels)} ${below}`);
   }
 
-  /** A family's samples stand together, whenever they were added. */
+  /** The samples of a family must be together, in any order of adding. */
   #linesOf({ name, type, help }: Family): string[] {
     let lines = this.#lines.get(name);
     if (lines === undefined)

@@ -1,4 +1,7 @@
-/** Names, types and helps of all metrics. They are never changed; units are seconds, bytes and dollars. docs/reference/operations.md has each. */
+/**
+ * Names, types and helps of all metrics. Names are never changed; units are seconds, bytes and dollars.
+ * docs/reference/operations.md describes each.
+ */
 import type { Family } from "./exposition.ts";
 
 const counter = (name: string, help: string): Family => ({ name: `keyframe_${name}`, type: "counter", help });
@@ -46,7 +49,7 @@ export const FAMILIES = {
   writer: gauge("writer_info", "Who may write, and who wrote before; always 1"),
 } satisfies Readonly<Record<string, Family>>;
 
-/** Of the app, its operators and databases. */
+/** Metrics of the app, its operators and databases. */
 export const APP_FAMILIES = {
   partitions: gauge("partitions", "Partitions of the operator"),
   omitted: gauge(

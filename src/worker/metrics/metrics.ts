@@ -1,8 +1,10 @@
 /**
- * `GET /metrics`: what Prometheus scrapes. One statement for each database, no object woken, nothing written (SNAP9).
+ * `GET /metrics`, for Prometheus. One statement for each database, no object woken, nothing written (SNAP9).
  *
- * METRICS1. A database that doesn't answer takes none of the others' metrics with it, and says so.
- * METRICS2. At most PARTITIONS of them in one answer; `?operator=` and `?from=` ask for others, and what was left out is said.
+ * METRICS1. If a database doesn't answer, the metrics of the others are there, and one metric says which database
+ *     failed.
+ * METRICS2. One answer has at most PARTITIONS partitions. `?operator=` and `?from=` select others, and the answer says
+ *     how many were left out.
  * METRICS3. A partition that was never written to has no samples.
  */
 import { logDatabases } from "../../adapters/catalogue.ts";
@@ -23,7 +25,7 @@ import { addPartition, tailBytesOf } from "./partition-metrics.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
 
-/** Partitions of one answer: some 80 lines of 100 bytes for each. */
+/** Partitions of one answer: each has some 80 lines of 100 bytes. */
 export const PARTITIONS = 500;
 /** A scrape waits for 10 s, by default. */
 const LIMIT_MS = 5_000;
@@ -57,7 +59,7 @@ export async function showMetrics(env: Env, routes: Routes, asking: Asking): Pro
   for (const name of routes.lost?.byOperator.keys() ?? []) out.add(APP_FAMILIES.lost, { operator: name }, 1);
   const databases = [...logDatabases(env as unknown as Record<string, unknown>)];
   const bound = logBytes(env);
-  // One after the other into the text, so that it says the same in the same order.
+  // Add databases in a fixed order, so that the text has the same order each time.
   for (const told of await Promise.all(databases.map(([name, db]) => ask(name, db, places)))) {
     out.add(APP_FAMILIES.up, { database: told.database }, told.glances === null ? 0 : 1);
     out.add(APP_FAMILIES.limit, { database: told.database }, bound);
@@ -90,7 +92,7 @@ function askedFor(
 interface Told {
   readonly database: string;
   readonly bytes: number;
-  /** With the bytes of its tail. Null: it didn't answer. */
+  /** With the bytes of each tail. Null if the database didn't answer. */
   readonly glances: readonly (readonly [Address, MeteredPartition, number])[] | null;
 }
 

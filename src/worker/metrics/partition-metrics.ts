@@ -1,7 +1,9 @@
 /**
- * The metrics of one partition, from what D1 says of it. docs/reference/operations.md says what each means, and what alert to set.
+ * The metrics of one partition, from its rows in D1. docs/reference/operations.md says what each means, and which alert
+ * to set.
  *
- * PARTITIONMETRICS1. Counters come from the row that rides in the last segment and the manifest (counters.ts), so they never fall.
+ * PARTITIONMETRICS1. Counters come from the counter row in the last segment and the manifest (counters.ts), so they
+ *     never fall.
  */
 import type { MeteredPartition } from "../../adapters/d1-metrics.ts";
 import {
@@ -35,19 +37,19 @@ const METERS: readonly (readonly [Meter, string])[] = [
   ["r2ClassB", "r2_class_b"],
 ];
 
-/** What D1 says of a partition, read. */
+/** The parsed rows that D1 has of a partition. */
 interface View {
   readonly one: MeteredPartition;
   readonly manifest: Glanced | null;
   readonly riding: Partial<RidingStats>;
   readonly tailBytes: number;
   readonly now: number;
-  /** A counter. */
+  /** Returns a counter. */
   readonly n: (name: Counter) => number;
   readonly add: (family: Family, value: number, more?: Labels) => void;
 }
 
-/** `tailBytes`: counted by D1, where what rides along doesn't tell. */
+/** `tailBytes`: counted by D1, if the last segment doesn't tell. */
 export function addPartition(
   to: Exposition,
   labels: Labels,
@@ -83,7 +85,7 @@ function addEvents({ one, manifest, riding, tailBytes, now, n, add }: View): voi
   add(FAMILIES.tailEvents, headOf(one) - one.snapshotSeq);
   add(FAMILIES.tailBytes, tailBytes);
   add(FAMILIES.tailAge, one.tailStamp === null ? 0 : ageOf(stampMs(stamp(one.tailStamp)), now));
-  // Where no segment is left in the log, what the last one said is known from the snapshot that covers it.
+  // If no segment is left in the log, the values of the last segment are known from the snapshot that covers it.
   const { keys, stateBytes, quarantined } = { ...manifest, ...riding };
   add(FAMILIES.keys, keys ?? 0);
   add(FAMILIES.state, stateBytes ?? 0);
@@ -144,7 +146,7 @@ function addOperations({ n, add }: View): void {
   add(FAMILIES.wakes, n("wakes"));
 }
 
-/** Both identities of a take-over: whoever holds the epoch, and whoever wrote before it. */
+/** Adds both identities of a take-over: the holder of the epoch, and the writer before it. */
 function addWriter({ one, manifest, riding, add }: View): void {
   const { lastEpoch } = one;
   const taken = lastEpoch !== null && lastEpoch > one.rowEpoch;
@@ -160,7 +162,7 @@ function addWriter({ one, manifest, riding, add }: View): void {
 const headOf = ({ last, snapshotSeq }: MeteredPartition): number => last ?? snapshotSeq;
 const NOBODY = { epoch: 0, writer: "" };
 
-/** What is needed to tell the tail's bytes: null where they have to be counted. */
+/** Returns the tail's bytes, or null if D1 must count them. */
 export function tailBytesOf(one: MeteredPartition): number | null {
   if (one.last === null || one.last === one.snapshotSeq) return 0;
   const { tail } = readRiding(one.stats);

@@ -1,7 +1,7 @@
 /**
- * The clock of one Durable Object. Time limits are set for every call and nearly always cancelled; a timer of the
- * platform costs as much as a dozen events, so waits of a second and more share one that ticks only while any of them is
- * pending. Such a wait may be late by a tick, which a limit of seconds can bear.
+ * The clock of one Durable Object. Every call has a time limit, nearly always cancelled. A timer of the platform costs
+ * as much as a dozen events. So waits of a second and more share one timer, which ticks only while a wait is pending.
+ * Such a wait may be late by a tick, which a limit of seconds allows.
  */
 import type { Clock } from "../../engine/base/ports.ts";
 

@@ -1,10 +1,11 @@
 /**
- * The Durable Object of a partition: ports from bindings, RPC in, engine out. All that matters is in engine/partition/partition.ts.
+ * The Durable Object of a partition. It makes the engine's ports from bindings, and passes RPC calls to
+ * engine/partition/partition.ts.
  *
  * OBJECT1. No I/O in the constructor and none inside blockConcurrencyWhile: the partition opens on its first call.
- * OBJECT2. Its own storage holds the alarm, its address, the mark of what D1 had reached (rewind-check.ts), when it stepped aside (aside.ts) and
- *     a cache of R2: nothing that it can't do without.
- * OBJECT3. What a caller should know of comes back as a value; an exception here means that the object died.
+ * OBJECT2. The object's own storage holds the alarm, the address, the high-water mark (rewind-check.ts), the time when
+ *     it stepped aside (aside.ts) and a cache of R2. The partition can recover without any of them.
+ * OBJECT3. A failure that a caller must handle comes back as a value. An exception here means that the object died.
  */
 import { DurableObject } from "cloudflare:workers";
 import { brotli } from "../../adapters/brotli.ts";
@@ -36,19 +37,19 @@ import { ObjectClock } from "./object-clock.ts";
 
 export class Partition extends DurableObject<Env> {
   #engine: Engine | null = null;
-  /** Null: nobody has looked yet. */
+  /** Null until the first look at the connections. */
   #watches: Watches | null = null;
-  /** What is armed, as far as this instance knows; undefined: not known. */
+  /** The time of the alarm; null if there is none, undefined until it is read. */
   #armed: number | null | undefined;
-  /** A mark on its way to storage that must get there before the end. */
+  /** A write to storage that must finish before this instance ends. */
   #keeping: Promise<void> | null = null;
 
-  /** The only way in for events. */
+  /** Events reach the engine only by this call. */
   async append(address: Address, slice: AppendRequest): Promise<AppendResponse> {
     return this.#partition(address).append(slice);
   }
 
-  /** What is there of the keys, from the first on: fewer than were asked for where an answer can't carry them all. */
+  /** Returns the states of the keys, in order. If an answer can't carry all states, the last ones are missing. */
   async read(
     address: Address,
     keys: readonly string[],
@@ -67,7 +68,7 @@ export class Partition extends DurableObject<Env> {
     return answered(() => this.#partition(address).scan(prefix, after, limit, maxBytes));
   }
 
-  /** All keys that begin with the prefix, as of now, as lines of JSON. */
+  /** Captures all keys that begin with the prefix, at one seq, as lines of JSON. */
   async capture(address: Address, prefix: string): Promise<Answer<ExportPage>> {
     return answered(async () => {
       const { seq, time, lines } = await this.#partition(address).export(prefix);
@@ -79,7 +80,7 @@ export class Partition extends DurableObject<Env> {
     return answered(() => this.#partition(address).facts());
   }
 
-  /** Under this name since it comes in pages: an answer of older code would be read as something else (CODE1). */
+  /** The answer comes in pages since this name is used: an answer of older code would be misread (CODE1). */
   async quarantinePage(
     address: Address,
     after: Seq,
@@ -106,22 +107,22 @@ export class Partition extends DurableObject<Env> {
     return answered(() => this.#partition(address).verify());
   }
 
-  /** What its own storage says that D1 had reached. Opens nothing. */
+  /** Returns the high-water mark from the object's own storage, without opening the partition. */
   async mark(): Promise<HighWaterMark | null> {
     return this.#mark();
   }
 
-  /** Drops the object from memory as a crash would: nothing is saved, the caller's call breaks. */
+  /** Drops the object from memory as a crash would: nothing is saved, and the caller's call breaks. */
   async evict(): Promise<void> {
     this.ctx.abort("evicted on request");
   }
 
-  /** What the alarm does, for the cron sweep that finds lost alarms (SNAP6). */
+  /** Runs the alarm's work, for the cron sweep that finds lost alarms (SNAP6). */
   async wake(address: Address): Promise<void> {
     await this.#partition(address).wake();
   }
 
-  /** A connection for watching a key (watch-wire.ts). Only the Worker can call it. */
+  /** Accepts a connection that watches a key (watch-wire.ts). Only the Worker can call it. */
   override async fetch(request: Request): Promise<Response> {
     this.#partition(JSON.parse(new URL(request.url).searchParams.get("address") ?? "") as Address);
     return this.#watching().accept(request);
@@ -161,8 +162,8 @@ export class Partition extends DurableObject<Env> {
     try {
       await this.#partition(address).wake();
     } catch (error) {
-      // Its operator isn't in this code, or its database isn't bound: trying again would change nothing, and the cron sweep
-      // finds the partition once there is somebody to wake (SNAP6).
+      // The operator isn't in this code, or its database isn't bound, so a retry would change nothing. The cron sweep
+      // wakes the partition once it has an operator and a database (SNAP6).
       note("alarm without a partition", { name: this.ctx.id.name ?? "", error: messageOf(error) });
     }
   }
@@ -182,7 +183,7 @@ export class Partition extends DurableObject<Env> {
         "database_missing",
         `partition ${this.ctx.id.name} lives in ${address.database}, which isn't bound: bind it again`,
       );
-    // Another one than before where its operator was placed anew after a loss.
+    // The address differs if the operator was placed again after a loss.
     if (JSON.stringify(this.ctx.storage.kv.get("address")) !== JSON.stringify(address))
       this.ctx.storage.kv.put("address", { ...address });
     const around = {
@@ -199,7 +200,10 @@ export class Partition extends DurableObject<Env> {
     return new Engine(around, address, codeId(this.env), logBytes(this.env));
   }
 
-  /** What is written in the turn of an abort is lost, so the end waits for what the next instance must know. */
+  /**
+   * Writes in the same turn as an abort are lost. So the end of this instance waits for writes that the next instance
+   * needs.
+   */
   #cache(): Cache {
     const cache = new SqliteCache(this.ctx.storage.sql);
     const distrust = cache.distrust.bind(cache);
@@ -246,7 +250,10 @@ export class Partition extends DurableObject<Env> {
     return readHighWaterMark(this.ctx.storage.kv.get("mark"));
   }
 
-  /** Nobody waits for it, but for what makes the next instance refuse: the end of this one must not undo that. */
+  /**
+   * A mark is written without waiting. A mark that makes the next instance refuse is synced, because the end of this
+   * instance could undo it.
+   */
   async #keepMark(mark: HighWaterMark): Promise<void> {
     const { storage } = this.ctx;
     await storage.put("mark", { ...mark }, { allowUnconfirmed: mark.refused === undefined });
@@ -264,7 +271,7 @@ export class Partition extends DurableObject<Env> {
 
 const encoder = new TextEncoder();
 
-/** Made as it is taken. Of bytes, since only those travel between objects. */
+/** Makes each piece when it is read. A stream of bytes, since only those travel between objects. */
 function byteStream(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
   return new ReadableStream({
     type: "bytes",
@@ -272,7 +279,7 @@ function byteStream(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> 
       const { done, value } = await pieces.next();
       if (done === true) {
         controller.close();
-        // A reader that brought its own buffer is waiting for it.
+        // A reader that brought its own buffer is waiting for an answer.
         controller.byobRequest?.respond(0);
       } else controller.enqueue(encoder.encode(value));
     },

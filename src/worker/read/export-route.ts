@@ -1,9 +1,10 @@
 /**
  * `GET /v1/operators/{op}/export`: every key of an operator as NDJSON, streamed.
  *
- * EXPORTROUTE1. All partitions are captured before the first byte is sent, each at one seq (engine/partition/reads.ts), then read one after the
- *     other, as fast as the client takes it.
- * EXPORTROUTE2. The status is sent long before the end, so the last line says whether it is complete. Without that line it broke off.
+ * EXPORTROUTE1. All partitions are captured before the first byte is sent, each at one seq (engine/partition/reads.ts).
+ *     Then they are read one after the other, at the client's pace.
+ * EXPORTROUTE2. The status is sent long before the end, so the last line says whether the export is complete. An export
+ *     without that line broke off.
  */
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { END_CHARS, keysOfEnd } from "../../engine/partition/reads.ts";
@@ -28,10 +29,10 @@ export async function exportOperator(
   query: URLSearchParams,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
-  // HEAD would capture every partition, for nothing.
+  // HEAD would capture every partition for nothing.
   if (request.method !== "GET") return notAllowed(["GET"], "an export is read with GET");
   const asking = query.get("prefix") ?? "";
-  // What the caller asks for, as far as it may see it.
+  // Narrow the requested prefix to the keys that the caller may see.
   const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
   if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
   const answers = await Promise.all(
@@ -83,7 +84,7 @@ async function* bytesOf(head: object, captured: readonly Captured[]): AsyncGener
       note("export broke off", { operator: one.address.operator, partition, error: messageOf(error) });
       await cancelAll(captured);
       const why = `partition ${partition} could not be read to its end; export again`;
-      // What came before may have ended within a line.
+      // The bytes before may have ended within a line.
       yield encoder.encode("\n");
       return yield line({ end: true, complete: false, code: "export_interrupted", detail: why });
     }
@@ -100,7 +101,7 @@ async function* piecesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uin
       yield value;
     }
   } finally {
-    // Whoever stops early must not leave the partition with what it holds for this.
+    // If the client stops early, the partition must not keep the captured keys in memory.
     await reader.cancel().catch(() => undefined);
   }
 }
@@ -110,7 +111,7 @@ const cancelAll = async (captured: readonly Captured[]): Promise<void> => {
   await Promise.all(open.map(({ lines }) => lines.cancel().catch(() => undefined)));
 };
 
-/** The last bytes of what went by. */
+/** Keeps the last bytes of a stream. */
 class Tail {
   #bytes = new Uint8Array(0);
 
@@ -124,13 +125,13 @@ class Tail {
     }
   }
 
-  /** Cut anywhere, so the first character may be half of one. */
+  /** The bytes are cut anywhere, so the first character may be incomplete. */
   text(): string {
     return new TextDecoder().decode(this.#bytes);
   }
 }
 
-/** A stream that makes its next piece only when somebody wants it. */
+/** Returns a stream that makes its next piece only when it is read. */
 function streamOf(pieces: AsyncGenerator<Uint8Array>, cancelled: () => Promise<void>): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     async pull(controller) {

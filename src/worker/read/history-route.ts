@@ -1,6 +1,6 @@
 /**
- * `GET /v1/operators/{op}/history?key=&limit=&before=`: the events that touched a key, newest first, each with what became of
- * it and the value after it. From D1 and R2 alone: no partition is woken (SNAP9).
+ * `GET /v1/operators/{op}/history?key=&limit=&before=`: the events of a key, newest first, each with its outcome and
+ * the value after it. It reads D1 and R2 alone: no partition is woken (SNAP9).
  */
 import { brotli } from "../../adapters/brotli.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
@@ -53,7 +53,7 @@ export async function getHistory(
   return json(`${head},"items":[${page.items.map(itemText).join(",")}]${more}${end}}`);
 }
 
-/** The value is spliced in as it is. */
+/** The value is spliced in without parsing. */
 function itemText({ seq: at, now, event, outcome, worded, operatorVersion, value }: HistoryItem): string {
   const time = new Date(now).toISOString();
   const head = JSON.stringify({ seq: at, time, event, outcome: outcomeShown(outcome, worded), operatorVersion });

@@ -1,6 +1,7 @@
 /**
- * The manifests of a partition, without waking it: those that its row in D1 names, those before them, whose objects in R2
- * hold the archive, and those of its restore points. Looking must work above all where something is damaged, or of a format that this code doesn't know.
+ * Reads the manifests of a partition without waking it. They are the manifests that its row in D1 names, the ones
+ * before them, whose objects in R2 hold the archive, and those of its restore points. It must work even if a file is
+ * corrupt, or of a format that this code doesn't know.
  */
 import { brotli } from "../../adapters/brotli.ts";
 import { logDatabases } from "../../adapters/catalogue.ts";
@@ -29,7 +30,7 @@ export function readOrWhy(text: string): Manifest | Unreadable {
   }
 }
 
-/** Newest first; behind them what can't be read. */
+/** Returns manifests newest first, and after them the unreadable ones. */
 export async function keptManifests(env: Env, address: Address): Promise<(Manifest | Unreadable)[]> {
   const roots = await limited(requestClock, "D1", () => logOf(env, address).roots());
   if (roots === null) return [];
@@ -38,7 +39,7 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
   const named = texts.map(readOrWhy);
   const known = new Map(named.filter(isManifest).map((manifest) => [manifest.number, manifest]));
   const earlier = [...known.values()].flatMap(({ history = [] }) => history);
-  // A policy keeps no more than these; there are more only while sweeps fail.
+  // A policy keeps no more than these. There are more only while garbage collection fails.
   const kept = points.slice(-KEPT_POINTS).map(({ version, attempt }) => [version, attempt] as const);
   const names = new Map([...earlier, ...kept].filter(([version]) => !known.has(version)));
   const fetched = await Promise.all(
@@ -48,13 +49,13 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
   return [...all.filter(isManifest).sort((a, b) => b.number - a.number), ...all.filter((one) => !isManifest(one))];
 }
 
-/** The partition's log, seen from a Worker. */
+/** Returns the partition's log, as a Worker reads it. */
 export function logOf(env: Env, address: Address): D1Log {
   // A route exists only for partitions whose database is bound.
   return new D1Log(logDatabases(env as unknown as Record<string, unknown>).get(address.database)!, address);
 }
 
-/** The first line of the object; null: the object isn't there any more. */
+/** Reads the first line of the object. Returns null if the object isn't there any more. */
 export async function fetchManifest(env: Env, name: string): Promise<Manifest | Unreadable | null> {
   const object = await limited(requestClock, "R2", async () => {
     const found = await env.SNAPSHOTS.get(name, { range: { offset: 0, length: LINE_BYTES } });
@@ -67,5 +68,5 @@ export async function fetchManifest(env: Env, name: string): Promise<Manifest | 
     : readOrWhy(new TextDecoder().decode(object.subarray(0, end)));
 }
 
-/** A manifest is a few KB, and grows with its archive's blocks. */
+/** A manifest has a few KB, and grows with its archive's blocks. */
 const LINE_BYTES = 256 * 1024;

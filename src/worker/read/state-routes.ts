@@ -1,4 +1,3 @@
-/** Reading state: by key, in batches, and as a scan in order over all partitions. */
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { compareUtf8 } from "../../engine/base/json.ts";
 import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../../engine/base/limits.ts";
@@ -19,10 +18,10 @@ import { partitionStub } from "../stub.ts";
 /** 500 keys of 1 KiB, with every character escaped. */
 const BATCH_BYTES = 2_000_000;
 
-/** The state of one key, or why there is none. */
+/** The state of one key, or the reason why there is none. */
 export type StateRead =
   | { readonly tag: "found"; readonly partition: number; readonly entry: Entry }
-  /** It can't be migrated to the operator's version. */
+  /** The state can't be migrated to the operator's version. */
   | { readonly tag: "unmigrated"; readonly partition: number; readonly entry: Unmigrated; readonly message: string }
   | { readonly tag: "no_state" }
   | { readonly tag: "invalid_key"; readonly message: string }
@@ -73,7 +72,7 @@ export async function getState(
     case "unmigrated": {
       const { partition, entry, message } = read;
       const { version, seq, text } = entry;
-      // What it was, and the ETag that replaces it: somebody may want to mend it by hand.
+      // The problem holds the old value, and the ETag that replaces it, so that a person can fix it by hand.
       const more = { key, partition, seq, version, value: JSON.parse(text) as unknown, etag: etagOf(partition, entry) };
       return problem({ status: 503, code: MIGRATION_FAILED, detail: message, more, ...retryOf(MIGRATION_FAILED) });
     }
@@ -135,7 +134,10 @@ export async function postBatch(
   return json(`{"items":[${items.join(",")}],"missing":${missing}${failedText(route, there)}}`);
 }
 
-/** A member more, if keys can't be migrated: a caller that doesn't look for it finds them in no list, and not among the missing. */
+/**
+ * Adds a member if keys can't be migrated. Clients that don't know the member find those keys in no list, and not among
+ * the missing.
+ */
 function failedText(route: Route, items: readonly Item[]): string {
   const failed = items.flatMap(([key, entry]) =>
     isUnmigrated(entry)
@@ -151,8 +153,8 @@ type KeysRead =
   | Extract<Answer<never>, { tag: "busy" }>;
 
 /**
- * The states of keys in several partitions, up to what one answer may hold of all of them. Each partition is asked for its
- * share at once; what goes beyond that is then asked for one after the other, while there is room.
+ * Reads keys in several partitions, up to the limit of one answer for all of them. Each partition is asked for its
+ * share at once. The keys beyond a share are asked for one after the other, while there is room.
  */
 async function readKeys(
   env: Env,
@@ -162,7 +164,7 @@ async function readKeys(
 ): Promise<KeysRead> {
   const entries: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
   let room = READ_CHARS;
-  /** The places that the answer doesn't reach, or why there is none. */
+  /** Returns the places that the answer doesn't reach, or the reason why there is no answer. */
   const read = async (partition: number, at: readonly number[], most: number) => {
     const address = route.addresses[partition]!;
     const wanted = at.map((place) => keys[place]!);
@@ -215,7 +217,7 @@ export async function scanState(
 ): Promise<Response> {
   const after = readCursor(from);
   if (after === null) return badCursor();
-  // What the caller asks for, as far as it may see it.
+  // Narrow the requested prefix to the keys that the caller may see.
   const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
   if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
   const share = Math.min(SCAN_BYTES, Math.floor(SCAN_ALL_BYTES / route.addresses.length));
@@ -239,7 +241,7 @@ export async function scanState(
 
 type Item = readonly [string, Entry];
 
-/** Pages of all partitions as one, up to where each of them is known. */
+/** Merges the pages of all partitions, up to the last key that every page covers. */
 function merge(
   pages: readonly { readonly items: readonly Item[]; readonly more: boolean }[],
   limit: number,
@@ -260,7 +262,7 @@ function makeCursor(key: string): string {
     .replaceAll("=", "");
 }
 
-/** The key above which to go on; "" from the start; null where it is no cursor. */
+/** Returns the key after which to resume, "" for the start, or null if the cursor is malformed. */
 function readCursor(cursor: string | undefined): string | null {
   if (cursor === undefined) return "";
   try {

@@ -1,19 +1,19 @@
 /**
- * What an isolate of the Worker knows of the keys that its requests watch: one hub for each key, whatever the number of its
- * watchers.
+ * Hubs: the keys that requests of one isolate of the Worker watch. Each key has one hub, for any number of watchers.
  *
- * HUB1. Data alone: a connection, a stream and a timer belong to the request that made them, and no other may touch them. So one
- *     watcher of each hub leads: its request holds the connection (watch-lead.ts). The others sleep until its hub rings, and
- *     whoever finds it without a leader takes over.
- * HUB2. A hub holds the newest value, and how often it changed: a watcher that comes to it late has missed what was in between, and
- *     nothing is kept for it.
- * HUB3. A request may end without a word. A leader that gives no sign of life is deposed, a watcher that gives none is forgotten.
+ * HUB1. A hub is data alone. A connection, a stream and a timer belong to the request that made them, and no other
+ *     request may use them. So one watcher of each hub leads: its request holds the connection (watch-lead.ts). The
+ *     others sleep until the hub wakes them. A watcher that finds the hub without a leader becomes the leader.
+ * HUB2. A hub holds the newest value, and a count of its changes. A slow watcher misses the values in between: nothing
+ *     is kept for it.
+ * HUB3. A request may end without notice. A leader without a sign of life is replaced, a watcher without one is
+ *     forgotten.
  */
 import { WATCH_BEAT_MS, WATCHED_CHARS, WATCHERS } from "../../engine/base/limits.ts";
 import type { Trouble } from "../trouble.ts";
 import type { Told, Value } from "./watch-wire.ts";
 
-/** After this time without a sign of life nobody is thought to be there. */
+/** After this time without a sign of life a request counts as gone. */
 const DEAD_MS = 3 * WATCH_BEAT_MS;
 
 /** One request that watches. */
@@ -26,7 +26,7 @@ export class Member {
     this.seenMs = nowMs;
   }
 
-  /** Until somebody rings, or the time is over: then false. */
+  /** Sleeps until the hub wakes the member. Returns false if the time runs out first. */
   async sleep(ms: number): Promise<boolean> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let wake: (() => void) | undefined;
@@ -46,7 +46,7 @@ export class Member {
   }
 }
 
-/** Why the hub hears nothing. */
+/** The reason why the hub has no connection. */
 export interface Silence extends Trouble {
   readonly sinceMs: number;
 }
@@ -55,26 +55,29 @@ export interface Silence extends Trouble {
 export class Hub {
   readonly members = new Set<Member>();
   leader: Member | null = null;
-  /** Of the leader. */
+  /** The leader's last sign of life. */
   seenMs = 0;
   value: Value | null = null;
-  /** How often `value` changed. */
+  /** The number of changes of `value`. */
   changes = 0;
-  /** The last number that was asked for, and that was heard of: what is heard then was read after it was asked. */
+  /** The last number that was asked for, and the last one answered. A value was read after its number was asked for. */
   asked = 0;
   heard = 0;
-  /** Attempts to connect that failed, and since when; null: there is a connection, or was a moment ago. */
+  /**
+   * Failed attempts to connect. `silence` has the reason and the time of the first; null if the connection works or did
+   * a moment ago.
+   */
   failures = 0;
   silence: Silence | null = null;
 
-  /** A number; once `heard` has reached it, `value` is at least as new as this call. */
+  /** Returns a number. Once `heard` has reached it, `value` is at least as new as this call. */
   ask(): number {
     this.asked += 1;
     this.leader?.ring();
     return this.asked;
   }
 
-  /** @returns by how many characters it holds more */
+  /** @returns the number of characters by which the hub grows */
   take({ n, seq, text }: Told): number {
     this.heard = Math.max(this.heard, n);
     this.silence = null;
@@ -94,7 +97,7 @@ export class Hub {
     this.ring();
   }
 
-  /** The member leads from now on, if nobody does that gives a sign of life (HUB3). */
+  /** Makes the member the leader, unless another leader gives a sign of life (HUB3). */
   lead(member: Member, nowMs: number): boolean {
     if (this.leader !== null && nowMs - this.seenMs < DEAD_MS) return false;
     this.leader = member;
@@ -111,14 +114,13 @@ const charsOf = (text: string | null): number => text?.length ?? 0;
 
 export type Joined = { readonly hub: Hub; readonly member: Member };
 
-/** All hubs of an isolate. */
 export class Hubs {
   readonly #hubs = new Map<string, Hub>();
   #members = 0;
   #chars = 0;
   #sweptMs = 0;
 
-  /** Null: there are too many already. */
+  /** Returns null if there are too many hubs or watchers already. */
   join(name: string, nowMs: number): Joined | null {
     if (nowMs - this.#sweptMs > WATCH_BEAT_MS) this.#sweep(nowMs);
     if (this.#members >= WATCHERS || this.full) return null;
@@ -130,7 +132,7 @@ export class Hubs {
     return { hub, member };
   }
 
-  /** What the hubs hold is too much: nobody comes in, and whose value grows loses its watchers. */
+  /** True if the hubs hold too much: nobody may join, and a hub whose value grows loses its watchers. */
   get full(): boolean {
     return this.#chars > WATCHED_CHARS;
   }
@@ -159,7 +161,10 @@ export class Hubs {
     this.#hubs.delete(name);
   }
 
-  /** One that sleeps gives a sign of life with each beat; one whose reader takes nothing gives none, and comes to its end too. */
+  /**
+   * A sleeping member gives a sign of life with each beat. A member whose reader takes nothing gives none, and is
+   * removed too.
+   */
   #sweep(nowMs: number): void {
     this.#sweptMs = nowMs;
     for (const [name, { members }] of this.#hubs)

@@ -1,10 +1,11 @@
 /**
- * Leading a hub: holding the one connection to the partition's object, in the request of one of its watchers.
+ * Leading a hub: one watcher's request holds the one connection to the partition's object.
  *
- * LEAD1. A new connection begins with the value as it is then, so that nothing is missed in between; what is known already changes
- *     nothing (watch-hub.ts).
- * LEAD2. A connection that breaks, or doesn't answer a ping by the next one, is made anew, after a pause that grows.
- * LEAD3. Whoever doesn't lead any more, or has gone, closes its connection.
+ * LEAD1. A new connection begins with the current value, so no change is missed. A value that the hub has already
+ *     changes nothing (watch-hub.ts).
+ * LEAD2. If a connection breaks, or doesn't answer a ping before the next one is due, the leader connects again. The
+ *     pause between attempts grows.
+ * LEAD3. A member that stops leading, or has gone, closes its connection.
  */
 import type { Address } from "../../engine/operator/routing.ts";
 import { WATCH_BEAT_MS } from "../../engine/base/limits.ts";
@@ -23,7 +24,7 @@ export interface Place {
   readonly key: string;
 }
 
-/** Returns when the member doesn't lead any more. Never rejects. */
+/** Returns when the member stops leading. Never rejects. */
 export async function lead(place: Place, hubs: Hubs, name: string, hub: Hub, member: Member): Promise<void> {
   for (let failures = 0; leads(hub, member); failures++) {
     const socket = await connect(place);
@@ -59,7 +60,10 @@ async function connect({ env, address, key }: Place): Promise<WebSocket | Troubl
   }
 }
 
-/** Until the connection ends, or the member's time as leader. @returns why it ended; null: it said nothing */
+/**
+ * Follows the connection until it ends, or the member stops leading. @returns the reason why it ended, or null if none
+ * is known
+ */
 async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, member: Member): Promise<Trouble | null> {
   const link: { end?: Trouble | null } = {};
   let answered = true;
@@ -114,6 +118,6 @@ function close(socket: WebSocket): void {
   try {
     socket.close(1000);
   } catch {
-    // It is closed already, or breaks now.
+    // The socket is closed already, or breaks now.
   }
 }

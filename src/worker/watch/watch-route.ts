@@ -1,10 +1,11 @@
 /**
- * `GET /v1/operators/{op}/watch?key=K`: server-sent events, the value now, then each change.
+ * `GET /v1/operators/{op}/watch?key=K`: server-sent events, the current value, then each change.
  *
- * WATCH1. The first value is at least as new as the request: what was acknowledged before it is in it.
- * WATCH2. The reader sets the pace. While it takes nothing, nothing is made for it; what it gets next is the newest value.
- * WATCH3. Whoever goes is forgotten when the runtime says so, which it does with the next thing written at the latest, a sign of life
- *     for one; where it says nothing, after three beats (watch-hub.ts).
+ * WATCH1. The first value is at least as new as the request: it includes every event that was acknowledged before.
+ * WATCH2. The reader sets the pace. While it takes nothing, nothing is made for it; the next value that it gets is the
+ *     newest.
+ * WATCH3. A reader that has gone is forgotten when the runtime reports it, at the latest with the next write, such as a
+ *     sign of life. If the runtime reports nothing, the reader is forgotten after three beats (watch-hub.ts).
  */
 import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
 import { partitionName } from "../../engine/base/ids.ts";
@@ -18,14 +19,13 @@ import { Hubs, type Hub, type Member } from "./watch-hub.ts";
 import { lead } from "./watch-lead.ts";
 import type { Value } from "./watch-wire.ts";
 
-/** Of this isolate. */
+/** The hubs of this isolate. */
 export const hubs = new Hubs();
 
-/** How long the request waits for its first value. */
 const FIRST_WAIT_MS = 25_000;
-/** Attempts to reach the partition that fail before the request is answered with the reason. */
+/** After this many failed attempts to reach the partition, the request is answered with the reason. */
 const FIRST_ATTEMPTS = 5;
-/** What a reader waits before it comes back. */
+/** A reader waits this long before it comes back. */
 const RETRY_MS = 1_000;
 
 export async function watchKey(
@@ -59,7 +59,7 @@ export async function watchKey(
   const headers = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store",
-    // nginx would else hold the stream back until its buffers are full, which may be never.
+    // Without this, nginx would hold the stream back until its buffers are full, possibly forever.
     "x-accel-buffering": "no",
   };
   return new Response(watcher.stream(request.headers.get("last-event-id")), { headers });
@@ -76,7 +76,7 @@ class Watcher {
   readonly #hub: Hub;
   readonly #member: Member;
   readonly #endMs = Date.now() + WATCH_MS;
-  /** `changes` of the hub when it gave a value. */
+  /** `changes` of the hub when this watcher last gave a value. */
   #given = -1;
 
   constructor(env: Env, address: Address, key: string, name: string, hub: Hub, member: Member) {
@@ -94,7 +94,7 @@ class Watcher {
     return joined === null ? null : new Watcher(env, address, key, name, joined.hub, joined.member);
   }
 
-  /** Waits for the value now (WATCH1). @returns why there is none, and then the watcher has gone */
+  /** Waits for the current value (WATCH1). @returns null, or the reason why there is none; then the watcher has gone */
   async first(): Promise<Trouble | null> {
     const hub = this.#hub;
     const wanted = hub.ask();
@@ -114,7 +114,7 @@ class Watcher {
 
   stream(lastId: string | null): ReadableStream<Uint8Array> {
     const { value, changes } = this.#hub;
-    // It has this value already.
+    // The reader has this value already.
     if (value?.seq != null && lastId === String(value.seq)) this.#given = changes;
     let greeted = false;
     return new ReadableStream<Uint8Array>(
@@ -132,7 +132,7 @@ class Watcher {
     );
   }
 
-  /** The next value, or a sign of life; null: this is the end. */
+  /** Returns the next value, or a sign of life, or null at the end. */
   async #next(): Promise<string | null> {
     for (;;) {
       const now = Date.now();
@@ -152,12 +152,12 @@ class Watcher {
   #leadIfNobody(): void {
     const [hub, member] = [this.#hub, this.#member];
     if (hub.leader === member || !hub.lead(member, Date.now())) return;
-    // It belongs to this request, and lives as long as the stream.
+    // The lead belongs to this request, and lives as long as the stream.
     void lead({ env: this.#env, address: this.#address, key: this.#key }, hubs, this.#name, hub, member);
   }
 }
 
-/** A state's text has no line ends: it is what JSON.stringify made. */
+/** A state's text has no line ends: JSON.stringify made it. */
 function messageOf(key: string, { seq, text }: Value): string {
   const id = seq === null ? "" : `id: ${seq}\n`;
   return `${id}data: {"key":${JSON.stringify(key)},"value":${text ?? "null"},"seq":${seq}}\n\n`;

@@ -1,25 +1,26 @@
 /**
- * What travels over the connection of a watched key, between the Worker and the partition's object (CODE1: its version is in the
- * name of the subprotocol, and what is added later must be optional).
+ * The messages on the connection of a watched key, between the Worker and the partition's object. CODE1: the
+ * subprotocol's name holds the version, and later additions must be optional.
  *
  * | from | message | |
  * |---|---|---|
- * | Worker | `{"n", "have"}` | ready for one message: at once if `n` is new, else when the value isn't that of `have` any more |
- * | object | `{"n", "seq"}`, a line end, the state's text or nothing | the value, read after the Worker's message `n` came |
+ * | Worker | `{"n", "have"}` | ready for one message: at once if `n` is new, else when the value differs from `have` |
+ * | object | `{"n", "seq"}`, a line end, the state's text or nothing | the value, read after message `n` came |
  * | Worker, object | `ping`, `pong` | the platform answers for the object, and doesn't wake it |
  *
- * `have` and `seq`: the event that last changed the key; 0: it has no state, `seq` null: nor is it known since when.
+ * `have` and `seq` are the event that last changed the key. If it is 0, the key has no state. If `seq` is null, the key
+ * has no state, and since when isn't known.
  */
 import { isObject } from "../../engine/base/json.ts";
 
 export const WATCH_PROTOCOL = "keyframe.watch.1";
 export const PING = "ping";
 export const PONG = "pong";
-/** The connection ends since the object can't answer now; the reason is the code of the failure. */
+/** The connection ends since the object can't answer now. The reason is the code of the failure. */
 export const CANNOT = 1013;
-/** What the peer was told may hold no more: it asks anew. */
+/** The value that the peer was told may be wrong now: the peer asks again. */
 export const ANEW = 1012;
-/** The other side sent what is no message of this protocol. */
+/** The peer sent a message that isn't of this protocol. */
 export const NO_MESSAGE = 1008;
 
 export interface Ready {
@@ -27,10 +28,9 @@ export interface Ready {
   readonly have: number;
 }
 
-/** The state of the watched key. */
 export interface Value {
   readonly seq: number | null;
-  /** JSON; null: no state. */
+  /** JSON; null if the key has no state. */
   readonly text: string | null;
 }
 
@@ -40,7 +40,7 @@ export interface Told extends Value {
 
 export const readyText = ({ n, have }: Ready): string => JSON.stringify({ n, have });
 
-/** Null: it is none. */
+/** Returns null if the message is no `Ready`. */
 export function readReady(message: unknown): Ready | null {
   const { n, have } = members(message);
   return isCount(n) && isCount(have) ? { n, have } : null;
@@ -48,7 +48,7 @@ export function readReady(message: unknown): Ready | null {
 
 export const toldText = ({ n, seq, text }: Told): string => `${JSON.stringify({ n, seq })}\n${text ?? ""}`;
 
-/** Null: it is none. */
+/** Returns null if the message is no `Told`. */
 export function readTold(message: unknown): Told | null {
   if (typeof message !== "string") return null;
   const end = message.indexOf("\n");

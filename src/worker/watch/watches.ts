@@ -1,13 +1,14 @@
 /**
  * The connections of watchers to one partition: hibernatable WebSockets, one for each key and isolate of the Worker.
  *
- * WATCHES1. One message is under way on a connection: the next one goes when its peer is ready again, and has the newest value then. So a
- *     slow peer skips values, and nothing piles up.
- * WATCHES2. Nothing goes by between a message and the next: what changes while the peer isn't ready, or while the value is read, is
- *     found when it is compared with what the peer has.
- * WATCHES3. They outlast the instance: its successor finds them, with their keys, at the first look. Silence costs nothing.
- *     Of a log that was set back it ends those that were told of more: they come again, and hear what holds.
- * WATCHES4. Where the value can't be read the connection is closed with the reason, and the peer comes back.
+ * WATCHES1. Each connection has one message under way. The next one is sent when the peer is ready again, with the
+ *     newest value. So a slow peer skips values, and no queue grows.
+ * WATCHES2. No change is missed between two messages. A change while the peer isn't ready, or while the value is read,
+ *     is found by comparison with the value that the peer has.
+ * WATCHES3. Connections outlast the instance: its successor finds them, with their keys, at the first look. Silence
+ *     costs nothing. If the log was restored to an older point, connections that were told of later events are closed.
+ *     Their peers connect again, and get the current value.
+ * WATCHES4. If the value can't be read, the connection is closed with the reason, and the peer comes back.
  */
 import { keyFlaw } from "../../engine/operator/routing.ts";
 import type { Seq } from "../../engine/base/ids.ts";
@@ -18,10 +19,10 @@ import type { Answer } from "../rpc.ts";
 import { problem } from "../problem.ts";
 import { ANEW, CANNOT, NO_MESSAGE, PING, PONG, readReady, toldText, WATCH_PROTOCOL, type Told } from "./watch-wire.ts";
 
-/** Stands with the connection, and outlasts the instance (WATCHES3). */
+/** Data that is stored with the connection, and outlasts the instance (WATCHES3). */
 interface Attached {
   readonly key: string;
-  /** The newest event whose change it was sent. */
+  /** The newest event whose change was sent to the peer. */
   readonly sent: number;
 }
 
@@ -29,13 +30,11 @@ interface Watch {
   readonly socket: WebSocket;
   readonly key: string;
   sent: number;
-  /** The peer waits for a change. */
   ready: boolean;
-  /** The key changed while the peer wasn't ready. */
   changed: boolean;
-  /** What it was last told to have been read for. */
+  /** The last number that the peer got an answer for. */
   answered: number;
-  /** What the peer says, to be looked at. */
+  /** The peer's message that isn't answered yet. */
   asked: { n: number; have: number } | null;
   looking: boolean;
 }
@@ -65,7 +64,7 @@ export class Watches implements Watchers {
     return this.#byKey.keys();
   }
 
-  /** A request of the Worker for a connection. */
+  /** Accepts a request of the Worker for a connection. */
   accept(request: Request): Response {
     const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(/, */);
     if (request.headers.get("upgrade") !== "websocket" || !offered.includes(WATCH_PROTOCOL))
@@ -83,7 +82,7 @@ export class Watches implements Watchers {
     this.#ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     this.#ctx.acceptWebSocket(ours);
     ours.serializeAttachment({ key, sent: 0 } satisfies Attached);
-    // It says by itself that it is ready.
+    // The peer tells when it is ready.
     this.#add(ours, key, 0).ready = false;
     return new Response(null, {
       status: 101,
@@ -92,7 +91,7 @@ export class Watches implements Watchers {
     });
   }
 
-  /** The peer is ready. */
+  /** Takes a message of the peer: it is ready. */
   async heard(socket: WebSocket, message: unknown): Promise<void> {
     const watch = this.#bySocket.get(socket);
     const ready = readReady(message);
@@ -101,7 +100,7 @@ export class Watches implements Watchers {
     if (watch.looking) return;
     watch.looking = true;
     try {
-      // Once more only where the peer spoke, or the key changed, meanwhile.
+      // Look again only if the peer sent a message, or the key changed, meanwhile.
       while (watch.asked !== null) await this.#look(watch, watch.asked);
     } catch (error) {
       this.#end(socket, CANNOT, "internal_error");
@@ -128,7 +127,10 @@ export class Watches implements Watchers {
     }
   }
 
-  /** The seqs that it was sent count from here again: by its number no news of them would reach it. */
+  /**
+   * Closes connections that were told of events beyond the head: those seqs are given again, so the peer would miss
+   * their changes.
+   */
   opened(head: Seq): void {
     for (const watch of this.#bySocket.values())
       if (watch.sent > head) this.#end(watch.socket, ANEW, "the log was set back");
@@ -157,7 +159,7 @@ export class Watches implements Watchers {
       watch.sent = told.seq;
       watch.socket.serializeAttachment({ key: watch.key, sent: watch.sent } satisfies Attached);
     } catch {
-      // It is closed, and its handler not called yet.
+      // The socket is closed, though its handler wasn't called yet.
       this.gone(watch.socket);
     }
   }
@@ -167,11 +169,11 @@ export class Watches implements Watchers {
     try {
       socket.close(code, reason);
     } catch {
-      // Closed already.
+      // The socket is closed already.
     }
   }
 
-  /** One that was there before this instance has nothing under way, as far as is known: else it gets one message more. */
+  /** A connection from before this instance counts as having nothing under way. At worst it gets one message more. */
   #add(socket: WebSocket, key: string, sent: number): Watch {
     const watch = { socket, key, sent, ready: true, changed: false, answered: 0, asked: null, looking: false };
     this.#bySocket.set(socket, watch);

@@ -30,7 +30,7 @@ async function expectSound(world: World, total: number, ...events: readonly Sent
 const a: Sent = { id: "a", data: 5 };
 const b: Sent = { id: "b", data: 7 };
 
-describe("LOG1, B5: a commit that breaks", () => {
+describe("LOG1: a commit that breaks", () => {
   it.each<[string, () => void]>([
     ["when its group is closed", () => vi.spyOn(Group.prototype, "close").mockImplementationOnce(boom)],
     ["when its statistics are written", () => vi.spyOn(Overlay.prototype, "growth").mockImplementationOnce(boom)],
@@ -82,13 +82,13 @@ describe("LOG1, B5: a commit that breaks", () => {
     expect(words(await world.send(world.start(leaking), { ...a, key: "x" }))).toEqual(["applied"]);
   });
 
-  it("C1: what breaks while a refusal is explained isn't asked of D1 for ever", async () => {
+  it("APPEND1: what breaks while a refusal is explained isn't asked of D1 for ever", async () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, a);
     // Another writer: the next append is refused.
     await world.send(world.start(operator), b);
-    vi.spyOn(judging, "lostSince").mockImplementation(boom);
+    vi.spyOn(judging, "judgeAppend").mockImplementation(boom);
     const result = await world.send(one, { id: "c", data: 1 });
     expect(words(result)).toBe("fenced");
     expect(one.ended).toMatch(/committing broke: injected/);
@@ -96,7 +96,7 @@ describe("LOG1, B5: a commit that breaks", () => {
   });
 });
 
-describe("SNAP6, B5: a snapshot that breaks", () => {
+describe("SNAP6: a snapshot that breaks", () => {
   const started = async (): Promise<{ world: World; one: Incarnation }> => {
     const world = new World();
     const one = world.start(operator);
