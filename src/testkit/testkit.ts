@@ -1,9 +1,7 @@
 /**
- * `keyframe-streams/test`: tests of operators, with vitest, node:test or any runner that counts a rejected promise as a
- * failure.
+ * `keyframe-streams/test`: tests of operators, with any runner that counts a rejected promise as a failure.
  *
- * TESTKIT1. Tests run the engine, not a model of it (stage.ts): schemas, keys, refusals, duplicates, snapshot files,
- *     recovery.
+ * TESTKIT1. Tests run the engine, not a model of it: schemas, keys, refusals, duplicates, snapshot files, recovery.
  * TESTKIT2. An expectation that fails is an AssertionError with the difference in its message. Await every expectation:
  *     a dropped promise shows as an unhandled rejection, which both runners count as a failure.
  */
@@ -21,15 +19,9 @@ export type { EventFor, ReplyOf } from "../engine/operator/operator-types.ts";
 export type { Outcome } from "./stage.ts";
 
 export interface Options {
-  /**
-   * RFC 3339 time at which the first event is received (`ctx.now`). Each further event comes a second later, or after
-   * the time of `later`. Default 2026-01-01T00:00:00Z.
-   */
+  /** RFC 3339 time of the first event, by default 2026-01-01T00:00:00Z. Each further one is a second later. */
   readonly now?: string;
-  /**
-   * States that code of an older version left, by key. A snapshot brings them in, so the events meet them as after a
-   * deploy.
-   */
+  /** States that an older version left, by key. A snapshot brings them in, as after a deploy. */
   readonly from?: From;
 }
 

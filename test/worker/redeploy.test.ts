@@ -163,7 +163,8 @@ describe("a redeploy", () => {
       status: "applied",
     });
     expect(await now()).toEqual({ sum: 16 });
-    expect((await app.call(`/v1/operators/torn/quarantine/${items[0]!.id}/retry`, {})).status).toBe(404);
+    const again = await app.call(`/v1/operators/torn/quarantine/${items[0]!.id}/retry`, {});
+    expect(again).toMatchObject({ status: 200, body: { status: "applied", duplicate: true } });
     const later = await deploy(mended);
     expect((await later.call("/v1/operators/torn/state?key=k")).body["value"]).toEqual({ sum: 16 });
   });

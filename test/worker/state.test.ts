@@ -134,8 +134,8 @@ describe("what is too much for one answer", () => {
   test("is refused by a batch, and comes in parts of it", async () => {
     const data = { text: "z".repeat(200_000) };
     const keys = Array.from({ length: 150 }, (_, i) => `heavy-${i}`);
-    for (let i = 0; i < keys.length; i += 50)
-      await postEvents(keys.slice(i, i + 50).map((key) => ({ type: "left.noted", key, data })));
+    for (let i = 0; i < keys.length; i += 25)
+      await postEvents(keys.slice(i, i + 25).map((key) => ({ type: "left.noted", key, data })));
     const batch = (some: readonly string[]): Promise<Answer> =>
       postJson("/v1/operators/left/state/batch", { keys: some });
     const { status, body } = await batch(keys);

@@ -38,9 +38,7 @@ export interface Totals {
   readonly keys: number;
   readonly size: number;
   readonly digest: Digest;
-  /**
-   * False if the totals began with a count that isn't exact. The totals become exact once somebody has read all keys.
-   */
+  /** False if the totals began with an inexact count. They become exact once somebody has read all keys. */
   readonly exact: boolean;
   readonly unmigrated: Unmigrated;
 }
@@ -55,10 +53,7 @@ export class KeyedState {
   readonly #budget: number;
   /** Keys that changed since the current snapshot (STATE3). */
   readonly #changed = new Map<string, Entry | Gone>();
-  /**
-   * Keys that the files of the current snapshot hold too; null if the files don't hold the key. There are two
-   * generations: a used key moves to the young one, and the old one is dropped as a whole.
-   */
+  /** Keys that the files hold too, or null. A used key moves to the young generation; the old one is dropped whole. */
   #young = new Map<string, Entry | null>();
   #old = new Map<string, Entry | null>();
   #changedBytes = 0;
@@ -179,10 +174,7 @@ export class KeyedState {
     return this.#complete ? [] : [...new Set(keys.filter((key) => !this.has(key)))];
   }
 
-  /**
-   * The event at `at` left `entry`, or null if it left no state. `before` is the text before the event, or null if
-   * there was none.
-   */
+  /** The event at `at` left `entry`, or null if no state. `before` is the text before the event, or null. */
   apply(key: string, entry: Entry | null, at: Seq, before: string | null): void {
     const text = entry === null ? null : entry.text;
     if (this.anyUnmigrated || entry?.version !== undefined) this.#countUnmigrated(key, entry);
@@ -249,12 +241,7 @@ export class KeyedState {
     return this.#drops;
   }
 
-  /**
-   * Takes in all entries of the files, if nothing was dropped since `drops`. Then each key that changed meanwhile is
-   * here.
-   *
-   * @returns false if something was dropped
-   */
+  /** Takes in all entries of the files. @returns false if keys were dropped since `drops`: a change may be gone */
   installAll(entries: Iterable<readonly [string, Entry]>, drops: number): boolean {
     if (drops !== this.#drops) return false;
     for (const [key, entry] of entries) if (!this.has(key)) this.#remember(key, entry);
@@ -339,10 +326,7 @@ export class KeyedState {
     return found;
   }
 
-  /**
-   * Returns the totals of the present state. The digest lacks the changed keys. Adding `changed` takes long, so the
-   * caller does it in steps.
-   */
+  /** Returns the present totals. Their digest lacks the changed keys; the caller adds `changed` in steps. */
   totals(): { readonly totals: Totals; readonly changed: Changed } {
     const unmigrated = { keys: this.#unmigrated, some: this.#unmigratedKeys };
     const digest = this.#unchanged.copy();
@@ -350,10 +334,7 @@ export class KeyedState {
     return { totals, changed: [...this.#changed] };
   }
 
-  /**
-   * A reader of all keys found `truth` for the state that was counted as `believed`. Corrects the present counts by the
-   * difference.
-   */
+  /** A reader of all keys found `truth` for the state counted as `believed`: the counts change by the difference. */
   correct(believed: Totals, truth: Totals): void {
     this.#keys += truth.keys - believed.keys;
     this.#size += truth.size - believed.size;
@@ -366,10 +347,7 @@ export class KeyedState {
     });
   }
 
-  /**
-   * Moves the changes up to `upTo`, which the current snapshot holds, to the keys that may go. Events run between its
-   * steps.
-   */
+  /** Moves the changes that the current snapshot holds to the keys that may go. Events run between its steps. */
   *dropSaved(upTo: Seq): Generator<void> {
     let steps = 0;
     for (const [key, entry] of this.#changed) {
