@@ -170,7 +170,8 @@ export class TimeTravel {
     const { config, host } = this.#world;
     if (config.travelMs === 0) return;
     for (const slot of host.slots.values())
-      for (const one of host.running(slot)) if (one.past !== null) one.die("gone, after its database was set back");
+      // Also one that began since: its epoch may be of a statement that was under way when the database was set back.
+      for (const one of host.running(slot)) one.die("gone, after its database was set back");
     const decided = new Watched(Promise.all(this.#world.databases().map((home) => this.#decide(home, true))));
     await this.#world.clock.settle();
     while (decided.outcome === null && (await step()));
