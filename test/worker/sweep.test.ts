@@ -7,18 +7,23 @@ import { App } from "../../src/worker/app.ts";
 import { sweep } from "../../src/worker/cron.ts";
 import type { Address } from "../../src/engine/operator/routing.ts";
 
-const PARTITIONS = 1_300;
+/** An operator has 256 partitions at most, so these are of several. */
+const EACH = 256;
+const OPERATORS = 5;
+const PARTITIONS = EACH * OPERATORS;
 const HOUR = 3_600_000;
 const now = Date.now();
 
-const many = operator("many", {
-  version: 1,
-  partitions: PARTITIONS,
-  events: { noted: z.object({}) },
-  initial: () => ({ n: 0 }),
-  on: { noted: (state) => void (state.n += 1) },
-  snapshot: { every: "5m", maxTailBytes: 4_000_000 },
-});
+const many = Array.from({ length: OPERATORS }, (_, i) =>
+  operator(`many-${i}`, {
+    version: 1,
+    partitions: EACH,
+    events: { noted: z.object({}) },
+    initial: () => ({ n: 0 }),
+    on: { noted: (state) => void (state.n += 1) },
+    snapshot: { every: "5m", maxTailBytes: 4_000_000 },
+  }),
+);
 
 interface Kind {
   readonly due: boolean;
@@ -46,10 +51,13 @@ const KINDS: readonly Kind[] = [
   { due: true, tail: [[1_000, 1_000]], agoMs: HOUR, manifest: '{"v":9}' },
 ];
 const kindOf = (n: number): Kind => KINDS[n % KINDS.length]!;
-const nameOf = (n: number): string => `main/many/${String(n).padStart(4, "0")}`;
+const nameOf = (n: number): string => `main/many-${Math.floor(n / EACH)}/${String(n % EACH).padStart(4, "0")}`;
+/** The number of a partition among those of all operators. */
+const numberOf = ({ operator: name, partition }: Pick<Address, "operator" | "partition">): number =>
+  Number(name.slice("many-".length)) * EACH + partition;
 
 async function fill(db: D1Database, numbers: readonly number[]): Promise<void> {
-  const rows = numbers.map((n) => [nameOf(n), kindOf(n).manifest, kindOf(n).tail.length === 0 ? 7 : 0]);
+  const rows = numbers.map((n) => [nameOf(n), kindOf(n).manifest, kindOf(n).tail.length === 0 ? 7 : 0, n + 1]);
   const segments = numbers.flatMap((n) => {
     let next = 1;
     return kindOf(n).tail.map(([events, bytes], i) => {
@@ -62,7 +70,7 @@ async function fill(db: D1Database, numbers: readonly number[]): Promise<void> {
     db
       .prepare(
         `INSERT INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-         SELECT 1 + CAST(substr(value ->> 0, -4) AS INTEGER), value ->> 0, 'main', 1, 1, '', '', 1, '', value ->> 2, 0, value ->> 1, 0, NULL, '[]' FROM json_each(?1)`,
+         SELECT value ->> 3, value ->> 0, 'main', 1, 1, '', '', 1, '', value ->> 2, 0, value ->> 1, 0, NULL, '[]' FROM json_each(?1)`,
       )
       .bind(JSON.stringify(rows)),
     db
@@ -74,27 +82,26 @@ async function fill(db: D1Database, numbers: readonly number[]): Promise<void> {
   ]);
 }
 
-const app = new App([many]);
+const app = new App(many);
 beforeAll(async () => {
   // A line for each partition would fill the screen.
   vi.spyOn(console, "log").mockImplementation(() => undefined);
-  const { addresses } = (await app.routes(env)).byOperator.get("many")!;
+  const routes = await app.routes(env);
+  const addresses = many.flatMap(({ name }) => routes.byOperator.get(name)!.addresses);
   for (const [name, db] of [
     ["LOG_0", env.LOG_0],
     ["LOG_1", (env as unknown as { LOG_1: D1Database }).LOG_1],
   ] as const)
-    await fill(
-      db,
-      addresses.filter(({ database }) => database === name).map(({ partition }) => partition),
-    );
+    await fill(db, addresses.filter(({ database }) => database === name).map(numberOf));
 });
 
 /** Sweeps with objects that only tell that they were woken. */
 async function woken(more: object = {}): Promise<number[]> {
   const numbers: number[] = [];
-  const wake = ({ partition }: Address): Promise<void> => {
-    numbers.push(partition);
-    return partition % 2 === 0 ? Promise.resolve() : Promise.reject(new Error("the object died"));
+  const wake = (address: Address): Promise<void> => {
+    const number = numberOf(address);
+    numbers.push(number);
+    return number % 2 === 0 ? Promise.resolve() : Promise.reject(new Error("the object died"));
   };
   const PARTITION = { getByName: () => ({ wake }) } as unknown as typeof env.PARTITION;
   await sweep(app, { ...env, PARTITION, ...more });
