@@ -43,7 +43,7 @@ const AIRPORTS = [
   "__proto__",
 ];
 const CUSTOMERS = 5;
-const METERS = ["gb", "cpu//s", ".."];
+const METERS = ["gb", "cpu:s", ".."];
 const LINES_OF_A_CLIENT = 4;
 const ACCOUNTS = 6;
 
