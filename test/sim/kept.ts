@@ -154,13 +154,21 @@ export class Kept {
     const there = this.#reached(slot);
     const now = this.#world.clock.now();
     for (const name of names) {
-      if (name.endsWith(".kfm")) this.#archiveDeleted(by, name);
+      // An instance from before D1 was set back deletes what D1 had given up by then.
+      if (by.past !== null) this.#loses(slot, name);
+      else if (name.endsWith(".kfm")) this.#archiveDeleted(by, name);
       else if (there.has(name)) this.#fail(`${by.name} deleted ${name}, which D1 reaches (SNAP2, SNAP10)`);
       const since = this.#displaced.get(name);
       const honest = !this.#world.disturbed.has(slot);
       if (honest && since !== undefined && now - since < GRACE_MS - 2 * this.#world.config.skewMs)
         this.#fail(`${by.name} deleted ${name} ${now - since} ms after it was displaced (SNAP10: grace)`);
     }
+  }
+
+  /** What the database that was set back counts on is gone. */
+  #loses(slot: Slot, name: string): void {
+    if (this.#reached(slot).has(name)) this.#lost.add(name);
+    if (name.endsWith(".kfm") && versionOf(name) >= this.#kept(slot).archiveFrom) this.#holes.add(slot);
   }
 
   /** Nothing that a generation, or who falls back within its chain, would replay. */

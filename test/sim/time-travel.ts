@@ -42,10 +42,17 @@ const EMPTY: Moment = {
 const MOMENTS = 8;
 const versionOf = (name: string): number => Number(/\/(\d{10})-[^/]+\.kfm$/.exec(name)![1]);
 
-/** Is another log the partition's, so that whoever lives may know of events that are gone? */
+/** What retention says of a partition: what it gives up later was given up by these words. */
+function retentionOf({ kept }: Moment, slot: Slot): string {
+  const { points = [], archiveFrom = 0, retainFrom = 0 } = kept.get(slot.name) ?? {};
+  return JSON.stringify([points.map(({ version }) => version), archiveFrom, retainFrom]);
+}
+
+/** Does the partition have another log or another retention, so that an instance may know of something that is gone? */
 function isOther(one: Moment, other: Moment, slot: Slot): boolean {
   const [a, b] = [one, other].map(({ pasts }) => pasts.get(slot)?.takes ?? []) as [Past["takes"], Past["takes"]];
-  return a.length !== b.length || a.at(-1)?.row.group !== b.at(-1)?.row.group;
+  if (a.length !== b.length || a.at(-1)?.row.group !== b.at(-1)?.row.group) return true;
+  return retentionOf(one, slot) !== retentionOf(other, slot);
 }
 
 export class TimeTravel {
