@@ -65,7 +65,31 @@ const ERASED = {
 } as const;
 /** Keys whose states can't be migrated. */
 const FAILED = [{ key: "a text", code: "a text", message: "a text" }] as const;
-const STEERED = { id: "a text", command: "a text", status: "a text" } as const;
+const STEERED = {
+  id: "a text",
+  command: "a text",
+  status: "a text",
+  seq: "a number",
+  duplicate: "a boolean",
+  "value?": "anything",
+  "code?": "a text",
+  "detail?": "anything",
+  "error?": "a text",
+} as const;
+const QUARANTINED = {
+  id: "a text",
+  partition: "a number",
+  seq: "a number",
+  type: "a text",
+  key: "a text",
+  error: "a text",
+  "errorName?": "a text",
+  "stack?": "a text",
+  operatorVersion: "a number",
+  code: "a text",
+  time: "a text",
+  event: "anything",
+} as const;
 
 const STEERED_MANY = {
   command: "a text",
@@ -205,14 +229,7 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
       items: [{ partition: "a number", status: "a text" }],
     },
   ],
-  [
-    "GET",
-    "/v1/operators/:op/quarantine",
-    {
-      items: [{ id: "a text", partition: "a number", key: "a text", error: "a text", time: "a text" }],
-      "cursor?": "a text",
-    },
-  ],
+  ["GET", "/v1/operators/:op/quarantine", { items: [QUARANTINED], "cursor?": "a text" }],
   [
     "GET",
     "/v1/operators/:op/quarantine/groups",

@@ -265,12 +265,12 @@ describe("steering", () => {
     [["manifests", "usage", "0"], { body: [{ unreadable: "the checksum of manifest 3 is wrong" }] }, 1],
     [
       ["quarantine", "usage", "retry", "0-5"],
-      { body: { id: "0-5", command: "retry", status: "applied", value: { n: 1 } } },
+      { body: { id: "0-5", command: "retry", status: "applied", seq: 9, duplicate: false, value: { n: 1 } } },
       0,
     ],
     [
       ["quarantine", "usage", "retry", "0-5"],
-      { body: { id: "0-5", command: "retry", status: "quarantined", error: "boom" } },
+      { body: { id: "0-5", command: "retry", status: "quarantined", seq: 9, duplicate: false, error: "boom" } },
       1,
     ],
     [["quarantine", "usage", "delete", "0-5"], { status: 404, body: { code: "not_quarantined", detail: "none" } }, 1],

@@ -61,6 +61,22 @@ function unpromised(shape: Shape, schema: Schema, at: string): string[] {
   return found.sort((a, b) => a.length - b.length)[0] ?? [`${at} is an object`];
 }
 
+/** What the schema describes and the shape doesn't hold. */
+function unheld(shape: Shape, schema: Schema, at: string): string[] {
+  if (typeof shape === "string" || typeof shape === "function") return [];
+  const [form] = formsOf(schema) as [Schema];
+  if (Array.isArray(shape)) return unheld(shape[0] as Shape, form["items"] as Schema, `${at}[]`);
+  const members = shape as Readonly<Record<string, Shape>>;
+  const { properties, required } = form as {
+    readonly properties: Readonly<Record<string, Schema>>;
+    readonly required: readonly string[];
+  };
+  return Object.entries(properties).flatMap(([name, described]) => {
+    const held = members[required.includes(name) ? name : `${name}?`];
+    return held === undefined ? [`${at}.${name}`] : unheld(held, described, `${at}.${name}`);
+  });
+}
+
 const routeOf = (method: string, path: string): Described | undefined =>
   DESCRIBED.find((route) => route.method === method && route.path === path.split("?")[0]);
 
@@ -74,6 +90,15 @@ describe("what an answer must hold", () => {
       expect(unpromised(shape, schema!, "it")).toEqual([]);
     },
   );
+
+  it("GET /v1/operators/:op/quarantine and its kind: all that the route is described to answer", () => {
+    const ofQuarantine = HOLDS.filter(([, path]) => path.includes("/quarantine"));
+    expect(ofQuarantine.length).toBeGreaterThanOrEqual(6);
+    for (const [method, path, shape] of ofQuarantine) {
+      const { schema } = routeOf(method, path)!.answers[200]!;
+      expect([path, unheld(shape, schema!, "it")]).toEqual([path, []]);
+    }
+  });
 
   it("is known of every route that answers JSON, but for those that nobody asks in code", () => {
     const json = DESCRIBED.filter(({ answers }) =>
