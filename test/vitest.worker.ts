@@ -19,7 +19,7 @@ export default defineConfig(async () => {
     ],
     test: {
       name: "worker",
-      include: [path.join(here, "worker/*.test.ts")],
+      include: [path.join(here, "worker/**/*.test.ts")],
       setupFiles: [path.join(here, "worker/setup.ts")],
       // As in vitest.unit.ts.
       testTimeout: 600_000,

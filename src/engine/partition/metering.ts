@@ -3,8 +3,8 @@
  * nothing.
  *
  * METERING4. Rows read are estimated from the shape of the statements and the size of their answers.
- *     test/worker/metering.test.ts compares the estimate with D1's own count. A call without an answer counts as done,
- *     since D1 may have done it.
+ *     test/worker/adapters/metering.test.ts compares the estimate with D1's own count. A call without an answer counts
+ *     as done, since D1 may have done it.
  * METERING5. Deleting costs as much as writing. A segment and a range of the cache count for both when they are
  *     written, since they are deleted some day.
  */

@@ -1,5 +1,5 @@
 /**
- * Every route. If a registered route isn't listed here, or a listed one isn't registered, test/worker/openapi.test.ts
+ * Every route. If a registered route isn't listed here, or a listed one isn't registered, test/worker/api/openapi.test.ts
  * fails.
  */
 import type { Described, Schema } from "./described.ts";

@@ -1,0 +1,21 @@
+import { env } from "cloudflare:workers";
+import { D1Log } from "../../../src/adapters/d1-log.ts";
+import { logContract } from "../../contract/log-contract.ts";
+
+let made = 0;
+
+logContract("D1", async () => ({
+  fresh: async () => {
+    const log = new D1Log(env.LOG_1, { timeline: "main", operator: "contract", partition: made++ });
+    await log.create(1);
+    return log;
+  },
+  setFloor: async (floor) => {
+    await env.LOG_1.prepare("UPDATE timelines SET floor = ?1").bind(floor).run();
+  },
+  setTimeline: async (open) => {
+    await env.LOG_1.prepare("UPDATE timelines SET state = ?1")
+      .bind(open ? "open" : "sealed")
+      .run();
+  },
+}));
