@@ -1,6 +1,6 @@
 /**
  * `keyframe adopt OP N d1|r2`: decides from which side a partition resumes if its database was restored to an older
- * point (docs/reference/api.md, "When D1 was set back").
+ * point (docs/reference/api.md, "When D1 was restored to an older point").
  */
 import { Argument } from "commander";
 import { App, fine, online, partitionPath, postJson, saidBy, type Options } from "./app.ts";
