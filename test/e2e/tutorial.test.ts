@@ -1,7 +1,8 @@
 /**
- * docs/guides/start.md, done as it says: its files are written, its commands run in order against the packed package, and what they
- * print is compared. A block of code whose first line is a comment with a path is that file; `console` blocks are commands (`$`)
- * with their output, where `…` stands for anything. Every block of code compiles.
+ * docs/guides/start.md and the page that follows it, done as they say: their files are written, their commands run in
+ * order against the packed package, and what they print is compared. A block of code whose first line is a comment with a
+ * path is that file; `console` blocks are commands (`$`) with their output, where `…` stands for anything. Every block of
+ * code compiles.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +20,8 @@ type Step =
   | { readonly tag: "file"; readonly name: string; readonly text: string }
   | { readonly tag: "command"; readonly command: string; readonly prints: string };
 
-const page = readFileSync(path.join(PROJECT_DIR, "docs/guides/start.md"), "utf8");
+const PAGES = ["docs/guides/start.md", "docs/guides/credits-and-devices.md"];
+const page = PAGES.map((name) => readFileSync(path.join(PROJECT_DIR, name), "utf8")).join("\n");
 const blocks = [...page.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, kind, text]) => ({ kind, text: text! }));
 const steps = blocks.flatMap(({ kind, text }): Step[] => {
   if (kind === "console") return commandsOf(text);
