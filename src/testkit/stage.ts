@@ -194,7 +194,6 @@ export class Stage {
     };
     const host: Host = {
       nonce: () => `nonce-${String(this.#nonces++).padStart(6, "0")}`,
-      jitter: () => 0.5,
       // A failure beside a call shows in the next call.
       keep: (promise) => void promise.catch(() => undefined),
       arm: () => undefined,

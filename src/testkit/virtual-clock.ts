@@ -36,6 +36,10 @@ export class VirtualClock implements Clock {
     };
   }
 
+  jitter(): number {
+    return 0.5;
+  }
+
   /** Runs everything that can run at this moment. */
   settle(): Promise<void> {
     return new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));

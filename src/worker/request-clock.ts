@@ -10,4 +10,5 @@ export const requestClock: Clock = {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);
   },
+  jitter: () => Math.random(),
 };

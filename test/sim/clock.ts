@@ -4,15 +4,18 @@
  */
 import type { Clock } from "../../src/engine/base/ports.ts";
 import type { VirtualClock } from "../../src/testkit/virtual-clock.ts";
+import type { Random } from "./random.ts";
 
 export class InstanceClock implements Clock {
   readonly #world: VirtualClock;
+  readonly #random: Random;
   readonly #alive: () => boolean;
   #offsetMs: number;
   #frozen: { readonly atMs: number; readonly untilMs: number } | null = null;
 
-  constructor(world: VirtualClock, alive: () => boolean, offsetMs: number) {
+  constructor(world: VirtualClock, random: Random, alive: () => boolean, offsetMs: number) {
     this.#world = world;
+    this.#random = random;
     this.#alive = alive;
     this.#offsetMs = offsetMs;
   }
@@ -29,6 +32,10 @@ export class InstanceClock implements Clock {
     return this.#world.after(ms, () => {
       if (this.#alive()) then();
     });
+  }
+
+  jitter(): number {
+    return this.#random.unit();
   }
 
   /** Forward, or back where negative. */

@@ -87,7 +87,7 @@ export const DEFECTS: readonly Defect[] = [
     engine(
       "recovery/open-log",
       "  const opening = unborn ? null : await take();",
-      `    const seen = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
+      `    const seen = await persistent(clock, "D1", () => log.peek());
     const taken = unborn ? null : await take();
     const opening = seen === null || taken === null ? taken : { ...seen, row: { ...seen.row, epoch: taken.row.epoch } };`,
     ),
@@ -413,8 +413,8 @@ export const DEFECTS: readonly Defect[] = [
     engine("checkpoint/garbage-collection", "giveUp(env, before!)", "giveUp(env, before!, epoch)"),
     engine(
       "checkpoint/garbage-collection",
-      "async function giveUp(env: Surroundings, { row, points, pins }: Roots)",
-      "async function giveUp(env: Surroundings, { row, points, pins }: Roots, mine: Epoch)",
+      "async function giveUp(env: Environment, { row, points, pins }: Roots)",
+      "async function giveUp(env: Environment, { row, points, pins }: Roots, mine: Epoch)",
     ),
   ),
 

@@ -69,7 +69,7 @@ export class Instance {
     this.knowsDamaged = new Set(slot.cache.doubts);
     this.version = operator.version;
     this.random = world.stream(`instance ${this.name}`);
-    this.clock = new InstanceClock(world.clock, () => !this.dead, offsetMs);
+    this.clock = new InstanceClock(world.clock, this.random, () => !this.dead, offsetMs);
     const env = {
       id: { timeline: slot.address.timeline, operator: slot.address.operator, partition: slot.address.partition },
       operator,
@@ -89,7 +89,6 @@ export class Instance {
     const { trace } = this.#world;
     return {
       nonce: () => `${this.name}-${this.#nonces++}`.replace("#", "-").replace("/", "-"),
-      jitter: () => this.random.unit(),
       keep: (promise) =>
         void promise.catch((error: unknown) =>
           this.#world.oracle.fail(`${this.name}: a kept promise: ${String(error)}`),

@@ -9,9 +9,11 @@
  */
 import { adopt, type Truth as Which } from "../../src/engine/recovery/adopt.ts";
 import type { PartitionRow, Point } from "../../src/engine/base/records.ts";
+import type { FileEnvironment } from "../../src/engine/operator/environment.ts";
 import { NO_CACHE } from "../../src/engine/snapshot/range-reader.ts";
 import { rebuild } from "../../src/engine/recovery/rebuild.ts";
 import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
+import { InstanceClock } from "./clock.ts";
 import { filesOf, manifestIn } from "./decoder.ts";
 import type { Slot } from "./host.ts";
 import type { Instance } from "./instance.ts";
@@ -187,7 +189,7 @@ export class TimeTravel {
 
   // ---- decisions ----
 
-  #around(slot: Slot) {
+  #env(slot: Slot): FileEnvironment {
     const { store, clock, codec, config } = this.#world;
     const { timeline, operator: name, partition } = slot.address;
     return {
@@ -197,8 +199,7 @@ export class TimeTravel {
       cache: NO_CACHE,
       sizes: config.sizes,
       codec,
-      clock,
-      host: { jitter: () => this.#random.unit() },
+      clock: new InstanceClock(clock, this.#random, () => true, 0),
     };
   }
 
@@ -211,7 +212,7 @@ export class TimeTravel {
     const { trace, oracle } = this.#world;
     const db = this.#world.database(slot.address.database);
     const opening = await db.log(slot.address).peek();
-    const found = await adopt(this.#around(slot), { opening, mark: slot.mark }, which, slot.address.seed);
+    const found = await adopt(this.#env(slot), { opening, mark: slot.mark }, which, slot.address.seed);
     await this.#sleep(this.#random.wait(this.#world.config.storeMs));
     if (found.tag !== "row") {
       trace.say(slot.short, () => `adopt ${which}: ${found.tag}`);
@@ -235,7 +236,7 @@ export class TimeTravel {
     const { trace, oracle } = this.#world;
     const db = this.#world.database(slot.address.database);
     if (db.rows.has(slot.name)) return;
-    const found = await rebuild(this.#around(slot), slot.address.seed, slot.mark ?? undefined);
+    const found = await rebuild(this.#env(slot), slot.address.seed, slot.mark ?? undefined);
     await this.#sleep(this.#random.wait(this.#world.config.storeMs));
     if (found.tag !== "found") {
       trace.say(slot.short, () => `recover: ${found.tag}`);

@@ -109,11 +109,21 @@ export interface Cache {
   distrusted(names: readonly string[]): string[];
 }
 
+/** Bytes, and whether they came from the store just now. Null if they couldn't be read. */
+export type Coming = { readonly bytes: Uint8Array; readonly fetched: boolean } | null;
+
+/** Parts of files that were fetched before they were needed (prefetch.ts). */
+export interface Prefetched {
+  take(name: string, offset: number): Promise<Coming> | null;
+}
+
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
   /** Calls `then` once, after `ms`. The returned function cancels the call. */
   after(ms: number, then: () => void): () => void;
+  /** Returns a random number, 0 <= x < 1, for the jitter of waits only. */
+  jitter(): number;
 }
 
 /** Text and bytes, compression and checksums. */
@@ -142,8 +152,6 @@ export interface Codec {
 export interface Host {
   /** Returns a name that nobody else will ever make. */
   nonce(): string;
-  /** Returns a random number, 0 <= x < 1, for the jitter of retries only. */
-  jitter(): number;
   /** Keeps the object alive until the promise settles. */
   keep(promise: Promise<unknown>): void;
   /** Sets the alarm that wakes the partition, in place of the alarm before. Null clears the alarm. */

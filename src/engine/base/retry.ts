@@ -4,8 +4,8 @@
  * effect.
  */
 import { Failure, messageOf } from "./errors.ts";
-import { STORE_TIMEOUT_MS } from "./limits.ts";
-import type { Clock, Host } from "./ports.ts";
+import { OPEN_ATTEMPTS, STORE_TIMEOUT_MS } from "./limits.ts";
+import type { Clock } from "./ports.ts";
 
 /** Returns the call's result. @throws Failure store_unavailable after the limit, or the call's own error */
 export function limited<T>(
@@ -28,29 +28,27 @@ export const sleep = (clock: Clock, ms: number): Promise<void> =>
   });
 
 /** Full jitter: a random wait of up to 50 ms · 2^attempt, at most 2 s, and never zero. */
-export function backoffMs(attempt: number, host: Pick<Host, "jitter">): number {
-  return 5 + Math.floor(host.jitter() * Math.min(2_000, 50 * 2 ** Math.min(attempt, 10)));
+export function backoffMs(attempt: number, clock: Clock): number {
+  return 5 + Math.floor(clock.jitter() * Math.min(2_000, 50 * 2 ** Math.min(attempt, 10)));
 }
 
 /** Tries an idempotent call a few times. A named failure is final. @throws Failure store_unavailable with the last
  *  error */
-export async function persistent<T>(
-  clock: Clock,
-  host: Pick<Host, "jitter">,
-  what: string,
-  attempts: number,
-  call: () => Promise<T>,
-): Promise<T> {
+export async function persistent<T>(clock: Clock, what: string, call: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await limited(clock, what, call);
     } catch (error) {
       if (error instanceof Failure && error.code !== "store_unavailable") throw error;
-      if (attempt + 1 >= attempts)
-        throw new Failure("store_unavailable", `${what} failed ${attempts} times, last with: ${messageOf(error)}`, {
-          cause: error,
-        });
-      await sleep(clock, backoffMs(attempt, host));
+      if (attempt + 1 >= OPEN_ATTEMPTS)
+        throw new Failure(
+          "store_unavailable",
+          `${what} failed ${OPEN_ATTEMPTS} times, last with: ${messageOf(error)}`,
+          {
+            cause: error,
+          },
+        );
+      await sleep(clock, backoffMs(attempt, clock));
     }
   }
 }

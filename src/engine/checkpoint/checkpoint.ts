@@ -18,7 +18,7 @@ import { archiveText } from "../log/archive.ts";
 import { FileWriter } from "../base/block.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
 import { attemptId, manifestName, snapshotName, seq, type Epoch, type Seq } from "../base/ids.ts";
-import { ARCHIVE_CHARS, OPEN_ATTEMPTS } from "../base/limits.ts";
+import { ARCHIVE_CHARS } from "../base/limits.ts";
 import {
   historyAfter,
   MANIFEST_FORMAT,
@@ -32,19 +32,18 @@ import {
 } from "../snapshot/manifest.ts";
 import type { ArchiveBlock } from "../log/archive.ts";
 import type { StateFile } from "../base/records.ts";
-import type { Environment } from "../recovery/environment.ts";
 import { RangeReader } from "../snapshot/range-reader.ts";
 import { nextPins, pinTexts, readOrNull, wholeText } from "../snapshot/rollback-pins.ts";
 import type { Codec } from "../base/ports.ts";
 import type { PartitionRow, Point } from "../base/records.ts";
 import type { Rates } from "../snapshot/manifest.ts";
-import type { Surroundings } from "../recovery/environment.ts";
 import type { Segment } from "../base/records.ts";
 import { encodeFiles, type Capture, type Counted } from "../snapshot/capture.ts";
 import { SnapshotFile } from "../snapshot/file-reader.ts";
 import type { Entries } from "../state/keyed-state.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 import { limited, persistent, sleep } from "../base/retry.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /** The facts that a snapshot builds on. */
 export interface Ground {
@@ -153,12 +152,12 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
   throw new Error("an archive ended without its last piece");
 }
 
-const putPiece = ({ clock, objects }: Surroundings, name: string, bytes: Uint8Array): Promise<string> =>
+const putPiece = ({ clock, objects }: Environment, name: string, bytes: Uint8Array): Promise<string> =>
   limited(clock, "R2", () => objects.put(name, bytes), PUT_LIMIT_MS);
 
 /** Writes the captured state to files in R2. `counted` holds the totals of the whole state with them. */
 async function uploadState(
-  env: Surroundings,
+  env: Environment,
   ground: Ground,
   captured: Capture,
   attempt: string,
@@ -210,12 +209,12 @@ const pieceAfter = (after: Seq): Piece => ({ file: new FileWriter(), blocks: [],
  * Reads the covered log back from D1, page by page, and packs it, piece by piece. The log counts, not the memory of
  * this instance.
  */
-async function* collect(env: Surroundings, ground: Ground, from: Seq, to: Seq): AsyncGenerator<Piece> {
-  const { codec, clock, host, log, sizes } = env;
+async function* collect(env: Environment, ground: Ground, from: Seq, to: Seq): AsyncGenerator<Piece> {
+  const { codec, clock, log, sizes } = env;
   let piece = pieceAfter(from);
   let after = from;
   while (after < to) {
-    const page = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.page(after));
+    const page = await persistent(clock, "D1", () => log.page(after));
     if (page.epoch !== ground.epoch)
       throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
     const rows = page.rows.filter((row) => row.last <= to);
@@ -261,7 +260,7 @@ function writeBlock(file: FileWriter, rows: readonly Segment[], codec: Codec): A
 
 async function promote(env: Environment, ground: Ground, { text, ...made }: Uploaded): Promise<Checkpointed> {
   const { manifest } = made;
-  const { clock, host, log } = env;
+  const { clock, log } = env;
   const older = manifest.kind === "delta" ? ground.row : olderGeneration(ground.whole);
   const { ageMs } = env.operator.snapshot.retain;
   const pins = nextPins(ground.row.pins, ground.whole, manifest, env.codec, clock.now(), ageMs);
@@ -298,7 +297,7 @@ async function promote(env: Environment, ground: Ground, { text, ...made }: Uplo
   } catch {
     // The outcome is unknown. The row tells it, as after a refusal (CHECKPOINT2).
   }
-  const now = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
+  const now = await persistent(clock, "D1", () => log.row());
   if (now?.attempt === manifest.attempt && now.epoch === ground.epoch) return { tag: "current", row, ...made };
   if (now === null || now.epoch !== ground.epoch)
     return {
@@ -322,7 +321,7 @@ const olderGeneration = (whole: Manifest | null): Pick<PartitionRow, "previous" 
  * or may still be reading them (SNAP10).
  */
 function replacedBy(
-  { codec, clock }: Surroundings,
+  { codec, clock }: Environment,
   { row, whole }: Ground,
   previous: string | null,
   pins: string,

@@ -13,7 +13,6 @@ import { StateMachine } from "../state/state-machine.ts";
 import { seq, type Epoch } from "../base/ids.ts";
 import { TAIL_BYTES } from "../base/limits.ts";
 import { openingBytes, readManifest, snapshotCounts, stateFiles, type Manifest } from "../snapshot/manifest.ts";
-import type { Environment } from "../recovery/environment.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import { reachedNames, readOrNull } from "../snapshot/rollback-pins.ts";
 import type { PartitionRow } from "../base/records.ts";
@@ -26,6 +25,7 @@ import { sleep } from "../base/retry.ts";
 import type { Lease } from "../log/lease.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
+import type { Environment } from "../operator/environment.ts";
 
 export type Snapshotted =
   | { readonly tag: "current"; readonly manifest: Manifest }

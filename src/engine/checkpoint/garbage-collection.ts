@@ -19,15 +19,14 @@
  */
 import { messageOf } from "../base/errors.ts";
 import { attemptOf, belowManifest, manifestOf, manifestPrefix, snapshotPrefix, type Epoch } from "../base/ids.ts";
-import { OPEN_ATTEMPTS } from "../base/limits.ts";
 import { readManifest, stateFiles } from "../snapshot/manifest.ts";
 import { pinTexts } from "../snapshot/rollback-pins.ts";
 import type { Codec } from "../base/ports.ts";
 import type { PartitionRow, Roots } from "../base/records.ts";
-import type { Surroundings } from "../recovery/environment.ts";
 import { plan, type RetentionFacts } from "./retention.ts";
 import { listNames } from "../snapshot/object-reader.ts";
 import { limited, persistent } from "../base/retry.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /** Pages of up to 1,000 names in one run. A policy keeps fewer files than that, so each run reaches garbage. */
 const PAGES = 4;
@@ -47,7 +46,7 @@ export type Collected =
 
 /** Deletes garbage among the names above `after`. Never rejects: a snapshot must not suffer from it. */
 export async function collectGarbage(
-  env: Surroundings,
+  env: Environment,
   epoch: Epoch,
   ended: () => boolean,
   after: string,
@@ -69,8 +68,7 @@ export async function collectGarbage(
   }
 }
 
-const askD1 = <T>({ clock, host }: Surroundings, call: () => Promise<T>): Promise<T> =>
-  persistent(clock, host, "D1", OPEN_ATTEMPTS, call);
+const askD1 = <T>({ clock }: Environment, call: () => Promise<T>): Promise<T> => persistent(clock, "D1", call);
 
 const superseded = (row: PartitionRow, epoch: Epoch): string | null =>
   row.epoch === epoch ? null : `epoch ${epoch} was superseded by ${row.epoch}`;
@@ -82,7 +80,7 @@ type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: 
  *
  * @throws if a root can't be read (GC2)
  */
-async function giveUp(env: Surroundings, { row, points, pins }: Roots): Promise<Given> {
+async function giveUp(env: Environment, { row, points, pins }: Roots): Promise<Given> {
   const facts = factsOf(row, points, env.codec);
   if (facts === null) return { tag: "left", why: "there is no snapshot" };
   const known = new Set([facts.current.number, ...points.map(({ version }) => version)]);
@@ -127,7 +125,7 @@ function isPast(name: string, row: PartitionRow): boolean {
 /**
  * Deletes the archives that are given up (GC5). A listing begins with these archives, since their names are the oldest.
  */
-async function expire(env: Surroundings, { points, archiveFrom }: Roots, ended: () => boolean): Promise<number> {
+async function expire(env: Environment, { points, archiveFrom }: Roots, ended: () => boolean): Promise<number> {
   if (archiveFrom <= 1) return 0;
   const kept = new Set(points.map(({ attempt }) => attempt));
   const end = belowManifest(env.id, archiveFrom);
@@ -140,7 +138,7 @@ async function expire(env: Surroundings, { points, archiveFrom }: Roots, ended: 
 
 /** Deletes the garbage under a prefix, above `after` and up to `end`, page by page (GC4). */
 async function clear(
-  env: Surroundings,
+  env: Environment,
   prefix: string,
   after: string,
   ended: () => boolean,

@@ -20,11 +20,11 @@ import { stateFiles, type Manifest } from "../snapshot/manifest.ts";
 import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import { fetchManifest, load } from "../recovery/recovery.ts";
-import type { Surroundings } from "../recovery/environment.ts";
 import { nextPage, replay } from "../recovery/replay.ts";
 import type { Host } from "../base/ports.ts";
 import type { Entries } from "../state/keyed-state.ts";
 import { limited } from "../base/retry.ts";
+import type { Environment } from "../operator/environment.ts";
 
 export type Verified =
   /** `manifest` is the manifest that it started from, or null for the whole log. */
@@ -61,11 +61,11 @@ export interface Difference {
 }
 
 /** @throws Failure if the verification takes too long */
-export async function verify(env: Surroundings, open: OpenPartition, code: string): Promise<Verified> {
+export async function verify(env: Environment, open: OpenPartition, code: string): Promise<Verified> {
   return limited(env.clock, "the drill", () => drill(env, open, code), VERIFY_WAIT_MS);
 }
 
-async function drill(env: Surroundings, open: OpenPartition, code: string): Promise<Verified> {
+async function drill(env: Environment, open: OpenPartition, code: string): Promise<Verified> {
   const { machine, loader, whole } = open;
   if (machine.seq === 0) return notComparable("no event was applied yet");
   const live = { seq: machine.seq, entries: allOf(machine, loader) };
@@ -126,7 +126,7 @@ function placeOf(error: Damage | Failure, whole: Manifest | null, reading: Damag
  * Returns the manifest before the current one, so that a snapshot and its archive are verified too. Returns null if
  * there is none.
  */
-async function startOf(env: Surroundings, whole: Manifest | null): Promise<Manifest | null> {
+async function startOf(env: Environment, whole: Manifest | null): Promise<Manifest | null> {
   const before = whole?.history?.[0];
   return before === undefined ? null : fetchManifest(env, ...before);
 }

@@ -9,8 +9,7 @@
  */
 import { Failure, isUnreadable } from "../base/errors.ts";
 import { readManifest, type Manifest } from "../snapshot/manifest.ts";
-import type { Library } from "../snapshot/object-reader.ts";
-import type { Operator } from "../operator/operator.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 import { pinTexts } from "../snapshot/rollback-pins.ts";
 import type { Roots } from "../base/records.ts";
 import { fetchManifest } from "../recovery/recovery.ts";
@@ -38,14 +37,14 @@ interface Kept {
 }
 
 export class KeyBases {
-  readonly #around: Library & { readonly operator: Operator };
+  readonly #env: FileEnvironment;
   readonly #key: string;
   /** In the order of their seqs. */
   readonly #kept: readonly Kept[];
   #asked = 0;
 
-  constructor(env: Library & { readonly operator: Operator }, key: string, roots: Roots) {
-    this.#around = env;
+  constructor(env: FileEnvironment, key: string, roots: Roots) {
+    this.#env = env;
     this.#key = key;
     this.#kept = keptOf(env, roots);
   }
@@ -65,7 +64,7 @@ export class KeyBases {
       if (this.#asked++ >= ANCHORS) return null;
       try {
         const manifest = await one.manifest();
-        const stored = await StoredState.states(this.#around, manifest, this.#around.operator);
+        const stored = await StoredState.states(this.#env, manifest, this.#env.operator);
         const { operatorVersion } = manifest;
         return {
           seq: one.seq,
@@ -84,7 +83,7 @@ export class KeyBases {
 const passesOver = (error: unknown): boolean =>
   isUnreadable(error) || (error instanceof Failure && error.code === "state_newer");
 
-function keptOf(env: Library, { row, points }: Roots): Kept[] {
+function keptOf(env: FileEnvironment, { row, points }: Roots): Kept[] {
   const kept = new Map<number, Kept>();
   for (const { version, attempt, seq, whole } of points)
     if (whole) kept.set(version, { version, seq, manifest: () => fetchManifest(env, version, attempt) });

@@ -7,10 +7,11 @@
  *     quarantine are events too.
  * KEYEVENT3. Reading takes no epoch, wakes nothing and writes nothing (SNAP9).
  */
+import type { LogEnvironment } from "../operator/environment.ts";
 import { fill } from "../event/event.ts";
 import { seq, type Seq } from "../base/ids.ts";
 import { HISTORY_CHARS, HISTORY_HELD_CHARS, HISTORY_OBJECTS } from "../base/limits.ts";
-import { logBelow, type Bottom, type Readable } from "./log-reader.ts";
+import { logBelow, type Bottom } from "./log-reader.ts";
 import type { Event } from "../event/event.ts";
 import { APPLIED, type Outcome } from "../log/outcome.ts";
 import type { SegmentEvents } from "../log/segment.ts";
@@ -50,7 +51,7 @@ export interface Bounds {
  * @throws Damage, Failure
  */
 export async function eventsOf(
-  env: Readable,
+  env: LogEnvironment,
   key: string,
   before: Seq | null,
   bounds: Bounds,

@@ -2,9 +2,10 @@
  * The history of a key, page by page: the events that touched it, newest first, each with its outcome and the value
  * after it.
  */
+import type { LogEnvironment } from "../operator/environment.ts";
 import type { Seq } from "../base/ids.ts";
 import { eventsOf, type Bounds, type KeyEvent, type KeyEvents } from "./events.ts";
-import { valuesAfter, type Value, type Valuing } from "./values.ts";
+import { valuesAfter, type Value } from "./values.ts";
 
 export interface HistoryItem extends KeyEvent {
   /** The value after the event. */
@@ -16,7 +17,12 @@ export interface HistoryPage extends Omit<KeyEvents, "items"> {
 }
 
 /** Returns the events below `before`. If `before` is null, starts from the newest. @throws Damage, Failure */
-export async function history(env: Valuing, key: string, before: Seq | null, bounds: Bounds): Promise<HistoryPage> {
+export async function history(
+  env: LogEnvironment,
+  key: string,
+  before: Seq | null,
+  bounds: Bounds,
+): Promise<HistoryPage> {
   const page = await eventsOf(env, key, before, bounds);
   const values = await valuesAfter(env, key, page.items, before);
   const items = values.map((value, i) => ({ ...page.items[i]!, value }));

@@ -14,20 +14,17 @@
  * LOGREAD5. Below the version from which D1 says that archives are kept, the log is given up (LOG5). The log ends
  *     there, and the reader says so. A kept archive that can't be read is no such end.
  */
+import type { LogEnvironment } from "../operator/environment.ts";
 import { readArchiveBelow, readManifestObject } from "../snapshot/manifest-object.ts";
 import type { ReadSegment } from "../log/archive.ts";
 import { Failure, isUnreadable } from "../base/errors.ts";
 import { belowManifest, manifestName, manifestOf, manifestPrefix, seq, type Seq } from "../base/ids.ts";
-import { OPEN_ATTEMPTS } from "../base/limits.ts";
 import { archiveLimits } from "../recovery/incarnation.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
-import type { Log } from "../base/ports.ts";
 import type { Roots } from "../base/records.ts";
 import { readSegment } from "../log/segment.ts";
-import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
+import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 import { persistent } from "../base/retry.ts";
-
-export type Readable = Shelf & { readonly log: Pick<Log, "below" | "roots"> };
 
 /** A segment, and the number of objects that were read up to it. */
 export interface Below extends ReadSegment {
@@ -42,13 +39,13 @@ export type Bottom = "beginning" | "given up";
  *
  * @throws Damage, Failure
  */
-export async function* logBelow(env: Readable, before: Seq | null): AsyncGenerator<Below, Bottom> {
-  const { log, clock, host, codec } = env;
+export async function* logBelow(env: LogEnvironment, before: Seq | null): AsyncGenerator<Below, Bottom> {
+  const { log, clock, codec } = env;
   let next = before ?? seq(Number.MAX_SAFE_INTEGER);
   let begun = false;
   for (;;) {
     const from = next;
-    const rows = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.below(from));
+    const rows = await persistent(clock, "D1", () => log.below(from));
     for (const row of rows) {
       if (begun && row.last !== next - 1) refuse(env, next - 1, `D1 has a row ${row.seq}..${row.last} below it`);
       yield { row, events: readSegment(row, codec), objects: 0 };
@@ -58,25 +55,29 @@ export async function* logBelow(env: Readable, before: Seq | null): AsyncGenerat
     if (rows.length === 0) break;
   }
   if (next === 1) return "beginning";
-  const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
+  const roots = await persistent(clock, "D1", () => log.roots());
   if (roots === null) return "beginning";
   // If D1 has no row below, the rest of the log is below the snapshot.
   return yield* archivedBelow(env, roots, begun ? next : seq(Math.min(next, roots.row.snapshotSeq + 1)));
 }
 
-async function* archivedBelow(env: Readable, { row, archiveFrom }: Roots, before: Seq): AsyncGenerator<Below, Bottom> {
+async function* archivedBelow(
+  env: LogEnvironment,
+  { row, archiveFrom }: Roots,
+  before: Seq,
+): AsyncGenerator<Below, Bottom> {
   if (before <= 1) return "beginning";
   const bottom = Math.max(1, archiveFrom);
   const limitOf = await archiveLimits(env, row.epoch, bottom > 1 ? belowManifest(env.id, bottom) : "");
-  const shelves: Shelves = { env, bottom, top: row.version, limitOf, objects: 0 };
+  const archives: Archives = { env, bottom, top: row.version, limitOf, objects: 0 };
   let next = before;
   for (let version = row.version + 1; next > 1;) {
-    const found = await holding(shelves, seq(next - 1), version);
+    const found = await holding(archives, seq(next - 1), version);
     if (found === "given up") return found;
     version = found.version;
-    for (let one: Held | null = found; one !== null; one = await pieceBefore(shelves, one.manifest, next)) {
+    for (let one: Held | null = found; one !== null; one = await pieceBefore(archives, one.manifest, next)) {
       for (const segment of readArchiveBelow(one.file, env.codec, next)) {
-        yield { ...segment, objects: shelves.objects };
+        yield { ...segment, objects: archives.objects };
         next = segment.row.seq;
       }
     }
@@ -84,8 +85,8 @@ async function* archivedBelow(env: Readable, { row, archiveFrom }: Roots, before
   return "beginning";
 }
 
-interface Shelves {
-  readonly env: Readable;
+interface Archives {
+  readonly env: LogEnvironment;
   /** Version of the oldest manifest whose archive is kept. */
   readonly bottom: number;
   /** Version of the current manifest. */
@@ -112,15 +113,15 @@ interface Held {
 
 /** Returns the object that holds the rows before a piece, or null if the whole search is needed. */
 async function pieceBefore(
-  shelves: Shelves,
+  archives: Archives,
   { number: version, attempt, archive }: Manifest,
   next: Seq,
 ): Promise<Held | null> {
-  const { env, limitOf } = shelves;
+  const { env, limitOf } = archives;
   if (archive.piece === undefined || archive.piece === 1) return null;
   const name = manifestName(env.id, version, attempt, archive.piece - 1);
   try {
-    shelves.objects += 1;
+    archives.objects += 1;
     const file = await fetchObject(env, name);
     const { manifest } = readManifestObject(file, env.codec);
     const found = { version, manifest, file, limit: limitOf(name) };
@@ -136,27 +137,27 @@ async function pieceBefore(
  *
  * @throws Failure log_broken
  */
-async function holding(shelves: Shelves, at: Seq, below: number): Promise<Held | "given up"> {
-  const { bottom, top } = shelves;
+async function holding(archives: Archives, at: Seq, below: number): Promise<Held | "given up"> {
+  const { bottom, top } = archives;
   // Rows that D1 still has are also in the current manifest's archive. Rows that D1 has cut are in the one before.
   for (const near of [below - 1, below - 2]) {
-    const found = (await archivesFrom(shelves, near, near, at)).find(isHeld);
+    const found = (await archivesFrom(archives, near, near, at)).find(isHeld);
     if (found !== undefined) return found;
   }
   let [low, high] = [bottom, top];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const found = await archivesFrom(shelves, middle, high, null);
+    const found = await archivesFrom(archives, middle, high, null);
     if (found.length > 0 && found.every((one) => reach(one) < at)) low = found[0]!.version + 1;
     else high = middle;
   }
-  const lowest = await archivesFrom(shelves, low, top, at);
+  const lowest = await archivesFrom(archives, low, top, at);
   const found = lowest.find(isHeld);
   if (found !== undefined) return found;
   // If `bottom` is above 1, it is a version that was current, so one of its archives is the log's (LOGREAD5).
   const ended =
     bottom > 1 && lowest.some(({ version }) => version === bottom) && lowest.every((one) => at < firstOf(one));
-  return ended ? "given up" : refuse(shelves.env, at, "no archive that can be read holds it");
+  return ended ? "given up" : refuse(archives.env, at, "no archive that can be read holds it");
 }
 
 /** Returns the first seq that the archive holds. If it holds none, returns the seq after those that it covers. */
@@ -176,8 +177,8 @@ const TRIES = 50;
  * Returns the readable manifest objects of the first version from `from` to `to` that has any. The objects are attempts
  * and pieces, most often one. The object that holds `at` comes with its file.
  */
-async function archivesFrom(shelves: Shelves, from: number, to: number, at: Seq | null): Promise<Archived[]> {
-  const { env, bottom, limitOf } = shelves;
+async function archivesFrom(archives: Archives, from: number, to: number, at: Seq | null): Promise<Archived[]> {
+  const { env, bottom, limitOf } = archives;
   const found: Archived[] = [];
   if (from < bottom) return found;
   const { id, codec } = env;
@@ -188,7 +189,7 @@ async function archivesFrom(shelves: Shelves, from: number, to: number, at: Seq 
       const version = manifestOf(name)?.version ?? 0;
       if (version > to || (found[0] !== undefined && found[0].version !== version)) return found;
       try {
-        shelves.objects += 1;
+        archives.objects += 1;
         const file = await fetchObject(env, name);
         const one = { version, manifest: readManifestObject(file, codec).manifest, limit: limitOf(name) };
         const held = at !== null && holds(one, at) && !found.some(isHeld);
@@ -202,7 +203,7 @@ async function archivesFrom(shelves: Shelves, from: number, to: number, at: Seq 
   }
 }
 
-function refuse({ id }: Readable, at: number, why: string): never {
+function refuse({ id }: LogEnvironment, at: number, why: string): never {
   throw new Failure(
     "log_broken",
     `seq ${at} of partition ${id.partition} of "${id.operator}" can't be found: ${why} (LOG4)`,

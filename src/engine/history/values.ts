@@ -23,16 +23,12 @@ import { seq, type Seq } from "../base/ids.ts";
 import { copyJson } from "../base/json.ts";
 import { KeyBases, type Base } from "./bases.ts";
 import { isNew, STALE, textOf, type DirtyKey } from "../state/overlay.ts";
-import { HISTORY_VALUE_CHARS, HISTORY_WORK_CHARS, OPEN_ATTEMPTS } from "../base/limits.ts";
-import type { Readable } from "./log-reader.ts";
-import type { Library } from "../snapshot/object-reader.ts";
-import type { Operator } from "../operator/operator.ts";
+import { HISTORY_VALUE_CHARS, HISTORY_WORK_CHARS } from "../base/limits.ts";
+import type { LogEnvironment } from "../operator/environment.ts";
 import { outcomeText, type Outcome } from "../log/outcome.ts";
 import { DELETE, RETRY } from "../state/quarantine.ts";
 import { persistent } from "../base/retry.ts";
 import { eventsOf, type KeyEvent, type KeyEvents } from "./events.ts";
-
-export type Valuing = Readable & Library & { readonly operator: Operator; readonly seed: number };
 
 export type Value =
   /** JSON text. Null if there is no state. */
@@ -43,18 +39,18 @@ export type Value =
  * them. Returns fewer values if those of the older events have no room.
  */
 export async function valuesAfter(
-  env: Valuing,
+  env: LogEnvironment,
   key: string,
   newestFirst: readonly KeyEvent[],
   before: Seq | null,
 ): Promise<Value[]> {
   const page = newestFirst.toReversed();
   if (page[0] === undefined) return [];
-  const { clock, host, log } = env;
-  const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
+  const { clock, log } = env;
+  const roots = await persistent(clock, "D1", () => log.roots());
   if (roots === null) throw new Failure("fenced", `partition ${env.id.partition} has no row any more: read again`);
   const anchors = new KeyBases(env, key, roots);
-  const machine = new KeyFold(env, key);
+  const machine = new KeyFold(env, key, roots.row.seed);
   await begin(env, machine, key, await anchors.below(page[0].seq), page[0].seq);
   const values: Value[] = [];
   let [chars, first] = [0, 0];
@@ -77,7 +73,13 @@ const sizeOf = (value: Value): number => (value.tag === "known" ? (value.text?.l
 const NOT_SHOWN: Value = { tag: "unknown", why: "" };
 
 /** Brings the value from the nearest snapshot up to the oldest event of the page. */
-async function begin(env: Valuing, machine: KeyFold, key: string, anchor: Base | null, oldest: Seq): Promise<void> {
+async function begin(
+  env: LogEnvironment,
+  machine: KeyFold,
+  key: string,
+  anchor: Base | null,
+  oldest: Seq,
+): Promise<void> {
   const above = anchor?.seq ?? 0;
   const from = anchor === null ? "the beginning of the log" : `the nearest snapshot, at seq ${above}`;
   let between: KeyEvents;
@@ -137,8 +139,9 @@ const WEIGHED = 64;
 
 /** The value of one key, event by event. */
 class KeyFold {
-  readonly #around: Valuing;
+  readonly #env: LogEnvironment;
   readonly #key: string;
+  readonly #seed: number;
   #touched: DirtyKey | null = null;
   #why = "";
   /** Quarantined events, by seq: a retry may come. */
@@ -148,9 +151,10 @@ class KeyFold {
   #work = 0;
   #size = 0;
 
-  constructor(env: Valuing, key: string) {
-    this.#around = env;
+  constructor(env: LogEnvironment, key: string, seed: number) {
+    this.#env = env;
     this.#key = key;
+    this.#seed = seed;
   }
 
   get known(): boolean {
@@ -187,7 +191,7 @@ class KeyFold {
 
   /** Another version may have had another value before the event, even if the event left the value as it was. */
   #foreign({ seq: at, operatorVersion }: KeyEvent): string | null {
-    const { version } = this.#around.operator;
+    const { version } = this.#env.operator;
     return operatorVersion === version
       ? null
       : `version ${operatorVersion} applied seq ${at}, and this is version ${version}`;
@@ -207,11 +211,11 @@ class KeyFold {
     if (subject === null) return `the event that seq ${touch.seq} retries is not in the log any more`;
     const prints = new Prints(1);
     // Only the identity in the print matters here, so the event's time needn't be as the sender gave it.
-    print(prints, touch.event, this.#key, this.#around.seed, false);
+    print(prints, touch.event, this.#key, this.#seed, false);
     // A handler may change its input, and the event is still to be shown.
     const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
     const context = new EventContext(this.#key, touch.seq, subject.now, isNew(dirtyKey), prints.words(), 0);
-    const { operator } = this.#around;
+    const { operator } = this.#env;
     const outcome = isEdit(event.type)
       ? edit(operator, dirtyKey, event, context, null)
       : handle(operator, dirtyKey, event, context);
@@ -226,7 +230,7 @@ class KeyFold {
     const known = this.#aside.get(target);
     if (known !== undefined || this.#lookups++ >= LOOKUPS) return known ?? null;
     try {
-      const { items } = await eventsOf(this.#around, this.#key, seq(target + 1), { items: 1 }, target - 1);
+      const { items } = await eventsOf(this.#env, this.#key, seq(target + 1), { items: 1 }, target - 1);
       return items[0] ?? null;
     } catch (error) {
       if (isUnreadable(error)) return null;

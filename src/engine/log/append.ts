@@ -45,7 +45,7 @@ export async function append(
     const verdict = facts === null ? null : judgeAppend(rows, held, facts);
     if (verdict?.tag === "restamp") rows = stamped(rows, nextStamp(verdict.above, clock.now()));
     else if (verdict !== null && verdict.tag !== "again") return verdict;
-    await sleep(clock, backoffMs(attempt, host));
+    await sleep(clock, backoffMs(attempt, clock));
   }
 }
 

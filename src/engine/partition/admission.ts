@@ -16,13 +16,13 @@ import { utf8Length } from "../base/json.ts";
 import { LOAD_BYTES, PENDING_BYTES } from "../base/limits.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Clock, Host } from "../base/ports.ts";
-import type { Environment } from "../recovery/environment.ts";
 import type { Lease } from "../log/lease.ts";
 import type { Admitted, GroupCommit } from "./group-commit.ts";
 import type { Opener } from "./opener.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
 import { busy, type AppendRequest, type AppendResponse } from "./protocol.ts";
 import { limited } from "../base/retry.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /** The partition was opened again while keys were loaded. The request begins again. */
 export const REOPENED = new Failure("store_unavailable", "the partition was opened anew while keys were loaded");

@@ -13,6 +13,7 @@
 import { messageOf } from "../base/errors.ts";
 import type { Clock, Host, Log } from "../base/ports.ts";
 import { limited } from "../base/retry.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /** The shortest time between two sums over the log. */
 const ASK_MS = 30_000;
@@ -57,7 +58,7 @@ export class DiskSpace {
   #askedAt = Number.NEGATIVE_INFINITY;
   #asking: Promise<void> | null = null;
 
-  constructor(limit: number, { log, clock, host }: { readonly log: Log; readonly clock: Clock; readonly host: Host }) {
+  constructor(limit: number, { log, clock, host }: Environment) {
     this.#calmUpTo = host.highWaterMark()?.roomUpTo ?? 0;
     this.#limit = limit;
     this.#log = log;

@@ -6,15 +6,15 @@ import { seq, type Epoch, type Seq } from "../base/ids.ts";
 import { FRESH_ASK_MS } from "../base/limits.ts";
 import type { Explanation, PartitionRow } from "../base/records.ts";
 import { limited } from "../base/retry.ts";
-import type { Surroundings } from "../recovery/environment.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /**
  * Returns null if D1 doesn't answer. A silent D1 must not stop reads of committed state (LOG3): the platform keeps one
  * object alive.
  */
 export const explainHead = (
-  { clock, log }: Pick<Surroundings, "clock" | "log">,
+  { clock, log }: Pick<Environment, "clock" | "log">,
   head: Seq,
 ): Promise<Explanation | null> =>
   limited(clock, "D1", () => log.explain(seq(head + 1)), FRESH_ASK_MS).catch(() => null);

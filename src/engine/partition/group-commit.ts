@@ -17,7 +17,6 @@ import { CommitDelay } from "./commit-delay.ts";
 import { Group, type Admission } from "./group.ts";
 import { epoch as asEpoch, seq, type Epoch, type Stamp } from "../base/ids.ts";
 import { appendCost } from "./metering.ts";
-import type { Environment } from "../recovery/environment.ts";
 import { isoOrNull, type OpenPartition, type RidingStats } from "../recovery/open-partition.ts";
 import type { Segment } from "../base/records.ts";
 import { WIRE_VERSION, type AppendRequest, type AppendResponse } from "./protocol.ts";
@@ -25,6 +24,7 @@ import { overQuota, type Quota } from "./quota.ts";
 import { nextStamp } from "../base/hybrid-clock.ts";
 import { limited } from "../base/retry.ts";
 import { ThrowLines } from "./throw-lines.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /**
  * Tells the partition that a group is visible. `heard` is false if the group held only duplicates, so D1 said nothing.

@@ -17,6 +17,7 @@ import { logFacts, highWaterMark } from "../log/fence.ts";
 import type { HighWaterMark } from "../base/records.ts";
 import type { Lease } from "../log/lease.ts";
 import type { DiskSpace } from "./disk-space.ts";
+import type { Environment } from "../operator/environment.ts";
 
 export class HighWaterMarkWriter {
   readonly #host: Host;
@@ -27,7 +28,7 @@ export class HighWaterMarkWriter {
   #marked: Epoch | null = null;
   #found = false;
 
-  constructor({ host, clock }: { readonly host: Host; readonly clock: Clock }, room: DiskSpace, lease: Lease) {
+  constructor({ host, clock }: Environment, room: DiskSpace, lease: Lease) {
     this.#host = host;
     this.#clock = clock;
     this.#room = room;

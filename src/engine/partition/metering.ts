@@ -12,9 +12,9 @@ import { Counters, type Counts, laterOf, readCounters } from "../base/counters.t
 import { Minutes } from "../base/minutes.ts";
 import type { Cache, Host, Log, ObjectStore } from "../base/ports.ts";
 import type { Opening, Roots } from "../base/records.ts";
-import type { Environment, Surroundings } from "../recovery/environment.ts";
+import type { Environment } from "../operator/environment.ts";
 
-export function metered(env: Surroundings): Environment {
+export function metered(env: Omit<Environment, "counters" | "minutes">): Environment {
   const counters = new Counters();
   const log = new MeteredLog(env.log, counters);
   const objects = new MeteredStore(env.objects, counters);
@@ -244,7 +244,6 @@ function meteredHost(host: Host, counters: Counters): Host {
   let armed: number | null | undefined;
   return {
     nonce: () => host.nonce(),
-    jitter: () => host.jitter(),
     keep: (promise) => host.keep(promise),
     arm: (atMs) => {
       if (armed !== undefined && atMs !== armed) counters.add({ ownRowsWritten: 1 });

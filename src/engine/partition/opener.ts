@@ -15,7 +15,6 @@ import { Damage, Failure } from "../base/errors.ts";
 import { codeOf } from "../state/state-machine.ts";
 import { incarnationOf, type Epoch } from "../base/ids.ts";
 import { OPEN_ATTEMPTS } from "../base/limits.ts";
-import type { Environment } from "../recovery/environment.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import { peek, takeEpoch } from "../recovery/open-log.ts";
 import type { Opening } from "../base/records.ts";
@@ -26,6 +25,7 @@ import { behind, logFacts, highWaterMark } from "../log/fence.ts";
 import type { Lease } from "../log/lease.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { rewound } from "../recovery/rewind-check.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /** The purpose of an opening. Snapshots alone need an epoch from the beginning. */
 export type Use = "reads" | "events" | "snapshots";

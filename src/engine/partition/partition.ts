@@ -22,11 +22,10 @@ import { GroupCommit, type Admitted } from "./group-commit.ts";
 import { exported, type Exported } from "./reads.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
-import { COMMIT_WAIT_MS, FRESH_MS, LOG_BYTES, OPEN_ATTEMPTS } from "../base/limits.ts";
+import { COMMIT_WAIT_MS, FRESH_MS, LOG_BYTES } from "../base/limits.ts";
 import { HighWaterMarkWriter } from "./high-water-mark.ts";
 import { Lease } from "../log/lease.ts";
 import { metered } from "./metering.ts";
-import type { Environment, Surroundings } from "../recovery/environment.ts";
 import { explainHead, judgeDamage } from "./freshness.ts";
 import { judgeRead } from "../log/fence.ts";
 import { factsOf, type PartitionFacts, type OpenPartition } from "../recovery/open-partition.ts";
@@ -42,6 +41,7 @@ import { RETRY_MS, Checkpointer, type Snapshotted } from "../checkpoint/checkpoi
 import type { Entry } from "../state/keyed-state.ts";
 import { limited, persistent } from "../base/retry.ts";
 import { noteDrill, verify, type Verified } from "../checkpoint/verify.ts";
+import type { Environment } from "../operator/environment.ts";
 
 export class Partition {
   readonly #env: Environment;
@@ -57,7 +57,12 @@ export class Partition {
   #heardAt = 0;
 
   /** `logBytes` is the size that the log's database may reach (disk-space.ts). */
-  constructor(bare: Surroundings, address: Address, code: string, logBytes: number = LOG_BYTES) {
+  constructor(
+    bare: Omit<Environment, "counters" | "minutes">,
+    address: Address,
+    code: string,
+    logBytes: number = LOG_BYTES,
+  ) {
     const env = metered({ ...bare, code });
     const lease = this.#lease;
     this.#env = env;
@@ -237,7 +242,7 @@ export class Partition {
    */
   async #onDamage(open: OpenPartition, damage: Damage): Promise<void> {
     const { id, clock, host, log, cache } = this.#env;
-    const row = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.row());
+    const row = await persistent(clock, "D1", () => log.row());
     const known = this.#opener.open ?? open;
     const verdict = judgeDamage(row, this.#lease.epoch, open, known, damage.object);
     if (verdict.tag === "rewound") throw this.#lease.lose(rewound(id, verdict.why));
@@ -303,7 +308,7 @@ export class Partition {
 
   /** Runs for the alarm, and for the cron sweep that stands in for a lost alarm. Never rejects (SNAP6). */
   async wake(): Promise<void> {
-    const { host, counters } = this.#env;
+    const { clock, host, counters } = this.#env;
     counters.add({ wakes: 1 });
     try {
       const open = await this.#opener.ready("snapshots");
@@ -312,7 +317,7 @@ export class Partition {
       // `#current` also asks D1 whether the log is complete, if D1 hasn't been heard for a while.
       const { machine } = await this.#current();
       // Verify about once a day, so that a state which would not recover is noticed while the live one still exists.
-      const due = isDrillDue(host.jitter(), machine.operator.snapshot.everyMs, machine.state.size);
+      const due = isDrillDue(clock.jitter(), machine.operator.snapshot.everyMs, machine.state.size);
       if (due) noteDrill(await this.verify(), host);
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });

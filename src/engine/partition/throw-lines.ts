@@ -6,8 +6,7 @@
  *     since the line before. At most KINDS kinds get a line in a minute. Errors without a line are in the quarantine
  *     all the same.
  */
-import type { Clock, Host } from "../base/ports.ts";
-import type { PartitionId } from "../base/ids.ts";
+import type { Environment } from "../operator/environment.ts";
 import type { Quarantined } from "../state/quarantine.ts";
 
 const EVERY_MS = 60_000;
@@ -20,15 +19,15 @@ interface Kind {
 }
 
 export class ThrowLines {
-  readonly #around: { readonly clock: Clock; readonly host: Host; readonly id: PartitionId };
+  readonly #env: Environment;
   readonly #kinds = new Map<string, Kind>();
 
-  constructor(env: { readonly clock: Clock; readonly host: Host; readonly id: PartitionId }) {
-    this.#around = env;
+  constructor(env: Environment) {
+    this.#env = env;
   }
 
   threw({ type, errorName = "", stack = "", operatorVersion }: Quarantined): void {
-    const { clock, host, id } = this.#around;
+    const { clock, host, id } = this.#env;
     const name = `${type} ${errorName}`;
     const now = clock.now();
     const kind = this.#kinds.get(name);

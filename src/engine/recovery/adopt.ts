@@ -19,8 +19,7 @@ import { behind, logFacts } from "../log/fence.ts";
 import { markFromStore } from "./rewind-check.ts";
 import type { HighWaterMark } from "../base/records.ts";
 import { rebuild, highestName, type Top } from "./rebuild.ts";
-import type { Library } from "../snapshot/object-reader.ts";
-import type { Surroundings } from "./environment.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 
 export type Truth = "d1" | "r2";
 
@@ -58,7 +57,7 @@ export type Range = readonly [from: number, to: number];
  * @throws Failure if R2 doesn't answer, or if newer code could read what R2 holds
  */
 export async function adopt(
-  env: Library & Pick<Surroundings, "operator">,
+  env: FileEnvironment,
   { opening, mark }: Situation,
   truth: Truth,
   seed: number,
@@ -100,7 +99,7 @@ export async function adopt(
  * (INCARNATION1 of incarnation.ts).
  */
 function rootsAfter(
-  { clock }: Pick<Library, "clock">,
+  { clock }: Pick<FileEnvironment, "clock">,
   row: PartitionRow,
   manifest: Manifest,
   current: Manifest | null,

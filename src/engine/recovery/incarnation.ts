@@ -18,7 +18,8 @@
 import { readManifestObject } from "../snapshot/manifest-object.ts";
 import { Damage, isUnreadable, messageOf } from "../base/errors.ts";
 import { incarnationOf, manifestOf, manifestPrefix, type Epoch } from "../base/ids.ts";
-import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
+import { fetchObject, listNames } from "../snapshot/object-reader.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 
 const NO_LIMIT = (): number => Number.POSITIVE_INFINITY;
 
@@ -28,13 +29,13 @@ const NO_LIMIT = (): number => Number.POSITIVE_INFINITY;
  *
  * @throws Damage (INCARNATION2)
  */
-export async function archiveLimits(shelf: Shelf, now: Epoch, from: string): Promise<(name: string) => number> {
+export async function archiveLimits(env: FileEnvironment, now: Epoch, from: string): Promise<(name: string) => number> {
   if (incarnationOf(now) === 0) return NO_LIMIT;
-  const firsts = await firstManifests(shelf, from);
+  const firsts = await firstManifests(env, from);
   const earliest = Math.min(...firsts.keys());
   const begins: { readonly life: number; readonly after: number }[] = [];
   for (const [life, { names }] of firsts)
-    if (life !== earliest) begins.push({ life, after: await beginOf(shelf, life, names) });
+    if (life !== earliest) begins.push({ life, after: await beginOf(env, life, names) });
   return (name) => {
     const life = incarnationOf(manifestOf(name)?.epoch ?? now);
     return Math.min(...begins.filter((later) => later.life > life).map(({ after }) => after));
@@ -46,13 +47,13 @@ export async function archiveLimits(shelf: Shelf, now: Epoch, from: string): Pro
  * incarnation began.
  */
 async function firstManifests(
-  shelf: Shelf,
+  env: FileEnvironment,
   from: string,
 ): Promise<Map<number, { readonly version: number; readonly names: string[] }>> {
   const firsts = new Map<number, { readonly version: number; readonly names: string[] }>();
   let version = 0;
   for (let after = from; ;) {
-    const { names, more } = await listNames(shelf, manifestPrefix(shelf.id), after);
+    const { names, more } = await listNames(env, manifestPrefix(env.id), after);
     for (const name of names) {
       const made = manifestOf(name);
       if (made === null) continue;
@@ -69,11 +70,11 @@ async function firstManifests(
 }
 
 /** Returns the seq after which an incarnation began. */
-async function beginOf(shelf: Shelf, life: number, names: readonly string[]): Promise<number> {
+async function beginOf(env: FileEnvironment, life: number, names: readonly string[]): Promise<number> {
   const flaws: string[] = [];
   for (const name of names) {
     try {
-      const { archive } = readManifestObject(await fetchObject(shelf, name), shelf.codec).manifest;
+      const { archive } = readManifestObject(await fetchObject(env, name), env.codec).manifest;
       if ((archive.piece ?? 1) > 1) {
         flaws.push(`${name} holds piece ${archive.piece}, not the first`);
         continue;

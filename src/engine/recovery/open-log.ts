@@ -10,13 +10,12 @@
 import type { Address } from "../operator/routing.ts";
 import { Failure } from "../base/errors.ts";
 import { manifestPrefix, seq } from "../base/ids.ts";
-import { OPEN_ATTEMPTS } from "../base/limits.ts";
 import { emptyRow } from "./open-partition.ts";
 import type { Opening } from "../base/records.ts";
-import type { Surroundings } from "./environment.ts";
 import { assertNeverLogged, assertNotRewound } from "./rewind-check.ts";
 import type { Lease } from "../log/lease.ts";
 import { persistent } from "../base/retry.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /**
  * Opens for writing, and makes the row of a new partition. `unborn` says that a reading opening found the partition to
@@ -25,7 +24,7 @@ import { persistent } from "../base/retry.ts";
  * @throws Failure fenced if the lease is lost meanwhile (OPENLOG3)
  */
 export async function takeEpoch(
-  env: Surroundings,
+  env: Environment,
   { seed }: Address,
   code: string,
   unborn: boolean,
@@ -34,7 +33,7 @@ export async function takeEpoch(
   const { clock, host, log } = env;
   const writer = host.nonce();
   const take = (): Promise<Opening | null> =>
-    persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
+    persistent(clock, "D1", () => {
       lease.assertNotLost();
       return log.open(writer, code);
     });
@@ -47,7 +46,7 @@ export async function takeEpoch(
     return opening;
   }
   if (!unborn) await assertNew(env);
-  await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => {
+  await persistent(clock, "D1", () => {
     lease.assertNotLost();
     return log.create(seed);
   });
@@ -57,10 +56,10 @@ export async function takeEpoch(
 }
 
 /** Opens for reading, without an epoch. */
-export async function peek(env: Surroundings, seed: number): Promise<Opening> {
+export async function peek(env: Environment, seed: number): Promise<Opening> {
   const { clock, host, log } = env;
   const kept = host.highWaterMark();
-  const opening = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.peek());
+  const opening = await persistent(clock, "D1", () => log.peek());
   if (opening === null) {
     await assertNew(env);
     return { row: emptyRow(seed), head: seq(0), rows: [], more: false };
@@ -70,9 +69,9 @@ export async function peek(env: Surroundings, seed: number): Promise<Opening> {
 }
 
 /** OPENLOG1: an empty start would lose the state by mistake. */
-async function assertNew(env: Surroundings): Promise<void> {
-  const { clock, host, objects, id } = env;
-  const { names } = await persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(manifestPrefix(id), ""));
+async function assertNew(env: Environment): Promise<void> {
+  const { clock, objects, id } = env;
+  const { names } = await persistent(clock, "R2", () => objects.list(manifestPrefix(id), ""));
   if (names.length > 0)
     throw new Failure(
       "catalogue_lost",

@@ -25,13 +25,13 @@ import {
   seq,
   snapshotPrefix,
   type Epoch,
+  type PartitionId,
 } from "../base/ids.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
-import type { Library } from "../snapshot/object-reader.ts";
 import type { PartitionRow } from "../base/records.ts";
 import { load } from "./recovery.ts";
-import type { Surroundings } from "./environment.ts";
-import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
+import { fetchObject, listNames } from "../snapshot/object-reader.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 
 export type Rebuilt =
   /** `passedOver` says why newer manifests were not usable. */
@@ -53,7 +53,7 @@ const TRIES = 50;
  * @throws Failure if other code could read the partition, or if R2 doesn't answer
  */
 export async function rebuild(
-  env: Library & Pick<Surroundings, "operator">,
+  env: FileEnvironment,
   seed: number,
   known: Top = { version: 0, epoch: epoch(0) },
 ): Promise<Rebuilt> {
@@ -84,11 +84,11 @@ export async function rebuild(
 /**
  * Returns the newest manifest whose text is intact, or null if there is none. The state of the manifest may be corrupt.
  */
-export async function newestManifest(shelf: Shelf): Promise<Manifest | null> {
-  const top = await highestName(shelf);
+export async function newestManifest(env: FileEnvironment): Promise<Manifest | null> {
+  const top = await highestName(env);
   if (top === null) return null;
   let tried = 0;
-  for await (const found of newestFirst(shelf, top.version)) {
+  for await (const found of newestFirst(env, top.version)) {
     if (found.tag === "manifest") return found.manifest;
     if (++tried === TRIES) break;
   }
@@ -97,7 +97,7 @@ export async function newestManifest(shelf: Shelf): Promise<Manifest | null> {
 
 /** Returns the numbers of the operator's partitions that have any object in R2, in rising order. */
 export async function partitionsInStore(
-  reader: Omit<Shelf, "id" | "codec">,
+  reader: Pick<FileEnvironment, "objects" | "clock">,
   timeline: string,
   operator: string,
 ): Promise<number[]> {
@@ -119,12 +119,12 @@ export interface Top {
 }
 
 /** Returns the highest version and epoch that the partition's names show, or null if there is no manifest. */
-export async function highestName(shelf: Shelf): Promise<Top | null> {
-  const version = await highest(shelf, manifestPrefix(shelf.id));
+export async function highestName(env: FileEnvironment): Promise<Top | null> {
+  const version = await highest(env, manifestPrefix(env.id));
   if (version === 0) return null;
-  const names = await namesBetween(shelf, version, version);
+  const names = await namesBetween(env, version, version);
   const epochs = names.map((name) => manifestOf(name)?.epoch ?? 0);
-  return { version, epoch: epoch(Math.max(await highest(shelf, snapshotPrefix(shelf.id)), ...epochs)) };
+  return { version, epoch: epoch(Math.max(await highest(env, snapshotPrefix(env.id)), ...epochs)) };
 }
 
 /**
@@ -132,14 +132,14 @@ export async function highestName(shelf: Shelf): Promise<Top | null> {
  * listed from their end, so this is a search. Each call lists above a number, which doubles at first and then halves
  * the range.
  */
-async function highest(shelf: Shelf, prefix: string): Promise<number> {
+async function highest(env: FileEnvironment, prefix: string): Promise<number> {
   let [low, high] = [0, Number.POSITIVE_INFINITY];
   for (
     let probe = 0;
     ;
     probe = high === Number.POSITIVE_INFINITY ? Math.max(1, low * 2) : Math.floor((low + high) / 2)
   ) {
-    const { names, more } = await listNames(shelf, prefix, probe === 0 ? "" : `${prefix}${fixed(probe)}`);
+    const { names, more } = await listNames(env, prefix, probe === 0 ? "" : `${prefix}${fixed(probe)}`);
     const last = numberOf(names.at(-1), prefix);
     if (last === null && probe === 0) return 0;
     if (last === null) high = probe;
@@ -156,11 +156,11 @@ function numberOf(name: string | undefined, prefix: string): number | null {
 }
 
 /** Returns the names of the manifests of these versions, in order. */
-async function namesBetween(shelf: Shelf, from: number, to: number): Promise<string[]> {
-  const [prefix, end] = [manifestPrefix(shelf.id), belowManifest(shelf.id, to + 1)];
+async function namesBetween(env: FileEnvironment, from: number, to: number): Promise<string[]> {
+  const [prefix, end] = [manifestPrefix(env.id), belowManifest(env.id, to + 1)];
   const found: string[] = [];
-  for (let after = belowManifest(shelf.id, from); ;) {
-    const { names, more } = await listNames(shelf, prefix, after);
+  for (let after = belowManifest(env.id, from); ;) {
+    const { names, more } = await listNames(env, prefix, after);
     found.push(...names.filter((name) => name < end));
     after = names.at(-1) ?? end;
     if (!more || after >= end) return found;
@@ -174,28 +174,28 @@ type Candidate =
 /** Versions that are listed together. */
 const WINDOW = 100;
 
-async function* newestFirst(shelf: Shelf, top: number): AsyncGenerator<Candidate> {
+async function* newestFirst(env: FileEnvironment, top: number): AsyncGenerator<Candidate> {
   for (let [to, size] = [top, WINDOW]; to > 0;) {
-    const names = await namesBetween(shelf, Math.max(1, to - size + 1), to);
+    const names = await namesBetween(env, Math.max(1, to - size + 1), to);
     to -= size;
     // A gap of any width takes few steps.
     size = names.length === 0 ? size * 2 : WINDOW;
     for (const name of names.toReversed()) {
       const made = manifestOf(name);
-      if (made !== null && made.piece === null) yield candidate(shelf, name, made);
+      if (made !== null && made.piece === null) yield candidate(env, name, made);
     }
   }
 }
 
 /** @throws Failure unknown_format (REBUILD3) */
 async function candidate(
-  shelf: Shelf,
+  env: FileEnvironment,
   name: string,
   { version, attempt }: { readonly version: number; readonly attempt: string },
 ): Promise<Candidate> {
   try {
-    const { manifest } = readManifestObject(await fetchObject(shelf, name), shelf.codec);
-    const right = manifest.number === version && manifest.attempt === attempt && samePartition(manifest, shelf.id);
+    const { manifest } = readManifestObject(await fetchObject(env, name), env.codec);
+    const right = manifest.number === version && manifest.attempt === attempt && samePartition(manifest, env.id);
     if (right) return { tag: "manifest", version, manifest };
     throw new Damage(`${name} holds manifest ${manifest.number} of attempt ${manifest.attempt}`);
   } catch (error) {
@@ -218,7 +218,7 @@ function assertReachable({ unreachable, object, message }: Damage): void {
     );
 }
 
-const samePartition = (manifest: Manifest, id: Shelf["id"]): boolean => partitionName(manifest) === partitionName(id);
+const samePartition = (manifest: Manifest, id: PartitionId): boolean => partitionName(manifest) === partitionName(id);
 
 /** Older generations are found through the manifest's history. Pins were lost with D1. */
 const rowOf = (manifest: Manifest, seed: number, top: Top): PartitionRow => ({

@@ -20,18 +20,16 @@ import { Digest } from "../base/digest.ts";
 import { Damage, Failure, isUnreadable, messageOf } from "../base/errors.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
 import { type Epoch, manifestName } from "../base/ids.ts";
-import { OPEN_ATTEMPTS } from "../base/limits.ts";
 import type { Codec } from "../base/ports.ts";
 import type { Opening, PartitionRow } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import { Loader } from "../snapshot/key-loader.ts";
 import { readManifestObject } from "../snapshot/manifest-object.ts";
 import { apartBytes, isRates, type Manifest, openingBytes, readManifest, stateFiles } from "../snapshot/manifest.ts";
-import { fetchObject, type Library, type Shelf } from "../snapshot/object-reader.ts";
+import { fetchObject } from "../snapshot/object-reader.ts";
 import { pinTexts, readOrNull } from "../snapshot/rollback-pins.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 import { StateMachine } from "../state/state-machine.ts";
-import type { Environment, Surroundings } from "./environment.ts";
 import { OpenPartition, readRiding } from "./open-partition.ts";
 import { withReplay, UNMEASURED } from "./recovery-rates.ts";
 import {
@@ -43,6 +41,7 @@ import {
   notifyWatchers,
   afterTurn,
 } from "./replay.ts";
+import type { Environment, FileEnvironment } from "../operator/environment.ts";
 
 /**
  * `ours` is the epoch that was taken, or null if none was. `apart` leaves ids that stand apart in their files.
@@ -150,13 +149,8 @@ function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
 /**
  * Reports damage only if the epoch is still ours: a fenced writer reads files and rows that others have deleted (LOG4).
  */
-async function refuse(
-  env: Surroundings,
-  row: PartitionRow,
-  ours: Epoch | null,
-  flaws: readonly Flaw[],
-): Promise<never> {
-  const now = await persistent(env.clock, env.host, "D1", OPEN_ATTEMPTS, () => env.log.row());
+async function refuse(env: Environment, row: PartitionRow, ours: Epoch | null, flaws: readonly Flaw[]): Promise<never> {
+  const now = await persistent(env.clock, "D1", () => env.log.row());
   const expected = ours ?? row.epoch;
   if (now === null || now.epoch !== expected || now.version !== row.version)
     throw new Failure("fenced", `epoch ${expected} was superseded while it recovered`);
@@ -179,7 +173,7 @@ type Base = { readonly what: string } & (
  * Yields the bases of a recovery, best first (RECOVERY1, RECOVERY4). Each is read only if those before it were not
  * usable.
  */
-async function* bases(env: Surroundings, row: PartitionRow): AsyncGenerator<Base> {
+async function* bases(env: Environment, row: PartitionRow): AsyncGenerator<Base> {
   const { operator, codec } = env;
   if (row.manifest !== null) {
     const current = readBase("current", row.manifest, codec);
@@ -204,9 +198,9 @@ const POINTS_TRIED = 20;
  * Yields the restore points that the archive reaches down to. Then yields the whole log, unless retention gave up its
  * beginning (TIME3).
  */
-async function* lastResorts(env: Surroundings): AsyncGenerator<Base> {
-  const { clock, host, log } = env;
-  const roots = await persistent(clock, host, "D1", OPEN_ATTEMPTS, () => log.roots());
+async function* lastResorts(env: Environment): AsyncGenerator<Base> {
+  const { clock, log } = env;
+  const roots = await persistent(clock, "D1", () => log.roots());
   const { points = [], archiveFrom = 0 } = roots ?? {};
   const reached = points.filter(({ version }) => version >= archiveFrom).slice(-POINTS_TRIED);
   for (const { version, attempt } of reached.toReversed()) yield fetchBase(env, version, attempt);
@@ -224,7 +218,7 @@ function readBase(what: string, text: string, codec: Codec): Base {
 }
 
 /** Reads the manifest of that version from its object. @throws Damage, Failure unknown_format */
-export async function fetchManifest(env: Shelf, version: number, attempt: string): Promise<Manifest> {
+export async function fetchManifest(env: FileEnvironment, version: number, attempt: string): Promise<Manifest> {
   const file = await fetchObject(env, manifestName(env.id, version, attempt));
   return readManifestObject(file, env.codec).manifest;
 }
@@ -233,13 +227,13 @@ export async function fetchManifest(env: Shelf, version: number, attempt: string
  * Yields the manifests that a delta builds on. These manifests lack the newest files of the delta's chain, and are
  * nearer than the older generation.
  */
-async function* earlier(env: Surroundings, manifest: Manifest): AsyncGenerator<Base> {
+async function* earlier(env: Environment, manifest: Manifest): AsyncGenerator<Base> {
   const { history = [], parts = 1 } = manifest;
   const deltas = stateFiles(manifest).length - parts;
   for (const [version, attempt] of history.slice(0, deltas)) yield fetchBase(env, version, attempt);
 }
 
-async function fetchBase(env: Surroundings, version: number, attempt: string): Promise<Base> {
+async function fetchBase(env: Environment, version: number, attempt: string): Promise<Base> {
   const what = `manifest ${version}`;
   try {
     return { tag: "base", what, manifest: await fetchManifest(env, version, attempt) };
@@ -253,7 +247,7 @@ async function fetchBase(env: Surroundings, version: number, attempt: string): P
  * Returns true if a file of the older generation was found corrupt by an instance of older code, which had to fall back
  * to it. A delta would keep that generation as the fallback. A full snapshot replaces it with the current one (SNAP4).
  */
-function olderDoubted({ cache, codec }: Surroundings, { previous }: PartitionRow): boolean {
+function olderDoubted({ cache, codec }: Environment, { previous }: PartitionRow): boolean {
   const older = previous === null ? null : readOrNull(previous, codec);
   return older !== null && cache.distrusted(stateFiles(older).map(({ name }) => name)).length > 0;
 }
@@ -264,7 +258,7 @@ interface Found extends Replaying, Replayed {
 }
 
 async function fromBase(
-  env: Surroundings,
+  env: Environment,
   opening: Opening,
   base: Base,
   damaged: readonly string[],
@@ -293,7 +287,7 @@ async function fromBase(
 
 /** Loads a snapshot except its states, which are read on demand. `apart` also leaves out ids that stand apart. */
 export async function load(
-  env: Library & Pick<Surroundings, "operator" | "code">,
+  env: FileEnvironment,
   seed: number,
   base: Manifest | null,
   apart: boolean,

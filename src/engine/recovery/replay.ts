@@ -8,7 +8,7 @@ import { laterOf, readCounters } from "../base/counters.ts";
 import { Damage, Failure, isUnreadable } from "../base/errors.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
 import { belowManifest, incarnationOf, manifestOf, manifestPrefix, type Seq, seq } from "../base/ids.ts";
-import { LOAD_BYTES, OPEN_ATTEMPTS, PAGE_BYTES } from "../base/limits.ts";
+import { LOAD_BYTES, PAGE_BYTES } from "../base/limits.ts";
 import { readMinutes } from "../base/minutes.ts";
 import type { Clock, Codec, Watchers } from "../base/ports.ts";
 import type { Opening, Page, PartitionRow, Segment } from "../base/records.ts";
@@ -22,9 +22,9 @@ import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 import { readOrNull } from "../snapshot/rollback-pins.ts";
 import type { KeyedState } from "../state/keyed-state.ts";
 import type { StateMachine } from "../state/state-machine.ts";
-import type { Environment, Surroundings } from "./environment.ts";
 import { archiveLimits } from "./incarnation.ts";
 import { type OpenPartition, readRiding } from "./open-partition.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /**
  * Tells watchers the newest changes since the current snapshot, after a replay (WATCH2 of watch-route.ts). Watchers may
@@ -59,7 +59,7 @@ export interface Replayed {
 
 /** Brings the state of a base up to the end of the log, or to `to`, which is the end of a segment. */
 export async function replay(
-  env: Surroundings,
+  env: Environment,
   opening: Opening,
   base: Manifest | null,
   folding: Replaying,
@@ -121,7 +121,7 @@ export async function catchUp(env: Environment, open: OpenPartition, opening: Op
 }
 
 /** Notes events that were applied once and that this code refuses: none is quarantined silently. */
-export function logDisowned({ host, id: { partition, operator } }: Surroundings, { disowned }: StateMachine): void {
+export function logDisowned({ host, id: { partition, operator } }: Environment, { disowned }: StateMachine): void {
   if (disowned.events > 0) host.note("replay set events aside", { partition, operator, ...disowned });
   disowned.events = disowned.first = 0;
 }
@@ -143,7 +143,7 @@ export function restoreCounters(
 }
 
 /** Applies rows of the log, after loading their keys into memory together. */
-async function replayRows(env: Surroundings, rows: readonly Segment[], { machine, loader }: Replaying): Promise<void> {
+async function replayRows(env: Environment, rows: readonly Segment[], { machine, loader }: Replaying): Promise<void> {
   await replaySegments(
     rows.map((row) => ({ row, events: readSegment(row, env.codec) })),
     { machine, loader },
@@ -177,7 +177,7 @@ function neededKeys({ events: { keys, outcomes } }: ReadSegment): string[] {
  * (RECOVERY3).
  */
 async function* tail(
-  env: Surroundings,
+  env: Environment,
   opening: Opening,
   base: Manifest | null,
   folding: Replaying,
@@ -200,8 +200,8 @@ async function* tail(
   }
 }
 
-export async function nextPage(env: Surroundings, row: PartitionRow, after: Seq): Promise<Page> {
-  const page = await persistent(env.clock, env.host, "D1", OPEN_ATTEMPTS, () => env.log.page(after));
+export async function nextPage(env: Environment, row: PartitionRow, after: Seq): Promise<Page> {
+  const page = await persistent(env.clock, "D1", () => env.log.page(after));
   if (page.epoch !== row.epoch)
     throw new Failure("fenced", `epoch ${row.epoch} was superseded by ${page.epoch} while it read the tail`);
   return page;
@@ -215,7 +215,7 @@ export async function nextPage(env: Surroundings, row: PartitionRow, after: Seq)
  * once. An unreadable archive is damage only if no other archive has its rows.
  */
 async function replayArchive(
-  env: Surroundings,
+  env: Environment,
   row: PartitionRow,
   folding: Replaying,
   base: Manifest | null,

@@ -14,18 +14,25 @@
  *     begins a new incarnation. Facts of earlier incarnations don't count.
  */
 import { Failure, isUnreadable } from "../base/errors.ts";
-import { belowManifest, epoch, incarnationOf, manifestOf, manifestPrefix, seq, type Seq } from "../base/ids.ts";
-import type { Host } from "../base/ports.ts";
+import {
+  belowManifest,
+  epoch,
+  incarnationOf,
+  manifestOf,
+  manifestPrefix,
+  seq,
+  type PartitionId,
+  type Seq,
+} from "../base/ids.ts";
 import type { HighWaterMark, Opening, PartitionRow } from "../base/records.ts";
 import { behind, logFacts, highWaterMark } from "../log/fence.ts";
 import { readManifestObject } from "../snapshot/manifest-object.ts";
-import { fetchObject, listNames, type Shelf } from "../snapshot/object-reader.ts";
-
-type Around = Shelf & { readonly host: Host };
+import { fetchObject, listNames } from "../snapshot/object-reader.ts";
+import type { Environment, FileEnvironment } from "../operator/environment.ts";
 
 /** `kept` is the mark as it was when D1 was asked. A later mark says more than D1 could. @throws Failure log_rewound */
 export async function assertNotRewound(
-  env: Around,
+  env: Environment,
   { row, head }: Pick<Opening, "row" | "head">,
   kept: HighWaterMark | null,
 ): Promise<void> {
@@ -38,18 +45,18 @@ export async function assertNotRewound(
 }
 
 /** D1 has no row. @throws Failure log_rewound if the partition once had one */
-export function assertNeverLogged(env: Around): void {
+export function assertNeverLogged(env: Environment): void {
   const mark = env.host.highWaterMark();
   if (mark !== null) refuse(env, mark, `D1 has no row where the partition had reached seq ${mark.head}`);
 }
 
-function refuse({ id, host }: Around, mark: HighWaterMark, why: string): never {
+function refuse({ id, host }: Environment, mark: HighWaterMark, why: string): never {
   if (mark.refused === undefined) host.keepHighWaterMark({ ...mark, refused: true });
   throw rewound(id, why);
 }
 
 /** D1 has less than it acknowledged (REWIND2). */
-export const rewound = ({ operator, partition }: Shelf["id"], why: string): Failure =>
+export const rewound = ({ operator, partition }: PartitionId, why: string): Failure =>
   new Failure(
     "log_rewound",
     `the database of partition ${partition} of "${operator}" was set back: ${why}; set it forward to a later moment, or decide what counts from here on with POST /v1/operators/${operator}/partitions/${partition}/adopt`,
@@ -62,10 +69,10 @@ const TRIES = 5;
  * Returns the facts that R2 proves (REWIND3), or null if R2 has nothing above the row. An attempt at version n was made
  * when version n − 1 was current.
  */
-export async function markFromStore(shelf: Shelf, row: PartitionRow): Promise<HighWaterMark | null> {
+export async function markFromStore(env: FileEnvironment, row: PartitionRow): Promise<HighWaterMark | null> {
   const found: { readonly name: string; readonly made: NonNullable<ReturnType<typeof manifestOf>> }[] = [];
-  for (let after = belowManifest(shelf.id, row.version + 1); ;) {
-    const { names, more } = await listNames(shelf, manifestPrefix(shelf.id), after);
+  for (let after = belowManifest(env.id, row.version + 1); ;) {
+    const { names, more } = await listNames(env, manifestPrefix(env.id), after);
     for (const name of names) {
       const made = manifestOf(name);
       if (made !== null && incarnationOf(made.epoch) >= incarnationOf(row.epoch)) found.push({ name, made });
@@ -80,15 +87,15 @@ export async function markFromStore(shelf: Shelf, row: PartitionRow): Promise<Hi
     v: 1,
     epoch: epoch(highest((made) => made.epoch)),
     version: highest(({ version }) => version) - 1,
-    head: await headOf(shelf, found.map(({ name }) => name).toReversed()),
+    head: await headOf(env, found.map(({ name }) => name).toReversed()),
   };
 }
 
 /** Returns the seq of the newest manifest that can be read. */
-async function headOf(shelf: Shelf, names: readonly string[]): Promise<Seq> {
+async function headOf(env: FileEnvironment, names: readonly string[]): Promise<Seq> {
   for (const name of names.slice(0, TRIES)) {
     try {
-      return readManifestObject(await fetchObject(shelf, name), shelf.codec).manifest.seq;
+      return readManifestObject(await fetchObject(env, name), env.codec).manifest.seq;
     } catch (error) {
       if (!isUnreadable(error)) throw error;
     }

@@ -16,7 +16,7 @@ import type { Codec } from "../base/ports.ts";
 import type { StateFile } from "../base/records.ts";
 import { BloomFilter } from "./bloom-filter.ts";
 import { type Block, type Footer, openingParts, readFooter, restOf } from "./file-footer.ts";
-import type { Library } from "./object-reader.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 import { RangeReader } from "./range-reader.ts";
 import { keyOfLine } from "./record.ts";
 
@@ -54,13 +54,13 @@ export class SnapshotFile {
    * @throws Damage if the file is corrupt; Failure unknown_format if this code can't read it
    */
   static async open(
-    library: Library,
+    env: FileEnvironment,
     stored: StateFile,
     apart: boolean,
   ): Promise<{ readonly file: SnapshotFile; readonly rest: Rest }> {
-    const { codec, sizes } = library;
+    const { codec, sizes } = env;
     const { name, bytes, ids = 0 } = stored;
-    const ranges = new RangeReader(library, name, bytes);
+    const ranges = new RangeReader(env, name, bytes);
     const [[guess], idsAt] = openingParts(stored, sizes, apart) as [[number, number], [number, number]?];
     const read =
       (start: number) =>

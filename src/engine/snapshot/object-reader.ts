@@ -1,27 +1,10 @@
 /** Reads a partition's objects in R2, and retries if the store doesn't answer. */
 import { Damage, messageOf } from "../base/errors.ts";
-import type { PartitionId } from "../base/ids.ts";
-import { OPEN_ATTEMPTS, type Sizes } from "../base/limits.ts";
-import type { Cache, Clock, Codec, Host, ObjectStore } from "../base/ports.ts";
+import type { ObjectStore } from "../base/ports.ts";
 import { limited, persistent } from "../base/retry.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 
-/** Bytes, and whether they came from the store just now. Null if they couldn't be read. */
-export type Coming = { readonly bytes: Uint8Array; readonly fetched: boolean } | null;
-
-/** Parts of files that were fetched before they were needed (prefetch.ts). */
-export interface Prefetched {
-  take(name: string, offset: number): Promise<Coming> | null;
-}
-
-export interface Shelf {
-  readonly id: PartitionId;
-  readonly objects: ObjectStore;
-  readonly codec: Codec;
-  readonly clock: Clock;
-  readonly host: Pick<Host, "jitter">;
-}
-
-type Reader = Omit<Shelf, "id" | "codec">;
+type Reader = Pick<FileEnvironment, "objects" | "clock">;
 
 /** Returns the whole object. @throws Damage if the object is missing, or can't be read while others can */
 export async function fetchObject(reader: Reader, name: string): Promise<Uint8Array> {
@@ -41,10 +24,10 @@ type Range = readonly [offset: number, length: number];
  * @throws Damage if this object can't be read while others can; Failure store_unavailable if none can
  */
 export async function readObject(reader: Reader, name: string, range: Range | null): Promise<Uint8Array | null> {
-  const { objects, clock, host } = reader;
+  const { objects, clock } = reader;
   const read = (): Promise<Uint8Array | null> => (range === null ? objects.get(name) : objects.range(name, ...range));
   try {
-    return await persistent(clock, host, "R2", OPEN_ATTEMPTS, read);
+    return await persistent(clock, "R2", read);
   } catch (error) {
     const other = await otherRead(reader, name, range?.[1] ?? PROOF_BYTES).catch(() => null);
     if (other === null) throw error;
@@ -92,10 +75,5 @@ async function otherRead({ objects, clock }: Reader, name: string, length: numbe
 }
 
 /** Returns one page of names with the prefix, above `after`. */
-export const listNames = (
-  { objects, clock, host }: Reader,
-  prefix: string,
-  after: string,
-): ReturnType<ObjectStore["list"]> => persistent(clock, host, "R2", OPEN_ATTEMPTS, () => objects.list(prefix, after));
-
-export type Library = Shelf & { readonly cache: Cache; readonly sizes: Sizes; readonly ahead?: Prefetched };
+export const listNames = ({ objects, clock }: Reader, prefix: string, after: string): ReturnType<ObjectStore["list"]> =>
+  persistent(clock, "R2", () => objects.list(prefix, after));

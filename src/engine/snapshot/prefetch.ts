@@ -6,18 +6,19 @@
 import type { StateFile } from "../base/records.ts";
 import { limited } from "../base/retry.ts";
 import { openingParts } from "./file-footer.ts";
-import type { Coming, Library } from "./object-reader.ts";
+import type { Coming } from "../base/ports.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 
 export class Prefetch {
   readonly #coming = new Map<string, Promise<Coming>>();
 
   /** Begins at once. `apart` is as in SnapshotFile.open. */
-  constructor(library: Library, files: readonly StateFile[], apart: boolean) {
+  constructor(env: FileEnvironment, files: readonly StateFile[], apart: boolean) {
     for (const file of files)
-      for (const [offset, length] of openingParts(file, library.sizes, apart))
+      for (const [offset, length] of openingParts(file, env.sizes, apart))
         this.#coming.set(
           `${offset} ${file.name}`,
-          part(library, file.name, offset, length).catch(() => null),
+          part(env, file.name, offset, length).catch(() => null),
         );
   }
 
@@ -34,7 +35,12 @@ export class Prefetch {
   }
 }
 
-async function part({ cache, clock, objects }: Library, name: string, offset: number, length: number): Promise<Coming> {
+async function part(
+  { cache, clock, objects }: FileEnvironment,
+  name: string,
+  offset: number,
+  length: number,
+): Promise<Coming> {
   const kept = cache.get(name, offset);
   if (kept !== null) return { bytes: kept, fetched: false };
   const bytes = await limited(clock, "R2", () => objects.range(name, offset, length)).catch(() => null);

@@ -9,7 +9,8 @@
 import { readBlock } from "../base/block.ts";
 import { Damage } from "../base/errors.ts";
 import type { Cache } from "../base/ports.ts";
-import { type Library, readObject } from "./object-reader.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
+import { readObject } from "./object-reader.ts";
 
 /** The first answer is given by then, and an object that nobody calls again hasn't ended yet. */
 const KEPT_AFTER_MS = 1_000;
@@ -23,12 +24,12 @@ const RUNS = 2 ** 40;
 export class RangeReader {
   readonly name: string;
   readonly bytes: number;
-  readonly #library: Library;
+  readonly #env: FileEnvironment;
   /** The whole object, if it is small. */
   #whole: Uint8Array | null = null;
 
-  constructor(library: Library, name: string, bytes: number, whole: Uint8Array | null = null) {
-    this.#library = library;
+  constructor(env: FileEnvironment, name: string, bytes: number, whole: Uint8Array | null = null) {
+    this.#env = env;
     this.name = name;
     this.bytes = bytes;
     this.#whole = whole;
@@ -50,7 +51,7 @@ export class RangeReader {
     const bytes = await this.#from(from, last + length - from);
     for (const place of all)
       if (place[0] >= from && place[0] <= last) this.#assertWhole(place, what, cut(bytes, from, place));
-    const { cache } = this.#library;
+    const { cache } = this.#env;
     return places.map((place, i) => {
       const found = kept[i];
       if (found != null) return found;
@@ -62,7 +63,7 @@ export class RangeReader {
 
   /** Returns the block from memory or from the cache, or null if neither holds it intact. */
   #kept([offset, length, crc]: ByteRange): Uint8Array | null {
-    const { cache, codec } = this.#library;
+    const { cache, codec } = this.#env;
     const kept = this.#whole?.subarray(offset, offset + length) ?? cache.get(this.name, offset);
     if (kept === null || (kept.length === length && codec.crc32(kept) === crc)) return kept;
     this.#whole = null;
@@ -72,7 +73,7 @@ export class RangeReader {
 
   /** Checks a block from the store. @throws Damage if its checksum is wrong */
   #assertWhole([offset, , crc]: ByteRange, what: string, bytes: Uint8Array): void {
-    if (this.#library.codec.crc32(bytes) !== crc)
+    if (this.#env.codec.crc32(bytes) !== crc)
       throw new Damage(`the checksum of ${what} at ${offset} of ${this.name} is wrong`);
   }
 
@@ -87,10 +88,10 @@ export class RangeReader {
     const length = places.reduce((sum, place) => sum + place[1], 0);
     const cut = (run: Uint8Array): Uint8Array[] =>
       places.map(([offset, size, crc]) =>
-        readBlock(run, offset - from, size, crc, this.#library.codec, `${what} of ${this.name}`),
+        readBlock(run, offset - from, size, crc, this.#env.codec, `${what} of ${this.name}`),
       );
     if (this.#whole !== null || (keep && places.length === 1)) return this.some(places, what);
-    const { cache } = this.#library;
+    const { cache } = this.#env;
     const kept = keep ? cache.get(this.name, RUNS + from) : null;
     if (kept !== null) {
       try {
@@ -120,7 +121,7 @@ export class RangeReader {
 
   /** Reads a part of the object that opening needs. Returns the result of `check`. @throws as `end` does */
   async part<T>(offset: number, length: number, check: (bytes: Uint8Array) => T | Promise<T>): Promise<T> {
-    const { cache, clock, ahead } = this.#library;
+    const { cache, clock, ahead } = this.#env;
     const keep = (bytes: Uint8Array): void =>
       void clock.after(KEPT_AFTER_MS, () => cache.put(this.name, offset, bytes));
     const early = (await ahead?.take(this.name, offset)) ?? null;
@@ -147,7 +148,7 @@ export class RangeReader {
   async #from(offset: number, length: number): Promise<Uint8Array> {
     if (offset < 0 || offset + length > this.bytes)
       throw new Damage(`${this.name} has ${this.bytes} bytes, and no block at ${offset}..${offset + length}`);
-    const bytes = await readObject(this.#library, this.name, [offset, length]);
+    const bytes = await readObject(this.#env, this.name, [offset, length]);
     if (bytes === null) throw new Damage(`${this.name} isn't there`);
     if (bytes.length !== length)
       throw new Damage(`${this.name} ends at ${offset + bytes.length}, where ${offset + length} bytes should be`);

@@ -15,7 +15,7 @@ import { FETCHES, RECENT_BLOCKS, RUN_BYTES } from "../base/limits.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import { Merge, type Source } from "./merge.ts";
 import { assertNotNewer } from "../operator/migration.ts";
-import type { Library } from "./object-reader.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
 import type { Operator } from "../operator/operator.ts";
 import { SnapshotFile, type StateBlock } from "./file-reader.ts";
 import { assertReadable, restoreIds, restoreRest } from "./file-contents.ts";
@@ -46,9 +46,14 @@ export class StoredState {
    *
    * @throws Damage if a file is corrupt; Failure unknown_format | state_newer | store_unavailable if it can't be read
    */
-  static async open(library: Library, manifest: Manifest, machine: StateMachine, apart: boolean): Promise<StoredState> {
-    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file, apart));
-    const { id, codec } = library;
+  static async open(
+    env: FileEnvironment,
+    manifest: Manifest,
+    machine: StateMachine,
+    apart: boolean,
+  ): Promise<StoredState> {
+    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(env, file, apart));
+    const { id, codec } = env;
     for (const { file } of opened) assertReadable(file.footer, machine.operator, id, codec);
     const { dedup } = opened.at(-1)!.file.footer;
     for (const { file, rest } of opened) restoreRest(file.footer, rest, machine, codec, dedup.first, file.apart);
@@ -65,11 +70,11 @@ export class StoredState {
    *
    * @throws Damage if a file is corrupt; Failure unknown_format | state_newer | store_unavailable if it can't be read
    */
-  static async states(library: Library, manifest: Manifest, operator: Operator): Promise<StoredState> {
-    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(library, file, true));
+  static async states(env: FileEnvironment, manifest: Manifest, operator: Operator): Promise<StoredState> {
+    const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(env, file, true));
     let at = 0;
     for (const { footer } of opened.map(({ file }) => file)) {
-      assertReadable(footer, operator, library.id, library.codec);
+      assertReadable(footer, operator, env.id, env.codec);
       if (footer.base !== at)
         throw new Damage(`the snapshot at ${footer.seq} builds on seq ${footer.base}, not on ${at}`);
       // Of several parts, only the last says how far they go together.

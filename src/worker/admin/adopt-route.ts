@@ -5,9 +5,6 @@
  * The row is written only if it is unchanged since it was read, so of two decisions one counts. Then the object is
  * dropped from memory, since it may hold events that the decision gives up.
  */
-import { SIZES } from "../../engine/base/limits.ts";
-import { NO_CACHE } from "../../engine/snapshot/range-reader.ts";
-import { brotli } from "../../adapters/brotli.ts";
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { D1Log } from "../../adapters/d1-log.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
@@ -18,6 +15,7 @@ import { Failure } from "../../engine/base/errors.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { isTruth } from "../api/partitions.ts";
 import type { Env } from "../env.ts";
+import { fileEnvironment } from "../file-environment.ts";
 import { bodyText } from "../http/body.ts";
 import { note } from "../note.ts";
 import { problem } from "../problem.ts";
@@ -40,14 +38,8 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
   const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
   if (marked.tag === "busy") return unavailable(marked);
   const opening = await limited(requestClock, "D1", () => new D1Log(db, id).peek());
-  const reader = {
-    objects: new R2Store(env.SNAPSHOTS),
-    clock: requestClock,
-    codec: brotli,
-    host: { jitter: Math.random },
-  };
   const found = await adopt(
-    { ...reader, cache: NO_CACHE, sizes: SIZES, id, operator },
+    fileEnvironment(id, operator, new R2Store(env.SNAPSHOTS)),
     { opening, mark: marked.value },
     truth,
     address.seed,

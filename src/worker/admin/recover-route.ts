@@ -6,7 +6,6 @@
  * RECOVERROUTE2. The placement comes first. A partition without its row refuses by name, since R2 holds its manifests.
  * RECOVERROUTE3. If one partition can't be read, the others are recovered nevertheless.
  */
-import { brotli } from "../../adapters/brotli.ts";
 import { findPlacement, logDatabases, storePlacement, type Databases } from "../../adapters/catalogue.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
 import { knownRows, storeRow, type KnownRow } from "../../adapters/rebuilt-rows.ts";
@@ -15,13 +14,13 @@ import { Failure } from "../../engine/base/errors.ts";
 import { MAIN_TIMELINE, operatorPrefix } from "../../engine/base/ids.ts";
 import type { Manifest } from "../../engine/snapshot/manifest.ts";
 import type { Operator } from "../../engine/operator/operator.ts";
-import { RECOVER_CALLS, SIZES } from "../../engine/base/limits.ts";
+import { RECOVER_CALLS } from "../../engine/base/limits.ts";
 import { deducePlacement, type Hint } from "../../engine/operator/placement.ts";
-import { NO_CACHE } from "../../engine/snapshot/range-reader.ts";
 import { newestManifest, partitionsInStore, rebuild } from "../../engine/recovery/rebuild.ts";
 import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
-import { countedStore } from "../ingest/calls.ts";
+import { fileEnvironment } from "../file-environment.ts";
+import { countedStore, type CountedStore } from "../ingest/calls.ts";
 import { note } from "../note.ts";
 import { requestClock } from "../request-clock.ts";
 import { asked } from "../http/answers.ts";
@@ -35,8 +34,8 @@ interface Ground {
   readonly operator: Operator;
   readonly databases: Databases;
   readonly rows: readonly KnownRow[];
-  /** The reader of this request, which counts its calls of R2. */
-  readonly reader: ReturnType<typeof readerOf>;
+  /** R2, with the calls of this request counted. */
+  readonly objects: CountedStore;
 }
 
 /** The result of one partition. */
@@ -56,20 +55,19 @@ export async function recoverOperator(env: Env, app: App, operator: Operator): P
   const until = requestClock.now() + RECOVER_MS;
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const rows = await knownRows(databases, operatorPrefix(MAIN_TIMELINE, operator.name));
-  const reader = readerOf(env);
-  const ground = { env, operator, databases, rows, reader };
+  const objects = countedStore(new R2Store(env.SNAPSHOTS));
+  const ground = { env, operator, databases, rows, objects };
   const stored = await findPlacement(databases, MAIN_TIMELINE, operator.name);
   const known = new Set(rows.map(({ partition }) => partition));
   const whole = stored !== null && known.size === stored.partitions;
-  const inStore = whole ? [] : await partitionsInStore(reader, MAIN_TIMELINE, operator.name);
+  const inStore = whole ? [] : await partitionsInStore({ objects, clock: requestClock }, MAIN_TIMELINE, operator.name);
   const placement = stored ?? (await rebuildPlacement(ground, inStore));
   const items: ({ readonly partition: number } & Outcome)[] = [];
   for (const address of route(MAIN_TIMELINE, operator, placement).addresses) {
     const { partition } = address;
     if (known.has(partition)) items.push({ partition, status: "kept" });
     else if (!inStore.includes(partition)) items.push({ partition, ...(await beginAnew(ground, address, stored)) });
-    else if (requestClock.now() > until || reader.objects.calls > RECOVER_CALLS)
-      items.push({ partition, status: "later" });
+    else if (requestClock.now() > until || objects.calls > RECOVER_CALLS) items.push({ partition, status: "later" });
     else items.push({ partition, ...(await recoverPartition(ground, address)) });
   }
   const changed = stored === null || items.some(({ status }) => status === "recovered");
@@ -78,16 +76,9 @@ export async function recoverOperator(env: Env, app: App, operator: Operator): P
   return Response.json({ operator: operator.name, changed, complete, partitions: placement.partitions, items });
 }
 
-const readerOf = (env: Env) => ({
-  objects: countedStore(new R2Store(env.SNAPSHOTS)),
-  clock: requestClock,
-  codec: brotli,
-  host: { jitter: () => Math.random() },
-});
-
 /** @throws Failure placement_unclear */
 async function rebuildPlacement(
-  { operator, databases, rows, reader }: Ground,
+  { operator, databases, rows, objects }: Ground,
   inStore: readonly number[],
 ): Promise<Placement> {
   const hints: Hint[] = rows.map(({ partition, database, seed }) => ({
@@ -99,7 +90,7 @@ async function rebuildPlacement(
   }));
   for (const partition of inStore) {
     const id = { timeline: MAIN_TIMELINE, operator: operator.name, partition };
-    const manifest = await newestManifest({ ...reader, id });
+    const manifest = await newestManifest(fileEnvironment(id, operator, objects));
     if (manifest === null) continue;
     const { seed = null, partitions = null, database = null } = manifest.placed ?? {};
     hints.push({ from: manifest.archive.name, partition, seed, partitions, database });
@@ -119,7 +110,7 @@ async function rebuildPlacement(
   return stored;
 }
 
-async function recoverPartition({ env, operator, databases, reader }: Ground, address: Address): Promise<Outcome> {
+async function recoverPartition({ env, operator, databases, objects }: Ground, address: Address): Promise<Outcome> {
   const { timeline, partition, seed, database } = address;
   const id = { timeline, operator: operator.name, partition };
   // The epochs of an incarnation that was lost before its first snapshot are only in the object's own storage (NAME4 of
@@ -127,7 +118,7 @@ async function recoverPartition({ env, operator, databases, reader }: Ground, ad
   const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
   if (marked.tag === "busy") return { status: "later" };
   const known = marked.value ?? undefined;
-  const found = await rebuild({ ...reader, cache: NO_CACHE, sizes: SIZES, id, operator }, seed, known);
+  const found = await rebuild(fileEnvironment(id, operator, objects), seed, known);
   if (found.tag === "unreadable") return { status: "unreadable", passedOver: found.passedOver };
   if (found.tag === "nothing") return { status: "nothing" };
   assertPlacedThere(found.manifest, address);

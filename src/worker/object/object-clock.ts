@@ -28,6 +28,10 @@ export class ObjectClock implements Clock {
     return () => this.#waits.delete(id);
   }
 
+  jitter(): number {
+    return Math.random();
+  }
+
   #tick(): void {
     this.#ticking = true;
     setTimeout(() => {

@@ -186,7 +186,7 @@ export class Partition extends DurableObject<Env> {
     // The address differs if the operator was placed again after a loss.
     if (JSON.stringify(this.ctx.storage.kv.get("address")) !== JSON.stringify(address))
       this.ctx.storage.kv.put("address", { ...address });
-    const around = {
+    const env = {
       id,
       operator,
       log: new D1Log(db, id),
@@ -197,7 +197,7 @@ export class Partition extends DurableObject<Env> {
       cache: this.#cache(),
       sizes: SIZES,
     };
-    return new Engine(around, address, codeId(this.env), logBytes(this.env));
+    return new Engine(env, address, codeId(this.env), logBytes(this.env));
   }
 
   /**
@@ -217,7 +217,6 @@ export class Partition extends DurableObject<Env> {
   #host(): Host {
     return {
       nonce: () => crypto.randomUUID().slice(0, 18),
-      jitter: () => Math.random(),
       keep: (promise) => this.ctx.waitUntil(promise),
       arm: (atMs) => {
         if (this.#armed !== atMs) this.ctx.waitUntil(this.#arm(atMs));

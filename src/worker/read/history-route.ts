@@ -2,19 +2,16 @@
  * `GET /v1/operators/{op}/history?key=&limit=&before=`: the events of a key, newest first, each with its outcome and
  * the value after it. It reads D1 and R2 alone: no partition is woken (SNAP9).
  */
-import { brotli } from "../../adapters/brotli.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
 import { keyFlaw, partitionOfKey, type Route } from "../../engine/operator/routing.ts";
 import { history, type HistoryItem } from "../../engine/history/history.ts";
 import { seq } from "../../engine/base/ids.ts";
-import { SIZES } from "../../engine/base/limits.ts";
-import { NO_CACHE } from "../../engine/snapshot/range-reader.ts";
 import type { Outcome } from "../../engine/log/outcome.ts";
 import { keyNotAllowed, type Grant } from "../http/access.ts";
 import type { Env } from "../env.ts";
+import { fileEnvironment } from "../file-environment.ts";
 import { logOf } from "./kept-manifests.ts";
 import { problem } from "../problem.ts";
-import { requestClock } from "../request-clock.ts";
 import { json } from "../http/answers.ts";
 import { noGroup } from "./state-routes.ts";
 
@@ -34,19 +31,8 @@ export async function getHistory(
   const partition = partitionOfKey(route, key);
   if (partition === null) return problem({ status: 400, code: "invalid_key", detail: noGroup(key) });
   const address = route.addresses[partition]!;
-  const around = {
-    id: { timeline: address.timeline, operator: address.operator, partition },
-    seed: address.seed,
-    operator: route.operator,
-    log: logOf(env, address),
-    objects: new R2Store(env.SNAPSHOTS),
-    codec: brotli,
-    clock: requestClock,
-    host: { jitter: Math.random },
-    cache: NO_CACHE,
-    sizes: SIZES,
-  };
-  const page = await history(around, key, before, { items: limit });
+  const files = fileEnvironment(address, route.operator, new R2Store(env.SNAPSHOTS));
+  const page = await history({ ...files, log: logOf(env, address) }, key, before, { items: limit });
   const head = JSON.stringify({ operator: route.operator.name, key, partition }).slice(0, -1);
   const more = page.before === null ? "" : `,"before":${page.before}`;
   const end = page.before === null && page.bottom === "given up" ? `,"expired":true` : "";

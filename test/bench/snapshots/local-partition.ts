@@ -79,7 +79,6 @@ export class LocalPartition {
     const id = { timeline: ADDRESS.timeline, operator: this.operator.name, partition: 0 };
     const host: Host = {
       nonce: () => randomUUID().slice(0, 18),
-      jitter: () => Math.random(),
       keep: (promise) => {
         const kept = promise.finally(() => void this.#kept.delete(kept));
         this.#kept.add(kept);
@@ -211,6 +210,7 @@ const clockOf = (patience: number): Clock => ({
     const timer = setTimeout(then, ms * patience);
     return () => clearTimeout(timer);
   },
+  jitter: () => Math.random(),
 });
 
 /** Bytes of the blocks of states, and of those that hold ids, of one file; `full`: it ends a snapshot of everything. */

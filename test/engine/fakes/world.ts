@@ -7,6 +7,7 @@ import { print } from "../../../src/engine/event/fingerprint.ts";
 import type { Address } from "../../../src/engine/operator/routing.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { isEdit } from "../../../src/engine/state/edit.ts";
+import type { LogEnvironment } from "../../../src/engine/operator/environment.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { Prints } from "../../../src/engine/event/fingerprint.ts";
 import { Partition } from "../../../src/engine/partition/partition.ts";
@@ -25,6 +26,7 @@ import { fill } from "../../../src/engine/event/event.ts";
 import type { Aside } from "../../../src/engine/base/aside.ts";
 import type { HighWaterMark } from "../../../src/engine/base/records.ts";
 import type { Watchers } from "../../../src/engine/base/ports.ts";
+import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 import { MemoryCache } from "../../../src/testkit/memory-cache.ts";
 import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
@@ -75,7 +77,6 @@ export class World {
     > as Incarnation;
     const host: Host = {
       nonce: () => `nonce-${String(this.#nonce++).padStart(4, "0")}`,
-      jitter: () => 0.5,
       keep: (promise) => void promise.catch((error: unknown) => made.notes.push(`rejected: ${String(error)}`)),
       arm: (at) => (made.armed = at),
       highWaterMark: () => this.mark,
@@ -103,6 +104,14 @@ export class World {
       sizes: this.sizes,
     };
     return Object.assign(made, { partition: new Partition(env, this.address, code, logBytes) });
+  }
+
+  /** What reads the partition from outside its object, with stores that never fail. */
+  reader(operator: Operator): LogEnvironment {
+    const { timeline, operator: name, partition } = this.address;
+    const id = { timeline, operator: name, partition };
+    const { clock, sizes, store: objects } = this;
+    return { id, operator, log: this.db.log(id), objects, codec: brotli, clock, cache: NO_CACHE, sizes };
   }
 
   /** The port, with every call given its fate. */

@@ -1,11 +1,9 @@
 /** A key's history: every event of the log that touched it, once, newest first, wherever the log stands by now. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { brotli } from "../../../src/adapters/brotli.ts";
 import { partitionName, seq, type PartitionId, type Seq } from "../../../src/engine/base/ids.ts";
-import { logBelow, type Readable } from "../../../src/engine/history/log-reader.ts";
+import { logBelow } from "../../../src/engine/history/log-reader.ts";
 import { SIZES } from "../../../src/engine/base/limits.ts";
-import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 import { rebuild } from "../../../src/engine/recovery/rebuild.ts";
 import { eventsOf, type KeyEvent, type KeyEvents } from "../../../src/engine/history/events.ts";
 import type { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
@@ -16,17 +14,9 @@ import { PATIENCE_MS, runs } from "../hostile.ts";
 const operator = sum();
 const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
 
-const reader = (world: World): Readable => ({
-  id: ID,
-  log: world.db.log(ID),
-  objects: world.store,
-  codec: brotli,
-  clock: world.clock,
-  host: { jitter: () => 0.5 },
-});
 const bounds = (items: number, chars?: number) => ({ items, ...(chars === undefined ? {} : { chars }) });
 const page = (world: World, key: string, before: number | null, limit: number, maxChars?: number): Promise<KeyEvents> =>
-  world.clock.run(eventsOf(reader(world), key, before === null ? null : seq(before), bounds(limit, maxChars)));
+  world.clock.run(eventsOf(world.reader(operator), key, before === null ? null : seq(before), bounds(limit, maxChars)));
 
 /** All pages, one after the other. */
 async function all(world: World, key: string, limit = 1_000, maxChars?: number): Promise<KeyEvent[]> {
@@ -168,11 +158,13 @@ describe("the history of a key", () => {
     const { world, ledger } = await withSnapshots(100);
     let gets = 0;
     const objects = {
-      ...reader(world).objects,
+      ...world.reader(operator).objects,
       get: (name: string) => (gets++, world.store.get(name)),
       list: world.store.list.bind(world.store),
     };
-    const { items } = await world.clock.run(eventsOf({ ...reader(world), objects }, "k1", seq(120), { items: 2 }));
+    const { items } = await world.clock.run(
+      eventsOf({ ...world.reader(operator), objects }, "k1", seq(120), { items: 2 }),
+    );
     expect(said(items)).toEqual(
       ledger
         .of("k1")
@@ -191,7 +183,7 @@ describe("the history of a key", () => {
     }
     const counts: number[] = [];
     const read = async (): Promise<void> => {
-      for await (const { objects } of logBelow(reader(world), null)) counts.push(objects);
+      for await (const { objects } of logBelow(world.reader(operator), null)) counts.push(objects);
     };
     await world.clock.run(read());
     // Three objects of each of twelve versions, and where they are is looked for once in each.
@@ -223,13 +215,14 @@ describe("the history of a key", () => {
     const { world, one, ledger } = await withSnapshots(2);
     let cuts = 0;
     const log = world.db.log(ID);
-    const below = async (before: Seq): ReturnType<typeof log.below> => {
-      const rows = await log.below(before);
+    const all = log.below.bind(log);
+    log.below = async (before) => {
+      const rows = await all(before);
       // Two snapshots cut all that D1 has.
       if (cuts++ < 2) await one.partition.snapshot();
       return rows.slice(0, 2);
     };
-    const env = { ...reader(world), log: { below, roots: () => log.roots() } };
+    const env = { ...world.reader(operator), log };
     const { items } = await world.clock.run(eventsOf(env, "k1", null, { items: 1_000 }));
     expect(cuts).toBeGreaterThan(1);
     expect(said(items)).toEqual(ledger.of("k1"));
@@ -259,7 +252,7 @@ describe("the history of a key", () => {
     world.store.damage(newest.snapshot.name);
     world.db.rows.clear();
     world.db.segments.clear();
-    const found = await world.clock.run(rebuild({ ...reader(world), operator, cache: NO_CACHE, sizes: SIZES }, 42));
+    const found = await world.clock.run(rebuild(world.reader(operator), 42));
     if (found.tag !== "found") throw new Error(found.tag);
     world.db.rows.set(partitionName(ID), { ...found.row });
     ledger.entries.length = found.manifest.seq;
@@ -334,7 +327,7 @@ describe("the log downwards", () => {
     const { world } = await withSnapshots(7);
     const read = async (before: number): Promise<number[]> => {
       const rows: number[] = [];
-      for await (const { row } of logBelow(reader(world), seq(before))) rows.push(row.seq);
+      for await (const { row } of logBelow(world.reader(operator), seq(before))) rows.push(row.seq);
       return rows;
     };
     const whole = await world.clock.run(read(1_000));

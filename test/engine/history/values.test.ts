@@ -1,16 +1,12 @@
 /** The value after each event of a key's history: what it was when it was live, or an honest word that this isn't known. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { brotli } from "../../../src/adapters/brotli.ts";
 import { history, type HistoryItem, type HistoryPage } from "../../../src/engine/history/history.ts";
 import { partitionName, seq, type PartitionId, type Seq } from "../../../src/engine/base/ids.ts";
-import { SIZES } from "../../../src/engine/base/limits.ts";
-import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { ERASE, PUT, REMOVE } from "../../../src/engine/state/edit.ts";
 import { DELETE, RETRY } from "../../../src/engine/state/quarantine.ts";
 import { SWEEP_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
-import type { Valuing } from "../../../src/engine/history/values.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
@@ -40,21 +36,8 @@ function book(version: number, fuse = { lit: true }): Operator {
 }
 const migrated = (value: unknown): unknown => (value === undefined ? undefined : { ...(value as object), two: true });
 
-const reader = (world: World, operator: Operator): Valuing => ({
-  id: ID,
-  operator,
-  seed: world.address.seed,
-  log: world.db.log(ID),
-  objects: world.store,
-  codec: brotli,
-  clock: world.clock,
-  host: { jitter: () => 0.5 },
-  cache: NO_CACHE,
-  sizes: SIZES,
-});
-
 const page = (world: World, operator: Operator, key: string, before: Seq | null, items: number): Promise<HistoryPage> =>
-  world.clock.run(history(reader(world, operator), key, before, { items }));
+  world.clock.run(history(world.reader(operator), key, before, { items }));
 
 async function all(world: World, operator: Operator, key: string, limit = 1_000): Promise<HistoryItem[]> {
   const items: HistoryItem[] = [];
@@ -212,7 +195,7 @@ describe("the value after each event", () => {
     const objects = Object.assign(Object.create(it.world.store) as typeof it.world.store, {
       get: (name: string) => (gets++, it.world.store.get(name)),
     });
-    const env = { ...reader(it.world, it.operator), objects };
+    const env = { ...it.world.reader(it.operator), objects };
     const two = await it.world.clock.run(history(env, "k0", seq(20), { items: 2 }));
     expect(two.items.map(said)).toEqual(it.lines("k0").slice(2, 4));
     expect(two.items[0]).toMatchObject({ event: { id: it.of("k0")[2]!.id, data: "dice" }, operatorVersion: 1 });

@@ -7,7 +7,6 @@ import { seq } from "../../../src/engine/base/ids.ts";
 import { SIZES, STATE_BYTES } from "../../../src/engine/base/limits.ts";
 import { readManifest, type Manifest } from "../../../src/engine/snapshot/manifest.ts";
 import { migrated } from "../../../src/engine/operator/migration.ts";
-import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { RETRY } from "../../../src/engine/state/quarantine.ts";
 import { rebuild } from "../../../src/engine/recovery/rebuild.ts";
@@ -15,7 +14,6 @@ import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 
 const NAME = "main/sum/0000";
-const ID = { timeline: "main", operator: "sum", partition: 0 };
 const v1 = sum();
 
 /** Version 2 has hundredths. Its migration was written for totals below 1,000. */
@@ -205,10 +203,11 @@ describe("a migration that throws for one key", () => {
     expect(await world.clock.run(one.partition.verify())).toMatchObject({ tag: "equal", keys: 3, unmigrated });
     expect((await world.clock.run(world.start(broken, "code-2").partition.facts())).unmigrated).toEqual(unmigrated);
     for (const operator of [broken, mended]) {
-      const shelf = { id: ID, operator, cache: NO_CACHE, sizes: world.sizes, objects: world.store, codec: brotli };
-      const env = { ...shelf, clock: world.clock, host: { jitter: () => 0.5 } };
       const { number } = current(world);
-      expect(await world.clock.run(rebuild(env, 42))).toMatchObject({ tag: "found", manifest: { number } });
+      expect(await world.clock.run(rebuild(world.reader(operator), 42))).toMatchObject({
+        tag: "found",
+        manifest: { number },
+      });
     }
   });
 
@@ -223,16 +222,7 @@ describe("a migration that throws for one key", () => {
       await world.send(next, add(`m${round}`, round === 1 ? "bad" : "b", 1));
       await snapshot(world, next);
     }
-    const shelf = {
-      id: ID,
-      operator: mended,
-      cache: NO_CACHE,
-      sizes: world.sizes,
-      objects: world.store,
-      codec: brotli,
-    };
-    const env = { ...shelf, clock: world.clock, host: { jitter: () => 0.5 } };
-    expect(await world.clock.run(rebuild(env, 42))).toMatchObject({
+    expect(await world.clock.run(rebuild(world.reader(mended), 42))).toMatchObject({
       tag: "found",
       manifest: { number: current(world).number },
       passedOver: [],
@@ -246,9 +236,7 @@ describe("a migration that throws for one key", () => {
     const one = world.start(broken, "code-2");
     await world.send(one, put("e", "a", { total: 1, times: 1 }), add("4", "b", 1));
     await snapshot(world, one);
-    const env = { id: ID, operator: broken, seed: 42, log: world.db.log(ID), objects: world.store, codec: brotli };
-    const shelf = { ...env, clock: world.clock, cache: NO_CACHE, sizes: world.sizes, host: { jitter: () => 0.5 } };
-    const page = await world.clock.run(history(shelf as never, "bad", null, { items: 10 }));
+    const page = await world.clock.run(history(world.reader(broken), "bad", null, { items: 10 }));
     expect(page.items.map((item) => item.value)).toMatchObject([{ tag: "unknown" }]);
   });
 });

@@ -6,9 +6,7 @@ import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { judgeDamage } from "../../../src/engine/partition/freshness.ts";
 import { incarnationOf } from "../../../src/engine/base/ids.ts";
-import { SIZES } from "../../../src/engine/base/limits.ts";
 import { readManifest, stateFiles, type Manifest } from "../../../src/engine/snapshot/manifest.ts";
-import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 import type { OpenPartition } from "../../../src/engine/recovery/open-partition.ts";
 import { rebuild } from "../../../src/engine/recovery/rebuild.ts";
 import { RETRY_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
@@ -171,13 +169,11 @@ describe("LOG4: damage counts only while nobody has gone on", () => {
 
 it("Z4: the life of a rebuilt row is above that of the highest name, whichever manifest it goes on from", async () => {
   const world = new World();
-  const shelf = { id: ID, operator, cache: NO_CACHE, sizes: SIZES, objects: world.store, codec: brotli };
-  const env = { ...shelf, clock: world.clock, host: { jitter: () => 0.5 } };
   const recover = async () => {
     world.db.rows.clear();
     world.db.kept.clear();
     world.db.segments.clear();
-    const found = await world.clock.run(rebuild(env, 42));
+    const found = await world.clock.run(rebuild(world.reader(operator), 42));
     if (found.tag !== "found") throw new Error(found.tag);
     world.db.rows.set(NAME, { ...found.row });
     world.mark = null;

@@ -11,7 +11,6 @@ import {
 import { readManifest, type Manifest } from "../../../src/engine/snapshot/manifest.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { SIZES } from "../../../src/engine/base/limits.ts";
-import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 import { newestManifest, partitionsInStore, rebuild, type Rebuilt } from "../../../src/engine/recovery/rebuild.ts";
 import { sum } from "../fakes/sum.ts";
 import { unreachable } from "../fakes/unreachable.ts";
@@ -20,17 +19,6 @@ import { words, World, type Incarnation } from "../fakes/world.ts";
 const operator = sum();
 const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
 const NAME = partitionName(ID);
-
-const shelf = (world: World, of: Operator = operator) => ({
-  id: ID,
-  operator: of,
-  cache: NO_CACHE,
-  sizes: SIZES,
-  objects: world.store,
-  codec: brotli,
-  clock: world.clock,
-  host: { jitter: () => 0.5 },
-});
 
 /** Sends events of this name, one at a time, and takes a snapshot of them. */
 async function fill(world: World, one: Incarnation, name: string, from: number, to: number): Promise<void> {
@@ -66,7 +54,7 @@ function loseD1(world: World): void {
 
 async function recover(world: World, of: Operator = operator): Promise<Rebuilt & { readonly tag: "found" }> {
   loseD1(world);
-  const found = await world.clock.run(rebuild(shelf(world, of), 42));
+  const found = await world.clock.run(rebuild(world.reader(of), 42));
   if (found.tag !== "found") throw new Error(found.tag);
   world.db.rows.set(NAME, { ...found.row });
   return found;
@@ -113,7 +101,7 @@ describe("salvage", () => {
   it("an archive that broke off before its last piece is no snapshot: there is nothing, rather than something unreadable", async () => {
     const world = new World();
     world.store.objects.set(manifestName(ID, 1, "0000000001-000000-nonce", 1), new Uint8Array(10));
-    expect(await world.clock.run(rebuild(shelf(world), 42))).toEqual({ tag: "nothing" });
+    expect(await world.clock.run(rebuild(world.reader(operator), 42))).toEqual({ tag: "nothing" });
   });
 
   it("the drill works on a partition that was just rebuilt, with no event since", async () => {
@@ -206,7 +194,7 @@ describe("salvage", () => {
     world.fates = () => "ok";
     const left = [...world.store.objects.keys()].filter((name) => (manifestOf(name)?.version ?? 0) === 2);
     expect(left.map((name) => manifestOf(name)!.piece)).toEqual([1, 2]);
-    expect((await newestManifest(shelf(world)))!.number).toBe(1);
+    expect((await newestManifest(world.reader(operator)))!.number).toBe(1);
     const numbers = Array.from({ length: 9 }, (_, i) => i + 1);
     await snapshot(world, one);
     for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.objects.delete(name);
@@ -219,13 +207,13 @@ describe("salvage", () => {
     const { world } = await withSnapshots(3);
     for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.damage(name);
     loseD1(world);
-    expect(await world.clock.run(rebuild(shelf(world), 42))).toMatchObject({
+    expect(await world.clock.run(rebuild(world.reader(operator), 42))).toMatchObject({
       tag: "unreadable",
       passedOver: [expect.stringMatching(/^manifest 3/), expect.anything(), expect.anything()],
     });
     const empty = new World();
-    expect(await empty.clock.run(rebuild(shelf(empty), 42))).toEqual({ tag: "nothing" });
-    expect(await empty.clock.run(newestManifest(shelf(empty)))).toBeNull();
+    expect(await empty.clock.run(rebuild(empty.reader(operator), 42))).toEqual({ tag: "nothing" });
+    expect(await empty.clock.run(newestManifest(empty.reader(operator)))).toBeNull();
   });
 
   it("CODE3: state of newer code is no reason to go on from an older one", async () => {
@@ -235,8 +223,8 @@ describe("salvage", () => {
     await world.send(one, { id: "b1", data: 1 });
     await snapshot(world, one);
     loseD1(world);
-    await expect(world.clock.run(rebuild(shelf(world), 42))).rejects.toMatchObject({ code: "state_newer" });
-    expect((await world.clock.run(rebuild(shelf(world, newer), 42))).tag).toBe("found");
+    await expect(world.clock.run(rebuild(world.reader(operator), 42))).rejects.toMatchObject({ code: "state_newer" });
+    expect((await world.clock.run(rebuild(world.reader(newer), 42))).tag).toBe("found");
   });
 
   it("Z3: nor is a snapshot that the store may give later", async () => {
@@ -244,13 +232,16 @@ describe("salvage", () => {
     loseD1(world);
     for (const name of [manifests[2]!.snapshot.name, manifests[2]!.archive.name]) {
       const end = unreachable(world.store, [name]);
-      await expect(world.clock.run(rebuild(shelf(world), 42))).rejects.toMatchObject({
+      await expect(world.clock.run(rebuild(world.reader(operator), 42))).rejects.toMatchObject({
         code: "store_unavailable",
         message: expect.stringContaining(name) as string,
       });
       end();
     }
-    expect(await world.clock.run(rebuild(shelf(world), 42))).toMatchObject({ tag: "found", manifest: { number: 3 } });
+    expect(await world.clock.run(rebuild(world.reader(operator), 42))).toMatchObject({
+      tag: "found",
+      manifest: { number: 3 },
+    });
   });
 
   it("finds the newest of many by search, not by listing all", async () => {
@@ -268,7 +259,7 @@ describe("salvage", () => {
         return typeof member === "function" ? (member.bind(store) as unknown) : member;
       },
     });
-    const found = await world.clock.run(rebuild({ ...shelf(world), objects }, 42));
+    const found = await world.clock.run(rebuild({ ...world.reader(operator), objects }, 42));
     expect(found.tag === "unreadable" && found.passedOver[0]).toMatch(/^manifest 50000: /);
     expect(lists).toBeLessThan(20);
   });
@@ -295,7 +286,7 @@ describe("salvage", () => {
       "main/summer/0001/x",
     ])
       world.store.objects.set(name, new Uint8Array(1));
-    expect(await world.clock.run(partitionsInStore(shelf(world), "main", "sum"))).toEqual([0, 12]);
+    expect(await world.clock.run(partitionsInStore(world.reader(operator), "main", "sum"))).toEqual([0, 12]);
   });
 });
 

@@ -1,13 +1,11 @@
 /** D1 set back by its own time travel: noticed, refused by name, and gone on from by somebody's decision alone (rewind-check.ts, adopt.ts). */
 import { describe, expect, it } from "vitest";
-import { brotli } from "../../../src/adapters/brotli.ts";
 import { adopt, type Adopted, type Truth } from "../../../src/engine/recovery/adopt.ts";
 import { epoch, incarnationOf, partitionName, seq, type PartitionId } from "../../../src/engine/base/ids.ts";
 import { behind } from "../../../src/engine/log/fence.ts";
 import { markFromStore } from "../../../src/engine/recovery/rewind-check.ts";
 import { readHighWaterMark, type HighWaterMark } from "../../../src/engine/base/records.ts";
-import { MARK_MS, SIZES } from "../../../src/engine/base/limits.ts";
-import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
+import { MARK_MS } from "../../../src/engine/base/limits.ts";
 import { rebuild } from "../../../src/engine/recovery/rebuild.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation } from "../fakes/world.ts";
@@ -43,20 +41,10 @@ const refusal = async (world: World, one: Incarnation): Promise<unknown> =>
     (value) => value,
     (error: { code?: string }) => error.code,
   );
-const shelf = (world: World) => ({
-  id: ID,
-  operator,
-  objects: world.store,
-  cache: NO_CACHE,
-  sizes: SIZES,
-  codec: brotli,
-  clock: world.clock,
-  host: { jitter: () => 0.5 },
-});
 
 async function decide(world: World, truth: Truth): Promise<Adopted> {
   const opening = await world.db.log(ID).peek();
-  const found = await world.clock.run(adopt(shelf(world), { opening, mark: world.mark }, truth, 42));
+  const found = await world.clock.run(adopt(world.reader(operator), { opening, mark: world.mark }, truth, 42));
   if (found.tag !== "row") return found;
   world.db.rows.set(NAME, { ...found.row });
   if (truth === "r2") world.db.segments.delete(NAME);
@@ -90,7 +78,7 @@ describe("restore points and pins of a database that was set back", () => {
     await snapshot(world, one);
     back();
     const same = await world.clock.run(
-      adopt(shelf(world), { opening: await world.db.log(ID).peek(), mark: world.mark }, "r2", 42),
+      adopt(world.reader(operator), { opening: await world.db.log(ID).peek(), mark: world.mark }, "r2", 42),
     );
     expect(same).toMatchObject({ tag: "row", seq: 6, roots: { upTo: 2, displaced: { version: 1, seq: 3 } } });
     await decide(world, "d1");
@@ -99,7 +87,7 @@ describe("restore points and pins of a database that was set back", () => {
     await snapshot(world, two);
     back();
     const later = await world.clock.run(
-      adopt(shelf(world), { opening: await world.db.log(ID).peek(), mark: world.mark }, "r2", 42),
+      adopt(world.reader(operator), { opening: await world.db.log(ID).peek(), mark: world.mark }, "r2", 42),
     );
     expect(later).toMatchObject({ tag: "row", seq: 5, roots: { upTo: 0, displaced: null } });
   });
@@ -478,7 +466,7 @@ describe("adopting", () => {
     await snapshot(world, next);
     world.db.rows.clear();
     world.db.segments.clear();
-    const found = await world.clock.run(rebuild(shelf(world), 42));
+    const found = await world.clock.run(rebuild(world.reader(operator), 42));
     expect(found).toMatchObject({ tag: "found", manifest: { number: 4, seq: 2 } });
     if (found.tag === "found") world.db.rows.set(NAME, { ...found.row });
     expect(await total(world, world.start(operator))).toBe(101);
@@ -557,18 +545,23 @@ describe("the facts", () => {
     await fill(world, one, 1, 3);
     await snapshot(world, one);
     const row = world.db.rows.get(NAME)!;
-    expect(await world.clock.run(markFromStore(shelf(world), row))).toBeNull();
+    expect(await world.clock.run(markFromStore(world.reader(operator), row))).toBeNull();
     const put = (version: number, by: number) =>
       world.store.objects.set(
         `${NAME}/manifests/${String(version).padStart(10, "0")}-${String(by).padStart(10, "0")}-000001-n.kfm`,
         new Uint8Array(1),
       );
     put(2, 1);
-    expect(await world.clock.run(markFromStore(shelf(world), row))).toEqual({ v: 1, epoch: 1, version: 1, head: 0 });
+    expect(await world.clock.run(markFromStore(world.reader(operator), row))).toEqual({
+      v: 1,
+      epoch: 1,
+      version: 1,
+      head: 0,
+    });
     put(9, 2);
-    expect(await world.clock.run(markFromStore(shelf(world), row))).toMatchObject({ epoch: 2, version: 8 });
+    expect(await world.clock.run(markFromStore(world.reader(operator), row))).toMatchObject({ epoch: 2, version: 8 });
     const later = { ...row, epoch: epoch(2_000_001) };
-    expect(await world.clock.run(markFromStore(shelf(world), later)), "of an earlier life").toBeNull();
+    expect(await world.clock.run(markFromStore(world.reader(operator), later)), "of an earlier life").toBeNull();
   });
 
   it("a mark of another format, or that makes no sense, counts as none", () => {

@@ -7,7 +7,7 @@ import { seq, stamp, type Epoch } from "../../../src/engine/base/ids.ts";
 import { metered } from "../../../src/engine/partition/metering.ts";
 import type { Log } from "../../../src/engine/base/ports.ts";
 import type { Promotion } from "../../../src/engine/base/records.ts";
-import type { Surroundings } from "../../../src/engine/recovery/environment.ts";
+import type { Environment } from "../../../src/engine/operator/environment.ts";
 import type { Segment } from "../../../src/engine/base/records.ts";
 
 /** What D1 said of all statements so far. */
@@ -57,13 +57,13 @@ function logUnderTest(): { readonly log: Log; readonly counted: () => Told; read
   const sum = { calls: 0, read: 0, written: 0 };
   const none = {} as never;
   const bare = { id, log: new D1Log(told(env.LOG_1, sum), id), objects: none, cache: none, host: none };
-  const around = metered({ ...bare, clock: { now: () => 0, after: () => () => undefined } } as unknown as Surroundings);
+  const one = metered({ ...bare, clock: { now: () => 0, after: () => () => undefined } } as unknown as Environment);
   const counted = (): Told => {
-    const row = around.counters.row();
+    const row = one.counters.row();
     const [calls, read, written] = (["d1Queries", "d1RowsRead", "d1RowsWritten"] as const).map((n) => countOf(row, n));
     return { calls: calls!, read: read!, written: written! };
   };
-  return { log: around.log, counted, sum };
+  return { log: one.log, counted, sum };
 }
 
 const row = (first: number, last: number, by: Epoch): Segment => ({

@@ -1,0 +1,32 @@
+/** The environment: what a partition runs with. Everybody calls it `env`. */
+import type { Counters } from "../base/counters.ts";
+import type { PartitionId } from "../base/ids.ts";
+import type { Sizes } from "../base/limits.ts";
+import type { Minutes } from "../base/minutes.ts";
+import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
+import type { Operator } from "./operator.ts";
+
+/** The part that reads files in R2, and needs neither D1 nor the partition's object. */
+export interface FileEnvironment {
+  readonly id: PartitionId;
+  readonly operator: Operator;
+  /** The code that runs here (CODE4). Missing if nothing that is read here is quarantined. */
+  readonly code?: string;
+  readonly objects: ObjectStore;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly cache: Cache;
+  readonly sizes: Sizes;
+  readonly ahead?: Prefetched;
+}
+
+/** The part that also reads the log in D1. */
+export interface LogEnvironment extends FileEnvironment {
+  readonly log: Log;
+}
+
+export interface Environment extends LogEnvironment {
+  readonly host: Host;
+  readonly counters: Counters;
+  readonly minutes: Minutes;
+}
