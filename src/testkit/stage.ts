@@ -207,6 +207,7 @@ export class Stage {
     const env = {
       id,
       operator,
+      code: "test",
       log: this.#db.log(id),
       objects: this.#store,
       codec: brotli,
@@ -215,7 +216,7 @@ export class Stage {
       cache: this.#cache,
       sizes: SIZES,
     };
-    return new Partition(env, address, "test");
+    return new Partition(env, address);
   }
 }
 

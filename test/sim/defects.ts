@@ -145,8 +145,8 @@ export const DEFECTS: readonly Defect[] = [
     "LOG2",
     engine(
       "recovery/open-log",
-      "      lease.assertNotLost();\n      return log.open(writer, code);",
-      "      return log.open(writer, code);",
+      "      lease.assertNotLost();\n      return log.open(writer, env.code);",
+      "      return log.open(writer, env.code);",
     ),
   ),
 

@@ -73,6 +73,7 @@ export class Instance {
     const env = {
       id: { timeline: slot.address.timeline, operator: slot.address.operator, partition: slot.address.partition },
       operator,
+      code: `code-${operator.version}`,
       log: new WiredLog(world, this),
       objects: new WiredStore(world, this),
       codec: world.codec,
@@ -81,7 +82,7 @@ export class Instance {
       cache: new WiredCache(world, this),
       sizes: world.config.sizes,
     };
-    this.partition = new Partition(env, slot.address, `code-${operator.version}`);
+    this.partition = new Partition(env, slot.address);
   }
 
   #host(): Host {

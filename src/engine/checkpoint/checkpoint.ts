@@ -53,7 +53,6 @@ export interface Ground {
    * The manifest that is known to be intact. A delta builds on it. A full snapshot makes its generation the older one.
    */
   readonly whole: Manifest | null;
-  readonly code: string;
   readonly placed: Manifest["placed"] & object;
   readonly attempt: number;
   readonly dedupSinceMs: number | null;
@@ -112,7 +111,7 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
     ...id,
     placed: ground.placed,
     operatorVersion: captured.operatorVersion,
-    code: ground.code,
+    code: env.code,
     epoch: ground.epoch,
     attempt,
     seq: captured.seq,
@@ -268,7 +267,7 @@ async function promote(env: Environment, ground: Ground, { text, ...made }: Uplo
     replaced: replacedBy(env, ground, older.previous, pins),
     epoch: ground.epoch,
     writer: env.counters.holder!.writer,
-    code: ground.code,
+    code: env.code,
     version: ground.row.version,
     attempt: manifest.attempt,
     manifest: text,

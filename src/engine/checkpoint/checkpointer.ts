@@ -49,7 +49,6 @@ export interface SnapshotEvents {
 export class Checkpointer {
   readonly #env: Environment;
   readonly #placed: Manifest["placed"] & object;
-  readonly #code: string;
   readonly #lease: Lease;
   readonly #events: SnapshotEvents;
   #running: Promise<Snapshotted> | null = null;
@@ -61,16 +60,9 @@ export class Checkpointer {
   /** The name after which the next garbage collection resumes. */
   #sweepAfter = "";
 
-  constructor(
-    env: Environment,
-    { seed, database, partitions }: Address,
-    code: string,
-    lease: Lease,
-    events: SnapshotEvents,
-  ) {
+  constructor(env: Environment, { seed, database, partitions }: Address, lease: Lease, events: SnapshotEvents) {
     this.#env = env;
     this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
-    this.#code = code;
     this.#lease = lease;
     this.#events = events;
     this.#sweptAt = env.clock.now();
@@ -180,7 +172,6 @@ export class Checkpointer {
       row: open.row,
       epoch: this.#lease.epoch!,
       whole: open.whole,
-      code: this.#code,
       placed: this.#placed,
       attempt: this.#attempt++,
       dedupSinceMs: open.machine.dedup.sinceMs,

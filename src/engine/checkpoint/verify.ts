@@ -61,15 +61,15 @@ export interface Difference {
 }
 
 /** @throws Failure if the verification takes too long */
-export async function verify(env: Environment, open: OpenPartition, code: string): Promise<Verified> {
-  return limited(env.clock, "the drill", () => drill(env, open, code), VERIFY_WAIT_MS);
+export async function verify(env: Environment, open: OpenPartition): Promise<Verified> {
+  return limited(env.clock, "the drill", () => drill(env, open), VERIFY_WAIT_MS);
 }
 
-async function drill(env: Environment, open: OpenPartition, code: string): Promise<Verified> {
+async function drill(env: Environment, open: OpenPartition): Promise<Verified> {
   const { machine, loader, whole } = open;
   if (machine.seq === 0) return notComparable("no event was applied yet");
   const live = { seq: machine.seq, entries: allOf(machine, loader) };
-  const ours = codeOf({ operatorVersion: env.operator.version, code });
+  const ours = codeOf({ operatorVersion: env.operator.version, code: env.code });
   let reading: Damaged = "older";
   try {
     const base = await startOf(env, whole);

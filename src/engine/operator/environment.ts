@@ -26,6 +26,7 @@ export interface LogEnvironment extends FileEnvironment {
 }
 
 export interface Environment extends LogEnvironment {
+  readonly code: string;
   readonly host: Host;
   readonly counters: Counters;
   readonly minutes: Minutes;

@@ -36,7 +36,6 @@ export type Admitted = Admission | Exclude<AppendResponse, { tag: "decided" }>;
 
 export class GroupCommit {
   readonly #env: Environment;
-  readonly #code: string;
   readonly #quota: Quota;
   readonly #live: Live;
   readonly #lease: Lease;
@@ -47,12 +46,11 @@ export class GroupCommit {
   readonly #gathering = new CommitDelay();
   #leave: (() => void) | null = null;
 
-  constructor(env: Environment, code: string, quota: Quota, lease: Lease, settled: Settled) {
+  constructor(env: Environment, quota: Quota, lease: Lease, settled: Settled) {
     this.#env = env;
     this.#quota = quota;
     const lines = new ThrowLines(env);
     this.#live = { maxKeys: quota.maxKeys, threw: (entry) => lines.threw(entry) };
-    this.#code = code;
     this.#lease = lease;
     this.#settled = settled;
     lease.onLost((failure) => {
@@ -149,7 +147,7 @@ export class GroupCommit {
   }
 
   async #commitAll(open: OpenPartition): Promise<void> {
-    const { id, clock, log, host, codec, counters } = this.#env;
+    const { id, code, clock, log, host, codec, counters } = this.#env;
     const lease = this.#lease;
     while (this.#filling !== null) {
       await this.#gather(this.#filling);
@@ -168,7 +166,7 @@ export class GroupCommit {
           {
             stamp: nextStamp(open.machine.stamp, begun),
             epoch,
-            code: this.#code,
+            code,
             stats: this.#stats(open, group),
           },
           codec,

@@ -41,24 +41,15 @@ export interface OpenerEvents {
 export class Opener {
   readonly #env: Environment;
   readonly #address: Address;
-  readonly #code: string;
   readonly #lease: Lease;
   readonly #groups: GroupCommit;
   readonly #events: OpenerEvents;
   #open: OpenPartition | null = null;
   #opening: { readonly takes: boolean; readonly done: Promise<OpenPartition> } | null = null;
 
-  constructor(
-    env: Environment,
-    address: Address,
-    code: string,
-    lease: Lease,
-    groups: GroupCommit,
-    events: OpenerEvents,
-  ) {
+  constructor(env: Environment, address: Address, lease: Lease, groups: GroupCommit, events: OpenerEvents) {
     this.#env = env;
     this.#address = address;
-    this.#code = code;
     this.#lease = lease;
     this.#groups = groups;
     this.#events = events;
@@ -86,9 +77,10 @@ export class Opener {
    * True if this very code wrote last, as far as is known (CODE1). Older code might fence by the partition's row alone.
    */
   #follows({ machine, whole }: OpenPartition): boolean {
-    const ours = codeOf({ operatorVersion: this.#env.operator.version, code: this.#code });
+    const { operator, code } = this.#env;
+    const ours = codeOf({ operatorVersion: operator.version, code });
     const tail = [...machine.replayedFrom];
-    return tail.length > 0 ? tail.every((code) => code === ours) : whole === null || codeOf(whole) === ours;
+    return tail.length > 0 ? tail.every((one) => one === ours) : whole === null || codeOf(whole) === ours;
   }
 
   /** @throws Failure; Damage if files of the state can't be read */
@@ -140,7 +132,7 @@ export class Opener {
     const begun = clock.now();
     const known = this.#open;
     const asked = takes
-      ? takeEpoch(this.#env, this.#address, this.#code, known?.row.epoch === 0, this.#lease)
+      ? takeEpoch(this.#env, this.#address, known?.row.epoch === 0, this.#lease)
       : peek(this.#env, this.#address.seed);
     const ahead = known === null ? this.#prefetch(use === "reads") : null;
     const opening = await asked;
@@ -159,7 +151,7 @@ export class Opener {
     open.tookEpoch(opening.row.epoch);
     if (epoch !== null) this.#lease.hold(epoch);
     // This code may be able to migrate states that the snapshot's code could not.
-    open.renew ||= open.whole?.unmigrated !== undefined && open.whole.code !== this.#code;
+    open.renew ||= open.whole?.unmigrated !== undefined && open.whole.code !== this.#env.code;
     this.#open = open;
     this.#events.opened(open, use, answeredAt);
     return open;

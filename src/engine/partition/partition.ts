@@ -46,7 +46,6 @@ import type { Environment } from "../operator/environment.ts";
 export class Partition {
   readonly #env: Environment;
   readonly #address: Address;
-  readonly #code: string;
   readonly #lease = new Lease();
   readonly #disk: DiskSpace;
   readonly #mark: HighWaterMarkWriter;
@@ -57,21 +56,15 @@ export class Partition {
   #heardAt = 0;
 
   /** `logBytes` is the size that the log's database may reach (disk-space.ts). */
-  constructor(
-    bare: Omit<Environment, "counters" | "minutes">,
-    address: Address,
-    code: string,
-    logBytes: number = LOG_BYTES,
-  ) {
-    const env = metered({ ...bare, code });
+  constructor(bare: Omit<Environment, "counters" | "minutes">, address: Address, logBytes: number = LOG_BYTES) {
+    const env = metered(bare);
     const lease = this.#lease;
     this.#env = env;
     this.#address = address;
-    this.#code = code;
     this.#disk = new DiskSpace(logBytes, env);
     this.#mark = new HighWaterMarkWriter(env, this.#disk, lease);
     lease.onLost((failure) => this.#markRewound(failure));
-    this.#checkpoints = new Checkpointer(env, address, code, lease, {
+    this.#checkpoints = new Checkpointer(env, address, lease, {
       damaged: (open, damage) => this.#onDamage(open, damage).catch(() => undefined),
       saved: (open, manifest) => {
         this.#mark.saved(open, manifest);
@@ -80,13 +73,13 @@ export class Partition {
       unready: () => env.host.keep(this.#opener.ready("snapshots").catch(() => this.#later())),
       overLimit: () => this.#disk.overLimit,
     });
-    this.#groups = new GroupCommit(env, code, quotaOf(env.operator, address), lease, (open, heard) => {
+    this.#groups = new GroupCommit(env, quotaOf(env.operator, address), lease, (open, heard) => {
       this.#checkpoints.schedule(open);
       if (!heard) return;
       this.#heardAt = env.clock.now();
       this.#mark.committed(open);
     });
-    this.#opener = new Opener(env, address, code, lease, this.#groups, {
+    this.#opener = new Opener(env, address, lease, this.#groups, {
       damaged: (open, damage) => this.#onDamage(open, damage),
       opened: (open, use, answeredAt) => this.#onOpened(open, use, answeredAt),
     });
@@ -134,8 +127,8 @@ export class Partition {
    * newer code. The platform may keep this object on its code (aside.ts).
    */
   async #stepAside({ v, operatorVersion }: AppendRequest): Promise<AppendResponse> {
-    const { clock, host, operator } = this.#env;
-    const ours = { code: this.#code, operatorVersion: operator.version };
+    const { clock, host, operator, code } = this.#env;
+    const ours = { code, operatorVersion: operator.version };
     const why = `the caller runs version ${operatorVersion} of the operator and ${v} of the protocol, this object ${operator.version} and ${WIRE_VERSION}`;
     if (isHeld(host.aside(), ours, clock.now()))
       return busy(
@@ -300,7 +293,7 @@ export class Partition {
   async verify(): Promise<Verified> {
     const open = await this.#current();
     const { whole } = open;
-    const found = await verify(this.#env, open, this.#code);
+    const found = await verify(this.#env, open);
     if (found.tag === "not_rebuilt" && found.damaged !== null && this.#lease.epoch !== null && open.whole === whole)
       this.#env.host.keep(this.#checkpoints.distrust(open, found.damaged));
     return found;

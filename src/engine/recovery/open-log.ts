@@ -23,19 +23,13 @@ import type { Environment } from "../operator/environment.ts";
  *
  * @throws Failure fenced if the lease is lost meanwhile (OPENLOG3)
  */
-export async function takeEpoch(
-  env: Environment,
-  { seed }: Address,
-  code: string,
-  unborn: boolean,
-  lease: Lease,
-): Promise<Opening> {
+export async function takeEpoch(env: Environment, { seed }: Address, unborn: boolean, lease: Lease): Promise<Opening> {
   const { clock, host, log } = env;
   const writer = host.nonce();
   const take = (): Promise<Opening | null> =>
     persistent(clock, "D1", () => {
       lease.assertNotLost();
-      return log.open(writer, code);
+      return log.open(writer, env.code);
     });
   // If this D1 was refused before, peek first: each epoch that is taken would change D1's answer (REWIND4).
   if (host.highWaterMark()?.refused === true) await peek(env, seed);

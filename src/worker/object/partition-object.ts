@@ -189,6 +189,7 @@ export class Partition extends DurableObject<Env> {
     const env = {
       id,
       operator,
+      code: codeId(this.env),
       log: new D1Log(db, id),
       objects: new R2Store(this.env.SNAPSHOTS),
       codec: brotli,
@@ -197,7 +198,7 @@ export class Partition extends DurableObject<Env> {
       cache: this.#cache(),
       sizes: SIZES,
     };
-    return new Engine(env, address, codeId(this.env), logBytes(this.env));
+    return new Engine(env, address, logBytes(this.env));
   }
 
   /**

@@ -94,6 +94,7 @@ export class LocalPartition {
     const env = {
       id,
       operator: this.operator,
+      code: "bench",
       log: this.#log,
       objects: this.objects,
       codec: brotli,
@@ -102,7 +103,7 @@ export class LocalPartition {
       cache: this.#cache,
       sizes: SIZES,
     };
-    return new Partition(env, { ...ADDRESS, operator: this.operator.name }, "bench");
+    return new Partition(env, { ...ADDRESS, operator: this.operator.name });
   }
 
   /** A new instance: nothing of the old one's memory is left. What it was doing on its own is waited for. */

@@ -95,6 +95,7 @@ export class World {
     const env = {
       id,
       operator,
+      code,
       log: this.#faulty(this.db.log(id), made),
       objects: this.#faulty<ObjectStore>(this.store, made),
       codec: brotli,
@@ -103,7 +104,7 @@ export class World {
       cache: this.cache,
       sizes: this.sizes,
     };
-    return Object.assign(made, { partition: new Partition(env, this.address, code, logBytes) });
+    return Object.assign(made, { partition: new Partition(env, this.address, logBytes) });
   }
 
   /** What reads the partition from outside its object, with stores that never fail. */
