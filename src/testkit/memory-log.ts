@@ -5,7 +5,7 @@
 import type { Epoch, PartitionId, Seq } from "../engine/base/ids.ts";
 import { epoch, partitionName, seq, stamp } from "../engine/base/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
-import type { Appended, Log } from "../engine/base/ports.ts";
+import type { Appended, Floor, Log } from "../engine/base/ports.ts";
 import type {
   Explanation,
   Opening,
@@ -51,6 +51,24 @@ export class MemoryDatabase {
 
   get used(): number {
     return [...this.segments.values()].flat().reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** The floor that `append` checks. `now`: the database's own clock. */
+  floorPort(now: () => number): Floor {
+    return {
+      facts: async () => ({ floor: stamp(this.floor), nowMs: now() }),
+      newest: async () =>
+        stamp(
+          Math.max(
+            0,
+            ...[...this.rows.values()].map((row) => row.snapshotStamp),
+            ...[...this.segments.values()].map((rows) => rows.at(-1)?.stamp ?? 0),
+          ),
+        ),
+      raise: async (to) => {
+        this.floor = Math.max(this.floor, to);
+      },
+    };
   }
 
   log(id: PartitionId): Log {

@@ -15,6 +15,7 @@ const TITLES: Readonly<Record<number, string>> = {
   404: "Not found",
   405: "Method not allowed",
   409: "Conflict",
+  410: "Gone",
   412: "Precondition failed",
   413: "Content too large",
   415: "Unsupported media type",

@@ -73,8 +73,6 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     async (c, next) => {
       const grant = await admitted(c.req.raw, c.env, role, authorize, cors);
       if (grant instanceof Response) return grant;
-      const no = unsupported(c);
-      if (no !== null) return no;
       const over = role === "ingest" ? await limitedRate(c.req.raw, c.env, grant) : null;
       if (over !== null) return over;
       c.set("grant", grant);
@@ -99,7 +97,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     const { method, path, role, unplaced } = route;
     const params = { ...route.inPath, ...route.inQuery };
     const steps: Handler<Kind>[] = [];
-    if (role !== null) steps.push(may(role));
+    if (role !== null) steps.push(may(role), supported("at" in route.inQuery));
     if (hasPart(path, "op") && unplaced !== true) steps.push(operator);
     if (hasPart(path, "n")) steps.push(partition);
     steps.push((c) => {
@@ -119,11 +117,11 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(POST_ASK, (c) => postAsk(c.req.raw, c.env, c.var.routes, c.var.route, c.var.grant));
 
   on(LIST_OPERATORS, (c) => listOperators(c.var.routes, app.operators));
-  on(POST_BATCH, (c) => postBatch(c.req.raw, c.env, c.var.route, c.var.grant));
+  on(POST_BATCH, (c) => postBatch(c.req.raw, c.env, c.var.route, c.req.query("at"), c.var.grant));
   on(GET_STATE, (c, { key, ...scan }) =>
     key === undefined
       ? scanState(c.env, c.var.route, scan, c.var.grant)
-      : getState(c.req.raw, c.env, c.var.route, key, c.var.grant),
+      : getState(c.req.raw, c.env, c.var.route, key, scan.at, c.var.grant),
   );
   on(PUT_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "put"));
   on(DELETE_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "delete"));
@@ -136,7 +134,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
         code: "invalid_key",
         detail: "the key in the path isn't valid percent-encoding; use ?key=",
       });
-    return getState(c.req.raw, c.env, c.var.route, key, c.var.grant);
+    return getState(c.req.raw, c.env, c.var.route, key, c.req.query("at"), c.var.grant);
   });
 
   on(OVERVIEW, (c) => overview(c.env, c.var.routes, app.operators));
@@ -223,18 +221,20 @@ const partition: MiddlewareHandler<Kind> = async (c, next) => {
   return next();
 };
 
-/** Refuses parameters that aren't supported: an answer about another moment would be a wrong answer. */
-function unsupported(c: Ctx): Response | null {
-  const timeline = readParams({ timeline: TIMELINE }, (name) => c.req.query(name), {});
-  if ("flaw" in timeline) return problem(timeline.flaw);
-  if (c.req.query("at") !== undefined)
-    return problem({
-      status: 400,
-      code: "unsupported_parameter",
-      detail: "state can't be read as of another moment by this version; leave `at` out",
-    });
-  return null;
-}
+/** Refuses parameters that the route doesn't take: an answer about the present instead would be a wrong answer. */
+const supported =
+  (moments: boolean): MiddlewareHandler<Kind> =>
+  async (c, next) => {
+    const timeline = readParams({ timeline: TIMELINE }, (name) => c.req.query(name), {});
+    if ("flaw" in timeline) return problem(timeline.flaw);
+    if (!moments && c.req.query("at") !== undefined)
+      return problem({
+        status: 400,
+        code: "unsupported_parameter",
+        detail: "this route answers about the present alone; leave `at` out",
+      });
+    return next();
+  };
 
 const keyIn = (url: string): string | null => new URL(url).searchParams.get("key");
 

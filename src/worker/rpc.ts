@@ -12,7 +12,7 @@ import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../engin
 export type Answer<T> =
   { readonly tag: "ok"; readonly value: T } | { readonly tag: "busy"; readonly code: string; readonly message: string };
 
-/** An export (engine/partition/reads.ts), as it travels. */
+/** An export (engine/snapshot/reads.ts), as it travels. */
 export interface ExportPage {
   readonly seq: number;
   readonly time: string | null;

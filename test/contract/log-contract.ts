@@ -5,11 +5,13 @@
 import { describe, expect, it } from "vitest";
 import { epoch, seq, stamp, type Epoch } from "../../src/engine/base/ids.ts";
 import { PINS, POINTS } from "../../src/engine/base/limits.ts";
-import type { Log } from "../../src/engine/base/ports.ts";
+import type { Floor, Log } from "../../src/engine/base/ports.ts";
 import type { Point, Promotion } from "../../src/engine/base/records.ts";
 import type { Segment } from "../../src/engine/base/records.ts";
 
 export interface LogUnderTest {
+  /** The floor of the database of the fresh logs. */
+  readonly floor: Floor;
   /** The log of a partition that no test has used before, with its row made. */
   fresh(): Promise<Log>;
   setFloor(floor: number): Promise<void>;
@@ -124,6 +126,25 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect(await append(log, [row(2, 2, 20, by)])).toBe("refused");
       expect((await log.explain(seq(2))).floor).toBe(20);
       expect(await append(log, [row(2, 2, 21, by)])).toBe("appended");
+      await under.setFloor(0);
+    });
+
+    it("TIME2: the floor rises, never falls, and the newest stamp of all partitions is known", async () => {
+      const under = await make();
+      const { floor } = under;
+      await under.setFloor(0);
+      const log = await under.fresh();
+      const by = (await log.open("w", "c"))!.row.epoch;
+      const before = await floor.newest();
+      await append(log, [row(1, 1, before + 10, by)]);
+      expect(await floor.newest()).toBe(before + 10);
+      await floor.raise(stamp(before + 20));
+      await floor.raise(stamp(before + 15));
+      const facts = await floor.facts();
+      expect(facts.floor).toBe(before + 20);
+      expect(Math.abs(facts.nowMs - Date.now())).toBeLessThan(60_000);
+      expect(await append(log, [row(2, 2, before + 20, by)])).toBe("refused");
+      expect(await append(log, [row(2, 2, before + 21, by)])).toBe("appended");
       await under.setFloor(0);
     });
 

@@ -8,6 +8,7 @@ logContract("the memory fake", async () => {
   const db = new MemoryDatabase();
   db.counted = true;
   return {
+    floor: db.floorPort(() => Date.now()),
     fresh: async () => {
       const id: PartitionId = { timeline: "main", operator: "contract", partition: made++ };
       const log = db.log(id);

@@ -519,7 +519,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "marks aren't replayed from the log",
     "ONE2",
-    engine("state/state-machine", "    for (const mark of events.marks) this.producers.set(mark, row.last);\n", ""),
+    engine("state/state-machine", "for (const mark of events.marks) this.producers.set(mark, row.last);", ";"),
   ),
 
   // ---- keys that are not in memory ----
@@ -568,7 +568,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a scan shows what stands in the files only",
     "LOG1",
-    engine("partition/reads", "stored.entries(from, overlay, true)", "stored.entries(from, [], true)"),
+    engine("snapshot/reads", "stored.entries(from, overlay, keep)", "stored.entries(from, [], keep)"),
   ),
   one(
     "what the cache holds isn't checked",

@@ -14,6 +14,7 @@ export type FailureCode =
   | "placement_unclear" // The remaining records don't say how an operator was placed, or contradict each other.
   | "database_missing" // The database that holds a partition isn't bound.
   | "database_swapped" // A database is bound under the name of another one.
+  | "moment_gone" // Retention gave up the moment while it was read.
   | "invalid_region" // REGION or JURISDICTION is an unknown name.
   | "fenced"; // Another instance took the epoch.
 

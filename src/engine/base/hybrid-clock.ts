@@ -22,6 +22,9 @@ export const LAST_MS = 8.64e15;
 /** Returns true for milliseconds since 1970 that a `Date` can hold. */
 export const isMs = (value: unknown): value is number => isWhole(value) && value <= LAST_MS;
 
+/** Returns the last stamp of a millisecond. It is at or above every stamp that was given in it. */
+export const lastStampOf = (ms: number): Stamp => stamp(ms * COUNTER + COUNTER - 1);
+
 /** Wall-clock milliseconds of a stamp. */
 export const stampMs = (at: Stamp): number => Math.floor(at / COUNTER);
 

@@ -220,6 +220,10 @@ export const SCAN_BYTES = 2_000_000;
 
 export const SCAN_ALL_BYTES = 8_000_000;
 
+/** Changed keys that one pass of a read of the past holds, and their bytes. A range with more keys takes several
+ *  passes. */
+export const PASS = { keys: 20_000, bytes: 4_000_000 } as const;
+
 /** Characters of the states that a read by key returns. A character takes two bytes at most, and a call carries 32
  *  MiB. */
 export const READ_CHARS = 12_000_000;

@@ -7,7 +7,7 @@
  */
 import type { Aside } from "./aside.ts";
 import type { Holder } from "./counters.ts";
-import type { Epoch, Seq } from "./ids.ts";
+import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { LogLine, NoteFacts } from "./log-lines.ts";
 import type {
   Explanation,
@@ -75,6 +75,16 @@ export interface Log {
   pin(pin: Pin): Promise<"pinned" | "gone" | "full">;
   /** Removes a pin. A missing pin is no error. */
   unpin(version: number, name: string): Promise<void>;
+}
+
+/** The floor of one database: rows with a stamp at or below it are refused (TIME2). */
+export interface Floor {
+  /** Returns the floor, and the database's own time in milliseconds since 1970. */
+  facts(): Promise<{ readonly floor: Stamp; readonly nowMs: number }>;
+  /** Returns the newest stamp that any partition has logged, or 0. */
+  newest(): Promise<Stamp>;
+  /** Raises the floor, unless it is higher. */
+  raise(to: Stamp): Promise<void>;
 }
 
 /** Objects by name. Names are never used twice. */

@@ -85,7 +85,7 @@ async function drill(env: Environment, open: OpenPartition): Promise<Verified> {
     // If the row was rebuilt from R2, D1 may hold nothing above the base. Then the archive does, up to the row's own
     // snapshot.
     const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.machine.seq };
-    await replay(env, { ...page, row, head: live.seq }, base, shadow, live.seq);
+    await replay(env, { ...page, row, head: live.seq }, base, shadow, ({ seq }) => seq <= live.seq);
     const others = [...shadow.machine.replayedFrom].filter((other) => other !== ours);
     reading = "current";
     const { difference, keys, unmigrated } = await compare(live.entries, allOf(shadow.machine, shadow.loader));

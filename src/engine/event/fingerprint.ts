@@ -55,6 +55,11 @@ export class Prints {
     return this.#words;
   }
 
+  /** Where the print that was pushed last begins. */
+  get last(): number {
+    return this.#length - PRINT_WORDS;
+  }
+
   /** PRINT_WORDS words for each event. */
   words(): Uint32Array {
     return this.#words.slice(0, this.#length);

@@ -7,12 +7,9 @@
  * BASE2. A page asks for a few bases only (ANCHORS). A base is passed over if it can't be read, or is of a newer
  *     operator version or of an unknown format. Another base is used then, or none.
  */
-import { Failure, isUnreadable } from "../base/errors.ts";
-import { readManifest, type Manifest } from "../snapshot/manifest.ts";
 import type { FileEnvironment } from "../operator/environment.ts";
-import { pinTexts } from "../snapshot/rollback-pins.ts";
 import type { Roots } from "../base/records.ts";
-import { fetchManifest } from "../recovery/recovery.ts";
+import { type KeptSnapshot, keptSnapshots, passesOver } from "./kept-snapshots.ts";
 import type { Entry } from "../state/keyed-state.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 
@@ -29,24 +26,17 @@ export interface Base {
 /** Snapshots that a page reads from. Each takes some reads of R2. */
 const ANCHORS = 6;
 
-/** A snapshot that is kept. */
-interface Kept {
-  readonly version: number;
-  readonly seq: number;
-  readonly manifest: () => Promise<Manifest>;
-}
-
 export class KeyBases {
   readonly #env: FileEnvironment;
   readonly #key: string;
   /** In the order of their seqs. */
-  readonly #kept: readonly Kept[];
+  readonly #kept: readonly KeptSnapshot[];
   #asked = 0;
 
   constructor(env: FileEnvironment, key: string, roots: Roots) {
     this.#env = env;
     this.#key = key;
-    this.#kept = keptOf(env, roots);
+    this.#kept = keptSnapshots(env, roots);
   }
 
   /** Returns the nearest base below an event. */
@@ -59,7 +49,7 @@ export class KeyBases {
     return this.#first(this.#kept.filter((one) => one.seq >= at));
   }
 
-  async #first(kept: readonly Kept[]): Promise<Base | null> {
+  async #first(kept: readonly KeptSnapshot[]): Promise<Base | null> {
     for (const one of kept) {
       if (this.#asked++ >= ANCHORS) return null;
       try {
@@ -77,25 +67,4 @@ export class KeyBases {
     }
     return null;
   }
-}
-
-/** Returns true if another snapshot may do. */
-const passesOver = (error: unknown): boolean =>
-  isUnreadable(error) || (error instanceof Failure && error.code === "state_newer");
-
-function keptOf(env: FileEnvironment, { row, points }: Roots): Kept[] {
-  const kept = new Map<number, Kept>();
-  for (const { version, attempt, seq, whole } of points)
-    if (whole) kept.set(version, { version, seq, manifest: () => fetchManifest(env, version, attempt) });
-  for (const text of [row.manifest, row.previous, ...pinTexts(row.pins)]) {
-    if (text === null) continue;
-    try {
-      const manifest = readManifest(text, env.codec.crc32);
-      const { number: version, seq } = manifest;
-      kept.set(version, { version, seq, manifest: () => Promise.resolve(manifest) });
-    } catch (error) {
-      if (!passesOver(error)) throw error;
-    }
-  }
-  return [...kept.values()].sort((a, b) => a.seq - b.seq || a.version - b.version);
 }

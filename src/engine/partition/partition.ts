@@ -19,7 +19,7 @@ import { quotaOf } from "./quota.ts";
 import { Opener, type Use } from "./opener.ts";
 import { AdmissionQueue, REOPENED } from "./admission.ts";
 import { GroupCommit, type Admitted } from "./group-commit.ts";
-import { exported, type Exported } from "./reads.ts";
+import { exported, type Exported } from "../snapshot/reads.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
 import { COMMIT_WAIT_MS, FRESH_MS, LOG_BYTES } from "../base/limits.ts";
@@ -31,7 +31,7 @@ import { judgeRead } from "../log/fence.ts";
 import { factsOf, type PartitionFacts, type OpenPartition } from "../recovery/open-partition.ts";
 import { backpressure } from "./backpressure.ts";
 import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../state/quarantine.ts";
-import { read, scan, type Scanned } from "./reads.ts";
+import { chunksOf, read, scan, type Scanned } from "../snapshot/reads.ts";
 import { logFacts } from "../log/fence.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import { DiskSpace } from "./disk-space.ts";
@@ -170,7 +170,7 @@ export class Partition {
    * Returns committed keys above `after`, in the order of their UTF-8 bytes. Stops at `limit` or at about `maxBytes`.
    */
   async scan(prefix: string, after: string, limit: number, maxBytes: number): Promise<Scanned> {
-    return this.#reading((open) => scan(open, prefix, after, limit, maxBytes));
+    return this.#reading((open) => scan(chunksOf(open, prefix, after, true), prefix, after, limit, maxBytes));
   }
 
   /** Returns every key that begins with the prefix, as of now (reads.ts). */

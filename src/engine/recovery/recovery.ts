@@ -23,25 +23,17 @@ import { type Epoch, manifestName } from "../base/ids.ts";
 import type { Codec } from "../base/ports.ts";
 import type { Opening, PartitionRow } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
-import { Loader } from "../snapshot/key-loader.ts";
+import { type Loaded, Loader } from "../snapshot/key-loader.ts";
 import { readManifestObject } from "../snapshot/manifest-object.ts";
 import { apartBytes, isRates, type Manifest, openingBytes, readManifest, stateFiles } from "../snapshot/manifest.ts";
 import { fetchObject } from "../snapshot/object-reader.ts";
 import { pinTexts, readOrNull } from "../snapshot/rollback-pins.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
-import { StateMachine } from "../state/state-machine.ts";
+import { type Keys, StateMachine } from "../state/state-machine.ts";
+import type { Environment, FileEnvironment } from "../operator/environment.ts";
 import { OpenPartition, readRiding } from "./open-partition.ts";
 import { withReplay, UNMEASURED } from "./recovery-rates.ts";
-import {
-  type Replaying,
-  restoreCounters,
-  logDisowned,
-  replay,
-  type Replayed,
-  notifyWatchers,
-  afterTurn,
-} from "./replay.ts";
-import type { Environment, FileEnvironment } from "../operator/environment.ts";
+import { restoreCounters, logDisowned, replay, type Replayed, notifyWatchers, afterTurn } from "./replay.ts";
 
 /**
  * `ours` is the epoch that was taken, or null if none was. `apart` leaves ids that stand apart in their files.
@@ -252,7 +244,7 @@ function olderDoubted({ cache, codec }: Environment, { previous }: PartitionRow)
   return older !== null && cache.distrusted(stateFiles(older).map(({ name }) => name)).length > 0;
 }
 
-interface Found extends Replaying, Replayed {
+interface Found extends Loaded, Replayed {
   readonly tag: "found";
   readonly loadMs: number;
 }
@@ -265,7 +257,7 @@ async function fromBase(
   apart: boolean,
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
   const begun = env.clock.now();
-  let folding: Replaying;
+  let folding: Loaded;
   try {
     if (base.tag === "unreadable") throw base.error;
     // The cached part of such a file might be enough to open this base.
@@ -285,14 +277,18 @@ async function fromBase(
   }
 }
 
-/** Loads a snapshot except its states, which are read on demand. `apart` also leaves out ids that stand apart. */
+/**
+ * Loads a snapshot except its states, which are read on demand. `apart` also leaves out ids that stand apart. `only`
+ * bounds the keys of events that are replayed on it (MACHINE4).
+ */
 export async function load(
   env: FileEnvironment,
   seed: number,
   base: Manifest | null,
   apart: boolean,
-): Promise<Replaying> {
-  const machine = new StateMachine(env.operator, seed, env.code);
+  only: Keys | null = null,
+): Promise<Loaded> {
+  const machine = new StateMachine(env.operator, seed, env.code, only);
   if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock) };
   const doubted = env.cache.distrusted(stateFiles(base).map(({ name }) => name));
   if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);

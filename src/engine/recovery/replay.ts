@@ -15,7 +15,7 @@ import type { Opening, Page, PartitionRow, Segment } from "../base/records.ts";
 import { persistent, sleep } from "../base/retry.ts";
 import type { ReadSegment } from "../log/archive.ts";
 import { readSegment } from "../log/segment.ts";
-import type { Loader } from "../snapshot/key-loader.ts";
+import type { Loaded } from "../snapshot/key-loader.ts";
 import { readArchive, readManifestObject } from "../snapshot/manifest-object.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { fetchObject, listNames } from "../snapshot/object-reader.ts";
@@ -24,7 +24,7 @@ import type { KeyedState } from "../state/keyed-state.ts";
 import type { StateMachine } from "../state/state-machine.ts";
 import { archiveLimits } from "./incarnation.ts";
 import { type OpenPartition, readRiding } from "./open-partition.ts";
-import type { Environment } from "../operator/environment.ts";
+import type { Environment, LogEnvironment } from "../operator/environment.ts";
 
 /**
  * Tells watchers the newest changes since the current snapshot, after a replay (WATCH2 of watch-route.ts). Watchers may
@@ -40,12 +40,6 @@ export function notifyWatchers(watchers: Watchers | null, { seq: head, state }: 
   }
 }
 
-/** A state machine, and the loader of the keys that it needs. */
-export interface Replaying {
-  readonly machine: StateMachine;
-  readonly loader: Loader;
-}
-
 export interface Replayed {
   readonly tailBytes: number;
   readonly replayMs: number;
@@ -57,13 +51,16 @@ export interface Replayed {
   readonly last: Segment | null;
 }
 
-/** Brings the state of a base up to the end of the log, or to `to`, which is the end of a segment. */
+/** The rows that a replay takes. If it takes a row, it takes all rows before that row. */
+export type Within = (row: Segment) => boolean;
+
+/** Brings the state of a base up to the end of the log, or to the last row within. */
 export async function replay(
-  env: Environment,
+  env: LogEnvironment,
   opening: Opening,
   base: Manifest | null,
-  folding: Replaying,
-  to: number = Number.POSITIVE_INFINITY,
+  folding: Loaded,
+  within: Within = () => true,
 ): Promise<Replayed> {
   const { operator, clock } = env;
   const { machine } = folding;
@@ -72,8 +69,8 @@ export async function replay(
   const work = { events: 0, ms: 0 };
   let tailBytes = 0;
   let last: Segment | null = null;
-  for await (const page of tail(env, opening, base, folding)) {
-    const rows = page.rows.filter((row) => row.seq <= to);
+  for await (const page of tail(env, opening, base, folding, within)) {
+    const rows = page.rows.filter(within);
     if (rows.length > 0) {
       const [from, started] = [machine.seq, clock.now()];
       await replayRows(env, rows, folding);
@@ -83,7 +80,7 @@ export async function replay(
     tailBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     last = rows.at(-1) ?? last;
     foreign ||= rows.some((row) => row.operatorVersion !== operator.version);
-    if (machine.seq >= to) break;
+    if (rows.length < page.rows.length) break;
   }
   return { tailBytes, replayMs: clock.now() - begun, work, foreign, last };
 }
@@ -143,21 +140,21 @@ export function restoreCounters(
 }
 
 /** Applies rows of the log, after loading their keys into memory together. */
-async function replayRows(env: Environment, rows: readonly Segment[], { machine, loader }: Replaying): Promise<void> {
+async function replayRows(env: LogEnvironment, rows: readonly Segment[], { machine, loader }: Loaded): Promise<void> {
   await replaySegments(
     rows.map((row) => ({ row, events: readSegment(row, env.codec) })),
     { machine, loader },
   );
 }
 
-async function replaySegments(segments: readonly ReadSegment[], { machine, loader }: Replaying): Promise<void> {
+async function replaySegments(segments: readonly ReadSegment[], { machine, loader }: Loaded): Promise<void> {
   if (machine.state.complete) return segments.forEach((segment) => machine.replay(segment));
   for (let from = 0; from < segments.length;) {
     const most = machine.state.keysIn(LOAD_BYTES);
     const keys = new Set<string>();
     let to = from;
     for (; to < segments.length && (to === from || keys.size < most); to++)
-      for (const key of neededKeys(segments[to]!)) keys.add(key);
+      for (const key of neededKeys(segments[to]!)) if (machine.holds(key)) keys.add(key);
     await loader.pinned([...keys]);
     try {
       for (; from < to; from++) machine.replay(segments[from]!);
@@ -177,17 +174,18 @@ function neededKeys({ events: { keys, outcomes } }: ReadSegment): string[] {
  * (RECOVERY3).
  */
 async function* tail(
-  env: Environment,
+  env: LogEnvironment,
   opening: Opening,
   base: Manifest | null,
-  folding: Replaying,
+  folding: Loaded,
+  within: Within,
 ): AsyncGenerator<Page> {
   const { machine } = folding;
   // The opening's page begins above the current snapshot. A fallback starts lower and reads its own page.
   let page: Page = opening.row.snapshotSeq === machine.seq ? opening : await nextPage(env, opening.row, machine.seq);
   const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
   if (first > machine.seq + 1) {
-    await replayArchive(env, opening.row, folding, base, seq(first - 1));
+    if (await replayArchive(env, opening.row, folding, base, seq(first - 1), within)) return;
     page = await nextPage(env, opening.row, machine.seq);
   }
   for (;;) {
@@ -200,7 +198,7 @@ async function* tail(
   }
 }
 
-export async function nextPage(env: Environment, row: PartitionRow, after: Seq): Promise<Page> {
+export async function nextPage(env: LogEnvironment, row: PartitionRow, after: Seq): Promise<Page> {
   const page = await persistent(env.clock, "D1", () => env.log.page(after));
   if (page.epoch !== row.epoch)
     throw new Failure("fenced", `epoch ${row.epoch} was superseded by ${page.epoch} while it read the tail`);
@@ -208,19 +206,21 @@ export async function nextPage(env: Environment, row: PartitionRow, after: Seq):
 }
 
 /**
- * Replays archived segments up to `to`. The rows above the base were first covered by a later manifest than the base's,
- * so the archives of earlier versions can't hold them (RECOVERY5).
+ * Replays archived segments up to `to`. Returns true if a row that isn't within came before. The rows above the base
+ * were first covered by a later manifest than the base's, so the archives of earlier versions can't hold them
+ * (RECOVERY5).
  *
  * An attempt that never became current shares its version with one that did, and the two may overlap. Each row counts
  * once. An unreadable archive is damage only if no other archive has its rows.
  */
 async function replayArchive(
-  env: Environment,
+  env: LogEnvironment,
   row: PartitionRow,
-  folding: Replaying,
+  folding: Loaded,
   base: Manifest | null,
   to: Seq,
-): Promise<void> {
+  within: Within,
+): Promise<boolean> {
   const { id } = env;
   const { machine } = folding;
   let flaw: Damage | Failure | null = null;
@@ -229,10 +229,11 @@ async function replayArchive(
   for (let after = from; ;) {
     const { names, more } = await listNames(env, manifestPrefix(id), after);
     for (const name of names) {
-      if (machine.seq >= to) return;
+      if (machine.seq >= to) return false;
       if (base !== null && manifestOf(name)?.attempt === base.attempt) continue;
       try {
-        await replayObject(await fetchObject(env, name), env.codec, folding, Math.min(to, limitOf(name)));
+        const most = Math.min(to, limitOf(name));
+        if (await replayObject(await fetchObject(env, name), env.codec, folding, most, within)) return true;
       } catch (error) {
         if (!isUnreadable(error)) throw error;
         if (flaw === null || error instanceof Failure) flaw = error;
@@ -242,17 +243,26 @@ async function replayArchive(
     if (!more) break;
   }
   if (machine.seq < to) throw flaw ?? new Damage(`the archive ends at seq ${machine.seq}, the log begins at ${to + 1}`);
+  return false;
 }
 
-async function replayObject(file: Uint8Array, codec: Codec, folding: Replaying, to: number): Promise<void> {
+/** Returns true if a row that isn't within came. */
+async function replayObject(
+  file: Uint8Array,
+  codec: Codec,
+  folding: Loaded,
+  to: number,
+  within: Within,
+): Promise<boolean> {
   const { machine } = folding;
-  if (machine.seq >= to || readManifestObject(file, codec).manifest.archive.to <= machine.seq) return;
+  if (machine.seq >= to || readManifestObject(file, codec).manifest.archive.to <= machine.seq) return false;
   let next: ReadSegment[] = [];
   let [end, bytes] = [machine.seq, 0];
   try {
     for (const segment of readArchive(file, codec, machine.seq)) {
       if (segment.row.last > to) break;
       if (segment.row.seq !== end + 1) continue;
+      if (!within(segment.row)) return true;
       next.push(segment);
       end = segment.row.last;
       bytes += segment.row.bytes;
@@ -266,6 +276,7 @@ async function replayObject(file: Uint8Array, codec: Codec, folding: Replaying, 
     // Segments before the damage count: another archive may continue from there.
     await replaySegments(next, folding);
   }
+  return false;
 }
 
 /** Returns the time after a turn. On the platform, the clock stands still during computation. */

@@ -13,9 +13,16 @@ import { Failure } from "../base/errors.ts";
 import { LOAD_KEYS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Entry, KeyedState } from "../state/keyed-state.ts";
+import type { StateMachine } from "../state/state-machine.ts";
 import { own } from "./record.ts";
 import { sleep } from "../base/retry.ts";
 import type { StoredState } from "./stored-state.ts";
+
+/** A state machine, and the loader of the keys that it needs. */
+export interface Loaded {
+  readonly machine: StateMachine;
+  readonly loader: Loader;
+}
 
 export class Loader {
   readonly #state: KeyedState;

@@ -8,13 +8,15 @@
  *     lost effect is visible (IN4).
  * MACHINE3. Only the first run decides the condition of an edit and the bound on keys. Replay doesn't decide them
  *     again.
+ * MACHINE4. A machine for some keys alone (`only`) skips the events of all others, and knows no ids and no producers. It
+ *     serves reads of the past, whose memory must not grow with the log. A command on the quarantine has the key of its
+ *     target, so no event needs another key's state.
  */
 import { Failure, messageOf } from "../base/errors.ts";
 import { fill } from "../event/event.ts";
 import { print } from "../event/fingerprint.ts";
 import { Dedup } from "./dedup.ts";
 import { edit, ERASE, isEdit } from "./edit.ts";
-import { PRINT_WORDS } from "../base/hash.ts";
 import { Prints } from "../event/fingerprint.ts";
 import { EventContext, handle } from "./handler.ts";
 import { seq, stamp, type Seq, type Stamp } from "../base/ids.ts";
@@ -38,6 +40,9 @@ export interface Live {
   threw(entry: Quarantined): void;
 }
 
+/** Keys, as a condition. */
+export type Keys = (key: string) => boolean;
+
 export class StateMachine {
   readonly operator: Operator;
   readonly seed: number;
@@ -54,8 +59,10 @@ export class StateMachine {
   /** Everything up to this seq is applied. */
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
+  readonly #only: Keys | null;
 
-  constructor(operator: Operator, seed: number, code = "") {
+  constructor(operator: Operator, seed: number, code = "", only: Keys | null = null) {
+    this.#only = only;
     this.operator = operator;
     this.seed = seed;
     this.made = { operatorVersion: operator.version, code };
@@ -84,13 +91,18 @@ export class StateMachine {
         cause: error,
       });
     }
-    for (const mark of events.marks) this.producers.set(mark, row.last);
+    if (this.#only === null) for (const mark of events.marks) this.producers.set(mark, row.last);
     overlay.settle(row.stamp);
     this.advance(row.last, row.stamp);
   }
 
+  /** Returns true if the machine holds the state of the key (MACHINE4). */
+  holds(key: string): boolean {
+    return this.#only === null || this.#only(key);
+  }
+
   #replayEvents(overlay: Overlay, row: Segment, events: ReadSegment["events"]): void {
-    const prints = new Prints(events.events.length);
+    const prints = new Prints(this.#only === null ? events.events.length : 1);
     let index = 0;
     for (const [count, ms] of events.at) {
       const time = new Date(ms).toISOString();
@@ -107,21 +119,24 @@ export class StateMachine {
     time: string,
     collected: Prints,
   ): void {
+    const key = keys[index]!;
+    if (!this.holds(key)) return;
     const at = seq(row.seq + index);
     const timed = typeof events[index]!["time"] === "string";
     const event = fill(events[index]!, time);
-    const key = keys[index]!;
     print(collected, event, key, this.seed, timed);
-    const prints = collected.all;
-    this.dedup.add(prints, index * PRINT_WORDS);
+    const [prints, offset] = [collected.all, collected.last];
     const logged = outcomes.get(index);
-    if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
+    if (this.#only === null) {
+      this.dedup.add(prints, offset);
+      if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
+    }
     // Read the command before the event runs, since a handler may write on the event.
     const command = commandOf(event);
     const outcome =
       logged !== undefined && logged.tag !== "applied"
         ? logged
-        : this.#again(at, command, this.run(overlay, at, event, key, ms, prints, index * PRINT_WORDS, null));
+        : this.#again(at, command, this.run(overlay, at, event, key, ms, prints, offset, null));
     const made = outcome === logged ? row : this.made;
     this.decide({ at, key, ms, made, text: () => sent(index) }, command, outcome);
   }
@@ -230,8 +245,10 @@ export class StateMachine {
 
   /** Segment `last` is applied. Dedup, producers and quarantine move on with logged time (ONE3). */
   advance(last: Seq, at: Stamp): void {
-    this.dedup.committed(last, stampMs(at));
-    this.producers.committed(last, stampMs(at));
+    if (this.#only === null) {
+      this.dedup.committed(last, stampMs(at));
+      this.producers.committed(last, stampMs(at));
+    }
     this.quarantine.committed(last, this.dedup.first);
     this.seq = last;
     this.stamp = at;

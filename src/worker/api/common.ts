@@ -3,7 +3,8 @@ import type { FailureCode } from "../../engine/base/errors.ts";
 import { MAIN_TIMELINE } from "../../engine/base/ids.ts";
 import { NAME_BYTES } from "../../engine/base/limits.ts";
 import type { Schema, TextParam, Whole, WholeParam } from "./described.ts";
-import { object, STRING } from "./schemas.ts";
+import { MOMENT_FORMS } from "../../engine/history/moment.ts";
+import { COUNT, object, STRING, TIME } from "./schemas.ts";
 
 /** Most items of one page. */
 const PAGE_MOST = 1_000;
@@ -44,6 +45,33 @@ export const CURSOR_FLAW = {
   detail: "the cursor isn't one that a page of this list gave",
 } as const;
 
+export const AT = {
+  type: "string",
+  maxLength: 100,
+  about: `A moment: ${MOMENT_FORMS}. Without it, the present.`,
+  example: "-90m",
+} as const satisfies TextParam;
+
+/** The members of an answer about a moment. */
+export const ABOUT_AT = {
+  "at?": { ...COUNT, description: "The stamp that was read. Asked again with it, the answer is the same for ever." },
+  "exact?": {
+    const: false,
+    description:
+      "Another version of the operator applied events that were read; this is what the present one makes of them.",
+  },
+} as const;
+
+/** Codes of a moment that can't be read. */
+export const AT_PROBLEMS = {
+  400: ["invalid_moment"],
+  404: ["no_savepoint"],
+  409: ["not_settled"],
+  410: ["moment_gone"],
+} as const;
+
+export const ABOUT_GONE = { "oldest?": COUNT, "oldestTime?": TIME } as const;
+
 export const KEY = {
   type: "string",
   minLength: 1,
@@ -65,6 +93,7 @@ const FAILURES: Readonly<Record<FailureCode, string>> = {
   placement_unclear: "what is left doesn't say how the operator was placed",
   database_missing: "a database of the log isn't bound",
   database_swapped: "a database is bound under another one's name",
+  moment_gone: "retention gave up the moment while it was read",
   invalid_region: "the setting REGION or JURISDICTION isn't known",
   fenced: "another instance of the partition took over",
 };

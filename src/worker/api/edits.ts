@@ -1,5 +1,5 @@
 /** Routes that edit, erase and export states. */
-import { KEY } from "./common.ts";
+import { ABOUT_GONE, AT, AT_PROBLEMS, KEY } from "./common.ts";
 import { described, type Answer, type HeaderParams } from "./described.ts";
 import { ANY, BOOLEAN, COUNT, list, object, STRING, TIME } from "./schemas.ts";
 
@@ -84,10 +84,10 @@ export const EXPORT = described({
   about:
     "Each partition as of one seq, which the first line says. The last line says whether it is complete; without one it broke off.",
   inPath: {},
-  inQuery: { prefix: { type: "string", about: "Only keys that begin with this.", example: "a" } },
+  inQuery: { prefix: { type: "string", about: "Only keys that begin with this.", example: "a" }, at: AT },
   answers: { 200: { about: "The lines.", type: "application/x-ndjson" } },
-  problems: { 403: ["key_not_allowed"], 405: ["method_not_allowed"] },
-  more: object({ "key?": STRING }),
+  problems: { ...AT_PROBLEMS, 403: ["key_not_allowed"], 405: ["method_not_allowed"] },
+  more: object({ "key?": STRING, ...ABOUT_GONE }),
 });
 
 const progress: Answer = {

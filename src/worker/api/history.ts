@@ -1,5 +1,6 @@
 /** The history of a key. */
-import { KEY, LIMIT } from "./common.ts";
+import { ABOUT_GONE, AT, AT_PROBLEMS, KEY, LIMIT } from "./common.ts";
+import { MOMENT_FORMS } from "../../engine/history/moment.ts";
 import { described } from "./described.ts";
 import { ANY, COUNT, list, object, STRING, TIME } from "./schemas.ts";
 
@@ -16,6 +17,7 @@ export const HISTORY = described({
   inQuery: {
     key: KEY,
     limit: LIMIT,
+    at: { ...AT, about: `Only events that were logged up to this moment: ${MOMENT_FORMS}.` },
     before: {
       type: "string",
       pattern: "^[1-9]\\d{0,14}$",
@@ -54,9 +56,14 @@ export const HISTORY = described({
         ),
         "before?": COUNT,
         "expired?": { const: true },
+        "at?": { ...COUNT, description: "The stamp of the moment. With `before`, the next page needs no moment." },
       }),
     },
   },
-  problems: { 400: ["invalid_key", "invalid_limit", "invalid_before"], 403: ["key_not_allowed"] },
-  more: object({ "key?": STRING }),
+  problems: {
+    ...AT_PROBLEMS,
+    400: ["invalid_key", "invalid_limit", "invalid_before", "invalid_moment"],
+    403: ["key_not_allowed"],
+  },
+  more: object({ "key?": STRING, ...ABOUT_GONE }),
 });

@@ -182,7 +182,7 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
   for (const [status, codes] of Object.entries(route.problems ?? {})) add(Number(status), codes);
   for (const { flaw } of Object.values({ ...route.inPath, ...route.inQuery })) if (flaw) add(flaw.status, [flaw.code]);
   if (role !== null) {
-    add(400, ["unsupported_parameter"]);
+    if (!("at" in route.inQuery)) add(400, ["unsupported_parameter"]);
     add(401, ["no_token", "bad_token", "shut", "unknown_caller"]);
     add(403, ["wrong_role", "origin_not_allowed", "key_not_allowed"]);
     add(404, ["no_timeline"]);

@@ -1,5 +1,5 @@
 /** Reading state. */
-import { CURSOR_FLAW, KEY, LIMIT, page } from "./common.ts";
+import { ABOUT_AT, ABOUT_GONE, AT, AT_PROBLEMS, CURSOR_FLAW, KEY, LIMIT, page } from "./common.ts";
 import { described, type Answer, type Schema } from "./described.ts";
 import { ANY, COUNT, list, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 
@@ -22,8 +22,12 @@ export const STATE_SCHEMAS: Readonly<Record<string, Schema>> = {
     partition: COUNT,
     seq: { ...COUNT, description: "Of the last event that changed the key." },
     time: TIME,
+    ...ABOUT_AT,
   }),
-  StatePage: { ...STATES, properties: { ...STATES.properties, failed: FAILED } },
+  StatePage: {
+    ...STATES,
+    properties: { ...STATES.properties, failed: FAILED, at: ABOUT_AT["at?"], exact: ABOUT_AT["exact?"] },
+  },
 };
 
 export const LIST_OPERATORS = described({
@@ -67,6 +71,8 @@ const ABOUT_ONE = object({
   "version?": COUNT,
   "value?": ANY,
   "etag?": STRING,
+  ...ABOUT_AT,
+  ...ABOUT_GONE,
 });
 
 export const GET_STATE = described({
@@ -84,13 +90,14 @@ export const GET_STATE = described({
     prefix: { type: "string", about: "Only keys that begin with this.", example: "a" },
     limit: { ...LIMIT, about: `Items of this page, at most; default ${SCAN_DEFAULT}.` },
     cursor: { type: "string", about: "Of the page before.", flaw: CURSOR_FLAW },
+    at: AT,
   },
   inHeaders: IF_NONE_MATCH,
   answers: {
     200: { about: "The state, or the page.", schema: { anyOf: [ref("State"), ref("StatePage")] }, headers: ETAG },
     ...ONE_STATE,
   },
-  problems: { 400: ["invalid_key"], 404: ["no_state"] },
+  problems: { ...AT_PROBLEMS, 400: ["invalid_key", "invalid_moment"], 404: ["no_state", "no_savepoint"] },
   more: ABOUT_ONE,
 });
 
@@ -103,10 +110,10 @@ export const GET_STATE_BY_PATH = described({
   summary: "The state of a key, short",
   about: "Keys such as `..` belong into `?key=`: every URL parser folds them in a path.",
   inPath: {},
-  inQuery: {},
+  inQuery: { at: AT },
   inHeaders: IF_NONE_MATCH,
   answers: { 200: { about: "The state.", schema: ref("State"), headers: ETAG }, ...ONE_STATE },
-  problems: { 400: ["invalid_key"], 404: ["no_state"] },
+  problems: { ...AT_PROBLEMS, 400: ["invalid_key", "invalid_moment"], 404: ["no_state", "no_savepoint"] },
   more: ABOUT_ONE,
 });
 
@@ -134,7 +141,7 @@ export const POST_BATCH = described({
   id: "getStates",
   summary: "The states of many keys",
   inPath: {},
-  inQuery: {},
+  inQuery: { at: AT },
   body: {
     "application/json": {
       schema: object({
@@ -150,12 +157,15 @@ export const POST_BATCH = described({
         items: list(object({ key: STRING, value: ANY, seq: COUNT })),
         missing: list(STRING),
         "failed?": FAILED,
+        ...ABOUT_AT,
       }),
     },
   },
   problems: {
-    400: ["invalid_keys", "invalid_utf8", "malformed_gzip", "body_interrupted"],
+    ...AT_PROBLEMS,
+    400: ["invalid_moment", "invalid_keys", "invalid_utf8", "malformed_gzip", "body_interrupted"],
     413: ["body_too_large", "answer_too_large", "gzip_bomb"],
     415: ["unsupported_encoding"],
   },
+  more: object(ABOUT_GONE),
 });

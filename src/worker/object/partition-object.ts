@@ -30,6 +30,7 @@ import type { Entry } from "../../engine/state/keyed-state.ts";
 import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../../engine/state/quarantine.ts";
 import { installedApp } from "../app.ts";
 import { codeId, type Env, logBytes } from "../env.ts";
+import { byteStream } from "../byte-stream.ts";
 import { note } from "../note.ts";
 import type { Answer, ExportPage } from "../rpc.ts";
 import { Watches } from "../watch/watches.ts";
@@ -267,26 +268,6 @@ export class Partition extends DurableObject<Env> {
     if (atMs === null) await this.ctx.storage.deleteAlarm();
     else await this.ctx.storage.setAlarm(atMs);
   }
-}
-
-const encoder = new TextEncoder();
-
-/** Makes each piece when it is read. A stream of bytes, since only those travel between objects. */
-function byteStream(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    type: "bytes",
-    async pull(controller) {
-      const { done, value } = await pieces.next();
-      if (done === true) {
-        controller.close();
-        // A reader that brought its own buffer is waiting for an answer.
-        controller.byobRequest?.respond(0);
-      } else controller.enqueue(encoder.encode(value));
-    },
-    async cancel() {
-      await pieces.return(undefined);
-    },
-  });
 }
 
 async function answered<T>(call: () => Promise<T>): Promise<Answer<T>> {

@@ -1,20 +1,21 @@
 /**
  * `GET /v1/operators/{op}/export`: every key of an operator as NDJSON, streamed.
  *
- * EXPORTROUTE1. All partitions are captured before the first byte is sent, each at one seq (engine/partition/reads.ts).
+ * EXPORTROUTE1. All partitions are captured before the first byte is sent, each at one seq (engine/snapshot/reads.ts).
  *     Then they are read one after the other, at the client's pace.
  * EXPORTROUTE2. The status is sent long before the end, so the last line says whether the export is complete. An export
  *     without that line broke off.
  */
 import type { Address, Route } from "../../engine/operator/routing.ts";
-import { END_CHARS, keysOfEnd } from "../../engine/partition/reads.ts";
+import { END_CHARS, keysOfEnd } from "../../engine/snapshot/reads.ts";
 import { messageOf } from "../../engine/base/errors.ts";
 import { keyNotAllowed, type Grant } from "../http/access.ts";
 import type { Env } from "../env.ts";
 import type { ExportPage } from "../rpc.ts";
 import { notAllowed } from "../problem.ts";
-import { asked, unavailable } from "../http/answers.ts";
-import { partitionStub } from "../stub.ts";
+import { unavailable } from "../http/answers.ts";
+import { momentGone, sourceOf } from "./state-source.ts";
+import { atOf } from "./state-routes.ts";
 import { note } from "../note.ts";
 
 const FORMAT = "keyframe.export";
@@ -25,26 +26,27 @@ type Captured = ExportPage & { readonly address: Address };
 export async function exportOperator(
   request: Request,
   env: Env,
-  { operator, addresses }: Route,
+  route: Route,
   query: URLSearchParams,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
+  const { operator, addresses } = route;
   // HEAD would capture every partition for nothing.
   if (request.method !== "GET") return notAllowed(["GET"], "an export is read with GET");
   const asking = query.get("prefix") ?? "";
   // Narrow the requested prefix to the keys that the caller may see.
   const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
   if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
-  const answers = await Promise.all(
-    addresses.map((address) => asked(() => partitionStub(env, address).capture(address, prefix))),
-  );
+  const source = await sourceOf(env, route, query.get("at") ?? undefined);
+  if (source instanceof Response) return source;
+  const answers = await Promise.all(addresses.map((address) => source.capture(address, prefix)));
   const captured = answers.flatMap((answer, i) =>
     answer.tag === "ok" ? [{ ...answer.value, address: addresses[i]! }] : [],
   );
-  const busy = answers.find((answer) => answer.tag === "busy");
-  if (busy?.tag === "busy") {
+  const none = answers.find((answer) => answer.tag !== "ok");
+  if (none !== undefined) {
     await Promise.all(captured.map(({ lines }) => lines.cancel().catch(() => undefined)));
-    return unavailable(busy);
+    return none.tag === "gone" ? momentGone(none) : unavailable(none);
   }
   const partitions = captured.map(({ address: { partition }, seq, time }) => ({ partition, seq, time }));
   const head = {
@@ -53,6 +55,7 @@ export async function exportOperator(
     operator: operator.name,
     operatorVersion: operator.version,
     prefix,
+    ...atOf(source),
     partitions,
   };
   return new Response(

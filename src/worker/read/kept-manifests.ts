@@ -6,7 +6,9 @@
 import { brotli } from "../../adapters/brotli.ts";
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { D1Log } from "../../adapters/d1-log.ts";
-import type { Address } from "../../engine/operator/routing.ts";
+import { R2Store } from "../../adapters/r2-store.ts";
+import type { LogEnvironment } from "../../engine/operator/environment.ts";
+import type { Address, Route } from "../../engine/operator/routing.ts";
 import { messageOf } from "../../engine/base/errors.ts";
 import { manifestName } from "../../engine/base/ids.ts";
 import { readManifest, type Manifest } from "../../engine/snapshot/manifest.ts";
@@ -14,6 +16,7 @@ import { pinTexts } from "../../engine/snapshot/rollback-pins.ts";
 import { KEPT_POINTS } from "../../engine/base/limits.ts";
 import { limited } from "../../engine/base/retry.ts";
 import type { Env } from "../env.ts";
+import { fileEnvironment } from "../file-environment.ts";
 import { requestClock } from "../request-clock.ts";
 
 export interface Unreadable {
@@ -48,6 +51,12 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
   const all = [...named.filter((one) => !isManifest(one)), ...known.values(), ...fetched.filter((one) => one !== null)];
   return [...all.filter(isManifest).sort((a, b) => b.number - a.number), ...all.filter((one) => !isManifest(one))];
 }
+
+/** Returns the environment in which a request reads a partition's past. */
+export const logEnvironment = (env: Env, route: Route, address: Address): LogEnvironment => ({
+  ...fileEnvironment(address, route.operator, new R2Store(env.SNAPSHOTS)),
+  log: logOf(env, address),
+});
 
 /** Returns the partition's log, as a Worker reads it. */
 export function logOf(env: Env, address: Address): D1Log {

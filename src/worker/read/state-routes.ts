@@ -2,18 +2,20 @@ import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { compareUtf8 } from "../../engine/base/json.ts";
 import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../../engine/base/limits.ts";
 import { MIGRATION_FAILED, migrationFailed } from "../../engine/operator/migration.ts";
+import type { Stamp } from "../../engine/base/ids.ts";
+import type { Gone } from "../../engine/history/past.ts";
 import { keyFlaw, partitionOfKey, type Route } from "../../engine/operator/routing.ts";
 import type { Entry } from "../../engine/state/keyed-state.ts";
 import { BATCH_KEYS, SCAN_DEFAULT } from "../api/state.ts";
 import type { Env } from "../env.ts";
 import { type Grant, keyNotAllowed } from "../http/access.ts";
-import { asked, badCursor, json, unavailable } from "../http/answers.ts";
+import { badCursor, json, unavailable } from "../http/answers.ts";
 import { BodyError, bodyText } from "../http/body.ts";
 import { etagOf } from "../http/etag.ts";
 import { retryOf } from "../http/rejected-status.ts";
 import { problem } from "../problem.ts";
 import type { Answer } from "../rpc.ts";
-import { partitionStub } from "../stub.ts";
+import { momentGone, Present, sourceOf, type StateSource } from "./state-source.ts";
 
 /** 500 keys of 1 KiB, with every character escaped. */
 const BATCH_BYTES = 2_000_000;
@@ -27,14 +29,23 @@ export type StateRead =
   | { readonly tag: "invalid_key"; readonly message: string }
   | Extract<Answer<never>, { tag: "busy" }>;
 
-export async function readState(env: Env, route: Route, key: string): Promise<StateRead> {
+/** Reads a key of the present. */
+export const readState = (env: Env, route: Route, key: string): Promise<StateRead> =>
+  stateIn<never>(new Present(env), route, key);
+
+/** `None`: the source's answer if it has no such moment. */
+async function stateIn<None extends Gone>(
+  source: { keys(...asked: Parameters<StateSource["keys"]>): Promise<Answer<readonly (Entry | null)[]> | None> },
+  route: Route,
+  key: string,
+): Promise<StateRead | None> {
   const flaw = keyFlaw(key);
   if (flaw !== null) return { tag: "invalid_key", message: flaw };
   const partition = partitionOfKey(route, key);
   if (partition === null) return { tag: "invalid_key", message: noGroup(key) };
   const address = route.addresses[partition]!;
-  const answer = await asked(() => partitionStub(env, address).read(address, [key]));
-  if (answer.tag === "busy") return answer;
+  const answer = await source.keys(address, [key], READ_CHARS);
+  if (answer.tag !== "ok") return answer;
   const entry = answer.value[0] ?? null;
   if (entry === null) return { tag: "no_state" };
   if (!isUnmigrated(entry)) return { tag: "found", partition, entry };
@@ -53,13 +64,18 @@ export async function getState(
   env: Env,
   route: Route,
   key: string,
+  at: string | undefined,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
   if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
-  const read = await readState(env, route, key);
+  const source = await sourceOf(env, route, at);
+  if (source instanceof Response) return source;
+  const read = await stateIn<Gone>(source, route, key);
   switch (read.tag) {
     case "busy":
       return unavailable(read);
+    case "gone":
+      return momentGone(read);
     case "invalid_key":
       return problem({ status: 400, code: "invalid_key", detail: read.message });
     case "no_state":
@@ -67,7 +83,7 @@ export async function getState(
         status: 404,
         code: "no_state",
         detail: `operator "${route.operator.name}" has no state for key ${JSON.stringify(key)}`,
-        more: { key },
+        more: { key, ...atOf(source) },
       });
     case "unmigrated": {
       const { partition, entry, message } = read;
@@ -82,11 +98,21 @@ export async function getState(
       if (matches(request.headers.get("if-none-match"), etag))
         return new Response(null, { status: 304, headers: { etag } });
       const head = JSON.stringify({ operator: route.operator.name, key });
-      const tail = JSON.stringify({ partition, seq: entry.seq, time: stampTime(entry.stamp) });
+      const tail = JSON.stringify({ partition, seq: entry.seq, time: stampTime(entry.stamp), ...atOf(source) });
       return json(`${head.slice(0, -1)},"value":${entry.text},${tail.slice(1)}`, { etag });
     }
   }
 }
+
+/** The members that an answer about the past has. */
+export const atOf = ({ at, exact }: StateSource): { readonly at?: Stamp; readonly exact?: false } =>
+  at === null ? {} : { at, ...(exact ? {} : { exact: false }) };
+
+/** The same members as the end of an object's text. */
+const atText = (source: StateSource): string => {
+  const text = JSON.stringify(atOf(source)).slice(1, -1);
+  return text === "" ? "" : `,${text}`;
+};
 
 export const noGroup = (key: string): string => `no event can have the key ${JSON.stringify(key)}: it has no group`;
 
@@ -99,6 +125,7 @@ export async function postBatch(
   request: Request,
   env: Env,
   route: Route,
+  at: string | undefined,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
   let keys: string[] | string;
@@ -117,8 +144,11 @@ export async function postBatch(
     if (partition === null) return problem({ status: 400, code: "invalid_keys", detail: noGroup(key) });
     places.set(partition, [...(places.get(partition) ?? []), place]);
   }
-  const found = await readKeys(env, route, keys, places);
+  const source = await sourceOf(env, route, at);
+  if (source instanceof Response) return source;
+  const found = await readKeys(source, route, keys, places);
   if (found.tag === "busy") return unavailable(found);
+  if (found.tag === "gone") return momentGone(found);
   if (found.tag === "too_large")
     return problem({
       status: 413,
@@ -131,7 +161,7 @@ export async function postBatch(
     isUnmigrated(entry) ? [] : [`{"key":${JSON.stringify(key)},"value":${entry.text},"seq":${entry.seq}}`],
   );
   const missing = JSON.stringify(keys.filter((_, place) => !entries[place]));
-  return json(`{"items":[${items.join(",")}],"missing":${missing}${failedText(route, there)}}`);
+  return json(`{"items":[${items.join(",")}],"missing":${missing}${failedText(route, there)}${atText(source)}}`);
 }
 
 /**
@@ -150,6 +180,7 @@ function failedText(route: Route, items: readonly Item[]): string {
 type KeysRead =
   | { readonly tag: "read"; readonly entries: readonly (Entry | null)[] }
   | { readonly tag: "too_large" }
+  | Gone
   | Extract<Answer<never>, { tag: "busy" }>;
 
 /**
@@ -157,7 +188,7 @@ type KeysRead =
  * share at once. The keys beyond a share are asked for one after the other, while there is room.
  */
 async function readKeys(
-  env: Env,
+  source: StateSource,
   route: Route,
   keys: readonly string[],
   places: ReadonlyMap<number, readonly number[]>,
@@ -168,8 +199,8 @@ async function readKeys(
   const read = async (partition: number, at: readonly number[], most: number) => {
     const address = route.addresses[partition]!;
     const wanted = at.map((place) => keys[place]!);
-    const answer = await asked(() => partitionStub(env, address).read(address, wanted, most));
-    if (answer.tag === "busy") return answer;
+    const answer = await source.keys(address, wanted, most);
+    if (answer.tag !== "ok") return answer;
     answer.value.forEach((entry, i) => {
       entries[at[i]!] = entry;
       room -= entry?.text.length ?? 0;
@@ -178,10 +209,10 @@ async function readKeys(
   };
   const share = Math.floor(READ_CHARS / Math.max(1, places.size));
   for (const first of await Promise.all([...places].map(([partition, at]) => read(partition, at, share)))) {
-    if (first.tag === "busy") return first;
+    if (first.tag !== "ok") return first;
     if (first.left.length === 0) continue;
     const rest = await read(first.partition, first.left, room);
-    if (rest.tag === "busy") return rest;
+    if (rest.tag !== "ok") return rest;
     if (rest.left.length > 0) return { tag: "too_large" };
   }
   return { tag: "read", entries };
@@ -207,12 +238,13 @@ interface Scan {
   readonly prefix: string | undefined;
   readonly limit: number | undefined;
   readonly cursor: string | undefined;
+  readonly at: string | undefined;
 }
 
 export async function scanState(
   env: Env,
   route: Route,
-  { prefix: asking = "", limit = SCAN_DEFAULT, cursor: from }: Scan,
+  { prefix: asking = "", limit = SCAN_DEFAULT, cursor: from, at }: Scan,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
   const after = readCursor(from);
@@ -220,14 +252,13 @@ export async function scanState(
   // Narrow the requested prefix to the keys that the caller may see.
   const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
   if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
+  const source = await sourceOf(env, route, at);
+  if (source instanceof Response) return source;
   const share = Math.min(SCAN_BYTES, Math.floor(SCAN_ALL_BYTES / route.addresses.length));
-  const pages = await Promise.all(
-    route.addresses.map((address) =>
-      asked(() => partitionStub(env, address).scan(address, prefix, after, limit, share)),
-    ),
-  );
-  const failed = pages.find((page) => page.tag === "busy");
+  const pages = await Promise.all(route.addresses.map((address) => source.scan(address, prefix, after, limit, share)));
+  const failed = pages.find((page) => page.tag !== "ok");
   if (failed?.tag === "busy") return unavailable(failed);
+  if (failed?.tag === "gone") return momentGone(failed);
   const { items, more } = merge(
     pages.flatMap((page) => (page.tag === "ok" ? [page.value] : [])),
     limit,
@@ -236,7 +267,7 @@ export async function scanState(
     isUnmigrated(entry) ? [] : [`{"key":${JSON.stringify(key)},"value":${entry.text}}`],
   );
   const cursor = more ? `,"cursor":${JSON.stringify(makeCursor(items.at(-1)![0]))}` : "";
-  return json(`{"items":[${texts.join(",")}]${cursor}${failedText(route, items)}}`);
+  return json(`{"items":[${texts.join(",")}]${cursor}${failedText(route, items)}${atText(source)}}`);
 }
 
 type Item = readonly [string, Entry];

@@ -1,10 +1,12 @@
 import { env } from "cloudflare:workers";
+import { D1Floor } from "../../../src/adapters/d1-floor.ts";
 import { D1Log } from "../../../src/adapters/d1-log.ts";
 import { logContract } from "../../contract/log-contract.ts";
 
 let made = 0;
 
 logContract("D1", async () => ({
+  floor: new D1Floor(env.LOG_1, "main"),
   fresh: async () => {
     const log = new D1Log(env.LOG_1, { timeline: "main", operator: "contract", partition: made++ });
     await log.create(1);

@@ -1,9 +1,9 @@
-/** Reads committed state from an open partition: keys in memory at once, the others from the snapshot's files. */
+/** Reads committed state: keys in memory at once, the others from the snapshot's files. */
 import { stampTime } from "../base/hybrid-clock.ts";
 import type { Seq } from "../base/ids.ts";
 import { compareUtf8 } from "../base/json.ts";
 import { READ_BYTES } from "../base/limits.ts";
-import type { OpenPartition } from "../recovery/open-partition.ts";
+import type { Loaded } from "./key-loader.ts";
 import type { Entries, Entry } from "../state/keyed-state.ts";
 
 /**
@@ -11,7 +11,7 @@ import type { Entries, Entry } from "../state/keyed-state.ts";
  *
  * @throws Damage, Failure
  */
-export async function read(open: OpenPartition, keys: readonly string[], maxChars: number): Promise<(Entry | null)[]> {
+export async function read(open: Loaded, keys: readonly string[], maxChars: number): Promise<(Entry | null)[]> {
   const entries: (Entry | null)[] = [];
   let chars = 0;
   // The size of the states is known only once they are loaded.
@@ -26,13 +26,27 @@ export async function read(open: OpenPartition, keys: readonly string[], maxChar
   return entries;
 }
 
-async function found({ machine, loader }: OpenPartition, keys: readonly string[]): Promise<(Entry | null)[]> {
+async function found({ machine, loader }: Loaded, keys: readonly string[]): Promise<(Entry | null)[]> {
   await loader.pinned(keys);
   try {
     return keys.map((key) => machine.state.find(key) ?? null);
   } finally {
     machine.state.unpin(keys);
   }
+}
+
+/** Keys with their entries, in order, some at a time. */
+export type Chunks = AsyncIterable<Entries> | readonly Entries[];
+
+/**
+ * Returns the keys above `after` that begin with `prefix`, as they are now, and keys behind them. `keep`: blocks that
+ * are read stay in the cache.
+ */
+export function chunksOf({ machine, loader }: Loaded, prefix: string, after: string, keep: boolean): Chunks {
+  const overlay = machine.state.overlay(prefix, after);
+  const from = compareUtf8(prefix, after) > 0 ? prefix : after;
+  const { stored } = loader;
+  return machine.state.complete || stored === null ? [overlay] : stored.entries(from, overlay, keep);
 }
 
 export interface Scanned {
@@ -46,16 +60,12 @@ export interface Scanned {
  * @throws Damage, Failure
  */
 export async function scan(
-  { machine, loader }: OpenPartition,
+  chunks: Chunks,
   prefix: string,
   after: string,
   limit: number,
   maxBytes: number,
 ): Promise<Scanned> {
-  const overlay = machine.state.overlay(prefix, after);
-  const { stored } = loader;
-  const from = compareUtf8(prefix, after) > 0 ? prefix : after;
-  const chunks = machine.state.complete || stored === null ? [overlay] : stored.entries(from, overlay, true);
   const items: (readonly [string, Entry])[] = [];
   let bytes = 0;
   for await (const chunk of chunks as AsyncIterable<Entries>)
@@ -84,20 +94,13 @@ const PIECE_CHARS = 64 * 1024;
  * Everything is captured before the first await. Otherwise the export would mix the states of several seqs
  * (PARTITION1).
  */
-export function exported({ machine, loader }: OpenPartition, partition: number, prefix: string): Exported {
-  const overlay = machine.state.overlay(prefix, "");
-  const { stored } = loader;
-  const { seq, stamp } = machine;
-  const chunks = machine.state.complete || stored === null ? [overlay] : stored.entries(prefix, overlay, false);
-  return { seq, time: seq === 0 ? null : stampTime(stamp), lines: linesOf(chunks, prefix, partition, seq) };
+export function exported(loaded: Loaded, partition: number, prefix: string): Exported {
+  const { seq, stamp } = loaded.machine;
+  const lines = linesOf(chunksOf(loaded, prefix, "", false), prefix, partition, seq);
+  return { seq, time: seq === 0 ? null : stampTime(stamp), lines };
 }
 
-async function* linesOf(
-  chunks: AsyncIterable<Entries> | readonly Entries[],
-  prefix: string,
-  partition: number,
-  seq: Seq,
-): AsyncGenerator<string> {
+export async function* linesOf(chunks: Chunks, prefix: string, partition: number, seq: Seq): AsyncGenerator<string> {
   let piece = "";
   let keys = 0;
   reading: for await (const chunk of chunks as AsyncIterable<Entries>)

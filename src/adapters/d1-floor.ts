@@ -1,0 +1,41 @@
+/** The floor of a timeline in one database (TIME2), which the append's own statement checks (d1-log.ts). */
+import type { Stamp } from "../engine/base/ids.ts";
+import type { Floor } from "../engine/base/ports.ts";
+import { named } from "./d1-log.ts";
+import { withHead } from "./place.ts";
+
+const FACTS = "SELECT floor, CAST(1000 * unixepoch('subsec') AS INTEGER) AS nowMs FROM timelines WHERE name = ?1";
+
+/** One look at the last row of each partition. */
+const NEWEST = `SELECT MAX(COALESCE(h.stamp, p.snapshot_stamp)) AS newest FROM partitions AS p ${withHead("p")} WHERE p.timeline = ?1`;
+
+const RAISE = "UPDATE timelines SET floor = ?2 WHERE name = ?1 AND floor < ?2";
+
+export class D1Floor implements Floor {
+  readonly #db: D1Database;
+  readonly #timeline: string;
+
+  constructor(db: D1Database, timeline: string) {
+    this.#db = db;
+    this.#timeline = timeline;
+  }
+
+  async facts(): Promise<{ readonly floor: Stamp; readonly nowMs: number }> {
+    const facts = await named(() =>
+      this.#db.prepare(FACTS).bind(this.#timeline).first<{ readonly floor: Stamp; readonly nowMs: number }>(),
+    );
+    if (facts === null) throw new Error(`the database has no timeline "${this.#timeline}"`);
+    return facts;
+  }
+
+  async newest(): Promise<Stamp> {
+    const found = await named(() =>
+      this.#db.prepare(NEWEST).bind(this.#timeline).first<{ readonly newest: Stamp | null }>(),
+    );
+    return found?.newest ?? (0 as Stamp);
+  }
+
+  async raise(to: Stamp): Promise<void> {
+    await named(() => this.#db.prepare(RAISE).bind(this.#timeline, to).run());
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Moments: how a point of history is written. One grammar for HTTP, command line and client:
+ *
+ *     2026-11-24T09:00:00Z    everything logged up to this millisecond
+ *     1806200000000000        a stamp, as an answer named it
+ *     -90m                    so long before now: ms, s, m, h or d
+ *     now
+ *     month-end               a savepoint's name
+ *
+ * MOMENT1. A moment becomes one stamp, and every answer names the stamp that it used. The same stamp asked again gives
+ *     the same answer, while the other ways to write a moment may mean another stamp by then.
+ * MOMENT2. A stamp is written in 12 to 16 digits, and a savepoint's name begins with a letter. So no text is two
+ *     moments.
+ */
+import { isTime, minuteOf, secondOf } from "../event/rfc3339.ts";
+import { lastStampOf } from "../base/hybrid-clock.ts";
+import { stamp, type Stamp } from "../base/ids.ts";
+
+export type Moment =
+  | { readonly tag: "stamp"; readonly at: Stamp }
+  /** So many milliseconds before the databases' present time. */
+  | { readonly tag: "ago"; readonly ms: number }
+  | { readonly tag: "now" }
+  | { readonly tag: "savepoint"; readonly name: string };
+
+export const SAVEPOINT_NAME = "[a-z][a-z0-9-]{0,62}";
+
+export const MOMENT_FORMS = "a time as 2026-01-31T12:00:00Z, a stamp, a time ago as -90m, a savepoint's name, or now";
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+const NAME = new RegExp(`^${SAVEPOINT_NAME}$`);
+
+/** Returns null if the text is no moment. */
+export function parseMoment(text: string): Moment | null {
+  if (text === "now") return { tag: "now" };
+  if (/^\d{12,16}$/.test(text))
+    return Number.isSafeInteger(Number(text)) ? { tag: "stamp", at: stamp(Number(text)) } : null;
+  const ago = /^-(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  if (ago !== null) return { tag: "ago", ms: Number(ago[1]) * UNIT_MS[ago[2]!]! };
+  if (isTime(text)) {
+    const ms = minuteOf(text) * 60_000 + Math.floor(Number(secondOf(text)) * 1_000);
+    return ms < 0 ? { tag: "stamp", at: stamp(0) } : { tag: "stamp", at: lastStampOf(ms) };
+  }
+  return NAME.test(text) ? { tag: "savepoint", name: text } : null;
+}
