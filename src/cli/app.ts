@@ -21,7 +21,7 @@ import {
 } from "../client/answer.ts";
 import { systemClock } from "../client/clock.ts";
 import { Http, whyOf } from "../client/http.ts";
-import { Trouble, type Cli } from "./command.ts";
+import { No, Trouble, type Cli } from "./command.ts";
 
 /** `ms` is the time from the request to the end of the answer. */
 export type Answer = Judged & { readonly ms: number };
@@ -189,10 +189,14 @@ export function fine(answer: Judged): unknown {
   throw failedWith(answer);
 }
 
+/** The app answered, and there is no such moment (AT2). */
+const NO_MOMENT = new Set(["409 not_settled", "410 moment_gone"]);
+
 function failedWith(answer: Judged | null): Trouble {
   if (answer === null || answer.tag === "good") return new Trouble("the answer has no body");
   if (answer.tag === "foreign") return new Trouble(answer.why);
-  return new Trouble(`the app answers ${answer.status} ${saidBy(answer)}${hintFor(answer)}`);
+  const text = `the app answers ${answer.status} ${saidBy(answer)}${hintFor(answer)}`;
+  return NO_MOMENT.has(`${answer.status} ${answer.code}`) ? new No(text) : new Trouble(text);
 }
 
 export const MIGRATE = "npx wrangler d1 migrations apply LOG_0, for each database of the log";
@@ -213,6 +217,12 @@ export function saidBy(answer: Judged): string {
   if (answer.tag === "good") return JSON.stringify(answer.body);
   const { code, detail } = errorOf(answer);
   return answer.tag === "foreign" ? detail : `${code}: ${detail}`;
+}
+
+/** A path with parameters, or as it is if there are none. */
+export function withQuery(path: string, query: Readonly<Record<string, string>>): string {
+  const text = new URLSearchParams(query).toString();
+  return text === "" ? path : `${path}?${text}`;
 }
 
 export const operatorPath = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;

@@ -9,7 +9,7 @@ import { adopt } from "./adopt.ts";
 import { Silence } from "./app.ts";
 import { ask } from "./ask.ts";
 import { cat } from "./cat.ts";
-import { Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { No, NO, Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { cost } from "./cost.ts";
 import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
@@ -89,7 +89,7 @@ function failed(error: unknown, { screen }: Cli): Status {
   const text = bug && error instanceof Error ? `this is a bug: ${error.stack ?? error.message}` : messageOf(error);
   const unknown = error instanceof Silence && error.unknown ? "\nWhether it was done is not known." : "";
   screen.say(`${screen.paintError("red", "keyframe:")} ${text}${unknown}`);
-  return TROUBLE;
+  return error instanceof No ? NO : TROUBLE;
 }
 
 /** For example a file that is missing, or may not be read. */

@@ -27,6 +27,9 @@ export class Trouble extends Error {
   }
 }
 
+/** The command was done, and the answer is no. The message says why. */
+export class No extends Trouble {}
+
 /** Adds one command. `done` takes the status that its action ends with. */
 export type AddCommand = (program: Command, cli: Cli, done: (status: Status) => void) => void;
 

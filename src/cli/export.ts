@@ -5,27 +5,34 @@
  *     differs, the exit status is 2.
  */
 import { isObject } from "../engine/base/json.ts";
-import { App, online, operatorPath, type Options } from "./app.ts";
+import { atOption, AskedMoment, type AtOption } from "./at.ts";
+import { App, online, operatorPath, withQuery, type Options } from "./app.ts";
 import { examples, Trouble, YES, type AddCommand } from "./command.ts";
 
 export const exportAll: AddCommand = (program, cli, done) => {
-  online(program.command("export"))
+  atOption(online(program.command("export")))
     .description("Print every key with its state as NDJSON, each partition as of one seq")
     .argument("<operator>")
     .option("--prefix <prefix>", "only keys that begin so", "")
     .addHelpText(
       "after",
-      examples("keyframe export usage > usage.ndjson", "keyframe export usage --prefix acme/ | gzip > acme.ndjson.gz") +
-        "\n\nThe first line says which seq of each partition it is, the last one that it is complete.\nExit status: 0 all of it is there, 2 it isn't.",
+      examples(
+        "keyframe export usage > usage.ndjson",
+        "keyframe export usage --prefix acme/ | gzip > acme.ndjson.gz",
+        "keyframe export usage --at 2026-01-31T12:00:00Z > january.ndjson",
+      ) +
+        "\n\nThe first line says which seq of each partition it is, the last one that it is complete.\nExit status: 0 all of it is there, 1 there is no such moment, 2 it isn't.",
     )
-    .action(async (operator: string, options: Options & { readonly prefix: string }) => {
+    .action(async (operator: string, options: Options & AtOption & { readonly prefix: string }) => {
       const app = new App(options, cli);
       const { screen } = cli;
-      const query = options.prefix === "" ? "" : `?${new URLSearchParams({ prefix: options.prefix }).toString()}`;
+      const moment = new AskedMoment(options, screen);
+      const query = { ...(options.prefix === "" ? {} : { prefix: options.prefix }), ...moment.query };
       let keys = 0;
       let last = "";
-      for await (const line of app.lines(`${operatorPath(operator)}/export${query}`, "application/x-ndjson")) {
+      for await (const line of app.lines(withQuery(`${operatorPath(operator)}/export`, query), NDJSON)) {
         if (screen.closed) break;
+        if (last === "") moment.heard(parsed(line) ?? {});
         if (line.startsWith(KEY)) keys += 1;
         await screen.print(line);
         if (line !== "") last = line;
@@ -34,6 +41,8 @@ export const exportAll: AddCommand = (program, cli, done) => {
       done(YES);
     });
 };
+
+const NDJSON = "application/x-ndjson";
 
 /** The beginning of a line with a key. */
 const KEY = '{"key":';

@@ -1,37 +1,45 @@
 /** `keyframe get OP KEY...`: the states of some keys. */
-import { App, fine, online, operatorPath, postJson, type Options } from "./app.ts";
+import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
+import { App, fine, online, operatorPath, postJson, withQuery, type Options } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { quoted } from "./text.ts";
 
 /** The most keys that one request may name. */
 const BATCH = 500;
 
-interface Found {
+interface Found extends MomentMembers {
   readonly items: readonly { readonly key: string; readonly value: unknown; readonly seq: number }[];
   readonly missing: readonly string[];
 }
 
 export const get: AddCommand = (program, cli, done) => {
-  online(program.command("get"))
+  atOption(online(program.command("get")))
     .description("Print the states of keys")
     .argument("<operator>")
     .argument("<key...>")
     .addHelpText(
       "after",
-      examples("keyframe get credits ada", "keyframe get credits ada bob --json") +
-        "\n\nExit status: 0 all keys have a state, 1 one has none, 2 it couldn't be asked.",
+      examples(
+        "keyframe get credits ada",
+        "keyframe get credits ada bob --json",
+        "keyframe get credits ada --at -90m",
+      ) +
+        "\n\nExit status: 0 all keys have a state, 1 one has none or there is no such moment, 2 it couldn't be asked.",
     )
-    .action(async (operator: string, keys: readonly string[], options: Options) => {
+    .action(async (operator: string, keys: readonly string[], options: Options & AtOption) => {
       const app = new App(options, cli);
       const { screen } = cli;
+      const moment = new AskedMoment(options, screen);
       let missing = 0;
-      for (let at = 0; at < keys.length; at += BATCH) {
-        const init = postJson(JSON.stringify({ keys: keys.slice(at, at + BATCH) }));
-        const found = fine(await app.askAgain(`${operatorPath(operator)}/state/batch`, init)) as Found;
+      for (let from = 0; from < keys.length; from += BATCH) {
+        const init = postJson(JSON.stringify({ keys: keys.slice(from, from + BATCH) }));
+        const path = withQuery(`${operatorPath(operator)}/state/batch`, moment.query);
+        const found = fine(await app.askAgain(path, init)) as Found;
+        const about = moment.heard(found);
         for (const { key, value, seq } of found.items)
           await screen.print(
             options.json
-              ? JSON.stringify({ key, value, seq })
+              ? JSON.stringify({ key, value, seq, ...about })
               : `${screen.paint("cyan", quoted(key))}\t${JSON.stringify(value)}`,
           );
         for (const key of found.missing) screen.say(`no state: ${quoted(key)}`);

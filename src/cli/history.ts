@@ -1,12 +1,13 @@
 /**
  * `keyframe history OP KEY`: the events that touched a key, newest first, each with its outcome and the value after it.
  */
-import { App, online, operatorPath, type Options } from "./app.ts";
+import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
+import { App, online, operatorPath, withQuery, type Options } from "./app.ts";
 import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";
 import { count } from "./text.ts";
 
-interface HistoryOptions extends Options {
+interface HistoryOptions extends Options, AtOption {
   readonly limit: string;
   readonly before?: string;
 }
@@ -20,7 +21,7 @@ interface Entry {
   readonly unknown?: string;
 }
 
-interface Page {
+interface Page extends MomentMembers {
   readonly items: readonly Entry[];
   readonly before?: number;
   readonly expired?: boolean;
@@ -30,7 +31,7 @@ interface Page {
 const PAGE = 1_000;
 
 export const history: AddCommand = (program, cli, done) => {
-  online(program.command("history"))
+  atOption(online(program.command("history")))
     .description("Print the events that touched a key, newest first, each with its outcome and the value after it")
     .argument("<operator>")
     .argument("<key>")
@@ -41,17 +42,19 @@ export const history: AddCommand = (program, cli, done) => {
       examples(
         "keyframe history credits ada",
         "keyframe history credits ada --limit 10 --before 48211",
+        "keyframe history credits ada --at 2026-01-31T12:00:00Z",
         "keyframe history credits ada --json | jq -c '[.seq, .event.type, .value]'",
       ) +
-        "\n\nIt reads D1 and R2, and wakes no partition. A value that can't be told for sure is unknown, and the reason is said.\nExit status: 0 there is history, 1 there is none, 2 it couldn't be read.",
+        "\n\nIt reads D1 and R2, and wakes no partition. A value that can't be told for sure is unknown, and the reason is said.\nExit status: 0 there is history, 1 there is none or no such moment, 2 it couldn't be read.",
     )
     .action(async (operator: string, key: string, options: HistoryOptions) => {
       const { screen } = cli;
       const left = { most: wholeNumber(options.limit, "--limit") };
       const before = options.before === undefined ? null : wholeNumber(options.before, "--before");
       const app = new App(options, cli);
+      const moment = new AskedMoment(options, screen);
       let found = 0;
-      for await (const page of pagesOf(app, operator, key, left.most, before)) {
+      for await (const page of pagesOf(app, operator, key, left.most, before, moment)) {
         for (const entry of page.items)
           await screen.print(options.json ? JSON.stringify(entry) : entryLine(entry, screen.paint));
         found += page.items.length;
@@ -73,12 +76,20 @@ async function* pagesOf(
   key: string,
   most: number,
   first: number | null,
+  moment: AskedMoment,
 ): AsyncGenerator<Page> {
   let before = first;
   for (let left = most; left > 0;) {
-    const query = new URLSearchParams({ key, limit: String(Math.min(PAGE, left)) });
-    if (before !== null) query.set("before", String(before));
-    const page = (await app.get(`${operatorPath(operator)}/history?${query.toString()}`)) as Page;
+    // Pages behind the first one are bounded by `before`, which is cheaper than the moment.
+    const asked = before === first ? moment : null;
+    const query = {
+      key,
+      limit: String(Math.min(PAGE, left)),
+      ...(before === null ? {} : { before: String(before) }),
+      ...asked?.query,
+    };
+    const page = (await app.get(withQuery(`${operatorPath(operator)}/history`, query))) as Page;
+    asked?.heard(page);
     yield page;
     left -= page.items.length;
     if (page.before === undefined) return;

@@ -1,6 +1,6 @@
 /** Lists that the app gives in pages, as one stream. Each page is requested when the one before it is used up. */
 import type { Page } from "./answers.ts";
-import type { App } from "./app.ts";
+import { withQuery, type App } from "./app.ts";
 import { Trouble } from "./command.ts";
 
 const PAGE = 1_000;
@@ -12,15 +12,26 @@ export async function* pages<T>(
   query: Readonly<Record<string, string>>,
   most: number,
 ): AsyncGenerator<T> {
+  for await (const { items } of wholePages<T, object>(app, path, () => query, most)) yield* items;
+}
+
+/** Yields pages with up to `most` items together. `query` is asked for each page. */
+export async function* wholePages<T, Members>(
+  app: App,
+  path: string,
+  query: () => Readonly<Record<string, string>>,
+  most: number,
+): AsyncGenerator<Page<T> & Members> {
   let cursor: string | undefined;
   let failed: readonly FailedItem[] = [];
   for (let left = most; left > 0;) {
     const limit = String(Math.min(PAGE, left));
-    const search = new URLSearchParams({ ...query, limit, ...(cursor === undefined ? {} : { cursor }) });
-    const page = (await app.get(`${path}?${search.toString()}`)) as Page<T> & {
-      readonly failed?: readonly FailedItem[];
-    };
-    yield* page.items;
+    const search = { ...query(), limit, ...(cursor === undefined ? {} : { cursor }) };
+    const page = (await app.get(withQuery(path, search))) as Page<T> &
+      Members & {
+        readonly failed?: readonly FailedItem[];
+      };
+    yield page;
     left -= page.items.length;
     failed = [...failed, ...(page.failed ?? [])].slice(0, FAILED_SHOWN);
     if (page.cursor === undefined) break;

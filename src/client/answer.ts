@@ -142,15 +142,18 @@ export function flawOf({ method, path }: Pick<Call, "method" | "path">, body: un
 }
 
 function fits(template: string, path: string): boolean {
-  const [wanted = "", parameter] = template.split("?");
+  const [wanted = "", parameters] = template.split("?");
   const [given = "", query = ""] = path.split("?");
-  if (parameter !== undefined && !new URLSearchParams(query).has(parameter)) return false;
+  const asked = new URLSearchParams(query);
+  if (parameters !== undefined && !parameters.split("&").every((name) => asked.has(name))) return false;
   const [mine, parts] = [wanted.split("/"), given.split("/")];
   return (
     mine.length === parts.length &&
     mine.every((part, i) => (part.startsWith(":") ? parts[i] !== "" : part === parts[i]))
   );
 }
+
+export const isWholeNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /** Returns the first member that a value lacks to fit the shape, or null if it fits. */
 export function lacking(shape: Shape, value: unknown, at: string): string | null {
@@ -192,6 +195,8 @@ function fitsWord(word: Extract<Shape, string>, value: unknown): boolean {
       return value === null || typeof value === "string";
     case "a number":
       return typeof value === "number";
+    case "a whole number":
+      return isWholeNumber(value);
     case "a text":
       return typeof value === "string";
     case "a boolean":

@@ -1,5 +1,6 @@
 /**
- * The client, for Node, browsers and Workers: sends events so that each counts once, asks operators, reads their state.
+ * The client, for Node, browsers and Workers: sends events so that each counts once, asks operators, reads their state
+ * as it is or was.
  *
  * CLIENT1. The client needs fetch, crypto.randomUUID and timers, CompressionStream for `gzip`, and nothing of the
  *     engine at run time.
@@ -16,7 +17,9 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { Fate } from "./keyframe-error.ts";
 import { type Fetch, Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
+import { PinnedMoment, type AboutMoment, type MomentLike } from "./moment.ts";
 import { OperatorClient, type AskOptions } from "./operator-client.ts";
+import { OperatorReads } from "./operator-reads.ts";
 import type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
 import { outgoing, type OutgoingEvent } from "./outgoing.ts";
 import { Patience } from "./patience.ts";
@@ -27,7 +30,9 @@ export type { Clock } from "./clock.ts";
 export type { Fate } from "./keyframe-error.ts";
 export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";
 export type { Fetch, FetchInit } from "./http.ts";
-export type { AskOptions, Entry, Item, OperatorClient, ScanOptions, TimedEntry } from "./operator-client.ts";
+export type { AboutMoment, MomentLike } from "./moment.ts";
+export type { AskOptions, OperatorClient } from "./operator-client.ts";
+export type { Entry, Item, OperatorReads, ScanOptions, TimedEntry } from "./operator-reads.ts";
 export type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";
 export type { OutgoingEvent } from "./outgoing.ts";
 export type { Watched, WatchOptions } from "./watch.ts";
@@ -94,7 +99,22 @@ export interface Client {
     data: DataOf<Op, T>,
     options?: AskOptions,
   ): Promise<AskResult<Op, T>>;
+  /**
+   * The past, for reading: `kf.at("-90m").operator(usage).get("ada")`.
+   * @throws KeyframeError `invalid_options`
+   */
+  at(moment: MomentLike): PastClient;
 }
+
+/** All operators as they were at one moment. The first answer turns the moment into a stamp, for all reads. */
+export interface PastClient {
+  /** Null before the first answer. */
+  readonly stamp: number | null;
+  operator<Op extends AnyOperator>(operator: Op["name"] | Op): PastOperatorClient<Op>;
+}
+
+/** An operator as it was. Its entries name their stamp. */
+export type PastOperatorClient<Op extends AnyOperator> = OperatorReads<Op, AboutMoment>;
 
 /** @throws KeyframeError `invalid_options` */
 export function client(options: ClientOptions): Client {
@@ -133,8 +153,19 @@ export function client(options: ClientOptions): Client {
       return Promise.reject(error);
     }
   }
+  const calling = { http, patience, uuid };
   const operator = <Op extends AnyOperator>(given: Op["name"] | Op): OperatorClient<Op> =>
-    new OperatorClient<Op>(typeof given === "string" ? given : given.name, { http, patience, uuid });
+    new OperatorClient<Op>(nameOf(given), calling);
+  const at = (given: MomentLike): PastClient => {
+    const moment = new PinnedMoment(given);
+    return {
+      get stamp() {
+        return moment.stamp;
+      },
+      operator: <Op extends AnyOperator>(of: Op["name"] | Op) =>
+        new OperatorReads<Op, AboutMoment>(nameOf(of), calling, moment),
+    };
+  };
 
   return {
     send,
@@ -143,8 +174,12 @@ export function client(options: ClientOptions): Client {
     close: () => sender.close(),
     operator,
     ask: (of, type, data, how) => operator(of).ask(type, data, how),
+    at,
   };
 }
+
+const nameOf = <Op extends AnyOperator>(operator: Op["name"] | Op): Op["name"] =>
+  typeof operator === "string" ? operator : operator.name;
 
 /** The app lists the results of at most 1,000 events. */
 const MOST_EVENTS = 1_000;

@@ -12,6 +12,7 @@ export type Shape =
   | "a boolean"
   | "a number"
   | "a number or null"
+  | "a whole number"
   | "a text"
   | "a text or null"
   | readonly [Shape]
@@ -65,6 +66,43 @@ const ERASED = {
 } as const;
 /** Keys whose states can't be migrated. */
 const FAILED = [{ key: "a text", code: "a text", message: "a text" }] as const;
+const STATE = {
+  operator: "a text",
+  key: "a text",
+  value: "anything",
+  partition: "a number",
+  seq: "a number",
+  time: "a text",
+} as const;
+const STATE_PAGE = {
+  items: [{ key: "a text", value: "anything" }],
+  "cursor?": "a text",
+  "failed?": FAILED,
+} as const;
+const STATES = {
+  items: [{ key: "a text", value: "anything", seq: "a number" }],
+  missing: ["a text"],
+  "failed?": FAILED,
+} as const;
+const HISTORY = {
+  operator: "a text",
+  key: "a text",
+  items: [
+    {
+      seq: "a number",
+      time: "a text",
+      event: { type: "a text", id: "a text", source: "a text" },
+      outcome: { status: "a text", "code?": "a text", "error?": "a text" },
+      operatorVersion: "a number",
+      value: "anything",
+      "unknown?": "a text",
+    },
+  ],
+  "before?": "a number",
+  "expired?": "true",
+} as const;
+/** An answer to `at=` names its stamp. An app that doesn't know moments answers about the present without it. */
+export const ABOUT_AT = { at: "a whole number", "exact?": "false" } as const satisfies Shape;
 const STEERED = {
   id: "a text",
   command: "a text",
@@ -129,7 +167,7 @@ export const WATCHED = { key: "a text", value: "anything", seq: "a number or nul
 /** Beside the counts: the reply, in a problem that says what an operator decided (`ask`). */
 export const DECIDED = PLACED satisfies Shape;
 
-/** `:name` stands for any part of the path, `?name` for a parameter that must be there. The first match counts. */
+/** `:name` stands for any part of the path, `?name&other` for parameters that must be there. The first match counts. */
 export const HOLDS: readonly (readonly [method: string, path: string, shape: Shape])[] = [
   ["GET", "/healthz", { ok: "true" }],
   ["POST", "/v1/events", COUNTS],
@@ -139,44 +177,16 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
     "/v1/operators",
     [{ name: "a text", version: "a number", partitions: "a number or null", "lost?": "a text" }],
   ],
-  [
-    "GET",
-    "/v1/operators/:op/state?key",
-    { operator: "a text", key: "a text", value: "anything", partition: "a number", seq: "a number", time: "a text" },
-  ],
-  [
-    "GET",
-    "/v1/operators/:op/state",
-    { items: [{ key: "a text", value: "anything" }], "cursor?": "a text", "failed?": FAILED },
-  ],
-  [
-    "POST",
-    "/v1/operators/:op/state/batch",
-    { items: [{ key: "a text", value: "anything", seq: "a number" }], missing: ["a text"], "failed?": FAILED },
-  ],
+  ["GET", "/v1/operators/:op/state?key&at", { ...STATE, ...ABOUT_AT }],
+  ["GET", "/v1/operators/:op/state?key", STATE],
+  ["GET", "/v1/operators/:op/state?at", { ...STATE_PAGE, ...ABOUT_AT }],
+  ["GET", "/v1/operators/:op/state", STATE_PAGE],
+  ["POST", "/v1/operators/:op/state/batch?at", { ...STATES, ...ABOUT_AT }],
+  ["POST", "/v1/operators/:op/state/batch", STATES],
   ["PUT", "/v1/operators/:op/state", EDITED],
   ["DELETE", "/v1/operators/:op/state", EDITED],
-  [
-    "GET",
-    "/v1/operators/:op/history",
-    {
-      operator: "a text",
-      key: "a text",
-      items: [
-        {
-          seq: "a number",
-          time: "a text",
-          event: { type: "a text", id: "a text", source: "a text" },
-          outcome: { status: "a text", "code?": "a text", "error?": "a text" },
-          operatorVersion: "a number",
-          value: "anything",
-          "unknown?": "a text",
-        },
-      ],
-      "before?": "a number",
-      "expired?": "true",
-    },
-  ],
+  ["GET", "/v1/operators/:op/history?at", { ...HISTORY, at: ABOUT_AT.at }],
+  ["GET", "/v1/operators/:op/history", HISTORY],
   ["POST", "/v1/erasures", ERASED],
   ["GET", "/v1/erasures/:id", ERASED],
   ["GET", "/v1/operators/:op/partitions", [PARTITION]],

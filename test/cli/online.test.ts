@@ -1,49 +1,8 @@
 /** The commands that ask the app: what they send, what they make of the answers, and their exit status. */
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { asProblem } from "../client/problem.ts";
-import { run, type Ran } from "./run.ts";
-
-interface Given {
-  readonly status?: number;
-  readonly body: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-let server: Server | null = null;
-afterEach(() => {
-  server?.closeAllConnections();
-  server?.close();
-});
-
-/** Runs a command against an app that gives these answers, one after the other. */
-async function against(
-  answers: readonly Given[],
-  ...args: string[]
-): Promise<Ran & { readonly requests: string[]; readonly heard: Heard[] }> {
-  const heard: Heard[] = [];
-  const left = [...answers];
-  server = createServer((request, response) => {
-    void text(request).then((body) => {
-      heard.push({ line: `${request.method} ${request.url}`, headers: request.headers, body });
-      const { status = 200, body: answer, headers = {} } = left.shift() ?? { status: 500, body: "unexpected" };
-      response.writeHead(status, { "content-type": "application/json", ...headers });
-      response.end(typeof answer === "string" ? answer : JSON.stringify(asProblem(status, answer)));
-    });
-  });
-  await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const ran = await run(args, { KEYFRAME_URL: url, KEYFRAME_TOKEN: "secret-token" });
-  return { ...ran, heard, requests: heard.map(({ line }) => line) };
-}
-
-interface Heard {
-  readonly line: string;
-  readonly headers: IncomingMessage["headers"];
-  readonly body: string;
-}
+import { run } from "./run.ts";
+import { against, type Given } from "./scripted-server.ts";
 
 /** Where an operator decided something. */
 const placed = { key: "ada", partition: 0, seq: 7, duplicate: false };

@@ -19,21 +19,22 @@ function formsOf(schema: Schema): Schema[] {
 const WORDS: Readonly<Record<Extract<Shape, string>, (schema: Schema) => boolean>> = {
   anything: () => true,
   true: ({ type, const: value }) => value === true || type === "boolean",
-  false: ({ type }) => type === "boolean",
+  false: ({ type, const: value }) => value === false || type === "boolean",
   "a boolean": ({ type, const: value }) => type === "boolean" || typeof value === "boolean",
   "a number": ({ type }) => type === "integer" || type === "number",
+  "a whole number": ({ type }) => type === "integer",
   "a number or null": ({ type }) => type === "integer" || type === "number" || type === "null",
   "a text": ({ type, enum: values }) => type === "string" || (Array.isArray(values) && typeof values[0] === "string"),
   "a text or null": ({ type }) => type === "string" || type === "null",
 };
 
-/** What the shape asks for and no form of the schema promises. */
-function unpromised(shape: Shape, schema: Schema, at: string): string[] {
+/** What the shape asks for and no form of the schema promises. `asked`: members that a parameter asks for. */
+function unpromised(shape: Shape, schema: Schema, at: string, asked: readonly string[] = []): string[] {
   const forms = formsOf(schema);
   if (typeof shape === "string") return forms.some((form) => WORDS[shape](form)) ? [] : [`${at} is ${shape}`];
   if (typeof shape === "function") {
     // With and without what it looks at.
-    return [{}, { equal: true }, { unreadable: "x" }].flatMap((given) => unpromised(shape(given), schema, at));
+    return [{}, { equal: true }, { unreadable: "x" }].flatMap((given) => unpromised(shape(given), schema, at, asked));
   }
   if (Array.isArray(shape)) {
     const lists = forms.filter(({ type }) => type === "array");
@@ -54,7 +55,8 @@ function unpromised(shape: Shape, schema: Schema, at: string): string[] {
         const bare = name.replace(/\?$/, "");
         const described = properties[bare];
         if (described === undefined) return [`${at}.${bare} is described`];
-        const promised = bare !== name || required.includes(bare) ? [] : [`${at}.${bare} is always there`];
+        const promised =
+          bare !== name || required.includes(bare) || asked.includes(bare) ? [] : [`${at}.${bare} is always there`];
         return [...promised, ...unpromised((shape as Record<string, Shape>)[name]!, described, `${at}.${bare}`)];
       });
     });
@@ -87,7 +89,8 @@ describe("what an answer must hold", () => {
       const route = routeOf(method, path);
       const schema = Object.entries(route?.answers ?? {}).find(([status]) => status.startsWith("2"))?.[1].schema;
       expect(schema).toBeDefined();
-      expect(unpromised(shape, schema!, "it")).toEqual([]);
+      const parameters = path.split("?")[1]?.split("&") ?? [];
+      expect(unpromised(shape, schema!, "it", parameters)).toEqual([]);
     },
   );
 
@@ -98,6 +101,16 @@ describe("what an answer must hold", () => {
       const { schema } = routeOf(method, path)!.answers[200]!;
       expect([path, unheld(shape, schema!, "it")]).toEqual([path, []]);
     }
+  });
+
+  it("is a stamp too, of every route that takes a moment", () => {
+    const moments = DESCRIBED.filter(({ inQuery, answers }) => "at" in inQuery && answers[200]?.type === undefined);
+    const known = HOLDS.filter(([, path]) => /[?&]at$/.test(path));
+    expect(known.every(([, , shape]) => (shape as { readonly at?: Shape }).at === "a whole number")).toBe(true);
+    const paths = new Set(known.map(([method, path]) => `${method} ${path.split("?")[0]}`));
+    expect([...paths, "GET /v1/operators/:op/state/*"].sort()).toEqual(
+      moments.map(({ method, path }) => `${method} ${path}`).sort(),
+    );
   });
 
   it("is known of every route that answers JSON, but for those that nobody asks in code", () => {

@@ -1,7 +1,7 @@
 /** What the client knows from the type of an operator alone. What must not compile, doesn't. */
 import { z } from "zod";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { client, type AskResult, type OperatorClient, type StateOf } from "../../src/client/client.ts";
+import { client, type AskResult, type OperatorClient, type PastClient, type StateOf } from "../../src/client/client.ts";
 import type { airportDelays } from "../../src/operators/airport-delays.ts";
 import type { credits } from "../../src/operators/credits.ts";
 import { operator } from "../../src/engine/operator/operator.ts";
@@ -61,6 +61,23 @@ describe("the types of the client", () => {
     expectTypeOf<Extract<Past, { unknown?: undefined }>["value"]>().toEqualTypeOf<State | null>();
     type Seen = ReturnType<Of["watch"]> extends AsyncGenerator<infer W> ? W : never;
     expectTypeOf<Seen["value" & keyof Seen]>().toEqualTypeOf<State | null>();
+  });
+
+  it("know that the past is only read, and that its entries name their stamp", () => {
+    const past = kf.at("month-end").operator<Credits>("credits");
+    type About = { readonly at: number; readonly exact: boolean };
+    type Read = NonNullable<Awaited<ReturnType<typeof past.get>>>;
+    expectTypeOf<Read["value"]>().toEqualTypeOf<{ left: number; taken: number }>();
+    expectTypeOf<Pick<Read, keyof About>>().toEqualTypeOf<About>();
+    type Page = ReturnType<typeof past.scan> extends AsyncGenerator<infer P> ? P : never;
+    expectTypeOf<Page extends readonly (infer I extends About)[] ? I["exact"] : never>().toEqualTypeOf<boolean>();
+    expectTypeOf<"ask" extends keyof typeof past ? true : false>().toEqualTypeOf<false>();
+    expectTypeOf<"watch" extends keyof typeof past ? true : false>().toEqualTypeOf<false>();
+    expectTypeOf<"send" extends keyof PastClient ? true : false>().toEqualTypeOf<false>();
+    // The present names no stamp.
+    type Now = NonNullable<Awaited<ReturnType<OperatorClient<Credits>["get"]>>>;
+    expectTypeOf<"at" extends keyof Now ? true : false>().toEqualTypeOf<false>();
+    expect(["ask" in past, "watch" in past]).toEqual([false, false]);
   });
 
   it("know nothing of an operator that is only a name, and say so", () => {
