@@ -157,6 +157,23 @@ describe("keyframe, against the app", () => {
     expect(await keyframe(["history", "credits", "nobody-ever"])).toMatchObject({ status: 1, out: "" });
   });
 
+  test("reads the past, which stays as it was", async () => {
+    const [then] = await json<{ value: { left: number }; at: number }>("get", "credits", "ada", "--at", "now");
+    await keyframe(["ask", "credits", bought("ada", 5)]);
+    const at = String(then!.at);
+    expect(await json("get", "credits", "ada", "--at", at)).toEqual([then]);
+    expect(await json("scan", "credits", "--prefix", "ada", "--at", at)).toMatchObject([
+      { value: then!.value, at: then!.at },
+    ]);
+    expect(await json("get", "credits", "ada")).toMatchObject([{ value: { left: then!.value.left + 5 } }]);
+    const [head] = await json("export", "credits", "--prefix", "ada", "--at", at);
+    expect(head).toMatchObject({ at: then!.at });
+    const said = await keyframe(["history", "credits", "ada", "--at", at]);
+    expect(said).toMatchObject({ status: 0, err: expect.stringMatching(new RegExp(`^as of stamp ${at}, `)) });
+    const ahead = await keyframe(["get", "credits", "ada", "--at", "2125-01-01T00:00:00Z"]);
+    expect(ahead).toMatchObject({ status: 1, out: "", err: expect.stringContaining("409 not_settled") });
+  });
+
   test("pins what is kept, and lets go of it", async () => {
     expect(await keyframe(["pins", "uppercase", "0"])).toMatchObject({ status: 0, err: "nothing is pinned\n" });
     expect(await keyframe(["pin", "uppercase", "0", "77"])).toMatchObject({ status: 1 });

@@ -27,6 +27,36 @@ describe("the client in a Worker", () => {
     expect((await of.get(account))?.value).toEqual({ left: 40, taken: 9 });
   });
 
+  it("reads the past, of several operators at one stamp", async () => {
+    const kf = clientOf();
+    const account = "worker-past";
+    const bought = (n: number) => kf.send({ type: "credits.bought", data: { account, n } });
+    await bought(1);
+    const then = kf.at("now");
+    const past = then.operator<typeof credits>("credits");
+    expect(await past.get(account)).toMatchObject({ value: { left: 1 }, at: then.stamp, exact: true });
+    await bought(10);
+    const now = kf.operator<typeof credits>("credits");
+    expect((await now.get(account))?.value.left).toBe(11);
+    // The moment was `now`, and has become a stamp.
+    expect((await past.get(account))?.value.left).toBe(1);
+    expect((await past.getMany([account, "nobody"])).get(account)).toMatchObject({
+      value: { left: 1 },
+      at: then.stamp,
+    });
+    const found: object[] = [];
+    for await (const page of past.scan({ prefix: account })) found.push(...page);
+    expect(found).toEqual([{ key: account, value: { left: 1, taken: 0 }, at: then.stamp, exact: true }]);
+    const events: unknown[] = [];
+    for await (const { value } of past.history(account)) events.push(value);
+    expect(events).toEqual([{ left: 1, taken: 0 }]);
+    expect(await kf.at(then.stamp!).operator("tally").get("nobody-at-all")).toBeNull();
+    await expect(kf.at("2125-01-01T00:00:00Z").operator("credits").get(account)).rejects.toMatchObject({
+      status: 409,
+      code: "not_settled",
+    });
+  });
+
   it("says that an app without tokens is shut", async () => {
     const sent = clientOf({ url: "http://elsewhere.example" }).send({ type: "x" });
     await expect(sent).rejects.toMatchObject({ status: 401, code: "shut" });
