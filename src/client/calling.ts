@@ -4,7 +4,7 @@ import type { Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import type { Patience } from "./patience.ts";
 
-/** What an operator client needs to ask the app. */
+/** The means of an operator client to ask the app. */
 export interface Calling {
   readonly http: Http;
   readonly patience: () => Patience;

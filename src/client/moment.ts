@@ -10,7 +10,7 @@ import { KeyframeError } from "./keyframe-error.ts";
 /** A time, a stamp as an answer named it, a time ago as `-90m`, a savepoint's name, or `now`. */
 export type MomentLike = string | number | Date;
 
-/** What a read of the past says of its moment. */
+/** The members of a read of the past that are about its moment. */
 export interface AboutMoment {
   /** The stamp that was read. Asked again with it, the answer is the same for ever. */
   readonly at: number;
