@@ -14,6 +14,7 @@ import type { PartitionClient } from "../../src/worker/ingest/partition-client.t
 import type { OperatorName } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import type { Instance } from "./instance.ts";
+import { InstanceClock } from "./clock.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
@@ -98,13 +99,10 @@ export class Worker {
       full,
       producer,
     });
-    for (let from = 0; from < texts.length && intake.interruption === null; from += batch) {
-      for (const text of texts.slice(from, from + batch)) {
-        if (flawed?.has(text) === true) intake.refuse(rejected("unknown_type", "this code doesn't know the type"));
-        else intake.add(text);
-      }
-      await intake.takeBatch()();
-    }
+    const unknown = rejected("unknown_type", "this code doesn't know the type");
+    const lines = texts.map((text) => (flawed?.has(text) === true ? unknown : text));
+    for (let from = 0; from < texts.length && intake.interruption === null; from += batch)
+      await intake.take([{ lines: lines.slice(from, from + batch) }]);
     return intake;
   }
 
@@ -119,9 +117,7 @@ export class Worker {
       );
     return {
       append: (address, slice) => living(this.#append(address, slice)),
-      now: () => clock.now(),
-      sleep: (ms) => living(this.#sleep(ms)),
-      jitter: () => this.#random.unit(),
+      clock: new InstanceClock(clock, this.#random, () => generation === this.#generation, 0),
       note: (what, facts) => trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`),
     };
   }

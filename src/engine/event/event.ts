@@ -25,12 +25,18 @@ export interface Defaults {
 }
 
 /** Reads the event in `text`, the event at `index` of its request. `standard`: the event must be a CloudEvent to the
- *  letter. */
-export function readEvent(text: string, index: number, defaults: Defaults, standard = false): ReadEvent {
+ *  letter. `value`: the parsed text, if the caller has it. It becomes the event. */
+export function readEvent(
+  text: string,
+  index: number,
+  defaults: Defaults,
+  standard = false,
+  value?: unknown,
+): ReadEvent {
   if (exceeds(text, EVENT_BYTES)) return rejected("event_too_large", `the event has more than ${EVENT_BYTES} bytes`);
-  let parsed: unknown;
+  let parsed = value;
   try {
-    parsed = JSON.parse(text);
+    parsed ??= JSON.parse(text);
   } catch {
     const why = text.startsWith("\ufeff") ? ": it begins with a byte order mark, which only a body may" : "";
     return rejected("malformed_json", `the event is not valid JSON${why}`);

@@ -7,6 +7,7 @@
 import { gunzip } from "../../adapters/gunzip.ts";
 import { exceeds } from "../../engine/base/json.ts";
 import { stringEnd } from "../../engine/base/json-text.ts";
+import { rejected, type Rejected } from "../../engine/event/rejection.ts";
 import { EVENT_BYTES, GZIP_FREE_BYTES, GZIP_RATIO, HELD_BODY_BYTES, REQUEST_BYTES } from "../../engine/base/limits.ts";
 import type { HeldBody } from "./held-bodies.ts";
 
@@ -73,7 +74,7 @@ const AT_ONCE_BYTES = 1_000_000;
 
 const tooLarge = (limit: number): BodyError =>
   new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
-export const tooMuchHeld = (): BodyError =>
+const tooMuchHeld = (): BodyError =>
   new BodyError(
     503,
     "bodies_held",
@@ -134,15 +135,19 @@ export function textOf(bytes: Uint8Array): string | null {
 /** @throws BodyError if it is too large, or too much is held */
 export async function wholeBody(request: Request, limit: number, held?: HeldBody): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
+  for await (const part of heldBytes(request, limit, held)) parts.push(part);
+  return parts.length === 1 ? parts[0]! : concat(parts);
+}
+
+/** Yields the bytes of a body that is held as a whole. `limit`: of the unpacked bytes. @throws BodyError */
+export async function* heldBytes(request: Request, limit: number, held?: HeldBody): AsyncGenerator<Uint8Array> {
   let length = 0;
   for await (const part of bodyBytes(request, REQUEST_BYTES)) {
     length += part.length;
-    if (length > limit)
-      throw new BodyError(413, "body_too_large", `the body has more than ${limit} bytes; send it in parts`);
+    if (length > limit) throw tooLarge(limit);
     if (held?.hold(part.length) === false) throw tooMuchHeld();
-    parts.push(part);
+    yield part;
   }
-  return parts.length === 1 ? parts[0]! : concat(parts, length);
 }
 
 /**
@@ -169,8 +174,8 @@ const withoutBom = (text: string): string => (text.charCodeAt(0) === 0xfeff ? te
 const withoutBomBytes = (run: Uint8Array): Uint8Array =>
   run[0] === 0xef && run[1] === 0xbb && run[2] === 0xbf ? run.subarray(3) : run;
 
-function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const all = new Uint8Array(length);
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {
     all.set(part, at);
@@ -179,8 +184,11 @@ function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
   return all;
 }
 
-/** A line of text, or the reason why the bytes aren't one. */
-export type Line = string | { readonly flaw: "too_long" | "invalid_utf8" };
+/** The text of an event, with its value if it is parsed already, or the reason why there is none. */
+export type Line = string | { readonly text: string; readonly value: unknown } | Rejected;
+
+export const TOO_LONG = rejected("event_too_large", "the event is too long");
+export const NO_UTF8 = rejected("invalid_utf8", "the line isn't valid UTF-8");
 
 const LF = 10;
 const BRACE = 0x7b;
@@ -222,7 +230,7 @@ export class LineReader {
 
   #take(tail: Uint8Array): Uint8Array {
     if (this.#restLength === 0) return tail;
-    const run = concat([...this.#rest, tail], this.#restLength + tail.length);
+    const run = concat([...this.#rest, tail]);
     this.#rest = [];
     this.#restLength = 0;
     return run;
@@ -234,7 +242,7 @@ export class LineReader {
     this.#rest.push(part.slice());
     this.#restLength += part.length;
     // A piece costs some hundred bytes of memory even if it holds one byte.
-    if (this.#rest.length > MOST_PIECES) this.#rest = [concat(this.#rest, this.#restLength)];
+    if (this.#rest.length > MOST_PIECES) this.#rest = [concat(this.#rest)];
   }
 
   /**
@@ -282,7 +290,7 @@ export class LineReader {
       try {
         addLine(lines, strict.decode(run.subarray(from, to)));
       } catch {
-        lines.push({ flaw: "invalid_utf8" });
+        lines.push(NO_UTF8);
       }
       from = to + 1;
     }
@@ -296,7 +304,7 @@ export class LineReader {
  */
 function addLine(lines: Line[], line: string): void {
   if (line.trim() !== "") lines.push(line);
-  else if (exceeds(line, EVENT_BYTES)) lines.push({ flaw: "too_long" });
+  else if (exceeds(line, EVENT_BYTES)) lines.push(TOO_LONG);
 }
 
 /**

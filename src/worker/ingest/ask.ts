@@ -1,4 +1,5 @@
 /** One event for one operator, and its answer: for HTTP and for Workers that are bound to this one. */
+import type { Line } from "../http/body.ts";
 import type { EventResult } from "./event-result.ts";
 import type { Intake } from "./intake.ts";
 
@@ -30,14 +31,9 @@ export type Asked<Reply = unknown> =
   /** The event isn't known to be durable: send it again, with the same id. */
   | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
 
-/** Sends the one event of the intake. */
-export async function askedOf(intake: Intake): Promise<Asked> {
-  const flaw = intake.errors[0];
-  if (flaw !== undefined) {
-    const { code, message, id, attribute } = flaw;
-    return { tag: "rejected", code, message, id, ...(typeof attribute === "string" ? { attribute } : {}) };
-  }
-  await intake.takeBatch()();
+/** Takes the one event in, and returns its answer. */
+export async function ask(intake: Intake, lines: readonly Line[]): Promise<Asked> {
+  await intake.take([{ lines }]);
   if (intake.interruption !== null) return { tag: "unavailable", ...intake.interruption };
   return resultOf(intake.results[0]!, intake);
 }
@@ -58,8 +54,9 @@ function resultOf({ status, value, key, partition, seq, duplicate }: EventResult
     case "forgotten":
       throw new Error("the partition knows the event by its number, and an ask has none");
     case "rejected": {
-      const { code, message, id } = intake.errors[0]!;
-      return { tag: "rejected", code, message, id, key: key!, partition: partition!, seq: seq! };
+      const { code, message, id, attribute } = intake.errors[0]!;
+      const blamed = typeof attribute === "string" ? { attribute } : {};
+      return { tag: "rejected", code, message, id, ...blamed, ...(key === null ? {} : standing) };
     }
   }
 }

@@ -15,6 +15,7 @@ const NOT_REPEATED_MS = 6_000;
 export function counted(post: PartitionClient, most: number = CALLS): PartitionClient {
   let calls = 0;
   return {
+    ...post,
     append: (address, slice) => {
       if (calls < most) {
         calls += 1;
@@ -23,10 +24,6 @@ export function counted(post: PartitionClient, most: number = CALLS): PartitionC
       const why = `this request has made ${most} calls to partitions, and the platform allows a request no more`;
       return Promise.resolve(busy("too_many_calls", why, NOT_REPEATED_MS));
     },
-    now: () => post.now(),
-    sleep: (ms) => post.sleep(ms),
-    jitter: () => post.jitter(),
-    note: (what, facts) => post.note(what, facts),
   };
 }
 

@@ -12,18 +12,19 @@
  *     event, the error names the others.
  */
 import { keyOf, type Keyed, type Route } from "../../engine/operator/routing.ts";
-import { print } from "../../engine/event/fingerprint.ts";
-import { readEvent, type Defaults, type ReadEvent } from "../../engine/event/event.ts";
+import { readEvent, type Defaults, type Event } from "../../engine/event/event.ts";
 import type { Failure } from "../../engine/base/errors.ts";
 import { LISTED_ERRORS } from "../../engine/base/limits.ts";
-import type { Event } from "../../engine/event/event.ts";
 import type { Producer, Unfit } from "../../engine/event/producer.ts";
 import { rejected, type Rejected } from "../../engine/event/rejection.ts";
 import { STATUS, type AppendResponse } from "../../engine/partition/protocol.ts";
 import type { Routes } from "../app.ts";
 import type { Line } from "../http/body.ts";
+import { LOST_RETRY_SEC } from "../http/lost.ts";
+import { Batch, NOTHING, type Accepted } from "./batch.ts";
 import { counted } from "./calls.ts";
-import { addressOf, deliver, newDraft, sliceOf, type Draft } from "./pending-request.ts";
+import type { Run } from "./decoders.ts";
+import { markOf, REJECTED, UNDECIDED } from "./event-bits.ts";
 import {
   acceptorsAt,
   errorOf,
@@ -31,25 +32,15 @@ import {
   rejectedResult,
   resultOf,
   whereOf,
-  type Decided,
   type EventError,
   type EventResult,
   type Flaw,
   type Told,
 } from "./event-result.ts";
-import { LOST_RETRY_SEC } from "../http/lost.ts";
-import { FORGOTTEN, KNOWN, markOf, NEW, QUARANTINED, REFUSED, REJECTED, UNDECIDED } from "./event-bits.ts";
 import type { PartitionClient } from "./partition-client.ts";
+import { addressOf, deliver, sliceOf, type Draft } from "./pending-request.ts";
 import { REUSED_HERE, reusedIn } from "./reused.ts";
 
-/** A batch is sent at this number of events or characters: one call must stay well below the RPC limit of 32 MiB. */
-export const BATCH_EVENTS = 5_000;
-export const BATCH_CHARS = 1_000_000;
-/**
- * The limit if the answer holds every event's reply. A reply of 64 KiB of UTF-8 travels as 128 KiB if one character
- * isn't Latin-1. With 250 such replies, codes and seqs would exceed the RPC limit.
- */
-export const FULL_BATCH_EVENTS = 200;
 /** Most indexes of events that wait for a migration. A batch of a queue has fewer events. */
 const WAITING = 100_000;
 /** A request without progress must be answered within 30 s; this bound leaves room for the answer. */
@@ -79,30 +70,6 @@ export interface Interruption {
   readonly retryAfterSec: number;
 }
 
-type Accepted = Extract<ReadEvent, { tag: "event" }>;
-
-/** Events that are decided together: the next batch waits for them. */
-interface Batch {
-  readonly drafts: readonly Draft[];
-  /** Marks of each event, by its place in the batch. */
-  readonly marks: number[];
-  /** Index of the batch's first event in its request. */
-  readonly base: number;
-  readonly decided: Decided[];
-}
-
-const NOTHING = {
-  received: 0,
-  accepted: 0,
-  duplicates: 0,
-  refused: 0,
-  rejected: 0,
-  quarantined: 0,
-  forgotten: 0,
-  unrouted: 0,
-  through: 0,
-};
-
 export class Intake {
   readonly counts = { ...NOTHING };
   readonly errors: EventError[] = [];
@@ -112,17 +79,11 @@ export class Intake {
   unfit: Unfit | null = null;
   /** Indexes of events whose key has a state that can't be migrated. A queue keeps them. */
   readonly waiting: number[] = [];
-  /** True if an event couldn't be parsed, or was too long to try. */
-  unparsed = false;
   readonly #options: IntakeOptions;
-  /** By operator, then by partition. */
-  #drafts = new Map<Route, (Draft | undefined)[]>();
-  #chars = 0;
-  /** All texts of the batch are known to be ASCII, so their characters are bytes. */
-  #ascii = true;
-  /** Index of the batch's first event, and each event's marks. */
-  #base = 0;
-  #marks: number[] = [];
+  /** The batch that takes events in. */
+  #batch = new Batch(0);
+  /** The batch before, while it is being decided. */
+  #sending: Promise<void> = Promise.resolve();
   /** The failure of an event that can't be decided because its operator is lost. */
   #lost: Interruption | null = null;
 
@@ -130,29 +91,49 @@ export class Intake {
     this.#options = { ...options, post: counted(options.post) };
   }
 
+  /**
+   * Takes the lines in, and returns when they are decided, or one of them can't be. Reads ahead while a batch is being
+   * decided. If the lines end with an error, the events before it are decided first.
+   */
+  async take(runs: AsyncIterable<Run> | Iterable<Run>): Promise<void> {
+    try {
+      for await (const { lines, ascii } of runs)
+        for (const line of lines) {
+          this.add(line, ascii);
+          if (this.batchFull && !(await this.#send())) return;
+        }
+    } finally {
+      await this.#send();
+      await this.#sending;
+    }
+  }
+
+  /** Sends the batch once the batch before is decided. Returns false if that one was interrupted: nothing is sent. */
+  async #send(): Promise<boolean> {
+    await this.#sending;
+    if (this.interruption !== null) return false;
+    const batch = this.#batch;
+    this.#batch = new Batch(batch.base + batch.bits.length);
+    this.#sending = this.#decide(batch);
+    return true;
+  }
+
   get batchFull(): boolean {
-    const most = this.#options.full ? FULL_BATCH_EVENTS : BATCH_EVENTS;
-    return this.#marks.length >= most || this.#chars >= BATCH_CHARS;
+    return this.#batch.isFull(this.#options.full);
   }
 
   /** Takes one event in, or counts it as rejected. `ascii`: its text is known to be ASCII. */
   add(line: Line, ascii = false): void {
-    if (typeof line !== "string")
-      return this.refuse(
-        line.flaw === "too_long"
-          ? rejected("event_too_large", "the event is too long")
-          : rejected("invalid_utf8", "the line isn't valid UTF-8"),
-      );
     const index = this.counts.received++;
-    const read = readEvent(line, index, this.#options.defaults, this.#options.standard);
+    const { defaults, standard } = this.#options;
+    if (typeof line !== "string" && "tag" in line) return this.#reject(index, line);
+    const parsed = typeof line === "string" ? null : line;
+    const text = parsed?.text ?? (line as string);
+    const read = readEvent(text, index, defaults, standard, parsed?.value);
     if (read.tag === "rejected") return this.#reject(index, read);
     // An id that was written into the text may hold any character.
-    this.#ascii &&= ascii && read.text === line;
+    this.#batch.ascii &&= ascii && read.text === text;
     this.#route(index, read);
-  }
-
-  refuse(why: Rejected): void {
-    this.#reject(this.counts.received++, why);
   }
 
   #route(index: number, read: Accepted): void {
@@ -161,29 +142,18 @@ export class Intake {
     if (only === null && routes.lost?.byType.has(event.type)) return this.#lose(routes.lost.byType.get(event.type)!);
     const wanting = only === null ? routes.byType.get(event.type) : [only];
     if (wanting === undefined) {
-      if (!ignoreUnrouted)
-        return this.#reject(
-          index,
-          rejected(
-            "unknown_type",
-            `no operator wants events of type ${JSON.stringify(event.type.slice(0, 100))}`,
-            event.id,
-          ),
-        );
+      if (!ignoreUnrouted) return this.#reject(index, unknownType(event));
       this.counts.unrouted += 1;
-      return this.#place();
+      return this.#batch.place();
     }
-    if (wanting.length === 1) {
-      const keyed = this.#keyOf(wanting[0]!, event);
+    const keys: Extract<Keyed, { tag: "keyed" }>[] = [];
+    for (const route of wanting) {
+      const keyed = this.#keyOf(route, event);
       if (keyed.tag === "rejected") return this.#reject(index, keyed);
-      this.#draft(wanting[0]!, keyed.key, keyed.partition, read);
-    } else {
-      const all = wanting.map((route) => ({ route, keyed: this.#keyOf(route, event) }));
-      for (const { keyed } of all) if (keyed.tag === "rejected") return this.#reject(index, keyed);
-      for (const { route, keyed } of all)
-        if (keyed.tag === "keyed") this.#draft(route, keyed.key, keyed.partition, read);
+      keys.push(keyed);
     }
-    this.#place();
+    for (let i = 0; i < keys.length; i++) this.#batch.draft(wanting[i]!, keys[i]!, read);
+    this.#batch.place();
   }
 
   #keyOf(route: Route, event: Event): Keyed {
@@ -197,38 +167,14 @@ export class Intake {
   /** INTAKE4: reported after the rest of its batch is decided. */
   #lose({ code, message }: Failure): void {
     this.#lost ??= { code, message, retryAfterSec: LOST_RETRY_SEC };
-    this.#marks.push(UNDECIDED);
-  }
-
-  #draft(route: Route, key: string, partition: number, { event, text, timed }: Accepted): void {
-    const drafts = this.#draftsOf(route);
-    const draft = (drafts[partition] ??= newDraft(route, partition));
-    draft.texts.push(text);
-    draft.keys.push(key);
-    draft.places.push(this.#marks.length);
-    print(draft.prints, event, key, route.placement.seed, timed);
-    this.#chars += text.length;
-  }
-
-  #draftsOf(route: Route): (Draft | undefined)[] {
-    let drafts = this.#drafts.get(route);
-    if (drafts === undefined) {
-      drafts = [];
-      this.#drafts.set(route, drafts);
-    }
-    return drafts;
+    this.#batch.place(UNDECIDED);
   }
 
   #reject(index: number, { code, message, id, attribute }: Rejected): void {
     this.counts.rejected += 1;
-    this.unparsed ||= code === "malformed_json" || code === "event_too_large";
     this.#error({ index, id, code, message, ...(attribute === null ? {} : { attribute }) });
     if (this.#options.full) this.results.push(rejectedResult(index, { operator: null, key: null, partition: null }));
-    this.#place();
-  }
-
-  #place(): void {
-    this.#marks.push(0);
+    this.#batch.place();
   }
 
   #error(error: Flaw): void {
@@ -244,10 +190,10 @@ export class Intake {
 
   /** Rejects events whose id belongs to another event of this request, as their partition would. */
   rejectReused(): void {
-    for (const draft of [...this.#drafts.values()].flat())
-      for (const i of draft === undefined ? [] : reusedIn(draft.prints.words())) {
+    for (const draft of this.#batch.drafts)
+      for (const i of reusedIn(draft.prints.words())) {
         this.counts.rejected += 1;
-        this.#error({ ...named(draft!, i, this.#base), code: "id_reused", message: REUSED_HERE });
+        this.#error({ ...named(draft, i, this.#batch.base), code: "id_reused", message: REUSED_HERE });
       }
   }
 
@@ -259,7 +205,6 @@ export class Intake {
     if (this.#lost === null) return false;
     const { received } = this.counts;
     Object.assign(this.counts, NOTHING, { received });
-    this.#drafts.clear();
     this.interruption = this.#lost;
     return true;
   }
@@ -269,44 +214,30 @@ export class Intake {
     this.counts.rejected = this.counts.received;
     this.counts.unrouted = 0;
     this.counts.through = this.counts.received;
-    this.#drafts.clear();
   }
 
   /** Resets the intake. The events so far were only checked and found valid, and they are added again. */
   forget(): void {
     Object.assign(this.counts, NOTHING);
-    this.#drafts = new Map();
-    this.#marks = [];
-    this.#chars = 0;
-    this.#ascii = true;
+    this.#batch = new Batch(0);
   }
 
-  /** Starts the next batch. Returns a function that sends this batch and counts its results. */
-  takeBatch(): () => Promise<void> {
-    const drafts = [...this.#drafts.values()].flat().filter((draft) => draft !== undefined);
-    const batch: Batch = { drafts, marks: this.#marks, base: this.#base, decided: [] };
+  async #decide(batch: Batch): Promise<void> {
     const { receivedMs, full, producer, post } = this.#options;
-    const common = { receivedMs, full, producer, base: this.#base, ascii: this.#ascii };
-    this.#drafts = new Map();
-    this.#marks = [];
-    this.#chars = 0;
-    this.#ascii = true;
-    this.#base += batch.marks.length;
-    return async () => {
-      // A partition takes a numbered request's events in order, without a gap. Events after a refusal must not reach
-      // the partition, even if it would take them by now (PRODUCER1 of producers.ts).
-      const { unfit } = this;
-      if (unfit !== null) {
-        for (const draft of drafts) this.#notTaken(draft, unfit, batch);
-        return this.#tally(batch);
-      }
-      const deadlineMs = post.now() + PROGRESS_MS;
+    const { drafts, base, ascii } = batch;
+    // A partition takes a numbered request's events in order, without a gap. Events after a refusal must not reach the
+    // partition, even if it would take them by now (PRODUCER1 of producers.ts).
+    const { unfit } = this;
+    if (unfit !== null) for (const draft of drafts) this.#notTaken(draft, unfit, batch);
+    else {
+      const deadlineMs = post.clock.now() + PROGRESS_MS;
+      const common = { receivedMs, full, producer, base, ascii };
       const send = async (draft: Draft): Promise<void> =>
         this.#heard(draft, await deliver(post, addressOf(draft), sliceOf(draft, common), deadlineMs), batch);
       await Promise.all(drafts.map(send));
       this.#nameAcceptors(batch);
-      this.#tally(batch);
-    };
+    }
+    if (!batch.tally(this.counts)) this.interruption ??= this.#lost;
   }
 
   #heard(draft: Draft, result: AppendResponse, batch: Batch): void {
@@ -317,13 +248,13 @@ export class Intake {
       message: result.message,
       retryAfterSec: Math.max(1, Math.ceil(result.retryAfterMs / 1_000)),
     };
-    for (const place of draft.places) batch.marks[place]! |= UNDECIDED;
+    for (const place of draft.places) batch.bits[place]! |= UNDECIDED;
   }
 
-  #notTaken(draft: Draft, unfit: Unfit, { marks, base }: Batch): void {
+  #notTaken(draft: Draft, unfit: Unfit, { bits, base }: Batch): void {
     this.unfit = { status: unfit.status, code: unfit.code, message: unfit.message };
     draft.places.forEach((place, i) => {
-      marks[place]! |= REJECTED;
+      bits[place]! |= REJECTED;
       const { code, message } = unfit;
       if (this.errors.length < LISTED_ERRORS) this.#error({ ...named(draft, i, base), code, message });
       if (this.#options.full) this.results.push(rejectedResult(base + place, whereOf(draft, i)));
@@ -333,11 +264,11 @@ export class Intake {
   #decided(
     draft: Draft,
     { statuses, details }: Extract<AppendResponse, { tag: "decided" }>,
-    { marks, base, decided }: Batch,
+    { bits, base, decided }: Batch,
   ): void {
     decided.push({ draft, statuses });
     for (let i = 0; i < statuses.length; i++) {
-      marks[draft.places[i]!]! |= markOf(statuses[i]!);
+      bits[draft.places[i]!]! |= markOf(statuses[i]!);
       if (statuses[i] === STATUS.unmigrated && this.waiting.length < WAITING)
         this.waiting.push(base + draft.places[i]!);
     }
@@ -348,31 +279,7 @@ export class Intake {
       if (this.#options.full) this.results.push(resultOf(told));
     }
   }
-
-  #tally({ marks, base }: Batch): void {
-    const { counts } = this;
-    let through = base + marks.length;
-    for (let place = marks.length - 1; place >= 0; place--) {
-      const mark = marks[place]!;
-      if (mark === NEW) counts.accepted += 1;
-      else if (mark === KNOWN) counts.duplicates += 1;
-      else if (mark === 0) continue;
-      else if (mark & UNDECIDED) {
-        through = base + place;
-        this.interruption ??= this.#lost;
-      } else this.#tallyMixed(mark);
-    }
-    counts.through = through;
-  }
-
-  /** INTAKE5. */
-  #tallyMixed(mark: number): void {
-    const { counts } = this;
-    if (mark & REJECTED) counts.rejected += 1;
-    else if (mark & REFUSED) counts.refused += 1;
-    else if (mark & NEW) counts.accepted += 1;
-    else counts.duplicates += 1;
-    if (mark & QUARANTINED && !(mark & (REJECTED | REFUSED))) counts.quarantined += 1;
-    if (mark & FORGOTTEN && !(mark & (REJECTED | REFUSED))) counts.forgotten += 1;
-  }
 }
+
+const unknownType = ({ type, id }: Event): Rejected =>
+  rejected("unknown_type", `no operator wants events of type ${JSON.stringify(type.slice(0, 100))}`, id);

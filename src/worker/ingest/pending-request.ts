@@ -1,6 +1,7 @@
 /** A draft: the events of one request and batch that go to one partition, until their call is delivered. */
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { messageOf } from "../../engine/base/errors.ts";
+import { sleep } from "../../engine/base/retry.ts";
 import { Prints } from "../../engine/event/fingerprint.ts";
 import { utf8Length } from "../../engine/base/json.ts";
 import type { Producer } from "../../engine/event/producer.ts";
@@ -67,10 +68,11 @@ export async function deliver(
   slice: AppendRequest,
   deadlineMs: number,
 ): Promise<AppendResponse> {
+  const { clock } = post;
   for (let attempt = 0; ; attempt++) {
     // The object may have died or been replaced during the call. A retry finds out whether the call had committed.
     const result = await post
-      .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - post.now() })
+      .append(address, attempt === 0 ? slice : { ...slice, waitMs: deadlineMs - clock.now() })
       .catch((error: unknown): AppendResponse => {
         post.note("partition went away", {
           operator: address.operator,
@@ -81,8 +83,8 @@ export async function deliver(
         return busy("partition_gone", "the partition's object went away during the call");
       });
     if (result.tag !== "busy" || result.retryAfterMs > 5_000) return result;
-    const wait = 10 + post.jitter() * Math.min(1_000, 20 * 2 ** attempt);
-    if (post.now() + wait >= deadlineMs) return result;
-    await post.sleep(wait);
+    const wait = 10 + clock.jitter() * Math.min(1_000, 20 * 2 ** attempt);
+    if (clock.now() + wait >= deadlineMs) return result;
+    await sleep(clock, wait);
   }
 }

@@ -45,14 +45,7 @@ export async function consume(app: App, env: Env, batch: MessageBatch): Promise<
   }
   const messages = batch.messages.map(opened);
   const intake = newIntake(env, routes, batch, messages);
-  sending: for (const { texts } of messages)
-    for (const text of texts) {
-      intake.add(text);
-      if (!intake.batchFull) continue;
-      await intake.takeBatch()();
-      if (intake.interruption !== null) break sending;
-    }
-  if (intake.interruption === null) await intake.takeBatch()();
+  await intake.take(messages.map(({ texts }) => ({ lines: texts })));
   settle(batch, messages, intake);
 }
 

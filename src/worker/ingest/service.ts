@@ -18,7 +18,8 @@ import type { EventFor, ReplyOf, StateOf } from "../../engine/operator/operator-
 import { soundPrefix } from "../http/access.ts";
 import { installedApp, type Routes } from "../app.ts";
 import type { Env } from "../env.ts";
-import { askedOf, type Asked } from "./ask.ts";
+import { ask, type Asked } from "./ask.ts";
+import { NOTHING } from "./batch.ts";
 import type { EventError } from "./event-result.ts";
 import { Intake } from "./intake.ts";
 import { LOST_RETRY_SEC } from "../http/lost.ts";
@@ -129,15 +130,9 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
     const flaw = sendFlaw(events, options);
     if (flaw !== null) return { tag: "invalid", ...flaw };
     const routes = await this.#routes();
-    if ("tag" in routes) return { ...routes, ...NOTHING };
+    if ("tag" in routes) return { ...routes, ...NOTHING, errors: [] };
     const intake = this.#intake(routes, null, options);
-    for (const event of events) {
-      intake.add(textOf(event));
-      if (!intake.batchFull) continue;
-      await intake.takeBatch()();
-      if (intake.interruption !== null) break;
-    }
-    if (intake.interruption === null) await intake.takeBatch()();
+    await intake.take([{ lines: textsOf(events) }]);
     const counts = { ...intake.counts, errors: intake.errors.sort((a, b) => a.index - b.index) };
     if (intake.interruption !== null) return { tag: "unavailable", ...intake.interruption, ...counts };
     return { tag: "decided", ...counts };
@@ -150,8 +145,7 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
     const route = routeOf(routes, operator);
     if ("tag" in route) return route.tag === "rejected" ? { ...route, id: null } : route;
     const intake = this.#intake(routes, route, {});
-    intake.add(textOf(event));
-    return askedOf(intake);
+    return ask(intake, [textOf(event)]);
   }
 
   /** See `Service`. */
@@ -226,19 +220,6 @@ const RETRY_SEC = 1;
 type Unavailable = Extract<Got, { tag: "unavailable" }>;
 type Rejected = Extract<Got, { tag: "rejected" }>;
 
-const NOTHING: Counts = {
-  received: 0,
-  accepted: 0,
-  duplicates: 0,
-  refused: 0,
-  rejected: 0,
-  quarantined: 0,
-  forgotten: 0,
-  unrouted: 0,
-  through: 0,
-  errors: [],
-};
-
 function sendFlaw(events: unknown, { idempotencyKey }: SendOptions): { code: string; message: string } | null {
   if (!Array.isArray(events)) return { code: "not_an_array", message: "send takes an array of events" };
   if (events.length > ARRAY_EVENTS)
@@ -246,6 +227,11 @@ function sendFlaw(events: unknown, { idempotencyKey }: SendOptions): { code: str
   if (idempotencyKey !== undefined && (idempotencyKey === "" || exceeds(idempotencyKey, NAME_BYTES - 16)))
     return { code: "invalid_idempotency_key", message: `idempotencyKey must have 1 to ${NAME_BYTES - 16} bytes` };
   return null;
+}
+
+/** One text at a time, since all of them would take their memory at once. */
+function* textsOf(events: readonly unknown[]): Generator<string> {
+  for (const event of events) yield textOf(event);
 }
 
 /**

@@ -7,7 +7,7 @@ import { Content } from "../../../src/engine/event/fingerprint.ts";
 import { exceeds } from "../../../src/engine/base/json.ts";
 import { EVENT_BYTES, EVENT_DEPTH, NAME_BYTES } from "../../../src/engine/base/limits.ts";
 import { timeMs } from "../../../src/engine/event/rfc3339.ts";
-import { arrayElements, LineReader, type Line } from "../../../src/worker/http/body.ts";
+import { arrayElements, LineReader, NO_UTF8, TOO_LONG, type Line } from "../../../src/worker/http/body.ts";
 import { changedText, changes, PATIENCE_MS, runs } from "../hostile.ts";
 
 const defaults: Defaults = { time: "2026-01-31T12:00:00.000Z", id: (index) => `made/${index}` };
@@ -164,7 +164,7 @@ describe("the line reader", () => {
   );
 
   it.each([
-    ["blank", " ".repeat(EVENT_BYTES + 1), { flaw: "too_long" }],
+    ["blank", " ".repeat(EVENT_BYTES + 1), TOO_LONG],
     [
       "as long as an event may be, behind a byte order mark",
       `\ufeff${"x".repeat(EVENT_BYTES)}`,
@@ -178,7 +178,7 @@ describe("the line reader", () => {
 
   it("IN1: a byte order mark counts at the very beginning only", () => {
     const given = bytes(`${"x".repeat(EVENT_BYTES * 2)}\n\ufeff{"a":1}`);
-    expect(read(given, [70_000])).toEqual([{ flaw: "too_long" }, '\ufeff{"a":1}']);
+    expect(read(given, [70_000])).toEqual([TOO_LONG, '\ufeff{"a":1}']);
   });
 
   it("IN1: a line without end takes no more memory than an event may have, in small pieces too", () => {
@@ -211,7 +211,7 @@ function read(given: Uint8Array, sizes: readonly number[]): Line[] {
     at += chunk.length;
     // A stream may reuse its buffer.
     chunk.fill(0);
-    if (reader.overlong()) lines.push({ flaw: "too_long" });
+    if (reader.overlong()) lines.push(TOO_LONG);
   }
   return [...lines, ...reader.end()];
 }
@@ -226,9 +226,9 @@ function linesOf(given: Uint8Array): Line[] {
     const end = found < 0 ? text.length : found;
     const line = text.subarray(at, end);
     const said = line.toString("utf8");
-    if (!Buffer.from(said).equals(line)) lines.push({ flaw: "invalid_utf8" });
+    if (!Buffer.from(said).equals(line)) lines.push(NO_UTF8);
     else if (said.trim() !== "") lines.push(said);
-    else if (line.length > EVENT_BYTES) lines.push({ flaw: "too_long" });
+    else if (line.length > EVENT_BYTES) lines.push(TOO_LONG);
     at = end + 1;
   }
   return lines;

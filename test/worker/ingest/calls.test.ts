@@ -32,12 +32,15 @@ function platform(answer: (slice: AppendRequest) => AppendResponse): { readonly 
       made.calls += 1;
       return Promise.resolve(answer(slice));
     },
-    now: () => now,
-    sleep: (ms) => {
-      now += ms;
-      return Promise.resolve();
+    clock: {
+      now: () => now,
+      after: (ms, then) => {
+        now += ms;
+        then();
+        return () => undefined;
+      },
+      jitter: () => 0.5,
     },
-    jitter: () => 0.5,
     note: () => undefined,
   };
   return Object.assign(made, { post });
@@ -66,11 +69,8 @@ async function send(post: PartitionClient, events: number): Promise<Intake> {
     full: false,
     producer: null,
   });
-  for (let i = 0; i < events && intake.interruption === null; i++) {
-    intake.add(`{"id":"e${i}","type":"add","key":"k${i}","data":1}`);
-    if (intake.batchFull) await intake.takeBatch()();
-  }
-  if (intake.interruption === null) await intake.takeBatch()();
+  const lines = Array.from({ length: events }, (_, i) => `{"id":"e${i}","type":"add","key":"k${i}","data":1}`);
+  await intake.take([{ lines }]);
   return intake;
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { route } from "../../../src/engine/operator/routing.ts";
 import { HASH_NAME } from "../../../src/engine/base/hash.ts";
 import type { AppendRequest, AppendResponse } from "../../../src/engine/partition/protocol.ts";
+import { VirtualClock } from "../../../src/testkit/virtual-clock.ts";
 import { Intake } from "../../../src/worker/ingest/intake.ts";
 import { sum } from "../../engine/fakes/sum.ts";
 
@@ -33,9 +34,7 @@ describe("a numbered request in several batches", () => {
           const unfit: AppendResponse = { v: 2, tag: "unfit", status: 403, code: "producer_fenced", message: "fenced" };
           return Promise.resolve(fenced ? unfit : decided(slice));
         },
-        now: () => 0,
-        sleep: () => Promise.resolve(),
-        jitter: () => 0.5,
+        clock: new VirtualClock(0),
         note: () => undefined,
       },
       routes: { byOperator: new Map([["sum", home]]), byType: new Map([["add", [home]]]) },
@@ -47,10 +46,7 @@ describe("a numbered request in several batches", () => {
       full: false,
       producer: { id: "p", epoch: 1, number: 1 },
     });
-    for (const key of ["a", "a", "a"]) {
-      intake.add(JSON.stringify({ type: "add", key, data: 1 }));
-      await intake.takeBatch()();
-    }
+    for (const key of ["a", "a", "a"]) await intake.take([{ lines: [JSON.stringify({ type: "add", key, data: 1 })] }]);
     expect(sent).toEqual([[0], [1]]);
     expect(intake.unfit).toMatchObject({ code: "producer_fenced" });
     expect(intake.counts).toMatchObject({ received: 3, accepted: 1, rejected: 2, through: 3 });
