@@ -7,7 +7,7 @@
  *     whole. Such a body gives all its lines at once, after every check. If it has a flaw, no event of it counts.
  */
 import { messageOf } from "../../engine/base/errors.ts";
-import { ARRAY_EVENTS, PARSED_CHARS, REQUEST_BYTES, RESULT_EVENTS, STRICT_BYTES } from "../../engine/base/limits.ts";
+import { ARRAY_EVENTS, PARSED_CHARS, RESULT_EVENTS } from "../../engine/base/limits.ts";
 import { binaryEvent } from "../http/binary-mode.ts";
 import {
   arrayElements,
@@ -33,6 +33,8 @@ export interface Run {
 export interface Wishes {
   readonly strict: boolean;
   readonly full: boolean;
+  /** Most bytes of a body that is held. */
+  readonly limit: number;
   /** Bytes of the body that the isolate holds until the request is answered. */
   readonly held: HeldBody;
 }
@@ -45,8 +47,7 @@ export const arrivingLines = (request: Request): AsyncGenerator<Run> => runsOf(b
 
 /** Returns the lines of a whole body. @throws BodyError */
 export async function heldLines(request: Request, mode: ContentMode, wishes: Wishes): Promise<Line[]> {
-  const { strict, full, held } = wishes;
-  const limit = strict ? STRICT_BYTES : REQUEST_BYTES;
+  const { full, limit, held } = wishes;
   if (mode === "binary") return [binaryEvent(request.headers, await wholeBody(request, PARSED_CHARS, held))];
   if (mode !== "lines") return jsonLines(await bodyText(request, limit, held), WANTED[mode], wishes);
   const all: Line[] = [];

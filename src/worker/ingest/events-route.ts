@@ -1,6 +1,6 @@
 /** `POST /v1/events` and `POST /v1/operators/{op}/ask`: a body becomes lines, an intake takes them, a report answers. */
 import type { Route } from "../../engine/operator/routing.ts";
-import { NAME_BYTES } from "../../engine/base/limits.ts";
+import { NAME_BYTES, PARSED_CHARS, REQUEST_BYTES, STRICT_BYTES } from "../../engine/base/limits.ts";
 import { exceeds } from "../../engine/base/json.ts";
 import type { Env } from "../env.ts";
 import type { Routes } from "../app.ts";
@@ -61,7 +61,7 @@ export async function postAsk(
       );
     const intake = newIntake(request, env, { routes, only: route, full: true, standard: isStandard(mode), keyPrefix });
     const one = mode === "json" ? "structured" : mode;
-    const lines = await heldLines(request, one, { strict: false, full: true, held });
+    const lines = await heldLines(request, one, { strict: false, full: true, limit: PARSED_CHARS, held });
     return reportAsked(await ask(intake, lines), route.operator.name);
   } catch (error) {
     if (error instanceof BodyError) return reportFlaw(error, null);
@@ -108,9 +108,7 @@ function preferences(request: Request): Wishes {
     .toLowerCase()
     .split(/[,;]/)
     .map((wish) => wish.trim().replaceAll(/\s|"/g, ""));
-  return {
-    strict: wishes.includes("handling=strict"),
-    full: wishes.includes("return=representation"),
-    held: new HeldBody(),
-  };
+  const strict = wishes.includes("handling=strict");
+  const full = wishes.includes("return=representation");
+  return { strict, full, limit: strict ? STRICT_BYTES : REQUEST_BYTES, held: new HeldBody() };
 }
