@@ -114,7 +114,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a tail in pages is read without looking at the epoch again, and without looking for holes",
     "LOG2, LOG4, A12",
-    engine("recovery/replay", "  if (page.epoch !== row.epoch)", "  if (page.epoch < row.epoch)"),
+    engine("recovery/replay", "  assertOurs(row.epoch,", "  if (page.epoch < row.epoch) assertOurs(row.epoch,"),
     engine("state/state-machine", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
   ),
   one(
@@ -406,8 +406,8 @@ export const DEFECTS: readonly Defect[] = [
     ),
     engine(
       "checkpoint/garbage-collection",
-      "superseded(before.row, epoch)",
-      "superseded(before.row, before.row.epoch)",
+      "superseded(epoch, before?.row ?? null)",
+      "superseded(before?.row.epoch ?? epoch, before?.row ?? null)",
     ),
     engine("checkpoint/garbage-collection", "const change = { epoch: row.epoch,", "const change = { epoch: mine,"),
     engine("checkpoint/garbage-collection", "giveUp(env, before!)", "giveUp(env, before!, epoch)"),
@@ -584,7 +584,7 @@ export const DEFECTS: readonly Defect[] = [
   // ---- the Worker ----
   one("what a busy partition left undecided counts as decided", "LOG1", {
     file: "src/worker/ingest/intake.ts",
-    find: "    for (const place of draft.places) batch.marks[place]! |= UNDECIDED;\n",
+    find: "    for (const place of draft.places) batch.bits[place]! |= UNDECIDED;\n",
     replace: "",
   }),
   ...COMMAND_DEFECTS,

@@ -17,6 +17,7 @@
 import { archiveText } from "../log/archive.ts";
 import { FileWriter } from "../base/block.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
+import { assertOurs } from "../log/fence.ts";
 import { attemptId, manifestName, snapshotName, seq, type Epoch, type Seq } from "../base/ids.ts";
 import { ARCHIVE_CHARS } from "../base/limits.ts";
 import {
@@ -74,6 +75,8 @@ export type Checkpointed =
    */
   | { readonly tag: "failed"; readonly why: string; readonly row?: PartitionRow; readonly damage?: Damage }
   | { readonly tag: "fenced"; readonly why: string };
+
+const DURING = " during a snapshot";
 
 export async function checkpoint(env: Environment, ground: Ground, captured: Capture): Promise<Checkpointed> {
   try {
@@ -214,8 +217,7 @@ async function* collect(env: Environment, ground: Ground, from: Seq, to: Seq): A
   let after = from;
   while (after < to) {
     const page = await persistent(clock, "D1", () => log.page(after));
-    if (page.epoch !== ground.epoch)
-      throw new Failure("fenced", `epoch ${ground.epoch} was superseded by ${page.epoch} during a snapshot`);
+    assertOurs(ground.epoch, page, DURING);
     const rows = page.rows.filter((row) => row.last <= to);
     // After a rollback, all rows may be cut and in older archives. Rows that no snapshot covered yet were never cut.
     if (rows.length === 0 && after === from && to <= ground.row.snapshotSeq) break;
@@ -297,12 +299,8 @@ async function promote(env: Environment, ground: Ground, { text, ...made }: Uplo
     // The outcome is unknown. The row tells it, as after a refusal (CHECKPOINT2).
   }
   const now = await persistent(clock, "D1", () => log.row());
-  if (now?.attempt === manifest.attempt && now.epoch === ground.epoch) return { tag: "current", row, ...made };
-  if (now === null || now.epoch !== ground.epoch)
-    return {
-      tag: "fenced",
-      why: `epoch ${ground.epoch} was superseded by ${now?.epoch ?? "nothing"} during a snapshot`,
-    };
+  assertOurs(ground.epoch, now, DURING);
+  if (now.attempt === manifest.attempt) return { tag: "current", row, ...made };
   return {
     tag: "failed",
     why: `D1 did not make manifest ${manifest.number} current; it is at version ${now.version}`,

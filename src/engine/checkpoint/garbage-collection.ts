@@ -19,6 +19,7 @@
  */
 import { messageOf } from "../base/errors.ts";
 import { attemptOf, belowManifest, manifestOf, manifestPrefix, snapshotPrefix, type Epoch } from "../base/ids.ts";
+import { superseded } from "../log/fence.ts";
 import { readManifest, stateFiles } from "../snapshot/manifest.ts";
 import { pinTexts } from "../snapshot/rollback-pins.ts";
 import type { Codec } from "../base/ports.ts";
@@ -53,7 +54,7 @@ export async function collectGarbage(
 ): Promise<Collected> {
   try {
     const before = await askD1(env, () => env.log.roots());
-    const why = before === null ? "there is no row" : superseded(before.row, epoch);
+    const why = superseded(epoch, before?.row ?? null);
     if (why !== null) return { tag: before !== null && before.row.epoch > epoch ? "fenced" : "left", why };
     const given = await giveUp(env, before!);
     if (given.tag === "left") return given;
@@ -69,9 +70,6 @@ export async function collectGarbage(
 }
 
 const askD1 = <T>({ clock }: Environment, call: () => Promise<T>): Promise<T> => persistent(clock, "D1", call);
-
-const superseded = (row: PartitionRow, epoch: Epoch): string | null =>
-  row.epoch === epoch ? null : `epoch ${epoch} was superseded by ${row.epoch}`;
 
 type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: "left"; readonly why: string };
 

@@ -1,3 +1,4 @@
+import { Failure } from "../base/errors.ts";
 import { type Epoch, incarnationOf, seq, type Seq, type Stamp, stamp as asStamp } from "../base/ids.ts";
 import type { Explanation, HighWaterMark, PartitionRow, Segment } from "../base/records.ts";
 
@@ -23,7 +24,10 @@ export function judgeRead(
   const lost = lostSince(before, known);
   if (lost !== null) return { tag: "rewound", why: `D1 says ${lost}` };
   // If the epoch is still ours, nobody else can have written.
-  if (ours !== null) return known.epoch === ours ? { tag: "fresh" } : { tag: "fenced", why: supersededBy(ours, known) };
+  if (ours !== null) {
+    const why = superseded(ours, known);
+    return why === null ? { tag: "fresh" } : { tag: "fenced", why };
+  }
   // A late snapshot of the previous writer takes nothing from our groups.
   if (known.head === before.head && (groups.begun || known.version === before.version)) return { tag: "fresh" };
   if (groups.isOurs(known.group)) return { tag: "ours" };
@@ -72,13 +76,12 @@ export type AppendVerdict = Committed | { readonly tag: "restamp"; readonly abov
 /** Decides from facts alone (APPEND2 of append.ts). `held`: the epoch that had to hold. */
 export function judgeAppend(rows: readonly Segment[], held: Epoch, facts: Explanation): AppendVerdict {
   const first = rows[0]!;
-  const unless = (ours: Epoch): string | null => (facts.epoch === ours ? null : supersededBy(ours, facts));
   if (facts.group === first.group && facts.stamp !== null)
-    return { tag: "committed", stamp: facts.stamp, superseded: unless(first.epoch) };
+    return { tag: "committed", stamp: facts.stamp, superseded: superseded(first.epoch, facts) };
   const rewound = lostSince({ epoch: held, version: 0, head: seq(first.seq - 1) }, facts);
   if (rewound !== null) return { tag: "rewound", why: `D1 says ${rewound}` };
-  const superseded = unless(held);
-  if (superseded !== null) return { tag: "fenced", why: superseded };
+  const why = superseded(held, facts);
+  if (why !== null) return { tag: "fenced", why };
   if (facts.group !== null) return { tag: "fenced", why: `another group stands at seq ${first.seq}` };
   if (facts.head !== first.seq - 1)
     return { tag: "fenced", why: `the log's head is ${facts.head}, our group begins at ${first.seq}` };
@@ -89,5 +92,20 @@ export function judgeAppend(rows: readonly Segment[], held: Epoch, facts: Explan
   return { tag: "again" };
 }
 
-export const supersededBy = (ours: Epoch, { epoch, writer }: Pick<Explanation, "epoch" | "writer">): string =>
-  `epoch ${ours} was superseded by epoch ${epoch} of writer ${writer}`;
+type RowEpoch = { readonly epoch: Epoch; readonly writer?: string };
+
+/**
+ * Returns null if D1 says that the row still has our epoch, else the reason why we may not write. `now` is null if the
+ * row is gone. `during` says what D1 was asked for.
+ */
+export function superseded(ours: Epoch, now: RowEpoch | null, during = ""): string | null {
+  if (now === null) return `the row with epoch ${ours} is gone${during}`;
+  const by = now.writer === undefined ? "" : ` of writer ${now.writer}`;
+  return now.epoch === ours ? null : `epoch ${ours} was superseded by epoch ${now.epoch}${by}${during}`;
+}
+
+/** @throws Failure fenced if the epoch is superseded */
+export function assertOurs<Now extends RowEpoch>(ours: Epoch, now: Now | null, during: string): asserts now is Now {
+  const why = superseded(ours, now, during);
+  if (why !== null) throw new Failure("fenced", why);
+}

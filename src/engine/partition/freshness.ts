@@ -6,6 +6,7 @@ import { seq, type Epoch, type Seq } from "../base/ids.ts";
 import { FRESH_ASK_MS } from "../base/limits.ts";
 import type { Explanation, PartitionRow } from "../base/records.ts";
 import { limited } from "../base/retry.ts";
+import { superseded } from "../log/fence.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Environment } from "../operator/environment.ts";
 
@@ -38,8 +39,8 @@ export function judgeDamage(
   file: string | null,
 ): DamageVerdict {
   if (row === null) return { tag: "replaced" };
-  if (ours !== null && row.epoch !== ours)
-    return { tag: "fenced", why: `epoch ${ours} was superseded by epoch ${row.epoch}` };
+  const why = ours === null ? null : superseded(ours, row);
+  if (why !== null) return { tag: "fenced", why };
   if (row.version < known.row.version)
     return { tag: "rewound", why: `D1 says manifest number ${row.version} where it had reached ${known.row.version}` };
   // A reader may be behind: it reads the later snapshot when it opens again. A writer that is behind missed the answer

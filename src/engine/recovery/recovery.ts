@@ -18,6 +18,7 @@
  */
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure, isUnreadable, messageOf } from "../base/errors.ts";
+import { assertOurs } from "../log/fence.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
 import { type Epoch, manifestName } from "../base/ids.ts";
 import type { Codec } from "../base/ports.ts";
@@ -143,9 +144,8 @@ function flawOf(base: Base, error: unknown, part: "snapshot" | "log"): Flaw {
  */
 async function refuse(env: Environment, row: PartitionRow, ours: Epoch | null, flaws: readonly Flaw[]): Promise<never> {
   const now = await persistent(env.clock, "D1", () => env.log.row());
-  const expected = ours ?? row.epoch;
-  if (now === null || now.epoch !== expected || now.version !== row.version)
-    throw new Failure("fenced", `epoch ${expected} was superseded while it recovered`);
+  assertOurs(ours ?? row.epoch, now, " while it recovered");
+  if (now.version !== row.version) throw new Failure("fenced", `manifest ${now.version} came while it recovered`);
   // Data that other code could read isn't lost. Report it first, since the error says what to do.
   const newer = flaws.find((flaw) => flaw.code !== null)?.code;
   // An object that the store may return later must not lead anybody to give up its content.

@@ -6,6 +6,7 @@
  */
 import { laterOf, readCounters } from "../base/counters.ts";
 import { Damage, Failure, isUnreadable } from "../base/errors.ts";
+import { assertOurs } from "../log/fence.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
 import { belowManifest, incarnationOf, manifestOf, manifestPrefix, type Seq, seq } from "../base/ids.ts";
 import { LOAD_BYTES, PAGE_BYTES } from "../base/limits.ts";
@@ -200,8 +201,7 @@ async function* tail(
 
 export async function nextPage(env: LogEnvironment, row: PartitionRow, after: Seq): Promise<Page> {
   const page = await persistent(env.clock, "D1", () => env.log.page(after));
-  if (page.epoch !== row.epoch)
-    throw new Failure("fenced", `epoch ${row.epoch} was superseded by ${page.epoch} while it read the tail`);
+  assertOurs(row.epoch, page, " while it read the tail");
   return page;
 }
 

@@ -141,7 +141,7 @@ describe("the sweep", () => {
     // The opening of an instance that is gone, which acted late.
     world.db.rows.get(NAME)!.epoch = epoch(9);
     await hourLater(world, one).catch(() => undefined);
-    expect(one.ended).toMatch(/was superseded by 9/);
+    expect(one.ended).toMatch(/was superseded by epoch 9/);
     const next = world.start(operator);
     await full(world, next);
     await hourLater(world, next);
