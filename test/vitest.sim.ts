@@ -1,6 +1,8 @@
+import path from "node:path";
 import { defineConfig } from "vitest/config";
+import { longestFirst } from "./longest-first.ts";
 
-/** The simulator: many seeds, every small world, every planted defect. In plain Node, on a virtual clock. */
+/** The simulator: seeds, small worlds and planted defects, a share of each (`npm run sim` does the rest). In plain Node, on a virtual clock. */
 export default defineConfig({
   test: {
     name: "sim",
@@ -9,6 +11,9 @@ export default defineConfig({
     // As in vitest.unit.ts.
     testTimeout: 1_800_000,
     maxConcurrency: 2,
-    fileParallelism: false,
+    maxWorkers: 2,
+    sequence: {
+      sequencer: longestFirst(path.join(import.meta.dirname, "sim"), "defects.test.ts", "small-worlds.test.ts"),
+    },
   },
 });

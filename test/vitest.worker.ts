@@ -1,6 +1,7 @@
 import path from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
+import { longestFirst } from "./longest-first.ts";
 
 /** Inside workerd, with the real Durable Objects, D1 and R2 of the local runtime. Each file has stores of its own. */
 export default defineConfig(async () => {
@@ -21,7 +22,17 @@ export default defineConfig(async () => {
       name: "worker",
       include: [path.join(here, "worker/**/*.test.ts")],
       setupFiles: [path.join(here, "worker/setup.ts")],
-      // As in vitest.unit.ts.
+      // As in vitest.unit.ts. The first ones wait for what takes its time in reality, too.
+      maxWorkers: "100%",
+      sequence: {
+        sequencer: longestFirst(
+          path.join(here, "worker"),
+          "ingest/silence.test.ts",
+          "note.test.ts",
+          "admin/disaster.test.ts",
+          "watch/watch.test.ts",
+        ),
+      },
       testTimeout: 600_000,
       hookTimeout: 600_000,
     },

@@ -126,7 +126,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await page.locator(".stems").waitFor();
     await page.goto(`${runtime.url}/#/`);
     const looks = (): number => asked.filter(({ pathname }) => pathname === "/v1/overview").length;
-    await expect.poll(looks, { timeout: PATIENCE_MS }).toBeGreaterThan(2);
+    await expect.poll(looks).toBeGreaterThan(2);
     const routes = asked.map(({ pathname, search }) => pathname + search).filter((path) => path.startsWith("/v1/"));
     expect(new Set(routes)).toEqual(
       new Set(["/v1/overview", "/v1/operators/meters/partitions/1", "/v1/operators/meters/partitions/1/manifests"]),
@@ -194,7 +194,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     const before = Number(await reads.textContent());
     expect(before).toBeGreaterThan(0);
     await send([read("house-59")]);
-    await expect.poll(() => reads.textContent(), { timeout: PATIENCE_MS }).toBe(String(before + 1));
+    await expect.poll(() => reads.textContent()).toBe(String(before + 1));
     await expect.poll(() => all.count()).toBeGreaterThan(before);
     // Members open and close by themselves.
     await page.getByText("tenths", { exact: true }).first().click();
@@ -296,7 +296,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await page.getByRole("button", { name: "Delete them" }).click();
     await page.getByText("3 events deleted.").waitFor();
     await page.getByText("Empty. No event of this operator waits.").waitFor();
-    await expect.poll(() => badge.count(), { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => badge.count()).toBe(0);
     await send([split("never-read")]);
   });
 
@@ -305,7 +305,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await send([read("told")]);
     const { page } = await open("#/operators/meters/keys?key=told");
     const items = page.locator(".history > li");
-    await expect.poll(() => items.count(), { timeout: 15_000 }).toBe(2);
+    await expect.poll(() => items.count()).toBe(2);
     expect(await items.first().innerText()).toContain('{"meter":"told","kwh":1.5}');
     expect(await items.first().locator(".changes li").allInnerTexts()).toEqual(["kwh 1.5 → 3", "reads 1 → 2"]);
     expect(await items.last().locator(".changes li").first().innerText()).toBe("kwh none → 1.5");
@@ -337,7 +337,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
       await page.goto(`${runtime.url}/#/`);
       const lines = page.locator(".state li");
       await expect
-        .poll(() => lines.allInnerTexts(), { timeout: 15_000 })
+        .poll(() => lines.allInnerTexts())
         .toEqual([
           "meters, partition 1: its last 3 attempts at a snapshot failed",
           "meters, partition 2: its database doesn't answer: store_unavailable",
@@ -362,13 +362,9 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
       );
       await page.getByText("as D1 tells it").waitFor();
       await page.getByRole("button", { name: "Ask every partition" }).click();
-      await page.getByText(/^1 of 5 partitions refused at /).waitFor({ timeout: 15_000 });
-      await page
-        .locator(".state li", { hasText: "meters, partition 3: refuses with log_rewound" })
-        .waitFor({ timeout: 15_000 });
-      await expect
-        .poll(() => page.locator("tbody tr").nth(3).innerText(), { timeout: 15_000 })
-        .toMatch(/refuses with log_rewound/);
+      await page.getByText(/^1 of 5 partitions refused at /).waitFor();
+      await page.locator(".state li", { hasText: "meters, partition 3: refuses with log_rewound" }).waitFor();
+      await expect.poll(() => page.locator("tbody tr").nth(3).innerText()).toMatch(/refuses with log_rewound/);
     });
 
     test("an app that doesn't answer greys everything out, and is not called healthy", async () => {
@@ -380,13 +376,13 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
         .first()
         .waitFor();
       await page.route("**/v1/**", (route) => route.abort());
-      await page.getByText("The app doesn't answer").waitFor({ timeout: 30_000 });
+      await page.getByText("The app doesn't answer").waitFor();
       expect(await page.getByText(/^healthy$/).count()).toBe(0);
       expect(await page.locator(".big").innerText()).toBe("–");
       expect(await page.evaluate("getComputedStyle(document.querySelector('.panel')).filter")).toBe("grayscale(1)");
       expect(await page.evaluate("getComputedStyle(document.querySelector('.state')).filter")).toBe("none");
       await page.unroute("**/v1/**");
-      await page.locator(".stale").waitFor({ state: "detached", timeout: 60_000 });
+      await page.locator(".stale").waitFor({ state: "detached" });
     });
 
     test("charts begin with a past, and the last hour's counts stand below", async () => {
@@ -457,7 +453,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     const isBehind = ([seen, unseen]: readonly [number, number]): boolean => unseen < seen;
     const caughtUp = (steps: readonly (readonly [number, number])[]): number =>
       steps.slice(1).filter((now, i) => isBehind(steps[i]!) && !isBehind(now)).length;
-    await expect.poll(async () => caughtUp(await stepsSoFar()), { timeout: PATIENCE_MS }).toBeGreaterThanOrEqual(2);
+    await expect.poll(async () => caughtUp(await stepsSoFar())).toBeGreaterThanOrEqual(2);
     let missed = 0;
     for (const now of await stepsSoFar()) {
       // A row shows one overview or another, and no row is ahead of the one in sight.
@@ -467,9 +463,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
       expect(missed).toBeLessThan(8);
     }
     await page.evaluate(`document.querySelectorAll("tbody tr")[63].scrollIntoView()`);
-    await expect
-      .poll(async () => (await stepsSoFar()).some(([above, below]) => below > above), { timeout: PATIENCE_MS })
-      .toBe(true);
+    await expect.poll(async () => (await stepsSoFar()).some(([above, below]) => below > above)).toBe(true);
   });
 
   // A measurement, made when it is asked for: no time is asserted.

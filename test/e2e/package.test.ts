@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { PACKAGE } from "../../src/cli/templates.ts";
 import { PROJECT_DIR } from "../../src/local/config.ts";
 import { freePort } from "../../src/local/runtime.ts";
@@ -22,7 +22,7 @@ let running: Wrangler | null = null;
 let packed: string[] = [];
 
 beforeAll(() => {
-  const tarball = pack(PROJECT_DIR, dir);
+  const tarball = inject("tarball");
   packed = execFileSync("tar", ["tzf", tarball], { encoding: "utf8" }).trim().split("\n");
   install(tarball);
   writeProject();

@@ -8,13 +8,13 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { PACKAGE } from "../../src/cli/templates.ts";
 import { PROJECT_DIR } from "../../src/local/config.ts";
 import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 import { projectNode, Wrangler } from "../../src/local/wrangler.ts";
 import { until } from "./command.ts";
-import { modules, pack, unpack } from "./packed.ts";
+import { modules, unpack } from "./packed.ts";
 
 type Step =
   | { readonly tag: "file"; readonly name: string; readonly text: string }
@@ -40,7 +40,7 @@ let status = 0;
 
 beforeAll(() => {
   mkdirSync(folder);
-  unpack(pack(PROJECT_DIR, dir), folder, [...BESIDE, ...TYPES]);
+  unpack(inject("tarball"), folder, [...BESIDE, ...TYPES]);
   const dependencies = { [PACKAGE]: "*", zod: "*", wrangler: "*" };
   writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module", dependencies }));
 });

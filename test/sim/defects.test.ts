@@ -7,8 +7,8 @@ describe("planted defects", () => {
     expect(new Set(DEFECTS.map((defect) => defect.name)).size).toBeGreaterThanOrEqual(20);
   });
 
-  // Every other one: `npm run sim -- --defects` plants them all.
-  it.concurrent.each(DEFECTS.filter((_, n) => n % 2 === 0))("$rule: $name", async (defect) => {
+  // Every other one, but for those that take long to find: `npm run sim -- --defects` plants them all.
+  it.concurrent.each(DEFECTS.filter(({ rare }, n) => n % 2 === 0 && !rare))("$rule: $name", async (defect) => {
     expect(await findDefect(defect), `not found within ${defect.within} seeds`).not.toBeNull();
   });
 });

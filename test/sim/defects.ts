@@ -3,7 +3,7 @@
  * each as the lines of the sources that it replaces. The simulator must find every one.
  */
 import { COMMAND_DEFECTS } from "./command-defects.ts";
-import { engine, one, type Defect, type Patch } from "./plant.ts";
+import { engine, one, rare, type Defect, type Patch } from "./plant.ts";
 
 const log = (find: string, replace: string): Patch => ({ file: "src/testkit/memory-log.ts", find, replace });
 
@@ -140,7 +140,7 @@ export const DEFECTS: readonly Defect[] = [
     "LOG2",
     engine("log/append", "    if (ended()) return", "    if (attempt < 0 && ended()) return"),
   ),
-  one(
+  rare(
     "an object that has ended still takes an epoch",
     "LOG2",
     engine(
@@ -174,7 +174,7 @@ export const DEFECTS: readonly Defect[] = [
     "ONE3",
     engine("state/answers", "replies: this.#replies.image(from, to)", "replies: this.#replies.image(to + 1, to)"),
   ),
-  one(
+  rare(
     "ids expire by the wall clock",
     "ONE3",
     engine(
@@ -502,7 +502,7 @@ export const DEFECTS: readonly Defect[] = [
     "ONE2",
     engine("partition/group", "producers.from(producer) < dedup.first", "taken >= 0"),
   ),
-  one(
+  rare(
     "a number decides nothing where the ids of its request are forgotten",
     "ONE2",
     engine("partition/group", "producers.from(producer) < dedup.first", "taken < 0"),
@@ -516,7 +516,7 @@ export const DEFECTS: readonly Defect[] = [
       "    return number < this.highest ? 1_000_000 : number > this.highest ||",
     ),
   ),
-  one(
+  rare(
     "marks aren't replayed from the log",
     "ONE2",
     engine("state/state-machine", "for (const mark of events.marks) this.producers.set(mark, row.last);", ";"),

@@ -91,7 +91,7 @@ async function many(from: number, seeds: number): Promise<void> {
 
 async function small(): Promise<void> {
   for (const two of [false, true]) {
-    const { worlds, broken } = await explore(two, values.first);
+    const { worlds, broken } = await explore(two, { first: values.first });
     for (const { chosen, violation } of broken) console.log(`${chosen}: ${violation}`);
     console.log(
       `${worlds.toLocaleString("en")} small worlds, up to ${two ? 2 : 1} at a time: ${broken.length} broke a rule`,

@@ -23,6 +23,8 @@ export interface Defect {
   readonly patches: readonly Patch[];
   /** Found among so many seeds. */
   readonly within: number;
+  /** Few seeds find it, so looking for it takes most of a minute. */
+  readonly rare: boolean;
 }
 
 /** Of a file of the engine. */
@@ -37,6 +39,12 @@ export const one = (name: string, rule: string, ...patches: readonly Patch[]): D
   rule,
   patches,
   within: 450,
+  rare: false,
+});
+
+export const rare = (name: string, rule: string, ...patches: readonly Patch[]): Defect => ({
+  ...one(name, rule, ...patches),
+  rare: true,
 });
 
 export interface Found {

@@ -18,9 +18,11 @@ describe("every small world", () => {
     expect(worlds).toBeGreaterThan(100);
   });
 
-  it("LOG1, LOG2, ONE1, SNAP2: the same with any two of them, where events are all", async () => {
-    const { worlds, broken } = await explore(true, false, ["events"]);
+  // `npm run sim -- --small` takes every pair, in every story. 3 or 5 kinds of pairs stand in a row: with a step of 7
+  // each kind meets each.
+  it("LOG1, LOG2, ONE1, SNAP2: the same with any two crashes, and some other two of them, where events are all", async () => {
+    const { worlds, broken } = await explore(true, { stories: ["events"], every: 7 });
     expect(broken).toEqual([]);
-    expect(worlds).toBeGreaterThan(5_000);
+    expect(worlds).toBeGreaterThan(2_000);
   });
 });
