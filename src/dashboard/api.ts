@@ -4,11 +4,19 @@ import { locked, token } from "./session.ts";
 export class Problem extends Error {
   readonly status: number;
   readonly code: string;
+  /** The members of the problem document, if it is one. */
+  readonly members: Readonly<Record<string, unknown>>;
 
-  constructor(status: number, code: string, detail: string, options?: ErrorOptions) {
+  constructor(
+    status: number,
+    code: string,
+    detail: string,
+    { members = {}, ...options }: ErrorOptions & { readonly members?: Readonly<Record<string, unknown>> } = {},
+  ) {
     super(detail, options);
     this.status = status;
     this.code = code;
+    this.members = members;
   }
 }
 
@@ -50,8 +58,9 @@ async function request<T>(method: string, path: string, signal?: AbortSignal): P
 
 function problemOf(status: number, text: string): Problem {
   try {
-    const { code, detail } = JSON.parse(text) as { code: string; detail: unknown };
-    return new Problem(status, code, typeof detail === "string" ? detail : JSON.stringify(detail));
+    const members = JSON.parse(text) as { code: string; detail: unknown };
+    const { code, detail } = members;
+    return new Problem(status, code, typeof detail === "string" ? detail : JSON.stringify(detail), { members });
   } catch {
     return new Problem(status, "unexpected_answer", `status ${status}: ${text.slice(0, 200)}`);
   }

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { ScanPage } from "./answers.ts";
 import { get, messageOf, operatorPath } from "./api.ts";
 import { KeyHistory } from "./key-history.tsx";
+import { KeyMoment } from "./key-moment.tsx";
 import { useLiveKey } from "./live-key.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { locked, token } from "./session.ts";
@@ -18,8 +19,10 @@ export function Keys({ operator }: { readonly operator: string }) {
   const { query } = place.value;
   const key = query.get("key");
   const prefix = query.get("prefix") ?? "";
-  const go = (next: string): void =>
-    replace(hrefOf(operator, "keys", { ...(next === "" ? {} : { prefix: next }), ...(key === null ? {} : { key }) }));
+  const go = (next: string): void => {
+    const { prefix: _, ...rest } = Object.fromEntries(query);
+    replace(hrefOf(operator, "keys", { ...(next === "" ? {} : { prefix: next }), ...rest }));
+  };
   return (
     <div class="split">
       <section class="panel" aria-labelledby="find-title">
@@ -152,6 +155,7 @@ function OneKey({ operator, name }: { readonly operator: string; readonly name: 
         </dl>
       )}
       {value !== undefined && value !== null && <Tree value={value} />}
+      {value !== undefined && <KeyMoment operator={operator} name={name} />}
       {value !== undefined && <KeyHistory operator={operator} name={name} seq={seq} />}
     </>
   );

@@ -313,6 +313,44 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     expect(await items.first().locator("time").innerText()).toMatch(/(just now|ago), \d\d:\d\d:\d\d$/);
   });
 
+  test("a key's state at a moment stands below the present one, and the address keeps its stamp", async () => {
+    await send([read("past")]);
+    const now = await fetch(`${runtime.url}/v1/operators/meters/state?key=past&at=now`);
+    const { at } = (await now.json()) as { readonly at: number };
+    await send([read("past")]);
+    const { page } = await open("#/operators/meters/keys?key=past");
+    const present = page.locator(".leaf", { hasText: "reads" }).locator(".value").first();
+    const then = page.locator(".then");
+    const read1 = then.locator(".leaf", { hasText: "reads" }).locator(".value");
+    await page.getByRole("textbox", { name: "As of" }).fill(String(at));
+    await page.keyboard.press("Enter");
+    await read1.waitFor();
+    expect([await read1.textContent(), await present.textContent()]).toEqual(["1", "2"]);
+    expect(await then.innerText()).toContain(`stamp ${at}`);
+
+    // "now" becomes a stamp, which a link keeps.
+    await page.getByRole("textbox", { name: "As of" }).fill("now");
+    await page.getByRole("button", { name: "Show" }).click();
+    await expect.poll(() => read1.textContent(), { timeout: PATIENCE_MS }).toBe("2");
+    await send([read("past")]);
+    await expect.poll(() => present.textContent(), { timeout: PATIENCE_MS }).toBe("3");
+    expect(page.url()).toMatch(/[?&]at=\d{16}$/);
+    await page.reload();
+    await read1.waitFor();
+    expect(await read1.textContent()).toBe("2");
+
+    await page.getByRole("textbox", { name: "As of" }).fill("2001-01-01T00:00:00Z");
+    await page.keyboard.press("Enter");
+    await then.getByText("This key had no state.").waitFor();
+    await page.getByRole("textbox", { name: "As of" }).fill("2125-01-01T00:00:00Z");
+    await page.keyboard.press("Enter");
+    await page.getByText("(not_settled)").waitFor();
+    expect(await then.count()).toBe(0);
+    await page.getByRole("textbox", { name: "As of" }).fill("");
+    await page.keyboard.press("Enter");
+    await expect.poll(() => page.url()).not.toContain("at=");
+  });
+
   describe("what is wrong", () => {
     /** The answer as an app with these troubles would give it. */
     const withTroubles = (page: Page) =>
