@@ -9,8 +9,8 @@
  *
  * MOMENT1. A moment becomes one stamp, and every answer names the stamp that it used. The same stamp asked again gives
  *     the same answer, while the other ways to write a moment may mean another stamp by then.
- * MOMENT2. A stamp is written in 12 to 16 digits, and a savepoint's name begins with a letter. So no text is two
- *     moments.
+ * MOMENT2. A stamp is written in 16 digits, and a savepoint's name begins with a letter. So no text is two moments, and
+ *     milliseconds since 1970 are never taken for a stamp. Earlier moments mean the first stamp of 16 digits.
  */
 import { isTime, minuteOf, secondOf } from "../event/rfc3339.ts";
 import { lastStampOf } from "../base/hybrid-clock.ts";
@@ -23,9 +23,16 @@ export type Moment =
   | { readonly tag: "now" }
   | { readonly tag: "savepoint"; readonly name: string };
 
+/** A stamp of December 2000. Nothing was logged before. */
+const FIRST_STAMP = stamp(10 ** 15);
+
+/** Returns the stamp of everything that was logged up to a millisecond. */
+export const stampUpTo = (ms: number): Stamp => stamp(Math.max(FIRST_STAMP, lastStampOf(ms)));
+
 export const SAVEPOINT_NAME = "[a-z][a-z0-9-]{0,62}";
 
-export const MOMENT_FORMS = "a time as 2026-01-31T12:00:00Z, a stamp, a time ago as -90m, a savepoint's name, or now";
+export const MOMENT_FORMS =
+  "a time as 2026-01-31T12:00:00Z, a stamp of 16 digits, a time ago as -90m, a savepoint's name, or now";
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -34,13 +41,13 @@ const NAME = new RegExp(`^${SAVEPOINT_NAME}$`);
 /** Returns null if the text is no moment. */
 export function parseMoment(text: string): Moment | null {
   if (text === "now") return { tag: "now" };
-  if (/^\d{12,16}$/.test(text))
+  if (/^[1-9]\d{15}$/.test(text))
     return Number.isSafeInteger(Number(text)) ? { tag: "stamp", at: stamp(Number(text)) } : null;
   const ago = /^-(\d{1,9})(ms|s|m|h|d)$/.exec(text);
   if (ago !== null) return { tag: "ago", ms: Number(ago[1]) * UNIT_MS[ago[2]!]! };
   if (isTime(text)) {
     const ms = minuteOf(text) * 60_000 + Math.floor(Number(secondOf(text)) * 1_000);
-    return ms < 0 ? { tag: "stamp", at: stamp(0) } : { tag: "stamp", at: lastStampOf(ms) };
+    return { tag: "stamp", at: stampUpTo(ms) };
   }
   return NAME.test(text) ? { tag: "savepoint", name: text } : null;
 }

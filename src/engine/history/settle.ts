@@ -15,7 +15,7 @@ import { lastStampOf, stampMs } from "../base/hybrid-clock.ts";
 import { stamp, type Stamp } from "../base/ids.ts";
 import type { Clock, Floor } from "../base/ports.ts";
 import { persistent, sleep } from "../base/retry.ts";
-import type { Moment } from "./moment.ts";
+import { stampUpTo, type Moment } from "./moment.ts";
 
 export type Settled =
   | { readonly tag: "settled"; readonly at: Stamp }
@@ -62,6 +62,6 @@ function stampOf(moment: Exclude<Moment, { tag: "savepoint" }>, present: Stamp, 
     case "now":
       return newest;
     case "ago":
-      return lastStampOf(Math.max(0, stampMs(present) - moment.ms));
+      return stampUpTo(stampMs(present) - moment.ms);
   }
 }

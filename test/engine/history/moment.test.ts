@@ -10,9 +10,11 @@ describe("the grammar of moments", () => {
     ["1806200000000000", { tag: "stamp", at: 1_806_200_000_000_000 }],
     ["month-end", { tag: "savepoint", name: "month-end" }],
     // All that was logged in this millisecond counts.
-    ["1970-01-01T00:00:01Z", { tag: "stamp", at: 1_000 * 1_024 + 1_023 }],
-    ["1970-01-01T01:00:01.0019+01:00", { tag: "stamp", at: 1_001 * 1_024 + 1_023 }],
-    ["0001-01-01T00:00:00Z", { tag: "stamp", at: 0 }],
+    ["2026-01-01T00:00:01Z", { tag: "stamp", at: (Date.UTC(2026, 0) + 1_000) * 1_024 + 1_023 }],
+    ["2026-01-01T01:00:01.0019+01:00", { tag: "stamp", at: (Date.UTC(2026, 0) + 1_001) * 1_024 + 1_023 }],
+    // A stamp has 16 digits, so that it can be asked for again.
+    ["1999-12-31T23:59:59Z", { tag: "stamp", at: 1_000_000_000_000_000 }],
+    ["0001-01-01T00:00:00Z", { tag: "stamp", at: 1_000_000_000_000_000 }],
   ])("%s", (text, moment) => {
     expect(parseMoment(text)).toEqual(moment);
   });
@@ -28,6 +30,9 @@ describe("the grammar of moments", () => {
     "Month",
     "1e5",
     "99999999999999999",
+    // Milliseconds since 1970 are no stamp.
+    "1764496109000",
+    "0806200000000000",
   ])("%j is none", (text) => {
     expect(parseMoment(text)).toBeNull();
   });
