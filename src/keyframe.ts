@@ -14,7 +14,7 @@ import type { Env } from "./worker/env.ts";
 import { consume } from "./worker/ingest/queue.ts";
 import { checkCors, type Cors } from "./worker/http/hardening.ts";
 import { routesOf } from "./worker/routes.ts";
-import { sweep } from "./worker/cron.ts";
+import { runCron } from "./worker/cron.ts";
 
 export { operator, timeMs } from "./engine/operator/operator.ts";
 export type { Context, Operator, Refusal, Spec } from "./engine/operator/operator.ts";
@@ -78,7 +78,7 @@ export function keyframe<E extends Env = Env>(options: KeyframeOptions<E>): Hand
   const http = routesOf(app, (authorize as Authorize | undefined) ?? null, cors === undefined ? null : checkCors(cors));
   return {
     fetch: (request, env, ctx) => http.fetch(request, env, ctx),
-    scheduled: (_controller, env) => sweep(app, env),
+    scheduled: (_controller, env) => runCron(app, env),
     queue: (batch, env) => consume(app, env, batch),
   };
 }

@@ -109,14 +109,14 @@ const CUT = `DELETE FROM segments WHERE last <= ?4
   AND place <= (SELECT ${placeOf("p", "?4")} FROM partitions AS p WHERE p.partition = ?1)`;
 
 /** REPLACE runs before the UPDATE, since it holds the same guard. */
-const REPLACE = `INSERT INTO restore_points (place, attempt, seq, stamp, files, whole, replaced_at)
+const REPLACE = `INSERT INTO restore_points (place, attempt, seq, stamp, files, intact, replaced_at)
   SELECT ${placeOf("p", "?4")}, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions AS p WHERE p.partition = ?1 AND p.version = ?3 AND ${mayPromote("?11")}
     AND ((SELECT COUNT(*) FROM restore_points WHERE place ${within("p")}) < ${POINTS}
       OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4))
   ON CONFLICT (place) DO UPDATE SET replaced_at = excluded.replaced_at`;
 
 const RETENTION = `SELECT ${heldEpoch("p")} AS epoch, ${ROW}, retain_from AS retainFrom, archive_from AS archiveFrom FROM partitions AS p WHERE partition = ?1`;
-const POINTS_OF = `SELECT ${seqOf("r.place")} AS version, r.attempt, r.seq, r.stamp, r.files, r.whole, r.replaced_at AS replacedMs
+const POINTS_OF = `SELECT ${seqOf("r.place")} AS version, r.attempt, r.seq, r.stamp, r.files, r.intact, r.replaced_at AS replacedMs
   FROM partitions AS p JOIN restore_points AS r ON r.place ${within("p")} WHERE p.partition = ?1 ORDER BY r.place`;
 const PINS_OF = `SELECT version, name, created_at AS createdMs FROM pins WHERE partition = ?1 ORDER BY version, name`;
 /** DROP refuses to pass a pin. A pin before DROP holds its restore point; a pin after DROP finds nothing to pin. */
@@ -265,8 +265,8 @@ export class D1Log implements Log {
 
   #replace({ epoch, version: before, seq: upTo, replaced }: Promotion): D1PreparedStatement[] {
     return replaced.map((point) => {
-      const { version, seq, stamp, files, whole, replacedMs } = point;
-      const values = [version, point.attempt, seq, stamp, JSON.stringify(files), whole ? 1 : 0, replacedMs];
+      const { version, seq, stamp, files, intact, replacedMs } = point;
+      const values = [version, point.attempt, seq, stamp, JSON.stringify(files), intact ? 1 : 0, replacedMs];
       return this.#db.prepare(REPLACE).bind(this.#name, epoch, before, ...values, upTo);
     });
   }
@@ -331,7 +331,7 @@ export class D1Log implements Log {
   }
 }
 
-type StoredPoint = Omit<Point, "files" | "whole"> & { readonly files: string; readonly whole: number };
+type StoredPoint = Omit<Point, "files" | "intact"> & { readonly files: string; readonly intact: number };
 
 /** Reads the results of RETENTION, POINTS_OF and PINS_OF. */
 function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
@@ -342,7 +342,7 @@ function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
   const read = (point: StoredPoint): Point => ({
     ...point,
     files: JSON.parse(point.files) as string[],
-    whole: point.whole === 1,
+    intact: point.intact === 1,
   });
   return { row, points: (points as StoredPoint[]).map(read), pins: pins as Pin[], retainFrom, archiveFrom };
 }

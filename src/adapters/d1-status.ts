@@ -93,26 +93,26 @@ export async function erasureFacts(db: D1Database, partition: string, seq: numbe
 /** A logged command that erased a key: its seq, and the incarnation of the partition's row at that time. */
 export interface ErasureRecord {
   readonly seq: number;
-  readonly life: number;
+  readonly incarnation: number;
 }
 
 export async function recordErasure(
   db: D1Database,
   partition: string,
-  { seq, life }: ErasureRecord,
+  { seq, incarnation }: ErasureRecord,
   atMs: number,
 ): Promise<void> {
-  const sql = "INSERT OR IGNORE INTO erasures (partition, seq, life, at_ms) VALUES (?1, ?2, ?3, ?4)";
-  await named(() => db.prepare(sql).bind(partition, seq, life, atMs).run());
+  const sql = "INSERT OR IGNORE INTO erasures (partition, seq, incarnation, at_ms) VALUES (?1, ?2, ?3, ?4)";
+  await named(() => db.prepare(sql).bind(partition, seq, incarnation, atMs).run());
 }
 
 /** Returns the time of the erasure, or null if no such erasure is recorded. */
 export async function erasedAt(
   db: D1Database,
   partition: string,
-  { seq, life }: ErasureRecord,
+  { seq, incarnation }: ErasureRecord,
 ): Promise<number | null> {
-  const sql = "SELECT at_ms AS atMs FROM erasures WHERE partition = ?1 AND seq = ?2 AND life = ?3";
-  const row = await named(() => db.prepare(sql).bind(partition, seq, life).first<{ readonly atMs: number }>());
+  const sql = "SELECT at_ms AS atMs FROM erasures WHERE partition = ?1 AND seq = ?2 AND incarnation = ?3";
+  const row = await named(() => db.prepare(sql).bind(partition, seq, incarnation).first<{ readonly atMs: number }>());
   return row?.atMs ?? null;
 }

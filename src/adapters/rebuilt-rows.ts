@@ -91,7 +91,7 @@ const DROP = `DELETE FROM segments WHERE place IN (SELECT s.place FROM partition
  * A pin needs its restore point: without it the pin would hold nothing, and garbage collection would stop at it (GC2 of
  * garbage-collection.ts).
  */
-const KEEP = `INSERT OR IGNORE INTO restore_points (place, attempt, seq, stamp, files, whole, replaced_at)
+const KEEP = `INSERT OR IGNORE INTO restore_points (place, attempt, seq, stamp, files, intact, replaced_at)
   SELECT ${placeOf("p", "?3")}, ?4, ?5, ?6, ?7, ?8, ?9 FROM partitions AS p WHERE p.partition = ?1 AND p.writer = ?2`;
 
 /**
@@ -130,12 +130,12 @@ export async function replaceRow(
   return replaced!.meta.changes === 1;
 }
 
-const columnsOf = ({ version, attempt, seq, stamp, files, whole, replacedMs }: Point): unknown[] => [
+const columnsOf = ({ version, attempt, seq, stamp, files, intact, replacedMs }: Point): unknown[] => [
   version,
   attempt,
   seq,
   stamp,
   JSON.stringify(files),
-  whole ? 1 : 0,
+  intact ? 1 : 0,
   replacedMs,
 ];

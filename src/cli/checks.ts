@@ -60,7 +60,7 @@ export function unmigratedText({ keys, some }: UnmigratedInfo): string {
 }
 
 /** The findings about one partition, the worst first. Empty if the partition is healthy. */
-function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark[] {
+function remarksOn(one: PartitionInfo, nowMs: number, targetMs: number): Remark[] {
   const remarks: Remark[] = [];
   const add = (state: Remark["state"], short: string, detail: string): void =>
     void remarks.push({ state, short, detail });
@@ -68,8 +68,8 @@ function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark
   if (last !== null && "unreadable" in last)
     add("bad", "unreadable snapshot", `its current manifest can't be read: ${last.unreadable}`);
   if (one.unmigrated !== undefined) add("bad", "failed migration", unmigratedText(one.unmigrated));
-  if (estimated > promiseMs)
-    add("bad", "slow recovery", `estimated recovery ${span(estimated)}, above the target of ${span(promiseMs)}`);
+  if (estimated > targetMs)
+    add("bad", "slow recovery", `estimated recovery ${span(estimated)}, above the target of ${span(targetMs)}`);
   const worth = one.tailEvents >= WORTH_EVENTS || one.tailBytes >= WORTH_BYTES;
   const old = last === null || ("at" in last && nowMs - Date.parse(last.at) > PATIENCE_MS);
   if (worth && old) {
@@ -88,8 +88,8 @@ function remarksOn(one: PartitionInfo, nowMs: number, promiseMs: number): Remark
   return remarks;
 }
 
-export const judgePartition = (operator: string, one: PartitionInfo, nowMs: number, promiseMs: number): Check[] =>
-  remarksOn(one, nowMs, promiseMs).map(({ state, detail }) => check(state, `${operator} ${one.partition}`, detail));
+export const judgePartition = (operator: string, one: PartitionInfo, nowMs: number, targetMs: number): Check[] =>
+  remarksOn(one, nowMs, targetMs).map(({ state, detail }) => check(state, `${operator} ${one.partition}`, detail));
 
 /** For a column: the worst finding. */
 export function healthOf(one: PartitionInfo, nowMs: number, paint: Paint): string {
@@ -102,10 +102,10 @@ export function healthOf(one: PartitionInfo, nowMs: number, paint: Paint): strin
 /** The target for a recovery, unless `doctor` gets another one. */
 const PROMISE_MS = 1_000;
 
-export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, promiseMs: number): Check[] {
+export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, targetMs: number): Check[] {
   const checks = all.flatMap(({ operator: { name, version, lost }, partitions }) => {
     if (lost !== undefined) return [check("bad", name, `${lost}: keyframe recover --from-r2 ${name}`)];
-    const found = partitions.flatMap((one) => judgePartition(name, one, nowMs, promiseMs));
+    const found = partitions.flatMap((one) => judgePartition(name, one, nowMs, targetMs));
     const slowest = Math.max(...partitions.map((one) => one.estimatedRecoveryMs));
     const detail = `version ${version}, ${count(partitions.length)} partition(s), the slowest back in ${span(slowest)}`;
     return found.some(({ state }) => state === "bad") ? found : [check("ok", name, detail), ...found];

@@ -27,7 +27,7 @@ import { readStatus } from "./status.ts";
 import { count, milliseconds } from "./text.ts";
 
 interface DoctorOptions extends Options {
-  readonly promise: string;
+  readonly target: string;
   readonly wake: boolean;
   readonly write?: readonly string[];
   readonly evict?: readonly string[];
@@ -44,7 +44,7 @@ const COUNTED = 1_000;
 export const doctor: AddCommand = (program, cli, done) => {
   online(program.command("doctor"))
     .description("Check the app: reachable, tokens, round trips, health of each partition")
-    .option("--promise <time>", "how soon a partition must be back, of whichever operator", "1s")
+    .option("--target <time>", "how soon a partition must be back, of whichever operator", "1s")
     .option("--no-wake", "leave the quarantine out, which is read from the partitions and wakes them")
     .option(
       "--write <operator event...>",
@@ -75,8 +75,8 @@ export const doctor: AddCommand = (program, cli, done) => {
 };
 
 async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
-  const promiseMs = milliseconds(options.promise);
-  if (promiseMs === null) throw new Trouble(`--promise ${options.promise} is no time; say 500ms, 1s or 2m`);
+  const targetMs = milliseconds(options.target);
+  if (targetMs === null) throw new Trouble(`--target ${options.target} is no time; say 500ms, 1s or 2m`);
   const rateMs = milliseconds(options.rate);
   if (rateMs === null) throw new Trouble(`--rate ${options.rate} is no time; say 5s or 1m`);
   const samples = Math.min(wholeNumber(options.samples, "--samples"), MOST_SAMPLES);
@@ -91,7 +91,7 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
   const may = (role: Role): boolean => ![401, 403, 503].includes(probes.get(role)!.status);
   if (may("read") && may("admin")) {
     const all = await readStatus(app);
-    checks.push(...(await stores(app)), ...judgeOperators(all, Date.now(), promiseMs));
+    checks.push(...(await stores(app)), ...judgeOperators(all, Date.now(), targetMs));
     if (options.wake) checks.push(...(await quarantines(app, all)));
     // Measured before --write and --evict, which would add their own cost to the app's.
     if (rateMs > 0) checks.push(await dollars(app, rateMs));

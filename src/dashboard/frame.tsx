@@ -1,7 +1,7 @@
 /** The frame around every page: navigation, the state of the connection, and the token. */
 import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
-import { Drill } from "./drill-page.tsx";
+import { VerifyPage } from "./verify-page.tsx";
 import { healthOf, NOT_KNOWN, worst } from "./health.ts";
 import { Keys } from "./keys.tsx";
 import { failure, heardAt, lookedAt, now, overview, stale } from "./live.ts";
@@ -107,7 +107,7 @@ function OfOperator() {
   const one = found.operators.find((one) => one.name === name);
   if (one === undefined)
     return <Titled title={name} page={<p class="empty">The app has no operator of this name.</p>} />;
-  const pages = { partitions: OperatorPage, keys: Keys, drill: Drill, quarantine: Quarantine } as const;
+  const pages = { partitions: OperatorPage, keys: Keys, verify: VerifyPage, quarantine: Quarantine } as const;
   const Inner = pages[page];
   const waiting = one.partitions.reduce((sum, { quarantined }) => sum + quarantined, 0);
   return (

@@ -18,7 +18,7 @@ export interface Health {
 /** A tail that is worth a snapshot (SNAP7). */
 const WORTH_EVENTS = 1_000;
 /** The cron trigger, which comes each ten minutes, restores a lost alarm. */
-const SWEEP_MS = 600_000;
+const CRON_MS = 600_000;
 
 const of = (level: Level, kind: string, why = kind): Health => ({ level, kind, why });
 
@@ -50,7 +50,7 @@ export function troublesOf(one: PartitionGlance, { everyMs }: OperatorGlance, no
     found.push(of("bad", "snapshots fail", `its last ${many(snapshotFailures, "attempt")} at a snapshot failed`));
   const takenAt = unreadable ? undefined : lastSnapshot?.at;
   const due = Math.max(Date.parse(tailSince ?? ""), Date.parse(takenAt ?? tailSince ?? "")) + everyMs;
-  if (!unreadable && tailEvents >= WORTH_EVENTS && nowMs > due + everyMs + SWEEP_MS)
+  if (!unreadable && tailEvents >= WORTH_EVENTS && nowMs > due + everyMs + CRON_MS)
     found.push(of("note", "snapshot overdue", "its snapshot is overdue"));
   const fallbacks = lastRecovery?.fallbacks ?? 0;
   if (fallbacks > 0)

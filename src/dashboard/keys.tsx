@@ -148,8 +148,8 @@ function OneKey({ operator, name }: { readonly operator: string; readonly name: 
           )}
           <dt />
           <dd>
-            <a href={hrefOf(operator, "drill", { partition: String(state.partition), key: name })}>
-              drill with this key
+            <a href={hrefOf(operator, "verify", { partition: String(state.partition), key: name })}>
+              test a recovery with this key
             </a>
           </dd>
         </dl>

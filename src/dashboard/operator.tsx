@@ -85,7 +85,7 @@ function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly
           <dt>target</dt>
           <dd>{span(operator.recoveryMs)}</dd>
         </dl>
-        <a class="button" href={hrefOf(operator.name, "drill", { partition: String(partition) })}>
+        <a class="button" href={hrefOf(operator.name, "verify", { partition: String(partition) })}>
           Evict or snapshot it
         </a>
       </div>

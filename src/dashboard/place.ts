@@ -1,11 +1,11 @@
 /** The reader's place: the part of the address after "#", which no server sees. */
 import { computed, signal } from "@preact/signals";
 
-export type Page = "partitions" | "keys" | "drill" | "quarantine";
+export type Page = "partitions" | "keys" | "verify" | "quarantine";
 export const PAGES: readonly (readonly [Page, string])[] = [
   ["partitions", "Partitions"],
   ["keys", "Keys"],
-  ["drill", "Recovery drill"],
+  ["verify", "Recovery test"],
   ["quarantine", "Quarantine"],
 ];
 

@@ -22,7 +22,7 @@ const LANES = 4;
 const SNAPSHOT_AT = 0.4;
 const KILL_AT = 0.65;
 /** This share of the stream is sent a second time at the end. */
-const REPEATED = 0.25;
+const RETRIED = 0.25;
 const SHOWN_AIRPORT = "ATL";
 
 const stop = new AbortController();
@@ -154,7 +154,7 @@ async function showRecovery(): Promise<void> {
 
 /** Sends events again, like a sender that never got its answers. */
 async function sendAgain(): Promise<void> {
-  const again = lines.slice(0, Math.round(lines.length * REPEATED));
+  const again = lines.slice(0, Math.round(lines.length * RETRIED));
   let duplicates = 0;
   let accepted = 0;
   await sendAll({
@@ -168,7 +168,7 @@ async function sendAgain(): Promise<void> {
     beforeRetry: async () => undefined,
   });
   const outcome = `${number(duplicates)} recognised, ${number(accepted)} taken`;
-  screen.line("repeat", `${number(again.length)} events sent a second time: ${outcome}`);
+  screen.line("retry", `${number(again.length)} events sent a second time: ${outcome}`);
 }
 
 function verdict(result: Comparison, firstAnswerMs: number): string {

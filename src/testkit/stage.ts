@@ -22,7 +22,7 @@ import type { Operator } from "../engine/operator/operator.ts";
 import { parseOutcome } from "../engine/log/outcome.ts";
 import { Partition } from "../engine/partition/partition.ts";
 import type { Host } from "../engine/base/ports.ts";
-import { isRepeat, STATUS, wireVersion, type AppendRequest } from "../engine/partition/protocol.ts";
+import { isDuplicate, STATUS, wireVersion, type AppendRequest } from "../engine/partition/protocol.ts";
 import { MemoryCache } from "./memory-cache.ts";
 import { MemoryDatabase } from "./memory-log.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -137,7 +137,7 @@ export class Stage {
     const result = await this.#clock.run(this.#partition.append(slice));
     if (result.tag !== "decided") throw new Error(`the partition didn't take the event: ${result.message}`);
     const status = result.statuses[0]!;
-    const duplicate = isRepeat(status);
+    const duplicate = isDuplicate(status);
     const [, seq, text] = result.details[0] ?? [0, 0, null];
     if (status === STATUS.reused)
       return { tag: "rejected", code: "id_reused", message: `this source and id belong to another event, seq ${seq}` };

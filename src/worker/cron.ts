@@ -1,10 +1,10 @@
 /**
- * The cron sweep: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9).
+ * The cron: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9).
  *
  * CRON1. It reads every partition of every database, in pages by name, and stores nothing between runs.
  * CRON2. A run has a bound in pages and in time. It begins at a random partition and goes round, so that two runs leave
  *     out different partitions.
- * CRON3. A bad row, or a failure of one database or partition, never stops the sweep of the others.
+ * CRON3. A bad row, or a failure of one database or partition, never stops the cron from reading the others.
  */
 import { logDatabases } from "../adapters/catalogue.ts";
 import { partitionTails, tailBytes, type PartitionTail } from "../adapters/d1-status.ts";
@@ -32,15 +32,15 @@ const WAKE_MS = 60_000;
 /** An alarm may be a minute late and be healthy. */
 const GRACE_MS = 120_000;
 
-export async function sweep(app: App, env: Env): Promise<void> {
+export async function runCron(app: App, env: Env): Promise<void> {
   const until = Date.now() + RUN_MS;
   const places = placesOf(await app.routes(env));
   const databases = logDatabases(env as unknown as Record<string, unknown>);
-  const swept = await Promise.allSettled(
-    [...databases].map(([name, db]) => sweepDatabase(env, db, places, startIn(places, name), until)),
+  const results = await Promise.allSettled(
+    [...databases].map(([name, db]) => wakeOverdue(env, db, places, startIn(places, name), until)),
   );
-  for (const one of swept)
-    if (one.status === "rejected") note("a database was not swept to its end", { error: messageOf(one.reason) });
+  for (const one of results)
+    if (one.status === "rejected") note("cron didn't finish a database", { error: messageOf(one.reason) });
 }
 
 interface Place {
@@ -63,7 +63,7 @@ function startIn(places: Places, database: string): string {
   return names[Math.floor(Math.random() * names.length)] ?? "";
 }
 
-async function sweepDatabase(env: Env, db: D1Database, places: Places, start: string, until: number): Promise<void> {
+async function wakeOverdue(env: Env, db: D1Database, places: Places, start: string, until: number): Promise<void> {
   for await (const page of walk(db, start)) {
     const due = await overdue(db, places, page);
     for (let at = 0; at < due.length; at += AT_ONCE) {

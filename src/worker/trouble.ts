@@ -6,8 +6,8 @@ export interface Trouble {
   readonly message: string;
 }
 
-/** Returns the status of an event that isn't taken now: 429 if the sender has used up its budget, else 503. */
-export const unavailableStatus = (code: string): 429 | 503 => (code === "budget_spent" ? 429 : 503);
+/** Returns the status of an event that isn't taken now: 429 if the sender has used up its quota, else 503. */
+export const unavailableStatus = (code: string): 429 | 503 => (code === "quota_exceeded" ? 429 : 503);
 
 /** Returns null if the error is a bug. */
 export function troubleOf(error: unknown): Trouble | null {

@@ -31,7 +31,7 @@ async function idleHour(): Promise<Aim[]> {
   const subject = await Subject.start({ worker: "accelerated.ts", partitions: PARTITIONS });
   try {
     await subject.fill(20_000, KEYS);
-    // Everything that falls due by itself has happened: snapshots, and the sweeps and drills of a day.
+    // Everything that falls due by itself has happened: snapshots, and the garbage collections and verifications of a day.
     for (let day = 0; day < 3; day += 1) await subject.advance(DAY_MS);
     const alone = await used(subject, () => subject.advance(HOUR_MS));
     const watched = await used(subject, async () => {

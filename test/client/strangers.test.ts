@@ -221,7 +221,7 @@ describe("an answer", () => {
   it.each([
     [503, { code: "store_unavailable" }, true],
     [500, { code: "internal_error" }, true],
-    [429, { code: "budget_spent" }, true],
+    [429, { code: "quota_exceeded" }, true],
     [429, { code: "rate_limited" }, false],
     [503, { code: "log_not_migrated" }, false],
     [503, { code: "log_not_migrated", accepted: 1 }, true],

@@ -55,7 +55,7 @@ const point = (version: number, more: Partial<Point> = {}): Point => ({
   seq: seq(version),
   stamp: stamp(version * 10),
   files: [`f/${version}`, "f/é"],
-  whole: true,
+  intact: true,
   replacedMs: 1_000 + version,
   ...more,
 });
@@ -233,7 +233,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("SNAP10: what a promotion replaces becomes a restore point, with it or not at all", async () => {
       const { log, by } = await withPoints(3);
-      const replaced = [point(3, { whole: false }), point(1, { replacedMs: 5_000, files: ["other"] })];
+      const replaced = [point(3, { intact: false }), point(1, { replacedMs: 5_000, files: ["other"] })];
       expect(await log.promote(promotion(by, 2, 3, 30, { replaced })), "a version that is gone").toBe("refused");
       expect(await log.promote(promotion(epoch(by + 1), 3, 3, 30, { replaced })), "another epoch").toBe("refused");
       expect(await log.roots()).toEqual({

@@ -25,7 +25,7 @@ const PAGES: readonly (readonly [hash: string, there: string])[] = [
   ["#/operators/meters/partitions?partition=1", ".recoveries"],
   ["#/operators/idle/partitions", ".gauge"],
   ["#/operators/meters/keys?prefix=house&key=house-1", ".leaf"],
-  ["#/operators/meters/drill?partition=1", ".actions"],
+  ["#/operators/meters/verify?partition=1", ".actions"],
   ["#/operators/meters/quarantine", ".cards li"],
 ];
 
@@ -209,7 +209,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
         (answer) => answer.json() as Promise<{ appliedSeq: number }>,
       );
     const { appliedSeq } = await status();
-    const { page, errors } = await open("#/operators/meters/drill?partition=1");
+    const { page, errors } = await open("#/operators/meters/verify?partition=1");
     await page.getByRole("button", { name: "Evict…" }).click();
     await page.getByRole("button", { name: "Leave it" }).click();
     expect(await page.locator(".result").count()).toBe(0);
@@ -239,7 +239,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
   });
 
   test("a key that lives elsewhere, or nowhere, is said to", async () => {
-    const { page } = await open("#/operators/meters/drill?partition=1&key=nowhere");
+    const { page } = await open("#/operators/meters/verify?partition=1&key=nowhere");
     await page.getByRole("button", { name: "Evict…" }).click();
     await page.getByRole("button", { name: "Evict it" }).click();
     await page.getByText(`the key "nowhere" has no state`).waitFor();

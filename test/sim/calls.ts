@@ -16,8 +16,8 @@ import type { World } from "./world.ts";
 const DAY_MS = 86_400_000;
 const STATUS = ["a", "r", "q"] as const;
 const REUSED = 3;
-const REPEAT = 8;
-const FORGOTTEN = 4 + REPEAT;
+const DUPLICATE = 8;
+const FORGOTTEN = 4 + DUPLICATE;
 
 export class Calls {
   readonly #world: World;
@@ -70,7 +70,7 @@ export class Calls {
     if (result.tag === "busy") {
       trace.count("busy answers");
       if (result.code === "queue_full") trace.count("full queues");
-      if (result.code === "budget_spent") this.#spent(by, slice);
+      if (result.code === "quota_exceeded") this.#spent(by, slice);
       if (result.code === "state_newer" && this.#world.oracle.kept.promisesRollback(by.slot, by.version, 0))
         this.#fail(`${by.name} can't go back to version ${by.version}, within the retention time (CODE3)`);
       return;
@@ -112,7 +112,7 @@ export class Calls {
       if (logged.content !== contentOf(event, slice.keys[i]!)) wrong("it was logged with other content (ONE4)");
       this.#outcome(truth, logged, status, detail, wrong);
       by.shown = Math.max(by.shown, logged.seq);
-      if (status >= REPEAT) {
+      if (status >= DUPLICATE) {
         trace.count("duplicates");
         continue;
       }
@@ -138,7 +138,7 @@ export class Calls {
   /** Nobody is turned away before the day's share is used up by what is logged and what waits. */
   #spent(by: Instance, slice: AppendRequest): void {
     const { trace, config } = this.#world;
-    trace.count("budgets spent");
+    trace.count("quotas exceeded");
     const share = Math.ceil(config.maxEventsPerDay / config.partitions[by.slot.address.operator as OperatorName]);
     const logged = this.#world.oracle.truth(by.slot.name).loggedSince(Math.floor(by.clock.now() / DAY_MS) * DAY_MS);
     const waiting = this.#pending.get(by)?.events ?? 0;
@@ -156,17 +156,17 @@ export class Calls {
     const outcome = truth.outcome(logged);
     const tag = outcome?.tag ?? "a";
     // A quarantine is a pause: what became of it since is told as well.
-    if (status >= REPEAT && tag === "q") {
-      const came = truth.since(logged).filter((one) => one.tag === STATUS[status & ~REPEAT]);
+    if (status >= DUPLICATE && tag === "q") {
+      const came = truth.since(logged).filter((one) => one.tag === STATUS[status & ~DUPLICATE]);
       const heard = detail === undefined ? null : outcomeFrom(detail.text);
       if (came.some((one) => heard === null || heard.text === one.text))
         return this.#world.trace.count("settled since");
     }
-    if (STATUS[status & ~REPEAT] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
+    if (STATUS[status & ~DUPLICATE] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
     if (detail === undefined) return;
     const told = outcomeFrom(detail.text);
     if (told === null) {
-      const must = status < REPEAT || tag !== "a" || (logged.outcome !== null && truth.keepsReply(logged));
+      const must = status < DUPLICATE || tag !== "a" || (logged.outcome !== null && truth.keepsReply(logged));
       if (must && outcome !== null) wrong(`its outcome ${outcome.tag} ${outcome.text} isn't told (ONE1)`);
       return;
     }

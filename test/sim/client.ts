@@ -313,4 +313,4 @@ export class Client {
 }
 
 /** Nothing more is taken today. */
-const spent = (intake: Intake | null): boolean => intake?.interruption?.code === "budget_spent";
+const spent = (intake: Intake | null): boolean => intake?.interruption?.code === "quota_exceeded";

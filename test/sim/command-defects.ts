@@ -109,12 +109,12 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     engine("recovery/rewind-check", "  if (why !== null) return refuse(env, mark!, `D1 says ${why}`);\n", ""),
   ),
   one(
-    "facts of an earlier life count",
+    "facts of an earlier incarnation count",
     "rewound.ts, E4",
     engine("log/fence", "  if (incarnationOf(now.epoch) > incarnationOf(mark.epoch)) return null;\n", ""),
   ),
   one(
-    "an adopted row goes on in the same life",
+    "an adopted row stays in the same incarnation",
     "adopt.ts, A2",
     engine("recovery/adopt", "epoch: nextIncarnation(top.epoch), version", "epoch: epoch(top.epoch + 1), version"),
   ),

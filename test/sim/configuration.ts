@@ -231,13 +231,13 @@ function configureAdmin(seed: number, versions: number): Partial<Configuration> 
   // Code of several versions may see other keys of the ledger, and so another number of them.
   const [count, credits, ledger] = [keys(), keys(), versions === 1 ? keys() : Infinity];
   const day = 24 * 3_600_000;
-  const budget = random.chance(0.1);
+  const quota = random.chance(0.1);
   return {
     adminMs,
     maxKeys: { count, credits, ledger },
-    maxEventsPerDay: budget ? random.skewed(100, 600) : Infinity,
+    maxEventsPerDay: quota ? random.skewed(100, 600) : Infinity,
     // What is counted must be known for a day.
-    ...(budget ? { dedupKeepMs: random.between(day, 2 * day), dedupMaxIds: 500_000 } : {}),
+    ...(quota ? { dedupKeepMs: random.between(day, 2 * day), dedupMaxIds: 500_000 } : {}),
   };
 }
 type Bounds = Pick<Configuration, "adminMs" | "maxKeys" | "maxEventsPerDay">;

@@ -186,7 +186,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "the same id with other content passes for a repeat",
     "ONE4",
-    engine("state/dedup", '      : { tag: "reused", seq: found };', '      : { tag: "repeat", seq: found };'),
+    engine("state/dedup", '      : { tag: "reused", seq: found };', '      : { tag: "duplicate", seq: found };'),
   ),
   one(
     "a quarantined event is decided anew at replay",
@@ -367,7 +367,7 @@ export const DEFECTS: readonly Defect[] = [
     ),
   ),
   one(
-    "the files that a delta builds on are swept",
+    "the files that a delta builds on are collected",
     "SNAP2",
     engine(
       "checkpoint/garbage-collection",
@@ -380,25 +380,25 @@ export const DEFECTS: readonly Defect[] = [
       "...points.flatMap(({ files }) => files.slice(-1))",
     ),
   ),
-  // ---- the sweep ----
+  // ---- garbage collection ----
   one(
-    "the sweep takes what no root reaches, whoever made it and when",
+    "garbage collection takes all that no root reaches, of any epoch and age",
     "SNAP10, A9",
     engine("checkpoint/garbage-collection", "!reached.has(name) && isPast(name, roots.row)", "!reached.has(name)"),
   ),
   one(
-    "the sweep looks at the current generation only",
+    "garbage collection looks at the current generation only",
     "SNAP10, SNAP4",
     engine("checkpoint/garbage-collection", "[row.manifest, row.previous, ...pinTexts(row.pins)]", "[row.manifest]"),
     engine("checkpoint/garbage-collection", "...points.flatMap(({ files }) => files)", ""),
   ),
   one(
-    "the sweep doesn't know restore points",
+    "garbage collection doesn't know restore points",
     "SNAP10, TIME3",
     engine("checkpoint/garbage-collection", "[...named, ...points.flatMap(({ files }) => files)]", "named"),
   ),
   one(
-    "who was superseded goes on sweeping",
+    "a superseded writer goes on collecting garbage",
     "SNAP10, A9",
     log(
       "if (!(this.#held() === to.epoch && row.version === to.version)) return null;",

@@ -1,9 +1,9 @@
 /**
- * The platform: for each partition at most one instance that it routes to, made by the next call; alarms; the cron sweep.
+ * The platform: for each partition at most one instance that it routes to, made by the next call; alarms; the cron.
  *
  * HOST1. An instance that was superseded is not stopped. It goes on with what it was doing, and callers that don't know yet
  *     go on calling it.
- * HOST2. An alarm may be lost, late or twice while faults run. The sweep heals what was lost (SNAP6).
+ * HOST2. An alarm may be lost, late or twice while faults run. The cron heals what was lost (SNAP6).
  */
 import type { Address } from "../../src/engine/operator/routing.ts";
 import { partitionName, seq } from "../../src/engine/base/ids.ts";
@@ -157,7 +157,7 @@ export class Host {
   }
 
   /** What the cron does: looks at D1 alone, and wakes whose alarm is overdue. */
-  sweep(): void {
+  cron(): void {
     const { clock, trace } = this.#world;
     for (const slot of this.slots.values()) {
       const db = this.#world.database(slot.address.database);
@@ -178,8 +178,8 @@ export class Host {
       };
       const at = snapshotAt(facts, { ...operator.snapshot, memoryBytes: operator.memoryBytes });
       if (at === null || clock.now() <= Math.max(at, tailSinceMs) + GRACE_MS) continue;
-      trace.count("sweeps that woke");
-      trace.say(slot.short, () => "the sweep wakes it");
+      trace.count("crons that woke");
+      trace.say(slot.short, () => "the cron wakes it");
       this.wake(slot);
     }
   }

@@ -110,12 +110,12 @@ export class Instance {
       end: (why) => this.#end(why),
       note: (what, facts) => {
         if (what === "recovered by fallback") trace.count("fallbacks");
-        if (what.startsWith("drill ")) trace.count("drills");
+        if (what.startsWith("verification ")) trace.count("verifications");
         if (what === "a state file is damaged") trace.count("damage found while reading");
         if (what === "the state isn't what was counted")
           this.#world.oracle.fail(`${this.name}: the state isn't what was counted: ${JSON.stringify(facts)}`);
-        if (what === "state files swept") trace.count("files swept", facts["files"] as number);
-        if (what === "state files left") trace.count("sweeps that left all");
+        if (what === "garbage collected") trace.count("files collected", facts["files"] as number);
+        if (what === "garbage collection skipped") trace.count("collections skipped");
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);
       },
     };

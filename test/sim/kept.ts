@@ -132,7 +132,7 @@ export class Kept {
     const { retain, retainMs } = this.#world.config;
     const row = this.#row(slot)!;
     const current = made(row.manifest!);
-    const all = [...points.filter(({ whole }) => whole), current].sort((a, b) => b.version - a.version);
+    const all = [...points.filter(({ intact }) => intact), current].sort((a, b) => b.version - a.version);
     const nowMs = Math.floor(current.stamp / 1_024);
     const ms = ({ stamp }: { readonly stamp: number }): number => Math.floor(stamp / 1_024);
     const wanted = new Set(all.slice(0, retain.last).map(({ version }) => version));
@@ -217,7 +217,7 @@ export class Kept {
 
   // ---- the end ----
 
-  /** After the last sweep (KEPT3, KEPT4, KEPT5). */
+  /** After the last garbage collection (KEPT3, KEPT4, KEPT5). */
   check(slot: Slot): void {
     const row = this.#row(slot);
     if (row === undefined || row.manifest === null) return;
@@ -252,19 +252,19 @@ export class Kept {
     // The newest of this and the last period of that length: one of them will be what a read begins from.
     const periods = new Set<number>();
     const length = this.#world.config.retainMs;
-    for (const { version, stamp, whole } of points.toReversed()) {
+    for (const { version, stamp, intact } of points.toReversed()) {
       const period = Math.floor(Math.floor(stamp / 1_024) / length);
-      const newest = whole && !periods.has(period);
-      if (whole) periods.add(period);
+      const newest = intact && !periods.has(period);
+      if (intact) periods.add(period);
       if (wanted.has(version) || named.has(version) || newest || pins.some((pin) => pin.version === version)) continue;
       this.#fail(`${slot.short}: version ${version} is still a restore point, and nothing asks for it`);
     }
   }
 
   /** The state that its files give is the state of its seq. */
-  #readable(slot: Slot, { version, files, seq, whole }: Point): void {
+  #readable(slot: Slot, { version, files, seq, intact }: Point): void {
     const { store, oracle, trace, damage } = this.#world;
-    if (!whole || files.some((name) => damage.hit(name) || this.#lost.has(name))) return;
+    if (!intact || files.some((name) => damage.hit(name) || this.#lost.has(name))) return;
     const entries = new Map<string, Shown>();
     let made = 0;
     for (const name of files) {

@@ -119,7 +119,7 @@ export class Oracle {
 
   /**
    * Whoever began after the database was set back doesn't go on from there if its object knows of more (REWIND1 of rewind-check.ts). Facts of an
-   * earlier life don't count.
+   * earlier incarnation don't count.
    */
   mustNotGoOn({ slot, mark, name, generation }: Instance): void {
     // What lived then has other means of finding out.

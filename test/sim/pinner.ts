@@ -31,7 +31,7 @@ export class Pinner {
     });
   }
 
-  /** Lets go of nothing more: what the last sweep has seen pinned stays pinned until it is looked at. */
+  /** Lets go of nothing more: what the last garbage collection has seen pinned stays pinned until it is looked at. */
   rest(): void {
     this.#resting = true;
   }

@@ -117,7 +117,7 @@ class Run {
 
   #cron(): void {
     this.#world.clock.after(this.#config.cronMs, () => {
-      this.#world.host.sweep();
+      this.#world.host.cron();
       this.#cron();
     });
   }
@@ -161,7 +161,7 @@ class Run {
     for (const slot of slots) await audit.shows(slot, "what runs");
     if (random.chance(0.3)) await this.#quietDays(slots);
     for (const slot of slots) await audit.snapshot(slot);
-    await this.#lastSweeps(slots, audit);
+    await this.#lastCollections(slots, audit);
     for (const slot of slots) oracle.kept.check(slot);
     for (const slot of slots) audit.crash(slot);
     for (const slot of slots) await audit.shows(slot, "what comes back");
@@ -175,8 +175,8 @@ class Run {
     }
   }
 
-  /** Long enough for any grace, whatever a clock says: then every partition sweeps once more. */
-  async #lastSweeps(slots: readonly Slot[], audit: Audit): Promise<void> {
+  /** Long enough for any grace, whatever a clock says: then every partition collects garbage once more. */
+  async #lastCollections(slots: readonly Slot[], audit: Audit): Promise<void> {
     const { clock } = this.#world;
     for (const ms of [3 * 3_600_000, 60_000]) {
       const until = clock.now() + ms;
@@ -187,7 +187,7 @@ class Run {
     }
   }
 
-  /** Two days in which nobody calls: alarms, or the sweep, see to it that nothing stays unsaved (SNAP6, SNAP7). */
+  /** Two days in which nobody calls: alarms, or the cron, see to it that nothing stays unsaved (SNAP6, SNAP7). */
   async #quietDays(slots: readonly Slot[]): Promise<void> {
     const { clock, oracle, host } = this.#world;
     const until = clock.now() + 50 * 3_600_000;

@@ -219,7 +219,7 @@ export class TimeTravel {
       const usable = found.tag === "not_rewound" || which === "d1";
       return usable ? undefined : this.#adopt(slot, "d1");
     }
-    // What D1 had then may be swept since, and then R2 alone has anything.
+    // What D1 had then may be collected since, and then R2 alone has anything.
     if (which === "d1" && !this.#isThere(found.row)) return this.#adopt(slot, "r2");
     const now = await db.log(slot.address).row();
     if (now?.epoch !== opening?.row.epoch || now?.version !== opening?.row.version)

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import type { Operator } from "../../src/keyframe.ts";
 import { App, install } from "../../src/worker/app.ts";
 import { routesOf } from "../../src/worker/routes.ts";
-import { sweep } from "../../src/worker/cron.ts";
+import { runCron } from "../../src/worker/cron.ts";
 import { expectDocumented } from "./documented.ts";
 
 interface Called {
@@ -16,7 +16,7 @@ interface Called {
 export interface Deployment {
   /** A body that is a text is sent as it is, any other as JSON. */
   call(path: string, body?: unknown, headers?: Record<string, string>, method?: string): Promise<Called>;
-  sweep(): Promise<void>;
+  cron(): Promise<void>;
 }
 
 /** From here on the Worker and every object that starts run these operators. */
@@ -40,6 +40,6 @@ export async function deploy(...operators: readonly Operator[]): Promise<Deploym
         body: answer === "" ? {} : (JSON.parse(answer) as Record<string, unknown>),
       };
     },
-    sweep: () => sweep(app, env),
+    cron: () => runCron(app, env),
   };
 }

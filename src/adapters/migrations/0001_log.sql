@@ -84,7 +84,7 @@ CREATE TABLE restore_points (
   seq INTEGER NOT NULL,
   stamp INTEGER NOT NULL,
   files TEXT NOT NULL,
-  whole INTEGER NOT NULL,
+  intact INTEGER NOT NULL,
   replaced_at INTEGER NOT NULL
 );
 
@@ -101,7 +101,7 @@ CREATE TABLE pins (
 CREATE TABLE erasures (
   partition TEXT NOT NULL,
   seq INTEGER NOT NULL,
-  life INTEGER NOT NULL,
+  incarnation INTEGER NOT NULL,
   at_ms INTEGER NOT NULL,
-  PRIMARY KEY (partition, seq, life)
+  PRIMARY KEY (partition, seq, incarnation)
 ) WITHOUT ROWID;

@@ -63,13 +63,13 @@ export function attemptOf(name: string): { readonly epoch: Epoch; readonly attem
 }
 
 /** Epochs of one incarnation. Between two disasters, no partition takes so many epochs without a trace in R2. */
-const LIFE = 1_000_000;
+const INCARNATION = 1_000_000;
 
-export const incarnationOf = (of: Epoch): number => Math.floor(of / LIFE);
+export const incarnationOf = (of: Epoch): number => Math.floor(of / INCARNATION);
 
 /** Returns the first epoch of the next incarnation: more than a whole incarnation above the highest epoch that a name
  *  shows. Writers that left nothing in R2 have taken further epochs. */
-export const nextIncarnation = (highest: Epoch): Epoch => epoch((incarnationOf(highest) + 2) * LIFE);
+export const nextIncarnation = (highest: Epoch): Epoch => epoch((incarnationOf(highest) + 2) * INCARNATION);
 
 /** Sorts by manifest number first, so that a listing of the prefix is in the order of history. `piece`: number of the
  *  object, from 1, if an archive has several. The last object has the manifest that counts. Its name has no number and

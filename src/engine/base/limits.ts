@@ -20,7 +20,7 @@ export const EVENT_DEPTH = 64;
  *  all of its requests. Lines of NDJSON are decided as they arrive, so only the platform plan limits them. */
 export const REQUEST_BYTES = 8_000_000;
 
-/** Bodies that all requests of an isolate hold whole (503 bodies_held). Bodies with their texts and events take up to
+/** Bodies that all requests of an isolate hold whole (503 too_many_bodies). Bodies with their texts and events take up to
  *  four times as much memory. */
 export const HELD_BODY_BYTES = 16_000_000;
 
@@ -212,7 +212,7 @@ export const ARCHIVE_CHARS = 512 * 1024;
 
 /** Characters of state up to which a verification runs by itself, because it reads all of them twice. A requested
  *  verification runs on any size. */
-export const DRILL_CHARS = 64_000_000;
+export const VERIFY_CHARS = 64_000_000;
 
 /** Approximate bytes of a state scan's answer, for each partition and page at most. SCAN_ALL_BYTES bounds all
  *  partitions together. */

@@ -102,7 +102,7 @@ export interface Point {
   /** Names of all files of its state, in their order. */
   readonly files: readonly string[];
   /** True if nothing was known against the snapshot when it was replaced. */
-  readonly whole: boolean;
+  readonly intact: boolean;
   /** Time when the row last ceased to name the snapshot, or to name it in this place. */
   readonly replacedMs: number;
 }

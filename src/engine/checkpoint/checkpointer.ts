@@ -55,17 +55,17 @@ export class Checkpointer {
   #attempt = 0;
   #failures = 0;
   #failedAt = 0;
-  #sweeping = false;
-  #sweptAt: number;
+  #collecting = false;
+  #collectedAt: number;
   /** The name after which the next garbage collection resumes. */
-  #sweepAfter = "";
+  #collectAfter = "";
 
   constructor(env: Environment, { seed, database, partitions }: Address, lease: Lease, events: SnapshotEvents) {
     this.#env = env;
     this.#placed = { seed, database, ...(partitions === undefined ? {} : { partitions }) };
     this.#lease = lease;
     this.#events = events;
-    this.#sweptAt = env.clock.now();
+    this.#collectedAt = env.clock.now();
   }
 
   /**
@@ -218,19 +218,20 @@ export class Checkpointer {
    */
   #maybeCollectGarbage(open: OpenPartition, full: boolean): void {
     const now = this.#env.clock.now();
-    if (this.#sweeping || this.#lease.lost || open.whole?.attempt !== open.row.attempt) return;
-    if (!full && now - this.#sweptAt < SWEEP_MS) return;
-    this.#sweptAt = now;
-    this.#sweeping = true;
-    this.#env.host.keep(this.#sweep(this.#lease.epoch!).finally(() => (this.#sweeping = false)));
+    if (this.#collecting || this.#lease.lost || open.whole?.attempt !== open.row.attempt) return;
+    if (!full && now - this.#collectedAt < GARBAGE_MS) return;
+    this.#collectedAt = now;
+    this.#collecting = true;
+    this.#env.host.keep(this.#collectGarbage(this.#lease.epoch!).finally(() => (this.#collecting = false)));
   }
 
-  async #sweep(epoch: Epoch): Promise<void> {
-    const swept = await collectGarbage(this.#env, epoch, () => this.#lease.lost, this.#sweepAfter);
-    if (swept.tag === "fenced") return this.#lease.fence(swept.why);
-    const { tag, ...facts } = swept;
-    if (swept.tag === "swept") this.#sweepAfter = swept.next;
-    if (swept.tag === "left" || swept.files + swept.archives > 0) this.#env.host.note(`state files ${tag}`, facts);
+  async #collectGarbage(epoch: Epoch): Promise<void> {
+    const collected = await collectGarbage(this.#env, epoch, () => this.#lease.lost, this.#collectAfter);
+    if (collected.tag === "fenced") return this.#lease.fence(collected.why);
+    const { tag, ...facts } = collected;
+    if (collected.tag === "collected") this.#collectAfter = collected.next;
+    if (collected.tag === "skipped" || collected.files + collected.archives > 0)
+      this.#env.host.note(tag === "collected" ? "garbage collected" : "garbage collection skipped", facts);
   }
 
   /**
@@ -311,7 +312,7 @@ const generationOf = (manifest: Manifest | null): string | null =>
   manifest === null ? null : (manifest.chain?.[0] ?? manifest.snapshot).name;
 
 /** Time between two garbage collections of one generation. Each costs two statements and a listing or two. */
-export const SWEEP_MS = 3_600_000;
+export const GARBAGE_MS = 3_600_000;
 
 /** Delay before a failed snapshot is tried again. The delay doubles, up to 16 minutes. */
 export const RETRY_MS = 30_000;

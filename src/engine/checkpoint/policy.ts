@@ -10,7 +10,7 @@
  * POLICY3. A snapshot is a delta until the deltas outweigh the full snapshot that they build on. So the bytes written
  *     are in proportion to the changes (SNAP5), and the bytes that a recovery reads to the state.
  */
-import { DRILL_CHARS, PAGE_BYTES } from "../base/limits.ts";
+import { VERIFY_CHARS, PAGE_BYTES } from "../base/limits.ts";
 import { stateFiles, type Manifest } from "../snapshot/manifest.ts";
 import type { StateFile } from "../base/records.ts";
 import { typical } from "../recovery/recovery-rates.ts";
@@ -80,8 +80,8 @@ export function snapshotAt(
  * Returns true if this alarm should run a verification. About one alarm a day does, unless the state is too large.
  * `chance` is at least 0 and less than 1.
  */
-export const isDrillDue = (chance: number, everyMs: number, stateChars: number): boolean =>
-  chance < Math.min(1, everyMs / DAY_MS) && stateChars <= DRILL_CHARS;
+export const isVerificationDue = (chance: number, everyMs: number, stateChars: number): boolean =>
+  chance < Math.min(1, everyMs / DAY_MS) && stateChars <= VERIFY_CHARS;
 
 /**
  * Returns how many files of this manifest the next snapshot builds on: all of them for a plain delta, none for a full

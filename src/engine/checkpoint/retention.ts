@@ -82,7 +82,7 @@ export interface Plan {
 
 export function plan(facts: RetentionFacts, clockMs: number, policy: RetentionPolicy): Plan {
   const { points, current, previous, older } = facts;
-  const sound = [...points.filter(({ whole }) => whole), current];
+  const sound = [...points.filter(({ intact }) => intact), current];
   const moments = sound.map((one) => ({ version: numberOf(one), stamp: one.stamp, ms: stampMs(one.stamp) }));
   const nowMs = stampMs(current.stamp);
   const named = [current, ...(previous === null ? [] : [previous]), ...older];

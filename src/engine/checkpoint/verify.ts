@@ -62,10 +62,10 @@ export interface Difference {
 
 /** @throws Failure if the verification takes too long */
 export async function verify(env: Environment, open: OpenPartition): Promise<Verified> {
-  return limited(env.clock, "the drill", () => drill(env, open), VERIFY_WAIT_MS);
+  return limited(env.clock, "the verification", () => rebuildAndCompare(env, open), VERIFY_WAIT_MS);
 }
 
-async function drill(env: Environment, open: OpenPartition): Promise<Verified> {
+async function rebuildAndCompare(env: Environment, open: OpenPartition): Promise<Verified> {
   const { machine, loader, whole } = open;
   if (machine.seq === 0) return notComparable("no event was applied yet");
   const live = { seq: machine.seq, entries: allOf(machine, loader) };
@@ -208,16 +208,16 @@ class Walk {
 }
 
 /** Notes the result of a verification that the partition ran by itself. */
-export function noteDrill(found: Verified, host: Pick<Host, "note">): void {
+export function noteVerification(found: Verified, host: Pick<Host, "note">): void {
   if (found.tag !== "not_rebuilt" && found.unmigrated.keys > 0)
     host.note("keys can't be migrated", { keys: found.unmigrated.keys });
   switch (found.tag) {
     case "differs":
-      return host.note("drill found a difference", { seq: found.difference.seq });
+      return host.note("verification found a difference", { seq: found.difference.seq });
     case "not_rebuilt":
-      return host.note("drill can't rebuild the state", { why: found.why });
+      return host.note("verification can't rebuild the state", { why: found.why });
     case "equal":
-      return host.note("drill found all equal", { events: found.replayedEvents });
+      return host.note("verification found no difference", { events: found.replayedEvents });
     case "not_comparable":
       return;
   }

@@ -21,8 +21,8 @@ export const passesOver = (error: unknown): boolean =>
 /** Returns the snapshots in the order of their seqs. D1 alone says which there are; no object is read. */
 export function keptSnapshots(env: FileEnvironment, { row, points }: Roots): KeptSnapshot[] {
   const kept = new Map<number, KeptSnapshot>();
-  for (const { version, attempt, seq, stamp, whole } of points)
-    if (whole) kept.set(version, { version, seq, stamp, manifest: () => fetchManifest(env, version, attempt) });
+  for (const { version, attempt, seq, stamp, intact } of points)
+    if (intact) kept.set(version, { version, seq, stamp, manifest: () => fetchManifest(env, version, attempt) });
   for (const text of [row.manifest, row.previous, ...pinTexts(row.pins)]) {
     if (text === null) continue;
     try {

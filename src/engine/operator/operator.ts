@@ -132,7 +132,7 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
    *  with `too_many_keys`. Default: any number. */
   readonly maxKeys?: number;
   /** Events that the operator takes on one day (UTC). Each partition takes its share, and then answers 429
-   *  `budget_spent`. The ids that dedup keeps are counted. So a share may be at most dedup.maxIds, and dedup.keep must
+   *  `quota_exceeded`. The ids that dedup keeps are counted. So a share may be at most dedup.maxIds, and dedup.keep must
    *  be at least a day. Default: any number. */
   readonly maxEventsPerDay?: number;
   /** Bytes of states that each partition holds in memory. The partition reads other states from its snapshot on demand.

@@ -19,7 +19,7 @@ import { outcomeText, type Outcome } from "../log/outcome.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
 import { sealPayload, SegmentWriter } from "../log/segment.ts";
 import type { Segment } from "../base/records.ts";
-import { REPEAT, STATUS, type AppendRequest } from "./protocol.ts";
+import { DUPLICATE, STATUS, type AppendRequest } from "./protocol.ts";
 import { RESERVED_TYPE } from "../operator/operator.ts";
 import type { Event } from "../event/event.ts";
 import type { Watchers } from "../base/ports.ts";
@@ -187,7 +187,7 @@ export class Group {
   }
 
   #known(
-    found: { readonly tag: "repeat" | "reused" | "forgotten"; readonly seq: Seq },
+    found: { readonly tag: "duplicate" | "reused" | "forgotten"; readonly seq: Seq },
     outcome: string | undefined,
     i: number,
     slice: AppendRequest,
@@ -195,7 +195,7 @@ export class Group {
   ): number {
     if (found.tag === "forgotten") {
       if (slice.full) details.push([i, found.seq, null]);
-      return STATUS.forgotten + REPEAT;
+      return STATUS.forgotten + DUPLICATE;
     }
     if (found.tag === "reused") {
       if (slice.full || details.length < LISTED_ERRORS) details.push([i, found.seq, null]);
@@ -209,7 +209,7 @@ export class Group {
           : STATUS.quarantined;
     if (slice.full || (status !== STATUS.applied && details.length < LISTED_ERRORS))
       details.push([i, found.seq, outcome ?? null]);
-    return status + REPEAT;
+    return status + DUPLICATE;
   }
 
   #run(row: Row, at: Seq, event: Event, slice: AppendRequest, i: number, start: number, stop: number): Outcome {

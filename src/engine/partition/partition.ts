@@ -36,11 +36,11 @@ import { logFacts } from "../log/fence.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import { DiskSpace } from "./disk-space.ts";
 import { busy, WIRE_VERSION, type AppendRequest, type AppendResponse } from "./protocol.ts";
-import { isDrillDue } from "../checkpoint/policy.ts";
+import { isVerificationDue } from "../checkpoint/policy.ts";
 import { RETRY_MS, Checkpointer, type Snapshotted } from "../checkpoint/checkpointer.ts";
 import type { Entry } from "../state/keyed-state.ts";
 import { limited, persistent } from "../base/retry.ts";
-import { noteDrill, verify, type Verified } from "../checkpoint/verify.ts";
+import { noteVerification, verify, type Verified } from "../checkpoint/verify.ts";
 import type { Environment } from "../operator/environment.ts";
 
 export class Partition {
@@ -299,7 +299,7 @@ export class Partition {
     return found;
   }
 
-  /** Runs for the alarm, and for the cron sweep that stands in for a lost alarm. Never rejects (SNAP6). */
+  /** Runs for the alarm, and for the cron that stands in for a lost alarm. Never rejects (SNAP6). */
   async wake(): Promise<void> {
     const { clock, host, counters } = this.#env;
     counters.add({ wakes: 1 });
@@ -310,8 +310,8 @@ export class Partition {
       // `#current` also asks D1 whether the log is complete, if D1 hasn't been heard for a while.
       const { machine } = await this.#current();
       // Verify about once a day, so that a state which would not recover is noticed while the live one still exists.
-      const due = isDrillDue(clock.jitter(), machine.operator.snapshot.everyMs, machine.state.size);
-      if (due) noteDrill(await this.verify(), host);
+      const due = isVerificationDue(clock.jitter(), machine.operator.snapshot.everyMs, machine.state.size);
+      if (due) noteVerification(await this.verify(), host);
     } catch (error) {
       host.note("alarm failed", { error: messageOf(error) });
       this.#later();

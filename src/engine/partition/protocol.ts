@@ -47,16 +47,16 @@ export interface AppendRequest {
 }
 
 /**
- * Status of one event, as a number. REPEAT is added if the event is a duplicate.
+ * Status of one event, as a number. DUPLICATE is added if the event is a duplicate.
  *
- * - `forgotten`, always with REPEAT: the request's number alone proves that the event was sent before. Its outcome is
+ * - `forgotten`, always with DUPLICATE: the request's number alone proves that the event was sent before. Its outcome is
  *     no longer known (PRODUCER5 of producers.ts).
  * - `unmigrated`: the event is not in the log. The state of its key is of an older version and can't be migrated
  *     (migration.ts).
  */
 export const STATUS = { applied: 0, refused: 1, quarantined: 2, reused: 3, forgotten: 4, unmigrated: 5 } as const;
-export const REPEAT = 8;
-export const isRepeat = (status: number): boolean => status >= REPEAT;
+export const DUPLICATE = 8;
+export const isDuplicate = (status: number): boolean => status >= DUPLICATE;
 
 export type Busy = Extract<AppendResponse, { readonly tag: "busy" }>;
 

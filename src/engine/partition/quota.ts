@@ -45,7 +45,7 @@ export function overQuota(
   if (share === Number.POSITIVE_INFINITY || slice.command === true) return null;
   if (share > maxIds)
     return busy(
-      "budget_uncountable",
+      "quota_uncountable",
       `fewer partitions are stored than the code says, so the share of maxEventsPerDay is ${share} events in each, and dedup.maxIds, which counts them, is ${maxIds}: raise it, or lower maxEventsPerDay`,
       UNCOUNTABLE_RETRY_MS,
     );
@@ -57,7 +57,7 @@ export function overQuota(
   // A request larger than a whole day's share would wait for ever, since a request isn't divided.
   if (spent === 0 && fresh > share) return null;
   return busy(
-    "budget_spent",
+    "quota_exceeded",
     `the partition has taken ${spent} events since midnight UTC, and these are ${fresh} more; its share of maxEventsPerDay is ${share}`,
     day + DAY_MS - nowMs,
   );

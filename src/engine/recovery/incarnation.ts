@@ -33,12 +33,12 @@ export async function archiveLimits(env: FileEnvironment, now: Epoch, from: stri
   if (incarnationOf(now) === 0) return NO_LIMIT;
   const firsts = await firstManifests(env, from);
   const earliest = Math.min(...firsts.keys());
-  const begins: { readonly life: number; readonly after: number }[] = [];
-  for (const [life, { names }] of firsts)
-    if (life !== earliest) begins.push({ life, after: await beginOf(env, life, names) });
+  const begins: { readonly incarnation: number; readonly after: number }[] = [];
+  for (const [incarnation, { names }] of firsts)
+    if (incarnation !== earliest) begins.push({ incarnation, after: await beginOf(env, incarnation, names) });
   return (name) => {
-    const life = incarnationOf(manifestOf(name)?.epoch ?? now);
-    return Math.min(...begins.filter((later) => later.life > life).map(({ after }) => after));
+    const incarnation = incarnationOf(manifestOf(name)?.epoch ?? now);
+    return Math.min(...begins.filter((later) => later.incarnation > incarnation).map(({ after }) => after));
   };
 }
 
@@ -70,7 +70,7 @@ async function firstManifests(
 }
 
 /** Returns the seq after which an incarnation began. */
-async function beginOf(env: FileEnvironment, life: number, names: readonly string[]): Promise<number> {
+async function beginOf(env: FileEnvironment, incarnation: number, names: readonly string[]): Promise<number> {
   const flaws: string[] = [];
   for (const name of names) {
     try {
@@ -86,5 +86,5 @@ async function beginOf(env: FileEnvironment, life: number, names: readonly strin
       flaws.push(messageOf(error));
     }
   }
-  throw new Damage(`it isn't known where the log's life ${life} began: ${flaws.join("; ")}`);
+  throw new Damage(`it isn't known where the log's incarnation ${incarnation} began: ${flaws.join("; ")}`);
 }

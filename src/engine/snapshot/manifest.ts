@@ -133,10 +133,10 @@ export const stateFiles = ({ chain = [], snapshot }: Pick<Manifest, "chain" | "s
   snapshot,
 ];
 
-/** Returns the manifest as a restore point. `whole` is true if the files are known to be intact. */
-export function pointOf(manifest: Manifest, whole: boolean, replacedMs: number): Point {
+/** Returns the manifest as a restore point. `intact` is true if the files are known to be intact. */
+export function pointOf(manifest: Manifest, intact: boolean, replacedMs: number): Point {
   const { number: version, attempt, seq, stamp } = manifest;
-  return { version, attempt, seq, stamp, files: stateFiles(manifest).map(({ name }) => name), whole, replacedMs };
+  return { version, attempt, seq, stamp, files: stateFiles(manifest).map(({ name }) => name), intact, replacedMs };
 }
 
 /** Returns the bytes that opening from this manifest fetches: all but the states and the ids that stand apart. */

@@ -36,7 +36,7 @@ export interface Horizon {
 
 export type Found =
   | { readonly tag: "new" }
-  | { readonly tag: "repeat"; readonly seq: Seq }
+  | { readonly tag: "duplicate"; readonly seq: Seq }
   | { readonly tag: "reused"; readonly seq: Seq };
 const NEW: Found = { tag: "new" };
 
@@ -161,7 +161,7 @@ export class Dedup {
       return null;
     const found = this.#seqAt(slot);
     return ring[own + 4] === prints[at + 4] && ring[own + 5] === prints[at + 5]
-      ? { tag: "repeat", seq: found }
+      ? { tag: "duplicate", seq: found }
       : { tag: "reused", seq: found };
   }
 

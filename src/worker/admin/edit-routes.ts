@@ -12,7 +12,7 @@ import { exceeds, NULL_STATE, toJson } from "../../engine/base/json.ts";
 import { NAME_BYTES, PARSED_CHARS, STATE_BYTES } from "../../engine/base/limits.ts";
 import { parseOutcome } from "../../engine/log/outcome.ts";
 import { quarantineId } from "../../engine/state/quarantine.ts";
-import { isRepeat, STATUS, type AppendResponse } from "../../engine/partition/protocol.ts";
+import { isDuplicate, STATUS, type AppendResponse } from "../../engine/partition/protocol.ts";
 import type { Env } from "../env.ts";
 import { BodyError, bodyText } from "../http/body.ts";
 import { sendCommand } from "../ingest/command.ts";
@@ -81,7 +81,7 @@ interface Heard {
 function heard({ statuses, details }: Extract<AppendResponse, { tag: "decided" }>, partition: number): Heard {
   const status = statuses[0]!;
   const [, seq, text] = details[0]!;
-  const said = (refused: Heard["refused"]): Heard => ({ seq, duplicate: isRepeat(status), refused });
+  const said = (refused: Heard["refused"]): Heard => ({ seq, duplicate: isDuplicate(status), refused });
   if (status === STATUS.reused)
     return said({
       status: 409,

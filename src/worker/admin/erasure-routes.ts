@@ -51,7 +51,7 @@ interface Erasure {
   /** The seq of the command. */
   readonly seq: number;
   /** The incarnation of the partition's row at that time. */
-  readonly life: number;
+  readonly incarnation: number;
   readonly atMs: number;
 }
 
@@ -99,17 +99,17 @@ export async function postErasure(request: Request, env: Env, routes: Routes): P
   if (facts === null) return no(503, "store_unavailable", "it is erased, but D1 doesn't say what holds it still");
   // Take the time after the command, so that the log has no later event with the erased state.
   const atMs = Date.now();
-  const life = incarnationOf(facts.epoch);
+  const incarnation = incarnationOf(facts.epoch);
   await limited(requestClock, "D1", () =>
-    recordErasure(logOfAddress(env, address), partitionName(address), { seq, life }, atMs),
+    recordErasure(logOfAddress(env, address), partitionName(address), { seq, incarnation }, atMs),
   );
-  return answer(env, { route, address, seq, life, atMs }, 202);
+  return answer(env, { route, address, seq, incarnation, atMs }, 202);
 }
 
 export async function getErasure(env: Env, routes: Routes, id: string): Promise<Response> {
   const [, operator = "", ...numbers] =
     /^([a-z0-9-]+)\.(0|[1-9]\d{0,8})\.([1-9]\d{0,15})\.(0|[1-9]\d{0,8})$/.exec(id) ?? [];
-  const [n = -1, seq = 0, life = 0] = numbers.map(Number);
+  const [n = -1, seq = 0, incarnation = 0] = numbers.map(Number);
   const route = routes.byOperator.get(operator);
   const address = route?.addresses[n];
   const lost = lostProblem(routes, operator);
@@ -118,7 +118,7 @@ export async function getErasure(env: Env, routes: Routes, id: string): Promise<
     route === undefined || address === undefined
       ? null
       : await limited(requestClock, "D1", () =>
-          erasedAt(logOfAddress(env, address), partitionName(address), { seq, life }),
+          erasedAt(logOfAddress(env, address), partitionName(address), { seq, incarnation }),
         );
   if (route === undefined || address === undefined || atMs === null)
     return no(
@@ -126,11 +126,11 @@ export async function getErasure(env: Env, routes: Routes, id: string): Promise<
       "no_erasure",
       `no erasure ${JSON.stringify(id.slice(0, 100))} is recorded; if D1 was rebuilt or restored to an older point since, what was erased may be back: erase the key again`,
     );
-  return answer(env, { route, address, seq, life, atMs }, 200);
+  return answer(env, { route, address, seq, incarnation, atMs }, 200);
 }
 
-const idOf = ({ route, address, seq, life }: Erasure): string =>
-  [route.operator.name, address.partition, seq, life].join(".");
+const idOf = ({ route, address, seq, incarnation }: Erasure): string =>
+  [route.operator.name, address.partition, seq, incarnation].join(".");
 
 const logOfAddress = (env: Env, { database }: Address): D1Database =>
   logDatabases(env as unknown as Record<string, unknown>).get(database)!;
@@ -139,9 +139,9 @@ const factsOf = (env: Env, address: Address, seq: number) =>
   limited(requestClock, "D1", () => erasureFacts(logOfAddress(env, address), partitionName(address), seq));
 
 async function answer(env: Env, erasure: Erasure, status: number): Promise<Response> {
-  const { route, address, seq, life, atMs } = erasure;
+  const { route, address, seq, incarnation, atMs } = erasure;
   const facts = await factsOf(env, address, seq);
-  if (facts === null || incarnationOf(facts.epoch) !== life || facts.head < seq)
+  if (facts === null || incarnationOf(facts.epoch) !== incarnation || facts.head < seq)
     return no(
       409,
       "erasure_unknown",

@@ -26,7 +26,7 @@ import type { Env } from "../env.ts";
 import { sendCommand, sendCommands, type Command } from "../ingest/command.ts";
 import { STATUS_NAMES } from "../ingest/event-result.ts";
 import { problem } from "../problem.ts";
-import { REPEAT } from "../../engine/partition/protocol.ts";
+import { DUPLICATE } from "../../engine/partition/protocol.ts";
 import { asked, badCursor, json, unavailable } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
 
@@ -303,7 +303,7 @@ async function steerSome(
         ? { id, status: "gone" }
         : { id, status: "refused", code: outcome.code };
     if (outcome?.tag === "quarantined") return { id, status: "quarantined", error: outcome.error };
-    return { id, status: STATUS_NAMES[(result.statuses[i] ?? 0) & ~REPEAT] ?? "applied" };
+    return { id, status: STATUS_NAMES[(result.statuses[i] ?? 0) & ~DUPLICATE] ?? "applied" };
   });
   return { tag: "done", items };
 }

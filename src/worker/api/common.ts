@@ -110,10 +110,10 @@ export const UNAVAILABLE: Readonly<Record<string, string>> = {
   queue_full: "too much waits for the log",
   log_full: "the log may not grow before a snapshot is taken, or its database is full",
   snapshot_behind: "too much waits for a snapshot",
-  bodies_held: "the isolate holds as many large bodies as it can; lines are not held",
+  too_many_bodies: "the isolate holds as many large bodies as it can; lines are not held",
   too_many_watchers: "the isolate has as much to watch as it can",
   quarantine_full: "retry or delete what is in the quarantine",
-  budget_uncountable: "the share of maxEventsPerDay is more than dedup.maxIds counts",
+  quota_uncountable: "the share of maxEventsPerDay is more than dedup.maxIds counts",
 };
 
 /** RFC 9457. */

@@ -245,7 +245,7 @@ export const POST_EVENTS = described({
     403: ["producer_fenced", "producer_not_allowed"],
     409: "any",
     422: ["strict", "rejected", ...REJECTIONS],
-    429: ["too_many_producers", "budget_spent", "rate_limited"],
+    429: ["too_many_producers", "quota_exceeded", "rate_limited"],
   },
   more: { ...object({}), properties: { ...(EVENT_SCHEMAS["Counts"]!["properties"] as Schema), attribute: STRING } },
 });
@@ -274,7 +274,7 @@ export const POST_ASK = described({
     403: ["key_not_allowed"],
     409: "any",
     422: ["quarantined", ...REJECTIONS],
-    429: ["budget_spent", "rate_limited"],
+    429: ["quota_exceeded", "rate_limited"],
   },
   more: object({
     "key?": STRING,

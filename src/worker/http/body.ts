@@ -77,7 +77,7 @@ const tooLarge = (limit: number): BodyError =>
 const tooMuchHeld = (): BodyError =>
   new BodyError(
     503,
-    "bodies_held",
+    "too_many_bodies",
     `this isolate holds ${HELD_BODY_BYTES} bytes of other requests, or nearly so; send it again, or send NDJSON, which is not held`,
   );
 const malformedGzip = (): BodyError => new BodyError(400, "malformed_gzip", "the body isn't complete, valid gzip");

@@ -1,5 +1,5 @@
 /** Marks of one event over all operators that want it: bits, since each event of a batch has a set of them. */
-import { REPEAT, STATUS } from "../../engine/partition/protocol.ts";
+import { DUPLICATE, STATUS } from "../../engine/partition/protocol.ts";
 
 export const NEW = 1;
 export const KNOWN = 2;
@@ -16,16 +16,16 @@ export function markOf(status: number): number {
   switch (status) {
     case STATUS.applied:
       return NEW;
-    case STATUS.applied + REPEAT:
+    case STATUS.applied + DUPLICATE:
       return KNOWN;
     case STATUS.refused:
-    case STATUS.refused + REPEAT:
+    case STATUS.refused + DUPLICATE:
       return REFUSED;
     case STATUS.quarantined:
       return NEW | QUARANTINED;
-    case STATUS.quarantined + REPEAT:
+    case STATUS.quarantined + DUPLICATE:
       return KNOWN | QUARANTINED;
-    case STATUS.forgotten + REPEAT:
+    case STATUS.forgotten + DUPLICATE:
       return KNOWN | FORGOTTEN;
     default:
       return REJECTED;

@@ -1,7 +1,7 @@
 /** The part of an answer about one event: an error in the list of errors, or the result that was asked for. */
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
 import { parseOutcome, type Outcome } from "../../engine/log/outcome.ts";
-import { isRepeat, REPEAT, STATUS } from "../../engine/partition/protocol.ts";
+import { isDuplicate, DUPLICATE, STATUS } from "../../engine/partition/protocol.ts";
 import type { Draft } from "./pending-request.ts";
 import { FORGOTTEN, markOf, REFUSED, REJECTED } from "./event-bits.ts";
 
@@ -94,8 +94,8 @@ export function resultOf(told: Told): EventResult {
     index: base + draft.places[i]!,
     ...whereOf(draft, i),
     seq: seq === 0 ? null : seq,
-    status: STATUS_NAMES[status & ~REPEAT] ?? "applied",
-    duplicate: isRepeat(status),
+    status: STATUS_NAMES[status & ~DUPLICATE] ?? "applied",
+    duplicate: isDuplicate(status),
     value: valueOf(outcomeTold(told)),
   };
 }

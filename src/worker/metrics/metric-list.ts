@@ -43,7 +43,7 @@ export const FAMILIES = {
   d1Written: counter("d1_rows_written_total", "Rows that D1 wrote for it, a row's later deletion included"),
   r2: counter("r2_operations_total", "Operations of R2, by price class"),
   ownWritten: counter("object_rows_written_total", "Rows that the object wrote to its own storage, alarms included"),
-  wakes: counter("alarms_total", "Times that an alarm or the cron sweep woke it"),
+  wakes: counter("alarms_total", "Times that an alarm or the cron woke it"),
   dollars: counter("cost_dollars_total", "Dollars at list price for what is counted, by what is billed"),
   epochs: counter("epochs_total", "Times that an object took the right to write"),
   writer: gauge("writer_info", "Who may write, and who wrote before; always 1"),

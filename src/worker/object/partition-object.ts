@@ -118,7 +118,7 @@ export class Partition extends DurableObject<Env> {
     this.ctx.abort("evicted on request");
   }
 
-  /** Runs the alarm's work, for the cron sweep that finds lost alarms (SNAP6). */
+  /** Runs the alarm's work, for the cron that finds lost alarms (SNAP6). */
   async wake(address: Address): Promise<void> {
     await this.#partition(address).wake();
   }
@@ -163,7 +163,7 @@ export class Partition extends DurableObject<Env> {
     try {
       await this.#partition(address).wake();
     } catch (error) {
-      // The operator isn't in this code, or its database isn't bound, so a retry would change nothing. The cron sweep
+      // The operator isn't in this code, or its database isn't bound, so a retry would change nothing. The cron
       // wakes the partition once it has an operator and a database (SNAP6).
       note("alarm without a partition", { name: this.ctx.id.name ?? "", error: messageOf(error) });
     }

@@ -118,11 +118,11 @@ export class Hubs {
   readonly #hubs = new Map<string, Hub>();
   #members = 0;
   #chars = 0;
-  #sweptMs = 0;
+  #checkedMs = 0;
 
   /** Returns null if there are too many hubs or watchers already. */
   join(name: string, nowMs: number): Joined | null {
-    if (nowMs - this.#sweptMs > WATCH_BEAT_MS) this.#sweep(nowMs);
+    if (nowMs - this.#checkedMs > WATCH_BEAT_MS) this.#removeSilent(nowMs);
     if (this.#members >= WATCHERS || this.full) return null;
     const hub = this.#hubs.get(name) ?? new Hub();
     this.#hubs.set(name, hub);
@@ -165,8 +165,8 @@ export class Hubs {
    * A sleeping member gives a sign of life with each beat. A member whose reader takes nothing gives none, and is
    * removed too.
    */
-  #sweep(nowMs: number): void {
-    this.#sweptMs = nowMs;
+  #removeSilent(nowMs: number): void {
+    this.#checkedMs = nowMs;
     for (const [name, { members }] of this.#hubs)
       for (const member of members) if (nowMs - member.seenMs > DEAD_MS) this.leave(name, member);
   }

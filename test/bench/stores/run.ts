@@ -164,7 +164,7 @@ async function promote(log: D1Log, epoch: Epoch, version: number): Promise<void>
               seq: seq(version),
               stamp: stamp(version),
               files: ["f".repeat(100)],
-              whole: true,
+              intact: true,
               replacedMs: 1,
             },
           ],

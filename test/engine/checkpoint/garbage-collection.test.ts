@@ -1,11 +1,11 @@
-/** SNAP10: what is swept and given up, and above all what isn't. */
+/** SNAP10: what is deleted and given up, and above all what isn't. */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { attemptOf, epoch, manifestOf, snapshotPrefix, stamp } from "../../../src/engine/base/ids.ts";
 import { readManifest, stateFiles } from "../../../src/engine/snapshot/manifest.ts";
 import type { Point } from "../../../src/engine/base/records.ts";
 import { GRACE_MS } from "../../../src/engine/checkpoint/retention.ts";
-import { SWEEP_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
+import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
 import { stampMs } from "../../../src/engine/base/hybrid-clock.ts";
 import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation } from "../fakes/world.ts";
@@ -51,14 +51,14 @@ async function full(world: World, one: Incarnation): Promise<void> {
   }
 }
 
-/** An hour later, when all grace is over, the next look at it sweeps. */
+/** An hour later, when all grace is over, the next look at it collects garbage. */
 async function hourLater(world: World, one: Incarnation): Promise<void> {
-  await world.clock.advance(SWEEP_MS);
+  await world.clock.advance(GARBAGE_MS);
   await world.clock.run(one.partition.snapshot());
   await world.clock.advance(1_000);
 }
 
-describe("the sweep", () => {
+describe("garbage collection", () => {
   it("takes the files of lower epochs and of our own earlier attempts, and nothing else", async () => {
     const { world, one } = await partition();
     await full(world, one);
@@ -99,8 +99,8 @@ describe("the sweep", () => {
     await full(world, next);
     await hourLater(world, next);
     expect(world.store.objects.has(left)).toBe(true);
-    expect(next.notes).toContain("state files left");
-    expect(next.notes).not.toContain("state files swept");
+    expect(next.notes).toContain("garbage collection skipped");
+    expect(next.notes).not.toContain("garbage collected");
   });
 
   it("takes nothing while a pin holds what is no root: older code, which knows no restore points, may have been at it", async () => {
@@ -110,7 +110,7 @@ describe("the sweep", () => {
     world.db.kept.get(NAME)!.pins = [{ version: 77, name: "audit", createdMs: 1 }];
     await hourLater(world, one);
     expect(world.store.objects.has(left)).toBe(true);
-    expect(one.notes).toContain("state files left");
+    expect(one.notes).toContain("garbage collection skipped");
     world.db.kept.get(NAME)!.pins = [];
     await hourLater(world, one);
     expect(world.store.objects.has(left)).toBe(false);
@@ -134,7 +134,7 @@ describe("the sweep", () => {
     expect(world.store.objects.has(left)).toBe(true);
   });
 
-  it("LOG2: an instance whose sweep finds another writer ends, so that the next one sweeps", async () => {
+  it("LOG2: an instance whose garbage collection finds another writer ends, so that the next one collects", async () => {
     const { world, one } = await partition();
     await full(world, one);
     const left = leave(world, 1, 0);
@@ -153,7 +153,7 @@ describe("the sweep", () => {
     world.fates = ({ method }) => (method === "list" || method === "delete" ? "before" : "ok");
     await full(world, one);
     await world.clock.advance(60_000);
-    expect(one.notes).toContain("state files left");
+    expect(one.notes).toContain("garbage collection skipped");
     expect(one.ended).toBeNull();
   });
 
@@ -183,7 +183,7 @@ describe("the sweep", () => {
     expect(files(world)).not.toContain(first);
   });
 
-  it("goes through more names than one listing gives, sweep by sweep", async () => {
+  it("goes through more names than one listing gives, run by run", async () => {
     const { world, one } = await partition();
     await full(world, one);
     for (let n = 0; n < 5_000; n++) leave(world, 1, n);
@@ -214,7 +214,7 @@ describe("the sweep", () => {
       await full(world, one);
       await full(world, one);
       ends.push(current());
-      await world.clock.advance(SWEEP_MS);
+      await world.clock.advance(GARBAGE_MS);
     }
     await hourLater(world, one);
     // One that is a day old, the newest of the day before, three hours before, and the last three.
@@ -245,7 +245,7 @@ describe("the archive", () => {
     const one = world.start(day);
     for (let hour = 0; hour < 72; hour += 4) {
       await full(world, one);
-      await world.clock.advance(4 * SWEEP_MS);
+      await world.clock.advance(4 * GARBAGE_MS);
     }
     await hourLater(world, one);
     const { total } = (await world.value(one)) as { total: number };
@@ -257,7 +257,7 @@ describe("the archive", () => {
     const { retainFrom, archiveFrom } = world.db.kept.get(NAME)!;
     const { snapshotStamp, manifest } = world.db.rows.get(NAME)!;
     const [base] = points(world);
-    expect(stampMs(snapshotStamp) - stampMs(stamp(retainFrom))).toBeGreaterThanOrEqual(24 * SWEEP_MS);
+    expect(stampMs(snapshotStamp) - stampMs(stamp(retainFrom))).toBeGreaterThanOrEqual(24 * GARBAGE_MS);
     expect(base).toMatchObject({ stamp: retainFrom, version: archiveFrom });
     const current = versionOf(manifest);
     expect(archiveFrom).toBeGreaterThan(20);
@@ -289,7 +289,7 @@ describe("the archive", () => {
     );
   });
 
-  it("the drill still has what it needs", async () => {
+  it("the verification still has what it needs", async () => {
     const { world, one } = await threeDays();
     expect(await world.clock.run(one.partition.verify())).toMatchObject({ tag: "equal" });
   });
@@ -303,7 +303,7 @@ describe("the archive", () => {
     const [pinned] = files(world);
     for (let n = 0; n < 20; n++) {
       await full(world, one);
-      await world.clock.advance(4 * SWEEP_MS);
+      await world.clock.advance(4 * GARBAGE_MS);
     }
     await hourLater(world, one);
     expect(files(world)).toContain(pinned);

@@ -74,7 +74,7 @@ describe("what may be given up", () => {
     seq: seq(version),
     stamp: at(hours),
     files: [`f${version}`],
-    whole: true,
+    intact: true,
     replacedMs: hours * HOUR,
     ...more,
   });
@@ -125,7 +125,7 @@ describe("what may be given up", () => {
     ],
     [
       "one that isn't known to be whole is no base",
-      { points: [point(1, 1), point(3, 30, { whole: false }), point(4, 40)] },
+      { points: [point(1, 1), point(3, 30, { intact: false }), point(4, 40)] },
       { drop: [3], archiveFrom: 1, retainFrom: at(1) },
     ],
   ])("%s", (_, more, expected) => expect(plan({ ...facts, ...more }, now, day)).toMatchObject(expected));

@@ -1,4 +1,4 @@
-/** The drill: equal where all is well, and the key and event where a handler, a snapshot or the log say something else. */
+/** The verification: equal where all is well, and the key and event where a handler, a snapshot or the log say something else. */
 import { describe, expect, it } from "vitest";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import type { SnapshotPolicy } from "../../../src/engine/operator/settings.ts";
@@ -36,7 +36,7 @@ function moody(snapshot: SnapshotPolicy = {}): Operator {
   });
 }
 
-describe("the drill", () => {
+describe("the verification", () => {
   it.each<[string, number[], number | null, number]>([
     ["without a snapshot, from the whole log", [], null, 20],
     ["with one, from the whole log still", [8], null, 20],
@@ -115,7 +115,7 @@ describe("the drill", () => {
 
   it("runs by itself after about one alarm a day, and tells of a difference", async () => {
     for (const [every, notes] of [
-      ["24h", ["drill found a difference"]],
+      ["24h", ["verification found a difference"]],
       ["5m", []],
     ] as const) {
       const world = new World();

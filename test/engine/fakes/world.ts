@@ -14,8 +14,8 @@ import { Partition } from "../../../src/engine/partition/partition.ts";
 import type { Producer } from "../../../src/engine/event/producer.ts";
 import type { Host, Log, ObjectStore } from "../../../src/engine/base/ports.ts";
 import {
-  isRepeat,
-  REPEAT,
+  isDuplicate,
+  DUPLICATE,
   STATUS,
   wireVersion,
   type AppendRequest,
@@ -198,7 +198,7 @@ export function words(result: AppendResponse): string[] | string {
   if (result.tag !== "decided") return result.code;
   const names = Object.entries(STATUS);
   return [...result.statuses].map((status) => {
-    const name = names.find(([, number]) => number === (status & ~REPEAT))?.[0] ?? "?";
-    return isRepeat(status) ? `${name} again` : name;
+    const name = names.find(([, number]) => number === (status & ~DUPLICATE))?.[0] ?? "?";
+    return isDuplicate(status) ? `${name} again` : name;
   });
 }

@@ -6,7 +6,7 @@ import { partitionName, seq, type PartitionId, type Seq } from "../../../src/eng
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { ERASE, PUT, REMOVE } from "../../../src/engine/state/edit.ts";
 import { DELETE, RETRY } from "../../../src/engine/state/quarantine.ts";
-import { SWEEP_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
+import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
@@ -310,7 +310,7 @@ describe("the value after each event", () => {
     for (let day = 0; day < 20; day++) {
       await it.send({ key: "k0", data: day + 1 }, { key: "k1", data: "dice" });
       await it.snapshot();
-      await it.world.clock.advance(5 * SWEEP_MS);
+      await it.world.clock.advance(5 * GARBAGE_MS);
     }
     await it.snapshot();
     const { archiveFrom } = it.world.db.kept.get(partitionName(ID))!;
@@ -337,7 +337,7 @@ describe("the value after each event", () => {
     for (let day = 0; day < 20; day++) {
       await it.send({ key: "k0", data: "dice" });
       await it.snapshot();
-      await it.world.clock.advance(5 * SWEEP_MS);
+      await it.world.clock.advance(5 * GARBAGE_MS);
     }
     await it.snapshot();
     expect(it.oldestSnapshot()).toBe(1);
@@ -355,7 +355,7 @@ describe("the value after each event", () => {
     for (let day = 0; day < 20; day++) {
       await it.send({ key: "k0", data: 1 });
       await it.snapshot();
-      await it.world.clock.advance(5 * SWEEP_MS);
+      await it.world.clock.advance(5 * GARBAGE_MS);
     }
     await it.snapshot();
     const names = [...it.world.store.objects.keys()].filter((name) => name.endsWith(".kfm")).sort();
@@ -425,7 +425,7 @@ describe("the value after each event", () => {
               it.start();
             } else if (now.do === "deploy") it.start(2);
             else {
-              if (now.do === "wait") await it.world.clock.advance(7 * SWEEP_MS);
+              if (now.do === "wait") await it.world.clock.advance(7 * GARBAGE_MS);
               await it.snapshot(now.do === "failed" ? "before" : now.do === "unheard" ? "after" : "ok");
             }
           }

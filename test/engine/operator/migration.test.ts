@@ -188,7 +188,7 @@ describe("a migration that throws for one key", () => {
     expect(await world.value(back, "bad")).toEqual({ total: 5_001, times: 2 });
   });
 
-  it("V4: the drill and the facts name it, and a recovery from R2 alone takes the snapshot, by either code", async () => {
+  it("V4: the verification and the facts name it, and a recovery from R2 alone takes the snapshot, by either code", async () => {
     const world = await saved();
     const one = world.start(broken, "code-2");
     await world.send(one, add("4", "a", 1));

@@ -118,7 +118,7 @@ describe("the log's database", () => {
     expect(words(await big(world, one))).toEqual(["applied"]);
   });
 
-  it("F4, LOG5: what was cut early stands in the archive: a fall-back and a drill find all of it", async () => {
+  it("F4, LOG5: what was cut early stands in the archive: a fall-back and a verification find all of it", async () => {
     const { world, one, taken } = await filled();
     world.fates = () => "ok";
     await world.clock.run(one.partition.snapshot());

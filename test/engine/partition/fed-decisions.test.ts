@@ -167,7 +167,7 @@ describe("LOG4: damage counts only while nobody has gone on", () => {
   });
 });
 
-it("Z4: the life of a rebuilt row is above that of the highest name, whichever manifest it goes on from", async () => {
+it("Z4: the incarnation of a rebuilt row is above that of the highest name, whichever manifest it goes on from", async () => {
   const world = new World();
   const recover = async () => {
     world.db.rows.clear();
@@ -205,7 +205,7 @@ it("SNAP4: a snapshot that wasn't known to be whole when it was displaced is no 
   await world.clock.advance(60_000);
   expect(current(world)).toMatchObject({ kind: "full", number: second.number + 1 });
   const { points } = (await world.db.log(ID).roots())!;
-  const wholeOf = (number: number) => points.find(({ version }) => version === number)?.whole;
+  const wholeOf = (number: number) => points.find(({ version }) => version === number)?.intact;
   expect([wholeOf(first.number), wholeOf(second.number)]).toEqual([true, false]);
 });
 

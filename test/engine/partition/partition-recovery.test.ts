@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { seq } from "../../../src/engine/base/ids.ts";
 import { readManifest } from "../../../src/engine/snapshot/manifest.ts";
-import { SWEEP_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
+import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { sum } from "../fakes/sum.ts";
@@ -225,14 +225,14 @@ describe("a snapshot that took effect unheard", () => {
     return { world, one, first };
   }
 
-  it("SNAP2, SNAP10: what it displaced is a restore point, until a sweep of who learns of it", async () => {
+  it("SNAP2, SNAP10: what it displaced is a restore point, until garbage collection by a writer that learns of it", async () => {
     const { world, one, first } = await unheard();
     expect(await snapshot(world, one)).toBe("failed");
     await fill(world, one, 9, 9);
     expect(await snapshot(world, one)).toBe("current");
     expect(objects(world, "snapshots")).toContain(first);
     expect(world.db.kept.get(NAME)!.points.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5]);
-    await world.clock.advance(SWEEP_MS);
+    await world.clock.advance(GARBAGE_MS);
     expect(await snapshot(world, one)).toBe("current");
     await world.clock.advance(1_000);
     expect(objects(world, "snapshots")).not.toContain(first);

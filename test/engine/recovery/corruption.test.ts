@@ -37,7 +37,7 @@ let role: Record<
   | "previousDelta"
   | "previousFull"
   | "currentManifest"
-  | "drilled"
+  | "verified"
   | "afterOlder"
   | "archive",
   string
@@ -83,7 +83,7 @@ beforeAll(async () => {
     previousDelta: previousDelta!,
     previousFull: previousFull!,
     currentManifest: archives[4]!,
-    drilled: archives[3]!,
+    verified: archives[3]!,
     afterOlder: archives[2]!,
     archive: archives[0]!,
   };
@@ -225,14 +225,14 @@ describe("one object in R2", () => {
       }
   });
 
-  it.each<[keyof typeof role, "opening" | "drill" | "need"]>([
+  it.each<[keyof typeof role, "opening" | "verify" | "need"]>([
     ["current", "opening"],
     ["delta", "opening"],
     ["full", "opening"],
     ["previousFull", "need"],
     ["previousDelta", "need"],
     ["currentManifest", "need"],
-    ["drilled", "drill"],
+    ["verified", "verify"],
     ["afterOlder", "need"],
     ["archive", "need"],
   ])("%s: noticed at the %s", async (which, when) => {
@@ -245,8 +245,8 @@ describe("one object in R2", () => {
       const fallbacks = (await world.clock.run(one.partition.facts())).lastRecovery.fallbacks;
       expect(fallbacks > 0, `${which} ${harm[0]}`).toBe(when === "opening");
       if (when === "opening") continue;
-      const drill = await world.clock.run(one.partition.verify());
-      expect(drill.tag, `${which} ${harm[0]}`).toBe(when === "drill" ? "not_rebuilt" : "equal");
+      const found = await world.clock.run(one.partition.verify());
+      expect(found.tag, `${which} ${harm[0]}`).toBe(when === "verify" ? "not_rebuilt" : "equal");
     }
   });
 
@@ -303,7 +303,7 @@ describe("one object in R2 that can't be read though others can", () => {
     expect(one.notes).toContain("recovered by fallback");
   });
 
-  it("a drill says which object it can't read, and the next snapshot is full", async () => {
+  it("a verification says which object it can't read, and the next snapshot is full", async () => {
     const world = await worldOf();
     const one = world.start(operator);
     await world.clock.run(one.partition.snapshot());
@@ -356,15 +356,15 @@ describe("two objects in R2", () => {
           if ((await outcome(world, `${a} ${harmA[0]}, ${b} ${harmB[0]}`)) !== "true") lost.add(`${a} ${b}`);
         }
     // A row that D1 has cut stands in one archive alone: without that, and without a state file above it, it is gone.
-    const { afterOlder, drilled, full, delta, current } = role;
+    const { afterOlder, verified, full, delta, current } = role;
     expect(lost).toEqual(
       new Set(
         [
           [afterOlder, full],
           [afterOlder, delta],
-          [drilled, full],
-          [drilled, delta],
-          [drilled, current],
+          [verified, full],
+          [verified, delta],
+          [verified, current],
         ].map((pair) => pair.join(" ")),
       ),
     );

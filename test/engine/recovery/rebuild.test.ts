@@ -104,7 +104,7 @@ describe("salvage", () => {
     expect(await world.clock.run(rebuild(world.reader(operator), 42))).toEqual({ tag: "nothing" });
   });
 
-  it("the drill works on a partition that was just rebuilt, with no event since", async () => {
+  it("the verification works on a partition that was just rebuilt, with no event since", async () => {
     const { world } = await withSnapshots(3);
     await recover(world);
     const one = world.start(operator);
@@ -112,7 +112,7 @@ describe("salvage", () => {
     expect(await world.clock.run(one.partition.verify())).toMatchObject({ tag: "equal", seq: 9, manifest: 2 });
   });
 
-  it("LOG2: a writer of the old life can do nothing, and ends itself", async () => {
+  it("LOG2: a writer of the old incarnation can do nothing, and ends itself", async () => {
     const { world } = await withSnapshots(2);
     const old = world.start(operator);
     await world.send(old, { id: "old1", data: 1 });
@@ -292,7 +292,7 @@ describe("salvage", () => {
 
 /** What was logged above the snapshot that could be read, and archived by one that couldn't: R2 still holds it. */
 describe("what was given up", () => {
-  /** Life 0 archived 1..12; its manifests 3 and 4 can't be read, so life 2 goes on from seq 6, with other events. */
+  /** Incarnation 0 archived 1..12; its manifests 3 and 4 can't be read, so incarnation 2 goes on from seq 6, with other events. */
   async function secondLife(): Promise<{ world: World; one: Incarnation; manifests: Manifest[] }> {
     const { world, manifests } = await withSnapshots(4);
     for (const lost of manifests.slice(2)) world.store.damage(lost.snapshot.name);
@@ -320,7 +320,7 @@ describe("what was given up", () => {
     expect((await world.clock.run(next.partition.facts())).lastRecovery.manifest).toBe(base);
   });
 
-  it("R6: never comes back before the first snapshot of the new life either", async () => {
+  it("R6: never comes back before the first snapshot of the new incarnation either", async () => {
     const { world, manifests } = await withSnapshots(4);
     for (const lost of manifests.slice(2)) world.store.damage(lost.snapshot.name);
     await recover(world);
@@ -334,7 +334,7 @@ describe("what was given up", () => {
     const first = [...world.store.objects.keys()].find((name) => manifestOf(name)?.version === 5)!;
     world.store.objects.set(first, new Uint8Array([1, 10]));
     for (const name of world.store.objects.keys()) if (name.endsWith(".kfs")) world.store.objects.delete(name);
-    await expect(world.value(world.start(operator))).rejects.toThrow(/life 2 began/);
+    await expect(world.value(world.start(operator))).rejects.toThrow(/incarnation 2 began/);
   });
 
   it("R6, TIME3: nor where retention gave up the archive that said it, though older ones are kept", async () => {
@@ -347,7 +347,7 @@ describe("what was given up", () => {
     );
   });
 
-  it("Z1: a second loss goes on from the second life, though the first had reached a higher seq", async () => {
+  it("Z1: a second loss goes on from the second incarnation, though the first had reached a higher seq", async () => {
     const { world } = await secondLife();
     const found = await recover(world);
     expect(found.manifest).toMatchObject({ number: 6, seq: 12 });

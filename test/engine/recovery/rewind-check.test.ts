@@ -68,7 +68,7 @@ async function expectRefused(world: World): Promise<void> {
 }
 
 describe("restore points and pins of a database that was set back", () => {
-  it("SNAP10: those of the snapshot's own life stay, with what it displaces; those from before a later life began don't count", async () => {
+  it("SNAP10: those of the snapshot's own incarnation stay, with what it displaces; those from before a later incarnation began don't count", async () => {
     const world = new World();
     const one = world.start(operator);
     await fill(world, one, 1, 3);
@@ -449,7 +449,7 @@ describe("adopting", () => {
     }
   });
 
-  it("A2, Z1: what is recovered from R2 later is the new life, however many snapshots were given up", async () => {
+  it("A2, Z1: what is recovered from R2 later is the new incarnation, however many snapshots were given up", async () => {
     const world = new World();
     const one = world.start(operator);
     await fill(world, one, 1, 1);
@@ -531,8 +531,8 @@ describe("the facts", () => {
     ["a lower epoch", { epoch: epoch(4) }, /^epoch 4 where it had reached 5$/],
     ["a lower version", { version: 2 }, /^manifest number 2 where it had reached 3$/],
     ["a lower head", { epoch: epoch(6), head: seq(39) }, /^seq 39 where it had reached 40$/],
-    ["less of all, in a later life", { epoch: epoch(2_000_000), version: 0, head: seq(0) }, null],
-    ["an earlier life", { epoch: epoch(1) }, /epoch 1/],
+    ["less of all, in a later incarnation", { epoch: epoch(2_000_000), version: 0, head: seq(0) }, null],
+    ["an earlier incarnation", { epoch: epoch(1) }, /epoch 1/],
   ])("E1: %s", (_, now, why) => {
     const told = behind(mark, { ...mark, ...now });
     if (why === null) expect(told).toBeNull();
@@ -561,7 +561,7 @@ describe("the facts", () => {
     put(9, 2);
     expect(await world.clock.run(markFromStore(world.reader(operator), row))).toMatchObject({ epoch: 2, version: 8 });
     const later = { ...row, epoch: epoch(2_000_001) };
-    expect(await world.clock.run(markFromStore(world.reader(operator), later)), "of an earlier life").toBeNull();
+    expect(await world.clock.run(markFromStore(world.reader(operator), later)), "of an earlier incarnation").toBeNull();
   });
 
   it("a mark of another format, or that makes no sense, counts as none", () => {

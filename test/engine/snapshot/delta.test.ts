@@ -15,7 +15,7 @@ import { ID, rowOf, type Sent } from "../at-rest.ts";
 import { readSegment } from "../../../src/engine/log/segment.ts";
 import { sum } from "../fakes/sum.ts";
 import { World, words, type Incarnation } from "../fakes/world.ts";
-import { SWEEP_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
+import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
 
 const operator = sum({
   dedup: { keep: "10m", maxIds: 12 },
@@ -217,7 +217,7 @@ describe("a partition that takes deltas", () => {
     const [now, before] = [current(world), readManifest(row.previous!, brotli.crc32)];
     const named = [...stateFiles(now), ...stateFiles(before)].map(({ name }) => name);
     expect(new Set(named).size, "they share nothing").toBe(named.length);
-    await world.clock.advance(SWEEP_MS);
+    await world.clock.advance(GARBAGE_MS);
     await snapshot(world, one);
     await world.clock.advance(1_000);
     const kept = [...world.store.objects.keys()].filter((name) => name.includes("/snapshots/"));

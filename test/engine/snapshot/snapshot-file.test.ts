@@ -48,7 +48,7 @@ it("holds as many ids as an operator may ask for", async () => {
   machine.seq = seq(DEDUP_IDS);
   machine.stamp = stamp(90_000 * 1024);
   const { dedup } = read(await encode(capture(machine)), many);
-  expect([dedup.first, dedup.find(print, 0)]).toEqual([1, { tag: "repeat", seq: DEDUP_IDS }]);
+  expect([dedup.first, dedup.find(print, 0)]).toEqual([1, { tag: "duplicate", seq: DEDUP_IDS }]);
 }, 300_000);
 
 type Written = readonly [key: string, text: string];
@@ -141,7 +141,7 @@ describe("a snapshot file", () => {
     const settled = { seq: seq(2), how: "erased" as const, by: seq(3) };
     for (const one of [thrown, settled, entry]) machine.quarantine.restore(one);
     const back = read(await encode(capture(machine)));
-    expect(back.dedup.find([3, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "repeat", seq: 3 });
+    expect(back.dedup.find([3, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "duplicate", seq: 3 });
     expect(back.dedup.find([3, 2, 3, 4, 5, 7], 0)).toEqual({ tag: "reused", seq: 3 });
     expect(back.dedup.find([7, 2, 3, 4, 5, 6], 0)).toEqual({ tag: "new" });
     expect(back.dedup.outcome(seq(3))).toBe('["r","no\\t","\\n"]');

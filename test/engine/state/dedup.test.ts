@@ -41,7 +41,7 @@ class Model {
   find(print: Uint32Array): Found {
     const found = this.entries.find((entry) => sameWords(entry.print, print, 0, 4));
     if (found === undefined) return { tag: "new" };
-    return { tag: sameWords(found.print, print, 4, 6) ? "repeat" : "reused", seq: seq(found.seq) };
+    return { tag: sameWords(found.print, print, 4, 6) ? "duplicate" : "reused", seq: seq(found.seq) };
   }
 
   add(print: Uint32Array, answer: string | null): void {
@@ -182,7 +182,7 @@ class Pair {
     for (let id = 0; id < IDS + 400; id += 5) {
       const entry = known.get(id);
       const found = dedup.find(printOf(id, 0), 0);
-      const right = entry === undefined ? found.tag === "new" : found.tag === "repeat" && found.seq === entry.seq;
+      const right = entry === undefined ? found.tag === "new" : found.tag === "duplicate" && found.seq === entry.seq;
       if (!right) expect.fail(`id ${id} is ${JSON.stringify(found)}, and should be ${entry?.seq ?? "new"}`);
       if (entry !== undefined && (dedup.outcome(seq(entry.seq)) ?? null) !== entry.answer)
         expect.fail(`seq ${entry.seq} has ${dedup.outcome(seq(entry.seq))}, and should have ${entry.answer}`);
@@ -270,7 +270,7 @@ describe("repeats", () => {
   it("ONE1: an event is known while it is pending", () => {
     const dedup = new Dedup(HORIZON);
     dedup.add(printOf(1, 0), 0);
-    expect(dedup.find(printOf(1, 0), 0)).toEqual({ tag: "repeat", seq: 1 });
+    expect(dedup.find(printOf(1, 0), 0)).toEqual({ tag: "duplicate", seq: 1 });
     expect(dedup.sinceMs).toBeNull();
   });
 
@@ -296,7 +296,7 @@ describe("repeats", () => {
     const prints = Uint32Array.of(...printOf(1, 0), ...printOf(2, 0));
     dedup.add(prints, PRINT_WORDS);
     expect(dedup.find(prints, 0).tag).toBe("new");
-    expect(dedup.find(prints, PRINT_WORDS).tag).toBe("repeat");
+    expect(dedup.find(prints, PRINT_WORDS).tag).toBe("duplicate");
   });
 
   it("ONE1: exactly maxIds ids are known, and all of them for the time of the horizon", () => {
@@ -316,7 +316,7 @@ describe("repeats", () => {
     expect(dedup.sinceMs).toBe(0);
     dedup.add(printOf(2, 0), 0);
     dedup.committed(seq(2), 59_999 + 2 * MINUTE);
-    expect(dedup.find(printOf(1, 0), 0).tag).toBe("repeat");
+    expect(dedup.find(printOf(1, 0), 0).tag).toBe("duplicate");
     dedup.add(printOf(3, 0), 0);
     dedup.committed(seq(3), 60_000 + 2 * MINUTE);
     expect(dedup.find(printOf(1, 0), 0).tag).toBe("new");
@@ -333,10 +333,10 @@ describe("repeats", () => {
       dedup.add(printOf(id, 0), 0);
       dedup.committed(seq(id), minute * MINUTE);
     }
-    expect([1, 2, 3].map((id) => dedup.find(printOf(id, 0), 0).tag)).toEqual(["repeat", "repeat", "repeat"]);
+    expect([1, 2, 3].map((id) => dedup.find(printOf(id, 0), 0).tag)).toEqual(["duplicate", "duplicate", "duplicate"]);
     dedup.add(printOf(4, 0), 0);
     dedup.committed(seq(4), 13 * MINUTE);
-    expect([1, 2, 3].map((id) => dedup.find(printOf(id, 0), 0).tag)).toEqual(["new", "new", "repeat"]);
+    expect([1, 2, 3].map((id) => dedup.find(printOf(id, 0), 0).tag)).toEqual(["new", "new", "duplicate"]);
   });
 });
 
@@ -358,7 +358,7 @@ describe("answers", () => {
     const dedup = filled(Array.from({ length: many }, () => reply));
     const kept = Array.from({ length: many }, (_, i) => dedup.outcome(seq(i + 1)) !== undefined);
     expect(kept).toEqual(kept.map((_, i) => i >= 3));
-    expect(dedup.find(printOf(1, 0), 0).tag).toBe("repeat");
+    expect(dedup.find(printOf(1, 0), 0).tag).toBe("duplicate");
   });
 
   it("ONE3: replies that wait for their commit push none out", () => {

@@ -174,7 +174,7 @@ describe("an erasure", () => {
     expect(words(await world.send(one, { id: "a", data: 5 })), "an id is known still").toEqual(["applied again"]);
   });
 
-  it("F2: a retry that comes after it, in the same group, finds nothing; replay and drill decide alike", async () => {
+  it("F2: a retry that comes after it, in the same group, finds nothing; replay and verification decide alike", async () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, { id: "a", data: 1 });
@@ -259,7 +259,7 @@ describe("W1: an edit that other code replays", () => {
     expect(await outcomesOf(world, other, put({ total: 1 }, seen))).toEqual(["precondition_failed"]);
   });
 
-  it("a drill finds no difference", async () => {
+  it("a verification finds no difference", async () => {
     const world = new World();
     const one = world.start(operator);
     for (const data of [1, 2, 3]) {
@@ -419,7 +419,7 @@ describe("bounds", () => {
   });
 });
 
-describe("budget_spent: events of one day", () => {
+describe("quota_exceeded: events of one day", () => {
   const thrifty = (maxEventsPerDay: number) => sum({ maxEventsPerDay });
   const adds = (count: number): Sent[] => Array.from({ length: count }, () => ({ id: `day-${++made}`, data: 1 }));
   const DAY_MS = 86_400_000;
@@ -431,7 +431,7 @@ describe("budget_spent: events of one day", () => {
     expect(words(await world.send(one, ...first))).toHaveLength(4);
     const more = adds(2);
     const refused = await world.send(one, ...more);
-    expect(refused).toMatchObject({ tag: "busy", code: "budget_spent" });
+    expect(refused).toMatchObject({ tag: "busy", code: "quota_exceeded" });
     const now = world.clock.now();
     expect(refused.tag === "busy" && refused.retryAfterMs).toBe(DAY_MS - (now % DAY_MS));
     expect(words(await world.send(one, ...first)), "repeats cost nothing").toHaveLength(4);
@@ -446,8 +446,8 @@ describe("budget_spent: events of one day", () => {
     const world = new World();
     const one = world.start(thrifty(5));
     expect(words(await world.send(one, ...adds(7)))).toHaveLength(7);
-    expect(words(await world.send(one, ...adds(1)))).toBe("budget_spent");
-    expect(words(await world.send(one, ...adds(7)))).toBe("budget_spent");
+    expect(words(await world.send(one, ...adds(1)))).toBe("quota_exceeded");
+    expect(words(await world.send(one, ...adds(7)))).toBe("quota_exceeded");
   });
 
   it("counts on after a crash, a snapshot and an eviction", async () => {
@@ -457,14 +457,14 @@ describe("budget_spent: events of one day", () => {
     await snapshot(world, one);
     await world.send(one, ...adds(1));
     const next = world.start(thrifty(5));
-    expect(words(await world.send(next, ...adds(2)))).toBe("budget_spent");
+    expect(words(await world.send(next, ...adds(2)))).toBe("quota_exceeded");
     expect(words(await world.send(next, ...adds(1)))).toEqual(["applied"]);
   });
 
   it("counts what is still on its way", async () => {
     const world = new World();
     const one = world.start(thrifty(3));
-    expect(await together(world, one, ...adds(4))).toEqual(["applied", "applied", "applied", "budget_spent"]);
+    expect(await together(world, one, ...adds(4))).toEqual(["applied", "applied", "applied", "quota_exceeded"]);
   });
 
   it("CODE2: takes nothing where fewer partitions are stored, and the ids can't count the share: it would never trip", async () => {
@@ -474,7 +474,7 @@ describe("budget_spent: events of one day", () => {
     const one = world.start(many);
     expect(await world.send(one, ...adds(1))).toMatchObject({
       tag: "busy",
-      code: "budget_uncountable",
+      code: "quota_uncountable",
       message: expect.stringContaining("the share of maxEventsPerDay is 40 events in each, and dedup.maxIds"),
     });
     const command = { ...world.slice([put({ total: 0, times: 0 }, "none")]), command: true } as const;
@@ -483,7 +483,7 @@ describe("budget_spent: events of one day", () => {
     const next = world.start(many);
     // The command counts as one of the ten.
     expect(words(await world.send(next, ...adds(9)))).toHaveLength(9);
-    expect(words(await world.send(next, ...adds(1)))).toBe("budget_spent");
+    expect(words(await world.send(next, ...adds(1)))).toBe("quota_exceeded");
   });
 
   it("is no bound that can't be counted", () => {

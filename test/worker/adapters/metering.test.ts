@@ -97,7 +97,7 @@ const promotion = (by: Epoch, version: number, to: number, cut: number): Promoti
   replaced:
     version === 0
       ? []
-      : [{ version, attempt: "b", seq: seq(1), stamp: stamp(1), files: [], whole: true, replacedMs: 1 }],
+      : [{ version, attempt: "b", seq: seq(1), stamp: stamp(1), files: [], intact: true, replacedMs: 1 }],
 });
 
 describe("what is counted of D1", () => {

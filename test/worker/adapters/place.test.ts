@@ -119,7 +119,7 @@ describe("the rows of a partition", () => {
     );
     expect((await high.page(seq(0))).rows.map((one) => one.seq)).toEqual([1]);
     const replaced = [
-      { version: 1, attempt: "x", seq: seq(1), stamp: stamp(1), files: [], whole: true, replacedMs: 1 },
+      { version: 1, attempt: "x", seq: seq(1), stamp: stamp(1), files: [], intact: true, replacedMs: 1 },
     ];
     await high.promote({ ...to, epoch: b.epoch, version: 0, seq: seq(1), stamp: stamp(1), replaced });
     expect(await low.pin({ version: LARGEST + 2, name: "n", createdMs: 1 }), "version 1 of the next").toBe("gone");

@@ -257,7 +257,7 @@ describe("D1 is deleted", () => {
     expect((await recover(app)).body).toMatchObject({ changed: true });
   });
 
-  it("LOG2: lost again before the next snapshot, it begins a life of its own, and its objects go on", async () => {
+  it("LOG2: lost again before the next snapshot, it begins an incarnation of its own, and its objects resume", async () => {
     const tally = operator("tally", {
       version: 1,
       events: { "tally.add": shared },

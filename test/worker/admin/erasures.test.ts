@@ -85,7 +85,7 @@ describe("an erasure", () => {
     expect(where(await look(app, older))).toEqual(["archives", "snapshots"]);
     const names = async (of: string): Promise<string[]> =>
       (await env.SNAPSHOTS.list({ prefix: `main/brief/0000/${of}/` })).objects.map(({ key }) => key).sort();
-    // What a sweep deletes once retention has given it up.
+    // What garbage collection deletes once retention has given it up.
     const [one, two, ...kept] = await names("manifests");
     await env.SNAPSHOTS.delete([one!]);
     expect(where(await look(app, older))).toEqual(["archives", "snapshots"]);
@@ -120,10 +120,10 @@ describe("an erasure", () => {
     ).run();
     const { status, body } = await app.call(`/v1/erasures/${first.id}`);
     expect([status, body["code"]]).toEqual([409, "erasure_unknown"]);
-    // A new life: the record tells of the old one.
-    await env.LOG_0.prepare("UPDATE erasures SET life = 7 WHERE partition = 'main/back/0000'").run();
-    const life = await app.call(`/v1/erasures/${first.id.replace(/\d+$/, "7")}`);
-    expect([life.status, life.body["code"]]).toEqual([409, "erasure_unknown"]);
+    // A new incarnation: the record tells of the old one.
+    await env.LOG_0.prepare("UPDATE erasures SET incarnation = 7 WHERE partition = 'main/back/0000'").run();
+    const incarnation = await app.call(`/v1/erasures/${first.id.replace(/\d+$/, "7")}`);
+    expect([incarnation.status, incarnation.body["code"]]).toEqual([409, "erasure_unknown"]);
     expect((await app.call(`/v1/erasures/${first.id}`)).body["code"]).toBe("no_erasure");
   });
 
@@ -146,14 +146,14 @@ describe("an erasure", () => {
     await snapshot(app, "claimed");
     const { id } = await erase(app, "claimed", "ada");
     await tell(app, "claimed", "bob");
-    const [operator, n, seq, life] = id.split(".") as [string, string, string, string];
+    const [operator, n, seq, incarnation] = id.split(".") as [string, string, string, string];
     const of = (...parts: readonly (string | number)[]) => parts.join(".");
     for (const other of [
-      of(operator, n, Number(seq) - 1, life),
-      of(operator, n, Number(seq) + 1, life),
-      of(operator, n, seq, Number(life) + 1),
-      of(operator, n, `0${seq}`, life),
-      of(operator, n, `${seq}0`, life),
+      of(operator, n, Number(seq) - 1, incarnation),
+      of(operator, n, Number(seq) + 1, incarnation),
+      of(operator, n, seq, Number(incarnation) + 1),
+      of(operator, n, `0${seq}`, incarnation),
+      of(operator, n, `${seq}0`, incarnation),
       of(operator, n, seq),
       `${id}.a`,
       `${id}0`,

@@ -146,7 +146,7 @@ describe("D1 is set back", () => {
     expect(await sumOf("kept"), "from the archives alone").toBe(13);
   });
 
-  it("SNAP10: what is current until r2 is adopted stays for its pins, and doesn't stop the sweeping", async () => {
+  it("SNAP10: what is current until r2 is adopted stays for its pins, and doesn't stop garbage collection", async () => {
     await send("pinned", 1, 3);
     await snapshot("pinned");
     expect((await app.call(`${base("pinned")}/manifests/1/pin?name=mine`, {})).status).toBe(200);

@@ -156,7 +156,7 @@ describe("INGEST_LIMIT", () => {
   });
 });
 
-describe("budgets", () => {
+describe("quotas", () => {
   const thrifty = operator("thrifty", {
     version: 1,
     events: { "thrifty.take": z.unknown() },
@@ -167,7 +167,7 @@ describe("budgets", () => {
   });
   const take = (id: string, key: string) => ({ type: "thrifty.take", id, key });
 
-  test("429 budget_spent with Retry-After, for both ways in; 409 too_many_keys", async () => {
+  test("429 quota_exceeded with Retry-After, for both ways in; 409 too_many_keys", async () => {
     const app = await deploy(thrifty, ...all);
     const keys = await app.call("/v1/events", [take("1", "a"), take("2", "b"), take("3", "c")]);
     expect(keys.status).toBe(207);
@@ -177,13 +177,13 @@ describe("budgets", () => {
       errors: [{ index: 2, code: "too_many_keys", detail: { keys: 2, maxKeys: 2 } }],
     });
     const sent = await app.call("/v1/events", [take("4", "a")]);
-    expect([sent.status, sent.body["code"]]).toEqual([429, "budget_spent"]);
+    expect([sent.status, sent.body["code"]]).toEqual([429, "quota_exceeded"]);
     expect(sent.body).toMatchObject({ received: 1, accepted: 0, through: 0 });
     const after = Number(sent.headers.get("retry-after"));
     expect(after).toBeGreaterThan(0);
     expect(after).toBeLessThanOrEqual(86_400);
     const asked = await app.call("/v1/operators/thrifty/ask", take("5", "a"));
-    expect([asked.status, asked.body["code"], asked.headers.has("retry-after")]).toEqual([429, "budget_spent", true]);
+    expect([asked.status, asked.body["code"], asked.headers.has("retry-after")]).toEqual([429, "quota_exceeded", true]);
     expect((await app.call("/v1/events", [take("1", "a")])).body).toMatchObject({ duplicates: 1 });
   });
 });

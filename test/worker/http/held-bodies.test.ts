@@ -18,9 +18,9 @@ const event = (n: number): string => JSON.stringify({ ...add("held-bodies", 1), 
 it("a body that is held waits outside while others fill the memory, and gives back what it held", async () => {
   const others = new HeldBody();
   expect(others.hold(HELD_BODY_BYTES - 100)).toBe(true);
-  expect(await send("application/json", `[${event(1)},${event(2)}]`)).toEqual([503, "bodies_held"]);
+  expect(await send("application/json", `[${event(1)},${event(2)}]`)).toEqual([503, "too_many_bodies"]);
   expect(await send("application/x-ndjson", `${event(1)}\n${event(2)}\n`, { prefer: "return=representation" })).toEqual(
-    [503, "bodies_held"],
+    [503, "too_many_bodies"],
   );
   expect(await send("application/x-ndjson", `${event(3)}\n${event(4)}\n`), "lines as they come").toEqual([200, 2]);
   others.release();

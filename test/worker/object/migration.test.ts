@@ -66,7 +66,7 @@ it("events of the key are rejected with a code of their own, those beside them c
   expect(asked).toMatchObject({ status: 503, body: { code: "migration_failed" } });
 });
 
-it("the partition, its manifest and the drill name the key", async () => {
+it("the partition, its manifest and the verification name the key", async () => {
   await snapshot(app);
   const unmigrated = { keys: 1, some: [{ key: "bad", version: 1 }] };
   expect((await app.call(`${BASE}/partitions/0`)).body).toMatchObject({ unmigrated });

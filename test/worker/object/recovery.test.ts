@@ -85,7 +85,7 @@ describe("coming back", () => {
     expect(await partition("?live=true")).toMatchObject({ lastRecovery: { manifest: 1, fallbacks: 1 } });
   });
 
-  it("the drill rebuilds the state from snapshot, archive and log, and finds it equal", async () => {
+  it("the verification rebuilds the state from snapshot, archive and log, and finds it equal", async () => {
     const { status, body } = await app.call("/v1/operators/ledger/partitions/0/verify", {});
     expect(status).toBe(200);
     expect(body).toMatchObject({ partition: 0, equal: true, keys: expect.any(Number) as number });
@@ -109,15 +109,15 @@ describe("coming back", () => {
     expect(await value("d")).toEqual({ sum: 1, entries: 1 });
   });
 
-  it("SNAP6, SNAP9: the cron sweep finds a partition whose alarm was lost, from D1", async () => {
+  it("SNAP6, SNAP9: the cron finds a partition whose alarm was lost, from D1", async () => {
     await runInDurableObject(stub(), (_, state) => state.storage.deleteAlarm());
     await evictDurableObject(stub());
     const before = await partition();
     expect(before["tailEvents"]).toBe(1);
-    await app.sweep();
+    await app.cron();
     expect((await partition())["tailEvents"], "not overdue yet").toBe(1);
     vi.setSystemTime(Date.now() + 2 * 86_400_000);
-    await app.sweep();
+    await app.cron();
     vi.useRealTimers();
     await patiently(async () => expect((await partition())["tailEvents"]).toBe(0));
   });

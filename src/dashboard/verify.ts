@@ -1,10 +1,10 @@
 /**
- * The drill page's requests to a partition, and their results.
+ * The recovery test's requests to a partition, and their results.
  *
- * DRILL1. Values are read before and after through the same route that clients use. A key whose seq is the same must
+ * VERIFY1. Values are read before and after through the same route that clients use. A key whose seq is the same must
  *     have the same value. If its seq is higher, an event changed it meanwhile. If it has no state, an event may have
  *     removed it, provided that any came. Anything else is a loss.
- * DRILL2. The time is from the answer of `evict` to the first answer of the partition, the network included.
+ * VERIFY2. The time is from the answer of `evict` to the first answer of the partition, the network included.
  */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
@@ -93,7 +93,7 @@ export async function verifyNow(operator: string, partition: number): Promise<Ha
   return { tag: "verified", at: Date.now(), equal: found.equal, text, ms };
 }
 
-/** Compares a key by DRILL1. */
+/** Compares a key by VERIFY1. */
 export function compared(before: StateAnswer, after: StateAnswer | null, came: boolean): Comparison {
   const [was, is] = [JSON.stringify(before.value), after === null ? "no state" : JSON.stringify(after.value)];
   const moved = after === null ? came : after.seq > before.seq;

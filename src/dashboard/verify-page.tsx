@@ -1,14 +1,14 @@
 /** Proves a recovery: drops a partition from memory, and shows the recovered values, their source, and the time. */
 import { useState } from "preact/hooks";
 import { messageOf } from "./api.ts";
-import { evictAndLook, snapshotNow, verifyNow, type Comparison, type Happened } from "./drill.ts";
+import { evictAndLook, snapshotNow, verifyNow, type Comparison, type Happened } from "./verify.ts";
 import { overview } from "./live.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { PhaseKeys, Phases } from "./recoveries.tsx";
 import { Sure } from "./sure.tsx";
 import { count, many, span } from "./text.ts";
 
-export function Drill({ operator }: { readonly operator: string }) {
+export function VerifyPage({ operator }: { readonly operator: string }) {
   const { query } = place.value;
   const partition = Number(query.get("partition") ?? 0);
   const key = query.get("key") ?? "";
@@ -18,7 +18,7 @@ export function Drill({ operator }: { readonly operator: string }) {
   const [error, setError] = useState<string | null>(null);
   const go = (change: Record<string, string>): void => {
     const next = { partition: String(partition), key, ...change };
-    replace(hrefOf(operator, "drill", { partition: next.partition, ...(next.key === "" ? {} : { key: next.key }) }));
+    replace(hrefOf(operator, "verify", { partition: next.partition, ...(next.key === "" ? {} : { key: next.key }) }));
   };
   const run = async (what: string, act: (say: (step: string) => void) => Promise<Happened>): Promise<void> => {
     setError(null);
@@ -34,8 +34,8 @@ export function Drill({ operator }: { readonly operator: string }) {
   };
   return (
     <>
-      <section class="panel" aria-labelledby="drill-title">
-        <h2 id="drill-title">Drill</h2>
+      <section class="panel" aria-labelledby="verify-title">
+        <h2 id="verify-title">Verify</h2>
         <p class="hint">
           “Evict” drops the partition's object from memory as a crash would: nothing is saved first. The next question
           opens it again from its newest snapshot and the tail of the log. Events may go on coming in meanwhile.

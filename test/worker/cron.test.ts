@@ -1,10 +1,10 @@
-/** The cron sweep over more partitions than one page holds: all that are due are woken, and no others (SNAP6, SNAP9). */
+/** The cron over more partitions than one page holds: all that are due are woken, and no others (SNAP6, SNAP9). */
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { operator } from "../../src/keyframe.ts";
 import { App } from "../../src/worker/app.ts";
-import { sweep } from "../../src/worker/cron.ts";
+import { runCron } from "../../src/worker/cron.ts";
 import type { Address } from "../../src/engine/operator/routing.ts";
 
 /** An operator has 256 partitions at most, so these are of several. */
@@ -95,7 +95,7 @@ beforeAll(async () => {
     await fill(db, addresses.filter(({ database }) => database === name).map(numberOf));
 });
 
-/** Sweeps with objects that only tell that they were woken. */
+/** Runs the cron with objects that only tell that they were woken. */
 async function woken(more: object = {}): Promise<number[]> {
   const numbers: number[] = [];
   const wake = (address: Address): Promise<void> => {
@@ -104,11 +104,11 @@ async function woken(more: object = {}): Promise<number[]> {
     return number % 2 === 0 ? Promise.resolve() : Promise.reject(new Error("the object died"));
   };
   const PARTITION = { getByName: () => ({ wake }) } as unknown as typeof env.PARTITION;
-  await sweep(app, { ...env, PARTITION, ...more });
+  await runCron(app, { ...env, PARTITION, ...more });
   return numbers.sort((a, b) => a - b);
 }
 
-describe("the sweep", () => {
+describe("the cron", () => {
   const due = Array.from({ length: PARTITIONS }, (_, n) => n).filter((n) => kindOf(n).due);
 
   it("SNAP6: wakes every partition that is due, each once, wherever it begins", async () => {
