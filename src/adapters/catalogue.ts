@@ -101,14 +101,14 @@ async function traceOf(
     if (found === undefined) return null;
     return new Failure(
       "catalogue_lost",
-      `${found}, but D1 doesn't know how operator "${operator}" was placed: restore the database, or rebuild it with POST /v1/operators/${operator}/recover; where the data isn't wanted, delete what is under ${prefix} in R2 and in the databases`,
+      `${found}, but D1 doesn't know how operator "${operator}" was placed: restore the database, or rebuild it with POST /v1/operators/${operator}/recover; if the data isn't wanted, delete everything under ${prefix} in R2 and in the databases`,
     );
   } catch (error) {
     // This operator may have no placement yet. The others have theirs, and must not wait for this one.
     if (error instanceof Failure && error.code !== "store_unavailable") throw error;
     return new Failure(
       "store_unavailable",
-      `operator "${operator}" can't be placed before it is known that it has left nothing in R2: ${messageOf(error)}`,
+      `operator "${operator}" can't be placed until R2 is known to hold nothing of it: ${messageOf(error)}`,
       { cause: error },
     );
   }
@@ -144,7 +144,7 @@ function placement(stored: StoredPlacement, databases: Databases): Placement {
   if (lost !== undefined)
     throw new Failure(
       "database_missing",
-      `partitions of "${stored.operator}" live in ${lost}, which isn't bound: bind it again`,
+      `partitions of "${stored.operator}" are in ${lost}, which isn't bound: bind it again`,
     );
   return { ...stored, databases: homes };
 }
@@ -156,7 +156,7 @@ function homesOf({ operator, partitions, databases }: StoredPlacement): string[]
     return homes;
   throw new Failure(
     "placement_unclear",
-    `the row of "${operator}" in operators is damaged, it doesn't name ${partitions} databases: restore LOG_0, or delete that row and rebuild it with POST /v1/operators/${operator}/recover`,
+    `the row of "${operator}" in operators is corrupt: it doesn't name ${partitions} databases: restore LOG_0, or delete that row and rebuild it with POST /v1/operators/${operator}/recover`,
   );
 }
 

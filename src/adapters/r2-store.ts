@@ -19,7 +19,7 @@ export class R2Store implements ObjectStore {
   async put(name: string, bytes: Uint8Array): Promise<string> {
     const sha256 = await crypto.subtle.digest("SHA-256", bytes);
     const stored = await this.#bucket.put(name, bytes, { sha256, onlyIf: new Headers({ "If-None-Match": "*" }) });
-    if (stored === null) throw new Error(`${name} is there already, though its name should be new`);
+    if (stored === null) throw new Error(`${name} exists already, though its name should be new`);
     return Buffer.from(sha256).toString("hex");
   }
 

@@ -23,15 +23,15 @@ interface Adopted {
 export const adopt: AddCommand = (program, cli, done) => {
   online(program.command("adopt"))
     .description(
-      "Decide what a partition goes on with whose database was set back (log_rewound); it can't be taken back",
+      "Decide how a partition resumes after its database was restored to an older point (log_rewound); this can't be undone",
     )
     .argument("<operator>")
     .argument("<partition>")
-    .addArgument(new Argument("<truth>", "what counts from here on").choices(["d1", "r2"]))
+    .addArgument(new Argument("<truth>", "the side that counts from now on").choices(["d1", "r2"]))
     .addHelpText(
       "after",
       examples("keyframe adopt usage 0 r2", "keyframe adopt usage 0 d1") +
-        "\n\nr2: the newest snapshot in R2 that can be read; d1: what the database has now. The other one's later events are given up.\nExit status: 0 it is decided, 1 there is nothing to decide, or R2 has nothing that can be read, 2 it couldn't be asked.",
+        "\n\nr2: the newest intact snapshot in R2; d1: what the database has now. Later events of the other side are given up.\nExit status: 0 decided, 1 there is nothing to decide or R2 has no intact snapshot, 2 the request failed.",
     )
     .action(async (operator: string, partition: string, truth: string, options: Options) => {
       const { screen } = cli;
@@ -55,9 +55,9 @@ export function adoptedLines(
   const gone = [range("events", givenUp.seqs), range("manifests", givenUp.manifests)].filter((one) => one !== null);
   return [
     ...passedOver.map((why) => `passed over: ${why}`),
-    `partition ${partition} of ${operator} goes on after seq ${count(seq)}, as ${truth.toUpperCase()} has it${from}`,
-    gone.length === 0 ? "nothing is known to be given up" : `given up: ${gone.join(", ")}`,
-    "senders should send again what they sent after that",
+    `partition ${partition} of ${operator} resumes after seq ${count(seq)}, as ${truth.toUpperCase()} has it${from}`,
+    gone.length === 0 ? "no event is known to be given up" : `given up: ${gone.join(", ")}`,
+    "send later events again",
   ];
 }
 

@@ -44,9 +44,9 @@ const LONGEST_PAUSE_MS = 5_000;
 /** The options of every command that asks the app. */
 export const online = (command: Command): Command =>
   command
-    .option("--url <url>", `where the app is; else KEYFRAME_URL, else ${DEFAULT_URL}`)
-    .option("--token <token>", "else KEYFRAME_TOKEN, which no list of processes shows")
-    .option("--json", "one JSON object a line");
+    .option("--url <url>", `address of the app; default KEYFRAME_URL, else ${DEFAULT_URL}`)
+    .option("--token <token>", "token of the app; default KEYFRAME_TOKEN, which no list of processes shows")
+    .option("--json", "one JSON object per line");
 
 export class App {
   readonly url: string;
@@ -118,7 +118,7 @@ export class App {
   async *lines(path: string, mediaType: string): AsyncGenerator<string> {
     const silence = new AbortController();
     const hush = (): NodeJS.Timeout =>
-      setTimeout(() => silence.abort(new Error("nothing came for a minute")), TIMEOUT_MS);
+      setTimeout(() => silence.abort(new Error("no data arrived for a minute")), TIMEOUT_MS);
     let timer = hush();
     const call: Call = { method: "GET", path };
     try {
@@ -176,7 +176,7 @@ export const noAnswer = (url: string, { why }: NoAnswer, unknown = false): Silen
 function baseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "")
-    throw new Trouble(`${JSON.stringify(text)} is no address of an app, such as ${DEFAULT_URL}`);
+    throw new Trouble(`${JSON.stringify(text)} isn't the address of an app, such as ${DEFAULT_URL}`);
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }
 

@@ -28,7 +28,7 @@ export const ask: AddCommand = (program, cli, done) => {
         `keyframe ask credits '{"type":"credits.take","data":{"account":"ada","n":1}}'`,
         "keyframe ask credits - < event.json",
       ) +
-        "\n\nAn event without an id gets one, so that sending it again counts once.\nExit status: 0 it was applied, 1 it was refused or its handler threw, 2 it is no event, or couldn't be sent; if it isn't known whether\nit counts, the id to send again is said.",
+        "\n\nAn event without an id gets one, so that a retry counts once.\nExit status: 0 applied, 1 refused or quarantined, 2 the event is invalid or couldn't be sent; if the outcome is unknown,\nthe message names the id to send again.",
     )
     .action(async (operator: string, event: string, options: Options) => {
       const app = new App(options, cli);
@@ -40,7 +40,7 @@ export const ask: AddCommand = (program, cli, done) => {
       const refused = codeOf(answer) !== "quarantined";
       if (options.json) await cli.screen.print(JSON.stringify(body));
       else if (no)
-        cli.screen.say(`${cli.screen.paintError("yellow", refused ? "refused" : "set aside")} ${saidBy(answer)}`);
+        cli.screen.say(refused ? `${cli.screen.paintError("yellow", "refused")} ${saidBy(answer)}` : saidBy(answer));
       else await cli.screen.print(JSON.stringify((body as { readonly value: unknown }).value));
       done(no ? NO : YES);
     });
@@ -58,7 +58,7 @@ async function decided(app: App, path: string, text: string): Promise<Answer> {
     // A text without an id isn't JSON, and counts nowhere.
     if (id === null) throw error;
     throw new Trouble(
-      `${error.message}\nWhether the event counts is not known: send it again with the same id, "id":${JSON.stringify(id)}`,
+      `${error.message}\nThe outcome is unknown: send the event again with the same id, "id":${JSON.stringify(id)}`,
     );
   }
 }

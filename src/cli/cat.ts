@@ -30,7 +30,7 @@ export const cat: AddCommand = (program, cli, done) => {
     .option("--events", "only the events of the archive")
     .option("--footer", "only the footer of a snapshot, or the manifest")
     .option("--key <key>", "only this key's state or events")
-    .option("--json", "without colours, as everywhere but on a terminal")
+    .option("--json", "without colours; automatic if the output isn't a terminal")
     .addHelpText(
       "after",
       examples(

@@ -32,19 +32,20 @@ export function judgeAccess(
   const what = `${role} routes`;
   if (code === "log_not_migrated")
     return check("bad", what, `503 ${code}: the log's tables are missing; run the migrations: ${MIGRATE}`);
-  if (status === 503) return check("bad", what, `503 ${code}: the app can't decide now`);
+  if (status === 503) return check("bad", what, `503 ${code}: the app can't check the token now`);
   if (status !== 401 && status !== 403)
     return check(
       "ok",
       what,
-      token ? "the token may use them" : "open without a token: the app has none set, and serves loopback hosts only",
+      token ? "the token opens them" : "open without a token: none is set, so the app serves loopback hosts only",
     );
   // A sender's token needn't read, and a reader's token needn't administer.
-  if (code === "wrong_role") return check("note", what, "the token is good for others, not for these");
+  if (code === "wrong_role") return check("note", what, "the token opens other routes, not these");
   const why: Readonly<Record<string, string>> = {
-    no_token: "they need a token: --token or KEYFRAME_TOKEN",
+    no_token: "they need a token: give --token or KEYFRAME_TOKEN",
     bad_token: "the app doesn't know this token",
-    shut: "the app is shut: it has no token set, and this is no loopback host; npx wrangler secret put ADMIN_TOKEN",
+    closed:
+      "the app is closed: no token is set, and this isn't a loopback host; run npx wrangler secret put ADMIN_TOKEN",
   };
   return check("bad", what, why[code] ?? `${status} ${code}`);
 }
@@ -76,14 +77,14 @@ function remarksOn(one: PartitionInfo, nowMs: number, targetMs: number): Remark[
     const since =
       last !== null && "at" in last ? `its last snapshot is ${age(last.at, nowMs)} old` : "it has no snapshot";
     const short = last === null ? "no snapshot" : "old snapshot";
-    add("note", short, `${since}, with ${count(one.tailEvents)} events (${bytes(one.tailBytes)}) behind it`);
+    add("note", short, `${since}, with ${count(one.tailEvents)} events (${bytes(one.tailBytes)}) after it`);
   }
   const fallbacks = one.lastRecovery?.fallbacks ?? 0;
   if (fallbacks > 0)
     add(
       "note",
-      "damaged snapshot",
-      `when it last came back it passed over ${fallbacks} snapshot(s) that couldn't be read`,
+      "corrupt snapshot",
+      `its last recovery passed over ${fallbacks} snapshot(s) that were corrupt or missing`,
     );
   return remarks;
 }
@@ -93,24 +94,24 @@ export const judgePartition = (operator: string, one: PartitionInfo, nowMs: numb
 
 /** For a column: the worst finding. */
 export function healthOf(one: PartitionInfo, nowMs: number, paint: Paint): string {
-  const [worst] = remarksOn(one, nowMs, PROMISE_MS);
+  const [worst] = remarksOn(one, nowMs, TARGET_MS);
   if (worst !== undefined) return paint(COLOURS[worst.state], worst.short);
   if ((one.quarantined ?? 0) > 0) return paint("yellow", "quarantined events");
   return one.appliedSeq === 0 ? "unused" : "healthy";
 }
 
 /** The target for a recovery, unless `doctor` gets another one. */
-const PROMISE_MS = 1_000;
+const TARGET_MS = 1_000;
 
 export function judgeOperators(all: readonly OperatorStatus[], nowMs: number, targetMs: number): Check[] {
   const checks = all.flatMap(({ operator: { name, version, lost }, partitions }) => {
     if (lost !== undefined) return [check("bad", name, `${lost}: keyframe recover --from-r2 ${name}`)];
     const found = partitions.flatMap((one) => judgePartition(name, one, nowMs, targetMs));
     const slowest = Math.max(...partitions.map((one) => one.estimatedRecoveryMs));
-    const detail = `version ${version}, ${count(partitions.length)} partition(s), the slowest back in ${span(slowest)}`;
+    const detail = `version ${version}, ${count(partitions.length)} partition(s), slowest estimated recovery ${span(slowest)}`;
     return found.some(({ state }) => state === "bad") ? found : [check("ok", name, detail), ...found];
   });
-  return checks.length > 0 ? checks : [check("note", "operators", "the app has none")];
+  return checks.length > 0 ? checks : [check("note", "operators", "the app has no operators")];
 }
 
 export const judgeTimes = (what: string, where: string, ms: readonly number[]): Check =>
@@ -123,8 +124,8 @@ const NEAR_MS = 60;
 export function judgeStores({ code, deployedAt, region, jurisdiction, colo, stores }: DoctorInfo): Check[] {
   const since = deployedAt === null ? "" : `, deployed ${deployedAt}`;
   const where = [
-    region === null ? "no REGION set: objects live near who first called" : `REGION ${region}`,
-    jurisdiction === null ? "no JURISDICTION" : `JURISDICTION ${jurisdiction}`,
+    region === null ? "REGION is unset: each object runs near its first caller" : `REGION ${region}`,
+    jurisdiction === null ? "JURISDICTION is unset" : `JURISDICTION ${jurisdiction}`,
     ...(colo === null ? [] : [`this request ran in ${colo}`]),
   ];
   return [

@@ -35,7 +35,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
   ["Begin:", [initialise, create]],
   ["Events and state:", [sendFile, ask, get, scan, history, watch, exportAll]],
   [
-    "Look inside and steer:",
+    "Inspect and operate:",
     [status, doctor, snapshot, manifests, pins, pin, unpin, verifyPartition, evict, quarantine, recover, adopt],
   ],
   ["Files, without the app:", [cat, diff, verify, cost]],
@@ -43,13 +43,13 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
 
 const ABOUT = `
 The app is at --url or KEYFRAME_URL (http://127.0.0.1:8787), its token in --token or KEYFRAME_TOKEN.
-Exit status: 0 yes, done; 1 no (different, damaged, refused, not there); 2 it couldn't be done.
+Exit status: 0 yes, or done; 1 no (different, corrupt, refused, missing); 2 the command failed.
 "keyframe help COMMAND" shows examples.`;
 
 export async function runCli(args: readonly string[], cli: Cli): Promise<Status> {
   let status: Status = YES;
   const program = new Command("keyframe")
-    .description("Look into Keyframe: its state, its partitions, and its files")
+    .description("Inspect Keyframe: its state, partitions and files")
     .version(about.version)
     .addHelpText("after", ABOUT)
     .configureOutput({
@@ -87,7 +87,7 @@ function failed(error: unknown, { screen }: Cli): Status {
     isSystemError(error)
   );
   const text = bug && error instanceof Error ? `this is a bug: ${error.stack ?? error.message}` : messageOf(error);
-  const unknown = error instanceof Silence && error.unknown ? "\nWhether it was done is not known." : "";
+  const unknown = error instanceof Silence && error.unknown ? "\nThe outcome is unknown." : "";
   screen.say(`${screen.paintError("red", "keyframe:")} ${text}${unknown}`);
   return error instanceof No ? NO : TROUBLE;
 }

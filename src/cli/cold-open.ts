@@ -47,7 +47,7 @@ async function look(
   const home = body?.["partition"];
   if (typeof home === "number" && home !== partition)
     throw new Trouble(
-      `--evict: the key ${JSON.stringify(key)} lives in partition ${home} of ${operator}, not in ${partition}`,
+      `--evict: the key ${JSON.stringify(key)} belongs to partition ${home} of ${operator}, not in ${partition}`,
     );
   const { appliedSeq, keys, lastRecovery } = (await app.get(`${path}?live=true`)) as PartitionInfo;
   const value = body === null ? null : JSON.stringify(body["value"]);
@@ -78,7 +78,7 @@ export function judgeColdOpen(
   if (!moved && after.keys !== before.keys)
     return bad(`it has ${count(after.keys)} keys; there were ${count(before.keys)}`);
   const same = moved
-    ? `${count(after.appliedSeq - before.appliedSeq)} events came meanwhile, and nothing is lost`
+    ? `${count(after.appliedSeq - before.appliedSeq)} events arrived meanwhile, and nothing is lost`
     : `the same ${count(after.keys)} keys, ${count(after.appliedSeq)} events and value`;
   return check("ok", what, `read ${span(ms)} after an eviction${how(recovery)}: ${same}`);
 }

@@ -24,20 +24,24 @@ interface Options {
 export const cost: AddCommand = (program, cli, done) => {
   program
     .command("cost")
-    .description("Reckon what a load would cost a month, at list price")
+    .description("Estimate what a load costs a month, at list price")
     .option("--rate <events>", "events per second", positive, 100)
     .option("--batch <events>", "events of one request", positive, 1)
     .option("--partitions <n>", "partitions of the operator", whole, 1)
     .option("--event-bytes <bytes>", "size of an event", positive, 200)
-    .option("--commit <time>", "what D1 takes for a commit", time, 20)
+    .option("--commit <time>", "duration of a commit in D1", time, 20)
     .option("--every <time>", "snapshot: every", time, 300_000)
     .option("--max-tail <bytes>", "snapshot: maxTailBytes", positive, 4_000_000)
     .option("--recovery <time>", "snapshot: recovery", time, 1_000)
     .option("--retain <time>", "snapshot: retain", time, 7 * 86_400_000)
     .option("--state <bytes>", "all states, as JSON", positive, 10_000_000)
-    .option("--changed <bytes>", "of them, those that change between two snapshots (default: a tenth)", positive)
+    .option(
+      "--changed <bytes>",
+      "bytes of state that change between two snapshots (default: a tenth of --state)",
+      positive,
+    )
     .option("--page", "the table of docs/reference/costs.md: 1, 100 and 10,000 events per second, single and batched")
-    .option("--json", "one JSON object a line")
+    .option("--json", "one JSON object per line")
     .addHelpText(
       "after",
       examples("keyframe cost --rate 100 --batch 100", "keyframe cost --rate 10000 --partitions 20 --every 1m --json"),

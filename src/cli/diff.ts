@@ -18,16 +18,16 @@ export const diff: AddCommand = (program, cli, done) => {
     .description("Keys that were added (+), removed (-) or changed (~) between two snapshot files")
     .argument("<a>", "a full snapshot or a delta")
     .argument("<b>")
-    .option("--on <base...>", "the files that a delta builds on; <a> and <b> themselves count as well", [])
+    .option("--on <base...>", "more files that a delta builds on; <a> and <b> are searched too", [])
     .option("--values", "with the states before and after")
-    .option("--json", "one JSON object a line")
+    .option("--json", "one JSON object per line")
     .addHelpText(
       "after",
       examples(
         "keyframe diff monday.kfs tuesday.kfs",
         "keyframe diff full.kfs delta.kfs --values       # the delta builds on the full one",
         "keyframe diff a.kfs c.kfs --on full.kfs b.kfs   # full <- a, full <- b <- c",
-      ) + "\n\nExit status: 0 equal, 1 different, 2 it can't be told.",
+      ) + "\n\nExit status: 0 equal, 1 different, 2 the files can't be compared.",
     )
     .action(async (a: string, b: string, options: Options) => {
       const views = [a, b, ...options.on].map(openSnapshot);

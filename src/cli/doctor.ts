@@ -44,18 +44,18 @@ const COUNTED = 1_000;
 export const doctor: AddCommand = (program, cli, done) => {
   online(program.command("doctor"))
     .description("Check the app: reachable, tokens, round trips, health of each partition")
-    .option("--target <time>", "how soon a partition must be back, of whichever operator", "1s")
-    .option("--no-wake", "leave the quarantine out, which is read from the partitions and wakes them")
+    .option("--target <time>", "target of a recovery, for every partition", "1s")
+    .option("--no-wake", "skip the quarantine, since reading it wakes the partitions")
     .option(
       "--write <operator event...>",
-      "measure commits: ask this operator with this event, again and again with new ids",
+      "measure commits: send this event to this operator many times, each with a new id",
     )
     .option(
       "--evict <operator partition key...>",
-      "drop this partition from memory, and compare the key and the counts when it is back",
+      "drop this partition from memory, and compare the key and the counts after its recovery",
     )
-    .option("--samples <n>", "how often --write sends it", "20")
-    .option("--rate <time>", "how long to look at what the app costs; 0s leaves that out", "5s")
+    .option("--samples <n>", "number of events that --write sends", "20")
+    .option("--rate <time>", "how long to measure what the app costs; 0s skips that", "5s")
     .addHelpText(
       "after",
       examples(
@@ -63,7 +63,7 @@ export const doctor: AddCommand = (program, cli, done) => {
         `keyframe doctor --write credits '{"type":"credits.take","data":{"account":"nobody","n":1}}'`,
         "keyframe doctor --evict usage 0 customer-1",
       ) +
-        "\n\nWithout --write and --evict nothing is changed. With --write the event counts as often as it is sent; one that its handler refuses is\nlogged and measured as well, and changes no state. An eviction is what a crash would be; callers may hear 503 for a moment.\nExit status: 0 nothing is bad, 1 something is, 2 the app can't be reached.",
+        "\n\nWithout --write and --evict, doctor changes nothing. With --write each event counts; a refused event is logged and\nmeasured too, and changes no state. An eviction ends the partition as a crash would; callers may get 503 for a moment.\nExit status: 0 nothing is bad, 1 something is bad, 2 the app can't be reached.",
     )
     .action(async (options: DoctorOptions) => {
       const app = new App(options, cli);
@@ -76,9 +76,9 @@ export const doctor: AddCommand = (program, cli, done) => {
 
 async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
   const targetMs = milliseconds(options.target);
-  if (targetMs === null) throw new Trouble(`--target ${options.target} is no time; say 500ms, 1s or 2m`);
+  if (targetMs === null) throw new Trouble(`--target must be a time such as 500ms, 1s or 2m, not ${options.target}`);
   const rateMs = milliseconds(options.rate);
-  if (rateMs === null) throw new Trouble(`--rate ${options.rate} is no time; say 5s or 1m`);
+  if (rateMs === null) throw new Trouble(`--rate must be a time such as 5s or 1m, not ${options.rate}`);
   const samples = Math.min(wholeNumber(options.samples, "--samples"), MOST_SAMPLES);
   const write = options.write === undefined ? null : writeOf(options.write);
   const evict = options.evict === undefined ? null : evictOf(options.evict);
@@ -97,8 +97,8 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
     if (rateMs > 0) checks.push(await dollars(app, rateMs));
   } else {
     const undecided = [...probes.values()].some(({ status }) => status === 503);
-    const why = undecided ? "the app can't decide now" : "that needs the admin token";
-    checks.push(check("note", "partitions", `not looked at: ${why}`));
+    const why = undecided ? "the app can't check the token now" : "that needs the admin token";
+    checks.push(check("note", "partitions", `not checked: ${why}`));
   }
   if (write !== null) checks.push(await commits(app, write, samples));
   if (evict !== null) checks.push(await coldOpen(app, ...evict));
@@ -110,7 +110,7 @@ async function reach(app: App): Promise<Check> {
   const ms: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     const answer = await app.ask("/healthz");
-    if (answer.tag !== "good") throw new Trouble(`what answers at ${app.url} is no Keyframe: ${saidBy(answer)}`);
+    if (answer.tag !== "good") throw new Trouble(`the server at ${app.url} isn't Keyframe: ${saidBy(answer)}`);
     ms.push(answer.ms);
   }
   return judgeTimes("app", `${app.url} answers`, ms);
@@ -148,7 +148,7 @@ async function quarantines(app: App, all: readonly OperatorStatus[]): Promise<Ch
         check(
           "bad",
           operator.name,
-          `${count(found)}${found === COUNTED ? " or more" : ""} events are set aside: keyframe quarantine ${operator.name}`,
+          `${count(found)}${found === COUNTED ? " or more" : ""} events are quarantined: keyframe quarantine ${operator.name}`,
         ),
       );
   }
@@ -192,6 +192,6 @@ function writeOf(given: readonly string[]): Write {
 function evictOf(given: readonly string[]): readonly [operator: string, partition: string, key: string] {
   const [operator, partition, key] = given;
   if (given.length !== 3 || !/^\d{1,9}$/.test(partition!))
-    throw new Trouble("--evict takes an operator, the number of a partition and a key that lives in it");
+    throw new Trouble("--evict takes an operator, the number of a partition and a key that belongs to it");
   return [operator!, partition!, key!];
 }

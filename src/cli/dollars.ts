@@ -20,7 +20,7 @@ export async function dollars(app: App, watchMs: number): Promise<Check> {
     return judgeDollars(before, after, performance.now() - begun);
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
-    return check("note", "cost", `not known: ${error.message}`);
+    return check("note", "cost", `unknown: ${error.message}`);
   }
 }
 

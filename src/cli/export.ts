@@ -13,7 +13,7 @@ export const exportAll: AddCommand = (program, cli, done) => {
   atOption(online(program.command("export")))
     .description("Print every key with its state as NDJSON, each partition as of one seq")
     .argument("<operator>")
-    .option("--prefix <prefix>", "only keys that begin so", "")
+    .option("--prefix <prefix>", "only keys that begin with this", "")
     .addHelpText(
       "after",
       examples(
@@ -51,11 +51,11 @@ const KEY = '{"key":';
 function summary(last: string, keys: number): string {
   const end = parsed(last);
   if (end?.["end"] !== true)
-    throw new Trouble(`the export broke off after ${keys} keys: what was written is a part of it`);
+    throw new Trouble(`the export broke off after ${keys} keys: the output is incomplete; export again`);
   if (end["complete"] !== true)
-    throw new Trouble(`the export isn't complete, ${JSON.stringify(end["detail"] ?? null)}; ${keys} keys came`);
+    throw new Trouble(`the export isn't complete, ${JSON.stringify(end["detail"] ?? null)}; ${keys} keys arrived`);
   if (end["keys"] !== keys)
-    throw new Trouble(`the app says ${JSON.stringify(end["keys"] ?? null)} keys, and ${keys} came: export again`);
+    throw new Trouble(`the app counted ${JSON.stringify(end["keys"] ?? null)} keys, but ${keys} arrived: export again`);
   return `${keys} keys`;
 }
 

@@ -13,7 +13,9 @@ export function openFile(name: string): StoredFile {
   const bytes = new Uint8Array(readFileSync(name));
   const kind = kindOf(name, bytes);
   if (kind === null)
-    throw new Trouble(`${name} is no file of Keyframe's: it neither begins with ${MAGIC} nor is it named .kfs or .kfm`);
+    throw new Trouble(
+      `${name} isn't a file of Keyframe: it doesn't begin with ${MAGIC}, and its name doesn't end with .kfs or .kfm`,
+    );
   return { name, kind, bytes };
 }
 

@@ -35,7 +35,7 @@ export const history: AddCommand = (program, cli, done) => {
     .description("Print the events that touched a key, newest first, each with its outcome and the value after it")
     .argument("<operator>")
     .argument("<key>")
-    .option("--limit <n>", "how many", "100")
+    .option("--limit <n>", "number of events", "100")
     .option("--before <seq>", "only events below this seq")
     .addHelpText(
       "after",
@@ -58,8 +58,8 @@ export const history: AddCommand = (program, cli, done) => {
         for (const entry of page.items)
           await screen.print(options.json ? JSON.stringify(entry) : entryLine(entry, screen.paint));
         found += page.items.length;
-        if (page.expired === true) screen.say("what is older was given up by retention");
-        else if (page.before !== undefined && found >= left.most) screen.say(`there is more: --before ${page.before}`);
+        if (page.expired === true) screen.say("retention has given up older events");
+        else if (page.before !== undefined && found >= left.most) screen.say(`more events: --before ${page.before}`);
       }
       if (found === 0) screen.say(`no event of ${JSON.stringify(key)} is in the log`);
       done(found === 0 ? NO : YES);
@@ -94,7 +94,8 @@ async function* pagesOf(
     left -= page.items.length;
     if (page.before === undefined) return;
     // Without this check a page that repeats would never end the loop.
-    if (before !== null && page.before >= before) throw new Trouble(`the page before seq ${before} came twice`);
+    if (before !== null && page.before >= before)
+      throw new Trouble(`the app returned the page before seq ${before} twice`);
     ({ before } = page);
   }
 }

@@ -118,7 +118,7 @@ function checkState(view: SnapshotView): void {
     throw new Damage(`the last key is ${JSON.stringify(end)}, the footer says ${JSON.stringify(last)}`);
   // The footer of a delta, or of a part, counts the keys of the whole state, of which the file holds some.
   if (base === 0 && part === undefined ? present !== keys : present > keys)
-    throw new Damage(`the snapshot says ${keys} keys and holds ${present}`);
+    throw new Damage(`the snapshot counts ${keys} keys, but holds ${present}`);
 }
 
 /** Checks the JSON of a state. A recovery leaves that out, to save time. */
@@ -141,7 +141,7 @@ function checkProducers({ rest, footer }: SnapshotView): void {
   for (const line of lines(footer.producers ?? [], rest, brotli, LINES["producers"]!)) {
     const { id, seq: at } = readProducer(line);
     next(at, footer.base, footer.seq, `producer ${JSON.stringify(id)}`);
-    if (seen.has(id)) throw new Damage(`producer ${JSON.stringify(id)} stands in the snapshot twice`);
+    if (seen.has(id)) throw new Damage(`producer ${JSON.stringify(id)} is in the snapshot twice`);
     seen.add(id);
   }
 }

@@ -15,7 +15,7 @@ export const manifests: AddCommand = (program, cli, done) => {
     .addHelpText(
       "after",
       examples("keyframe manifests usage 0", "keyframe manifests usage 0 --json | jq -r .snapshot.name") +
-        "\n\nWROTE is what the snapshot wrote, READS what a recovery from it reads, in so many FILES.\nExit status: 0 all can be read, 1 one can't, 2 they couldn't be asked for.",
+        "\n\nWROTE: bytes that the snapshot wrote. READS, FILES: bytes and files that a recovery from it reads.\nExit status: 0 all are readable, 1 a manifest isn't, 2 the request failed.",
     )
     .action(async (operator: string, partition: string, options: Options) => {
       const { screen } = cli;

@@ -23,20 +23,20 @@ export function newOperator({ directory, name, dryRun }: NewOperatorOptions): Ne
   if (!OPERATOR_NAME.test(name))
     return {
       tag: "refused",
-      why: `${JSON.stringify(name)} is no name of an operator: a-z, 0-9 and -, at most 63 characters, the first a letter`,
+      why: `${JSON.stringify(name)} isn't a name of an operator: use a-z, 0-9 and -, at most 63 characters, a letter first`,
     };
   const files: readonly (readonly [file: string, text: string])[] = [
     [`src/operators/${name}.ts`, operatorFile(name)],
     [`test/${name}.test.ts`, testFile(name, runnerOf(path.join(directory, "package.json")))],
   ];
   const there = files.find(([file]) => existsSync(path.join(directory, file)))?.[0];
-  if (there !== undefined) return { tag: "refused", why: `${there} is there already; nothing was written` };
+  if (there !== undefined) return { tag: "refused", why: `${there} exists already; nothing was written` };
   for (const [file, text] of dryRun ? [] : files) {
     const at = path.join(directory, file);
     mkdirSync(path.dirname(at), { recursive: true });
     writeFileSync(at, text, { flag: "wx" });
   }
-  const next = `make src/operators/${name}.ts and its test yours: they count; and add ${identifier(name)} to the list of operators that keyframe() is given`;
+  const next = `change src/operators/${name}.ts and its test, which count, to what you need, and add ${identifier(name)} to the list of operators that keyframe() gets`;
   return { tag: "done", written: files.map(([file]) => file), next };
 }
 

@@ -36,7 +36,7 @@ export async function* wholePages<T, Members>(
     failed = [...failed, ...(page.failed ?? [])].slice(0, FAILED_SHOWN);
     if (page.cursor === undefined) break;
     // Without this check a page that repeats would never end the loop.
-    if (page.cursor === cursor) throw new Trouble(`${path} gave the same page twice`);
+    if (page.cursor === cursor) throw new Trouble(`${path} returned the same page twice`);
     ({ cursor } = page);
   }
   // Thrown after all items, so that the items are shown and nobody takes them for the complete list.

@@ -18,7 +18,7 @@ interface PinOptions extends Options {
 
 export const pins: AddCommand = (program, cli, done) => {
   online(program.command("pins"))
-    .description("List the snapshots of a partition that are pinned, and by whom")
+    .description("List the pinned snapshots of a partition, and who holds each")
     .argument("<operator>")
     .argument("<partition>")
     .addHelpText("after", examples("keyframe pins usage 0"))
@@ -40,12 +40,12 @@ export const pin: AddCommand = (program, cli, done) => {
     .description("Keep a snapshot, whatever retention says, until it is unpinned")
     .argument("<operator>")
     .argument("<partition>")
-    .argument("<manifest>", "its number, as the list of manifests has it")
-    .option("--name <name>", "who holds it; a snapshot stays as long as any name holds it", "admin")
+    .argument("<manifest>", "its number in the list of manifests")
+    .option("--name <name>", "name of the holder; a snapshot is kept while any name holds it", "admin")
     .addHelpText(
       "after",
       examples("keyframe pin usage 0 12", "keyframe pin usage 0 12 --name audit-2026") +
-        "\n\nIt holds from the answer on, and its files in R2 are paid for. Exit status: 0 it is pinned, 1 there is no such snapshot any more,\nor too many are pinned, 2 it couldn't be asked.",
+        "\n\nThe pin holds from the answer on, and R2 bills its files. Exit status: 0 pinned, 1 the snapshot isn't kept any more,\nor too many are pinned, 2 the request failed.",
     )
     .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
       const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), POST);
@@ -57,22 +57,22 @@ export const pin: AddCommand = (program, cli, done) => {
 
 export const unpin: AddCommand = (program, cli, done) => {
   online(program.command("unpin"))
-    .description("Let go of a pinned snapshot")
+    .description("Release a pinned snapshot")
     .argument("<operator>")
     .argument("<partition>")
-    .argument("<manifest>", "its number, as the list of pins has it")
-    .option("--name <name>", "who held it", "admin")
+    .argument("<manifest>", "its number in the list of pins")
+    .option("--name <name>", "name of the holder", "admin")
     .addHelpText(
       "after",
       examples("keyframe unpin usage 0 12", "keyframe unpin usage 0 12 --name audit-2026") +
-        "\n\nWhat isn't pinned is let go of already. From then on retention decides.",
+        "\n\nIf nothing holds the snapshot any more, retention decides. Releasing a snapshot that isn't pinned changes nothing.",
     )
     .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
       const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), DELETE);
       done(
         await told(
           answer,
-          `${options.name} holds manifest ${manifest} of partition ${partition} no more`,
+          `manifest ${manifest} of partition ${partition} is no longer held by ${options.name}`,
           options,
           cli,
         ),

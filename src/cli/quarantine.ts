@@ -32,10 +32,10 @@ export const quarantine: AddCommand = (program, cli, done) => {
     .description("List the events whose handler threw, count them by error, show, retry or delete one or many")
     .argument("<operator>")
     .addArgument(new Argument("[action]").choices(["groups", "show", "retry", "delete"] satisfies Action[]))
-    .argument("[id]", "as the list gives it; without it, --type, --error-name, --error or --all say which")
+    .argument("[id]", "id from the list; without it, --type, --error-name, --error or --all select events")
     .option("--type <type>", "only events of this type")
     .option("--error-name <class>", "only errors of this class")
-    .option("--error <message>", "only this message; with * at its end, messages that begin so")
+    .option("--error <message>", "only this message; a * at its end matches any continuation")
     .option("--all", "with retry and delete: every event")
     .addHelpText(
       "after",
@@ -47,7 +47,7 @@ export const quarantine: AddCommand = (program, cli, done) => {
         "keyframe quarantine usage retry --error-name TypeError",
         "keyframe quarantine usage delete --type usage.recorded --error 'no such model*'",
       ) +
-        "\n\nA list is read from the partitions and wakes them. Retry and delete are logged, and safe to repeat: what was done before is said again.\nExit status: 0 done, 1 an event is refused or throws again, or there is no such event, 2 it couldn't be done.",
+        "\n\nA list wakes the partitions. Retry and delete are logged, and count once: a second run prints the first result.\nExit status: 0 done, 1 an event was refused or quarantined again, or isn't there, 2 the request failed.",
     )
     .action(async (operator: string, action: Action | undefined, id: string | undefined, options: Wanted) => {
       const app = new App(options, cli);
@@ -85,7 +85,7 @@ async function list(app: App, operator: string, options: Wanted, { screen }: Cli
     else rows.push([entry.id, entry.type, JSON.stringify(entry.key), entry.time, JSON.stringify(errorText(entry))]);
   }
   if (options.json) return YES;
-  if (rows.length === 0) screen.say("nothing is set aside");
+  if (rows.length === 0) screen.say("no event is quarantined");
   else for (const line of table(["ID", "TYPE", "KEY", "TIME", "ERROR"], rows, screen.paint)) await screen.print(line);
   return YES;
 }
@@ -94,7 +94,7 @@ async function groups(app: App, operator: string, { json }: Options, { screen }:
   const found = (await app.get(`${operatorPath(operator)}/quarantine/groups`)) as Page<QuarantineGroupInfo>;
   if (json) for (const group of found.items) await screen.print(JSON.stringify(group));
   if (json) return YES;
-  if (found.items.length === 0) screen.say("nothing is set aside");
+  if (found.items.length === 0) screen.say("no event is quarantined");
   const rows = found.items.map((group) => [
     String(group.events),
     group.type,
@@ -111,7 +111,7 @@ async function groups(app: App, operator: string, { json }: Options, { screen }:
 async function show(app: App, operator: string, id: string, { json }: Options, { screen }: Cli): Promise<Status> {
   const [, partition, at] = /^(\d{1,9})-([1-9]\d{0,14})$/.exec(id) ?? [];
   if (partition === undefined)
-    throw new Trouble(`${JSON.stringify(id)} is no id of a quarantined event, such as 0-48211`);
+    throw new Trouble(`${JSON.stringify(id)} isn't the id of a quarantined event, such as 0-48211`);
   const before = `${partition}-${Number(at) - 1}`;
   const path = `${operatorPath(operator)}/quarantine?limit=1&cursor=${before}`;
   const entry = ((await app.get(path)) as Page<QuarantinedInfo>).items.find((one) => one.id === id);
@@ -175,7 +175,7 @@ async function many(
     if (options.json) for (const item of page.items) await screen.print(JSON.stringify(item));
     if (page.cursor === undefined) break;
     // Without this check a page that repeats would never end the loop.
-    if (page.cursor === cursor) throw new Trouble(`${path} gave the same page twice`);
+    if (page.cursor === cursor) throw new Trouble(`${path} returned the same page twice`);
     ({ cursor } = page);
   }
   const { applied, refused, quarantined, gone } = counts;

@@ -25,13 +25,13 @@ interface Item {
 
 export const recover: AddCommand = (program, cli, done) => {
   online(program.command("recover"))
-    .description("Write anew what D1 has lost of an operator, from its snapshots in R2; what is there is left alone")
+    .description("Rebuild an operator's lost rows in D1 from its snapshots in R2; existing rows stay as they are")
     .argument("<operator>")
-    .option("--from-r2", "from R2, which is the only place so far")
+    .option("--from-r2", "from R2, the only source so far")
     .addHelpText(
       "after",
       examples("keyframe recover --from-r2 usage") +
-        "\n\nBind and migrate the databases first. Exit status: 0 complete, 1 some partitions are missing still, 2 it failed.",
+        "\n\nBind and migrate the databases first. Exit status: 0 complete, 1 some partitions are still missing, 2 the request failed.",
     )
     .action(async (operator: string, options: Options) => {
       const body = fine(await new App(options, cli).askAgain(`${operatorPath(operator)}/recover`, POST)) as Recovered;
@@ -53,14 +53,10 @@ export function recoveredLines({ operator, changed, complete, items }: Recovered
     list.map((why) => `${paint("yellow", "passed over")} in partition ${partition}: ${why}`),
   );
   const later = items.some(({ status }) => status === "later");
-  const end = complete
-    ? "complete"
-    : later
-      ? "not complete: call it again"
-      : "not complete: some partitions can't be read";
+  const end = complete ? "complete" : later ? "incomplete: run it again" : "incomplete: some partitions can't be read";
   return [
     ...table([">PART", "STATUS", ">MANIFEST", ">SEQ", "STATE AS OF"], rows, paint),
     ...passedOver,
-    `${operator} is ${end}; ${changed ? "senders should send again what they sent after that" : "nothing was written"}`,
+    `${operator} is ${end}; ${changed ? "send later events again" : "nothing was written"}`,
   ];
 }

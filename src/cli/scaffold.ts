@@ -15,7 +15,7 @@ export const initialise: AddCommand = (program, cli, done) => {
   program
     .command("init")
     .description("Add what Keyframe needs to the Worker in this directory, or begin one in an empty directory")
-    .option("--dry-run", "only say what would be done")
+    .option("--dry-run", "print what would be done, and change nothing")
     .option("--json", "the result as one JSON object")
     .addHelpText("after", examples("keyframe init --dry-run", "keyframe init"))
     .action(async ({ dryRun = false, json = false }: Options) => {
@@ -37,8 +37,8 @@ export const create: AddCommand = (program, cli, done) => {
     .command("new")
     .description("Write a new operator and its test")
     .argument("<what>", "operator")
-    .argument("<name>", "a-z, 0-9 and -: it names the state for ever")
-    .option("--dry-run", "only say what would be done")
+    .argument("<name>", "a-z, 0-9 and -; it names the state forever")
+    .option("--dry-run", "print what would be done, and change nothing")
     .option("--json", "the result as one JSON object")
     .addHelpText("after", examples("keyframe new operator page-views"))
     .action(async (what: string, name: string, { dryRun = false, json = false }: Options) => {

@@ -9,8 +9,8 @@ export const scan: AddCommand = (program, cli, done) => {
   atOption(online(program.command("scan")))
     .description("Print all keys with their states, in order")
     .argument("<operator>")
-    .option("--prefix <prefix>", "only keys that begin so", "")
-    .option("--limit <n>", "at most so many keys")
+    .option("--prefix <prefix>", "only keys that begin with this", "")
+    .option("--limit <n>", "at most this many keys")
     .addHelpText(
       "after",
       examples(

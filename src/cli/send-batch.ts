@@ -126,11 +126,11 @@ export class BatchSender {
   /** Returns the error of a lasting failure, or null if a retry may succeed. */
   #lasting(answer: Answer | NoAnswer): KeyframeError | null {
     if (answer.tag === "good")
-      return new KeyframeError("unexpected_answer", "the answer is about other lines than were sent", {
+      return new KeyframeError("unexpected_answer", "the answer names other lines than were sent", {
         status: answer.status,
       });
     if (answer.tag === "none")
-      return answer.unsent && !this.#heard ? new KeyframeError("no_answer", `nobody answers: ${answer.why}`) : null;
+      return answer.unsent && !this.#heard ? new KeyframeError("no_answer", `no answer: ${answer.why}`) : null;
     const migrate = answer.tag === "problem" && answer.code === "log_not_migrated";
     return migrate || !passes(answer) ? errorOf(answer) : null;
   }

@@ -11,11 +11,14 @@ interface SendFlags extends Options {
 
 export const sendFile: AddCommand = (program, cli, done) => {
   online(program.command("send"))
-    .description("Send a file of events (NDJSON, plain or gzip), and go on where it stopped if it is started again")
+    .description("Send a file of events (NDJSON, plain or gzip), and resume where it stopped if it is started again")
     .argument("<file>", "- for standard input")
-    .option("--resume-file <file>", "how far it is; default FILE.keyframe-progress, for standard input none")
-    .option("--idempotency-key <key>", "what ids of lines without one are made of; default a digest of the file")
-    .option("--gzip", "pack the requests, for a narrow line to the app")
+    .option(
+      "--resume-file <file>",
+      "file that records the progress; default FILE.keyframe-progress, none for standard input",
+    )
+    .option("--idempotency-key <key>", "how ids of lines that have none begin; default a digest of the file")
+    .option("--gzip", "compress the requests, for a slow connection to the app")
     .addHelpText(
       "after",
       examples(

@@ -78,8 +78,7 @@ export async function openInput(file: string, stdin: Readable): Promise<Source> 
   if (file === "-") return source(stdin, null);
   const info = await stat(file);
   // A pipe gives its bytes once, and they are needed again: for ids that are made, and to resume after a break.
-  if (!info.isFile())
-    throw new InputError("it is no regular file; what comes but once is sent with: keyframe send - < FILE");
+  if (!info.isFile()) throw new InputError("it isn't a regular file; send a stream with: keyframe send - < FILE");
   return source(createReadStream(file, { highWaterMark: CHUNK_BYTES }), info.size);
 }
 
@@ -118,7 +117,7 @@ async function* unpacked(bytes: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> 
   try {
     for await (const chunk of gunzip) yield chunk as Buffer;
   } catch (error) {
-    throw new InputError(`the gzip file is damaged or cut off: ${error instanceof Error ? error.message : "unknown"}`);
+    throw new InputError(`the gzip file is corrupt or cut off: ${error instanceof Error ? error.message : "unknown"}`);
   }
   await fed;
 }
@@ -163,7 +162,7 @@ export async function* batches(
     if (skipped.unended) {
       // The end of a line that was sent without one.
       if (line.toString("latin1").trim() !== "")
-        throw new ChangedError(`its line ${lines} was sent when it ended at byte ${from.bytes}, and goes on there now`);
+        throw new ChangedError(`its line ${lines} was sent when it ended at byte ${from.bytes}, and is longer now`);
       skipped.unended = false;
       continue;
     }
@@ -189,7 +188,7 @@ async function* checked(chunks: AsyncIterable<Buffer>, marks: readonly Mark[]): 
   const compare = (): void => {
     const { bytes, sha256 } = left.shift()!;
     if (hash.copy().digest("hex") !== sha256)
-      throw new ChangedError(`its first ${bytes} bytes are not what was sent before`);
+      throw new ChangedError(`its first ${bytes} bytes differ from those that were sent before`);
   };
   while (left[0]?.bytes === 0) compare();
   for await (const chunk of chunks) {
@@ -204,7 +203,7 @@ async function* checked(chunks: AsyncIterable<Buffer>, marks: readonly Mark[]): 
     yield chunk;
   }
   if (left.length > 0)
-    throw new ChangedError(`it ends ${left.at(-1)!.bytes - at} bytes before the place up to which it was sent`);
+    throw new ChangedError(`it ends ${left.at(-1)!.bytes - at} bytes before the position up to which it was sent`);
 }
 
 /** Lines with their ends; the last may have none. `skipped.unended`: the last line before `from` had no end. */
@@ -232,7 +231,7 @@ async function* linesAfter(
         // The next chunk may overwrite this one's memory.
         rest.push(Buffer.from(chunk.subarray(at)));
         restBytes += chunk.length - at;
-        if (restBytes > LINE_BYTES) throw new InputError(`a line has more than ${LINE_BYTES} bytes; this is no NDJSON`);
+        if (restBytes > LINE_BYTES) throw new InputError(`a line has more than ${LINE_BYTES} bytes; this isn't NDJSON`);
         break;
       }
       const line = chunk.subarray(at, end + 1);

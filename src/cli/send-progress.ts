@@ -55,7 +55,7 @@ export class ProgressFile {
     const progress = parse(text);
     if (typeof progress === "string")
       throw new InputError(
-        `${this.path} says what was sent of it, and ${progress}. Without that, lines that have no id would count again: remove it only if nothing was sent, or if every line has an id`,
+        `${this.path} records what was sent, but ${progress}. Without the record, lines that have no id would count again: remove it only if nothing was sent, or if every line has an id`,
       );
     if (progress.url !== this.#url)
       throw new InputError(
@@ -70,7 +70,7 @@ export class ProgressFile {
     const draft = `${this.path}.${randomUUID().slice(0, 8)}.new`;
     const file = await open(draft, "w").catch((error: unknown) => {
       throw new InputError(
-        `what is sent of it can't be written down: ${messageOf(error)}; name a file that can be written with --resume-file`,
+        `the progress can't be recorded: ${messageOf(error)}; name a writable file with --resume-file`,
       );
     });
     try {
@@ -91,7 +91,7 @@ export class ProgressFile {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") return false;
       await rm(draft, { force: true });
-      throw new InputError(`another run has just begun to send it, and writes ${this.path}; start again`);
+      throw new InputError(`another run has begun to send it, and writes ${this.path}; start again`);
     }
     await rm(draft, { force: true });
     return true;
@@ -113,16 +113,16 @@ const digest = (text: string): string => createHash("sha256").update(text).diges
 /** Returns the file's progress, or the reason why it can't be used. */
 function parse(text: string): Progress | string {
   const found = /^(\{.*),"sha256":"([0-9a-f]{64})"\}\n?$/.exec(text);
-  if (found === null) return "it is damaged, or isn't one";
+  if (found === null) return "it is corrupt, or isn't a record";
   let value: Record<string, unknown>;
   try {
     value = JSON.parse(`${found[1]}}`) as Record<string, unknown>;
   } catch {
-    return "it is damaged";
+    return "it is corrupt";
   }
   const { format, version, ...progress } = value;
   if (format !== FORMAT || version !== VERSION) return "it isn't of this version";
   return found[2] === digest(`${found[1]}}`)
     ? (progress as unknown as Progress)
-    : "it is damaged: its checksum is wrong";
+    : "it is corrupt: its checksum is wrong";
 }

@@ -34,7 +34,7 @@ export class ProgressLine {
   waits(why: string, patienceMs: number): void {
     if (this.#waiting === why) return;
     this.clear();
-    const text = `waiting, and trying again for ${span(patienceMs / 1_000)}: ${why}`;
+    const text = `retrying for ${span(patienceMs / 1_000)}: ${why}`;
     this.#out.write(`${this.#out.isTTY === true ? forTerminal(text) : text}\n`);
     this.#waiting = why;
   }
@@ -42,7 +42,7 @@ export class ProgressLine {
   /** `events` in all, `now` of them in this run. */
   show(events: number, now: number, share: number | null, nowMs: number): void {
     const terminal = this.#out.isTTY === true;
-    if (this.#waiting !== null) this.#out.write("going on\n");
+    if (this.#waiting !== null) this.#out.write("resumed\n");
     this.#waiting = null;
     if (nowMs - this.#lastMs < (terminal ? DRAW_MS : LINE_MS)) return;
     this.#lastMs = nowMs;

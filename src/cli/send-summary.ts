@@ -51,7 +51,7 @@ export function summaryText(summary: Summary, seconds: number, sentNow: number):
   const lines = [
     `${number(events)} events: ${kinds.map(([kind, n]) => `${number(n)} ${kind}`).join(", ") || "none"}${rate}`,
   ];
-  if (quarantined > 0) lines.push(`${number(quarantined)} of them are in quarantine: a handler threw`);
+  if (quarantined > 0) lines.push(`${number(quarantined)} of them are quarantined: a handler threw`);
   for (const [code, n] of Object.entries(summary.codes).sort(([, a], [, b]) => b - a))
     lines.push(
       `  ${number(n).padStart(9)}  ${code === NOT_LISTED ? "more, whose codes the answers don't list" : code}`,

@@ -101,7 +101,7 @@ async function run(options: SendOptions, progress: ProgressFile | null): Promise
   const { file, err, out } = options;
   const before = (await progress?.read()) ?? null;
   const sentBefore = before?.summary.events ?? 0;
-  if (sentBefore > 0) err.write(`going on after ${sentBefore.toLocaleString("en-US")} events that were sent before\n`);
+  if (sentBefore > 0) err.write(`resuming after ${sentBefore.toLocaleString("en-US")} events that were sent before\n`);
   const input = await openInput(file, options.stdin);
   const startMs = performance.now();
   const sending = new Sending(options, progress, before);
@@ -113,7 +113,7 @@ async function run(options: SendOptions, progress: ProgressFile | null): Promise
   }
   const { summary } = sending;
   if (summary.events === sentBefore && sentBefore > 0)
-    err.write(`nothing is new: all of it was sent before, as ${progress?.path} says\n`);
+    err.write(`nothing to send: all of it was sent before, as ${progress?.path} says\n`);
   const seconds = (performance.now() - startMs) / 1_000;
   const text =
     options.json === true
@@ -139,7 +139,7 @@ class Sending {
     const { idempotencyKey: wanted } = options;
     if (before?.key != null && wanted !== undefined && wanted !== before.key)
       throw new InputError(
-        `${progress?.path} says that ids of its lines are made of ${JSON.stringify(before.key)}, not of ${JSON.stringify(wanted)}; leave --idempotency-key out`,
+        `${progress?.path} says that ids of its lines begin with ${JSON.stringify(before.key)}, not with ${JSON.stringify(wanted)}; omit --idempotency-key`,
       );
     this.#options = options;
     this.#progress = progress;

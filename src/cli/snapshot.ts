@@ -13,7 +13,7 @@ export const snapshot: AddCommand = (program, cli, done) => {
     .addHelpText(
       "after",
       examples("keyframe snapshot usage 0") +
-        "\n\nExit status: 0 it is current, 1 there is nothing to save yet, 2 it failed.",
+        "\n\nExit status: 0 the snapshot is current, 1 there is nothing to save, 2 the request failed.",
     )
     .action(async (operator: string, partition: string, options: Options) => {
       const { screen } = cli;

@@ -8,14 +8,12 @@ import { age, bytes, count, span, table } from "./text.ts";
 
 export const status: AddCommand = (program, cli, done) => {
   online(program.command("status"))
-    .description(
-      "Show every partition: its health, what it has applied, its snapshot, its tail, its quarantine, how fast it would come back",
-    )
-    .argument("[operator]", "only this one")
+    .description("Show every partition: health, applied events, snapshot, tail, quarantine, estimated recovery")
+    .argument("[operator]", "only this operator")
     .addHelpText(
       "after",
       examples("keyframe status", "keyframe status usage --json | jq .estimatedRecoveryMs") +
-        "\n\nIt reads what partitions have written to D1, and wakes none of them. QUARANTINE is how many events are set aside;\n? where only the partition knows (keyframe quarantine). keyframe doctor says more of what isn't healthy.",
+        "\n\nstatus reads D1, and wakes no partition. QUARANTINE counts quarantined events, or is ? if only the partition knows\n(keyframe quarantine). keyframe doctor explains what isn't healthy.",
     )
     .action(async (operator: string | undefined, options: Options) => {
       const all = await readStatus(new App(options, cli), operator);

@@ -19,7 +19,7 @@ export const ${identifier(name)} = operator("${name}", {
   key: (event) => event.data.key,
   initial: () => ({ total: 0, times: 0 }),
   on: {
-    // Changes the state in place; what it returns is the reply to \`ask\`. No clock and no chance but those of \`ctx\`.
+    // Changes the state in place; what it returns is the reply to \`ask\`. Time and chance come from \`ctx\` alone.
     "${name}.added"(state, event, ctx) {
       if (state.total + event.data.n < 0) return ctx.refuse("below_zero", { total: state.total });
       state.total += event.data.n;
@@ -27,7 +27,7 @@ export const ${identifier(name)} = operator("${name}", {
       return { total: state.total };
     },
   },
-  // A repeat gets the first answer for so long.
+  // A duplicate gets the first reply for this long.
   replies: { keep: "24h" },
 });
 `;

@@ -26,7 +26,7 @@ export const verifyPartition: AddCommand = (program, cli, done) => {
     .addHelpText(
       "after",
       examples("keyframe verify-partition usage 0") +
-        "\n\nExit status: 0 equal, 1 different or it can't be rebuilt, 2 it couldn't be compared.",
+        "\n\nExit status: 0 equal, 1 different or the state can't be rebuilt, 2 the request failed.",
     )
     .action(async (operator: string, partition: string, options: Options) => {
       const { screen } = cli;
@@ -34,7 +34,7 @@ export const verifyPartition: AddCommand = (program, cli, done) => {
       const broken = codeOf(answer) === "not_rebuilt";
       const body = (broken ? answer.body : fine(answer)) as Verified;
       if (options.json) await screen.print(JSON.stringify(body));
-      else if (broken) screen.say(`${screen.paintError("red", "broken")} ${saidBy(answer)}`);
+      else if (broken) screen.say(`${screen.paintError("red", "not rebuilt")} ${saidBy(answer)}`);
       else for (const line of verifiedLines(body)) await screen.print(line);
       done(!broken && body.equal ? YES : NO);
     });

@@ -26,7 +26,7 @@ export const verify: AddCommand = (program, cli, done) => {
     .addHelpText(
       "after",
       examples("keyframe verify *.kfs *.kfm", "keyframe verify full.kfs delta.kfs --manifest 0000000012-….kfm") +
-        "\n\nExit status: 0 all are whole, 1 one isn't, 2 a file can't be read at all.",
+        "\n\nExit status: 0 all are intact, 1 a file is corrupt, 2 a file can't be read at all.",
     )
     .action(async (names: readonly string[], options: Options) => {
       const manifest = options.manifest === undefined ? null : openManifest(options.manifest);
@@ -70,7 +70,7 @@ async function printReport(name: string, report: Report, { json }: Options, { sc
     return screen.print(JSON.stringify({ file: name, ok, title, ...facts, findings: shown, advice: adviceOf(report) }));
   }
   await screen.print(
-    `${ok ? screen.paint("green", "whole    ") : screen.paint("red", "not whole")} ${name}: ${title ?? "it doesn't say what it is"}`,
+    `${ok ? screen.paint("green", "intact ") : screen.paint("red", "corrupt")} ${name}: ${title ?? "of an unknown kind"}`,
   );
   for (const { offset, what } of findings)
     await screen.print(`    ${offset === null ? "" : `at byte ${count(offset)}: `}${what}`);
@@ -84,5 +84,5 @@ function adviceOf({ findings }: Report): string | null {
   if (findings.length === 0) return null;
   if (findings.every(({ foreign }) => foreign))
     return "Newer code wrote it: verify it with the command line of that version.";
-  return "Compare it with the object in R2, since a copy may be what is damaged. If the object is, the partition goes on from an older generation by itself, and writes a full snapshot next.";
+  return "Compare it with the object in R2, since only the copy may be corrupt. If the object is corrupt, the partition recovers from an older generation by itself, and its next snapshot is full.";
 }

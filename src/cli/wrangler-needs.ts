@@ -53,7 +53,7 @@ export function withNeeds(text: string, format: Format, fallbackName: string): A
   );
   return {
     tag: "refused",
-    why: `it is written in a way that can't be added to; add by hand:\n\n${byHand.join("\n\n")}\n`,
+    why: `it is written in a way that init can't extend; add by hand:\n\n${byHand.join("\n\n")}\n`,
   };
 }
 
@@ -81,7 +81,7 @@ function foreign(config: Config): string | null {
     return `its binding PARTITION is class ${JSON.stringify(taken["class_name"])}; Keyframe needs that name for its own, so rename yours`;
   const date = config["compatibility_date"];
   if (typeof date === "string" && date < COMPATIBILITY_DATE)
-    return `its compatibility_date is ${date}; Keyframe is tested with ${COMPATIBILITY_DATE} and later, so look at what that changes for you and raise it`;
+    return `its compatibility_date is ${date}; Keyframe is tested with ${COMPATIBILITY_DATE} and later, so check what a later date changes for you, and raise it`;
   return null;
 }
 
@@ -128,7 +128,7 @@ function needsOf(name: string): readonly Need[] {
       isMet: ({ version_metadata: given }) => typeof given === "object",
     },
     {
-      what: "a cron trigger, which heals lost alarms",
+      what: "a cron trigger, which finds lost alarms",
       toml: `[triggers]\ncrons = ["*/10 * * * *"]`,
       json: { path: ["triggers", "crons"], value: "*/10 * * * *", append: true },
       isMet: ({ triggers }) => {

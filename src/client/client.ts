@@ -208,5 +208,5 @@ function check({ token, batch, buffer, inFlight = 1, producer, retry }: ClientOp
   within(producer.seq, "producer.seq", 0);
   if (producer.id === "") fail("producer.id must not be empty");
   // A numbered batch leaves after the one before it was answered (ONE2).
-  if (inFlight !== 1) fail("numbered batches go one after the other: leave inFlight out");
+  if (inFlight !== 1) fail("numbered batches go one after the other: omit inFlight");
 }

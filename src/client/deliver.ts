@@ -89,7 +89,7 @@ async function waited(answer: Failed, patience: Patience): Promise<KeyframeError
 function finalError(answer: Answer): KeyframeError {
   if (answer.tag !== "good") return errorOf(answer);
   const { status } = answer;
-  return new KeyframeError("unexpected_answer", "the answer doesn't say what became of each event", { status });
+  return new KeyframeError("unexpected_answer", "the answer doesn't name the outcome of each event", { status });
 }
 
 export interface EventsCall {

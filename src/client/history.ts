@@ -65,7 +65,7 @@ export async function* history<State>(
     if (page.before === undefined) return { expired: page.expired === true };
     // Without this check a page that repeats would never end the loop.
     if (before !== undefined && page.before >= before)
-      throw new KeyframeError("unexpected_answer", `the page before seq ${before} goes on at ${page.before}`);
+      throw new KeyframeError("unexpected_answer", `the page before seq ${before} continues at ${page.before}`);
     ({ before } = page);
   }
 }

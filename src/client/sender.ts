@@ -109,7 +109,7 @@ export class Sender {
     if (this.#stopped !== null) return this.#stopped;
     if (!this.#over(2)) return null;
     const waiting = `${this.#undecided} events, ${this.#undecidedBytes} bytes`;
-    return new KeyframeError("buffer_full", `${waiting} wait to be decided; await ready() before each send`);
+    return new KeyframeError("buffer_full", `${waiting} wait for their outcome; await ready() before each send`);
   }
 
   /** Does the buffer hold `times` its bound? */
@@ -219,7 +219,7 @@ export class Sender {
 
   /** No waiting event was sent, so none counts. */
   #stop({ detail, status, problem }: KeyframeError): void {
-    const why = `it isn't known whether a numbered batch counts, and none may follow it; go on with a new client and a higher epoch (${detail})`;
+    const why = `it isn't known whether a numbered batch counts, so none may follow it; continue with a new client and a higher epoch (${detail})`;
     this.#stopped = new KeyframeError("producer_stopped", why, { status, problem });
     for (const event of this.#queue.splice(0)) {
       this.#settled(event);

@@ -106,7 +106,7 @@ class Link {
         cancel = hush();
       }
     } catch (error) {
-      const why = quiet.signal.aborted ? `nothing came for ${SILENCE_MS} ms` : whyOf(error);
+      const why = quiet.signal.aborted ? `no data arrived for ${SILENCE_MS} ms` : whyOf(error);
       this.end = { tag: "none", why, unsent: false };
     } finally {
       cancel();

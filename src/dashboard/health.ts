@@ -24,7 +24,7 @@ const of = (level: Level, kind: string, why = kind): Health => ({ level, kind, w
 
 export const UNUSED = of("unused", "unused", "nothing was sent to it yet");
 export const HEALTHY = of("ok", "healthy");
-export const NOT_KNOWN = of("unknown", "not known");
+export const NOT_KNOWN = of("unknown", "unknown");
 
 /** All troubles of a partition, the worst first. Empty if it is healthy, or unused. */
 export function troublesOf(one: PartitionGlance, { everyMs }: OperatorGlance, nowMs: number): Health[] {
@@ -58,7 +58,7 @@ export function troublesOf(one: PartitionGlance, { everyMs }: OperatorGlance, no
       of(
         "note",
         "recovered by fallback",
-        `it last recovered past ${many(fallbacks, "snapshot")} that couldn't be read`,
+        `its last recovery passed over ${many(fallbacks, "snapshot")} that were corrupt or missing`,
       ),
     );
   if (quarantined > 0) found.push(of("note", "events in quarantine", `${many(quarantined, "event")} in quarantine`));

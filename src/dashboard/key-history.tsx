@@ -70,18 +70,18 @@ export function KeyHistory({
         <h3>History</h3>
         {newer && (
           <button type="button" onClick={() => void load(null)}>
-            Show what is newer
+            Show newer events
           </button>
         )}
       </div>
       {error !== null && <p class="trouble">{error}</p>}
-      {page !== null && page.items.length === 0 && <p class="empty">The log that is kept has nothing of this key.</p>}
+      {page !== null && page.items.length === 0 && <p class="empty">The kept log has no event of this key.</p>}
       <ol class="history">
         {page?.items.map((touch, i) => (
           <Happened key={touch.seq} touch={touch} before={stateBefore(page, i)} />
         ))}
       </ol>
-      {page?.expired === true && <p class="hint">What is older was given up by the operator's retention.</p>}
+      {page?.expired === true && <p class="hint">The operator's retention has given up older events.</p>}
       {page?.before !== undefined && (
         <button type="button" class="quiet" onClick={() => void load(page.before!)}>
           Older
@@ -110,9 +110,9 @@ function Happened({ touch, before }: { readonly touch: Touch; readonly before: u
       </p>
       {event.data !== undefined && <p class="data">{JSON.stringify(event.data)}</p>}
       {unknown !== undefined ? (
-        <p class="dim">state not known: {unknown}</p>
+        <p class="dim">state unknown: {unknown}</p>
       ) : before === undefined ? (
-        <p class="dim">what it changed shows with older events</p>
+        <p class="dim">its change shows with older events</p>
       ) : (
         <Changes changes={stateChanges(before, value)} />
       )}

@@ -39,7 +39,7 @@ export function Keys({ operator }: { readonly operator: string }) {
           />
         </label>
         <Found operator={operator} prefix={prefix} chosen={key} />
-        <p class="hint">Looking for keys asks every partition, and wakes those that sleep.</p>
+        <p class="hint">A search for keys asks every partition, and wakes sleeping ones.</p>
       </section>
       <section class="panel" aria-labelledby="key-title">
         {key === null ? (

@@ -84,7 +84,7 @@ function oldestTail({ partitions }: OperatorGlance): number | null {
 /** Says that sums omit partitions of which nothing is known. */
 export function Silent({ partitions }: { readonly partitions: readonly PartitionGlance[] }) {
   const silent = partitions.filter(({ unknown }) => unknown !== undefined).length;
-  return silent === 0 ? null : <p class="verdict note">without {many(silent, "partition")} that can't be known</p>;
+  return silent === 0 ? null : <p class="verdict note">without {many(silent, "partition")} whose state is unknown</p>;
 }
 
 const Legend = () => (
@@ -105,7 +105,7 @@ const Legend = () => (
       <i class="gauge note tone0">
         <i style={{ "--level": "0.55" }} />
       </i>
-      capped: look at it
+      capped: needs a look
     </span>
   </p>
 );

@@ -49,15 +49,15 @@ export function Quarantine({ operator }: { readonly operator: string }) {
           </button>
         </div>
         <p class="hint">
-          A handler that throws leaves no trace in the state; its event waits here. Opening this page asks every
-          partition once, and wakes those that sleep.
+          If a handler throws, the state stays as before, and the event is quarantined here. Opening this page asks
+          every partition once, and wakes sleeping ones.
         </p>
         <p role="status" class={`said ${said?.tone ?? ""}`}>
           {said?.text}
         </p>
         {error !== null && <p class="trouble">{error}</p>}
         {found === null && error === null && <p class="empty">One moment.</p>}
-        {found?.events === 0 && <p class="empty">Empty. No event of this operator waits.</p>}
+        {found?.events === 0 && <p class="empty">Empty: no event of this operator is quarantined.</p>}
       </section>
       {found?.items.map((group) => (
         <Group key={`${group.type} ${group.errorName} ${group.error}`} operator={operator} group={group} say={say} />
@@ -133,7 +133,7 @@ function Group({ operator, group, say }: GroupProps) {
             disabled={busy !== null}
             act={() => void steer("retry")}
           >
-            The handler that is deployed now runs again for each, in the order of the log. What throws again stays here.
+            The deployed handler runs again for each event, in the order of the log. Events that throw again stay here.
           </Sure>
           <Sure
             label={`Delete all ${count(events)}`}
@@ -143,7 +143,7 @@ function Group({ operator, group, say }: GroupProps) {
             disabled={busy !== null}
             act={() => void steer("delete")}
           >
-            They stay in the log as history, but will never take effect. This can't be taken back.
+            They stay in the log as history, but will never take effect. This can't be undone.
           </Sure>
           <span role="status" class="dim">
             {busy}
@@ -251,7 +251,7 @@ function Card({ operator, one, say }: CardProps) {
           disabled={busy}
           act={() => void steer("delete")}
         >
-          It stays in the log as history, but will never take effect. This can't be taken back.
+          It stays in the log as history, but will never take effect. This can't be undone.
         </Sure>
       </p>
     </li>

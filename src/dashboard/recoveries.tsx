@@ -14,7 +14,7 @@ export function Recoveries({ operator }: { readonly operator: OperatorGlance }) 
     <section class="panel" aria-labelledby="recoveries-title">
       <h2 id="recoveries-title">Recoveries</h2>
       {known.length === 0 ? (
-        <p class="empty">None is known of. A partition tells of its last one with the next events that it logs.</p>
+        <p class="empty">None is known. A partition reports its last recovery with the next events that it logs.</p>
       ) : (
         <>
           <ol class="recoveries">
@@ -67,7 +67,7 @@ export function Phases({ report }: { readonly report: RecoveryReport }) {
   const phases = phasesOf(report).filter(({ name, ms }) => name !== "rest" || ms > 0);
   const first = manifest === null && replayedEvents === 0;
   const from = first ? "a first start" : manifest === null ? "from the log alone" : `from snapshot ${manifest}`;
-  const past = fallbacks === 0 ? "" : `, past ${many(fallbacks, "damaged snapshot")}`;
+  const past = fallbacks === 0 ? "" : `, past ${many(fallbacks, "corrupt snapshot")}`;
   return (
     <div class="phases">
       <div class="bar" aria-hidden="true">
@@ -92,7 +92,7 @@ export const PhaseKeys = () => (
       <i class="swatch open" /> open: the epoch, the row and the tail's first page, from D1
     </span>
     <span>
-      <i class="swatch load" /> load: what the snapshot must tell first, from R2 or the object's cache
+      <i class="swatch load" /> load: what the opening needs of the snapshot, from R2 or the object's cache
     </span>
     <span>
       <i class="swatch replay" /> replay: the tail through the handlers

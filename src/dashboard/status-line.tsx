@@ -14,7 +14,7 @@ export function StatusLine() {
   if (locked.value !== null) return null;
   if (stale.value) {
     const since =
-      heard === null ? "" : ` What stands below is of ${clock(new Date(heard).toISOString())}, and greyed out.`;
+      heard === null ? "" : ` The values below are of ${clock(new Date(heard).toISOString())}, and greyed out.`;
     return (
       <section class="state bad" role="status" aria-label="Status">
         <p>
@@ -60,9 +60,9 @@ function Rounds() {
   const words = busy
     ? `asking, ${last.all - last.left} of ${last.all}`
     : last === null
-      ? "as D1 tells it"
+      ? "from D1"
       : bad === 0
-        ? `as D1 tells it, and all ${last.all} partitions answered at ${clock(new Date(last.at).toISOString())}`
+        ? `from D1, and all ${last.all} partitions answered at ${clock(new Date(last.at).toISOString())}`
         : `${bad} of ${last.all} partitions refused at ${clock(new Date(last.at).toISOString())}`;
   return (
     <>
@@ -73,7 +73,7 @@ function Rounds() {
         type="button"
         class="small"
         disabled={busy}
-        title="Asks each partition itself, and wakes those that sleep"
+        title="Asks each partition itself, and wakes sleeping ones"
         onClick={() => overview.value !== null && void askAll(overview.value)}
       >
         Ask every partition

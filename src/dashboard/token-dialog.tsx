@@ -5,7 +5,7 @@ import { enter, locked } from "./session.ts";
 const WORDS: Readonly<Record<string, string>> = {
   no_token: "This app is guarded. The dashboard needs its admin token.",
   bad_token: "The app doesn't know that token.",
-  wrong_role: "That token is good for other routes. The dashboard needs the admin token.",
+  wrong_role: "That token opens other routes. The dashboard needs the admin token.",
   unknown_caller: "The app doesn't know this caller.",
 };
 

@@ -37,8 +37,8 @@ export function VerifyPage({ operator }: { readonly operator: string }) {
       <section class="panel" aria-labelledby="verify-title">
         <h2 id="verify-title">Verify</h2>
         <p class="hint">
-          “Evict” drops the partition's object from memory as a crash would: nothing is saved first. The next question
-          opens it again from its newest snapshot and the tail of the log. Events may go on coming in meanwhile.
+          “Evict” drops the partition's object from memory as a crash would: nothing is saved first. The next request
+          opens it again from its newest snapshot and the tail of the log. Events may arrive meanwhile.
         </p>
         <div class="fields">
           <label class="field">
@@ -71,7 +71,7 @@ export function VerifyPage({ operator }: { readonly operator: string }) {
             yes="Evict it"
             no="Leave it"
             disabled={busy !== null}
-            act={() => void run("Reading what is there", (say) => evictAndLook(operator, partition, key, say))}
+            act={() => void run("Reading the state", (say) => evictAndLook(operator, partition, key, say))}
           >
             Its object ends at once, as in a crash. Calls that are under way fail and are sent again; nothing is lost.
           </Sure>
@@ -85,7 +85,7 @@ export function VerifyPage({ operator }: { readonly operator: string }) {
           <button
             type="button"
             disabled={busy !== null}
-            onClick={() => void run("Rebuilding in the shadow", () => verifyNow(operator, partition))}
+            onClick={() => void run("Rebuilding the state beside the live one", () => verifyNow(operator, partition))}
           >
             Verify
           </button>
@@ -139,9 +139,9 @@ function Evicted({ one }: { readonly one: Extract<Happened, { tag: "evicted" }> 
       class={`panel result ${wrong > 0 || came < 0 ? "wrong" : ""}`}
       aria-label={`Recovery of partition ${partition}`}
     >
-      <h2>{wrong > 0 || came < 0 ? "Something is missing" : "It is back, with everything"}</h2>
+      <h2>{wrong > 0 || came < 0 ? "Something is missing" : "Recovered, and nothing is missing"}</h2>
       <p>
-        Partition {partition} answered {span(backMs)} after it was gone, by this browser's clock.
+        Partition {partition} answered {span(backMs)} after its eviction, by this browser's clock.
       </p>
       {report !== null && <Phases report={report} />}
       <div class="scroll" tabIndex={0} role="region" aria-label="Before and after">
@@ -164,7 +164,7 @@ function Evicted({ one }: { readonly one: Extract<Happened, { tag: "evicted" }> 
               <td class="n">{count(before)}</td>
               <td class="n">{count(after)}</td>
               <td>
-                {came === 0 ? "same" : came > 0 ? `${many(came, "event")} came meanwhile` : `${-came} are missing`}
+                {came === 0 ? "same" : came > 0 ? `${many(came, "event")} arrived meanwhile` : `${-came} are missing`}
               </td>
             </tr>
             {keys.map((row) => (

@@ -57,7 +57,7 @@ export async function evictAndLook(
   const states = key === "" ? await someKeys(operator, partition) : await named(operator, partition, key);
   say("Evicting");
   await post(`${path}/evict`);
-  say("Waiting for it to come back");
+  say("Waiting for its recovery");
   const gone = performance.now();
   const after = await get<PartitionStatus>(`${path}?live=true`);
   const backMs = performance.now() - gone;
@@ -108,7 +108,7 @@ async function named(operator: string, partition: number, key: string): Promise<
     throw new Problem(
       409,
       "other_partition",
-      `the key "${key}" lives in partition ${state.partition}: choose that one`,
+      `the key "${key}" belongs to partition ${state.partition}: choose that one`,
     );
   return [state];
 }

@@ -117,7 +117,7 @@ async function takeSnapshot(): Promise<void> {
   }
   screen.line(
     "snapshot",
-    `taken while the stream goes on: ${kilobytes(bytes)} in ${milliseconds(performance.now() - startedAt)}`,
+    `taken while the stream runs: ${kilobytes(bytes)} in ${milliseconds(performance.now() - startedAt)}`,
   );
 }
 

@@ -81,7 +81,7 @@ function prepare(wrangler: Wrangling, { databases, bucket, place }: Deployment):
   for (const step of steps) {
     const status = wrangler.run(step);
     if (status === 0) continue;
-    console.error(`\nNothing was deployed. Mend what is above, and deploy again: what is done stays done.`);
+    console.error(`\nNothing was deployed. Fix what is named above, and deploy again: finished steps stay done.`);
     return status;
   }
   return 0;
@@ -100,8 +100,8 @@ function sayWhatIsMissing(databases: readonly string[], bucket: string | null, s
   const tokens = Object.entries(SECRETS).filter(([name]) => secrets.includes(name));
   for (const [name, use] of tokens) console.log(`missing  secret ${name}, ${use}: npx wrangler secret put ${name}`);
   if (tokens.length === Object.keys(SECRETS).length)
-    console.log("Without any secret the app is shut, unless it has its own authorize: it answers 401 to everyone.");
-  else if (tokens.length > 0) console.log("A route whose secret is missing is shut, except to the admin's.");
+    console.log("Without any secret the app is closed, unless it has its own authorize: it answers 401 to everyone.");
+  else if (tokens.length > 0) console.log("A route whose secret is missing is closed, except to the admin token.");
 }
 
 /** The values of a member in a JSON list, even if wrangler prints other text before the list. */

@@ -54,9 +54,7 @@ function deploymentOf(at: Table, top: Table, where: string): Read {
   // Environments inherit triggers.
   const crons = ((at["triggers"] ?? top["triggers"]) as Table | undefined)?.["crons"];
   if (!Array.isArray(crons) || crons.length === 0)
-    return refused(
-      'has no cron trigger, so that lost alarms would never heal: add [triggers] crons = ["*/10 * * * *"]',
-    );
+    return refused('has no cron trigger, so lost alarms would stay lost: add [triggers] crons = ["*/10 * * * *"]');
   let place: Place;
   try {
     place = placeOf(at["vars"] ?? {});

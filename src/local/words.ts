@@ -1,10 +1,12 @@
 /**
- * Reads the comments and documents and names the sentences that are hard to read. `npm run check` runs it.
+ * Reads the sources and documents and names the sentences that are hard to read, and words that the glossary has
+ * replaced. `npm run check` runs it.
  *
- * A machine sees four patterns: a sentence that starts with a clause instead of a noun, a caption like "null: nothing",
- * a sentence of more than 30 words, and a line of prose of more than 120 characters.
+ * A machine sees four patterns in comments and documents: a sentence that starts with a clause instead of a noun, a
+ * caption like "null: nothing", a sentence of more than 30 words, and a line of prose of more than 120 characters.
  */
 import { globSync, readFileSync } from "node:fs";
+import { OLD_WORDS } from "./old-words.ts";
 
 export interface Flaw {
   readonly line: number;
@@ -29,6 +31,15 @@ export const flawsOfSource = (text: string): Flaw[] => flawsOf(commentsOf(text))
 
 /** The flaws of a Markdown page's prose: no code, no tables, no links on lines of their own. */
 export const flawsOfPage = (text: string): Flaw[] => flawsOf(proseOf(text));
+
+/** The words of any text that the glossary has replaced: in messages, code and tables as well as in prose. */
+export const oldWordsOf = (text: string): Flaw[] =>
+  text.split("\n").flatMap((line, i) =>
+    OLD_WORDS.flatMap(({ pattern, instead }) => {
+      const found = pattern.exec(line)?.[0];
+      return found === undefined ? [] : [{ line: i + 1, why: `the old word "${found}"; write: ${instead}` }];
+    }),
+  );
 
 function flawsOf(prose: readonly Prose[]): Flaw[] {
   const flaws: Flaw[] = [];
@@ -116,17 +127,22 @@ function proseOf(text: string): Prose[] {
   return prose;
 }
 
+/** The list itself has the old words. The dashboard's files are built from sources that are checked. */
+const WITHOUT_OLD_WORDS = /(dashboard-files|old-words)\.ts$/;
+
 /** Prints each flaw with its place. Returns their number. */
 export function checkWords(root: string): number {
-  const sources = globSync("src/**/*.{ts,tsx}", { cwd: root }).filter((file) => !file.endsWith("dashboard-files.ts"));
-  const pages = globSync(["*.md", "docs/**/*.md", "src/**/*.md", "examples/**/*.md", "test/**/*.md"], { cwd: root });
+  const find = (...patterns: string[]): string[] => globSync(patterns, { cwd: root });
+  const sources = find("src/**/*.{ts,tsx}").filter((file) => !file.endsWith("dashboard-files.ts"));
+  const pages = find("*.md", "docs/**/*.md", "src/**/*.md", "examples/**/*.md", "test/**/*.md");
+  const others = find("src/**/*.{sql,html,css}", "docs/monitoring/*", "examples/**/*.toml");
   let count = 0;
-  for (const file of [...sources, ...pages].sort()) {
+  for (const file of [...sources, ...pages, ...others].sort()) {
     const text = readFileSync(`${root}/${file}`, "utf8");
-    for (const { line, why } of file.endsWith(".md") ? flawsOfPage(text) : flawsOfSource(text)) {
-      console.log(`${file}:${line}: ${why}`);
-      count += 1;
-    }
+    const flaws = file.endsWith(".md") ? flawsOfPage(text) : /\.tsx?$/.test(file) ? flawsOfSource(text) : [];
+    if (!WITHOUT_OLD_WORDS.test(file)) flaws.push(...oldWordsOf(text));
+    for (const { line, why } of flaws) console.log(`${file}:${line}: ${why}`);
+    count += flaws.length;
   }
   return count;
 }
@@ -135,7 +151,8 @@ if (import.meta.main) {
   const flaws = checkWords(`${import.meta.dirname}/../..`);
   if (flaws > 0) {
     console.log(
-      `${flaws} places are hard to read. Start with the noun, use an active verb, make one claim a sentence.`,
+      `${flaws} places to change. Start with the noun, use an active verb, make one claim a sentence, and use the ` +
+        "glossary's words.",
     );
     process.exitCode = 1;
   }

@@ -6,7 +6,7 @@ export class MemoryStore implements ObjectStore {
   readonly objects = new Map<string, Uint8Array>();
 
   async put(name: string, bytes: Uint8Array): Promise<string> {
-    if (this.objects.has(name)) throw new Error(`${name} is there already`);
+    if (this.objects.has(name)) throw new Error(`${name} exists already`);
     this.objects.set(name, bytes.slice());
     return createHash("sha256").update(bytes).digest("hex");
   }

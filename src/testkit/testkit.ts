@@ -353,7 +353,7 @@ function same(actual: unknown, expected: unknown, what: string): void {
     // Node's own message has the difference; a message of ours alone would hide it.
     if (!(error instanceof AssertionError)) throw error;
     throw new AssertionError({
-      message: `${what} should be otherwise\n${error.message}`,
+      message: `${what} differs\n${error.message}`,
       actual,
       expected,
       operator: "deepStrictEqual",
@@ -390,11 +390,11 @@ function assertMigrates({ migrate }: Operator, from: number, key: string, state:
       throw failed(`the step to version ${version} throws, ${messageOf(error)}`);
     }
   const json = toState(now);
-  if (json.tag === "not_json") throw failed(`what it gives ${json.why}`);
+  if (json.tag === "not_json") throw failed(`its result ${json.why}`);
 }
 
 function startOf({ now = "2026-01-01T00:00:00Z" }: Options): number {
   const ms = timeMs(now);
-  if (Number.isNaN(ms)) throw new RangeError(`now: ${JSON.stringify(now)} is no RFC 3339 time`);
+  if (Number.isNaN(ms)) throw new RangeError(`now: ${JSON.stringify(now)} isn't an RFC 3339 time`);
   return ms;
 }

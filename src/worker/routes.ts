@@ -231,7 +231,7 @@ const supported =
       return problem({
         status: 400,
         code: "unsupported_parameter",
-        detail: "this route answers about the present alone; leave `at` out",
+        detail: "this route answers about the present alone; omit `at`",
       });
     return next();
   };

@@ -131,6 +131,6 @@ describe("--at over several requests", () => {
       "key=k&limit=100&at=-1h",
       "key=k&limit=99&before=9",
     ]);
-    expect(ran.err).toBe(`${SAID}what is older was given up by retention\n`);
+    expect(ran.err).toBe(`${SAID}retention has given up older events\n`);
   });
 });

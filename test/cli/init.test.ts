@@ -238,7 +238,7 @@ describe("new operator", () => {
     expect(make("page-views")).toEqual({
       tag: "done",
       written: ["src/operators/page-views.ts", "test/page-views.test.ts"],
-      next: "make src/operators/page-views.ts and its test yours: they count; and add pageViews to the list of operators that keyframe() is given",
+      next: "change src/operators/page-views.ts and its test, which count, to what you need, and add pageViews to the list of operators that keyframe() gets",
     });
     expect(textOf("src/operators/page-views.ts")).toContain('export const pageViews = operator("page-views"');
   });
@@ -247,13 +247,13 @@ describe("new operator", () => {
     expect(make("page-views", true).tag).toBe("done");
     expect(files()).toEqual([]);
     put("test/page-views.test.ts", "mine");
-    expect(make("page-views")).toMatchObject({ tag: "refused", why: expect.stringContaining("is there already") });
+    expect(make("page-views")).toMatchObject({ tag: "refused", why: expect.stringContaining("exists already") });
     expect(existsSync(path.join(dir, "src"))).toBe(false);
     expect(textOf("test/page-views.test.ts")).toBe("mine");
   });
 
   it.each(["", "Page", "1st", "a_b", "../x", "a/b", "a".repeat(64)])("refuses the name %j", (name) => {
-    expect(make(name)).toMatchObject({ tag: "refused", why: expect.stringContaining("no name of an operator") });
+    expect(make(name)).toMatchObject({ tag: "refused", why: expect.stringContaining("isn't a name of an operator") });
     expect(files()).toEqual([]);
   });
 });

@@ -63,7 +63,7 @@ describe("a command that asks the app", () => {
     async (url) => {
       expect(await run(["status", "--url", url])).toMatchObject({
         status: 2,
-        err: expect.stringContaining("no address of an app"),
+        err: expect.stringContaining("isn't the address of an app"),
       });
     },
   );
@@ -73,7 +73,7 @@ describe("a command that asks the app", () => {
     [["scan", "usage", "--limit", "many"], "--limit must be a whole number"],
     [["quarantine", "usage", "retry"], "say which event"],
     [["quarantine", "usage", "forget", "0-1"], "Allowed choices are groups, show, retry, delete"],
-    [["doctor", "--target", "soon"], "--target soon is no time"],
+    [["doctor", "--target", "soon"], "--target must be a time such as 500ms, 1s or 2m, not soon"],
     [["doctor", "--write", '{"type":"t"}'], "--write takes an operator and one event"],
     [["doctor", "--write", "credits", "{}"], "--write takes an operator and one event"],
     [["doctor", "--write", "credits", '{"type":"t"}', "more"], "--write takes an operator and one event"],
@@ -107,7 +107,7 @@ describe("ask", () => {
       422,
       { code: "quarantined", detail: "the handler threw: boom", ...placed },
       1,
-      "set aside quarantined: the handler threw: boom\n",
+      "quarantined: the handler threw: boom\n",
     ],
     [
       409,
@@ -193,8 +193,8 @@ describe("export", () => {
   it.each([
     ["has no last line", [head, item("a")], "broke off after 1 keys"],
     ["is empty", [], "broke off after 0 keys"],
-    ["says that it isn't complete", [head, { end: true, complete: false, detail: "gone" }], '"gone"; 0 keys came'],
-    ["counts otherwise", [head, item("a"), { end: true, complete: true, keys: 2 }], "says 2 keys, and 1 came"],
+    ["says that it isn't complete", [head, { end: true, complete: false, detail: "gone" }], '"gone"; 0 keys arrived'],
+    ["counts otherwise", [head, item("a"), { end: true, complete: true, keys: 2 }], "counted 2 keys, but 1 arrived"],
   ])("fails where it %s", async (_, values, why) => {
     const ran = await against([lines(...values)], "export", "usage");
     expect(ran).toMatchObject({ status: 2, err: expect.stringContaining(why) });
@@ -435,12 +435,12 @@ describe("history", () => {
     );
     const path = "GET /v1/operators/usage/history?key=%C3%A9+%26&limit=";
     expect(ran.requests).toEqual([`${path}3`, `${path}1&before=8`, `${path}1&before=5`]);
-    expect([ran.status, ran.out.length, ran.err]).toEqual([0, 3, "there is more: --before 4\n"]);
+    expect([ran.status, ran.out.length, ran.err]).toEqual([0, 3, "more events: --before 4\n"]);
   });
 
   it("says where retention has given up the rest, or there is nothing at all", async () => {
     const ran = await against([page([9], { expired: true })], "history", "usage", "k", "--json", "--before", "12");
-    expect([ran.status, ran.err]).toEqual([0, "what is older was given up by retention\n"]);
+    expect([ran.status, ran.err]).toEqual([0, "retention has given up older events\n"]);
     expect(ran.out.map((line) => JSON.parse(line) as unknown)).toEqual([entry(9)]);
     const none = await against([page([])], "history", "usage", "k");
     expect([none.status, none.err]).toEqual([1, 'no event of "k" is in the log\n']);
@@ -448,7 +448,7 @@ describe("history", () => {
 
   it("ends where a page comes twice", async () => {
     const ran = await against([page([9], { before: 9 }), page([], { before: 9 })], "history", "usage", "k");
-    expect(ran).toMatchObject({ status: 2, err: expect.stringContaining("came twice") as unknown });
+    expect(ran).toMatchObject({ status: 2, err: expect.stringContaining("twice") as unknown });
   });
 });
 
@@ -569,7 +569,7 @@ describe("doctor", () => {
     );
     expect(other).toMatchObject({
       status: 2,
-      err: expect.stringContaining("lives in partition 3 of usage, not in 0") as unknown,
+      err: expect.stringContaining("belongs to partition 3 of usage, not in 0") as unknown,
     });
   });
 });

@@ -303,7 +303,7 @@ describe("send, stopped and started again", () => {
     expect(new Set(logged).size).toBe(34);
     const third = await run({ file: from });
     expect([third.status, third.summary.events, requests.length]).toEqual([1, 35, 5]);
-    expect(third.err).toContain(`nothing is new: all of it was sent before, as ${from}.keyframe-progress says`);
+    expect(third.err).toContain(`nothing to send: all of it was sent before, as ${from}.keyframe-progress says`);
   });
 
   it("the same with standard input and --resume-file: ids that were made up stay", async () => {
@@ -340,11 +340,11 @@ describe("send, stopped and started again", () => {
     file("events.keyframe-progress", progress.replace('"version":1', '"version":2'));
     wrong.push(await run({ file: from }));
     expect(wrong.map(({ status }) => status)).toEqual(wrong.map(() => 2));
-    expect(wrong[0]!.err).toContain("not what was sent before");
+    expect(wrong[0]!.err).toContain("differ from those that were sent before");
     expect(wrong[0]!.err).toContain("name another one with --resume-file");
     expect(wrong[1]!.err).toContain("it ends");
     expect(wrong[2]!.err).toContain(`is about ${url}, not`);
-    for (const { err } of wrong.slice(3, 6)) expect(err).toMatch(/it is damaged.*would count again/);
+    for (const { err } of wrong.slice(3, 6)) expect(err).toMatch(/it is corrupt.*would count again/);
     expect(wrong[7]!.err).toContain("it isn't of this version");
     expect(logged).toHaveLength(10);
   });
@@ -358,8 +358,8 @@ describe("send, stopped and started again", () => {
     ];
     expect(runs.map(({ status }) => status)).toEqual([2, 2, 2]);
     expect(runs[0]!.err).toContain("ENOENT");
-    expect(runs[1]!.err).toContain("damaged or cut off");
-    expect(runs[2]!.err).toContain("nobody answers: ");
+    expect(runs[1]!.err).toContain("corrupt or cut off");
+    expect(runs[2]!.err).toContain("no answer: ");
   });
 });
 
@@ -415,7 +415,9 @@ describe("F2: lines without an id have the same one in every run, whatever becam
     const sent = await run({ file: from });
     for (const { status, err } of [underWay, sent]) {
       expect(status).toBe(2);
-      expect(err).toMatch(/(not what was sent before|it ends \d+ bytes before).*keyframe-progress says what was sent/);
+      expect(err).toMatch(
+        /(differ from those that were sent before|it ends \d+ bytes before).*keyframe-progress says what was sent/,
+      );
     }
     expect(logged).toHaveLength(8);
   });
@@ -433,7 +435,7 @@ describe("F2: lines without an id have the same one in every run, whatever becam
     await run({ file: other });
     append(other, text.slice(-5));
     const refused = await run({ file: other });
-    expect([refused.status, refused.err]).toEqual([2, expect.stringContaining("goes on there now") as unknown]);
+    expect([refused.status, refused.err]).toEqual([2, expect.stringContaining("is longer now") as unknown]);
   });
 
   it("what was refused as a whole may be changed: nothing of it counts", async () => {
@@ -453,7 +455,7 @@ describe("F2: lines without an id have the same one in every run, whatever becam
     const other = await run({ file: from, idempotencyKey: "yours" });
     expect([other.status, other.err]).toEqual([
       2,
-      expect.stringContaining('made of "mine", not of "yours"') as unknown,
+      expect.stringContaining('begin with "mine", not with "yours"') as unknown,
     ]);
     await run({ file: from });
     expect(logged).toEqual(["mine/0", "mine/1", "mine/2", "mine/3"]);
@@ -465,7 +467,7 @@ describe("F2: lines without an id have the same one in every run, whatever becam
     expect([ran.status, requests.length, ran.err]).toEqual([
       2,
       0,
-      expect.stringMatching(/can't be written down: ENOENT.*--resume-file/) as unknown,
+      expect.stringMatching(/can't be recorded: ENOENT.*--resume-file/) as unknown,
     ]);
   });
 
@@ -500,9 +502,9 @@ describe("what can't get through", () => {
     expect([status, summary.events]).toEqual([0, 2]);
     const said = err.split("\n").slice(0, -1);
     expect(said).toEqual([
-      "waiting, and trying again for 10:00: store_unavailable: D1 did not answer",
-      expect.stringMatching(/^waiting, and trying again for 10:00: no answer: /),
-      "going on",
+      "retrying for 10:00: store_unavailable: D1 did not answer",
+      expect.stringMatching(/^retrying for 10:00: no answer: /),
+      "resumed",
     ]);
   });
 
@@ -533,7 +535,7 @@ describe("batches", () => {
   }
 
   it("come from a file that can be read again: a pipe is refused before anything is sent", async () => {
-    await expect(openInput("/dev/null", Readable.from([]))).rejects.toThrow(/no regular file.*keyframe send - </);
+    await expect(openInput("/dev/null", Readable.from([]))).rejects.toThrow(/isn't a regular file.*keyframe send - </);
   });
 
   it("give the same lines with the same ids from wherever they go on", async () => {

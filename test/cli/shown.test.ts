@@ -84,7 +84,7 @@ describe("status, of one partition", () => {
     [{ lastSnapshot: { unreadable: "its checksum is wrong" }, estimatedRecoveryMs: 5_000 }, "unreadable snapshot"],
     [{ estimatedRecoveryMs: 1_001, lastRecovery: { ms: 9, fallbacks: 2 } }, "slow recovery"],
     [{ lastSnapshot: null }, "no snapshot"],
-    [{ lastRecovery: { ms: 9, fallbacks: 2 }, quarantined: 1 }, "damaged snapshot"],
+    [{ lastRecovery: { ms: 9, fallbacks: 2 }, quarantined: 1 }, "corrupt snapshot"],
   ])("%j: %s", (one, said) => expect(health(one)).toBe(said));
 
   it("paints what isn't healthy, and the columns stand as without", () => {
@@ -133,9 +133,9 @@ describe("doctor", () => {
     ],
     [
       { lastRecovery: { ms: 9, fallbacks: 2 } },
-      "note: when it last came back it passed over 2 snapshot(s) that couldn't be read",
+      "note: its last recovery passed over 2 snapshot(s) that were corrupt or missing",
     ],
-    [{ lastSnapshot: null }, "note: it has no snapshot, with 1,000 events (205 KB) behind it"],
+    [{ lastSnapshot: null }, "note: it has no snapshot, with 1,000 events (205 KB) after it"],
     [
       {
         lastSnapshot: {
@@ -143,7 +143,7 @@ describe("doctor", () => {
           at: new Date(NOW - 30 * HOUR_MS).toISOString(),
         } as PartitionInfo["lastSnapshot"],
       },
-      "note: its last snapshot is 1 d old, with 1,000 events (205 KB) behind it",
+      "note: its last snapshot is 1 d old, with 1,000 events (205 KB) after it",
     ],
   ])("%j: %s", (one, expected) => expect(states(one)).toEqual([expected]));
 
@@ -159,7 +159,7 @@ describe("doctor", () => {
     );
     expect(checkLines(checks, plain)).toEqual([
       "bad   usage 1  estimated recovery 5.0 s, above the target of 1.0 s",
-      "ok    sum      version 2, 1 partition(s), the slowest back in 88 ms",
+      "ok    sum      version 2, 1 partition(s), slowest estimated recovery 88 ms",
       "bad   credits  catalogue_lost: keyframe recover --from-r2 credits",
     ]);
   });
@@ -172,7 +172,7 @@ describe("doctor", () => {
     [403, "wrong_role", true, "note"],
     [401, "bad_token", true, "bad"],
     [401, "no_token", false, "bad"],
-    [401, "shut", false, "bad"],
+    [401, "closed", false, "bad"],
     [503, "catalogue_lost", true, "bad"],
     [503, "log_not_migrated", true, "bad"],
   ])("a route that answers %i %s (token: %s) is %s", (status, code, token, state) =>
@@ -208,7 +208,7 @@ describe("doctor, of the stores", () => {
       ),
     ).toEqual([
       "ok    code       4f1c, deployed 2026-01-01T00:00:00Z",
-      "note  region     no REGION set: objects live near who first called, no JURISDICTION, this request ran in FRA",
+      "note  region     REGION is unset: each object runs near its first caller, JURISDICTION is unset, this request ran in FRA",
       "ok    LOG_0      4 ms from the Worker, the median of 3, in WEUR, 1.2 MB",
       "note  LOG_1      91 ms from the Worker, the median of 3, in WEUR, 1.2 MB",
       "ok    SNAPSHOTS  12 ms from the Worker, the median of 1",
@@ -250,7 +250,7 @@ describe("doctor --evict", () => {
     [{ keys: 6 }, "bad: after an eviction it has 6 keys; there were 7"],
     [
       { appliedSeq: 1_502, value: '{"n":5}', seq: 1_502, keys: 8 },
-      "ok: read 48 ms after an eviction: 2 events came meanwhile, and nothing is lost",
+      "ok: read 48 ms after an eviction: 2 events arrived meanwhile, and nothing is lost",
     ],
     [{ appliedSeq: 1_502, value: '{"n":5}' }, 'bad: after an eviction the key is {"n":5}; it was {"n":4}'],
   ])("%j: %s", (after, said) => expect(judged(after)).toBe(said));
@@ -278,12 +278,12 @@ describe("history and adopt", () => {
     const body = { partition: 0, truth: "r2", epoch: 9, seq: 7_000, manifest: 2, passedOver: ["manifest 3: gone"] };
     expect(adoptedLines("usage", { ...body, givenUp: { seqs: [7_001, 7_300], manifests: [3, 3] } })).toEqual([
       "passed over: manifest 3: gone",
-      "partition 0 of usage goes on after seq 7,000, as R2 has it, from manifest 2",
+      "partition 0 of usage resumes after seq 7,000, as R2 has it, from manifest 2",
       "given up: events 7,001 to 7,300, manifests 3 to 3",
-      "senders should send again what they sent after that",
+      "send later events again",
     ]);
     const none = { ...body, manifest: null, passedOver: [], givenUp: { seqs: null, manifests: null } };
-    expect(adoptedLines("usage", none)).toContain("nothing is known to be given up");
+    expect(adoptedLines("usage", none)).toContain("no event is known to be given up");
   });
 });
 
@@ -305,7 +305,7 @@ describe("recover and verify-partition", () => {
       "   0  recovered        12  48,211  2026-01-31T12:00:00.000Z",
       "   1  later",
       "passed over in partition 0: manifest 13: its checksum is wrong",
-      "usage is not complete: call it again; senders should send again what they sent after that",
+      "usage is incomplete: run it again; send later events again",
     ]);
   });
 

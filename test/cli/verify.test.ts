@@ -25,9 +25,9 @@ describe("keyframe verify", () => {
     const ran = await run(["verify", ...files, "--manifest", files[2]!]);
     expect(ran).toMatchObject({ status: 0, err: "" });
     expect(ran.out.map((line) => line.replace(/^(\w+).*\/(\S+:)/, "$1 $2"))).toEqual([
-      "whole full.kfs: full snapshot of main/sum/0000 at seq 7",
-      "whole delta.kfs: delta of main/sum/0000 from seq 7 to 72",
-      "whole manifest.kfm: manifest 2 of main/sum/0000, delta at seq 72, with the log 8..72",
+      "intact full.kfs: full snapshot of main/sum/0000 at seq 7",
+      "intact delta.kfs: delta of main/sum/0000 from seq 7 to 72",
+      "intact manifest.kfm: manifest 2 of main/sum/0000, delta at seq 72, with the log 8..72",
     ]);
   });
 
@@ -88,7 +88,7 @@ describe("keyframe verify", () => {
     expect(out.join("\n")).toContain("not in order");
     const few = await snapshotOf({ a: 1, b: 2 }, 9, 18, 1);
     expect(inspect({ name: "few.kfs", kind: "snapshot", bytes: few }).findings).toMatchObject([
-      { what: "the snapshot says 1 keys and holds 2" },
+      { what: "the snapshot counts 1 keys, but holds 2" },
     ]);
   });
 
@@ -119,7 +119,7 @@ describe("keyframe verify", () => {
     const file = folder.write("notes.txt", new TextEncoder().encode("hello"));
     expect(await run(["verify", file])).toMatchObject({
       status: 2,
-      err: expect.stringContaining("no file of Keyframe's"),
+      err: expect.stringContaining("isn't a file of Keyframe"),
     });
   });
 });

@@ -160,7 +160,9 @@ describe("the command line", { timeout: 180_000 }, () => {
     const ran = await run(["ask", "credits", '{"type":"t"}', "--url", url]);
     expect([ran.status, ran.err]).toEqual([
       2,
-      expect.stringMatching(/counts is not known: send it again with the same id, "id":"[0-9a-f-]{36}"\n$/) as unknown,
+      expect.stringMatching(
+        /outcome is unknown: send the event again with the same id, "id":"[0-9a-f-]{36}"\n$/,
+      ) as unknown,
     ]);
   });
 
@@ -171,7 +173,7 @@ describe("the command line", { timeout: 180_000 }, () => {
   ])("%j: a broken connection says whether it is known what was done: %s", async (args, unknown) => {
     const { url } = await serve((response) => void response.destroy());
     const { status, err } = await run([...args, "--url", url]);
-    expect([status, err.includes("Whether it was done is not known.")]).toEqual([2, unknown]);
+    expect([status, err.includes("The outcome is unknown.")]).toEqual([2, unknown]);
   });
 
   it("ask says nothing of that where nothing was sent, or the app says no", async () => {

@@ -116,7 +116,7 @@ describe("keyframe, against the app", () => {
   });
 
   test("sets nothing aside, recovers nothing, and the doctor finds nothing", async () => {
-    expect(await keyframe(["quarantine", "credits"])).toEqual({ status: 0, out: "", err: "nothing is set aside\n" });
+    expect(await keyframe(["quarantine", "credits"])).toEqual({ status: 0, out: "", err: "no event is quarantined\n" });
     expect(await keyframe(["quarantine", "credits", "retry", "0-1"])).toMatchObject({
       status: 1,
       err: expect.stringContaining("not_quarantined"),

@@ -216,7 +216,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await page.getByRole("button", { name: "Evict…" }).click();
     await page.getByRole("button", { name: "Evict it" }).click();
     const result = page.locator(".result");
-    await result.getByRole("heading", { name: "It is back, with everything" }).waitFor();
+    await result.getByRole("heading", { name: "Recovered, and nothing is missing" }).waitFor();
     const text = await result.innerText();
     expect(text).toMatch(
       /\d m?s = open [\d.]+ m?s \+ load [\d.]+ m?s \+ replay [\d.]+ m?s( \+ rest [\d.]+ m?s)?; from snapshot \d+, \d+ events? replayed/,
@@ -295,7 +295,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await page.getByRole("button", { name: "Delete all 3…" }).click();
     await page.getByRole("button", { name: "Delete them" }).click();
     await page.getByText("3 events deleted.").waitFor();
-    await page.getByText("Empty. No event of this operator waits.").waitFor();
+    await page.getByText("Empty: no event of this operator is quarantined.").waitFor();
     await expect.poll(() => badge.count()).toBe(0);
     await send([split("never-read")]);
   });
@@ -384,7 +384,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
       const place = await page.locator(".state").boundingBox();
       expect(place!.y).toBeLessThan((await page.getByRole("heading", { name: "Overview" }).boundingBox())!.y);
       expect(place!.y + place!.height).toBeLessThan(700);
-      await page.getByText("without 1 partition that can't be known").waitFor();
+      await page.getByText("without 1 partition whose state is unknown").waitFor();
       await lines.nth(2).locator("a").click();
       await page.getByRole("heading", { name: /^Quarantine/ }).waitFor();
     });
@@ -398,7 +398,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
           json: { code: "log_rewound", detail: "the database was restored to an older point: D1 says seq 40; decide" },
         }),
       );
-      await page.getByText("as D1 tells it").waitFor();
+      await page.getByText("from D1").waitFor();
       await page.getByRole("button", { name: "Ask every partition" }).click();
       await page.getByText(/^1 of 5 partitions refused at /).waitFor();
       await page.locator(".state li", { hasText: "meters, partition 3: refuses with log_rewound" }).waitFor();

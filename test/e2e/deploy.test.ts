@@ -95,7 +95,7 @@ describe("on an account", () => {
     expect(said).toContain("missing  database app-log-0");
     expect(said).toContain("missing  bucket app-snapshots");
     expect(said).toContain("missing  secret READ_TOKEN, to read state: npx wrangler secret put READ_TOKEN");
-    expect(said).toContain("the app is shut");
+    expect(said).toContain("the app is closed");
   });
 
   test("with everything it makes nothing and asks for nothing", () => {
@@ -121,7 +121,7 @@ describe("on an account", () => {
       "missing  secret INGEST_TOKEN",
       "missing  secret READ_TOKEN",
     ]);
-    expect(stdout).not.toContain("the app is shut");
+    expect(stdout).not.toContain("the app is closed");
   });
 
   test.each(["d1 list", "d1 create", "r2 bucket create", "d1 migrations apply LOG_1", "deploy"])(

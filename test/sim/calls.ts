@@ -65,7 +65,8 @@ export class Calls {
 
   decided(by: Instance, slice: AppendRequest, result: AppendResponse): void {
     const { trace } = this.#world;
-    if (result.tag === "busy" && result.code === "log_rewound") trace.count("refused, since D1 was set back");
+    if (result.tag === "busy" && result.code === "log_rewound")
+      trace.count("refused, since D1 was restored to an older point");
     if (by.past !== null) return;
     if (result.tag === "busy") {
       trace.count("busy answers");

@@ -106,7 +106,11 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "nobody looks for what D1 has lost when a partition opens",
     "rewound.ts, E2",
-    engine("recovery/rewind-check", "  if (why !== null) return refuse(env, mark!, `D1 says ${why}`);\n", ""),
+    engine(
+      "recovery/rewind-check",
+      "  if (why !== null) return refuse(env, mark!, `D1 is below its high-water mark: ${why}`);\n",
+      "",
+    ),
   ),
   one(
     "facts of an earlier incarnation count",

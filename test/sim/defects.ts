@@ -58,7 +58,7 @@ export const DEFECTS: readonly Defect[] = [
     ),
   ),
   one(
-    "a repeat of a pending event is answered at once",
+    "a duplicate of a pending event is answered at once",
     "ONE1, A13",
     engine("partition/group", "        if (heard.until > until) until = heard.until;\n", ""),
   ),
@@ -107,8 +107,8 @@ export const DEFECTS: readonly Defect[] = [
     ),
     engine(
       "partition/opener",
-      "    if (this.#groups.begun) this.#lease.fence(`others",
-      "    if (head < 0) this.#lease.fence(`others",
+      "    if (this.#groups.begun) this.#lease.fence(`another",
+      "    if (head < 0) this.#lease.fence(`another",
     ),
   ),
   one(
@@ -127,7 +127,7 @@ export const DEFECTS: readonly Defect[] = [
     ),
   ),
   one(
-    "what was superseded goes on answering reads",
+    "a superseded instance still answers reads",
     "LOG2",
     engine(
       "partition/partition",
@@ -136,7 +136,7 @@ export const DEFECTS: readonly Defect[] = [
     ),
   ),
   one(
-    "an object that has ended goes on with its commit",
+    "an object that has ended continues its commit",
     "LOG2",
     engine("log/append", "    if (ended()) return", "    if (attempt < 0 && ended()) return"),
   ),
@@ -184,7 +184,7 @@ export const DEFECTS: readonly Defect[] = [
     ),
   ),
   one(
-    "the same id with other content passes for a repeat",
+    "the same id with other content passes for a duplicate",
     "ONE4",
     engine("state/dedup", '      : { tag: "reused", seq: found };', '      : { tag: "duplicate", seq: found };'),
   ),
@@ -306,7 +306,7 @@ export const DEFECTS: readonly Defect[] = [
     engine("base/block", "  if (codec.crc32(bytes) !== crc) throw", "  if (crc < 0) throw"),
   ),
   one(
-    "a generation that is known to be damaged counts",
+    "a generation that is known to be corrupt counts",
     "SNAP4, A8",
     engine(
       "recovery/recovery",
@@ -358,7 +358,7 @@ export const DEFECTS: readonly Defect[] = [
     ),
   ),
   one(
-    "after a fall-back the next snapshot builds on what was damaged",
+    "after a fall-back the next snapshot builds on a corrupt file",
     "SNAP4",
     engine(
       "checkpoint/checkpointer",
@@ -398,7 +398,7 @@ export const DEFECTS: readonly Defect[] = [
     engine("checkpoint/garbage-collection", "[...named, ...points.flatMap(({ files }) => files)]", "named"),
   ),
   one(
-    "a superseded writer goes on collecting garbage",
+    "a superseded writer still collects garbage",
     "SNAP10, A9",
     log(
       "if (!(this.#held() === to.epoch && row.version === to.version)) return null;",
@@ -576,7 +576,7 @@ export const DEFECTS: readonly Defect[] = [
     engine("snapshot/range-reader", "kept === null || (kept.length === length && codec.crc32(kept) === crc)", "true"),
   ),
   one(
-    "a file that was found to be damaged is read again by the next instance",
+    "a file that was found corrupt is read again by the next instance",
     "SNAP4",
     engine("partition/partition", "    cache.distrust(damage.object!);\n", ""),
   ),

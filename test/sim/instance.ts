@@ -111,9 +111,9 @@ export class Instance {
       note: (what, facts) => {
         if (what === "recovered by fallback") trace.count("fallbacks");
         if (what.startsWith("verification ")) trace.count("verifications");
-        if (what === "a state file is damaged") trace.count("damage found while reading");
-        if (what === "the state isn't what was counted")
-          this.#world.oracle.fail(`${this.name}: the state isn't what was counted: ${JSON.stringify(facts)}`);
+        if (what === "a state file is corrupt") trace.count("damage found while reading");
+        if (what === "the state differs from its counters")
+          this.#world.oracle.fail(`${this.name}: the state differs from its counters: ${JSON.stringify(facts)}`);
         if (what === "garbage collected") trace.count("files collected", facts["files"] as number);
         if (what === "garbage collection skipped") trace.count("collections skipped");
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);

@@ -180,7 +180,7 @@ export class TimeTravel {
     if (config.travelMs === 0) return;
     for (const slot of host.slots.values())
       // Also one that began since: its epoch may be of a statement that was under way when the database was set back.
-      for (const one of host.running(slot)) one.die("gone, after its database was set back");
+      for (const one of host.running(slot)) one.die("gone, after its database was restored to an older point");
     const decided = new Watched(Promise.all(this.#world.databases().map((home) => this.#decide(home, true))));
     await this.#world.clock.settle();
     while (decided.outcome === null && (await step()));
@@ -276,7 +276,7 @@ export class TimeTravel {
     oracle.travelled(slot, past);
     trace.say(
       slot.short,
-      () => `goes on after seq ${oracle.head(slot.name)}, epoch ${row.epoch}, version ${row.version}`,
+      () => `resumes after seq ${oracle.head(slot.name)}, epoch ${row.epoch}, version ${row.version}`,
     );
     for (const one of slot.instances) one.past ??= past;
     slot.current?.die("evicted by a decision");

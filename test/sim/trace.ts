@@ -112,7 +112,7 @@ export const COUNTED = [
   "databases set back",
   "databases set forward again",
   "databases lost",
-  "refused, since D1 was set back",
+  "refused, since D1 was restored to an older point",
   "adoptions of D1",
   "adoptions of R2",
   "adoptions that came second",

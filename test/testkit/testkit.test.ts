@@ -78,7 +78,7 @@ describe("given", () => {
 
   it("fails with the difference where the state is another one", async () => {
     const error = await failure(ada.at("ada").expect({ left: 4, taken: 2 }));
-    expect(error.message).toMatch(/the state of key "ada" should be otherwise[^]*- +left: 4/);
+    expect(error.message).toMatch(/the state of key "ada" differs[^]*- +left: 4/);
     expect(error.message).toMatch(/\+ +left: 3/);
     expect(error).toMatchObject({ actual: { left: 3, taken: 2 }, expected: { left: 4, taken: 2 } });
     await failure(ada.at("bob").expect({ left: 0, taken: 0 }));
@@ -217,7 +217,7 @@ describe("time that passes", () => {
   });
 
   it("is a duration", () => {
-    expect(() => later("5" as never)).toThrow(/later: "5" is no duration/);
+    expect(() => later("5" as never)).toThrow(/later: "5" isn't a duration/);
     expect(() => later("0s")).toThrow(/must be from 1ms/);
   });
 });
@@ -255,10 +255,10 @@ describe("states of an older version", () => {
 
   it.each<[string, (old: never) => unknown, RegExp]>([
     ["throws", () => { throw new Error("no seats"); }, /migrating key "hamlet" from version 1 fails: the step to version 3 throws, no seats/], // prettier-ignore
-    ["gives no JSON", () => ({ at: new Date(0) }), /what it gives isn't JSON, at \.at: an object of class Date/],
-    ["gives NaN", (old: { free: number; none: number }) => ({ free: old.free * old.none }), /what it gives isn't JSON, at \.free: NaN/], // prettier-ignore
-    ["gives nothing", () => null, /what it gives is null/],
-    ["gives too much", () => ({ x: "x".repeat(1024 * 1024) }), /what it gives would have more than 1048576 bytes/],
+    ["gives no JSON", () => ({ at: new Date(0) }), /its result isn't JSON, at \.at: an object of class Date/],
+    ["gives NaN", (old: { free: number; none: number }) => ({ free: old.free * old.none }), /its result isn't JSON, at \.free: NaN/], // prettier-ignore
+    ["gives nothing", () => null, /its result is null/],
+    ["gives too much", () => ({ x: "x".repeat(1024 * 1024) }), /its result would have more than 1048576 bytes/],
   ])("a migration that %s fails the test, and says for which key", async (_, step, why) => {
     const broken = versions({ 3: step });
     expect((await failure(given(broken, [], { from }).at("hamlet").expectNothing())).message).toMatch(why);

@@ -57,8 +57,8 @@ describe("the client in a Worker", () => {
     });
   });
 
-  it("says that an app without tokens is shut", async () => {
+  it("says that an app without tokens is closed", async () => {
     const sent = clientOf({ url: "http://elsewhere.example" }).send({ type: "x" });
-    await expect(sent).rejects.toMatchObject({ status: 401, code: "shut" });
+    await expect(sent).rejects.toMatchObject({ status: 401, code: "closed" });
   });
 });

@@ -54,7 +54,7 @@ CREATE TABLE partitions (
   previous_seq INTEGER NOT NULL,
   previous TEXT,
   pins TEXT NOT NULL,
-  -- State at any stamp from here on can be read: the newest restore point at or below it, and the archive above that.
+  -- State at any stamp from this one on can be read: the newest restore point at or below it, and the archive above that.
   retain_from INTEGER NOT NULL DEFAULT 0,
   -- Archives of manifests below this version are given up.
   archive_from INTEGER NOT NULL DEFAULT 0

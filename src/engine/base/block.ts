@@ -55,7 +55,7 @@ export function readBlock(
     length < 0 ||
     offset + length > file.length
   ) {
-    throw new Damage(`${what} should stand at ${offset}..${offset + length}, but the file has ${file.length} bytes`);
+    throw new Damage(`${what} should be at ${offset}..${offset + length}, but the file has ${file.length} bytes`);
   }
   const bytes = file.subarray(offset, offset + length);
   if (codec.crc32(bytes) !== crc) throw new Damage(`the checksum of ${what} at ${offset} is wrong`);

@@ -41,7 +41,7 @@ export const operatorPrefix = (timeline: string, operator: string): string => `$
 
 export function parsePartitionName(name: string): PartitionId {
   const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/(\d{4,})$/.exec(name);
-  if (!match) throw new Error(`"${name}" is not a partition's name (timeline/operator/0000)`);
+  if (!match) throw new Error(`"${name}" isn't a partition's name (timeline/operator/0000)`);
   return { timeline: match[1]!, operator: match[2]!, partition: Number(match[3]) };
 }
 

@@ -60,7 +60,7 @@ export function toState(value: unknown): JsonText {
 }
 
 /** Readers, watchers and histories say "no state" with null. */
-export const NULL_STATE = "is null, which says that there is no state; delete it, or in a handler call ctx.remove()";
+export const NULL_STATE = "is null, which means no state; delete the key, or call ctx.remove() in a handler";
 
 export const LARGE_STATE = `would have more than ${STATE_BYTES} bytes`;
 
@@ -219,6 +219,6 @@ export function parseJson(text: string, what: string): unknown {
 /** Parses the JSON text of an object. @throws Damage if the text is no JSON object */
 export function parseObject(text: string, what: string): Readonly<Record<string, unknown>> {
   const value = parseJson(text, what);
-  if (!isObject(value)) throw new Damage(`${what} is no object`);
+  if (!isObject(value)) throw new Damage(`${what} isn't an object`);
   return value;
 }

@@ -120,7 +120,7 @@ export interface Roots {
   /** In the order of their versions, as are the pins. */
   readonly points: readonly Point[];
   readonly pins: readonly Pin[];
-  /** State at any stamp from here on can be read. 0 allows any stamp. */
+  /** State at any stamp from this one on can be read. 0 allows any stamp. */
   readonly retainFrom: Stamp;
   /** Archives of versions below this one are given up. 0 gives up none. */
   readonly archiveFrom: number;

@@ -132,10 +132,10 @@ export class Checkpointer {
     try {
       return await this.#takeOne(open);
     } catch (error) {
-      const why = `it broke: ${messageOf(error)}`;
+      const why = `the snapshot failed: ${messageOf(error)}`;
       // The row already names the new snapshot, and memory may match neither snapshot. The next instance opens on the
       // new one.
-      if (open.row !== row) this.#lease.fence(`taking in a snapshot broke: ${messageOf(error)}`);
+      if (open.row !== row) this.#lease.fence(`adopting a snapshot failed: ${messageOf(error)}`);
       this.#failed(why);
       return { tag: "failed", why };
     }
@@ -155,7 +155,10 @@ export class Checkpointer {
       this.schedule(open);
     } catch (error) {
       const { clock, host } = this.#env;
-      host.note("snapshot failed", { why: `scheduling broke: ${messageOf(error)}`, attempt: this.#attempt });
+      host.note("snapshot failed", {
+        why: `scheduling the next snapshot failed: ${messageOf(error)}`,
+        attempt: this.#attempt,
+      });
       host.arm(clock.now() + RETRY_MS);
     }
   }
@@ -193,10 +196,12 @@ export class Checkpointer {
       const { version } = result.row ?? open.row;
       // If D1's manifest version is lower than ours, D1 was restored to an older point (rewind-check.ts).
       if (version < open.row.version)
-        this.#lease.lose(rewound(id, `D1 says manifest number ${version} where it had reached ${open.row.version}`));
+        this.#lease.lose(
+          rewound(id, `D1 is below its high-water mark: manifest number ${version} instead of ${open.row.version}`),
+        );
       else if (result.row !== undefined && version > open.row.version)
         await this.#adoptUnheard(open, result.row).catch((error: unknown) =>
-          host.note("a snapshot that took effect unheard is not read yet", { error: messageOf(error) }),
+          host.note("a promoted snapshot is not read yet", { error: messageOf(error) }),
         );
       this.#failed(result.why);
       return result;
@@ -259,7 +264,7 @@ export class Checkpointer {
     return beginCapture(machine, seq(base), kept, files.length - kept);
   }
 
-  /** An earlier attempt of ours took effect unheard. Snapshots build on it from here on (SNAP2). */
+  /** An earlier attempt of ours took effect unheard. Later snapshots build on it (SNAP2). */
   async #adoptUnheard(open: OpenPartition, row: PartitionRow): Promise<void> {
     const { codec } = this.#env;
     const manifest = row.manifest === null ? null : readManifest(row.manifest, codec.crc32);
@@ -276,13 +281,13 @@ export class Checkpointer {
     try {
       // A snapshot with a distrusted file must not become the older generation with the next snapshot (SNAP4).
       const doubted = this.#env.cache.distrusted(stateFiles(manifest).map(({ name }) => name));
-      if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
+      if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found corrupt before`);
       return await StoredState.open(this.#env, manifest, new StateMachine(this.#env.operator, seed), true);
     } catch (error) {
       // Nothing can be built on this snapshot, or beside it. The next instance recovers without it.
       if (error instanceof Damage) {
         if (error.object !== null) this.#env.cache.distrust(error.object);
-        this.#lease.fence(`manifest ${manifest.number} took effect unheard, and can't be read: ${error.message}`);
+        this.#lease.fence(`manifest ${manifest.number} is current, but can't be read: ${error.message}`);
       }
       throw error;
     }
@@ -295,7 +300,7 @@ export class Checkpointer {
       this.#env.host.note("keys can't be migrated", { keys: counted.unmigrated.keys, seq: machine.seq });
     const same = believed.keys === truth.keys && believed.size === truth.size;
     if (believed.exact && !(same && String(believed.digest) === String(truth.digest)))
-      this.#env.host.note("the state isn't what was counted", { seq: machine.seq, keys: truth.keys });
+      this.#env.host.note("the state differs from its counters", { seq: machine.seq, keys: truth.keys });
     machine.state.correct(believed, truth);
   }
 

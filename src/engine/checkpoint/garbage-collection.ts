@@ -35,13 +35,13 @@ const PAGES = 4;
 export type Collected =
   /** `next` is the name after which the next run resumes, or "" for the beginning. */
   | {
-      readonly tag: "swept";
+      readonly tag: "collected";
       readonly files: number;
       readonly archives: number;
       readonly points: number;
       readonly next: string;
     }
-  | { readonly tag: "left"; readonly why: string }
+  | { readonly tag: "skipped"; readonly why: string }
   /** Another writer has superseded this one, which proves that this one is of no more use. */
   | { readonly tag: "fenced"; readonly why: string };
 
@@ -55,23 +55,23 @@ export async function collectGarbage(
   try {
     const before = await askD1(env, () => env.log.roots());
     const why = superseded(epoch, before?.row ?? null);
-    if (why !== null) return { tag: before !== null && before.row.epoch > epoch ? "fenced" : "left", why };
+    if (why !== null) return { tag: before !== null && before.row.epoch > epoch ? "fenced" : "skipped", why };
     const given = await giveUp(env, before!);
-    if (given.tag === "left") return given;
+    if (given.tag === "skipped") return given;
     const { roots } = given;
     const reached = reachable(roots, env.codec);
     const isGarbage = (name: string): boolean => !reached.has(name) && isPast(name, roots.row);
     const { files, next } = await clear(env, snapshotPrefix(env.id), after, ended, isGarbage);
     const archives = await expire(env, roots, ended);
-    return { tag: "swept", files, archives, points: before!.points.length - roots.points.length, next };
+    return { tag: "collected", files, archives, points: before!.points.length - roots.points.length, next };
   } catch (error) {
-    return { tag: "left", why: messageOf(error) };
+    return { tag: "skipped", why: messageOf(error) };
   }
 }
 
 const askD1 = <T>({ clock }: Environment, call: () => Promise<T>): Promise<T> => persistent(clock, "D1", call);
 
-type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: "left"; readonly why: string };
+type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: "skipped"; readonly why: string };
 
 /**
  * Applies retention. Giving up takes effect when D1 says so, and before anything is deleted.
@@ -80,16 +80,16 @@ type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: 
  */
 async function giveUp(env: Environment, { row, points, pins }: Roots): Promise<Given> {
   const facts = factsOf(row, points, env.codec);
-  if (facts === null) return { tag: "left", why: "there is no snapshot" };
+  if (facts === null) return { tag: "skipped", why: "there is no snapshot" };
   const known = new Set([facts.current.number, ...points.map(({ version }) => version)]);
   const stray = pins.find(({ version }) => !known.has(version));
   if (stray !== undefined)
-    return { tag: "left", why: `pin "${stray.name}" holds manifest ${stray.version}, which is no restore point` };
+    return { tag: "skipped", why: `pin "${stray.name}" holds manifest ${stray.version}, which is no restore point` };
   const { clock, log, operator } = env;
   const change = { epoch: row.epoch, version: row.version, ...plan(facts, clock.now(), operator.snapshot.retain) };
   const roots = await askD1(env, () => log.retain(change));
   return roots === null
-    ? { tag: "left", why: `manifest ${row.version} of epoch ${row.epoch} is no longer current` }
+    ? { tag: "skipped", why: `manifest ${row.version} of epoch ${row.epoch} is no longer current` }
     : { tag: "given", roots };
 }
 

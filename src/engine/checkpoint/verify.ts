@@ -90,14 +90,14 @@ async function rebuildAndCompare(env: Environment, open: OpenPartition): Promise
     reading = "current";
     const { difference, keys, unmigrated } = await compare(live.entries, allOf(shadow.machine, shadow.loader));
     if (others.length > 0)
-      return notComparable(`events up to ${live.seq} were applied by code ${others.join(", ")} too`, unmigrated);
+      return notComparable(`events up to ${live.seq} were applied by other code too: ${others.join(", ")}`, unmigrated);
     const manifest = base?.number ?? null;
     if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference, unmigrated };
     const replayedEvents = shadow.machine.seq - (base?.seq ?? 0);
     return { tag: "equal", seq: live.seq, manifest, replayedEvents, keys, unmigrated };
   } catch (error) {
     // A new snapshot may have replaced and deleted the files that were being read.
-    if (open.whole !== whole) return notComparable("a snapshot was taken meanwhile: try again");
+    if (open.whole !== whole) return notComparable("a snapshot was taken meanwhile: verify again");
     return {
       tag: "not_rebuilt",
       why: messageOf(error),

@@ -43,7 +43,7 @@ function whyNot(name: string, value: unknown): string | null {
     case "partitionkey":
       return named(value);
     case "source":
-      return named(value, isUriReference, "a URI-reference (RFC 3986), percent-encoded where it needs to be");
+      return named(value, isUriReference, "a URI-reference (RFC 3986), percent-encoded if needed");
     case "dataschema":
       return named(value, isAbsoluteUri, "an absolute URI (RFC 3986, 4.3): with a scheme, without a fragment");
     case "time":
@@ -65,7 +65,7 @@ function named(value: unknown, is: (text: string) => boolean = () => true, form 
 
 function time(text: string): string | null {
   // Readers often accept a space in the place of the T, but the grammar doesn't.
-  const why = text[10] === " " ? "has a space where a T must be" : timeFlaw(text);
+  const why = text[10] === " " ? "has a space instead of a T" : timeFlaw(text);
   return why === null ? null : timeText(text, why);
 }
 
@@ -101,7 +101,7 @@ const isBase64 = (text: string): boolean => text.length % 4 === 0 && /^[A-Za-z0-
 function textFlaw(event: Readonly<Record<string, unknown>>, text: string): Rejected | null {
   const seen = new Set<string>();
   for (const { name, text: value } of membersOf(text)) {
-    if (seen.has(name)) return invalid(name, "stands twice; an attribute appears at most once");
+    if (seen.has(name)) return invalid(name, "appears twice; an attribute appears at most once");
     seen.add(name);
     if (name !== "data" && typeof event[name] === "number" && !/^-?\d+$/.test(value))
       return invalid(name, `must be written as an integer, without fraction and exponent, not ${value.slice(0, 40)}`);
@@ -115,5 +115,5 @@ function dataFlaw({ data, data_base64, datacontenttype }: Readonly<Record<string
   if (data_base64 !== undefined) return invalid("data_base64", 'can\'t stand beside "data"; send one of them');
   const type = typeof datacontenttype === "string" ? mediaType(datacontenttype) : null;
   if (type === null || isJsonType(type) || typeof data === "string") return null;
-  return invalid("data", `must be a string where datacontenttype is ${type.name}, not ${kind(data)}`);
+  return invalid("data", `must be a string if datacontenttype is ${type.name}, not ${kind(data)}`);
 }

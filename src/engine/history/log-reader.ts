@@ -157,7 +157,7 @@ async function holding(archives: Archives, at: Seq, below: number): Promise<Held
   // If `bottom` is above 1, it is a version that was current, so one of its archives is the log's (LOGREAD5).
   const ended =
     bottom > 1 && lowest.some(({ version }) => version === bottom) && lowest.every((one) => at < firstOf(one));
-  return ended ? "given up" : refuse(archives.env, at, "no archive that can be read holds it");
+  return ended ? "given up" : refuse(archives.env, at, "no readable archive holds it");
 }
 
 /** Returns the first seq that the archive holds. If it holds none, returns the seq after those that it covers. */

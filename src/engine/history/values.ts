@@ -161,13 +161,13 @@ class KeyFold {
     return this.#touched !== null;
   }
 
-  /** Sets the value that is known from here on. */
+  /** Sets the value that is known from this event on. */
   begin(text: string | null): void {
     this.#touched = { text, value: STALE, dirty: false, seq: seq(0), version: undefined, before: text };
     this.#size = text?.length ?? 0;
   }
 
-  /** Makes the value unknown from here on. */
+  /** Makes the value unknown from this event on. */
   lose(why: string): void {
     this.#touched = null;
     this.#why = why;
@@ -201,7 +201,7 @@ class KeyFold {
     this.#events += 1;
     if (this.#events % WEIGHED === 0) this.value();
     this.#work += this.#size;
-    if (this.#work > HISTORY_WORK_CHARS) return "the values up to it are too large to be made for one page";
+    if (this.#work > HISTORY_WORK_CHARS) return "the values up to it are too large for one page";
     return this.#run(dirtyKey, touch);
   }
 
@@ -221,7 +221,7 @@ class KeyFold {
       : handle(operator, dirtyKey, event, context);
     const same = outcomeText(outcome) === outcomeText(touch.outcome);
     if (outcome.tag === "applied" && (same || !touch.worded)) return null;
-    return `the code has changed: of seq ${touch.seq} it makes ${shown(outcome)}`;
+    return `the code has changed: the outcome of seq ${touch.seq} is now ${shown(outcome)}`;
   }
 
   /** Returns the event that a retry retries. */

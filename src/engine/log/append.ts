@@ -39,7 +39,7 @@ export async function append(
     } catch (error) {
       // Only what went wrong for long is worth a line.
       if (attempt % 10 === 1)
-        host.note("commit is not answered", { seq: rows[0]!.seq, attempt, error: messageOf(error) });
+        host.note("D1 didn't answer a commit", { seq: rows[0]!.seq, attempt, error: messageOf(error) });
     }
     // Outside the try: an error of this code is no failure of the store, and would recur for ever.
     const verdict = facts === null ? null : judgeAppend(rows, held, facts);

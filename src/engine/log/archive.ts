@@ -64,7 +64,7 @@ function parseBlock(text: string, what: string, first: number, last: number): Se
   if (!Array.isArray(rows)) throw new Damage(`${what} isn't a list of segments`);
   let [end, time] = [first - 1, -1];
   for (const row of rows as unknown[]) {
-    if (!isRow(row)) throw new Damage(`${what} holds something that is no segment`);
+    if (!isRow(row)) throw new Damage(`${what} holds an invalid segment`);
     if (row[0] !== end + 1 || row[2] <= time) throw new Damage(`${what} holds a segment ${row[0]} after ${end}`);
     [, end, time] = row;
   }

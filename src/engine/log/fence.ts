@@ -22,7 +22,7 @@ export function judgeRead(
   groups: { readonly begun: boolean; isOurs(group: string | null): boolean },
 ): ReadVerdict {
   const lost = lostSince(before, known);
-  if (lost !== null) return { tag: "rewound", why: `D1 says ${lost}` };
+  if (lost !== null) return { tag: "rewound", why: `D1 is below its high-water mark: ${lost}` };
   // If the epoch is still ours, nobody else can have written.
   if (ours !== null) {
     const why = superseded(ours, known);
@@ -33,7 +33,7 @@ export function judgeRead(
   if (groups.isOurs(known.group)) return { tag: "ours" };
   if (!groups.begun) return { tag: "behind" };
   // The groups build on an older log or manifest, so they never get into the log.
-  return { tag: "fenced", why: `others have written up to seq ${known.head}, manifest number ${known.version}` };
+  return { tag: "fenced", why: `another writer has reached seq ${known.head}, manifest number ${known.version}` };
 }
 
 export type LogFacts = Pick<HighWaterMark, "epoch" | "version" | "head">;
@@ -43,7 +43,7 @@ export function behind(mark: HighWaterMark, now: LogFacts): string | null {
   if (incarnationOf(now.epoch) > incarnationOf(mark.epoch)) return null;
   const less = (["epoch", "version", "head"] as const).filter((fact) => now[fact] < mark[fact]);
   if (less.length === 0) return null;
-  return less.map((fact) => `${WORDS[fact]} ${now[fact]} where it had reached ${mark[fact]}`).join(", ");
+  return less.map((fact) => `${WORDS[fact]} ${now[fact]} instead of ${mark[fact]}`).join(", ");
 }
 
 const WORDS = { epoch: "epoch", version: "manifest number", head: "seq" } as const;
@@ -79,12 +79,12 @@ export function judgeAppend(rows: readonly Segment[], held: Epoch, facts: Explan
   if (facts.group === first.group && facts.stamp !== null)
     return { tag: "committed", stamp: facts.stamp, superseded: superseded(first.epoch, facts) };
   const rewound = lostSince({ epoch: held, version: 0, head: seq(first.seq - 1) }, facts);
-  if (rewound !== null) return { tag: "rewound", why: `D1 says ${rewound}` };
+  if (rewound !== null) return { tag: "rewound", why: `D1 is below its high-water mark: ${rewound}` };
   const why = superseded(held, facts);
   if (why !== null) return { tag: "fenced", why };
-  if (facts.group !== null) return { tag: "fenced", why: `another group stands at seq ${first.seq}` };
+  if (facts.group !== null) return { tag: "fenced", why: `another group is at seq ${first.seq}` };
   if (facts.head !== first.seq - 1)
-    return { tag: "fenced", why: `the log's head is ${facts.head}, our group begins at ${first.seq}` };
+    return { tag: "fenced", why: `the log's head is ${facts.head}, but our group begins at ${first.seq}` };
   if (!facts.open) return { tag: "fenced", why: "the timeline is not open for writing" };
   const above = asStamp(Math.max(facts.floor, facts.headStamp));
   if (first.stamp <= above) return { tag: "restamp", above };

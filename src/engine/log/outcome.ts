@@ -52,7 +52,7 @@ export function parseOutcome(text: string): Outcome {
   const outcome = outcomeOf(parseJson(text, "an outcome"));
   // `bareOutcome` finds a refusal's code by its place in the text, so the text must be exactly as written.
   const known = outcome.tag === "applied" ? text.startsWith(APPLIED_PREFIX) : text === outcomeText(outcome);
-  if (!known) throw new Damage("an outcome is written as this code doesn't write it");
+  if (!known) throw new Damage("an outcome isn't in the form that this code writes");
   return outcome;
 }
 
@@ -76,14 +76,14 @@ export function outcomeOf(parsed: unknown): Outcome {
   if (tag === "q" && typeof first === "string" && second === undefined) return { tag: "quarantined", error: first };
   if (tag === "q" && typeof first === "string" && typeof second === "string" && typeof third === "string")
     return { tag: "quarantined", error: first, errorName: second, stack: third };
-  throw new Damage("what should be an outcome is none");
+  throw new Damage("an outcome is invalid");
 }
 
 function textOf(value: unknown): string {
   try {
     return JSON.stringify(value ?? null);
   } catch {
-    throw new Damage("an outcome is nested too deep to be one");
+    throw new Damage("an outcome is nested too deep");
   }
 }
 

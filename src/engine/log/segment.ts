@@ -146,7 +146,9 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
   try {
     return { ...readPayload(row, JSON.parse(text())), sent: sentOf(text) };
   } catch (error) {
-    throw error instanceof Failure ? error : broken(row, `in "${row.codec}" it says nothing, ${messageOf(error)}`);
+    throw error instanceof Failure
+      ? error
+      : broken(row, `its payload can't be unpacked with "${row.codec}": ${messageOf(error)}`);
   }
 }
 
@@ -171,13 +173,13 @@ function readPayload(row: Segment, payload: unknown): Omit<SegmentEvents, "sent"
     throw broken(row, "it has no such seqs");
   const count = row.last - row.seq + 1;
   if (!Array.isArray(keys) || !Array.isArray(events) || !Array.isArray(out) || !isRuns(at) || !isMarks(marks))
-    throw broken(row, "a part of it is missing, or not what it should be");
+    throw broken(row, "a part of it is missing or invalid");
   if (keys.length !== count || events.length !== count)
-    throw broken(row, `it says ${count} events and holds ${events.length} with ${keys.length} keys`);
-  if (!keys.every(isKey) || !events.every(isEvent)) throw broken(row, "a key is no text, or an event is none");
+    throw broken(row, `it counts ${count} events, but holds ${events.length} with ${keys.length} keys`);
+  if (!keys.every(isKey) || !events.every(isEvent)) throw broken(row, "a key isn't a text, or an event is invalid");
   const received = at.reduce((sum, [run]) => sum + run, 0);
-  if (received !== count) throw broken(row, `it says ${count} events and when ${received} were received`);
-  if (marks.length > count) throw broken(row, `it says ${count} events and marks ${marks.length} requests`);
+  if (received !== count) throw broken(row, `it counts ${count} events, but has ${received} times of receipt`);
+  if (marks.length > count) throw broken(row, `it counts ${count} events, but marks ${marks.length} requests`);
   for (const [, , , , from] of marks)
     if (from < row.seq || from > row.last) throw broken(row, `it marks a request from seq ${from} on`);
   return { events, keys, at, outcomes: readOutcomes(row, out, count), marks };
@@ -189,7 +191,7 @@ function readOutcomes(row: Segment, out: readonly unknown[], count: number): Map
   for (const pair of out) {
     const [index, outcome] = Array.isArray(pair) && pair.length === 2 ? (pair as unknown[]) : [];
     if (!isWhole(index) || index <= after || index >= count)
-      throw broken(row, `it has an outcome for ${shown(index)} after that of ${after}, of ${count} events`);
+      throw broken(row, `it has an outcome for event ${shown(index)} after that of event ${after}, of ${count} events`);
     outcomes.set(index, outcomeOf(outcome));
     after = index;
   }
@@ -220,7 +222,7 @@ const isMarks = (value: unknown): value is ProducerProgress[] =>
 const broken = (row: Pick<Segment, "seq" | "last">, why: string): Failure =>
   new Failure(
     "log_broken",
-    `segment ${row.seq}..${row.last} can't be read: ${why}; restore D1 to a moment before the damage, or evict and read again`,
+    `segment ${row.seq}..${row.last} can't be read: ${why}; restore D1 to a point before the damage, or evict the partition and read again`,
   );
 
 /** A request is in the log up to the event with this index. The request's first event there has the seq `from`. */

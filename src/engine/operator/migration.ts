@@ -45,7 +45,7 @@ export function migrated({ migrate, version }: Operator, from: number, text: str
     }
   }
   const json = toState(state);
-  if (json.tag === "not_json") return { tag: "failed", why: `it gives a state that ${json.why}` };
+  if (json.tag === "not_json") return { tag: "failed", why: `it returns a state that ${json.why}` };
   return { tag: "migrated", text: json.text };
 }
 
@@ -57,5 +57,5 @@ export const MIGRATION_FAILED = "migration_failed";
 export function migrationFailed(operator: Operator, key: string, from: number, text: string): string {
   const result = migrated(operator, from, text);
   const why = result.tag === "failed" ? result.why : "the partition's object runs other code than this Worker";
-  return `the state of key ${JSON.stringify(key)} is of version ${from}, and migrating it to version ${operator.version} fails: ${why}; the state is kept as it is: mend the migration and deploy again, or put another state`;
+  return `the state of key ${JSON.stringify(key)} is of version ${from}, and migrating it to version ${operator.version} fails: ${why}; the state is kept as it is: fix the migration and deploy again, or put another state`;
 }

@@ -72,7 +72,7 @@ export type EventOf<E extends Schemas> = { [T in keyof E & string]: Event<T, Inp
 /** OPERATOR3: no further requirement if the state is JSON, else an error message as a type. */
 type Carries<State> = [State] extends [Jsonable<State>]
   ? null extends State
-    ? { readonly initial: "null is no state: readers hear it where there is none" }
+    ? { readonly initial: "null isn't a state: it tells readers that there is none" }
     : unknown
   : { readonly initial: "the state must be JSON: no Date, Map, undefined, bigint, function or class in it" };
 
@@ -88,7 +88,7 @@ type Answer<R> = 0 extends 1 & R
   ? unknown
   : [Extract<R, PromiseLike<unknown>>] extends [never]
     ? unknown
-    : "handlers are synchronous: what they wait for would differ at a replay";
+    : "handlers are synchronous: a replay would wait for other values";
 
 /** The versions from 2 to `Version`, if `Version` is known as a literal. */
 type Later<Version extends number, Below extends 0[] = [0]> = number extends Version
@@ -212,7 +212,7 @@ export function operator<
     synchronous(handler, `the handler for "${type}"`, fail);
     const schema: unknown = (spec.events as Schemas)[type];
     if (typeof (schema as StandardSchemaV1 | undefined)?.["~standard"]?.validate !== "function")
-      fail(`the schema of "${type}" is no Standard Schema (zod, valibot, arktype, …)`);
+      fail(`the schema of "${type}" isn't a Standard Schema (zod, valibot, arktype, …)`);
   }
   for (const type of Object.keys(spec.on))
     if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
@@ -269,7 +269,7 @@ function migrations(
     if (typeof step === "function") synchronous(step, `migrate ${to}`, fail);
     if (typeof step !== "function")
       return fail(
-        `version ${version} needs a migrate entry for ${to}, which makes state of version ${to} from that of ${to - 1}; where its shape stayed the same, write ${to}: (old) => old`,
+        `version ${version} needs a migrate entry for ${to}, which makes state of version ${to} from that of ${to - 1}; if its shape stayed the same, write ${to}: (old) => old`,
       );
     steps.set(to, step as Migration);
   }

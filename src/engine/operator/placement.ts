@@ -40,7 +40,7 @@ export function deducePlacement(operator: string, hints: readonly Hint[], databa
       return unclear(`${other.from} says ${other.database}, ${hint.from} says ${hint.database}`);
     if (!databases.includes(hint.database!))
       return unclear(
-        `${hint.from} lives in ${hint.database}, which isn't bound: bind that or an empty, migrated database`,
+        `${hint.from} is in ${hint.database}, which isn't bound: bind that or an empty, migrated database`,
       );
     homes.set(hint.partition, hint);
   }

@@ -50,7 +50,7 @@ export type Fail = (why: string) => never;
 export function settingsOf(given: Given, fail: Fail): Settings {
   const partitions = whole(given.partitions ?? 1, "partitions", fail);
   if (partitions > PARTITIONS)
-    fail(`partitions may be ${PARTITIONS} at most, not ${partitions}: a request may have to call each of them`);
+    fail(`partitions may be ${PARTITIONS} at most, not ${partitions}: since one request may call each of them`);
   onlyNames(given.dedup ?? {}, "dedup", ["keep", "maxIds"], fail);
   onlyNames(given.replies ?? {}, "replies", ["keep"], fail);
   const dedup = {
@@ -84,7 +84,7 @@ function assertCountable(perDay: number, partitions: number, dedup: Settings["de
   const share = Math.ceil(perDay / partitions);
   if (share <= dedup.maxIds && dedup.keepMs >= UNIT_MS.d) return;
   fail(
-    `maxEventsPerDay makes ${share} events a partition, counted by the ids that dedup keeps: raise dedup.maxIds to that (at most ${DEDUP_IDS}) and dedup.keep to 24h`,
+    `maxEventsPerDay makes ${share} events a partition, counted by the ids that dedup keeps: raise dedup.maxIds to that number (at most ${DEDUP_IDS}) and dedup.keep to 24h`,
   );
 }
 
@@ -103,7 +103,7 @@ function retention(given: Duration | Retain, fail: Fail): RetentionPolicy {
   const retain: Retain = typeof given === "string" ? { age: given } : given;
   onlyNames(retain, "snapshot.retain", ["age", "last", "hourly", "daily"], fail);
   if (typeof retain.age !== "string")
-    fail(`snapshot.retain needs an age, such as "7d": how long state at any moment can be had`);
+    fail(`snapshot.retain needs an age, such as "7d": for how long the state at any moment can be read`);
   const ageMs = durationMs(retain.age, "snapshot.retain", fail);
   const count = (name: "last" | "hourly" | "daily"): number => {
     const n = retain[name] ?? 0;
@@ -137,7 +137,7 @@ const MOST_MS = 36_500 * UNIT_MS.d;
 
 export function durationMs(text: string, what: string, fail: Fail): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  if (!match) return fail(`${what}: "${text}" is no duration; write it as 500ms, 30s, 5m, 24h or 7d`);
+  if (!match) return fail(`${what}: "${text}" isn't a duration; write it as 500ms, 30s, 5m, 24h or 7d`);
   const ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
   return ms >= 1 && ms <= MOST_MS ? ms : fail(`${what}: "${text}" must be from 1ms to 36500d`);
 }

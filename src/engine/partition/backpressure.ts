@@ -14,7 +14,7 @@ export function backpressure(
   if (events > slice.keys.length && (bytes > PENDING_BYTES || events > PENDING_EVENTS))
     return busy(
       "queue_full",
-      `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}`,
+      `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}: send it again later: send it again later`,
     );
   if (tail.bytes > TAIL_BYTES)
     return busy(
@@ -31,6 +31,6 @@ export function backpressure(
       5_000,
     );
   if (machine.quarantine.full && slice.command !== true)
-    return busy("quarantine_full", "the quarantine is full: retry or delete what is in it", 30_000);
+    return busy("quarantine_full", "the quarantine is full: retry or delete its events", 30_000);
   return null;
 }

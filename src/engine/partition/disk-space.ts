@@ -98,7 +98,7 @@ export class DiskSpace {
       return null;
     }
     const held = this.#used === null ? "can't be added up in time" : `come to ${this.#used} bytes`;
-    return `the log's database has ${this.#log.size} bytes and grows, and its segments ${held}; the limit is ${this.#limit}: see why snapshots fail, or raise LOG_BYTES where the database may be larger`;
+    return `the log's database has ${this.#log.size} bytes and grows, and its segments ${held}; the limit is ${this.#limit}: see why snapshots fail, or raise LOG_BYTES if the database may be larger`;
   }
 
   #verdict(): SpaceVerdict {

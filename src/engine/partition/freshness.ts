@@ -42,7 +42,10 @@ export function judgeDamage(
   const why = ours === null ? null : superseded(ours, row);
   if (why !== null) return { tag: "fenced", why };
   if (row.version < known.row.version)
-    return { tag: "rewound", why: `D1 says manifest number ${row.version} where it had reached ${known.row.version}` };
+    return {
+      tag: "rewound",
+      why: `D1 is below its high-water mark: manifest number ${row.version} instead of ${known.row.version}`,
+    };
   // A reader may be behind: it reads the later snapshot when it opens again. A writer that is behind missed the answer
   // about its own snapshot, and may never get it.
   const behind = row.version !== known.row.version && ours === null;

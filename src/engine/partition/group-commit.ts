@@ -105,7 +105,7 @@ export class GroupCommit {
     try {
       return group.admit(slice);
     } catch (error) {
-      this.#lease.fence(`taking events in broke: ${messageOf(error)}`);
+      this.#lease.fence(`admission failed: ${messageOf(error)}`);
       throw error;
     }
   }
@@ -142,7 +142,7 @@ export class GroupCommit {
     try {
       await this.#commitAll(open);
     } catch (error) {
-      this.#lease.fence(`committing broke: ${messageOf(error)}`);
+      this.#lease.fence(`the commit failed: ${messageOf(error)}`);
     }
   }
 

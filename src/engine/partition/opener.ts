@@ -192,11 +192,11 @@ export class Opener {
   ): Promise<OpenPartition> {
     const { row, head } = opening;
     const lost = behind(highWaterMark(logFacts(known.row, known.machine.seq)), logFacts(row, head));
-    if (lost !== null) throw this.#lease.lose(rewound(this.#env.id, `D1 says ${lost}`));
+    if (lost !== null) throw this.#lease.lose(rewound(this.#env.id, `D1 is below its high-water mark: ${lost}`));
     const sameLog = known.machine.seq === head && incarnationOf(known.row.epoch) === incarnationOf(row.epoch);
     // A late snapshot shows up when D1 refuses our own snapshot because of it (OPEN3).
     if (sameLog && (this.#groups.begun || known.row.version === row.version)) return known;
-    if (this.#groups.begun) this.#lease.fence(`others have written up to seq ${head}, version ${row.version}`);
+    if (this.#groups.begun) this.#lease.fence(`another writer has reached seq ${head}, manifest number ${row.version}`);
     this.#lease.assertNotLost();
     this.#open = null;
     try {

@@ -133,13 +133,13 @@ export class Partition {
     if (isHeld(host.aside(), ours, clock.now()))
       return busy(
         "object_older",
-        `${why}; it stepped aside, and the platform started the same code again, as in a gradual deployment: finish the deployment or roll it back`,
+        `${why}; it ended for the newer code, but the platform started the same code again, as in a gradual deployment: finish the deployment or roll it back`,
         10_000,
       );
     await limited(clock, "the log", () => this.#groups.idle(), COMMIT_WAIT_MS).catch(() => undefined);
     if (!this.#lease.lost) host.keepAside({ v: 1, ...ours, atMs: clock.now() });
     this.#lease.fence(why);
-    return busy("superseded", `${why}; it has stepped aside`, 100);
+    return busy("superseded", `${why}; the object has ended for the newer code: send it again`, 100);
   }
 
   /**
@@ -248,8 +248,8 @@ export class Partition {
       return;
     }
     cache.distrust(damage.object!);
-    host.note("a state file is damaged", { object: damage.object, error: damage.message });
-    this.#lease.fence(`${damage.object} is damaged: ${damage.message}`);
+    host.note("a state file is corrupt", { object: damage.object, error: damage.message });
+    this.#lease.fence(`${damage.object} is corrupt: ${damage.message}`);
     this.#lease.assertNotLost();
   }
 

@@ -46,7 +46,7 @@ export function overQuota(
   if (share > maxIds)
     return busy(
       "quota_uncountable",
-      `fewer partitions are stored than the code says, so the share of maxEventsPerDay is ${share} events in each, and dedup.maxIds, which counts them, is ${maxIds}: raise it, or lower maxEventsPerDay`,
+      `the share of maxEventsPerDay is ${share} events, since fewer partitions are stored than the code says; dedup.maxIds, which counts them, is ${maxIds}: raise dedup.maxIds, or lower maxEventsPerDay`,
       UNCOUNTABLE_RETRY_MS,
     );
   const day = Math.floor(nowMs / DAY_MS) * DAY_MS;
@@ -58,7 +58,7 @@ export function overQuota(
   if (spent === 0 && fresh > share) return null;
   return busy(
     "quota_exceeded",
-    `the partition has taken ${spent} events since midnight UTC, and these are ${fresh} more; its share of maxEventsPerDay is ${share}`,
+    `the partition has taken ${spent} events since midnight UTC, and these are ${fresh} more; its share of maxEventsPerDay is ${share}: send them after midnight UTC`,
     day + DAY_MS - nowMs,
   );
 }

@@ -58,7 +58,7 @@ async function firstManifests(
       const made = manifestOf(name);
       if (made === null) continue;
       if (from === "" && made.version > version + 1)
-        throw new Damage(`the archives of manifests ${version + 1} to ${made.version - 1} are given up, or lost`);
+        throw new Damage(`the archives of manifests ${version + 1} to ${made.version - 1} are given up or lost`);
       version = made.version;
       const first = firsts.get(incarnationOf(made.epoch));
       if (first === undefined) firsts.set(incarnationOf(made.epoch), { version: made.version, names: [name] });

@@ -69,7 +69,7 @@ async function assertNew(env: Environment): Promise<void> {
   if (names.length > 0)
     throw new Failure(
       "catalogue_lost",
-      `R2 holds ${names[0]}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; it must not begin anew`,
+      `R2 holds ${names[0]}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; an empty one must not take its place`,
     );
   assertNeverLogged(env);
 }

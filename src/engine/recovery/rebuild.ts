@@ -214,7 +214,7 @@ function assertReachable({ unreachable, object, message }: Damage): void {
   if (unreachable)
     throw new Failure(
       "store_unavailable",
-      `${message}; try again later, or delete ${object} to go on without what it holds`,
+      `${message}; try again later, or delete ${object} to recover without its content`,
     );
 }
 

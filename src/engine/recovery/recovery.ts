@@ -263,7 +263,7 @@ async function fromBase(
     // The cached part of such a file might be enough to open this base.
     const shared =
       base.manifest === null ? undefined : stateFiles(base.manifest).find(({ name }) => damaged.includes(name));
-    if (shared !== undefined) throw new Damage(`${shared.name} is damaged`);
+    if (shared !== undefined) throw new Damage(`${shared.name} is corrupt`);
     folding = await load(env, opening.row.seed, base.manifest, apart);
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
@@ -291,10 +291,10 @@ export async function load(
   const machine = new StateMachine(env.operator, seed, env.code, only);
   if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock) };
   const doubted = env.cache.distrusted(stateFiles(base).map(({ name }) => name));
-  if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found to be damaged before`);
+  if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found corrupt before`);
   const stored = await StoredState.open(env, base, machine, apart);
   const { keys } = stored.files.at(-1)!.footer;
-  if (keys !== base.keys) throw new Damage(`the snapshot says ${keys} keys, its manifest ${base.keys}`);
+  if (keys !== base.keys) throw new Damage(`the snapshot counts ${keys} keys, but its manifest counts ${base.keys}`);
   const { unmigrated = { keys: 0, some: [] } } = base;
   // States of another version are counted as they are in the files, until all of them were migrated once.
   const same = base.operatorVersion === env.operator.version && unmigrated.keys === 0;

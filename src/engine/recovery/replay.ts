@@ -120,7 +120,7 @@ export async function catchUp(env: Environment, open: OpenPartition, opening: Op
 
 /** Notes events that were applied once and that this code refuses: none is quarantined silently. */
 export function logDisowned({ host, id: { partition, operator } }: Environment, { disowned }: StateMachine): void {
-  if (disowned.events > 0) host.note("replay set events aside", { partition, operator, ...disowned });
+  if (disowned.events > 0) host.note("replay quarantined events", { partition, operator, ...disowned });
   disowned.events = disowned.first = 0;
 }
 

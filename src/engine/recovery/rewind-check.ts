@@ -39,7 +39,7 @@ export async function assertNotRewound(
   const now = logFacts(row, head);
   const mark = kept ?? (await markFromStore(env, row));
   const why = mark === null ? null : behind(mark, now);
-  if (why !== null) return refuse(env, mark!, `D1 says ${why}`);
+  if (why !== null) return refuse(env, mark!, `D1 is below its high-water mark: ${why}`);
   // A mark saves asking R2 again.
   if (env.host.highWaterMark() === null) env.host.keepHighWaterMark(highWaterMark(now));
 }
@@ -47,7 +47,7 @@ export async function assertNotRewound(
 /** D1 has no row. @throws Failure log_rewound if the partition once had one */
 export function assertNeverLogged(env: Environment): void {
   const mark = env.host.highWaterMark();
-  if (mark !== null) refuse(env, mark, `D1 has no row where the partition had reached seq ${mark.head}`);
+  if (mark !== null) refuse(env, mark, `D1 has no row, but the partition had reached seq ${mark.head}`);
 }
 
 function refuse({ id, host }: Environment, mark: HighWaterMark, why: string): never {
@@ -59,7 +59,7 @@ function refuse({ id, host }: Environment, mark: HighWaterMark, why: string): ne
 export const rewound = ({ operator, partition }: PartitionId, why: string): Failure =>
   new Failure(
     "log_rewound",
-    `the database of partition ${partition} of "${operator}" was set back: ${why}; set it forward to a later moment, or decide what counts from here on with POST /v1/operators/${operator}/partitions/${partition}/adopt`,
+    `the database of partition ${partition} of "${operator}" was restored to an older point: ${why}; restore it to a later point, or decide which side counts with POST /v1/operators/${operator}/partitions/${partition}/adopt`,
   );
 
 /** Manifests that are tried for their seq. */

@@ -125,7 +125,7 @@ export function readSnapshot(
   restoreRest(footer, restIn(file, codec), machine, codec, idsFrom);
   machine.state.restore(changes);
   if (footer.part?.[1] !== 0 && machine.state.keys !== footer.keys)
-    throw new Damage(`the snapshot says ${footer.keys} keys and holds ${machine.state.keys}`);
+    throw new Damage(`the snapshot counts ${footer.keys} keys, but holds ${machine.state.keys}`);
 }
 
 /** Reads blocks of a whole file in memory. */
@@ -139,7 +139,7 @@ function readProducers(footer: Footer, rest: Rest, machine: StateMachine, codec:
   for (const line of lines(footer.producers ?? [], rest, codec, "a block of producers")) {
     const producer = readProducer(line);
     if (seen.has(producer.id) || producer.seq <= footer.base || producer.seq > footer.seq)
-      throw new Damage(`producer ${JSON.stringify(producer.id)} stands in the snapshot twice, or where it shouldn't`);
+      throw new Damage(`producer ${JSON.stringify(producer.id)} is in the snapshot twice, or in the wrong place`);
     seen.add(producer.id);
     machine.producers.restore(producer);
   }
@@ -148,7 +148,7 @@ function readProducers(footer: Footer, rest: Rest, machine: StateMachine, codec:
 /** Returns the seq. @throws Damage if the seq isn't above `after`, or is higher than `last` */
 export function next(at: number, after: number, last: number, what: string): number {
   if (at <= after || at > last)
-    throw new Damage(`${what} has seq ${at}, where one above ${after} and up to ${last} should be`);
+    throw new Damage(`${what} has seq ${at}, which should be above ${after} and at most ${last}`);
   return at;
 }
 
@@ -158,7 +158,7 @@ export function* lines(blocks: readonly Block[], rest: Rest, codec: Codec, what:
     const [offset, , , records] = block;
     const found = unpack(rest(block, what), codec, what).split("\n");
     if (found.length !== records)
-      throw new Damage(`${what} at ${offset} says ${records} records and holds ${found.length}`);
+      throw new Damage(`${what} at ${offset} counts ${records} records, but holds ${found.length}`);
     yield* found;
   }
 }
@@ -195,7 +195,7 @@ function readAnswers(footer: Footer, rest: Rest, codec: Codec): [number, string]
     const tab = line.indexOf("\t");
     after = next(numberOf(line.slice(0, tab)), after, last, "an answer");
     const outcome = line.slice(tab + 1);
-    if (!isKept(outcome)) throw new Damage(`the answer of seq ${after} is none`);
+    if (!isKept(outcome)) throw new Damage(`the answer of seq ${after} is invalid`);
     answers.push([after, outcome]);
   }
   return answers;
@@ -207,7 +207,7 @@ function readPrints(footer: Footer, rest: Rest): Uint32Array {
   // Check before allocating memory that the file holds as many prints as it says.
   const said = count * PRINT_WORDS * 4;
   const held = blocks.reduce((sum, [, length]) => sum + length, 0);
-  const counts = `the snapshot says ${count} prints and holds ${held / 4 / PRINT_WORDS}`;
+  const counts = `the snapshot counts ${count} prints, but holds ${held / 4 / PRINT_WORDS}`;
   if (held !== said || held > UNPACKED_BYTES) throw new Damage(counts);
   const prints = new Uint32Array(said / 4);
   const bytes = new Uint8Array(prints.buffer);

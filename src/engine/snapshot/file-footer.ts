@@ -80,9 +80,9 @@ export function readFooter(end: Uint8Array, codec: Codec, start: number): Footer
 
 export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | number {
   if (end.length < TRAILER + (start === 0 ? HEAD : 0))
-    throw new Damage(`the snapshot has ${start + end.length} bytes, too few to be one`);
+    throw new Damage(`the snapshot has ${start + end.length} bytes, too few for a snapshot`);
   if ((start === 0 && magic(end, 0) !== MAGIC) || magic(end, end.length - 8) !== MAGIC)
-    throw new Damage("the snapshot doesn't begin and end as one");
+    throw new Damage("the file doesn't begin and end as a snapshot");
   const view = new DataView(end.buffer, end.byteOffset, end.byteLength);
   // The head may be out of reach, but the footer names the version too.
   const version = start === 0 ? view.getUint32(8, true) : null;
@@ -140,9 +140,9 @@ function checked(footer: Readonly<Record<string, unknown>>, version: number | nu
     producers ?? [],
     filter ?? [],
   ];
-  if (!(last === undefined || typeof last === "string")) throw new Damage("the snapshot's last key is no text");
+  if (!(last === undefined || typeof last === "string")) throw new Damage("the snapshot's last key isn't a text");
   if (!texts || !numbers || !lists.every(isBlocks) || !isRange(dedup, seq as number) || base > (seq as number))
-    throw new Damage("a part of the snapshot's footer is missing, or not what it should be");
+    throw new Damage("a part of the snapshot's footer is missing or invalid");
   return footer as unknown as Footer;
 }
 

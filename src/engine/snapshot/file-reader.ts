@@ -75,7 +75,7 @@ export class SnapshotFile {
       // The place where the states end is known now, even if the manifest didn't name it. The part above it may be read
       // twice.
       for (let i = 0; typeof found === "number" && i < 2; i++) found = await ranges.end(found, read(found));
-      if (typeof found === "number") throw new Damage(`the footer of ${name} isn't where it says`);
+      if (typeof found === "number") throw new Damage(`the footer of ${name} isn't at its offset`);
       const { footer, filter } = found;
       const rest = found.apart && beside !== null ? either(await beside, guess, found.rest) : found.rest;
       return { file: new SnapshotFile(ranges, footer, filter, codec, found.apart && beside === null), rest };
@@ -193,7 +193,7 @@ export class SnapshotFile {
     const lines = unpack(bytes, this.#codec, what).split("\n");
     const [offset, , , records, first] = this.footer.state[number]!;
     if (lines.length !== records)
-      throw new Damage(`${what} at ${offset} says ${records} records and holds ${lines.length}`);
+      throw new Damage(`${what} at ${offset} counts ${records} records, but holds ${lines.length}`);
     const keys = lines.map(keyOfLine);
     const next = this.#firsts[number + 1];
     if (keys[0] !== first || !rising(keys) || (next !== undefined && compareUtf8(keys.at(-1)!, next) >= 0))

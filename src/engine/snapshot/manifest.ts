@@ -174,7 +174,7 @@ export function readManifest(text: string, crc32: (text: string) => number): Man
     );
   if (crc32(textOf(rest)) !== checksum) throw new Damage(`the checksum of manifest ${shown(number)} is wrong`);
   if (!isWhole(number) || number === 0 || !isDescription(rest))
-    throw new Damage(`a part of manifest ${shown(number)} is missing, or not what it should be`);
+    throw new Damage(`a part of manifest ${shown(number)} is missing or invalid`);
   return parsed as unknown as Manifest;
 }
 
@@ -187,7 +187,7 @@ function textOf(rest: Readonly<Record<string, unknown>>): string {
   try {
     return JSON.stringify(rest);
   } catch {
-    throw new Damage("the manifest is nested too deep to be one");
+    throw new Damage("the manifest is nested too deep");
   }
 }
 

@@ -147,11 +147,11 @@ export class RangeReader {
 
   async #from(offset: number, length: number): Promise<Uint8Array> {
     if (offset < 0 || offset + length > this.bytes)
-      throw new Damage(`${this.name} has ${this.bytes} bytes, and no block at ${offset}..${offset + length}`);
+      throw new Damage(`${this.name} has ${this.bytes} bytes, so no block is at ${offset}..${offset + length}`);
     const bytes = await readObject(this.#env, this.name, [offset, length]);
     if (bytes === null) throw new Damage(`${this.name} isn't there`);
     if (bytes.length !== length)
-      throw new Damage(`${this.name} ends at ${offset + bytes.length}, where ${offset + length} bytes should be`);
+      throw new Damage(`${this.name} ends at byte ${offset + bytes.length}, but should have ${offset + length} bytes`);
     return bytes;
   }
 }

@@ -30,7 +30,7 @@ const PLAIN_KEY = /^"[^"\\\u0000-\u001f]+"$/;
 export function keyOfLine(line: string): string {
   const quoted = line.slice(0, line.indexOf("\t"));
   const key = PLAIN_KEY.test(quoted) ? quoted.slice(1, -1) : parseJson(quoted, "a key of the snapshot");
-  if (typeof key !== "string" || key === "") throw new Damage("a state block holds a line that is no state");
+  if (typeof key !== "string" || key === "") throw new Damage("a state block holds an invalid line");
   return key;
 }
 
@@ -44,7 +44,7 @@ export function entryOfLine(line: string, footer: Footer, operator: Operator | n
   if (footer.base > 0 && line.length === a + GONE.length && line.endsWith(GONE)) return null;
   const b = line.indexOf("\t", a + 1);
   const c = line.indexOf("\t", b + 1);
-  if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds a line that is no state");
+  if (a < 0 || b < 0 || c < 0) throw new Damage("a state block holds an invalid line");
   const [at, by] = [numberOf(line.slice(a + 1, b)), numberOf(line.slice(b + 1, c))];
   // No JSON begins with `v`.
   const marked = line.charCodeAt(c + 1) === MARK;
@@ -54,7 +54,7 @@ export function entryOfLine(line: string, footer: Footer, operator: Operator | n
     throw new Damage("a state block holds a state whose version isn't older than the snapshot's");
   const text = line.slice(d + 1);
   if (at <= footer.base || at > footer.seq || by < 0 || by > footer.stamp || text === "")
-    throw new Damage("a state block holds a line that is no state");
+    throw new Damage("a state block holds an invalid line");
   const [kept, when] = [own(text), { seq: seq(at), stamp: stamp(by) }];
   if (version === operator?.version || (operator === null && !marked)) return { text: kept, ...when };
   const result = operator === null ? null : migrated(operator, version, kept);

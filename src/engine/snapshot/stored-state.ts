@@ -226,7 +226,7 @@ export class StoredState {
   }
 
   /**
-   * Yields everything from the first key at or above `from` on, in order, in chunks. `overlay` is newer and goes on
+   * Yields everything from the first key at or above `from` on, in order, in chunks. `overlay` is newer and may continue
    * top. If `keep` is set, the cache keeps the blocks, since they may be needed again.
    *
    * @throws Damage if a block is corrupt; Failure store_unavailable if it can't be read

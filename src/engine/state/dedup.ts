@@ -122,7 +122,7 @@ export class Dedup {
   }
 
   find(prints: ArrayLike<number>, at: number): Found {
-    if (this.#promised.size > 0) throw new Error("the prints of a snapshot are to be filled in first");
+    if (this.#promised.size > 0) throw new Error("the prints of a snapshot must be filled in first");
     if (this.#table === null && this.#looks > 0) return this.#search(prints, at);
     const table = this.#table ?? this.#build();
     const mask = this.#mask;
@@ -226,7 +226,7 @@ export class Dedup {
    * can run meanwhile.
    */
   image(upTo: Seq, base: Seq): DedupImage {
-    if (this.#promised.size > 0) throw new Error("the prints of a snapshot are to be filled in first");
+    if (this.#promised.size > 0) throw new Error("the prints of a snapshot must be filled in first");
     const from = Math.max(this.#first, base + 1);
     const count = Math.max(0, upTo - from + 1);
     const prints = new Uint32Array(count * PRINT_WORDS);

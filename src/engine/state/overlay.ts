@@ -84,7 +84,7 @@ export class Overlay {
     }
     const entry = this.#state.find(key);
     // Treating an unloaded key as empty would silently reset its state (SNAP11).
-    if (entry === undefined) throw new Error(`key ${JSON.stringify(key)} was to be loaded first`);
+    if (entry === undefined) throw new Error(`key ${JSON.stringify(key)} must be loaded first`);
     return entry ?? NOTHING;
   }
 

@@ -45,12 +45,12 @@ export const WINDOW = 1_024;
 export function readProducer(line: string): ProducerImage {
   const { id, epoch, seq: last, at, marks } = parseObject(line, "a line of producers");
   const sound = typeof id === "string" && id !== "" && isMs(at) && Array.isArray(marks) && marks.length <= WINDOW;
-  if (!sound || !isWhole(last)) throw new Damage("a line of producers is none");
+  if (!sound || !isWhole(last)) throw new Damage("a line of producers is invalid");
   let after = -1;
   for (const mark of marks as unknown[]) {
     const [number, index, from] = Array.isArray(mark) && mark.length === 3 ? (mark as unknown[]) : [];
     if (!isMarkNumbers(epoch, number, index, from) || (number as number) <= after || (from as number) > last)
-      throw new Damage(`producer ${JSON.stringify(id)} has a mark that is none`);
+      throw new Damage(`producer ${JSON.stringify(id)} has an invalid mark`);
     after = number as number;
   }
   if (!isWhole(epoch)) throw new Damage(`producer ${JSON.stringify(id)} has no epoch`);
@@ -143,7 +143,7 @@ export class Producers {
       return {
         status: 409,
         code: "producer_seq_too_old",
-        message: `producer ${JSON.stringify(id)} has sent number ${highest}; ${number} is below the last ${WINDOW}, and whether it counted is not known any more`,
+        message: `producer ${JSON.stringify(id)} has sent number ${highest}; ${number} is below the last ${WINDOW}, and it isn't known any more whether it counted`,
       };
     return null;
   }

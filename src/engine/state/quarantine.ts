@@ -63,7 +63,7 @@ export function readQuarantined(line: string, delta: boolean): QuarantineChange 
   if (delta && gone === true) return { seq: seq(at), gone };
   if (isHow(how) && isWhole(by) && by > at) return { seq: seq(at), how, by: seq(by) };
   const retried = by === undefined || (isWhole(by) && by > at);
-  if (!isEntry(entry) || !retried) throw new Damage("a line of the quarantine is no entry");
+  if (!isEntry(entry) || !retried) throw new Damage("a line of the quarantine is invalid");
   parseObject(entry.event, `quarantined event ${at}`);
   const { type, key, error, errorName, stack, operatorVersion, code, now, event } = entry;
   const trace = errorName === undefined ? {} : { errorName, stack: stack ?? "" };

@@ -79,7 +79,7 @@ export class StateMachine {
     if (row.seq !== this.seq + 1)
       throw new Failure(
         "log_broken",
-        `after seq ${this.seq} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > this.seq ? "a hole" : "a repeat"} (LOG4)`,
+        `after seq ${this.seq} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > this.seq ? "a gap" : "a duplicate"} (LOG4)`,
       );
     this.replayedFrom.add(codeOf(row));
     const overlay = new Overlay(this.state, null);
@@ -151,7 +151,7 @@ export class StateMachine {
     this.disowned.events += 1;
     if (this.disowned.first === 0) this.disowned.first = at;
     if (outcome.tag === "quarantined") return outcome;
-    const error = `it was applied when it was logged, and the code that runs now refuses it: ${outcome.code}`;
+    const error = `it was applied when it was logged, but the code that runs now refuses it: ${outcome.code}`;
     return { tag: "quarantined", error };
   }
 

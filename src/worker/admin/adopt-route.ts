@@ -29,7 +29,7 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
     return problem({
       status: 400,
       code: "invalid_body",
-      detail: 'the body must be {"truth":"d1"} or {"truth":"r2"}: which of the two counts from here on',
+      detail: 'the body must be {"truth":"d1"} or {"truth":"r2"}: the side that counts from now on',
     });
   const { operator } = route;
   const id = { timeline: address.timeline, operator: operator.name, partition: address.partition };
@@ -49,7 +49,7 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
       return problem({
         status: 409,
         code: "not_rewound",
-        detail: `D1 has all of partition ${id.partition} that it is known to have had: there is nothing to decide`,
+        detail: `D1 has everything of partition ${id.partition} that it had acknowledged: there is nothing to decide`,
       });
     case "nothing":
       return problem({
@@ -73,7 +73,7 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
         return problem({
           status: 503,
           code: "store_unavailable",
-          detail: `the row of partition ${id.partition} changed in the meantime: send it again`,
+          detail: `the row of partition ${id.partition} changed in the meantime: send the request again`,
         });
       await partitionStub(env, address)
         .evict()

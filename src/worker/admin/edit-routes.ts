@@ -38,7 +38,7 @@ export async function editState(
 ): Promise<Response> {
   const flaw = keyFlaw(key ?? "");
   if (key === null || flaw !== null)
-    return problem({ status: 400, code: "invalid_key", detail: `?key= says which state: ${flaw ?? "there is none"}` });
+    return problem({ status: 400, code: "invalid_key", detail: `?key= must name a key: ${flaw ?? "there is none"}` });
   const partition = partitionOfKey(route, key);
   if (partition === null)
     return problem({ status: 400, code: "invalid_key", detail: "no group can be made of the key" });
@@ -93,14 +93,14 @@ function heard({ statuses, details }: Extract<AppendResponse, { tag: "decided" }
     case "refused":
       return said(
         outcome.code === "precondition_failed"
-          ? { status: 412, code: outcome.code, detail: "the state is not what the condition says; read it again" }
+          ? { status: 412, code: outcome.code, detail: "the state doesn't meet the condition; read it again" }
           : { status: 409, code: outcome.code, detail: `the edit was refused: ${outcome.detail}` },
       );
     case "quarantined":
       return said({
         status: 422,
         code: "quarantined",
-        detail: `the state could not be put, and stands in the quarantine as ${quarantineId(partition, seq)}: ${outcome.error}`,
+        detail: `the state could not be put, and is in the quarantine as ${quarantineId(partition, seq)}: ${outcome.error}`,
       });
     default:
       return said(null);
@@ -115,12 +115,11 @@ function conditionOf(headers: Headers, partition: number): Condition | Response 
     return no(
       428,
       "precondition_required",
-      "say what you have seen: If-Match with the ETag of a read, If-Match: * for any state, or If-None-Match: * where there is to be none",
+      "the edit needs a condition: send If-Match with the ETag of a read, If-Match: * for any state, or If-None-Match: * for no state",
     );
   if (match !== null && none !== null)
-    return no(400, "invalid_condition", "send If-Match or If-None-Match, not both: both at once never hold");
-  if (none !== null)
-    return none.trim() === "*" ? "none" : no(400, "invalid_condition", "If-None-Match is understood as * alone here");
+    return no(400, "invalid_condition", "send If-Match or If-None-Match, not both: no state meets both");
+  if (none !== null) return none.trim() === "*" ? "none" : no(400, "invalid_condition", "If-None-Match must be *");
   if (match!.trim() === "*") return "any";
   const tags = match!.length > CONDITION_CHARS ? null : tagsOf(match!, partition);
   if (tags === null || match!.trim() === "")

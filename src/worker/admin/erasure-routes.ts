@@ -96,7 +96,7 @@ export async function postErasure(request: Request, env: Env, routes: Routes): P
   if (result.tag !== "decided") return no(503, result.code, result.message);
   const [, seq] = result.details[0]!;
   const facts = await factsOf(env, address, seq);
-  if (facts === null) return no(503, "store_unavailable", "it is erased, but D1 doesn't say what holds it still");
+  if (facts === null) return no(503, "store_unavailable", "the key is erased, but D1 didn't say what still holds it");
   // Take the time after the command, so that the log has no later event with the erased state.
   const atMs = Date.now();
   const incarnation = incarnationOf(facts.epoch);
@@ -124,7 +124,7 @@ export async function getErasure(env: Env, routes: Routes, id: string): Promise<
     return no(
       404,
       "no_erasure",
-      `no erasure ${JSON.stringify(id.slice(0, 100))} is recorded; if D1 was rebuilt or restored to an older point since, what was erased may be back: erase the key again`,
+      `no erasure ${JSON.stringify(id.slice(0, 100))} is recorded; if D1 was rebuilt or restored to an older point since, the erased data may be back: erase the key again`,
     );
   return answer(env, { route, address, seq, incarnation, atMs }, 200);
 }
@@ -145,7 +145,7 @@ async function answer(env: Env, erasure: Erasure, status: number): Promise<Respo
     return no(
       409,
       "erasure_unknown",
-      "D1 doesn't know of this erasure: it was rebuilt, set back or lost since, and what was erased may be back; erase the key again",
+      "D1 has no record of this erasure: D1 was rebuilt, restored to an older point or lost since, so the erased data may be back; erase the key again",
     );
   const holders = await holdersOf(env, erasure, facts.rows);
   const { snapshot } = route.operator;
@@ -185,7 +185,7 @@ async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Hold
     {
       where: "archives",
       count: looked.holding,
-      goes: "when retention gives them up, as events go on and snapshots are taken",
+      goes: "when retention gives them up, as events arrive and snapshots are taken",
     },
     {
       where: "snapshots",
@@ -201,7 +201,7 @@ async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Hold
     {
       where: "unknown",
       count: looked.unknown + archives.more + files.more,
-      goes: "can't be read, or is too much to look at",
+      goes: "can't be read, or is too large to search",
     },
   ];
   return holders.filter(({ count }) => count > 0);

@@ -240,7 +240,7 @@ export async function steerMany(
     return problem({
       status: 400,
       code: "no_filter",
-      detail: "say which events to delete: type, errorName or error; or all=true for every one",
+      detail: "select the events to delete: type, errorName or error; or all=true for every one",
     });
   const [, place, until] = STEERED_CURSOR.exec(cursor ?? "") ?? [];
   const from = readCursor(place);

@@ -84,13 +84,13 @@ export const KEY = {
 const FAILURES: Readonly<Record<FailureCode, string>> = {
   store_unavailable: "D1 or R2 did not answer in time, or with an error that may pass",
   log_not_migrated: "the log's tables are missing: migrate",
-  log_broken: "the log has a hole, a repeat or a wrong checksum",
+  log_broken: "the log has a gap, a duplicate or a wrong checksum",
   snapshot_unreadable: "no generation and no archive gives the state back",
-  state_newer: "newer code wrote the state: deploy that",
-  unknown_format: "newer code wrote a row or an object: deploy that",
-  log_rewound: "D1 has less than it had acknowledged: see adopt",
-  catalogue_lost: "D1 has lost where the operator's keys are: see recover",
-  placement_unclear: "what is left doesn't say how the operator was placed",
+  state_newer: "newer code wrote the state: deploy that code code",
+  unknown_format: "newer code wrote a row or an object: deploy that code code",
+  log_rewound: "D1 was restored to an older point: see adopt",
+  catalogue_lost: "D1 doesn't know how the operator was placed: see recover",
+  placement_unclear: "the remaining records don't say how the operator was placed",
   database_missing: "a database of the log isn't bound",
   database_swapped: "a database is bound under another one's name",
   moment_gone: "retention gave up the moment while it was read",
@@ -101,18 +101,18 @@ const FAILURES: Readonly<Record<FailureCode, string>> = {
 export const UNAVAILABLE: Readonly<Record<string, string>> = {
   ...FAILURES,
   partition_gone: "the partition's object went away during the call",
-  superseded: "an object of older code stepped aside",
+  superseded: "an object of older code ended, so that newer code can start: send it again",
   object_older:
     "the platform keeps the partition's object on older code than this Worker's: finish the gradual deployment",
-  migration_failed: "the key's state is of an older version, and migrating it fails: mend the migration, and deploy",
+  migration_failed: "the key's state is of an older version, and migrating it fails: fix the migration, and deploy",
   snapshot_failed: "the snapshot could not be written",
-  too_many_calls: "the request would make more calls than the platform allows: go on from `through`",
+  too_many_calls: "the request would make more calls than the platform allows: resume from `through`",
   queue_full: "too much waits for the log",
   log_full: "the log may not grow before a snapshot is taken, or its database is full",
   snapshot_behind: "too much waits for a snapshot",
-  too_many_bodies: "the isolate holds as many large bodies as it can; lines are not held",
-  too_many_watchers: "the isolate has as much to watch as it can",
-  quarantine_full: "retry or delete what is in the quarantine",
+  too_many_bodies: "the isolate can't hold another large body: send it again, or send NDJSON",
+  too_many_watchers: "the isolate can't watch another key: try again",
+  quarantine_full: "the quarantine is full: retry or delete its events",
   quota_uncountable: "the share of maxEventsPerDay is more than dedup.maxIds counts",
 };
 
@@ -122,7 +122,7 @@ export const PROBLEM: Schema = object(
     type: { type: "string", pattern: "^urn:keyframe:problem:." },
     title: STRING,
     status: { type: "integer", minimum: 400, maximum: 599 },
-    detail: { description: "What happened, with values, and what to do; where an operator refused, its own detail." },
+    detail: { description: "What happened, with values, and what to do; if an operator refused, its own detail." },
     code: { type: "string", description: "Stable." },
   },
   { description: "RFC 9457." },
@@ -130,7 +130,7 @@ export const PROBLEM: Schema = object(
 
 /** The problem of a 503. */
 export const UNAVAILABLE_PROBLEM: Schema = {
-  description: "Waiting mends it, or an operator's hand.",
+  description: "Waiting or an operator's action fixes it.",
   properties: {
     code: { oneOf: Object.entries(UNAVAILABLE).map(([code, means]) => ({ const: code, description: means })) },
   },

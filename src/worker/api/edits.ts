@@ -11,7 +11,7 @@ const CONDITION: HeaderParams = {
     type: "string",
     about: "The `ETag` of a read, or `*` for any state. This or `If-None-Match` is required.",
   },
-  "If-None-Match": { type: "string", about: "`*`: there is to be none." },
+  "If-None-Match": { type: "string", about: "`*`: the key must have no state." },
   "Idempotency-Key": { type: "string", about: "The same edit under the same key counts once." },
 };
 
@@ -24,7 +24,7 @@ const edited: Readonly<Record<number, Answer>> = {
       partition: COUNT,
       seq: COUNT,
       duplicate: BOOLEAN,
-      "etag?": { ...STRING, description: "Of what was put, for the next edit." },
+      "etag?": { ...STRING, description: "Of the new state, for the next edit." },
     }),
   },
 };
@@ -65,7 +65,7 @@ export const DELETE_STATE = described({
   role: "admin",
   group: GROUP,
   id: "deleteState",
-  summary: "Takes a state away, on the same condition",
+  summary: "Removes a state, on the same condition",
   inPath: {},
   inQuery: { key: KEY },
   inHeaders: CONDITION,
@@ -82,7 +82,7 @@ export const EXPORT = described({
   id: "export",
   summary: "Every key with its state, as NDJSON",
   about:
-    "Each partition as of one seq, which the first line says. The last line says whether it is complete; without one it broke off.",
+    "Each partition as of one seq, which the first line names. The last line says whether the export is complete; an export without a last line is incomplete.",
   inPath: {},
   inQuery: { prefix: { type: "string", about: "Only keys that begin with this.", example: "a" }, at: AT },
   answers: { 200: { about: "The lines.", type: "application/x-ndjson" } },
@@ -91,7 +91,7 @@ export const EXPORT = described({
 });
 
 const progress: Answer = {
-  about: "The state is gone; what still holds the key elsewhere, and until when.",
+  about: "The state is removed. The answer names what still holds the key, and until when.",
   schema: object({
     id: STRING,
     operator: STRING,
@@ -143,7 +143,7 @@ export const GET_ERASURE = described({
   role: "admin",
   group: GROUP,
   id: "getErasure",
-  summary: "How far an erasure is",
+  summary: "Progress of an erasure",
   inPath: { id: { type: "string", about: "As the erasure was answered.", example: "usage.0.48211.0" } },
   inQuery: {},
   answers: { 200: progress },

@@ -24,7 +24,7 @@ const ATTRIBUTES = {
   "time?": about({ ...ATTRIBUTE, format: "date-time" }, "RFC 3339. Default: the time of receipt."),
   "datacontenttype?": ATTRIBUTE,
   "dataschema?": ATTRIBUTE,
-  "data?": about(ANY, "What the operator's schema says."),
+  "data?": about(ANY, "As the operator's schema says."),
   "data_base64?": { type: ["string", "null"] },
 };
 
@@ -38,7 +38,10 @@ export const EVENT_SCHEMAS: Readonly<Record<string, Schema>> = {
   Event: object(
     {
       type: NEEDED,
-      "id?": about(ATTRIBUTE, "With `source`: by what a repeat is recognised. Made up where it is left out."),
+      "id?": about(
+        ATTRIBUTE,
+        "With `source` it names the event, and duplicates are recognised by both. Made up if it is missing.",
+      ),
       "source?": about(ATTRIBUTE, 'Default "/".'),
       "key?": about(ATTRIBUTE, "Short for `partitionkey`."),
       "specversion?": { enum: ["1.0", null] },
@@ -55,12 +58,12 @@ export const EVENT_SCHEMAS: Readonly<Record<string, Schema>> = {
   ),
   Counts: object({
     received: COUNT,
-    accepted: about(COUNT, "At least one operator took it newly, and all that want it have it durably."),
-    duplicates: about(COUNT, "All that want it had it already."),
-    refused: about(COUNT, "A handler said no, and no operator rejected it."),
+    accepted: about(COUNT, "At least one operator accepted it, and it is durable in all that want it."),
+    duplicates: about(COUNT, "All operators that want it had it already."),
+    refused: about(COUNT, "A handler refused it, and no operator rejected it."),
     rejected: about(
       COUNT,
-      "Malformed, not what the schema says, too large, id reused, or of a type that no operator wants. Of several operators one that says so is enough.",
+      "Malformed, invalid by the schema, too large, with a reused id, or of a type that no operator wants. One of several operators is enough.",
     ),
     quarantined: about(COUNT, "Of the accepted: threw in a handler."),
     forgotten: about(
@@ -77,12 +80,12 @@ export const EVENT_SCHEMAS: Readonly<Record<string, Schema>> = {
     id: orNull(STRING),
     code: STRING,
     message: STRING,
-    "operator?": about(STRING, "Who says so; missing if the event was rejected before any operator was asked."),
-    acceptedBy: about(
-      list(STRING),
-      "Operators that have the event all the same, by what they answered to this request.",
+    "operator?": about(
+      STRING,
+      "The operator that answered; missing if the event was rejected before any operator was asked.",
     ),
-    "attribute?": about(STRING, "The one that is to blame."),
+    acceptedBy: about(list(STRING), "Operators that have the event nevertheless, by their answers to this request."),
+    "attribute?": about(STRING, "The attribute at fault."),
     "detail?": about(ANY, "Of a refusal."),
     "key?": STRING,
     "partition?": COUNT,
@@ -155,7 +158,7 @@ const KEYED: HeaderParams = {
     type: "string",
     minLength: 1,
     maxLength: NAME_BYTES - 16,
-    about: "Events without an id get `{Idempotency-Key}/{index}`, so that a repeat of the request is recognised.",
+    about: "Events without an id get `{Idempotency-Key}/{index}`, so that a retry of the request is recognised.",
   },
   "Content-Encoding": { type: "string", enum: ["identity", "gzip", "x-gzip"], about: "How the body is packed." },
 };
@@ -170,13 +173,13 @@ const NUMBERED: HeaderParams = {
     type: "integer",
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
-    about: "Raised when the sender starts anew and doesn't know its last number.",
+    about: "Raised if the sender starts and doesn't know its last number.",
   },
   "Producer-Seq": {
     type: "integer",
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
-    about: "0, 1, 2, …; the same for every repeat of a request.",
+    about: "0, 1, 2, …; the same for every retry of a request.",
   },
 };
 
@@ -200,7 +203,7 @@ export const POST_EVENTS = described({
   group: GROUP,
   id: "sendEvents",
   summary: "Send events",
-  about: `Answered when they are durable. Send again what was answered with 503, or not at all: what is there already counts as duplicate. Up to ${REQUEST_BYTES} bytes, ${ARRAY_EVENTS} events in an array, any number of lines.`,
+  about: `The answer comes when they are durable. Send them again after a 503 or without an answer: events that are in the log count as duplicates. Up to ${REQUEST_BYTES} bytes, ${ARRAY_EVENTS} events in an array, any number of lines.`,
   inPath: {},
   inQuery: {
     unrouted: {
@@ -212,7 +215,7 @@ export const POST_EVENTS = described({
   inHeaders: {
     Prefer: {
       type: "string",
-      about: `\`handling=strict\` (up to ${STRICT_BYTES} bytes): one event that is known to be flawed before any partition sees it, and nothing is accepted; what only partitions know (a refusal, an id of an earlier request, 503) may still leave it accepted in part. \`return=representation\` (up to ${RESULT_EVENTS} events): with \`results\`.`,
+      about: `\`handling=strict\` (up to ${STRICT_BYTES} bytes): if one event is invalid before any partition sees it, no event is accepted; outcomes that only partitions know (a refusal, an id of an earlier request, 503) may still leave the request accepted in part. \`return=representation\` (up to ${RESULT_EVENTS} events): with \`results\`.`,
     },
     ...KEYED,
     ...NUMBERED,
@@ -226,7 +229,7 @@ export const POST_EVENTS = described({
       schema: {
         type: "string",
         minLength: 1,
-        description: "An event a line, as for application/json. Decided as they come.",
+        description: "One event per line, as for application/json. Events are decided as they arrive.",
       },
       example: `${JSON.stringify({ ...EXAMPLE, id: "b-2" })}\n${JSON.stringify({ ...EXAMPLE, id: "b-3" })}\n`,
     },
@@ -258,14 +261,14 @@ export const POST_ASK = described({
   role: "ingest",
   group: GROUP,
   id: "ask",
-  summary: "Send one event to one operator, and hear its reply",
+  summary: "Send one event to one operator, and get its reply",
   inPath: {},
   inQuery: {},
   inHeaders: KEYED,
   body: { "application/json": { schema: ref("Event"), example: { ...EXAMPLE, id: "b-5" } }, ...ONE },
   answers: {
     200: {
-      about: "Applied. Sent again it gets the first answer.",
+      about: "Applied. A duplicate gets the first answer.",
       schema: object({ value: about(ANY, "The handler's reply."), ...STANDING }),
     },
   },

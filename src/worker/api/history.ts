@@ -12,7 +12,7 @@ export const HISTORY = described({
   id: "getHistory",
   summary: "The events that touched a key, newest first, with the value after each",
   about:
-    "From D1 and R2 alone. Go on with `before` as long as a page has it; `expired` says that retention has given up the rest.",
+    "From D1 and R2 alone. Continue with `before` as long as a page has it; `expired` says that retention has given up the rest.",
   inPath: {},
   inQuery: {
     key: KEY,

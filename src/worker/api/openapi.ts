@@ -92,7 +92,7 @@ const TOKENS = {
   ingest: "INGEST_TOKEN: send and ask.",
   read: "READ_TOKEN: operators and their state.",
   metrics: "METRICS_TOKEN: /metrics.",
-  admin: "ADMIN_TOKEN: everything.",
+  admin: "ADMIN_TOKEN: all routes.",
 } as const;
 
 /** Returns a path in the syntax of OpenAPI. */
@@ -183,7 +183,7 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
   for (const { flaw } of Object.values({ ...route.inPath, ...route.inQuery })) if (flaw) add(flaw.status, [flaw.code]);
   if (role !== null) {
     if (!("at" in route.inQuery)) add(400, ["unsupported_parameter"]);
-    add(401, ["no_token", "bad_token", "shut", "unknown_caller"]);
+    add(401, ["no_token", "bad_token", "closed", "unknown_caller"]);
     add(403, ["wrong_role", "origin_not_allowed", "key_not_allowed"]);
     add(404, ["no_timeline"]);
     add(500, ["internal_error"]);

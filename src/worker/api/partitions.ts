@@ -11,11 +11,11 @@ export const RECOVERY = object({
   ms: NUMBER,
   manifest: orNull(COUNT),
   replayedEvents: COUNT,
-  fallbacks: { ...COUNT, description: "Snapshots that were damaged." },
+  fallbacks: { ...COUNT, description: "Snapshots that were corrupt or missing." },
   "phases?": object({
     openMs: { ...NUMBER, description: "The round trip to D1 before it." },
-    loadMs: { ...NUMBER, description: "What the snapshot took." },
-    replayMs: { ...NUMBER, description: "What the log above it took." },
+    loadMs: { ...NUMBER, description: "Duration of reading the snapshot." },
+    replayMs: { ...NUMBER, description: "Duration of replaying the log above it." },
   }),
 });
 /** The member is there only if some keys can't be migrated. */
@@ -95,7 +95,7 @@ export const SHOW_PARTITION = described({
   summary: "One partition",
   inPath: {},
   inQuery: LIVE,
-  answers: { 200: { about: "How it stands.", schema: ref("Partition") } },
+  answers: { 200: { about: "The partition's status.", schema: ref("Partition") } },
 });
 
 export const VERIFY = described({
@@ -104,12 +104,12 @@ export const VERIFY = described({
   role: "admin",
   group: GROUP,
   id: "verifyPartition",
-  summary: "Rebuild the state in the shadow, and compare",
+  summary: "Rebuild the state beside the live one, and compare",
   inPath: {},
   inQuery: {},
   answers: {
     200: {
-      about: "Equal or not: looking worked.",
+      about: "The result of the comparison, equal or not.",
       schema: {
         anyOf: [
           object({
@@ -143,10 +143,10 @@ export const EVICT = described({
   role: "admin",
   group: GROUP,
   id: "evictPartition",
-  summary: "Drop the object from memory, as a crash would",
+  summary: "Drop the partition's object from memory, as a crash would",
   inPath: {},
   inQuery: {},
-  answers: { 200: { about: "It is gone.", schema: object({ partition: COUNT, evicted: constant(true) }) } },
+  answers: { 200: { about: "The object has ended.", schema: object({ partition: COUNT, evicted: constant(true) }) } },
 });
 
 const TRUTHS = ["d1", "r2"] as const satisfies readonly Truth[];
@@ -158,14 +158,14 @@ export const ADOPT = described({
   role: "admin",
   group: GROUP,
   id: "adoptPartition",
-  summary: "After D1 was set back: decide what counts from here on",
-  about: "What is given up never comes back.",
+  summary: "After D1 was restored to an older point: decide which side counts",
+  about: "Events that are given up never come back.",
   inPath: {},
   inQuery: {},
   body: { "application/json": { schema: object({ truth: { enum: TRUTHS } }), example: { truth: "d1" } } },
   answers: {
     200: {
-      about: "It goes on after event `seq`.",
+      about: "The partition resumes after event `seq`.",
       schema: object({
         partition: COUNT,
         truth: { enum: TRUTHS },
@@ -189,13 +189,13 @@ export const RECOVER = described({
   role: "admin",
   group: GROUP,
   id: "recoverOperator",
-  summary: "After D1 was lost: write anew from R2 what is missing",
-  about: "It never changes a row that is there, so it may be sent at any time and again.",
+  summary: "After D1 was lost: rebuild the missing rows from R2",
+  about: "Existing rows never change, so the request may be sent at any time, and again.",
   inPath: {},
   inQuery: {},
   answers: {
     200: {
-      about: "What became of each partition.",
+      about: "The outcome for each partition.",
       schema: object({
         operator: STRING,
         changed: BOOLEAN,

@@ -12,8 +12,11 @@ const ENTRY_ID = "^\\d{1,9}-\\d{1,15}$";
 /** The filter of a group: its `type`, `errorName` and `error` select its events. */
 const FILTER = {
   type: { type: "string", about: "Only events of this type." },
-  errorName: { type: "string", about: "Only errors of this class; empty: only where nothing was thrown." },
-  error: { type: "string", about: "Only this message; with `*` at its end, messages that begin so." },
+  errorName: {
+    type: "string",
+    about: "Only errors of this class; if empty, only events for which nothing was thrown.",
+  },
+  error: { type: "string", about: "Only this message; a `*` at its end matches any continuation." },
 } as const satisfies Params;
 
 export const LIST_QUARANTINE = described({
@@ -39,11 +42,11 @@ export const LIST_QUARANTINE = described({
           seq: COUNT,
           type: STRING,
           key: STRING,
-          error: { type: "string", description: "The message of what was thrown, or why nothing could run." },
+          error: { type: "string", description: "The message of the thrown error, or why no handler could run." },
           "errorName?": { type: "string", description: "Its class; absent if nothing was thrown." },
-          "stack?": { type: "string", description: "The top of its stack, a frame a line." },
+          "stack?": { type: "string", description: "The top of its stack, one frame per line." },
           operatorVersion: COUNT,
-          code: { type: "string", description: "The code that ran." },
+          code: { type: "string", description: "Version of the code that ran." },
           time: TIME,
           event: { description: "As it was sent." },
         }),
@@ -101,8 +104,8 @@ const steered = {
         id: STRING,
         command: { enum: ["retry", "delete"] },
         status: { enum: ["applied", "refused", "quarantined"] },
-        seq: { type: "integer", minimum: 0, description: "Of the command that did it." },
-        duplicate: { type: "boolean", description: "It had been done before; the answer says what it came to." },
+        seq: { type: "integer", minimum: 0, description: "Seq of the command that did it." },
+        duplicate: { type: "boolean", description: "True if an earlier command did it; the answer has its result." },
         "value?": ANY,
         "code?": STRING,
         "detail?": ANY,
@@ -120,7 +123,7 @@ export const RETRY_QUARANTINED = described({
   role: "admin",
   group: GROUP,
   id: "retryQuarantined",
-  summary: "Run the handler again",
+  summary: "Retry the event",
   inPath: { id: ID },
   inQuery: {},
   ...steered,
@@ -132,7 +135,7 @@ export const DELETE_QUARANTINED = described({
   role: "admin",
   group: GROUP,
   id: "deleteQuarantined",
-  summary: "Give the event up",
+  summary: "Delete the event",
   inPath: { id: ID },
   inQuery: {},
   ...steered,
@@ -187,7 +190,7 @@ export const RETRY_MANY = described({
   role: "admin",
   group: GROUP,
   id: "retryMany",
-  summary: "Run the handler again for many, a page of them",
+  summary: "Retry many events, one page at a time",
   ...many,
 });
 
@@ -197,14 +200,14 @@ export const DELETE_MANY = described({
   role: "admin",
   group: GROUP,
   id: "deleteMany",
-  summary: "Give many up, a page of them",
+  summary: "Delete many events, one page at a time",
   ...many,
   inQuery: {
     ...many.inQuery,
     all: {
       type: "string",
       enum: ["true"],
-      about: "Every event; required where no filter is given.",
+      about: "Every event; required if no filter is given.",
       flaw: { status: 400, code: "invalid_all", detail: "all can only be true" },
     },
   },

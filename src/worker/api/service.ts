@@ -19,10 +19,10 @@ export const HEALTH = described({
   role: null,
   group: GROUP,
   id: "health",
-  summary: "Does it serve?",
+  summary: "Is the app up?",
   inPath: {},
   inQuery: {},
-  answers: { 200: { about: "Yes. For everybody; no store is asked.", schema: object({ ok: constant(true) }) } },
+  answers: { 200: { about: "It is. Open to everybody; no store is asked.", schema: object({ ok: constant(true) }) } },
 });
 
 export const OPENAPI = described({
@@ -32,7 +32,7 @@ export const OPENAPI = described({
   group: GROUP,
   id: "getOpenApi",
   summary: "This interface, for machines",
-  about: "It names the operators and shows their schemas, so it is for those who may look inside.",
+  about: "It names the operators and shows their schemas, so it needs a token for reading.",
   inPath: {},
   inQuery: {},
   answers: {
@@ -52,7 +52,7 @@ export const DOCS = described({
   summary: "This interface, for people",
   inPath: {},
   inQuery: {},
-  answers: { 200: { about: "One page that asks nothing of any host.", type: "text/html", schema: STRING } },
+  answers: { 200: { about: "One page that loads nothing from any host.", type: "text/html", schema: STRING } },
 });
 
 const STORE = object({
@@ -70,7 +70,7 @@ export const DOCTOR = described({
   role: "admin",
   group: GROUP,
   id: "doctor",
-  summary: "Which code answers, where, and how far its stores are",
+  summary: "The code that answers, its place, and the round trips to its stores",
   inPath: {},
   inQuery: {},
   answers: {
@@ -94,9 +94,9 @@ export const METRICS = described({
   role: "metrics",
   group: GROUP,
   id: "metrics",
-  summary: "What Prometheus scrapes",
+  summary: "Metrics for Prometheus",
   about:
-    "From D1 alone, without waking any partition. At most 500 partitions in one answer; how many were left out, it says.",
+    "From D1 alone, without waking any partition. At most 500 partitions in one answer; the answer says how many were omitted.",
   inPath: {},
   inQuery: {
     operator: { type: "string", about: "Partitions of this operator alone.", example: "credits" },
@@ -150,7 +150,7 @@ const GLANCE = object({
 });
 const UNKNOWN = object({
   partition: COUNT,
-  unknown: { type: "string", description: "Its database doesn't answer, so nothing is known." },
+  unknown: { type: "string", description: "Its database doesn't answer, so its state is unknown." },
 });
 
 export const OVERVIEW = described({
@@ -192,7 +192,7 @@ const file = (path: string, type: string, id: string) =>
     group: GROUP,
     id,
     summary: "The dashboard",
-    about: "Its look only; what it shows it asks for, with the reader's token.",
+    about: "The page without data; it requests the data with the reader's token.",
     inPath: {},
     inQuery: {},
     inHeaders: { "If-None-Match": { type: "string", about: "An `ETag` that was answered before." } },

@@ -130,13 +130,13 @@ export const LIST_PINS = described({
 });
 
 export const noRestorePoint = (given: string | number, n: string | number): string =>
-  `manifest ${JSON.stringify(String(given))} of partition ${n} is neither current nor a restore point: only what is still kept can be pinned`;
+  `manifest ${JSON.stringify(String(given))} of partition ${n} is neither current nor a restore point: only a kept snapshot can be pinned`;
 
 const PIN_NAME = {
   name: {
     type: "string",
     pattern: "^[a-z0-9][a-z0-9._-]{0,62}$",
-    about: "Who holds it: several may hold the same snapshot, each by a name of its own. Default `admin`.",
+    about: "Name of the holder: several may hold the same snapshot, each by its own name. Default `admin`.",
     example: "audit-2026",
     flaw: {
       status: 400,
@@ -153,10 +153,10 @@ export const PIN = described({
   role: "admin",
   group: GROUP,
   id: "pinManifest",
-  summary: "Hold a snapshot against all retention",
+  summary: "Pin a snapshot, so that retention keeps it",
   inPath: { manifest: manifest("no_restore_point", noRestorePoint) },
   inQuery: PIN_NAME,
-  answers: { 200: { about: "It holds from here on. May be sent again.", schema: ref("Pinned") } },
+  answers: { 200: { about: "The pin holds from this answer on. May be sent again.", schema: ref("Pinned") } },
   problems: { 409: ["too_many_pins"] },
 });
 
@@ -166,8 +166,8 @@ export const UNPIN = described({
   role: "admin",
   group: GROUP,
   id: "unpinManifest",
-  summary: "Let go of a snapshot",
+  summary: "Unpin a snapshot",
   inPath: { manifest: manifest("no_restore_point", noRestorePoint) },
   inQuery: PIN_NAME,
-  answers: { 200: { about: "That name holds it no more. May be sent again.", schema: ref("Pinned") } },
+  answers: { 200: { about: "That name no longer holds it. May be sent again.", schema: ref("Pinned") } },
 });

@@ -10,7 +10,7 @@ const GROUP = "Read state";
 
 const FAILED: Schema = {
   ...list(object({ key: STRING, code: STRING, message: STRING, version: COUNT })),
-  description: "Keys whose state is of an older version, since migrating it fails. Absent where there are none.",
+  description: "Keys whose state is of an older version, since migrating it fails. Absent if there are none.",
 };
 const STATES = page(object({ key: STRING, value: ANY })) as Schema & { readonly properties: object };
 
@@ -125,7 +125,7 @@ export const WATCH = described({
   id: "watch",
   summary: "The value of a key now, then each change",
   about:
-    "Server-sent events, each with a JSON object `{key, value, seq}` as its data; `value` is null where the key has no state.",
+    "Server-sent events, each with a JSON object `{key, value, seq}` as its data; `value` is null if the key has no state.",
   inPath: {},
   inQuery: { key: KEY },
   inHeaders: { "Last-Event-ID": { type: "string", about: "The `id` of the last event that was received." } },

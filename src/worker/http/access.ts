@@ -75,7 +75,7 @@ export function soundPrefix(keyPrefix: unknown, from: string): string {
   if (typeof keyPrefix === "string" && SEPARATED.test(keyPrefix)) return keyPrefix;
   // The log shows an error's name and not its message, so the name says what is wrong.
   const unsound = new Error(
-    `${from} gave the keyPrefix ${JSON.stringify(keyPrefix)}: it must end with a separator that no name holds, such as "acme/", or keys of others begin with it too; without a bound leave it out`,
+    `${from} gave the keyPrefix ${JSON.stringify(keyPrefix)}: it must end with a separator that no name holds, such as "acme/", or keys of others begin with it too; omit it if there is no bound`,
   );
   unsound.name = "InvalidKeyPrefix";
   throw unsound;
@@ -116,7 +116,7 @@ async function denied(request: Request, env: Env, role: Role, cors: Cors | null)
     if (!isShut(request, env)) return null;
     return problem({
       status: 401,
-      code: "shut",
+      code: "closed",
       detail:
         "no token is set, so only requests to a loopback host are served; set the secrets INGEST_TOKEN, READ_TOKEN and ADMIN_TOKEN",
     });

@@ -106,7 +106,7 @@ function jsonOf(charset: string | null, body: Uint8Array): string {
     JSON.parse(text);
   } catch (error) {
     const why = messageOf(error).slice(0, 200);
-    throw new BodyError(400, "malformed_json", `the data isn't the JSON that its content-type says: ${why}`);
+    throw new BodyError(400, "malformed_json", `the data isn't JSON, though its content-type says so: ${why}`);
   }
   return text;
 }

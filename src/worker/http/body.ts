@@ -78,7 +78,7 @@ const tooMuchHeld = (): BodyError =>
   new BodyError(
     503,
     "too_many_bodies",
-    `this isolate holds ${HELD_BODY_BYTES} bytes of other requests, or nearly so; send it again, or send NDJSON, which is not held`,
+    `this isolate has nearly ${HELD_BODY_BYTES} bytes of other requests in memory; send it again, or send NDJSON, which needs no such memory`,
   );
 const malformedGzip = (): BodyError => new BodyError(400, "malformed_gzip", "the body isn't complete, valid gzip");
 const interrupted = (error: unknown): BodyError =>

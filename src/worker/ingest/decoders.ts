@@ -104,7 +104,7 @@ function jsonLines(text: string, wanted: Wanted, { strict, full }: Wishes): Line
 /** @throws BodyError */
 function elementJson(text: string, index: number): unknown {
   if (text.length > PARSED_CHARS)
-    throw new BodyError(413, "event_too_large", `event ${index} has ${text.length} characters; leave it out`);
+    throw new BodyError(413, "event_too_large", `event ${index} has ${text.length} characters; omit it`);
   try {
     return JSON.parse(text);
   } catch (error) {

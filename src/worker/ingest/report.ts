@@ -62,7 +62,7 @@ export function report(intake: Intake, full: boolean): Response {
     return problem({
       status: unavailableStatus(interruption.code),
       code: interruption.code,
-      detail: `${interruption.message}; send it again, what is there already counts as duplicate`,
+      detail: `${interruption.message}; send it again, events that are in the log already count as duplicates`,
       more: body,
       retryAfterSec: interruption.retryAfterSec,
     });

@@ -182,7 +182,7 @@ export class Partition extends DurableObject<Env> {
     if (db === undefined)
       throw new Failure(
         "database_missing",
-        `partition ${this.ctx.id.name} lives in ${address.database}, which isn't bound: bind it again`,
+        `partition ${this.ctx.id.name} is in ${address.database}, which isn't bound: bind it again`,
       );
     // The address differs if the operator was placed again after a loss.
     if (JSON.stringify(this.ctx.storage.kv.get("address")) !== JSON.stringify(address))

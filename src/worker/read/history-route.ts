@@ -26,7 +26,7 @@ interface Asked {
 
 export async function getHistory(env: Env, route: Route, given: Asked, { keyPrefix = "" }: Grant): Promise<Response> {
   const { key, limit = DEFAULT } = given;
-  const flaw = key === undefined ? "say which key, with ?key=" : keyFlaw(key);
+  const flaw = key === undefined ? "name the key with ?key=" : keyFlaw(key);
   if (key === undefined || flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw! });
   if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
   const partition = partitionOfKey(route, key);

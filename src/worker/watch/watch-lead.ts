@@ -90,7 +90,7 @@ async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, mem
     if (data === PONG) return;
     const message = readTold(data);
     if (message === null)
-      return over({ code: "partition_gone", message: "the partition's object said what is no message" });
+      return over({ code: "partition_gone", message: "the partition's object sent an invalid message" });
     hubs.take(name, message);
     if (leads(hub, member)) ready();
   });

@@ -36,7 +36,7 @@ export async function watchKey(
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
   if (request.method !== "GET") return notAllowed(["GET"], "a stream of events is read with GET");
-  const flaw = key === null ? "say which key, with ?key=" : keyFlaw(key);
+  const flaw = key === null ? "name the key with ?key=" : keyFlaw(key);
   if (key === null || flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw! });
   if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
   const partition = partitionOfKey(route, key);
@@ -51,7 +51,7 @@ export async function watchKey(
     return problem({
       status: 503,
       code: "too_many_watchers",
-      detail: `this isolate has as much to watch as it can (${WATCHERS} streams, or large values); try again`,
+      detail: `this isolate can't watch another key (${WATCHERS} streams, or large values); try again`,
       retryAfterSec: 10,
     });
   const trouble = await watcher.first();

@@ -133,7 +133,7 @@ export class Watches implements Watchers {
    */
   opened(head: Seq): void {
     for (const watch of this.#bySocket.values())
-      if (watch.sent > head) this.#end(watch.socket, ANEW, "the log was set back");
+      if (watch.sent > head) this.#end(watch.socket, ANEW, "the log was restored to an older point");
   }
 
   async #look(watch: Watch, asked: { readonly n: number; readonly have: number }): Promise<void> {

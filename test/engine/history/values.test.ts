@@ -297,8 +297,8 @@ describe("the value after each event", () => {
     for (const n of [1, 2, 3]) await world.send(one, { id: `e${n}`, key: "k", data: n });
     const refuses = sum({ on: { add: (_, event, ctx) => (event.data === 2 ? ctx.refuse("two") : { total: 1 }) } });
     expect((await all(world, refuses, "k")).map(said)).toEqual([
-      '3 applied unknown: the code has changed: of seq 2 it makes "refused"',
-      '2 applied unknown: the code has changed: of seq 2 it makes "refused"',
+      '3 applied unknown: the code has changed: the outcome of seq 2 is now "refused"',
+      '2 applied unknown: the code has changed: the outcome of seq 2 is now "refused"',
       '1 applied {"total":0,"times":0}',
     ]);
     const replies = sum({ on: { add: (state) => ({ total: ++state.total * 10 }) } });

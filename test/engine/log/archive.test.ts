@@ -101,8 +101,8 @@ describe("the archive", () => {
   it.each([
     ["is no JSON", () => "[", Damage, "isn't JSON"],
     ["is no list", () => "{}", Damage, "isn't a list of segments"],
-    ["holds no segment", () => "[1]", Damage, "no segment"],
-    ["holds a part of one", () => "[[1,2]]", Damage, "no segment"],
+    ["holds no segment", () => "[1]", Damage, "an invalid segment"],
+    ["holds a part of one", () => "[[1,2]]", Damage, "an invalid segment"],
     [
       "holds one of the future",
       (rows: readonly Segment[]) => archiveText(rows.map((row) => ({ ...row, format: 3 }))),
@@ -113,7 +113,7 @@ describe("the archive", () => {
       "misses an event",
       ([first, , ...others]: readonly Segment[]) => archiveText([{ ...first!, last: seq(3) }, ...others]),
       Failure,
-      "it says 3 events and holds 2",
+      "it counts 3 events, but holds 2",
     ],
     [
       "misses a segment",

@@ -228,7 +228,7 @@ describe("a migration that throws for one key", () => {
       passedOver: [],
     });
     expect(await world.value(world.start(mended, "code-2"), "bad")).toEqual({ total: 500_100, times: 2 });
-    expect(next.notes).not.toContain("the state isn't what was counted");
+    expect(next.notes).not.toContain("the state differs from its counters");
   });
 
   it("history says that the value isn't known, and why", async () => {

@@ -85,8 +85,8 @@ describe("operator", () => {
       () => make("a", { migrate: { 2: (old: object) => old } }),
       /versions go from 1 to 1/,
     ],
-    ["a duration without unit", () => make("a", { dedup: { keep: "24" } }), /"24" is no duration/],
-    ["an age without unit", () => make("a", { snapshot: { retain: { age: "7" } } }), /"7" is no duration/],
+    ["a duration without unit", () => make("a", { dedup: { keep: "24" } }), /"24" isn't a duration/],
+    ["an age without unit", () => make("a", { snapshot: { retain: { age: "7" } } }), /"7" isn't a duration/],
     ["no age", () => make("a", { snapshot: { retain: { last: 3 } } }), /needs an age, such as "7d"/],
     ["an age of nothing", () => make("a", { snapshot: { retain: "0d" } }), /retain: "0d" must be from 1ms to 36500d/],
     [
@@ -150,7 +150,7 @@ describe("operator", () => {
     [
       "a schema that is none",
       () => make("a", { events: { tick: { n: "number" } } }),
-      /schema of "tick" is no Standard/,
+      /schema of "tick" isn't a Standard/,
     ],
     [
       "a type that no event can have",

@@ -48,7 +48,7 @@ describe("LOG1: a commit that breaks", () => {
     );
     expect([words(first), words(second)]).toEqual(["fenced", "fenced"]);
     expect(world.clock.now() - began).toBeLessThan(1_000);
-    expect(one.ended).toMatch(/committing broke: injected/);
+    expect(one.ended).toMatch(/the commit failed: injected/);
     expect(one.notes.filter((note) => note.startsWith("rejected"))).toEqual([]);
     await expectSound(world, 12, a, b);
   });
@@ -77,7 +77,7 @@ describe("LOG1: a commit that breaks", () => {
     const world = new World();
     const one = world.start(leaking);
     expect(words(await world.send(one, { ...a, key: "x" }, { ...b, key: "y" }))).toBe("fenced");
-    expect(one.ended).toMatch(/committing broke/);
+    expect(one.ended).toMatch(/the commit failed/);
     kept.length = 0;
     expect(words(await world.send(world.start(leaking), { ...a, key: "x" }))).toEqual(["applied"]);
   });
@@ -91,7 +91,7 @@ describe("LOG1: a commit that breaks", () => {
     vi.spyOn(judging, "judgeAppend").mockImplementation(boom);
     const result = await world.send(one, { id: "c", data: 1 });
     expect(words(result)).toBe("fenced");
-    expect(one.ended).toMatch(/committing broke: injected/);
+    expect(one.ended).toMatch(/the commit failed: injected/);
     expect(world.trace.filter((method) => method === "explain").length).toBeLessThan(5);
   });
 });
@@ -111,7 +111,10 @@ describe("SNAP6: a snapshot that breaks", () => {
   ])("%s is tried again after a pause, and events go on", async (_, inject) => {
     const { world, one } = await started();
     inject();
-    expect(await world.clock.run(one.partition.snapshot())).toMatchObject({ tag: "failed", why: "it broke: injected" });
+    expect(await world.clock.run(one.partition.snapshot())).toMatchObject({
+      tag: "failed",
+      why: "the snapshot failed: injected",
+    });
     expect(one.ended).toBeNull();
     // Not at once: the alarm is armed for it.
     expect(one.armed).toBeGreaterThanOrEqual(world.clock.now() + 20_000);
@@ -131,7 +134,7 @@ describe("SNAP6: a snapshot that breaks", () => {
     const { world, one } = await started();
     vi.spyOn(KeyedState.prototype, "dropSaved").mockImplementationOnce(boom);
     await expect(world.clock.run(one.partition.snapshot())).rejects.toThrow(/the object has ended/);
-    expect(one.ended).toMatch(/taking in a snapshot broke: injected/);
+    expect(one.ended).toMatch(/adopting a snapshot failed: injected/);
     await expectSound(world, 12, a, b);
   });
 });

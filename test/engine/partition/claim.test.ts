@@ -83,7 +83,7 @@ describe("the first append of an opening", () => {
     expect(await world.value(next)).toEqual({ total: 3, times: 2 });
     expect(words(await world.send(one, { id: "c", data: 10 }))).toEqual(["applied"]);
     expect(words(await world.send(next, { id: "d", data: 20 }))).toBe("fenced");
-    expect(next.ended).toMatch(/another group stands at seq 3/);
+    expect(next.ended).toMatch(/another group is at seq 3/);
     const last = world.start(operator);
     expect(words(await world.send(last, { id: "d", data: 20 }))).toEqual(["applied"]);
     expect(words(await world.send(one, { id: "e", data: 1 })), "who held the epoch before").toBe("fenced");
@@ -201,7 +201,7 @@ describe("an epoch that two want within one instance", () => {
     await world.clock.settle();
     expect(words(await world.send(one, { id: "d", data: 10 }))).toEqual(["applied"]);
     await world.clock.advance(FRESH_MS + 1);
-    await expect(world.clock.run(next.partition.read(["k"]))).rejects.toThrow(/others have written up to seq 3/);
+    await expect(world.clock.run(next.partition.read(["k"]))).rejects.toThrow(/another writer has reached seq 3/);
     expect(words(await world.clock.run(sent))).toBe("fenced");
     held.open();
     await world.clock.settle();

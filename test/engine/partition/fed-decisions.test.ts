@@ -221,7 +221,7 @@ it("a full snapshot counts anew: those after it have a digest again, though the 
   await world.send(next, { id: "c", key: "key-1", data: 1 });
   const delta = await snapshot(world, next);
   expect([delta.kind, typeof delta.digest, delta.keys]).toEqual(["delta", "string", 150]);
-  expect(next.notes).not.toContain("the state isn't what was counted");
+  expect(next.notes).not.toContain("the state differs from its counters");
 });
 
 it("ONE3: a reply that has expired doesn't come back with the files that still hold it", async () => {

@@ -299,7 +299,7 @@ describe("recovery", () => {
     expect(current(world)).toMatchObject({ kind: "delta", chain: [{ name: damaged }] });
     await world.send(two, { id: "b2", data: 2 });
     expect(await snapshot(world, two)).toBe("failed");
-    expect(two.ended).toMatch(/found to be damaged before/);
+    expect(two.ended).toMatch(/found corrupt before/);
     const three = world.start(operator);
     const expected = await totals(world, three);
     expect(await snapshot(world, three)).toBe("current");
@@ -638,7 +638,7 @@ describe("code that changes", () => {
     const next = world.start(broken, "code-2");
     expect(words(await world.send(next, { id: "x", key: "k0", data: 10 }))).toEqual(["applied"]);
     expect((await quarantined(world, next)).map((entry) => [entry.seq, entry.error])).toEqual([[2, "new bug"]]);
-    expect(next.notes).toContain("replay set events aside");
+    expect(next.notes).toContain("replay quarantined events");
   });
 
   describe("IN4: what was applied and is refused at replay under newer code", () => {
@@ -652,7 +652,7 @@ describe("code that changes", () => {
         },
       },
     });
-    const REFUSED = "it was applied when it was logged, and the code that runs now refuses it: limit";
+    const REFUSED = "it was applied when it was logged, but the code that runs now refuses it: limit";
     const three = async (world: World): Promise<void> => {
       const sent = [1, 2, 4].map((data) => ({ id: `e${data}`, key: "k", data }));
       expect(words(await world.send(world.start(operator), ...sent))).toEqual(["applied", "applied", "applied"]);
@@ -664,7 +664,7 @@ describe("code that changes", () => {
       const next = world.start(limited, "code-2");
       expect(await world.value(next, "k")).toEqual({ total: 3, times: 2 });
       expect((await quarantined(world, next)).map(({ seq, error }) => [seq, error])).toEqual([[3, REFUSED]]);
-      expect(next.notes).toContain("replay set events aside");
+      expect(next.notes).toContain("replay quarantined events");
       expect(words(await world.send(next, { id: "e4", key: "k", data: 4 })), "a repeat").toEqual(["applied again"]);
       await snapshot(world, next);
       const third = world.start(operator, "code-3");

@@ -343,7 +343,7 @@ describe("what was given up", () => {
     for (const name of names) if (manifestOf(name)?.version === 5) world.store.objects.delete(name);
     for (const name of names) if (name.endsWith(".kfs")) world.store.objects.delete(name);
     await expect(world.value(world.start(operator))).rejects.toThrow(
-      /archives of manifests 5 to 5 are given up, or lost/,
+      /archives of manifests 5 to 5 are given up or lost/,
     );
   });
 

@@ -60,7 +60,7 @@ async function expectRefused(world: World): Promise<void> {
     const answer = await world.send(one, { id: "new", data: 1 });
     expect(answer).toMatchObject({ tag: "busy", code: "log_rewound", retryAfterMs: 30_000 });
     expect(answer.tag === "busy" && answer.message).toMatch(
-      /was set back: D1 .* where .*reached \d+.*partitions\/0\/adopt/,
+      /was restored to an older point: D1 .*(instead of|reached seq) \d+.*partitions\/0\/adopt/,
     );
     expect(await refusal(world, world.start(operator))).toBe("log_rewound");
   }
@@ -102,7 +102,7 @@ describe("a database that is set back", () => {
     await fill(world, one, 4, 6);
     back();
     expect(words(await world.send(one, { id: "new", data: 1 }))).toBe("log_rewound");
-    expect(one.ended).toMatch(/seq 3 where it had reached 6/);
+    expect(one.ended).toMatch(/seq 3 instead of 6/);
     await expectRefused(world);
   });
 
@@ -119,7 +119,7 @@ describe("a database that is set back", () => {
       back();
       await world.clock.advance(10_000);
       await ask(world, one);
-      expect(one.ended).toMatch(/seq 3 where it had reached 6/);
+      expect(one.ended).toMatch(/seq 3 instead of 6/);
       await expectRefused(world);
     }
   });
@@ -185,7 +185,7 @@ describe("a database that is set back", () => {
     await fill(world, one, 5, 5);
     const files = [...world.store.objects.keys()];
     await expect(world.clock.run(one.partition.snapshot())).rejects.toThrow(/^the object has ended: D1 did not make/);
-    expect(one.ended).toMatch(/manifest number 1 where it had reached 2/);
+    expect(one.ended).toMatch(/manifest number 1 instead of 2/);
     expect([...world.store.objects.keys()]).toEqual(expect.arrayContaining(files));
     await expectRefused(world);
     // The attempt that was refused counts too: its name is taken.
@@ -528,9 +528,9 @@ describe("the facts", () => {
   it.each<[string, Partial<HighWaterMark>, RegExp | null]>([
     ["the same", {}, null],
     ["more of all", { epoch: epoch(9), version: 4, head: seq(41) }, null],
-    ["a lower epoch", { epoch: epoch(4) }, /^epoch 4 where it had reached 5$/],
-    ["a lower version", { version: 2 }, /^manifest number 2 where it had reached 3$/],
-    ["a lower head", { epoch: epoch(6), head: seq(39) }, /^seq 39 where it had reached 40$/],
+    ["a lower epoch", { epoch: epoch(4) }, /^epoch 4 instead of 5$/],
+    ["a lower version", { version: 2 }, /^manifest number 2 instead of 3$/],
+    ["a lower head", { epoch: epoch(6), head: seq(39) }, /^seq 39 instead of 40$/],
     ["less of all, in a later incarnation", { epoch: epoch(2_000_000), version: 0, head: seq(0) }, null],
     ["an earlier incarnation", { epoch: epoch(1) }, /epoch 1/],
   ])("E1: %s", (_, now, why) => {

@@ -111,7 +111,7 @@ describe("ids that stand apart", () => {
       const reader = world.start(operator);
       expect(await world.value(reader, "k1")).toMatchObject({ times: 8 });
       expect(words(await world.send(reader, { id: "e3", key: "k3", data: 3 }))).toBe("fenced");
-      expect(reader.ended).toMatch(/is damaged: the checksum/);
+      expect(reader.ended).toMatch(/is corrupt: the checksum/);
       const next = world.start(operator);
       expect(
         words(await world.send(next, { id: "e3", key: "k3", data: 3 }, { id: "new", key: "k1", data: 1 })),

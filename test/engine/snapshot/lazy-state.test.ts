@@ -124,7 +124,7 @@ describe("a state larger than the memory", () => {
     expect(await scan(world, next)).toEqual(
       Array.from({ length: 40 }, (_, i) => [key(i + 1), i >= 4 && i < 12 ? (i + 1) * (rounds + 1) : i + 1]),
     );
-    expect(one.notes).not.toContain("the state isn't what was counted");
+    expect(one.notes).not.toContain("the state differs from its counters");
   });
 
   it("what changed beyond the memory asks for a snapshot at once", async () => {
@@ -491,7 +491,7 @@ describe("damage that is found while reading", () => {
     const [first] = stateFiles(full);
     world.store.objects.get(first!.name)![20]! ^= 1;
     const next = world.start(small);
-    await expect(world.clock.run(next.partition.read([key(1)]))).rejects.toThrow("is damaged");
+    await expect(world.clock.run(next.partition.read([key(1)]))).rejects.toThrow("is corrupt");
     expect(next.ended).toContain(first!.name);
     const third = world.start(small);
     expect(await scan(world, third)).toEqual(
@@ -540,7 +540,7 @@ describe("damage that is found while reading", () => {
     await world.clock.run(next.partition.facts());
     // Somewhere in the middle: in no block of a key that is asked for.
     world.store.objects.get(file.name)![file.rest! >> 1]! ^= 1;
-    await expect(world.clock.run(next.partition.read([key(1), key(60)]))).rejects.toThrow("is damaged");
+    await expect(world.clock.run(next.partition.read([key(1), key(60)]))).rejects.toThrow("is corrupt");
     expect(next.ended).toContain(file.name);
   });
 
@@ -723,7 +723,7 @@ it("SNAP8: whatever the memory, the sizes and the order of things, every partiti
         const entries = await world.clock.run(one.partition.read(Array.from({ length: 26 }, (_, n) => key(n))));
         expect(entries.map(total)).toEqual(Array.from({ length: 26 }, (_, n) => model.get(key(n)) ?? null));
         expect((await world.clock.run(one.partition.facts())).keys).toBe(model.size);
-        expect(one.notes).not.toContain("the state isn't what was counted");
+        expect(one.notes).not.toContain("the state differs from its counters");
       },
     ),
     { numRuns: 150 },

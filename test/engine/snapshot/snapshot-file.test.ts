@@ -207,7 +207,7 @@ describe("damage", () => {
     expect(failureOf(twice)).toMatch(/^Damage: the keys of the snapshot are not in order/);
     for (const length of [2, 4]) {
       const prints = { ...captured.dedup, prints: new Uint32Array(length * 6) };
-      const why = new RegExp(`^Damage: the snapshot says 3 prints and holds ${length}`);
+      const why = new RegExp(`^Damage: the snapshot counts 3 prints, but holds ${length}`);
       expect(failureOf(await encode({ ...captured, dedup: prints }))).toMatch(why);
     }
   });
@@ -264,7 +264,7 @@ describe("versions of the state", () => {
     const message = migrationFailed(operator, "a", 1, "{}");
     expect(message).toMatch(/^the state of key "a" is of version 1, and migrating it to version 2 fails/);
     expect(message).toContain(why);
-    expect(message).toContain("mend the migration");
+    expect(message).toContain("fix the migration");
   });
 });
 

@@ -127,7 +127,7 @@ describe("an edit", () => {
   it.each([
     ["nested too deep", Array.from({ length: 300 }).reduce<unknown>((inner) => [inner], 1), /nested deeper/],
     ["too large", "x".repeat(1024 * 1024), /more than 1048576 bytes/],
-    ["null", null, /the state is null, which says that there is no state/],
+    ["null", null, /the state is null, which means no state/],
     ["no longer exact", { n: [2 ** 53] }, /the state isn't exact, at \.n\[0\]: 9007199254740992 is an unsafe_integer/],
   ])("SNAP8: a state that is %s goes to the quarantine, and changes nothing", async (_, state, why) => {
     const world = new World();
@@ -475,7 +475,9 @@ describe("quota_exceeded: events of one day", () => {
     expect(await world.send(one, ...adds(1))).toMatchObject({
       tag: "busy",
       code: "quota_uncountable",
-      message: expect.stringContaining("the share of maxEventsPerDay is 40 events in each, and dedup.maxIds"),
+      message: expect.stringContaining(
+        "the share of maxEventsPerDay is 40 events, since fewer partitions are stored than the code says; dedup.maxIds",
+      ),
     });
     const command = { ...world.slice([put({ total: 0, times: 0 }, "none")]), command: true } as const;
     expect(words(await world.clock.run(one.partition.append(command)))).toEqual(["applied"]);

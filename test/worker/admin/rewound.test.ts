@@ -78,7 +78,7 @@ async function expectRefused(name: Name): Promise<void> {
     const { status, body, headers } = await send(name, 900, 901);
     expect([status, body["code"]]).toEqual([503, "log_rewound"]);
     expect(headers.get("retry-after")).toBe("30");
-    expect(body["detail"]).toMatch(/was set back: D1 .*\/adopt/);
+    expect(body["detail"]).toMatch(/was restored to an older point: D1 .*\/adopt/);
     expect(await sumOf(name)).toBe("log_rewound");
     await evictAll();
   }

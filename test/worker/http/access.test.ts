@@ -129,8 +129,8 @@ describe.each(ROUTES)("%s %s", (method, path, role) => {
     for (const [host, expected] of Object.entries(hosts))
       expect(verdict(await send({}, method, host + path))).toBe(expected);
     for (const host of strangers) {
-      expect(verdict(await send({}, method, host + path))).toBe("shut");
-      expect(verdict(await send({ ADMIN_TOKEN: "" }, method, host + path, bearer("")))).toBe("shut");
+      expect(verdict(await send({}, method, host + path))).toBe("closed");
+      expect(verdict(await send({ ADMIN_TOKEN: "" }, method, host + path, bearer("")))).toBe("closed");
     }
   });
 });
@@ -167,7 +167,7 @@ describe("tokens", () => {
     );
   });
 
-  test("that of a scraper opens the metrics and nothing else, and opens no app that is shut", async () => {
+  test("that of a scraper opens the metrics and nothing else, and opens no app that is closed", async () => {
     const tokens = { ...TOKENS, METRICS_TOKEN: "scraper" };
     for (const [method, route, expected] of [
       ["GET", "/metrics", "in"],
@@ -177,7 +177,7 @@ describe("tokens", () => {
     ] as const)
       expect(verdict(await send(tokens, method, PUBLIC + route, bearer("scraper"))), route).toBe(expected);
     const alone = await send({ METRICS_TOKEN: "scraper" }, "GET", `${PUBLIC}/metrics`, bearer("scraper"));
-    expect(verdict(alone)).toBe("shut");
+    expect(verdict(alone)).toBe("closed");
   });
 
   test("never stand in an answer", async () => {

@@ -202,7 +202,7 @@ describe("when the object", () => {
     expect(await connections("echo", 2)).toBe(1);
   });
 
-  it("hears what holds after the log was set back and adopted, though it was told of later events", async () => {
+  it("hears what holds after the log was restored to an older point and adopted, though it was told of later events", async () => {
     const source = await watching("echo", "w-back");
     await source.next();
     const { body } = await say("w-back");
