@@ -24,7 +24,8 @@ import type { EventError } from "./event-result.ts";
 import { Intake } from "./intake.ts";
 import { LOST_RETRY_SEC } from "../http/lost.ts";
 import { postOf } from "./partition-client.ts";
-import { readState } from "../read/state-routes.ts";
+import { atOf, readState } from "../read/state-routes.ts";
+import { momentGone, sourceOf } from "../read/state-source.ts";
 import { troubleOf } from "../trouble.ts";
 
 /** As in the answer of `POST /v1/events`. */
@@ -60,16 +61,29 @@ export type Sent =
   /** The whole call is invalid: fix it. */
   | { readonly tag: "invalid"; readonly code: string; readonly message: string };
 
+/** The members of a read of the past. */
+interface AboutMoment {
+  /** The stamp that was read. Asked again with it, the answer is the same for ever. */
+  readonly at?: number;
+  /** Another version of the operator applied events that were read. */
+  readonly exact?: false;
+}
+
+export interface GetOptions {
+  /** A moment of the past: a time, a stamp, a time ago as `-90m`, or `now`. */
+  readonly at?: string | number;
+}
+
 export type Got<State = unknown> =
   /** `seq` and `time` (RFC 3339) of the last event that changed it. */
-  | {
+  | ({
       readonly tag: "found";
       readonly value: State;
       readonly partition: number;
       readonly seq: number;
       readonly time: string;
-    }
-  | { readonly tag: "no_state" }
+    } & AboutMoment)
+  | ({ readonly tag: "no_state" } & AboutMoment)
   | { readonly tag: "rejected"; readonly code: string; readonly message: string }
   | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
 
@@ -104,10 +118,11 @@ export interface Service<Operators extends readonly Operator[] = readonly Operat
     operator: Name,
     event: EventFor<Named<Operators[number], Name>>,
   ): Promise<Asked<ReplyOf<Named<Operators[number], Name>>>>;
-  /** Returns the state of a key. It includes every event that was answered before. */
+  /** Returns the state of a key. Without a moment it includes every event that was answered before. */
   get<Name extends NameOf<Operators[number]>>(
     operator: Name,
     key: string,
+    options?: GetOptions,
   ): Promise<Got<StateOf<Named<Operators[number], Name>>>>;
 }
 
@@ -149,7 +164,7 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
   }
 
   /** See `Service`. */
-  async get(operator: string, key: string): Promise<Got> {
+  async get(operator: string, key: string, { at }: GetOptions = {}): Promise<Got> {
     const routes = await this.#routes();
     if ("tag" in routes) return routes;
     const route = routeOf(routes, operator);
@@ -160,7 +175,9 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
         code: "key_not_allowed",
         message: `this caller may not use the key ${JSON.stringify(key)}`,
       };
-    const read = await readState(this.env, route, key);
+    const source = await sourceOf(this.env, route, at === undefined ? undefined : String(at));
+    if (source instanceof Response) return problemAsValue(source);
+    const read = await readState(source, route, key);
     switch (read.tag) {
       case "found": {
         const { text, seq, stamp } = read.entry;
@@ -170,12 +187,15 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
           partition: read.partition,
           seq,
           time: stampTime(stamp),
+          ...atOf(source),
         };
       }
       case "unmigrated":
         return { tag: "unavailable", code: MIGRATION_FAILED, message: read.message, retryAfterSec: RETRY_SEC };
       case "no_state":
-        return { tag: "no_state" };
+        return { tag: "no_state", ...atOf(source) };
+      case "gone":
+        return problemAsValue(momentGone(read));
       case "invalid_key":
         return { tag: "rejected", code: "invalid_key", message: read.message };
       case "busy":
@@ -243,6 +263,14 @@ function textOf(event: unknown): string {
   } catch {
     return "";
   }
+}
+
+/** Returns a problem of the HTTP routes as a value. A moment that isn't settled yet passes, as `Retry-After` says. */
+async function problemAsValue(response: Response): Promise<Unavailable | Rejected> {
+  const { code, detail } = await response.json<{ readonly code: string; readonly detail: string }>();
+  const retryAfter = response.headers.get("retry-after");
+  if (retryAfter === null) return { tag: "rejected", code, message: detail };
+  return { tag: "unavailable", code, message: detail, retryAfterSec: Number(retryAfter) };
 }
 
 function routeOf({ byOperator, lost }: Routes, operator: string): Route | Unavailable | Rejected {

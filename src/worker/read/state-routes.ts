@@ -15,7 +15,7 @@ import { etagOf } from "../http/etag.ts";
 import { retryOf } from "../http/rejected-status.ts";
 import { problem } from "../problem.ts";
 import type { Answer } from "../rpc.ts";
-import { momentGone, Present, sourceOf, type StateSource } from "./state-source.ts";
+import { momentGone, sourceOf, type StateSource } from "./state-source.ts";
 
 /** 500 keys of 1 KiB, with every character escaped. */
 const BATCH_BYTES = 2_000_000;
@@ -27,18 +27,10 @@ export type StateRead =
   | { readonly tag: "unmigrated"; readonly partition: number; readonly entry: Unmigrated; readonly message: string }
   | { readonly tag: "no_state" }
   | { readonly tag: "invalid_key"; readonly message: string }
+  | Gone
   | Extract<Answer<never>, { tag: "busy" }>;
 
-/** Reads a key of the present. */
-export const readState = (env: Env, route: Route, key: string): Promise<StateRead> =>
-  stateIn<never>(new Present(env), route, key);
-
-/** `None`: the source's answer if it has no such moment. */
-async function stateIn<None extends Gone>(
-  source: { keys(...asked: Parameters<StateSource["keys"]>): Promise<Answer<readonly (Entry | null)[]> | None> },
-  route: Route,
-  key: string,
-): Promise<StateRead | None> {
+export async function readState(source: StateSource, route: Route, key: string): Promise<StateRead> {
   const flaw = keyFlaw(key);
   if (flaw !== null) return { tag: "invalid_key", message: flaw };
   const partition = partitionOfKey(route, key);
@@ -70,7 +62,7 @@ export async function getState(
   if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
   const source = await sourceOf(env, route, at);
   if (source instanceof Response) return source;
-  const read = await stateIn<Gone>(source, route, key);
+  const read = await readState(source, route, key);
   switch (read.tag) {
     case "busy":
       return unavailable(read);

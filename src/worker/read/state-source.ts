@@ -78,7 +78,7 @@ export const momentGone = ({ oldest }: Gone): Response =>
     more: { oldest, oldestTime: stampTime(oldest) },
   });
 
-export class Present implements StateSource {
+class Present implements StateSource {
   readonly at = null;
   readonly exact = true;
   readonly #env: Env;

@@ -1,5 +1,5 @@
 /** Keyframe by a service binding: the same answers as over HTTP, as values. */
-import { exports } from "cloudflare:workers";
+import { env, exports } from "cloudflare:workers";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import type { Asked } from "../../../src/keyframe.ts";
 import type { Service } from "../../../src/worker/ingest/service.ts";
@@ -15,7 +15,7 @@ const streams = (exports as unknown as { Keyframe: Entrypoint }).Keyframe;
 const any = streams as unknown as Service<readonly never[]> & {
   send(events: unknown, options?: unknown): Promise<unknown>;
   ask(operator: string, event: unknown): Promise<unknown>;
-  get(operator: string, key: string): Promise<unknown>;
+  get(operator: string, key: string, options?: { readonly at?: string | number }): Promise<unknown>;
 };
 
 const bought = (account: string, n: number, id: string) =>
@@ -103,6 +103,38 @@ describe("get", () => {
       time: expect.stringMatching(/^\d{4}-.*Z$/),
     });
     if (got.tag === "found") expectTypeOf(got.value).toEqualTypeOf<{ left: number; taken: number }>();
+  });
+
+  test("reads the past, and names its stamp", async () => {
+    await streams.ask("credits", bought("s-past", 3, "s-past-1"));
+    const before = await streams.get("credits", "s-past", { at: "now" });
+    expect(before).toMatchObject({ tag: "found", value: { left: 3 }, at: expect.any(Number) });
+    const { at } = before as { readonly at: number };
+    await streams.ask("credits", bought("s-past", 4, "s-past-2"));
+    expect(await streams.get("credits", "s-past", { at })).toEqual(before);
+    expect(await streams.get("credits", "s-past")).toMatchObject({ value: { left: 7 } });
+    expect(await streams.get("credits", "s-past", { at: "2001-01-01T00:00:00Z" })).toMatchObject({
+      tag: "no_state",
+      at: expect.any(Number),
+    });
+    expect(await streams.get("credits", "s-past", { at: "2125-01-01T00:00:00Z" })).toMatchObject({
+      tag: "unavailable",
+      code: "not_settled",
+      retryAfterSec: expect.any(Number),
+    });
+    expect(await streams.get("credits", "s-past", { at: "yesterday evening" })).toMatchObject({
+      tag: "rejected",
+      code: "invalid_moment",
+    });
+    await Promise.all(
+      [env.LOG_0, env.LOG_1].map((db) =>
+        db
+          .prepare("UPDATE partitions SET retain_from = ?1")
+          .bind(at + 1)
+          .run(),
+      ),
+    );
+    expect(await streams.get("credits", "s-past", { at })).toMatchObject({ tag: "rejected", code: "moment_gone" });
   });
 
   test("says that there is nothing, or that this is no key", async () => {
