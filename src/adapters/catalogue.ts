@@ -14,7 +14,7 @@ import { HASH_NAME } from "../engine/base/hash.ts";
 import { operatorPrefix } from "../engine/base/ids.ts";
 import type { Operator } from "../engine/operator/operator.ts";
 import { homeOf } from "../engine/operator/placement.ts";
-import { named } from "./d1-log.ts";
+import { nameFailure } from "./d1-log.ts";
 
 export type Databases = ReadonlyMap<string, D1Database>;
 
@@ -56,7 +56,7 @@ export async function loadCatalogue(
   const first = databases.get("LOG_0")!;
   const select = first.prepare(SELECT).bind(timeline);
   const identities = [...databases].map(([name, db]) => identify(name, db, databases));
-  let [{ results }] = await Promise.all([named(() => select.all<StoredPlacement>()), ...identities]);
+  let [{ results }] = await Promise.all([nameFailure(() => select.all<StoredPlacement>()), ...identities]);
   const missing = operators.filter((operator) => !results.some((stored) => stored.operator === operator.name));
   const lost = new Map<string, Failure>();
   if (missing.length > 0) {
@@ -65,7 +65,7 @@ export async function loadCatalogue(
     missing.forEach(({ name }, i) => traces[i] && lost.set(name, traces[i]));
     const made = missing.filter(({ name }) => !lost.has(name));
     await Promise.all(made.map((operator) => storePlacement(databases, timeline, newPlacement(operator, databases))));
-    ({ results } = await named(() => select.all<StoredPlacement>()));
+    ({ results } = await nameFailure(() => select.all<StoredPlacement>()));
   }
   for (const { operator } of results) lost.delete(operator);
   return { placed: new Map(results.map((stored) => [stored.operator, placement(stored, databases)])), lost };
@@ -78,7 +78,7 @@ export async function findPlacement(
   operator: string,
 ): Promise<Placement | null> {
   const select = databases.get("LOG_0")!.prepare(`${SELECT} AND operator = ?2`).bind(timeline, operator);
-  const stored = await named(() => select.first<StoredPlacement>());
+  const stored = await nameFailure(() => select.first<StoredPlacement>());
   return stored === null ? null : placement(stored, databases);
 }
 
@@ -92,7 +92,7 @@ async function traceOf(
   const prefix = operatorPrefix(timeline, operator);
   const rowIn = async ([name, db]: readonly [string, D1Database]): Promise<string | null> => {
     const sql = "SELECT partition FROM partitions WHERE partition >= ?1 AND partition < ?1 || '~' LIMIT 1";
-    const row = await named(() => db.prepare(sql).bind(prefix).first<{ partition: string }>());
+    const row = await nameFailure(() => db.prepare(sql).bind(prefix).first<{ partition: string }>());
     return row === null ? null : `${name} has a row of ${row.partition}`;
   };
   try {
@@ -129,7 +129,7 @@ export async function storePlacement(
   const sql =
     "INSERT OR IGNORE INTO operators (timeline, operator, partitions, hash, seed, databases, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
   const values = [timeline, operator, partitions, hash, seed, JSON.stringify(homes), new Date().toISOString()];
-  await named(() =>
+  await nameFailure(() =>
     databases
       .get("LOG_0")!
       .prepare(sql)
@@ -170,7 +170,7 @@ function parsed(text: string): unknown {
 
 async function identify(name: string, db: D1Database, databases: Databases): Promise<void> {
   const select = db.prepare("SELECT app, name FROM identity WHERE one = 1");
-  let found = await named(() => select.first<{ app: string; name: string }>());
+  let found = await nameFailure(() => select.first<{ app: string; name: string }>());
   if (found === null) {
     await db
       .prepare("INSERT OR IGNORE INTO identity (one, app, name) VALUES (1, ?1, ?2)")

@@ -1,7 +1,7 @@
 /** The floor of a timeline in one database (TIME2), which the append's own statement checks (d1-log.ts). */
 import type { Stamp } from "../engine/base/ids.ts";
 import type { Floor } from "../engine/base/ports.ts";
-import { named } from "./d1-log.ts";
+import { nameFailure } from "./d1-log.ts";
 import { withHead } from "./place.ts";
 
 const FACTS = "SELECT floor, CAST(1000 * unixepoch('subsec') AS INTEGER) AS nowMs FROM timelines WHERE name = ?1";
@@ -21,7 +21,7 @@ export class D1Floor implements Floor {
   }
 
   async facts(): Promise<{ readonly floor: Stamp; readonly nowMs: number }> {
-    const facts = await named(() =>
+    const facts = await nameFailure(() =>
       this.#db.prepare(FACTS).bind(this.#timeline).first<{ readonly floor: Stamp; readonly nowMs: number }>(),
     );
     if (facts === null) throw new Error(`the database has no timeline "${this.#timeline}"`);
@@ -29,13 +29,13 @@ export class D1Floor implements Floor {
   }
 
   async newest(): Promise<Stamp> {
-    const found = await named(() =>
+    const found = await nameFailure(() =>
       this.#db.prepare(NEWEST).bind(this.#timeline).first<{ readonly newest: Stamp | null }>(),
     );
     return found?.newest ?? (0 as Stamp);
   }
 
   async raise(to: Stamp): Promise<void> {
-    await named(() => this.#db.prepare(RAISE).bind(this.#timeline, to).run());
+    await nameFailure(() => this.#db.prepare(RAISE).bind(this.#timeline, to).run());
   }
 }

@@ -15,7 +15,7 @@ import type { Appended, Log } from "../engine/base/ports.ts";
 import type {
   Explanation,
   Opening,
-  Page,
+  SegmentPage,
   PartitionRow,
   Pin,
   Point,
@@ -32,7 +32,7 @@ import {
   heldEpoch,
   lastBeside,
   lastPlace,
-  NUMBER,
+  GIVE_NUMBER,
   placeOf,
   seqOf,
   within,
@@ -177,15 +177,15 @@ export class D1Log implements Log {
   }
 
   async create(seed: number): Promise<void> {
-    await named(() =>
+    await nameFailure(() =>
       this.#db.batch([
-        this.#db.prepare(NUMBER).bind(this.#name),
+        this.#db.prepare(GIVE_NUMBER).bind(this.#name),
         this.#db.prepare(CREATE).bind(this.#name, this.#timeline, seed),
       ]),
     );
   }
 
-  async page(after: Seq): Promise<Page & { readonly epoch: Epoch }> {
+  async page(after: Seq): Promise<SegmentPage & { readonly epoch: Epoch }> {
     const [tail, heads] = await this.#heard(() =>
       this.#db.batch<never>([this.#db.prepare(PAGE).bind(this.#name, after), this.#db.prepare(HEAD).bind(this.#name)]),
     );
@@ -196,7 +196,7 @@ export class D1Log implements Log {
   }
 
   async below(before: Seq): Promise<readonly Segment[]> {
-    const rows = await named(() => this.#db.prepare(BELOW).bind(this.#name, before).all<Segment>());
+    const rows = await nameFailure(() => this.#db.prepare(BELOW).bind(this.#name, before).all<Segment>());
     return rows.results;
   }
 
@@ -230,7 +230,7 @@ export class D1Log implements Log {
   }
 
   async explain(at: Seq): Promise<Explanation> {
-    const row = await named(() =>
+    const row = await nameFailure(() =>
       this.#db.prepare(EXPLAIN).bind(this.#name, at).first<Omit<Explanation, "open"> & { open: number }>(),
     );
     if (row === null) throw new Failure("catalogue_lost", `the row of partition ${this.#name} is gone from D1`);
@@ -272,7 +272,7 @@ export class D1Log implements Log {
   }
 
   async roots(): Promise<Roots | null> {
-    return rootsFrom(await named(() => this.#db.batch<never>(this.#readRoots())));
+    return rootsFrom(await nameFailure(() => this.#db.batch<never>(this.#readRoots())));
   }
 
   #readRoots(): D1PreparedStatement[] {
@@ -281,7 +281,7 @@ export class D1Log implements Log {
 
   async retain({ epoch, version, drop, retainFrom, archiveFrom }: Retention): Promise<Roots | null> {
     const guarded = (sql: string): D1PreparedStatement => this.#db.prepare(sql);
-    const results = await named(() =>
+    const results = await nameFailure(() =>
       this.#db.batch<never>([
         guarded(DROP).bind(this.#name, epoch, version, JSON.stringify(drop)),
         guarded(RAISE).bind(this.#name, epoch, version, retainFrom, archiveFrom),
@@ -293,7 +293,7 @@ export class D1Log implements Log {
   }
 
   async pin({ version, name, createdMs }: Pin): Promise<"pinned" | "gone" | "full"> {
-    const [, pins] = await named(() =>
+    const [, pins] = await nameFailure(() =>
       this.#db.batch<Pin>([
         this.#db.prepare(PIN).bind(this.#name, version, name, createdMs),
         this.#db.prepare(PINS_OF).bind(this.#name),
@@ -305,7 +305,7 @@ export class D1Log implements Log {
 
   async unpin(version: number, name: string): Promise<void> {
     const sql = "DELETE FROM pins WHERE partition = ?1 AND version = ?2 AND name = ?3";
-    await named(() => this.#db.prepare(sql).bind(this.#name, version, name).run());
+    await nameFailure(() => this.#db.prepare(sql).bind(this.#name, version, name).run());
   }
 
   get size(): number {
@@ -321,13 +321,13 @@ export class D1Log implements Log {
 
   /** Each answer carries the size of the database. */
   async #heard<T>(call: () => Promise<D1Result<T>[]>): Promise<D1Result<T>[]> {
-    const results = await named(call);
+    const results = await nameFailure(call);
     this.#size = results.at(-1)?.meta.size_after ?? this.#size;
     return results;
   }
 
   async row(): Promise<PartitionRow | null> {
-    return named(() => this.#db.prepare(PEEK).bind(this.#name).first<PartitionRow>());
+    return nameFailure(() => this.#db.prepare(PEEK).bind(this.#name).first<PartitionRow>());
   }
 }
 
@@ -348,7 +348,7 @@ function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
 }
 
 /** Names the one error that waiting can't fix. All other errors pass unchanged, and mean "unknown". */
-export async function named<T>(call: () => Promise<T>): Promise<T> {
+export async function nameFailure<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {

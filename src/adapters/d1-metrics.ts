@@ -3,7 +3,7 @@
  * most six rows read, however long its log is. Manifests come without the parts that only recovery needs, so their
  * checksum says nothing here.
  */
-import { named } from "./d1-log.ts";
+import { nameFailure } from "./d1-log.ts";
 import { lastPlace, placeOf, withHead } from "./place.ts";
 
 export interface MeteredPartition {
@@ -41,6 +41,8 @@ export async function glance(
   db: D1Database,
   names: readonly string[],
 ): Promise<{ readonly partitions: readonly MeteredPartition[]; readonly bytes: number }> {
-  const { results, meta } = await named(() => db.prepare(GLANCE).bind(JSON.stringify(names)).all<MeteredPartition>());
+  const { results, meta } = await nameFailure(() =>
+    db.prepare(GLANCE).bind(JSON.stringify(names)).all<MeteredPartition>(),
+  );
   return { partitions: results, bytes: meta.size_after };
 }

@@ -5,10 +5,10 @@
  *     no counting. The bytes of the tail would cost a row for each segment; d1-status.ts reads them.
  * OVERVIEW2. A manifest isn't checked here, and only the parts that are shown leave the database.
  */
-import { named } from "./d1-log.ts";
+import { nameFailure } from "./d1-log.ts";
 import { HELD, lastPlace, placeOf, withHead } from "./place.ts";
 
-export interface PartitionGlance {
+export interface GlanceRow {
   readonly partition: string;
   readonly epoch: number;
   readonly snapshotSeq: number;
@@ -39,7 +39,7 @@ const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.snapshot_seq AS snapshot
   WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`;
 
 /** Returns all partitions of a timeline in this database. Names are plain ASCII, so "~" is above all of them. */
-export async function partitionGlances(db: D1Database, timeline: string): Promise<PartitionGlance[]> {
-  const { results } = await named(() => db.prepare(SELECT).bind(`${timeline}/`).all<PartitionGlance>());
+export async function partitionGlances(db: D1Database, timeline: string): Promise<GlanceRow[]> {
+  const { results } = await nameFailure(() => db.prepare(SELECT).bind(`${timeline}/`).all<GlanceRow>());
   return results;
 }

@@ -4,10 +4,10 @@
  */
 import type { Epoch } from "../engine/base/ids.ts";
 import type { PartitionRow } from "../engine/base/records.ts";
-import { named } from "./d1-log.ts";
+import { nameFailure } from "./d1-log.ts";
 import { HELD, lastPlace, placeOf, within, withHead } from "./place.ts";
 
-export interface PartitionStatus extends Omit<PartitionRow, "seed" | "attempt" | "snapshotStamp"> {
+export interface StatusRow extends Omit<PartitionRow, "seed" | "attempt" | "snapshotStamp"> {
   readonly partition: string;
   /** Last seq in the log. */
   readonly head: number;
@@ -29,13 +29,13 @@ const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.version, p.manifest, p.s
   FROM partitions AS p ${withHead("p")}`;
 
 /** Returns the partitions whose names begin with `prefix`, in order. */
-export async function partitionStatus(db: D1Database, prefix: string): Promise<PartitionStatus[]> {
+export async function partitionStatus(db: D1Database, prefix: string): Promise<StatusRow[]> {
   // Names are plain ASCII, so "~" is above all of them.
-  const { results } = await named(() =>
+  const { results } = await nameFailure(() =>
     db
       .prepare(`${SELECT} WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`)
       .bind(prefix)
-      .all<PartitionStatus>(),
+      .all<StatusRow>(),
   );
   return results;
 }
@@ -62,14 +62,14 @@ const TAILS = `SELECT p.partition, ${TAIL_EVENTS} AS tailEvents, ${TAIL_STAMP} A
 
 /** Returns up to `limit` partitions above `after`, in the order of their names, with a tail or without. */
 export async function partitionTails(db: D1Database, after: string, limit: number): Promise<PartitionTail[]> {
-  const { results } = await named(() => db.prepare(TAILS).bind(after, limit).all<PartitionTail>());
+  const { results } = await nameFailure(() => db.prepare(TAILS).bind(after, limit).all<PartitionTail>());
   return results;
 }
 
 /** Returns the bytes of these partitions' tails. */
 export async function tailBytes(db: D1Database, names: readonly string[]): Promise<Map<string, number>> {
   const sql = `SELECT p.partition, ${TAIL_BYTES} AS bytes FROM partitions AS p WHERE p.partition IN (SELECT value FROM json_each(?1))`;
-  const { results } = await named(() =>
+  const { results } = await nameFailure(() =>
     db.prepare(sql).bind(JSON.stringify(names)).all<{ partition: string; bytes: number }>(),
   );
   return new Map(results.map(({ partition, bytes }) => [partition, bytes]));
@@ -87,7 +87,7 @@ export async function erasureFacts(db: D1Database, partition: string, seq: numbe
   const sql = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head,
       (SELECT COUNT(*) FROM segments WHERE place ${within("p")} AND place <= ${placeOf("p", "?2")}) AS rows
     FROM partitions AS p ${withHead("p")} WHERE p.partition = ?1`;
-  return named(() => db.prepare(sql).bind(partition, seq).first<ErasureFacts>());
+  return nameFailure(() => db.prepare(sql).bind(partition, seq).first<ErasureFacts>());
 }
 
 /** A logged command that erased a key: its seq, and the incarnation of the partition's row at that time. */
@@ -103,7 +103,7 @@ export async function recordErasure(
   atMs: number,
 ): Promise<void> {
   const sql = "INSERT OR IGNORE INTO erasures (partition, seq, incarnation, at_ms) VALUES (?1, ?2, ?3, ?4)";
-  await named(() => db.prepare(sql).bind(partition, seq, incarnation, atMs).run());
+  await nameFailure(() => db.prepare(sql).bind(partition, seq, incarnation, atMs).run());
 }
 
 /** Returns the time of the erasure, or null if no such erasure is recorded. */
@@ -113,6 +113,8 @@ export async function erasedAt(
   { seq, incarnation }: ErasureRecord,
 ): Promise<number | null> {
   const sql = "SELECT at_ms AS atMs FROM erasures WHERE partition = ?1 AND seq = ?2 AND incarnation = ?3";
-  const row = await named(() => db.prepare(sql).bind(partition, seq, incarnation).first<{ readonly atMs: number }>());
+  const row = await nameFailure(() =>
+    db.prepare(sql).bind(partition, seq, incarnation).first<{ readonly atMs: number }>(),
+  );
   return row?.atMs ?? null;
 }

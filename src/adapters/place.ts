@@ -46,4 +46,4 @@ export const headIs = (p: string, condition: string): string =>
  * Gives a partition its number in the database, unless it has one. If several callers race, one succeeds, and all read
  * the same number.
  */
-export const NUMBER = "INSERT OR IGNORE INTO numbers (partition) VALUES (?1)";
+export const GIVE_NUMBER = "INSERT OR IGNORE INTO numbers (partition) VALUES (?1)";

@@ -6,8 +6,8 @@
 import { parsePartitionName, partitionName, type PartitionId } from "../engine/base/ids.ts";
 import type { PartitionRow, Point } from "../engine/base/records.ts";
 import type { Databases } from "./catalogue.ts";
-import { named } from "./d1-log.ts";
-import { heldEpoch, NUMBER, placeOf, within } from "./place.ts";
+import { nameFailure } from "./d1-log.ts";
+import { heldEpoch, GIVE_NUMBER, placeOf, within } from "./place.ts";
 
 export interface KnownRow {
   readonly partition: number;
@@ -20,7 +20,9 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
   // Names are plain ASCII, so "~" is above all of them.
   const sql = "SELECT partition, seed FROM partitions WHERE partition >= ?1 AND partition < ?1 || '~'";
   const rowsIn = async ([database, db]: readonly [string, D1Database]): Promise<KnownRow[]> => {
-    const { results } = await named(() => db.prepare(sql).bind(prefix).all<{ partition: string; seed: number }>());
+    const { results } = await nameFailure(() =>
+      db.prepare(sql).bind(prefix).all<{ partition: string; seed: number }>(),
+    );
     return results.map(({ partition, seed }) => ({
       partition: parsePartitionName(partition).partition,
       database,
@@ -57,9 +59,9 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
     row.previous,
     row.pins,
   ];
-  const [, written] = await named(() =>
+  const [, written] = await nameFailure(() =>
     db.batch([
-      db.prepare(NUMBER).bind(values[0]),
+      db.prepare(GIVE_NUMBER).bind(values[0]),
       db.prepare(INSERT).bind(...values),
       ...forgetting(db, id, row, "recover", numberOf(row)),
     ]),
@@ -124,7 +126,7 @@ export async function replaceRow(
   const drop = db.prepare(DROP).bind(name, writer);
   const { upTo, displaced } = roots;
   const kept = displaced === null ? [] : [db.prepare(KEEP).bind(name, writer, ...columnsOf(displaced))];
-  const [replaced] = await named(() =>
+  const [replaced] = await nameFailure(() =>
     db.batch(keepLog ? [replace] : [replace, drop, ...forgetting(db, id, row, writer, upTo), ...kept]),
   );
   return replaced!.meta.changes === 1;

@@ -3,7 +3,7 @@
  * point (docs/reference/api.md, "When D1 was restored to an older point").
  */
 import { Argument } from "commander";
-import { App, fine, online, partitionPath, postJson, saidBy, type Options } from "./app.ts";
+import { AppClient, fine, online, partitionPath, postJson, saidBy, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { count } from "./text.ts";
 
@@ -20,7 +20,7 @@ interface Adopted {
   readonly passedOver: readonly string[];
 }
 
-export const adopt: AddCommand = (program, cli, done) => {
+export const adoptCommand: AddCommand = (program, cli, done) => {
   online(program.command("adopt"))
     .description(
       "Decide how a partition resumes after its database was restored to an older point (log_rewound); this can't be undone",
@@ -33,11 +33,11 @@ export const adopt: AddCommand = (program, cli, done) => {
       examples("keyframe adopt usage 0 r2", "keyframe adopt usage 0 d1") +
         "\n\nr2: the newest intact snapshot in R2; d1: what the database has now. Later events of the other side are given up.\nExit status: 0 decided, 1 there is nothing to decide or R2 has no intact snapshot, 2 the request failed.",
     )
-    .action(async (operator: string, partition: string, truth: string, options: Options) => {
+    .action(async (operator: string, partition: string, truth: string, options: AppOptions) => {
       const { screen } = cli;
       const path = `${partitionPath(operator, partition)}/adopt`;
       // Sent once: after the first answer the decision is made, and a second request would fail.
-      const answer = await new App(options, cli).ask(path, postJson(JSON.stringify({ truth })));
+      const answer = await new AppClient(options, cli).ask(path, postJson(JSON.stringify({ truth })));
       const no = answer.tag === "problem" && answer.status === 409;
       const body = no ? answer.body : fine(answer);
       if (options.json) await screen.print(JSON.stringify(body));

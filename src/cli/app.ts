@@ -10,26 +10,26 @@
 import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  errorOf,
+  keyframeErrorOf,
   judgeStream,
   mayCount,
   passes,
   type Answer as Judged,
   type Call,
   type NoAnswer,
-  type Refusal,
+  type ProblemAnswer,
 } from "../client/answer.ts";
 import { systemClock } from "../client/clock.ts";
 import { Http, whyOf } from "../client/http.ts";
-import { No, Trouble, type Cli } from "./command.ts";
+import { No, CommandError, type Cli } from "./command.ts";
 
 /** `ms` is the time from the request to the end of the answer. */
-export type Answer = Judged & { readonly ms: number };
+export type TimedAnswer = Judged & { readonly ms: number };
 
 /** The request, without its path. */
-export type Asked = Partial<Omit<Call, "path">>;
+export type AppRequest = Partial<Omit<Call, "path">>;
 
-export interface Options {
+export interface AppOptions {
   readonly url?: string;
   readonly token?: string;
   readonly json?: boolean;
@@ -48,16 +48,16 @@ export const online = (command: Command): Command =>
     .option("--token <token>", "token of the app; default KEYFRAME_TOKEN, which no list of processes shows")
     .option("--json", "one JSON object per line");
 
-export class App {
+export class AppClient {
   readonly url: string;
   readonly token: string | null;
   readonly #http: Http;
 
-  constructor({ url, token }: Options, { env }: Cli) {
+  constructor({ url, token }: AppOptions, { env }: Cli) {
     this.url = baseUrl(url ?? (env["KEYFRAME_URL"] || DEFAULT_URL));
     this.token = token ?? (env["KEYFRAME_TOKEN"] || null);
     if (this.token !== null && !/^[\x21-\x7e]+$/.test(this.token))
-      throw new Trouble(
+      throw new CommandError(
         "a token has no spaces, line ends or characters beyond ASCII; look at --token or KEYFRAME_TOKEN",
       );
     this.#http = new Http({
@@ -77,7 +77,7 @@ export class App {
    * Returns the app's answer, good or not.
    * @throws Trouble if nobody answers
    */
-  async ask(path: string, asked: Asked = {}): Promise<Answer> {
+  async ask(path: string, asked: AppRequest = {}): Promise<TimedAnswer> {
     const begun = performance.now();
     const answer = await this.#http.exchange({ method: "GET", path, ...asked });
     if (answer.tag === "none") throw noAnswer(this.url, answer, changes(asked) && mayCount(answer));
@@ -87,7 +87,7 @@ export class App {
   /**
    * Like `ask`, with retries while another attempt may get a better answer. For requests that are safe to send twice.
    */
-  async askAgain(path: string, asked: Asked = {}): Promise<Answer> {
+  async askAgain(path: string, asked: AppRequest = {}): Promise<TimedAnswer> {
     return (await this.askUntilKnown(path, asked)).answer;
   }
 
@@ -95,13 +95,16 @@ export class App {
    * `unknown`: an attempt before the answer may have changed something.
    * @throws Trouble if nobody answers
    */
-  async askUntilKnown(path: string, asked: Asked): Promise<{ readonly answer: Answer; readonly unknown: boolean }> {
+  async askUntilKnown(
+    path: string,
+    asked: AppRequest,
+  ): Promise<{ readonly answer: TimedAnswer; readonly unknown: boolean }> {
     let unknown = false;
     for (let attempt = 1; ; attempt++) {
       const begun = performance.now();
       const answer = await this.#http.exchange({ method: "GET", path, ...asked });
       unknown ||= changes(asked) && mayCount(answer);
-      const hopeless = answer.tag === "none" ? answer.unsent : codeOf(answer) === "log_not_migrated";
+      const hopeless = answer.tag === "none" ? answer.unsent : problemCode(answer) === "log_not_migrated";
       const last = attempt === ATTEMPTS || !passes(answer) || hopeless;
       if (!last)
         await sleep(Math.min(answer.tag === "none" ? 1_000 : (answer.retryAfterMs ?? 1_000), LONGEST_PAUSE_MS));
@@ -136,7 +139,7 @@ export class App {
       }
       if (rest !== "") yield rest;
     } catch (error) {
-      if (error instanceof Trouble) throw error;
+      if (error instanceof CommandError) throw error;
       throw noAnswer(this.url, { tag: "none", why: whyOf(error), unsent: false });
     } finally {
       clearTimeout(timer);
@@ -154,10 +157,10 @@ export class App {
   }
 }
 
-const changes = ({ method = "GET" }: Asked): boolean => method !== "GET";
+const changes = ({ method = "GET" }: AppRequest): boolean => method !== "GET";
 
 /** Nobody answered. */
-export class Silence extends Trouble {
+export class NoAnswerError extends CommandError {
   /** The request may have taken effect. */
   readonly unknown: boolean;
 
@@ -167,8 +170,8 @@ export class Silence extends Trouble {
   }
 }
 
-export const noAnswer = (url: string, { why }: NoAnswer, unknown = false): Silence =>
-  new Silence(
+export const noAnswer = (url: string, { why }: NoAnswer, unknown = false): NoAnswerError =>
+  new NoAnswerError(
     `no answer from ${url}: ${why}. Is the app up (npx wrangler dev), and is --url or KEYFRAME_URL its address?`,
     unknown,
   );
@@ -176,7 +179,7 @@ export const noAnswer = (url: string, { why }: NoAnswer, unknown = false): Silen
 function baseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "")
-    throw new Trouble(`${JSON.stringify(text)} isn't the address of an app, such as ${DEFAULT_URL}`);
+    throw new CommandError(`${JSON.stringify(text)} isn't the address of an app, such as ${DEFAULT_URL}`);
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }
 
@@ -192,11 +195,11 @@ export function fine(answer: Judged): unknown {
 /** The app answered, and there is no such moment (AT2). */
 const NO_MOMENT = new Set(["409 not_settled", "410 moment_gone"]);
 
-function failedWith(answer: Judged | null): Trouble {
-  if (answer === null || answer.tag === "good") return new Trouble("the answer has no body");
-  if (answer.tag === "foreign") return new Trouble(answer.why);
+function failedWith(answer: Judged | null): CommandError {
+  if (answer === null || answer.tag === "good") return new CommandError("the answer has no body");
+  if (answer.tag === "foreign") return new CommandError(answer.why);
   const text = `the app answers ${answer.status} ${saidBy(answer)}${hintFor(answer)}`;
-  return NO_MOMENT.has(`${answer.status} ${answer.code}`) ? new No(text) : new Trouble(text);
+  return NO_MOMENT.has(`${answer.status} ${answer.code}`) ? new No(text) : new CommandError(text);
 }
 
 export const MIGRATE = "npx wrangler d1 migrations apply LOG_0, for each database of the log";
@@ -206,16 +209,16 @@ const HINTS: Readonly<Record<number, string>> = {
 };
 
 /** The advice that follows an error. */
-export const hintFor = ({ status, code }: Pick<Refusal, "status" | "code">): string =>
+export const hintFor = ({ status, code }: Pick<ProblemAnswer, "status" | "code">): string =>
   code === "log_not_migrated" ? ` (run the migrations: ${MIGRATE})` : (HINTS[status] ?? "");
 
 /** The code of a problem document, or "" if the answer is none. */
-export const codeOf = (answer: Judged): string => (answer.tag === "problem" ? answer.code : "");
+export const problemCode = (answer: Judged): string => (answer.tag === "problem" ? answer.code : "");
 
 /** The message of an answer that isn't good, in a line. */
 export function saidBy(answer: Judged): string {
   if (answer.tag === "good") return JSON.stringify(answer.body);
-  const { code, detail } = errorOf(answer);
+  const { code, detail } = keyframeErrorOf(answer);
   return answer.tag === "foreign" ? detail : `${code}: ${detail}`;
 }
 
@@ -228,14 +231,14 @@ export function withQuery(path: string, query: Readonly<Record<string, string>>)
 export const operatorPath = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;
 
 export function partitionPath(operator: string, partition: string): string {
-  if (!/^\d{1,9}$/.test(partition)) throw new Trouble(`a partition is a number, not ${JSON.stringify(partition)}`);
+  if (!/^\d{1,9}$/.test(partition)) throw new CommandError(`a partition is a number, not ${JSON.stringify(partition)}`);
   return `${operatorPath(operator)}/partitions/${partition}`;
 }
 
-export const POST = { method: "POST" } as const satisfies Asked;
-export const DELETE = { method: "DELETE" } as const satisfies Asked;
+export const POST_REQUEST = { method: "POST" } as const satisfies AppRequest;
+export const DELETE_REQUEST = { method: "DELETE" } as const satisfies AppRequest;
 
-export const postJson = (text: string): Asked => ({
+export const postJson = (text: string): AppRequest => ({
   method: "POST",
   headers: { "content-type": "application/json" },
   body: text,

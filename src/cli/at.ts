@@ -10,7 +10,7 @@ import { isWhole } from "../engine/base/json.ts";
 import { stampTime } from "../engine/base/hybrid-clock.ts";
 import { stamp } from "../engine/base/ids.ts";
 import { MOMENT_FORMS } from "../engine/history/moment.ts";
-import { Trouble } from "./command.ts";
+import { CommandError } from "./command.ts";
 import type { Screen } from "./screen.ts";
 
 export interface AtOption {
@@ -51,7 +51,8 @@ export class AskedMoment {
   heard({ at, exact }: MomentMembers): MomentMembers {
     if (this.#given === undefined) return {};
     // An app that doesn't know moments answers for the present.
-    if (!isWhole(at)) throw new Trouble("the answer names no stamp, so it may be about the present: update the app");
+    if (!isWhole(at))
+      throw new CommandError("the answer names no stamp, so it may be about the present: update the app");
     if (this.#stamp === null) this.#screen.say(`as of stamp ${at}, ${stampTime(stamp(at))}`);
     this.#stamp ??= at;
     if (exact === false && !this.#inexact) this.#screen.say(INEXACT);

@@ -6,7 +6,7 @@ import { seq, stamp } from "../engine/base/ids.ts";
 import { APPLIED, loggedText } from "../engine/log/outcome.ts";
 import { lines, readDedup } from "../engine/snapshot/file-contents.ts";
 import { stampTime } from "../engine/base/hybrid-clock.ts";
-import { examples, NO, Trouble, YES, type AddCommand, type Cli } from "./command.ts";
+import { examples, NO, CommandError, YES, type AddCommand, type Cli } from "./command.ts";
 import { openFile, type StoredFile } from "./file.ts";
 import { findKey, stateItems, viewSnapshot, type SnapshotView, type StateItem } from "./snapshot-view.ts";
 import { jsonLine } from "./text.ts";
@@ -21,7 +21,7 @@ interface Options {
 /** One line: the part it belongs to, and members that are JSON texts. */
 type Line = Readonly<Record<string, string | undefined>>;
 
-export const cat: AddCommand = (program, cli, done) => {
+export const catCommand: AddCommand = (program, cli, done) => {
   program
     .command("cat")
     .description("Print a snapshot (.kfs), or a manifest and its archive of the log (.kfm), as NDJSON")
@@ -60,7 +60,8 @@ async function print(found: Iterable<Line>, { screen }: Cli): Promise<boolean> {
 }
 
 function* snapshotLines(file: StoredFile, { state, events, footer, key }: Options): Generator<Line> {
-  if (events) throw new Trouble(`${file.name} is a snapshot: it holds state, not events; a .kfm file holds events`);
+  if (events)
+    throw new CommandError(`${file.name} is a snapshot: it holds state, not events; a .kfm file holds events`);
   const view = viewSnapshot(file);
   if (key !== undefined) {
     const item = findKey(view, key);
@@ -103,7 +104,7 @@ function* restLines({ rest, footer }: SnapshotView): Generator<Line> {
 
 function* manifestLines(file: StoredFile, { state, events, footer, key }: Options): Generator<Line> {
   if (state)
-    throw new Trouble(`${file.name} is a manifest: it holds events, not state; cat the .kfs files that it names`);
+    throw new CommandError(`${file.name} is a manifest: it holds events, not state; cat the .kfs files that it names`);
   const { manifest } = readManifestObject(file.bytes, brotli);
   const all = !events && !footer && key === undefined;
   if (all || footer) yield { part: '"manifest"', ...texts(manifest) };

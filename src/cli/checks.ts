@@ -21,11 +21,11 @@ interface Remark {
 }
 
 export const ROLES = ["ingest", "read", "admin"] as const;
-export type Role = (typeof ROLES)[number];
+export type CheckedRole = (typeof ROLES)[number];
 
 /** Judges the answer of a route of this role, and whether a token was sent. */
 export function judgeAccess(
-  role: Role,
+  role: CheckedRole,
   { status, code }: { readonly status: number; readonly code: string },
   token: boolean,
 ): Check {
@@ -93,7 +93,7 @@ export const judgePartition = (operator: string, one: PartitionInfo, nowMs: numb
   remarksOn(one, nowMs, targetMs).map(({ state, detail }) => check(state, `${operator} ${one.partition}`, detail));
 
 /** For a column: the worst finding. */
-export function healthOf(one: PartitionInfo, nowMs: number, paint: Paint): string {
+export function healthCell(one: PartitionInfo, nowMs: number, paint: Paint): string {
   const [worst] = remarksOn(one, nowMs, TARGET_MS);
   if (worst !== undefined) return paint(COLOURS[worst.state], worst.short);
   if ((one.quarantined ?? 0) > 0) return paint("yellow", "quarantined events");

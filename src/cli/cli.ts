@@ -5,40 +5,56 @@
 import { Command, CommanderError } from "commander";
 import about from "../../package.json" with { type: "json" };
 import { Damage, Failure, messageOf } from "../engine/base/errors.ts";
-import { adopt } from "./adopt.ts";
-import { Silence } from "./app.ts";
-import { ask } from "./ask.ts";
-import { cat } from "./cat.ts";
-import { No, NO, Trouble, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
-import { cost } from "./cost.ts";
-import { diff } from "./diff.ts";
-import { doctor } from "./doctor.ts";
-import { evict } from "./evict.ts";
-import { exportAll } from "./export.ts";
-import { get } from "./get.ts";
-import { history } from "./history.ts";
-import { manifests } from "./manifests.ts";
-import { pin, pins, unpin } from "./pins.ts";
-import { quarantine } from "./quarantine.ts";
-import { recover } from "./recover.ts";
-import { scan } from "./scan.ts";
-import { create, initialise } from "./scaffold.ts";
-import { sendFile } from "./send-command.ts";
-import { snapshot } from "./snapshot.ts";
-import { status } from "./status.ts";
-import { verify } from "./verify.ts";
-import { verifyPartition } from "./verify-partition.ts";
-import { watch } from "./watch.ts";
+import { adoptCommand } from "./adopt.ts";
+import { NoAnswerError } from "./app.ts";
+import { askCommand } from "./ask.ts";
+import { catCommand } from "./cat.ts";
+import { No, NO, CommandError, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { costCommand } from "./cost.ts";
+import { diffCommand } from "./diff.ts";
+import { doctorCommand } from "./doctor.ts";
+import { evictCommand } from "./evict.ts";
+import { exportCommand } from "./export.ts";
+import { getCommand } from "./get.ts";
+import { historyCommand } from "./history.ts";
+import { manifestsCommand } from "./manifests.ts";
+import { pinCommand, pinsCommand, unpinCommand } from "./pins.ts";
+import { quarantineCommand } from "./quarantine.ts";
+import { recoverCommand } from "./recover.ts";
+import { scanCommand } from "./scan.ts";
+import { newCommand, initCommand } from "./scaffold.ts";
+import { sendFileCommand } from "./send-command.ts";
+import { snapshotCommand } from "./snapshot.ts";
+import { statusCommand } from "./status.ts";
+import { verifyCommand } from "./verify.ts";
+import { verifyPartitionCommand } from "./verify-partition.ts";
+import { watchCommand } from "./watch.ts";
 
 /** In the order of the help page. */
 const COMMANDS: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
-  ["Begin:", [initialise, create]],
-  ["Events and state:", [sendFile, ask, get, scan, history, watch, exportAll]],
+  ["Begin:", [initCommand, newCommand]],
+  [
+    "Events and state:",
+    [sendFileCommand, askCommand, getCommand, scanCommand, historyCommand, watchCommand, exportCommand],
+  ],
   [
     "Inspect and operate:",
-    [status, doctor, snapshot, manifests, pins, pin, unpin, verifyPartition, evict, quarantine, recover, adopt],
+    [
+      statusCommand,
+      doctorCommand,
+      snapshotCommand,
+      manifestsCommand,
+      pinsCommand,
+      pinCommand,
+      unpinCommand,
+      verifyPartitionCommand,
+      evictCommand,
+      quarantineCommand,
+      recoverCommand,
+      adoptCommand,
+    ],
   ],
-  ["Files, without the app:", [cat, diff, verify, cost]],
+  ["Files, without the app:", [catCommand, diffCommand, verifyCommand, costCommand]],
 ];
 
 const ABOUT = `
@@ -81,13 +97,13 @@ function failed(error: unknown, { screen }: Cli): Status {
   // Commander printed the error itself. A request for help hasn't failed.
   if (error instanceof CommanderError) return error.exitCode === 0 ? YES : TROUBLE;
   const bug = !(
-    error instanceof Trouble ||
+    error instanceof CommandError ||
     error instanceof Damage ||
     error instanceof Failure ||
     isSystemError(error)
   );
   const text = bug && error instanceof Error ? `this is a bug: ${error.stack ?? error.message}` : messageOf(error);
-  const unknown = error instanceof Silence && error.unknown ? "\nThe outcome is unknown." : "";
+  const unknown = error instanceof NoAnswerError && error.unknown ? "\nThe outcome is unknown." : "";
   screen.say(`${screen.paintError("red", "keyframe:")} ${text}${unknown}`);
   return error instanceof No ? NO : TROUBLE;
 }

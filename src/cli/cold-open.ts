@@ -1,9 +1,17 @@
 /** `keyframe doctor --evict`: drops a partition from memory, and compares the recovered state with the state before. */
 import { isObject } from "../engine/base/json.ts";
-import { codeOf, fine, operatorPath, partitionPath, POST, type Answer, type App } from "./app.ts";
+import {
+  problemCode,
+  fine,
+  operatorPath,
+  partitionPath,
+  POST_REQUEST,
+  type TimedAnswer,
+  type AppClient,
+} from "./app.ts";
 import type { PartitionInfo } from "./answers.ts";
 import { check, type Check } from "./checks.ts";
-import { Trouble } from "./command.ts";
+import { CommandError } from "./command.ts";
 import { count, span } from "./text.ts";
 
 /** The key, and the partition that holds it, at one moment. */
@@ -24,10 +32,10 @@ export interface Recovery {
   readonly replayedEvents: number;
 }
 
-export async function coldOpen(app: App, operator: string, partition: string, key: string): Promise<Check> {
+export async function coldOpen(app: AppClient, operator: string, partition: string, key: string): Promise<Check> {
   const path = partitionPath(operator, partition);
   const before = await look(app, operator, path, Number(partition), key);
-  fine(await app.askAgain(`${path}/evict`, POST));
+  fine(await app.askAgain(`${path}/evict`, POST_REQUEST));
   const begun = performance.now();
   await readKey(app, operator, key);
   const ms = performance.now() - begun;
@@ -37,7 +45,7 @@ export async function coldOpen(app: App, operator: string, partition: string, ke
 }
 
 async function look(
-  app: App,
+  app: AppClient,
   operator: string,
   path: string,
   partition: number,
@@ -46,7 +54,7 @@ async function look(
   const body = await readKey(app, operator, key);
   const home = body?.["partition"];
   if (typeof home === "number" && home !== partition)
-    throw new Trouble(
+    throw new CommandError(
       `--evict: the key ${JSON.stringify(key)} belongs to partition ${home} of ${operator}, not in ${partition}`,
     );
   const { appliedSeq, keys, lastRecovery } = (await app.get(`${path}?live=true`)) as PartitionInfo;
@@ -55,9 +63,13 @@ async function look(
 }
 
 /** Returns null if there is no state. */
-async function readKey(app: App, operator: string, key: string): Promise<Readonly<Record<string, unknown>> | null> {
-  const answer: Answer = await app.askAgain(`${operatorPath(operator)}/state?key=${encodeURIComponent(key)}`);
-  if (codeOf(answer) === "no_state") return null;
+async function readKey(
+  app: AppClient,
+  operator: string,
+  key: string,
+): Promise<Readonly<Record<string, unknown>> | null> {
+  const answer: TimedAnswer = await app.askAgain(`${operatorPath(operator)}/state?key=${encodeURIComponent(key)}`);
+  if (problemCode(answer) === "no_state") return null;
   const body = fine(answer);
   return isObject(body) ? body : {};
 }

@@ -20,7 +20,7 @@ export interface Cli {
 }
 
 /** The command couldn't be done. The message says why, and what to do. */
-export class Trouble extends Error {
+export class CommandError extends Error {
   constructor(message: string) {
     super(message);
     this.name = "Trouble";
@@ -28,7 +28,7 @@ export class Trouble extends Error {
 }
 
 /** The command was done, and the answer is no. The message says why. */
-export class No extends Trouble {}
+export class No extends CommandError {}
 
 /** Adds one command. `done` takes the status that its action ends with. */
 export type AddCommand = (program: Command, cli: Cli, done: (status: Status) => void) => void;
@@ -39,6 +39,6 @@ export const examples = (...lines: readonly string[]): string =>
 
 /** A whole number from the command line. */
 export function wholeNumber(text: string, what: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new Trouble(`${what} must be a whole number, not ${JSON.stringify(text)}`);
+  if (!/^\d{1,15}$/.test(text)) throw new CommandError(`${what} must be a whole number, not ${JSON.stringify(text)}`);
   return Number(text);
 }

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander";
 import { billOf, MONTH_SECONDS, type Bill, type Load } from "../cost/cost.ts";
 import { DOLLARS_PER_GB_MONTH, DOLLARS_PER_MILLION, PRICES_SOURCE, SUBSCRIPTION_DOLLARS } from "../cost/prices.ts";
 import { examples, YES, type AddCommand } from "./command.ts";
-import { milliseconds, table } from "./text.ts";
+import { durationMs, table } from "./text.ts";
 
 interface Options {
   readonly rate: number;
@@ -21,7 +21,7 @@ interface Options {
   readonly page?: true;
 }
 
-export const cost: AddCommand = (program, cli, done) => {
+export const costCommand: AddCommand = (program, cli, done) => {
   program
     .command("cost")
     .description("Estimate what a load costs a month, at list price")
@@ -74,7 +74,7 @@ function whole(text: string): number {
 }
 
 function time(text: string): number {
-  const ms = milliseconds(text);
+  const ms = durationMs(text);
   if (ms === null || ms <= 0) throw new InvalidArgumentError('it must be a time like "20ms", "5m" or "7d".');
   return ms;
 }

@@ -1,7 +1,7 @@
 /** `keyframe diff A B`: the keys that differ between two snapshots, in the order of the keys. Works without the app. */
-import { examples, NO, Trouble, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { examples, NO, CommandError, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { openFile } from "./file.ts";
-import { compareStates, layersOf, mergedState, type Change } from "./layers.ts";
+import { compareStates, layersOf, mergedState, type KeyChange } from "./layers.ts";
 import type { Paint } from "./text.ts";
 import { viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
 import { count, jsonLine, quoted } from "./text.ts";
@@ -12,7 +12,7 @@ interface Options {
   readonly json?: boolean;
 }
 
-export const diff: AddCommand = (program, cli, done) => {
+export const diffCommand: AddCommand = (program, cli, done) => {
   program
     .command("diff")
     .description("Keys that were added (+), removed (-) or changed (~) between two snapshot files")
@@ -38,11 +38,11 @@ export const diff: AddCommand = (program, cli, done) => {
 
 function openSnapshot(name: string): SnapshotView {
   const file = openFile(name);
-  if (file.kind !== "snapshot") throw new Trouble(`${name} is a manifest; diff compares snapshots (.kfs)`);
+  if (file.kind !== "snapshot") throw new CommandError(`${name} is a manifest; diff compares snapshots (.kfs)`);
   return viewSnapshot(file);
 }
 
-async function printChanges(changes: Iterable<Change>, options: Options, { screen }: Cli): Promise<Status> {
+async function printChanges(changes: Iterable<KeyChange>, options: Options, { screen }: Cli): Promise<Status> {
   const counts = { added: 0, removed: 0, changed: 0, same: 0 };
   for (const change of changes) {
     counts[change.tag] += 1;
@@ -55,7 +55,7 @@ async function printChanges(changes: Iterable<Change>, options: Options, { scree
   return added + removed + changed === 0 ? YES : NO;
 }
 
-type Difference = Exclude<Change, { tag: "same" }>;
+type Difference = Exclude<KeyChange, { tag: "same" }>;
 
 function jsonOf(change: Difference, { values }: Options): string {
   const { before, after } = statesOf(change);

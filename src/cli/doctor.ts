@@ -5,7 +5,17 @@
 import { randomUUID } from "node:crypto";
 import about from "../../package.json" with { type: "json" };
 import { isObject } from "../engine/base/json.ts";
-import { App, codeOf, fine, online, operatorPath, postJson, saidBy, type Answer, type Options } from "./app.ts";
+import {
+  AppClient,
+  problemCode,
+  fine,
+  online,
+  operatorPath,
+  postJson,
+  saidBy,
+  type TimedAnswer,
+  type AppOptions,
+} from "./app.ts";
 import type { DoctorInfo, OperatorStatus } from "./answers.ts";
 import {
   check,
@@ -17,16 +27,16 @@ import {
   judgeTimes,
   ROLES,
   type Check,
-  type Role,
+  type CheckedRole,
 } from "./checks.ts";
 import { coldOpen } from "./cold-open.ts";
 import { dollars } from "./dollars.ts";
-import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
+import { examples, NO, CommandError, wholeNumber, YES, type AddCommand } from "./command.ts";
 import { pages } from "./pages.ts";
 import { readStatus } from "./status.ts";
-import { count, milliseconds } from "./text.ts";
+import { count, durationMs } from "./text.ts";
 
-interface DoctorOptions extends Options {
+interface DoctorOptions extends AppOptions {
   readonly target: string;
   readonly wake: boolean;
   readonly write?: readonly string[];
@@ -41,7 +51,7 @@ const MOST_SAMPLES = 1_000;
 /** Entries of a quarantine that are counted. A larger number prints as "so many or more". */
 const COUNTED = 1_000;
 
-export const doctor: AddCommand = (program, cli, done) => {
+export const doctorCommand: AddCommand = (program, cli, done) => {
   online(program.command("doctor"))
     .description("Check the app: reachable, tokens, round trips, health of each partition")
     .option("--target <time>", "target of a recovery, for every partition", "1s")
@@ -66,7 +76,7 @@ export const doctor: AddCommand = (program, cli, done) => {
         "\n\nWithout --write and --evict, doctor changes nothing. With --write each event counts; a refused event is logged and\nmeasured too, and changes no state. An eviction ends the partition as a crash would; callers may get 503 for a moment.\nExit status: 0 nothing is bad, 1 something is bad, 2 the app can't be reached.",
     )
     .action(async (options: DoctorOptions) => {
-      const app = new App(options, cli);
+      const app = new AppClient(options, cli);
       const checks = await examine(app, options);
       const lines = options.json ? checks.map((one) => JSON.stringify(one)) : checkLines(checks, cli.screen.paint);
       for (const line of lines) await cli.screen.print(line);
@@ -74,21 +84,22 @@ export const doctor: AddCommand = (program, cli, done) => {
     });
 };
 
-async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
-  const targetMs = milliseconds(options.target);
-  if (targetMs === null) throw new Trouble(`--target must be a time such as 500ms, 1s or 2m, not ${options.target}`);
-  const rateMs = milliseconds(options.rate);
-  if (rateMs === null) throw new Trouble(`--rate must be a time such as 5s or 1m, not ${options.rate}`);
+async function examine(app: AppClient, options: DoctorOptions): Promise<Check[]> {
+  const targetMs = durationMs(options.target);
+  if (targetMs === null)
+    throw new CommandError(`--target must be a time such as 500ms, 1s or 2m, not ${options.target}`);
+  const rateMs = durationMs(options.rate);
+  if (rateMs === null) throw new CommandError(`--rate must be a time such as 5s or 1m, not ${options.rate}`);
   const samples = Math.min(wholeNumber(options.samples, "--samples"), MOST_SAMPLES);
   const write = options.write === undefined ? null : writeOf(options.write);
   const evict = options.evict === undefined ? null : evictOf(options.evict);
   const here = check("ok", "command line", `version ${about.version} on Node ${process.versions.node}`);
   const checks = [here, await reach(app)];
-  const probes = new Map<Role, Answer>();
+  const probes = new Map<CheckedRole, TimedAnswer>();
   for (const role of ROLES) probes.set(role, await probe(app, role));
   for (const [role, { status, ...answer }] of probes)
-    checks.push(judgeAccess(role, { status, code: codeOf({ status, ...answer }) }, app.hasToken));
-  const may = (role: Role): boolean => ![401, 403, 503].includes(probes.get(role)!.status);
+    checks.push(judgeAccess(role, { status, code: problemCode({ status, ...answer }) }, app.hasToken));
+  const may = (role: CheckedRole): boolean => ![401, 403, 503].includes(probes.get(role)!.status);
   if (may("read") && may("admin")) {
     const all = await readStatus(app);
     checks.push(...(await stores(app)), ...judgeOperators(all, Date.now(), targetMs));
@@ -106,11 +117,11 @@ async function examine(app: App, options: DoctorOptions): Promise<Check[]> {
 }
 
 /** @throws Trouble if nothing answers */
-async function reach(app: App): Promise<Check> {
+async function reach(app: AppClient): Promise<Check> {
   const ms: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     const answer = await app.ask("/healthz");
-    if (answer.tag !== "good") throw new Trouble(`the server at ${app.url} isn't Keyframe: ${saidBy(answer)}`);
+    if (answer.tag !== "good") throw new CommandError(`the server at ${app.url} isn't Keyframe: ${saidBy(answer)}`);
     ms.push(answer.ms);
   }
   return judgeTimes("app", `${app.url} answers`, ms);
@@ -119,7 +130,7 @@ async function reach(app: App): Promise<Check> {
 /**
  * A request that each role may make and that changes nothing: no events, and the name of an operator that can't exist.
  */
-function probe(app: App, role: Role): Promise<Answer> {
+function probe(app: AppClient, role: CheckedRole): Promise<TimedAnswer> {
   switch (role) {
     case "ingest":
       return app.ask("/v1/events", postJson("[]"));
@@ -131,13 +142,13 @@ function probe(app: App, role: Role): Promise<Answer> {
 }
 
 /** Judges the app's report about itself and its stores. */
-async function stores(app: App): Promise<Check[]> {
+async function stores(app: AppClient): Promise<Check[]> {
   const answer = await app.askAgain("/v1/doctor");
-  if (codeOf(answer) === "no_route") return [check("note", "stores", "the app is older and can't measure them")];
+  if (problemCode(answer) === "no_route") return [check("note", "stores", "the app is older and can't measure them")];
   return judgeStores(fine(answer) as DoctorInfo);
 }
 
-async function quarantines(app: App, all: readonly OperatorStatus[]): Promise<Check[]> {
+async function quarantines(app: AppClient, all: readonly OperatorStatus[]): Promise<Check[]> {
   const checks: Check[] = [];
   for (const { operator } of all) {
     if (operator.lost !== undefined) continue;
@@ -160,7 +171,7 @@ interface Write {
   readonly event: Record<string, unknown>;
 }
 
-async function commits(app: App, { operator, event }: Write, samples: number): Promise<Check> {
+async function commits(app: AppClient, { operator, event }: Write, samples: number): Promise<Check> {
   const ms: number[] = [];
   for (let i = 0; i < samples; i++) {
     const id = `doctor-${randomUUID()}`;
@@ -184,7 +195,7 @@ function writeOf(given: readonly string[]): Write {
     event = null;
   }
   if (operator === undefined || !isObject(event) || typeof event["type"] !== "string")
-    throw new Trouble("--write takes an operator and one event for it, a JSON object with a type");
+    throw new CommandError("--write takes an operator and one event for it, a JSON object with a type");
   return { operator, event };
 }
 
@@ -192,6 +203,6 @@ function writeOf(given: readonly string[]): Write {
 function evictOf(given: readonly string[]): readonly [operator: string, partition: string, key: string] {
   const [operator, partition, key] = given;
   if (given.length !== 3 || !/^\d{1,9}$/.test(partition!))
-    throw new Trouble("--evict takes an operator, the number of a partition and a key that belongs to it");
+    throw new CommandError("--evict takes an operator, the number of a partition and a key that belongs to it");
   return [operator!, partition!, key!];
 }

@@ -1,8 +1,8 @@
 /** The app's cost of a day at the present rate: two reads of its metrics, which wake nothing. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { App } from "./app.ts";
+import type { AppClient } from "./app.ts";
 import { check, type Check } from "./checks.ts";
-import { Trouble } from "./command.ts";
+import { CommandError } from "./command.ts";
 import { span } from "./text.ts";
 
 /** Dollars since the beginning, by labels. */
@@ -11,7 +11,7 @@ type Costs = ReadonlyMap<string, number>;
 const DAY_MS = 86_400_000;
 const SAMPLE = /^keyframe_cost_dollars_total(\{.*\}) (\S+)$/;
 
-export async function dollars(app: App, watchMs: number): Promise<Check> {
+export async function dollars(app: AppClient, watchMs: number): Promise<Check> {
   try {
     const before = await costs(app);
     const begun = performance.now();
@@ -19,12 +19,12 @@ export async function dollars(app: App, watchMs: number): Promise<Check> {
     const after = await costs(app);
     return judgeDollars(before, after, performance.now() - begun);
   } catch (error) {
-    if (!(error instanceof Trouble)) throw error;
+    if (!(error instanceof CommandError)) throw error;
     return check("note", "cost", `unknown: ${error.message}`);
   }
 }
 
-async function costs(app: App): Promise<Costs> {
+async function costs(app: AppClient): Promise<Costs> {
   const found = new Map<string, number>();
   for await (const line of app.lines("/metrics", "text/plain")) {
     const sample = SAMPLE.exec(line);

@@ -6,10 +6,10 @@
  */
 import { isObject } from "../engine/base/json.ts";
 import { atOption, AskedMoment, type AtOption } from "./at.ts";
-import { App, online, operatorPath, withQuery, type Options } from "./app.ts";
-import { examples, Trouble, YES, type AddCommand } from "./command.ts";
+import { AppClient, online, operatorPath, withQuery, type AppOptions } from "./app.ts";
+import { examples, CommandError, YES, type AddCommand } from "./command.ts";
 
-export const exportAll: AddCommand = (program, cli, done) => {
+export const exportCommand: AddCommand = (program, cli, done) => {
   atOption(online(program.command("export")))
     .description("Print every key with its state as NDJSON, each partition as of one seq")
     .argument("<operator>")
@@ -23,8 +23,8 @@ export const exportAll: AddCommand = (program, cli, done) => {
       ) +
         "\n\nThe first line says which seq of each partition it is, the last one that it is complete.\nExit status: 0 all of it is there, 1 there is no such moment, 2 it isn't.",
     )
-    .action(async (operator: string, options: Options & AtOption & { readonly prefix: string }) => {
-      const app = new App(options, cli);
+    .action(async (operator: string, options: AppOptions & AtOption & { readonly prefix: string }) => {
+      const app = new AppClient(options, cli);
       const { screen } = cli;
       const moment = new AskedMoment(options, screen);
       const query = { ...(options.prefix === "" ? {} : { prefix: options.prefix }), ...moment.query };
@@ -51,11 +51,13 @@ const KEY = '{"key":';
 function summary(last: string, keys: number): string {
   const end = parsed(last);
   if (end?.["end"] !== true)
-    throw new Trouble(`the export broke off after ${keys} keys: the output is incomplete; export again`);
+    throw new CommandError(`the export broke off after ${keys} keys: the output is incomplete; export again`);
   if (end["complete"] !== true)
-    throw new Trouble(`the export isn't complete, ${JSON.stringify(end["detail"] ?? null)}; ${keys} keys arrived`);
+    throw new CommandError(`the export isn't complete, ${JSON.stringify(end["detail"] ?? null)}; ${keys} keys arrived`);
   if (end["keys"] !== keys)
-    throw new Trouble(`the app counted ${JSON.stringify(end["keys"] ?? null)} keys, but ${keys} arrived: export again`);
+    throw new CommandError(
+      `the app counted ${JSON.stringify(end["keys"] ?? null)} keys, but ${keys} arrived: export again`,
+    );
   return `${keys} keys`;
 }
 

@@ -1,7 +1,7 @@
 /** Recognises a file of Keyframe's by its first bytes, or by its name, since the first bytes may be corrupt. */
 import { readFileSync } from "node:fs";
 import { MAGIC } from "../engine/snapshot/file-footer.ts";
-import { Trouble } from "./command.ts";
+import { CommandError } from "./command.ts";
 
 export interface StoredFile {
   readonly name: string;
@@ -13,7 +13,7 @@ export function openFile(name: string): StoredFile {
   const bytes = new Uint8Array(readFileSync(name));
   const kind = kindOf(name, bytes);
   if (kind === null)
-    throw new Trouble(
+    throw new CommandError(
       `${name} isn't a file of Keyframe: it doesn't begin with ${MAGIC}, and its name doesn't end with .kfs or .kfm`,
     );
   return { name, kind, bytes };

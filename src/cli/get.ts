@@ -1,6 +1,6 @@
 /** `keyframe get OP KEY...`: the states of some keys. */
 import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
-import { App, fine, online, operatorPath, postJson, withQuery, type Options } from "./app.ts";
+import { AppClient, fine, online, operatorPath, postJson, withQuery, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { quoted } from "./text.ts";
 
@@ -12,7 +12,7 @@ interface Found extends MomentMembers {
   readonly missing: readonly string[];
 }
 
-export const get: AddCommand = (program, cli, done) => {
+export const getCommand: AddCommand = (program, cli, done) => {
   atOption(online(program.command("get")))
     .description("Print the states of keys")
     .argument("<operator>")
@@ -26,8 +26,8 @@ export const get: AddCommand = (program, cli, done) => {
       ) +
         "\n\nExit status: 0 all keys have a state, 1 one has none or there is no such moment, 2 it couldn't be asked.",
     )
-    .action(async (operator: string, keys: readonly string[], options: Options & AtOption) => {
-      const app = new App(options, cli);
+    .action(async (operator: string, keys: readonly string[], options: AppOptions & AtOption) => {
+      const app = new AppClient(options, cli);
       const { screen } = cli;
       const moment = new AskedMoment(options, screen);
       let missing = 0;

@@ -2,12 +2,12 @@
  * `keyframe history OP KEY`: the events that touched a key, newest first, each with its outcome and the value after it.
  */
 import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
-import { App, online, operatorPath, withQuery, type Options } from "./app.ts";
-import { examples, NO, Trouble, wholeNumber, YES, type AddCommand } from "./command.ts";
+import { AppClient, online, operatorPath, withQuery, type AppOptions } from "./app.ts";
+import { examples, NO, CommandError, wholeNumber, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";
 import { count } from "./text.ts";
 
-interface HistoryOptions extends Options, AtOption {
+interface HistoryOptions extends AppOptions, AtOption {
   readonly limit: string;
   readonly before?: string;
 }
@@ -30,7 +30,7 @@ interface Page extends MomentMembers {
 /** The most events of one page. */
 const PAGE = 1_000;
 
-export const history: AddCommand = (program, cli, done) => {
+export const historyCommand: AddCommand = (program, cli, done) => {
   atOption(online(program.command("history")))
     .description("Print the events that touched a key, newest first, each with its outcome and the value after it")
     .argument("<operator>")
@@ -51,7 +51,7 @@ export const history: AddCommand = (program, cli, done) => {
       const { screen } = cli;
       const left = { most: wholeNumber(options.limit, "--limit") };
       const before = options.before === undefined ? null : wholeNumber(options.before, "--before");
-      const app = new App(options, cli);
+      const app = new AppClient(options, cli);
       const moment = new AskedMoment(options, screen);
       let found = 0;
       for await (const page of pagesOf(app, operator, key, left.most, before, moment)) {
@@ -71,7 +71,7 @@ export const history: AddCommand = (program, cli, done) => {
  * for each.
  */
 async function* pagesOf(
-  app: App,
+  app: AppClient,
   operator: string,
   key: string,
   most: number,
@@ -95,7 +95,7 @@ async function* pagesOf(
     if (page.before === undefined) return;
     // Without this check a page that repeats would never end the loop.
     if (before !== null && page.before >= before)
-      throw new Trouble(`the app returned the page before seq ${before} twice`);
+      throw new CommandError(`the app returned the page before seq ${before} twice`);
     ({ before } = page);
   }
 }

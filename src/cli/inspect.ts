@@ -18,7 +18,7 @@ import { lines, next, readDedup } from "../engine/snapshot/file-contents.ts";
 import type { StoredFile } from "./file.ts";
 import { stateItems, titleOf, viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
 
-export interface Finding {
+export interface FileFinding {
   /** The offset in the file, or null if the finding is about the whole file. */
   readonly offset: number | null;
   readonly what: string;
@@ -30,7 +30,7 @@ export interface Report {
   /** A description of the file, or null if it can't be read. */
   readonly title: string | null;
   readonly facts: Readonly<Record<string, unknown>>;
-  readonly findings: readonly Finding[];
+  readonly findings: readonly FileFinding[];
 }
 
 export function inspect(file: StoredFile): Report {
@@ -90,7 +90,7 @@ function checkBlock({ bytes, rest }: SnapshotView, name: string, block: Block): 
   else drain(lines([block], rest, brotli, what));
 }
 
-function checkContents(view: SnapshotView): Finding[] {
+function checkContents(view: SnapshotView): FileFinding[] {
   const { rest, footer } = view;
   const { state, prints, answers, quarantine, producers = [] } = footer;
   if (footer.part?.[1] === 0) return attempt(startOf(state), () => checkState(view));
@@ -171,7 +171,7 @@ function drain(items: Iterable<unknown>): void {
   for (const _ of items);
 }
 
-function attempt(offset: number, check: () => void): Finding[] {
+function attempt(offset: number, check: () => void): FileFinding[] {
   try {
     check();
     return [];
@@ -180,7 +180,7 @@ function attempt(offset: number, check: () => void): Finding[] {
   }
 }
 
-function finding(offset: number, error: unknown): Finding {
+function finding(offset: number, error: unknown): FileFinding {
   if (!(error instanceof Damage || error instanceof Failure)) throw error;
   return { offset, what: messageOf(error), foreign: error instanceof Failure && error.code === "unknown_format" };
 }

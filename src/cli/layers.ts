@@ -3,8 +3,8 @@
  * newest entry counts.
  */
 import { compareUtf8 } from "../engine/base/json.ts";
-import type { Entry } from "../engine/state/keyed-state.ts";
-import { Trouble } from "./command.ts";
+import type { KeyEntry } from "../engine/state/keyed-state.ts";
+import { CommandError } from "./command.ts";
 import { stateItems, titleOf, type SnapshotView } from "./snapshot-view.ts";
 
 /**
@@ -22,7 +22,7 @@ export function layersOf(view: SnapshotView, atHand: readonly SnapshotView[]): S
     // All files at that seq hold the same state. A full file needs the fewest reads.
     const found = fits.find(({ footer }) => footer.base === 0) ?? fits[0];
     if (found === undefined)
-      throw new Trouble(`${below.name} is a ${titleOf(below)}; give the file of seq ${base} with --on`);
+      throw new CommandError(`${below.name} is a ${titleOf(below)}; give the file of seq ${base} with --on`);
     below = found;
   }
   return layers;
@@ -43,14 +43,14 @@ function partsOf(view: SnapshotView, atHand: readonly SnapshotView[]): SnapshotV
   const missing = inOrder.findIndex((one, i) => one.footer.part![0] !== i + 1);
   if (missing < 0 && inOrder.at(-1)!.footer.part![1] === 1) return inOrder;
   const number = missing < 0 ? inOrder.length + 1 : missing + 1;
-  throw new Trouble(`${view.name} is a ${titleOf(view)}; give its part ${number} with --on`);
+  throw new CommandError(`${view.name} is a ${titleOf(view)}; give its part ${number} with --on`);
 }
 
 /**
  * Yields every key with its state, in the order of the keys.
  * @throws Damage
  */
-export function* mergedState(layers: readonly SnapshotView[]): Generator<readonly [key: string, entry: Entry]> {
+export function* mergedState(layers: readonly SnapshotView[]): Generator<readonly [key: string, entry: KeyEntry]> {
   const streams = layers.map((view) => stateItems(view));
   const heads = streams.map((stream) => take(stream));
   for (;;) {
@@ -59,7 +59,7 @@ export function* mergedState(layers: readonly SnapshotView[]): Generator<readonl
       null,
     );
     if (key === null) return;
-    let newest: Entry | null = null;
+    let newest: KeyEntry | null = null;
     for (const [i, head] of heads.entries()) {
       if (head?.[0] !== key) continue;
       [, newest] = head;
@@ -69,17 +69,17 @@ export function* mergedState(layers: readonly SnapshotView[]): Generator<readonl
   }
 }
 
-export type Change =
+export type KeyChange =
   | { readonly tag: "added"; readonly key: string; readonly after: string }
   | { readonly tag: "removed"; readonly key: string; readonly before: string }
   | { readonly tag: "changed"; readonly key: string; readonly before: string; readonly after: string }
   | { readonly tag: "same"; readonly key: string };
 
-type Item = readonly [key: string, entry: Pick<Entry, "text">];
+type Item = readonly [key: string, entry: Pick<KeyEntry, "text">];
 type State = Iterator<Item>;
 
 /** Both states come in the order of their keys. */
-export function* compareStates(a: State, b: State): Generator<Change> {
+export function* compareStates(a: State, b: State): Generator<KeyChange> {
   let [x, y] = [take(a), take(b)];
   while (x !== null || y !== null) {
     const order = x === null ? 1 : y === null ? -1 : compareUtf8(x[0], y[0]);
@@ -91,7 +91,7 @@ export function* compareStates(a: State, b: State): Generator<Change> {
 }
 
 /** Compares one key. At least one of the two items isn't null. */
-function changeOf(before: Item | null, after: Item | null): Change {
+function changeOf(before: Item | null, after: Item | null): KeyChange {
   if (before === null) return { tag: "added", key: after![0], after: after![1].text };
   const [key, { text }] = before;
   if (after === null) return { tag: "removed", key, before: text };

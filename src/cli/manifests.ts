@@ -1,13 +1,13 @@
 /** `keyframe manifests OP N`: the manifests of a partition that are kept, newest first. */
 import type { ManifestInfo } from "./answers.ts";
-import { App, online, partitionPath, type Options } from "./app.ts";
+import { AppClient, online, partitionPath, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
 import { table } from "./text.ts";
 
 type Kept = ManifestInfo | { readonly unreadable: string };
 
-export const manifests: AddCommand = (program, cli, done) => {
+export const manifestsCommand: AddCommand = (program, cli, done) => {
   online(program.command("manifests"))
     .description("List the manifests of a partition that are kept, newest first")
     .argument("<operator>")
@@ -17,9 +17,9 @@ export const manifests: AddCommand = (program, cli, done) => {
       examples("keyframe manifests usage 0", "keyframe manifests usage 0 --json | jq -r .snapshot.name") +
         "\n\nWROTE: bytes that the snapshot wrote. READS, FILES: bytes and files that a recovery from it reads.\nExit status: 0 all are readable, 1 a manifest isn't, 2 the request failed.",
     )
-    .action(async (operator: string, partition: string, options: Options) => {
+    .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
-      const kept = (await new App(options, cli).get(`${partitionPath(operator, partition)}/manifests`)) as Kept[];
+      const kept = (await new AppClient(options, cli).get(`${partitionPath(operator, partition)}/manifests`)) as Kept[];
       const whole = kept.filter((one): one is ManifestInfo => !("unreadable" in one));
       if (options.json) for (const one of kept) await screen.print(JSON.stringify(one));
       else {

@@ -1,13 +1,13 @@
 /** Lists that the app gives in pages, as one stream. Each page is requested when the one before it is used up. */
 import type { Page } from "./answers.ts";
-import { withQuery, type App } from "./app.ts";
-import { Trouble } from "./command.ts";
+import { withQuery, type AppClient } from "./app.ts";
+import { CommandError } from "./command.ts";
 
 const PAGE = 1_000;
 
 /** Yields up to `most` items. */
 export async function* pages<T>(
-  app: App,
+  app: AppClient,
   path: string,
   query: Readonly<Record<string, string>>,
   most: number,
@@ -17,7 +17,7 @@ export async function* pages<T>(
 
 /** Yields pages with up to `most` items together. `query` is asked for each page. */
 export async function* wholePages<T, Members>(
-  app: App,
+  app: AppClient,
   path: string,
   query: () => Readonly<Record<string, string>>,
   most: number,
@@ -36,11 +36,11 @@ export async function* wholePages<T, Members>(
     failed = [...failed, ...(page.failed ?? [])].slice(0, FAILED_SHOWN);
     if (page.cursor === undefined) break;
     // Without this check a page that repeats would never end the loop.
-    if (page.cursor === cursor) throw new Trouble(`${path} returned the same page twice`);
+    if (page.cursor === cursor) throw new CommandError(`${path} returned the same page twice`);
     ({ cursor } = page);
   }
   // Thrown after all items, so that the items are shown and nobody takes them for the complete list.
-  if (failed.length > 0) throw new Trouble(failed.map(({ message }) => message).join("\n"));
+  if (failed.length > 0) throw new CommandError(failed.map(({ message }) => message).join("\n"));
 }
 
 /** An item that the app can't give, with the reason. */

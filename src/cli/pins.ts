@@ -2,7 +2,18 @@
  * `keyframe pins OP N`, `pin OP N MANIFEST`, `unpin OP N MANIFEST`: pins keep a snapshot, whatever retention says
  * (SNAP10).
  */
-import { App, codeOf, DELETE, fine, online, partitionPath, POST, saidBy, type Answer, type Options } from "./app.ts";
+import {
+  AppClient,
+  problemCode,
+  DELETE_REQUEST,
+  fine,
+  online,
+  partitionPath,
+  POST_REQUEST,
+  saidBy,
+  type TimedAnswer,
+  type AppOptions,
+} from "./app.ts";
 import { examples, NO, wholeNumber, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { table } from "./text.ts";
 
@@ -12,19 +23,19 @@ interface PinInfo {
   readonly since: string;
 }
 
-interface PinOptions extends Options {
+interface PinOptions extends AppOptions {
   readonly name: string;
 }
 
-export const pins: AddCommand = (program, cli, done) => {
+export const pinsCommand: AddCommand = (program, cli, done) => {
   online(program.command("pins"))
     .description("List the pinned snapshots of a partition, and who holds each")
     .argument("<operator>")
     .argument("<partition>")
     .addHelpText("after", examples("keyframe pins usage 0"))
-    .action(async (operator: string, partition: string, options: Options) => {
+    .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
-      const held = (await new App(options, cli).get(`${partitionPath(operator, partition)}/pins`)) as PinInfo[];
+      const held = (await new AppClient(options, cli).get(`${partitionPath(operator, partition)}/pins`)) as PinInfo[];
       if (options.json) for (const one of held) await screen.print(JSON.stringify(one));
       else if (held.length === 0) screen.say("nothing is pinned");
       else {
@@ -35,7 +46,7 @@ export const pins: AddCommand = (program, cli, done) => {
     });
 };
 
-export const pin: AddCommand = (program, cli, done) => {
+export const pinCommand: AddCommand = (program, cli, done) => {
   online(program.command("pin"))
     .description("Keep a snapshot, whatever retention says, until it is unpinned")
     .argument("<operator>")
@@ -48,14 +59,17 @@ export const pin: AddCommand = (program, cli, done) => {
         "\n\nThe pin holds from the answer on, and R2 bills its files. Exit status: 0 pinned, 1 the snapshot isn't kept any more,\nor too many are pinned, 2 the request failed.",
     )
     .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
-      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), POST);
+      const answer = await new AppClient(options, cli).askAgain(
+        pathOf(operator, partition, manifest, options),
+        POST_REQUEST,
+      );
       done(
         await told(answer, `manifest ${manifest} of partition ${partition} is held by ${options.name}`, options, cli),
       );
     });
 };
 
-export const unpin: AddCommand = (program, cli, done) => {
+export const unpinCommand: AddCommand = (program, cli, done) => {
   online(program.command("unpin"))
     .description("Release a pinned snapshot")
     .argument("<operator>")
@@ -68,7 +82,10 @@ export const unpin: AddCommand = (program, cli, done) => {
         "\n\nIf nothing holds the snapshot any more, retention decides. Releasing a snapshot that isn't pinned changes nothing.",
     )
     .action(async (operator: string, partition: string, manifest: string, options: PinOptions) => {
-      const answer = await new App(options, cli).askAgain(pathOf(operator, partition, manifest, options), DELETE);
+      const answer = await new AppClient(options, cli).askAgain(
+        pathOf(operator, partition, manifest, options),
+        DELETE_REQUEST,
+      );
       done(
         await told(
           answer,
@@ -88,8 +105,8 @@ function pathOf(operator: string, partition: string, manifest: string, { name }:
 
 const NOES = new Set(["no_restore_point", "too_many_pins"]);
 
-async function told(answer: Answer, done: string, { json }: Options, { screen }: Cli): Promise<Status> {
-  const no = NOES.has(codeOf(answer));
+async function told(answer: TimedAnswer, done: string, { json }: AppOptions, { screen }: Cli): Promise<Status> {
+  const no = NOES.has(problemCode(answer));
   const body = no ? answer.body : fine(answer);
   if (json) await screen.print(JSON.stringify(body));
   else if (no) screen.say(saidBy(answer));

@@ -5,8 +5,19 @@
  */
 import { Argument } from "commander";
 import type { Page, QuarantinedInfo, QuarantineGroupInfo, SteeredPage } from "./answers.ts";
-import { App, codeOf, DELETE, fine, online, operatorPath, POST, saidBy, type Answer, type Options } from "./app.ts";
-import { examples, NO, Trouble, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import {
+  AppClient,
+  problemCode,
+  DELETE_REQUEST,
+  fine,
+  online,
+  operatorPath,
+  POST_REQUEST,
+  saidBy,
+  type TimedAnswer,
+  type AppOptions,
+} from "./app.ts";
+import { examples, NO, CommandError, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { pages } from "./pages.ts";
 import { table } from "./text.ts";
 
@@ -20,14 +31,14 @@ interface Steered {
   readonly code?: string;
 }
 
-interface Wanted extends Options {
+interface Wanted extends AppOptions {
   readonly type?: string;
   readonly errorName?: string;
   readonly error?: string;
   readonly all?: boolean;
 }
 
-export const quarantine: AddCommand = (program, cli, done) => {
+export const quarantineCommand: AddCommand = (program, cli, done) => {
   online(program.command("quarantine"))
     .description("List the events whose handler threw, count them by error, show, retry or delete one or many")
     .argument("<operator>")
@@ -50,7 +61,7 @@ export const quarantine: AddCommand = (program, cli, done) => {
         "\n\nA list wakes the partitions. Retry and delete are logged, and count once: a second run prints the first result.\nExit status: 0 done, 1 an event was refused or quarantined again, or isn't there, 2 the request failed.",
     )
     .action(async (operator: string, action: Action | undefined, id: string | undefined, options: Wanted) => {
-      const app = new App(options, cli);
+      const app = new AppClient(options, cli);
       if (action === undefined) return done(await list(app, operator, options, cli));
       if (action === "groups") return done(await groups(app, operator, options, cli));
       if (id !== undefined)
@@ -60,7 +71,7 @@ export const quarantine: AddCommand = (program, cli, done) => {
             : steer(app, operator, action, id, options, cli)),
         );
       if (action === "show" || (Object.keys(filterOf(options)).length === 0 && options.all !== true))
-        throw new Trouble(`say which event: keyframe quarantine ${operator} ${action} ID`);
+        throw new CommandError(`say which event: keyframe quarantine ${operator} ${action} ID`);
       done(await many(app, operator, action, options, cli));
     });
 };
@@ -76,7 +87,7 @@ function filterOf({ type, errorName, error }: Wanted): Record<string, string> {
 const errorText = ({ error, errorName }: { readonly error: string; readonly errorName?: string }): string =>
   errorName === undefined ? error : `${errorName}: ${error}`;
 
-async function list(app: App, operator: string, options: Wanted, { screen }: Cli): Promise<Status> {
+async function list(app: AppClient, operator: string, options: Wanted, { screen }: Cli): Promise<Status> {
   const rows: string[][] = [];
   const path = `${operatorPath(operator)}/quarantine`;
   // The app bounds the list: 10,000 events a partition.
@@ -90,7 +101,7 @@ async function list(app: App, operator: string, options: Wanted, { screen }: Cli
   return YES;
 }
 
-async function groups(app: App, operator: string, { json }: Options, { screen }: Cli): Promise<Status> {
+async function groups(app: AppClient, operator: string, { json }: AppOptions, { screen }: Cli): Promise<Status> {
   const found = (await app.get(`${operatorPath(operator)}/quarantine/groups`)) as Page<QuarantineGroupInfo>;
   if (json) for (const group of found.items) await screen.print(JSON.stringify(group));
   if (json) return YES;
@@ -108,10 +119,16 @@ async function groups(app: App, operator: string, { json }: Options, { screen }:
 }
 
 /** Prints all that is known of one event: its text, the error, and the place. */
-async function show(app: App, operator: string, id: string, { json }: Options, { screen }: Cli): Promise<Status> {
+async function show(
+  app: AppClient,
+  operator: string,
+  id: string,
+  { json }: AppOptions,
+  { screen }: Cli,
+): Promise<Status> {
   const [, partition, at] = /^(\d{1,9})-([1-9]\d{0,14})$/.exec(id) ?? [];
   if (partition === undefined)
-    throw new Trouble(`${JSON.stringify(id)} isn't the id of a quarantined event, such as 0-48211`);
+    throw new CommandError(`${JSON.stringify(id)} isn't the id of a quarantined event, such as 0-48211`);
   const before = `${partition}-${Number(at) - 1}`;
   const path = `${operatorPath(operator)}/quarantine?limit=1&cursor=${before}`;
   const entry = ((await app.get(path)) as Page<QuarantinedInfo>).items.find((one) => one.id === id);
@@ -134,15 +151,17 @@ async function show(app: App, operator: string, id: string, { json }: Options, {
 
 /** A second command hears the outcome of the first one. */
 async function steer(
-  app: App,
+  app: AppClient,
   operator: string,
   action: "retry" | "delete",
   id: string,
-  { json }: Options,
+  { json }: AppOptions,
   { screen }: Cli,
 ): Promise<Status> {
   const path = `${operatorPath(operator)}/quarantine/${encodeURIComponent(id)}`;
-  const answer = await (action === "retry" ? app.askAgain(`${path}/retry`, POST) : app.askAgain(path, DELETE));
+  const answer = await (action === "retry"
+    ? app.askAgain(`${path}/retry`, POST_REQUEST)
+    : app.askAgain(path, DELETE_REQUEST));
   const missing = isMissing(answer);
   const body = (missing ? answer.body : fine(answer)) as Steered;
   if (json) await screen.print(JSON.stringify(body));
@@ -151,11 +170,12 @@ async function steer(
   return !missing && body.status === "applied" ? YES : NO;
 }
 
-const isMissing = (answer: Answer): boolean => codeOf(answer) === "not_quarantined" || codeOf(answer) === "settled";
+const isMissing = (answer: TimedAnswer): boolean =>
+  problemCode(answer) === "not_quarantined" || problemCode(answer) === "settled";
 
 /** Page by page, in the order of partition and seq. */
 async function many(
-  app: App,
+  app: AppClient,
   operator: string,
   action: "retry" | "delete",
   options: Wanted,
@@ -170,12 +190,12 @@ async function many(
       ...(action === "delete" && options.all === true && { all: "true" }),
       ...(cursor !== undefined && { cursor }),
     });
-    const page = fine(await app.askAgain(`${path}?${query.toString()}`, POST)) as SteeredPage;
+    const page = fine(await app.askAgain(`${path}?${query.toString()}`, POST_REQUEST)) as SteeredPage;
     for (const name of ["applied", "refused", "quarantined", "gone"] as const) counts[name] += page[name];
     if (options.json) for (const item of page.items) await screen.print(JSON.stringify(item));
     if (page.cursor === undefined) break;
     // Without this check a page that repeats would never end the loop.
-    if (page.cursor === cursor) throw new Trouble(`${path} returned the same page twice`);
+    if (page.cursor === cursor) throw new CommandError(`${path} returned the same page twice`);
     ({ cursor } = page);
   }
   const { applied, refused, quarantined, gone } = counts;

@@ -2,7 +2,7 @@
  * `keyframe recover --from-r2 OP`: restores the parts of an operator that D1 has lost, from R2 (docs/reference/api.md,
  * "When D1 is lost").
  */
-import { App, fine, online, operatorPath, POST, type Options } from "./app.ts";
+import { AppClient, fine, online, operatorPath, POST_REQUEST, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";
 import { count, table } from "./text.ts";
@@ -23,7 +23,7 @@ interface Item {
   readonly passedOver?: readonly string[];
 }
 
-export const recover: AddCommand = (program, cli, done) => {
+export const recoverCommand: AddCommand = (program, cli, done) => {
   online(program.command("recover"))
     .description("Rebuild an operator's lost rows in D1 from its snapshots in R2; existing rows stay as they are")
     .argument("<operator>")
@@ -33,8 +33,10 @@ export const recover: AddCommand = (program, cli, done) => {
       examples("keyframe recover --from-r2 usage") +
         "\n\nBind and migrate the databases first. Exit status: 0 complete, 1 some partitions are still missing, 2 the request failed.",
     )
-    .action(async (operator: string, options: Options) => {
-      const body = fine(await new App(options, cli).askAgain(`${operatorPath(operator)}/recover`, POST)) as Recovered;
+    .action(async (operator: string, options: AppOptions) => {
+      const body = fine(
+        await new AppClient(options, cli).askAgain(`${operatorPath(operator)}/recover`, POST_REQUEST),
+      ) as Recovered;
       const lines = options.json ? [JSON.stringify(body)] : recoveredLines(body, cli.screen.paint);
       for (const line of lines) await cli.screen.print(line);
       done(body.complete ? YES : NO);

@@ -11,7 +11,7 @@ interface Options {
   readonly json?: boolean;
 }
 
-export const initialise: AddCommand = (program, cli, done) => {
+export const initCommand: AddCommand = (program, cli, done) => {
   program
     .command("init")
     .description("Add what Keyframe needs to the Worker in this directory, or begin one in an empty directory")
@@ -32,7 +32,7 @@ export const initialise: AddCommand = (program, cli, done) => {
     });
 };
 
-export const create: AddCommand = (program, cli, done) => {
+export const newCommand: AddCommand = (program, cli, done) => {
   program
     .command("new")
     .description("Write a new operator and its test")

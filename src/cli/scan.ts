@@ -1,11 +1,11 @@
 /** `keyframe scan OP`: all keys of an operator in the order of their UTF-8 bytes, page after page. */
-import { App, online, operatorPath, type Options } from "./app.ts";
+import { AppClient, online, operatorPath, type AppOptions } from "./app.ts";
 import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
 import { examples, wholeNumber, YES, type AddCommand } from "./command.ts";
 import { wholePages } from "./pages.ts";
 import { quoted } from "./text.ts";
 
-export const scan: AddCommand = (program, cli, done) => {
+export const scanCommand: AddCommand = (program, cli, done) => {
   atOption(online(program.command("scan")))
     .description("Print all keys with their states, in order")
     .argument("<operator>")
@@ -21,7 +21,7 @@ export const scan: AddCommand = (program, cli, done) => {
       ) + "\n\nExit status: 0 done, 1 there is no such moment, 2 it couldn't be read.",
     )
     .action(async (operator: string, options: ScanOptions) => {
-      const app = new App(options, cli);
+      const app = new AppClient(options, cli);
       const { screen } = cli;
       const most = options.limit === undefined ? Number.POSITIVE_INFINITY : wholeNumber(options.limit, "--limit");
       const moment = new AskedMoment(options, screen);
@@ -42,7 +42,7 @@ export const scan: AddCommand = (program, cli, done) => {
     });
 };
 
-interface ScanOptions extends Options, AtOption {
+interface ScanOptions extends AppOptions, AtOption {
   readonly prefix: string;
   readonly limit?: string;
 }

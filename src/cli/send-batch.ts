@@ -9,7 +9,7 @@
  * SENDBATCH3. A lasting failure ends the sending at once: a wrong token, missing migrations, or a port that never
  *     answered. The sender waits for any other failure to pass, and says so.
  */
-import { errorOf, lacking, mayCount, passes, type Answer, type Call, type NoAnswer } from "../client/answer.ts";
+import { keyframeErrorOf, lacking, mayCount, passes, type Answer, type Call, type NoAnswer } from "../client/answer.ts";
 import { isTooLarge } from "../client/deliver.ts";
 import { COUNTS } from "../client/holds.ts";
 import type { Http } from "../client/http.ts";
@@ -17,7 +17,7 @@ import { KeyframeError } from "../client/keyframe-error.ts";
 import type { Failed, Patience } from "../client/patience.ts";
 import type { InputEvent } from "./send-input.ts";
 
-export interface Counts {
+export interface BatchCounts {
   readonly accepted: number;
   readonly duplicates: number;
   readonly refused: number;
@@ -36,7 +36,7 @@ export interface LineError {
 
 export interface BatchOutcome {
   readonly tag: "decided";
-  readonly counts: Counts;
+  readonly counts: BatchCounts;
   /** The errors that the answers list. */
   readonly errors: readonly LineError[];
 }
@@ -132,7 +132,7 @@ export class BatchSender {
     if (answer.tag === "none")
       return answer.unsent && !this.#heard ? new KeyframeError("no_answer", `no answer: ${answer.why}`) : null;
     const migrate = answer.tag === "problem" && answer.code === "log_not_migrated";
-    return migrate || !passes(answer) ? errorOf(answer) : null;
+    return migrate || !passes(answer) ? keyframeErrorOf(answer) : null;
   }
 }
 

@@ -1,15 +1,15 @@
 /** The options of `keyframe send FILE|-`. The work is in send.ts. */
-import { App, online, type Options } from "./app.ts";
+import { AppClient, online, type AppOptions } from "./app.ts";
 import { examples, type AddCommand } from "./command.ts";
 import { send } from "./send.ts";
 
-interface SendFlags extends Options {
+interface SendFlags extends AppOptions {
   readonly resumeFile?: string;
   readonly idempotencyKey?: string;
   readonly gzip?: boolean;
 }
 
-export const sendFile: AddCommand = (program, cli, done) => {
+export const sendFileCommand: AddCommand = (program, cli, done) => {
   online(program.command("send"))
     .description("Send a file of events (NDJSON, plain or gzip), and resume where it stopped if it is started again")
     .argument("<file>", "- for standard input")
@@ -28,7 +28,7 @@ export const sendFile: AddCommand = (program, cli, done) => {
       ),
     )
     .action(async (file: string, { resumeFile, idempotencyKey, gzip, json, ...where }: SendFlags) => {
-      const { url, token } = new App(where, cli);
+      const { url, token } = new AppClient(where, cli);
       const status = await send({
         file,
         url,

@@ -35,7 +35,7 @@ export interface InputEvent {
   readonly line: number;
 }
 
-export interface Batch {
+export interface InputBatch {
   readonly events: readonly InputEvent[];
   readonly end: Position;
   /** The share of the file that was read by then, or null if the file's size is unknown. */
@@ -142,14 +142,14 @@ export async function* batches(
   most: BatchSize,
   key: () => Promise<string>,
   sending: Mark | null = null,
-): AsyncGenerator<Batch> {
+): AsyncGenerator<InputBatch> {
   const hash = createHash("sha256");
   const chunks = checked(input.chunks, sending === null ? [from] : [from, sending]);
   const skipped = { unended: false };
   let [bytes, events, lines] = [from.bytes, from.events, from.lines];
   let batch: InputEvent[] = [];
   let batchBytes = 0;
-  const cut = (): Batch => {
+  const cut = (): InputBatch => {
     const end = { bytes, events, lines, sha256: hash.copy().digest("hex") };
     const done = { events: batch, end, share: shareOf(input) };
     batch = [];

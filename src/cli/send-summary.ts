@@ -1,7 +1,7 @@
 /** The outcomes of a file's events: sums over all runs, by code, with the first events that were not accepted. */
-import type { BatchOutcome, Counts, LineError } from "./send-batch.ts";
+import type { BatchOutcome, BatchCounts, LineError } from "./send-batch.ts";
 
-export interface Summary extends Counts {
+export interface Summary extends BatchCounts {
   readonly events: number;
   /** Refused and rejected events by code. Answers list the first 100 of each batch; the rest is under `not_listed`. */
   readonly codes: Readonly<Record<string, number>>;
@@ -11,7 +11,7 @@ export interface Summary extends Counts {
 const FIRST = 10;
 const NOT_LISTED = "not_listed";
 
-export const NOTHING: Summary = {
+export const NO_EVENTS_SENT: Summary = {
   events: 0,
   accepted: 0,
   duplicates: 0,

@@ -32,10 +32,10 @@ import {
 } from "./send-input.ts";
 import { ProgressFile, type Progress } from "./send-progress.ts";
 import { ProgressLine, type Output } from "./send-screen.ts";
-import { NOTHING, plus, summaryText, type Summary } from "./send-summary.ts";
+import { NO_EVENTS_SENT, plus, summaryText, type Summary } from "./send-summary.ts";
 import { forTerminal } from "./text.ts";
 
-export interface SendOptions {
+export interface SendFileOptions {
   /** `-`: standard input. */
   readonly file: string;
   readonly url: string;
@@ -69,7 +69,7 @@ const RETRY = { firstMs: 200, mostMs: 15_000 };
 
 const gzip = promisify(zlibGzip);
 
-export async function send(options: SendOptions): Promise<SendStatus> {
+export async function send(options: SendFileOptions): Promise<SendStatus> {
   const { file, err } = options;
   const resumeFile = options.resumeFile ?? (file === "-" ? null : `${file}.keyframe-progress`);
   try {
@@ -97,7 +97,7 @@ const adviceOn = (error: unknown): string =>
 
 const shown = (text: string, { isTTY }: Output): string => (isTTY === true ? forTerminal(text) : text);
 
-async function run(options: SendOptions, progress: ProgressFile | null): Promise<SendStatus> {
+async function run(options: SendFileOptions, progress: ProgressFile | null): Promise<SendStatus> {
   const { file, err, out } = options;
   const before = (await progress?.read()) ?? null;
   const sentBefore = before?.summary.events ?? 0;
@@ -127,7 +127,7 @@ async function run(options: SendOptions, progress: ProgressFile | null): Promise
 class Sending {
   readonly line: ProgressLine;
   summary: Summary;
-  readonly #options: SendOptions;
+  readonly #options: SendFileOptions;
   readonly #progress: ProgressFile | null;
   readonly #before: Progress | null;
   readonly #sender: BatchSender;
@@ -135,7 +135,7 @@ class Sending {
   #position: Position;
 
   /** @throws InputError if earlier ids were made of another key */
-  constructor(options: SendOptions, progress: ProgressFile | null, before: Progress | null) {
+  constructor(options: SendFileOptions, progress: ProgressFile | null, before: Progress | null) {
     const { idempotencyKey: wanted } = options;
     if (before?.key != null && wanted !== undefined && wanted !== before.key)
       throw new InputError(
@@ -146,7 +146,7 @@ class Sending {
     this.#before = before;
     this.#key = before?.key ?? null;
     this.#position = before?.position ?? BEGINNING;
-    this.summary = before?.summary ?? NOTHING;
+    this.summary = before?.summary ?? NO_EVENTS_SENT;
     this.line = new ProgressLine(options.err, performance.now());
     this.#sender = senderOf(options, this.line);
   }
@@ -192,7 +192,7 @@ class Sending {
   }
 }
 
-function senderOf(options: SendOptions, line: ProgressLine): BatchSender {
+function senderOf(options: SendFileOptions, line: ProgressLine): BatchSender {
   const { patienceMs = PATIENCE_MS } = options;
   const http = new Http({
     url: options.url,

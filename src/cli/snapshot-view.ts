@@ -9,7 +9,7 @@ import { compareUtf8 } from "../engine/base/json.ts";
 import { readFooter, type Block, type Footer } from "../engine/snapshot/file-footer.ts";
 import { lines, restIn } from "../engine/snapshot/file-contents.ts";
 import type { Rest } from "../engine/snapshot/file-reader.ts";
-import type { Entry } from "../engine/state/keyed-state.ts";
+import type { KeyEntry } from "../engine/state/keyed-state.ts";
 import { entryOfLine, keyOfLine } from "../engine/snapshot/record.ts";
 import type { StoredFile } from "./file.ts";
 
@@ -21,7 +21,7 @@ export interface SnapshotView {
 }
 
 /** Null if the key was removed since the file that this delta builds on. */
-export type StateItem = readonly [key: string, entry: Entry | null];
+export type StateItem = readonly [key: string, entry: KeyEntry | null];
 
 /** @throws Damage, Failure unknown_format */
 export function viewSnapshot({ name, bytes }: StoredFile): SnapshotView {

@@ -1,11 +1,11 @@
 /** `keyframe snapshot OP N`: takes a snapshot of a partition now. */
 import type { ManifestInfo } from "./answers.ts";
-import { App, codeOf, fine, online, partitionPath, POST, saidBy, type Options } from "./app.ts";
+import { AppClient, problemCode, fine, online, partitionPath, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
 import { table } from "./text.ts";
 
-export const snapshot: AddCommand = (program, cli, done) => {
+export const snapshotCommand: AddCommand = (program, cli, done) => {
   online(program.command("snapshot"))
     .description("Take a snapshot of a partition now")
     .argument("<operator>")
@@ -15,10 +15,13 @@ export const snapshot: AddCommand = (program, cli, done) => {
       examples("keyframe snapshot usage 0") +
         "\n\nExit status: 0 the snapshot is current, 1 there is nothing to save, 2 the request failed.",
     )
-    .action(async (operator: string, partition: string, options: Options) => {
+    .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
-      const answer = await new App(options, cli).askAgain(`${partitionPath(operator, partition)}/snapshot`, POST);
-      const nothing = codeOf(answer) === "nothing_to_save";
+      const answer = await new AppClient(options, cli).askAgain(
+        `${partitionPath(operator, partition)}/snapshot`,
+        POST_REQUEST,
+      );
+      const nothing = problemCode(answer) === "nothing_to_save";
       const body = nothing ? answer.body : fine(answer);
       if (options.json) await screen.print(JSON.stringify(body));
       else if (nothing) screen.say(saidBy(answer));

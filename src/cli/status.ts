@@ -1,12 +1,12 @@
 /** `keyframe status`: every partition in one table, from D1, without waking any (SNAP9). */
 import type { OperatorInfo, OperatorStatus, PartitionInfo } from "./answers.ts";
-import { App, online, operatorPath, type Options } from "./app.ts";
-import { examples, Trouble, YES, type AddCommand } from "./command.ts";
-import { healthOf, unmigratedText } from "./checks.ts";
+import { AppClient, online, operatorPath, type AppOptions } from "./app.ts";
+import { examples, CommandError, YES, type AddCommand } from "./command.ts";
+import { healthCell, unmigratedText } from "./checks.ts";
 import type { Paint } from "./text.ts";
 import { age, bytes, count, span, table } from "./text.ts";
 
-export const status: AddCommand = (program, cli, done) => {
+export const statusCommand: AddCommand = (program, cli, done) => {
   online(program.command("status"))
     .description("Show every partition: health, applied events, snapshot, tail, quarantine, estimated recovery")
     .argument("[operator]", "only this operator")
@@ -15,19 +15,21 @@ export const status: AddCommand = (program, cli, done) => {
       examples("keyframe status", "keyframe status usage --json | jq .estimatedRecoveryMs") +
         "\n\nstatus reads D1, and wakes no partition. QUARANTINE counts quarantined events, or is ? if only the partition knows\n(keyframe quarantine). keyframe doctor explains what isn't healthy.",
     )
-    .action(async (operator: string | undefined, options: Options) => {
-      const all = await readStatus(new App(options, cli), operator);
+    .action(async (operator: string | undefined, options: AppOptions) => {
+      const all = await readStatus(new AppClient(options, cli), operator);
       const lines = options.json ? statusJson(all) : statusTable(all, Date.now(), cli.screen.paint);
       for (const line of lines) await cli.screen.print(line);
       done(YES);
     });
 };
 
-export async function readStatus(app: App, only?: string): Promise<OperatorStatus[]> {
+export async function readStatus(app: AppClient, only?: string): Promise<OperatorStatus[]> {
   const operators = (await app.get("/v1/operators")) as OperatorInfo[];
   const wanted = operators.filter(({ name }) => only === undefined || name === only);
   if (wanted.length === 0)
-    throw new Trouble(`there is no operator ${only ?? ""}; there are ${operators.map(({ name }) => name).join(", ")}`);
+    throw new CommandError(
+      `there is no operator ${only ?? ""}; there are ${operators.map(({ name }) => name).join(", ")}`,
+    );
   const all: OperatorStatus[] = [];
   // One after the other: each request asks every database.
   for (const operator of wanted) {
@@ -80,7 +82,7 @@ function row(operator: string, one: PartitionInfo, nowMs: number, paint: Paint):
   return [
     operator,
     String(one.partition),
-    healthOf(one, nowMs, paint),
+    healthCell(one, nowMs, paint),
     String(one.epoch),
     count(one.appliedSeq),
     count(one.snapshotSeq),

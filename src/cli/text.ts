@@ -21,7 +21,7 @@ export function span(ms: number): string {
 }
 
 /** Returns "500ms", "30s", "5m", "24h", "7d" in milliseconds, or null if the text is no time. */
-export function milliseconds(text: string): number | null {
+export function durationMs(text: string): number | null {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
   return match === null ? null : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
 }

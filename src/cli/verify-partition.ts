@@ -3,7 +3,7 @@
  * and compares.
  */
 import type { UnmigratedInfo } from "./answers.ts";
-import { App, codeOf, fine, online, partitionPath, POST, saidBy, type Options } from "./app.ts";
+import { AppClient, problemCode, fine, online, partitionPath, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
 import { unmigratedText } from "./checks.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { count, quoted } from "./text.ts";
@@ -18,7 +18,7 @@ interface Verified {
   readonly first?: { readonly seq: number; readonly key: string; readonly live: unknown; readonly rebuilt: unknown };
 }
 
-export const verifyPartition: AddCommand = (program, cli, done) => {
+export const verifyPartitionCommand: AddCommand = (program, cli, done) => {
   online(program.command("verify-partition"))
     .description("Rebuild a partition's state from snapshot and log, and compare (of files: verify)")
     .argument("<operator>")
@@ -28,10 +28,13 @@ export const verifyPartition: AddCommand = (program, cli, done) => {
       examples("keyframe verify-partition usage 0") +
         "\n\nExit status: 0 equal, 1 different or the state can't be rebuilt, 2 the request failed.",
     )
-    .action(async (operator: string, partition: string, options: Options) => {
+    .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
-      const answer = await new App(options, cli).askAgain(`${partitionPath(operator, partition)}/verify`, POST);
-      const broken = codeOf(answer) === "not_rebuilt";
+      const answer = await new AppClient(options, cli).askAgain(
+        `${partitionPath(operator, partition)}/verify`,
+        POST_REQUEST,
+      );
+      const broken = problemCode(answer) === "not_rebuilt";
       const body = (broken ? answer.body : fine(answer)) as Verified;
       if (options.json) await screen.print(JSON.stringify(body));
       else if (broken) screen.say(`${screen.paintError("red", "not rebuilt")} ${saidBy(answer)}`);

@@ -4,9 +4,9 @@ import { basename } from "node:path";
 import { brotli } from "../adapters/brotli.ts";
 import { readManifestObject } from "../engine/snapshot/manifest-object.ts";
 import { stateFiles, type Manifest } from "../engine/snapshot/manifest.ts";
-import { examples, NO, Trouble, YES, type AddCommand, type Cli } from "./command.ts";
+import { examples, NO, CommandError, YES, type AddCommand, type Cli } from "./command.ts";
 import { openFile, type StoredFile } from "./file.ts";
-import { inspect, type Finding, type Report } from "./inspect.ts";
+import { inspect, type FileFinding, type Report } from "./inspect.ts";
 import { count } from "./text.ts";
 
 interface Options {
@@ -14,7 +14,7 @@ interface Options {
   readonly json?: boolean;
 }
 
-export const verify: AddCommand = (program, cli, done) => {
+export const verifyCommand: AddCommand = (program, cli, done) => {
   program
     .command("verify")
     .description(
@@ -45,12 +45,12 @@ export const verify: AddCommand = (program, cli, done) => {
 
 function openManifest(name: string): Manifest {
   const file = openFile(name);
-  if (file.kind !== "manifest") throw new Trouble(`${name} is a snapshot; --manifest takes a manifest (.kfm)`);
+  if (file.kind !== "manifest") throw new CommandError(`${name} is a snapshot; --manifest takes a manifest (.kfm)`);
   return readManifestObject(file.bytes, brotli).manifest;
 }
 
 /** A file may have been renamed, so its content may say which one it is. */
-function compareWith(manifest: Manifest, { name, bytes }: StoredFile): Finding[] {
+function compareWith(manifest: Manifest, { name, bytes }: StoredFile): FileFinding[] {
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const named = stateFiles(manifest);
   if (named.some((one) => one.sha256 === sha256 && one.bytes === bytes.length)) return [];

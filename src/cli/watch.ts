@@ -1,11 +1,11 @@
 /** `keyframe watch OP KEY`: the state of a key now, then each change, until an interrupt or the end of the reader. */
 import { client } from "../client/client.ts";
 import { KeyframeError } from "../client/keyframe-error.ts";
-import { App, hintFor, online, type Options } from "./app.ts";
-import { examples, Trouble, YES, type AddCommand } from "./command.ts";
+import { AppClient, hintFor, online, type AppOptions } from "./app.ts";
+import { examples, CommandError, YES, type AddCommand } from "./command.ts";
 import type { Screen } from "./screen.ts";
 
-export const watch: AddCommand = (program, cli, done) => {
+export const watchCommand: AddCommand = (program, cli, done) => {
   online(program.command("watch"))
     .description("Print the state of a key now, then each change of it")
     .argument("<operator>")
@@ -15,8 +15,8 @@ export const watch: AddCommand = (program, cli, done) => {
       examples("keyframe watch credits ada", "keyframe watch credits ada --json | head -2") +
         "\n\nA line has the seq of the event that changed the key, and the state. Ctrl-C ends it with status 0.",
     )
-    .action(async (operator: string, key: string, options: Options) => {
-      const { url, token } = new App(options, cli);
+    .action(async (operator: string, key: string, options: AppOptions) => {
+      const { url, token } = new AppClient(options, cli);
       const stop = new AbortController();
       const abort = (): void => stop.abort();
       process.once("SIGINT", abort);
@@ -31,8 +31,8 @@ export const watch: AddCommand = (program, cli, done) => {
       } catch (error) {
         if (!(error instanceof KeyframeError)) throw error;
         const { status, code, detail } = error;
-        if (status === null || code === "unexpected_answer") throw new Trouble(`${code}: ${detail}`);
-        throw new Trouble(`the app answers ${status} ${code}: ${detail}${hintFor({ status, code })}`);
+        if (status === null || code === "unexpected_answer") throw new CommandError(`${code}: ${detail}`);
+        throw new CommandError(`the app answers ${status} ${code}: ${detail}${hintFor({ status, code })}`);
       } finally {
         process.off("SIGINT", abort);
         process.off("SIGTERM", abort);

@@ -28,26 +28,26 @@ interface Told {
   readonly retryAfterMs: number | null;
 }
 
-export interface Good extends Told {
+export interface GoodAnswer extends Told {
   readonly tag: "good";
   readonly body: unknown;
 }
 
-export interface Refusal extends Told {
+export interface ProblemAnswer extends Told {
   readonly tag: "problem";
   readonly code: string;
   readonly body: Problem;
 }
 
 /** An answer that isn't the app's, or that lacks a member. */
-export interface Foreign extends Told {
+export interface ForeignAnswer extends Told {
   readonly tag: "foreign";
   /** The reason, with the address and the media type of the answer. */
   readonly why: string;
   readonly body: null;
 }
 
-export type Answer = Good | Refusal | Foreign;
+export type Answer = GoodAnswer | ProblemAnswer | ForeignAnswer;
 
 /** The head of a response, as far as it says who answered. */
 export interface Head {
@@ -65,7 +65,7 @@ export const redirectOf = ({ method }: Pick<Call, "method">): "follow" | "manual
 
 export function judge(call: Call, head: Head, text: string, retryAfterMs: number | null = null): Answer {
   const { status } = head;
-  const foreign = (why: string): Foreign => ({
+  const foreign = (why: string): ForeignAnswer => ({
     tag: "foreign",
     status,
     retryAfterMs,
@@ -84,7 +84,7 @@ export function judge(call: Call, head: Head, text: string, retryAfterMs: number
 }
 
 /** Judges the head of a stream before the stream is read. Returns null if it is a stream of that media type. */
-export function judgeStream(call: Call, head: Head, mediaType: string): Foreign | null {
+export function judgeStream(call: Call, head: Head, mediaType: string): ForeignAnswer | null {
   const { status } = head;
   const type = head.headers.get("content-type") ?? "";
   if (status === 200 && type.toLowerCase().split(";")[0]!.trim() === mediaType) return null;
@@ -249,7 +249,7 @@ export interface NoAnswer {
 }
 
 /** Makes an error of an answer that isn't good. `ids` names the events that may count. */
-export function errorOf(answer: Refusal | Foreign, ids: readonly string[] = []): KeyframeError {
+export function keyframeErrorOf(answer: ProblemAnswer | ForeignAnswer, ids: readonly string[] = []): KeyframeError {
   if (answer.tag === "foreign")
     return new KeyframeError("unexpected_answer", answer.why, { status: answer.status, ids });
   const { status, code, body: problem } = answer;

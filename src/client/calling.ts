@@ -1,5 +1,5 @@
 /** One request to the app, asked again until its answer isn't a passing failure. */
-import { errorOf, mayCount, passes, type Answer, type Call } from "./answer.ts";
+import { keyframeErrorOf, mayCount, passes, type Answer, type Call } from "./answer.ts";
 import type { Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import type { Patience } from "./patience.ts";
@@ -40,6 +40,6 @@ export async function decided(
  * @throws KeyframeError
  */
 export function success(answer: Answer): unknown {
-  if (answer.tag !== "good") throw errorOf(answer);
+  if (answer.tag !== "good") throw keyframeErrorOf(answer);
   return answer.body;
 }

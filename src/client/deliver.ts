@@ -8,7 +8,16 @@
  *     again unchanged, since a mark is a place in it (ONE2). A first outcome stands, whatever a later attempt says.
  * DELIVER3. Every event has its id before the first attempt, and keeps it (ONE1): no retry counts twice.
  */
-import { type Answer, type Call, errorOf, lacking, mayCount, membersOf, type NoAnswer, passes } from "./answer.ts";
+import {
+  type Answer,
+  type Call,
+  keyframeErrorOf,
+  lacking,
+  mayCount,
+  membersOf,
+  type NoAnswer,
+  passes,
+} from "./answer.ts";
 import { COUNTS } from "./holds.ts";
 import type { Http } from "./http.ts";
 import { type Fate, KeyframeError } from "./keyframe-error.ts";
@@ -38,7 +47,7 @@ export interface DeliverOptions {
   readonly number: BatchNumber | null;
 }
 
-export async function deliver(events: readonly Outgoing[], options: DeliverOptions): Promise<Delivered> {
+export async function deliverEvents(events: readonly Outgoing[], options: DeliverOptions): Promise<Delivered> {
   const { http, patience } = options;
   const fates: (Fate | null)[] = events.map(() => null);
   const unknown = new Set<number>();
@@ -87,7 +96,7 @@ async function waited(answer: Failed, patience: Patience): Promise<KeyframeError
 }
 
 function finalError(answer: Answer): KeyframeError {
-  if (answer.tag !== "good") return errorOf(answer);
+  if (answer.tag !== "good") return keyframeErrorOf(answer);
   const { status } = answer;
   return new KeyframeError("unexpected_answer", "the answer doesn't name the outcome of each event", { status });
 }

@@ -50,7 +50,7 @@ interface Page<State> {
  * `ask` fetches the page at a path.
  * @throws KeyframeError
  */
-export async function* history<State>(
+export async function* historyEntries<State>(
   ask: (path: string) => Promise<unknown>,
   path: string,
   key: string,

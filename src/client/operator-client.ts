@@ -2,13 +2,13 @@
  * One operator, seen from outside: ask it, read its state, watch a key. Its type gives the types of answers; the client
  * never runs its code.
  */
-import { errorOf, lacking, membersOf, type Answer } from "./answer.ts";
+import { keyframeErrorOf, lacking, membersOf, type Answer } from "./answer.ts";
 import { decided, type Calling } from "./calling.ts";
 import { DECIDED } from "./holds.ts";
 import { OperatorReads, pathOf } from "./operator-reads.ts";
 import type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";
 import { outgoing } from "./outgoing.ts";
-import { watch, type Watched, type WatchOptions } from "./watch.ts";
+import { watchStates, type Watched, type WatchOptions } from "./watch.ts";
 
 export interface AskOptions {
   /** The key, if the operator takes it from the event's `key`. */
@@ -61,7 +61,7 @@ export class OperatorClient<Op extends AnyOperator> extends OperatorReads<Op> {
   watch(key: string, options: WatchOptions = {}): AsyncGenerator<Watched<StateOf<Op>>, void> {
     const { http, patience } = this.#calling;
     const path = `${this.#path}/watch?key=${encodeURIComponent(key)}`;
-    return watch<StateOf<Op>>({ http, patience, path }, options);
+    return watchStates<StateOf<Op>>({ http, patience, path }, options);
   }
 }
 
@@ -72,13 +72,13 @@ function askResult(answer: Answer, ids: readonly string[]): AskResult<AnyOperato
     return { tag: "applied", value, duplicate, ...placed };
   }
   // Of all problems only an operator's decision can answer a duplicate.
-  if (answer.tag !== "problem" || lacking(DECIDED, answer.body, "") !== null) throw errorOf(answer, ids);
+  if (answer.tag !== "problem" || lacking(DECIDED, answer.body, "") !== null) throw keyframeErrorOf(answer, ids);
   const { status, code, body: problem } = answer;
   const { duplicate, value: _, ...placed } = placedIn(problem);
   if (status === 409) return { tag: "refused", code, detail: problem.detail ?? null, duplicate, ...placed };
   if (status === 422 && code === "quarantined")
     return { tag: "quarantined", message: String(problem.detail), duplicate, ...placed };
-  throw errorOf(answer, ids);
+  throw keyframeErrorOf(answer, ids);
 }
 
 function placedIn(body: unknown) {

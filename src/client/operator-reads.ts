@@ -1,7 +1,7 @@
 /** Reading one operator's state: as it is now, or as it was at a moment. */
 import { membersOf, type Answer, type Call } from "./answer.ts";
 import { decided, success, type Calling } from "./calling.ts";
-import { history, type HistoryEnd, type HistoryEntry, type HistoryOptions } from "./history.ts";
+import { historyEntries, type HistoryEnd, type HistoryEntry, type HistoryOptions } from "./history.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import { stampIn, type AboutMoment, type PinnedMoment } from "./moment.ts";
 import type { AnyOperator, StateOf } from "./operator-types.ts";
@@ -119,7 +119,7 @@ export class OperatorReads<Op extends AnyOperator, About = unknown> {
       first = false;
       return success(answer);
     };
-    return history(ask, this.#path, key, options);
+    return historyEntries(ask, this.#path, key, options);
   }
 
   async #call(call: Call): Promise<Answer> {

@@ -7,7 +7,7 @@
  * PATIENCE3. There is an end: if the next attempt would come too late, the client gives up at once.
  */
 import { type Clock, pause } from "./clock.ts";
-import { errorOf, type Answer, type Good, type NoAnswer } from "./answer.ts";
+import { keyframeErrorOf, type Answer, type GoodAnswer, type NoAnswer } from "./answer.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 
 export interface Retry {
@@ -19,7 +19,7 @@ export interface Retry {
 }
 
 /** An answer, or no answer, after which another attempt may succeed. */
-export type Failed = Exclude<Answer, Good> | NoAnswer;
+export type Failed = Exclude<Answer, GoodAnswer> | NoAnswer;
 
 export class Patience {
   readonly #clock: Clock;
@@ -61,7 +61,7 @@ export class Patience {
     const attempts = this.#attempts === 1 ? "one attempt" : `${this.#attempts} attempts`;
     const left = `gave up after ${attempts}, ${this.#clock.now() - this.#since} ms without progress`;
     if (failed.tag === "none") return new KeyframeError("gave_up", `${left}: ${failed.why}`);
-    const { code, detail, status, problem } = errorOf(failed);
+    const { code, detail, status, problem } = keyframeErrorOf(failed);
     const last = failed.tag === "problem" ? `${code}, ${detail}` : detail;
     return new KeyframeError("gave_up", `${left}: ${last}`, { status, problem });
   }

@@ -7,7 +7,7 @@
  *     may count, and isn't decided, stops the sender, whatever was answered last: a later number must not overtake it.
  */
 import type { Clock } from "./clock.ts";
-import { deliver, type Delivered } from "./deliver.ts";
+import { deliverEvents, type Delivered } from "./deliver.ts";
 import type { Fate } from "./keyframe-error.ts";
 import type { Http } from "./http.ts";
 import { KeyframeError, type Undecided } from "./keyframe-error.ts";
@@ -187,7 +187,7 @@ export class Sender {
   #fly(events: readonly Waiting[]): void {
     const { http, patience, gzip, producer } = this.#options;
     const number = producer === null ? null : { ...producer, seq: this.#seq++ };
-    const delivered = deliver(events, { http, patience: patience(), gzip, number });
+    const delivered = deliverEvents(events, { http, patience: patience(), gzip, number });
     const flight: Flight = {
       first: events[0]!.order,
       landed: delivered.then(

@@ -6,7 +6,7 @@
  * WATCH2. The signal ends the iterator without an error, and so does leaving the loop. A lasting failure is thrown.
  */
 import { EventStream } from "./event-stream.ts";
-import { errorOf, judgeStream, lacking, passes, type Call } from "./answer.ts";
+import { keyframeErrorOf, judgeStream, lacking, passes, type Call } from "./answer.ts";
 import { WATCHED } from "./holds.ts";
 import { whyOf, type Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
@@ -30,7 +30,7 @@ export interface WatchTarget {
   readonly path: string;
 }
 
-export async function* watch<State>(
+export async function* watchStates<State>(
   target: WatchTarget,
   { signal }: WatchOptions,
 ): AsyncGenerator<Watched<State>, void> {
@@ -52,7 +52,7 @@ export async function* watch<State>(
       lastId = link.stream.lastId ?? lastId;
       if (link.heard) patience.progress();
       const { end } = link;
-      if (end.tag !== "none" && !passes(end)) throw errorOf(end);
+      if (end.tag !== "none" && !passes(end)) throw keyframeErrorOf(end);
       await patience.wait(end, link.stream.retryMs ?? 0, stop.signal);
     }
   } finally {

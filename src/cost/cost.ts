@@ -138,7 +138,7 @@ export function operationsFor(steps: Steps): Operations {
   };
 }
 
-export interface Line {
+export interface CostLine {
   readonly meter: Meter | "d1Gb" | "r2Gb";
   readonly estimate: boolean;
   /** The amount of a month. */
@@ -150,7 +150,7 @@ export interface Line {
 
 export interface Bill {
   readonly steps: Steps;
-  readonly lines: readonly Line[];
+  readonly lines: readonly CostLine[];
   readonly dollars: number;
   readonly beyond: number;
   readonly dollarsPerMillion: number;
@@ -166,13 +166,13 @@ export function billOf(load: Load): Bill {
     objectGbSeconds: (steps.groups * load.commitMs * OBJECT_GB) / 1_000,
   };
   const operations = { ...operationsFor(steps), ...estimates };
-  const metered = METERS.map((meter): Line => {
+  const metered = METERS.map((meter): CostLine => {
     const amount = operations[meter] ?? 0;
     const beyond = dollarsFor(meter, Math.max(0, amount - (INCLUDED[meter] ?? 0)));
     return { meter, estimate: meter in estimates, amount, dollars: dollarsFor(meter, amount), beyond };
   });
   const lines = [...metered, ...storage(load, steps)].filter(({ amount }) => amount > 0);
-  const total = (of: (line: Line) => number): number => lines.reduce((sum, line) => sum + of(line), 0);
+  const total = (of: (line: CostLine) => number): number => lines.reduce((sum, line) => sum + of(line), 0);
   const dollars = total((line) => line.dollars);
   return {
     steps,
@@ -185,11 +185,11 @@ export function billOf(load: Load): Bill {
 }
 
 /** The log between two snapshots stays in D1 for two of them, and in the archive for the retention time. */
-function storage(load: Load, steps: Steps): Line[] {
+function storage(load: Load, steps: Steps): CostLine[] {
   const bytesPerSecond = load.eventsPerSecond * load.eventBytes;
   const tail = steps.snapshots === 0 ? 0 : bytesPerSecond * 2 * snapshotSeconds(load);
   const archive = (bytesPerSecond * PACKED * load.retainMs) / 1_000 + 2 * load.stateBytes * PACKED;
-  const line = (meter: "d1Gb" | "r2Gb", amount: number, price: number, included: number): Line => ({
+  const line = (meter: "d1Gb" | "r2Gb", amount: number, price: number, included: number): CostLine => ({
     meter,
     estimate: true,
     amount,

@@ -1,6 +1,6 @@
 /** The answer of a route, for a view: requested once, and again when the path or the token changes or the view asks. */
 import { useCallback, useEffect, useState } from "preact/hooks";
-import { get, messageOf } from "./api.ts";
+import { get, errorText } from "./api.ts";
 import { locked, token } from "./session.ts";
 
 export interface Answered<T> {
@@ -27,7 +27,7 @@ export function useAnswer<T>(path: string | null, version: unknown = null): Answ
         setError(null);
       },
       (error: unknown) => {
-        if (!mine.signal.aborted) setError(messageOf(error));
+        if (!mine.signal.aborted) setError(errorText(error));
       },
     );
     return () => mine.abort();

@@ -1,7 +1,7 @@
-/** One request to the app. Any answer that isn't good is thrown as a Problem. */
+/** One request to the app. Any answer that isn't good is thrown as an ApiError. */
 import { locked, token } from "./session.ts";
 
-export class Problem extends Error {
+export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
   /** The members of the problem document, if it is one. */
@@ -44,7 +44,7 @@ async function request<T>(method: string, path: string, signal?: AbortSignal): P
     });
     text = await response.text();
   } catch (error) {
-    throw new Problem(0, "no_answer", late.aborted ? "no answer in time" : "the app can't be reached", {
+    throw new ApiError(0, "no_answer", late.aborted ? "no answer in time" : "the app can't be reached", {
       cause: error,
     });
   }
@@ -56,15 +56,15 @@ async function request<T>(method: string, path: string, signal?: AbortSignal): P
   throw problem;
 }
 
-function problemOf(status: number, text: string): Problem {
+function problemOf(status: number, text: string): ApiError {
   try {
     const members = JSON.parse(text) as { code: string; detail: unknown };
     const { code, detail } = members;
-    return new Problem(status, code, typeof detail === "string" ? detail : JSON.stringify(detail), { members });
+    return new ApiError(status, code, typeof detail === "string" ? detail : JSON.stringify(detail), { members });
   } catch {
-    return new Problem(status, "unexpected_answer", `status ${status}: ${text.slice(0, 200)}`);
+    return new ApiError(status, "unexpected_answer", `status ${status}: ${text.slice(0, 200)}`);
   }
 }
 
-export const messageOf = (error: unknown): string =>
-  error instanceof Problem ? `${error.message} (${error.code})` : String(error);
+export const errorText = (error: unknown): string =>
+  error instanceof ApiError ? `${error.message} (${error.code})` : String(error);

@@ -4,10 +4,10 @@
  */
 import { signal } from "@preact/signals";
 import type { Overview, PartitionStatus } from "./answers.ts";
-import { get, messageOf, partitionPath, Problem } from "./api.ts";
+import { get, errorText, partitionPath, ApiError } from "./api.ts";
 
 /** A partition's own answer. Null if it answered without a refusal. */
-export interface Asked {
+export interface PartitionReply {
   readonly operator: string;
   readonly partition: number;
   readonly refusal: { readonly code: string; readonly detail: string } | null;
@@ -16,7 +16,7 @@ export interface Asked {
 /** Partitions that are asked at a time. */
 const AT_ONCE = 4;
 
-export const asked = signal<readonly Asked[]>([]);
+export const replies = signal<readonly PartitionReply[]>([]);
 /** The start of the last round, or null if there was none. `left`: partitions that haven't answered. */
 export const round = signal<{ readonly at: number; readonly all: number; readonly left: number } | null>(null);
 
@@ -26,29 +26,29 @@ export async function askAll({ operators }: Overview): Promise<void> {
   );
   const mine = { at: Date.now(), all: open.length, left: open.length };
   round.value = mine;
-  const found: Asked[] = [];
+  const found: PartitionReply[] = [];
   const next = async (): Promise<void> => {
     for (let one = open.pop(); one !== undefined; one = open.pop()) {
       found.push({ ...one, refusal: await ask(one.operator, one.partition) });
       if (round.value?.at !== mine.at) return;
       round.value = { ...mine, left: mine.all - found.length };
-      asked.value = [...found];
+      replies.value = [...found];
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
 }
 
 /** The refusal of the last round, or null if the partition answered or wasn't asked. */
-export const refusalOf = (operator: string, partition: number): Asked["refusal"] =>
-  asked.peek().find((one) => one.operator === operator && one.partition === partition)?.refusal ?? null;
+export const refusalOf = (operator: string, partition: number): PartitionReply["refusal"] =>
+  replies.peek().find((one) => one.operator === operator && one.partition === partition)?.refusal ?? null;
 
-async function ask(operator: string, partition: number): Promise<Asked["refusal"]> {
+async function ask(operator: string, partition: number): Promise<PartitionReply["refusal"]> {
   try {
     await get<PartitionStatus>(`${partitionPath(operator, partition)}?live=true`);
     return null;
   } catch (error) {
-    return error instanceof Problem
+    return error instanceof ApiError
       ? { code: error.code, detail: error.message }
-      : { code: "no_answer", detail: messageOf(error) };
+      : { code: "no_answer", detail: errorText(error) };
   }
 }

@@ -1,12 +1,12 @@
 /** The differences between two JSON values: the members that differ, by path. */
-export interface Change {
+export interface MemberChange {
   readonly path: string;
   /** JSON texts, or null if the member is missing on that side. */
   readonly before: string | null;
   readonly after: string | null;
 }
 
-export function changesOf(before: unknown, after: unknown, path = ""): Change[] {
+export function changesOf(before: unknown, after: unknown, path = ""): MemberChange[] {
   if (JSON.stringify(before) === JSON.stringify(after)) return [];
   if (!isBranch(before) || !isBranch(after) || Array.isArray(before) !== Array.isArray(after))
     return [{ path, before: textOf(before), after: textOf(after) }];
@@ -15,7 +15,7 @@ export function changesOf(before: unknown, after: unknown, path = ""): Change[] 
 }
 
 /** The changes of a key's whole state, in which null means no state. A new state shows its members. */
-export const stateChanges = (before: unknown, after: unknown): Change[] =>
+export const stateChanges = (before: unknown, after: unknown): MemberChange[] =>
   before === null && isBranch(after)
     ? changesOf(Array.isArray(after) ? [] : {}, after)
     : changesOf(before ?? undefined, after ?? undefined);

@@ -3,12 +3,12 @@ import { useEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { VerifyPage } from "./verify-page.tsx";
 import { healthOf, NOT_KNOWN, worst } from "./health.ts";
-import { Keys } from "./keys.tsx";
-import { failure, heardAt, lookedAt, now, overview, stale } from "./live.ts";
+import { KeysPage } from "./keys.tsx";
+import { failure, heardAt, lookedAt, now, lastOverview, stale } from "./live.ts";
 import { OperatorPage } from "./operator.tsx";
 import { OverviewPage } from "./overview.tsx";
 import { hrefOf, place, PAGES } from "./place.ts";
-import { Quarantine } from "./quarantine.tsx";
+import { QuarantinePage } from "./quarantine.tsx";
 import { StatusLine } from "./status-line.tsx";
 import { enter, locked, token } from "./session.ts";
 import { age, count } from "./text.ts";
@@ -61,7 +61,7 @@ function toMain(event: Event): void {
 }
 
 function Operators() {
-  const all = overview.value?.operators ?? [];
+  const all = lastOverview.value?.operators ?? [];
   const here = place.value.operator;
   return (
     <nav aria-label="Operators">
@@ -102,12 +102,12 @@ function Pulse() {
 function OfOperator() {
   const { operator, page } = place.value;
   const name = operator!;
-  const found = overview.value;
+  const found = lastOverview.value;
   if (found === null) return <Titled title={name} page={<Waiting />} />;
   const one = found.operators.find((one) => one.name === name);
   if (one === undefined)
     return <Titled title={name} page={<p class="empty">The app has no operator of this name.</p>} />;
-  const pages = { partitions: OperatorPage, keys: Keys, verify: VerifyPage, quarantine: Quarantine } as const;
+  const pages = { partitions: OperatorPage, keys: KeysPage, verify: VerifyPage, quarantine: QuarantinePage } as const;
   const Inner = pages[page];
   const waiting = one.partitions.reduce((sum, { quarantined }) => sum + quarantined, 0);
   return (

@@ -6,10 +6,10 @@ import type { OperatorGlance, PartitionGlance } from "./answers.ts";
 import { many } from "./text.ts";
 
 /** `unknown`: nobody can tell, which is neither healthy nor bad. */
-export type Level = "unused" | "ok" | "unknown" | "note" | "bad";
+export type HealthLevel = "unused" | "ok" | "unknown" | "note" | "bad";
 
 export interface Health {
-  readonly level: Level;
+  readonly level: HealthLevel;
   readonly why: string;
   /** The trouble without numbers, which several partitions may share. */
   readonly kind: string;
@@ -20,7 +20,7 @@ const WORTH_EVENTS = 1_000;
 /** The cron trigger, which comes each ten minutes, restores a lost alarm. */
 const CRON_MS = 600_000;
 
-const of = (level: Level, kind: string, why = kind): Health => ({ level, kind, why });
+const of = (level: HealthLevel, kind: string, why = kind): Health => ({ level, kind, why });
 
 export const UNUSED = of("unused", "unused", "nothing was sent to it yet");
 export const HEALTHY = of("ok", "healthy");
@@ -69,7 +69,7 @@ export function healthOf(one: PartitionGlance, operator: OperatorGlance, nowMs: 
   return troublesOf(one, operator, nowMs)[0] ?? (one.appliedSeq === 0 ? UNUSED : HEALTHY);
 }
 
-const ORDER: readonly Level[] = ["unused", "ok", "unknown", "note", "bad"];
+const ORDER: readonly HealthLevel[] = ["unused", "ok", "unknown", "note", "bad"];
 
 /** The most urgent of several. */
 export function worst(all: readonly Health[]): Health {

@@ -3,11 +3,11 @@
  * history at each change of the key. A button says that there are newer events.
  */
 import { useEffect, useState } from "preact/hooks";
-import { get, messageOf, operatorPath } from "./api.ts";
-import { stateChanges, type Change } from "./changes.ts";
+import { get, errorText, operatorPath } from "./api.ts";
+import { stateChanges, type MemberChange } from "./changes.ts";
 import { count } from "./text.ts";
 import { Tree } from "./tree.tsx";
-import { When } from "./when.tsx";
+import { TimeAgo } from "./when.tsx";
 
 interface Touch {
   readonly seq: number;
@@ -54,7 +54,7 @@ export function KeyHistory({
       setPage((had) => (before === null || had === null ? next : { ...next, items: [...had.items, ...next.items] }));
     } catch (error) {
       if (signal?.aborted) return;
-      setError(messageOf(error));
+      setError(errorText(error));
     }
   };
   useEffect(() => {
@@ -105,7 +105,7 @@ function Happened({ touch, before }: { readonly touch: Touch; readonly before: u
       <p>
         <b>{event.type}</b> <Outcome outcome={outcome} />{" "}
         <span class="dim">
-          seq {count(seq)}, <When at={time} />
+          seq {count(seq)}, <TimeAgo at={time} />
         </span>
       </p>
       {event.data !== undefined && <p class="data">{JSON.stringify(event.data)}</p>}
@@ -125,7 +125,7 @@ function Happened({ touch, before }: { readonly touch: Touch; readonly before: u
 /** Changes that are shown; the tree below has all. */
 const CHANGES = 8;
 
-const Changes = ({ changes }: { readonly changes: readonly Change[] }) =>
+const Changes = ({ changes }: { readonly changes: readonly MemberChange[] }) =>
   changes.length === 0 ? (
     <p class="dim">changed nothing</p>
   ) : (

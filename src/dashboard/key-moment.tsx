@@ -4,12 +4,12 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import type { StateAnswer } from "./answers.ts";
-import { get, messageOf, operatorPath, Problem } from "./api.ts";
+import { get, errorText, operatorPath, ApiError } from "./api.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { locked, token } from "./session.ts";
 import { count } from "./text.ts";
 import { Tree } from "./tree.tsx";
-import { When } from "./when.tsx";
+import { TimeAgo } from "./when.tsx";
 
 interface Past {
   readonly at: number;
@@ -27,7 +27,7 @@ async function pastOf(operator: string, key: string, at: string, signal: AbortSi
     );
     return { at: state.at, exact: state.exact !== false, state };
   } catch (error) {
-    if (!(error instanceof Problem) || error.code !== "no_state") throw error;
+    if (!(error instanceof ApiError) || error.code !== "no_state") throw error;
     return { at: Number(error.members["at"]), exact: error.members["exact"] !== false, state: null };
   }
 }
@@ -59,7 +59,7 @@ export function KeyMoment({ operator, name }: { readonly operator: string; reado
       (error: unknown) => {
         if (mine.signal.aborted) return;
         setPast(null);
-        setError(messageOf(error));
+        setError(errorText(error));
       },
     );
     return () => mine.abort();
@@ -114,7 +114,7 @@ const timeOf = (stamp: number): string => new Date(Math.floor(stamp / 1_024)).to
 const Then = ({ past: { at, exact, state } }: { readonly past: Past }) => (
   <section class="then" aria-labelledby="then-title">
     <h3 id="then-title">
-      As of <When at={timeOf(at)} />
+      As of <TimeAgo at={timeOf(at)} />
     </h3>
     <p class="dim">
       stamp {at}

@@ -1,7 +1,7 @@
 /** The key browser: keys by prefix, one key's state as it changes, and its history. */
 import { useEffect, useState } from "preact/hooks";
 import type { ScanPage } from "./answers.ts";
-import { get, messageOf, operatorPath } from "./api.ts";
+import { get, errorText, operatorPath } from "./api.ts";
 import { KeyHistory } from "./key-history.tsx";
 import { KeyMoment } from "./key-moment.tsx";
 import { useLiveKey } from "./live-key.ts";
@@ -9,13 +9,13 @@ import { hrefOf, place, replace } from "./place.ts";
 import { locked, token } from "./session.ts";
 import { count } from "./text.ts";
 import { Tree } from "./tree.tsx";
-import { When } from "./when.tsx";
+import { TimeAgo } from "./when.tsx";
 
 const PAGE = 100;
 /** The pause in typing after which the keys are requested. */
 const TYPING_MS = 250;
 
-export function Keys({ operator }: { readonly operator: string }) {
+export function KeysPage({ operator }: { readonly operator: string }) {
   const { query } = place.value;
   const key = query.get("key");
   const prefix = query.get("prefix") ?? "";
@@ -76,7 +76,7 @@ function Found({ operator, prefix, chosen }: FoundProps) {
         cursor === null || before === null ? next : { ...next, items: [...before.items, ...next.items] },
       );
     } catch (error) {
-      if (!signal?.aborted) setError(messageOf(error));
+      if (!signal?.aborted) setError(errorText(error));
     }
   };
   useEffect(() => {
@@ -142,7 +142,7 @@ function OneKey({ operator, name }: { readonly operator: string; readonly name: 
             <>
               <dt>changed</dt>
               <dd>
-                <When at={state.time} />
+                <TimeAgo at={state.time} />
               </dd>
             </>
           )}

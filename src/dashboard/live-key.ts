@@ -8,9 +8,9 @@ import { useEffect, useState } from "preact/hooks";
 import { systemClock } from "../client/clock.ts";
 import { Http } from "../client/http.ts";
 import { Patience } from "../client/patience.ts";
-import { watch } from "../client/watch.ts";
+import { watchStates } from "../client/watch.ts";
 import type { StateAnswer } from "./answers.ts";
-import { get, messageOf, operatorPath, Problem } from "./api.ts";
+import { get, errorText, operatorPath, ApiError } from "./api.ts";
 import { token } from "./session.ts";
 
 const RETRY = { firstMs: 500, mostMs: 15_000, overallMs: 3_600_000 };
@@ -62,9 +62,9 @@ async function follow(operator: string, key: string, used: string | null, stop: 
       if (!stop.aborted) set({ state, value: state.value, seq: state.seq, error: null });
     } catch (error) {
       if (stop.aborted) return;
-      if (error instanceof Problem && error.code === "no_state")
+      if (error instanceof ApiError && error.code === "no_state")
         set({ state: null, value: null, seq: null, error: null });
-      else set({ error: messageOf(error) });
+      else set({ error: errorText(error) });
     }
   };
   await read();
@@ -81,8 +81,9 @@ async function follow(operator: string, key: string, used: string | null, stop: 
     path: `${operatorPath(operator)}/watch${query}`,
   };
   try {
-    for await (const { value, seq } of watch(target, { signal: stop })) set({ by: "watch", value, seq, error: null });
+    for await (const { value, seq } of watchStates(target, { signal: stop }))
+      set({ by: "watch", value, seq, error: null });
   } catch (error) {
-    if (!stop.aborted) set({ error: messageOf(error) });
+    if (!stop.aborted) set({ error: errorText(error) });
   }
 }

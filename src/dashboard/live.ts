@@ -6,7 +6,7 @@
  */
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { Overview, PartitionGlance } from "./answers.ts";
-import { get, messageOf } from "./api.ts";
+import { get, errorText } from "./api.ts";
 import { refusalOf } from "./ask-all.ts";
 import { SAMPLES, sampleOf, type Sample } from "./rates.ts";
 import { locked, token } from "./session.ts";
@@ -19,7 +19,7 @@ const STALE_MS = 6_000;
 /** The limit for a request without an answer. */
 const SILENT_MS = 12_000;
 
-export const overview = signal<Overview | null>(null);
+export const lastOverview = signal<Overview | null>(null);
 export const samples = signal<readonly Sample[]>([]);
 /**
  * Overviews so far. Tables hear of each a moment later than the rest, so that both don't have to fit into one frame.
@@ -82,7 +82,7 @@ function look(): void {
     (error: unknown) => {
       if (under !== mine) return;
       failures += 1;
-      failure.value = messageOf(error);
+      failure.value = errorText(error);
       timer = setTimeout(look, Math.min(MOST_MS, EVERY_MS * 2 ** failures));
     },
   );
@@ -109,7 +109,7 @@ function took(told: Overview): void {
     now.value = sample.at;
     heardAt.value = sample.at;
     failure.value = null;
-    overview.value = found;
+    lastOverview.value = found;
     samples.value = [...samples.peek(), sample].slice(-SAMPLES);
   });
   setTimeout(() => (looks.value += 1), MOMENT_MS);

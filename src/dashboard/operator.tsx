@@ -4,7 +4,7 @@ import { useAnswer } from "./answer.ts";
 import { partitionPath } from "./api.ts";
 import { troublesOf } from "./health.ts";
 import { LastHourCharts } from "./last-hour.tsx";
-import { lookedAt, overview, samples, stale } from "./live.ts";
+import { lookedAt, lastOverview, samples, stale } from "./live.ts";
 import { Silent } from "./overview.tsx";
 import { PartitionTable } from "./partition-table.tsx";
 import { hrefOf, place } from "./place.ts";
@@ -16,7 +16,7 @@ import { Strip } from "./strip.tsx";
 import { bytes, count, many, rate, span } from "./text.ts";
 
 export function OperatorPage({ operator }: { readonly operator: string }) {
-  const one = overview.value?.operators.find(({ name }) => name === operator);
+  const one = lastOverview.value?.operators.find(({ name }) => name === operator);
   if (one === undefined) return null;
   const wanted = Number(place.value.query.get("partition") ?? 0);
   const chosen = one.partitions[wanted] ?? one.partitions[0]!;

@@ -1,7 +1,7 @@
 /** All operators at a glance. */
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
 import { LastHourCharts } from "./last-hour.tsx";
-import { lookedAt, overview, samples, stale } from "./live.ts";
+import { lookedAt, lastOverview, samples, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { RateChart } from "./rate-chart.tsx";
 import { rateOf } from "./rates.ts";
@@ -10,7 +10,7 @@ import { age, count, many, rate } from "./text.ts";
 import { Waiting } from "./waiting.tsx";
 
 export function OverviewPage() {
-  const found = overview.value;
+  const found = lastOverview.value;
   if (found === null) return <Waiting />;
   const { operators } = found;
   if (operators.length === 0) return <p class="empty">This app has no operator yet.</p>;

@@ -7,7 +7,7 @@ import { computed, type ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import type { OperatorGlance, PartitionGlance } from "./answers.ts";
 import { healthOf, NOT_KNOWN } from "./health.ts";
-import { heardAt, looks, now, overview, samples, stale } from "./live.ts";
+import { heardAt, looks, now, lastOverview, samples, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { rateOf } from "./rates.ts";
 import { useSight } from "./sight.ts";
@@ -146,7 +146,7 @@ interface Found {
 
 /** From the newest overview. `looks` changes with each one. */
 function glanceOf(name: string, partition: number): Found | null {
-  const operator = overview.peek()?.operators.find((one) => one.name === name);
+  const operator = lastOverview.peek()?.operators.find((one) => one.name === name);
   const glance = operator?.partitions[partition];
   return operator === undefined || glance === undefined ? null : { operator, glance };
 }

@@ -1,25 +1,25 @@
 /** The reader's place: the part of the address after "#", which no server sees. */
 import { computed, signal } from "@preact/signals";
 
-export type Page = "partitions" | "keys" | "verify" | "quarantine";
-export const PAGES: readonly (readonly [Page, string])[] = [
+export type PageName = "partitions" | "keys" | "verify" | "quarantine";
+export const PAGES: readonly (readonly [PageName, string])[] = [
   ["partitions", "Partitions"],
   ["keys", "Keys"],
   ["verify", "Recovery test"],
   ["quarantine", "Quarantine"],
 ];
 
-export interface Place {
+export interface PagePlace {
   /** Null for the overview. */
   readonly operator: string | null;
-  readonly page: Page;
+  readonly page: PageName;
   readonly query: URLSearchParams;
 }
 
 const hash = signal(location.hash);
 addEventListener("hashchange", () => (hash.value = location.hash));
 
-export const place = computed<Place>(() => {
+export const place = computed<PagePlace>(() => {
   const [path = "", query = ""] = hash.value.replace(/^#/, "").split("?", 2);
   const [, , operator, page] = path.split("/");
   const known = PAGES.find(([name]) => name === page)?.[0] ?? "partitions";
@@ -28,7 +28,7 @@ export const place = computed<Place>(() => {
 
 export function hrefOf(
   operator: string,
-  page: Page = "partitions",
+  page: PageName = "partitions",
   query: Readonly<Record<string, string>> = {},
 ): string {
   const text = new URLSearchParams(query).toString();

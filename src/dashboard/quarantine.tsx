@@ -1,12 +1,12 @@
 /** Events whose handler threw, grouped by type and error: their data, the error, and the ways to end the quarantine. */
 import { useEffect, useState } from "preact/hooks";
 import type { Quarantined, QuarantineGroup, QuarantineGroups, QuarantinePage, SteeredMany } from "./answers.ts";
-import { get, messageOf, operatorPath, post, remove } from "./api.ts";
+import { get, errorText, operatorPath, post, remove } from "./api.ts";
 import { locked, token } from "./session.ts";
 import { Sure } from "./sure.tsx";
 import { count, many } from "./text.ts";
 import { Tree } from "./tree.tsx";
-import { When } from "./when.tsx";
+import { TimeAgo } from "./when.tsx";
 
 /** Entries of a group that are requested at once. */
 const LIMIT = 20;
@@ -16,7 +16,7 @@ interface Said {
   readonly text: string;
 }
 
-export function Quarantine({ operator }: { readonly operator: string }) {
+export function QuarantinePage({ operator }: { readonly operator: string }) {
   const [found, setFound] = useState<QuarantineGroups | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [said, setSaid] = useState<Said | null>(null);
@@ -27,7 +27,7 @@ export function Quarantine({ operator }: { readonly operator: string }) {
       setFound(await get<QuarantineGroups>(`${operatorPath(operator)}/quarantine/groups`));
       setError(null);
     } catch (error) {
-      setError(messageOf(error));
+      setError(errorText(error));
     }
   };
   useEffect(() => {
@@ -95,7 +95,7 @@ function Group({ operator, group, say }: GroupProps) {
       setError(null);
       setPage((had) => (cursor === null || had === null ? next : { ...next, items: [...had.items, ...next.items] }));
     } catch (error) {
-      setError(messageOf(error));
+      setError(errorText(error));
     }
   };
   useEffect(() => void load(null), [operator, events]);
@@ -104,7 +104,7 @@ function Group({ operator, group, say }: GroupProps) {
       const text = await steerAll(`${path}/${command}`, selection(group), setBusy);
       say(text);
     } catch (error) {
-      say({ tone: "bad", text: messageOf(error) });
+      say({ tone: "bad", text: errorText(error) });
     } finally {
       setBusy(null);
     }
@@ -118,7 +118,7 @@ function Group({ operator, group, say }: GroupProps) {
           {many(events, "event")} of <code>{type}</code>
         </h2>
         <span class="dim">
-          the oldest <When at={since} />
+          the oldest <TimeAgo at={since} />
         </span>
       </div>
       <p class="error">{title}</p>
@@ -214,7 +214,7 @@ function Card({ operator, one, say }: CardProps) {
       const answer = await (command === "retry" ? post<Steered>(`${path}/retry`) : remove<Steered>(path));
       say(saidOf(id, command, answer));
     } catch (error) {
-      say({ tone: "bad", text: messageOf(error) });
+      say({ tone: "bad", text: errorText(error) });
     } finally {
       setBusy(false);
     }
@@ -227,7 +227,7 @@ function Card({ operator, one, say }: CardProps) {
         <dd class="mono">{key}</dd>
         <dt>received</dt>
         <dd>
-          <When at={time} />
+          <TimeAgo at={time} />
         </dd>
         <dt>partition</dt>
         <dd>{partition}</dd>

@@ -2,7 +2,7 @@
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { overview, samples } from "./live.ts";
+import { lastOverview, samples } from "./live.ts";
 import { curveOf, pastOf, rateOf, type Sample } from "./rates.ts";
 import { count, rate } from "./text.ts";
 import { scheme } from "./theme.ts";
@@ -44,7 +44,8 @@ export function RateChart({ operator }: { readonly operator?: string }) {
 
 function dataOf(all: readonly Sample[], operator: string | undefined): [number[], (number | null)[]] {
   const [times, rates] = curveOf(all, operator);
-  const operators = overview.peek()?.operators.filter(({ name }) => operator === undefined || name === operator) ?? [];
+  const operators =
+    lastOverview.peek()?.operators.filter(({ name }) => operator === undefined || name === operator) ?? [];
   const [earlier, before] = pastOf(operators, all[0]?.at ?? 0);
   return [
     [...earlier, ...times],

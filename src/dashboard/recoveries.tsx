@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 import type { OperatorGlance } from "./answers.ts";
 import { many, span } from "./text.ts";
-import { When } from "./when.tsx";
+import { TimeAgo } from "./when.tsx";
 
 export function Recoveries({ operator }: { readonly operator: OperatorGlance }) {
   const known = operator.partitions.flatMap(({ partition, lastRecovery }) =>
@@ -35,7 +35,7 @@ function Recovery({ partition, report }: { readonly partition: number; readonly 
     () => (
       <li>
         <p>
-          <b>Partition {partition}</b> <When at={report.at} />
+          <b>Partition {partition}</b> <TimeAgo at={report.at} />
         </p>
         <Phases report={report} />
       </li>

@@ -5,7 +5,7 @@ import { useAnswer } from "./answer.ts";
 import { partitionPath } from "./api.ts";
 import { lookedAt } from "./live.ts";
 import { age, bytes, clock, count, span } from "./text.ts";
-import { When } from "./when.tsx";
+import { TimeAgo } from "./when.tsx";
 
 export interface SnapshotsProps {
   readonly operator: string;
@@ -119,7 +119,7 @@ const Table = ({ manifests }: { readonly manifests: readonly Manifest[] }) => (
             <td class="n">{count(seq)}</td>
             <td class="n wide">{count(keys)}</td>
             <td>
-              <When at={at} />
+              <TimeAgo at={at} />
             </td>
           </tr>
         ))}

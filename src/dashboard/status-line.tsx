@@ -1,6 +1,6 @@
 /** The troubles, above everything else, and whether the page is up to date. */
-import { asked, askAll, round } from "./ask-all.ts";
-import { failure, heardAt, lookedAt, now, overview, stale } from "./live.ts";
+import { replies, askAll, round } from "./ask-all.ts";
+import { failure, heardAt, lookedAt, now, lastOverview, stale } from "./live.ts";
 import { problemsOf } from "./problems.ts";
 import { locked } from "./session.ts";
 import { age, clock, many } from "./text.ts";
@@ -9,7 +9,7 @@ import { age, clock, many } from "./text.ts";
 const SHOWN = 6;
 
 export function StatusLine() {
-  const found = overview.value;
+  const found = lastOverview.value;
   const heard = heardAt.value;
   if (locked.value !== null) return null;
   if (stale.value) {
@@ -55,7 +55,7 @@ export function StatusLine() {
 /** D1 knows most troubles. Whether a partition answers, only the partition can show. */
 function Rounds() {
   const last = round.value;
-  const bad = asked.value.filter(({ refusal }) => refusal !== null).length;
+  const bad = replies.value.filter(({ refusal }) => refusal !== null).length;
   const busy = last !== null && last.left > 0;
   const words = busy
     ? `asking, ${last.all - last.left} of ${last.all}`
@@ -74,7 +74,7 @@ function Rounds() {
         class="small"
         disabled={busy}
         title="Asks each partition itself, and wakes sleeping ones"
-        onClick={() => overview.value !== null && void askAll(overview.value)}
+        onClick={() => lastOverview.value !== null && void askAll(lastOverview.value)}
       >
         Ask every partition
       </button>

@@ -1,8 +1,8 @@
 /** Proves a recovery: drops a partition from memory, and shows the recovered values, their source, and the time. */
 import { useState } from "preact/hooks";
-import { messageOf } from "./api.ts";
-import { evictAndLook, snapshotNow, verifyNow, type Comparison, type Happened } from "./verify.ts";
-import { overview } from "./live.ts";
+import { errorText } from "./api.ts";
+import { evictAndLook, snapshotNow, verifyNow, type KeyComparison, type Happened } from "./verify.ts";
+import { lastOverview } from "./live.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { PhaseKeys, Phases } from "./recoveries.tsx";
 import { Sure } from "./sure.tsx";
@@ -12,7 +12,7 @@ export function VerifyPage({ operator }: { readonly operator: string }) {
   const { query } = place.value;
   const partition = Number(query.get("partition") ?? 0);
   const key = query.get("key") ?? "";
-  const partitions = overview.value?.operators.find(({ name }) => name === operator)?.partitions.length ?? 1;
+  const partitions = lastOverview.value?.operators.find(({ name }) => name === operator)?.partitions.length ?? 1;
   const [busy, setBusy] = useState<string | null>(null);
   const [done, setDone] = useState<readonly Happened[]>([]);
   const [error, setError] = useState<string | null>(null);
@@ -27,7 +27,7 @@ export function VerifyPage({ operator }: { readonly operator: string }) {
       const happened = await act(setBusy);
       setDone((before) => [happened, ...before].slice(0, MOST));
     } catch (error) {
-      setError(messageOf(error));
+      setError(errorText(error));
     } finally {
       setBusy(null);
     }
@@ -181,7 +181,7 @@ function Evicted({ one }: { readonly one: Extract<Happened, { tag: "evicted" }> 
 
 const VERDICTS = { same: "same", moved: "changed by an event meanwhile", differs: "differs" } as const;
 
-const KeyRow = ({ row: { key, before, after, verdict } }: { readonly row: Comparison }) => (
+const KeyRow = ({ row: { key, before, after, verdict } }: { readonly row: KeyComparison }) => (
   <tr>
     <th scope="row" class="mono">
       {key}

@@ -9,10 +9,10 @@
 import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
 import type { PartitionStatus, ScanPage, StateAnswer, VerifyAnswer } from "./answers.ts";
-import { get, operatorPath, partitionPath, post, Problem } from "./api.ts";
+import { get, operatorPath, partitionPath, post, ApiError } from "./api.ts";
 import { bytes, count } from "./text.ts";
 
-export interface Comparison {
+export interface KeyComparison {
   readonly key: string;
   readonly before: string;
   readonly after: string;
@@ -29,7 +29,7 @@ export type Happened = { readonly at: number } & (
       /** Null if the partition opened before the request, so it has no report. */
       readonly report: RecoveryReport | null;
       readonly backMs: number;
-      readonly keys: readonly Comparison[];
+      readonly keys: readonly KeyComparison[];
     }
   | {
       readonly tag: "saved";
@@ -61,7 +61,7 @@ export async function evictAndLook(
   const gone = performance.now();
   const after = await get<PartitionStatus>(`${path}?live=true`);
   const backMs = performance.now() - gone;
-  const keys: Comparison[] = [];
+  const keys: KeyComparison[] = [];
   const came = after.appliedSeq > before.appliedSeq;
   for (const state of states) keys.push(compared(state, await stateOf(operator, state.key), came));
   return {
@@ -94,7 +94,7 @@ export async function verifyNow(operator: string, partition: number): Promise<Ha
 }
 
 /** Compares a key by VERIFY1. */
-export function compared(before: StateAnswer, after: StateAnswer | null, came: boolean): Comparison {
+export function compared(before: StateAnswer, after: StateAnswer | null, came: boolean): KeyComparison {
   const [was, is] = [JSON.stringify(before.value), after === null ? "no state" : JSON.stringify(after.value)];
   const moved = after === null ? came : after.seq > before.seq;
   const same = after?.seq === before.seq && was === is;
@@ -103,9 +103,9 @@ export function compared(before: StateAnswer, after: StateAnswer | null, came: b
 
 async function named(operator: string, partition: number, key: string): Promise<StateAnswer[]> {
   const state = await stateOf(operator, key);
-  if (state === null) throw new Problem(404, "no_state", `the key "${key}" has no state`);
+  if (state === null) throw new ApiError(404, "no_state", `the key "${key}" has no state`);
   if (state.partition !== partition)
-    throw new Problem(
+    throw new ApiError(
       409,
       "other_partition",
       `the key "${key}" belongs to partition ${state.partition}: choose that one`,
@@ -129,7 +129,7 @@ async function stateOf(operator: string, key: string): Promise<StateAnswer | nul
   try {
     return await get<StateAnswer>(`${operatorPath(operator)}/state?key=${encodeURIComponent(key)}`);
   } catch (error) {
-    if (error instanceof Problem && error.code === "no_state") return null;
+    if (error instanceof ApiError && error.code === "no_state") return null;
     throw error;
   }
 }

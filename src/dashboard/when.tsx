@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 import { now } from "./live.ts";
 import { ago, clock } from "./text.ts";
 
-export function When({ at }: { readonly at: string }) {
+export function TimeAgo({ at }: { readonly at: string }) {
   // A signal in the markup: the second changes a text, and renders nothing again.
   const text = useMemo(() => computed(() => `${ago(at, now.value)}, ${clock(at, now.value)}`), [at]);
   return (

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-export interface Answer {
+export interface BatchAnswer {
   received: number;
   accepted: number;
   duplicates: number;
@@ -25,7 +25,7 @@ export interface Feed {
   chunks: string[][];
   /** Requests at a time. */
   lanes: number;
-  onAnswer: (answer: Answer, chunk: string[]) => void | Promise<void>;
+  onAnswer: (answer: BatchAnswer, chunk: string[]) => void | Promise<void>;
   /** Runs before a chunk is sent again. */
   beforeRetry: () => Promise<void>;
 }
@@ -56,9 +56,9 @@ export async function sendUntilAnswered(
   url: () => string,
   chunk: string[],
   beforeRetry: () => Promise<void>,
-): Promise<{ answer: Answer; attempts: number }> {
+): Promise<{ answer: BatchAnswer; attempts: number }> {
   for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
-    const answer = await postEvents(url(), chunk);
+    const answer = await postLines(url(), chunk);
     if (answer !== null) return { answer, attempts };
     await beforeRetry();
     await sleep(RETRY_PAUSE_MS);
@@ -66,15 +66,15 @@ export async function sendUntilAnswered(
   throw new Error(`no answer after ${MAX_ATTEMPTS} attempts`);
 }
 
-export function chunksOf<T>(items: T[], size: number): T[][] {
+export function splitInto<T>(items: T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
 }
 
 /** Returns null if the lines must be sent again. */
-export async function postEvents(url: string, lines: string[]): Promise<Answer | null> {
+export async function postLines(url: string, lines: string[]): Promise<BatchAnswer | null> {
   const body = lines.join("\n");
   const headers = { "content-type": "application/x-ndjson" };
-  return (await requestJson(`${url}/v1/events`, { method: "POST", headers, body })) as Answer | null;
+  return (await requestJson(`${url}/v1/events`, { method: "POST", headers, body })) as BatchAnswer | null;
 }
 
 /** Returns null if the request must be sent again. */
@@ -82,7 +82,7 @@ export async function getJson(url: string): Promise<unknown> {
   return requestJson(url, {});
 }
 
-export async function postJson(url: string, value?: unknown): Promise<unknown> {
+export async function postValue(url: string, value?: unknown): Promise<unknown> {
   const body = value === undefined ? {} : { body: JSON.stringify(value) };
   return requestJson(url, { method: "POST", headers: { "content-type": "application/json" }, ...body });
 }

@@ -17,7 +17,7 @@ export interface Database {
 export const PROJECT_DIR = fileURLToPath(new URL("../../", import.meta.url));
 export const CONFIG_PATH = join(PROJECT_DIR, "wrangler.toml");
 
-export function logDatabases(configPath: string): Database[] {
+export function configuredDatabases(configPath: string): Database[] {
   const { d1_databases: tables } = parse(readFileSync(configPath, "utf8"));
   if (!Array.isArray(tables) || tables.length === 0) throw new Error(`${configPath} has no [[d1_databases]]`);
   return tables.map((table) => ({

@@ -9,10 +9,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chunksOf, getUntilAnswered, postJson, readAllStates, sendAll } from "./client.ts";
-import { allEqual, compareCounts, type Comparison, countByAirport, readFlights } from "./flights.ts";
+import { splitInto, getUntilAnswered, postValue, readAllStates, sendAll } from "./client.ts";
+import { allEqual, compareCounts, type CountComparison, countByAirport, readFlights } from "./flights.ts";
 import { portIsFree, type Runtime, startRuntime } from "./runtime.ts";
-import { kilobytes, milliseconds, number, Screen } from "./screen.ts";
+import { kilobytes, milliseconds, number, DemoScreen } from "./screen.ts";
 
 const OPERATOR = "airport-delays";
 const FAVOURITE_PORT = 8787;
@@ -31,7 +31,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 const stateDir = mkdtempSync(join(tmpdir(), "keyframe-demo-"));
 const flights = readFlights();
 const lines = flights.map((flight) => flight.line);
-const screen = new Screen(process.stdout, lines.length);
+const screen = new DemoScreen(process.stdout, lines.length);
 let runtime: Runtime | null = null;
 let starting: Promise<Runtime> | null = null;
 process.exit(await main());
@@ -80,7 +80,7 @@ async function launch(port: number): Promise<Runtime> {
 
 /** Resolves with the time from ready to the first answer after the crash. */
 async function streamWithCrash(): Promise<number> {
-  const chunks = chunksOf(lines, CHUNK);
+  const chunks = splitInto(lines, CHUNK);
   let acknowledged = 0;
   const midway: { snapshot?: Promise<void>; crash?: Promise<number> } = {};
   await sendAll({
@@ -111,7 +111,7 @@ async function takeSnapshot(): Promise<void> {
   const partitions = (await getUntilAnswered(base)) as PartitionStatus[];
   let bytes = 0;
   for (const { partition } of partitions) {
-    await postJson(`${base}/${partition}/snapshot`);
+    await postValue(`${base}/${partition}/snapshot`);
     const { lastSnapshot } = (await getUntilAnswered(`${base}/${partition}?live=true`)) as PartitionStatus;
     bytes += lastSnapshot?.bytes ?? 0;
   }
@@ -159,7 +159,7 @@ async function sendAgain(): Promise<void> {
   let accepted = 0;
   await sendAll({
     url: address,
-    chunks: chunksOf(again, CHUNK),
+    chunks: splitInto(again, CHUNK),
     lanes: LANES,
     onAnswer: (answer) => {
       duplicates += answer.duplicates;
@@ -171,7 +171,7 @@ async function sendAgain(): Promise<void> {
   screen.line("retry", `${number(again.length)} events sent a second time: ${outcome}`);
 }
 
-function verdict(result: Comparison, firstAnswerMs: number): string {
+function verdict(result: CountComparison, firstAnswerMs: number): string {
   const counts = `${result.equal} of ${result.airports} airports equal, ${result.lost} lost, ${result.doubled} doubled`;
   const summary = `${counts}, first answer after ${milliseconds(firstAnswerMs)}`;
   return [...result.differences, summary].join("\n");

@@ -7,12 +7,12 @@
  *    deploy without them.
  */
 import { parse } from "smol-toml";
-import { placeOf, type Place } from "../engine/operator/region.ts";
+import { appLocation, type AppLocation } from "../engine/operator/region.ts";
 
 export interface Deployment {
   readonly databases: readonly { readonly binding: string; readonly name: string }[];
   readonly bucket: string;
-  readonly place: Place;
+  readonly place: AppLocation;
 }
 
 export type Read =
@@ -55,9 +55,9 @@ function deploymentOf(at: Table, top: Table, where: string): Read {
   const crons = ((at["triggers"] ?? top["triggers"]) as Table | undefined)?.["crons"];
   if (!Array.isArray(crons) || crons.length === 0)
     return refused('has no cron trigger, so lost alarms would stay lost: add [triggers] crons = ["*/10 * * * *"]');
-  let place: Place;
+  let place: AppLocation;
   try {
-    place = placeOf(at["vars"] ?? {});
+    place = appLocation(at["vars"] ?? {});
   } catch (error) {
     return refused(`can't be placed: ${(error as Error).message}`);
   }

@@ -23,7 +23,7 @@ export interface AirportCount {
   histogram: Record<"early" | "under15" | "under30" | "under60" | "over60", number>;
 }
 
-export interface Comparison {
+export interface CountComparison {
   airports: number;
   equal: number;
   lost: number;
@@ -55,8 +55,8 @@ export function countByAirport(flights: Flight[]): Map<string, AirportCount> {
 }
 
 /** `lost` counts missing flights, `doubled` surplus ones. */
-export function compareCounts(expected: Map<string, AirportCount>, actual: Map<string, unknown>): Comparison {
-  const result: Comparison = { airports: expected.size, equal: 0, lost: 0, doubled: 0, differences: [] };
+export function compareCounts(expected: Map<string, AirportCount>, actual: Map<string, unknown>): CountComparison {
+  const result: CountComparison = { airports: expected.size, equal: 0, lost: 0, doubled: 0, differences: [] };
   for (const airport of new Set([...expected.keys(), ...actual.keys()])) {
     const want = expected.get(airport);
     const have = actual.get(airport);
@@ -73,7 +73,7 @@ export function compareCounts(expected: Map<string, AirportCount>, actual: Map<s
   return result;
 }
 
-export function allEqual(result: Comparison): boolean {
+export function allEqual(result: CountComparison): boolean {
   return result.equal === result.airports && result.differences.length === 0;
 }
 

@@ -11,7 +11,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { createServer, type AddressInfo } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CONFIG_PATH, logDatabases } from "./config.ts";
+import { CONFIG_PATH, configuredDatabases } from "./config.ts";
 import { Leftovers } from "./leftovers.ts";
 import { listProcesses } from "./processes.ts";
 import { Wrangler, type WranglerOptions } from "./wrangler.ts";
@@ -174,7 +174,7 @@ async function answers(url: string): Promise<boolean> {
 
 /** Skips wrangler, which takes a second, if the marker says that these migrations were applied. */
 async function migrate(place: Place, options: RuntimeOptions): Promise<void> {
-  const databases = logDatabases(place.configPath);
+  const databases = configuredDatabases(place.configPath);
   const wanted = fingerprint(databases);
   // If the databases are gone, or a later wrangler keeps them elsewhere, ignore the marker.
   if (existsSync(join(place.stateDir, "v3", "d1")) && wanted === readIfThere(place.markerFile)) return;
@@ -193,7 +193,7 @@ async function migrate(place: Place, options: RuntimeOptions): Promise<void> {
   writeFileSync(place.markerFile, wanted);
 }
 
-function fingerprint(databases: ReturnType<typeof logDatabases>): string {
+function fingerprint(databases: ReturnType<typeof configuredDatabases>): string {
   const hash = createHash("sha256");
   for (const { binding, name, migrationsDir } of databases) {
     hash.update(JSON.stringify([binding, name]));

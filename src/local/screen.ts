@@ -8,7 +8,7 @@ const LABEL_WIDTH = 10;
 const BAR_WIDTH = 24;
 const TENTHS = 10;
 
-export class Screen {
+export class DemoScreen {
   readonly #out: NodeJS.WriteStream;
   readonly #total: number;
   #done = 0;

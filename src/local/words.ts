@@ -8,7 +8,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { OLD_WORDS } from "./old-words.ts";
 
-export interface Flaw {
+export interface ProseFlaw {
   readonly line: number;
   readonly why: string;
 }
@@ -27,13 +27,13 @@ const CLAUSE = /^(What|Whoever|Whatever|That|One that)\b(?! (is|are|does|do|did|
 const CAPTION = /(^|[.;] |— )(null|undefined|true|false): [a-z]/i;
 
 /** The flaws of a TypeScript file's comments. */
-export const flawsOfSource = (text: string): Flaw[] => flawsOf(commentsOf(text));
+export const flawsOfSource = (text: string): ProseFlaw[] => flawsOf(commentsOf(text));
 
 /** The flaws of a Markdown page's prose: no code, no tables, no links on lines of their own. */
-export const flawsOfPage = (text: string): Flaw[] => flawsOf(proseOf(text));
+export const flawsOfPage = (text: string): ProseFlaw[] => flawsOf(proseOf(text));
 
 /** The words of any text that the glossary has replaced: in messages, code and tables as well as in prose. */
-export const oldWordsOf = (text: string): Flaw[] =>
+export const oldWordsOf = (text: string): ProseFlaw[] =>
   text.split("\n").flatMap((line, i) =>
     OLD_WORDS.flatMap(({ pattern, instead }) => {
       const found = pattern.exec(line)?.[0];
@@ -41,8 +41,8 @@ export const oldWordsOf = (text: string): Flaw[] =>
     }),
   );
 
-function flawsOf(prose: readonly Prose[]): Flaw[] {
-  const flaws: Flaw[] = [];
+function flawsOf(prose: readonly Prose[]): ProseFlaw[] {
+  const flaws: ProseFlaw[] = [];
   for (const { line, text } of prose) {
     if (text.length > LINE_CHARS) flaws.push({ line, why: `${text.length} characters in a line of prose` });
     const caption = CAPTION.exec(text)?.[2];

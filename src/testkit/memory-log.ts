@@ -9,7 +9,7 @@ import type { Appended, Floor, Log } from "../engine/base/ports.ts";
 import type {
   Explanation,
   Opening,
-  Page,
+  SegmentPage,
   PartitionRow,
   Pin,
   Point,
@@ -128,11 +128,11 @@ class MemoryLog implements Log {
     });
   }
 
-  async page(after: Seq): Promise<Page & { readonly epoch: PartitionRow["epoch"] }> {
+  async page(after: Seq): Promise<SegmentPage & { readonly epoch: PartitionRow["epoch"] }> {
     return { ...this.#above(after), epoch: this.#held() };
   }
 
-  #above(after: number): Page {
+  #above(after: number): SegmentPage {
     const tail = this.#segments.filter((row) => row.seq > after);
     let bytes = 0;
     const rows = tail.slice(0, this.#db.pageRows).filter((row, i) => (bytes += row.bytes) <= PAGE_BYTES || i === 0);

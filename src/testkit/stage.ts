@@ -20,7 +20,7 @@ import { SIZES } from "../engine/base/limits.ts";
 import { MIGRATION_FAILED } from "../engine/operator/migration.ts";
 import type { Operator } from "../engine/operator/operator.ts";
 import { parseOutcome } from "../engine/log/outcome.ts";
-import { Partition } from "../engine/partition/partition.ts";
+import { PartitionEngine } from "../engine/partition/partition.ts";
 import type { Host } from "../engine/base/ports.ts";
 import { isDuplicate, STATUS, wireVersion, type AppendRequest } from "../engine/partition/protocol.ts";
 import { MemoryCache } from "./memory-cache.ts";
@@ -29,7 +29,7 @@ import { MemoryStore } from "./memory-store.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 /** The outcome of one event. */
-export type Outcome<Reply = unknown> =
+export type EventOutcome<Reply = unknown> =
   | { readonly tag: "applied"; readonly key: string; readonly reply: Reply; readonly duplicate: boolean }
   | {
       readonly tag: "refused";
@@ -59,7 +59,7 @@ export class Stage {
   readonly #clock: VirtualClock;
   readonly #route: Route;
   readonly #startMs: number;
-  #partition: Partition;
+  #partition: PartitionEngine;
   #sent = 0;
   /** Time of receipt of the last event. Null if there was none. */
   #lastMs: number | null = null;
@@ -109,7 +109,7 @@ export class Stage {
   }
 
   /** Sends one event and waits until it is decided. */
-  async send(event: unknown): Promise<Outcome> {
+  async send(event: unknown): Promise<EventOutcome> {
     const index = this.#sent++;
     // The clock doesn't give this time: a snapshot in between may have moved it on, and the handler would see that.
     const at =
@@ -133,7 +133,7 @@ export class Stage {
     return this.#decided(slice, keyed.key);
   }
 
-  async #decided(slice: AppendRequest, key: string): Promise<Outcome> {
+  async #decided(slice: AppendRequest, key: string): Promise<EventOutcome> {
     const result = await this.#clock.run(this.#partition.append(slice));
     if (result.tag !== "decided") throw new Error(`the partition didn't take the event: ${result.message}`);
     const status = result.statuses[0]!;
@@ -186,7 +186,7 @@ export class Stage {
     this.#partition = this.#start();
   }
 
-  #start(operator = this.#route.operator): Partition {
+  #start(operator = this.#route.operator): PartitionEngine {
     const address = this.#route.addresses[0]!;
     const id = { timeline: address.timeline, operator: address.operator, partition: address.partition };
     const fail = (why: string): void => {
@@ -216,7 +216,7 @@ export class Stage {
       cache: this.#cache,
       sizes: SIZES,
     };
-    return new Partition(env, address);
+    return new PartitionEngine(env, address);
   }
 }
 

@@ -13,10 +13,10 @@ import type { Operator } from "../engine/operator/operator.ts";
 import { durationMs } from "../engine/operator/settings.ts";
 import { timeMs } from "../engine/event/rfc3339.ts";
 import type { EventFor, ReplyOf, StateOf } from "../engine/operator/operator-types.ts";
-import { Stage, type Outcome } from "./stage.ts";
+import { Stage, type EventOutcome } from "./stage.ts";
 
 export type { EventFor, ReplyOf } from "../engine/operator/operator-types.ts";
-export type { Outcome } from "./stage.ts";
+export type { EventOutcome } from "./stage.ts";
 
 export interface Options {
   /** RFC 3339 time of the first event, by default 2026-01-01T00:00:00Z. Each further one is a second later. */
@@ -123,8 +123,8 @@ export class Given<O extends Operator> {
    * ]).outcomes();
    * assert.deepEqual(outcomes.map((outcome) => outcome.tag === "applied" && outcome.duplicate), [false, true]);
    */
-  async outcomes(): Promise<readonly Outcome<ReplyOf<O>>[]> {
-    return (await this.#played()).outcomes as readonly Outcome<ReplyOf<O>>[];
+  async outcomes(): Promise<readonly EventOutcome<ReplyOf<O>>[]> {
+    return (await this.#played()).outcomes as readonly EventOutcome<ReplyOf<O>>[];
   }
 
   /**
@@ -138,9 +138,9 @@ export class Given<O extends Operator> {
   }
 
   /** Each question gets a stage of its own, so that one test's questions can't disturb each other. */
-  async #played(): Promise<{ readonly stage: Stage; readonly outcomes: readonly Outcome[] }> {
+  async #played(): Promise<{ readonly stage: Stage; readonly outcomes: readonly EventOutcome[] }> {
     const stage = await stageOf(this.#operator, this.#options);
-    const outcomes: Outcome[] = [];
+    const outcomes: EventOutcome[] = [];
     for (const [index, event] of this.#events.entries()) {
       if (isLater(event)) {
         stage.later(event.laterMs);
@@ -198,15 +198,15 @@ export class At<O extends Operator> {
 /** One event, and expectations about its outcome. */
 export class When<O extends Operator> {
   readonly #type: string;
-  readonly #send: () => Promise<Outcome>;
+  readonly #send: () => Promise<EventOutcome>;
 
-  constructor(type: string, send: () => Promise<Outcome>) {
+  constructor(type: string, send: () => Promise<EventOutcome>) {
     this.#type = type;
     this.#send = send;
   }
 
-  async outcome(): Promise<Outcome<ReplyOf<O>>> {
-    return (await this.#send()) as Outcome<ReplyOf<O>>;
+  async outcome(): Promise<EventOutcome<ReplyOf<O>>> {
+    return (await this.#send()) as EventOutcome<ReplyOf<O>>;
   }
 
   /**
@@ -260,7 +260,7 @@ export class When<O extends Operator> {
       });
   }
 
-  async #tagged<Tag extends Outcome["tag"]>(tag: Tag): Promise<Extract<Outcome, { tag: Tag }>> {
+  async #tagged<Tag extends EventOutcome["tag"]>(tag: Tag): Promise<Extract<EventOutcome, { tag: Tag }>> {
     const outcome = await this.#send();
     if (outcome.tag !== tag)
       throw new AssertionError({
@@ -268,7 +268,7 @@ export class When<O extends Operator> {
         actual: outcome.tag,
         expected: tag,
       });
-    return outcome as Extract<Outcome, { tag: Tag }>;
+    return outcome as Extract<EventOutcome, { tag: Tag }>;
   }
 }
 
@@ -308,7 +308,7 @@ export async function deterministic<O extends Operator>(
 }
 
 interface Run {
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly EventOutcome[];
   readonly states: Readonly<Record<string, unknown>>;
   /** The states of all keys, in order, as text: the order of members must be the same as well. */
   readonly text: string;
@@ -322,7 +322,7 @@ async function played(
   split: number | null,
 ): Promise<Run> {
   const stage = await stageOf(operator, options);
-  const outcomes: Outcome[] = [];
+  const outcomes: EventOutcome[] = [];
   for (const [index, event] of events.entries()) {
     if (index === split) {
       await stage.snapshot();

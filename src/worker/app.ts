@@ -8,7 +8,7 @@ import type { Failure } from "../engine/base/errors.ts";
 import { MAIN_TIMELINE } from "../engine/base/ids.ts";
 import { limited } from "../engine/base/retry.ts";
 import type { Operator } from "../engine/operator/operator.ts";
-import { placeOf } from "../engine/operator/region.ts";
+import { appLocation } from "../engine/operator/region.ts";
 import { type Route, route } from "../engine/operator/routing.ts";
 import type { Env } from "./env.ts";
 import { requestClock } from "./request-clock.ts";
@@ -68,7 +68,7 @@ export class App {
 
   async #load(env: Env): Promise<Routes> {
     // Check the names of region and jurisdiction before any object is placed by them.
-    placeOf(env);
+    appLocation(env);
     const databases = logDatabases(env as unknown as Record<string, unknown>);
     const objects = new R2Store(env.SNAPSHOTS);
     const lookUp = async (prefix: string): Promise<string | null> =>

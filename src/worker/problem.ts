@@ -1,5 +1,5 @@
 /** Problem documents (RFC 9457): the body of every error answer. They never hold a stack trace (IN3). */
-export interface Problem {
+export interface ProblemParts {
   readonly status: number;
   readonly code: string;
   readonly detail: string;
@@ -26,7 +26,7 @@ const TITLES: Readonly<Record<number, string>> = {
   503: "Service unavailable",
 };
 
-export function problem({ status, code, detail, more, retryAfterSec }: Problem): Response {
+export function problem({ status, code, detail, more, retryAfterSec }: ProblemParts): Response {
   const body = {
     type: `urn:keyframe:problem:${code}`,
     title: TITLES[status] ?? "Error",

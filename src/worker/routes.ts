@@ -7,7 +7,7 @@ import type { Address, Route } from "../engine/operator/routing.ts";
 import { Damage, Failure } from "../engine/base/errors.ts";
 import { admitted, isShut, type Authorize, type Grant, type Role } from "./http/access.ts";
 import {
-  evict,
+  evictPartition,
   listManifests,
   listOperators,
   listPartitions,
@@ -18,7 +18,7 @@ import {
 } from "./admin/admin-routes.ts";
 import { adoptPartition } from "./admin/adopt-route.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
-import { hasPart, readParam, readParams, type Described, type Given, type Params } from "./api/described.ts";
+import { hasPart, readParam, readParams, type Described, type RequestParams, type Params } from "./api/described.ts";
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./api/edits.ts";
 import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
@@ -50,7 +50,7 @@ import { lostProblem } from "./http/lost.ts";
 import { showMetrics } from "./metrics/metrics.ts";
 import { errorFacts, note } from "./note.ts";
 import { openApi } from "./api/openapi.ts";
-import { overview } from "./admin/overview-route.ts";
+import { getOverview } from "./admin/overview-route.ts";
 import { listPins, pinManifest, unpinManifest } from "./admin/pin-routes.ts";
 import { notAllowed, problem } from "./problem.ts";
 import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./admin/quarantine-routes.ts";
@@ -92,7 +92,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   /** Registers a described route (api/): its role, operator, partition and parameters. */
   const on = <P extends Params, Q extends Params>(
     route: Described<P, Q>,
-    handle: (c: Ctx, given: Given<P, Q>) => Response | Promise<Response>,
+    handle: (c: Ctx, given: RequestParams<P, Q>) => Response | Promise<Response>,
   ): void => {
     const { method, path, role, unplaced } = route;
     const params = { ...route.inPath, ...route.inQuery };
@@ -104,7 +104,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       const at = c.req.param() as Readonly<Record<string, string>>;
       const read = readParams(params, (name) => (name in route.inPath ? at[name] : c.req.query(name)), at);
       // The values have the types of the descriptions that they were read by.
-      return "flaw" in read ? problem(read.flaw) : handle(c, read.given as Given<P, Q>);
+      return "flaw" in read ? problem(read.flaw) : handle(c, read.given as RequestParams<P, Q>);
     });
     http.on(method, [path], ...steps);
   };
@@ -137,7 +137,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     return getState(c.req.raw, c.env, c.var.route, key, c.req.query("at"), c.var.grant);
   });
 
-  on(OVERVIEW, (c) => overview(c.env, c.var.routes, app.operators));
+  on(OVERVIEW, (c) => getOverview(c.env, c.var.routes, app.operators));
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));
@@ -145,7 +145,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(SNAPSHOT, (c) => takeSnapshot(c.env, c.var.address));
   on(VERIFY, (c) => verifyPartition(c.env, c.var.address));
   on(ADOPT, (c) => adoptPartition(c.req.raw, c.env, c.var.route, c.var.address));
-  on(EVICT, (c) => evict(c.env, c.var.address));
+  on(EVICT, (c) => evictPartition(c.env, c.var.address));
   on(LIST_MANIFESTS, (c) => listManifests(c.env, c.var.address));
   on(SHOW_MANIFEST, (c, { manifest }) => showManifest(c.env, c.var.address, manifest));
   on(LIST_PINS, (c) => listPins(c.env, c.var.address));

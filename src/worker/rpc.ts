@@ -5,11 +5,11 @@ import type { Verified } from "../engine/checkpoint/verify.ts";
 import type { Address } from "../engine/operator/routing.ts";
 import type { AppendRequest, AppendResponse } from "../engine/partition/protocol.ts";
 import type { PartitionFacts } from "../engine/recovery/open-partition.ts";
-import type { Entry } from "../engine/state/keyed-state.ts";
-import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../engine/state/quarantine.ts";
+import type { KeyEntry } from "../engine/state/keyed-state.ts";
+import type { QuarantineGroup, QuarantineEntries, SetAside, Wanted } from "../engine/state/quarantine.ts";
 
 /** An answer, or the reason why there is none now. */
-export type Answer<T> =
+export type PartitionAnswer<T> =
   { readonly tag: "ok"; readonly value: T } | { readonly tag: "busy"; readonly code: string; readonly message: string };
 
 /** An export (engine/snapshot/reads.ts), as it travels. */
@@ -23,27 +23,27 @@ export interface ExportPage {
 export interface Calls {
   fetch(request: Request): Promise<Response>;
   append(address: Address, slice: AppendRequest): Promise<AppendResponse>;
-  read(address: Address, keys: readonly string[], maxChars?: number): Promise<Answer<(Entry | null)[]>>;
+  read(address: Address, keys: readonly string[], maxChars?: number): Promise<PartitionAnswer<(KeyEntry | null)[]>>;
   scan(
     address: Address,
     prefix: string,
     after: string,
     limit: number,
     maxBytes: number,
-  ): Promise<Answer<{ items: (readonly [string, Entry])[]; more: boolean }>>;
-  capture(address: Address, prefix: string): Promise<Answer<ExportPage>>;
-  facts(address: Address): Promise<Answer<PartitionFacts>>;
+  ): Promise<PartitionAnswer<{ items: (readonly [string, KeyEntry])[]; more: boolean }>>;
+  capture(address: Address, prefix: string): Promise<PartitionAnswer<ExportPage>>;
+  facts(address: Address): Promise<PartitionAnswer<PartitionFacts>>;
   quarantinePage(
     address: Address,
     after: Seq,
     limit: number,
     maxChars: number,
     wanted?: Wanted,
-  ): Promise<Answer<QuarantinePage>>;
-  quarantineGroups(address: Address): Promise<Answer<QuarantineGroup[]>>;
-  setAside(address: Address, target: Seq): Promise<Answer<SetAside | null>>;
-  snapshot(address: Address): Promise<Answer<Snapshotted>>;
-  verify(address: Address): Promise<Answer<Verified>>;
+  ): Promise<PartitionAnswer<QuarantineEntries>>;
+  quarantineGroups(address: Address): Promise<PartitionAnswer<QuarantineGroup[]>>;
+  setAside(address: Address, target: Seq): Promise<PartitionAnswer<SetAside | null>>;
+  snapshot(address: Address): Promise<PartitionAnswer<Snapshotted>>;
+  verify(address: Address): Promise<PartitionAnswer<Verified>>;
   mark(): Promise<HighWaterMark | null>;
   evict(): Promise<void>;
   wake(address: Address): Promise<void>;

@@ -3,7 +3,7 @@
  * here once. partition-object.ts implements them.
  */
 import { partitionName } from "../engine/base/ids.ts";
-import { type Jurisdiction, placeOf } from "../engine/operator/region.ts";
+import { type Jurisdiction, appLocation } from "../engine/operator/region.ts";
 import type { Address } from "../engine/operator/routing.ts";
 import type { Env } from "./env.ts";
 import type { Calls } from "./rpc.ts";
@@ -13,7 +13,7 @@ import type { Calls } from "./rpc.ts";
  * call.
  */
 export function partitionStub(env: Env, address: Address): Calls {
-  const { region, jurisdiction } = placeOf(env);
+  const { region, jurisdiction } = appLocation(env);
   const namespace = jurisdiction === null ? env.PARTITION : within(env.PARTITION, jurisdiction);
   const hint = region === null ? undefined : { locationHint: region };
   return namespace.getByName(partitionName(address), hint) as unknown as Calls;

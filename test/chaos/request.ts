@@ -6,7 +6,7 @@
  * 2. Every answer that lists its results gives each event the same place in the log and the same outcome, and no place has
  *    two events.
  */
-import type { Answer } from "../../src/local/client.ts";
+import type { BatchAnswer } from "../../src/local/client.ts";
 import type { Drawn } from "./drawn-event.ts";
 
 /** How the app recognises a repeat. */
@@ -26,7 +26,7 @@ interface Result {
   readonly value: unknown;
 }
 
-export type ChaosAnswer = Answer & { readonly code?: string; readonly results?: readonly Result[] };
+export type ChaosAnswer = BatchAnswer & { readonly code?: string; readonly results?: readonly Result[] };
 
 /** Answers in full list each event's result, which the interface gives up to this many events. */
 export const FULL_EVENTS = 1_000;

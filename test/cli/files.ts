@@ -7,7 +7,7 @@ import { StateMachine } from "../../src/engine/state/state-machine.ts";
 import { seq, stamp } from "../../src/engine/base/ids.ts";
 import { encodeSnapshot } from "../../src/engine/snapshot/capture.ts";
 import { capture } from "../engine/fakes/capture.ts";
-import type { Entry } from "../../src/engine/state/keyed-state.ts";
+import type { KeyEntry } from "../../src/engine/state/keyed-state.ts";
 import { golden, GOLDEN, ID, SEED } from "../golden/decode.ts";
 
 /** The newest version of a golden file. */
@@ -34,7 +34,7 @@ export function snapshotOf(
   at = base + 9,
   keys = Object.keys(states).length,
 ): Promise<Uint8Array> {
-  const entries = Object.entries(states).map(([key, value]): [string, Entry | null] => [
+  const entries = Object.entries(states).map(([key, value]): [string, KeyEntry | null] => [
     key,
     value === null ? null : { text: JSON.stringify(value), seq: seq(at), stamp: stamp(1024) },
   ]);

@@ -7,8 +7,8 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { send, type SendOptions, type SendStatus } from "../../src/cli/send.ts";
-import { batches, BEGINNING, openInput, type Batch, type Position } from "../../src/cli/send-input.ts";
+import { send, type SendFileOptions, type SendStatus } from "../../src/cli/send.ts";
+import { batches, BEGINNING, openInput, type InputBatch, type Position } from "../../src/cli/send-input.ts";
 import { ProgressLine } from "../../src/cli/send-screen.ts";
 import { asProblem } from "../client/problem.ts";
 import type { Summary } from "../../src/cli/send-summary.ts";
@@ -129,7 +129,7 @@ interface Ran {
   readonly summary: Summary & { readonly sentBefore: number };
 }
 
-async function run(options: Partial<SendOptions> & { readonly file: string }): Promise<Ran> {
+async function run(options: Partial<SendFileOptions> & { readonly file: string }): Promise<Ran> {
   const texts = { out: "", err: "" };
   const status = await send({
     url,
@@ -526,9 +526,9 @@ describe("what can't get through", () => {
 });
 
 describe("batches", () => {
-  async function cut(from: string, position: Position, events: number): Promise<Batch[]> {
+  async function cut(from: string, position: Position, events: number): Promise<InputBatch[]> {
     const input = await openInput(from, Readable.from([]));
-    const all: Batch[] = [];
+    const all: InputBatch[] = [];
     for await (const batch of batches(input, position, { events, bytes: 1e9 }, () => Promise.resolve("key")))
       all.push(batch);
     return all;

@@ -5,7 +5,7 @@ import type { OperatorStatus, PartitionInfo } from "../../src/cli/answers.ts";
 import { adoptedLines } from "../../src/cli/adopt.ts";
 import {
   checkLines,
-  healthOf,
+  healthCell,
   judgeAccess,
   judgeOperators,
   judgePartition,
@@ -18,7 +18,7 @@ import { recoveredLines } from "../../src/cli/recover.ts";
 import { plain } from "../../src/cli/screen.ts";
 import type { Paint } from "../../src/cli/text.ts";
 import { statusTable } from "../../src/cli/status.ts";
-import { bytes, milliseconds, quantile, span } from "../../src/cli/text.ts";
+import { bytes, durationMs, quantile, span } from "../../src/cli/text.ts";
 import { verifiedLines } from "../../src/cli/verify-partition.ts";
 
 const NOW = Date.parse("2026-01-02T00:00:00Z");
@@ -74,7 +74,7 @@ describe("status", () => {
 });
 
 describe("status, of one partition", () => {
-  const health = (one: Partial<PartitionInfo>): string => healthOf({ ...well, ...one }, NOW, plain);
+  const health = (one: Partial<PartitionInfo>): string => healthCell({ ...well, ...one }, NOW, plain);
 
   it.each([
     [{}, "healthy"],
@@ -339,7 +339,7 @@ describe("numbers", () => {
       "1 h",
       "2 d",
     ]);
-    expect(["500ms", "1s", "1.5m", "24h", "7d", "soon", "5", "-1s"].map(milliseconds)).toEqual([
+    expect(["500ms", "1s", "1.5m", "24h", "7d", "soon", "5", "-1s"].map(durationMs)).toEqual([
       500,
       1_000,
       90_000,

@@ -8,7 +8,7 @@ import { EventStream } from "../../src/client/event-stream.ts";
 import { Http } from "../../src/client/http.ts";
 import { asProblem } from "./problem.ts";
 import { Patience } from "../../src/client/patience.ts";
-import { watch } from "../../src/client/watch.ts";
+import { watchStates } from "../../src/client/watch.ts";
 import type { credits } from "../../src/operators/credits.ts";
 
 type Connection = (response: ServerResponse, request: IncomingMessage) => void;
@@ -143,7 +143,7 @@ describe("watch", () => {
     const http = new Http({ url, token: null, fetch: (to, init) => fetch(to, init), clock, attemptMs: 1_000 });
     const patience = (): Patience => new Patience(clock, Math.random, { firstMs: 1, mostMs: 1, overallMs: 5_000 });
     const seqs: (number | null)[] = [];
-    for await (const { seq } of watch({ http, patience, path: "/watch" }, {})) {
+    for await (const { seq } of watchStates({ http, patience, path: "/watch" }, {})) {
       seqs.push(seq);
       if (seqs.length === 2) break;
     }

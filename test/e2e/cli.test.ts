@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildCli } from "../../src/local/build-cli.ts";
-import { postEvents } from "../../src/local/client.ts";
+import { postLines } from "../../src/local/client.ts";
 import { startRuntime, type Runtime } from "../../src/local/runtime.ts";
 
 const TOKENS = { INGEST_TOKEN: "sender", READ_TOKEN: "reader", ADMIN_TOKEN: "admin" };
@@ -80,7 +80,7 @@ describe("keyframe, against the app", () => {
 
   test("scans more than one page, in order", async () => {
     const lines = Array.from({ length: 2_100 }, (_, i) => bought(`k${String(i).padStart(4, "0")}`, i + 1));
-    expect(await postEvents(app.url, lines)).toMatchObject({ accepted: 2_100 });
+    expect(await postLines(app.url, lines)).toMatchObject({ accepted: 2_100 });
     const all = await json<{ key: string; value: { left: number } }>("scan", "credits", "--prefix", "k");
     expect(all.map(({ key, value }) => [key, value.left])).toEqual(
       lines.map((_, i) => [`k${String(i).padStart(4, "0")}`, i + 1]),

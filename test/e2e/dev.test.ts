@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { getJson, postEvents } from "../../src/local/client.ts";
+import { getJson, postLines } from "../../src/local/client.ts";
 import { sendSignal } from "../../src/local/processes.ts";
 import { projectNode } from "../../src/local/wrangler.ts";
 import { freePort } from "../../src/local/runtime.ts";
@@ -35,11 +35,11 @@ test("one line on standard output, and status 0 with no process left after SIGTE
 test("kill -9 of npm's process group, and the next start on the same port and store has everything", async () => {
   const first = await startNpmRunDev();
   const event = `{"id":"dev-1","type":"credits.bought","data":{"account":"dev","n":3}}`;
-  expect(await postEvents(`http://127.0.0.1:${port}`, [event])).toMatchObject({ accepted: 1 });
+  expect(await postLines(`http://127.0.0.1:${port}`, [event])).toMatchObject({ accepted: 1 });
   first.killGroup();
 
   await startNpmRunDev();
-  expect(await postEvents(`http://127.0.0.1:${port}`, [event])).toMatchObject({ accepted: 0, duplicates: 1 });
+  expect(await postLines(`http://127.0.0.1:${port}`, [event])).toMatchObject({ accepted: 0, duplicates: 1 });
   const state = await getJson(`http://127.0.0.1:${port}/v1/operators/credits/state?key=dev`);
   expect(state).toMatchObject({ value: { left: 3 } });
 });

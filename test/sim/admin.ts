@@ -7,7 +7,7 @@
 import { partitionOfKey } from "../../src/engine/operator/routing.ts";
 import { tagOf, type Condition, type Tag } from "../../src/engine/state/edit.ts";
 import type { Quarantined } from "../../src/engine/state/quarantine.ts";
-import { commandSlice, type Command } from "../../src/worker/ingest/command.ts";
+import { commandSlice, type CommandEvent } from "../../src/worker/ingest/command.ts";
 import type { OperatorName } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import { DELETE, ERASE, PUT, REMOVE, RETRY, type Shown } from "./model.ts";
@@ -23,7 +23,7 @@ interface Place {
 
 interface Sent {
   readonly slot: Slot;
-  readonly commands: readonly Command[];
+  readonly commands: readonly CommandEvent[];
 }
 
 /** How long it waits for an answer. */
@@ -220,11 +220,11 @@ export class Admin {
     await this.#sendAll(slot, [this.#command(type, key, data)]);
   }
 
-  #command(type: string, key: string, data: unknown): Command {
+  #command(type: string, key: string, data: unknown): CommandEvent {
     return { id: `admin-${this.#made++}`, source: `keyframe:${type.split(".")[1]}`, type, key, data };
   }
 
-  async #sendAll(slot: Slot, commands: readonly Command[]): Promise<void> {
+  async #sendAll(slot: Slot, commands: readonly CommandEvent[]): Promise<void> {
     const sent = { slot, commands };
     this.#sent.push(sent);
     await this.#deliver(sent);

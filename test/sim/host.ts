@@ -10,7 +10,7 @@ import { partitionName, seq } from "../../src/engine/base/ids.ts";
 import { readManifest } from "../../src/engine/snapshot/manifest.ts";
 import { snapshotAt } from "../../src/engine/checkpoint/policy.ts";
 import { stampMs } from "../../src/engine/base/hybrid-clock.ts";
-import type { Partition } from "../../src/engine/partition/partition.ts";
+import type { PartitionEngine } from "../../src/engine/partition/partition.ts";
 import { MemoryCache } from "../../src/testkit/memory-cache.ts";
 import type { Aside } from "../../src/engine/base/aside.ts";
 import type { HighWaterMark } from "../../src/engine/base/records.ts";
@@ -149,7 +149,7 @@ export class Host {
     const { clock, trace } = this.#world;
     trace.say(slot.short, () => "alarm");
     this.instance(slot)
-      .call((partition: Partition) => partition.wake())
+      .call((partition: PartitionEngine) => partition.wake())
       .catch(() => {
         if (attempt < 6) clock.after(2_000 * 2 ** attempt, () => this.#ring(slot, attempt + 1));
         else trace.count("alarms lost");

@@ -8,7 +8,7 @@
  */
 import { seq } from "../../src/engine/base/ids.ts";
 import type { Operator } from "../../src/engine/operator/operator.ts";
-import { Partition } from "../../src/engine/partition/partition.ts";
+import { PartitionEngine } from "../../src/engine/partition/partition.ts";
 import type { Host } from "../../src/engine/base/ports.ts";
 import type { Opening } from "../../src/engine/base/records.ts";
 import type { Quarantined } from "../../src/engine/state/quarantine.ts";
@@ -29,7 +29,7 @@ export class Instance {
   readonly version: number;
   readonly random: Random;
   readonly clock: InstanceClock;
-  readonly partition: Partition;
+  readonly partition: PartitionEngine;
   /** It took the right to write; 0: not yet. */
   epoch = 0;
   dead = false;
@@ -82,7 +82,7 @@ export class Instance {
       cache: new WiredCache(world, this),
       sizes: world.config.sizes,
     };
-    this.partition = new Partition(env, slot.address);
+    this.partition = new PartitionEngine(env, slot.address);
   }
 
   #host(): Host {
@@ -149,7 +149,7 @@ export class Instance {
   }
 
   /** A call from outside. Breaks where the instance dies under it. */
-  call<T>(run: (partition: Partition) => Promise<T>): Promise<T> {
+  call<T>(run: (partition: PartitionEngine) => Promise<T>): Promise<T> {
     if (this.dead) return Promise.reject(new Error("the object is gone"));
     return new Promise<T>((resolve, reject) => {
       const broken = (why: Error): void => reject(why);

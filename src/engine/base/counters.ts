@@ -61,7 +61,7 @@ export const COUNTERS = [
 
 export type Counter = (typeof COUNTERS)[number];
 
-export type Counts = Readonly<Partial<Record<Counter, number>>>;
+export type CounterValues = Readonly<Partial<Record<Counter, number>>>;
 
 const VERSION = 1;
 
@@ -104,7 +104,7 @@ export class Counters {
   /** True once the counts of earlier instances are known. */
   restored = false;
 
-  add(counts: Counts): void {
+  add(counts: CounterValues): void {
     for (const [name, n] of Object.entries(counts)) this.#own[PLACES.get(name as Counter)!]! += whole(n);
   }
 
@@ -115,7 +115,7 @@ export class Counters {
   }
 
   /** Returns all counts, plus `more`, which is about to become true. */
-  row(more: Counts = {}): CounterRow {
+  row(more: CounterValues = {}): CounterRow {
     const row = this.#base.map((n, i) => (i === 0 ? n : n + (this.#own[i] ?? 0)));
     for (const [name, n] of Object.entries(more)) row[PLACES.get(name as Counter)!]! += whole(n);
     return row;
@@ -126,13 +126,13 @@ export class Counters {
 const whole = (n: number): number => Math.max(0, Math.round(n));
 
 /** Counts one commit. */
-export const commitCounts = (ms: number): Counts => ({
+export const commitCounts = (ms: number): CounterValues => ({
   commitMs: ms,
   [placeIn("commit", COMMIT_BOUNDS_MS, ms)]: 1,
 });
 
 /** Counts one group by its events. */
-export const groupCounts = (events: number): Counts => ({
+export const groupCounts = (events: number): CounterValues => ({
   groupEvents: events,
   [placeIn("group", GROUP_BOUNDS, events)]: 1,
 });

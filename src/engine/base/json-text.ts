@@ -1,14 +1,14 @@
 /** Reads the text of valid JSON, because a parsed value no longer says how it was written. */
 
-export interface Member {
+export interface JsonMember {
   readonly name: string;
   /** The value as it is written. */
   readonly text: string;
 }
 
 /** Returns the members of the object in `text`, in order. A name that stands twice gives two members. */
-export function membersOf(text: string): Member[] {
-  const members: Member[] = [];
+export function jsonMembers(text: string): JsonMember[] {
+  const members: JsonMember[] = [];
   for (let at = text.indexOf("{") + 1; ; at++) {
     const open = text.indexOf('"', at);
     if (open < 0) return members;

@@ -39,7 +39,7 @@ export const shown = (value: unknown): string => (typeof value === "number" ? St
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** `exact`: reading the text back gives an equal value. If false (see Finding), use the value that is read back. */
+/** `exact`: reading the text back gives an equal value. If false (see JsonFinding), use the value that is read back. */
 export type JsonText =
   | { readonly tag: "json"; readonly text: string; readonly exact: boolean }
   | { readonly tag: "not_json"; readonly why: string };
@@ -65,7 +65,7 @@ export const NULL_STATE = "is null, which means no state; delete the key, or cal
 export const LARGE_STATE = `would have more than ${STATE_BYTES} bytes`;
 
 /** The result of inspecting a value without writing it. */
-export interface Finding {
+export interface JsonFinding {
   /** Why the value can't be kept, in words that follow its name ("isn't JSON, at .n: NaN is not JSON"). Null if it can
    *  be kept. */
   why: string | null;
@@ -76,7 +76,7 @@ export interface Finding {
   weight: number;
 }
 
-export function inspectJson(value: unknown): Finding {
+export function inspectJson(value: unknown): JsonFinding {
   const finding = { inexact: false, why: null, isExact: true, weight: 0, path: [] } as Search;
   inspect(value, 1, finding);
   if (finding.why === null) return finding;
@@ -90,7 +90,7 @@ function pathText(steps: readonly string[]): string {
   return path.length <= 200 ? path : `${path.slice(0, 150)}…${path.slice(-40)}`;
 }
 
-interface Search extends Finding {
+interface Search extends JsonFinding {
   /** False if the flaw is a number that has lost its last digits. */
   isExact: boolean;
   readonly path: string[];

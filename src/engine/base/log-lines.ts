@@ -2,7 +2,7 @@
  * All lines of the platform's log, with their levels. "error" asks somebody to act, "warn" asks somebody to look, and
  * "info" helps a later investigation. docs/reference/operations.md explains each line.
  */
-export type Level = "info" | "warn" | "error";
+export type LogLevel = "info" | "warn" | "error";
 
 export const NOTES = {
   "partition ended": "warn",
@@ -36,7 +36,7 @@ export const NOTES = {
   "export broke off": "warn",
   "the rate limit doesn't answer": "warn",
   "request failed": "error",
-} as const satisfies Readonly<Record<string, Level>>;
+} as const satisfies Readonly<Record<string, LogLevel>>;
 
 export type LogLine = keyof typeof NOTES;
 export type NoteFacts = Readonly<Record<string, string | number | boolean | null>>;

@@ -24,7 +24,7 @@ export const MINUTE_COUNTS = [
 export type MinuteCount = (typeof MINUTE_COUNTS)[number];
 
 /** Minutes since 1970, then the counts. Zeros at the end are left out. */
-export type Minute = readonly [minute: number, ...counts: number[]];
+export type MinuteCounts = readonly [minute: number, ...counts: number[]];
 
 /** An hour, and the current minute. */
 export const MINUTES = 61;
@@ -32,17 +32,17 @@ export const MINUTE_MS = 60_000;
 
 export const minuteOf = (ms: number): number => Math.floor(ms / MINUTE_MS);
 
-export const isMinutes = (value: unknown): value is readonly Minute[] =>
+export const isMinutes = (value: unknown): value is readonly MinuteCounts[] =>
   Array.isArray(value) &&
   value.length <= MINUTES &&
   value.every((one) => Array.isArray(one) && one.length > 0 && one.every(isWhole));
 
 /** Reads stored minutes. Unreadable minutes count as none, because minutes are for looking only. */
-export const readMinutes = (value: unknown): readonly Minute[] => (isMinutes(value) ? value : []);
+export const readMinutes = (value: unknown): readonly MinuteCounts[] => (isMinutes(value) ? value : []);
 
 /** Merges rows about the same hour (MINUTES7), in the order of time. */
-export function mergeMinutes(all: readonly (readonly Minute[])[]): Minute[] {
-  const merged = new Map<number, Minute>();
+export function mergeMinutes(all: readonly (readonly MinuteCounts[])[]): MinuteCounts[] {
+  const merged = new Map<number, MinuteCounts>();
   for (const one of all.flat()) {
     const before = merged.get(one[0]) ?? [one[0]];
     const length = Math.max(before.length, one.length);
@@ -53,12 +53,12 @@ export function mergeMinutes(all: readonly (readonly Minute[])[]): Minute[] {
 }
 
 export class Minutes {
-  #minutes: Minute[] = [];
+  #minutes: MinuteCounts[] = [];
   /** The counters as of the last row that was counted. */
   #told: CounterRow = laterOf([]);
 
   /** Takes over the minutes of earlier rows, and the counters from which an opening continues. */
-  restore(all: readonly (readonly Minute[])[], counted: CounterRow): void {
+  restore(all: readonly (readonly MinuteCounts[])[], counted: CounterRow): void {
     this.#minutes = mergeMinutes([this.#minutes, ...all]);
     this.#told = laterOf([this.#told, counted]);
   }
@@ -80,7 +80,7 @@ export class Minutes {
   }
 
   /** Returns the minutes from the minute of `ms` on, within the last hour. */
-  since(ms: number): Minute[] {
+  since(ms: number): MinuteCounts[] {
     const newest = this.#minutes.at(-1)?.[0] ?? 0;
     const from = Math.max(minuteOf(ms), newest - MINUTES + 1);
     return this.#minutes.filter(([minute]) => minute >= from);

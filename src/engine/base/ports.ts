@@ -13,7 +13,7 @@ import type {
   Explanation,
   HighWaterMark,
   Opening,
-  Page,
+  SegmentPage,
   PartitionRow,
   Pin,
   Promotion,
@@ -45,7 +45,7 @@ export interface Log {
   /** Makes the row of a new partition, unless the row exists. */
   create(seed: number): Promise<void>;
   /** Returns the rows above `after`, with the epoch that holds at the same moment. */
-  page(after: Seq): Promise<Page & { readonly epoch: Epoch }>;
+  page(after: Seq): Promise<SegmentPage & { readonly epoch: Epoch }>;
   /** Returns the rows that begin below `before`, newest first, as many as a page holds. Returns none if the log has no
    *  more. */
   below(before: Seq): Promise<readonly Segment[]>;

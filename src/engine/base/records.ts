@@ -137,13 +137,13 @@ export interface Retention {
 }
 
 /** Consecutive rows of the log, bounded in bytes. `more`: further rows stand above the last one. */
-export interface Page {
+export interface SegmentPage {
   readonly rows: readonly Segment[];
   readonly more: boolean;
 }
 
 /** One moment of the partition in the log's database: its row, and the first page of the tail above its snapshot. */
-export interface Opening extends Page {
+export interface Opening extends SegmentPage {
   readonly row: PartitionRow;
   /** Last seq in the log. */
   readonly head: Seq;

@@ -29,13 +29,13 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 /** A snapshot, and when its last event was logged. */
-export interface Moment {
+export interface SnapshotTime {
   readonly version: number;
   readonly ms: number;
 }
 
 /** Returns the versions that the policy keeps. `moments` is in the order of the versions. */
-export function keptVersions(moments: readonly Moment[], nowMs: number, policy: RetentionPolicy): Set<number> {
+export function keptVersions(moments: readonly SnapshotTime[], nowMs: number, policy: RetentionPolicy): Set<number> {
   const { ageMs, last, hourly, daily } = policy;
   const base = baseOf(moments, nowMs, ageMs);
   return new Set([
@@ -48,14 +48,14 @@ export function keptVersions(moments: readonly Moment[], nowMs: number, policy: 
 }
 
 /** Returns the base for a read at the oldest retained moment (RETENTION2), or null if no snapshot is that old yet. */
-const baseOf = <One extends Moment>(moments: readonly One[], nowMs: number, ageMs: number): One | null =>
+const baseOf = <One extends SnapshotTime>(moments: readonly One[], nowMs: number, ageMs: number): One | null =>
   moments.findLast(({ ms }) => ms <= nowMs - ageMs) ?? null;
 
 /**
  * Returns the newest version of each of the last `periods` periods of that length. Periods begin at multiples of the
  * length.
  */
-function newestOfEach(moments: readonly Moment[], nowMs: number, lengthMs: number, periods: number): number[] {
+function newestOfEach(moments: readonly SnapshotTime[], nowMs: number, lengthMs: number, periods: number): number[] {
   const period = (ms: number): number => Math.floor(ms / lengthMs);
   const newest = new Map<number, number>();
   for (const { version, ms } of moments) if (period(ms) > period(nowMs) - periods) newest.set(period(ms), version);

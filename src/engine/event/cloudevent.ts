@@ -7,7 +7,7 @@
  * CLOUDEVENT2. The check changes nothing: the text that is kept is the sender's (EVENT1 of event.ts).
  */
 import { exceeds } from "../base/json.ts";
-import { membersOf } from "../base/json-text.ts";
+import { jsonMembers } from "../base/json-text.ts";
 import { NAME_BYTES } from "../base/limits.ts";
 import { isJsonType, mediaType } from "./media-type.ts";
 import { invalid, kind, missing, REQUIRED, timeText, type Rejected } from "./rejection.ts";
@@ -100,7 +100,7 @@ const isBase64 = (text: string): boolean => text.length % 4 === 0 && /^[A-Za-z0-
 /** Finds the flaws that parsing hides: a member that stands twice, or an integer in another form. */
 function textFlaw(event: Readonly<Record<string, unknown>>, text: string): Rejected | null {
   const seen = new Set<string>();
-  for (const { name, text: value } of membersOf(text)) {
+  for (const { name, text: value } of jsonMembers(text)) {
     if (seen.has(name)) return invalid(name, "appears twice; an attribute appears at most once");
     seen.add(name);
     if (name !== "data" && typeof event[name] === "number" && !/^-?\d+$/.test(value))

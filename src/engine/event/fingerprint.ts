@@ -1,6 +1,6 @@
 import { C1, C2, C3, C4, finish, PRINT_WORDS } from "../base/hash.ts";
 import type { Event } from "./event.ts";
-import { minuteOf, secondOf } from "./rfc3339.ts";
+import { minuteOfTime, secondOf } from "./rfc3339.ts";
 
 /**
  * Hashes the content of an event, for ONE4: its type, data and subject, its key for this operator, and the instant of
@@ -16,7 +16,7 @@ export function addContent(content: Content, event: Event, key: string, seed: nu
   content.add(key);
   // A time that was filled in differs between two sends of the same event.
   if (timed) {
-    content.add(minuteOf(event.time));
+    content.add(minuteOfTime(event.time));
     content.add(secondOf(event.time));
   }
   if (event["data_base64"] !== undefined) content.add(event["data_base64"]);

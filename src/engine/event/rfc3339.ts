@@ -34,7 +34,7 @@ export function timeFlaw(text: string): string | null {
   const end = text.length;
   if (!isUtc(text) && (two(text, end - 5) > 23 || two(text, end - 2) > 59))
     return "has an offset with an hour above 23 or a minute above 59";
-  const minute = minuteOf(text);
+  const minute = minuteOfTime(text);
   if (minute < FIRST || minute > LAST) return "is outside of the years 0000 to 9999 in UTC";
   if (two(text, SECOND) === 60 && !endsMonth(minute))
     return "has second 60, which can only be the last one of a month in UTC (a leap second)";
@@ -44,7 +44,7 @@ export function timeFlaw(text: string): string | null {
 export const isTime = (text: string): boolean => timeFlaw(text) === null;
 
 /** Returns the minute of a checked time, since 1970 in UTC. */
-export function minuteOf(text: string): number {
+export function minuteOfTime(text: string): number {
   const [year, month] = [yearOf(text), two(text, 5)];
   const leapDays = Math.floor((year + 3) / 4) - Math.floor((year + 99) / 100) + Math.floor((year + 399) / 400);
   const ofYear = BEFORE[month - 1]! + (month > 2 && isLeapYear(year) ? 1 : 0) + two(text, 8) - 1;
@@ -74,7 +74,7 @@ export function timeMs(text: string): number {
   if (!isTime(text)) return Number.NaN;
   const second = secondOf(text);
   const ms = Number(second.slice(3, 6).padEnd(3, "0"));
-  return minuteOf(text) * 60_000 + Math.min(59, Number(second.slice(0, 2))) * 1_000 + ms;
+  return minuteOfTime(text) * 60_000 + Math.min(59, Number(second.slice(0, 2))) * 1_000 + ms;
 }
 
 const ZERO = 48;

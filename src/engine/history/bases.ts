@@ -10,7 +10,7 @@
 import type { FileEnvironment } from "../operator/environment.ts";
 import type { Roots } from "../base/records.ts";
 import { type KeptSnapshot, keptSnapshots, passesOver } from "./kept-snapshots.ts";
-import type { Entry } from "../state/keyed-state.ts";
+import type { KeyEntry } from "../state/keyed-state.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 
 /** The value of the key in one snapshot. */
@@ -18,7 +18,7 @@ export interface Base {
   /** The snapshot holds the events up to here. */
   readonly seq: number;
   /** Null if the key has no state. */
-  readonly entry: Entry | null;
+  readonly entry: KeyEntry | null;
   /** Version of the operator that made the snapshot. */
   readonly operatorVersion: number;
 }

@@ -5,11 +5,11 @@
 import type { LogEnvironment } from "../operator/environment.ts";
 import type { Seq } from "../base/ids.ts";
 import { eventsOf, type Bounds, type KeyEvent, type KeyEvents } from "./events.ts";
-import { valuesAfter, type Value } from "./values.ts";
+import { valuesAfter, type ValueAfter } from "./values.ts";
 
 export interface HistoryItem extends KeyEvent {
   /** The value after the event. */
-  readonly value: Value;
+  readonly value: ValueAfter;
 }
 
 export interface HistoryPage extends Omit<KeyEvents, "items"> {

@@ -12,7 +12,7 @@
  * MOMENT2. A stamp is written in 16 digits, and a savepoint's name begins with a letter. So no text is two moments, and
  *     milliseconds since 1970 are never taken for a stamp. Earlier moments mean the first stamp of 16 digits.
  */
-import { isTime, minuteOf, secondOf } from "../event/rfc3339.ts";
+import { isTime, minuteOfTime, secondOf } from "../event/rfc3339.ts";
 import { lastStampOf } from "../base/hybrid-clock.ts";
 import { stamp, type Stamp } from "../base/ids.ts";
 
@@ -46,7 +46,7 @@ export function parseMoment(text: string): Moment | null {
   const ago = /^-(\d{1,9})(ms|s|m|h|d)$/.exec(text);
   if (ago !== null) return { tag: "ago", ms: Number(ago[1]) * UNIT_MS[ago[2]!]! };
   if (isTime(text)) {
-    const ms = minuteOf(text) * 60_000 + Math.floor(Number(secondOf(text)) * 1_000);
+    const ms = minuteOfTime(text) * 60_000 + Math.floor(Number(secondOf(text)) * 1_000);
     return { tag: "stamp", at: stampUpTo(ms) };
   }
   return NAME.test(text) ? { tag: "savepoint", name: text } : null;

@@ -22,7 +22,7 @@ import { replay } from "../recovery/replay.ts";
 import type { Loaded } from "../snapshot/key-loader.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { type Chunks, chunksOf, read } from "../snapshot/reads.ts";
-import type { Entries, Entry } from "../state/keyed-state.ts";
+import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import type { Keys } from "../state/state-machine.ts";
 import { keptSnapshots, passesOver } from "./kept-snapshots.ts";
 
@@ -43,7 +43,7 @@ export interface PastFacts {
   readonly exact: boolean;
 }
 
-export type PastKeys = (PastFacts & { readonly tag: "read"; readonly entries: readonly (Entry | null)[] }) | Gone;
+export type PastKeys = (PastFacts & { readonly tag: "read"; readonly entries: readonly (KeyEntry | null)[] }) | Gone;
 
 /** Returns the keys' entries at the stamp, from the first on, as `read` does. @throws Damage, Failure */
 export async function pastKeys(

@@ -17,7 +17,7 @@ import type { Clock, Floor } from "../base/ports.ts";
 import { persistent, sleep } from "../base/retry.ts";
 import { stampUpTo, type Moment } from "./moment.ts";
 
-export type Settled =
+export type SettledMoment =
   | { readonly tag: "settled"; readonly at: Stamp }
   /** The moment is ahead of the databases' clocks by this long. */
   | { readonly tag: "not_settled"; readonly aheadMs: number };
@@ -33,7 +33,7 @@ export async function settle(
   clock: Clock,
   floors: readonly Floor[],
   moment: Exclude<Moment, { tag: "savepoint" }>,
-): Promise<Settled> {
+): Promise<SettledMoment> {
   const ask = <T>(call: (floor: Floor) => Promise<T>): Promise<T[]> =>
     Promise.all(floors.map((floor) => persistent(clock, "D1", () => call(floor))));
   for (let waited = false; ; waited = true) {

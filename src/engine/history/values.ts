@@ -30,7 +30,7 @@ import { DELETE, RETRY } from "../state/quarantine.ts";
 import { persistent } from "../base/retry.ts";
 import { eventsOf, type KeyEvent, type KeyEvents } from "./events.ts";
 
-export type Value =
+export type ValueAfter =
   /** JSON text. Null if there is no state. */
   { readonly tag: "known"; readonly text: string | null } | { readonly tag: "unknown"; readonly why: string };
 
@@ -43,7 +43,7 @@ export async function valuesAfter(
   key: string,
   newestFirst: readonly KeyEvent[],
   before: Seq | null,
-): Promise<Value[]> {
+): Promise<ValueAfter[]> {
   const page = newestFirst.toReversed();
   if (page[0] === undefined) return [];
   const { clock, log } = env;
@@ -52,7 +52,7 @@ export async function valuesAfter(
   const anchors = new KeyBases(env, key, roots);
   const machine = new KeyFold(env, key, roots.row.seed);
   await begin(env, machine, key, await anchors.below(page[0].seq), page[0].seq);
-  const values: Value[] = [];
+  const values: ValueAfter[] = [];
   let [chars, first] = [0, 0];
   let sure = null as Sure | null;
   for (const [at, item] of page.entries()) {
@@ -69,8 +69,8 @@ export async function valuesAfter(
   return values.slice(first).toReversed();
 }
 
-const sizeOf = (value: Value): number => (value.tag === "known" ? (value.text?.length ?? 0) : value.why.length);
-const NOT_SHOWN: Value = { tag: "unknown", why: "" };
+const sizeOf = (value: ValueAfter): number => (value.tag === "known" ? (value.text?.length ?? 0) : value.why.length);
+const NOT_SHOWN: ValueAfter = { tag: "unknown", why: "" };
 
 /** Brings the value from the nearest snapshot up to the oldest event of the page. */
 async function begin(
@@ -173,7 +173,7 @@ class KeyFold {
     this.#why = why;
   }
 
-  value(): Value {
+  value(): ValueAfter {
     if (this.#touched === null) return { tag: "unknown", why: this.#why };
     const { version } = this.#touched;
     if (version !== undefined) return { tag: "unknown", why: `it is of version ${version} and can't be migrated` };

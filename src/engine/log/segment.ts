@@ -12,7 +12,7 @@
 import { Failure, messageOf } from "../base/errors.ts";
 import { isMs } from "../base/hybrid-clock.ts";
 import { seq, type Seq } from "../base/ids.ts";
-import { itemsOf, membersOf } from "../base/json-text.ts";
+import { itemsOf, jsonMembers } from "../base/json-text.ts";
 import { isObject, isWhole, shown } from "../base/json.ts";
 import type { Codec } from "../base/ports.ts";
 import type { Segment } from "../base/records.ts";
@@ -157,7 +157,7 @@ const isFormat = (format: number): boolean => format === SEGMENT_FORMAT || forma
 function sentOf(payload: () => string): (index: number) => string {
   let texts: string[] | null = null;
   return (index) => {
-    texts ??= itemsOf(membersOf(payload()).at(-1)!.text);
+    texts ??= itemsOf(jsonMembers(payload()).at(-1)!.text);
     return texts[index]!;
   };
 }

@@ -27,7 +27,7 @@ const JURISDICTIONS = ["eu", "fedramp"] as const;
 export type RegionName = keyof typeof PLACES;
 export type Jurisdiction = (typeof JURISDICTIONS)[number];
 
-export interface Place {
+export interface AppLocation {
   /** Null places the app near its first caller. */
   readonly region: RegionName | null;
   /** Null if the app has no jurisdiction. */
@@ -35,7 +35,7 @@ export interface Place {
 }
 
 /** Reads the settings. An empty setting counts as unset. @throws Failure invalid_region, with the known names */
-export function placeOf(settings: { readonly REGION?: unknown; readonly JURISDICTION?: unknown }): Place {
+export function appLocation(settings: { readonly REGION?: unknown; readonly JURISDICTION?: unknown }): AppLocation {
   const { REGION: region = "", JURISDICTION: jurisdiction = "" } = settings;
   if (region !== "" && !isRegion(region)) throw unknown("REGION", region, Object.keys(PLACES));
   if (jurisdiction !== "" && !isJurisdiction(jurisdiction)) throw unknown("JURISDICTION", jurisdiction, JURISDICTIONS);

@@ -17,7 +17,7 @@ export interface RetentionPolicy {
 }
 
 /** The settings as they are written. */
-export interface Given {
+export interface WrittenSettings {
   readonly replies?: { readonly keep: Duration };
   readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
   readonly partitions?: number;
@@ -47,7 +47,7 @@ export interface Settings {
 export type Fail = (why: string) => never;
 
 /** @throws if a setting can't work */
-export function settingsOf(given: Given, fail: Fail): Settings {
+export function settingsOf(given: WrittenSettings, fail: Fail): Settings {
   const partitions = whole(given.partitions ?? 1, "partitions", fail);
   if (partitions > PARTITIONS)
     fail(`partitions may be ${PARTITIONS} at most, not ${partitions}: since one request may call each of them`);

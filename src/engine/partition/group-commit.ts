@@ -29,7 +29,7 @@ import type { Environment } from "../operator/environment.ts";
 /**
  * Tells the partition that a group is visible. `heard` is false if the group held only duplicates, so D1 said nothing.
  */
-export type Settled = (open: OpenPartition, heard: boolean) => void;
+export type OnVisible = (open: OpenPartition, heard: boolean) => void;
 
 /** The admission, or why the request wasn't taken. */
 export type Admitted = Admission | Exclude<AppendResponse, { tag: "decided" }>;
@@ -39,14 +39,14 @@ export class GroupCommit {
   readonly #quota: Quota;
   readonly #live: Live;
   readonly #lease: Lease;
-  readonly #settled: Settled;
+  readonly #settled: OnVisible;
   #running = false;
   #filling: Group | null = null;
   #committing: Group | null = null;
   readonly #gathering = new CommitDelay();
   #leave: (() => void) | null = null;
 
-  constructor(env: Environment, quota: Quota, lease: Lease, settled: Settled) {
+  constructor(env: Environment, quota: Quota, lease: Lease, settled: OnVisible) {
     this.#env = env;
     this.#quota = quota;
     const lines = new ThrowLines(env);

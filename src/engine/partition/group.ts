@@ -5,7 +5,7 @@
  * GROUP2. A group is cut into rows below the row limit. Each row has its own overlay, since each has its own stamp.
  */
 import type { Codec } from "../base/ports.ts";
-import { groupCounts, type Counts } from "../base/counters.ts";
+import { groupCounts, type CounterValues } from "../base/counters.ts";
 import { commandOf, type StateMachine, type Live } from "../state/state-machine.ts";
 import { fill } from "../event/event.ts";
 import { seq, type Epoch, type Seq, type Stamp } from "../base/ids.ts";
@@ -84,7 +84,7 @@ export class Group {
   }
 
   /** Outcomes of the group's events, for the counters. */
-  get counts(): Counts {
+  get counts(): CounterValues {
     const grouped = this.events === 0 ? {} : groupCounts(this.events);
     return { ...this.#counts, ...grouped, slices: this.callers, segments: this.#filled().length };
   }

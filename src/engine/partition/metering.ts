@@ -8,7 +8,7 @@
  * METERING5. Deleting costs as much as writing. A segment and a range of the cache count for both when they are
  *     written, since they are deleted some day.
  */
-import { Counters, type Counts, laterOf, readCounters } from "../base/counters.ts";
+import { Counters, type CounterValues, laterOf, readCounters } from "../base/counters.ts";
 import { Minutes } from "../base/minutes.ts";
 import type { Cache, Host, Log, ObjectStore } from "../base/ports.ts";
 import type { Opening, Roots } from "../base/records.ts";
@@ -39,7 +39,7 @@ class MeteredLog implements Log {
   }
 
   /** Counts a call. `cost` derives the rows read and written from the answer, which is undefined if none came. */
-  async #counted<T>(call: Promise<T>, cost: (answer: T | undefined) => Counts): Promise<T> {
+  async #counted<T>(call: Promise<T>, cost: (answer: T | undefined) => CounterValues): Promise<T> {
     let answer: T | undefined;
     try {
       return (answer = await call);
@@ -74,7 +74,7 @@ class MeteredLog implements Log {
   }
 
   page(...args: Parameters<Log["page"]>): ReturnType<Log["page"]> {
-    const cost = (answer?: { readonly rows: readonly unknown[] }): Counts => ({
+    const cost = (answer?: { readonly rows: readonly unknown[] }): CounterValues => ({
       d1RowsRead: PAGE_READS + ROW_READS * (answer?.rows.length ?? 0),
     });
     return this.#counted(this.#log.page(...args), cost);
@@ -154,7 +154,7 @@ const ONE_QUERY = { d1Queries: 1 } as const;
  * The cost of appending rows. The rows carry it themselves: after them, nobody may hear of the partition until it wakes
  * up again.
  */
-export const appendCost = (rows: number): Counts => ({
+export const appendCost = (rows: number): CounterValues => ({
   ...ONE_QUERY,
   d1RowsRead: APPEND_READS * rows,
   d1RowsWritten: 2 * rows,

@@ -30,7 +30,7 @@ import { explainHead, judgeDamage } from "./freshness.ts";
 import { judgeRead } from "../log/fence.ts";
 import { factsOf, type PartitionFacts, type OpenPartition } from "../recovery/open-partition.ts";
 import { backpressure } from "./backpressure.ts";
-import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../state/quarantine.ts";
+import type { QuarantineGroup, QuarantineEntries, SetAside, Wanted } from "../state/quarantine.ts";
 import { chunksOf, read, scan, type Scanned } from "../snapshot/reads.ts";
 import { logFacts } from "../log/fence.ts";
 import { rewound } from "../recovery/rewind-check.ts";
@@ -38,12 +38,12 @@ import { DiskSpace } from "./disk-space.ts";
 import { busy, WIRE_VERSION, type AppendRequest, type AppendResponse } from "./protocol.ts";
 import { isVerificationDue } from "../checkpoint/policy.ts";
 import { RETRY_MS, Checkpointer, type Snapshotted } from "../checkpoint/checkpointer.ts";
-import type { Entry } from "../state/keyed-state.ts";
+import type { KeyEntry } from "../state/keyed-state.ts";
 import { limited, persistent } from "../base/retry.ts";
 import { noteVerification, verify, type Verified } from "../checkpoint/verify.ts";
 import type { Environment } from "../operator/environment.ts";
 
-export class Partition {
+export class PartitionEngine {
   readonly #env: Environment;
   readonly #address: Address;
   readonly #lease = new Lease();
@@ -162,7 +162,7 @@ export class Partition {
    * Returns the committed state of the keys, from the first on. Returns fewer if they exceed `maxChars`, but at least
    * one.
    */
-  async read(keys: readonly string[], maxChars: number = Number.POSITIVE_INFINITY): Promise<(Entry | null)[]> {
+  async read(keys: readonly string[], maxChars: number = Number.POSITIVE_INFINITY): Promise<(KeyEntry | null)[]> {
     return this.#reading((open) => read(open, keys, maxChars));
   }
 
@@ -179,7 +179,7 @@ export class Partition {
   }
 
   /** Returns the wanted quarantined events above `after`, in order. Stops at `limit` or at about `maxChars`. */
-  async quarantined(after: Seq, limit: number, maxChars: number, wanted?: Wanted): Promise<QuarantinePage> {
+  async quarantined(after: Seq, limit: number, maxChars: number, wanted?: Wanted): Promise<QuarantineEntries> {
     return (await this.#current()).machine.quarantine.page(after, limit, maxChars, wanted);
   }
 

@@ -2,7 +2,7 @@
 import type { CounterRow, Holder } from "../base/counters.ts";
 import { type Epoch, seq, type Stamp } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
-import type { Minute } from "../base/minutes.ts";
+import type { MinuteCounts } from "../base/minutes.ts";
 import type { PartitionRow } from "../base/records.ts";
 import type { Unmigrated } from "../operator/migration.ts";
 import type { Loader } from "../snapshot/key-loader.ts";
@@ -149,7 +149,7 @@ export interface RidingStats {
   readonly tail?: readonly [version: number, bytes: number];
   readonly counters?: CounterRow;
   /** The last hour, or as much of it as is newer than the current manifest (minutes.ts). */
-  readonly minutes?: readonly Minute[];
+  readonly minutes?: readonly MinuteCounts[];
   /** The writer of the group. The row says in which epoch. */
   readonly writer?: string;
   /** The writer before this one. */

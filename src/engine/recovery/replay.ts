@@ -12,7 +12,7 @@ import { belowManifest, incarnationOf, manifestOf, manifestPrefix, type Seq, seq
 import { LOAD_BYTES, PAGE_BYTES } from "../base/limits.ts";
 import { readMinutes } from "../base/minutes.ts";
 import type { Clock, Codec, Watchers } from "../base/ports.ts";
-import type { Opening, Page, PartitionRow, Segment } from "../base/records.ts";
+import type { Opening, SegmentPage, PartitionRow, Segment } from "../base/records.ts";
 import { persistent, sleep } from "../base/retry.ts";
 import type { ReadSegment } from "../log/archive.ts";
 import { readSegment } from "../log/segment.ts";
@@ -98,7 +98,7 @@ export async function catchUp(env: Environment, open: OpenPartition, opening: Op
   const sinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
   let last: Segment | null = null;
   try {
-    for (let page: Page = opening; ; page = await nextPage(env, opening.row, page.rows.at(-1)!.last)) {
+    for (let page: SegmentPage = opening; ; page = await nextPage(env, opening.row, page.rows.at(-1)!.last)) {
       const rows = page.rows.filter((row) => row.last > machine.seq);
       if (rows[0] !== undefined && rows[0].seq !== machine.seq + 1) return false;
       const before = machine.seq;
@@ -180,10 +180,11 @@ async function* tail(
   base: Manifest | null,
   folding: Loaded,
   within: Within,
-): AsyncGenerator<Page> {
+): AsyncGenerator<SegmentPage> {
   const { machine } = folding;
   // The opening's page begins above the current snapshot. A fallback starts lower and reads its own page.
-  let page: Page = opening.row.snapshotSeq === machine.seq ? opening : await nextPage(env, opening.row, machine.seq);
+  let page: SegmentPage =
+    opening.row.snapshotSeq === machine.seq ? opening : await nextPage(env, opening.row, machine.seq);
   const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
   if (first > machine.seq + 1) {
     if (await replayArchive(env, opening.row, folding, base, seq(first - 1), within)) return;
@@ -199,7 +200,7 @@ async function* tail(
   }
 }
 
-export async function nextPage(env: LogEnvironment, row: PartitionRow, after: Seq): Promise<Page> {
+export async function nextPage(env: LogEnvironment, row: PartitionRow, after: Seq): Promise<SegmentPage> {
   const page = await persistent(env.clock, "D1", () => env.log.page(after));
   assertOurs(row.epoch, page, " while it read the tail");
   return page;

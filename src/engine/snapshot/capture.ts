@@ -24,7 +24,7 @@ import { NAMED_KEYS, type UnmigratedKey } from "../operator/migration.ts";
 import type { Codec } from "../base/ports.ts";
 import type { ProducerImage } from "../state/producers.ts";
 import type { QuarantineChange } from "../state/quarantine.ts";
-import { SnapshotWriter, type Described, type EncodedFile } from "./file-writer.ts";
+import { SnapshotWriter, type FooterFacts, type EncodedFile } from "./file-writer.ts";
 import type { Changed, Entries, Totals } from "../state/keyed-state.ts";
 
 /** The content of a snapshot, as of one turn. */
@@ -146,7 +146,7 @@ export async function encodeSnapshot(
   throw new Error("a snapshot has at least one file");
 }
 
-function footerOf(id: PartitionId, captured: Capture, codec: Codec): Described {
+function footerOf(id: PartitionId, captured: Capture, codec: Codec): FooterFacts {
   const { first, last, repliesFrom, minutes } = captured.dedup;
   return {
     partition: partitionName(id),

@@ -16,7 +16,7 @@ import { readQuarantined } from "../state/quarantine.ts";
 import { readFooter, type Block, type Footer } from "./file-footer.ts";
 import type { Rest } from "./file-reader.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
-import type { Entry } from "../state/keyed-state.ts";
+import type { KeyEntry } from "../state/keyed-state.ts";
 import { entryOfLine, keyOfLine, numberOf } from "./record.ts";
 
 /**
@@ -88,7 +88,7 @@ export function* readStates(
   footer: Footer,
   machine: StateMachine,
   codec: Codec,
-): Generator<readonly [string, Entry | null]> {
+): Generator<readonly [string, KeyEntry | null]> {
   const rest = restIn(file, codec);
   let before = "";
   for (const block of footer.state) {

@@ -7,7 +7,7 @@ import { BloomFilterBuilder, type BloomFilter } from "./bloom-filter.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
 import type { Codec } from "../base/ports.ts";
 import { formatOf, MAGIC, restOf, type Block, type Footer, type Part } from "./file-footer.ts";
-import type { Entry } from "../state/keyed-state.ts";
+import type { KeyEntry } from "../state/keyed-state.ts";
 import { stateLine } from "./record.ts";
 
 export interface EncodedFile {
@@ -20,7 +20,7 @@ export interface EncodedFile {
 }
 
 /** All that a footer says beside the places of blocks. */
-export type Described = Omit<
+export type FooterFacts = Omit<
   Footer,
   "v" | "state" | "prints" | "answers" | "quarantine" | "producers" | "filter" | "last"
 >;
@@ -54,7 +54,7 @@ export class SnapshotWriter {
   }
 
   /** Writes the next key, in order. The entry is null if the key is gone. @returns true if the key filled a block */
-  state(key: string, entry: Entry | null): boolean {
+  state(key: string, entry: KeyEntry | null): boolean {
     if (this.#lines.length === 0) this.#first = key;
     const line = stateLine(key, entry);
     this.#lines.push(line);
@@ -97,7 +97,7 @@ export class SnapshotWriter {
     this.#size = 0;
   }
 
-  close(described: Described, part?: Part): EncodedFile {
+  close(described: FooterFacts, part?: Part): EncodedFile {
     this.endStates();
     const codec = this.#codec;
     const filter = this.#filter.build();

@@ -12,7 +12,7 @@
 import { Failure } from "../base/errors.ts";
 import { LOAD_KEYS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
-import type { Entry, KeyedState } from "../state/keyed-state.ts";
+import type { KeyEntry, KeyedState } from "../state/keyed-state.ts";
 import type { StateMachine } from "../state/state-machine.ts";
 import { own } from "./record.ts";
 import { sleep } from "../base/retry.ts";
@@ -133,7 +133,7 @@ export class Loader {
 
   async #runAll(): Promise<boolean> {
     const { drops } = this.#state;
-    const entries: (readonly [string, Entry])[] = [];
+    const entries: (readonly [string, KeyEntry])[] = [];
     let chunks = 0;
     for await (const chunk of this.#stored!.entries("", [], true)) {
       for (const [key, entry] of chunk) if (entry !== null) entries.push([own(key), entry]);

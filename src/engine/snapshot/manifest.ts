@@ -7,12 +7,12 @@
  * MANIFEST2. The manifest has a format version and a checksum over itself. A text that doesn't fit is damage, never a
  *     guess (SNAP3).
  */
-import { type CounterRow, type Counts, isCounterRow } from "../base/counters.ts";
+import { type CounterRow, type CounterValues, isCounterRow } from "../base/counters.ts";
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure } from "../base/errors.ts";
 import type { Epoch, Seq, Stamp } from "../base/ids.ts";
 import { isObject, isText, isWhole, parseObject, shown } from "../base/json.ts";
-import { isMinutes, type Minute } from "../base/minutes.ts";
+import { isMinutes, type MinuteCounts } from "../base/minutes.ts";
 import { isStateFile, type Point, type StateFile } from "../base/records.ts";
 import type { ArchiveBlock } from "../log/archive.ts";
 import type { Unmigrated } from "../operator/migration.ts";
@@ -91,7 +91,7 @@ export interface Manifest {
   readonly quarantined?: number;
   readonly counters?: CounterRow;
   /** The last hour of these counts (minutes.ts). */
-  readonly minutes?: readonly Minute[];
+  readonly minutes?: readonly MinuteCounts[];
   /** The writer of the manifest. `epoch` is the writer's epoch. */
   readonly writer?: string;
   readonly snapshot: StateFile;
@@ -150,7 +150,7 @@ export function snapshotCounts({
   snapshot,
   chain = [],
   archive,
-}: Pick<Manifest, "kind" | "ms" | "snapshot" | "chain" | "archive">): Counts {
+}: Pick<Manifest, "kind" | "ms" | "snapshot" | "chain" | "archive">): CounterValues {
   const archiveBytes = archive.blocks.reduce((sum, [, length]) => sum + length, archive.earlierBytes ?? 0);
   const counts = { snapshotMs: ms, archiveBytes };
   if (kind === "delta") return { ...counts, deltaSnapshots: 1, deltaBytes: snapshot.bytes };

@@ -4,7 +4,7 @@
  * A source gives chunks of entries in order, and so does the merge. An entry is null if the key is gone.
  */
 import { compareUtf8 } from "../base/json.ts";
-import type { Entries, Entry } from "../state/keyed-state.ts";
+import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 
 export type Source = AsyncGenerator<Entries, void>;
 
@@ -38,7 +38,7 @@ export class Merge {
       );
       for (const { source, age, next } of begun)
         if (next.done !== true) place(cursors, { source, age, chunk: next.value, at: 0 });
-      let found: (readonly [string, Entry | null])[] = [];
+      let found: (readonly [string, KeyEntry | null])[] = [];
       let before: string | null = null;
       while (cursors.length > 0) {
         const cursor = cursors.pop()!;

@@ -4,15 +4,15 @@ import type { Seq } from "../base/ids.ts";
 import { compareUtf8 } from "../base/json.ts";
 import { READ_BYTES } from "../base/limits.ts";
 import type { Loaded } from "./key-loader.ts";
-import type { Entries, Entry } from "../state/keyed-state.ts";
+import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 
 /**
  * Returns the keys' entries from the first on. Returns fewer if they exceed `maxChars`, but at least one.
  *
  * @throws Damage, Failure
  */
-export async function read(open: Loaded, keys: readonly string[], maxChars: number): Promise<(Entry | null)[]> {
-  const entries: (Entry | null)[] = [];
+export async function read(open: Loaded, keys: readonly string[], maxChars: number): Promise<(KeyEntry | null)[]> {
+  const entries: (KeyEntry | null)[] = [];
   let chars = 0;
   // The size of the states is known only once they are loaded.
   const atOnce = open.machine.state.keysIn(READ_BYTES);
@@ -26,7 +26,7 @@ export async function read(open: Loaded, keys: readonly string[], maxChars: numb
   return entries;
 }
 
-async function found({ machine, loader }: Loaded, keys: readonly string[]): Promise<(Entry | null)[]> {
+async function found({ machine, loader }: Loaded, keys: readonly string[]): Promise<(KeyEntry | null)[]> {
   await loader.pinned(keys);
   try {
     return keys.map((key) => machine.state.find(key) ?? null);
@@ -50,7 +50,7 @@ export function chunksOf({ machine, loader }: Loaded, prefix: string, after: str
 }
 
 export interface Scanned {
-  readonly items: (readonly [string, Entry])[];
+  readonly items: (readonly [string, KeyEntry])[];
   readonly more: boolean;
 }
 
@@ -66,7 +66,7 @@ export async function scan(
   limit: number,
   maxBytes: number,
 ): Promise<Scanned> {
-  const items: (readonly [string, Entry])[] = [];
+  const items: (readonly [string, KeyEntry])[] = [];
   let bytes = 0;
   for await (const chunk of chunks as AsyncIterable<Entries>)
     for (const [key, entry] of chunk) {

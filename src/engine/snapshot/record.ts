@@ -14,9 +14,9 @@ import { seq, stamp } from "../base/ids.ts";
 import { migrated } from "../operator/migration.ts";
 import type { Operator } from "../operator/operator.ts";
 import type { Footer } from "./file-footer.ts";
-import type { Entry } from "../state/keyed-state.ts";
+import type { KeyEntry } from "../state/keyed-state.ts";
 
-export const stateLine = (key: string, entry: Entry | null): string =>
+export const stateLine = (key: string, entry: KeyEntry | null): string =>
   entry === null
     ? `${JSON.stringify(key)}${GONE}`
     : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.version === undefined ? "" : `v${entry.version}\t`}${entry.text}`;
@@ -39,7 +39,7 @@ export function keyOfLine(line: string): string {
  *
  * @throws Damage if the line is corrupt
  */
-export function entryOfLine(line: string, footer: Footer, operator: Operator | null): Entry | null {
+export function entryOfLine(line: string, footer: Footer, operator: Operator | null): KeyEntry | null {
   const a = line.indexOf("\t");
   if (footer.base > 0 && line.length === a + GONE.length && line.endsWith(GONE)) return null;
   const b = line.indexOf("\t", a + 1);

@@ -19,7 +19,7 @@ import type { FileEnvironment } from "../operator/environment.ts";
 import type { Operator } from "../operator/operator.ts";
 import { SnapshotFile, type StateBlock } from "./file-reader.ts";
 import { assertReadable, restoreIds, restoreRest } from "./file-contents.ts";
-import type { Entries, Entry } from "../state/keyed-state.ts";
+import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import { entryOfLine, own } from "./record.ts";
 
 export class StoredState {
@@ -138,8 +138,8 @@ export class StoredState {
    *
    * @throws Damage if a block is corrupt; Failure store_unavailable if it can't be read
    */
-  async find(keys: readonly string[], pause: () => Promise<void>): Promise<Map<string, Entry>> {
-    const found = new Map<string, Entry>();
+  async find(keys: readonly string[], pause: () => Promise<void>): Promise<Map<string, KeyEntry>> {
+    const found = new Map<string, KeyEntry>();
     // Look each key up in the files from the newest to the oldest.
     let open: Open[] = keys.map((key) => ({ key, file: this.files.length }));
     while (open.length > 0) {
@@ -215,7 +215,7 @@ export class StoredState {
     return null;
   }
 
-  #entry(file: number, block: StateBlock, line: number): Entry | null {
+  #entry(file: number, block: StateBlock, line: number): KeyEntry | null {
     const { footer, name } = this.files[file]!;
     try {
       return entryOfLine(block.lines[line]!, footer, this.#operator);
@@ -274,7 +274,7 @@ export class StoredState {
     const source = this.files[file]!;
     const first = from === "" ? 0 : source.blockFrom(from);
     for await (const block of source.blocksFrom(first, RUN_BYTES, keep)) {
-      const entries: [string, Entry | null][] = [];
+      const entries: [string, KeyEntry | null][] = [];
       for (let line = 0; line < block.lines.length; line++)
         if (compareUtf8(block.keys[line]!, from) >= 0)
           entries.push([own(block.keys[line]!), this.#entry(file, block, line)]);

@@ -41,7 +41,7 @@ export type Found =
 const NEW: Found = { tag: "new" };
 
 /** The last seq of a minute of logged time. */
-export type Minute = readonly [minute: number, last: number];
+export type MinuteEnd = readonly [minute: number, last: number];
 
 /** Entries above a base and up to one seq, as a snapshot holds them. */
 export interface DedupImage {
@@ -49,7 +49,7 @@ export interface DedupImage {
   readonly first: number;
   readonly last: number;
   readonly prints: Uint32Array;
-  readonly minutes: readonly Minute[];
+  readonly minutes: readonly MinuteEnd[];
   readonly answers: Iterable<readonly [seq: number, outcome: string]>;
   readonly repliesFrom: number;
 }
@@ -90,7 +90,7 @@ export class Dedup {
   #mask = 0;
   /** Lookups along the ring that are left before the table is built (DEDUP5). */
   #looks = 0;
-  #minutes: Minute[] = [];
+  #minutes: MinuteEnd[] = [];
   readonly #answers = new Answers(SMALLEST);
   /** Replies below this seq are expired. */
   #repliesFrom = 1;

@@ -18,7 +18,7 @@ import { ENTRY_BYTES, MEMORY_BYTES } from "../base/limits.ts";
 import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
 
 /** One key: its state's JSON text, and the last event that changed it. An entry is never changed in place. */
-export interface Entry {
+export interface KeyEntry {
   readonly text: string;
   readonly seq: Seq;
   readonly stamp: Stamp;
@@ -44,7 +44,7 @@ export interface Totals {
 }
 
 /** Keys with their entries, in order unless said otherwise. An entry is null if the key is gone. */
-export type Entries = readonly (readonly [string, Entry | null])[];
+export type Entries = readonly (readonly [string, KeyEntry | null])[];
 
 /** Changed keys with their present texts. A text is null if the key is gone. */
 export type Changed = readonly (readonly [string, { readonly text: string | null }])[];
@@ -52,10 +52,10 @@ export type Changed = readonly (readonly [string, { readonly text: string | null
 export class KeyedState {
   readonly #budget: number;
   /** Keys that changed since the current snapshot (STATE3). */
-  readonly #changed = new Map<string, Entry | Gone>();
+  readonly #changed = new Map<string, KeyEntry | Gone>();
   /** Keys that the files hold too, or null. A used key moves to the young generation; the old one is dropped whole. */
-  #young = new Map<string, Entry | null>();
-  #old = new Map<string, Entry | null>();
+  #young = new Map<string, KeyEntry | null>();
+  #old = new Map<string, KeyEntry | null>();
   #changedBytes = 0;
   #youngBytes = 0;
   #oldBytes = 0;
@@ -125,7 +125,7 @@ export class KeyedState {
   }
 
   /** Takes in everything that a file holds: a full snapshot first, then each delta on it. */
-  restore(changes: Iterable<readonly [string, Entry | null]>): void {
+  restore(changes: Iterable<readonly [string, KeyEntry | null]>): void {
     for (const [key, entry] of changes) {
       const old = this.#young.get(key);
       if (old != null) {
@@ -146,7 +146,7 @@ export class KeyedState {
   // ---- keys ----
 
   /** Returns the key's entry, null if the key has no state, or undefined if the key isn't in memory. */
-  find(key: string): Entry | null | undefined {
+  find(key: string): KeyEntry | null | undefined {
     const changed = this.#changed.get(key);
     if (changed !== undefined) return changed.text === null ? null : changed;
     const young = this.#young.get(key);
@@ -175,7 +175,7 @@ export class KeyedState {
   }
 
   /** The event at `at` left `entry`, or null if no state. `before` is the text before the event, or null. */
-  apply(key: string, entry: Entry | null, at: Seq, before: string | null): void {
+  apply(key: string, entry: KeyEntry | null, at: Seq, before: string | null): void {
     const text = entry === null ? null : entry.text;
     if (this.anyUnmigrated || entry?.version !== undefined) this.#countUnmigrated(key, entry);
     const size = this.#changed.size;
@@ -195,7 +195,7 @@ export class KeyedState {
   }
 
   /** Counts the key, which is about to change to `to`. */
-  #countUnmigrated(key: string, to: Entry | null): void {
+  #countUnmigrated(key: string, to: KeyEntry | null): void {
     const from = this.find(key)?.version;
     const version = to?.version;
     this.#unmigrated += (version === undefined ? 0 : 1) - (from === undefined ? 0 : 1);
@@ -224,7 +224,7 @@ export class KeyedState {
   }
 
   /** The load found `entry`, or null if the files don't hold the key (STATE4). */
-  install(key: string, entry: Entry | null, load: symbol): void {
+  install(key: string, entry: KeyEntry | null, load: symbol): void {
     if (this.#loading.get(key) !== load) return;
     this.#loading.delete(key);
     if (!this.has(key)) this.#remember(key, entry);
@@ -242,7 +242,7 @@ export class KeyedState {
   }
 
   /** Takes in all entries of the files. @returns false if keys were dropped since `drops`: a change may be gone */
-  installAll(entries: Iterable<readonly [string, Entry]>, drops: number): boolean {
+  installAll(entries: Iterable<readonly [string, KeyEntry]>, drops: number): boolean {
     if (drops !== this.#drops) return false;
     for (const [key, entry] of entries) if (!this.has(key)) this.#remember(key, entry);
     this.#complete = true;
@@ -267,13 +267,13 @@ export class KeyedState {
     }
   }
 
-  #remember(key: string, entry: Entry | null): void {
+  #remember(key: string, entry: KeyEntry | null): void {
     if (entry?.version !== undefined) this.anyUnmigrated = true;
     this.#young.set(key, entry);
     this.#youngBytes += cost(key, entry?.text ?? null);
   }
 
-  #forget(from: Map<string, Entry | null>, key: string): void {
+  #forget(from: Map<string, KeyEntry | null>, key: string): void {
     const entry = from.get(key);
     if (entry === undefined) return;
     from.delete(key);
@@ -314,7 +314,7 @@ export class KeyedState {
 
   /** Returns the changes after `base`, or everything in memory, in no order. Later changes don't show. */
   capture(base: Seq, everything: boolean): Entries {
-    const found: (readonly [string, Entry | null])[] = [];
+    const found: (readonly [string, KeyEntry | null])[] = [];
     if (everything)
       for (const map of [this.#young, this.#old])
         for (const [key, entry] of map) if (entry !== null) found.push([key, entry]);
@@ -370,14 +370,14 @@ export class KeyedState {
    * state gives all keys, an incomplete one those that changed since the current snapshot. Later changes don't show.
    */
   overlay(prefix: string, after: string): Entries {
-    const found: (readonly [string, Entry | null])[] = [];
+    const found: (readonly [string, KeyEntry | null])[] = [];
     const keys = this.#overlayKeys();
     for (let i = firstOf(keys, prefix, after); i < keys.length && keys[i]!.startsWith(prefix); i++)
       found.push([keys[i]!, this.#peek(keys[i]!)]);
     return found;
   }
 
-  #peek(key: string): Entry | null {
+  #peek(key: string): KeyEntry | null {
     const changed = this.#changed.get(key);
     if (changed !== undefined) return changed.text === null ? null : changed;
     return this.#young.get(key) ?? this.#old.get(key) ?? null;

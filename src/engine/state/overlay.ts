@@ -7,7 +7,7 @@
  *     refuses leaves no trace.
  * OVERLAY2. Reads see nothing of an overlay (LOG1). `settle` hands the changes to the committed state.
  */
-import type { Entry, KeyedState } from "./keyed-state.ts";
+import type { KeyEntry, KeyedState } from "./keyed-state.ts";
 import { seq, type Seq, type Stamp } from "../base/ids.ts";
 import type { Watchers } from "../base/ports.ts";
 
@@ -122,7 +122,7 @@ export class Overlay {
       if (dirtyKey.seq === 0) continue;
       const text = textOf(dirtyKey);
       const older = dirtyKey.version === undefined ? {} : { version: dirtyKey.version };
-      const entry: Entry | null = text === null ? null : { text, seq: dirtyKey.seq, stamp, ...older };
+      const entry: KeyEntry | null = text === null ? null : { text, seq: dirtyKey.seq, stamp, ...older };
       this.#state.apply(key, entry, dirtyKey.seq, dirtyKey.before);
       watchers?.changed(key, text, dirtyKey.seq);
     }

@@ -238,7 +238,7 @@ export class Quarantine {
   }
 
   /** Returns the wanted entries above `after`, in order. Stops at `limit`, or at about `maxChars`. */
-  page(after: Seq, limit: number, maxChars: number, wanted: Wanted = {}): QuarantinePage {
+  page(after: Seq, limit: number, maxChars: number, wanted: Wanted = {}): QuarantineEntries {
     const items: Quarantined[] = [];
     let chars = 0;
     for (const entry of [...this.#entries.values()].sort((a, b) => a.seq - b.seq)) {
@@ -269,7 +269,7 @@ export type SetAside =
   /** `outcome` is its text, or null if the event was applied and its reply isn't known any more. */
   | { readonly tag: "settled"; readonly settled: Settled; readonly outcome: string | null };
 
-export interface QuarantinePage {
+export interface QuarantineEntries {
   readonly items: readonly Quarantined[];
   /** True if there are further entries above the last one. */
   readonly more: boolean;

@@ -1,6 +1,6 @@
 /** Routes for admins about partitions, manifests, snapshots and eviction. */
 import { logDatabases } from "../../adapters/catalogue.ts";
-import { partitionStatus, type PartitionStatus } from "../../adapters/d1-status.ts";
+import { partitionStatus, type StatusRow } from "../../adapters/d1-status.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { partitionName } from "../../engine/base/ids.ts";
 import { openingBytes, type Manifest } from "../../engine/snapshot/manifest.ts";
@@ -9,7 +9,7 @@ import type { Operator } from "../../engine/operator/operator.ts";
 import { readRiding, type PartitionFacts } from "../../engine/recovery/open-partition.ts";
 import { predictRecovery } from "../../engine/checkpoint/policy.ts";
 import { UNMEASURED } from "../../engine/recovery/recovery-rates.ts";
-import { placeOf } from "../../engine/operator/region.ts";
+import { appLocation } from "../../engine/operator/region.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { noManifest } from "../api/snapshots.ts";
 import type { Env } from "../env.ts";
@@ -18,7 +18,7 @@ import type { Routes } from "../app.ts";
 import { isManifest, keptManifests, readOrWhy } from "../read/kept-manifests.ts";
 import { requestClock } from "../request-clock.ts";
 import { problem } from "../problem.ts";
-import { asked, unavailable } from "../http/answers.ts";
+import { askPartition, unavailable } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
 
 /** `lost`: the reason why an operator can't be used, if D1 has lost its placement. */
@@ -47,7 +47,7 @@ export async function showPartition(env: Env, route: Route, address: Address, li
   return one instanceof Response ? one : Response.json(one);
 }
 
-async function statusOf(env: Env, { operator, placement, addresses }: Route): Promise<Map<string, PartitionStatus>> {
+async function statusOf(env: Env, { operator, placement, addresses }: Route): Promise<Map<string, StatusRow>> {
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const prefix = `${addresses[0]!.timeline}/${operator.name}/`;
   const homes = [...new Set(placement.databases)];
@@ -60,10 +60,10 @@ async function statusOf(env: Env, { operator, placement, addresses }: Route): Pr
 async function describe(
   env: Env,
   address: Address,
-  status: PartitionStatus | undefined,
+  status: StatusRow | undefined,
   live: boolean,
 ): Promise<Record<string, unknown> | Response> {
-  const told = live ? await asked(() => partitionStub(env, address).facts(address)) : null;
+  const told = live ? await askPartition(() => partitionStub(env, address).facts(address)) : null;
   if (told?.tag === "busy") return unavailable(told);
   const facts = told === null ? factsFrom(status) : told.value;
   const read = facts.manifest === null ? null : readOrWhy(facts.manifest);
@@ -85,7 +85,7 @@ async function describe(
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
     ...unmigratedShown(told?.value.unmigrated ?? manifest?.unmigrated),
     estimatedRecoveryMs: estimated.stateMs + estimated.tailMs,
-    ...placeOf(env),
+    ...appLocation(env),
   };
 }
 
@@ -105,7 +105,7 @@ const snapshotShown = ({ number, kind, seq: at, snapshot, ms, at: begun }: Manif
 });
 
 /** The same facts from D1 alone. A partition that was never written to has no row. */
-function factsFrom(status: PartitionStatus | undefined): Omit<PartitionFacts, "lastRecovery" | "unmigrated"> & {
+function factsFrom(status: StatusRow | undefined): Omit<PartitionFacts, "lastRecovery" | "unmigrated"> & {
   readonly lastRecovery: PartitionFacts["lastRecovery"] | null;
 } {
   if (status === undefined)
@@ -151,7 +151,7 @@ export async function showManifest(env: Env, address: Address, number: number): 
 }
 
 export async function takeSnapshot(env: Env, address: Address): Promise<Response> {
-  const answer = await asked(() => partitionStub(env, address).snapshot(address));
+  const answer = await askPartition(() => partitionStub(env, address).snapshot(address));
   if (answer.tag === "busy") return unavailable(answer);
   switch (answer.value.tag) {
     case "current":
@@ -169,7 +169,7 @@ export async function takeSnapshot(env: Env, address: Address): Promise<Response
 
 /** Answers 200 even if the verification finds a difference: the verification itself worked. */
 export async function verifyPartition(env: Env, address: Address): Promise<Response> {
-  const answer = await asked(() => partitionStub(env, address).verify(address));
+  const answer = await askPartition(() => partitionStub(env, address).verify(address));
   if (answer.tag === "busy") return unavailable(answer);
   const { partition } = address;
   const found = answer.value;
@@ -198,7 +198,7 @@ export async function verifyPartition(env: Env, address: Address): Promise<Respo
 }
 
 /** The call breaks by design: the object is gone before it can answer. */
-export async function evict(env: Env, address: Address): Promise<Response> {
+export async function evictPartition(env: Env, address: Address): Promise<Response> {
   await partitionStub(env, address)
     .evict()
     .catch(() => undefined);

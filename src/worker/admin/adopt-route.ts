@@ -20,7 +20,7 @@ import { bodyText } from "../http/body.ts";
 import { note } from "../note.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
-import { asked, unavailable } from "../http/answers.ts";
+import { askPartition, unavailable } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
 
 export async function adoptPartition(request: Request, env: Env, route: Route, address: Address): Promise<Response> {
@@ -35,7 +35,7 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
   const id = { timeline: address.timeline, operator: operator.name, partition: address.partition };
   const db = logDatabases(env as unknown as Record<string, unknown>).get(address.database);
   if (db === undefined) throw new Failure("database_missing", `${address.database} isn't bound: bind it again`);
-  const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
+  const marked = await askPartition(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
   if (marked.tag === "busy") return unavailable(marked);
   const opening = await limited(requestClock, "D1", () => new D1Log(db, id).peek());
   const found = await adopt(

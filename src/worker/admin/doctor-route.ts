@@ -5,7 +5,7 @@
  */
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { messageOf } from "../../engine/base/errors.ts";
-import { placeOf } from "../../engine/operator/region.ts";
+import { appLocation } from "../../engine/operator/region.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { codeId, type Env } from "../env.ts";
 import { requestClock } from "../request-clock.ts";
@@ -29,7 +29,7 @@ export async function showDoctor(request: Request, env: Env): Promise<Response> 
   return Response.json({
     code: codeId(env),
     deployedAt: env.VERSION?.timestamp ?? null,
-    ...placeOf(env),
+    ...appLocation(env),
     // The location of the Worker. Stores and objects may be elsewhere.
     colo: typeof cf?.colo === "string" ? cf.colo : null,
     stores: await Promise.all([

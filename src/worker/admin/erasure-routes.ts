@@ -31,7 +31,7 @@ import type { Env } from "../env.ts";
 import type { Routes } from "../app.ts";
 import { BodyError, bodyText } from "../http/body.ts";
 import { sendCommand } from "../ingest/command.ts";
-import { fetchManifest, isManifest, logOf } from "../read/kept-manifests.ts";
+import { fetchManifestLine, isManifest, logOf } from "../read/kept-manifests.ts";
 import { lostProblem } from "../http/lost.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
@@ -236,14 +236,14 @@ async function lookInto(env: Env, { route, seq, atMs }: Erasure, names: readonly
       [version, above] = [made.version, true];
     }
     if (at >= READ_ARCHIVES) return { holding, unknown: unknown + names.length - at, clean: null };
-    const read = await fetchManifest(env, names[at]!);
+    const read = await fetchManifestLine(env, names[at]!);
     if (read === null) continue;
     if (!isManifest(read)) [unknown, above] = [unknown + 1, false];
     else if (read.archive.from < seq) [holding, above] = [holding + 1, false];
   }
   // A delta across the erasure still names the key, as deleted. So the delta must begin above the command too.
   const isClean = async (name: string): Promise<boolean> => {
-    const read = await fetchManifest(env, name);
+    const read = await fetchManifestLine(env, name);
     return read !== null && isManifest(read) && read.archive.from >= seq && stampMs(read.stamp) >= expiredMs;
   };
   return { holding, unknown, clean: manifestOf((await firstOf(names, isClean)) ?? "") };

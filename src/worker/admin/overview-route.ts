@@ -3,7 +3,7 @@
  * (SNAP9). The page asks every second or two, so the cost must not grow with tails (d1-overview.ts).
  */
 import { logDatabases } from "../../adapters/catalogue.ts";
-import { partitionGlances, type PartitionGlance } from "../../adapters/d1-overview.ts";
+import { partitionGlances, type GlanceRow } from "../../adapters/d1-overview.ts";
 import type { Address } from "../../engine/operator/routing.ts";
 import { MAIN_TIMELINE, partitionName, type Stamp } from "../../engine/base/ids.ts";
 import {
@@ -13,7 +13,7 @@ import {
   minuteOf,
   MINUTES,
   readMinutes,
-  type Minute,
+  type MinuteCounts,
 } from "../../engine/base/minutes.ts";
 import { readRiding } from "../../engine/recovery/open-partition.ts";
 import type { Operator } from "../../engine/operator/operator.ts";
@@ -28,7 +28,7 @@ import { requestClock } from "../request-clock.ts";
 /** The next request comes in two seconds. */
 const LIMIT_MS = 5_000;
 
-export async function overview(env: Env, { byOperator, lost }: Routes, operators: readonly Operator[]) {
+export async function getOverview(env: Env, { byOperator, lost }: Routes, operators: readonly Operator[]) {
   const glances = await glancesOf(env, byOperator);
   const nowMs = requestClock.now();
   return Response.json({
@@ -37,7 +37,7 @@ export async function overview(env: Env, { byOperator, lost }: Routes, operators
       const { everyMs, recoveryMs } = snapshot;
       const why = lost?.byOperator.get(name)?.code;
       const addresses = byOperator.get(name)?.addresses ?? [];
-      const minutes: (readonly Minute[])[] = [];
+      const minutes: (readonly MinuteCounts[])[] = [];
       const partitions = addresses.map((address) => {
         const there = glances.get(address.database);
         // Like an operator's `lost`: nothing else is known of the partition.
@@ -52,7 +52,7 @@ export async function overview(env: Env, { byOperator, lost }: Routes, operators
   });
 }
 
-type Glances = ReadonlyMap<string, ReadonlyMap<string, PartitionGlance> | null>;
+type Glances = ReadonlyMap<string, ReadonlyMap<string, GlanceRow> | null>;
 
 /**
  * Returns the rows by database, then by name. Null stands for a database that didn't answer, which must not fail the
@@ -88,15 +88,15 @@ type Summary = readonly [
   minutes: unknown,
 ];
 
-const summaryOf = ({ snapshot }: PartitionGlance): Summary | null =>
+const summaryOf = ({ snapshot }: GlanceRow): Summary | null =>
   snapshot === null ? null : (JSON.parse(snapshot) as Summary);
 
 /** The snapshot holds the hour before it, and the last segment holds the minutes since (MINUTES6 of minutes.ts). */
-const minutesOf = (glance: PartitionGlance): Minute[] =>
+const minutesOf = (glance: GlanceRow): MinuteCounts[] =>
   mergeMinutes([summaryOf(glance)?.[8], readRiding(glance.stats).minutes].map(readMinutes));
 
 /** Sums the counts of all partitions, minute by minute. The last minute isn't over. */
-function lastHourOf(all: readonly (readonly Minute[])[], nowMs: number): Record<string, unknown> {
+function lastHourOf(all: readonly (readonly MinuteCounts[])[], nowMs: number): Record<string, unknown> {
   const first = minuteOf(nowMs) - MINUTES + 1;
   const sums = MINUTE_COUNTS.map(() => Array.from({ length: MINUTES }, () => 0));
   for (const [minute, ...counts] of all.flat())
@@ -114,7 +114,7 @@ const NEVER = { epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0,
 const FAILURES = MINUTE_COUNTS.indexOf("snapshotFailures");
 
 /** A partition that was never written to has no row. */
-function shown({ partition }: Address, glance: PartitionGlance | undefined): Record<string, unknown> {
+function shown({ partition }: Address, glance: GlanceRow | undefined): Record<string, unknown> {
   if (glance === undefined) return { ...NEVER, partition };
   const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved } = glance;
   const riding = readRiding(stats);

@@ -23,11 +23,11 @@ import {
 } from "../../engine/state/quarantine.ts";
 import { notQuarantined, STEERED_AT_ONCE } from "../api/quarantine.ts";
 import type { Env } from "../env.ts";
-import { sendCommand, sendCommands, type Command } from "../ingest/command.ts";
+import { sendCommand, sendCommands, type CommandEvent } from "../ingest/command.ts";
 import { STATUS_NAMES } from "../ingest/event-result.ts";
 import { problem } from "../problem.ts";
 import { DUPLICATE } from "../../engine/partition/protocol.ts";
-import { asked, badCursor, json, unavailable } from "../http/answers.ts";
+import { askPartition, badCursor, json, unavailable } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
 
 type Steering = "retry" | "delete";
@@ -65,7 +65,7 @@ export async function listQuarantine(env: Env, route: Route, given: Paged): Prom
     // A full page asks for one more entry, to know whether there is a next page.
     const [left, room] = [limit - texts.length, QUARANTINE_PAGE_CHARS - chars];
     const full = left <= 0 || room <= 0;
-    const answer = await asked(() =>
+    const answer = await askPartition(() =>
       partitionStub(env, address).quarantinePage(address, after, full ? 1 : left, full ? 1 : room, wanted),
     );
     if (answer.tag === "busy") return unavailable(answer);
@@ -123,7 +123,7 @@ const GROUPS = 200;
 export async function groupQuarantine(env: Env, route: Route): Promise<Response> {
   const groups = new Map<string, QuarantineGroup & { readonly id: string }>();
   for (const address of route.addresses) {
-    const answer = await asked(() => partitionStub(env, address).quarantineGroups(address));
+    const answer = await askPartition(() => partitionStub(env, address).quarantineGroups(address));
     if (answer.tag === "busy") return unavailable(answer);
     for (const group of answer.value) {
       const { type, errorName, error, events, first, since } = group;
@@ -166,7 +166,7 @@ export async function steerQuarantine(env: Env, route: Route, id: string, comman
   const target = seq(Number(match[2]));
   // Another command may remove the entry before this one runs, so look again.
   for (let round = 0; round < 2; round++) {
-    const found = await asked(() => partitionStub(env, address).setAside(address, target));
+    const found = await askPartition(() => partitionStub(env, address).setAside(address, target));
     if (found.tag === "busy") return unavailable(found);
     if (found.value === null) return missing;
     if (found.value.tag === "settled") return settled(id, command, found.value.settled, found.value.outcome);
@@ -181,7 +181,7 @@ export async function steerQuarantine(env: Env, route: Route, id: string, comman
   return missing;
 }
 
-function commandOn(command: Steering, { seq: at, key }: Pick<Quarantined, "seq" | "key">): Command {
+function commandOn(command: Steering, { seq: at, key }: Pick<Quarantined, "seq" | "key">): CommandEvent {
   const type = command === "retry" ? RETRY : DELETE;
   return { type, source: "keyframe:quarantine", id: crypto.randomUUID(), key, data: { seq: at } };
 }
@@ -250,7 +250,7 @@ export async function steerMany(
   const items: SteeredItem[] = [];
   for (const address of route.addresses.slice(from.partition)) {
     const after = address.partition === from.partition ? from.seq : seq(0);
-    const answer = await asked(() =>
+    const answer = await askPartition(() =>
       partitionStub(env, address).quarantinePage(address, after, limit - items.length, QUARANTINE_PAGE_CHARS, {
         ...wanted,
         untilMs,

@@ -23,7 +23,7 @@ import { fileEnvironment } from "../file-environment.ts";
 import { countedStore, type CountedStore } from "../ingest/calls.ts";
 import { note } from "../note.ts";
 import { requestClock } from "../request-clock.ts";
-import { asked } from "../http/answers.ts";
+import { askPartition } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
 
 /** Loading states may take longer than a request can. The next request resumes at the partition that is left. */
@@ -115,7 +115,7 @@ async function recoverPartition({ env, operator, databases, objects }: Ground, a
   const id = { timeline, operator: operator.name, partition };
   // The epochs of an incarnation that was lost before its first snapshot are only in the object's own storage (NAME4 of
   // ids.ts).
-  const marked = await asked(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
+  const marked = await askPartition(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));
   if (marked.tag === "busy") return { status: "later" };
   const known = marked.value ?? undefined;
   const found = await rebuild(fileEnvironment(id, operator, objects), seed, known);

@@ -53,7 +53,7 @@ export const AT = {
 } as const satisfies TextParam;
 
 /** The members of an answer about a moment. */
-export const ABOUT_AT = {
+export const MOMENT_SCHEMA = {
   "at?": { ...COUNT, description: "The stamp that was read. Asked again with it, the answer is the same for ever." },
   "exact?": {
     const: false,

@@ -10,13 +10,13 @@
  * DESCRIBED3. Answers are described as open: clients must accept members that they don't know. Tests read the same
  *     schemas as closed.
  */
-import type { Problem } from "../problem.ts";
+import type { ProblemParts } from "../problem.ts";
 
 /** JSON Schema 2020-12, as in an OpenAPI 3.1 document. */
 export type Schema = Readonly<Record<string, unknown>>;
 
 /** The answer to a parameter that doesn't fit. `at`: the parameters of the path. */
-type Flaw = Pick<Problem, "status" | "code"> & {
+type Flaw = Pick<ProblemParts, "status" | "code"> & {
   readonly detail: string | ((given: string, at: Readonly<Record<string, string>>) => string);
 };
 
@@ -54,7 +54,7 @@ type Value<P extends Param> = P extends WholeParam ? number : string;
 /**
  * The parameters of a request, after reading. Those of the path are always there, those of the query if they were sent.
  */
-export type Given<P extends Params, Q extends Params> = { readonly [N in keyof P]: Value<P[N]> } & {
+export type RequestParams<P extends Params, Q extends Params> = { readonly [N in keyof P]: Value<P[N]> } & {
   readonly [N in keyof Q]: Value<Q[N]> | undefined;
 };
 
@@ -63,7 +63,7 @@ export interface Body {
   readonly example?: unknown;
 }
 
-export interface Answer {
+export interface DescribedAnswer {
   readonly about: string;
   readonly schema?: Schema;
   /** Default: application/json. */
@@ -91,7 +91,7 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
   readonly inHeaders?: HeaderParams;
   /** By media type. */
   readonly body?: Readonly<Record<string, Body>>;
-  readonly answers: Readonly<Record<number, Answer>>;
+  readonly answers: Readonly<Record<number, DescribedAnswer>>;
   /** In addition to the problems of the parameters and those of every route. */
   readonly problems?: Readonly<Record<number, Codes>>;
   /** Further members of its problem documents. */
@@ -127,7 +127,7 @@ export function readParams(
   params: Params,
   sent: (name: string) => string | undefined,
   at: Readonly<Record<string, string>>,
-): { readonly given: Readonly<Record<string, string | number>> } | { readonly flaw: Problem } {
+): { readonly given: Readonly<Record<string, string | number>> } | { readonly flaw: ProblemParts } {
   const given: Record<string, string | number> = {};
   for (const [name, param] of Object.entries(params)) {
     const text = sent(name);

@@ -1,6 +1,6 @@
 /** Routes that edit, erase and export states. */
 import { ABOUT_GONE, AT, AT_PROBLEMS, KEY } from "./common.ts";
-import { described, type Answer, type HeaderParams } from "./described.ts";
+import { described, type DescribedAnswer, type HeaderParams } from "./described.ts";
 import { ANY, BOOLEAN, COUNT, list, object, STRING, TIME } from "./schemas.ts";
 
 const GROUP = "Edit, erase, export";
@@ -15,7 +15,7 @@ const CONDITION: HeaderParams = {
   "Idempotency-Key": { type: "string", about: "The same edit under the same key counts once." },
 };
 
-const edited: Readonly<Record<number, Answer>> = {
+const edited: Readonly<Record<number, DescribedAnswer>> = {
   200: {
     about: "Logged.",
     schema: object({
@@ -90,7 +90,7 @@ export const EXPORT = described({
   more: object({ "key?": STRING, ...ABOUT_GONE }),
 });
 
-const progress: Answer = {
+const progress: DescribedAnswer = {
   about: "The state is removed. The answer names what still holds the key, and until when.",
   schema: object({
     id: STRING,

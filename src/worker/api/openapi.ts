@@ -10,7 +10,7 @@ import { usesDefaultKey, type Operator } from "../../engine/operator/operator.ts
 import { KEY, OP, PARTITION, TIMELINE, UNAVAILABLE } from "./common.ts";
 import {
   hasPart,
-  type Answer,
+  type DescribedAnswer,
   type Codes,
   type Described,
   type Schema,
@@ -159,7 +159,7 @@ function responses(route: Described): Operation["responses"] {
   return Object.fromEntries([...good, ...bad]);
 }
 
-const response = ({ about, schema, type = "application/json", headers }: Answer): Reply => ({
+const response = ({ about, schema, type = "application/json", headers }: DescribedAnswer): Reply => ({
   description: about,
   ...(headers === undefined
     ? {}

@@ -1,6 +1,6 @@
 /** Reading state. */
-import { ABOUT_AT, ABOUT_GONE, AT, AT_PROBLEMS, CURSOR_FLAW, KEY, LIMIT, page } from "./common.ts";
-import { described, type Answer, type Schema } from "./described.ts";
+import { MOMENT_SCHEMA, ABOUT_GONE, AT, AT_PROBLEMS, CURSOR_FLAW, KEY, LIMIT, page } from "./common.ts";
+import { described, type DescribedAnswer, type Schema } from "./described.ts";
 import { ANY, COUNT, list, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 
 export const BATCH_KEYS = 500;
@@ -22,11 +22,11 @@ export const STATE_SCHEMAS: Readonly<Record<string, Schema>> = {
     partition: COUNT,
     seq: { ...COUNT, description: "Of the last event that changed the key." },
     time: TIME,
-    ...ABOUT_AT,
+    ...MOMENT_SCHEMA,
   }),
   StatePage: {
     ...STATES,
-    properties: { ...STATES.properties, failed: FAILED, at: ABOUT_AT["at?"], exact: ABOUT_AT["exact?"] },
+    properties: { ...STATES.properties, failed: FAILED, at: MOMENT_SCHEMA["at?"], exact: MOMENT_SCHEMA["exact?"] },
   },
 };
 
@@ -56,7 +56,7 @@ export const LIST_OPERATORS = described({
 });
 
 const IF_NONE_MATCH = { "If-None-Match": { type: "string", about: "An `ETag` that was answered before." } } as const;
-const ONE_STATE: Readonly<Record<number, Answer>> = {
+const ONE_STATE: Readonly<Record<number, DescribedAnswer>> = {
   304: { about: "It is as `If-None-Match` says.", headers: { ETag: "Changes with the value." } },
 };
 const ETAG = { ETag: "Changes with the value." };
@@ -71,7 +71,7 @@ const ABOUT_ONE = object({
   "version?": COUNT,
   "value?": ANY,
   "etag?": STRING,
-  ...ABOUT_AT,
+  ...MOMENT_SCHEMA,
   ...ABOUT_GONE,
 });
 
@@ -157,7 +157,7 @@ export const POST_BATCH = described({
         items: list(object({ key: STRING, value: ANY, seq: COUNT })),
         missing: list(STRING),
         "failed?": FAILED,
-        ...ABOUT_AT,
+        ...MOMENT_SCHEMA,
       }),
     },
   },

@@ -1,11 +1,11 @@
 import { CURSOR_FLAW } from "../api/common.ts";
 import { problem } from "../problem.ts";
-import type { Answer } from "../rpc.ts";
+import type { PartitionAnswer } from "../rpc.ts";
 
 /** Calls a partition, and retries a few times with a new stub while its instance is being replaced. */
-export async function asked<T>(call: () => Promise<Answer<T>>): Promise<Answer<T>> {
+export async function askPartition<T>(call: () => Promise<PartitionAnswer<T>>): Promise<PartitionAnswer<T>> {
   for (let attempt = 0; ; attempt++) {
-    let answer: Answer<T>;
+    let answer: PartitionAnswer<T>;
     try {
       answer = await call();
     } catch {

@@ -10,7 +10,7 @@ import { invalid, type Rejected } from "../../engine/event/rejection.ts";
 import { isJsonType, isTextType, isUtf8, mediaType, type MediaType } from "../../engine/event/media-type.ts";
 import { isAttributeName } from "../../engine/event/cloudevent.ts";
 import { messageOf } from "../../engine/base/errors.ts";
-import { BodyError, refuseUtf16, textOf } from "./body.ts";
+import { BodyError, refuseUtf16, utf8Text } from "./body.ts";
 
 const PREFIX = "ce-";
 
@@ -87,7 +87,7 @@ function unquoted(value: string): string | null {
 function dataMember(type: MediaType | null, body: Uint8Array): string {
   if (type === null || isJsonType(type)) return `"data":${jsonOf(type?.charset ?? null, body)}`;
   if (isTextType(type)) {
-    const text = textOf(body);
+    const text = utf8Text(body);
     if (text !== null) return member("data", text);
     // Without a charset, bytes that aren't UTF-8 become `data_base64`. With a declared charset they are a mistake of
     // the sender.
@@ -100,7 +100,7 @@ function jsonOf(charset: string | null, body: Uint8Array): string {
   if (charset !== null && !isUtf8(charset))
     throw new BodyError(415, "unsupported_charset", `charset "${charset}" isn't understood for JSON; send UTF-8`);
   refuseUtf16(body);
-  const text = textOf(body)?.replace(/^\ufeff/, "");
+  const text = utf8Text(body)?.replace(/^\ufeff/, "");
   if (text === undefined) throw notUtf8();
   try {
     JSON.parse(text);

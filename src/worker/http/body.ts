@@ -118,13 +118,13 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export async function bodyText(request: Request, limit: number, held?: HeldBody): Promise<string> {
   const bytes = await wholeBody(request, limit, held);
   refuseUtf16(bytes);
-  const text = textOf(bytes);
+  const text = utf8Text(bytes);
   if (text === null) throw new BodyError(400, "invalid_utf8", "the body isn't valid UTF-8");
   return withoutBom(text);
 }
 
 /** Returns null if the bytes aren't UTF-8. */
-export function textOf(bytes: Uint8Array): string | null {
+export function utf8Text(bytes: Uint8Array): string | null {
   try {
     return strict.decode(bytes);
   } catch {

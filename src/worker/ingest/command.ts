@@ -12,7 +12,7 @@ import { busy, wireVersion, type AppendRequest, type AppendResponse } from "../.
 import type { Env } from "../env.ts";
 import { partitionStub } from "../stub.ts";
 
-export interface Command {
+export interface CommandEvent {
   readonly type: string;
   readonly source: string;
   /** The same id and content count once. */
@@ -22,7 +22,7 @@ export interface Command {
   readonly data: unknown;
 }
 
-export const sendCommand = (env: Env, route: Route, address: Address, command: Command): Promise<AppendResponse> =>
+export const sendCommand = (env: Env, route: Route, address: Address, command: CommandEvent): Promise<AppendResponse> =>
   sendCommands(env, route, address, [command], true);
 
 /**
@@ -30,7 +30,7 @@ export const sendCommand = (env: Env, route: Route, address: Address, command: C
  * outcome of each command.
  */
 export function commandSlice(
-  commands: readonly Command[],
+  commands: readonly CommandEvent[],
   operatorVersion: number,
   seed: number,
   at: number,
@@ -66,7 +66,7 @@ export async function sendCommands(
   env: Env,
   route: Route,
   address: Address,
-  commands: readonly Command[],
+  commands: readonly CommandEvent[],
   full: boolean,
 ): Promise<AppendResponse> {
   const slice = commandSlice(commands, route.operator.version, address.seed, Date.now(), full);

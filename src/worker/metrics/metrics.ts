@@ -3,8 +3,8 @@
  *
  * METRICS1. If a database doesn't answer, the metrics of the others are there, and one metric says which database
  *     failed.
- * METRICS2. One answer has at most PARTITIONS partitions. `?operator=` and `?from=` select others, and the answer says
- *     how many were left out.
+ * METRICS2. One answer has at most SCRAPED_PARTITIONS partitions. `?operator=` and `?from=` select others, and the
+ *     answer says how many were left out.
  * METRICS3. A partition that was never written to has no samples.
  */
 import { logDatabases } from "../../adapters/catalogue.ts";
@@ -26,7 +26,7 @@ import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
 
 /** Partitions of one answer: each has some 80 lines of 100 bytes. */
-export const PARTITIONS = 500;
+export const SCRAPED_PARTITIONS = 500;
 /** A scrape waits for 10 s, by default. */
 const LIMIT_MS = 5_000;
 
@@ -48,7 +48,7 @@ export async function showMetrics(env: Env, routes: Routes, asking: Asking): Pro
   const places: Place[] = [];
   for (const { operator, addresses } of chosen) {
     const labels = { operator: operator.name };
-    const room = Math.max(0, PARTITIONS - places.length);
+    const room = Math.max(0, SCRAPED_PARTITIONS - places.length);
     const shown = addresses.slice(from, from + room);
     places.push(...shown.map((address) => ({ address, name: partitionName(address) })));
     out.add(APP_FAMILIES.partitions, labels, addresses.length);

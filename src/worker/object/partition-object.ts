@@ -23,16 +23,16 @@ import type { Snapshotted } from "../../engine/checkpoint/checkpointer.ts";
 import type { Verified } from "../../engine/checkpoint/verify.ts";
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
 import type { Address } from "../../engine/operator/routing.ts";
-import { Partition as Engine } from "../../engine/partition/partition.ts";
+import { PartitionEngine as Engine } from "../../engine/partition/partition.ts";
 import type { AppendRequest, AppendResponse } from "../../engine/partition/protocol.ts";
 import type { PartitionFacts } from "../../engine/recovery/open-partition.ts";
-import type { Entry } from "../../engine/state/keyed-state.ts";
-import type { QuarantineGroup, QuarantinePage, SetAside, Wanted } from "../../engine/state/quarantine.ts";
+import type { KeyEntry } from "../../engine/state/keyed-state.ts";
+import type { QuarantineGroup, QuarantineEntries, SetAside, Wanted } from "../../engine/state/quarantine.ts";
 import { installedApp } from "../app.ts";
 import { codeId, type Env, logBytes } from "../env.ts";
 import { byteStream } from "../byte-stream.ts";
 import { note } from "../note.ts";
-import type { Answer, ExportPage } from "../rpc.ts";
+import type { PartitionAnswer, ExportPage } from "../rpc.ts";
 import { Watches } from "../watch/watches.ts";
 import { ObjectClock } from "./object-clock.ts";
 
@@ -55,7 +55,7 @@ export class Partition extends DurableObject<Env> {
     address: Address,
     keys: readonly string[],
     maxChars: number = READ_CHARS,
-  ): Promise<Answer<(Entry | null)[]>> {
+  ): Promise<PartitionAnswer<(KeyEntry | null)[]>> {
     return answered(() => this.#partition(address).read(keys, maxChars));
   }
 
@@ -65,19 +65,19 @@ export class Partition extends DurableObject<Env> {
     after: string,
     limit: number,
     maxBytes: number,
-  ): Promise<Answer<{ items: (readonly [string, Entry])[]; more: boolean }>> {
+  ): Promise<PartitionAnswer<{ items: (readonly [string, KeyEntry])[]; more: boolean }>> {
     return answered(() => this.#partition(address).scan(prefix, after, limit, maxBytes));
   }
 
   /** Captures all keys that begin with the prefix, at one seq, as lines of JSON. */
-  async capture(address: Address, prefix: string): Promise<Answer<ExportPage>> {
+  async capture(address: Address, prefix: string): Promise<PartitionAnswer<ExportPage>> {
     return answered(async () => {
       const { seq, time, lines } = await this.#partition(address).export(prefix);
       return { seq, time, lines: byteStream(lines) };
     });
   }
 
-  async facts(address: Address): Promise<Answer<PartitionFacts>> {
+  async facts(address: Address): Promise<PartitionAnswer<PartitionFacts>> {
     return answered(() => this.#partition(address).facts());
   }
 
@@ -88,23 +88,23 @@ export class Partition extends DurableObject<Env> {
     limit: number,
     maxChars: number,
     wanted?: Wanted,
-  ): Promise<Answer<QuarantinePage>> {
+  ): Promise<PartitionAnswer<QuarantineEntries>> {
     return answered(() => this.#partition(address).quarantined(after, limit, maxChars, wanted));
   }
 
-  async quarantineGroups(address: Address): Promise<Answer<QuarantineGroup[]>> {
+  async quarantineGroups(address: Address): Promise<PartitionAnswer<QuarantineGroup[]>> {
     return answered(() => this.#partition(address).quarantineGroups());
   }
 
-  async setAside(address: Address, target: Seq): Promise<Answer<SetAside | null>> {
+  async setAside(address: Address, target: Seq): Promise<PartitionAnswer<SetAside | null>> {
     return answered(() => this.#partition(address).setAside(target));
   }
 
-  async snapshot(address: Address): Promise<Answer<Snapshotted>> {
+  async snapshot(address: Address): Promise<PartitionAnswer<Snapshotted>> {
     return answered(() => this.#partition(address).snapshot());
   }
 
-  async verify(address: Address): Promise<Answer<Verified>> {
+  async verify(address: Address): Promise<PartitionAnswer<Verified>> {
     return answered(() => this.#partition(address).verify());
   }
 
@@ -270,7 +270,7 @@ export class Partition extends DurableObject<Env> {
   }
 }
 
-async function answered<T>(call: () => Promise<T>): Promise<Answer<T>> {
+async function answered<T>(call: () => Promise<T>): Promise<PartitionAnswer<T>> {
   try {
     return { tag: "ok", value: await call() };
   } catch (error) {

@@ -19,13 +19,13 @@ import type { Env } from "../env.ts";
 import { fileEnvironment } from "../file-environment.ts";
 import { requestClock } from "../request-clock.ts";
 
-export interface Unreadable {
+export interface UnreadableManifest {
   readonly unreadable: string;
 }
 
-export const isManifest = (one: Manifest | Unreadable): one is Manifest => !("unreadable" in one);
+export const isManifest = (one: Manifest | UnreadableManifest): one is Manifest => !("unreadable" in one);
 
-export function readOrWhy(text: string): Manifest | Unreadable {
+export function readOrWhy(text: string): Manifest | UnreadableManifest {
   try {
     return readManifest(text, brotli.crc32);
   } catch (error) {
@@ -34,7 +34,7 @@ export function readOrWhy(text: string): Manifest | Unreadable {
 }
 
 /** Returns manifests newest first, and after them the unreadable ones. */
-export async function keptManifests(env: Env, address: Address): Promise<(Manifest | Unreadable)[]> {
+export async function keptManifests(env: Env, address: Address): Promise<(Manifest | UnreadableManifest)[]> {
   const roots = await limited(requestClock, "D1", () => logOf(env, address).roots());
   if (roots === null) return [];
   const { row, points } = roots;
@@ -46,7 +46,7 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
   const kept = points.slice(-KEPT_POINTS).map(({ version, attempt }) => [version, attempt] as const);
   const names = new Map([...earlier, ...kept].filter(([version]) => !known.has(version)));
   const fetched = await Promise.all(
-    [...names].map(([version, attempt]) => fetchManifest(env, manifestName(address, version, attempt))),
+    [...names].map(([version, attempt]) => fetchManifestLine(env, manifestName(address, version, attempt))),
   );
   const all = [...named.filter((one) => !isManifest(one)), ...known.values(), ...fetched.filter((one) => one !== null)];
   return [...all.filter(isManifest).sort((a, b) => b.number - a.number), ...all.filter((one) => !isManifest(one))];
@@ -65,7 +65,7 @@ export function logOf(env: Env, address: Address): D1Log {
 }
 
 /** Reads the first line of the object. Returns null if the object isn't there any more. */
-export async function fetchManifest(env: Env, name: string): Promise<Manifest | Unreadable | null> {
+export async function fetchManifestLine(env: Env, name: string): Promise<Manifest | UnreadableManifest | null> {
   const object = await limited(requestClock, "R2", async () => {
     const found = await env.SNAPSHOTS.get(name, { range: { offset: 0, length: LINE_BYTES } });
     return found === null ? null : new Uint8Array(await found.arrayBuffer());

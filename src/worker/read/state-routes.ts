@@ -5,7 +5,7 @@ import { MIGRATION_FAILED, migrationFailed } from "../../engine/operator/migrati
 import type { Stamp } from "../../engine/base/ids.ts";
 import type { Gone } from "../../engine/history/past.ts";
 import { keyFlaw, partitionOfKey, type Route } from "../../engine/operator/routing.ts";
-import type { Entry } from "../../engine/state/keyed-state.ts";
+import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import { BATCH_KEYS, SCAN_DEFAULT } from "../api/state.ts";
 import type { Env } from "../env.ts";
 import { type Grant, keyNotAllowed } from "../http/access.ts";
@@ -14,7 +14,7 @@ import { BodyError, bodyText } from "../http/body.ts";
 import { etagOf } from "../http/etag.ts";
 import { retryOf } from "../http/rejected-status.ts";
 import { problem } from "../problem.ts";
-import type { Answer } from "../rpc.ts";
+import type { PartitionAnswer } from "../rpc.ts";
 import { momentGone, sourceOf, type StateSource } from "./state-source.ts";
 
 /** 500 keys of 1 KiB, with every character escaped. */
@@ -22,13 +22,13 @@ const BATCH_BYTES = 2_000_000;
 
 /** The state of one key, or the reason why there is none. */
 export type StateRead =
-  | { readonly tag: "found"; readonly partition: number; readonly entry: Entry }
+  | { readonly tag: "found"; readonly partition: number; readonly entry: KeyEntry }
   /** The state can't be migrated to the operator's version. */
   | { readonly tag: "unmigrated"; readonly partition: number; readonly entry: Unmigrated; readonly message: string }
   | { readonly tag: "no_state" }
   | { readonly tag: "invalid_key"; readonly message: string }
   | Gone
-  | Extract<Answer<never>, { tag: "busy" }>;
+  | Extract<PartitionAnswer<never>, { tag: "busy" }>;
 
 export async function readState(source: StateSource, route: Route, key: string): Promise<StateRead> {
   const flaw = keyFlaw(key);
@@ -44,9 +44,9 @@ export async function readState(source: StateSource, route: Route, key: string):
   return { tag: "unmigrated", partition, entry, message: whyUnmigrated(route, key, entry) };
 }
 
-type Unmigrated = Entry & { readonly version: number };
+type Unmigrated = KeyEntry & { readonly version: number };
 
-const isUnmigrated = (entry: Entry): entry is Unmigrated => entry.version !== undefined;
+const isUnmigrated = (entry: KeyEntry): entry is Unmigrated => entry.version !== undefined;
 
 const whyUnmigrated = ({ operator }: Route, key: string, { version, text }: Unmigrated): string =>
   migrationFailed(operator, key, version, text);
@@ -170,10 +170,10 @@ function failedText(route: Route, items: readonly Item[]): string {
 }
 
 type KeysRead =
-  | { readonly tag: "read"; readonly entries: readonly (Entry | null)[] }
+  | { readonly tag: "read"; readonly entries: readonly (KeyEntry | null)[] }
   | { readonly tag: "too_large" }
   | Gone
-  | Extract<Answer<never>, { tag: "busy" }>;
+  | Extract<PartitionAnswer<never>, { tag: "busy" }>;
 
 /**
  * Reads keys in several partitions, up to the limit of one answer for all of them. Each partition is asked for its
@@ -185,7 +185,7 @@ async function readKeys(
   keys: readonly string[],
   places: ReadonlyMap<number, readonly number[]>,
 ): Promise<KeysRead> {
-  const entries: (Entry | null)[] = Array.from({ length: keys.length }, () => null);
+  const entries: (KeyEntry | null)[] = Array.from({ length: keys.length }, () => null);
   let room = READ_CHARS;
   /** Returns the places that the answer doesn't reach, or the reason why there is no answer. */
   const read = async (partition: number, at: readonly number[], most: number) => {
@@ -262,7 +262,7 @@ export async function scanState(
   return json(`{"items":[${texts.join(",")}]${cursor}${failedText(route, items)}${atText(source)}}`);
 }
 
-type Item = readonly [string, Entry];
+type Item = readonly [string, KeyEntry];
 
 /** Merges the pages of all partitions, up to the last key that every page covers. */
 function merge(

@@ -16,24 +16,24 @@ import { settle } from "../../engine/history/settle.ts";
 import type { LogEnvironment } from "../../engine/operator/environment.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { linesOf, scan, type Scanned } from "../../engine/snapshot/reads.ts";
-import type { Entry } from "../../engine/state/keyed-state.ts";
+import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
-import { asked } from "../http/answers.ts";
+import { askPartition } from "../http/answers.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
-import type { Answer, ExportPage } from "../rpc.ts";
+import type { PartitionAnswer, ExportPage } from "../rpc.ts";
 import { partitionStub } from "../stub.ts";
 import { logEnvironment } from "./kept-manifests.ts";
 
-export type Sourced<T> = Answer<T> | Gone;
+export type Sourced<T> = PartitionAnswer<T> | Gone;
 
 export interface StateSource {
   /** Null for the present. */
   readonly at: Stamp | null;
   /** False if another version of the operator applied events that were read here. */
   readonly exact: boolean;
-  keys(address: Address, keys: readonly string[], maxChars?: number): Promise<Sourced<readonly (Entry | null)[]>>;
+  keys(address: Address, keys: readonly string[], maxChars?: number): Promise<Sourced<readonly (KeyEntry | null)[]>>;
   scan(address: Address, prefix: string, after: string, limit: number, maxBytes: number): Promise<Sourced<Scanned>>;
   capture(address: Address, prefix: string): Promise<Sourced<ExportPage>>;
 }
@@ -87,16 +87,22 @@ class Present implements StateSource {
     this.#env = env;
   }
 
-  keys(address: Address, keys: readonly string[], maxChars?: number): Promise<Answer<(Entry | null)[]>> {
-    return asked(() => partitionStub(this.#env, address).read(address, keys, maxChars));
+  keys(address: Address, keys: readonly string[], maxChars?: number): Promise<PartitionAnswer<(KeyEntry | null)[]>> {
+    return askPartition(() => partitionStub(this.#env, address).read(address, keys, maxChars));
   }
 
-  scan(address: Address, prefix: string, after: string, limit: number, maxBytes: number): Promise<Answer<Scanned>> {
-    return asked(() => partitionStub(this.#env, address).scan(address, prefix, after, limit, maxBytes));
+  scan(
+    address: Address,
+    prefix: string,
+    after: string,
+    limit: number,
+    maxBytes: number,
+  ): Promise<PartitionAnswer<Scanned>> {
+    return askPartition(() => partitionStub(this.#env, address).scan(address, prefix, after, limit, maxBytes));
   }
 
-  capture(address: Address, prefix: string): Promise<Answer<ExportPage>> {
-    return asked(() => partitionStub(this.#env, address).capture(address, prefix));
+  capture(address: Address, prefix: string): Promise<PartitionAnswer<ExportPage>> {
+    return askPartition(() => partitionStub(this.#env, address).capture(address, prefix));
   }
 }
 
@@ -117,7 +123,7 @@ class Past implements StateSource {
     this.at = at;
   }
 
-  keys(address: Address, keys: readonly string[], maxChars: number): Promise<Sourced<readonly (Entry | null)[]>> {
+  keys(address: Address, keys: readonly string[], maxChars: number): Promise<Sourced<readonly (KeyEntry | null)[]>> {
     return this.#read(async () => {
       const past = await pastKeys(this.#environment(address), this.at, keys, maxChars);
       return past.tag === "gone" ? past : this.#answer(past, past.entries);
@@ -141,7 +147,7 @@ class Past implements StateSource {
     });
   }
 
-  #answer<T>({ exact }: PastFacts, value: T): Answer<T> {
+  #answer<T>({ exact }: PastFacts, value: T): PartitionAnswer<T> {
     this.exact &&= exact;
     return { tag: "ok", value };
   }

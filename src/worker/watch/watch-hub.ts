@@ -11,13 +11,13 @@
  */
 import { WATCH_BEAT_MS, WATCHED_CHARS, WATCHERS } from "../../engine/base/limits.ts";
 import type { Trouble } from "../trouble.ts";
-import type { Told, Value } from "./watch-wire.ts";
+import type { ValueMessage, WatchedValue } from "./watch-wire.ts";
 
 /** After this time without a sign of life a request counts as gone. */
 const DEAD_MS = 3 * WATCH_BEAT_MS;
 
 /** One request that watches. */
-export class Member {
+export class HubMember {
   readonly #wakes = new Set<() => void>();
   gone = false;
   seenMs: number;
@@ -47,17 +47,17 @@ export class Member {
 }
 
 /** The reason why the hub has no connection. */
-export interface Silence extends Trouble {
+export interface Outage extends Trouble {
   readonly sinceMs: number;
 }
 
 /** One watched key. */
 export class Hub {
-  readonly members = new Set<Member>();
-  leader: Member | null = null;
+  readonly members = new Set<HubMember>();
+  leader: HubMember | null = null;
   /** The leader's last sign of life. */
   seenMs = 0;
-  value: Value | null = null;
+  value: WatchedValue | null = null;
   /** The number of changes of `value`. */
   changes = 0;
   /** The last number that was asked for, and the last one answered. A value was read after its number was asked for. */
@@ -68,7 +68,7 @@ export class Hub {
    * a moment ago.
    */
   failures = 0;
-  silence: Silence | null = null;
+  silence: Outage | null = null;
 
   /** Returns a number. Once `heard` has reached it, `value` is at least as new as this call. */
   ask(): number {
@@ -78,7 +78,7 @@ export class Hub {
   }
 
   /** @returns the number of characters by which the hub grows */
-  take({ n, seq, text }: Told): number {
+  take({ n, seq, text }: ValueMessage): number {
     this.heard = Math.max(this.heard, n);
     this.silence = null;
     const known = this.value;
@@ -98,7 +98,7 @@ export class Hub {
   }
 
   /** Makes the member the leader, unless another leader gives a sign of life (HUB3). */
-  lead(member: Member, nowMs: number): boolean {
+  lead(member: HubMember, nowMs: number): boolean {
     if (this.leader !== null && nowMs - this.seenMs < DEAD_MS) return false;
     this.leader = member;
     this.seenMs = nowMs;
@@ -112,7 +112,7 @@ export class Hub {
 
 const charsOf = (text: string | null): number => text?.length ?? 0;
 
-export type Joined = { readonly hub: Hub; readonly member: Member };
+export type Joined = { readonly hub: Hub; readonly member: HubMember };
 
 export class Hubs {
   readonly #hubs = new Map<string, Hub>();
@@ -126,7 +126,7 @@ export class Hubs {
     if (this.#members >= WATCHERS || this.full) return null;
     const hub = this.#hubs.get(name) ?? new Hub();
     this.#hubs.set(name, hub);
-    const member = new Member(nowMs);
+    const member = new HubMember(nowMs);
     hub.members.add(member);
     this.#members += 1;
     return { hub, member };
@@ -141,7 +141,7 @@ export class Hubs {
     return { hubs: this.#hubs.size, members: this.#members, chars: this.#chars };
   }
 
-  take(name: string, told: Told): void {
+  take(name: string, told: ValueMessage): void {
     const hub = this.#hubs.get(name);
     if (hub === undefined) return;
     const grown = hub.take(told);
@@ -149,7 +149,7 @@ export class Hubs {
     if (grown > 0 && this.full) for (const member of hub.members) this.leave(name, member);
   }
 
-  leave(name: string, member: Member): void {
+  leave(name: string, member: HubMember): void {
     member.gone = true;
     const hub = this.#hubs.get(name);
     if (hub === undefined || !hub.members.delete(member)) return;

@@ -12,20 +12,20 @@ import { WATCH_BEAT_MS } from "../../engine/base/limits.ts";
 import type { Env } from "../env.ts";
 import { partitionStub } from "../stub.ts";
 import type { Trouble } from "../trouble.ts";
-import type { Hub, Hubs, Member } from "./watch-hub.ts";
+import type { Hub, Hubs, HubMember } from "./watch-hub.ts";
 import { CANNOT, PING, PONG, readTold, readyText, WATCH_PROTOCOL } from "./watch-wire.ts";
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 10_000;
 
-export interface Place {
+export interface WatchedKey {
   readonly env: Env;
   readonly address: Address;
   readonly key: string;
 }
 
 /** Returns when the member stops leading. Never rejects. */
-export async function lead(place: Place, hubs: Hubs, name: string, hub: Hub, member: Member): Promise<void> {
+export async function lead(place: WatchedKey, hubs: Hubs, name: string, hub: Hub, member: HubMember): Promise<void> {
   for (let failures = 0; leads(hub, member); failures++) {
     const socket = await connect(place);
     if (!leads(hub, member)) return "code" in socket ? undefined : close(socket);
@@ -40,11 +40,11 @@ export async function lead(place: Place, hubs: Hubs, name: string, hub: Hub, mem
   }
 }
 
-const leads = (hub: Hub, member: Member): boolean => hub.leader === member && !member.gone;
+const leads = (hub: Hub, member: HubMember): boolean => hub.leader === member && !member.gone;
 
 const GONE: Trouble = { code: "partition_gone", message: "the partition's object went away; try again" };
 
-async function connect({ env, address, key }: Place): Promise<WebSocket | Trouble> {
+async function connect({ env, address, key }: WatchedKey): Promise<WebSocket | Trouble> {
   const query = new URLSearchParams({ key, address: JSON.stringify(address) });
   try {
     const response = await partitionStub(env, address).fetch(
@@ -64,7 +64,13 @@ async function connect({ env, address, key }: Place): Promise<WebSocket | Troubl
  * Follows the connection until it ends, or the member stops leading. @returns the reason why it ended, or null if none
  * is known
  */
-async function follow(socket: WebSocket, hubs: Hubs, name: string, hub: Hub, member: Member): Promise<Trouble | null> {
+async function follow(
+  socket: WebSocket,
+  hubs: Hubs,
+  name: string,
+  hub: Hub,
+  member: HubMember,
+): Promise<Trouble | null> {
   const link: { end?: Trouble | null } = {};
   let answered = true;
   let told = 0;

@@ -15,9 +15,9 @@ import type { Env } from "../env.ts";
 import { notAllowed, problem } from "../problem.ts";
 import { unavailable } from "../http/answers.ts";
 import type { Trouble } from "../trouble.ts";
-import { Hubs, type Hub, type Member } from "./watch-hub.ts";
+import { Hubs, type Hub, type HubMember } from "./watch-hub.ts";
 import { lead } from "./watch-lead.ts";
-import type { Value } from "./watch-wire.ts";
+import type { WatchedValue } from "./watch-wire.ts";
 
 /** The hubs of this isolate. */
 export const hubs = new Hubs();
@@ -74,12 +74,12 @@ class Watcher {
   readonly #key: string;
   readonly #name: string;
   readonly #hub: Hub;
-  readonly #member: Member;
+  readonly #member: HubMember;
   readonly #endMs = Date.now() + WATCH_MS;
   /** `changes` of the hub when this watcher last gave a value. */
   #given = -1;
 
-  constructor(env: Env, address: Address, key: string, name: string, hub: Hub, member: Member) {
+  constructor(env: Env, address: Address, key: string, name: string, hub: Hub, member: HubMember) {
     this.#env = env;
     this.#address = address;
     this.#key = key;
@@ -158,7 +158,7 @@ class Watcher {
 }
 
 /** A state's text has no line ends: JSON.stringify made it. */
-function messageOf(key: string, { seq, text }: Value): string {
+function messageOf(key: string, { seq, text }: WatchedValue): string {
   const id = seq === null ? "" : `id: ${seq}\n`;
   return `${id}data: {"key":${JSON.stringify(key)},"value":${text ?? "null"},"seq":${seq}}\n\n`;
 }

@@ -28,13 +28,13 @@ export interface Ready {
   readonly have: number;
 }
 
-export interface Value {
+export interface WatchedValue {
   readonly seq: number | null;
   /** JSON; null if the key has no state. */
   readonly text: string | null;
 }
 
-export interface Told extends Value {
+export interface ValueMessage extends WatchedValue {
   readonly n: number;
 }
 
@@ -46,10 +46,10 @@ export function readReady(message: unknown): Ready | null {
   return isCount(n) && isCount(have) ? { n, have } : null;
 }
 
-export const toldText = ({ n, seq, text }: Told): string => `${JSON.stringify({ n, seq })}\n${text ?? ""}`;
+export const toldText = ({ n, seq, text }: ValueMessage): string => `${JSON.stringify({ n, seq })}\n${text ?? ""}`;
 
-/** Returns null if the message is no `Told`. */
-export function readTold(message: unknown): Told | null {
+/** Returns null if the message is no `ValueMessage`. */
+export function readTold(message: unknown): ValueMessage | null {
   if (typeof message !== "string") return null;
   const end = message.indexOf("\n");
   const { n, seq } = members(message.slice(0, end));

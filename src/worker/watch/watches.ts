@@ -13,11 +13,21 @@
 import { keyFlaw } from "../../engine/operator/routing.ts";
 import type { Seq } from "../../engine/base/ids.ts";
 import { WATCHES } from "../../engine/base/limits.ts";
-import type { Entry } from "../../engine/state/keyed-state.ts";
+import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import type { Watchers } from "../../engine/base/ports.ts";
-import type { Answer } from "../rpc.ts";
+import type { PartitionAnswer } from "../rpc.ts";
 import { problem } from "../problem.ts";
-import { ANEW, CANNOT, NO_MESSAGE, PING, PONG, readReady, toldText, WATCH_PROTOCOL, type Told } from "./watch-wire.ts";
+import {
+  ANEW,
+  CANNOT,
+  NO_MESSAGE,
+  PING,
+  PONG,
+  readReady,
+  toldText,
+  WATCH_PROTOCOL,
+  type ValueMessage,
+} from "./watch-wire.ts";
 
 /** Data that is stored with the connection, and outlasts the instance (WATCHES3). */
 interface Attached {
@@ -39,7 +49,7 @@ interface Watch {
   looking: boolean;
 }
 
-type Read = (key: string) => Promise<Answer<Entry | null>>;
+type Read = (key: string) => Promise<PartitionAnswer<KeyEntry | null>>;
 
 export class Watches implements Watchers {
   readonly #ctx: DurableObjectState;
@@ -151,7 +161,7 @@ export class Watches implements Watchers {
     else watch.ready = true;
   }
 
-  #send(watch: Watch, told: Told): void {
+  #send(watch: Watch, told: ValueMessage): void {
     watch.ready = false;
     try {
       watch.socket.send(toldText(told));

@@ -9,7 +9,7 @@ import { Prints } from "../../../src/engine/event/fingerprint.ts";
 import { utf8Length } from "../../../src/engine/base/json.ts";
 import { SIZES } from "../../../src/engine/base/limits.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
-import { Partition } from "../../../src/engine/partition/partition.ts";
+import { PartitionEngine } from "../../../src/engine/partition/partition.ts";
 import { readFooter } from "../../../src/engine/snapshot/file-footer.ts";
 import type { Cache, Clock, Host, Log, ObjectStore } from "../../../src/engine/base/ports.ts";
 import { WIRE_VERSION, type AppendRequest } from "../../../src/engine/partition/protocol.ts";
@@ -48,7 +48,7 @@ export const unsteered = (of: Operator): Operator => ({
 });
 
 export class LocalPartition {
-  engine: Partition;
+  engine: PartitionEngine;
   readonly operator: Operator;
   readonly objects: ObjectStore;
   readonly #log: Log;
@@ -75,7 +75,7 @@ export class LocalPartition {
     this.engine = this.#start();
   }
 
-  #start(): Partition {
+  #start(): PartitionEngine {
     const id = { timeline: ADDRESS.timeline, operator: this.operator.name, partition: 0 };
     const host: Host = {
       nonce: () => randomUUID().slice(0, 18),
@@ -103,7 +103,7 @@ export class LocalPartition {
       cache: this.#cache,
       sizes: SIZES,
     };
-    return new Partition(env, { ...ADDRESS, operator: this.operator.name });
+    return new PartitionEngine(env, { ...ADDRESS, operator: this.operator.name });
   }
 
   /** A new instance: nothing of the old one's memory is left. What it was doing on its own is waited for. */

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { standardFlaw } from "../../../src/engine/event/cloudevent.ts";
 import { fill, readEvent, type Defaults } from "../../../src/engine/event/event.ts";
-import { membersOf } from "../../../src/engine/base/json-text.ts";
+import { jsonMembers } from "../../../src/engine/base/json-text.ts";
 import { isJsonType, isTextType, mediaType } from "../../../src/engine/event/media-type.ts";
 import { isAbsoluteUri, isUriReference } from "../../../src/engine/event/uri.ts";
 import { binaryEvent, headerValue } from "../../../src/worker/http/binary-mode.ts";
@@ -206,7 +206,7 @@ describe("the members of an object's text", () => {
     fc.assert(
       fc.property(members, space, (drawn, env) => {
         const inner = drawn.map(([key, value, gap]) => `${gap}${JSON.stringify(key)}${gap}:${gap}${value}${gap}`);
-        const found = membersOf(`${env}{${inner.join(",")}${env}}${env}`);
+        const found = jsonMembers(`${env}{${inner.join(",")}${env}}${env}`);
         expect(found).toEqual(drawn.map(([key, value]) => ({ name: key, text: value.trim() })));
       }),
       runs(1_000),

@@ -10,7 +10,7 @@ import { isEdit } from "../../../src/engine/state/edit.ts";
 import type { LogEnvironment } from "../../../src/engine/operator/environment.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { Prints } from "../../../src/engine/event/fingerprint.ts";
-import { Partition } from "../../../src/engine/partition/partition.ts";
+import { PartitionEngine } from "../../../src/engine/partition/partition.ts";
 import type { Producer } from "../../../src/engine/event/producer.ts";
 import type { Host, Log, ObjectStore } from "../../../src/engine/base/ports.ts";
 import {
@@ -42,7 +42,7 @@ export type Fates = (call: { readonly method: string; readonly number: number; r
 const never = (): Promise<never> => new Promise(() => undefined);
 
 export interface Incarnation {
-  readonly partition: Partition;
+  readonly partition: PartitionEngine;
   readonly notes: string[];
   ended: string | null;
   armed: number | null;
@@ -104,7 +104,7 @@ export class World {
       cache: this.cache,
       sizes: this.sizes,
     };
-    return Object.assign(made, { partition: new Partition(env, this.address, logBytes) });
+    return Object.assign(made, { partition: new PartitionEngine(env, this.address, logBytes) });
   }
 
   /** What reads the partition from outside its object, with stores that never fail. */

@@ -12,7 +12,7 @@ import type { RangeReader } from "../../../src/engine/snapshot/range-reader.ts";
 import { SnapshotFile } from "../../../src/engine/snapshot/file-reader.ts";
 import type { Footer } from "../../../src/engine/snapshot/file-footer.ts";
 import { RETRY_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
-import { KeyedState, type Entry } from "../../../src/engine/state/keyed-state.ts";
+import { KeyedState, type KeyEntry } from "../../../src/engine/state/keyed-state.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { sum } from "../fakes/sum.ts";
 import { unreachable } from "../fakes/unreachable.ts";
@@ -50,7 +50,7 @@ async function snapshot(world: World, of: Incarnation): Promise<Manifest> {
 }
 
 const current = (world: World): Manifest => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32);
-const total = (entry: Entry | null): number | null =>
+const total = (entry: KeyEntry | null): number | null =>
   entry === null ? null : (JSON.parse(entry.text) as { total: number }).total;
 
 async function scan(
@@ -398,7 +398,7 @@ describe("loads", () => {
     expect(state.beginLoad(["a"], load)).toEqual(["a"]);
     return { state, load };
   }
-  const entry = (text: string, at: number): Entry => ({ text, seq: seq(at), stamp: stamp(at) });
+  const entry = (text: string, at: number): KeyEntry => ({ text, seq: seq(at), stamp: stamp(at) });
   /** More than the budget passes through, and is saved. */
   const grow = (state: KeyedState, from: number): void => {
     for (let i = 0; i < 40; i++) state.apply(`x${i}`, entry("1".repeat(50), from + i), seq(from + i), null);
@@ -407,7 +407,7 @@ describe("loads", () => {
 
   it("SNAP11: a key that was removed doesn't come back with a slow load, when the state was complete in between", () => {
     const { state, load } = loading();
-    const all: [string, Entry][] = [
+    const all: [string, KeyEntry][] = [
       ["a", entry("1", 1)],
       ["b", entry("1", 2)],
     ];

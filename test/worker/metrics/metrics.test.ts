@@ -6,7 +6,7 @@ import { App, type Routes } from "../../../src/worker/app.ts";
 import type { Env } from "../../../src/worker/env.ts";
 import { Exposition } from "../../../src/worker/metrics/exposition.ts";
 import { APP_FAMILIES, FAMILIES } from "../../../src/worker/metrics/metric-list.ts";
-import { PARTITIONS, showMetrics } from "../../../src/worker/metrics/metrics.ts";
+import { SCRAPED_PARTITIONS, showMetrics } from "../../../src/worker/metrics/metrics.ts";
 import { routesOf } from "../../../src/worker/routes.ts";
 import { all } from "../app.ts";
 import { add, call, expectProblem, fetchApp, postEvents, readAnswer } from "../http.ts";
@@ -228,14 +228,17 @@ describe("GET /metrics", () => {
   it("leaves out what is too much for one answer, and says so", async () => {
     const routes = await new App(all).routes(env);
     const route = routes.byOperator.get("tally")!;
-    const addresses = Array.from({ length: PARTITIONS + 7 }, (_, partition) => ({ ...route.addresses[0]!, partition }));
+    const addresses = Array.from({ length: SCRAPED_PARTITIONS + 7 }, (_, partition) => ({
+      ...route.addresses[0]!,
+      partition,
+    }));
     const many: Routes = { ...routes, byOperator: new Map([["tally", { ...route, addresses }]]) };
     const ask = async (asking = EVERYTHING): Promise<Map<string, Read>> =>
       readPrometheus(await (await showMetrics(env, many, asking)).text());
     expect(valueOf(await ask(), "keyframe_partitions_omitted", { operator: "tally" })).toBe(7);
-    expect(valueOf(await ask(), "keyframe_partitions", { operator: "tally" })).toBe(PARTITIONS + 7);
-    const rest = await ask({ operator: "tally", from: PARTITIONS });
-    expect(valueOf(rest, "keyframe_partitions_omitted", { operator: "tally" })).toBe(PARTITIONS);
+    expect(valueOf(await ask(), "keyframe_partitions", { operator: "tally" })).toBe(SCRAPED_PARTITIONS + 7);
+    const rest = await ask({ operator: "tally", from: SCRAPED_PARTITIONS });
+    expect(valueOf(rest, "keyframe_partitions_omitted", { operator: "tally" })).toBe(SCRAPED_PARTITIONS);
     expect(rest.get("keyframe_head_seq")).toBeUndefined();
   });
 

@@ -1,7 +1,7 @@
 /** What an isolate keeps of its watchers: bounded, and nothing of those who went, however they went. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { WATCH_BEAT_MS, WATCHED_CHARS, WATCHERS } from "../../../src/engine/base/limits.ts";
-import { Hub, Hubs, Member } from "../../../src/worker/watch/watch-hub.ts";
+import { Hub, Hubs, HubMember } from "../../../src/worker/watch/watch-hub.ts";
 
 const told = (n: number, seq: number | null, text: string | null) => ({ n, seq, text });
 
@@ -25,7 +25,7 @@ describe("a hub", () => {
 
   it("has one leader, who is deposed when it gives no sign of life", () => {
     const hub = new Hub();
-    const [one, two] = [new Member(0), new Member(0)];
+    const [one, two] = [new HubMember(0), new HubMember(0)];
     expect([hub.lead(one, 0), hub.lead(two, 0), hub.lead(two, 3 * WATCH_BEAT_MS - 1)]).toEqual([true, false, false]);
     hub.seenMs = WATCH_BEAT_MS;
     expect(hub.lead(two, 3 * WATCH_BEAT_MS)).toBe(false);
