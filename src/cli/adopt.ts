@@ -3,9 +3,9 @@
  * point (docs/reference/api.md, "When D1 was restored to an older point").
  */
 import { Argument } from "commander";
-import { AppClient, fine, online, partitionPath, postJson, saidBy, type AppOptions } from "./app.ts";
+import { AppClient, fine, online, pathOfPartition, postJson, saidBy, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
-import { count } from "./text.ts";
+import { count } from "../client/amounts.ts";
 
 interface Adopted {
   readonly partition: number;
@@ -35,7 +35,7 @@ export const adoptCommand: AddCommand = (program, cli, done) => {
     )
     .action(async (operator: string, partition: string, truth: string, options: AppOptions) => {
       const { screen } = cli;
-      const path = `${partitionPath(operator, partition)}/adopt`;
+      const path = `${pathOfPartition(operator, partition)}/adopt`;
       // Sent once: after the first answer the decision is made, and a second request would fail.
       const answer = await new AppClient(options, cli).ask(path, postJson(JSON.stringify({ truth })));
       const no = answer.tag === "problem" && answer.status === 409;

@@ -21,6 +21,7 @@ import {
 } from "../client/answer.ts";
 import { systemClock } from "../client/clock.ts";
 import { Http, whyOf } from "../client/http.ts";
+import { partitionPath } from "../client/paths.ts";
 import { No, CommandError, type Cli } from "./command.ts";
 
 /** `ms` is the time from the request to the end of the answer. */
@@ -228,11 +229,10 @@ export function withQuery(path: string, query: Readonly<Record<string, string>>)
   return text === "" ? path : `${path}?${text}`;
 }
 
-export const operatorPath = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;
-
-export function partitionPath(operator: string, partition: string): string {
+/** @throws CommandError if the partition is no number */
+export function pathOfPartition(operator: string, partition: string): string {
   if (!/^\d{1,9}$/.test(partition)) throw new CommandError(`a partition is a number, not ${JSON.stringify(partition)}`);
-  return `${operatorPath(operator)}/partitions/${partition}`;
+  return partitionPath(operator, Number(partition));
 }
 
 export const POST_REQUEST = { method: "POST" } as const satisfies AppRequest;

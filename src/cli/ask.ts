@@ -2,12 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { lacking } from "../client/answer.ts";
 import { DECIDED } from "../client/holds.ts";
+import { operatorPath } from "../client/paths.ts";
 import {
   AppClient,
   problemCode,
   fine,
   online,
-  operatorPath,
   postJson,
   saidBy,
   NoAnswerError,

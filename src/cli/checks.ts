@@ -1,8 +1,9 @@
 /** The judgements of `keyframe doctor`: pure functions, each result a line. */
-import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo, UnmigratedInfo } from "./answers.ts";
+import type { DoctorInfo, OperatorStatus, PartitionInfo, StoreInfo, UnmigratedInfo } from "../client/admin-answers.ts";
 import { MIGRATE } from "./app.ts";
 import type { Paint } from "./text.ts";
-import { age, bytes, count, quantile, quoted, span } from "./text.ts";
+import { age, bytes, since, count, span } from "../client/amounts.ts";
+import { quantile, quoted } from "./text.ts";
 
 /** `note`: worth knowing, but needs no action. */
 export interface Check {
@@ -74,10 +75,10 @@ function remarksOn(one: PartitionInfo, nowMs: number, targetMs: number): Remark[
   const worth = one.tailEvents >= WORTH_EVENTS || one.tailBytes >= WORTH_BYTES;
   const old = last === null || ("at" in last && nowMs - Date.parse(last.at) > PATIENCE_MS);
   if (worth && old) {
-    const since =
-      last !== null && "at" in last ? `its last snapshot is ${age(last.at, nowMs)} old` : "it has no snapshot";
+    const latest =
+      last !== null && "at" in last ? `its last snapshot is ${age(since(last.at, nowMs))} old` : "it has no snapshot";
     const short = last === null ? "no snapshot" : "old snapshot";
-    add("note", short, `${since}, with ${count(one.tailEvents)} events (${bytes(one.tailBytes)}) after it`);
+    add("note", short, `${latest}, with ${count(one.tailEvents)} events (${bytes(one.tailBytes)}) after it`);
   }
   const fallbacks = one.lastRecovery?.fallbacks ?? 0;
   if (fallbacks > 0)

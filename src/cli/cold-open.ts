@@ -1,18 +1,11 @@
 /** `keyframe doctor --evict`: drops a partition from memory, and compares the recovered state with the state before. */
 import { isObject } from "../engine/base/json.ts";
-import {
-  problemCode,
-  fine,
-  operatorPath,
-  partitionPath,
-  POST_REQUEST,
-  type TimedAnswer,
-  type AppClient,
-} from "./app.ts";
-import type { PartitionInfo } from "./answers.ts";
+import { operatorPath } from "../client/paths.ts";
+import { problemCode, fine, pathOfPartition, POST_REQUEST, type TimedAnswer, type AppClient } from "./app.ts";
+import type { PartitionInfo } from "../client/admin-answers.ts";
 import { check, type Check } from "./checks.ts";
 import { CommandError } from "./command.ts";
-import { count, span } from "./text.ts";
+import { count, span } from "../client/amounts.ts";
 
 /** The key, and the partition that holds it, at one moment. */
 export interface Look {
@@ -33,7 +26,7 @@ export interface Recovery {
 }
 
 export async function coldOpen(app: AppClient, operator: string, partition: string, key: string): Promise<Check> {
-  const path = partitionPath(operator, partition);
+  const path = pathOfPartition(operator, partition);
   const before = await look(app, operator, path, Number(partition), key);
   fine(await app.askAgain(`${path}/evict`, POST_REQUEST));
   const begun = performance.now();

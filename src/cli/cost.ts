@@ -3,7 +3,8 @@ import { InvalidArgumentError } from "commander";
 import { billOf, MONTH_SECONDS, type Bill, type Load } from "../cost/cost.ts";
 import { DOLLARS_PER_GB_MONTH, DOLLARS_PER_MILLION, PRICES_SOURCE, SUBSCRIPTION_DOLLARS } from "../cost/prices.ts";
 import { examples, YES, type AddCommand } from "./command.ts";
-import { durationMs, table } from "./text.ts";
+import { durationMs } from "../engine/operator/settings.ts";
+import { table } from "./text.ts";
 
 interface Options {
   readonly rate: number;
@@ -74,9 +75,9 @@ function whole(text: string): number {
 }
 
 function time(text: string): number {
-  const ms = durationMs(text);
-  if (ms === null || ms <= 0) throw new InvalidArgumentError('it must be a time like "20ms", "5m" or "7d".');
-  return ms;
+  return durationMs(text, "it", (why) => {
+    throw new InvalidArgumentError(why);
+  });
 }
 
 const loadOf = (options: Options): Load => ({

@@ -4,7 +4,8 @@ import { openFile } from "./file.ts";
 import { compareStates, layersOf, mergedState, type KeyChange } from "./layers.ts";
 import type { Paint } from "./text.ts";
 import { viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
-import { count, jsonLine, quoted } from "./text.ts";
+import { count } from "../client/amounts.ts";
+import { jsonLine, quoted } from "./text.ts";
 
 interface Options {
   readonly on: readonly string[];

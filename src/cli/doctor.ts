@@ -5,18 +5,9 @@
 import { randomUUID } from "node:crypto";
 import about from "../../package.json" with { type: "json" };
 import { isObject } from "../engine/base/json.ts";
-import {
-  AppClient,
-  problemCode,
-  fine,
-  online,
-  operatorPath,
-  postJson,
-  saidBy,
-  type TimedAnswer,
-  type AppOptions,
-} from "./app.ts";
-import type { DoctorInfo, OperatorStatus } from "./answers.ts";
+import { operatorPath } from "../client/paths.ts";
+import { AppClient, problemCode, fine, online, postJson, saidBy, type TimedAnswer, type AppOptions } from "./app.ts";
+import type { DoctorInfo, OperatorStatus } from "../client/admin-answers.ts";
 import {
   check,
   checkLines,
@@ -34,7 +25,8 @@ import { dollars } from "./dollars.ts";
 import { examples, NO, CommandError, wholeNumber, YES, type AddCommand } from "./command.ts";
 import { pages } from "./pages.ts";
 import { readStatus } from "./status.ts";
-import { count, durationMs } from "./text.ts";
+import { count } from "../client/amounts.ts";
+import { durationMs } from "../engine/operator/settings.ts";
 
 interface DoctorOptions extends AppOptions {
   readonly target: string;
@@ -85,11 +77,11 @@ export const doctorCommand: AddCommand = (program, cli, done) => {
 };
 
 async function examine(app: AppClient, options: DoctorOptions): Promise<Check[]> {
-  const targetMs = durationMs(options.target);
-  if (targetMs === null)
-    throw new CommandError(`--target must be a time such as 500ms, 1s or 2m, not ${options.target}`);
-  const rateMs = durationMs(options.rate);
-  if (rateMs === null) throw new CommandError(`--rate must be a time such as 5s or 1m, not ${options.rate}`);
+  const fail = (why: string): never => {
+    throw new CommandError(why);
+  };
+  const targetMs = durationMs(options.target, "--target", fail);
+  const rateMs = options.rate === "0s" ? 0 : durationMs(options.rate, "--rate", fail);
   const samples = Math.min(wholeNumber(options.samples, "--samples"), MOST_SAMPLES);
   const write = options.write === undefined ? null : writeOf(options.write);
   const evict = options.evict === undefined ? null : evictOf(options.evict);

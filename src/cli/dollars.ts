@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { AppClient } from "./app.ts";
 import { check, type Check } from "./checks.ts";
 import { CommandError } from "./command.ts";
-import { span } from "./text.ts";
+import { span } from "../client/amounts.ts";
 
 /** Dollars since the beginning, by labels. */
 type Costs = ReadonlyMap<string, number>;

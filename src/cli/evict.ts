@@ -1,5 +1,5 @@
 /** `keyframe evict OP N`: drops a partition's object from memory, as a crash would. */
-import { AppClient, fine, online, partitionPath, POST_REQUEST, type AppOptions } from "./app.ts";
+import { AppClient, fine, online, pathOfPartition, POST_REQUEST, type AppOptions } from "./app.ts";
 import { examples, YES, type AddCommand } from "./command.ts";
 
 export const evictCommand: AddCommand = (program, cli, done) => {
@@ -10,7 +10,7 @@ export const evictCommand: AddCommand = (program, cli, done) => {
     .addHelpText("after", examples("keyframe evict usage 0"))
     .action(async (operator: string, partition: string, options: AppOptions) => {
       const body = fine(
-        await new AppClient(options, cli).askAgain(`${partitionPath(operator, partition)}/evict`, POST_REQUEST),
+        await new AppClient(options, cli).askAgain(`${pathOfPartition(operator, partition)}/evict`, POST_REQUEST),
       );
       await cli.screen.print(
         options.json ? JSON.stringify(body) : `partition ${partition} of ${operator} was dropped from memory`,

@@ -6,7 +6,8 @@
  */
 import { isObject } from "../engine/base/json.ts";
 import { atOption, AskedMoment, type AtOption } from "./at.ts";
-import { AppClient, online, operatorPath, withQuery, type AppOptions } from "./app.ts";
+import { operatorPath } from "../client/paths.ts";
+import { AppClient, online, withQuery, type AppOptions } from "./app.ts";
 import { examples, CommandError, YES, type AddCommand } from "./command.ts";
 
 export const exportCommand: AddCommand = (program, cli, done) => {

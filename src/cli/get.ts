@@ -1,6 +1,7 @@
 /** `keyframe get OP KEY...`: the states of some keys. */
 import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
-import { AppClient, fine, online, operatorPath, postJson, withQuery, type AppOptions } from "./app.ts";
+import { operatorPath } from "../client/paths.ts";
+import { AppClient, fine, online, postJson, withQuery, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { quoted } from "./text.ts";
 

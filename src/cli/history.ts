@@ -2,10 +2,11 @@
  * `keyframe history OP KEY`: the events that touched a key, newest first, each with its outcome and the value after it.
  */
 import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
-import { AppClient, online, operatorPath, withQuery, type AppOptions } from "./app.ts";
+import { operatorPath } from "../client/paths.ts";
+import { AppClient, online, withQuery, type AppOptions } from "./app.ts";
 import { examples, NO, CommandError, wholeNumber, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";
-import { count } from "./text.ts";
+import { count } from "../client/amounts.ts";
 
 interface HistoryOptions extends AppOptions, AtOption {
   readonly limit: string;

@@ -1,11 +1,10 @@
 /** `keyframe manifests OP N`: the manifests of a partition that are kept, newest first. */
-import type { ManifestInfo } from "./answers.ts";
-import { AppClient, online, partitionPath, type AppOptions } from "./app.ts";
+import type { KeptManifest } from "../client/admin-answers.ts";
+import type { Manifest } from "../engine/snapshot/manifest.ts";
+import { AppClient, online, pathOfPartition, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
 import { table } from "./text.ts";
-
-type Kept = ManifestInfo | { readonly unreadable: string };
 
 export const manifestsCommand: AddCommand = (program, cli, done) => {
   online(program.command("manifests"))
@@ -19,8 +18,10 @@ export const manifestsCommand: AddCommand = (program, cli, done) => {
     )
     .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
-      const kept = (await new AppClient(options, cli).get(`${partitionPath(operator, partition)}/manifests`)) as Kept[];
-      const whole = kept.filter((one): one is ManifestInfo => !("unreadable" in one));
+      const kept = (await new AppClient(options, cli).get(
+        `${pathOfPartition(operator, partition)}/manifests`,
+      )) as KeptManifest[];
+      const whole = kept.filter((one): one is Manifest => !("unreadable" in one));
       if (options.json) for (const one of kept) await screen.print(JSON.stringify(one));
       else {
         for (const line of table(MANIFEST_HEADINGS, whole.map(manifestRow), screen.paint)) await screen.print(line);

@@ -1,5 +1,5 @@
 /** Lists that the app gives in pages, as one stream. Each page is requested when the one before it is used up. */
-import type { Page } from "./answers.ts";
+import type { Page } from "../client/admin-answers.ts";
 import { withQuery, type AppClient } from "./app.ts";
 import { CommandError } from "./command.ts";
 

@@ -8,7 +8,7 @@ import {
   DELETE_REQUEST,
   fine,
   online,
-  partitionPath,
+  pathOfPartition,
   POST_REQUEST,
   saidBy,
   type TimedAnswer,
@@ -35,7 +35,7 @@ export const pinsCommand: AddCommand = (program, cli, done) => {
     .addHelpText("after", examples("keyframe pins usage 0"))
     .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
-      const held = (await new AppClient(options, cli).get(`${partitionPath(operator, partition)}/pins`)) as PinInfo[];
+      const held = (await new AppClient(options, cli).get(`${pathOfPartition(operator, partition)}/pins`)) as PinInfo[];
       if (options.json) for (const one of held) await screen.print(JSON.stringify(one));
       else if (held.length === 0) screen.say("nothing is pinned");
       else {
@@ -100,7 +100,7 @@ export const unpinCommand: AddCommand = (program, cli, done) => {
 function pathOf(operator: string, partition: string, manifest: string, { name }: PinOptions): string {
   const number = wholeNumber(manifest, "a manifest's number");
   const query = new URLSearchParams({ name });
-  return `${partitionPath(operator, partition)}/manifests/${number}/pin?${query.toString()}`;
+  return `${pathOfPartition(operator, partition)}/manifests/${number}/pin?${query.toString()}`;
 }
 
 const NOES = new Set(["no_restore_point", "too_many_pins"]);

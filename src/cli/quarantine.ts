@@ -4,14 +4,14 @@
  * `retry` and `delete` end the quarantine of one event, or of many by type or error (ONE6).
  */
 import { Argument } from "commander";
-import type { Page, QuarantinedInfo, QuarantineGroupInfo, SteeredPage } from "./answers.ts";
+import type { Page, QuarantinedInfo, QuarantineGroupInfo, SteeredPage } from "../client/admin-answers.ts";
+import { operatorPath } from "../client/paths.ts";
 import {
   AppClient,
   problemCode,
   DELETE_REQUEST,
   fine,
   online,
-  operatorPath,
   POST_REQUEST,
   saidBy,
   type TimedAnswer,

@@ -2,10 +2,12 @@
  * `keyframe recover --from-r2 OP`: restores the parts of an operator that D1 has lost, from R2 (docs/reference/api.md,
  * "When D1 is lost").
  */
-import { AppClient, fine, online, operatorPath, POST_REQUEST, type AppOptions } from "./app.ts";
+import { operatorPath } from "../client/paths.ts";
+import { AppClient, fine, online, POST_REQUEST, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";
-import { count, table } from "./text.ts";
+import { count } from "../client/amounts.ts";
+import { table } from "./text.ts";
 
 interface Recovered {
   readonly operator: string;

@@ -1,5 +1,6 @@
 /** `keyframe scan OP`: all keys of an operator in the order of their UTF-8 bytes, page after page. */
-import { AppClient, online, operatorPath, type AppOptions } from "./app.ts";
+import { operatorPath } from "../client/paths.ts";
+import { AppClient, online, type AppOptions } from "./app.ts";
 import { atOption, AskedMoment, type MomentMembers, type AtOption } from "./at.ts";
 import { examples, wholeNumber, YES, type AddCommand } from "./command.ts";
 import { wholePages } from "./pages.ts";

@@ -1,6 +1,6 @@
 /** `keyframe snapshot OP N`: takes a snapshot of a partition now. */
-import type { ManifestInfo } from "./answers.ts";
-import { AppClient, problemCode, fine, online, partitionPath, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
+import type { Manifest } from "../engine/snapshot/manifest.ts";
+import { AppClient, problemCode, fine, online, pathOfPartition, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
 import { table } from "./text.ts";
@@ -18,7 +18,7 @@ export const snapshotCommand: AddCommand = (program, cli, done) => {
     .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
       const answer = await new AppClient(options, cli).askAgain(
-        `${partitionPath(operator, partition)}/snapshot`,
+        `${pathOfPartition(operator, partition)}/snapshot`,
         POST_REQUEST,
       );
       const nothing = problemCode(answer) === "nothing_to_save";
@@ -26,7 +26,7 @@ export const snapshotCommand: AddCommand = (program, cli, done) => {
       if (options.json) await screen.print(JSON.stringify(body));
       else if (nothing) screen.say(saidBy(answer));
       else
-        for (const line of table(MANIFEST_HEADINGS, [manifestRow(body as ManifestInfo)], screen.paint))
+        for (const line of table(MANIFEST_HEADINGS, [manifestRow(body as Manifest)], screen.paint))
           await screen.print(line);
       done(nothing ? NO : YES);
     });

@@ -1,10 +1,12 @@
 /** `keyframe status`: every partition in one table, from D1, without waking any (SNAP9). */
-import type { OperatorInfo, OperatorStatus, PartitionInfo } from "./answers.ts";
-import { AppClient, online, operatorPath, type AppOptions } from "./app.ts";
+import type { OperatorInfo, OperatorStatus, PartitionInfo } from "../client/admin-answers.ts";
+import { operatorPath } from "../client/paths.ts";
+import { AppClient, online, type AppOptions } from "./app.ts";
 import { examples, CommandError, YES, type AddCommand } from "./command.ts";
 import { healthCell, unmigratedText } from "./checks.ts";
 import type { Paint } from "./text.ts";
-import { age, bytes, count, span, table } from "./text.ts";
+import { age, since, bytes, count, span } from "../client/amounts.ts";
+import { table } from "./text.ts";
 
 export const statusCommand: AddCommand = (program, cli, done) => {
   online(program.command("status"))
@@ -97,5 +99,5 @@ function row(operator: string, one: PartitionInfo, nowMs: number, paint: Paint):
 
 function lastSnapshot({ lastSnapshot: last }: PartitionInfo, nowMs: number): string {
   if (last === null) return "none";
-  return "unreadable" in last ? "unreadable" : `${last.kind}, ${bytes(last.bytes)}, ${age(last.at, nowMs)} ago`;
+  return "unreadable" in last ? "unreadable" : `${last.kind}, ${bytes(last.bytes)}, ${age(since(last.at, nowMs))} ago`;
 }

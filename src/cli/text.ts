@@ -5,32 +5,6 @@ type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
 
 export type Paint = (colour: Colour, text: string) => string;
 
-export const count = (n: number): string => n.toLocaleString("en-US");
-
-export function bytes(n: number): string {
-  if (n < 1_000) return `${n} B`;
-  if (n < 1_000_000) return `${(n / 1_000).toFixed(n < 10_000 ? 1 : 0)} KB`;
-  return n < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(1)} GB`;
-}
-
-export function span(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
-  return ms < 86_400_000 ? `${Math.floor(ms / 3_600_000)} h` : `${Math.floor(ms / 86_400_000)} d`;
-}
-
-/** Returns "500ms", "30s", "5m", "24h", "7d" in milliseconds, or null if the text is no time. */
-export function durationMs(text: string): number | null {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  return match === null ? null : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
-}
-
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** The age of something that began at an RFC 3339 time. A clock that is behind gives 0, never a negative age. */
-export const age = (at: string, nowMs: number): string => span(Math.max(0, nowMs - Date.parse(at)));
-
 /** JSON escapes control characters, so that no key can move the cursor. */
 export const quoted = (text: string): string => JSON.stringify(text);
 

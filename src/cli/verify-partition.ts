@@ -2,21 +2,12 @@
  * `keyframe verify-partition OP N`: does a partition hold the state that its snapshot and log give? The app rebuilds it
  * and compares.
  */
-import type { UnmigratedInfo } from "./answers.ts";
-import { AppClient, problemCode, fine, online, partitionPath, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
+import type { VerifiedInfo } from "../client/admin-answers.ts";
+import { AppClient, problemCode, fine, online, pathOfPartition, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
 import { unmigratedText } from "./checks.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
-import { count, quoted } from "./text.ts";
-
-interface Verified {
-  readonly equal: boolean;
-  readonly seq: number;
-  readonly manifest: number | null;
-  readonly replayedEvents: number;
-  readonly keys: number;
-  readonly unmigrated?: UnmigratedInfo;
-  readonly first?: { readonly seq: number; readonly key: string; readonly live: unknown; readonly rebuilt: unknown };
-}
+import { count } from "../client/amounts.ts";
+import { quoted } from "./text.ts";
 
 export const verifyPartitionCommand: AddCommand = (program, cli, done) => {
   online(program.command("verify-partition"))
@@ -31,11 +22,11 @@ export const verifyPartitionCommand: AddCommand = (program, cli, done) => {
     .action(async (operator: string, partition: string, options: AppOptions) => {
       const { screen } = cli;
       const answer = await new AppClient(options, cli).askAgain(
-        `${partitionPath(operator, partition)}/verify`,
+        `${pathOfPartition(operator, partition)}/verify`,
         POST_REQUEST,
       );
       const broken = problemCode(answer) === "not_rebuilt";
-      const body = (broken ? answer.body : fine(answer)) as Verified;
+      const body = (broken ? answer.body : fine(answer)) as VerifiedInfo;
       if (options.json) await screen.print(JSON.stringify(body));
       else if (broken) screen.say(`${screen.paintError("red", "not rebuilt")} ${saidBy(answer)}`);
       else for (const line of verifiedLines(body)) await screen.print(line);
@@ -43,7 +34,15 @@ export const verifyPartitionCommand: AddCommand = (program, cli, done) => {
     });
 };
 
-export function verifiedLines({ equal, seq, manifest, replayedEvents, keys, first, unmigrated }: Verified): string[] {
+export function verifiedLines({
+  equal,
+  seq,
+  manifest,
+  replayedEvents,
+  keys,
+  first,
+  unmigrated,
+}: VerifiedInfo): string[] {
   const stuck = unmigrated === undefined ? [] : [`  ${unmigratedText(unmigrated)}`];
   const from = manifest === null ? "the whole log" : `manifest ${manifest}`;
   if (equal)

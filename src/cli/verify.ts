@@ -7,7 +7,7 @@ import { stateFiles, type Manifest } from "../engine/snapshot/manifest.ts";
 import { examples, NO, CommandError, YES, type AddCommand, type Cli } from "./command.ts";
 import { openFile, type StoredFile } from "./file.ts";
 import { inspect, type FileFinding, type Report } from "./inspect.ts";
-import { count } from "./text.ts";
+import { count } from "../client/amounts.ts";
 
 interface Options {
   readonly manifest?: string;

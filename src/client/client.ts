@@ -13,7 +13,7 @@
  * const taken = await kf.operator<typeof credits>("credits").ask("credits.take", { account: "ada", n: 1 });
  * if (taken.tag === "refused") console.log(taken.code, taken.detail.left);
  */
-import { type Clock, systemClock } from "./clock.ts";
+import { type ClientClock, systemClock } from "./clock.ts";
 import type { Fate } from "./keyframe-error.ts";
 import { type Fetch, Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
@@ -26,14 +26,15 @@ import { Patience } from "./patience.ts";
 import { Sender } from "./sender.ts";
 
 export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
-export type { Clock } from "./clock.ts";
+export type { ClientClock } from "./clock.ts";
 export type { Fate } from "./keyframe-error.ts";
 export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";
 export type { Fetch, FetchInit } from "./http.ts";
 export type { AboutMoment, MomentLike } from "./moment.ts";
 export type { AskOptions, OperatorClient } from "./operator-client.ts";
 export type { Entry, Item, OperatorReads, ScanOptions, TimedEntry } from "./operator-reads.ts";
-export type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";
+export type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
+export type { StateOf } from "../engine/operator/operator-types.ts";
 export type { OutgoingEvent } from "./outgoing.ts";
 export type { Watched, WatchOptions } from "./watch.ts";
 
@@ -69,7 +70,7 @@ export interface ClientOptions {
    */
   readonly producer?: { readonly id: string; readonly epoch: number; readonly seq?: number };
   readonly fetch?: Fetch;
-  readonly clock?: Clock;
+  readonly clock?: ClientClock;
   /** Returns a number from 0 up to, but not including, 1. */
   readonly random?: () => number;
   readonly uuid?: () => string;

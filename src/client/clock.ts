@@ -1,13 +1,10 @@
-/** Time as the client sees it: a port, so that tests control it. */
+/** The time of the platform. Tests give another clock. */
+import type { Clock } from "../engine/base/ports.ts";
 
-export interface Clock {
-  /** Milliseconds since 1970. */
-  now(): number;
-  /** Calls `then` once after `ms`. Returns a function that cancels the call. */
-  after(ms: number, then: () => void): () => void;
-}
+/** The client has its own randomness, so its clock has none. */
+export type ClientClock = Pick<Clock, "now" | "after">;
 
-export const systemClock: Clock = {
+export const systemClock: ClientClock = {
   now: () => Date.now(),
   after(ms, then) {
     const timer = setTimeout(then, ms);
@@ -16,7 +13,7 @@ export const systemClock: Clock = {
 };
 
 /** Waits for `ms`. Ends early, without an error, if the signal aborts. */
-export const pause = (clock: Clock, ms: number, signal?: AbortSignal): Promise<void> =>
+export const pause = (clock: ClientClock, ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const over = (): void => {
       signal?.removeEventListener("abort", over);

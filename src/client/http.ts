@@ -6,7 +6,7 @@
  * HTTP2. This file neither waits nor retries. The caller does, by patience.ts.
  */
 import { judge, redirectOf, type Answer, type Bytes, type Call, type NoAnswer } from "./answer.ts";
-import type { Clock } from "./clock.ts";
+import type { ClientClock } from "./clock.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 
 export interface FetchInit {
@@ -22,7 +22,7 @@ export interface HttpOptions {
   readonly url: string;
   readonly token: string | null;
   readonly fetch: Fetch;
-  readonly clock: Clock;
+  readonly clock: ClientClock;
   /** Milliseconds for one attempt, its answer included. */
   readonly attemptMs: number;
 }
@@ -37,7 +37,7 @@ export class Http {
     this.#base = baseOf(options.url);
   }
 
-  get clock(): Clock {
+  get clock(): ClientClock {
     return this.#options.clock;
   }
 

@@ -5,8 +5,10 @@
 import { keyframeErrorOf, lacking, membersOf, type Answer } from "./answer.ts";
 import { decided, type Calling } from "./calling.ts";
 import { DECIDED } from "./holds.ts";
-import { OperatorReads, pathOf } from "./operator-reads.ts";
-import type { AnyOperator, AskResult, DataOf, EventType, StateOf } from "./operator-types.ts";
+import { OperatorReads } from "./operator-reads.ts";
+import { operatorPath } from "./paths.ts";
+import type { StateOf } from "../engine/operator/operator-types.ts";
+import type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
 import { outgoing } from "./outgoing.ts";
 import { watchStates, type Watched, type WatchOptions } from "./watch.ts";
 
@@ -29,7 +31,7 @@ export class OperatorClient<Op extends AnyOperator> extends OperatorReads<Op> {
 
   constructor(name: Op["name"], calling: Calling) {
     super(name, calling, null);
-    this.#path = pathOf(name);
+    this.#path = operatorPath(name);
     this.#calling = calling;
   }
 

@@ -1,10 +1,12 @@
 /** Reading one operator's state: as it is now, or as it was at a moment. */
+import { operatorPath } from "./paths.ts";
 import { membersOf, type Answer, type Call } from "./answer.ts";
 import { decided, success, type Calling } from "./calling.ts";
 import { historyEntries, type HistoryEnd, type HistoryEntry, type HistoryOptions } from "./history.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import { stampIn, type AboutMoment, type PinnedMoment } from "./moment.ts";
-import type { AnyOperator, StateOf } from "./operator-types.ts";
+import type { StateOf } from "../engine/operator/operator-types.ts";
+import type { AnyOperator } from "./operator-types.ts";
 
 export interface Entry<State> {
   readonly key: string;
@@ -33,8 +35,6 @@ export interface Item<State> {
 /** The most keys that one request may name. */
 const KEYS_AT_ONCE = 500;
 
-export const pathOf = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;
-
 /** `About`: what each entry says of its moment. Reads of the present say nothing. */
 export class OperatorReads<Op extends AnyOperator, About = unknown> {
   readonly name: Op["name"];
@@ -44,7 +44,7 @@ export class OperatorReads<Op extends AnyOperator, About = unknown> {
 
   constructor(name: Op["name"], calling: Calling, moment: PinnedMoment | null) {
     this.name = name;
-    this.#path = pathOf(name);
+    this.#path = operatorPath(name);
     this.#calling = calling;
     this.#moment = moment;
   }

@@ -13,9 +13,6 @@ export type DataOf<Op extends AnyOperator, T extends string> = Extract<
   { readonly type: T }
 >["data"];
 
-export type StateOf<Op extends AnyOperator> =
-  Op extends Operator<string, Op["events"], infer State, infer _Replies> ? State : never;
-
 /** The type that the handler returns, refusals included. */
 type Returned<Op extends AnyOperator, T extends string> =
   Op extends Operator<string, Op["events"], infer _State, infer Replies>

@@ -6,7 +6,7 @@
  * PATIENCE2. Each pause lasts at least as long as `Retry-After` asks. The jitter is added.
  * PATIENCE3. There is an end: if the next attempt would come too late, the client gives up at once.
  */
-import { type Clock, pause } from "./clock.ts";
+import { type ClientClock, pause } from "./clock.ts";
 import { keyframeErrorOf, type Answer, type GoodAnswer, type NoAnswer } from "./answer.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 
@@ -22,14 +22,14 @@ export interface Retry {
 export type Failed = Exclude<Answer, GoodAnswer> | NoAnswer;
 
 export class Patience {
-  readonly #clock: Clock;
+  readonly #clock: ClientClock;
   readonly #random: () => number;
   readonly #retry: Retry;
   #attempts = 0;
   #failures = 0;
   #since: number;
 
-  constructor(clock: Clock, random: () => number, retry: Retry) {
+  constructor(clock: ClientClock, random: () => number, retry: Retry) {
     this.#clock = clock;
     this.#random = random;
     this.#retry = retry;

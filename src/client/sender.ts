@@ -6,7 +6,7 @@
  * SENDER3. A numbered batch keeps its number, and the next one leaves only after it was decided (ONE2). A batch that
  *     may count, and isn't decided, stops the sender, whatever was answered last: a later number must not overtake it.
  */
-import type { Clock } from "./clock.ts";
+import type { ClientClock } from "./clock.ts";
 import { deliverEvents, type Delivered } from "./deliver.ts";
 import type { Fate } from "./keyframe-error.ts";
 import type { Http } from "./http.ts";
@@ -16,7 +16,7 @@ import type { Patience } from "./patience.ts";
 
 export interface SenderOptions {
   readonly http: Http;
-  readonly clock: Clock;
+  readonly clock: ClientClock;
   readonly patience: () => Patience;
   readonly gzip: boolean;
   readonly inFlight: number;

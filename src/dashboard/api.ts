@@ -27,10 +27,6 @@ export const get = <T>(path: string, signal?: AbortSignal): Promise<T> => reques
 export const post = <T>(path: string): Promise<T> => request<T>("POST", path);
 export const remove = <T>(path: string): Promise<T> => request<T>("DELETE", path);
 
-export const partitionPath = (operator: string, partition: number): string =>
-  `${operatorPath(operator)}/partitions/${partition}`;
-export const operatorPath = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;
-
 async function request<T>(method: string, path: string, signal?: AbortSignal): Promise<T> {
   const used = token.peek();
   const late = AbortSignal.timeout(PATIENCE_MS);

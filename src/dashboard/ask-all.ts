@@ -3,8 +3,9 @@
  * because it can't open: D1 holds no record of that. The requests wake sleeping partitions, so a person starts them.
  */
 import { signal } from "@preact/signals";
-import type { Overview, PartitionStatus } from "./answers.ts";
-import { get, errorText, partitionPath, ApiError } from "./api.ts";
+import type { Overview, PartitionInfo } from "../client/admin-answers.ts";
+import { partitionPath } from "../client/paths.ts";
+import { get, errorText, ApiError } from "./api.ts";
 
 /** A partition's own answer. Null if it answered without a refusal. */
 export interface PartitionReply {
@@ -44,7 +45,7 @@ export const refusalOf = (operator: string, partition: number): PartitionReply["
 
 async function ask(operator: string, partition: number): Promise<PartitionReply["refusal"]> {
   try {
-    await get<PartitionStatus>(`${partitionPath(operator, partition)}?live=true`);
+    await get<PartitionInfo>(`${partitionPath(operator, partition)}?live=true`);
     return null;
   } catch (error) {
     return error instanceof ApiError

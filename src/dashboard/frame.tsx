@@ -11,7 +11,7 @@ import { hrefOf, place, PAGES } from "./place.ts";
 import { QuarantinePage } from "./quarantine.tsx";
 import { StatusLine } from "./status-line.tsx";
 import { enter, locked, token } from "./session.ts";
-import { age, count } from "./text.ts";
+import { age, count } from "../client/amounts.ts";
 import { theme, turn } from "./theme.ts";
 import { TokenDialog } from "./token-dialog.tsx";
 import { Waiting } from "./waiting.tsx";

@@ -2,8 +2,8 @@
  * The health of a partition: a pure judgement of D1's report, with the measures of `keyframe doctor` and the operator's
  * own policy.
  */
-import type { OperatorGlance, PartitionGlance } from "./answers.ts";
-import { many } from "./text.ts";
+import type { OperatorGlance, PartitionGlance } from "../client/admin-answers.ts";
+import { many } from "../client/amounts.ts";
 
 /** `unknown`: nobody can tell, which is neither healthy nor bad. */
 export type HealthLevel = "unused" | "ok" | "unknown" | "note" | "bad";

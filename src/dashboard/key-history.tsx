@@ -3,9 +3,10 @@
  * history at each change of the key. A button says that there are newer events.
  */
 import { useEffect, useState } from "preact/hooks";
-import { get, errorText, operatorPath } from "./api.ts";
+import { operatorPath } from "../client/paths.ts";
+import { get, errorText } from "./api.ts";
 import { stateChanges, type MemberChange } from "./changes.ts";
-import { count } from "./text.ts";
+import { count } from "../client/amounts.ts";
 import { Tree } from "./tree.tsx";
 import { TimeAgo } from "./when.tsx";
 

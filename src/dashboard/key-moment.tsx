@@ -3,11 +3,12 @@
  * address, so a link shows the same state for ever.
  */
 import { useEffect, useState } from "preact/hooks";
-import type { StateAnswer } from "./answers.ts";
-import { get, errorText, operatorPath, ApiError } from "./api.ts";
+import type { StateAnswer } from "../client/admin-answers.ts";
+import { operatorPath } from "../client/paths.ts";
+import { get, errorText, ApiError } from "./api.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { locked, token } from "./session.ts";
-import { count } from "./text.ts";
+import { count } from "../client/amounts.ts";
 import { Tree } from "./tree.tsx";
 import { TimeAgo } from "./when.tsx";
 

@@ -1,13 +1,15 @@
 /** The key browser: keys by prefix, one key's state as it changes, and its history. */
 import { useEffect, useState } from "preact/hooks";
-import type { ScanPage } from "./answers.ts";
-import { get, errorText, operatorPath } from "./api.ts";
+import type { Page } from "../client/admin-answers.ts";
+import type { Item } from "../client/operator-reads.ts";
+import { operatorPath } from "../client/paths.ts";
+import { get, errorText } from "./api.ts";
 import { KeyHistory } from "./key-history.tsx";
 import { KeyMoment } from "./key-moment.tsx";
 import { useLiveKey } from "./live-key.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { locked, token } from "./session.ts";
-import { count } from "./text.ts";
+import { count } from "../client/amounts.ts";
 import { Tree } from "./tree.tsx";
 import { TimeAgo } from "./when.tsx";
 
@@ -62,14 +64,14 @@ interface FoundProps {
 }
 
 function Found({ operator, prefix, chosen }: FoundProps) {
-  const [page, setPage] = useState<ScanPage | null>(null);
+  const [page, setPage] = useState<Page<Item<unknown>> | null>(null);
   const [error, setError] = useState<string | null>(null);
   const used = token.value;
   const shut = locked.value !== null;
   const load = async (cursor: string | null, signal?: AbortSignal): Promise<void> => {
     const query = new URLSearchParams({ prefix, limit: String(PAGE), ...(cursor === null ? {} : { cursor }) });
     try {
-      const next = await get<ScanPage>(`${operatorPath(operator)}/state?${query}`, signal);
+      const next = await get<Page<Item<unknown>>>(`${operatorPath(operator)}/state?${query}`, signal);
       if (signal?.aborted) return;
       setError(null);
       setPage((before) =>

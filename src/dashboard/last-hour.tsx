@@ -1,6 +1,7 @@
 /** The counts of each minute of the last hour, beside the events, as bars small enough for a phone. */
-import type { LastHour, OperatorGlance } from "./answers.ts";
-import { minuteTime, span, count } from "./text.ts";
+import type { LastHour, OperatorGlance } from "../client/admin-answers.ts";
+import { span, count } from "../client/amounts.ts";
+import { minuteTime } from "./text.ts";
 
 interface Bars {
   readonly name: string;

@@ -9,8 +9,9 @@ import { systemClock } from "../client/clock.ts";
 import { Http } from "../client/http.ts";
 import { Patience } from "../client/patience.ts";
 import { watchStates } from "../client/watch.ts";
-import type { StateAnswer } from "./answers.ts";
-import { get, errorText, operatorPath, ApiError } from "./api.ts";
+import type { StateAnswer } from "../client/admin-answers.ts";
+import { operatorPath } from "../client/paths.ts";
+import { get, errorText, ApiError } from "./api.ts";
 import { token } from "./session.ts";
 
 const RETRY = { firstMs: 500, mostMs: 15_000, overallMs: 3_600_000 };

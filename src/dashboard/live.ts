@@ -5,7 +5,7 @@
  * LIVE2. One request at a time; after a failure the pauses double, up to half a minute.
  */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { Overview, PartitionGlance } from "./answers.ts";
+import type { Overview, PartitionGlance } from "../client/admin-answers.ts";
 import { get, errorText } from "./api.ts";
 import { refusalOf } from "./ask-all.ts";
 import { SAMPLES, sampleOf, type Sample } from "./rates.ts";

@@ -1,7 +1,7 @@
 /** An operator: its partitions, and of one of them the snapshots and the last recovery. */
-import type { OperatorGlance, PartitionGlance, PartitionStatus } from "./answers.ts";
+import type { OperatorGlance, PartitionGlance, PartitionInfo } from "../client/admin-answers.ts";
 import { useAnswer } from "./answer.ts";
-import { partitionPath } from "./api.ts";
+import { partitionPath } from "../client/paths.ts";
 import { troublesOf } from "./health.ts";
 import { LastHourCharts } from "./last-hour.tsx";
 import { lookedAt, lastOverview, samples, stale } from "./live.ts";
@@ -13,7 +13,8 @@ import { rateOf } from "./rates.ts";
 import { Recoveries } from "./recoveries.tsx";
 import { Snapshots } from "./snapshots.tsx";
 import { Strip } from "./strip.tsx";
-import { bytes, count, many, rate, span } from "./text.ts";
+import { bytes, count, many, span } from "../client/amounts.ts";
+import { rate } from "./text.ts";
 
 export function OperatorPage({ operator }: { readonly operator: string }) {
   const one = lastOverview.value?.operators.find(({ name }) => name === operator);
@@ -64,7 +65,7 @@ function Chosen({ operator, one }: { readonly operator: OperatorGlance; readonly
   const { partition, lastSnapshot, epoch } = one;
   const current = lastSnapshot !== undefined && "manifest" in lastSnapshot ? lastSnapshot.manifest : 0;
   const path = partitionPath(operator.name, partition);
-  const { value: status, error } = useAnswer<PartitionStatus>(path, `${current} ${epoch}`);
+  const { value: status, error } = useAnswer<PartitionInfo>(path, `${current} ${epoch}`);
   return (
     <section class="panel" aria-labelledby="chosen-title">
       <div class="row">

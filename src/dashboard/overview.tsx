@@ -1,12 +1,13 @@
 /** All operators at a glance. */
-import type { OperatorGlance, PartitionGlance } from "./answers.ts";
+import type { OperatorGlance, PartitionGlance } from "../client/admin-answers.ts";
 import { LastHourCharts } from "./last-hour.tsx";
 import { lookedAt, lastOverview, samples, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { RateChart } from "./rate-chart.tsx";
 import { rateOf } from "./rates.ts";
 import { Strip } from "./strip.tsx";
-import { age, count, many, rate } from "./text.ts";
+import { age, count, many } from "../client/amounts.ts";
+import { rate } from "./text.ts";
 import { Waiting } from "./waiting.tsx";
 
 export function OverviewPage() {

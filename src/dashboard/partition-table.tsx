@@ -5,13 +5,14 @@
  */
 import { computed, type ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import type { OperatorGlance, PartitionGlance } from "./answers.ts";
+import type { OperatorGlance, PartitionGlance } from "../client/admin-answers.ts";
 import { healthOf, NOT_KNOWN } from "./health.ts";
 import { heardAt, looks, now, lastOverview, samples, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
 import { rateOf } from "./rates.ts";
 import { useSight } from "./sight.ts";
-import { ago, bytes, clock, count, rate } from "./text.ts";
+import { bytes, count } from "../client/amounts.ts";
+import { ago, clock, rate } from "./text.ts";
 
 export interface PartitionTableProps {
   readonly operator: string;

@@ -4,10 +4,10 @@
  * PROBLEMS1. The same trouble of several partitions is one line.
  * PROBLEMS2. A partition of which the page knows nothing is never shown as healthy.
  */
-import type { Overview, PartitionGlance } from "./answers.ts";
+import type { Overview, PartitionGlance } from "../client/admin-answers.ts";
 import { troublesOf, type Health } from "./health.ts";
 import { hrefOf } from "./place.ts";
-import { count, many } from "./text.ts";
+import { count, many } from "../client/amounts.ts";
 
 export interface ProblemLine {
   readonly level: "note" | "bad";

@@ -1,10 +1,17 @@
 /** Events whose handler threw, grouped by type and error: their data, the error, and the ways to end the quarantine. */
 import { useEffect, useState } from "preact/hooks";
-import type { Quarantined, QuarantineGroup, QuarantineGroups, QuarantinePage, SteeredMany } from "./answers.ts";
-import { get, errorText, operatorPath, post, remove } from "./api.ts";
+import type {
+  Page,
+  QuarantinedInfo,
+  QuarantineGroupInfo,
+  QuarantineGroups,
+  SteeredPage,
+} from "../client/admin-answers.ts";
+import { operatorPath } from "../client/paths.ts";
+import { get, errorText, post, remove } from "./api.ts";
 import { locked, token } from "./session.ts";
 import { Sure } from "./sure.tsx";
-import { count, many } from "./text.ts";
+import { count, many } from "../client/amounts.ts";
 import { Tree } from "./tree.tsx";
 import { TimeAgo } from "./when.tsx";
 
@@ -70,7 +77,7 @@ export function QuarantinePage({ operator }: { readonly operator: string }) {
 }
 
 /** The parameters that select a group's events. */
-const selection = ({ type, errorName = "", error }: QuarantineGroup): Record<string, string> => ({
+const selection = ({ type, errorName = "", error }: QuarantineGroupInfo): Record<string, string> => ({
   type,
   errorName,
   error,
@@ -78,12 +85,12 @@ const selection = ({ type, errorName = "", error }: QuarantineGroup): Record<str
 
 interface GroupProps {
   readonly operator: string;
-  readonly group: QuarantineGroup;
+  readonly group: QuarantineGroupInfo;
   readonly say: (said: Said) => void;
 }
 
 function Group({ operator, group, say }: GroupProps) {
-  const [page, setPage] = useState<QuarantinePage | null>(null);
+  const [page, setPage] = useState<Page<QuarantinedInfo> | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [busy, setBusy] = useState<string | null>(null);
   const { type, errorName, error: message, events, since } = group;
@@ -91,7 +98,7 @@ function Group({ operator, group, say }: GroupProps) {
   const load = async (cursor: string | null): Promise<void> => {
     const query = { ...selection(group), limit: String(LIMIT), ...(cursor === null ? {} : { cursor }) };
     try {
-      const next = await get<QuarantinePage>(`${path}?${new URLSearchParams(query)}`);
+      const next = await get<Page<QuarantinedInfo>>(`${path}?${new URLSearchParams(query)}`);
       setError(null);
       setPage((had) => (cursor === null || had === null ? next : { ...next, items: [...had.items, ...next.items] }));
     } catch (error) {
@@ -175,7 +182,7 @@ async function steerAll(
   let command = "";
   for (let cursor: string | undefined = ""; cursor !== undefined;) {
     const query = new URLSearchParams({ ...selected, ...(cursor === "" ? {} : { cursor }) });
-    const done: SteeredMany = await post<SteeredMany>(`${path}?${query}`);
+    const done: SteeredPage = await post<SteeredPage>(`${path}?${query}`);
     for (const name of ["applied", "refused", "quarantined", "gone"] as const) sums[name] += done[name];
     command = done.command;
     cursor = done.cursor;
@@ -193,7 +200,7 @@ async function steerAll(
 
 interface CardProps {
   readonly operator: string;
-  readonly one: Quarantined;
+  readonly one: QuarantinedInfo;
   readonly say: (said: Said) => void;
 }
 

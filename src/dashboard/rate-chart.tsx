@@ -4,7 +4,8 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { lastOverview, samples } from "./live.ts";
 import { curveOf, pastOf, rateOf, type Sample } from "./rates.ts";
-import { count, rate } from "./text.ts";
+import { count } from "../client/amounts.ts";
+import { rate } from "./text.ts";
 import { scheme } from "./theme.ts";
 
 const HEIGHT = 150;

@@ -3,7 +3,7 @@
  *
  * A rate covers about ten seconds, so that it can be read; the curve shows each step.
  */
-import type { LastHour, OperatorGlance, Overview } from "./answers.ts";
+import type { LastHour, OperatorGlance, Overview } from "../client/admin-answers.ts";
 
 export interface Sample {
   /** Milliseconds, by the app's clock. */

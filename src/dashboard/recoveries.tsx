@@ -1,8 +1,8 @@
 /** The last recovery of each partition that D1 knows of. Each group of events records it there. */
 import { useMemo } from "preact/hooks";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
-import type { OperatorGlance } from "./answers.ts";
-import { many, span } from "./text.ts";
+import type { OperatorGlance } from "../client/admin-answers.ts";
+import { many, span } from "../client/amounts.ts";
 import { TimeAgo } from "./when.tsx";
 
 export function Recoveries({ operator }: { readonly operator: OperatorGlance }) {

@@ -1,10 +1,11 @@
 /** The kept snapshots of a partition: when, how large, full or delta. */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
-import type { Kept } from "./answers.ts";
+import type { KeptManifest } from "../client/admin-answers.ts";
 import { useAnswer } from "./answer.ts";
-import { partitionPath } from "./api.ts";
+import { partitionPath } from "../client/paths.ts";
 import { lookedAt } from "./live.ts";
-import { age, bytes, clock, count, span } from "./text.ts";
+import { age, bytes, count, span } from "../client/amounts.ts";
+import { clock } from "./text.ts";
 import { TimeAgo } from "./when.tsx";
 
 export interface SnapshotsProps {
@@ -15,7 +16,7 @@ export interface SnapshotsProps {
 }
 
 export function Snapshots({ operator, partition, current }: SnapshotsProps) {
-  const { value, error } = useAnswer<Kept[]>(`${partitionPath(operator, partition)}/manifests`, current);
+  const { value, error } = useAnswer<KeptManifest[]>(`${partitionPath(operator, partition)}/manifests`, current);
   if (error !== null) return <p class="trouble">{error}</p>;
   if (value === null) return <p class="empty">One moment.</p>;
   const manifests = value.filter((one): one is Manifest => !("unreadable" in one));

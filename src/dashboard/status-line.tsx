@@ -3,7 +3,8 @@ import { replies, askAll, round } from "./ask-all.ts";
 import { failure, heardAt, lookedAt, now, lastOverview, stale } from "./live.ts";
 import { problemsOf } from "./problems.ts";
 import { locked } from "./session.ts";
-import { age, clock, many } from "./text.ts";
+import { age, many } from "../client/amounts.ts";
+import { clock } from "./text.ts";
 
 /** Problems that are shown at once. The rest is counted. */
 const SHOWN = 6;

@@ -3,11 +3,11 @@
  * snapshot; its cap shows trouble. Arrow keys go from one to the next, Enter opens it.
  */
 import { useRef, useState } from "preact/hooks";
-import type { OperatorGlance, PartitionGlance } from "./answers.ts";
+import type { OperatorGlance, PartitionGlance } from "../client/admin-answers.ts";
 import { healthOf, NOT_KNOWN, type Health } from "./health.ts";
 import { lookedAt, stale } from "./live.ts";
 import { hrefOf } from "./place.ts";
-import { age, many } from "./text.ts";
+import { age, many } from "../client/amounts.ts";
 
 /** A tail of this many events fills the gauge: a second's replay at the rate that is assumed until one was measured. */
 const FULL_EVENTS = 100_000;

@@ -3,7 +3,7 @@
  * moment.
  */
 import { useRef, useState } from "preact/hooks";
-import { many } from "./text.ts";
+import { many } from "../client/amounts.ts";
 
 /** Members that are shown at once. */
 const PAGE = 100;

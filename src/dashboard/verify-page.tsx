@@ -6,7 +6,7 @@ import { lastOverview } from "./live.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { PhaseKeys, Phases } from "./recoveries.tsx";
 import { Sure } from "./sure.tsx";
-import { count, many, span } from "./text.ts";
+import { count, many, span } from "../client/amounts.ts";
 
 export function VerifyPage({ operator }: { readonly operator: string }) {
   const { query } = place.value;

@@ -8,9 +8,11 @@
  */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
 import type { RecoveryReport } from "../engine/recovery/open-partition.ts";
-import type { PartitionStatus, ScanPage, StateAnswer, VerifyAnswer } from "./answers.ts";
-import { get, operatorPath, partitionPath, post, ApiError } from "./api.ts";
-import { bytes, count } from "./text.ts";
+import type { PartitionInfo, Page, StateAnswer, VerifiedInfo } from "../client/admin-answers.ts";
+import type { Item } from "../client/operator-reads.ts";
+import { operatorPath, partitionPath } from "../client/paths.ts";
+import { get, post, ApiError } from "./api.ts";
+import { bytes, count } from "../client/amounts.ts";
 
 export interface KeyComparison {
   readonly key: string;
@@ -53,13 +55,13 @@ export async function evictAndLook(
   say: (step: string) => void,
 ): Promise<Happened> {
   const path = partitionPath(operator, partition);
-  const before = await get<PartitionStatus>(`${path}?live=true`);
+  const before = await get<PartitionInfo>(`${path}?live=true`);
   const states = key === "" ? await someKeys(operator, partition) : await named(operator, partition, key);
   say("Evicting");
   await post(`${path}/evict`);
   say("Waiting for its recovery");
   const gone = performance.now();
-  const after = await get<PartitionStatus>(`${path}?live=true`);
+  const after = await get<PartitionInfo>(`${path}?live=true`);
   const backMs = performance.now() - gone;
   const keys: KeyComparison[] = [];
   const came = after.appliedSeq > before.appliedSeq;
@@ -85,11 +87,13 @@ export async function snapshotNow(operator: string, partition: number): Promise<
 
 export async function verifyNow(operator: string, partition: number): Promise<Happened> {
   const begun = performance.now();
-  const found = await post<VerifyAnswer>(`${partitionPath(operator, partition)}/verify`);
+  const found = await post<VerifiedInfo>(`${partitionPath(operator, partition)}/verify`);
   const ms = performance.now() - begun;
-  const text = found.equal
-    ? `State rebuilt from ${found.manifest === null ? "the log alone" : `snapshot ${found.manifest} and the log above it`} has the digest of the state in memory, at event ${count(found.seq)}`
-    : `The first difference is at key ${found.first.key}${found.first.seq === null ? "" : `, event ${found.first.seq}`}`;
+  const { first } = found;
+  const text =
+    first === undefined
+      ? `State rebuilt from ${found.manifest === null ? "the log alone" : `snapshot ${found.manifest} and the log above it`} has the digest of the state in memory, at event ${count(found.seq)}`
+      : `The first difference is at key ${first.key}, event ${first.seq}`;
   return { tag: "verified", at: Date.now(), equal: found.equal, text, ms };
 }
 
@@ -115,7 +119,7 @@ async function named(operator: string, partition: number, key: string): Promise<
 
 /** A few keys of this partition. */
 async function someKeys(operator: string, partition: number): Promise<StateAnswer[]> {
-  const { items } = await get<ScanPage>(`${operatorPath(operator)}/state?limit=${LOOKED_AT}`);
+  const { items } = await get<Page<Item<unknown>>>(`${operatorPath(operator)}/state?limit=${LOOKED_AT}`);
   const found: StateAnswer[] = [];
   for (const { key } of items) {
     const state = await stateOf(operator, key);

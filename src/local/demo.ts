@@ -12,7 +12,8 @@ import { join } from "node:path";
 import { splitInto, getUntilAnswered, postValue, readAllStates, sendAll } from "./client.ts";
 import { allEqual, compareCounts, type CountComparison, countByAirport, readFlights } from "./flights.ts";
 import { portIsFree, type Runtime, startRuntime } from "./runtime.ts";
-import { kilobytes, milliseconds, number, DemoScreen } from "./screen.ts";
+import { bytes, count, span } from "../client/amounts.ts";
+import { DemoScreen } from "./screen.ts";
 
 const OPERATOR = "airport-delays";
 const FAVOURITE_PORT = 8787;
@@ -57,7 +58,7 @@ async function main(): Promise<number> {
 }
 
 async function run(): Promise<boolean> {
-  screen.plain(`\nKeyframe: ${number(lines.length)} flights in, kill -9 on the way, and a count at the end.\n`);
+  screen.plain(`\nKeyframe: ${count(lines.length)} flights in, kill -9 on the way, and a count at the end.\n`);
   await start();
   const firstAnswerMs = await streamWithCrash();
   screen.finishBar();
@@ -69,7 +70,7 @@ async function run(): Promise<boolean> {
 
 async function start(): Promise<void> {
   runtime = await launch(await demoPort());
-  screen.line("start", `an empty store, the app on ${runtime.url} after ${milliseconds(runtime.startMs)}`);
+  screen.line("start", `an empty store, the app on ${runtime.url} after ${span(runtime.startMs)}`);
 }
 
 async function launch(port: number): Promise<Runtime> {
@@ -109,16 +110,13 @@ async function takeSnapshot(): Promise<void> {
   const startedAt = performance.now();
   const base = `${address()}/v1/operators/${OPERATOR}/partitions`;
   const partitions = (await getUntilAnswered(base)) as PartitionStatus[];
-  let bytes = 0;
+  let written = 0;
   for (const { partition } of partitions) {
     await postValue(`${base}/${partition}/snapshot`);
     const { lastSnapshot } = (await getUntilAnswered(`${base}/${partition}?live=true`)) as PartitionStatus;
-    bytes += lastSnapshot?.bytes ?? 0;
+    written += lastSnapshot?.bytes ?? 0;
   }
-  screen.line(
-    "snapshot",
-    `taken while the stream runs: ${kilobytes(bytes)} in ${milliseconds(performance.now() - startedAt)}`,
-  );
+  screen.line("snapshot", `taken while the stream runs: ${bytes(written)} in ${span(performance.now() - startedAt)}`);
 }
 
 async function crashAndRestart(acknowledged: number): Promise<number> {
@@ -126,15 +124,15 @@ async function crashAndRestart(acknowledged: number): Promise<number> {
   screen.pause();
   const { port } = runtime;
   const killed = await runtime.kill();
-  screen.line("kill -9", `${killed} processes, with ${number(acknowledged)} events acknowledged and more on the way`);
+  screen.line("kill -9", `${killed} processes, with ${count(acknowledged)} events acknowledged and more on the way`);
   runtime = await launch(port);
-  screen.line("restart", `the app is up again after ${milliseconds(runtime.startMs)}`);
+  screen.line("restart", `the app is up again after ${span(runtime.startMs)}`);
 
   const readyAt = performance.now();
   const state = (await getUntilAnswered(stateUrl(SHOWN_AIRPORT))) as { value: { flights: number }; seq: number };
   const firstAnswerMs = performance.now() - readyAt;
-  const found = `${SHOWN_AIRPORT} has ${number(state.value.flights)} flights`;
-  screen.line("recover", `first answer ${milliseconds(firstAnswerMs)} later: ${found}`);
+  const found = `${SHOWN_AIRPORT} has ${count(state.value.flights)} flights`;
+  screen.line("recover", `first answer ${span(firstAnswerMs)} later: ${found}`);
   await showRecovery();
   screen.resume();
   return firstAnswerMs;
@@ -145,10 +143,10 @@ async function showRecovery(): Promise<void> {
   for (const status of (await getUntilAnswered(url)) as PartitionStatus[]) {
     const { partition, appliedSeq, snapshotSeq, lastRecovery } = status;
     if (!lastRecovery) continue;
-    const from = lastRecovery.manifest === null ? "no snapshot" : `a snapshot of the first ${number(snapshotSeq)}`;
-    const replayed = `${number(lastRecovery.replayedEvents)} replayed from the log`;
-    const ms = milliseconds(lastRecovery.ms);
-    screen.line("from", `partition ${partition}: ${from} and ${replayed} make ${number(appliedSeq)} events, in ${ms}`);
+    const from = lastRecovery.manifest === null ? "no snapshot" : `a snapshot of the first ${count(snapshotSeq)}`;
+    const replayed = `${count(lastRecovery.replayedEvents)} replayed from the log`;
+    const ms = span(lastRecovery.ms);
+    screen.line("from", `partition ${partition}: ${from} and ${replayed} make ${count(appliedSeq)} events, in ${ms}`);
   }
 }
 
@@ -167,13 +165,13 @@ async function sendAgain(): Promise<void> {
     },
     beforeRetry: async () => undefined,
   });
-  const outcome = `${number(duplicates)} recognised, ${number(accepted)} taken`;
-  screen.line("retry", `${number(again.length)} events sent a second time: ${outcome}`);
+  const outcome = `${count(duplicates)} recognised, ${count(accepted)} taken`;
+  screen.line("retry", `${count(again.length)} events sent a second time: ${outcome}`);
 }
 
 function verdict(result: CountComparison, firstAnswerMs: number): string {
   const counts = `${result.equal} of ${result.airports} airports equal, ${result.lost} lost, ${result.doubled} doubled`;
-  const summary = `${counts}, first answer after ${milliseconds(firstAnswerMs)}`;
+  const summary = `${counts}, first answer after ${span(firstAnswerMs)}`;
   return [...result.differences, summary].join("\n");
 }
 

@@ -3,6 +3,7 @@
  *
  * A terminal gets a bar that is redrawn in place. Any other output gets a line at every tenth.
  */
+import { count } from "../client/amounts.ts";
 
 const LABEL_WIDTH = 10;
 const BAR_WIDTH = 24;
@@ -78,29 +79,17 @@ export class DemoScreen {
   #bar(): string {
     const filled = Math.round((this.#done / this.#total) * BAR_WIDTH);
     const bar = "█".repeat(filled) + "░".repeat(BAR_WIDTH - filled);
-    return `${bar}  ${number(this.#done)} of ${number(this.#total)}${this.#rate()}`;
+    return `${bar}  ${count(this.#done)} of ${count(this.#total)}${this.#rate()}`;
   }
 
   #rate(): string {
     if (this.#startedAt === null) return "";
     const now = this.#pausedAt ?? performance.now();
     const seconds = (now - this.#startedAt - this.#pausedMs) / 1000;
-    return seconds < 0.2 ? "" : `, ${number(Math.round(this.#done / seconds))} a second`;
+    return seconds < 0.2 ? "" : `, ${count(Math.round(this.#done / seconds))} a second`;
   }
 
   #dim(text: string): string {
     return this.#out.isTTY && process.env["NO_COLOR"] === undefined ? `\x1b[2m${text}\x1b[0m` : text;
   }
-}
-
-export function number(value: number): string {
-  return value.toLocaleString("en-US");
-}
-
-export function milliseconds(value: number): string {
-  return value < 1000 ? `${Math.max(1, Math.round(value))} ms` : `${(value / 1000).toFixed(1)} s`;
-}
-
-export function kilobytes(bytes: number): string {
-  return bytes < 1024 ? `${bytes} bytes` : `${number(Math.round(bytes / 1024))} KB`;
 }

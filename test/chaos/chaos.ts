@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exchange, getUntilAnswered, readAllStates } from "../../src/local/client.ts";
-import { number } from "../../src/local/screen.ts";
+import { count } from "../../src/client/amounts.ts";
 import { ChaosClient } from "./client.ts";
 import { eventsOf, OPERATORS, type OperatorName } from "./ledger.ts";
 import type { Kill, Plan } from "./plan.ts";
@@ -39,11 +39,11 @@ export async function runChaos(world: World, plans: Iterable<Plan>, options: Cha
 
 /** In one line. */
 export function summary({ tally, findings }: World): string {
-  const n = (value: number, what: string): string => `${number(value)} ${what}${value === 1 ? "" : "s"}`;
-  const kills = `${n(tally.kills, "kill")} (${number(tally.duringSnapshots)} during snapshots, ${number(tally.duringRecovery)} during recovery)`;
+  const n = (value: number, what: string): string => `${count(value)} ${what}${value === 1 ? "" : "s"}`;
+  const kills = `${n(tally.kills, "kill")} (${count(tally.duringSnapshots)} during snapshots, ${count(tally.duringRecovery)} during recovery)`;
   const counts = `${n(tally.events, "event")}, ${n(tally.repeats, "repeat")}, ${n(tally.unanswered, "unanswered attempt")}`;
-  const credits = `credits ${number(tally.granted)} of ${number(tally.credits)} granted once, ${n(tally.racesCut, "race")} cut by a kill`;
-  return `${n(tally.rounds, "round")}, ${kills}, ${n(tally.evictions, "eviction")}, ${n(tally.snapshots, "whole snapshot")} and ${number(tally.fromSnapshots)} recoveries from one, ${counts}, ${number(findings.lost)} lost, ${number(findings.doubled)} doubled, ${credits}`;
+  const credits = `credits ${count(tally.granted)} of ${count(tally.credits)} granted once, ${n(tally.racesCut, "race")} cut by a kill`;
+  return `${n(tally.rounds, "round")}, ${kills}, ${n(tally.evictions, "eviction")}, ${n(tally.snapshots, "whole snapshot")} and ${count(tally.fromSnapshots)} recoveries from one, ${counts}, ${count(findings.lost)} lost, ${count(findings.doubled)} doubled, ${credits}`;
 }
 
 class Chaos {

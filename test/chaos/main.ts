@@ -8,7 +8,7 @@
  * 3. A seed repeats what is drawn (load, moments and kinds of kills), not how the machine interleaves it.
  */
 import { parseArgs } from "node:util";
-import { milliseconds, number } from "../../src/local/screen.ts";
+import { count, span } from "../../src/client/amounts.ts";
 import { runChaos, summary } from "./chaos.ts";
 import { drawPlan, planText, type Plan } from "./plan.ts";
 import { freshSeed, Random } from "./random.ts";
@@ -32,7 +32,7 @@ process.exit(await main());
 async function main(): Promise<number> {
   const stop = Promise.withResolvers<"stopped">();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.resolve("stopped"));
-  say(`chaos: ${number(rounds)} rounds, seed ${values.seed}`);
+  say(`chaos: ${count(rounds)} rounds, seed ${values.seed}`);
   const run = runChaos(world, plans(), { seconds, onRound: showRound });
   run.catch(() => undefined); // After Ctrl-C it fails one way or another.
   const end = await Promise.race([run, stop.promise]).catch((error: unknown) => {
@@ -58,7 +58,7 @@ function showRound(round: number, plan: Plan, ms: number): void {
   const { events, repeats, granted, credits } = world.tally;
   const verdict = world.findings.list.length === 0 ? "all equal" : "WRONG";
   say(
-    `round ${round}: ${planText(plan)}; by now ${number(events)} events, ${number(repeats)} repeats, ${granted} of ${credits} credits; ${verdict}, ${milliseconds(ms)}`,
+    `round ${round}: ${planText(plan)}; by now ${count(events)} events, ${count(repeats)} repeats, ${granted} of ${credits} credits; ${verdict}, ${span(ms)}`,
   );
 }
 

@@ -1,7 +1,7 @@
 /** What the commands show to people: pure functions from answers to lines. */
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
-import type { OperatorStatus, PartitionInfo } from "../../src/cli/answers.ts";
+import type { OperatorStatus, PartitionInfo } from "../../src/client/admin-answers.ts";
 import { adoptedLines } from "../../src/cli/adopt.ts";
 import {
   checkLines,
@@ -18,9 +18,11 @@ import { recoveredLines } from "../../src/cli/recover.ts";
 import { plain } from "../../src/cli/screen.ts";
 import type { Paint } from "../../src/cli/text.ts";
 import { statusTable } from "../../src/cli/status.ts";
-import { bytes, durationMs, quantile, span } from "../../src/cli/text.ts";
+import { quantile } from "../../src/cli/text.ts";
 import { verifiedLines } from "../../src/cli/verify-partition.ts";
+import { bytes, span } from "../../src/client/amounts.ts";
 
+const RECOVERY = { at: "2026-01-01T00:00:00Z", ms: 9, manifest: 4, replayedEvents: 0, fallbacks: 0 };
 const NOW = Date.parse("2026-01-02T00:00:00Z");
 const HOUR_MS = 3_600_000;
 
@@ -37,12 +39,11 @@ const well: PartitionInfo = {
   lastSnapshot: {
     manifest: 4,
     kind: "delta",
-    seq: 19_000,
     bytes: 6_543,
     ms: 31,
     at: new Date(NOW - 120_000).toISOString(),
   },
-  lastRecovery: { ms: 12, fallbacks: 0 },
+  lastRecovery: { ...RECOVERY, ms: 12 },
   estimatedRecoveryMs: 88,
 };
 const operator = { name: "usage", version: 2, events: [], partitions: 1 };
@@ -65,9 +66,9 @@ describe("status", () => {
       estimatedRecoveryMs: 0,
     };
     expect(statusTable([{ operator, partitions: [well, fresh] }, lost], NOW, plain)).toEqual([
-      "OPERATOR  PART  HEALTH   EPOCH  APPLIED  SNAPSHOT            TAIL  KEYS  STATE  QUARANTINE  LAST SNAPSHOT             RECOVERY",
-      "usage        0  healthy      3   20,000    19,000  1,000 (205 KB)   319  43 KB           0  delta, 6.5 KB, 2 min ago     88 ms",
-      "usage        1  unused       3        0         0               0     0    0 B           0  none                          0 ms",
+      "OPERATOR  PART  HEALTH   EPOCH  APPLIED  SNAPSHOT            TAIL  KEYS    STATE  QUARANTINE  LAST SNAPSHOT              RECOVERY",
+      "usage        0  healthy      3   20,000    19,000  1,000 (205 kB)   319  43.2 kB           0  delta, 6.54 kB, 2 min ago     88 ms",
+      "usage        1  unused       3        0         0               0     0      0 B           0  none                           0 ms",
       "credits: catalogue_lost; keyframe recover --from-r2 credits",
     ]);
   });
@@ -82,9 +83,9 @@ describe("status, of one partition", () => {
     [{ quarantined: 3 }, "quarantined events"],
     [{ quarantined: null }, "healthy"],
     [{ lastSnapshot: { unreadable: "its checksum is wrong" }, estimatedRecoveryMs: 5_000 }, "unreadable snapshot"],
-    [{ estimatedRecoveryMs: 1_001, lastRecovery: { ms: 9, fallbacks: 2 } }, "slow recovery"],
+    [{ estimatedRecoveryMs: 1_001, lastRecovery: { ...RECOVERY, fallbacks: 2 } }, "slow recovery"],
     [{ lastSnapshot: null }, "no snapshot"],
-    [{ lastRecovery: { ms: 9, fallbacks: 2 }, quarantined: 1 }, "corrupt snapshot"],
+    [{ lastRecovery: { ...RECOVERY, fallbacks: 2 }, quarantined: 1 }, "corrupt snapshot"],
   ])("%j: %s", (one, said) => expect(health(one)).toBe(said));
 
   it("paints what isn't healthy, and the columns stand as without", () => {
@@ -132,10 +133,10 @@ describe("doctor", () => {
       "bad: its current manifest can't be read: its checksum is wrong",
     ],
     [
-      { lastRecovery: { ms: 9, fallbacks: 2 } },
+      { lastRecovery: { ...RECOVERY, fallbacks: 2 } },
       "note: its last recovery passed over 2 snapshot(s) that were corrupt or missing",
     ],
-    [{ lastSnapshot: null }, "note: it has no snapshot, with 1,000 events (205 KB) after it"],
+    [{ lastSnapshot: null }, "note: it has no snapshot, with 1,000 events (205 kB) after it"],
     [
       {
         lastSnapshot: {
@@ -143,7 +144,7 @@ describe("doctor", () => {
           at: new Date(NOW - 30 * HOUR_MS).toISOString(),
         } as PartitionInfo["lastSnapshot"],
       },
-      "note: its last snapshot is 1 d old, with 1,000 events (205 KB) after it",
+      "note: its last snapshot is 1 d old, with 1,000 events (205 kB) after it",
     ],
   ])("%j: %s", (one, expected) => expect(states(one)).toEqual([expected]));
 
@@ -209,8 +210,8 @@ describe("doctor, of the stores", () => {
     ).toEqual([
       "ok    code       4f1c, deployed 2026-01-01T00:00:00Z",
       "note  region     REGION is unset: each object runs near its first caller, JURISDICTION is unset, this request ran in FRA",
-      "ok    LOG_0      4 ms from the Worker, the median of 3, in WEUR, 1.2 MB",
-      "note  LOG_1      91 ms from the Worker, the median of 3, in WEUR, 1.2 MB",
+      "ok    LOG_0      4 ms from the Worker, the median of 3, in WEUR, 1.23 MB",
+      "note  LOG_1      91 ms from the Worker, the median of 3, in WEUR, 1.23 MB",
       "ok    SNAPSHOTS  12 ms from the Worker, the median of 1",
     ]));
 
@@ -322,32 +323,15 @@ describe("recover and verify-partition", () => {
 
 describe("numbers", () => {
   it("in words", () => {
-    expect([0, 999, 1_000, 10_000, 1e6, 2.5e9].map(bytes)).toEqual([
-      "0 B",
-      "999 B",
-      "1.0 KB",
-      "10 KB",
-      "1.0 MB",
-      "2.5 GB",
-    ]);
+    expect([0, 999, 1_000, 10_000, 1e6, 2.5e9].map(bytes)).toEqual(["0 B", "999 B", "1 kB", "10 kB", "1 MB", "2.5 GB"]);
     expect([0.4, 999, 1_500, 59_000, 60_000, HOUR_MS, 48 * HOUR_MS].map(span)).toEqual([
       "0 ms",
       "999 ms",
       "1.5 s",
-      "59 s",
+      "59.0 s",
       "1 min",
       "1 h",
       "2 d",
-    ]);
-    expect(["500ms", "1s", "1.5m", "24h", "7d", "soon", "5", "-1s"].map(durationMs)).toEqual([
-      500,
-      1_000,
-      90_000,
-      24 * HOUR_MS,
-      168 * HOUR_MS,
-      null,
-      null,
-      null,
     ]);
   });
 

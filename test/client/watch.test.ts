@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { client } from "../../src/client/client.ts";
-import { systemClock, type Clock } from "../../src/client/clock.ts";
+import { systemClock, type ClientClock } from "../../src/client/clock.ts";
 import { EventStream } from "../../src/client/event-stream.ts";
 import { Http } from "../../src/client/http.ts";
 import { asProblem } from "./problem.ts";
@@ -135,7 +135,7 @@ describe("watch", () => {
       (response) => stream(response, 1),
       (response) => stream(response, 2),
     );
-    const clock: Clock = {
+    const clock: ClientClock = {
       ...systemClock,
       // A minute passes at once, but for the time to connect.
       after: (ms, then) => systemClock.after(ms > 60_000 ? 200 : ms, then),

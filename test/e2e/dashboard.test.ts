@@ -11,7 +11,7 @@ import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 import { chromiumPath, NO_CHROMIUM, startBrowser } from "./browser.ts";
 import { PATIENCE_MS } from "./command.ts";
 import { Frames } from "./frames.ts";
-import type { Overview } from "../../src/dashboard/answers.ts";
+import type { Overview } from "../../src/client/admin-answers.ts";
 import { mockedOverview } from "./mocked-overview.ts";
 
 const CONFIG = join(PROJECT_DIR, "test", "e2e", "dashboard", "wrangler.toml");

@@ -1,5 +1,5 @@
 /** The answer of an app with 64 partitions, all of which took events since the last one; one of them a snapshot too. */
-import type { Overview } from "../../src/dashboard/answers.ts";
+import type { Overview } from "../../src/client/admin-answers.ts";
 
 export function mockedOverview(atMs: number, step: number): Overview {
   const iso = (ago: number): string => new Date(atMs - ago).toISOString();

@@ -17,11 +17,11 @@ const MAY: Readonly<Record<string, RegExp>> = {
   operators: /^(operators\/|engine\/operator\/operator\.ts$|zod$)/,
   worker: /^(worker\/|adapters\/|cost\/|engine\/|hono$|@standard-schema\/spec$|cloudflare:workers$)/,
   // Of the engine it takes types alone, see below.
-  client: /^(client\/|engine\/(operator\/operator|event\/event)\.ts$)/,
+  client: /^(client\/|engine\/)/,
   // Of the engine types alone, as the client.
   dashboard: /^(dashboard\/|client\/|engine\/|preact$|preact\/hooks$|@preact\/signals$|uplot$)/,
   cli: /^(cli\/|client\/|cost\/|engine\/|adapters\/brotli\.ts$|node:|commander$|smol-toml$|jsonc-parser$|\.\.\/package\.json$)/,
-  local: /^(local\/|engine\/operator\/region\.ts$|node:|smol-toml$|esbuild$)/,
+  local: /^(local\/|client\/amounts\.ts$|engine\/operator\/region\.ts$|node:|smol-toml$|esbuild$)/,
   "keyframe.ts": /^(engine\/|worker\/)/,
   "index.ts": /^(keyframe\.ts$|operators\/index\.ts$)/,
 };

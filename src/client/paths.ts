@@ -1,0 +1,6 @@
+/** The paths of routes, as the client, the command line and the dashboard call them. */
+
+export const operatorPath = (operator: string): string => `/v1/operators/${encodeURIComponent(operator)}`;
+
+export const partitionPath = (operator: string, partition: number): string =>
+  `${operatorPath(operator)}/partitions/${partition}`;
