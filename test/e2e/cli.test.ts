@@ -106,7 +106,7 @@ describe("keyframe, against the app", () => {
       /^OPERATOR +PART +HEALTH +EPOCH +APPLIED +SNAPSHOT +TAIL +KEYS +STATE +QUARANTINE +LAST SNAPSHOT +RECOVERY\n/,
     );
     expect(out).toMatch(
-      /\ncredits +0 +healthy +\d+ +2,104 +2,104 +0 +2,101 +\d+ KB +0 +delta, [\d.]+ K?B, [\d.]+ m?s ago +[\d.]+ m?s\n/,
+      /\ncredits +0 +healthy +\d+ +2,104 +2,104 +0 +2,101 +[\d.]+ kB +0 +delta, [\d.]+ k?B, [\d.]+ m?s ago +[\d.]+ m?s\n/,
     );
     expect(await json("status", "credits")).toMatchObject([{ operator: "credits", partition: 0, appliedSeq: 2_104 }]);
     expect(await keyframe(["snapshot", "uppercase", "0"])).toMatchObject({
