@@ -22,7 +22,7 @@ import type { Operator } from "../engine/operator/operator.ts";
 import { parseOutcome } from "../engine/log/outcome.ts";
 import { PartitionEngine } from "../engine/partition/partition.ts";
 import type { Host } from "../engine/base/ports.ts";
-import { isDuplicate, STATUS, wireVersion, type AppendRequest } from "../engine/partition/protocol.ts";
+import { isDuplicate, STATUS, WIRE_VERSION, type AppendRequest } from "../engine/partition/protocol.ts";
 import { MemoryCache } from "./memory-cache.ts";
 import { MemoryDatabase } from "./memory-log.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -90,7 +90,7 @@ export class Stage {
       const prints = new Prints(1);
       print(prints, fill({ ...command }, new Date(at).toISOString()), key, SEED, false);
       const slice: AppendRequest = {
-        v: wireVersion(null, true),
+        v: WIRE_VERSION,
         operatorVersion: version,
         at,
         ...alone(JSON.stringify(command), key, prints),
@@ -125,7 +125,7 @@ export class Stage {
     const prints = new Prints(1);
     print(prints, read.event, keyed.key, SEED, read.timed);
     const slice: AppendRequest = {
-      v: wireVersion(null),
+      v: WIRE_VERSION,
       operatorVersion: this.#route.operator.version,
       at,
       ...alone(read.text, keyed.key, prints),

@@ -24,7 +24,6 @@ import {
   historyAfter,
   MANIFEST_FORMAT,
   manifestText,
-  PARTS_FORMAT,
   pointOf,
   readManifest,
   snapshotCounts,
@@ -108,7 +107,7 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
   const from = ground.whole?.seq ?? seq(0);
   const described = (archive: Manifest["archive"]): Omit<Manifest, "checksum"> => ({
     format: "keyframe.manifest",
-    v: parts === 1 ? MANIFEST_FORMAT : PARTS_FORMAT,
+    v: MANIFEST_FORMAT,
     number: version,
     kind: full ? "full" : "delta",
     ...id,

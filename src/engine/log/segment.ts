@@ -20,10 +20,6 @@ import { loggedText, type Outcome, outcomeOf } from "./outcome.ts";
 
 export const SEGMENT_FORMAT = 1;
 
-/** Format of a row with an edit. Code that doesn't know edits must not take such a row for one of events (EDIT3 of
- *  edit.ts). */
-export const EDITED_FORMAT = 2;
-
 /** Below this many characters, packing costs more than it saves. */
 const PACK_FROM = 2_048;
 
@@ -75,7 +71,6 @@ export class SegmentWriter {
   readonly #outcomes: string[] = [];
   readonly #marks: ProducerProgress[] = [];
   count = 0;
-  format = SEGMENT_FORMAT;
   /** Upper estimate of the payload's UTF-8 bytes. */
   bytes = 200;
 
@@ -119,26 +114,20 @@ export class SegmentWriter {
     this.bytes += MARK_BYTES + 6 * mark[0].length;
   }
 
-  /** Marks the event that was given last as an edit. */
-  edited(): void {
-    this.format = EDITED_FORMAT;
-  }
-
   /** Returns the payload in parts. As one text, a group's payload would be copied into new memory each time. */
   payload(): string[] {
     const marks = this.#marks.length === 0 ? "" : `"marks":${JSON.stringify(this.#marks)},`;
-    const head = `{"v":${this.format},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[`;
+    const head = `{"v":${SEGMENT_FORMAT},"keys":${JSON.stringify(this.#keys)},"at":${JSON.stringify(this.#at)},"out":[${this.#outcomes.join(",")}],${marks}"events":[`;
     return [head, ...this.#bodies.flatMap((body, i) => (i === 0 ? [body] : [",", body])), "]}"];
   }
 }
 
 /** @throws Failure log_broken | unknown_format, if the row isn't what its writer wrote */
 export function readSegment(row: Segment, codec: Codec): SegmentEvents {
-  const known = isFormat(row.format) && (row.codec === PLAIN || row.codec === codec.packing);
-  if (!known)
+  if (row.format !== SEGMENT_FORMAT || (row.codec !== PLAIN && row.codec !== codec.packing))
     throw new Failure(
       "unknown_format",
-      `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} and ${EDITED_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
+      `segment ${row.seq} has format ${row.format} in "${row.codec}"; this code reads ${SEGMENT_FORMAT} in "${PLAIN}" and "${codec.packing}": deploy the code that wrote it, or newer`,
     );
   if (codec.crc32(row.payload) !== row.checksum) throw broken(row, "its checksum is wrong");
   // Not kept: only a quarantined event needs the text again, which is rare.
@@ -151,8 +140,6 @@ export function readSegment(row: Segment, codec: Codec): SegmentEvents {
       : broken(row, `its payload can't be unpacked with "${row.codec}": ${messageOf(error)}`);
   }
 }
-
-const isFormat = (format: number): boolean => format === SEGMENT_FORMAT || format === EDITED_FORMAT;
 
 function sentOf(payload: () => string): (index: number) => string {
   let texts: string[] | null = null;

@@ -17,7 +17,7 @@ import type { ProducerProgress } from "../log/segment.ts";
 import type { Producer } from "../event/producer.ts";
 import { outcomeText, type Outcome } from "../log/outcome.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
-import { sealPayload, SegmentWriter } from "../log/segment.ts";
+import { sealPayload, SEGMENT_FORMAT, SegmentWriter } from "../log/segment.ts";
 import type { Segment } from "../base/records.ts";
 import { DUPLICATE, STATUS, type AppendRequest } from "./protocol.ts";
 import { RESERVED_TYPE } from "../operator/operator.ts";
@@ -219,7 +219,6 @@ export class Group {
     // Read the command before the event runs: a handler may change the event, and a retry removes the quarantined
     // entry.
     const command = commandOf(event);
-    if (command !== null && machine.edits(event)) row.writer.edited();
     const outcome = machine.run(row.overlay, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
     this.#counts[outcome.tag] += 1;
     if (machine.keeps(outcome)) {
@@ -253,7 +252,7 @@ export class Group {
   ): Segment[] {
     return this.#filled().map(({ writer }, i): Segment => {
       return {
-        format: writer.format,
+        format: SEGMENT_FORMAT,
         seq: writer.first,
         last: writer.last,
         stamp: (facts.stamp + i) as Stamp,

@@ -7,16 +7,7 @@
 
 import type { Producer, Unfit } from "../event/producer.ts";
 
-export const WIRE_VERSION = 3;
-/** The version of a request without a producer. An object of older code takes it. */
-const PLAIN_VERSION = 1;
-const NUMBERED_VERSION = 2;
-/**
- * An object that doesn't know producers would take their events without their marks. An object that doesn't know edits
- * (EDIT3 of edit.ts) would quarantine them.
- */
-export const wireVersion = (producer: Producer | null, edits = false): number =>
-  edits ? WIRE_VERSION : producer === null ? PLAIN_VERSION : NUMBERED_VERSION;
+export const WIRE_VERSION = 1;
 
 /** One client request's events for one partition, in order. */
 export interface AppendRequest {
@@ -40,9 +31,9 @@ export interface AppendRequest {
   readonly waitMs?: number;
   /** The request is a command. It is taken even if the quarantine is full, since it may empty the quarantine. */
   readonly command?: true;
-  /** Version 2: the sender numbers its requests (ONE2). */
+  /** The sender numbers its requests (ONE2). */
   readonly producer?: Producer;
-  /** Version 2: the index of each event in its client request, rising. */
+  /** With `producer`: the index of each event in its client request, rising. */
   readonly indexes?: ArrayLike<number>;
 }
 

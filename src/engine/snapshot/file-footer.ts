@@ -14,14 +14,6 @@ import { type DedupImage, isRange } from "../state/dedup.ts";
 
 export const SNAPSHOT_FORMAT = 1;
 
-export const DELTA_FORMAT = 2;
-
-/** The format of one of several files that make up a full snapshot. */
-export const PART_FORMAT = 3;
-
-export const formatOf = (base: number, part?: Part): number =>
-  part !== undefined ? PART_FORMAT : base === 0 ? SNAPSHOT_FORMAT : DELTA_FORMAT;
-
 export const MAGIC = "KEYFRAME";
 
 export const TRAILER = 16;
@@ -86,17 +78,15 @@ export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | n
   const view = new DataView(end.buffer, end.byteOffset, end.byteLength);
   // The head may be out of reach, but the footer names the version too.
   const version = start === 0 ? view.getUint32(8, true) : null;
-  if (version !== null && !KNOWN.has(version))
-    throw unknown(`format ${version}; this code reads ${[...KNOWN].join(", ")}`);
+  if (version !== null && version !== SNAPSHOT_FORMAT)
+    throw unknown(`format ${version}; this code reads ${SNAPSHOT_FORMAT}`);
   const length = view.getUint32(end.length - TRAILER, true);
   const crc = view.getUint32(end.length - TRAILER + 4, true);
   const at = end.length - TRAILER - length;
   if (at < 0 && start + at >= HEAD) return start + at;
   const bytes = readBlock(end, at, length, crc, codec, "the snapshot's footer");
-  return checked(parseObject(decoded(bytes, codec), "the snapshot's footer"), version);
+  return checked(parseObject(decoded(bytes, codec), "the snapshot's footer"));
 }
-
-const KNOWN = new Set([SNAPSHOT_FORMAT, DELTA_FORMAT, PART_FORMAT]);
 
 /** Returns the end of the last state block, where everything else begins. */
 export const restOf = ({ state }: Footer): number => {
@@ -117,19 +107,13 @@ function decoded(bytes: Uint8Array, codec: Codec): string {
   }
 }
 
-function checked(footer: Readonly<Record<string, unknown>>, version: number | null): Footer {
+function checked(footer: Readonly<Record<string, unknown>>): Footer {
   const { v, partition, operatorVersion, hash, codec, base, seq, stamp, keys, dedup, producers, filter, last, part } =
     footer;
-  if ((version !== null && v !== version) || typeof v !== "number" || !KNOWN.has(v))
-    throw unknown(`format ${version ?? shown(v)} and a footer of format ${shown(v)}`);
-  // Reading a delta as a full snapshot would lose every key that the delta doesn't hold.
-  if (
-    !isWhole(base) ||
-    !(part === undefined || isPart(part)) ||
-    v !== formatOf(base, part) ||
-    (part !== undefined && base > 0)
-  )
-    throw new Damage(`a snapshot of format ${v} on base ${shown(base)}`);
+  if (v !== SNAPSHOT_FORMAT) throw unknown(`a footer of format ${shown(v)}; this code reads ${SNAPSHOT_FORMAT}`);
+  // Only a full snapshot is in several files.
+  if (!isWhole(base) || !(part === undefined || (isPart(part) && base === 0)))
+    throw new Damage(`a snapshot on base ${shown(base)}, in parts ${shown(part)}`);
   const texts = [partition, hash, codec].every((text) => typeof text === "string");
   const numbers = [seq, stamp, keys, operatorVersion].every(isWhole) && operatorVersion !== 0;
   const lists = [

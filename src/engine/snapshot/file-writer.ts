@@ -6,7 +6,7 @@ import { FileWriter } from "../base/block.ts";
 import { BloomFilterBuilder, type BloomFilter } from "./bloom-filter.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
 import type { Codec } from "../base/ports.ts";
-import { formatOf, MAGIC, restOf, type Block, type Footer, type Part } from "./file-footer.ts";
+import { MAGIC, restOf, SNAPSHOT_FORMAT, type Block, type Footer, type Part } from "./file-footer.ts";
 import type { KeyEntry } from "../state/keyed-state.ts";
 import { stateLine } from "./record.ts";
 
@@ -102,9 +102,8 @@ export class SnapshotWriter {
     const codec = this.#codec;
     const filter = this.#filter.build();
     const placed = this.#state.length === 0 ? [] : [[...this.#file.write(filter.bytes, codec), 1, ""] satisfies Block];
-    const format = formatOf(described.base, part);
     const footer: Footer = {
-      v: format,
+      v: SNAPSHOT_FORMAT,
       ...described,
       state: this.#state,
       prints: this.#prints,
@@ -116,7 +115,7 @@ export class SnapshotWriter {
     this.#file.write(words([length, crc]), codec);
     this.#file.write(codec.encode(MAGIC), codec);
     const bytes = this.#file.bytes();
-    bytes.set(words([format]), MAGIC.length);
+    bytes.set(words([SNAPSHOT_FORMAT]), MAGIC.length);
     const ids = this.#prints.reduce((sum, [, size]) => sum + size, 0);
     return { bytes, footer, filter, rest: restOf(footer), ids };
   }

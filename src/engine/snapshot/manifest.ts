@@ -41,12 +41,6 @@ export const isRates = (rates: unknown): rates is Rates =>
 
 export const MANIFEST_FORMAT = 1;
 
-/**
- * Format of a manifest whose full snapshot is in several files. Code that knows single files only must not take it for
- * corrupt.
- */
-export const PARTS_FORMAT = 2;
-
 /** Earlier manifests that a manifest names. */
 const HISTORY = 20;
 
@@ -167,10 +161,10 @@ export function readManifest(text: string, crc32: (text: string) => number): Man
   if (parsed["format"] !== "keyframe.manifest") throw new Damage("the manifest's format isn't keyframe.manifest");
   const { checksum, ...rest } = parsed;
   const { v, number } = rest;
-  if (v !== MANIFEST_FORMAT && v !== PARTS_FORMAT)
+  if (v !== MANIFEST_FORMAT)
     throw new Failure(
       "unknown_format",
-      `manifest ${shown(number)} has format ${shown(v)}; this code reads ${MANIFEST_FORMAT} and ${PARTS_FORMAT}: deploy the code that wrote it, or newer`,
+      `manifest ${shown(number)} has format ${shown(v)}; this code reads ${MANIFEST_FORMAT}: deploy the code that wrote it, or newer`,
     );
   if (crc32(textOf(rest)) !== checksum) throw new Damage(`the checksum of manifest ${shown(number)} is wrong`);
   if (!isWhole(number) || number === 0 || !isDescription(rest))
@@ -195,7 +189,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
   const { kind, timeline, operator, code, attempt, at, dedupSince, snapshot, archive } = manifest;
   const { partition, operatorVersion, epoch, seq, stamp, ms, keys, stateBytes } = manifest;
   return (
-    isChain(kind, manifest["chain"], manifest["parts"], manifest["v"] === PARTS_FORMAT) &&
+    isChain(kind, manifest["chain"], manifest["parts"]) &&
     (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
     isUnmigrated(manifest["unmigrated"]) &&
     isHistory(manifest["history"]) &&
@@ -217,9 +211,9 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
 }
 
 /** Checks the chain. A delta builds on other files, a full snapshot only on its own parts. */
-function isChain(kind: unknown, chain: unknown, parts: unknown, several: boolean): boolean {
-  if (several ? !isWhole(parts) || parts < 2 : parts !== undefined) return false;
-  const before = several ? (parts as number) - (kind === "full" ? 1 : 0) : kind === "full" ? 0 : 1;
+function isChain(kind: unknown, chain: unknown, parts: unknown = 1): boolean {
+  if (!isWhole(parts) || parts < 1) return false;
+  const before = kind === "full" ? parts - 1 : parts;
   if (kind === "full" && before === 0) return chain === undefined;
   if (!Array.isArray(chain) || !chain.every(isStateFile)) return false;
   return kind === "full" ? chain.length === before : kind === "delta" && chain.length >= before;

@@ -7,8 +7,6 @@
  * EDIT2. A put names the version of its state. Newer code migrates the state, and keeps it unchanged if that fails
  *     (MIGRATION1 of migration.ts). Older code can't read the state and quarantines the edit (IN4); newer code may
  *     retry it.
- * EDIT3. Messages and rows with an edit have versions of their own, so that code which doesn't know edits refuses them
- *     by name. Such code would take an edit for an event without a handler, and lose an acknowledged edit (CODE1).
  */
 import { thrown, type EventContext } from "./handler.ts";
 import { hashGroup } from "../base/hash.ts";

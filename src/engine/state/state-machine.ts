@@ -187,13 +187,6 @@ export class StateMachine {
     return outcome;
   }
 
-  /** Returns true for an edit, and for the retry of one (EDIT3 of edit.ts). */
-  edits(event: Event): boolean {
-    if (event.type !== RETRY) return isEdit(event.type);
-    const entry = this.quarantine.find(targetOf(event));
-    return entry !== undefined && isEdit(quarantinedEvent(entry).type);
-  }
-
   /** Returns true if the outcome is remembered for duplicates. */
   keeps(outcome: Outcome): boolean {
     return outcome.tag !== "applied" || (this.operator.repliesMs > 0 && outcome.reply !== NO_REPLY);

@@ -4,11 +4,10 @@
  */
 import { print } from "../../engine/event/fingerprint.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
-import { isEdit } from "../../engine/state/edit.ts";
 import { fill } from "../../engine/event/event.ts";
 import { Prints } from "../../engine/event/fingerprint.ts";
 import { utf8Length } from "../../engine/base/json.ts";
-import { busy, wireVersion, type AppendRequest, type AppendResponse } from "../../engine/partition/protocol.ts";
+import { busy, WIRE_VERSION, type AppendRequest, type AppendResponse } from "../../engine/partition/protocol.ts";
 import type { Env } from "../env.ts";
 import { partitionStub } from "../stub.ts";
 
@@ -45,10 +44,7 @@ export function commandSlice(
   }
   const body = texts.join(",");
   return {
-    v: wireVersion(
-      null,
-      commands.some(({ type }) => isEdit(type)),
-    ),
+    v: WIRE_VERSION,
     operatorVersion,
     at,
     body,

@@ -5,7 +5,7 @@ import { sleep } from "../../engine/base/retry.ts";
 import { Prints } from "../../engine/event/fingerprint.ts";
 import { utf8Length } from "../../engine/base/json.ts";
 import type { Producer } from "../../engine/event/producer.ts";
-import { busy, wireVersion, type AppendRequest, type AppendResponse } from "../../engine/partition/protocol.ts";
+import { busy, WIRE_VERSION, type AppendRequest, type AppendResponse } from "../../engine/partition/protocol.ts";
 import type { PartitionClient } from "./partition-client.ts";
 
 export interface Draft {
@@ -45,7 +45,7 @@ export function sliceOf({ route, texts, keys, prints, places }: Draft, common: C
   const lengths = new Uint32Array(texts.length);
   for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length;
   return {
-    v: wireVersion(producer),
+    v: WIRE_VERSION,
     operatorVersion: route.operator.version,
     at: receivedMs,
     body,

@@ -12,7 +12,7 @@ import { seq, stamp, type Epoch } from "../../../src/engine/base/ids.ts";
 import { ROW_BYTES, TAIL_BYTES } from "../../../src/engine/base/limits.ts";
 import { operator } from "../../../src/engine/operator/operator.ts";
 import type { ObjectStore } from "../../../src/engine/base/ports.ts";
-import { sealPayload, SegmentWriter } from "../../../src/engine/log/segment.ts";
+import { sealPayload, SEGMENT_FORMAT, SegmentWriter } from "../../../src/engine/log/segment.ts";
 import type { Segment } from "../../../src/engine/base/records.ts";
 import { DiskStore } from "../snapshots/disk-store.ts";
 import { LocalPartition } from "../snapshots/local-partition.ts";
@@ -52,7 +52,7 @@ function row(first: number, by: Epoch): Segment {
     writer.body(body, body.length + 1);
   }
   return {
-    format: writer.format,
+    format: SEGMENT_FORMAT,
     seq: writer.first,
     last: writer.last,
     stamp: stamp((1_700_000_000_000 + first) * 1_024),

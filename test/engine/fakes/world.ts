@@ -6,7 +6,6 @@ import { SIZES, type Sizes } from "../../../src/engine/base/limits.ts";
 import { print } from "../../../src/engine/event/fingerprint.ts";
 import type { Address } from "../../../src/engine/operator/routing.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
-import { isEdit } from "../../../src/engine/state/edit.ts";
 import type { LogEnvironment } from "../../../src/engine/operator/environment.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { Prints } from "../../../src/engine/event/fingerprint.ts";
@@ -17,7 +16,7 @@ import {
   isDuplicate,
   DUPLICATE,
   STATUS,
-  wireVersion,
+  WIRE_VERSION,
   type AppendRequest,
   type AppendResponse,
 } from "../../../src/engine/partition/protocol.ts";
@@ -159,10 +158,7 @@ export class World {
     });
     const body = texts.join(",");
     return {
-      v: wireVersion(
-        producer ?? null,
-        events.some(({ type }) => isEdit(type ?? "")),
-      ),
+      v: WIRE_VERSION,
       operatorVersion: 1,
       at,
       body,

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
-import { Damage, Failure } from "../../../src/engine/base/errors.ts";
+import { Damage } from "../../../src/engine/base/errors.ts";
 import { StateMachine } from "../../../src/engine/state/state-machine.ts";
 import { seq, type Seq } from "../../../src/engine/base/ids.ts";
 import { readManifest, stateFiles, type Manifest } from "../../../src/engine/snapshot/manifest.ts";
@@ -133,18 +133,6 @@ describe("a chain of deltas", () => {
     const [full, one, two] = story.files as [Uint8Array, Uint8Array, Uint8Array];
     for (const files of [[one], [full, two], [full, one, one], [full, full]]) expect(() => read(files)).toThrow(Damage);
     expect(read([full, one, two]).seq).toBe(3);
-  });
-
-  it("CODE1: has a format number that code which knows full files only refuses", async () => {
-    const story = new Story();
-    await story.run({ tag: "event", key: "a", data: 1, minutes: 0 });
-    await story.run({ tag: "snapshot", full: false });
-    await story.run({ tag: "event", key: "a", data: 1, minutes: 0 });
-    await story.run({ tag: "snapshot", full: false });
-    expect(story.files.map((file) => new DataView(file.buffer).getUint32(8, true))).toEqual([1, 2]);
-    const newer = story.files[1]!.slice();
-    new DataView(newer.buffer).setUint32(8, 3, true);
-    expect(() => read([story.files[0]!, newer])).toThrow(Failure);
   });
 
   const ones = (count: number): number[] => Array<number>(count).fill(1);

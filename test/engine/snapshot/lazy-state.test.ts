@@ -78,7 +78,7 @@ describe("a state larger than the memory", () => {
     const one = world.start(tiny);
     await fill(world, one, "a", 1, 60);
     const manifest = await snapshot(world, one);
-    expect(manifest).toMatchObject({ kind: "full", v: 2, keys: 60 });
+    expect(manifest).toMatchObject({ kind: "full", keys: 60 });
     expect(stateFiles(manifest).length).toBe(manifest.parts);
     expect(manifest.parts).toBeGreaterThan(2);
     const next = world.start(tiny);
@@ -96,7 +96,7 @@ describe("a state larger than the memory", () => {
     await snapshot(world, one);
     await fill(world, one, "b", 7, 8);
     const delta = await snapshot(world, one);
-    expect(delta).toMatchObject({ kind: "delta", v: 2 });
+    expect(delta).toMatchObject({ kind: "delta" });
     expect(delta.snapshot.bytes).toBeLessThan(stateFiles(delta)[0]!.bytes * 2);
     const next = world.start(tiny);
     await world.clock.run(next.partition.facts());

@@ -214,7 +214,7 @@ describe("damage", () => {
 
   it("CODE1: the format, codec and hash of the future are named", async () => {
     const file = await encode(capture(foldOf([["a", "1"]], 3)));
-    expect(failureOf(file.with(8, 4))).toMatch(/^unknown_format: the snapshot has format 4; this code reads 1, 2, 3/);
+    expect(failureOf(file.with(8, 4))).toMatch(/^unknown_format: the snapshot has format 4; this code reads 1/);
     const zstd = await encodeSnapshot(ID, capture(foldOf([], 0)), { ...brotli, name: "zstd" }, pauseless);
     expect(failureOf(zstd)).toMatch(/^unknown_format: .*codec "zstd"/);
   });

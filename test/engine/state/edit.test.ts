@@ -1,16 +1,12 @@
 /** Editing states by hand: logged once, on a condition, and the same under any code that replays it. */
 import { describe, expect, it } from "vitest";
-import { brotli } from "../../../src/adapters/brotli.ts";
 import { ERASE, PUT, REMOVE, tagOf, type Condition } from "../../../src/engine/state/edit.ts";
 import { seq } from "../../../src/engine/base/ids.ts";
 import { RETRY } from "../../../src/engine/state/quarantine.ts";
 import { parseOutcome } from "../../../src/engine/log/outcome.ts";
-import { EDITED_FORMAT, readSegment, SEGMENT_FORMAT } from "../../../src/engine/log/segment.ts";
-import { wireVersion } from "../../../src/engine/partition/protocol.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 
-const NAME = "main/sum/0000";
 const operator = sum();
 
 let made = 0;
@@ -299,29 +295,6 @@ describe("CODE1: versions", () => {
     const retry: Sent = { id: "retry", type: "keyframe.quarantine.retry", data: { seq: 1 } };
     expect(words(await world.send(again, retry))).toEqual(["applied"]);
     expect(await world.value(again)).toEqual({ total: 2, times: 2 });
-    const rows = world.db.segments.get(NAME)!;
-    expect(
-      rows.map(({ seq, format }) => [seq, format]),
-      "the retry is one too",
-    ).toContainEqual([2, EDITED_FORMAT]);
-  });
-
-  it("W3: only a row that holds an edit has the format that older code refuses", async () => {
-    const world = new World();
-    const one = world.start(operator);
-    await world.send(one, { id: "a", data: 1 });
-    await world.send(one, { id: "b", data: 1 }, put({ total: 1 }));
-    await world.send(one, { id: "c", data: 1 });
-    const rows = world.db.segments.get(NAME)!;
-    expect(rows.map(({ format }) => format)).toEqual([SEGMENT_FORMAT, EDITED_FORMAT, SEGMENT_FORMAT]);
-    for (const row of rows) expect(readSegment(row, brotli).events.length).toBe(row.last - row.seq + 1);
-    const disguised = { ...rows[1]!, format: SEGMENT_FORMAT };
-    expect(() => readSegment(disguised, brotli)).toThrow(/payload format 2 in a row of format 1/);
-  });
-
-  it("W3: an object that doesn't know edits steps aside, since the message has a later version", () => {
-    expect(wireVersion(null, true)).toBeGreaterThan(wireVersion({ id: "p", epoch: 0, number: 0 }));
-    expect(wireVersion(null)).toBe(1);
   });
 });
 
