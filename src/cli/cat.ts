@@ -98,7 +98,7 @@ function* restLines({ rest, footer }: SnapshotView): Generator<Line> {
   for (const [at, outcome] of all) yield { part: '"answer"', seq: String(at), outcome };
   for (const text of lines(footer.quarantine, rest, brotli, "a quarantine block"))
     yield { part: '"quarantine"', ...texts(JSON.parse(text) as object) };
-  for (const text of lines(footer.producers ?? [], rest, brotli, "a block of producers"))
+  for (const text of lines(footer.producers, rest, brotli, "a block of producers"))
     yield { part: '"producer"', ...texts(JSON.parse(text) as object) };
 }
 

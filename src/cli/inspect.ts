@@ -92,7 +92,7 @@ function checkBlock({ bytes, rest }: SnapshotView, name: string, block: Block): 
 
 function checkContents(view: SnapshotView): FileFinding[] {
   const { rest, footer } = view;
-  const { state, prints, answers, quarantine, producers = [] } = footer;
+  const { state, prints, answers, quarantine, producers } = footer;
   if (footer.part?.[1] === 0) return attempt(startOf(state), () => checkState(view));
   return [
     ...attempt(startOf(state), () => checkState(view)),
@@ -138,7 +138,7 @@ function checkQuarantine({ rest, footer }: SnapshotView): void {
 
 function checkProducers({ rest, footer }: SnapshotView): void {
   const seen = new Set<string>();
-  for (const line of lines(footer.producers ?? [], rest, brotli, LINES["producers"]!)) {
+  for (const line of lines(footer.producers, rest, brotli, LINES["producers"]!)) {
     const { id, seq: at } = readProducer(line);
     next(at, footer.base, footer.seq, `producer ${JSON.stringify(id)}`);
     if (seen.has(id)) throw new Damage(`producer ${JSON.stringify(id)} is in the snapshot twice`);

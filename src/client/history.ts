@@ -40,7 +40,7 @@ export interface HistoryEnd {
   readonly expired: boolean;
 }
 
-interface Page<State> {
+export interface EntriesPage<State> {
   readonly items: readonly HistoryEntry<State>[];
   readonly before?: number;
   readonly expired?: boolean;
@@ -60,7 +60,7 @@ export async function* historyEntries<State>(
   for (;;) {
     const query = new URLSearchParams({ key, limit: String(limit) });
     if (before !== undefined) query.set("before", String(before));
-    const page = (await ask(`${path}/history?${query.toString()}`)) as Page<State>;
+    const page = (await ask(`${path}/history?${query.toString()}`)) as EntriesPage<State>;
     yield* page.items;
     if (page.before === undefined) return { expired: page.expired === true };
     // Without this check a page that repeats would never end the loop.

@@ -7,26 +7,11 @@ import { operatorPath } from "../client/paths.ts";
 import { get, errorText } from "./api.ts";
 import { stateChanges, type MemberChange } from "./changes.ts";
 import { count } from "../client/amounts.ts";
+import type { EntriesPage, HistoryEntry } from "../client/history.ts";
 import { Tree } from "./tree.tsx";
 import { TimeAgo } from "./when.tsx";
 
-interface Touch {
-  readonly seq: number;
-  readonly time: string;
-  readonly event: { readonly type: string; readonly data?: unknown };
-  readonly outcome: { readonly status: string; readonly code?: string; readonly error?: string };
-  /** The value after the event. If it is null, the key had no state, or the reason is beside it. */
-  readonly value: unknown;
-  readonly unknown?: string;
-}
-
-interface Page {
-  readonly items: readonly Touch[];
-  /** The place from which older events are read. */
-  readonly before?: number;
-  /** Retention has deleted older events. */
-  readonly expired?: boolean;
-}
+type Page = EntriesPage<unknown>;
 
 const LIMIT = 20;
 
@@ -99,7 +84,7 @@ function stateBefore({ items, before, expired }: Page, i: number): unknown {
   return before === undefined && expired !== true ? null : undefined;
 }
 
-function Happened({ touch, before }: { readonly touch: Touch; readonly before: unknown }) {
+function Happened({ touch, before }: { readonly touch: HistoryEntry<unknown>; readonly before: unknown }) {
   const { seq, time, event, outcome, value, unknown } = touch;
   return (
     <li>
@@ -109,7 +94,7 @@ function Happened({ touch, before }: { readonly touch: Touch; readonly before: u
           seq {count(seq)}, <TimeAgo at={time} />
         </span>
       </p>
-      {event.data !== undefined && <p class="data">{JSON.stringify(event.data)}</p>}
+      {event["data"] !== undefined && <p class="data">{JSON.stringify(event["data"])}</p>}
       {unknown !== undefined ? (
         <p class="dim">state unknown: {unknown}</p>
       ) : before === undefined ? (
@@ -140,10 +125,10 @@ const Changes = ({ changes }: { readonly changes: readonly MemberChange[] }) =>
     </ul>
   );
 
-const Outcome = ({ outcome: { status, code, error } }: { readonly outcome: Touch["outcome"] }) => (
-  <span class={`status ${status}`}>
-    {status}
-    {code !== undefined && `: ${code}`}
-    {error !== undefined && `: ${error}`}
+const Outcome = ({ outcome }: { readonly outcome: HistoryEntry<unknown>["outcome"] }) => (
+  <span class={`status ${outcome.status}`}>
+    {outcome.status}
+    {outcome.status === "refused" && `: ${outcome.code}`}
+    {outcome.status === "quarantined" && `: ${outcome.error}`}
   </span>
 );

@@ -30,27 +30,19 @@ export function LastHourCharts({ operators }: { readonly operators: readonly Ope
 const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0);
 const plus = (a: readonly number[], b: readonly number[]): number[] => a.map((n, i) => n + (b[i] ?? 0));
 
-const COUNTED = [
-  "applied",
-  "refused",
-  "quarantined",
-  "duplicates",
-  "reused",
-  "snapshotFailures",
-  "commitMs",
-  "commits",
-] as const;
-
 /** The sum over all operators, or null if there is none. */
 export function togetherOf(all: readonly LastHour[]): LastHour | null {
   const [first, ...rest] = all;
   if (first === undefined) return null;
-  return rest.reduce((a, b) => ({ from: a.from, ...fromEntries((name) => plus(a[name], b[name])) }), first);
+  return rest.reduce(
+    ({ from, ...sums }, hour) => ({ from, ...mapped(sums, (name) => plus(sums[name], hour[name])) }),
+    first,
+  );
 }
 
-type Counted = (typeof COUNTED)[number];
-const fromEntries = (of: (name: Counted) => number[]): Omit<LastHour, "from"> =>
-  Object.fromEntries(COUNTED.map((name) => [name, of(name)])) as unknown as Omit<LastHour, "from">;
+type Counts = Omit<LastHour, "from">;
+const mapped = (counts: Counts, of: (name: keyof Counts) => number[]): Counts =>
+  Object.fromEntries(Object.keys(counts).map((name) => [name, of(name as keyof Counts)])) as unknown as Counts;
 
 function barsOf(hour: LastHour): Bars[] {
   const { refused, quarantined, duplicates, reused, snapshotFailures, commitMs, commits } = hour;

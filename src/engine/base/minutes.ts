@@ -21,7 +21,6 @@ export const MINUTE_COUNTS = [
   "commitMs",
   "commits",
 ] as const;
-export type MinuteCount = (typeof MINUTE_COUNTS)[number];
 
 /** Minutes since 1970, then the counts. Zeros at the end are left out. */
 export type MinuteCounts = readonly [minute: number, ...counts: number[]];

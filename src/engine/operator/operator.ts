@@ -13,15 +13,7 @@ import type { Seq } from "../base/ids.ts";
 import { exceeds, type Jsonable, type JsonObject } from "../base/json.ts";
 import { NAME_BYTES } from "../base/limits.ts";
 import type { Event } from "../event/event.ts";
-import {
-  type Duration,
-  type Fail,
-  onlyNames,
-  type Settings,
-  settingsOf,
-  type SnapshotPolicy,
-  whole,
-} from "./settings.ts";
+import { type Fail, onlyNames, type Settings, settingsOf, type WrittenSettings, whole } from "./settings.ts";
 
 /** Operators import everything from here. In Node this file is all that the package has. */
 export { timeMs } from "../event/rfc3339.ts";
@@ -104,7 +96,7 @@ type Migrates<Version extends number> = [Later<Version>] extends [never]
   ? unknown
   : { readonly migrate: { readonly [V in Later<Version> & number]: (old: JsonObject) => unknown } };
 
-export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, unknown>> {
+export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, unknown>> extends WrittenSettings {
   /** Version of the state's shape, from 1. Raise it together with a `migrate` entry. */
   readonly version: number;
   /** Event type -> schema of `event.data` (Standard Schema: zod, valibot, arktype, …). */
@@ -121,23 +113,6 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   /** Version n -> how to make it from version n - 1, for every n from 2 to `version`. Write `(old) => old` if nothing
    *  changed. */
   readonly migrate?: { readonly [version: number]: (old: JsonObject) => unknown };
-  /** Duplicates get the first reply for this long. Default: they get the outcome only. */
-  readonly replies?: { readonly keep: Duration };
-  /** Time, and number of ids, for which duplicates are recognised. Default 24h, 500,000 for each partition. */
-  readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
-  /** Number of partitions when the operator is first used, up to 256. The stored number stays. Default 1. */
-  readonly partitions?: number;
-  readonly snapshot?: SnapshotPolicy;
-  /** Keys that the operator may have. Each partition may have its share. An event that would make one more is refused
-   *  with `too_many_keys`. Default: any number. */
-  readonly maxKeys?: number;
-  /** Events that the operator takes on one day (UTC). Each partition takes its share, and then answers 429
-   *  `quota_exceeded`. The ids that dedup keeps are counted. So a share may be at most dedup.maxIds, and dedup.keep must
-   *  be at least a day. Default: any number. */
-  readonly maxEventsPerDay?: number;
-  /** Bytes of states that each partition holds in memory. The partition reads other states from its snapshot on demand.
-   *  Default 8 MiB. */
-  readonly memory?: number;
 }
 
 /** The handlers as written. Inferred as a whole, because the return type of each handler is the reply that clients

@@ -18,12 +18,22 @@ export interface RetentionPolicy {
 
 /** The settings as they are written. */
 export interface WrittenSettings {
+  /** Duplicates get the first reply for this long. Default: they get the outcome only. */
   readonly replies?: { readonly keep: Duration };
+  /** Time, and number of ids, for which duplicates are recognised. Default 24h, 500,000 for each partition. */
   readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
+  /** Number of partitions when the operator is first used, up to 256. The stored number stays. Default 1. */
   readonly partitions?: number;
   readonly snapshot?: SnapshotPolicy;
+  /** Keys that the operator may have. Each partition may have its share. An event that would make one more is refused
+   *  with `too_many_keys`. Default: any number. */
   readonly maxKeys?: number;
+  /** Events that the operator takes on one day (UTC). Each partition takes its share, and then answers 429
+   *  `quota_exceeded`. The ids that dedup keeps are counted. So a share may be at most dedup.maxIds, and dedup.keep must
+   *  be at least a day. Default: any number. */
   readonly maxEventsPerDay?: number;
+  /** Bytes of states that each partition holds in memory. The partition reads other states from its snapshot on demand.
+   *  Default 8 MiB. */
   readonly memory?: number;
 }
 

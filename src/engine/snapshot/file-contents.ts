@@ -136,7 +136,7 @@ export const restIn =
 
 function readProducers(footer: Footer, rest: Rest, machine: StateMachine, codec: Codec): void {
   const seen = new Set<string>();
-  for (const line of lines(footer.producers ?? [], rest, codec, "a block of producers")) {
+  for (const line of lines(footer.producers, rest, codec, "a block of producers")) {
     const producer = readProducer(line);
     if (seen.has(producer.id) || producer.seq <= footer.base || producer.seq > footer.seq)
       throw new Damage(`producer ${JSON.stringify(producer.id)} is in the snapshot twice, or in the wrong place`);

@@ -45,11 +45,11 @@ export interface Footer {
   readonly prints: readonly Block[];
   readonly answers: readonly Block[];
   readonly quarantine: readonly Block[];
-  /** Producers that number their requests (ONE2). Missing in files of code that didn't know them. */
-  readonly producers?: readonly Block[];
+  /** Producers that number their requests (ONE2). */
+  readonly producers: readonly Block[];
   /**
-   * The filter of the keys that the file surely doesn't hold (bloom-filter.ts), and the file's last key. Missing in
-   * files of code that didn't know them.
+   * The filter of the keys that the file surely doesn't hold (bloom-filter.ts), and the file's last key. Missing if the
+   * file holds no keys.
    */
   readonly filter?: readonly Block[];
   readonly last?: string;
@@ -116,14 +116,7 @@ function checked(footer: Readonly<Record<string, unknown>>): Footer {
     throw new Damage(`a snapshot on base ${shown(base)}, in parts ${shown(part)}`);
   const texts = [partition, hash, codec].every((text) => typeof text === "string");
   const numbers = [seq, stamp, keys, operatorVersion].every(isWhole) && operatorVersion !== 0;
-  const lists = [
-    footer["state"],
-    footer["prints"],
-    footer["answers"],
-    footer["quarantine"],
-    producers ?? [],
-    filter ?? [],
-  ];
+  const lists = [footer["state"], footer["prints"], footer["answers"], footer["quarantine"], producers, filter ?? []];
   if (!(last === undefined || typeof last === "string")) throw new Damage("the snapshot's last key isn't a text");
   if (!texts || !numbers || !lists.every(isBlocks) || !isRange(dedup, seq as number) || base > (seq as number))
     throw new Damage("a part of the snapshot's footer is missing or invalid");

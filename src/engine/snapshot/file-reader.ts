@@ -272,7 +272,7 @@ function readEnd(end: Uint8Array, start: number, codec: Codec, ids: number): End
   // Check all blocks now. A wrong copy in the cache would pass for damage later. A corrupt block might be needed only
   // when it is too late for a fallback.
   if (start === 0) for (const block of footer.state) rest(block, "a state block");
-  for (const blocks of [apart ? [] : footer.prints, footer.answers, footer.quarantine, footer.producers ?? []])
+  for (const blocks of [apart ? [] : footer.prints, footer.answers, footer.quarantine, footer.producers])
     for (const block of blocks) rest(block, "a block behind the states");
   return { footer, rest, apart, filter: filter === undefined ? null : new BloomFilter(lasting(filter)) };
 }
