@@ -73,7 +73,7 @@ describe("a command that asks the app", () => {
     [["scan", "usage", "--limit", "many"], "--limit must be a whole number"],
     [["quarantine", "usage", "retry"], "say which event"],
     [["quarantine", "usage", "forget", "0-1"], "Allowed choices are groups, show, retry, delete"],
-    [["doctor", "--target", "soon"], '--target: "soon" is no duration'],
+    [["doctor", "--target", "soon"], `--target: "soon" isn't a d`],
     [["doctor", "--write", '{"type":"t"}'], "--write takes an operator and one event"],
     [["doctor", "--write", "credits", "{}"], "--write takes an operator and one event"],
     [["doctor", "--write", "credits", '{"type":"t"}', "more"], "--write takes an operator and one event"],

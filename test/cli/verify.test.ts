@@ -60,7 +60,7 @@ describe("keyframe verify", () => {
     ["full.kfs", footer.prints[0]![0] + 3, footer.prints[0]![0], "checksum of a block of prints"],
     ["full.kfs", footer.answers[0]![0], footer.answers[0]![0], "checksum of an answers block"],
     ["full.kfs", footer.quarantine[0]![0], footer.quarantine[0]![0], "checksum of a quarantine block"],
-    ["full.kfs", footer.producers![0]![0], footer.producers![0]![0], "checksum of a block of producers"],
+    ["full.kfs", footer.producers[0]![0], footer.producers[0]![0], "checksum of a block of producers"],
     ["full.kfs", full.length - 20, MAGIC.length, "checksum of the snapshot's footer"],
     ["full.kfs", full.length - 1, full.length - MAGIC.length, "doesn't begin and end"],
     ["manifest.kfm", 40, 0, "manifest"],
