@@ -27,7 +27,7 @@ export function objectsContract(name: string, make: () => ObjectStore): void {
     it("SNAP2: a name is never overwritten", async () => {
       const store = make();
       await store.put("b/1", bytes(1));
-      await expect(store.put("b/1", bytes(2))).rejects.toThrow("there already");
+      await expect(store.put("b/1", bytes(2))).rejects.toThrow("exists already");
       expect(await store.get("b/1")).toEqual(bytes(1));
     });
 
