@@ -398,7 +398,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
           json: { code: "log_rewound", detail: "the database was restored to an older point: D1 says seq 40; decide" },
         }),
       );
-      await page.getByText("from D1").waitFor();
+      await page.getByText("from D1", { exact: true }).waitFor();
       await page.getByRole("button", { name: "Ask every partition" }).click();
       await page.getByText(/^1 of 5 partitions refused at /).waitFor();
       await page.locator(".state li", { hasText: "meters, partition 3: refuses with log_rewound" }).waitFor();
