@@ -9,7 +9,7 @@
  *     epoch may be another writer's.
  */
 import { Failure, messageOf } from "../engine/base/errors.ts";
-import { partitionName, type Epoch, type PartitionId, type Seq } from "../engine/base/ids.ts";
+import { partitionName, type Epoch, type PartitionId, type Seq, type Stamp } from "../engine/base/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
 import type { Appended, Log } from "../engine/base/ports.ts";
 import type {
@@ -112,20 +112,26 @@ const CUT = `DELETE FROM segments WHERE last <= ?4
 const REPLACE = `INSERT INTO restore_points (place, attempt, seq, stamp, files, intact, replaced_at)
   SELECT ${placeOf("p", "?4")}, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions AS p WHERE p.partition = ?1 AND p.version = ?3 AND ${mayPromote("?11")}
     AND ((SELECT COUNT(*) FROM restore_points WHERE place ${within("p")}) < ${POINTS}
-      OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4))
+      OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4)
+      OR EXISTS (SELECT 1 FROM savepoints AS s WHERE s.timeline = p.timeline AND s.at >= ?7))
   ON CONFLICT (place) DO UPDATE SET replaced_at = excluded.replaced_at`;
 
 const RETENTION = `SELECT ${heldEpoch("p")} AS epoch, ${ROW}, retain_from AS retainFrom, archive_from AS archiveFrom FROM partitions AS p WHERE partition = ?1`;
 const POINTS_OF = `SELECT ${seqOf("r.place")} AS version, r.attempt, r.seq, r.stamp, r.files, r.intact, r.replaced_at AS replacedMs
   FROM partitions AS p JOIN restore_points AS r ON r.place ${within("p")} WHERE p.partition = ?1 ORDER BY r.place`;
 const PINS_OF = `SELECT version, name, created_at AS createdMs FROM pins WHERE partition = ?1 ORDER BY version, name`;
+const SAVEPOINTS_OF = `SELECT s.at FROM partitions AS p JOIN savepoints AS s ON s.timeline = p.timeline WHERE p.partition = ?1 ORDER BY s.at`;
+/** The savepoints of partition `p` are those that were planned with (RETENTION6). */
+const planned = (savepoints: string): string =>
+  `(SELECT COALESCE(group_concat(at), '') FROM (SELECT at FROM savepoints WHERE timeline = p.timeline ORDER BY at)) = ${savepoints}`;
 /** DROP refuses to pass a pin. A pin before DROP holds its restore point; a pin after DROP finds nothing to pin. */
 const DROP = `DELETE FROM restore_points WHERE place IN (
   SELECT ${placeOf("p", "v.value")} FROM partitions AS p CROSS JOIN json_each(?4) AS v
-  WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.version = ?3
+  WHERE p.partition = ?1 AND ${heldEpoch("p")} = ?2 AND p.version = ?3 AND ${planned("?5")}
     AND NOT EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = v.value))`;
 const RAISE = `UPDATE partitions AS p SET retain_from = MAX(retain_from, ?4), archive_from = MAX(archive_from, ?5)
-  WHERE partition = ?1 AND ${heldEpoch("p")} = ?2 AND version = ?3 AND (retain_from < ?4 OR archive_from < ?5)`;
+  WHERE partition = ?1 AND ${heldEpoch("p")} = ?2 AND version = ?3 AND (retain_from < ?4 OR archive_from < ?5)
+    AND ${planned("?6")}`;
 /** The row's version may be above its manifest's, after D1 was rebuilt from R2. */
 const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) SELECT ?1, ?2, ?3, ?4 FROM partitions AS p
   WHERE p.partition = ?1 AND (SELECT COUNT(*) FROM pins WHERE partition = ?1) < ${PINS}
@@ -276,15 +282,15 @@ export class D1Log implements Log {
   }
 
   #readRoots(): D1PreparedStatement[] {
-    return [RETENTION, POINTS_OF, PINS_OF].map((sql) => this.#db.prepare(sql).bind(this.#name));
+    return [RETENTION, POINTS_OF, PINS_OF, SAVEPOINTS_OF].map((sql) => this.#db.prepare(sql).bind(this.#name));
   }
 
-  async retain({ epoch, version, drop, retainFrom, archiveFrom }: Retention): Promise<Roots | null> {
+  async retain({ epoch, version, drop, retainFrom, archiveFrom, savepoints }: Retention): Promise<Roots | null> {
     const guarded = (sql: string): D1PreparedStatement => this.#db.prepare(sql);
     const results = await nameFailure(() =>
       this.#db.batch<never>([
-        guarded(DROP).bind(this.#name, epoch, version, JSON.stringify(drop)),
-        guarded(RAISE).bind(this.#name, epoch, version, retainFrom, archiveFrom),
+        guarded(DROP).bind(this.#name, epoch, version, JSON.stringify(drop), savepoints.join()),
+        guarded(RAISE).bind(this.#name, epoch, version, retainFrom, archiveFrom, savepoints.join()),
         ...this.#readRoots(),
       ]),
     );
@@ -333,9 +339,9 @@ export class D1Log implements Log {
 
 type StoredPoint = Omit<Point, "files" | "intact"> & { readonly files: string; readonly intact: number };
 
-/** Reads the results of RETENTION, POINTS_OF and PINS_OF. */
+/** Reads the results of RETENTION, POINTS_OF, PINS_OF and SAVEPOINTS_OF. */
 function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
-  const [rows, points, pins] = results.map((one) => one.results as unknown[]);
+  const [rows, points, pins, savepoints] = results.map((one) => one.results as unknown[]);
   const found = rows![0] as (PartitionRow & Pick<Roots, "retainFrom" | "archiveFrom">) | undefined;
   if (found === undefined) return null;
   const { retainFrom, archiveFrom, ...row } = found;
@@ -344,7 +350,14 @@ function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
     files: JSON.parse(point.files) as string[],
     intact: point.intact === 1,
   });
-  return { row, points: (points as StoredPoint[]).map(read), pins: pins as Pin[], retainFrom, archiveFrom };
+  return {
+    row,
+    points: (points as StoredPoint[]).map(read),
+    pins: pins as Pin[],
+    savepoints: (savepoints as { readonly at: Stamp }[]).map(({ at }) => at),
+    retainFrom,
+    archiveFrom,
+  };
 }
 
 /** Names the one error that waiting can't fix. All other errors pass unchanged, and mean "unknown". */

@@ -4,8 +4,8 @@
  */
 import type { Epoch, PartitionId, Seq } from "../engine/base/ids.ts";
 import { epoch, partitionName, seq, stamp } from "../engine/base/ids.ts";
-import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
-import type { Appended, Floor, Log } from "../engine/base/ports.ts";
+import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS, SAVEPOINTS } from "../engine/base/limits.ts";
+import type { Appended, Floor, Log, SavepointStore } from "../engine/base/ports.ts";
 import type {
   Explanation,
   Opening,
@@ -16,6 +16,7 @@ import type {
   Promotion,
   Retention,
   Roots,
+  Savepoint,
 } from "../engine/base/records.ts";
 import type { Segment } from "../engine/base/records.ts";
 
@@ -38,12 +39,15 @@ export class MemoryDatabase {
   size = 0;
   /** Restore points, pins and limits of retention, by partition. */
   readonly kept = new Map<string, Kept>();
+  readonly savepoints = new Map<number, Mutable<Savepoint>>();
   floor = 0;
   open = true;
   /** Rows of a page. A small number gives a short log several pages. */
   readonly pageRows: number;
   /** True if `size` is kept, which costs a sum over all rows for each append. */
   counted = false;
+  /** The number of the last savepoint. */
+  #number = 0;
 
   constructor(pageRows = PAGE_ROWS) {
     this.pageRows = pageRows;
@@ -68,6 +72,42 @@ export class MemoryDatabase {
       raise: async (to) => {
         this.floor = Math.max(this.floor, to);
       },
+    };
+  }
+
+  savepointStore(): SavepointStore {
+    const { savepoints } = this;
+    const named = (name: string) => [...savepoints.values()].find((one) => one.name === name);
+    const isGone = (at: number) => [...this.kept.values()].some(({ retainFrom }) => retainFrom > at);
+    return {
+      all: async () => [...savepoints.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map((one) => ({ ...one })),
+      add: async (name, at, createdMs) => {
+        const there = named(name);
+        if (there !== undefined) return { ...there };
+        if (isGone(at)) return "gone";
+        if (savepoints.size >= SAVEPOINTS) return "full";
+        const number = (this.#number += 1);
+        savepoints.set(number, { number, name, at, createdMs, state: "taking" });
+        return { ...savepoints.get(number)! };
+      },
+      hold: async (savepoint) => {
+        const there = named(savepoint.name);
+        if (there?.number === savepoint.number) return "held";
+        if (isGone(savepoint.at) || (there !== undefined && there.number > savepoint.number)) return "gone";
+        if (there !== undefined) savepoints.delete(there.number);
+        savepoints.set(savepoint.number, { ...savepoint, state: "held" });
+        return "held";
+      },
+      confirm: async (number) => {
+        const there = savepoints.get(number);
+        if (there?.state === "taking") there.state = "held";
+        return there?.state ?? "gone";
+      },
+      withdraw: async (number) => {
+        const there = savepoints.get(number);
+        if (there !== undefined) there.state = "removing";
+      },
+      drop: async (number) => void savepoints.delete(number),
     };
   }
 
@@ -221,7 +261,8 @@ class MemoryLog implements Log {
   #replace(point: Point): void {
     const { points } = this.#kept;
     const there = points.find(({ version }) => version === point.version);
-    if (there === undefined && points.length >= POINTS && !this.#pinned(point.version)) return;
+    const held = this.#pinned(point.version) || [...this.#db.savepoints.values()].some(({ at }) => at >= point.stamp);
+    if (there === undefined && points.length >= POINTS && !held) return;
     const changed = there === undefined ? point : { ...there, replacedMs: point.replacedMs };
     const others = points.filter((one) => one !== there);
     this.#kept.points = [...others, changed].sort((a, b) => a.version - b.version);
@@ -259,12 +300,16 @@ class MemoryLog implements Log {
     const row = this.#db.rows.get(this.#name);
     if (row === undefined) return null;
     const { points, pins, retainFrom, archiveFrom } = this.#kept;
-    return { row: this.#shown(row), points: [...points], pins: [...pins], retainFrom: stamp(retainFrom), archiveFrom };
+    const savepoints = [...this.#db.savepoints.values()].map(({ at }) => at).sort((a, b) => a - b);
+    const kept = { points: [...points], pins: [...pins], savepoints, retainFrom: stamp(retainFrom), archiveFrom };
+    return { row: this.#shown(row), ...kept };
   }
 
   async retain(to: Retention): Promise<Roots | null> {
     const row = this.#row();
     if (!(this.#held() === to.epoch && row.version === to.version)) return null;
+    const { savepoints } = (await this.roots())!;
+    if (JSON.stringify(savepoints) !== JSON.stringify(to.savepoints)) return this.roots();
     const kept = this.#kept;
     kept.points = kept.points.filter(({ version }) => !to.drop.includes(version) || this.#pinned(version));
     kept.retainFrom = Math.max(kept.retainFrom, to.retainFrom);

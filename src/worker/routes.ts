@@ -32,6 +32,7 @@ import {
 } from "./api/quarantine.ts";
 import { HISTORY } from "./api/history.ts";
 import { DOCS, DOCTOR, HEALTH, METRICS, OPENAPI, OVERVIEW } from "./api/service.ts";
+import { DELETE_SAVEPOINT, GET_SAVEPOINT, LIST_SAVEPOINTS, PUT_SAVEPOINT } from "./api/savepoints.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import { methodsOf } from "./api/table.ts";
@@ -51,6 +52,7 @@ import { showMetrics } from "./metrics/metrics.ts";
 import { errorFacts, note } from "./note.ts";
 import { openApi } from "./api/openapi.ts";
 import { getOverview } from "./admin/overview-route.ts";
+import { deleteSavepoint, getSavepoint, getSavepoints, putSavepoint } from "./admin/savepoint-routes.ts";
 import { listPins, pinManifest, unpinManifest } from "./admin/pin-routes.ts";
 import { notAllowed, problem } from "./problem.ts";
 import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./admin/quarantine-routes.ts";
@@ -138,6 +140,10 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   });
 
   on(OVERVIEW, (c) => getOverview(c.env, c.var.routes, app.operators));
+  on(PUT_SAVEPOINT, (c, { name }) => putSavepoint(c.req.raw, c.env, name));
+  on(LIST_SAVEPOINTS, (c) => getSavepoints(c.env));
+  on(GET_SAVEPOINT, (c, { name }) => getSavepoint(c.env, name));
+  on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, name));
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));

@@ -229,7 +229,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       return { log, by };
     };
     const versions = async (log: Log): Promise<number[]> => (await log.roots())!.points.map(({ version }) => version);
-    const nothing = { drop: [], retainFrom: stamp(0), archiveFrom: 0 };
+    const nothing = { savepoints: [], drop: [], retainFrom: stamp(0), archiveFrom: 0 };
 
     it("SNAP10: what a promotion replaces becomes a restore point, with it or not at all", async () => {
       const { log, by } = await withPoints(3);
@@ -239,6 +239,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect(await log.roots()).toEqual({
         row: await log.row().then((one) => expect.objectContaining({ epoch: one!.epoch, version: 3 }) as unknown),
         points: [point(1), point(2)],
+        savepoints: [],
         pins: [],
         retainFrom: 0,
         archiveFrom: 0,
@@ -255,7 +256,14 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("SNAP10: retention gives up what it names, and raises what it says, never lowers it", async () => {
       const { log, by } = await withPoints(4);
-      const roots = await log.retain({ epoch: by, version: 4, drop: [1, 3, 9], retainFrom: stamp(20), archiveFrom: 2 });
+      const roots = await log.retain({
+        epoch: by,
+        version: 4,
+        savepoints: [],
+        drop: [1, 3, 9],
+        retainFrom: stamp(20),
+        archiveFrom: 2,
+      });
       expect(roots).toMatchObject({ points: [point(2)], retainFrom: 20, archiveFrom: 2, row: { version: 4 } });
       const again = await log.retain({ epoch: by, version: 4, ...nothing, retainFrom: stamp(10), archiveFrom: 1 });
       expect(again).toMatchObject({ retainFrom: 20, archiveFrom: 2 });
@@ -264,7 +272,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("SNAP10: who lost the epoch, or sees an older version, gives up nothing", async () => {
       const { log, by } = await withPoints(3);
-      const late = { drop: [1, 2], retainFrom: stamp(20), archiveFrom: 2 };
+      const late = { savepoints: [], drop: [1, 2], retainFrom: stamp(20), archiveFrom: 2 };
       expect(await log.retain({ epoch: by, version: 2, ...late })).toBeNull();
       await log.open("w2", "c");
       expect(await log.retain({ epoch: by, version: 3, ...late })).toBeNull();
@@ -278,19 +286,19 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect(await log.pin({ version: 2, name: "b", createdMs: 9 }), "again").toBe("pinned");
       expect(await log.pin({ version: 4, name: "a", createdMs: 9 }), "the current one").toBe("pinned");
       expect(await log.pin({ version: 9, name: "a", createdMs: 9 }), "there never was one").toBe("gone");
-      await log.retain({ epoch: by, version: 4, ...nothing, drop: [1, 2, 3] });
+      await log.retain({ epoch: by, version: 4, ...nothing, savepoints: [], drop: [1, 2, 3] });
       expect(await versions(log)).toEqual([2]);
       expect(await log.pin({ version: 1, name: "a", createdMs: 9 }), "given up").toBe("gone");
       await log.unpin(2, "a");
       await log.unpin(2, "nobody");
-      await log.retain({ epoch: by, version: 4, ...nothing, drop: [2] });
+      await log.retain({ epoch: by, version: 4, ...nothing, savepoints: [], drop: [2] });
       expect(await versions(log), "the other one still holds it").toEqual([2]);
       expect((await log.roots())!.pins).toEqual([
         { version: 2, name: "b", createdMs: 8 },
         { version: 4, name: "a", createdMs: 9 },
       ]);
       await log.unpin(2, "b");
-      await log.retain({ epoch: by, version: 4, ...nothing, drop: [2] });
+      await log.retain({ epoch: by, version: 4, ...nothing, savepoints: [], drop: [2] });
       expect(await versions(log)).toEqual([]);
     });
 

@@ -413,8 +413,8 @@ export const DEFECTS: readonly Defect[] = [
     engine("checkpoint/garbage-collection", "giveUp(env, before!)", "giveUp(env, before!, epoch)"),
     engine(
       "checkpoint/garbage-collection",
-      "async function giveUp(env: Environment, { row, points, pins }: Roots)",
-      "async function giveUp(env: Environment, { row, points, pins }: Roots, mine: Epoch)",
+      "async function giveUp(env: Environment, { row, points, pins, savepoints }: Roots)",
+      "async function giveUp(env: Environment, { row, points, pins, savepoints }: Roots, mine: Epoch)",
     ),
   ),
 

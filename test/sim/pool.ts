@@ -11,7 +11,7 @@ import { runSeed, type Outcome } from "./run.ts";
 import { noCounts } from "./trace.ts";
 
 /** The largest worlds take two seconds. */
-const ENDLESS_MS = 60_000;
+const ENDLESS_MS = 1_200_000;
 
 interface Task {
   readonly seed: number;

@@ -97,6 +97,18 @@ CREATE TABLE pins (
   PRIMARY KEY (partition, version, name)
 ) WITHOUT ROWID;
 
+-- Named moments over all operators: retention keeps what a read of them needs. The first database gives the numbers; the others
+-- hold the same rows.
+CREATE TABLE savepoints (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  timeline TEXT NOT NULL,
+  name TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  UNIQUE (timeline, name)
+);
+
 -- Erasures that were logged: what proves one when all that named its key is gone. Nothing in it is of the key.
 CREATE TABLE erasures (
   partition TEXT NOT NULL,

@@ -19,6 +19,7 @@ import type {
   Promotion,
   Retention,
   Roots,
+  Savepoint,
   Segment,
 } from "./records.ts";
 
@@ -68,7 +69,8 @@ export interface Log {
   /** Returns the row, and everything else that must stay. Returns null if there is no row. */
   roots(): Promise<Roots | null>;
   /** Gives up the points of `drop` that aren't pinned, and raises `retainFrom` and `archiveFrom`, if epoch and version
-   *  hold. Then reads the roots, in the same transaction. Returns null if epoch or version doesn't hold. */
+   *  hold and the savepoints are as given. Then reads the roots, in the same transaction. Returns null if epoch or
+   *  version doesn't hold. */
   retain(retention: Retention): Promise<Roots | null>;
   /** Pins the current snapshot or a restore point. Returns "gone" if the version is neither, and "full" if PINS are
    *  pinned. */
@@ -85,6 +87,22 @@ export interface Floor {
   newest(): Promise<Stamp>;
   /** Raises the floor, unless it is higher. */
   raise(to: Stamp): Promise<void>;
+}
+
+/** The savepoints of one database. */
+export interface SavepointStore {
+  /** Returns all rows, by name. */
+  all(): Promise<readonly Savepoint[]>;
+  /** Adds a savepoint with the next number, unless the name is there. Returns the row that has the name then. Returns
+   *  "gone" if a partition has given up the moment, and "full" if there are SAVEPOINTS. */
+  add(name: string, at: Stamp, createdMs: number): Promise<Savepoint | "gone" | "full">;
+  /** Holds a savepoint that the first database has added, unless it is there. */
+  hold(savepoint: Savepoint): Promise<"held" | "gone">;
+  /** Marks a savepoint as held, if it was being taken. Returns its state then, or "gone" if there is none. */
+  confirm(number: number): Promise<Savepoint["state"] | "gone">;
+  /** Marks a savepoint as being removed. */
+  withdraw(number: number): Promise<void>;
+  drop(number: number): Promise<void>;
 }
 
 /** Objects by name. Names are never used twice. */

@@ -114,22 +114,35 @@ export interface Pin {
   readonly createdMs: number;
 }
 
+/** A named moment over all operators, as one database holds it (history/savepoints.ts). */
+export interface Savepoint {
+  /** Given once, by the first database. */
+  readonly number: number;
+  readonly name: string;
+  readonly at: Stamp;
+  readonly createdMs: number;
+  readonly state: "taking" | "held" | "removing";
+}
+
 /** Everything that must stay, at one moment (SNAP10). */
 export interface Roots {
   readonly row: PartitionRow;
   /** In the order of their versions, as are the pins. */
   readonly points: readonly Point[];
   readonly pins: readonly Pin[];
+  /** Stamps of the savepoints that the database holds, in order. State at each of them can be read. */
+  readonly savepoints: readonly Stamp[];
   /** State at any stamp from this one on can be read. 0 allows any stamp. */
   readonly retainFrom: Stamp;
   /** Archives of versions below this one are given up. 0 gives up none. */
   readonly archiveFrom: number;
 }
 
-/** The parts that retention gives up, if epoch and version hold. */
+/** The parts that retention gives up, if epoch and version hold, and the savepoints are these. */
 export interface Retention {
   readonly epoch: Epoch;
   readonly version: number;
+  readonly savepoints: readonly Stamp[];
   /** Versions of restore points. */
   readonly drop: readonly number[];
   readonly retainFrom: Stamp;

@@ -13,7 +13,8 @@
  *     current, whose promotions its version refuses. So changes between the read, the listing and the deletion don't
  *     matter.
  * GC4. Each run is bounded to PAGES of names. The next run resumes where this one ended.
- * GC5. Archives are deleted by version alone, below the version that D1 says is given up. A recovery may need the
+ * GC5. Archives are deleted by version alone, below the version that D1 says is given up, except those beside a
+ *     savepoint (RETENTION6). A recovery may need the
  *     archive of an attempt that never became current (RECOVERY5 of recovery.ts). Archives of restore points stay,
  *     since they hold the manifests of these restore points.
  */
@@ -24,7 +25,7 @@ import { readManifest, stateFiles } from "../snapshot/manifest.ts";
 import { pinTexts } from "../snapshot/rollback-pins.ts";
 import type { Codec } from "../base/ports.ts";
 import type { PartitionRow, Roots } from "../base/records.ts";
-import { plan, type RetentionFacts } from "./retention.ts";
+import { plan, spansOf, type RetentionFacts } from "./retention.ts";
 import { listNames } from "../snapshot/object-reader.ts";
 import { limited, persistent } from "../base/retry.ts";
 import type { Environment } from "../operator/environment.ts";
@@ -78,15 +79,16 @@ type Given = { readonly tag: "given"; readonly roots: Roots } | { readonly tag: 
  *
  * @throws if a root can't be read (GC2)
  */
-async function giveUp(env: Environment, { row, points, pins }: Roots): Promise<Given> {
-  const facts = factsOf(row, points, env.codec);
+async function giveUp(env: Environment, { row, points, pins, savepoints }: Roots): Promise<Given> {
+  const facts = factsOf(row, points, savepoints, env.codec);
   if (facts === null) return { tag: "skipped", why: "there is no snapshot" };
   const known = new Set([facts.current.number, ...points.map(({ version }) => version)]);
   const stray = pins.find(({ version }) => !known.has(version));
   if (stray !== undefined)
     return { tag: "skipped", why: `pin "${stray.name}" holds manifest ${stray.version}, which is no restore point` };
   const { clock, log, operator } = env;
-  const change = { epoch: row.epoch, version: row.version, ...plan(facts, clock.now(), operator.snapshot.retain) };
+  const given = plan(facts, clock.now(), operator.snapshot.retain);
+  const change = { epoch: row.epoch, version: row.version, savepoints, ...given };
   const roots = await askD1(env, () => log.retain(change));
   return roots === null
     ? { tag: "skipped", why: `manifest ${row.version} of epoch ${row.epoch} is no longer current` }
@@ -94,11 +96,17 @@ async function giveUp(env: Environment, { row, points, pins }: Roots): Promise<G
 }
 
 /** Returns null if there is no snapshot yet. @throws if a manifest can't be read (GC2) */
-function factsOf(row: PartitionRow, points: Roots["points"], codec: Codec): RetentionFacts | null {
+function factsOf(
+  row: PartitionRow,
+  points: Roots["points"],
+  savepoints: Roots["savepoints"],
+  codec: Codec,
+): RetentionFacts | null {
   if (row.manifest === null) return null;
   const read = (text: string): RetentionFacts["current"] => readManifest(text, codec.crc32);
   return {
     points,
+    savepoints,
     current: read(row.manifest),
     previous: row.previous === null ? null : read(row.previous),
     older: pinTexts(row.pins).map(read),
@@ -123,13 +131,20 @@ function isPast(name: string, row: PartitionRow): boolean {
 /**
  * Deletes the archives that are given up (GC5). A listing begins with these archives, since their names are the oldest.
  */
-async function expire(env: Environment, { points, archiveFrom }: Roots, ended: () => boolean): Promise<number> {
+async function expire(
+  env: Environment,
+  { row, points, savepoints, archiveFrom }: Roots,
+  ended: () => boolean,
+): Promise<number> {
   if (archiveFrom <= 1) return 0;
+  const { number: version, stamp } = readManifest(row.manifest!, env.codec.crc32);
+  const spans = spansOf(savepoints, [...points.filter(({ intact }) => intact), { version, stamp }]);
   const kept = new Set(points.map(({ attempt }) => attempt));
   const end = belowManifest(env.id, archiveFrom);
   const isExpired = (name: string): boolean => {
     const made = manifestOf(name);
-    return made !== null && made.version < archiveFrom && !kept.has(made.attempt);
+    const isOld = made !== null && made.version < archiveFrom && !kept.has(made.attempt);
+    return isOld && !spans.some(({ from, to }) => made.version > from && made.version <= to);
   };
   return (await clear(env, manifestPrefix(env.id), "", ended, isExpired, end)).files;
 }

@@ -14,6 +14,10 @@
  *     instance that opened on it may still be reading.
  * RETENTION5. Pins aren't considered here, since they come at any time. The statement that gives up leaves pinned
  *     manifests out.
+ * RETENTION6. A savepoint at S keeps the two newest snapshots at or before S, the oldest one after S, and the archives
+ *     between them. The second one serves if the first is damaged. Nothing else is needed to read S, so an old savepoint
+ *     doesn't keep all of the log since. The statement that gives up fails if a savepoint was taken or removed
+ *     meanwhile.
  */
 import { stampMs } from "../base/hybrid-clock.ts";
 import type { Stamp } from "../base/ids.ts";
@@ -69,6 +73,7 @@ export interface RetentionFacts {
   readonly previous: Manifest | null;
   /** Kept for a rollback (CODE3). */
   readonly older: readonly Manifest[];
+  readonly savepoints: readonly Stamp[];
 }
 
 /** The restore points and archives that may be given up. */
@@ -81,13 +86,14 @@ export interface Plan {
 }
 
 export function plan(facts: RetentionFacts, clockMs: number, policy: RetentionPolicy): Plan {
-  const { points, current, previous, older } = facts;
+  const { points, current, previous, older, savepoints } = facts;
   const sound = [...points.filter(({ intact }) => intact), current];
   const moments = sound.map((one) => ({ version: numberOf(one), stamp: one.stamp, ms: stampMs(one.stamp) }));
   const nowMs = stampMs(current.stamp);
   const named = [current, ...(previous === null ? [] : [previous]), ...older];
   const kept = keptVersions(moments, nowMs, policy);
   for (const { number: version } of named) kept.add(version);
+  for (const { from, base, to } of spansOf(savepoints, moments)) kept.add(from).add(base).add(to);
   const drop = points.filter(({ version, replacedMs }) => !kept.has(version) && clockMs - replacedMs >= GRACE_MS);
   const base = baseOf(moments, nowMs, policy.ageMs);
   // Without an older generation, only the log can replace a lost snapshot.
@@ -98,6 +104,30 @@ export function plan(facts: RetentionFacts, clockMs: number, policy: RetentionPo
     retainFrom: (base?.stamp ?? 0) as Stamp,
   };
 }
+
+/** The archives of versions above `from` and up to `to` hold the log on both sides of a savepoint (RETENTION6). */
+interface Span {
+  readonly from: number;
+  /** The newest snapshot at or before the savepoint. 0 if there is none. */
+  readonly base: number;
+  /** Infinity if no snapshot is after it. */
+  readonly to: number;
+}
+
+/** `sound`: snapshots without known damage, in the order of their versions. */
+export const spansOf = (
+  savepoints: readonly Stamp[],
+  sound: readonly { readonly version: number; readonly stamp: Stamp }[],
+): Span[] =>
+  savepoints.map((at) => {
+    const [before, base] = [undefined, undefined, ...sound.filter(({ stamp }) => stamp <= at)].slice(-2);
+    const after = sound.find(({ stamp }) => stamp > at);
+    return {
+      from: before?.version ?? 0,
+      base: base?.version ?? 0,
+      to: after?.version ?? Number.POSITIVE_INFINITY,
+    };
+  });
 
 const numberOf = (one: Manifest | Point): number => ("number" in one ? one.number : one.version);
 

@@ -182,7 +182,8 @@ async function openPast(
   const { clock, log } = env;
   for (let round = 1; ; round++) {
     const roots = await persistent(clock, "D1", () => log.roots());
-    if (roots !== null && at < roots.retainFrom) return { tag: "gone", oldest: roots.retainFrom };
+    if (roots !== null && at < roots.retainFrom && !roots.savepoints.includes(at))
+      return { tag: "gone", oldest: roots.retainFrom };
     try {
       return await fromKept(env, roots, at, wanted);
     } catch (error) {
@@ -202,7 +203,9 @@ async function fromKept(
   if (roots === null) return fromBase(env, 0, at, null, wanted);
   const kept = keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at);
   const bases: (() => Promise<Manifest | null>)[] = kept.slice(-BASES).map(({ manifest }) => manifest);
-  if (roots.archiveFrom <= 1) bases.unshift(() => Promise.resolve(null));
+  // A savepoint from before the first snapshot keeps the archives from the beginning on (RETENTION6).
+  if (roots.archiveFrom <= 1 || (kept.length === 0 && roots.savepoints.includes(at)))
+    bases.unshift(() => Promise.resolve(null));
   let flaw: unknown = new Damage(`no kept snapshot of partition ${env.id.partition} is at or before stamp ${at}`);
   for (const base of bases.toReversed()) {
     try {

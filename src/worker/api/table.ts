@@ -28,6 +28,7 @@ import {
 } from "./service.ts";
 import { HISTORY } from "./history.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, SNAPSHOT_SCHEMAS, UNPIN } from "./snapshots.ts";
+import { DELETE_SAVEPOINT, GET_SAVEPOINT, LIST_SAVEPOINTS, PUT_SAVEPOINT, SAVEPOINT_SCHEMAS } from "./savepoints.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, STATE_SCHEMAS, WATCH } from "./state.ts";
 
 export const DESCRIBED: readonly Described[] = [
@@ -66,6 +67,10 @@ export const DESCRIBED: readonly Described[] = [
   DOCS,
   DOCTOR,
   HISTORY,
+  PUT_SAVEPOINT,
+  LIST_SAVEPOINTS,
+  GET_SAVEPOINT,
+  DELETE_SAVEPOINT,
   METRICS,
   OVERVIEW,
   DASHBOARD_PAGE,
@@ -92,6 +97,7 @@ export const NAMED_SCHEMAS: Readonly<Record<string, Schema>> = {
   ...STATE_SCHEMAS,
   ...PARTITION_SCHEMAS,
   ...SNAPSHOT_SCHEMAS,
+  ...SAVEPOINT_SCHEMAS,
   Problem: PROBLEM,
   Unavailable: UNAVAILABLE_PROBLEM,
 };

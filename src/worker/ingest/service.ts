@@ -25,7 +25,8 @@ import { Intake } from "./intake.ts";
 import { LOST_RETRY_SEC } from "../http/lost.ts";
 import { postOf } from "./partition-client.ts";
 import { atOf, readState } from "../read/state-routes.ts";
-import { momentGone, sourceOf } from "../read/state-source.ts";
+import { momentGone } from "../read/moments.ts";
+import { sourceOf } from "../read/state-source.ts";
 import { troubleOf } from "../trouble.ts";
 
 /** As in the answer of `POST /v1/events`. */

@@ -14,7 +14,8 @@ import type { Env } from "../env.ts";
 import type { ExportPage } from "../rpc.ts";
 import { notAllowed } from "../problem.ts";
 import { unavailable } from "../http/answers.ts";
-import { momentGone, sourceOf } from "./state-source.ts";
+import { momentGone } from "./moments.ts";
+import { sourceOf } from "./state-source.ts";
 import { atOf } from "./state-routes.ts";
 import { note } from "../note.ts";
 

@@ -10,7 +10,7 @@ import type { Outcome } from "../../engine/log/outcome.ts";
 import { keyNotAllowed, type Grant } from "../http/access.ts";
 import type { Env } from "../env.ts";
 import { logEnvironment } from "./kept-manifests.ts";
-import { momentGone, settledAt } from "./state-source.ts";
+import { momentGone, settledAt } from "./moments.ts";
 import { problem } from "../problem.ts";
 import { json } from "../http/answers.ts";
 import { noGroup } from "./state-routes.ts";

@@ -15,7 +15,8 @@ import { etagOf } from "../http/etag.ts";
 import { retryOf } from "../http/rejected-status.ts";
 import { problem } from "../problem.ts";
 import type { PartitionAnswer } from "../rpc.ts";
-import { momentGone, sourceOf, type StateSource } from "./state-source.ts";
+import { momentGone } from "./moments.ts";
+import { sourceOf, type StateSource } from "./state-source.ts";
 
 /** 500 keys of 1 KiB, with every character escaped. */
 const BATCH_BYTES = 2_000_000;

@@ -5,14 +5,10 @@
  * SOURCE1. The past is read from D1 and R2 alone: no partition is woken, and none notices (SNAP9).
  * SOURCE2. Only so many partitions are rebuilt at a time, since all share the isolate's memory.
  */
-import { D1Floor } from "../../adapters/d1-floor.ts";
-import { logDatabases } from "../../adapters/catalogue.ts";
 import { Damage, Failure, messageOf } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import type { Stamp } from "../../engine/base/ids.ts";
-import { MOMENT_FORMS, parseMoment } from "../../engine/history/moment.ts";
 import { pastKeys, pastRange, type Gone, type PastFacts } from "../../engine/history/past.ts";
-import { settle } from "../../engine/history/settle.ts";
 import type { LogEnvironment } from "../../engine/operator/environment.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { linesOf, scan, type Scanned } from "../../engine/snapshot/reads.ts";
@@ -20,11 +16,10 @@ import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
 import { askPartition } from "../http/answers.ts";
-import { problem } from "../problem.ts";
-import { requestClock } from "../request-clock.ts";
 import type { PartitionAnswer, ExportPage } from "../rpc.ts";
 import { partitionStub } from "../stub.ts";
 import { logEnvironment } from "./kept-manifests.ts";
+import { settledAt } from "./moments.ts";
 
 export type Sourced<T> = PartitionAnswer<T> | Gone;
 
@@ -44,39 +39,6 @@ export async function sourceOf(env: Env, route: Route, at: string | undefined): 
   const settled = await settledAt(env, at);
   return settled instanceof Response ? settled : new Past(env, route, settled);
 }
-
-/** Turns a moment into a settled stamp, or into the problem. */
-export async function settledAt(env: Env, text: string): Promise<Stamp | Response> {
-  const moment = parseMoment(text);
-  if (moment === null)
-    return problem({
-      status: 400,
-      code: "invalid_moment",
-      detail: `${JSON.stringify(text.slice(0, 100))} is no moment; write ${MOMENT_FORMS}`,
-    });
-  if (moment.tag === "savepoint")
-    return problem({ status: 404, code: "no_savepoint", detail: `there is no savepoint "${moment.name}"` });
-  const floors = [...logDatabases(env as unknown as Record<string, unknown>).values()].map(
-    (db) => new D1Floor(db, "main"),
-  );
-  const settled = await settle(requestClock, floors, moment);
-  if (settled.tag === "settled") return settled.at;
-  return problem({
-    status: 409,
-    code: "not_settled",
-    detail: `the moment is ${settled.aheadMs} ms ahead of the databases' clocks: ask again then, or ask for an earlier one`,
-    retryAfterSec: Math.ceil(settled.aheadMs / 1_000),
-  });
-}
-
-/** The answer to a moment that retention has given up. */
-export const momentGone = ({ oldest }: Gone): Response =>
-  problem({
-    status: 410,
-    code: "moment_gone",
-    detail: `retention has given up this moment; the oldest that can be read is stamp ${oldest}, ${stampTime(oldest)}`,
-    more: { oldest, oldestTime: stampTime(oldest) },
-  });
 
 class Present implements StateSource {
   readonly at = null;

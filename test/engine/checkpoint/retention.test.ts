@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { seq, stamp, type Stamp } from "../../../src/engine/base/ids.ts";
 import type { Manifest } from "../../../src/engine/snapshot/manifest.ts";
 import type { Point } from "../../../src/engine/base/records.ts";
-import { GRACE_MS, keptVersions, plan } from "../../../src/engine/checkpoint/retention.ts";
+import { GRACE_MS, keptVersions, plan, spansOf } from "../../../src/engine/checkpoint/retention.ts";
 import type { RetentionPolicy } from "../../../src/engine/operator/settings.ts";
 
 const HOUR = 3_600_000;
@@ -85,6 +85,7 @@ describe("what may be given up", () => {
     current: manifest(5, 60, { history: [[4, "a4"]] }),
     previous: manifest(4, 40),
     older: [],
+    savepoints: [],
   };
   const day = policy({ ageMs: 24 * HOUR });
   const now = 100 * HOUR;
@@ -119,6 +120,21 @@ describe("what may be given up", () => {
     ["nothing without an older generation", { previous: null }, { drop: [1, 2], archiveFrom: 0 }],
     ["CODE3: nothing that a rollback replays", { older: [manifest(1, 1)] }, { drop: [2], archiveFrom: 1 }],
     [
+      "RETENTION6: what a savepoint needs, on both sides of it",
+      {
+        points: [point(1, 1), point(2, 2), point(3, 3), point(4, 4), point(5, 30), point(6, 40)],
+        current: manifest(7, 60, { history: [[6, "a6"]] }),
+        previous: manifest(6, 40),
+        savepoints: [stamp(at(3) + 1)],
+      },
+      { drop: [1], archiveFrom: 5, retainFrom: at(30) },
+    ],
+    [
+      "RETENTION6: where no snapshot is before the savepoint, the first one after it",
+      { savepoints: [stamp(5)] },
+      { drop: [2], archiveFrom: 3 },
+    ],
+    [
       "no archive as long as no snapshot is a base",
       { points: [point(4, 40)] },
       { drop: [], archiveFrom: 0, retainFrom: at(0) },
@@ -135,5 +151,17 @@ describe("what may be given up", () => {
     expect(plan(one, now + GRACE_MS - 1, day).drop).toEqual([]);
     expect(plan(one, now + GRACE_MS, day).drop).toEqual([1]);
     expect(plan(one, now - HOUR, day).drop, "a clock that went back").toEqual([]);
+  });
+});
+
+describe("the log beside a savepoint", () => {
+  const sound = [1, 2, 3, 4].map((version) => ({ version, stamp: stamp(version * 10) }));
+  it.each([
+    [5, { from: 0, base: 0, to: 1 }],
+    [10, { from: 0, base: 1, to: 2 }],
+    [25, { from: 1, base: 2, to: 3 }],
+    [40, { from: 3, base: 4, to: Number.POSITIVE_INFINITY }],
+  ])("at %i", (at, span) => {
+    expect(spansOf([stamp(at)], sound)).toEqual([span]);
   });
 });

@@ -118,8 +118,8 @@ describe("what is counted of D1", () => {
     await log.promote(promotion(now, 0, 10, 0));
     await log.promote(promotion(now, 1, 20, 10));
     await log.roots();
-    await log.retain({ epoch: now, version: 2, drop: [1], retainFrom: stamp(5), archiveFrom: 1 });
-    await log.retain({ epoch: now, version: 2, drop: [], retainFrom: stamp(5), archiveFrom: 1 });
+    await log.retain({ epoch: now, version: 2, savepoints: [], drop: [1], retainFrom: stamp(5), archiveFrom: 1 });
+    await log.retain({ epoch: now, version: 2, savepoints: [], drop: [], retainFrom: stamp(5), archiveFrom: 1 });
     const left = (await log.page(seq(0))).rows.length;
     expect(left).toBe(12);
     expect(counted().calls).toBe(sum.calls);

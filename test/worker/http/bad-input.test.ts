@@ -305,7 +305,7 @@ const READS: readonly Row[] = [
   ["a cursor of a partition that isn't there", read("/quarantine?cursor=4-1"), 400, "invalid_cursor"],
   ["a cursor that isn't base64", read("/state?cursor=!!"), 400, "invalid_cursor"],
   ["a cursor that isn't UTF-8", read("/state?cursor=_w"), 400, "invalid_cursor"],
-  ["another moment", read("/state?key=canary&at=2026-01-01T00:00:00Z"), 400, "unsupported_parameter"],
+  ["a moment that is none", read("/state?key=canary&at=last%20Tuesday"), 400, "invalid_moment"],
   ["a batch of nothing", batch(""), 400, "invalid_keys"],
   ["a batch in broken JSON", batch('{"keys":['), 400, "invalid_keys"],
   ["a batch in broken UTF-8", batch(bytes('{"keys":["', [0xff], '"]}')), 400, "invalid_utf8"],

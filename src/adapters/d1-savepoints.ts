@@ -1,0 +1,86 @@
+/**
+ * The savepoints of one database (history/savepoints.ts). A savepoint that is added or held has the condition that no
+ * partition has given up its moment, in the same statement.
+ */
+import type { Stamp } from "../engine/base/ids.ts";
+import { SAVEPOINTS } from "../engine/base/limits.ts";
+import type { SavepointStore } from "../engine/base/ports.ts";
+import type { Savepoint } from "../engine/base/records.ts";
+import { nameFailure } from "./d1-log.ts";
+
+const ROW = "number, name, at, created_at AS createdMs, state";
+
+const ALL = `SELECT ${ROW} FROM savepoints WHERE timeline = ?1 ORDER BY name`;
+
+const isKept = (timeline: string, at: string): string =>
+  `NOT EXISTS (SELECT 1 FROM partitions WHERE timeline = ${timeline} AND retain_from > ${at})`;
+
+const ADD = `INSERT OR IGNORE INTO savepoints (timeline, name, at, created_at, state)
+  SELECT ?1, ?2, ?3, ?4, 'taking' WHERE ${isKept("?1", "?3")}
+    AND (SELECT COUNT(*) FROM savepoints WHERE timeline = ?1) < ${SAVEPOINTS}`;
+const NAMED = `SELECT ${ROW} FROM savepoints WHERE timeline = ?1 AND name = ?2`;
+const COUNT = "SELECT COUNT(*) AS count FROM savepoints WHERE timeline = ?1";
+
+/** A row of an earlier savepoint of that name is one that was removed in the first database. */
+const HOLD = `INSERT INTO savepoints (number, timeline, name, at, created_at, state)
+  SELECT ?1, ?2, ?3, ?4, ?5, 'held' WHERE ${isKept("?2", "?4")}
+  ON CONFLICT (timeline, name) DO UPDATE SET number = excluded.number, at = excluded.at, created_at = excluded.created_at
+    WHERE excluded.number > number`;
+const NUMBERED = `SELECT ${ROW} FROM savepoints WHERE number = ?1`;
+
+const CONFIRM = "UPDATE savepoints SET state = 'held' WHERE number = ?1 AND state = 'taking'";
+const WITHDRAW = "UPDATE savepoints SET state = 'removing' WHERE number = ?1";
+const DROP = "DELETE FROM savepoints WHERE number = ?1";
+
+export class D1Savepoints implements SavepointStore {
+  readonly #db: D1Database;
+  readonly #timeline: string;
+
+  constructor(db: D1Database, timeline: string) {
+    this.#db = db;
+    this.#timeline = timeline;
+  }
+
+  async all(): Promise<readonly Savepoint[]> {
+    return (await nameFailure(() => this.#db.prepare(ALL).bind(this.#timeline).all<Savepoint>())).results;
+  }
+
+  async add(name: string, at: Stamp, createdMs: number): Promise<Savepoint | "gone" | "full"> {
+    const [, rows, counts] = await nameFailure(() =>
+      this.#db.batch<never>([
+        this.#db.prepare(ADD).bind(this.#timeline, name, at, createdMs),
+        this.#db.prepare(NAMED).bind(this.#timeline, name),
+        this.#db.prepare(COUNT).bind(this.#timeline),
+      ]),
+    );
+    const [row] = rows!.results as readonly Savepoint[];
+    if (row !== undefined) return row;
+    const [{ count }] = counts!.results as unknown as readonly [{ readonly count: number }];
+    return count >= SAVEPOINTS ? "full" : "gone";
+  }
+
+  async hold({ number, name, at, createdMs }: Savepoint): Promise<"held" | "gone"> {
+    const [, rows] = await nameFailure(() =>
+      this.#db.batch<Savepoint>([
+        this.#db.prepare(HOLD).bind(number, this.#timeline, name, at, createdMs),
+        this.#db.prepare(NUMBERED).bind(number),
+      ]),
+    );
+    return rows!.results.length > 0 ? "held" : "gone";
+  }
+
+  async confirm(number: number): Promise<Savepoint["state"] | "gone"> {
+    const [, rows] = await nameFailure(() =>
+      this.#db.batch<Savepoint>([this.#db.prepare(CONFIRM).bind(number), this.#db.prepare(NUMBERED).bind(number)]),
+    );
+    return rows!.results[0]?.state ?? "gone";
+  }
+
+  async withdraw(number: number): Promise<void> {
+    await nameFailure(() => this.#db.prepare(WITHDRAW).bind(number).run());
+  }
+
+  async drop(number: number): Promise<void> {
+    await nameFailure(() => this.#db.prepare(DROP).bind(number).run());
+  }
+}

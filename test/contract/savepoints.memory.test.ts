@@ -1,0 +1,15 @@
+import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
+import { savepointsContract } from "./savepoints-contract.ts";
+
+savepointsContract("the memory fake", async () => {
+  const db = new MemoryDatabase();
+  return {
+    store: db.savepointStore(),
+    clear: async () => undefined,
+    fresh: async () => {
+      const log = db.log({ timeline: "main", operator: "contract", partition: 0 });
+      await log.create(1);
+      return log;
+    },
+  };
+});

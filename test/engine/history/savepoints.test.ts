@@ -1,0 +1,145 @@
+/** Savepoints: held in every database or in none, whatever breaks off, and kept by retention as long as they are there. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { brotli } from "../../../src/adapters/brotli.ts";
+import { seq, stamp, type Stamp } from "../../../src/engine/base/ids.ts";
+import { SIZES } from "../../../src/engine/base/limits.ts";
+import type { SavepointStore } from "../../../src/engine/base/ports.ts";
+import { pastKeys } from "../../../src/engine/history/past.ts";
+import { listSavepoints, removeSavepoint, takeSavepoint, type Stores } from "../../../src/engine/history/savepoints.ts";
+import type { LogEnvironment } from "../../../src/engine/operator/environment.ts";
+import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
+import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
+import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
+import { VirtualClock } from "../../../src/testkit/virtual-clock.ts";
+import { sum } from "../fakes/sum.ts";
+import { World } from "../fakes/world.ts";
+import { PATIENCE_MS, runs } from "../hostile.ts";
+
+const ID = { timeline: "main", operator: "sum", partition: 0 };
+
+/** Calls that break off for good from some call on, before or after they acted. */
+function faulty(store: SavepointStore, left: { calls: number }, acts: boolean): SavepointStore {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const method = Reflect.get(target, name, target) as (...args: unknown[]) => Promise<unknown>;
+      return async (...args: unknown[]) => {
+        if (left.calls-- > 0) return Reflect.apply(method, target, args);
+        if (acts && left.calls === -1) await Reflect.apply(method, target, args);
+        throw new Error("no answer");
+      };
+    },
+  });
+}
+
+describe("a savepoint", () => {
+  it("is the same again, and another moment under its name is a conflict", async () => {
+    const clock = new VirtualClock();
+    const dbs = [new MemoryDatabase(), new MemoryDatabase()];
+    const stores = dbs.map((db) => db.savepointStore()) as unknown as Stores;
+    const take = (at: number, exact: boolean) => clock.run(takeSavepoint(clock, stores, "a", stamp(at), exact));
+    expect(await take(5_000, true)).toMatchObject({ tag: "taken", isNew: true });
+    expect(await take(5_000, true)).toMatchObject({ tag: "taken", isNew: false });
+    expect(await take(9_000, false)).toMatchObject({ tag: "taken", isNew: false, savepoint: { at: 5_000 } });
+    expect(await take(9_000, true)).toMatchObject({ tag: "conflict", savepoint: { at: 5_000 } });
+    expect(dbs.map((db) => [...db.savepoints.values()].map(({ at }) => at))).toEqual([[5_000], [5_000]]);
+  });
+
+  it("is taken nowhere if one database has given up the moment", async () => {
+    const clock = new VirtualClock();
+    const dbs = [new MemoryDatabase(), new MemoryDatabase()];
+    dbs[1]!.kept.set("main/sum/0001", { points: [], pins: [], retainFrom: 6_000, archiveFrom: 0 });
+    const stores = dbs.map((db) => db.savepointStore()) as unknown as Stores;
+    expect(await clock.run(takeSavepoint(clock, stores, "a", stamp(5_000), true))).toEqual({ tag: "gone" });
+    expect(dbs.map((db) => db.savepoints.size)).toEqual([0, 0]);
+  });
+
+  it("SAVEPOINT4: a call that breaks off anywhere is finished by the same call, and what is late is removed", async () => {
+    for (const acts of [false, true])
+      for (let calls = 0; calls < 8; calls++)
+        for (const what of ["take", "remove"] as const) {
+          const clock = new VirtualClock();
+          const dbs = [new MemoryDatabase(), new MemoryDatabase()];
+          const sound = dbs.map((db) => db.savepointStore()) as unknown as Stores;
+          const left = { calls };
+          const broken = sound.map((store) => faulty(store, left, acts)) as unknown as Stores;
+          const take = (stores: Stores) => takeSavepoint(clock, stores, "a", stamp(5_000), true);
+          const remove = async (stores: Stores): Promise<void> => {
+            const row = (await sound[0].all())[0];
+            if (row !== undefined) await removeSavepoint(clock, stores, row);
+          };
+          if (what === "remove") await clock.run(take(sound));
+          const broke: Promise<unknown> = what === "take" ? take(broken) : remove(broken);
+          await clock.run(broke.catch(() => undefined));
+          // It counts only where every database holds it.
+          const counted = await clock.run(listSavepoints(clock, sound));
+          if (counted.length > 0) expect(dbs.map((db) => db.savepoints.size)).toEqual([1, 1]);
+          if (what === "take") expect(await clock.run(take(sound))).toMatchObject({ tag: "taken" });
+          else await clock.run(remove(sound));
+          expect(dbs.map((db) => db.savepoints.size)).toEqual(what === "take" ? [1, 1] : [0, 0]);
+        }
+  });
+
+  it("removes from another database what a late call left there", async () => {
+    const clock = new VirtualClock();
+    const dbs = [new MemoryDatabase(), new MemoryDatabase()];
+    const stores = dbs.map((db) => db.savepointStore()) as unknown as Stores;
+    await stores[1]!.hold({ number: 3, name: "gone", at: stamp(5_000), createdMs: 1, state: "taking" });
+    expect(await clock.run(listSavepoints(clock, stores))).toEqual([]);
+    expect(dbs[1]!.savepoints.size).toBe(0);
+  });
+});
+
+describe("retention and a savepoint", () => {
+  it(
+    "RETENTION6: its state can be read for as long as it is held, and the log since goes all the same",
+    () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.constantFrom("event", "event", "snapshot", "save", "restart"), { minLength: 6, maxLength: 24 }),
+          async (steps) => {
+            const world = new World();
+            const operator = sum({ snapshot: { every: "1h", retain: { age: "1h", last: 1 } } });
+            let one = world.start(operator);
+            const store = world.db.savepointStore();
+            const saved: { readonly at: Stamp; readonly text: string | null }[] = [];
+            let n = 0;
+            for (const step of [...steps, ...Array.from({ length: 12 }, () => ["event", "snapshot"]).flat()]) {
+              if (step === "event") await world.send(one, { id: `e${n++}`, key: "a", data: 1 });
+              if (step === "snapshot") await world.clock.run(one.partition.snapshot());
+              if (step === "restart") {
+                one.crashed = true;
+                one = world.start(operator);
+              }
+              if (step === "save" && (await world.db.log(ID).row()) !== null) {
+                const at = (await world.db.log(ID).explain(seq(0))).headStamp;
+                const entry = (await world.clock.run(one.partition.read(["a"])))[0];
+                const row = await store.add(`s${n++}`, at, 1);
+                if (typeof row !== "string") saved.push({ at, text: entry?.text ?? null });
+              }
+              await world.clock.advance(GARBAGE_MS);
+            }
+            const env: LogEnvironment = {
+              id: ID,
+              operator,
+              log: world.db.log(ID),
+              objects: world.store,
+              codec: brotli,
+              clock: world.clock,
+              cache: NO_CACHE,
+              sizes: SIZES,
+            };
+            for (const { at, text } of saved) {
+              const past = await world.clock.run(pastKeys(env, at, ["a"], 1_000));
+              expect(past.tag === "read" ? (past.entries[0]?.text ?? null) : past).toEqual(text);
+            }
+            // A few snapshots and archives are left beside those of the savepoints, not those of the whole time.
+            const archives = [...world.store.objects.keys()].filter((name) => name.endsWith(".kfm")).length;
+            expect(archives).toBeLessThan(12 + 4 * saved.length);
+          },
+        ),
+        runs(25),
+      ),
+    PATIENCE_MS,
+  );
+});
