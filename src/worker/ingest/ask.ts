@@ -56,7 +56,9 @@ function resultOf({ status, value, key, partition, seq, duplicate }: EventResult
     case "rejected": {
       const { code, message, id, attribute } = intake.errors[0]!;
       const blamed = typeof attribute === "string" ? { attribute } : {};
-      return { tag: "rejected", code, message, id, ...blamed, ...(key === null ? {} : standing) };
+      // Without `duplicate`: the client takes an answer with all of a standing for an outcome of the event.
+      const known = key === null ? {} : { key, partition: partition!, seq: seq! };
+      return { tag: "rejected", code, message, id, ...blamed, ...known };
     }
   }
 }
