@@ -28,6 +28,8 @@ export interface RuntimeOptions {
   /** See wrangler.ts. */
   group?: WranglerOptions["group"];
   onLine?: (line: string) => void;
+  /** True if the lines include what the app logs, not only warnings of the runtime. */
+  appLog?: boolean;
   /** Ends a start that is under way. */
   signal?: AbortSignal;
 }
@@ -124,7 +126,7 @@ function devFlags(place: Place, port: number, options: RuntimeOptions): string[]
   const flags = ["--config", place.configPath, "--persist-to", place.stateDir, "--local", "--ip", HOST];
   // Port 0 for the inspector: any free one, since two runtimes would fight for the default.
   flags.push("--port", String(port), "--inspector-port", "0");
-  flags.push("--show-interactive-dev-session=false", "--log-level", "warn");
+  flags.push("--show-interactive-dev-session=false", "--log-level", options.appLog === true ? "log" : "warn");
   if (options.vars !== undefined) flags.push("--env-file", writeVars(place, options.vars));
   return flags;
 }

@@ -23,6 +23,12 @@ interface Sample {
 
 const ISOLATE = ["--expose-gc", "--max-old-space-size=128"];
 
+interface Held {
+  readonly what: string;
+  readonly peakBytes: number;
+  readonly boundBytes: number;
+}
+
 /** Ends with an error where a process runs out of its heap. */
 function showHeld(): void {
   const rows = ["held/run.ts", "stores/full-tail.ts"].flatMap((file) => {
@@ -33,10 +39,13 @@ function showHeld(): void {
     });
     if (status !== 0) throw new Error(`${file} ended with status ${status}`);
     const held = stdout.trim().split("\n");
-    return held.map((line) => JSON.parse(line) as { readonly what: string; readonly peakBytes: number });
+    return held.map((line) => JSON.parse(line) as Held);
   });
-  const cells = rows.map(({ what, peakBytes }) => [what, `${whole(peakBytes / 1e6)} MB`]);
-  console.log(`${table(["held at most, of the 128 MB of an isolate", ""], cells)}\n`);
+  const mb = (bytes: number): string => `${whole(bytes / 1e6)} MB`;
+  const cells = rows.map(({ what, peakBytes, boundBytes }) => [what, mb(peakBytes), mb(boundBytes)]);
+  console.log(`${table(["held at most, of the 128 MB of an isolate", "", "bound"], cells)}\n`);
+  const over = rows.filter(({ peakBytes, boundBytes }) => peakBytes > boundBytes);
+  if (over.length > 0) throw new Error(`above its bound: ${over.map(({ what }) => what).join(", ")}`);
 }
 
 export async function memory(options: Options): Promise<void> {

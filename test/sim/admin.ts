@@ -70,9 +70,13 @@ export class Admin {
   }
 
   #place(): Place {
-    const { config, host } = this.#world;
+    const { config } = this.#world;
     const operator = this.#random.pick(config.operators);
-    const key = this.#random.pick(config.keys);
+    return this.#placeOf(operator, this.#random.pick(config.keys));
+  }
+
+  #placeOf(operator: OperatorName, key: string): Place {
+    const { host } = this.#world;
     const route = this.#world.routes(1).byOperator.get(operator)!;
     return { operator, key, slot: host.slotOf(route.addresses[partitionOfKey(route, key)!]!) };
   }
@@ -123,7 +127,9 @@ export class Admin {
     const [one, two] = [this.#random.between(0, 50), this.#random.between(0, 50)];
     if (operator === "count") return { n: one, sum: two };
     if (operator === "credits") return { left: one, taken: two };
-    return { seqs: [], hash: one, token: `put ${this.#made}` };
+    // A state that was put can be migrated, whatever its key.
+    const key = this.#world.config.unmigratable === null ? {} : { key: "put" };
+    return { seqs: [], hash: one, token: `put ${this.#made}`, ...key };
   }
 
   #erase(place: Place): Promise<void> {
@@ -196,6 +202,14 @@ export class Admin {
       if (this.#random.chance(0.2)) under.push(this.#edit(PUT, place));
     }
     await Promise.all(under);
+  }
+
+  /** Sends events of a key of the ledger, and retries what is in the quarantine of it. */
+  async askFor(key: string): Promise<void> {
+    const place = this.#placeOf("ledger", key);
+    await this.#events(place);
+    const entries = await this.#quarantined(place.slot);
+    for (const entry of entries.filter((one) => one.key === key)) await this.#send(place, RETRY, { seq: entry.seq });
   }
 
   async #events({ operator, key }: Place): Promise<void> {

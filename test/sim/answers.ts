@@ -16,7 +16,13 @@ const WANTING: Readonly<Record<string, readonly string[]>> = {
   take: ["credits"],
 };
 
-const REJECTIONS = new Set(["id_reused", "unknown_type", "producer_fenced", "producer_seq_too_old"]);
+const REJECTIONS = new Set([
+  "id_reused",
+  "unknown_type",
+  "producer_fenced",
+  "producer_seq_too_old",
+  "migration_failed",
+]);
 
 /** What is wrong with it, or null. */
 export function checkAnswer(world: World, { texts, only, full, producer }: Request, intake: Intake): string | null {
@@ -63,7 +69,10 @@ export function checkAnswer(world: World, { texts, only, full, producer }: Reque
     const truth = world.oracle.truth(name);
     const event = truth.events[(seq ?? 0) - 1];
     const tag = event?.outcome?.tag ?? "a";
-    const tags = [tag, ...(event === undefined || tag !== "q" ? [] : truth.since(event).map((came) => came.tag))];
+    const tags = [
+      tag,
+      ...(event === undefined || tag !== "q" ? [] : truth.settlements.came(event).map(({ outcome }) => outcome.tag)),
+    ];
     if (!tags.some((one) => status.startsWith({ a: "applied", r: "refused", q: "quarantined" }[one])))
       return `seq ${seq} is ${tag} and told as ${status}`;
   }
@@ -75,7 +84,8 @@ const since = (world: World, found: readonly Logged[]): boolean =>
   found.some((one) =>
     [...world.host.slots.values()].some(
       ({ name }) =>
-        world.oracle.truth(name).events[one.seq - 1] === one && world.oracle.truth(name).since(one).length > 0,
+        world.oracle.truth(name).events[one.seq - 1] === one &&
+        world.oracle.truth(name).settlements.came(one).length > 0,
     ),
   );
 

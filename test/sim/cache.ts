@@ -9,9 +9,11 @@ export class WiredCache implements Cache {
   readonly #world: World;
   readonly #cache: MemoryCache;
   readonly #random: Random;
+  readonly #by: Instance;
 
   constructor(world: World, by: Instance) {
     this.#world = world;
+    this.#by = by;
     this.#cache = by.slot.cache;
     this.#random = world.stream(`cache ${by.name}`);
   }
@@ -42,6 +44,7 @@ export class WiredCache implements Cache {
   }
 
   distrust(name: string): void {
+    if (this.#by.failedToRead.has(name)) this.#by.knowsDamaged.add(name);
     this.#cache.distrust(name);
   }
 

@@ -7,9 +7,10 @@ import { PENDING_BYTES, PENDING_EVENTS } from "../../src/engine/base/limits.ts";
 import type { Producer } from "../../src/engine/event/producer.ts";
 import type { AppendRequest, AppendResponse } from "../../src/engine/partition/protocol.ts";
 import type { OperatorName } from "./configuration.ts";
-import { outcomeFrom } from "./decoder.ts";
+import { outcomeFrom, type LoggedOutcome } from "./decoder.ts";
 import type { Instance } from "./instance.ts";
 import type { Logged } from "./model.ts";
+import type { Came } from "./settlements.ts";
 import { contentOf, nameOf, type Truth } from "./truth.ts";
 import type { World } from "./world.ts";
 
@@ -18,6 +19,7 @@ const STATUS = ["a", "r", "q"] as const;
 const REUSED = 3;
 const DUPLICATE = 8;
 const FORGOTTEN = 4 + DUPLICATE;
+const UNMIGRATED = 5;
 
 export class Calls {
   readonly #world: World;
@@ -63,7 +65,8 @@ export class Calls {
     return producer !== undefined && producer.epoch < (this.#epochs.get(producer.id) ?? 0);
   }
 
-  decided(by: Instance, slice: AppendRequest, result: AppendResponse): void {
+  /** `shown`: the last event that the instance was known to have applied when it was called. */
+  decided(by: Instance, slice: AppendRequest, result: AppendResponse, shown: number): void {
     const { trace } = this.#world;
     if (result.tag === "busy" && result.code === "log_rewound")
       trace.count("refused, since D1 was restored to an older point");
@@ -86,6 +89,7 @@ export class Calls {
     const truth = this.#world.oracle.truth(by.slot.name);
     const told = new Map(result.details.map(([i, seq, text]) => [i, { seq, text }]));
     const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
+    const known = Math.max(shown, by.firstHead);
     let lastNew = 0;
     for (const [i, event] of events.entries()) {
       const status = result.statuses[i]!;
@@ -94,6 +98,11 @@ export class Calls {
       const wrong = (what: string): void => this.#fail(`${by.name} answered ${status} for ${name}: ${what}`);
       const detail = told.get(i);
       if (slice.full && detail === undefined) wrong("no seq is told");
+      if (status === UNMIGRATED) {
+        trace.count("events whose key can't be migrated");
+        if (!truth.model.mayBeUnmigrated(slice.keys[i]!, by.version, known)) wrong("its key can be migrated");
+        continue;
+      }
       if (status === FORGOTTEN) {
         const flaw = this.#forgotten(truth, event, detail);
         if (flaw !== null) wrong(flaw);
@@ -111,7 +120,7 @@ export class Calls {
         continue;
       }
       if (logged.content !== contentOf(event, slice.keys[i]!)) wrong("it was logged with other content (ONE4)");
-      this.#outcome(truth, logged, status, detail, wrong);
+      this.#outcome(truth, logged, status, detail, known, wrong);
       by.shown = Math.max(by.shown, logged.seq);
       if (status >= DUPLICATE) {
         trace.count("duplicates");
@@ -143,8 +152,21 @@ export class Calls {
     const share = Math.ceil(config.maxEventsPerDay / config.partitions[by.slot.address.operator as OperatorName]);
     const logged = this.#world.oracle.truth(by.slot.name).loggedSince(Math.floor(by.clock.now() / DAY_MS) * DAY_MS);
     const waiting = this.#pending.get(by)?.events ?? 0;
-    if (logged + waiting + slice.keys.length <= share)
-      this.#fail(`${by.name} says that ${share} events are spent, logged are ${logged}, and ${waiting} wait`);
+    const fresh = this.#fresh(by, slice);
+    if (logged + waiting + fresh <= share)
+      this.#fail(
+        `${by.name} says that ${share} events are spent: ${logged} are logged, ${waiting} wait, ${fresh} are new`,
+      );
+  }
+
+  /** Events of the request that its partition may not know. */
+  #fresh({ slot }: Instance, { body }: AppendRequest): number {
+    const truth = this.#world.oracle.truth(slot.name);
+    const events = JSON.parse(`[${body}]`) as Record<string, unknown>[];
+    return events.filter((event) => {
+      const known = truth.byName.get(nameOf(event))?.at(-1);
+      return known === undefined || !truth.remembers(known, truth.head + 1, truth.stamp);
+    }).length;
   }
 
   #outcome(
@@ -152,16 +174,21 @@ export class Calls {
     logged: Logged,
     status: number,
     detail: { readonly text: string | null } | undefined,
+    known: number,
     wrong: (what: string) => void,
   ): void {
     const outcome = truth.outcome(logged);
     const tag = outcome?.tag ?? "a";
     // A quarantine is a pause: what became of it since is told as well.
     if (status >= DUPLICATE && tag === "q") {
-      const came = truth.since(logged).filter((one) => one.tag === STATUS[status & ~DUPLICATE]);
-      const heard = detail === undefined ? null : outcomeFrom(detail.text);
-      if (came.some((one) => heard === null || heard.text === one.text))
+      const { first, later } = truth.settlements.hears(logged, known);
+      if (!first) this.#world.trace.count("duplicates of what was settled");
+      if (later.some((came) => tells(truth, came, STATUS[status & ~DUPLICATE], detail)))
         return this.#world.trace.count("settled since");
+      if (!first)
+        return wrong(
+          `told was ${detail?.text}, and the instance knew that it had come to ${JSON.stringify(later[0]!.outcome)}`,
+        );
     }
     if (STATUS[status & ~DUPLICATE] !== tag) return wrong(`its first outcome was ${tag} (ONE1)`);
     if (detail === undefined) return;
@@ -175,4 +202,18 @@ export class Calls {
     if (told.tag !== tag || told.text !== outcome?.text)
       wrong(`its first outcome was ${outcome?.tag} ${outcome?.text}, told was ${told.tag} ${told.text} (ONE1)`);
   }
+}
+
+/** Is this what a command made of the event? The reply of a retry may be forgotten. */
+function tells(
+  truth: Truth,
+  { command, outcome }: Came,
+  tag: LoggedOutcome["tag"] | undefined,
+  detail: { readonly text: string | null } | undefined,
+): boolean {
+  if (outcome.tag !== tag) return false;
+  if (detail === undefined) return true;
+  const heard = outcomeFrom(detail.text);
+  if (heard !== null) return heard.text === outcome.text;
+  return tag === "a" && (command.outcome === null || !truth.keepsReply(command));
 }

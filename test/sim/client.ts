@@ -177,7 +177,7 @@ export class Client {
         void this.#request(request);
       }
       const intake = await this.#request(request);
-      if (intake !== null && intake.interruption === null) return;
+      if (intake !== null && intake.interruption === null && intake.waiting.length === 0) return;
       if (spent(intake) || (this.#world.faulty && this.#random.chance(0.05)))
         return trace.count("events given up", texts.length);
       await this.#sleep(this.#random.wait(500) * Math.min(8, attempt + 1));
@@ -204,8 +204,10 @@ export class Client {
       const intake = await this.#request(request);
       if (intake !== null) {
         const through = intake.interruption === null ? left.length : intake.counts.through;
-        this.#answered.push(...left.slice(0, through));
-        left = left.slice(through);
+        // What waits for a migration to be mended isn't decided.
+        const waits = new Set(intake.waiting);
+        this.#answered.push(...left.filter((_, i) => i < through && !waits.has(i)));
+        left = left.filter((_, i) => i >= through || waits.has(i));
       }
       if (left.length === 0) return;
       if (spent(intake) || (this.#world.faulty && this.#random.chance(0.05))) {

@@ -81,7 +81,59 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     ),
   ),
 
+  one(
+    "a duplicate hears that its event was set aside, whatever became of that since",
+    "QUARANTINE5, A6",
+    engine(
+      "state/state-machine",
+      "=== true ? this.quarantine.became(at) : undefined",
+      "=== null ? this.quarantine.became(at) : undefined",
+    ),
+  ),
+  one(
+    "what became of quarantined events isn't in the snapshot",
+    "QUARANTINE5, A6",
+    engine(
+      "state/quarantine",
+      "[...this.#entries.values(), ...this.#settled.values()].sort",
+      "[...this.#entries.values()].sort",
+    ),
+    engine(
+      "state/quarantine",
+      "this.inLog(at) ?? { seq: at, gone: true }",
+      "this.#entries.get(at) ?? { seq: at, gone: true }",
+    ),
+  ),
+  one(
+    "a duplicate hears of a retry that isn't in the log yet",
+    "LOG1",
+    engine(
+      "state/state-machine",
+      "text: this.settledAs(left), until: left.by }",
+      "text: this.settledAs(left), until: at }",
+    ),
+  ),
+
   // ---- bounds ----
+  one(
+    "a day takes more events than its share",
+    "maxEventsPerDay",
+    engine(
+      "partition/quota",
+      "if (spent + slice.keys.length <= share) return null;",
+      "if (spent <= share) return null;",
+    ),
+  ),
+  one(
+    "duplicates use up the share of a day",
+    "maxEventsPerDay",
+    engine("partition/quota", '.tag === "new") count += 1;', '.tag !== "reused") count += 1;'),
+  ),
+  one(
+    "each partition has the share of all",
+    "maxEventsPerDay",
+    engine("partition/quota", "maxEventsPerDay: Math.ceil(maxEventsPerDay / among)", "maxEventsPerDay"),
+  ),
   one(
     "keys of groups under way don't count",
     "maxKeys",

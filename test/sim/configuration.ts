@@ -102,6 +102,8 @@ export interface Configuration {
   /** Keys, and events a day, that an operator may take. */
   readonly maxKeys: Readonly<Record<OperatorName, number>>;
   readonly maxEventsPerDay: number;
+  /** The ledger's key that version 2 of the code can't migrate and version 3 can; null: there is none. */
+  readonly unmigratable: string | null;
 }
 
 const KEYS = ["a", "b", "c", "__proto__", "a//b", "..", "ключ", "😀", "constructor", "x y", "k9", "K9"];
@@ -145,7 +147,7 @@ export function configure(seed: number, steps?: number): Configuration {
   const fat = random.chance(0.016);
   const versions = random.weighted({ "1": 4, "2": 4, "3": 2 });
   const most = operators.length > 1 ? 2 : 4;
-  return {
+  const drawn: Omit<Configuration, "unmigratable"> = {
     seed,
     steps: steps ?? random.skewed(500, 8_000),
     codec: random.chance(0.1) ? "brotli" : "plain",
@@ -205,6 +207,17 @@ export function configure(seed: number, steps?: number): Configuration {
     ...configureAdmin(seed, Number(versions)),
     ...configureTravel(seed, Number(versions)),
   };
+  return { ...drawn, ...configureMigration(seed, drawn) };
+}
+
+/** Of three versions, so that one comes before and one after the code that fails. */
+function configureMigration(
+  seed: number,
+  { versions, operators, keys }: Pick<Configuration, "versions" | "operators" | "keys">,
+): Pick<Configuration, "unmigratable"> {
+  const random = new Random(seed, "migration");
+  const may = versions === 3 && operators.includes("ledger");
+  return { unmigratable: may && random.chance(0.7) ? random.pick(keys) : null };
 }
 
 /** With a chance of its own: what else is drawn stays as it was. */
@@ -235,7 +248,7 @@ function configureAdmin(seed: number, versions: number): Partial<Configuration> 
   return {
     adminMs,
     maxKeys: { count, credits, ledger },
-    maxEventsPerDay: quota ? random.skewed(100, 600) : Infinity,
+    maxEventsPerDay: quota ? random.skewed(6, 400) : Infinity,
     // What is counted must be known for a day.
     ...(quota ? { dedupKeepMs: random.between(day, 2 * day), dedupMaxIds: 500_000 } : {}),
   };

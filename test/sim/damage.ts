@@ -1,5 +1,6 @@
 /**
- * Objects in R2 that are damaged behind everybody's back: a bit flipped, the end cut off, the whole object gone.
+ * Objects in R2 that are damaged behind everybody's back: a bit flipped, the end cut off, the whole object gone, or each read of it
+ * answered with an error, for good.
  *
  * DAMAGE1. Never so much at a time that the rules couldn't give the state back (SNAP4: the loss of any one object loses
  *     nothing): a file of a generation only while the archives above the older one are whole, an archive only while both
@@ -18,6 +19,8 @@ export class Damage {
   readonly #random: Random;
   /** What was struck; of an archive, the last seq in it. */
   readonly #hit = new Map<string, number>();
+  /** What no read gives back, though it is there. */
+  readonly #unreadable = new Set<string>();
   /** What was written, of what was struck. */
   readonly #written = new Map<string, Uint8Array>();
 
@@ -37,6 +40,10 @@ export class Damage {
     return bytes === null || bytes.some((byte, i) => byte !== written[offset + i]);
   }
 
+  isUnreadable(name: string): boolean {
+    return this.#unreadable.has(name);
+  }
+
   /** Something of the partition was ever struck. */
   struck(slot: Slot): boolean {
     return [...this.#hit.keys()].some((name) => name.startsWith(`${slot.name}/`));
@@ -54,8 +61,9 @@ export class Damage {
     const bytes = objects.get(name);
     if (bytes === undefined || bytes.length === 0) return;
     const to = name.endsWith(".kfm") ? (decodeArchive(bytes).at(-1)?.last ?? 0) : 0;
-    const kind = this.#random.weighted({ flipped: 2, truncated: 1, missing: 1 });
-    if (kind === "missing") objects.delete(name);
+    const kind = this.#random.weighted({ flipped: 2, truncated: 1, missing: 1, unreadable: 1 });
+    if (kind === "unreadable") this.#unreadable.add(name);
+    else if (kind === "missing") objects.delete(name);
     else if (kind === "truncated") objects.set(name, bytes.slice(0, this.#random.between(0, bytes.length - 1)));
     else {
       const copy = bytes.slice();

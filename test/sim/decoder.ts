@@ -52,6 +52,14 @@ export interface QuarantineLine {
 
 type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
 
+interface DecodedEntry {
+  readonly text: string;
+  readonly seq: number;
+  readonly stamp: number;
+  /** Only if the text is of an older version than the snapshot. */
+  readonly version?: number;
+}
+
 export interface DecodedSnapshot {
   /** 0: it holds everything; else what changed above this seq. */
   readonly base: number;
@@ -60,7 +68,7 @@ export interface DecodedSnapshot {
   /** Keys of the whole state. */
   readonly keys: number;
   /** Null: the key is gone. */
-  readonly entries: readonly (readonly [key: string, entry: { text: string; seq: number; stamp: number } | null])[];
+  readonly entries: readonly (readonly [key: string, entry: DecodedEntry | null])[];
   readonly dedup: { readonly first: number; readonly last: number; readonly prints: number };
   readonly answers: ReadonlyMap<number, LoggedOutcome>;
   /** What is in the quarantine, and what became of what went; of a delta what changed. */
@@ -99,9 +107,10 @@ export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
     operatorVersion: footer.operatorVersion,
     keys: footer.keys,
     entries: lines(footer.state).map((line) => {
-      const [key, seq, stamp, ...text] = line.split("\t");
-      const entry = { text: text.join("\t"), seq: Number(seq), stamp: Number(stamp) };
-      return [JSON.parse(key!) as string, text.length === 0 ? null : entry] as const;
+      const [key, seq, stamp, ...rest] = line.split("\t");
+      const version = rest[0]?.startsWith("v") === true ? { version: Number(rest.shift()!.slice(1)) } : {};
+      const entry = { text: rest.join("\t"), seq: Number(seq), stamp: Number(stamp), ...version };
+      return [JSON.parse(key!) as string, rest.length === 0 ? null : entry] as const;
     }),
     dedup: {
       first: footer.dedup.first,

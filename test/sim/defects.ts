@@ -4,6 +4,7 @@
  */
 import { COMMAND_DEFECTS } from "./command-defects.ts";
 import { engine, one, rare, type Defect, type Patch } from "./plant.ts";
+import { STATE_DEFECTS } from "./state-defects.ts";
 
 const log = (find: string, replace: string): Patch => ({ file: "src/testkit/memory-log.ts", find, replace });
 
@@ -588,4 +589,5 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   }),
   ...COMMAND_DEFECTS,
+  ...STATE_DEFECTS,
 ];

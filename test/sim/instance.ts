@@ -52,6 +52,8 @@ export class Instance {
   knowsTime = true;
   /** What it has read damaged, and what those before it had: of what another finds beside it, it needn't hear. */
   readonly knowsDamaged: Set<string>;
+  /** Objects of which a read failed for good: it may not have drawn the conclusion yet (WiredCache.distrust). */
+  readonly failedToRead = new Set<string>();
   readonly #world: World;
   readonly #calls = new Set<(why: Error) => void>();
   #nonces = 0;
@@ -109,7 +111,7 @@ export class Instance {
       },
       end: (why) => this.#end(why),
       note: (what, facts) => {
-        if (what === "recovered by fallback") trace.count("fallbacks");
+        if (what === "recovered by fallback") this.#fellBack(String(facts["flaws"]));
         if (what.startsWith("verification ")) trace.count("verifications");
         if (what === "a state file is corrupt") trace.count("damage found while reading");
         if (what === "the state differs from its counters")
@@ -119,6 +121,17 @@ export class Instance {
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);
       },
     };
+  }
+
+  /** What couldn't be read is named, if that is why. */
+  #fellBack(flaws: string): void {
+    const { trace, oracle } = this.#world;
+    trace.count("fallbacks");
+    const failed = [...this.failedToRead];
+    if (failed.some((name) => flaws.includes(`${name} can't be read`)))
+      trace.count("fallbacks from what can't be read");
+    else if (flaws.includes("can't be read"))
+      oracle.fail(`${this.name} can't read ${failed.join(" ")}, and says: ${flaws}`);
   }
 
   get callers(): number {
@@ -170,11 +183,12 @@ export class Instance {
   /** Events in; the oracle hears the answer when it is given, whoever hears it in the end. */
   append(slice: AppendRequest): Promise<AppendResponse> {
     const { oracle } = this.#world;
+    const { shown } = this;
     const answered = oracle.calls.sent(this, slice);
     return this.call((partition) =>
       partition.append(slice).then((result) => {
         answered();
-        if (!this.dead) oracle.calls.decided(this, slice, result);
+        if (!this.dead) oracle.calls.decided(this, slice, result, shown);
         return result;
       }),
     );

@@ -310,6 +310,11 @@ export class Kept {
       );
   }
 
+  /** Archives were given up that D1 counts on. */
+  hasHoles(slot: Slot): boolean {
+    return this.#holes.has(slot);
+  }
+
   /** Can all of the log still be replayed? */
   wholeLog(slot: Slot): boolean {
     return this.#kept(slot).archiveFrom <= 1 && !this.#holes.has(slot);

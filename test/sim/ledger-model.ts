@@ -6,6 +6,8 @@
  *     stands where the log allows it; all else is asked to the letter.
  * LEDGERMODEL2. What an edit leaves is the same in every version, whatever stood there before. What is erased is gone in all of them.
  * LEDGERMODEL3. A command finds what everything before it in the log has left, whether that was in the log when it was decided or not.
+ * LEDGERMODEL4. Code that can't migrate a key's state takes no event for it, and sets aside what it replays of it. So of that key only this is
+ *     asked once such code has read it: every event that was acknowledged counts or is in the quarantine, until a command takes it out.
  */
 import type { QuarantineLine } from "./decoder.ts";
 import { Held } from "./held.ts";
@@ -35,6 +37,8 @@ interface Note {
   readonly target: Logged;
   /** Other code may have seen it otherwise. */
   open: boolean;
+  /** A command took it out of the quarantine, where it was there. */
+  dropped: boolean;
 }
 /** Whatever was before is gone. */
 interface Edited {
@@ -52,10 +56,14 @@ export class LedgerModel implements Model {
   readonly #quarantine: Held;
   readonly #erased = new Map<string, number>();
   readonly #tokens = new Map<number, string>();
+  /** The key that version 2 can't migrate, and whether that version has ever read it. */
+  readonly #unmigratable: string | null;
+  #unmended = false;
 
-  constructor(events: (seq: number) => Logged, maxKeys: number) {
+  constructor(events: (seq: number) => Logged, maxKeys: number, unmigratable: string | null) {
     this.#events = events;
     this.#maxKeys = maxKeys;
+    this.#unmigratable = unmigratable;
     this.#quarantine = new Held(events);
   }
 
@@ -70,7 +78,7 @@ export class LedgerModel implements Model {
       this.#quarantine.add(event);
       return null;
     }
-    return this.#counts(event, event, from(event) > event.lowest);
+    return this.#counts(event, event, from(event) > event.lowest || this.#isUnmended(event.key));
   }
 
   /** Does the handler throw, where it doesn't refuse? */
@@ -82,7 +90,7 @@ export class LedgerModel implements Model {
   #counts(target: Logged, at: Logged, open: boolean): string | null {
     at.reply = JSON.stringify({ seq: at.seq, now: target.atMs });
     if (open) this.#quarantine.open(target.seq);
-    this.#put(target.key, { kind: "note", seq: at.seq, target, open });
+    this.#put(target.key, { kind: "note", seq: at.seq, target, open, dropped: false });
     if (at.outcome === null || at.outcome.text === at.reply) return null;
     return `the reply to seq ${at.seq} should be ${at.reply}, it is ${at.outcome.text}`;
   }
@@ -151,7 +159,7 @@ export class LedgerModel implements Model {
     // A token that nobody was shown yet is taken from there.
     const said = /"token":"([^"]*)"/.exec(text)?.[1] ?? "";
     const token = this.#tokens.get(seqs.at(-1) ?? edited!.seq) ?? said;
-    return text === this.#text(edited, this.#notes(key), token, version);
+    return text === this.#text(edited, this.#notes(key), token, version, key);
   }
 
   #command(command: Logged): string | null {
@@ -165,14 +173,18 @@ export class LedgerModel implements Model {
         : `seq ${at} is in quarantine, and its command ${command.seq} was told that it isn't`;
     if (!there && !open) return `the command ${command.seq} took effect on seq ${at}, which isn't in quarantine`;
     const target = this.#events(at);
+    if (tag === "r" && command.outcome!.text.startsWith('["migration_failed"')) {
+      const may = command.type === RETRY && this.mayBeUnmigrated(target.key, command.version, 0);
+      return may ? null : `the command ${command.seq} on seq ${at} says that key ${target.key} can't be migrated`;
+    }
     if (command.type === DELETE) {
       this.#quarantine.remove(at, command.seq);
-      if (open) this.#loosen(target);
+      if (open) this.#loosen(target, true);
       return outcomeFlaw(command, "a");
     }
     if (refuses(target, command.version)) {
       this.#quarantine.remove(at, command.seq);
-      this.#loosen(target);
+      this.#loosen(target, true);
       return outcomeFlaw(command, "r", refusal("not_yet", { from: from(target) }));
     }
     if (this.#throws(target, command.version)) return outcomeFlaw(command, "q");
@@ -180,19 +192,36 @@ export class LedgerModel implements Model {
     const flaw = outcomeFlaw(command, "a");
     if (flaw !== null) return flaw;
     this.#quarantine.remove(at, command.seq);
-    if (open) this.#loosen(target);
-    return this.#counts(target, command, open || from(target) > command.lowest);
+    if (open) this.#loosen(target, false);
+    const doubted = open || from(target) > command.lowest || this.#isUnmended(target.key);
+    return this.#counts(target, command, doubted);
   }
 
-  #loosen(target: Logged): void {
+  #loosen(target: Logged, dropped: boolean): void {
     for (const one of this.#keys.get(target.key) ?? [])
-      if (one.kind === "note" && one.target === target) one.open = true;
+      if (one.kind === "note" && one.target === target) {
+        one.open = true;
+        one.dropped ||= dropped;
+      }
+  }
+
+  #isUnmended(key: string): boolean {
+    return this.#unmended && key === this.#unmigratable;
+  }
+
+  mayBeUnmigrated(key: string, version: number, floor: number): boolean {
+    if (version !== 2 || key !== this.#unmigratable) return false;
+    // A state that was put can be migrated.
+    const changes = this.#keys.get(key) ?? [];
+    const edited = changes.findLast(({ kind }) => kind !== "note");
+    return edited?.kind !== "put" || edited.seq > floor;
   }
 
   readBy(version: number): void {
-    for (const changes of this.#keys.values())
+    if (version === 2 && this.#unmigratable !== null) this.#unmended = true;
+    for (const [key, changes] of this.#keys)
       for (const one of changes)
-        if (one.kind === "note" && from(one.target) > version) {
+        if (one.kind === "note" && (from(one.target) > version || this.#isUnmended(key))) {
           one.open = true;
           this.#quarantine.open(one.target.seq);
         }
@@ -213,22 +242,38 @@ export class LedgerModel implements Model {
     const must = Math.min(cut, Math.max(floor, shown.seq));
     const flaw = seqs.length === 0 ? bareFlaw(edited, notes, shown, must) : flawOf(notes, seqs, shown, must);
     if (flaw !== null) return `${flaw} (it shows ${seqs.join(" ")})`;
+    if (shown.version !== undefined && (shown.version !== 1 || !this.mayBeUnmigrated(key, version, 0)))
+      return `it is of version ${shown.version}, and version ${version} can migrate it`;
     const { stamp } = this.#events(shown.seq);
     if (stamp !== shown.stamp) return `it has the stamp ${shown.stamp} instead of ${stamp}`;
     const known = seqs.length === 0 ? edited!.token : this.#tokens.get(shown.seq);
     if (known !== undefined && known !== token) return `its token is ${token}, and was ${known} (ONE5)`;
     this.#tokens.set(shown.seq, token);
     const counted = seqs.map((seq) => notes.find((one) => one.seq === seq)!);
-    const text = this.#text(edited, counted, token, version);
+    const text = this.#text(edited, counted, token, shown.version ?? version, key);
     return shown.text === text ? null : `it is ${shown.text} instead of ${text}`;
   }
 
-  #text(edited: Edited | undefined, notes: readonly Note[], token: string, version: number): string {
+  #text(edited: Edited | undefined, notes: readonly Note[], token: string, version: number, name: string): string {
     const seqs = notes.map(({ seq }) => seq);
     const hash = notes.reduce((sum, { target }) => step(sum, target.id), edited?.kind === "put" ? edited.hash : 7);
     const more =
       version >= 3 ? { length: seqs.length, twice: seqs.length * 2 } : version === 2 ? { length: seqs.length } : {};
-    return JSON.stringify({ seqs, hash, token, ...more });
+    const key = this.#unmigratable === null ? {} : { key: edited?.kind === "put" ? "put" : name };
+    return JSON.stringify({ seqs, hash, token, ...key, ...more });
+  }
+
+  checkKept(key: string, shown: Shown | null, quarantine: ReadonlySet<number>, cut: number): string | null {
+    const changes = (this.#keys.get(key) ?? []).filter(({ seq }) => seq <= cut);
+    const at = changes.findLastIndex(({ kind }) => kind !== "note");
+    const before = new Set(changes.slice(0, at + 1).flatMap((one) => (one.kind === "note" ? [one.target] : [])));
+    const notes = changes.slice(at + 1) as Note[];
+    const seqs = new Set(shown === null ? [] : (JSON.parse(shown.text) as { seqs: number[] }).seqs);
+    const counted = new Set(notes.flatMap(({ seq, target }) => (seqs.has(seq) ? [target] : [])));
+    const lost = notes.find(
+      ({ target, dropped }) => !dropped && !before.has(target) && !counted.has(target) && !quarantine.has(target.seq),
+    );
+    return lost === undefined ? null : `seq ${lost.target.seq} neither counts nor is it in the quarantine`;
   }
 
   keys(): Iterable<string> {

@@ -44,6 +44,8 @@ export interface Shown {
   readonly text: string;
   readonly seq: number;
   readonly stamp: number;
+  /** The version of the text, if it can't be migrated. */
+  readonly version?: number | undefined;
 }
 
 export interface View {
@@ -65,6 +67,10 @@ export interface Model {
   readBy(version: number): void;
   /** What is wrong with a quarantine, or null. */
   checkQuarantine(lines: readonly QuarantineLine[], view: Omit<View, "version">): string | null;
+  /** What is wrong if this is all that there is of a key: a state, and the quarantine (by seq), which hold everything up to `cut`. */
+  checkKept(key: string, shown: Shown | null, quarantine: ReadonlySet<number>, cut: number): string | null;
+  /** May an instance that knows everything up to `floor` be unable to migrate the key? */
+  mayBeUnmigrated(key: string, version: number, floor: number): boolean;
   /** What was erased of a key goes up to this seq; 0: nothing was. */
   erasedUpTo(key: string): number;
 }

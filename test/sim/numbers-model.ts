@@ -69,6 +69,7 @@ export class NumbersModel implements Model {
 
   check(key: string, shown: Shown | null, { version, floor, cut }: View): string | null {
     const history = (this.#history.get(key) ?? []).filter((change) => change.seq <= cut);
+    if (shown?.version !== undefined) return `it is of version ${shown.version}, and can be migrated`;
     if (shown === null) {
       const last = history.findLast((change) => change.seq <= floor);
       const bare = last === undefined || last.values === null;
@@ -102,6 +103,14 @@ export class NumbersModel implements Model {
   checkQuarantine(lines: readonly QuarantineLine[]): string | null {
     const seqs = lines.map(({ seq }) => seq);
     return seqs.length === 0 ? null : `seqs ${seqs.join(", ")} are in quarantine, though nothing throws`;
+  }
+
+  checkKept(): string | null {
+    return null;
+  }
+
+  mayBeUnmigrated(): boolean {
+    return false;
   }
 
   erasedUpTo(key: string): number {

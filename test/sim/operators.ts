@@ -22,6 +22,8 @@ interface Ledger {
   seqs: number[];
   hash: number;
   token: string;
+  /** Only where some key can't be migrated. */
+  key?: string;
   length?: number;
   twice?: number;
 }
@@ -66,7 +68,7 @@ export function operatorsOf(config: Configuration, version: number): Operator[] 
   });
   const made: Record<OperatorName, () => Operator> = {
     count: () => count(version, common("count")),
-    ledger: () => ledger(version, common("ledger")),
+    ledger: () => ledger(version, common("ledger"), config.unmigratable),
     credits: () => credits(version, common("credits")),
   };
   return config.operators.map((name) => made[name]());
@@ -106,12 +108,13 @@ function count(version: number, common: Common): Operator {
   });
 }
 
-function ledger(version: number, common: Common): Operator {
+/** Version 2 can't migrate the state of the key `unmigratable`; version 3 mends that step. */
+function ledger(version: number, common: Common, unmigratable: string | null): Operator {
   return operator("ledger", {
     ...common,
     events: { note: anything },
-    initial: () => {
-      const state: Ledger = { seqs: [], hash: 7, token: "" };
+    initial: (name: string): Record<string, number> => {
+      const state: Ledger = { seqs: [], hash: 7, token: "", ...(unmigratable === null ? {} : { key: name }) };
       if (version >= 2) state.length = 0;
       if (version >= 3) state.twice = 0;
       return state as unknown as Record<string, number>;
@@ -135,7 +138,10 @@ function ledger(version: number, common: Common): Operator {
     },
     migrate: Object.fromEntries(
       Object.entries({
-        2: (old: JsonObject) => ({ ...old, length: (old["seqs"] as number[]).length }),
+        2: (old: JsonObject) => {
+          if (version === 2 && unmigratable !== null && old["key"] === unmigratable) throw new Error("no such key");
+          return { ...old, length: (old["seqs"] as number[]).length };
+        },
         3: (old: JsonObject) => ({ ...old, twice: (old["seqs"] as number[]).length * 2 }),
       }).filter(([v]) => Number(v) <= version),
     ),

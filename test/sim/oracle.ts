@@ -31,6 +31,12 @@ interface Sent {
   readonly damaged: ReadonlySet<string>;
 }
 
+/** Of a manifest's text: the keys whose states can't be migrated. There is one such key at most. */
+interface Unmigrated {
+  readonly attempt: string;
+  readonly unmigrated?: { readonly keys: number; readonly some: readonly (readonly [key: string, version: number])[] };
+}
+
 export class Oracle {
   readonly violations: string[] = [];
   readonly #world: World;
@@ -141,7 +147,7 @@ export class Oracle {
   // ---- instances ----
 
   began(by: Instance): void {
-    this.truth(by.slot.name).model.readBy(by.version);
+    this.truth(by.slot.name).readBy(by.version);
   }
 
   died(by: Instance): void {
@@ -263,6 +269,17 @@ export class Oracle {
     const own = new Set(filesOf(to.manifest));
     const shared = to.previous === null ? undefined : filesOf(to.previous).find((file) => own.has(file));
     if (shared !== undefined) wrong(`${shared} is in both generations (SNAP4)`);
+    const { attempt, unmigrated } = JSON.parse(to.manifest) as Unmigrated;
+    const failing = this.saved.unmigratedIn(attempt);
+    if (failing.length > 0) trace.count("snapshots with what can't be migrated");
+    if (
+      (unmigrated?.some ?? [])
+        .map(([key]) => key)
+        .sort()
+        .join(" ") !== failing.join(" ") ||
+      (unmigrated?.keys ?? 0) !== failing.length
+    )
+      wrong(`it says that ${JSON.stringify(unmigrated)} can't be migrated, and those are ${JSON.stringify(failing)}`);
     this.#cut(by, before, wrong);
     this.kept.promoted(by, before, to, sent.sentMs);
   }
@@ -334,6 +351,7 @@ export class Oracle {
     const view = { version: by.version, floor: Math.max(shown, by.firstHead, fresh), cut: truth.head };
     const flaw = truth.model.check(key, entry, view);
     if (flaw !== null) this.fail(`${by.name} shows key ${key} wrongly: ${flaw}`);
+    if (entry?.version !== undefined) this.#world.trace.count("states shown that can't be migrated");
     if (entry !== null) by.shown = Math.max(by.shown, entry.seq);
   }
 

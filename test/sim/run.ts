@@ -133,14 +133,10 @@ class Run {
     const slots = [...host.slots.values()];
     if (!slots.every((slot) => oracle.kept.promisesRollback(slot, world.deployed, PEACE_MS)))
       world.deployed = this.#config.versions;
-    for (const worker of this.#workers) {
-      worker.version = world.deployed;
-      worker.ahead = false;
-      worker.forgetStale();
-    }
+    for (const worker of this.#workers) worker.forgetStale();
     this.#nemesis.wakeAll();
-    for (const { current } of host.slots.values())
-      if (current !== null && current.version !== world.deployed) current.die("replaced by a deploy");
+    await this.#mended(slots);
+    this.#deploy(world.deployed);
     await clock.settle();
     await this.#travel.settle((untilMs) => this.#step(untilMs));
     const limit = clock.now() + ANSWER_LIMIT_MS;
@@ -149,6 +145,35 @@ class Run {
       oracle.fail(
         `${this.#working} clients wait for an answer (${this.#clients.map((one) => one.doing).join(", ")}) ${ANSWER_LIMIT_MS} ms after the last fault`,
       );
+  }
+
+  /** Everything runs this version. */
+  #deploy(version: number): void {
+    this.#world.deployed = version;
+    for (const worker of this.#workers) {
+      worker.version = version;
+      worker.ahead = false;
+    }
+    for (const { current } of this.#world.host.slots.values())
+      if (current !== null && current.version !== version) current.die("replaced by a deploy");
+  }
+
+  /** Code that can't migrate one key serves all the others. Then mended code comes. */
+  async #mended(slots: readonly Slot[]): Promise<void> {
+    const world = this.#world;
+    const { unmigratable } = this.#config;
+    if (unmigratable === null) return;
+    if (slots.every((slot) => world.oracle.kept.promisesRollback(slot, 2, PEACE_MS))) {
+      this.#deploy(2);
+      const audit = new Audit(world, (untilMs) => this.#step(untilMs));
+      for (const slot of slots) await audit.serves(slot, "what can be migrated");
+      await audit.within(slots[0]!, "an answer about what can't be migrated", () => this.#admin.askFor(unmigratable));
+      for (const slot of slots) await audit.snapshot(slot);
+      for (const slot of slots) audit.crash(slot);
+      for (const slot of slots) await audit.serves(slot, "what can be migrated, and comes back");
+    }
+    world.trace.count("mended migrations");
+    world.deployed = this.#config.versions;
   }
 
   async #reckoning(): Promise<void> {
@@ -165,7 +190,9 @@ class Run {
     for (const slot of slots) oracle.kept.check(slot);
     for (const slot of slots) audit.crash(slot);
     for (const slot of slots) await audit.shows(slot, "what comes back");
-    if (!random.chance(0.5)) return;
+    for (const slot of slots) await audit.readsLog(slot);
+    // Where databases were set back archives may hold what was given up.
+    if (!random.chance(0.5) && this.#config.travelMs === 0) return;
     for (const slot of slots) audit.crash(slot);
     const whole = (slot: Slot): boolean => this.#world.damage.archivesWhole(slot) && oracle.kept.wholeLog(slot);
     for (const slot of slots.filter(whole)) {

@@ -62,6 +62,12 @@ export class Saved {
     return rows.map(({ seq }) => seq);
   }
 
+  /** Keys of a snapshot whose states can't be migrated, sorted. */
+  unmigratedIn(attempt: string): string[] {
+    const entries = [...(this.#attempts.get(attempt)?.entries ?? [])];
+    return entries.flatMap(([key, { version }]) => (version === undefined ? [] : [key])).sort();
+  }
+
   put(by: Instance, name: string, bytes: Uint8Array): void {
     const truth = this.#world.oracle.truth(by.slot.name);
     if (name.endsWith(".kfm")) return this.#archive(by, truth, bytes);
@@ -86,6 +92,11 @@ export class Saved {
     }
     const held = truth.model.checkQuarantine([...quarantine.values()], view);
     if (held !== null) wrong(`${held} (SNAP1)`);
+    const waiting = new Set(quarantine.keys());
+    for (const key of truth.model.keys()) {
+      const lost = truth.model.checkKept(key, entries.get(key) ?? null, waiting, snapshot.seq);
+      if (lost !== null) wrong(`key ${key}: ${lost} (IN4)`);
+    }
     const { first, last, prints } = snapshot.dedup;
     if (last !== snapshot.seq || prints !== last - Math.max(first, snapshot.base + 1) + 1)
       wrong(`its ids go from ${first} to ${last}, and are ${prints} (ONE3)`);

@@ -42,6 +42,7 @@ const SMALL: Configuration = {
   travelMs: 0,
   maxKeys: { count: Infinity, ledger: Infinity, credits: Infinity },
   maxEventsPerDay: Infinity,
+  unmigratable: null,
   codec: "plain",
   databases: 1,
   pageRows: 1,

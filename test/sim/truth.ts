@@ -10,8 +10,9 @@ import type { Configuration, OperatorName } from "./configuration.ts";
 import { decodePayload, type LoggedOutcome } from "./decoder.ts";
 import type { Instance } from "./instance.ts";
 import { LedgerModel } from "./ledger-model.ts";
-import { DELETE, ERASE, isCommand, refusal, RETRY, type Logged, type Model } from "./model.ts";
+import { isCommand, type Logged, type Model } from "./model.ts";
 import { NumbersModel } from "./numbers-model.ts";
+import { Settlements } from "./settlements.ts";
 
 /** A log as it was at some moment, with what its rows don't say: it can be gone on from there again. */
 export interface Past {
@@ -38,8 +39,6 @@ export const upTo = ({ takes, claimed, owners }: Past, seq: number): Past => ({
 });
 
 const DAY_MS = 86_400_000;
-/** Longer than what was taken in waits to be logged, and than clocks are off. */
-const MIDNIGHT_MS = 1_200_000;
 
 export class Truth {
   readonly rows: Segment[] = [];
@@ -58,15 +57,17 @@ export class Truth {
   /** Events a day. */
   readonly #share: number;
   readonly #config: Configuration;
-  readonly #since = new Map<number, LoggedOutcome[]>();
+  /** What became of events in the quarantine. */
+  readonly settlements: Settlements;
 
   constructor(config: Configuration, operator: OperatorName) {
     this.#config = config;
+    this.settlements = new Settlements(config.unmigratable);
     this.#share = Math.ceil(config.maxEventsPerDay / config.partitions[operator]);
     const maxKeys = Math.ceil(config.maxKeys[operator] / config.partitions[operator]);
     this.model =
       operator === "ledger"
-        ? new LedgerModel((seq) => this.events[seq - 1]!, maxKeys)
+        ? new LedgerModel((seq) => this.events[seq - 1]!, maxKeys, config.unmigratable)
         : new NumbersModel(operator, maxKeys);
   }
 
@@ -139,7 +140,7 @@ export class Truth {
       this.events.push(logged);
       const request = event["numbered"];
       if (typeof request === "string" && !this.requests.has(request)) this.requests.set(request, logged);
-      this.#settle(logged);
+      this.settlements.take(logged);
       const same = this.byName.get(logged.name);
       if (same === undefined) this.byName.set(logged.name, [logged]);
       else same.push(logged);
@@ -150,15 +151,15 @@ export class Truth {
   }
 
   /**
-   * More events on one day than the partition's share? What was taken in just before midnight may be logged after it, and what
-   * steers a partition is always taken.
+   * More events on one day than the partition's share? The first request of a day is taken whatever its size, and what steers a
+   * partition is always taken.
    */
   #beyond({ seq, stamp, type }: Logged): string | null {
-    const at = stamp / 1_024;
-    const day = Math.floor(at / DAY_MS) * DAY_MS;
-    if (this.#share === Infinity || isCommand(type) || at - day < MIDNIGHT_MS) return null;
+    const day = Math.floor(stamp / 1_024 / DAY_MS) * DAY_MS;
+    if (this.#share === Infinity || isCommand(type)) return null;
     const taken = this.loggedSince(day);
-    return taken < this.#share
+    const first = this.rows.find((row) => row.stamp / 1_024 >= day)!;
+    return taken < this.#share || first.group === this.rows.at(-1)!.group
       ? null
       : `seq ${seq} is logged after ${taken} events of its day, the share is ${this.#share}`;
   }
@@ -182,24 +183,10 @@ export class Truth {
     );
   }
 
-  /** What became of an event that was set aside, one command after the other: a duplicate of it may hear of each. */
-  since(event: Logged): readonly LoggedOutcome[] {
-    return this.#since.get(event.seq) ?? [];
-  }
-
-  #settle(command: Logged): void {
-    const { type, data, outcome, key, seq: at } = command;
-    if (type === ERASE)
-      for (const { seq } of this.events)
-        if (seq < at && this.events[seq - 1]!.key === key) this.#came(seq, { tag: "r", text: refusal("erased") });
-    if (type !== RETRY && type !== DELETE) return;
-    if (outcome?.tag === "r" && /not_quarantined|too_many_keys/.test(outcome.text)) return;
-    const deleted: LoggedOutcome = { tag: "r", text: refusal("deleted") };
-    this.#came(Number(data["seq"]), type === DELETE ? deleted : (outcome ?? { tag: "a", text: "null" }));
-  }
-
-  #came(seq: number, outcome: LoggedOutcome): void {
-    this.#since.set(seq, [...this.since(this.events[seq - 1]!), outcome]);
+  /** Code of this version reads the log from now on. */
+  readBy(version: number): void {
+    this.model.readBy(version);
+    this.settlements.readBy(version);
   }
 
   /** The event's outcome as an answer must tell it. */

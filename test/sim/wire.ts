@@ -284,6 +284,14 @@ export class WiredStore implements ObjectStore {
     return carry(this.#world, this.#by, this.#world.storeFate(this.#by, method), method, what, act);
   }
 
+  /** @throws where each read of the object fails */
+  #assertReadable(name: string): void {
+    if (!this.#world.damage.isUnreadable(name)) return;
+    this.#world.trace.count("reads of objects that can't be read");
+    this.#by.failedToRead.add(name);
+    throw new Error("the store can't read this object");
+  }
+
   put(name: string, bytes: Uint8Array): Promise<string> {
     const { store, oracle } = this.#world;
     if (this.#world.refusesPut(this.#by)) return Promise.reject(new Error(`${name}: the condition of the put failed`));
@@ -307,7 +315,8 @@ export class WiredStore implements ObjectStore {
     const bytes = await this.#carry(
       "get",
       () => name,
-      () => {
+      async () => {
+        this.#assertReadable(name);
         hit = damage.hit(name);
         return store.get(name);
       },
@@ -330,6 +339,7 @@ export class WiredStore implements ObjectStore {
       "range",
       () => `${name} ${offset}+${length}`,
       async () => {
+        this.#assertReadable(name);
         const found = await store.range(name, offset, length);
         hit = damage.hitIn(name, offset, found) || (damage.hit(name) && found!.length < length);
         return found;

@@ -67,6 +67,12 @@ const INCARNATION = 1_000_000;
 
 export const incarnationOf = (of: Epoch): number => Math.floor(of / INCARNATION);
 
+/** Returns the incarnation in which an attempt was made, or null if there was no attempt. */
+export function incarnationOfAttempt(attempt: string): number | null {
+  const made = attemptOf(attempt);
+  return made === null ? null : incarnationOf(made.epoch);
+}
+
 /** Returns the first epoch of the next incarnation: more than a whole incarnation above the highest epoch that a name
  *  shows. Writers that left nothing in R2 have taken further epochs. */
 export const nextIncarnation = (highest: Epoch): Epoch => epoch((incarnationOf(highest) + 2) * INCARNATION);

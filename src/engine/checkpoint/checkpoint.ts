@@ -18,7 +18,16 @@ import { archiveText } from "../log/archive.ts";
 import { FileWriter } from "../base/block.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
 import { assertOurs } from "../log/fence.ts";
-import { attemptId, manifestName, snapshotName, seq, type Epoch, type Seq } from "../base/ids.ts";
+import {
+  attemptId,
+  incarnationOf,
+  incarnationOfAttempt,
+  manifestName,
+  snapshotName,
+  seq,
+  type Epoch,
+  type Seq,
+} from "../base/ids.ts";
 import { ARCHIVE_CHARS } from "../base/limits.ts";
 import {
   historyAfter,
@@ -131,6 +140,7 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
     ...(parts === 1 ? {} : { parts }),
     ...(chain.length === 0 ? {} : { chain }),
     ...(ground.whole === null ? {} : { history: historyAfter(ground.whole)! }),
+    ...resumedFrom(ground),
     archive,
   });
   let [count, earlierBytes, archivedBytes] = [0, 0, 0];
@@ -151,6 +161,12 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
     earlierBytes += piece.file.length;
   }
   throw new Error("an archive ended without its last piece");
+}
+
+/** Returns what the first manifest of a later incarnation says of the one before it. */
+function resumedFrom({ epoch, row }: Ground): Pick<Manifest, "resumed"> {
+  const before = incarnationOfAttempt(row.attempt);
+  return incarnationOf(epoch) === (before ?? 0) ? {} : { resumed: before };
 }
 
 const putPiece = ({ clock, objects }: Environment, name: string, bytes: Uint8Array): Promise<string> =>

@@ -68,7 +68,7 @@ async function* archivedBelow(
 ): AsyncGenerator<Below, Bottom> {
   if (before <= 1) return "beginning";
   const bottom = Math.max(1, archiveFrom);
-  const limitOf = await archiveLimits(env, row.epoch, bottom > 1 ? belowManifest(env.id, bottom) : "");
+  const limitOf = await archiveLimits(env, row, bottom > 1 ? belowManifest(env.id, bottom) : "");
   const archives: Archives = { env, bottom, top: row.version, limitOf, objects: 0 };
   let next = before;
   for (let version = row.version + 1; next > 1;) {
@@ -163,7 +163,8 @@ async function holding(archives: Archives, at: Seq, below: number): Promise<Held
 /** Returns the first seq that the archive holds. If it holds none, returns the seq after those that it covers. */
 const firstOf = ({ manifest: { archive } }: Archived): number => archive.blocks[0]?.[3] ?? archive.to + 1;
 
-const reach = ({ manifest, limit }: Archived): number => Math.min(manifest.seq, limit);
+/** An archive that broke off ends below its snapshot's seq. */
+const reach = ({ manifest, limit }: Archived): number => Math.min(manifest.archive.to, limit);
 
 const isHeld = (one: Archived): one is Archived & Held => one.file !== null;
 
@@ -187,6 +188,7 @@ async function archivesFrom(archives: Archives, from: number, to: number, at: Se
     const { names, more } = await listNames(env, manifestPrefix(id), after);
     for (const name of names) {
       const version = manifestOf(name)?.version ?? 0;
+      if (limitOf(name) === 0) continue;
       if (version > to || (found[0] !== undefined && found[0].version !== version)) return found;
       try {
         archives.objects += 1;

@@ -8,6 +8,8 @@
  * INCARNATION1. The first manifest of an incarnation archives, in one object or in several, every row of the log from
  *     where the incarnation began. An archive of an earlier incarnation counts below that seq. The rows above that seq
  *     in such an archive were given up.
+ *     A later incarnation may resume from a snapshot of an earlier one, and so give up those between. The first manifest
+ *     says which one it resumed from. Archives of an incarnation that was given up count for nothing.
  * INCARNATION2. If that seq can't be read, the rows that belong to the log are unknown. An unknown limit is damage,
  *     never a guess (SNAP3).
  * INCARNATION3. A partition in its first incarnation, which is nearly every partition, pays nothing for this.
@@ -17,29 +19,46 @@
  */
 import { readManifestObject } from "../snapshot/manifest-object.ts";
 import { Damage, isUnreadable, messageOf } from "../base/errors.ts";
-import { incarnationOf, manifestOf, manifestPrefix, type Epoch } from "../base/ids.ts";
+import { incarnationOf, incarnationOfAttempt, manifestOf, manifestPrefix } from "../base/ids.ts";
+import type { PartitionRow } from "../base/records.ts";
 import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 import type { FileEnvironment } from "../operator/environment.ts";
 
 const NO_LIMIT = (): number => Number.POSITIVE_INFINITY;
 
 /**
- * Returns a function that tells up to which seq the archives of a name count. The function serves the names above
- * `from`. `now` is the epoch of the partition's row.
+ * Returns a function that tells up to which seq the archives of a name count: 0 if they don't. The function serves the
+ * names above `from`.
  *
  * @throws Damage (INCARNATION2)
  */
-export async function archiveLimits(env: FileEnvironment, now: Epoch, from: string): Promise<(name: string) => number> {
-  if (incarnationOf(now) === 0) return NO_LIMIT;
+export async function archiveLimits(env: FileEnvironment, row: Row, from: string): Promise<(name: string) => number> {
+  const now = incarnationOf(row.epoch);
+  if (now === 0) return NO_LIMIT;
   const firsts = await firstManifests(env, from);
   const earliest = Math.min(...firsts.keys());
-  const begins: { readonly incarnation: number; readonly after: number }[] = [];
-  for (const [incarnation, { names }] of firsts)
-    if (incarnation !== earliest) begins.push({ incarnation, after: await beginOf(env, incarnation, names) });
-  return (name) => {
-    const incarnation = incarnationOf(manifestOf(name)?.epoch ?? now);
-    return Math.min(...begins.filter((later) => later.incarnation > incarnation).map(({ after }) => after));
-  };
+  const limits = new Map<number, number>();
+  let limit = Number.POSITIVE_INFINITY;
+  for (let incarnation: number | null = now; incarnation !== null;) {
+    limits.set(incarnation, limit);
+    const first = firsts.get(incarnation);
+    if (incarnation === earliest) break;
+    const { after, resumed }: Begin =
+      first === undefined
+        ? { after: limit, resumed: incarnation === now ? incarnationOfAttempt(row.attempt) : null }
+        : await beginOf(env, incarnation, first.names);
+    limit = Math.min(limit, after);
+    incarnation = resumed;
+  }
+  return (name) => limits.get(incarnationOf(manifestOf(name)?.epoch ?? row.epoch)) ?? 0;
+}
+
+type Row = Pick<PartitionRow, "epoch" | "attempt">;
+
+/** Where an incarnation began: after which seq, and in which incarnation the manifest was made that it resumed from. */
+interface Begin {
+  readonly after: number;
+  readonly resumed: number | null;
 }
 
 /**
@@ -69,18 +88,17 @@ async function firstManifests(
   }
 }
 
-/** Returns the seq after which an incarnation began. */
-async function beginOf(env: FileEnvironment, incarnation: number, names: readonly string[]): Promise<number> {
+async function beginOf(env: FileEnvironment, incarnation: number, names: readonly string[]): Promise<Begin> {
   const flaws: string[] = [];
   for (const name of names) {
     try {
-      const { archive } = readManifestObject(await fetchObject(env, name), env.codec).manifest;
+      const { archive, resumed = null } = readManifestObject(await fetchObject(env, name), env.codec).manifest;
       if ((archive.piece ?? 1) > 1) {
         flaws.push(`${name} holds piece ${archive.piece}, not the first`);
         continue;
       }
       // If the archive has no rows, the log was still empty. Older archives hold everything up to `archive.to`.
-      return archive.blocks[0] === undefined ? archive.to : archive.blocks[0][3] - 1;
+      return { after: archive.blocks[0] === undefined ? archive.to : archive.blocks[0][3] - 1, resumed };
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       flaws.push(messageOf(error));

@@ -226,7 +226,7 @@ async function replayArchive(
   const { machine } = folding;
   let flaw: Damage | Failure | null = null;
   const from = base === null ? "" : belowManifest(id, base.number);
-  const limitOf = await archiveLimits(env, row.epoch, from);
+  const limitOf = await archiveLimits(env, row, from);
   for (let after = from; ;) {
     const { names, more } = await listNames(env, manifestPrefix(id), after);
     for (const name of names) {

@@ -99,6 +99,11 @@ export interface Manifest {
    */
   readonly history?: readonly (readonly [version: number, attempt: string])[];
   /**
+   * The incarnation of the manifest that this manifest's incarnation resumed from, or null if it resumed from none. Only
+   * in the first manifest of a later incarnation, and in each attempt at it (incarnation.ts).
+   */
+  readonly resumed?: number | null;
+  /**
    * The log that this manifest's object carries: events above `from` and up to `to`, as far as the blocks hold them.
    */
   readonly archive: {
@@ -193,6 +198,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
     isUnmigrated(manifest["unmigrated"]) &&
     isHistory(manifest["history"]) &&
+    (manifest["resumed"] == null || isWhole(manifest["resumed"])) &&
     (manifest["rates"] === undefined || isRates(manifest["rates"])) &&
     (manifest["quarantined"] === undefined || isWhole(manifest["quarantined"])) &&
     (manifest["writer"] === undefined || isText(manifest["writer"])) &&

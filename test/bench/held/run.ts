@@ -1,12 +1,14 @@
 // What fills the memory of an isolate, one after the other, in a process with its heap: prints a line of JSON for each with the most bytes
-// that it held (peak.ts), beside what the measuring itself holds.
+// that it held (peak.ts), beside what the measuring itself holds, and with the bound that test/engine/held.test.ts asserts.
 
 import { Dedup } from "../../../src/engine/state/dedup.ts";
 import { PRINT_WORDS } from "../../../src/engine/base/hash.ts";
 import { seq } from "../../../src/engine/base/ids.ts";
 import { ARRAY_EVENTS, PENDING_EVENTS, REQUEST_BYTES } from "../../../src/engine/base/limits.ts";
-import { arrayElements, bodyText } from "../../../src/worker/http/body.ts";
+import { arrayElements, bodyBytes, bodyText, LineReader, type BodyError } from "../../../src/worker/http/body.ts";
 import { heldBytes, Peak } from "./peak.ts";
+import { createGzip } from "node:zlib";
+import { Readable } from "node:stream";
 
 const IDS = 500_000;
 const DAY_MS = 86_400_000;
@@ -41,7 +43,9 @@ class Ids {
   }
 }
 
-async function told(what: string, act: (peak: Peak) => Promise<void> | void): Promise<void> {
+const MB = 1_000_000;
+
+async function told(what: string, boundMb: number, act: (peak: Peak) => Promise<void> | void): Promise<void> {
   // Buffers of the one before go with the second look.
   for (let i = 0; i < 3; i++) {
     heldBytes();
@@ -51,7 +55,7 @@ async function told(what: string, act: (peak: Peak) => Promise<void> | void): Pr
   const peak = new Peak();
   await act(peak);
   peak.stop();
-  console.log(JSON.stringify({ what, peakBytes: peak.bytes - base }));
+  console.log(JSON.stringify({ what, peakBytes: peak.bytes - base, boundBytes: boundMb * MB }));
 }
 
 const left = (n: number): number => (n * 7_919) % 100_000;
@@ -63,23 +67,23 @@ const captured = (peak: Peak, ids: Ids): void => {
   if (count === 0) throw new Error("nothing was kept");
 };
 
-await told("500,000 ids with a small reply each, and a full snapshot captured", (peak) => {
+await told("500,000 ids with a small reply each, and a full snapshot captured", 90, (peak) => {
   const ids = new Ids();
   ids.fill((n) => JSON.stringify(["a", { left: left(n) }]));
   captured(peak, ids);
 });
-await told("500,000 ids with a small refusal each, and a full snapshot captured", (peak) => {
+await told("500,000 ids with a small refusal each, and a full snapshot captured", 95, (peak) => {
   const ids = new Ids();
   ids.fill((n) => JSON.stringify(["r", "insufficient_credits", { left: left(n) }]));
   captured(peak, ids);
 });
-await told("50,000 events that wait for the log, above 500,000 ids", (peak) => {
+await told("50,000 events that wait for the log, above 500,000 ids", 50, (peak) => {
   const ids = new Ids();
   ids.fill(null);
   ids.add(PENDING_EVENTS, null);
   peak.look();
 });
-await told("a JSON array of as much as a request may hold", async (peak) => {
+await told("a JSON array of 8 MB, as much as a request may hold", 50, async (peak) => {
   const one = JSON.stringify({ type: "t", id: "x".repeat(36), data: { a: "y".repeat(500), b: "ключ" } });
   const chunk = new TextEncoder().encode(`${one},`.repeat(100));
   const times = Math.floor((REQUEST_BYTES - 1_000) / chunk.length);
@@ -102,4 +106,26 @@ await told("a JSON array of as much as a request may hold", async (peak) => {
   peak.look();
   if (elements?.length !== 100 * times + 1) throw new Error(`the array has ${elements?.length} elements`);
   for (const element of elements) JSON.parse(element);
+});
+function* pieces(count: number): Generator<Buffer> {
+  for (let n = 0; n < count; n++) yield Buffer.alloc(MB, "x");
+}
+
+await told("a gzip body whose one line unpacks to 400 MB", 50, async (peak) => {
+  const line = Readable.from(pieces(400));
+  const body = Readable.toWeb(line.pipe(createGzip())) as ReadableStream<Uint8Array>;
+  const headers = { "content-encoding": "gzip" };
+  const request = new Request("http://x/", { method: "POST", headers, body, duplex: "half" });
+  const lines = new LineReader();
+  let refused = "";
+  try {
+    for await (const unpacked of bodyBytes(request, Number.POSITIVE_INFINITY)) {
+      lines.push(unpacked);
+      lines.overlong();
+      peak.look();
+    }
+  } catch (error) {
+    refused = (error as BodyError).code;
+  }
+  if (refused !== "gzip_bomb") throw new Error(`the body was not refused as a gzip bomb: ${refused}`);
 });

@@ -22,6 +22,8 @@ import { LocalSqlite } from "./local-sqlite.ts";
 const MIGRATION = path.join(import.meta.dirname, "../../../src/adapters/migrations/0001_log.sql");
 const KEYS = 10;
 const PATIENCE = 60;
+/** What test/engine/checkpoint/full-tail.test.ts asserts. */
+const BOUND_BYTES = 64_000_000;
 /** As little compressible as events get: hexadecimal digits at random. */
 const BLOB_CHARS = 700;
 
@@ -105,8 +107,9 @@ try {
   if (counted !== events) throw new Error(`${events} events were logged, and the state counts ${counted}`);
   console.log(
     JSON.stringify({
-      what: "a full tail, opened and archived",
+      what: "a full tail of 256 MB, opened and archived",
       peakBytes: peak.bytes - base,
+      boundBytes: BOUND_BYTES,
       opened: opened - base,
       buffers: peak.buffers,
       state,

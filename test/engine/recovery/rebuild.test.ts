@@ -12,6 +12,7 @@ import { readManifest, type Manifest } from "../../../src/engine/snapshot/manife
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { SIZES } from "../../../src/engine/base/limits.ts";
 import { newestManifest, partitionsInStore, rebuild, type Rebuilt } from "../../../src/engine/recovery/rebuild.ts";
+import { logBelow } from "../../../src/engine/history/log-reader.ts";
 import { sum } from "../fakes/sum.ts";
 import { unreachable } from "../fakes/unreachable.ts";
 import { words, World, type Incarnation } from "../fakes/world.ts";
@@ -345,6 +346,39 @@ describe("what was given up", () => {
     await expect(world.value(world.start(operator))).rejects.toThrow(
       /archives of manifests 5 to 5 are given up or lost/,
     );
+  });
+
+  it("INCARNATION1: an incarnation that was given up says nothing of the archives that the chosen one builds on", async () => {
+    // Of the first incarnation there are two snapshots, at 3 and at 6.
+    const { world, manifests } = await withSnapshots(2);
+    const { name } = manifests[1]!.snapshot;
+    const kept = world.store.objects.get(name)!;
+    world.store.objects.delete(name);
+    // So the second incarnation resumes from 3, and archives from there on.
+    expect((await recover(world)).manifest).toEqual(manifests[0]);
+    const second = world.start(operator);
+    await fill(world, second, "b", 4, 6);
+    const given = await snapshot(world, second);
+    world.store.objects.set(name, kept);
+    world.store.objects.delete(given.snapshot.name);
+    // The third resumes from 6, of the first incarnation again.
+    expect((await recover(world)).manifest).toEqual(manifests[1]);
+    const third = world.start(operator);
+    const shown = async (): Promise<unknown[]> => {
+      const log: unknown[] = [];
+      for await (const { events } of logBelow({ ...world.reader(operator), log: world.db.log(ID) }, null))
+        log.unshift(...events.events.map((event) => event["id"]));
+      return log;
+    };
+    const all = upTo(6).map((n) => `a${n}`);
+    expect(await world.clock.run(shown())).toEqual(all);
+    await fill(world, third, "c", 7, 9);
+    const last = await snapshot(world, third);
+    expect(last.resumed).toBe(0);
+    expect(await world.clock.run(shown())).toEqual([...all, "c7", "c8", "c9"]);
+    // From the snapshot at 3 on, by archives alone.
+    for (const one of [last, manifests[1]!]) world.store.objects.delete(one.snapshot.name);
+    expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(9)));
   });
 
   it("Z1: a second loss goes on from the second incarnation, though the first had reached a higher seq", async () => {
