@@ -238,8 +238,11 @@ export function pathOfPartition(operator: string, partition: string): string {
 export const POST_REQUEST = { method: "POST" } as const satisfies AppRequest;
 export const DELETE_REQUEST = { method: "DELETE" } as const satisfies AppRequest;
 
-export const postJson = (text: string): AppRequest => ({
-  method: "POST",
+export const postJson = (text: string): AppRequest => withJson("POST", text);
+export const putJson = (text: string): AppRequest => withJson("PUT", text);
+
+const withJson = (method: "POST" | "PUT", text: string): AppRequest => ({
+  method,
   headers: { "content-type": "application/json" },
   body: text,
 });

@@ -19,6 +19,7 @@ import { getCommand } from "./get.ts";
 import { historyCommand } from "./history.ts";
 import { manifestsCommand } from "./manifests.ts";
 import { pinCommand, pinsCommand, unpinCommand } from "./pins.ts";
+import { saveCommand, savepointsCommand, unsaveCommand } from "./savepoints.ts";
 import { quarantineCommand } from "./quarantine.ts";
 import { recoverCommand } from "./recover.ts";
 import { scanCommand } from "./scan.ts";
@@ -47,6 +48,9 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
       pinsCommand,
       pinCommand,
       unpinCommand,
+      saveCommand,
+      savepointsCommand,
+      unsaveCommand,
       verifyPartitionCommand,
       evictCommand,
       quarantineCommand,

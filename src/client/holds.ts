@@ -161,6 +161,8 @@ export const COUNTS = {
   ],
 } as const satisfies Shape;
 
+const SAVEPOINT = { name: "a text", at: "a number", time: "a text", created: "a text" } as const satisfies Shape;
+
 /** A message of `watch`. */
 export const WATCHED = { key: "a text", value: "anything", seq: "a number or null" } as const satisfies Shape;
 
@@ -205,6 +207,10 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
     "/v1/operators/:op/partitions/:n/manifests/:manifest/pin",
     { partition: "a number", manifest: "a number", name: "a text", pinned: "false" },
   ],
+  ["GET", "/v1/savepoints", [SAVEPOINT]],
+  ["GET", "/v1/savepoints/:name", SAVEPOINT],
+  ["PUT", "/v1/savepoints/:name", SAVEPOINT],
+  ["DELETE", "/v1/savepoints/:name", { name: "a text", removed: "true" }],
   [
     "POST",
     "/v1/operators/:op/partitions/:n/verify",

@@ -2,7 +2,7 @@
 import { MOMENT_FORMS, SAVEPOINT_NAME } from "../../engine/history/moment.ts";
 import { AT_PROBLEMS } from "./common.ts";
 import { described, type TextParam } from "./described.ts";
-import { BOOLEAN, COUNT, list, object, ref, STRING, TIME } from "./schemas.ts";
+import { COUNT, list, object, ref, STRING, TIME } from "./schemas.ts";
 
 const GROUP = "Savepoints";
 
@@ -98,7 +98,7 @@ export const DELETE_SAVEPOINT = described({
   answers: {
     200: {
       about: "Retention decides alone again. May be sent again.",
-      schema: object({ name: STRING, removed: BOOLEAN }),
+      schema: object({ name: STRING, removed: { const: true } }),
     },
   },
 });
