@@ -51,6 +51,10 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
     "parts?": COUNT,
     "chain?": list(FILE),
     "history?": list({ type: "array", prefixItems: [COUNT, STRING], minItems: 2, maxItems: 2 }),
+    "resumed?": {
+      ...orNull(COUNT),
+      description: "Only in the first manifest of a later incarnation: the incarnation that it resumed from.",
+    },
     archive: object({
       name: STRING,
       from: COUNT,
