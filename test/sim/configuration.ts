@@ -95,6 +95,8 @@ export interface Configuration {
   readonly retain: { readonly last: number; readonly hourly: number; readonly daily: number };
   /** Between two who pin a snapshot; 0: nobody does. */
   readonly pinMs: number;
+  /** Between two who read the past; 0: nobody does. */
+  readonly pastMs: number;
   /** Between two acts of somebody who edits, erases and steers the quarantine; 0: nobody does. */
   readonly adminMs: number;
   /** Between two times that a database is set back, or lost; 0: none is. */
@@ -221,12 +223,13 @@ function configureMigration(
 }
 
 /** With a chance of its own: what else is drawn stays as it was. */
-function configureRetention(seed: number): Pick<Configuration, "retain" | "pinMs"> {
+function configureRetention(seed: number): Pick<Configuration, "retain" | "pinMs" | "pastMs"> {
   const random = new Random(seed, "retention");
   const count = (most: number): number => (random.chance(0.4) ? random.skewed(1, most) : 0);
   return {
     retain: { last: count(12), hourly: count(12), daily: count(4) },
     pinMs: random.chance(0.6) ? random.skewed(20_000, 3_600_000) : 0,
+    pastMs: random.chance(0.5) ? random.skewed(1_000, 300_000) : 0,
   };
 }
 

@@ -419,6 +419,38 @@ export const DEFECTS: readonly Defect[] = [
     ),
   ),
 
+  // ---- the past ----
+  one(
+    "a read of the past takes rows above the moment",
+    "TIME3",
+    engine("history/past", "loaded, ({ stamp }) => stamp <= at)", "loaded, () => true)"),
+  ),
+  one(
+    "a read of the past begins above the moment",
+    "TIME3",
+    engine("history/past", "keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at)", "keptSnapshots(env, roots)"),
+  ),
+  one(
+    "a moment counts before the floors are up",
+    "TIME2, B3",
+    engine("history/settle", "floor.raise(stamp(Math.max(at, quiet)))", "Promise.resolve()"),
+  ),
+  one(
+    "now is what the clocks say",
+    "TIME2, B5",
+    engine("history/settle", "Math.max(present, ...(await ask((floor) => floor.newest())))", "present"),
+  ),
+  one(
+    "a range of the past ends with its first pass",
+    "PAST3",
+    engine("history/past", "    if (end === null) return;\n", "    return;\n"),
+  ),
+  one(
+    "keys that a pass left out are shown half-way",
+    "PAST3",
+    engine("history/past", "(end === null || compareUtf8(key, end) <= 0)", "true"),
+  ),
+
   // ---- retention ----
   one(
     "retention passes a pin",

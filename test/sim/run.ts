@@ -12,6 +12,7 @@ import { Client } from "./client.ts";
 import { configure, type Configuration } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import { Nemesis } from "./nemesis.ts";
+import { PastReader } from "./past-reader.ts";
 import { Pinner } from "./pinner.ts";
 import { TimeTravel } from "./time-travel.ts";
 import type { Counts } from "./trace.ts";
@@ -49,6 +50,7 @@ class Run {
   readonly #clients: readonly Client[];
   readonly #nemesis: Nemesis;
   readonly #pinner: Pinner;
+  readonly #past: PastReader;
   readonly #admin: Admin;
   readonly #travel: TimeTravel;
   #working = 0;
@@ -60,6 +62,7 @@ class Run {
     this.#workers = Array.from({ length: config.workers }, (_, i) => new Worker(this.#world, i));
     this.#nemesis = new Nemesis(this.#world, this.#workers);
     this.#pinner = new Pinner(this.#world);
+    this.#past = new PastReader(this.#world);
     this.#admin = new Admin(this.#world, this.#workers);
     this.#travel = new TimeTravel(this.#world);
     this.#clients = Array.from(
@@ -102,6 +105,7 @@ class Run {
   async #faults(): Promise<void> {
     this.#nemesis.start();
     this.#pinner.start();
+    this.#past.start();
     this.#admin.start();
     this.#travel.start();
     this.#cron();
@@ -188,6 +192,7 @@ class Run {
     for (const slot of slots) await audit.snapshot(slot);
     await this.#lastCollections(slots, audit);
     for (const slot of slots) oracle.kept.check(slot);
+    this.#past.check();
     for (const slot of slots) audit.crash(slot);
     for (const slot of slots) await audit.shows(slot, "what comes back");
     for (const slot of slots) await audit.readsLog(slot);

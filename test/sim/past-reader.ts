@@ -1,0 +1,173 @@
+/**
+ * Somebody who reads the past, at random moments, while everything else goes on: it asks for a moment, waits for what it gets,
+ * and asks for the same stamp again later.
+ *
+ * PASTREADER1. What is read at a stamp is what the log up to it gives, key by key, and in a scan all keys.
+ * PASTREADER2. Once a moment was settled, no row at or below its stamp is logged any more (TIME2): it is checked whenever the
+ *     partition is looked at again, and at the end.
+ * PASTREADER3. It may hear that the moment is gone, or that something can't be read. It never hears something else than was.
+ * PASTREADER4. "Now" holds all that was logged before it was asked for, whatever the writers' clocks say (SETTLE3).
+ */
+import { Damage, Failure } from "../../src/engine/base/errors.ts";
+import { stamp, type Stamp } from "../../src/engine/base/ids.ts";
+import type { Log, ObjectStore } from "../../src/engine/base/ports.ts";
+import type { Moment } from "../../src/engine/history/moment.ts";
+import { pastKeys, pastRange } from "../../src/engine/history/past.ts";
+import { settle } from "../../src/engine/history/settle.ts";
+import type { LogEnvironment } from "../../src/engine/operator/environment.ts";
+import { NO_CACHE } from "../../src/engine/snapshot/range-reader.ts";
+import { scan } from "../../src/engine/snapshot/reads.ts";
+import type { Slot } from "./host.ts";
+import type { Shown } from "./model.ts";
+import type { Random } from "./random.ts";
+import type { Truth } from "./truth.ts";
+import type { World } from "./world.ts";
+
+/** A moment that was settled, and the last seq at or below it in a partition. */
+interface Settled {
+  readonly slot: Slot;
+  readonly truth: Truth;
+  readonly at: Stamp;
+  readonly seq: number;
+}
+
+/** Moments that are remembered. */
+const REMEMBERED = 50;
+
+export class PastReader {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #settled: Settled[] = [];
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#random = world.stream("past reader");
+  }
+
+  start(): void {
+    const { clock, config } = this.#world;
+    if (config.pastMs === 0) return;
+    clock.after(this.#random.wait(config.pastMs), () => {
+      if (!this.#world.faulty) return;
+      void this.#look().catch((error: unknown) => this.#world.oracle.fail(`reading the past broke: ${String(error)}`));
+      this.start();
+    });
+  }
+
+  /** At the end: what was settled still is (PASTREADER2). */
+  check(): void {
+    for (const one of this.#settled) this.#unchanged(one);
+  }
+
+  async #look(): Promise<void> {
+    const { clock, oracle, trace } = this.#world;
+    const slot = this.#random.pick([...this.#world.host.slots.values()]);
+    const floors = this.#world.databases().map((name) => this.#world.database(name).floorPort(() => clock.now()));
+    const generations = this.#generations();
+    const moment = this.#moment();
+    const before = oracle.truth(slot.name).head;
+    const found = await settle(this.#world.clock, floors, moment);
+    if (found.tag === "not_settled") return trace.count("moments not settled");
+    if (generations !== this.#generations()) return;
+    const { at } = found;
+    const truth = oracle.truth(slot.name);
+    const seq = lastAt(truth, at);
+    if (moment.tag === "now" && seq < before)
+      oracle.fail(`now is stamp ${at}, seq ${seq} of ${slot.short}, which had logged seq ${before} (SETTLE3)`);
+    const one = { slot, truth, at, seq };
+    this.#settled.push(one);
+    if (this.#settled.length > REMEMBERED) this.#unchanged(this.#settled.shift()!);
+    await this.#read(one);
+    this.#unchanged(one);
+  }
+
+  #moment(): Exclude<Moment, { tag: "savepoint" }> {
+    const before = this.#settled.length > 0 ? this.#random.pick(this.#settled) : null;
+    if (before !== null && this.#random.chance(0.4)) return { tag: "stamp", at: before.at };
+    if (this.#random.chance(0.4)) return { tag: "now" };
+    if (this.#random.chance(0.1)) return { tag: "stamp", at: stamp((this.#world.clock.now() + 500) * 1_024) };
+    return { tag: "ago", ms: this.#random.skewed(1, 24 * 3_600_000) };
+  }
+
+  async #read({ slot, truth, at, seq }: Settled): Promise<void> {
+    const { oracle, trace } = this.#world;
+    const version = this.#world.deployed;
+    const env = this.#env(slot, version);
+    const keys = [...truth.model.keys()];
+    const wrong = (what: string): void => {
+      // Another truth began meanwhile: its database was set back, or somebody decided.
+      if (oracle.truth(slot.name) === truth) oracle.fail(`${slot.short} at stamp ${at}, seq ${seq}: ${what} (TIME3)`);
+    };
+    const shown = new Map<string, Shown>();
+    try {
+      if (this.#random.chance(0.5)) {
+        const past = await pastKeys(env, at, keys, Number.POSITIVE_INFINITY);
+        if (past.tag === "gone") return trace.count("moments gone");
+        if (past.seq !== seq) wrong(`the reader says seq ${past.seq}`);
+        past.entries.forEach((entry, i) => entry !== null && shown.set(keys[i]!, entry));
+      } else {
+        const past = await pastRange(env, at, "", "", { keys: this.#random.between(2, 8), bytes: 1_000_000 });
+        if (past.tag === "gone") return trace.count("moments gone");
+        if (past.seq !== seq) wrong(`the reader says seq ${past.seq}`);
+        const { items } = await scan(past.chunks, "", "", 100_000, Number.POSITIVE_INFINITY);
+        for (const [key, entry] of items) shown.set(key, entry);
+      }
+    } catch (error) {
+      if (!(error instanceof Damage) && !(error instanceof Failure)) throw error;
+      return trace.count("moments unreadable");
+    }
+    trace.count("moments read");
+    for (const key of new Set([...keys, ...shown.keys()])) {
+      // Code that can't migrate the key quarantines what other code applied to it, in a replay as in a recovery.
+      if (truth.model.mayBeUnmigrated(key, version, seq)) continue;
+      const flaw = truth.model.check(key, shown.get(key) ?? null, { version, floor: seq, cut: seq });
+      if (flaw !== null) wrong(`key ${key}: ${flaw}`);
+    }
+  }
+
+  #unchanged({ slot, truth, at, seq }: Settled): void {
+    const { oracle } = this.#world;
+    if (oracle.truth(slot.name) !== truth) return;
+    const now = lastAt(truth, at);
+    if (now !== seq)
+      oracle.fail(`${slot.short} logged seq ${now} at or below stamp ${at}, which was settled at seq ${seq} (TIME2)`);
+  }
+
+  #generations(): string {
+    return this.#world
+      .databases()
+      .map((name) => this.#world.generation(name))
+      .join();
+  }
+
+  #env(slot: Slot, version: number): LogEnvironment {
+    const { clock, codec, config, store } = this.#world;
+    const { timeline, operator: name, partition, database } = slot.address;
+    return {
+      id: { timeline, operator: name, partition },
+      operator: this.#world.operators(version).find((one) => one.name === name)!,
+      log: this.#slow<Log>(this.#world.database(database).log(slot.address), config.logMs),
+      objects: this.#slow<ObjectStore>(store, config.storeMs),
+      codec,
+      clock,
+      cache: NO_CACHE,
+      sizes: config.sizes,
+    };
+  }
+
+  /** Each call takes its time, in which others go on. */
+  #slow<Port extends Log | ObjectStore>(port: Port, ms: number): Port {
+    return new Proxy(port, {
+      get: (target, name) => {
+        const method = Reflect.get(target, name, target) as unknown;
+        if (typeof method !== "function") return method;
+        return async (...args: unknown[]) => {
+          await new Promise<void>((resolve) => void this.#world.clock.after(this.#random.wait(ms), resolve));
+          return Reflect.apply(method, target, args) as unknown;
+        };
+      },
+    });
+  }
+}
+
+const lastAt = (truth: Truth, at: Stamp): number => truth.rows.findLast((row) => row.stamp <= at)?.last ?? 0;
