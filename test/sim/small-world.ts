@@ -89,6 +89,7 @@ class SmallWorld {
   #commanded = 0;
   #rivals = 0;
   #rivalling = 0;
+  #stepping: Promise<boolean> | null = null;
 
   constructor(chosen: readonly Chosen[], story: Story, write: ((line: string) => void) | null) {
     this.#story = story;
@@ -133,9 +134,15 @@ class SmallWorld {
     return { calls: this.#calls, violations: oracle.violations };
   }
 
+  /** One step at a time: of two at once the second would not wait for what the first sets off, and time would run ahead. */
   async #step(untilMs: number): Promise<boolean> {
     if (this.#world.oracle.violations.length > 0) throw new Error("a rule is broken");
-    return this.#world.clock.step(untilMs);
+    if (this.#stepping !== null) {
+      await this.#stepping;
+      return true;
+    }
+    this.#stepping = this.#world.clock.step(untilMs).finally(() => (this.#stepping = null));
+    return this.#stepping;
   }
 
   async #advance(ms: number): Promise<void> {
