@@ -46,6 +46,9 @@ export function summary({ tally, findings }: World): string {
   return `${n(tally.rounds, "round")}, ${kills}, ${n(tally.evictions, "eviction")}, ${n(tally.snapshots, "whole snapshot")} and ${count(tally.fromSnapshots)} recoveries from one, ${counts}, ${count(findings.lost)} lost, ${count(findings.doubled)} doubled, ${credits}`;
 }
 
+/** A restart on a busy machine takes some of them. */
+const ATTEMPTS = 600;
+
 class Chaos {
   readonly #world: World;
   readonly #clients: ChaosClient[];
@@ -119,7 +122,21 @@ class Chaos {
   async #snapshotsAfter(share: number | null, withinMs: number): Promise<void> {
     if (share === null) return;
     await sleep(share * withinMs);
-    await this.#snapshots();
+    await Promise.all(
+      (await this.#partitions()).map(async (path) => {
+        if (await this.#taken(`${path}/snapshot`)) this.#world.tally.snapshots += 1;
+      }),
+    );
+  }
+
+  /** Asks again while the app is down: on a busy machine a kill may come before any answer. */
+  async #taken(path: string): Promise<boolean> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const answer = await exchange(`${this.#world.app.url()}${path}`, { method: "POST" });
+      if (answer?.status === 200) return true;
+      await sleep(100);
+    }
+    return false;
   }
 
   async #evict(count: number, withinMs: number): Promise<void> {
@@ -128,8 +145,7 @@ class Chaos {
     for (let i = 0; i < count; i++) {
       await sleep(random.below((2 * withinMs) / count));
       const path = partitions[random.below(partitions.length)] ?? "";
-      const answer = await exchange(`${this.#world.app.url()}${path}/evict`, { method: "POST" });
-      if (answer?.status === 200) this.#world.tally.evictions += 1;
+      if (await this.#taken(`${path}/evict`)) this.#world.tally.evictions += 1;
     }
   }
 
