@@ -62,7 +62,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
 
   // ---- the quarantine ----
   one(
-    "an event is set aside as the handler left it",
+    "an event is quarantined as the handler left it",
     "IN4",
     engine("partition/group", "() => slice.body.slice(start, stop).trim()", "() => JSON.stringify(event)"),
   ),
@@ -82,7 +82,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   ),
 
   one(
-    "a duplicate hears that its event was set aside, whatever became of that since",
+    "a duplicate hears that its event was quarantined, whatever became of that since",
     "QUARANTINE5, A6",
     engine(
       "state/state-machine",
@@ -175,7 +175,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     engine("recovery/adopt", "epoch: nextIncarnation(top.epoch), version", "epoch: epoch(top.epoch + 1), version"),
   ),
   one(
-    "an adopted row goes on from its own version",
+    "an adopted row continues from its own version",
     "adopt.ts, A2",
     engine(
       "recovery/adopt",

@@ -35,7 +35,7 @@ export const STATE_DEFECTS: readonly Defect[] = [
     ),
   ),
   one(
-    "an event is set aside whose key can't be migrated",
+    "an event is quarantined whose key can't be migrated",
     "MIGRATION2",
     engine(
       "partition/group",
