@@ -423,7 +423,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a read of the past takes rows above the moment",
     "TIME3",
-    engine("history/past", "loaded, ({ stamp }) => stamp <= at)", "loaded, () => true)"),
+    engine("history/past", "return stamp <= at;", "return true;"),
   ),
   one(
     "a read of the past begins above the moment",
@@ -622,4 +622,18 @@ export const DEFECTS: readonly Defect[] = [
   }),
   ...COMMAND_DEFECTS,
   ...STATE_DEFECTS,
+  one(
+    "rows that a promotion cuts between two pages end a read of the past",
+    "TIME3, LOG4",
+    engine(
+      "recovery/replay",
+      "    page = await nextPage(env, opening.row, machine.seq);\n  }\n",
+      "    page = await nextPage(env, opening.row, machine.seq);\n    break;\n  }\n",
+    ),
+    engine(
+      "recovery/replay",
+      "if (next !== undefined && next.seq > machine.seq + 1)",
+      "if (Number.isNaN(machine.seq))",
+    ),
+  ),
 ];

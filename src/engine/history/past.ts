@@ -14,7 +14,7 @@ import { Damage, Failure } from "../base/errors.ts";
 import type { Seq, Stamp } from "../base/ids.ts";
 import { compareUtf8 } from "../base/json.ts";
 import { PASS } from "../base/limits.ts";
-import type { Roots } from "../base/records.ts";
+import type { Roots, Segment } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { LogEnvironment } from "../operator/environment.ts";
 import { load } from "../recovery/recovery.ts";
@@ -238,6 +238,14 @@ async function fromBase(
   const { machine } = loaded;
   held = () => machine.state.changedBytes;
   const opening = await persistent(clock, "D1", () => log.peek());
-  const foreign = opening !== null && (await replay(env, opening, base, loaded, ({ stamp }) => stamp <= at)).foreign;
+  let ended = false;
+  const within = ({ stamp }: Segment): boolean => {
+    ended ||= stamp > at;
+    return stamp <= at;
+  };
+  const foreign = opening !== null && (await replay(env, opening, base, loaded, within)).foreign;
+  // A promotion that cuts rows between two pages leaves no hole, only a log that seems to end early (PAST4).
+  if (opening !== null && !ended && machine.seq < opening.head)
+    throw new Failure("fenced", `a snapshot was promoted while the log of partition ${env.id.partition} was read`);
   return { tag: "open", ...loaded, seq: machine.seq, stamp: machine.stamp, exact: !foreign };
 }

@@ -71,6 +71,9 @@ export async function replay(
   let tailBytes = 0;
   let last: Segment | null = null;
   for await (const page of tail(env, opening, base, folding, within)) {
+    const [next] = page.rows;
+    // The rows that aren't within are never applied, so the state machine wouldn't notice a hole before them.
+    if (next !== undefined && next.seq > machine.seq + 1) throw holeBefore(next, machine.seq);
     const rows = page.rows.filter(within);
     if (rows.length > 0) {
       const [from, started] = [machine.seq, clock.now()];
@@ -185,8 +188,10 @@ async function* tail(
   // The opening's page begins above the current snapshot. A fallback starts lower and reads its own page.
   let page: SegmentPage =
     opening.row.snapshotSeq === machine.seq ? opening : await nextPage(env, opening.row, machine.seq);
-  const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
-  if (first > machine.seq + 1) {
+  // A reader without the epoch may find that a promotion has cut further rows meanwhile.
+  for (;;) {
+    const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
+    if (first <= machine.seq + 1) break;
     if (await replayArchive(env, opening.row, folding, base, seq(first - 1), within)) return;
     page = await nextPage(env, opening.row, machine.seq);
   }
@@ -279,6 +284,9 @@ async function replayObject(
   }
   return false;
 }
+
+const holeBefore = ({ seq: first, last }: Segment, at: Seq): Failure =>
+  new Failure("log_broken", `after seq ${at} comes a segment ${first}..${last}: the log has a hole (LOG4)`);
 
 /** Returns the time after a turn. On the platform, the clock stands still during computation. */
 export async function afterTurn(clock: Clock): Promise<number> {
