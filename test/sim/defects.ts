@@ -116,6 +116,11 @@ export const DEFECTS: readonly Defect[] = [
     "a tail in pages is read without looking at the epoch again, and without looking for holes",
     "LOG2, LOG4, A12",
     engine("recovery/replay", "  assertOurs(row.epoch,", "  if (page.epoch < row.epoch) assertOurs(row.epoch,"),
+    engine(
+      "recovery/replay",
+      "if (next !== undefined && next.seq > machine.seq + 1)",
+      "if (Number.isNaN(machine.seq))",
+    ),
     engine("state/state-machine", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
   ),
   one(

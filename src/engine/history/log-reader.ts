@@ -155,8 +155,8 @@ async function holding(archives: Archives, at: Seq, below: number): Promise<Held
   const found = lowest.find(isHeld);
   if (found !== undefined) return found;
   // If `bottom` is above 1, it is a version that was current, so one of its archives is the log's (LOGREAD5).
-  const ended =
-    bottom > 1 && lowest.some(({ version }) => version === bottom) && lowest.every((one) => at < firstOf(one));
+  // An attempt that broke off may begin lower, since D1 had more rows then.
+  const ended = bottom > 1 && lowest.some((one) => one.version === bottom && at < firstOf(one));
   return ended ? "given up" : refuse(archives.env, at, "no readable archive holds it");
 }
 
