@@ -25,6 +25,8 @@ export class Calls {
   readonly #world: World;
   readonly #fail: (what: string) => void;
   readonly #pending = new Map<Instance, { bytes: number; events: number; calls: number }>();
+  /** Names of events whose callers were told that D1 is silent: they may still be logged, so they count as spent. */
+  readonly #unheard = new Map<Instance, Set<string>>();
   /** The highest epoch in which a producer ever sent. */
   readonly #epochs = new Map<string, number>();
 
@@ -35,6 +37,7 @@ export class Calls {
 
   died(by: Instance): void {
     this.#pending.delete(by);
+    this.#unheard.delete(by);
   }
 
   sent(by: Instance, slice: AppendRequest): () => void {
@@ -75,6 +78,7 @@ export class Calls {
       trace.count("busy answers");
       if (result.code === "queue_full") trace.count("full queues");
       if (result.code === "quota_exceeded") this.#spent(by, slice);
+      if (result.code === "store_unavailable") this.#notHeard(by, slice);
       if (result.code === "state_newer" && this.#world.oracle.kept.promisesRollback(by.slot, by.version, 0))
         this.#fail(`${by.name} can't go back to version ${by.version}, within the retention time (CODE3)`);
       return;
@@ -145,13 +149,21 @@ export class Calls {
     return detail === undefined || (detail.seq === 0 && detail.text === null) ? null : "more is told than is known";
   }
 
+  #notHeard(by: Instance, slice: AppendRequest): void {
+    const names = this.#unheard.get(by) ?? new Set();
+    this.#unheard.set(by, names);
+    for (const event of JSON.parse(`[${slice.body}]`) as Record<string, unknown>[]) names.add(nameOf(event));
+  }
+
   /** Nobody is turned away before the day's share is used up by what is logged and what waits. */
   #spent(by: Instance, slice: AppendRequest): void {
     const { trace, config } = this.#world;
     trace.count("quotas exceeded");
     const share = Math.ceil(config.maxEventsPerDay / config.partitions[by.slot.address.operator as OperatorName]);
     const logged = this.#world.oracle.truth(by.slot.name).loggedSince(Math.floor(by.clock.now() / DAY_MS) * DAY_MS);
-    const waiting = this.#pending.get(by)?.events ?? 0;
+    const { byName } = this.#world.oracle.truth(by.slot.name);
+    const unheard = [...(this.#unheard.get(by) ?? [])].filter((name) => !byName.has(name)).length;
+    const waiting = (this.#pending.get(by)?.events ?? 0) + unheard;
     const fresh = this.#fresh(by, slice);
     if (logged + waiting + fresh <= share)
       this.#fail(
