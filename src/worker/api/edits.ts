@@ -9,7 +9,7 @@ const STATE = "/v1/operators/:op/state";
 const CONDITION: HeaderParams = {
   "If-Match": {
     type: "string",
-    about: "The `ETag` of a read, or `*` for any state. This or `If-None-Match` is required.",
+    about: "The `ETag` of a read, one or more, or `*` for any state. This or `If-None-Match` is required.",
   },
   "If-None-Match": { type: "string", about: "`*`: the key must have no state." },
   "Idempotency-Key": { type: "string", about: "The same edit under the same key counts once." },
@@ -103,9 +103,13 @@ const progress: DescribedAnswer = {
     notBefore: TIME,
     holders: list(
       object({
-        where: { enum: ["log", "archives", "snapshots", "pins", "unknown"] },
+        where: {
+          enum: ["log", "archives", "snapshots", "pins", "unknown"],
+          description:
+            "`log`: rows in D1, up to the command itself. `archives`: objects in R2 with such rows; a replay needs them intact, so they never change. `snapshots`: state files from before the erasure, and those that may hold ids of the key's events (as 192 bits of a hash), replies or details. `pins`: restore points that somebody holds. `unknown`: objects that can't be read, or are too many for one request; delete corrupt ones by hand.",
+        },
         count: COUNT,
-        goes: STRING,
+        goes: { ...STRING, description: "When it goes." },
         "pins?": list(object({ manifest: COUNT, name: STRING })),
       }),
     ),

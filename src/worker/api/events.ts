@@ -60,7 +60,7 @@ export const EVENT_SCHEMAS: Readonly<Record<string, Schema>> = {
     received: COUNT,
     accepted: about(COUNT, "At least one operator accepted it, and it is durable in all that want it."),
     duplicates: about(COUNT, "All operators that want it had it already."),
-    refused: about(COUNT, "A handler refused it, and no operator rejected it."),
+    refused: about(COUNT, "A handler refused it, now or the first time, and no operator rejected it."),
     rejected: about(
       COUNT,
       "Malformed, invalid by the schema, too large, with a reused id, or of a type that no operator wants. One of several operators is enough.",

@@ -183,6 +183,8 @@ export const ADOPT = described({
 const OUTCOME = (status: readonly string[], more: Readonly<Record<string, Schema>> = {}): Schema =>
   object({ partition: COUNT, status: { enum: status }, ...more });
 
+const PASSED_OVER = { ...list(STRING), description: "Newer manifests that can't be read, and why." };
+
 export const RECOVER = described({
   method: "POST",
   path: "/v1/operators/:op/recover",
@@ -203,9 +205,20 @@ export const RECOVER = described({
         partitions: COUNT,
         items: list({
           anyOf: [
-            OUTCOME(["kept", "nothing", "later"]),
-            OUTCOME(["recovered"], { manifest: COUNT, seq: COUNT, at: TIME, passedOver: list(STRING) }),
-            OUTCOME(["unreadable"], { passedOver: list(STRING) }),
+            {
+              ...OUTCOME(["kept", "nothing", "later"]),
+              description:
+                "`kept`: it has its row. `nothing`: R2 holds no manifest of it, so it is new, or lost without a snapshot (then it answers `log_rewound`). `later`: the request's time was over, so send it again.",
+            },
+            {
+              ...OUTCOME(["recovered"], { manifest: COUNT, seq: COUNT, at: TIME, passedOver: PASSED_OVER }),
+              description:
+                "It resumes from the manifest, which holds the events 1 to `seq`. What came after `at` is lost.",
+            },
+            {
+              ...OUTCOME(["unreadable"], { passedOver: PASSED_OVER }),
+              description: "None of its manifests can be read, so it still refuses with `catalogue_lost`.",
+            },
           ],
         }),
       }),

@@ -32,7 +32,7 @@ export const OPENAPI = described({
   group: GROUP,
   id: "getOpenApi",
   summary: "This interface, for machines",
-  about: "It names the operators and shows their schemas, so it needs a token for reading.",
+  about: "It names the operators and shows their schemas, so it needs the admin token.",
   inPath: {},
   inQuery: {},
   answers: {
