@@ -19,6 +19,7 @@ import {
 import { adoptPartition } from "./admin/adopt-route.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
 import { hasPart, readParam, readParams, type Described, type RequestParams, type Params } from "./api/described.ts";
+import { DIFF } from "./api/diff.ts";
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./api/edits.ts";
 import { POST_ASK, POST_EVENTS } from "./api/events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, RECOVER, SHOW_PARTITION, VERIFY } from "./api/partitions.ts";
@@ -43,6 +44,7 @@ import { docsPage } from "./api/docs-page.ts";
 import { editState } from "./admin/edit-routes.ts";
 import { getErasure, postErasure } from "./admin/erasure-routes.ts";
 import { postAsk, postEvents } from "./ingest/events-route.ts";
+import { getDiff } from "./read/diff-route.ts";
 import { exportOperator } from "./read/export-route.ts";
 import { hardened, preflight, type Cors } from "./http/hardening.ts";
 import { showDoctor } from "./admin/doctor-route.ts";
@@ -145,6 +147,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(GET_SAVEPOINT, (c, { name }) => getSavepoint(c.env, name));
   on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, name));
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
+  on(DIFF, (c, given) => getDiff(c.req.raw, c.env, c.var.routes, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));
   on(SHOW_PARTITION, (c, { live }) => showPartition(c.env, c.var.route, c.var.address, live === "true"));
@@ -237,7 +240,7 @@ const supported =
       return problem({
         status: 400,
         code: "unsupported_parameter",
-        detail: "this route answers about the present alone; omit `at`",
+        detail: "this route takes no `at`: omit it",
       });
     return next();
   };

@@ -34,6 +34,7 @@ export const NOTES = {
   "messages of the queue wait": "warn",
   "events of the queue don't count": "warn",
   "export broke off": "warn",
+  "diff broke off": "warn",
   "the rate limit doesn't answer": "warn",
   "request failed": "error",
 } as const satisfies Readonly<Record<string, LogLevel>>;

@@ -25,6 +25,7 @@ import { type Chunks, chunksOf, read } from "../snapshot/reads.ts";
 import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import type { Keys } from "../state/state-machine.ts";
 import { keptSnapshots, passesOver } from "./kept-snapshots.ts";
+import { KeyRange, type Pass } from "./key-range.ts";
 
 /** Retention has given up the moment. `oldest`: the first stamp that can still be read. */
 export interface Gone {
@@ -59,12 +60,6 @@ export async function pastKeys(
   return { tag: "read", seq, stamp, exact, entries: await read(past, keys, maxChars) };
 }
 
-/** Bounds of one pass over the log. */
-export interface Pass {
-  readonly keys: number;
-  readonly bytes: number;
-}
-
 export type PastRange = (PastFacts & { readonly tag: "read"; readonly chunks: Chunks }) | Gone;
 
 /**
@@ -80,7 +75,7 @@ export async function pastRange(
   after: string,
   pass: Pass = PASS,
 ): Promise<PastRange> {
-  const first = await openRange(env, at, prefix, after, pass);
+  const first = await openRange(env, at, behind(prefix, after), pass);
   if (first.tag === "gone") return first;
   const { seq, stamp, exact } = first;
   return { tag: "read", seq, stamp, exact, chunks: chunksFrom(env, at, prefix, after, pass, first) };
@@ -92,7 +87,7 @@ async function* chunksFrom(
   prefix: string,
   after: string,
   pass: Pass,
-  first: Past & { readonly range: KeyRange },
+  first: OpenRange,
 ): AsyncGenerator<Entries> {
   for (let [past, from] = [first, after]; ;) {
     const { end } = past.range;
@@ -105,64 +100,36 @@ async function* chunksFrom(
       if (end !== null && chunk.length > 0 && compareUtf8(chunk.at(-1)![0], end) > 0) break;
     }
     if (end === null) return;
-    const next = await openRange(env, at, prefix, end, pass);
-    if (next.tag === "gone") throw new Failure("moment_gone", "retention gave up the moment while it was read");
+    const next = await openRange(env, at, behind(prefix, end), pass);
+    if (next.tag === "gone") throw goneMeanwhile();
     [past, from] = [next, end];
   }
 }
 
-async function openRange(
+const behind =
+  (prefix: string, after: string): Keys =>
+  (key) =>
+    key.startsWith(prefix) && compareUtf8(key, after) > 0;
+
+export const goneMeanwhile = (): Failure =>
+  new Failure("moment_gone", "retention gave up the moment while it was read");
+
+/** The state at a stamp, of the keys that one pass brought there. */
+export type OpenRange = Past & { readonly range: KeyRange };
+
+/** Brings keys to their state at the stamp, as many of those within as fit into one pass. @throws Damage, Failure */
+export async function openRange(
   env: LogEnvironment,
   at: Stamp,
-  prefix: string,
-  after: string,
-  pass: Pass,
-): Promise<(Past & { readonly range: KeyRange }) | Gone> {
+  within: Keys,
+  pass: Pass = PASS,
+): Promise<OpenRange | Gone> {
   let range: KeyRange;
   const past = await openPast(env, at, (held) => {
-    range = new KeyRange(prefix, after, pass, held);
+    range = new KeyRange(within, pass, held);
     return (key) => range.admits(key);
   });
   return past.tag === "gone" ? past : { ...past, range: range! };
-}
-
-/** The keys of one pass: above `after`, and up to `end`, which comes nearer if the log touches too many keys. */
-class KeyRange {
-  readonly #prefix: string;
-  readonly #after: string;
-  readonly #pass: Pass;
-  readonly #held: () => number;
-  readonly #touched = new Set<string>();
-  #bytes = 0;
-  /** The last key that is complete. Null if no key behind it was left out. */
-  end: string | null = null;
-
-  /** `held`: bytes of the keys that changed. */
-  constructor(prefix: string, after: string, pass: Pass, held: () => number) {
-    this.#prefix = prefix;
-    this.#after = after;
-    this.#pass = pass;
-    this.#held = held;
-  }
-
-  admits(key: string): boolean {
-    if (this.#touched.has(key)) return true;
-    if (!key.startsWith(this.#prefix) || compareUtf8(key, this.#after) <= 0) return false;
-    if (this.end !== null && compareUtf8(key, this.end) > 0) return false;
-    this.#touched.add(key);
-    const full = this.#touched.size >= this.#pass.keys || this.#held() - this.#bytes >= this.#pass.bytes;
-    if (full && this.#touched.size > 1) this.#shorten();
-    return this.#touched.has(key);
-  }
-
-  /** Leaves out the upper half of the keys. Their states stay in memory until the pass ends, so the bytes count anew. */
-  #shorten(): void {
-    const keys = [...this.#touched].sort(compareUtf8);
-    const kept = Math.ceil(keys.length / 2);
-    this.end = keys[kept - 1]!;
-    for (const key of keys.slice(kept)) this.#touched.delete(key);
-    this.#bytes = this.#held();
-  }
 }
 
 interface Past extends PastFacts, Loaded {
@@ -182,8 +149,8 @@ async function openPast(
   const { clock, log } = env;
   for (let round = 1; ; round++) {
     const roots = await persistent(clock, "D1", () => log.roots());
-    if (roots !== null && at < roots.retainFrom && !roots.savepoints.includes(at))
-      return { tag: "gone", oldest: roots.retainFrom };
+    const gone = roots === null ? null : goneAt(roots, at);
+    if (gone !== null) return gone;
     try {
       return await fromKept(env, roots, at, wanted);
     } catch (error) {
@@ -193,6 +160,10 @@ async function openPast(
     }
   }
 }
+
+/** Returns null if the state at the stamp can be read. */
+export const goneAt = ({ retainFrom, savepoints }: Roots, at: Stamp): Gone | null =>
+  at < retainFrom && !savepoints.includes(at) ? { tag: "gone", oldest: retainFrom } : null;
 
 async function fromKept(
   env: LogEnvironment,

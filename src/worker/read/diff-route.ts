@@ -1,0 +1,136 @@
+/**
+ * `GET /v1/diff`: the keys whose states differ between two moments, as NDJSON, streamed. It reads D1 and R2 alone: no
+ * partition is woken (SNAP9).
+ *
+ * DIFFROUTE1. Whether both moments can be read is known before the first byte is sent. Then the partitions are compared
+ *     one after the other, at the client's pace.
+ * DIFFROUTE2. The status is sent long before the end, so the last line says whether the answer is complete. An answer
+ *     without that line broke off.
+ */
+import { messageOf } from "../../engine/base/errors.ts";
+import { differences, type Differences, type KeyDifference } from "../../engine/history/differences.ts";
+import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
+import type { KeyEntry } from "../../engine/state/keyed-state.ts";
+import type { Routes } from "../app.ts";
+import { byteStream } from "../byte-stream.ts";
+import type { Env } from "../env.ts";
+import { keyNotAllowed, type Grant } from "../http/access.ts";
+import { lostProblem } from "../http/lost.ts";
+import { note } from "../note.ts";
+import { notAllowed, problem } from "../problem.ts";
+import { logEnvironment } from "./kept-manifests.ts";
+import { momentGone, settledAt } from "./moments.ts";
+
+const FORMAT = "keyframe.diff";
+const VERSION = 1;
+
+interface Asked {
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  readonly operator: string | undefined;
+  readonly prefix: string | undefined;
+  readonly key: string | undefined;
+}
+
+export async function getDiff(
+  request: Request,
+  env: Env,
+  routes: Routes,
+  asked: Asked,
+  { keyPrefix = "" }: Grant,
+): Promise<Response> {
+  // HEAD would look at every partition for nothing.
+  if (request.method !== "GET") return notAllowed(["GET"], "a diff is read with GET");
+  const { key, prefix: asking = "" } = asked;
+  const flaw = key === undefined ? null : keyFlaw(key);
+  if (flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw });
+  if (key !== undefined && !key.startsWith(keyPrefix)) return keyNotAllowed(key);
+  // Narrow the requested prefix to the keys that the caller may see.
+  const prefix = keyPrefix.startsWith(asking) ? keyPrefix : asking;
+  if (!prefix.startsWith(keyPrefix)) return keyNotAllowed(asking);
+  const chosen = operatorsOf(routes, asked.operator);
+  if (chosen instanceof Response) return chosen;
+  if (asked.from === undefined)
+    return problem({ status: 400, code: "invalid_moment", detail: "name the earlier moment with ?from=" });
+  const from = await settledAt(env, asked.from);
+  if (from instanceof Response) return from;
+  const to = await settledAt(env, asked.to ?? "now");
+  if (to instanceof Response) return to;
+  const wanted = { prefix, only: key ?? null };
+  const compared = await Promise.all(
+    chosen.flatMap((route) =>
+      addressesOf(route, key).map(async (address) => {
+        const log = logEnvironment(env, route, address);
+        return { address, found: await differences({ env: log, at: from }, { env: log, at: to }, wanted) };
+      }),
+    ),
+  );
+  const partitions: Compared[] = [];
+  for (const { address, found } of compared) {
+    if (found.tag === "gone") return momentGone(found);
+    partitions.push({ address, found });
+  }
+  const operators = chosen.map(({ operator: { name, version } }) => ({ operator: name, operatorVersion: version }));
+  const head = { format: FORMAT, v: VERSION, from, to, prefix, ...(key === undefined ? {} : { key }), operators };
+  return new Response(byteStream(linesOf(head, partitions)), { headers: { "content-type": "application/x-ndjson" } });
+}
+
+interface Compared {
+  readonly address: Address;
+  readonly found: Differences;
+}
+
+/** Returns all operators if none is named. An operator that D1 has lost can't be left out silently. */
+function operatorsOf(routes: Routes, name: string | undefined): readonly Route[] | Response {
+  const { byOperator, lost } = routes;
+  if (name === undefined) {
+    const [first] = lost?.byOperator.keys() ?? [];
+    return (first === undefined ? null : lostProblem(routes, first)) ?? [...byOperator.values()];
+  }
+  const route = byOperator.get(name);
+  if (route !== undefined) return [route];
+  const detail = `there is no operator ${JSON.stringify(name.slice(0, 100))}`;
+  return lostProblem(routes, name) ?? problem({ status: 404, code: "no_operator", detail });
+}
+
+/** Returns the partitions that may hold the key: none if no event of the operator can have it. */
+function addressesOf(route: Route, key: string | undefined): readonly Address[] {
+  if (key === undefined) return route.addresses;
+  const partition = partitionOfKey(route, key);
+  return partition === null ? [] : [route.addresses[partition]!];
+}
+
+async function* linesOf(head: object, partitions: readonly Compared[]): AsyncGenerator<string> {
+  yield line(head);
+  let keys = 0;
+  let exact = true;
+  for (const { address, found } of partitions) {
+    try {
+      for await (const page of found.pages) {
+        exact &&= page.exact;
+        keys += page.items.length;
+        if (page.items.length > 0) yield page.items.map((one) => lineOf(address, one)).join("");
+      }
+    } catch (error) {
+      const { operator, partition } = address;
+      note("diff broke off", { operator, partition, error: messageOf(error) });
+      const why = `partition ${partition} of "${operator}" could not be compared to its end; ask again`;
+      return yield line({ end: true, complete: false, code: "diff_interrupted", detail: why });
+    }
+  }
+  yield line({ end: true, complete: true, keys, ...(exact ? {} : { exact }) });
+}
+
+const line = (value: object): string => `${JSON.stringify(value)}\n`;
+
+/** The states are spliced in without parsing. */
+const lineOf = ({ operator, partition }: Address, { key, from, to }: KeyDifference): string =>
+  `{"operator":${JSON.stringify(operator)},"key":${JSON.stringify(key)},${member("from", from)},${member("to", to)},"partition":${partition}}\n`;
+
+/**
+ * A state of an older version stands under another name, so that nobody mistakes it for one of the operator's version.
+ */
+function member(name: "from" | "to", entry: KeyEntry | null): string {
+  if (entry?.version === undefined) return `"${name}":${entry === null ? "null" : entry.text}`;
+  return `"${name}Version":${entry.version},"${name}Unmigrated":${entry.text}`;
+}
