@@ -117,9 +117,8 @@ async function* pagesOf(
   keys: ComparedKeys,
   pass: Pass,
 ): AsyncGenerator<DifferencePage, void> {
-  const compared = (key: string): boolean => key.startsWith(keys.prefix) && (keys.only === null || key === keys.only);
   for (let after = ""; ;) {
-    const within = (key: string): boolean => compared(key) && compareUtf8(key, after) > 0;
+    const within = (key: string): boolean => compares(keys, key) && compareUtf8(key, after) > 0;
     const touched = log.tag === "stretch" ? await touchedIn(log, within, pass) : null;
     if (touched === null) return yield* ofAllKeys(from, to, keys, after, pass);
     const end = yield* ofKeys(from, to, touched, pass);
@@ -127,6 +126,9 @@ async function* pagesOf(
     after = end;
   }
 }
+
+const compares = ({ prefix, only }: ComparedKeys, key: string): boolean =>
+  key.startsWith(prefix) && (only === null || key === only);
 
 /** Returns the keys that applied events of the stretch touched. Returns null if retention has given up a part of it. */
 async function touchedIn(
@@ -187,8 +189,7 @@ async function* ofAllKeys(
   after: string,
   pass: Pass,
 ): AsyncGenerator<DifferencePage, void> {
-  const { only } = keys;
-  const prefix = only ?? keys.prefix;
+  const prefix = keys.only ?? keys.prefix;
   const [left, right] = [
     await pastRange(from.env, from.at, prefix, after, pass),
     await pastRange(to.env, to.at, prefix, after, pass),
@@ -197,7 +198,7 @@ async function* ofAllKeys(
   const exact = left.exact && right.exact;
   let [items, chars]: [KeyDifference[], number] = [[], 0];
   for await (const pair of pairsOf(entriesOf(left.chunks, prefix), entriesOf(right.chunks, prefix))) {
-    if ((only !== null && pair.key !== only) || !differs(pair)) continue;
+    if (!compares(keys, pair.key) || !differs(pair)) continue;
     items.push(pair);
     chars += (pair.from?.text.length ?? 0) + (pair.to?.text.length ?? 0);
     if (items.length < PAGE_KEYS && chars < pass.bytes) continue;

@@ -71,7 +71,7 @@ export async function getDiff(
     partitions.push({ address, found });
   }
   const operators = chosen.map(({ operator: { name, version } }) => ({ operator: name, operatorVersion: version }));
-  const head = { format: FORMAT, v: VERSION, from, to, prefix, ...(key === undefined ? {} : { key }), operators };
+  const head = { format: FORMAT, v: VERSION, from, to, prefix, operators };
   return new Response(byteStream(linesOf(head, partitions)), { headers: { "content-type": "application/x-ndjson" } });
 }
 

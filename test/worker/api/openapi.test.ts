@@ -186,6 +186,7 @@ const UNWALKED = [
   "putState",
   "deleteState",
   "export",
+  "diff",
   "erase",
   "getErasure",
   "dashboard",
