@@ -61,5 +61,5 @@ export class AskedMoment {
   }
 }
 
-const INEXACT =
+export const INEXACT =
   "another version of the operator applied events up to then; this is what the present version makes of them";

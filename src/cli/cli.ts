@@ -36,7 +36,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
   ["Begin:", [initCommand, newCommand]],
   [
     "Events and state:",
-    [sendFileCommand, askCommand, getCommand, scanCommand, historyCommand, watchCommand, exportCommand],
+    [sendFileCommand, askCommand, getCommand, scanCommand, historyCommand, watchCommand, exportCommand, diffCommand],
   ],
   [
     "Inspect and operate:",
@@ -58,7 +58,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
       adoptCommand,
     ],
   ],
-  ["Files, without the app:", [catCommand, diffCommand, verifyCommand, costCommand]],
+  ["Files, without the app:", [catCommand, verifyCommand, costCommand]],
 ];
 
 const ABOUT = `

@@ -14,6 +14,7 @@
  * if (taken.tag === "refused") console.log(taken.code, taken.detail.left);
  */
 import { type ClientClock, systemClock } from "./clock.ts";
+import { diffEntries, type DiffEnd, type DiffEntry, type DiffOptions } from "./diff.ts";
 import type { Fate } from "./keyframe-error.ts";
 import { type Fetch, Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
@@ -21,12 +22,14 @@ import { PinnedMoment, type AboutMoment, type MomentLike } from "./moment.ts";
 import { OperatorClient, type AskOptions } from "./operator-client.ts";
 import { OperatorReads } from "./operator-reads.ts";
 import type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
+import type { StateOf } from "../engine/operator/operator-types.ts";
 import { outgoing, type OutgoingEvent } from "./outgoing.ts";
 import { Patience } from "./patience.ts";
 import { Sender } from "./sender.ts";
 
 export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
 export type { ClientClock } from "./clock.ts";
+export type { DiffEnd, DiffEntry, DiffOptions } from "./diff.ts";
 export type { Fate } from "./keyframe-error.ts";
 export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";
 export type { Fetch, FetchInit } from "./http.ts";
@@ -105,6 +108,17 @@ export interface Client {
    * @throws KeyframeError `invalid_options`
    */
   at(moment: MomentLike): PastClient;
+  /**
+   * Yields each key whose state differs between two moments: `kf.diff({ from: "-1h", operator: usage })`. The return
+   * value names the stamps that the moments meant.
+   *
+   * @throws KeyframeError if the answer breaks off, and after all other keys if states can't be migrated
+   */
+  diff<Op extends AnyOperator>(
+    options: DiffOptions & { readonly operator: Op["name"] | Op },
+  ): AsyncGenerator<DiffEntry<StateOf<Op>>, DiffEnd>;
+  /** Of all operators. */
+  diff(options: DiffOptions): AsyncGenerator<DiffEntry<unknown>, DiffEnd>;
 }
 
 /** All operators as they were at one moment. The first answer turns the moment into a stamp, for all reads. */
@@ -176,6 +190,8 @@ export function client(options: ClientOptions): Client {
     operator,
     ask: (of, type, data, how) => operator(of).ask(type, data, how),
     at,
+    diff: <Op extends AnyOperator>(asked: DiffOptions & { readonly operator?: Op["name"] | Op }) =>
+      diffEntries<StateOf<Op>>(calling, asked, asked.operator === undefined ? null : nameOf<Op>(asked.operator)),
   };
 }
 

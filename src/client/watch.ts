@@ -5,12 +5,13 @@
  *     A connection that is silent for longer than the server ever is counts as ended.
  * WATCH2. The signal ends the iterator without an error, and so does leaving the loop. A lasting failure is thrown.
  */
-import { EventStream } from "./event-stream.ts";
-import { keyframeErrorOf, judgeStream, lacking, passes, type Call } from "./answer.ts";
+import { EventStream, type Message } from "./event-stream.ts";
+import { keyframeErrorOf, lacking, passes } from "./answer.ts";
 import { WATCHED } from "./holds.ts";
 import { whyOf, type Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
-import type { Failed, Patience } from "./patience.ts";
+import type { Patience } from "./patience.ts";
+import { StreamedAnswer } from "./streamed.ts";
 
 export interface Watched<State> {
   readonly key: string;
@@ -43,15 +44,15 @@ export async function* watchStates<State>(
   let given: string | null = null;
   try {
     while (!stop.signal.aborted) {
-      const link = new Link(target, lastId, stop.signal);
-      for await (const data of link.messages()) {
+      const link = new Link(target, lastId);
+      for await (const data of link.messages(stop.signal)) {
         if (data !== given) yield valueOf<State>(data);
         given = data;
       }
       if (stop.signal.aborted) return;
       lastId = link.stream.lastId ?? lastId;
-      if (link.heard) patience.progress();
-      const { end } = link;
+      const { heard, end } = link.answer;
+      if (heard) patience.progress();
       if (end.tag !== "none" && !passes(end)) throw keyframeErrorOf(end);
       await patience.wait(end, link.stream.retryMs ?? 0, stop.signal);
     }
@@ -67,69 +68,30 @@ const SILENCE_MS = 65_000;
 /** One connection. */
 class Link {
   readonly stream = new EventStream();
-  /** The stream began, if only with heartbeats, so the connection was no failure. */
-  heard = false;
-  end: Failed = { tag: "none", why: "the stream ended", unsent: false };
-  readonly #target: WatchTarget;
-  readonly #lastId: string | null;
-  readonly #signal: AbortSignal;
+  readonly answer: StreamedAnswer;
 
-  constructor(target: WatchTarget, lastId: string | null, signal: AbortSignal) {
-    this.#target = target;
-    this.#lastId = lastId;
-    this.#signal = signal;
+  constructor({ http, path }: WatchTarget, lastId: string | null) {
+    const headers: Record<string, string> = { accept: STREAM };
+    if (lastId !== null) headers["last-event-id"] = lastId;
+    this.answer = new StreamedAnswer(http, { method: "GET", path, headers }, STREAM, SILENCE_MS);
   }
 
-  /** Yields the data of each message. When the messages end, `end` has the reason. */
-  async *messages(): AsyncGenerator<string, void> {
-    const { http, path } = this.#target;
-    const headers: Record<string, string> = { accept: "text/event-stream" };
-    if (this.#lastId !== null) headers["last-event-id"] = this.#lastId;
-    const quiet = new AbortController();
-    const hush = (): (() => void) => http.clock.after(SILENCE_MS, () => quiet.abort());
-    let cancel = hush();
-    try {
-      const signal = AbortSignal.any([this.#signal, quiet.signal]);
-      const call: Call = { method: "GET", path, headers };
-      const response = await http.open(call, signal);
-      const answer = response.status < 300 ? judgeStream(call, response, STREAM) : await http.read(call, response);
-      if (answer !== null || response.body === null) {
-        // A good answer is a stream.
-        if (answer !== null && answer.tag !== "good") this.end = answer;
+  /** Yields the data of each message. When the messages end, the answer has the reason. */
+  async *messages(stop: AbortSignal): AsyncGenerator<string, void> {
+    for await (const text of this.answer.texts(stop)) {
+      let messages: readonly Message[];
+      try {
+        messages = this.stream.push(text);
+      } catch (error) {
+        this.answer.end = { tag: "none", why: whyOf(error), unsent: false };
         return;
       }
-      for await (const chunk of texts(response.body)) {
-        // The silence timer stops while the reader handles a message.
-        cancel();
-        this.heard = true;
-        for (const { data } of this.stream.push(chunk)) yield data;
-        cancel = hush();
-      }
-    } catch (error) {
-      const why = quiet.signal.aborted ? `no data arrived for ${SILENCE_MS} ms` : whyOf(error);
-      this.end = { tag: "none", why, unsent: false };
-    } finally {
-      cancel();
+      for (const { data } of messages) yield data;
     }
   }
 }
 
 const STREAM = "text/event-stream";
-
-async function* texts(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield decoder.decode(value, { stream: true });
-    }
-  } finally {
-    // If the reader leaves the loop, close the connection.
-    await reader.cancel().catch(() => undefined);
-  }
-}
 
 function valueOf<State>(data: string): Watched<State> {
   let message: unknown;
