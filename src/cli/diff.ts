@@ -2,7 +2,7 @@
  * `keyframe diff A B`: the keys that differ between two moments of the app, or between two snapshot files, which works
  * without the app.
  *
- * CLIDIFF1. What reads as a moment is one, whatever files there are. So the same words mean the same everywhere, and
+ * CLIDIFF1. A text that reads as a moment is one, whatever files there are. So the same words mean the same everywhere, and
  *     `./NAME` is always a file.
  */
 import { parseMoment } from "../engine/history/moment.ts";
@@ -42,7 +42,7 @@ export const diffCommand: AddCommand = (program, cli, done) => {
         "keyframe diff full.kfs delta.kfs --values       # the delta builds on the full one",
         "keyframe diff a.kfs c.kfs --on full.kfs b.kfs   # full <- a, full <- b <- c",
       ) +
-        "\n\nWhat reads as a moment is one: a time, a stamp, a time ago, now, or a savepoint's name (a-z, 0-9 and -).\nAll else is a file. Write ./monday for a file that has such a name." +
+        "\n\nA text that reads as a moment is one: a time, a stamp, a time ago, now, or a savepoint's name (a-z, 0-9 and -).\nAll else is a file. Write ./monday for a file that has such a name." +
         "\n\nExit status: 0 equal, 1 different, 2 the two can't be compared.",
     )
     .action(async (a: string, b: string | undefined, options: Options) => {

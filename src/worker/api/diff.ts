@@ -1,4 +1,4 @@
-/** What differs between two moments. */
+/** The differences between two moments. */
 import { MOMENT_FORMS } from "../../engine/history/moment.ts";
 import { ABOUT_GONE, AT, AT_PROBLEMS, KEY } from "./common.ts";
 import { described } from "./described.ts";
