@@ -80,6 +80,21 @@ describe("the types of the client", () => {
     expect(["ask" in past, "watch" in past]).toEqual([false, false]);
   });
 
+  it("know the states of a diff, if it is of one operator", () => {
+    type State = { left: number; taken: number };
+    const one = kf.diff<Credits>({ from: "-1h", operator: "credits" });
+    type Entry = typeof one extends AsyncGenerator<infer E> ? E : never;
+    expectTypeOf<Entry["from"]>().toEqualTypeOf<State | null>();
+    const byValue = kf.diff({ from: "-1h", operator: seats });
+    type Seat = typeof byValue extends AsyncGenerator<infer E> ? E : never;
+    expectTypeOf<Seat["to"]>().toEqualTypeOf<{ by: string | null } | null>();
+    const all = kf.diff({ from: new Date(0), to: "now" });
+    type Any = typeof all extends AsyncGenerator<infer E> ? E : never;
+    expectTypeOf<Any["to"]>().toEqualTypeOf<unknown>();
+    // @ts-expect-error -- the operator has another name
+    expect(kf.diff<Credits>({ from: "-1h", operator: "credit" })).toBeDefined();
+  });
+
   it("know nothing of an operator that is only a name, and say so", () => {
     const unknown = kf.operator("somebody");
     type Answer = Awaited<ReturnType<typeof unknown.ask>>;

@@ -641,4 +641,23 @@ export const DEFECTS: readonly Defect[] = [
       "if (Number.isNaN(machine.seq))",
     ),
   ),
+  one(
+    "a diff leaves out what a snapshot between the moments covers",
+    "DIFF1",
+    engine(
+      "history/differences",
+      "kept.findLast(({ stamp }) => stamp <= above)",
+      "kept.findLast(({ stamp }) => stamp <= upTo)",
+    ),
+  ),
+  one(
+    "a diff ends with its first pass",
+    "DIFF3",
+    engine("history/differences", "    if (end === null) return;\n", "    return;\n"),
+  ),
+  one(
+    "a diff takes the keys that the earlier moment had room for, whatever the later one had",
+    "DIFF3",
+    engine("history/differences", "left.range.covers(key) && right.range.covers(key)", "left.range.covers(key)"),
+  ),
 ];

@@ -6,12 +6,14 @@
  * PASTREADER2. Once a moment was settled, no row at or below its stamp is logged any more (TIME2): it is checked whenever the
  *     partition is looked at again, and at the end.
  * PASTREADER3. It may hear that the moment is gone, or that something can't be read. It never hears something else than was.
- * PASTREADER4. "Now" holds all that was logged before it was asked for, whatever the writers' clocks say (SETTLE3).
+ * PASTREADER4. The differences between two moments are those of all that is read at both (DIFF1).
+ * PASTREADER5. "Now" holds all that was logged before it was asked for, whatever the writers' clocks say (SETTLE3).
  */
 import { Damage, Failure } from "../../src/engine/base/errors.ts";
 import { stamp, type Stamp } from "../../src/engine/base/ids.ts";
 import type { Log, ObjectStore } from "../../src/engine/base/ports.ts";
 import type { Moment } from "../../src/engine/history/moment.ts";
+import { differences } from "../../src/engine/history/differences.ts";
 import { pastKeys, pastRange } from "../../src/engine/history/past.ts";
 import { settle } from "../../src/engine/history/settle.ts";
 import type { LogEnvironment } from "../../src/engine/operator/environment.ts";
@@ -78,6 +80,8 @@ export class PastReader {
     this.#settled.push(one);
     if (this.#settled.length > REMEMBERED) this.#unchanged(this.#settled.shift()!);
     await this.#read(one);
+    const others = this.#settled.filter((other) => other.slot === slot && other.truth === truth && other !== one);
+    if (others.length > 0) await this.#compare(one, this.#random.pick(others));
     this.#unchanged(one);
   }
 
@@ -126,6 +130,42 @@ export class PastReader {
       const flaw = truth.model.check(key, shown.get(key) ?? null, { version, floor: seq, cut: seq });
       if (flaw !== null) wrong(`key ${key}: ${flaw}`);
     }
+  }
+
+  async #compare(from: Settled, to: Settled): Promise<void> {
+    const { slot, truth } = from;
+    const { oracle, trace } = this.#world;
+    const env = this.#env(slot, this.#world.deployed);
+    const keys = [...truth.model.keys()].sort();
+    const pass = { keys: this.#random.between(2, 8), bytes: 1_000_000 };
+    const found: string[] = [];
+    const all: string[] = [];
+    try {
+      const compared = await differences({ env, at: from.at }, { env, at: to.at }, { prefix: "", only: null }, pass);
+      if (compared.tag === "gone") return trace.count("moments gone");
+      for await (const page of compared.pages)
+        for (const { key, from: before, to: after } of page.items)
+          found.push(JSON.stringify([key, before?.text ?? null, after?.text ?? null]));
+      const [left, right] = [
+        await pastKeys(env, from.at, keys, Number.POSITIVE_INFINITY),
+        await pastKeys(env, to.at, keys, Number.POSITIVE_INFINITY),
+      ];
+      if (left.tag === "gone" || right.tag === "gone") return trace.count("moments gone");
+      // Another version applied some of the events: what it made of untouched keys may differ.
+      if (!left.exact || !right.exact) return trace.count("moments not exact");
+      for (const [i, key] of keys.entries()) {
+        const [before, after] = [left.entries[i]?.text ?? null, right.entries[i]?.text ?? null];
+        if (before !== after) all.push(JSON.stringify([key, before, after]));
+      }
+    } catch (error) {
+      if (!(error instanceof Damage) && !(error instanceof Failure)) throw error;
+      return trace.say(slot.short, () => `stamps ${from.at} and ${to.at} can't be compared: ${error.message}`);
+    }
+    trace.count("moments compared");
+    if (found.sort().join() !== all.sort().join() && oracle.truth(slot.name) === truth)
+      oracle.fail(
+        `${slot.short} differs from stamp ${from.at} to ${to.at} in ${all.join()}, not in ${found.join()} (DIFF1)`,
+      );
   }
 
   #unchanged({ slot, truth, at, seq }: Settled): void {

@@ -93,6 +93,7 @@ export const COUNTED = [
   "pins refused",
   "unpins",
   "moments read",
+  "moments compared",
   "moments not exact",
   "moments gone",
   "moments not settled",

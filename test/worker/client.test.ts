@@ -57,6 +57,28 @@ describe("the client in a Worker", () => {
     });
   });
 
+  it("yields the keys that differ between two moments", async () => {
+    const kf = clientOf();
+    const [account, other] = ["worker-diff", "worker-diff-other"];
+    await kf.send([account, other].map((key) => ({ type: "credits.bought", data: { account: key, n: 1 } })));
+    const then = kf.at("now");
+    await then.operator("credits").get(account);
+    await kf.send({ type: "credits.bought", data: { account, n: 10 } });
+    const diff = kf.diff<typeof credits>({ from: then.stamp!, operator: "credits", prefix: "worker-" });
+    const first = await diff.next();
+    expect(first.value).toEqual({
+      operator: "credits",
+      key: account,
+      from: { left: 1, taken: 0 },
+      to: { left: 11, taken: 0 },
+      partition: 0,
+    });
+    expect(await diff.next()).toMatchObject({ done: true, value: { from: then.stamp, keys: 1, exact: true } });
+    const again: unknown[] = [];
+    for await (const { key } of kf.diff({ from: "-1h", to: "-30m" })) again.push(key);
+    expect(again).toEqual([]);
+  });
+
   it("says that an app without tokens is closed", async () => {
     const sent = clientOf({ url: "http://elsewhere.example" }).send({ type: "x" });
     await expect(sent).rejects.toMatchObject({ status: 401, code: "closed" });

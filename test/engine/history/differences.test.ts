@@ -4,7 +4,6 @@ import { describe, expect, it } from "vitest";
 import { seq, stamp, type Stamp } from "../../../src/engine/base/ids.ts";
 import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
 import { differences, type ComparedKeys } from "../../../src/engine/history/differences.ts";
-import { pastKeys } from "../../../src/engine/history/past.ts";
 import type { LogEnvironment } from "../../../src/engine/operator/environment.ts";
 import { ERASE, PUT, REMOVE } from "../../../src/engine/state/edit.ts";
 import { RETRY } from "../../../src/engine/state/quarantine.ts";
@@ -192,7 +191,7 @@ describe("the differences between two moments", () => {
     await told.send({ key: "a", data: 1 });
     await told.world.clock.run(told.one.partition.snapshot());
     await told.note(false);
-    const [{ at }] = told.moments as [{ at: Stamp }];
+    const { at } = told.moments[0]!;
     const { env, calls } = counted(told.env);
     expect(await found(env, told.world, at, at)).toEqual({ items: [], exact: true });
     expect(calls).toEqual([]);

@@ -120,16 +120,22 @@ describe("a diff", () => {
   test("shows a caller with a key prefix its own keys alone", async () => {
     const routes = await app.routes(asleep);
     const asked = { from: String(first), to: String(second), operator: "tally", prefix: undefined, key: undefined };
-    const as = async (more: Partial<typeof asked> & { prefix?: string; key?: string }): Promise<Response> =>
-      getDiff(new Request("http://localhost/"), asleep, routes, { ...asked, ...more } as never, {
-        may: ["read"],
-        keyPrefix: "d-n",
-      });
+    const as = async (more: { readonly prefix?: string; readonly key?: string }): Promise<Response> =>
+      getDiff(
+        new Request("http://localhost/"),
+        asleep,
+        routes,
+        { ...asked, ...more },
+        {
+          may: ["read"],
+          keyPrefix: "d-n",
+        },
+      );
     for (const more of [{}, { prefix: "d-" }, { prefix: "d-ne" }, { key: "d-new" }])
       expect(sorted(linesOf(await (await as(more)).text())).map(({ key }) => key)).toEqual(["d-new"]);
     for (const more of [{ prefix: "e" }, { key: "d-a" }]) {
       const refused = await as(more);
-      expect([refused.status, ((await refused.json()) as Line)["code"]]).toEqual([403, "key_not_allowed"]);
+      expect([refused.status, (await refused.json<Line>())["code"]]).toEqual([403, "key_not_allowed"]);
     }
   });
 
