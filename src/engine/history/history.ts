@@ -5,11 +5,12 @@
 import type { LogEnvironment } from "../operator/environment.ts";
 import type { Seq } from "../base/ids.ts";
 import { eventsOf, type Bounds, type KeyEvent, type KeyEvents } from "./events.ts";
-import { valuesAfter, type ValueAfter } from "./values.ts";
+import { valuesOf, type KeyValue } from "./values.ts";
 
 export interface HistoryItem extends KeyEvent {
   /** The value after the event. */
-  readonly value: ValueAfter;
+  readonly value: KeyValue;
+  readonly valueBefore: KeyValue;
 }
 
 export interface HistoryPage extends Omit<KeyEvents, "items"> {
@@ -24,8 +25,8 @@ export async function history(
   bounds: Bounds,
 ): Promise<HistoryPage> {
   const page = await eventsOf(env, key, before, bounds);
-  const values = await valuesAfter(env, key, page.items, before);
-  const items = values.map((value, i) => ({ ...page.items[i]!, value }));
+  const values = await valuesOf(env, key, page.items, before);
+  const items = values.map(({ before: valueBefore, after: value }, i) => ({ ...page.items[i]!, value, valueBefore }));
   // The page has no room for the values of the older events, which come with the next page.
   return items.length < page.items.length
     ? { items, before: items.at(-1)!.seq, bottom: "beginning" }

@@ -1,5 +1,5 @@
 /**
- * Values: the value of a key after each of its events. A handler sees one key's state and nothing else, so the key's
+ * Values: the value of a key before and after each of its events. A handler sees one key's state and nothing else, so the key's
  * own events are enough. These events are applied to the value of the nearest snapshot below them, or from the
  * beginning of the log.
  *
@@ -30,20 +30,26 @@ import { DELETE, RETRY } from "../state/quarantine.ts";
 import { persistent } from "../base/retry.ts";
 import { eventsOf, type KeyEvent, type KeyEvents } from "./events.ts";
 
-export type ValueAfter =
+export type KeyValue =
   /** JSON text. Null if there is no state. */
   { readonly tag: "known"; readonly text: string | null } | { readonly tag: "unknown"; readonly why: string };
 
+/** The values before and after an event. */
+export interface Values {
+  readonly before: KeyValue;
+  readonly after: KeyValue;
+}
+
 /**
- * Returns the values after the events of a page, newest first. The page leaves out none of the key's events between
+ * Returns the values around the events of a page, newest first. The page leaves out none of the key's events between
  * them. Returns fewer values if those of the older events have no room.
  */
-export async function valuesAfter(
+export async function valuesOf(
   env: LogEnvironment,
   key: string,
   newestFirst: readonly KeyEvent[],
   before: Seq | null,
-): Promise<ValueAfter[]> {
+): Promise<Values[]> {
   const page = newestFirst.toReversed();
   if (page[0] === undefined) return [];
   const { clock, log } = env;
@@ -52,25 +58,26 @@ export async function valuesAfter(
   const anchors = new KeyBases(env, key, roots);
   const machine = new KeyFold(env, key, roots.row.seed);
   await begin(env, machine, key, await anchors.below(page[0].seq), page[0].seq);
-  const values: ValueAfter[] = [];
+  const values: Values[] = [];
   let [chars, first] = [0, 0];
   let sure = null as Sure | null;
   for (const [at, item] of page.entries()) {
     if (sure?.from === at && at > sure.to) machine.begin(sure.text);
+    const earlier = machine.value();
     await machine.apply(item);
     if (sure === null || at > sure.to) sure = machine.known ? null : await resume(anchors, page, at, before);
     if (sure?.from === at) machine.begin(sure.text);
-    values.push(machine.value());
-    for (chars += sizeOf(values.at(-1)!); chars > HISTORY_VALUE_CHARS && first < at; first++) {
-      chars -= sizeOf(values[first]!);
+    values.push({ before: earlier, after: machine.value() });
+    for (chars += sizeOf(values.at(-1)!.after); chars > HISTORY_VALUE_CHARS && first < at; first++) {
+      chars -= sizeOf(values[first]!.after);
       values[first] = NOT_SHOWN;
     }
   }
   return values.slice(first).toReversed();
 }
 
-const sizeOf = (value: ValueAfter): number => (value.tag === "known" ? (value.text?.length ?? 0) : value.why.length);
-const NOT_SHOWN: ValueAfter = { tag: "unknown", why: "" };
+const sizeOf = (value: KeyValue): number => (value.tag === "known" ? (value.text?.length ?? 0) : value.why.length);
+const NOT_SHOWN: Values = { before: { tag: "unknown", why: "" }, after: { tag: "unknown", why: "" } };
 
 /** Brings the value from the nearest snapshot up to the oldest event of the page. */
 async function begin(
@@ -130,7 +137,7 @@ async function resume(
 }
 
 /** Returns true if the log says that the event changed the state. */
-const changes = ({ outcome, event }: KeyEvent): boolean => outcome.tag === "applied" && event.type !== DELETE;
+export const changes = ({ outcome, event }: KeyEvent): boolean => outcome.tag === "applied" && event.type !== DELETE;
 
 /** Quarantined events that a page looks up in the log, since it holds a retry of them. */
 const LOOKUPS = 10;
@@ -173,7 +180,7 @@ class KeyFold {
     this.#why = why;
   }
 
-  value(): ValueAfter {
+  value(): KeyValue {
     if (this.#touched === null) return { tag: "unknown", why: this.#why };
     const { version } = this.#touched;
     if (version !== undefined) return { tag: "unknown", why: `it is of version ${version} and can't be migrated` };
