@@ -137,7 +137,7 @@ export class PastReader {
     const { oracle, trace } = this.#world;
     const env = this.#env(slot, this.#world.deployed);
     const keys = [...truth.model.keys()].sort();
-    const pass = { keys: this.#random.between(2, 8), bytes: 1_000_000 };
+    const pass = { keys: this.#random.between(2, 8), bytes: this.#random.pick([400, 1_000, 1_000_000]) };
     const found: string[] = [];
     const all: string[] = [];
     try {
