@@ -1,7 +1,7 @@
 /**
- * Values: the value of a key before and after each of its events. A handler sees one key's state and nothing else, so the key's
- * own events are enough. These events are applied to the value of the nearest snapshot below them, or from the
- * beginning of the log.
+ * Values: the value of a key before and after each of its events. A handler sees one key's state and nothing else, so
+ * the key's own events are enough. These events are applied to the value of the nearest snapshot below them, or from
+ * the beginning of the log.
  *
  * VALUE1. Outcomes are taken as they are logged (ONE6): refused and quarantined events left the value as it was.
  * VALUE2. Only certain values are given. If another operator version ran, this code can't tell the value (CODE4). If
