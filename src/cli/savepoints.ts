@@ -1,15 +1,10 @@
 /** `keyframe save NAME`, `savepoints`, `unsave NAME`: named moments of all operators, which retention keeps. */
+import { SAVEPOINTS_PATH, savepointPath } from "../client/paths.ts";
+import type { SavepointInfo } from "../client/savepoints.ts";
 import { type AppOptions, AppClient, DELETE_REQUEST, fine, online, problemCode, putJson, saidBy } from "./app.ts";
 import { type AtOption, atOption } from "./at.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { table } from "./text.ts";
-
-interface SavepointInfo {
-  readonly name: string;
-  readonly at: number;
-  readonly time: string;
-  readonly created: string;
-}
 
 /** The answer is no: another moment has the name, the moment isn't there, or there is no room. */
 const NOES = new Set(["savepoint_exists", "too_many_savepoints", "not_settled", "moment_gone"]);
@@ -26,7 +21,7 @@ export const saveCommand: AddCommand = (program, cli, done) => {
     .action(async (name: string, { at, ...options }: AppOptions & AtOption) => {
       const { screen } = cli;
       const body = JSON.stringify(at === undefined ? {} : { at });
-      const answer = await new AppClient(options, cli).askAgain(pathOf(name), putJson(body));
+      const answer = await new AppClient(options, cli).askAgain(savepointPath(name), putJson(body));
       const no = NOES.has(problemCode(answer));
       const saved = (no ? answer.body : fine(answer)) as SavepointInfo;
       if (options.json) await screen.print(JSON.stringify(saved));
@@ -42,7 +37,7 @@ export const savepointsCommand: AddCommand = (program, cli, done) => {
     .addHelpText("after", examples("keyframe savepoints"))
     .action(async (options: AppOptions) => {
       const { screen } = cli;
-      const found = (await new AppClient(options, cli).get("/v1/savepoints")) as readonly SavepointInfo[];
+      const found = (await new AppClient(options, cli).get(SAVEPOINTS_PATH)) as readonly SavepointInfo[];
       if (options.json) for (const one of found) await screen.print(JSON.stringify(one));
       else if (found.length === 0) screen.say("there is no savepoint");
       else {
@@ -63,10 +58,8 @@ export const unsaveCommand: AddCommand = (program, cli, done) => {
         "\n\nRetention alone decides again. Removing a savepoint that isn't there changes nothing.",
     )
     .action(async (name: string, options: AppOptions) => {
-      const removed = fine(await new AppClient(options, cli).askAgain(pathOf(name), DELETE_REQUEST));
+      const removed = fine(await new AppClient(options, cli).askAgain(savepointPath(name), DELETE_REQUEST));
       await cli.screen.print(options.json ? JSON.stringify(removed) : `savepoint ${name} is removed`);
       done(YES);
     });
 };
-
-const pathOf = (name: string): string => `/v1/savepoints/${encodeURIComponent(name)}`;

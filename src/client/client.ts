@@ -25,6 +25,7 @@ import type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types
 import type { StateOf } from "../engine/operator/operator-types.ts";
 import { outgoing, type OutgoingEvent } from "./outgoing.ts";
 import { Patience } from "./patience.ts";
+import { SavepointsClient } from "./savepoints.ts";
 import { Sender } from "./sender.ts";
 
 export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
@@ -39,6 +40,7 @@ export type { Entry, Item, OperatorReads, ScanOptions, TimedEntry } from "./oper
 export type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
 export type { StateOf } from "../engine/operator/operator-types.ts";
 export type { OutgoingEvent } from "./outgoing.ts";
+export type { SavepointInfo, SavepointsClient } from "./savepoints.ts";
 export type { Watched, WatchOptions } from "./watch.ts";
 
 export interface ClientOptions {
@@ -119,6 +121,8 @@ export interface Client {
   ): AsyncGenerator<DiffEntry<StateOf<Op>>, DiffEnd>;
   /** Of all operators. */
   diff(options: DiffOptions): AsyncGenerator<DiffEntry<unknown>, DiffEnd>;
+  /** Named moments: `await kf.savepoints.save("month-end")`, then `kf.at("month-end")`. */
+  readonly savepoints: SavepointsClient;
 }
 
 /** All operators as they were at one moment. The first answer turns the moment into a stamp, for all reads. */
@@ -192,6 +196,7 @@ export function client(options: ClientOptions): Client {
     at,
     diff: <Op extends AnyOperator>(asked: DiffOptions & { readonly operator?: Op["name"] | Op }) =>
       diffEntries<StateOf<Op>>(calling, asked, asked.operator === undefined ? null : nameOf<Op>(asked.operator)),
+    savepoints: new SavepointsClient(calling),
   };
 }
 

@@ -4,3 +4,7 @@ export const operatorPath = (operator: string): string => `/v1/operators/${encod
 
 export const partitionPath = (operator: string, partition: number): string =>
   `${operatorPath(operator)}/partitions/${partition}`;
+
+export const SAVEPOINTS_PATH = "/v1/savepoints";
+
+export const savepointPath = (name: string): string => `${SAVEPOINTS_PATH}/${encodeURIComponent(name)}`;
