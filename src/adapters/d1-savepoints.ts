@@ -5,8 +5,9 @@
 import type { Stamp } from "../engine/base/ids.ts";
 import { SAVEPOINTS } from "../engine/base/limits.ts";
 import type { SavepointStore } from "../engine/base/ports.ts";
-import type { Savepoint } from "../engine/base/records.ts";
+import type { PartitionHead, Savepoint } from "../engine/base/records.ts";
 import { nameFailure } from "./d1-log.ts";
+import { lastPlace, placeOf } from "./place.ts";
 
 const ROW = "number, name, at, created_at AS createdMs, state";
 
@@ -30,6 +31,15 @@ const NUMBERED = `SELECT ${ROW} FROM savepoints WHERE number = ?1`;
 
 const CONFIRM = "UPDATE savepoints SET state = 'held' WHERE number = ?1 AND state = 'taking'";
 const WITHDRAW = "UPDATE savepoints SET state = 'removing' WHERE number = ?1";
+/** The first row above a partition's snapshot. */
+const firstUncovered = `(SELECT MIN(place) FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")})`;
+const UNARCHIVED = `SELECT s.stamp FROM partitions AS p JOIN segments AS s ON s.place = ${firstUncovered} WHERE p.timeline = ?1`;
+/** Rows above the moment are few, since they came after it and no snapshot covers them. */
+const HEADS = `SELECT p.partition, CASE WHEN p.snapshot_stamp <= ?2 THEN COALESCE(
+    (SELECT s.last FROM segments AS s WHERE s.place > ${placeOf("p", "p.snapshot_seq")} AND s.place <= ${lastPlace("p")} AND s.stamp <= ?2
+      ORDER BY s.place DESC LIMIT 1), p.snapshot_seq) END AS seq
+  FROM partitions AS p WHERE p.timeline = ?1 ORDER BY p.partition`;
+
 const DROP = "DELETE FROM savepoints WHERE number = ?1";
 
 export class D1Savepoints implements SavepointStore {
@@ -82,5 +92,17 @@ export class D1Savepoints implements SavepointStore {
 
   async drop(number: number): Promise<void> {
     await nameFailure(() => this.#db.prepare(DROP).bind(number).run());
+  }
+
+  async heads(at: Stamp): Promise<readonly PartitionHead[]> {
+    const statement = this.#db.prepare(HEADS).bind(this.#timeline, at);
+    const { results } = await nameFailure(() => statement.all<{ partition: string; seq: number | null }>());
+    return results.map(({ partition, seq }) => [partition, seq]);
+  }
+
+  async unarchived(): Promise<readonly Stamp[]> {
+    const statement = this.#db.prepare(UNARCHIVED).bind(this.#timeline);
+    const { results } = await nameFailure(() => statement.all<{ readonly stamp: Stamp }>());
+    return results.map(({ stamp }) => stamp);
   }
 }

@@ -1,4 +1,5 @@
 /** `keyframe save NAME`, `savepoints`, `unsave NAME`: named moments of all operators, which retention keeps. */
+import { count } from "../client/amounts.ts";
 import { SAVEPOINTS_PATH, savepointPath } from "../client/paths.ts";
 import type { SavepointInfo } from "../client/savepoints.ts";
 import { type AppOptions, AppClient, DELETE_REQUEST, fine, online, problemCode, putJson, saidBy } from "./app.ts";
@@ -26,7 +27,10 @@ export const saveCommand: AddCommand = (program, cli, done) => {
       const saved = (no ? answer.body : fine(answer)) as SavepointInfo;
       if (options.json) await screen.print(JSON.stringify(saved));
       else if (no) screen.say(saidBy(answer));
-      else await screen.print(`${saved.name} is stamp ${saved.at}, ${saved.time}`);
+      else {
+        await screen.print(`${saved.name} is stamp ${saved.at}, ${saved.time}`);
+        if (!saved.restorable) screen.say(`it can be recovered from R2 alone after ${waitsFor(saved)}`);
+      }
       done(no ? NO : YES);
     });
 };
@@ -41,8 +45,15 @@ export const savepointsCommand: AddCommand = (program, cli, done) => {
       if (options.json) for (const one of found) await screen.print(JSON.stringify(one));
       else if (found.length === 0) screen.say("there is no savepoint");
       else {
-        const rows = found.map(({ name, at, time, created }) => [name, String(at), time, created]);
-        for (const line of table(["NAME", ">STAMP", "MOMENT", "SAVED"], rows, screen.paint)) await screen.print(line);
+        const rows = found.map((one) => [
+          one.name,
+          String(one.at),
+          one.time,
+          one.created,
+          one.restorable ? "yes" : `after ${waitsFor(one)}`,
+        ]);
+        const headings = ["NAME", ">STAMP", "MOMENT", "SAVED", "IN R2"];
+        for (const line of table(headings, rows, screen.paint)) await screen.print(line);
       }
       done(YES);
     });
@@ -63,3 +74,6 @@ export const unsaveCommand: AddCommand = (program, cli, done) => {
       done(YES);
     });
 };
+
+const waitsFor = ({ unarchived = 0 }: SavepointInfo): string =>
+  unarchived === 1 ? "the next snapshot of 1 partition" : `the next snapshots of ${count(unarchived)} partitions`;

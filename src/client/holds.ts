@@ -161,7 +161,14 @@ export const COUNTS = {
   ],
 } as const satisfies Shape;
 
-const SAVEPOINT = { name: "a text", at: "a number", time: "a text", created: "a text" } as const satisfies Shape;
+const SAVEPOINT = {
+  name: "a text",
+  at: "a number",
+  time: "a text",
+  created: "a text",
+  restorable: "a boolean",
+  "unarchived?": "a number",
+} as const satisfies Shape;
 
 /** A message of `watch`. */
 export const WATCHED = { key: "a text", value: "anything", seq: "a number or null" } as const satisfies Shape;

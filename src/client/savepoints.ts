@@ -12,6 +12,9 @@ export interface SavepointInfo {
   readonly time: string;
   /** When it was saved. */
   readonly created: string;
+  /** True if R2 alone can give it back. If not, `unarchived` partitions have yet to take a snapshot. */
+  readonly restorable: boolean;
+  readonly unarchived?: number;
 }
 
 export class SavepointsClient {

@@ -108,7 +108,19 @@ export class MemoryDatabase {
         if (there !== undefined) there.state = "removing";
       },
       drop: async (number) => void savepoints.delete(number),
+      heads: async (at) =>
+        [...this.rows].map(([name, { snapshotSeq, snapshotStamp }]) => [
+          name,
+          snapshotStamp > at ? null : (this.#tail(name).findLast(({ stamp: of }) => of <= at)?.last ?? snapshotSeq),
+        ]),
+      unarchived: async () => [...this.rows.keys()].flatMap((name) => this.#tail(name)[0]?.stamp ?? []),
     };
+  }
+
+  /** Rows above the partition's snapshot. */
+  #tail(name: string): readonly Segment[] {
+    const { snapshotSeq } = this.rows.get(name)!;
+    return (this.segments.get(name) ?? []).filter(({ seq }) => seq > snapshotSeq);
   }
 
   log(id: PartitionId): Log {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { client, type SavepointsClient } from "../../src/client/client.ts";
 import { ScriptedApp, type Fault } from "./scripted-app.ts";
 
-const SAVED = { name: "month-end", at: 1_806_200_000_000_000, time: "t", created: "c" };
+const SAVED = { name: "month-end", at: 1_806_200_000_000_000, time: "t", created: "c", restorable: true };
 const answer = (status: number, body: unknown): Fault => ({ tag: "answer", status, body });
 
 function asked(...faults: Fault[]): { readonly app: ScriptedApp; readonly savepoints: SavepointsClient } {

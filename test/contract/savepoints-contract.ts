@@ -1,6 +1,6 @@
 /** The contract of a database's savepoints (ports.ts), for the adapter and the fake. */
 import { describe, expect, it } from "vitest";
-import { epoch, stamp, type Stamp } from "../../src/engine/base/ids.ts";
+import { epoch, seq, stamp, type Stamp } from "../../src/engine/base/ids.ts";
 import { SAVEPOINTS } from "../../src/engine/base/limits.ts";
 import type { Log, SavepointStore } from "../../src/engine/base/ports.ts";
 
@@ -85,6 +85,55 @@ export function savepointsContract(what: string, make: () => Promise<SavepointsU
       expect((await log.roots())!).toMatchObject({ retainFrom: 5_000, savepoints: [5_000] });
       expect(await giveUp(log, stamp(6_000), [stamp(5_000)])).toBe(true);
       expect(epoch(0)).toBe((await log.row())!.epoch);
+    });
+
+    it("SAVEPOINT5: says how far each partition had come, and since when it has what no snapshot covers", async () => {
+      const under = await begin();
+      const { store } = under;
+      const log = await under.fresh();
+      const by = (await log.open("w", "c"))!.row.epoch;
+      const row = (first: number, last: number, at: number) => ({
+        ...{ format: 1, seq: seq(first), last: seq(last), stamp: stamp(at), epoch: by, group: `g${first}` },
+        ...{ operatorVersion: 1, code: "c", codec: "json", checksum: 1, bytes: 1, stats: "{}", payload: "{}" },
+      });
+      const heads = async (at: number): Promise<unknown> => (await store.heads(stamp(at))).map(([, head]) => head);
+      expect([await heads(5_000), await store.unarchived()]).toEqual([[0], []]);
+      await log.append([row(1, 2, 5_000)], by);
+      await log.append([row(3, 3, 6_000)], by);
+      await log.append([row(4, 7, 7_000)], by);
+      expect([await heads(4_999), await heads(5_000), await heads(6_999), await heads(9_000)]).toEqual([
+        [0],
+        [2],
+        [3],
+        [7],
+      ]);
+      expect(await store.unarchived()).toEqual([5_000]);
+      const to = {
+        epoch: by,
+        version: 0,
+        writer: "w",
+        code: "c",
+        attempt: "a",
+        manifest: "m",
+        pins: "[]",
+        replaced: [],
+      };
+      const older = { previous: null, previousSeq: seq(0), cutSeq: seq(0) };
+      await log.promote({ ...to, ...older, seq: seq(3), stamp: stamp(6_000) });
+      // The snapshot says nothing of the events before its last one.
+      expect([await heads(5_999), await heads(6_000), await heads(7_000)]).toEqual([[null], [3], [7]]);
+      expect(await store.unarchived()).toEqual([7_000]);
+      await log.promote({
+        ...to,
+        ...older,
+        version: 1,
+        attempt: "b",
+        seq: seq(7),
+        stamp: stamp(7_000),
+        cutSeq: seq(3),
+      });
+      expect([await heads(6_999), await heads(7_000), await heads(9_000)]).toEqual([[null], [7], [7]]);
+      expect(await store.unarchived()).toEqual([]);
     });
 
     it("LOG6: there are so many at most", async () => {

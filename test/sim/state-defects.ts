@@ -70,7 +70,7 @@ export const STATE_DEFECTS: readonly Defect[] = [
   one(
     "a replay takes what archives of given-up incarnations hold",
     "INCARNATION1",
-    engine("recovery/replay", "Math.min(to, limitOf(name))", "to"),
+    engine("recovery/archived-log", "Math.min(to, limitOf(name))", "to"),
   ),
   one(
     "an incarnation that was given up bounds what archives of others hold",

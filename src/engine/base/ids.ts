@@ -109,4 +109,13 @@ export function manifestOf(name: string): ManifestName | null {
 
 export const manifestPrefix = (id: PartitionId): string => `${partitionName(id)}/manifests/`;
 
+/**
+ * The object of a savepoint. Its name holds the savepoint's number and stamp, so it is never another savepoint's, nor
+ * that of another database that counts its numbers from the beginning. No operator's objects begin so.
+ */
+export const savepointObject = (timeline: string, name: string, number: number, at: Stamp): string =>
+  `${savepointPrefix(timeline)}${name}/${fixed(number, 10)}-${at}.kfp`;
+
+export const savepointPrefix = (timeline: string): string => `savepoints/${timeline}/`;
+
 const fixed = (n: number, width: number): string => String(n).padStart(width, "0");

@@ -13,6 +13,7 @@ import type {
   Explanation,
   HighWaterMark,
   Opening,
+  PartitionHead,
   SegmentPage,
   PartitionRow,
   Pin,
@@ -103,6 +104,10 @@ export interface SavepointStore {
   /** Marks a savepoint as being removed. */
   withdraw(number: number): Promise<void>;
   drop(number: number): Promise<void>;
+  /** Returns how far each partition had come at a settled stamp. */
+  heads(at: Stamp): Promise<readonly PartitionHead[]>;
+  /** Returns the stamp of the first row that no snapshot covers, of each partition that has one. */
+  unarchived(): Promise<readonly Stamp[]>;
 }
 
 /** Objects by name. Names are never used twice. */

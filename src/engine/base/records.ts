@@ -124,6 +124,9 @@ export interface Savepoint {
   readonly state: "taking" | "held" | "removing";
 }
 
+/** How far a partition had come at a moment: its last seq then. Null if a snapshot covers a later event. */
+export type PartitionHead = readonly [partition: string, seq: number | null];
+
 /** Everything that must stay, at one moment (SNAP10). */
 export interface Roots {
   readonly row: PartitionRow;

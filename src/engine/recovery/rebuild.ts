@@ -156,7 +156,7 @@ function numberOf(name: string | undefined, prefix: string): number | null {
 }
 
 /** Returns the names of the manifests of these versions, in order. */
-async function namesBetween(env: FileEnvironment, from: number, to: number): Promise<string[]> {
+export async function namesBetween(env: FileEnvironment, from: number, to: number): Promise<string[]> {
   const [prefix, end] = [manifestPrefix(env.id), belowManifest(env.id, to + 1)];
   const found: string[] = [];
   for (let after = belowManifest(env.id, from); ;) {
@@ -174,7 +174,7 @@ type Candidate =
 /** Versions that are listed together. */
 const WINDOW = 100;
 
-async function* newestFirst(env: FileEnvironment, top: number): AsyncGenerator<Candidate> {
+export async function* newestFirst(env: FileEnvironment, top: number): AsyncGenerator<Candidate> {
   for (let [to, size] = [top, WINDOW]; to > 0;) {
     const names = await namesBetween(env, Math.max(1, to - size + 1), to);
     to -= size;
@@ -210,7 +210,7 @@ async function candidate(
  *
  * @throws Failure store_unavailable
  */
-function assertReachable({ unreachable, object, message }: Damage): void {
+export function assertReachable({ unreachable, object, message }: Damage): void {
   if (unreachable)
     throw new Failure(
       "store_unavailable",
@@ -221,7 +221,7 @@ function assertReachable({ unreachable, object, message }: Damage): void {
 const samePartition = (manifest: Manifest, id: PartitionId): boolean => partitionName(manifest) === partitionName(id);
 
 /** Older generations are found through the manifest's history. Pins were lost with D1. */
-const rowOf = (manifest: Manifest, seed: number, top: Top): PartitionRow => ({
+export const rowOf = (manifest: Manifest, seed: number, top: Top): PartitionRow => ({
   epoch: nextIncarnation(top.epoch),
   seed,
   version: top.version,

@@ -8,22 +8,20 @@ import { laterOf, readCounters } from "../base/counters.ts";
 import { Damage, Failure, isUnreadable } from "../base/errors.ts";
 import { assertOurs } from "../log/fence.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
-import { belowManifest, incarnationOf, manifestOf, manifestPrefix, type Seq, seq } from "../base/ids.ts";
-import { LOAD_BYTES, PAGE_BYTES } from "../base/limits.ts";
+import { incarnationOf, type Seq, seq } from "../base/ids.ts";
+import { LOAD_BYTES } from "../base/limits.ts";
 import { readMinutes } from "../base/minutes.ts";
-import type { Clock, Codec, Watchers } from "../base/ports.ts";
+import type { Clock, Watchers } from "../base/ports.ts";
 import type { Opening, SegmentPage, PartitionRow, Segment } from "../base/records.ts";
 import { persistent, sleep } from "../base/retry.ts";
 import type { ReadSegment } from "../log/archive.ts";
 import { readSegment } from "../log/segment.ts";
 import type { Loaded } from "../snapshot/key-loader.ts";
-import { readArchive, readManifestObject } from "../snapshot/manifest-object.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
-import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 import { readOrNull } from "../snapshot/rollback-pins.ts";
 import type { KeyedState } from "../state/keyed-state.ts";
 import type { StateMachine } from "../state/state-machine.ts";
-import { archiveLimits } from "./incarnation.ts";
+import { archivedSegments, type Within } from "./archived-log.ts";
 import { type OpenPartition, readRiding } from "./open-partition.ts";
 import type { Environment, LogEnvironment } from "../operator/environment.ts";
 
@@ -51,9 +49,6 @@ export interface Replayed {
   /** The last row of D1's log that was replayed. Null if none was. */
   readonly last: Segment | null;
 }
-
-/** The rows that a replay takes. If it takes a row, it takes all rows before that row. */
-export type Within = (row: Segment) => boolean;
 
 /** Brings the state of a base up to the end of the log, or to the last row within. */
 export async function replay(
@@ -212,12 +207,9 @@ export async function nextPage(env: LogEnvironment, row: PartitionRow, after: Se
 }
 
 /**
- * Replays archived segments up to `to`. Returns true if a row that isn't within came before. The rows above the base
- * were first covered by a later manifest than the base's, so the archives of earlier versions can't hold them
- * (RECOVERY5).
+ * Replays archived segments up to `to`. Returns true if a row that isn't within came before.
  *
- * An attempt that never became current shares its version with one that did, and the two may overlap. Each row counts
- * once. An unreadable archive is damage only if no other archive has its rows.
+ * @throws Damage if the archive ends below `to`
  */
 async function replayArchive(
   env: LogEnvironment,
@@ -227,62 +219,18 @@ async function replayArchive(
   to: Seq,
   within: Within,
 ): Promise<boolean> {
-  const { id } = env;
-  const { machine } = folding;
-  let flaw: Damage | Failure | null = null;
-  const from = base === null ? "" : belowManifest(id, base.number);
-  const limitOf = await archiveLimits(env, row, from);
-  for (let after = from; ;) {
-    const { names, more } = await listNames(env, manifestPrefix(id), after);
-    for (const name of names) {
-      if (machine.seq >= to) return false;
-      if (base !== null && manifestOf(name)?.attempt === base.attempt) continue;
-      try {
-        const most = Math.min(to, limitOf(name));
-        if (await replayObject(await fetchObject(env, name), env.codec, folding, most, within)) return true;
-      } catch (error) {
-        if (!isUnreadable(error)) throw error;
-        if (flaw === null || error instanceof Failure) flaw = error;
-      }
+  const archived = archivedSegments(env, row, { base, after: folding.machine.seq, to, within });
+  for (;;) {
+    const next = await archived.next();
+    if (next.done !== true) {
+      await replaySegments(next.value, folding);
+      continue;
     }
-    after = names.at(-1) ?? after;
-    if (!more) break;
+    const end = next.value;
+    if (end.tag === "short")
+      throw end.flaw ?? new Damage(`the archive ends at seq ${end.seq}, the log begins at ${to + 1}`);
+    return end.tag === "beyond";
   }
-  if (machine.seq < to) throw flaw ?? new Damage(`the archive ends at seq ${machine.seq}, the log begins at ${to + 1}`);
-  return false;
-}
-
-/** Returns true if a row that isn't within came. */
-async function replayObject(
-  file: Uint8Array,
-  codec: Codec,
-  folding: Loaded,
-  to: number,
-  within: Within,
-): Promise<boolean> {
-  const { machine } = folding;
-  if (machine.seq >= to || readManifestObject(file, codec).manifest.archive.to <= machine.seq) return false;
-  let next: ReadSegment[] = [];
-  let [end, bytes] = [machine.seq, 0];
-  try {
-    for (const segment of readArchive(file, codec, machine.seq)) {
-      if (segment.row.last > to) break;
-      if (segment.row.seq !== end + 1) continue;
-      if (!within(segment.row)) return true;
-      next.push(segment);
-      end = segment.row.last;
-      bytes += segment.row.bytes;
-      if (bytes < PAGE_BYTES) continue;
-      const full = next;
-      next = [];
-      bytes = 0;
-      await replaySegments(full, folding);
-    }
-  } finally {
-    // Segments before the damage count: another archive may continue from there.
-    await replaySegments(next, folding);
-  }
-  return false;
 }
 
 const holeBefore = ({ seq: first, last }: Segment, at: Seq): Failure =>

@@ -1,14 +1,14 @@
-/** `/v1/savepoints`: named moments over all operators (engine/history/savepoints.ts). D1 alone: no partition is woken. */
+/** `/v1/savepoints`: named moments over all operators (engine/history/savepoints.ts). No partition is woken. */
 import { isObject } from "../../engine/base/json.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import type { Savepoint } from "../../engine/base/records.ts";
 import { SAVEPOINTS } from "../../engine/base/limits.ts";
-import { listSavepoints, removeSavepoint, takeSavepoint } from "../../engine/history/savepoints.ts";
+import { listSavepoints, removeSavepoint, takeSavepoint, unarchivedSince } from "../../engine/history/savepoints.ts";
 import { limited } from "../../engine/base/retry.ts";
 import type { Env } from "../env.ts";
 import { BodyError, bodyText } from "../http/body.ts";
 import { problem } from "../problem.ts";
-import { noSavepoint, savepointStores, settledAt } from "../read/moments.ts";
+import { noSavepoint, savepointFiles, savepointStores, settledAt } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 
 const BODY_BYTES = 4_096;
@@ -18,10 +18,10 @@ export async function putSavepoint(request: Request, env: Env, name: string): Pr
   if (at instanceof Response) return at;
   const stamp = await settledAt(env, at ?? "now");
   if (stamp instanceof Response) return stamp;
-  const taken = await takeSavepoint(requestClock, savepointStores(env), name, stamp, at !== null);
+  const taken = await takeSavepoint(savepointFiles(env), savepointStores(env), name, stamp, at !== null);
   switch (taken.tag) {
     case "taken":
-      return Response.json(shown(taken.savepoint), { status: taken.isNew ? 201 : 200 });
+      return Response.json((await shown(env, [taken.savepoint]))[0], { status: taken.isNew ? 201 : 200 });
     case "conflict": {
       const { state, at: other } = taken.savepoint;
       const detail =
@@ -62,29 +62,32 @@ async function momentIn(request: Request): Promise<string | null | Response> {
 }
 
 export async function getSavepoints(env: Env): Promise<Response> {
-  return Response.json((await listSavepoints(requestClock, savepointStores(env))).map(shown));
+  return Response.json(await shown(env, await listSavepoints(savepointFiles(env), savepointStores(env))));
 }
 
 export async function getSavepoint(env: Env, name: string): Promise<Response> {
-  const found = await named(env, name);
-  return found?.state === "held" ? Response.json(shown(found)) : noSavepoint(name);
+  const rows = await limited(requestClock, "D1", () => savepointStores(env)[0].all());
+  const found = rows.find((row) => row.name === name && row.state === "held");
+  return found === undefined ? noSavepoint(name) : Response.json((await shown(env, [found]))[0]);
 }
 
 /** Removing a savepoint that isn't there succeeds. */
 export async function deleteSavepoint(env: Env, name: string): Promise<Response> {
-  const found = await named(env, name);
-  if (found !== undefined) await removeSavepoint(requestClock, savepointStores(env), found);
+  await removeSavepoint(savepointFiles(env), savepointStores(env), name);
   return Response.json({ name, removed: true });
 }
 
-async function named(env: Env, name: string): Promise<Savepoint | undefined> {
-  const rows = await limited(requestClock, "D1", () => savepointStores(env)[0].all());
-  return rows.find((row) => row.name === name);
+async function shown(env: Env, savepoints: readonly Savepoint[]): Promise<object[]> {
+  const since = savepoints.length === 0 ? [] : await unarchivedSince(savepointFiles(env), savepointStores(env));
+  return savepoints.map(({ name, at, createdMs }) => {
+    const unarchived = since.filter((first) => first <= at).length;
+    return {
+      name,
+      at,
+      time: stampTime(at),
+      created: new Date(createdMs).toISOString(),
+      restorable: unarchived === 0,
+      ...(unarchived === 0 ? {} : { unarchived }),
+    };
+  });
 }
-
-const shown = ({ name, at, createdMs }: Savepoint) => ({
-  name,
-  at,
-  time: stampTime(at),
-  created: new Date(createdMs).toISOString(),
-});

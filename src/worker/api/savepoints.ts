@@ -2,7 +2,7 @@
 import { MOMENT_FORMS, SAVEPOINT_NAME } from "../../engine/history/moment.ts";
 import { AT_PROBLEMS } from "./common.ts";
 import { described, type TextParam } from "./described.ts";
-import { COUNT, list, object, ref, STRING, TIME } from "./schemas.ts";
+import { BOOLEAN, COUNT, list, object, ref, STRING, TIME } from "./schemas.ts";
 
 const GROUP = "Savepoints";
 
@@ -25,6 +25,14 @@ export const SAVEPOINT_SCHEMAS = {
     at: { ...COUNT, description: "The stamp that the name stands for." },
     time: TIME,
     created: TIME,
+    restorable: {
+      ...BOOLEAN,
+      description: "A recovery from R2 alone comes to this moment: no partition has events up to it in D1 alone.",
+    },
+    "unarchived?": {
+      ...COUNT,
+      description: "Partitions that have events up to the moment in D1 alone, until their next snapshot.",
+    },
   }),
 } as const;
 

@@ -1,12 +1,15 @@
 /** Moments of this app: what a text means, as a settled stamp, or the problem. */
+import { brotli } from "../../adapters/brotli.ts";
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { D1Floor } from "../../adapters/d1-floor.ts";
 import { D1Savepoints } from "../../adapters/d1-savepoints.ts";
+import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { MAIN_TIMELINE, type Stamp } from "../../engine/base/ids.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { MOMENT_FORMS, parseMoment } from "../../engine/history/moment.ts";
 import type { Gone } from "../../engine/history/past.ts";
+import type { SavepointFiles } from "../../engine/history/savepoint-object.ts";
 import type { Stores } from "../../engine/history/savepoints.ts";
 import { settle } from "../../engine/history/settle.ts";
 import type { Env } from "../env.ts";
@@ -42,6 +45,13 @@ async function savepointAt(env: Env, name: string): Promise<Stamp | Response> {
 
 export const noSavepoint = (name: string): Response =>
   problem({ status: 404, code: "no_savepoint", detail: `there is no savepoint "${name}"` });
+
+export const savepointFiles = (env: Env): SavepointFiles => ({
+  timeline: MAIN_TIMELINE,
+  clock: requestClock,
+  objects: new R2Store(env.SNAPSHOTS),
+  codec: brotli,
+});
 
 /** Returns the savepoints of every database, those of the first one first. */
 export function savepointStores(env: Env): Stores {
