@@ -7,11 +7,13 @@
  *     which.
  * CATALOGUE3. A placement is made only for an operator that left no trace anywhere. If the stores hold a trace of it,
  *     D1 has lost where its keys are, and a new placement would scatter them silently.
+ * CATALOGUE4. An operator that is being recovered to a moment is closed until the recovery is finished. So no event
+ *     meets partitions of two different moments.
  */
 import type { Placement } from "../engine/operator/routing.ts";
 import { Failure, messageOf } from "../engine/base/errors.ts";
 import { HASH_NAME } from "../engine/base/hash.ts";
-import { operatorPrefix } from "../engine/base/ids.ts";
+import { operatorPrefix, type Stamp } from "../engine/base/ids.ts";
 import type { Operator } from "../engine/operator/operator.ts";
 import { homeOf } from "../engine/operator/placement.ts";
 import { nameFailure } from "./d1-log.ts";
@@ -33,7 +35,12 @@ interface StoredPlacement {
   readonly hash: string;
   readonly seed: number;
   readonly databases: string;
+  readonly recovering: Stamp | null;
+  readonly recovered: Stamp | null;
 }
+
+/** A stored placement. `recovering`: the moment that a recovery has begun to bring the operator to (CATALOGUE4). */
+export interface StoredOperator extends Placement, Pick<StoredPlacement, "recovering" | "recovered"> {}
 
 export interface Catalogue {
   readonly placed: ReadonlyMap<string, Placement>;
@@ -44,7 +51,8 @@ export interface Catalogue {
 /** Returns any name in R2 with the prefix, or null if there is none. */
 export type LookUp = (prefix: string) => Promise<string | null>;
 
-const SELECT = "SELECT operator, partitions, hash, seed, databases FROM operators WHERE timeline = ?1";
+const SELECT =
+  "SELECT operator, partitions, hash, seed, databases, recovering, recovered FROM operators WHERE timeline = ?1";
 
 /** Returns the stored placement of each operator. Writes the placements of new operators. */
 export async function loadCatalogue(
@@ -68,6 +76,8 @@ export async function loadCatalogue(
     ({ results } = await nameFailure(() => select.all<StoredPlacement>()));
   }
   for (const { operator } of results) lost.delete(operator);
+  for (const { operator, recovering } of results)
+    if (recovering !== null) lost.set(operator, unfinished(operator, recovering));
   return { placed: new Map(results.map((stored) => [stored.operator, placement(stored, databases)])), lost };
 }
 
@@ -76,11 +86,17 @@ export async function findPlacement(
   databases: Databases,
   timeline: string,
   operator: string,
-): Promise<Placement | null> {
+): Promise<StoredOperator | null> {
   const select = databases.get("LOG_0")!.prepare(`${SELECT} AND operator = ?2`).bind(timeline, operator);
   const stored = await nameFailure(() => select.first<StoredPlacement>());
   return stored === null ? null : placement(stored, databases);
 }
+
+const unfinished = (operator: string, at: Stamp): Failure =>
+  new Failure(
+    "catalogue_lost",
+    `operator "${operator}" is being recovered to stamp ${at}: finish it with POST /v1/operators/${operator}/recover and {"to":"${at}"}`,
+  );
 
 /** Returns the reason against a new placement (CATALOGUE3), or null if there is none. */
 async function traceOf(
@@ -120,15 +136,17 @@ function newPlacement({ name, partitions }: Operator, databases: Databases): Pla
   return { operator: name, partitions, hash: HASH_NAME, seed: seed!, databases: homes };
 }
 
-/** Writes a placement, unless there is one (CATALOGUE2). */
+/** Writes a placement, unless there is one (CATALOGUE2). `recovering` closes the operator (CATALOGUE4). */
 export async function storePlacement(
   databases: Databases,
   timeline: string,
   { operator, partitions, hash, seed, databases: homes }: Placement,
+  recovering: Stamp | null = null,
 ): Promise<void> {
   const sql =
-    "INSERT OR IGNORE INTO operators (timeline, operator, partitions, hash, seed, databases, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-  const values = [timeline, operator, partitions, hash, seed, JSON.stringify(homes), new Date().toISOString()];
+    "INSERT OR IGNORE INTO operators (timeline, operator, partitions, hash, seed, databases, created_at, recovering) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+  const created = new Date().toISOString();
+  const values = [timeline, operator, partitions, hash, seed, JSON.stringify(homes), created, recovering];
   await nameFailure(() =>
     databases
       .get("LOG_0")!
@@ -138,7 +156,19 @@ export async function storePlacement(
   );
 }
 
-function placement(stored: StoredPlacement, databases: Databases): Placement {
+/** Opens an operator whose recovery to a moment is finished. */
+export async function finishRecovery(
+  databases: Databases,
+  timeline: string,
+  operator: string,
+  at: Stamp,
+): Promise<void> {
+  const sql =
+    "UPDATE operators SET recovered = recovering, recovering = NULL WHERE timeline = ?1 AND operator = ?2 AND recovering = ?3";
+  await nameFailure(() => databases.get("LOG_0")!.prepare(sql).bind(timeline, operator, at).run());
+}
+
+function placement(stored: StoredPlacement, databases: Databases): StoredOperator {
   const homes = homesOf(stored);
   const lost = homes.find((home) => !databases.has(home));
   if (lost !== undefined)

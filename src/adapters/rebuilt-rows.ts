@@ -4,7 +4,9 @@
  * between.
  */
 import { parsePartitionName, partitionName, type PartitionId } from "../engine/base/ids.ts";
-import type { PartitionRow, Point } from "../engine/base/records.ts";
+import type { PartitionRow, Point, Segment } from "../engine/base/records.ts";
+import { archiveText } from "../engine/log/archive.ts";
+import type { RowTotals } from "../engine/recovery/rebuild-at.ts";
 import type { Databases } from "./catalogue.ts";
 import { nameFailure } from "./d1-log.ts";
 import { heldEpoch, GIVE_NUMBER, placeOf, within } from "./place.ts";
@@ -33,7 +35,16 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
 }
 
 const INSERT = `INSERT OR IGNORE INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-  SELECT number, ?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM numbers WHERE partition = ?1`;
+  SELECT number, ?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM numbers AS p WHERE partition = ?1
+    AND (?13 IS NULL OR ?13 = (SELECT COUNT(*) || '/' || COALESCE(SUM(checksum), 0) FROM segments WHERE place ${within("p")}))`;
+
+const NO_ROW = "NOT EXISTS (SELECT 1 FROM partitions WHERE partition = ?1)";
+const CLEAR = `DELETE FROM segments WHERE ${NO_ROW} AND place IN (SELECT s.place FROM numbers AS p JOIN segments AS s ON s.place ${within("p")}
+  WHERE p.partition = ?1)`;
+/** The rows stand in the parameter as in an archive (archive.ts). */
+const COPY = `INSERT OR IGNORE INTO segments (place, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
+  SELECT ${placeOf("p", "v.value ->> 0")}, ${Array.from({ length: 10 }, (_, i) => `v.value ->> ${i + 1}`).join(", ")}, '{}', v.value ->> 11
+  FROM numbers AS p CROSS JOIN json_each(?2) AS v WHERE p.partition = ?1 AND ${NO_ROW}`;
 
 /** Deletes the restore points and pins that D1 still has above the found snapshot. The rebuild gives them up. */
 const FORGET = [
@@ -43,8 +54,49 @@ const FORGET = [
     AND EXISTS (SELECT 1 FROM partitions WHERE partition = ?1 AND epoch = ?2 AND writer = ?4)`,
 ];
 
-/** Writes a partition's row, unless there is one. Returns whether it was written. */
-export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRow): Promise<boolean> {
+/** Characters of payloads that one statement copies. JSON escapes some of them. */
+const COPIED_CHARS = 500_000;
+
+/**
+ * Copies archived rows into the log of a partition that has no row, then writes its row, if the log is these rows and no
+ * others. So a copy that broke off counts for nothing, and the next one begins anew. Returns whether the row was written.
+ */
+export async function storeRowAndLog(
+  db: D1Database,
+  id: PartitionId,
+  row: PartitionRow,
+  { rows, checksums }: RowTotals,
+  portions: AsyncIterable<readonly Segment[]>,
+): Promise<boolean> {
+  const name = partitionName(id);
+  await nameFailure(() => db.batch([db.prepare(GIVE_NUMBER).bind(name), db.prepare(CLEAR).bind(name)]));
+  for await (const portion of portions)
+    for (const some of chunksOf(portion)) await nameFailure(() => db.prepare(COPY).bind(name, archiveText(some)).run());
+  return storeRow(db, id, row, `${rows}/${checksums}`);
+}
+
+function* chunksOf(rows: readonly Segment[]): Generator<readonly Segment[]> {
+  let [from, chars] = [0, 0];
+  for (const [i, { payload }] of rows.entries()) {
+    if (i > from && chars + payload.length > COPIED_CHARS) {
+      yield rows.slice(from, i);
+      [from, chars] = [i, 0];
+    }
+    chars += payload.length;
+  }
+  if (from < rows.length) yield rows.slice(from);
+}
+
+/**
+ * Writes a partition's row, unless there is one. Returns whether it was written. `log`: number of rows and sum of the
+ * checksums that its log must have.
+ */
+export async function storeRow(
+  db: D1Database,
+  id: PartitionId,
+  row: PartitionRow,
+  log: string | null = null,
+): Promise<boolean> {
   const values = [
     partitionName(id),
     id.timeline,
@@ -58,6 +110,7 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
     row.previousSeq,
     row.previous,
     row.pins,
+    log,
   ];
   const [, written] = await nameFailure(() =>
     db.batch([
@@ -67,6 +120,16 @@ export async function storeRow(db: D1Database, id: PartitionId, row: PartitionRo
     ]),
   );
   return written!.meta.changes === 1;
+}
+
+/** Returns the name of a partition of which a database has rows of the log, or null if none has any. */
+export async function partitionWithLog(databases: Databases, prefix: string): Promise<string | null> {
+  const sql = `SELECT p.partition FROM numbers AS p WHERE p.partition >= ?1 AND p.partition < ?1 || '~'
+    AND EXISTS (SELECT 1 FROM segments WHERE place ${within("p")}) LIMIT 1`;
+  const found = [...databases.values()].map((db) =>
+    nameFailure(() => db.prepare(sql).bind(prefix).first<{ readonly partition: string }>()),
+  );
+  return (await Promise.all(found)).find((one) => one !== null)?.partition ?? null;
 }
 
 /** Statements that delete restore points and pins above this manifest number. */

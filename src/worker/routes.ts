@@ -163,7 +163,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   // Registered without a placement: an operator that needs recovery may have none.
   on(RECOVER, (c) => {
     const found = app.operator(c.req.param("op") ?? "");
-    return found === undefined ? noOperator(c) : recoverOperator(c.env, app, found);
+    return found === undefined ? noOperator(c) : recoverOperator(c.req.raw, c.env, app, found);
   });
   on(LIST_QUARANTINE, (c, given) => listQuarantine(c.env, c.var.route, given));
   on(GROUP_QUARANTINE, (c) => groupQuarantine(c.env, c.var.route));

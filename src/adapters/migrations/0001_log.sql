@@ -28,6 +28,9 @@ CREATE TABLE operators (
   seed INTEGER NOT NULL,
   databases TEXT NOT NULL,
   created_at TEXT NOT NULL,
+  -- The stamp that the operator is being recovered to, which closes it until all partitions are there, or was recovered to.
+  recovering INTEGER,
+  recovered INTEGER,
   PRIMARY KEY (timeline, operator)
 );
 

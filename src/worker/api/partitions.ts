@@ -184,6 +184,7 @@ const OUTCOME = (status: readonly string[], more: Readonly<Record<string, Schema
   object({ partition: COUNT, status: { enum: status }, ...more });
 
 const PASSED_OVER = { ...list(STRING), description: "Newer manifests that can't be read, and why." };
+const MISSING: Schema = { ...COUNT, description: "Events up to the moment that R2 doesn't have, if a savepoint says." };
 
 export const RECOVER = described({
   method: "POST",
@@ -192,37 +193,73 @@ export const RECOVER = described({
   group: GROUP,
   id: "recoverOperator",
   summary: "After D1 was lost: rebuild the missing rows from R2",
-  about: "Existing rows never change, so the request may be sent at any time, and again.",
+  about:
+    "Existing rows never change, so the request may be sent at any time, and again. With `to`, all partitions come back as of that moment, into databases that have nothing of the operator.",
   inPath: {},
   inQuery: {},
+  body: {
+    "application/json": {
+      schema: object({
+        "to?": { anyOf: [STRING, COUNT], description: "A savepoint's name, a stamp, or a time." },
+        "incomplete?": {
+          ...BOOLEAN,
+          description: "Yes to partitions that R2 doesn't bring up to the moment: they come back as far as it reaches.",
+        },
+      }),
+      example: { to: "month-end" },
+    },
+  },
   answers: {
     200: {
       about: "The outcome for each partition.",
       schema: object({
         operator: STRING,
+        "to?": COUNT,
+        "time?": TIME,
         changed: BOOLEAN,
         complete: BOOLEAN,
         partitions: COUNT,
         items: list({
           anyOf: [
             {
-              ...OUTCOME(["kept", "nothing", "later"]),
+              ...OUTCOME(["kept", "nothing", "later"], { "missing?": MISSING }),
               description:
                 "`kept`: it has its row. `nothing`: R2 holds no manifest of it, so it is new, or lost without a snapshot (then it answers `log_rewound`). `later`: the request's time was over, so send it again.",
             },
             {
-              ...OUTCOME(["recovered"], { manifest: COUNT, seq: COUNT, at: TIME, passedOver: PASSED_OVER }),
+              ...OUTCOME(["recovered"], {
+                manifest: orNull(COUNT),
+                seq: COUNT,
+                at: TIME,
+                passedOver: PASSED_OVER,
+                "givenUp?": { ...COUNT, description: "Archived events after the moment, which are given up." },
+                "incomplete?": { const: true },
+                "missing?": MISSING,
+              }),
               description:
-                "It resumes from the manifest, which holds the events 1 to `seq`. What came after `at` is lost.",
+                "It resumes from the manifest, with a moment also from the archived log above it, which hold the events 1 to `seq`. What came after `at` is lost. `incomplete`: it doesn't reach the moment, and the request said yes to that.",
+            },
+            {
+              ...OUTCOME(["short"], { seq: COUNT, at: orNull(TIME), passedOver: PASSED_OVER, "missing?": MISSING }),
+              description:
+                "R2 has the events 1 to `seq`, the last one of `at`, and not all up to the moment. Nothing was written.",
             },
             {
               ...OUTCOME(["unreadable"], { passedOver: PASSED_OVER }),
-              description: "None of its manifests can be read, so it still refuses with `catalogue_lost`.",
+              description:
+                "None of its manifests can be read, or none is as old as the moment. So it still refuses with `catalogue_lost`.",
             },
           ],
         }),
       }),
     },
+  },
+  problems: {
+    400: ["invalid_moment", "malformed_json", "invalid_body", "invalid_utf8", "malformed_gzip", "body_interrupted"],
+    404: ["no_savepoint"],
+    409: ["not_settled", "not_empty", "recovering", "savepoint_unclear"],
+    413: ["body_too_large", "gzip_bomb"],
+    415: ["unsupported_encoding"],
   },
   unplaced: true,
 });

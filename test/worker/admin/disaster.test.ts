@@ -1,5 +1,4 @@
 /** D1 is deleted, R2 is left: what is lost is noticed, and comes back up to the last snapshot (CODE2, SNAP2). */
-import { applyD1Migrations } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { describe, expect, it } from "vitest";
@@ -9,6 +8,7 @@ import { manifestName } from "../../../src/engine/base/ids.ts";
 import { manifestText } from "../../../src/engine/snapshot/manifest.ts";
 import { operator } from "../../../src/keyframe.ts";
 import { deploy, type Deployment } from "../deployment.ts";
+import { loseD1 } from "../lose-d1.ts";
 
 const shared = z.object({ n: z.int() });
 
@@ -57,19 +57,6 @@ async function sums(app: Deployment): Promise<Record<string, number>> {
 
 async function snapshotAll(app: Deployment, only = [0, 1, 2, 3]): Promise<void> {
   for (const n of only) expect((await app.call(`/v1/operators/meter/partitions/${n}/snapshot`, {})).status).toBe(200);
-}
-
-/** Both databases are new and empty, with the tables that a migration makes. */
-async function loseD1(...databases: readonly D1Database[]): Promise<void> {
-  for (const db of databases) {
-    const { results } = await db
-      .prepare(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '_cf%'",
-      )
-      .all<{ name: string }>();
-    await db.batch(results.map(({ name }) => db.prepare(`DROP TABLE "${name}"`)));
-    await applyD1Migrations(db, env.MIGRATIONS);
-  }
 }
 
 /** Everything in D1, as it stands. */

@@ -23,9 +23,13 @@ describe("a savepoint", () => {
     expect(await valueAt("now")).toMatchObject({ n: 6 });
     const { body } = await get("/v1/savepoints/before-sale");
     expect(body).toEqual(taken.body);
+    expect(body).toMatchObject({ restorable: false });
+    const objects = async () => (await env.SNAPSHOTS.list({ prefix: "savepoints/" })).objects.map(({ key }) => key);
+    expect(await objects()).toEqual([expect.stringContaining(`/before-sale/`)]);
     expect((await get("/v1/savepoints")).body).toEqual([taken.body]);
     expect(await remove("before-sale")).toMatchObject({ status: 200 });
     expect(await remove("before-sale")).toMatchObject({ status: 200 });
+    expect(await objects()).toEqual([]);
     expect(await get("/v1/savepoints/before-sale")).toMatchObject({ status: 404, body: { code: "no_savepoint" } });
     expect(await get("/v1/operators/tally/state?key=saved&at=before-sale")).toMatchObject({ status: 404 });
   });
