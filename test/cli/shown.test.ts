@@ -310,6 +310,28 @@ describe("recover and verify-partition", () => {
     ]);
   });
 
+  it("say what a moment gives up, and what is missing", () => {
+    const at = "2026-01-31T12:00:00.000Z";
+    const items = [
+      { partition: 0, status: "recovered", manifest: null, seq: 12, at, passedOver: [], givenUp: 1_200 },
+      { partition: 1, status: "short", seq: 7, at, passedOver: [], missing: 5 },
+      { partition: 2, status: "short", seq: 0, at: null, passedOver: [] },
+      { partition: 3, status: "nothing", missing: 1 },
+    ];
+    const body = { operator: "usage", to: 1, time: at, changed: true, complete: false, items };
+    expect(recoveredLines(body, plain)).toEqual([
+      "PART  STATUS     MANIFEST  SEQ  STATE AS OF",
+      "   0  recovered             12  2026-01-31T12:00:00.000Z",
+      "   1  short                  7  2026-01-31T12:00:00.000Z",
+      "   2  short                  0",
+      "   3  nothing",
+      "missing in partition 1: 5 events up to the moment lost with D1",
+      "missing in partition 2: events up to the moment may be lost with D1",
+      "missing in partition 3: 1 event up to the moment lost with D1",
+      `usage is incomplete: --incomplete goes on without as of ${at}; 1,200 archived events after it are given up; send later events again`,
+    ]);
+  });
+
   it("show the first difference", () => {
     const first = { seq: 5, key: "a\u001b", live: { n: 1 }, rebuilt: null };
     expect(verifiedLines({ equal: false, seq: 7, manifest: 3, replayedEvents: 0, keys: 0, first })).toEqual([

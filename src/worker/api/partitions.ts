@@ -206,7 +206,7 @@ export const RECOVER = described({
           description: "Yes to partitions that R2 doesn't bring up to the moment: they come back as far as it reaches.",
         },
       }),
-      example: { to: "month-end" },
+      example: {},
     },
   },
   answers: {
