@@ -110,7 +110,7 @@ export function recoveredLines(body: Recovered, paint: Paint): string[] {
   );
   const later = items.some(({ status }) => status === "later");
   const short = items.some(({ status, missing = 0 }) => status === "short" || missing > 0);
-  const why = later ? "run it again" : short ? "--incomplete goes on without" : "some partitions can't be read";
+  const why = later ? "run it again" : short ? "--incomplete recovers it without" : "some partitions can't be read";
   const end = complete ? "complete" : `incomplete: ${why}`;
   const as = body.time === undefined ? "" : ` as of ${body.time}`;
   return [

@@ -6,7 +6,11 @@ const TO = 1_838_629_852_437_504;
 const time = "2026-11-24T16:16:05.271Z";
 const of = (operator: string, statuses: readonly string[], complete = true) => ({
   body: {
-    ...{ operator, to: TO, time, changed: true, complete },
+    operator,
+    to: TO,
+    time,
+    changed: true,
+    complete,
     items: statuses.map((status, partition) => ({ partition, status })),
   },
 });

@@ -328,7 +328,7 @@ describe("recover and verify-partition", () => {
       "missing in partition 1: 5 events up to the moment lost with D1",
       "missing in partition 2: events up to the moment may be lost with D1",
       "missing in partition 3: 1 event up to the moment lost with D1",
-      `usage is incomplete: --incomplete goes on without as of ${at}; 1,200 archived events after it are given up; send later events again`,
+      `usage is incomplete: --incomplete recovers it without as of ${at}; 1,200 archived events after it are given up; send later events again`,
     ]);
   });
 

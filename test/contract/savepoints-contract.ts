@@ -93,8 +93,19 @@ export function savepointsContract(what: string, make: () => Promise<SavepointsU
       const log = await under.fresh();
       const by = (await log.open("w", "c"))!.row.epoch;
       const row = (first: number, last: number, at: number) => ({
-        ...{ format: 1, seq: seq(first), last: seq(last), stamp: stamp(at), epoch: by, group: `g${first}` },
-        ...{ operatorVersion: 1, code: "c", codec: "json", checksum: 1, bytes: 1, stats: "{}", payload: "{}" },
+        format: 1,
+        seq: seq(first),
+        last: seq(last),
+        stamp: stamp(at),
+        epoch: by,
+        group: `g${first}`,
+        operatorVersion: 1,
+        code: "c",
+        codec: "json",
+        checksum: 1,
+        bytes: 1,
+        stats: "{}",
+        payload: "{}",
       });
       const heads = async (at: number): Promise<unknown> => (await store.heads(stamp(at))).map(([, head]) => head);
       expect([await heads(5_000), await store.unarchived()]).toEqual([[0], []]);

@@ -17,7 +17,7 @@ import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 
 export const SAVEPOINT_FORMAT = 1;
 
-/** What reads and writes these objects. */
+/** The means of reading and writing these objects. */
 export interface SavepointFiles extends Pick<FileEnvironment, "objects" | "clock" | "codec"> {
   readonly timeline: string;
 }

@@ -7,7 +7,7 @@
  *     row counts once. An unreadable archive is damage only if no other archive has its rows.
  * ARCHIVED3. A row that was given up counts for nothing (INCARNATION1).
  */
-import { Damage, Failure, isUnreadable } from "../base/errors.ts";
+import { type Damage, Failure, isUnreadable } from "../base/errors.ts";
 import { belowManifest, manifestOf, manifestPrefix, type Seq } from "../base/ids.ts";
 import { PAGE_BYTES } from "../base/limits.ts";
 import type { Codec } from "../base/ports.ts";

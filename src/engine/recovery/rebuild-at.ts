@@ -220,7 +220,12 @@ async function upTo({ env, at, newest }: Search, base: Manifest | null): Promise
   if (base === null && log.rows === 0 && !complete)
     return { tag: "unreadable", why: why ?? "no snapshot is that old, and the log isn't archived from its beginning" };
   return {
-    ...{ tag: "found", seq: last, stamp: of, complete, why, log },
+    tag: "found",
+    seq: last,
+    stamp: of,
+    complete,
+    why,
+    log,
     rows: async function* () {
       for await (const portion of archived()) yield portion.map(({ row }) => row);
     },
