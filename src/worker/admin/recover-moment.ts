@@ -23,7 +23,7 @@ const BODY_BYTES = 4_096;
 const LISTED = 20;
 
 /** The stores of one request, and what they have of the operator. */
-export interface Ground {
+export interface RecoveryStores {
   readonly env: Env;
   readonly operator: Operator;
   readonly databases: Databases;
@@ -32,7 +32,7 @@ export interface Ground {
   readonly objects: CountedStore;
 }
 
-export interface Wanted {
+export interface RecoveryMoment {
   readonly at: Stamp;
   /** The caller says yes to a partition that doesn't reach the moment. */
   readonly incomplete: boolean;
@@ -44,7 +44,7 @@ export interface Wanted {
 }
 
 /** Returns null if the body names no moment: then the newest snapshots count. */
-export async function wantedIn(request: Request, env: Env): Promise<Wanted | null | Response> {
+export async function recoveryMomentIn(request: Request, env: Env): Promise<RecoveryMoment | null | Response> {
   let body: unknown;
   try {
     const text = await bodyText(request, BODY_BYTES);
@@ -65,7 +65,7 @@ export async function wantedIn(request: Request, env: Env): Promise<Wanted | nul
   return text === null ? null : momentOf(env, text, incomplete);
 }
 
-async function momentOf(env: Env, text: string, incomplete: boolean): Promise<Wanted | Response> {
+async function momentOf(env: Env, text: string, incomplete: boolean): Promise<RecoveryMoment | Response> {
   const moment = parseMoment(text);
   if (moment === null || moment.tag === "now" || moment.tag === "ago")
     return problem({
@@ -100,7 +100,7 @@ async function headsAt(
   env: Env,
   at: Stamp,
   stored: Awaited<ReturnType<typeof storedSavepoints>>,
-): Promise<Wanted["heads"]> {
+): Promise<RecoveryMoment["heads"]> {
   for (const { object } of stored.filter((one) => one.at === at)) {
     try {
       return new Map((await readRecord(savepointFiles(env), object)).heads);
@@ -118,10 +118,10 @@ async function headsAt(
  * `isLost`: R2 has partitions of which D1 has no row.
  */
 export async function refusal(
-  { env, operator, databases, rows }: Ground,
+  { env, operator, databases, rows }: RecoveryStores,
   stored: StoredOperator | null,
   isLost: boolean,
-  { at }: Wanted,
+  { at }: RecoveryMoment,
 ): Promise<Response | null> {
   if (stored !== null && stored.recovering !== null)
     return stored.recovering === at ? null : isRecovering(operator, stored.recovering);
@@ -152,7 +152,7 @@ async function logLeft(databases: Databases, { name }: Operator): Promise<string
 
 /** Events that a partition of which R2 has nothing had logged up to the moment. */
 export function missingOf(
-  wanted: Wanted | null,
+  wanted: RecoveryMoment | null,
   { name: operator }: Operator,
   partition: number,
 ): { readonly missing?: number } {

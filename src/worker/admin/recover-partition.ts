@@ -14,10 +14,10 @@ import { fileEnvironment } from "../file-environment.ts";
 import { note } from "../note.ts";
 import { askPartition } from "../http/answers.ts";
 import { partitionStub } from "../stub.ts";
-import { missingOf, type Ground, type Wanted } from "./recover-moment.ts";
+import { missingOf, type RecoveryStores, type RecoveryMoment } from "./recover-moment.ts";
 
 /** The result of one partition. */
-export type Outcome =
+export type RecoveredPartition =
   | { readonly status: "kept" | "nothing" | "later" }
   | {
       readonly status: "recovered";
@@ -44,9 +44,9 @@ export type Outcome =
   | { readonly status: "unreadable"; readonly passedOver: readonly string[] };
 
 export async function recoverPartition(
-  { env, operator, databases, objects }: Ground,
+  { env, operator, databases, objects }: RecoveryStores,
   address: Address,
-): Promise<Outcome> {
+): Promise<RecoveredPartition> {
   const { partition, seed, database } = address;
   const id = idOf(operator, address);
   const known = await knownOf(env, address);
@@ -65,10 +65,10 @@ export async function recoverPartition(
 
 /** As `recoverPartition`, as of a moment. */
 export async function recoverPartitionAt(
-  { env, operator, databases, objects }: Ground,
+  { env, operator, databases, objects }: RecoveryStores,
   address: Address,
-  wanted: Wanted,
-): Promise<Outcome> {
+  wanted: RecoveryMoment,
+): Promise<RecoveredPartition> {
   const { partition, seed, database } = address;
   const id = idOf(operator, address);
   const known = await knownOf(env, address);
@@ -94,7 +94,7 @@ export async function recoverPartitionAt(
 
 /** Returns null if the partition reaches the moment. A savepoint that counted its events decides. */
 function shortOf(
-  { heads }: Wanted,
+  { heads }: RecoveryMoment,
   partition: string,
   { seq, complete }: RebuiltAt,
 ): { readonly missing?: number } | null {
@@ -119,7 +119,11 @@ async function knownOf(env: Env, address: Address): Promise<Top | undefined | "b
 }
 
 /** R2 has nothing of the partition. If the placement was lost with it, its object may still be in memory. */
-export async function beginAnew({ env }: Ground, address: Address, stored: StoredOperator | null): Promise<Outcome> {
+export async function beginAnew(
+  { env }: RecoveryStores,
+  address: Address,
+  stored: StoredOperator | null,
+): Promise<RecoveredPartition> {
   if (stored === null) await evict(env, address);
   return { status: "nothing" };
 }

@@ -26,16 +26,23 @@ import type { Env } from "../env.ts";
 import { fileEnvironment } from "../file-environment.ts";
 import { countedStore } from "../ingest/calls.ts";
 import { requestClock } from "../request-clock.ts";
-import { isRecovering, missingOf, refusal, wantedIn, type Ground, type Wanted } from "./recover-moment.ts";
-import { beginAnew, recoverPartition, recoverPartitionAt, type Outcome } from "./recover-partition.ts";
+import {
+  isRecovering,
+  missingOf,
+  refusal,
+  recoveryMomentIn,
+  type RecoveryStores,
+  type RecoveryMoment,
+} from "./recover-moment.ts";
+import { beginAnew, recoverPartition, recoverPartitionAt, type RecoveredPartition } from "./recover-partition.ts";
 
 /** Loading states may take longer than a request can. The next request resumes at the partition that is left. */
 const RECOVER_MS = 20_000;
 
-type Item = { readonly partition: number; readonly missing?: number } & Outcome;
+type Item = { readonly partition: number; readonly missing?: number } & RecoveredPartition;
 
 export async function recoverOperator(request: Request, env: Env, app: App, operator: Operator): Promise<Response> {
-  const wanted = await wantedIn(request, env);
+  const wanted = await recoveryMomentIn(request, env);
   if (wanted instanceof Response) return wanted;
   const until = requestClock.now() + RECOVER_MS;
   const databases = logDatabases(env as unknown as Record<string, unknown>);
@@ -75,23 +82,23 @@ export async function recoverOperator(request: Request, env: Env, app: App, oper
 }
 
 /** With a yes, a partition that can't be read doesn't keep the others closed. It refuses by itself. */
-const isFinished = (wanted: Wanted, items: readonly Item[]): boolean =>
+const isFinished = (wanted: RecoveryMoment, items: readonly Item[]): boolean =>
   isComplete(wanted, items) || (wanted.incomplete && items.every(({ status }) => status !== "later"));
 
-const isComplete = (wanted: Wanted | null, items: readonly Item[]): boolean =>
+const isComplete = (wanted: RecoveryMoment | null, items: readonly Item[]): boolean =>
   items.every(({ status, missing = 0 }) => {
     if (status === "later" || status === "unreadable" || status === "short") return false;
     return missing === 0 || (wanted !== null && wanted.incomplete);
   });
 
-function answer(operator: Operator, wanted: Wanted | null, changed: boolean, items: readonly Item[]): Response {
+function answer(operator: Operator, wanted: RecoveryMoment | null, changed: boolean, items: readonly Item[]): Response {
   const to = wanted === null ? {} : { to: wanted.at, time: stampTime(wanted.at) };
   const complete = isComplete(wanted, items);
   return Response.json({ operator: operator.name, ...to, changed, complete, partitions: items.length, items });
 }
 
 /** Neither D1 nor R2 has anything of the operator. It begins anew with its first event. */
-const neverSaved = (operator: Operator, wanted: Wanted): Item[] =>
+const neverSaved = (operator: Operator, wanted: RecoveryMoment): Item[] =>
   Array.from({ length: operator.partitions }, (_, partition) => ({
     partition,
     status: "nothing",
@@ -100,7 +107,7 @@ const neverSaved = (operator: Operator, wanted: Wanted): Item[] =>
 
 /** @throws Failure placement_unclear */
 async function rebuildPlacement(
-  { operator, databases, rows, objects }: Ground,
+  { operator, databases, rows, objects }: RecoveryStores,
   inStore: readonly number[],
   recovering: Stamp | null,
 ): Promise<Placement> {
