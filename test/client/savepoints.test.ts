@@ -57,6 +57,7 @@ describe("savepoints of the client", () => {
 
   it.each(["save", "list", "get", "remove"] as const)("%s believes no stranger's answer", async (method) => {
     const { app, savepoints } = asked(answer(200, { ok: true }));
-    await expect(app.run(savepoints[method]("month-end"))).rejects.toMatchObject({ code: "unexpected_answer" });
+    const call: Promise<unknown> = savepoints[method]("month-end");
+    await expect(app.run(call)).rejects.toMatchObject({ code: "unexpected_answer" });
   });
 });
