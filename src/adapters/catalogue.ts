@@ -52,27 +52,27 @@ export interface Catalogue {
 export type LookUp = (prefix: string) => Promise<string | null>;
 
 const SELECT =
-  "SELECT operator, partitions, hash, seed, databases, recovering, recovered FROM operators WHERE timeline = ?1";
+  "SELECT operator, partitions, hash, seed, databases, recovering, recovered FROM operators WHERE line = ?1";
 
 /** Returns the stored placement of each operator. Writes the placements of new operators. */
 export async function loadCatalogue(
   databases: Databases,
   lookUp: LookUp,
-  timeline: string,
+  line: number,
   operators: readonly Operator[],
 ): Promise<Catalogue> {
   const first = databases.get("LOG_0")!;
-  const select = first.prepare(SELECT).bind(timeline);
+  const select = first.prepare(SELECT).bind(line);
   const identities = [...databases].map(([name, db]) => identify(name, db, databases));
   let [{ results }] = await Promise.all([nameFailure(() => select.all<StoredPlacement>()), ...identities]);
   const missing = operators.filter((operator) => !results.some((stored) => stored.operator === operator.name));
   const lost = new Map<string, Failure>();
   if (missing.length > 0) {
-    const look = async ({ name }: Operator): Promise<Failure | null> => traceOf(databases, lookUp, timeline, name);
+    const look = async ({ name }: Operator): Promise<Failure | null> => traceOf(databases, lookUp, line, name);
     const traces = await Promise.all(missing.map(look));
     missing.forEach(({ name }, i) => traces[i] && lost.set(name, traces[i]));
     const made = missing.filter(({ name }) => !lost.has(name));
-    await Promise.all(made.map((operator) => storePlacement(databases, timeline, newPlacement(operator, databases))));
+    await Promise.all(made.map((operator) => storePlacement(databases, line, newPlacement(operator, databases))));
     ({ results } = await nameFailure(() => select.all<StoredPlacement>()));
   }
   for (const { operator } of results) lost.delete(operator);
@@ -84,10 +84,10 @@ export async function loadCatalogue(
 /** Returns the stored placement of one operator, or null if there is none. */
 export async function findPlacement(
   databases: Databases,
-  timeline: string,
+  line: number,
   operator: string,
 ): Promise<StoredOperator | null> {
-  const select = databases.get("LOG_0")!.prepare(`${SELECT} AND operator = ?2`).bind(timeline, operator);
+  const select = databases.get("LOG_0")!.prepare(`${SELECT} AND operator = ?2`).bind(line, operator);
   const stored = await nameFailure(() => select.first<StoredPlacement>());
   return stored === null ? null : placement(stored, databases);
 }
@@ -102,10 +102,10 @@ const unfinished = (operator: string, at: Stamp): Failure =>
 async function traceOf(
   databases: Databases,
   lookUp: LookUp,
-  timeline: string,
+  line: number,
   operator: string,
 ): Promise<Failure | null> {
-  const prefix = operatorPrefix(timeline, operator);
+  const prefix = operatorPrefix(line, operator);
   const rowIn = async ([name, db]: readonly [string, D1Database]): Promise<string | null> => {
     const sql = "SELECT partition FROM partitions WHERE partition >= ?1 AND partition < ?1 || '~' LIMIT 1";
     const row = await nameFailure(() => db.prepare(sql).bind(prefix).first<{ partition: string }>());
@@ -139,14 +139,14 @@ function newPlacement({ name, partitions }: Operator, databases: Databases): Pla
 /** Writes a placement, unless there is one (CATALOGUE2). `recovering` closes the operator (CATALOGUE4). */
 export async function storePlacement(
   databases: Databases,
-  timeline: string,
+  line: number,
   { operator, partitions, hash, seed, databases: homes }: Placement,
   recovering: Stamp | null = null,
 ): Promise<void> {
   const sql =
-    "INSERT OR IGNORE INTO operators (timeline, operator, partitions, hash, seed, databases, created_at, recovering) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    "INSERT OR IGNORE INTO operators (line, operator, partitions, hash, seed, databases, created_at, recovering) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
   const created = new Date().toISOString();
-  const values = [timeline, operator, partitions, hash, seed, JSON.stringify(homes), created, recovering];
+  const values = [line, operator, partitions, hash, seed, JSON.stringify(homes), created, recovering];
   await nameFailure(() =>
     databases
       .get("LOG_0")!
@@ -159,13 +159,13 @@ export async function storePlacement(
 /** Opens an operator whose recovery to a moment is finished. */
 export async function finishRecovery(
   databases: Databases,
-  timeline: string,
+  line: number,
   operator: string,
   at: Stamp,
 ): Promise<void> {
   const sql =
-    "UPDATE operators SET recovered = recovering, recovering = NULL WHERE timeline = ?1 AND operator = ?2 AND recovering = ?3";
-  await nameFailure(() => databases.get("LOG_0")!.prepare(sql).bind(timeline, operator, at).run());
+    "UPDATE operators SET recovered = recovering, recovering = NULL WHERE line = ?1 AND operator = ?2 AND recovering = ?3";
+  await nameFailure(() => databases.get("LOG_0")!.prepare(sql).bind(line, operator, at).run());
 }
 
 function placement(stored: StoredPlacement, databases: Databases): StoredOperator {

@@ -49,7 +49,7 @@ const SEGMENT = `format, ${seqOf("place")} AS seq, last, stamp, epoch, grp AS "g
  */
 const APPEND = `INSERT OR IGNORE INTO segments (place, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
   VALUES ((SELECT ${placeOf("p", "?2")} FROM partitions AS p WHERE p.partition = ?1), ?3, ?4,
-    (SELECT ?5 FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline ${withHead("p")}
+    (SELECT ?5 FROM partitions AS p JOIN lines AS t ON t.line = p.line ${withHead("p")}
       WHERE p.partition = ?1 AND ${HELD} = ?15 AND t.state = 'open' AND ?4 > t.floor
         AND ?2 = 1 + COALESCE(h.last, p.snapshot_seq) AND ?4 > COALESCE(h.stamp, p.snapshot_stamp)
         AND (?16 IS NULL OR ?16 = h.grp)),
@@ -113,17 +113,17 @@ const REPLACE = `INSERT INTO restore_points (place, attempt, seq, stamp, files, 
   SELECT ${placeOf("p", "?4")}, ?5, ?6, ?7, ?8, ?9, ?10 FROM partitions AS p WHERE p.partition = ?1 AND p.version = ?3 AND ${mayPromote("?11")}
     AND ((SELECT COUNT(*) FROM restore_points WHERE place ${within("p")}) < ${POINTS}
       OR EXISTS (SELECT 1 FROM pins WHERE partition = ?1 AND version = ?4)
-      OR EXISTS (SELECT 1 FROM savepoints AS s WHERE s.timeline = p.timeline AND s.at >= ?7))
+      OR EXISTS (SELECT 1 FROM savepoints AS s WHERE s.line = p.line AND s.at >= ?7))
   ON CONFLICT (place) DO UPDATE SET replaced_at = excluded.replaced_at`;
 
 const RETENTION = `SELECT ${heldEpoch("p")} AS epoch, ${ROW}, retain_from AS retainFrom, archive_from AS archiveFrom FROM partitions AS p WHERE partition = ?1`;
 const POINTS_OF = `SELECT ${seqOf("r.place")} AS version, r.attempt, r.seq, r.stamp, r.files, r.intact, r.replaced_at AS replacedMs
   FROM partitions AS p JOIN restore_points AS r ON r.place ${within("p")} WHERE p.partition = ?1 ORDER BY r.place`;
 const PINS_OF = `SELECT version, name, created_at AS createdMs FROM pins WHERE partition = ?1 ORDER BY version, name`;
-const SAVEPOINTS_OF = `SELECT s.at FROM partitions AS p JOIN savepoints AS s ON s.timeline = p.timeline WHERE p.partition = ?1 ORDER BY s.at`;
+const SAVEPOINTS_OF = `SELECT s.at FROM partitions AS p JOIN savepoints AS s ON s.line = p.line WHERE p.partition = ?1 ORDER BY s.at`;
 /** The savepoints of partition `p` are those that were planned with (RETENTION6). */
 const planned = (savepoints: string): string =>
-  `(SELECT COALESCE(group_concat(at), '') FROM (SELECT at FROM savepoints WHERE timeline = p.timeline ORDER BY at)) = ${savepoints}`;
+  `(SELECT COALESCE(group_concat(at), '') FROM (SELECT at FROM savepoints WHERE line = p.line ORDER BY at)) = ${savepoints}`;
 /** DROP refuses to pass a pin. A pin before DROP holds its restore point; a pin after DROP finds nothing to pin. */
 const DROP = `DELETE FROM restore_points WHERE place IN (
   SELECT ${placeOf("p", "v.value")} FROM partitions AS p CROSS JOIN json_each(?4) AS v
@@ -140,10 +140,10 @@ const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) S
 
 const EXPLAIN = `SELECT ${HELD} AS epoch, CASE WHEN h.epoch > p.epoch THEN json_extract(h.stats, '$.writer') ELSE p.writer END AS writer, p.version,
     COALESCE(h.last, p.snapshot_seq) AS head, COALESCE(h.stamp, p.snapshot_stamp) AS headStamp, t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
-  FROM partitions AS p JOIN timelines AS t ON t.name = p.timeline ${withHead("p")} LEFT JOIN segments AS s ON s.place = ${placeOf("p", "?2")}
+  FROM partitions AS p JOIN lines AS t ON t.line = p.line ${withHead("p")} LEFT JOIN segments AS s ON s.place = ${placeOf("p", "?2")}
   WHERE p.partition = ?1`;
 
-const CREATE = `INSERT OR IGNORE INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+const CREATE = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
   SELECT number, ?1, ?2, ?3, 0, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]' FROM numbers WHERE partition = ?1`;
 
 interface Headed {
@@ -154,13 +154,13 @@ interface Headed {
 export class D1Log implements Log {
   readonly #db: D1Database;
   readonly #name: string;
-  readonly #timeline: string;
+  readonly #line: number;
   #size = 0;
 
   constructor(db: D1Database, id: PartitionId) {
     this.#db = db;
     this.#name = partitionName(id);
-    this.#timeline = id.timeline;
+    this.#line = id.line;
   }
 
   async peek(): Promise<Opening | null> {
@@ -186,7 +186,7 @@ export class D1Log implements Log {
     await nameFailure(() =>
       this.#db.batch([
         this.#db.prepare(GIVE_NUMBER).bind(this.#name),
-        this.#db.prepare(CREATE).bind(this.#name, this.#timeline, seed),
+        this.#db.prepare(CREATE).bind(this.#name, this.#line, seed),
       ]),
     );
   }

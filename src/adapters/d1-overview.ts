@@ -38,8 +38,8 @@ const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.snapshot_seq AS snapshot
   FROM partitions AS p ${withHead("p")}
   WHERE p.partition >= ?1 AND p.partition < ?1 || '~' ORDER BY p.partition`;
 
-/** Returns all partitions of a timeline in this database. Names are plain ASCII, so "~" is above all of them. */
-export async function partitionGlances(db: D1Database, timeline: string): Promise<GlanceRow[]> {
-  const { results } = await nameFailure(() => db.prepare(SELECT).bind(`${timeline}/`).all<GlanceRow>());
+/** Returns all partitions of a line in this database. Names are plain ASCII, so "~" is above all of them. */
+export async function partitionGlances(db: D1Database, line: number): Promise<GlanceRow[]> {
+  const { results } = await nameFailure(() => db.prepare(SELECT).bind(`${line}/`).all<GlanceRow>());
   return results;
 }

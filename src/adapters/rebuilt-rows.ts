@@ -34,7 +34,7 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
   return (await Promise.all([...databases].map(rowsIn))).flat();
 }
 
-const INSERT = `INSERT OR IGNORE INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+const INSERT = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
   SELECT number, ?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM numbers AS p WHERE partition = ?1
     AND (?13 IS NULL OR ?13 = (SELECT COUNT(*) || '/' || COALESCE(SUM(checksum), 0) FROM segments WHERE place ${within("p")}))`;
 
@@ -99,7 +99,7 @@ export async function storeRow(
 ): Promise<boolean> {
   const values = [
     partitionName(id),
-    id.timeline,
+    id.line,
     row.seed,
     row.epoch,
     row.version,

@@ -154,9 +154,9 @@ function inspectManifest({ bytes }: StoredFile): Report {
   } catch (error) {
     return { title: null, facts: {}, findings: [finding(0, error)] };
   }
-  const { timeline, operator, partition, number, kind, archive } = manifest;
+  const { line, operator, partition, number, kind, archive } = manifest;
   const { from, to } = archive;
-  const title = `manifest ${number} of ${timeline}/${operator}/${String(partition).padStart(4, "0")}, ${kind} at seq ${manifest.seq}, with the log ${from + 1}..${to}`;
+  const title = `manifest ${number} of ${line}/${operator}/${String(partition).padStart(4, "0")}, ${kind} at seq ${manifest.seq}, with the log ${from + 1}..${to}`;
   const facts = { operator, partition, number, kind, seq: manifest.seq, from, to, bytes: bytes.length };
   // Reading on above a block's last seq skips that block, so that a corrupt block hides none behind it.
   const findings = archive.blocks.flatMap(([offset, , , first, last]) =>

@@ -65,7 +65,7 @@ export function findKey(view: SnapshotView, key: string): StateItem | undefined 
   return undefined;
 }
 
-/** "full snapshot of main/usage/0000 at seq 7". */
+/** "full snapshot of 1/usage/0000 at seq 7". */
 export function titleOf({ footer: { base, partition, seq, part } }: SnapshotView): string {
   if (base > 0) return `delta of ${partition} from seq ${base} to ${seq}`;
   const full = `full snapshot of ${partition} at seq ${seq}`;

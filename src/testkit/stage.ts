@@ -14,6 +14,7 @@ import { print } from "../engine/event/fingerprint.ts";
 import { PUT, type Edit } from "../engine/state/edit.ts";
 import { fill, readEvent } from "../engine/event/event.ts";
 import { HASH_NAME } from "../engine/base/hash.ts";
+import { FIRST_LINE } from "../engine/base/ids.ts";
 import { Prints } from "../engine/event/fingerprint.ts";
 import { utf8Length } from "../engine/base/json.ts";
 import { SIZES } from "../engine/base/limits.ts";
@@ -73,7 +74,7 @@ export class Stage {
    */
   constructor(operator: Operator, startMs: number) {
     const placement = { operator: operator.name, partitions: 1, hash: HASH_NAME, seed: SEED, databases: ["LOG_0"] };
-    this.#route = route("main", operator, placement);
+    this.#route = route(FIRST_LINE, operator, placement);
     this.#startMs = startMs;
     this.#clock = new VirtualClock(startMs - BEFORE_MS);
     this.#partition = this.#start();
@@ -188,7 +189,7 @@ export class Stage {
 
   #start(operator = this.#route.operator): PartitionEngine {
     const address = this.#route.addresses[0]!;
-    const id = { timeline: address.timeline, operator: address.operator, partition: address.partition };
+    const id = { line: address.line, operator: address.operator, partition: address.partition };
     const fail = (why: string): void => {
       throw new Error(`the partition ended: ${why}`);
     };

@@ -5,7 +5,7 @@
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import type { Failure } from "../engine/base/errors.ts";
-import { MAIN_TIMELINE } from "../engine/base/ids.ts";
+import { FIRST_LINE } from "../engine/base/ids.ts";
 import { limited } from "../engine/base/retry.ts";
 import type { Operator } from "../engine/operator/operator.ts";
 import { appLocation } from "../engine/operator/region.ts";
@@ -73,12 +73,12 @@ export class App {
     const objects = new R2Store(env.SNAPSHOTS);
     const lookUp = async (prefix: string): Promise<string | null> =>
       (await limited(requestClock, "R2", () => objects.list(prefix, ""), LOOK_MS)).names[0] ?? null;
-    const { placed: placements, lost } = await loadCatalogue(databases, lookUp, MAIN_TIMELINE, this.operators);
+    const { placed: placements, lost } = await loadCatalogue(databases, lookUp, FIRST_LINE, this.operators);
     const byOperator = new Map<string, Route>();
     const byType = new Map<string, Route[]>();
     for (const operator of this.operators) {
       if (lost.has(operator.name)) continue;
-      const placed = route(MAIN_TIMELINE, operator, placements.get(operator.name)!);
+      const placed = route(FIRST_LINE, operator, placements.get(operator.name)!);
       byOperator.set(operator.name, placed);
       for (const type of operator.handlers.keys()) byType.set(type, [...(byType.get(type) ?? []), placed]);
     }

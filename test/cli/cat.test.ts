@@ -46,7 +46,7 @@ describe("keyframe cat of a snapshot", () => {
     const parts = (await cat(goldenFile("full.kfs"))).map(({ part }) => part);
     expect([...new Set(parts)]).toEqual(["state", "dedup", "answer", "quarantine", "producer", "footer"]);
     const [footer] = await cat(goldenFile("full.kfs"), "--footer");
-    expect(footer).toMatchObject({ part: "footer", footer: { partition: "main/sum/0000", seq: 7, keys: 5 } });
+    expect(footer).toMatchObject({ part: "footer", footer: { partition: "1/sum/0000", seq: 7, keys: 5 } });
   });
 
   it("says which keys a delta takes away", async () => {

@@ -25,9 +25,9 @@ describe("keyframe verify", () => {
     const ran = await run(["verify", ...files, "--manifest", files[2]!]);
     expect(ran).toMatchObject({ status: 0, err: "" });
     expect(ran.out.map((line) => line.replace(/^(\w+).*\/(\S+:)/, "$1 $2"))).toEqual([
-      "intact full.kfs: full snapshot of main/sum/0000 at seq 7",
-      "intact delta.kfs: delta of main/sum/0000 from seq 7 to 72",
-      "intact manifest.kfm: manifest 2 of main/sum/0000, delta at seq 72, with the log 8..72",
+      "intact full.kfs: full snapshot of 1/sum/0000 at seq 7",
+      "intact delta.kfs: delta of 1/sum/0000 from seq 7 to 72",
+      "intact manifest.kfm: manifest 2 of 1/sum/0000, delta at seq 72, with the log 8..72",
     ]);
   });
 

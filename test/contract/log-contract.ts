@@ -148,7 +148,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       await under.setFloor(0);
     });
 
-    it("a timeline that isn't open takes nothing", async () => {
+    it("a line that isn't open takes nothing", async () => {
       const under = await make();
       const log = await under.fresh();
       const by = (await log.open("w", "c"))!.row.epoch;

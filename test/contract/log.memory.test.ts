@@ -10,7 +10,7 @@ logContract("the memory fake", async () => {
   return {
     floor: db.floorPort(() => Date.now()),
     fresh: async () => {
-      const id: PartitionId = { timeline: "main", operator: "contract", partition: made++ };
+      const id: PartitionId = { line: 1, operator: "contract", partition: made++ };
       const log = db.log(id);
       await log.create(1);
       if (!db.rows.has(partitionName(id))) throw new Error("create made no row");

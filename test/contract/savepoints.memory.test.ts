@@ -7,7 +7,7 @@ savepointsContract("the memory fake", async () => {
     store: db.savepointStore(),
     clear: async () => undefined,
     fresh: async () => {
-      const log = db.log({ timeline: "main", operator: "contract", partition: 0 });
+      const log = db.log({ line: 1, operator: "contract", partition: 0 });
       await log.create(1);
       return log;
     },

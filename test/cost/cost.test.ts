@@ -20,7 +20,7 @@ const LOAD: Load = {
   stateBytes: 10_000,
   changedBytes: 10_000,
 };
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 
 function counted(world: World): CounterRow {
   const text = world.db.rows.get(NAME)?.manifest ?? null;

@@ -49,7 +49,7 @@ const buy = async (account: string, n = 1): Promise<void> => {
   expect(await operator().ask("credits.bought", { account, n })).toMatchObject({ tag: "applied" });
 };
 async function counted(key: string): Promise<{ readonly instance: number; readonly connections: number }> {
-  const response = await fetch(`${app.url}/counted/${encodeURIComponent("main/credits/0000")}?key=${key}`);
+  const response = await fetch(`${app.url}/counted/${encodeURIComponent("1/credits/0000")}?key=${key}`);
   return (await response.json()) as { instance: number; connections: number };
 }
 

@@ -6,7 +6,7 @@ import type { Outcome } from "../../src/engine/log/outcome.ts";
 import { sealPayload, SEGMENT_FORMAT, SegmentWriter } from "../../src/engine/log/segment.ts";
 import type { Segment } from "../../src/engine/base/records.ts";
 
-export const ID: PartitionId = { timeline: "main", operator: "notes", partition: 3 };
+export const ID: PartitionId = { line: 1, operator: "notes", partition: 3 };
 
 export interface Sent {
   readonly text: string;

@@ -19,7 +19,7 @@ export const GOLDEN = path.join(import.meta.dirname, "../data/golden");
 export const FILES = ["full.kfs", "delta.kfs", "manifest.kfm", "segment.json"] as const;
 export type Files = Readonly<Record<(typeof FILES)[number], Uint8Array>>;
 
-export const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
+export const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 /** Seed of the partition, which its prints were made with. */
 export const SEED = 42;
 

@@ -65,7 +65,7 @@ export function checkAnswer(world: World, { texts, only, full, producer }: Reque
     return `${refused} were refused and ${quarantined} quarantined, but the counts are ${JSON.stringify(counts)}`;
   for (const { operator, partition, seq, status } of full ? results : []) {
     if (status === "rejected" || status === "forgotten") continue;
-    const name = `main/${operator}/${String(partition).padStart(4, "0")}`;
+    const name = `1/${operator}/${String(partition).padStart(4, "0")}`;
     const truth = world.oracle.truth(name);
     const event = truth.events[(seq ?? 0) - 1];
     const tag = event?.outcome?.tag ?? "a";

@@ -102,11 +102,11 @@ export class Audit {
     before: Seq | null,
   ): Promise<{ readonly rows: readonly Segment[]; readonly bottom: Bottom }> {
     const { store, codec, config } = this.#world;
-    const { timeline, operator: name, partition } = slot.address;
+    const { line, operator: name, partition } = slot.address;
     const operator = this.#world.operators(this.#world.deployed).find((one) => one.name === name)!;
     const clock = new InstanceClock(this.#world.clock, this.#world.stream("log reader"), () => true, 0);
     const log = this.#world.database(slot.address.database).log(slot.address);
-    const id = { timeline, operator: name, partition };
+    const id = { line, operator: name, partition };
     const env = { id, operator, objects: store, log, clock, codec, cache: NO_CACHE, sizes: config.sizes };
     const reading = logBelow(env, before);
     const rows: Segment[] = [];

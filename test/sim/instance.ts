@@ -73,7 +73,7 @@ export class Instance {
     this.random = world.stream(`instance ${this.name}`);
     this.clock = new InstanceClock(world.clock, this.random, () => !this.dead, offsetMs);
     const env = {
-      id: { timeline: slot.address.timeline, operator: slot.address.operator, partition: slot.address.partition },
+      id: { line: slot.address.line, operator: slot.address.operator, partition: slot.address.partition },
       operator,
       code: `code-${operator.version}`,
       log: new WiredLog(world, this),

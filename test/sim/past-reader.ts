@@ -185,9 +185,9 @@ export class PastReader {
 
   #env(slot: Slot, version: number): LogEnvironment {
     const { clock, codec, config, store } = this.#world;
-    const { timeline, operator: name, partition, database } = slot.address;
+    const { line, operator: name, partition, database } = slot.address;
     return {
-      id: { timeline, operator: name, partition },
+      id: { line, operator: name, partition },
       operator: this.#world.operators(version).find((one) => one.name === name)!,
       log: this.#slow<Log>(this.#world.database(database).log(slot.address), config.logMs),
       objects: this.#slow<ObjectStore>(store, config.storeMs),

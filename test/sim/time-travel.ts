@@ -191,9 +191,9 @@ export class TimeTravel {
 
   #env(slot: Slot): FileEnvironment {
     const { store, clock, codec, config } = this.#world;
-    const { timeline, operator: name, partition } = slot.address;
+    const { line, operator: name, partition } = slot.address;
     return {
-      id: { timeline, operator: name, partition },
+      id: { line, operator: name, partition },
       operator: this.#world.operators(1).find((one) => one.name === name)!,
       objects: store,
       cache: NO_CACHE,

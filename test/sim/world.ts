@@ -152,7 +152,7 @@ function scaled(rates: FaultRates, by: number): FaultRates {
 
 function routesOf(config: Configuration, operators: readonly Operator[], databases: readonly string[]): Routes {
   const routes = operators.map((operator, n) =>
-    route("main", operator, {
+    route(1, operator, {
       operator: operator.name,
       partitions: operator.partitions,
       hash: HASH_NAME,

@@ -51,7 +51,7 @@ const KINDS: readonly Kind[] = [
   { due: true, tail: [[1_000, 1_000]], agoMs: HOUR, manifest: '{"v":9}' },
 ];
 const kindOf = (n: number): Kind => KINDS[n % KINDS.length]!;
-const nameOf = (n: number): string => `main/many-${Math.floor(n / EACH)}/${String(n % EACH).padStart(4, "0")}`;
+const nameOf = (n: number): string => `1/many-${Math.floor(n / EACH)}/${String(n % EACH).padStart(4, "0")}`;
 /** The number of a partition among those of all operators. */
 const numberOf = ({ operator: name, partition }: Pick<Address, "operator" | "partition">): number =>
   Number(name.slice("many-".length)) * EACH + partition;
@@ -69,8 +69,8 @@ async function fill(db: D1Database, numbers: readonly number[]): Promise<void> {
   await db.batch([
     db
       .prepare(
-        `INSERT INTO partitions (number, partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-         SELECT value ->> 3, value ->> 0, 'main', 1, 1, '', '', 1, '', value ->> 2, 0, value ->> 1, 0, NULL, '[]' FROM json_each(?1)`,
+        `INSERT INTO partitions (number, partition, line, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+         SELECT value ->> 3, value ->> 0, 1, 1, 1, '', '', 1, '', value ->> 2, 0, value ->> 1, 0, NULL, '[]' FROM json_each(?1)`,
       )
       .bind(JSON.stringify(rows)),
     db

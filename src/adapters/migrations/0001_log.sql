@@ -11,17 +11,18 @@ CREATE TABLE identity (
   name TEXT NOT NULL
 );
 
-CREATE TABLE timelines (
-  name TEXT PRIMARY KEY,
+-- The lines of history in this database. Rows are logged on an open line only, with a stamp above its floor.
+CREATE TABLE lines (
+  line INTEGER PRIMARY KEY,
   state TEXT NOT NULL,
   floor INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 
-INSERT INTO timelines VALUES ('main', 'open', 0);
+INSERT INTO lines VALUES (1, 'open', 0);
 
 -- How each operator was placed when it was first used; only in the first database. These rule over the code.
 CREATE TABLE operators (
-  timeline TEXT NOT NULL,
+  line INTEGER NOT NULL,
   operator TEXT NOT NULL,
   partitions INTEGER NOT NULL,
   hash TEXT NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE operators (
   -- The stamp that the operator is being recovered to, which closes it until all partitions are there, or was recovered to.
   recovering INTEGER,
   recovered INTEGER,
-  PRIMARY KEY (timeline, operator)
+  PRIMARY KEY (line, operator)
 );
 
 -- The number of each partition in this database. A number outlives the partition's row, so that a row that is rebuilt finds its log,
@@ -44,7 +45,7 @@ CREATE TABLE numbers (
 CREATE TABLE partitions (
   number INTEGER PRIMARY KEY,
   partition TEXT NOT NULL UNIQUE,
-  timeline TEXT NOT NULL,
+  line INTEGER NOT NULL,
   seed INTEGER NOT NULL,
   epoch INTEGER NOT NULL,
   writer TEXT NOT NULL,
@@ -104,12 +105,12 @@ CREATE TABLE pins (
 -- hold the same rows.
 CREATE TABLE savepoints (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
-  timeline TEXT NOT NULL,
+  line INTEGER NOT NULL,
   name TEXT NOT NULL,
   at INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   state TEXT NOT NULL,
-  UNIQUE (timeline, name)
+  UNIQUE (line, name)
 );
 
 -- Erasures that were logged: what proves one when all that named its key is gone. Nothing in it is of the key.

@@ -3,8 +3,8 @@
  *
  * NAME1. A name in R2 holds epoch, attempt and a nonce, so it is never used twice (SNAP2).
  * NAME2. Numbers in names have a fixed width, so that the order of names is the order of numbers.
- * NAME3. Operator and timeline names are plain (`a-z0-9-`), so they need no escaping in names, paths or SQL. Keys never
- *     appear in a name (IN2).
+ * NAME3. Operator names are plain (`a-z0-9-`), so they need no escaping in names, paths or SQL. Keys never appear in a
+ *     name (IN2).
  * NAME4. An incarnation has a million epochs (`incarnationOf`). A rebuilt row begins a new incarnation, so that a
  *     writer of the old one never holds an epoch that is given again. A name tells its incarnation.
  */
@@ -23,26 +23,28 @@ export const seq = (n: number): Seq => n as Seq;
 export const epoch = (n: number): Epoch => n as Epoch;
 export const stamp = (n: number): Stamp => n as Stamp;
 
-export const MAIN_TIMELINE = "main";
+/** The line of history that a new app begins with. */
+export const FIRST_LINE = 1;
 
 export interface PartitionId {
-  readonly timeline: string;
+  /** The line of history. A line's number is never given again (LINE1). */
+  readonly line: number;
   readonly operator: string;
   readonly partition: number;
 }
 
 /** The partition's name: of its Durable Object and of its rows in D1. Also the prefix of its objects in R2. */
 export function partitionName(id: PartitionId): string {
-  return `${id.timeline}/${id.operator}/${String(id.partition).padStart(4, "0")}`;
+  return `${id.line}/${id.operator}/${String(id.partition).padStart(4, "0")}`;
 }
 
 /** The prefix of all names of an operator's partitions and objects. */
-export const operatorPrefix = (timeline: string, operator: string): string => `${timeline}/${operator}/`;
+export const operatorPrefix = (line: number, operator: string): string => `${line}/${operator}/`;
 
 export function parsePartitionName(name: string): PartitionId {
-  const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/(\d{4,})$/.exec(name);
-  if (!match) throw new Error(`"${name}" isn't a partition's name (timeline/operator/0000)`);
-  return { timeline: match[1]!, operator: match[2]!, partition: Number(match[3]) };
+  const match = /^([1-9]\d*)\/([a-z0-9-]+)\/(\d{4,})$/.exec(name);
+  if (!match) throw new Error(`"${name}" isn't a partition's name (line/operator/0000)`);
+  return { line: Number(match[1]), operator: match[2]!, partition: Number(match[3]) };
 }
 
 /** A unique name for one attempt at a snapshot. Sorts by epoch, then by attempt. */
@@ -113,9 +115,9 @@ export const manifestPrefix = (id: PartitionId): string => `${partitionName(id)}
  * The object of a savepoint. Its name holds the savepoint's number and stamp, so it is never another savepoint's, nor
  * that of another database that counts its numbers from the beginning. No operator's objects begin so.
  */
-export const savepointObject = (timeline: string, name: string, number: number, at: Stamp): string =>
-  `${savepointPrefix(timeline)}${name}/${fixed(number, 10)}-${at}.kfp`;
+export const savepointObject = (line: number, name: string, number: number, at: Stamp): string =>
+  `${savepointPrefix(line)}${name}/${fixed(number, 10)}-${at}.kfp`;
 
-export const savepointPrefix = (timeline: string): string => `savepoints/${timeline}/`;
+export const savepointPrefix = (line: number): string => `savepoints/${line}/`;
 
 const fixed = (n: number, width: number): string => String(n).padStart(width, "0");

@@ -52,7 +52,7 @@ export interface Log {
    *  more. */
   below(before: Seq): Promise<readonly Segment[]>;
   /** Appends the rows of one group, all or none. The conditions: `held` is the epoch that holds, the first seq is one
-   *  above the head, the stamps rise above the head's and the floor, and the timeline is open. Rows of the next epoch
+   *  above the head, the stamps rise above the head's and the floor, and the line is open. Rows of the next epoch
    *  take that epoch (LOG2). */
   append(rows: readonly Segment[], held: Epoch): Promise<Appended>;
   explain(at: Seq): Promise<Explanation>;

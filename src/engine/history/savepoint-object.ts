@@ -19,15 +19,15 @@ export const SAVEPOINT_FORMAT = 1;
 
 /** The means of reading and writing these objects. */
 export interface SavepointFiles extends Pick<FileEnvironment, "objects" | "clock" | "codec"> {
-  readonly timeline: string;
+  readonly line: number;
 }
 
 export interface SavepointRecord extends Pick<Savepoint, "number" | "name" | "at" | "createdMs"> {
   readonly heads: readonly PartitionHead[];
 }
 
-const objectOf = ({ timeline }: SavepointFiles, { name, number, at }: Savepoint): string =>
-  savepointObject(timeline, name, number, at);
+const objectOf = ({ line }: SavepointFiles, { name, number, at }: Savepoint): string =>
+  savepointObject(line, name, number, at);
 
 /** Writes the object of a savepoint, unless it is there. */
 export async function recordSavepoint(
@@ -48,7 +48,7 @@ export async function recordSavepoint(
 
 /** Returns the names of the objects of a savepoint's name. */
 export async function recordsNamed(files: SavepointFiles, name: string): Promise<readonly string[]> {
-  return (await listNames(files, `${savepointPrefix(files.timeline)}${name}/`, "")).names;
+  return (await listNames(files, `${savepointPrefix(files.line)}${name}/`, "")).names;
 }
 
 /** Deletes the object of a savepoint, and further ones. */
@@ -70,7 +70,7 @@ export interface StoredSavepoint {
 
 /** Returns all savepoints that R2 has, by name. Reads names alone. */
 export async function storedSavepoints(files: SavepointFiles): Promise<readonly StoredSavepoint[]> {
-  const prefix = savepointPrefix(files.timeline);
+  const prefix = savepointPrefix(files.line);
   const found: StoredSavepoint[] = [];
   for (let after = ""; ;) {
     const { names, more } = await listNames(files, prefix, after);

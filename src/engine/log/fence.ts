@@ -85,7 +85,7 @@ export function judgeAppend(rows: readonly Segment[], held: Epoch, facts: Explan
   if (facts.group !== null) return { tag: "fenced", why: `another group is at seq ${first.seq}` };
   if (facts.head !== first.seq - 1)
     return { tag: "fenced", why: `the log's head is ${facts.head}, but our group begins at ${first.seq}` };
-  if (!facts.open) return { tag: "fenced", why: "the timeline is not open for writing" };
+  if (!facts.open) return { tag: "fenced", why: "the line is not open for writing" };
   const above = asStamp(Math.max(facts.floor, facts.headStamp));
   if (first.stamp <= above) return { tag: "restamp", above };
   // Nothing is in the way now, because the cause of the refusal has changed in between.

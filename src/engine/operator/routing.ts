@@ -40,13 +40,13 @@ export interface Route {
   readonly addresses: readonly Address[];
 }
 
-export function route(timeline: string, operator: Operator, placement: Placement): Route {
+export function route(line: number, operator: Operator, placement: Placement): Route {
   if (placement.hash !== HASH_NAME)
     throw new Error(
       `operator "${operator.name}" was placed with the hash "${placement.hash}", which this code doesn't have`,
     );
   const addresses = Array.from({ length: placement.partitions }, (_, partition) => ({
-    timeline,
+    line,
     operator: operator.name,
     partition,
     seed: placement.seed,

@@ -143,7 +143,7 @@ const PAGE_READS = 7;
 /** Each row of a page is found, asked for its size, read, and its place is kept in between. */
 const ROW_READS = 4;
 
-/** An append reads the partition's row twice, by name and by number, its timeline, and the last segment. */
+/** An append reads the partition's row twice, by name and by number, its line, and the last segment. */
 const APPEND_READS = 6;
 
 const EXPLAIN_READS = 5;

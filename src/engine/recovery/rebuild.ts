@@ -98,10 +98,10 @@ export async function newestManifest(env: FileEnvironment): Promise<Manifest | n
 /** Returns the numbers of the operator's partitions that have any object in R2, in rising order. */
 export async function partitionsInStore(
   reader: Pick<FileEnvironment, "objects" | "clock">,
-  timeline: string,
+  line: number,
   operator: string,
 ): Promise<number[]> {
-  const prefix = operatorPrefix(timeline, operator);
+  const prefix = operatorPrefix(line, operator);
   const found: number[] = [];
   for (let after = ""; ;) {
     const { names } = await listNames(reader, prefix, after);

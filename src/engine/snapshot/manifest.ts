@@ -55,7 +55,7 @@ export interface Manifest {
   readonly number: number;
   /** A delta holds the changes since the manifest before it. */
   readonly kind: "full" | "delta";
-  readonly timeline: string;
+  readonly line: number;
   readonly operator: string;
   readonly partition: number;
   /** The placement of the operator. Without it, R2 alone couldn't say which key lives here (CODE2). */
@@ -191,8 +191,8 @@ function textOf(rest: Readonly<Record<string, unknown>>): string {
 }
 
 function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
-  const { kind, timeline, operator, code, attempt, at, dedupSince, snapshot, archive } = manifest;
-  const { partition, operatorVersion, epoch, seq, stamp, ms, keys, stateBytes } = manifest;
+  const { kind, operator, code, attempt, at, dedupSince, snapshot, archive } = manifest;
+  const { line, partition, operatorVersion, epoch, seq, stamp, ms, keys, stateBytes } = manifest;
   return (
     isChain(kind, manifest["chain"], manifest["parts"]) &&
     (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
@@ -205,9 +205,9 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     (manifest["counters"] === undefined || isCounterRow(manifest["counters"])) &&
     (manifest["minutes"] === undefined || isMinutes(manifest["minutes"])) &&
     isPlaced(manifest["placed"]) &&
-    [timeline, operator, code, attempt, at].every(isText) &&
+    [operator, code, attempt, at].every(isText) &&
     // `ms` is a difference of two times, and a clock may be set back between them.
-    [partition, operatorVersion, epoch, seq, stamp, keys, stateBytes].every(isWhole) &&
+    [line, partition, operatorVersion, epoch, seq, stamp, keys, stateBytes].every(isWhole) &&
     Number.isSafeInteger(ms) &&
     (dedupSince === null || isText(dedupSince)) &&
     isStateFile(snapshot) &&

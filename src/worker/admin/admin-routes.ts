@@ -49,7 +49,7 @@ export async function showPartition(env: Env, route: Route, address: Address, li
 
 async function statusOf(env: Env, { operator, placement, addresses }: Route): Promise<Map<string, StatusRow>> {
   const databases = logDatabases(env as unknown as Record<string, unknown>);
-  const prefix = `${addresses[0]!.timeline}/${operator.name}/`;
+  const prefix = `${addresses[0]!.line}/${operator.name}/`;
   const homes = [...new Set(placement.databases)];
   const found = await Promise.all(
     homes.map((home) => limited(requestClock, home, () => partitionStatus(databases.get(home)!, prefix))),

@@ -32,7 +32,7 @@ export async function adoptPartition(request: Request, env: Env, route: Route, a
       detail: 'the body must be {"truth":"d1"} or {"truth":"r2"}: the side that counts from now on',
     });
   const { operator } = route;
-  const id = { timeline: address.timeline, operator: operator.name, partition: address.partition };
+  const id = { line: address.line, operator: operator.name, partition: address.partition };
   const db = logDatabases(env as unknown as Record<string, unknown>).get(address.database);
   if (db === undefined) throw new Failure("database_missing", `${address.database} isn't bound: bind it again`);
   const marked = await askPartition(async () => ({ tag: "ok", value: await partitionStub(env, address).mark() }));

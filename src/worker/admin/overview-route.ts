@@ -5,7 +5,7 @@
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { partitionGlances, type GlanceRow } from "../../adapters/d1-overview.ts";
 import type { Address } from "../../engine/operator/routing.ts";
-import { MAIN_TIMELINE, partitionName, type Stamp } from "../../engine/base/ids.ts";
+import { FIRST_LINE, partitionName, type Stamp } from "../../engine/base/ids.ts";
 import {
   mergeMinutes,
   MINUTE_COUNTS,
@@ -63,7 +63,7 @@ async function glancesOf(env: Env, routes: Routes["byOperator"]): Promise<Glance
   const homes = new Set([...routes.values()].flatMap(({ placement }) => placement.databases));
   const ask = async (home: string) => {
     try {
-      const all = () => partitionGlances(databases.get(home)!, MAIN_TIMELINE);
+      const all = () => partitionGlances(databases.get(home)!, FIRST_LINE);
       return [
         home,
         new Map((await limited(requestClock, home, all, LIMIT_MS)).map((one) => [one.partition, one])),

@@ -6,7 +6,7 @@ import type { Databases, StoredOperator } from "../../adapters/catalogue.ts";
 import { partitionWithLog, type KnownRow } from "../../adapters/rebuilt-rows.ts";
 import { Damage, Failure } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { MAIN_TIMELINE, operatorPrefix, partitionName, type Stamp } from "../../engine/base/ids.ts";
+import { FIRST_LINE, operatorPrefix, partitionName, type Stamp } from "../../engine/base/ids.ts";
 import { isObject } from "../../engine/base/json.ts";
 import { parseMoment } from "../../engine/history/moment.ts";
 import { readRecord, storedSavepoints } from "../../engine/history/savepoint-object.ts";
@@ -146,7 +146,7 @@ export const isRecovering = ({ name }: Operator, at: Stamp): Response =>
   });
 
 async function logLeft(databases: Databases, { name }: Operator): Promise<string | null> {
-  const partition = await partitionWithLog(databases, operatorPrefix(MAIN_TIMELINE, name));
+  const partition = await partitionWithLog(databases, operatorPrefix(FIRST_LINE, name));
   return partition === null ? null : `D1 has events of ${partition}`;
 }
 
@@ -156,6 +156,6 @@ export function missingOf(
   { name: operator }: Operator,
   partition: number,
 ): { readonly missing?: number } {
-  const head = wanted?.heads?.get(partitionName({ timeline: MAIN_TIMELINE, operator, partition })) ?? 0;
+  const head = wanted?.heads?.get(partitionName({ line: FIRST_LINE, operator, partition })) ?? 0;
   return head === 0 ? {} : { missing: head };
 }

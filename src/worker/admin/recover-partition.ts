@@ -103,8 +103,8 @@ function shortOf(
   return seq >= head ? null : { missing: head - seq };
 }
 
-const idOf = ({ name: operator }: Operator, { timeline, partition }: Address): PartitionId => ({
-  timeline,
+const idOf = ({ name: operator }: Operator, { line, partition }: Address): PartitionId => ({
+  line,
   operator,
   partition,
 });

@@ -16,7 +16,7 @@ import { knownRows } from "../../adapters/rebuilt-rows.ts";
 import { route, type Placement } from "../../engine/operator/routing.ts";
 import { Failure } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { MAIN_TIMELINE, operatorPrefix, type Stamp } from "../../engine/base/ids.ts";
+import { FIRST_LINE, operatorPrefix, type Stamp } from "../../engine/base/ids.ts";
 import type { Operator } from "../../engine/operator/operator.ts";
 import { RECOVER_CALLS } from "../../engine/base/limits.ts";
 import { deducePlacement, type Hint } from "../../engine/operator/placement.ts";
@@ -46,13 +46,13 @@ export async function recoverOperator(request: Request, env: Env, app: App, oper
   if (wanted instanceof Response) return wanted;
   const until = requestClock.now() + RECOVER_MS;
   const databases = logDatabases(env as unknown as Record<string, unknown>);
-  const rows = await knownRows(databases, operatorPrefix(MAIN_TIMELINE, operator.name));
+  const rows = await knownRows(databases, operatorPrefix(FIRST_LINE, operator.name));
   const objects = countedStore(new R2Store(env.SNAPSHOTS));
   const ground = { env, operator, databases, rows, objects };
-  const stored = await findPlacement(databases, MAIN_TIMELINE, operator.name);
+  const stored = await findPlacement(databases, FIRST_LINE, operator.name);
   const known = new Set(rows.map(({ partition }) => partition));
   const whole = stored !== null && known.size === stored.partitions;
-  const inStore = whole ? [] : await partitionsInStore({ objects, clock: requestClock }, MAIN_TIMELINE, operator.name);
+  const inStore = whole ? [] : await partitionsInStore({ objects, clock: requestClock }, FIRST_LINE, operator.name);
   if (wanted !== null) {
     const isLost = inStore.some((partition) => !known.has(partition));
     const refused = await refusal(ground, stored, isLost, wanted);
@@ -61,7 +61,7 @@ export async function recoverOperator(request: Request, env: Env, app: App, oper
   } else if (stored !== null && stored.recovering !== null) return isRecovering(operator, stored.recovering);
   const placement = stored ?? (await rebuildPlacement(ground, inStore, wanted?.at ?? null));
   const items: Item[] = [];
-  for (const address of route(MAIN_TIMELINE, operator, placement).addresses) {
+  for (const address of route(FIRST_LINE, operator, placement).addresses) {
     const { partition } = address;
     if (known.has(partition)) items.push({ partition, status: "kept" });
     else if (!inStore.includes(partition))
@@ -75,7 +75,7 @@ export async function recoverOperator(request: Request, env: Env, app: App, oper
     else items.push({ partition, ...(await recoverPartitionAt(ground, address, wanted)) });
   }
   const finishes = wanted !== null && stored?.recovered !== wanted.at && isFinished(wanted, items);
-  if (finishes) await finishRecovery(databases, MAIN_TIMELINE, operator.name, wanted.at);
+  if (finishes) await finishRecovery(databases, FIRST_LINE, operator.name, wanted.at);
   const changed = stored === null || finishes || items.some(({ status }) => status === "recovered");
   if (changed) app.forget();
   return answer(operator, wanted, changed, items);
@@ -119,7 +119,7 @@ async function rebuildPlacement(
     database,
   }));
   for (const partition of inStore) {
-    const id = { timeline: MAIN_TIMELINE, operator: operator.name, partition };
+    const id = { line: FIRST_LINE, operator: operator.name, partition };
     const manifest = await newestManifest(fileEnvironment(id, operator, objects));
     if (manifest === null) continue;
     const { seed = null, partitions = null, database = null } = manifest.placed ?? {};
@@ -131,10 +131,10 @@ async function rebuildPlacement(
       "placement_unclear",
       `operator "${operator.name}" can't be placed as it was, and must not be placed anew: ${deduced.why}; restore LOG_0`,
     );
-  await storePlacement(databases, MAIN_TIMELINE, deduced.placement, recovering);
+  await storePlacement(databases, FIRST_LINE, deduced.placement, recovering);
   // Another request may have written the placement first. An isolate that looked before R2 had manifests may also have
   // placed the operator.
-  const stored = await findPlacement(databases, MAIN_TIMELINE, operator.name);
+  const stored = await findPlacement(databases, FIRST_LINE, operator.name);
   const { seed, partitions } = deduced.placement;
   if (stored?.seed !== seed || stored.partitions !== partitions || stored.recovering !== recovering)
     throw new Failure("placement_unclear", `operator "${operator.name}" was placed otherwise in the meantime`);

@@ -1,6 +1,5 @@
 /** Parameters of many routes, and the problems that every route may answer. */
 import type { FailureCode } from "../../engine/base/errors.ts";
-import { MAIN_TIMELINE } from "../../engine/base/ids.ts";
 import { NAME_BYTES } from "../../engine/base/limits.ts";
 import type { Schema, TextParam, Whole, WholeParam } from "./described.ts";
 import { MOMENT_FORMS } from "../../engine/history/moment.ts";
@@ -22,7 +21,7 @@ export const PARTITION: Whole = {
 
 export const TIMELINE: TextParam = {
   type: "string",
-  enum: [MAIN_TIMELINE],
+  enum: ["main"],
   about: "The timeline; there is one.",
   flaw: {
     status: 404,

@@ -13,7 +13,7 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
     v: COUNT,
     number: { ...COUNT, description: "1, 2, 3, …: of this partition's snapshots." },
     kind: { enum: ["full", "delta"] },
-    timeline: STRING,
+    line: COUNT,
     operator: STRING,
     partition: COUNT,
     "placed?": object({ seed: COUNT, database: STRING, "partitions?": COUNT }),

@@ -5,7 +5,7 @@ import { D1Floor } from "../../adapters/d1-floor.ts";
 import { D1Savepoints } from "../../adapters/d1-savepoints.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { MAIN_TIMELINE, type Stamp } from "../../engine/base/ids.ts";
+import { FIRST_LINE, type Stamp } from "../../engine/base/ids.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { MOMENT_FORMS, parseMoment } from "../../engine/history/moment.ts";
 import type { Gone } from "../../engine/history/past.ts";
@@ -27,7 +27,7 @@ export async function settledAt(env: Env, text: string): Promise<Stamp | Respons
     });
   // A savepoint was settled when it was taken.
   if (moment.tag === "savepoint") return savepointAt(env, moment.name);
-  const floors = databasesOf(env).map((db) => new D1Floor(db, MAIN_TIMELINE));
+  const floors = databasesOf(env).map((db) => new D1Floor(db, FIRST_LINE));
   const settled = await settle(requestClock, floors, moment);
   if (settled.tag === "settled") return settled.at;
   return problem({
@@ -47,7 +47,7 @@ export const noSavepoint = (name: string): Response =>
   problem({ status: 404, code: "no_savepoint", detail: `there is no savepoint "${name}"` });
 
 export const savepointFiles = (env: Env): SavepointFiles => ({
-  timeline: MAIN_TIMELINE,
+  line: FIRST_LINE,
   clock: requestClock,
   objects: new R2Store(env.SNAPSHOTS),
   codec: brotli,
@@ -55,7 +55,7 @@ export const savepointFiles = (env: Env): SavepointFiles => ({
 
 /** Returns the savepoints of every database, those of the first one first. */
 export function savepointStores(env: Env): Stores {
-  const [first, ...others] = databasesOf(env).map((db) => new D1Savepoints(db, MAIN_TIMELINE));
+  const [first, ...others] = databasesOf(env).map((db) => new D1Savepoints(db, FIRST_LINE));
   return [first!, ...others];
 }
 

@@ -36,7 +36,7 @@ export interface PutBytes {
 }
 
 const EVENTS_A_SLICE = 5_000;
-const ADDRESS = { timeline: "main", database: "LOG_0", seed: 42, partition: 0 };
+const ADDRESS = { line: 1, database: "LOG_0", seed: 42, partition: 0 };
 /** A queue that is full, or a snapshot that the memory waits for. */
 const PATIENCE_MS = 120_000;
 
@@ -69,14 +69,14 @@ export class LocalPartition {
   ) {
     this.#clock = clockOf(patience);
     this.operator = of;
-    this.#log = log ?? new MemoryDatabase().log({ timeline: ADDRESS.timeline, operator: of.name, partition: 0 });
+    this.#log = log ?? new MemoryDatabase().log({ line: ADDRESS.line, operator: of.name, partition: 0 });
     this.objects = this.#counted(objects);
     this.#cache = cache;
     this.engine = this.#start();
   }
 
   #start(): PartitionEngine {
-    const id = { timeline: ADDRESS.timeline, operator: this.operator.name, partition: 0 };
+    const id = { line: ADDRESS.line, operator: this.operator.name, partition: 0 };
     const host: Host = {
       nonce: () => randomUUID().slice(0, 18),
       keep: (promise) => {

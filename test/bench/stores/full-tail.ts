@@ -84,7 +84,7 @@ const directory = mkdtempSync(path.join(tmpdir(), "keyframe-tail-"));
 try {
   const sqlite = new LocalSqlite(path.join(directory, "log.sqlite"));
   sqlite.db.exec(readFileSync(MIGRATION, "utf8"));
-  const log = new D1Log(sqlite.d1(), { timeline: "main", operator: "full", partition: 0 });
+  const log = new D1Log(sqlite.d1(), { line: 1, operator: "full", partition: 0 });
   const events = await fill(log);
   const base = heldBytes();
   const peak = new Peak();

@@ -76,7 +76,7 @@ async function measured(size: number, directory: string): Promise<Cost[]> {
   const payload = randomBytes((size * 3) / 4).toString("base64");
   const logs = Array.from(
     { length: PARTITIONS },
-    (_, partition) => new D1Log(sqlite.d1(), { timeline: "main", operator: "bench", partition }),
+    (_, partition) => new D1Log(sqlite.d1(), { line: 1, operator: "bench", partition }),
   );
   const epochs: Epoch[] = [];
   for (const log of logs) {
@@ -177,7 +177,7 @@ async function cached(timed: Timed, sqlite: LocalSqlite, size: number): Promise<
   const bytes = new Uint8Array(randomBytes(size));
   const names = Array.from(
     { length: 8 },
-    (_, i) => `main/bench/0000/snapshots/0000000001-00000${i}-${"n".repeat(20)}.kfs`,
+    (_, i) => `1/bench/0000/snapshots/0000000001-00000${i}-${"n".repeat(20)}.kfs`,
   );
   const ranges = names.flatMap((name) => Array.from({ length: 16 }, (_, i) => [name, i * 1_000_000] as const));
   await timed.each(

@@ -9,7 +9,7 @@ const TABLES = `
     grp TEXT NOT NULL, bytes INTEGER NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (partition, seq)) WITHOUT ROWID;`;
 const head = (column: string): string =>
   `(SELECT ${column} FROM whole_segments WHERE partition = ?1 ORDER BY seq DESC LIMIT 1)`;
-const APPEND = `INSERT INTO whole_segments SELECT ?1, ?2, ?2, ?3, 1, 'g', 1, ?4 FROM whole_partitions AS p JOIN timelines AS t ON t.name = 'main'
+const APPEND = `INSERT INTO whole_segments SELECT ?1, ?2, ?2, ?3, 1, 'g', 1, ?4 FROM whole_partitions AS p JOIN lines AS t ON t.line = 1
   WHERE p.partition = ?1 AND MAX(p.epoch, COALESCE(${head("epoch")}, 0)) = 1 AND t.state = 'open' AND ?3 > t.floor
     AND ?2 = 1 + COALESCE(${head("last")}, p.snapshot_seq) AND ?3 > COALESCE(${head("stamp")}, p.snapshot_stamp)`;
 
@@ -32,4 +32,4 @@ export class WholeKeys {
   }
 }
 
-const nameOf = (n: number): string => `main/bench/${String(n).padStart(4, "0")}`;
+const nameOf = (n: number): string => `1/bench/${String(n).padStart(4, "0")}`;

@@ -19,7 +19,7 @@ interface Bound extends Omit<Env, "PARTITION"> {
 
 const { PARTITION } = bound as unknown as Bound;
 const app = measured(keyframe({ operators: [subject()] }));
-const NAME = "main/meter/0000";
+const NAME = "1/meter/0000";
 
 export default {
   async fetch(request, env, ctx) {

@@ -8,7 +8,7 @@ import { readRiding } from "../../../src/engine/recovery/open-partition.ts";
 import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation } from "../fakes/world.ts";
 
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 const riding = (world: World) => readRiding(world.db.segments.get(NAME)?.at(-1)?.stats ?? null).minutes ?? [];
 const saved = (world: World) => {
   const text = world.db.rows.get(NAME)?.manifest ?? null;

@@ -11,8 +11,8 @@ import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const NAME = "main/sum/0000";
-const PREFIX = snapshotPrefix({ timeline: "main", operator: "sum", partition: 0 });
+const NAME = "1/sum/0000";
+const PREFIX = snapshotPrefix({ line: 1, operator: "sum", partition: 0 });
 
 const files = (world: World): string[] =>
   [...world.store.objects.keys()].filter((name) => name.startsWith(PREFIX)).sort();
@@ -298,7 +298,7 @@ describe("the archive", () => {
     const world = new World();
     const one = world.start(day);
     await full(world, one);
-    const log = world.db.log({ timeline: "main", operator: "sum", partition: 0 });
+    const log = world.db.log({ line: 1, operator: "sum", partition: 0 });
     expect(await log.pin({ version: 1, name: "audit", createdMs: 1 })).toBe("pinned");
     const [pinned] = files(world);
     for (let n = 0; n < 20; n++) {

@@ -107,7 +107,7 @@ describe("the verification", () => {
     });
     expect(await world.value(one, "k1")).toEqual({ total: 7, times: 2 });
     await world.clock.advance(1_000);
-    const row = world.db.rows.get("main/sum/0000")!;
+    const row = world.db.rows.get("1/sum/0000")!;
     expect(readManifest(row.manifest!, brotli.crc32), "saved anew at once").toMatchObject({ kind: "full", seq: 6 });
     expect(row.previous, "SNAP4: what is damaged counts as no generation").toBeNull();
     expect(await world.value(world.start(plain), "k1")).toEqual({ total: 7, times: 2 });
@@ -141,14 +141,14 @@ describe("the verification", () => {
     await snapshot(world, one);
     await fill(world, one, 4, 6);
     await snapshot(world, one);
-    const row = world.db.rows.get("main/sum/0000")!;
+    const row = world.db.rows.get("1/sum/0000")!;
     const [now, older] = [row.manifest!, row.previous!].map((text) => readManifest(text, brotli.crc32));
     expect(now!.kind).toBe("full");
     const file = older!.chain![0]!;
     world.store.objects.get(file.name)![at(file)]! ^= 1;
     expect(await verify(world, one)).toMatchObject({ tag: "not_rebuilt", damaged: "older" });
     await world.clock.advance(1_000);
-    expect(readManifest(world.db.rows.get("main/sum/0000")!.previous!, brotli.crc32).number).toBe(now!.number);
+    expect(readManifest(world.db.rows.get("1/sum/0000")!.previous!, brotli.crc32).number).toBe(now!.number);
   });
 
   it("LOG6: doesn't run by itself where the state is large", async () => {

@@ -56,7 +56,7 @@ export class World {
   /** Of the object, whichever instance of it runs. Closed, so that what a test damages in the store is what is read. */
   readonly cache = new MemoryCache(false);
   readonly clock = new VirtualClock();
-  readonly address: Address = { timeline: "main", operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
+  readonly address: Address = { line: 1, operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
   sizes: Sizes = SIZES;
   /** What the object's own storage holds; an incarnation that was superseded can't write there, but none of these tests needs that. */
   mark: HighWaterMark | null = null;
@@ -90,7 +90,7 @@ export class World {
       end: (why) => (made.ended = why),
       note: (what) => made.notes.push(what),
     };
-    const id = { timeline: this.address.timeline, operator: this.address.operator, partition: this.address.partition };
+    const id = { line: this.address.line, operator: this.address.operator, partition: this.address.partition };
     const env = {
       id,
       operator,
@@ -108,8 +108,8 @@ export class World {
 
   /** What reads the partition from outside its object, with stores that never fail. */
   reader(operator: Operator): LogEnvironment {
-    const { timeline, operator: name, partition } = this.address;
-    const id = { timeline, operator: name, partition };
+    const { line, operator: name, partition } = this.address;
+    const id = { line, operator: name, partition };
     const { clock, sizes, store: objects } = this;
     return { id, operator, log: this.db.log(id), objects, codec: brotli, clock, cache: NO_CACHE, sizes };
   }

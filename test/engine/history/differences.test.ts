@@ -11,7 +11,7 @@ import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
 
-const ID = { timeline: "main", operator: "sum", partition: 0 };
+const ID = { line: 1, operator: "sum", partition: 0 };
 const KEYS = ["a", "ab", "b", "c", "cd", "cde", "d", "é"];
 const ALL: ComparedKeys = { prefix: "", only: null };
 const PASS = { keys: 20_000, bytes: 4_000_000 };
@@ -297,8 +297,8 @@ describe("the differences between two moments", () => {
     const { env, world, moments } = told;
     const [from, to] = [moments[0]!, moments[5]!];
     const compared = await world.clock.run(differences({ env, at: from.at }, { env, at: to.at }, ALL));
-    const kept = world.db.kept.get("main/sum/0000")!;
-    kept.archiveFrom = world.db.rows.get("main/sum/0000")!.version - 1;
+    const kept = world.db.kept.get("1/sum/0000")!;
+    kept.archiveFrom = world.db.rows.get("1/sum/0000")!.version - 1;
     if (compared.tag === "gone") throw new Error("gone");
     const page = await world.clock.run(compared.pages.next());
     expect((page.value as { readonly items: readonly unknown[] }).items).toHaveLength(5);

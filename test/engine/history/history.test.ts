@@ -12,7 +12,7 @@ import { World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
 
 const operator = sum();
-const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
+const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 
 const bounds = (items: number, chars?: number) => ({ items, ...(chars === undefined ? {} : { chars }) });
 const page = (world: World, key: string, before: number | null, limit: number, maxChars?: number): Promise<KeyEvents> =>

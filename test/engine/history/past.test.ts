@@ -14,7 +14,7 @@ import { World, type Incarnation } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
 
 const operator = sum();
-const ID = { timeline: "main", operator: "sum", partition: 0 };
+const ID = { line: 1, operator: "sum", partition: 0 };
 
 function reader(world: World, by = operator): LogEnvironment {
   return {
@@ -190,7 +190,7 @@ describe("the past of a partition", () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, { id: "1", key: "a", data: 1 });
-    world.db.kept.set("main/sum/0000", { points: [], pins: [], retainFrom: 9_000, archiveFrom: 0 });
+    world.db.kept.set("1/sum/0000", { points: [], pins: [], retainFrom: 9_000, archiveFrom: 0 });
     expect(await world.clock.run(pastKeys(reader(world), stamp(8_999), ["a"], 1_000))).toEqual({
       tag: "gone",
       oldest: 9_000,

@@ -23,10 +23,10 @@ import { sum } from "../fakes/sum.ts";
 import { World } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
 
-const ID = { timeline: "main", operator: "sum", partition: 0 };
+const ID = { line: 1, operator: "sum", partition: 0 };
 
 const filesOf = (clock: VirtualClock, objects = new MemoryStore()) => ({
-  timeline: "main",
+  line: 1,
   clock,
   objects,
   codec: brotli,
@@ -63,7 +63,7 @@ describe("a savepoint", () => {
   it("is taken nowhere if one database has given up the moment", async () => {
     const clock = new VirtualClock();
     const dbs = [new MemoryDatabase(), new MemoryDatabase()];
-    dbs[1]!.kept.set("main/sum/0001", { points: [], pins: [], retainFrom: 6_000, archiveFrom: 0 });
+    dbs[1]!.kept.set("1/sum/0001", { points: [], pins: [], retainFrom: 6_000, archiveFrom: 0 });
     const stores = dbs.map((db) => db.savepointStore()) as unknown as Stores;
     const files = filesOf(clock);
     expect(await clock.run(takeSavepoint(files, stores, "a", stamp(5_000), true))).toEqual({ tag: "gone" });
@@ -122,10 +122,10 @@ describe("a savepoint", () => {
     expect(await clock.run(takeSavepoint(files, racing, "a", stamp(5_000), true))).toMatchObject({ tag: "conflict" });
     expect(files.objects.objects.size).toBe(0);
 
-    await files.objects.put("savepoints/main/a/0000000001-5000.kfp", new Uint8Array(1));
-    await files.objects.put("savepoints/main/ab/0000000009-5000.kfp", new Uint8Array(1));
+    await files.objects.put("savepoints/1/a/0000000001-5000.kfp", new Uint8Array(1));
+    await files.objects.put("savepoints/1/ab/0000000009-5000.kfp", new Uint8Array(1));
     await clock.run(removeSavepoint(files, stores, "a"));
-    expect([...files.objects.objects.keys()]).toEqual(["savepoints/main/ab/0000000009-5000.kfp"]);
+    expect([...files.objects.objects.keys()]).toEqual(["savepoints/1/ab/0000000009-5000.kfp"]);
   });
 
   it("SAVEPOINT5: says in R2 how far each partition had come, in every database", async () => {
@@ -139,7 +139,7 @@ describe("a savepoint", () => {
     const [stored] = await world.clock.run(storedSavepoints(files));
     expect(stored).toMatchObject({ name: "a", at });
     const record = await world.clock.run(readRecord(files, stored!.object));
-    expect(record).toMatchObject({ name: "a", at, number: 1, heads: [["main/sum/0000", 3]] });
+    expect(record).toMatchObject({ name: "a", at, number: 1, heads: [["1/sum/0000", 3]] });
 
     expect((await world.clock.run(unarchivedSince(files, stores))).every((since) => since > at)).toBe(false);
     await world.clock.run(one.partition.snapshot());

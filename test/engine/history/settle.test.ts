@@ -7,7 +7,7 @@ import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { sum } from "../fakes/sum.ts";
 import { World } from "../fakes/world.ts";
 
-const ID = { timeline: "main", operator: "sum", partition: 0 };
+const ID = { line: 1, operator: "sum", partition: 0 };
 
 function setting(world = new World(), behindMs = 0) {
   const other = new MemoryDatabase();

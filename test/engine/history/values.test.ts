@@ -11,7 +11,7 @@ import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
 
-const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
+const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 const KEYS = ["k0", "k1", "é/2"];
 
 /** Does what a handler may do. While `fuse.lit`, "boom" throws. Version 2 counts double, and has one member more. */

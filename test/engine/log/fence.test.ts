@@ -59,7 +59,7 @@ describe("a refused append", () => {
       { group: "ours", stamp: stamp(100), head: seq(15) },
       { tag: "committed", stamp: 100, superseded: null },
     ],
-    ["a timeline that isn't open", { open: false }, { tag: "fenced" }],
+    ["a line that isn't open", { open: false }, { tag: "fenced" }],
     ["TIME2: the floor at our stamp", { floor: stamp(100) }, { tag: "restamp", above: 100 }],
     ["TIME1: the head's stamp above ours", { headStamp: stamp(500) }, { tag: "restamp", above: 500 }],
     ["nothing in the way any more", {}, { tag: "again" }],

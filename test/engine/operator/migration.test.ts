@@ -13,7 +13,7 @@ import { rebuild } from "../../../src/engine/recovery/rebuild.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 const v1 = sum();
 
 /** Version 2 has hundredths. Its migration was written for totals below 1,000. */

@@ -5,7 +5,7 @@ import { sum } from "../fakes/sum.ts";
 import { words, World, type Fate, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 
 function gate(): { readonly opened: Promise<void>; open: () => void } {
   let open = (): void => undefined;

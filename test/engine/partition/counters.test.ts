@@ -18,7 +18,7 @@ import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 
 const manifest = (world: World) => {
   const text = world.db.rows.get(NAME)?.manifest ?? null;

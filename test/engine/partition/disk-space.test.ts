@@ -7,7 +7,7 @@ import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 const LIMIT = 20_000;
 
 const start = (world: World): Incarnation => world.start(operator, "code-1", LIMIT);
@@ -93,7 +93,7 @@ describe("the log's database", () => {
     const { world: source } = await filled();
     const world = new World();
     world.db.counted = true;
-    world.db.segments.set("main/other/0000", source.db.segments.get(NAME)!);
+    world.db.segments.set("1/other/0000", source.db.segments.get(NAME)!);
     world.db.size = LIMIT + 1;
     const one = start(world);
     expect(words(await big(world, one))).toBe("log_full");
@@ -107,7 +107,7 @@ describe("the log's database", () => {
     world.fates = ({ method }) => (method === "used" ? "before" : "ok");
     const one = start(world);
     await world.clock.run(one.partition.read(["k"]));
-    world.db.segments.set("main/other/0000", []);
+    world.db.segments.set("1/other/0000", []);
     const answer = await big(world, one);
     expect(answer.tag === "busy" && [answer.code, answer.message]).toEqual([
       "log_full",

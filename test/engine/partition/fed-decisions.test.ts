@@ -13,8 +13,8 @@ import { RETRY_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Fate, type Incarnation } from "../fakes/world.ts";
 
-const NAME = "main/sum/0000";
-const ID = { timeline: "main", operator: "sum", partition: 0 };
+const NAME = "1/sum/0000";
+const ID = { line: 1, operator: "sum", partition: 0 };
 const operator = sum();
 
 async function snapshot(world: World, of: Incarnation): Promise<Manifest> {

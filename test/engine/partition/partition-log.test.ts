@@ -65,7 +65,7 @@ describe("a partition and its log", () => {
     await world.clock.settle();
     held.open();
     await world.clock.run(Promise.all([first, ...rest]));
-    const rows = world.db.segments.get("main/sum/0000")!;
+    const rows = world.db.segments.get("1/sum/0000")!;
     expect(rows.map((row) => [row.seq, row.last])).toEqual([
       [1, 1],
       [2, 2],
@@ -199,7 +199,7 @@ describe("a partition and its log", () => {
     world.db.floor = (world.clock.now() + 60_000) * 1024;
     expect(words(await world.send(one, { id: "b", data: 1 }))).toEqual(["applied"]);
     expect(runs).toBe(2);
-    expect(world.db.segments.get("main/sum/0000")!.at(-1)!.stamp).toBeGreaterThan(world.db.floor);
+    expect(world.db.segments.get("1/sum/0000")!.at(-1)!.stamp).toBeGreaterThan(world.db.floor);
   });
 
   it("a group beyond the row limit becomes several rows of one nonce, and recovers to the same state", async () => {
@@ -215,7 +215,7 @@ describe("a partition and its log", () => {
       Promise.all(events.map((event) => one.partition.append(world.slice([event])))),
     );
     expect(results.flatMap(words)).toEqual(events.map(() => "applied"));
-    const rows = world.db.segments.get("main/sum/0000")!;
+    const rows = world.db.segments.get("1/sum/0000")!;
     expect(rows.length).toBeGreaterThan(1);
     expect(Math.max(...rows.map((row) => row.payload.length))).toBeLessThan(1_900_000);
     const again = world.start(operator);
@@ -257,7 +257,7 @@ describe("a partition and its log", () => {
     await world.send(writer, { id: "a", data: 1 });
     const reader = world.start(operator);
     expect(await world.value(reader)).toEqual({ total: 1, times: 1 });
-    expect(world.db.rows.get("main/sum/0000")!.epoch).toBe(1);
+    expect(world.db.rows.get("1/sum/0000")!.epoch).toBe(1);
     await world.send(writer, { id: "b", data: 2 });
     await world.clock.advance(5_001);
     expect(await world.value(reader)).toEqual({ total: 3, times: 2 });

@@ -9,7 +9,7 @@ import { sum } from "../fakes/sum.ts";
 import { words, World, type Fate, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 
 async function snapshot(world: World, one: Incarnation): Promise<string> {
   const result = await world.clock.run(one.partition.snapshot().catch(() => null));

@@ -16,7 +16,7 @@ import { unreachable } from "../fakes/unreachable.ts";
 import { words, World, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const NAME = partitionName({ timeline: "main", operator: "sum", partition: 0 });
+const NAME = partitionName({ line: 1, operator: "sum", partition: 0 });
 const KEYS = 150;
 
 /** Everything that stands anywhere, and what it should give. */

@@ -12,7 +12,7 @@ import { World, type Incarnation } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
 
 const operator = sum();
-const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
+const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 const NAME = partitionName(ID);
 const SEED = 42;
 

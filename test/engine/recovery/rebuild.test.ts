@@ -18,7 +18,7 @@ import { unreachable } from "../fakes/unreachable.ts";
 import { words, World, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
+const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 const NAME = partitionName(ID);
 
 /** Sends events of this name, one at a time, and takes a snapshot of them. */
@@ -281,13 +281,13 @@ describe("salvage", () => {
   it("finds the operator's partitions, whatever stands in them", async () => {
     const world = new World();
     for (const name of [
-      "main/sum/0000/manifests/a",
-      "main/sum/0000/snapshots/b",
-      "main/sum/0012/snapshots/c",
-      "main/summer/0001/x",
+      "1/sum/0000/manifests/a",
+      "1/sum/0000/snapshots/b",
+      "1/sum/0012/snapshots/c",
+      "1/summer/0001/x",
     ])
       world.store.objects.set(name, new Uint8Array(1));
-    expect(await world.clock.run(partitionsInStore(world.reader(operator), "main", "sum"))).toEqual([0, 12]);
+    expect(await world.clock.run(partitionsInStore(world.reader(operator), 1, "sum"))).toEqual([0, 12]);
   });
 });
 

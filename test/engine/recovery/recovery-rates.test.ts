@@ -14,7 +14,7 @@ describe("rates", () => {
       world.fates = ({ method }) => (method === "peek" || method === "open" ? slow(ms) : "ok");
       await world.send(one, { id: `a${openings.length}`, key: "k", data: 1 });
       world.fates = () => "ok";
-      const { rates } = readRiding(world.db.segments.get("main/sum/0000")!.at(-1)!.stats);
+      const { rates } = readRiding(world.db.segments.get("1/sum/0000")!.at(-1)!.stats);
       openings.push(rates!.openMs.length);
 
       expect(rates!.openMs.at(-1)).toBeGreaterThanOrEqual(ms);

@@ -11,7 +11,7 @@ import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation } from "../fakes/world.ts";
 
 const operator = sum();
-const ID: PartitionId = { timeline: "main", operator: "sum", partition: 0 };
+const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 const NAME = partitionName(ID);
 
 /** What D1's time travel keeps for every moment. */

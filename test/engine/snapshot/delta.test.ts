@@ -31,7 +31,7 @@ const operator = sum({
     },
   },
 });
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 
 /** The file of what changed above `base`. */
 const fileOf = (machine: StateMachine, base: Seq): Promise<Uint8Array> =>

@@ -18,7 +18,7 @@ import { sum } from "../fakes/sum.ts";
 import { unreachable } from "../fakes/unreachable.ts";
 import { words, World, type Fate, type Incarnation } from "../fakes/world.ts";
 
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 const TINY: Sizes = { blockChars: 100, fileBytes: 400, archiveBytes: 300, wholeBytes: 1, idsBytes: 200 };
 const tiny = sum({ memory: 1 });
 /** Room for a handful of keys. */

@@ -7,7 +7,7 @@ import { readHighWaterMark } from "../../../src/engine/base/records.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation } from "../fakes/world.ts";
 
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 const operator = sum();
 const current = (world: World): Manifest => readManifest(world.db.rows.get(NAME)!.manifest!, brotli.crc32);
 

@@ -198,7 +198,7 @@ describe("damage", () => {
 
   it("SNAP3: the file of another partition is damage", async () => {
     const file = await encodeSnapshot({ ...ID, partition: 4 }, capture(foldOf([], 0)), brotli, pauseless);
-    expect(failureOf(file)).toContain("Damage: the snapshot is of partition main/notes/0004");
+    expect(failureOf(file)).toContain("Damage: the snapshot is of partition 1/notes/0004");
   });
 
   it("SNAP3: counts that don't fit what is there are damage", async () => {

@@ -11,7 +11,7 @@ import { readSegment } from "../../../src/engine/log/segment.ts";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Fate } from "../fakes/world.ts";
 
-const NAME = "main/sum/0000";
+const NAME = "1/sum/0000";
 const DAY = 86_400_000;
 const producer = (number: number, epoch = 1, id = "p"): Producer => ({ id, epoch, number });
 

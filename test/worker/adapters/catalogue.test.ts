@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { loadCatalogue, logDatabases, type LookUp } from "../../../src/adapters/catalogue.ts";
-import { MAIN_TIMELINE } from "../../../src/engine/base/ids.ts";
+import { FIRST_LINE } from "../../../src/engine/base/ids.ts";
 import type { Operator } from "../../../src/keyframe.ts";
 import { left, right, tally } from "../operators.ts";
 
@@ -12,7 +12,7 @@ const both = new Map([
 ]);
 const nothing = async (): Promise<null> => null;
 const load = async (databases: ReadonlyMap<string, D1Database>) =>
-  (await loadCatalogue(databases, nothing, MAIN_TIMELINE, [tally])).placed;
+  (await loadCatalogue(databases, nothing, FIRST_LINE, [tally])).placed;
 
 describe("the catalogue", () => {
   it("CODE2: places an operator once; later readers find the same seed and databases", async () => {
@@ -28,11 +28,11 @@ describe("the catalogue", () => {
 
   it("CODE2: an operator that left anything in R2 or in a database is not placed anew; the others are", async () => {
     const catalogue = (lookUp: LookUp, ...operators: readonly Operator[]) =>
-      loadCatalogue(both, lookUp, MAIN_TIMELINE, operators);
+      loadCatalogue(both, lookUp, FIRST_LINE, operators);
     const seen: string[] = [];
     const inR2: LookUp = async (prefix) => {
       seen.push(prefix);
-      return prefix === "main/left/" ? "main/left/0000/snapshots/a.kfs" : null;
+      return prefix === "1/left/" ? "1/left/0000/snapshots/a.kfs" : null;
     };
     const found = await catalogue(inR2, left, right, tally);
     expect([...found.placed.keys()].sort(), "left isn't").toEqual(["right", "tally"]);
@@ -40,9 +40,9 @@ describe("the catalogue", () => {
       code: "catalogue_lost",
       message: expect.stringMatching(/0000\/snapshots.*left\/recover/) as string,
     });
-    expect(seen.sort(), "one look for each that has no row").toEqual(["main/left/", "main/right/"]);
+    expect(seen.sort(), "one look for each that has no row").toEqual(["1/left/", "1/right/"]);
     const sql =
-      "INSERT INTO partitions (partition, timeline, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins) VALUES ('main/left/0001', 'main', 1, 1, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')";
+      "INSERT INTO partitions (partition, line, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins) VALUES ('1/left/0001', 1, 1, 1, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')";
     await env.LOG_1.prepare(sql).run();
     expect((await catalogue(nothing, left)).lost.get("left")!.message).toMatch(/LOG_1 has a row of main\/left\/0001/);
     await env.LOG_1.prepare("DELETE FROM partitions").run();

@@ -6,7 +6,7 @@ import { cacheContract } from "../../contract/cache-contract.ts";
 
 let objects = 0;
 const within = (use: (sql: SqlStorage) => void): Promise<void> =>
-  runInDurableObject(env.PARTITION.getByName(`main/cache/${String(objects++).padStart(4, "0")}`), (_, state) =>
+  runInDurableObject(env.PARTITION.getByName(`1/cache/${String(objects++).padStart(4, "0")}`), (_, state) =>
     use(state.storage.sql),
   );
 

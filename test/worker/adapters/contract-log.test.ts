@@ -6,17 +6,17 @@ import { logContract } from "../../contract/log-contract.ts";
 let made = 0;
 
 logContract("D1", async () => ({
-  floor: new D1Floor(env.LOG_1, "main"),
+  floor: new D1Floor(env.LOG_1, 1),
   fresh: async () => {
-    const log = new D1Log(env.LOG_1, { timeline: "main", operator: "contract", partition: made++ });
+    const log = new D1Log(env.LOG_1, { line: 1, operator: "contract", partition: made++ });
     await log.create(1);
     return log;
   },
   setFloor: async (floor) => {
-    await env.LOG_1.prepare("UPDATE timelines SET floor = ?1").bind(floor).run();
+    await env.LOG_1.prepare("UPDATE lines SET floor = ?1").bind(floor).run();
   },
   setTimeline: async (open) => {
-    await env.LOG_1.prepare("UPDATE timelines SET state = ?1")
+    await env.LOG_1.prepare("UPDATE lines SET state = ?1")
       .bind(open ? "open" : "sealed")
       .run();
   },

@@ -6,12 +6,12 @@ import { savepointsContract } from "../../contract/savepoints-contract.ts";
 let made = 0;
 
 savepointsContract("D1", async () => ({
-  store: new D1Savepoints(env.LOG_1, "main"),
+  store: new D1Savepoints(env.LOG_1, 1),
   clear: async () => {
     await env.LOG_1.batch([env.LOG_1.prepare("DELETE FROM savepoints"), env.LOG_1.prepare("DELETE FROM partitions")]);
   },
   fresh: async () => {
-    const log = new D1Log(env.LOG_1, { timeline: "main", operator: "saved", partition: made++ });
+    const log = new D1Log(env.LOG_1, { line: 1, operator: "saved", partition: made++ });
     await log.create(1);
     return log;
   },

@@ -53,7 +53,7 @@ function told(db: D1Database, sum: Told): D1Database {
 let made = 0;
 
 function logUnderTest(): { readonly log: Log; readonly counted: () => Told; readonly sum: Told } {
-  const id = { timeline: "main", operator: "metering", partition: made++ };
+  const id = { line: 1, operator: "metering", partition: made++ };
   const sum = { calls: 0, read: 0, written: 0 };
   const none = {} as never;
   const bare = { id, log: new D1Log(told(env.LOG_1, sum), id), objects: none, cache: none, host: none };

@@ -9,7 +9,7 @@ import type { Segment } from "../../../src/engine/base/records.ts";
 
 const db = env.LOG_0;
 const LARGEST = 2 ** 43 - 1;
-const idOf = (operator: string, partition = 0): PartitionId => ({ timeline: "main", operator, partition });
+const idOf = (operator: string, partition = 0): PartitionId => ({ line: 1, operator, partition });
 const row = (at: number, by: Epoch, payload = "{}"): Segment => ({
   format: 1,
   seq: seq(at),
@@ -27,7 +27,7 @@ const row = (at: number, by: Epoch, payload = "{}"): Segment => ({
 });
 const numbers = async (operator: string, of: D1Database = db): Promise<Record<string, number>> => {
   const sql = "SELECT partition, number FROM partitions WHERE partition LIKE ?1 ORDER BY partition";
-  const { results } = await of.prepare(sql).bind(`main/${operator}/%`).all<{ partition: string; number: number }>();
+  const { results } = await of.prepare(sql).bind(`1/${operator}/%`).all<{ partition: string; number: number }>();
   return Object.fromEntries(results.map(({ partition, number }) => [partition, number]));
 };
 
@@ -46,7 +46,7 @@ describe("the number of a partition", () => {
     await Promise.all([...creations, new D1Log(env.LOG_1, ids[3]!).create(1)]);
     const given = Object.values(await numbers("first"));
     expect(new Set(given).size).toBe(4);
-    expect(Object.keys(await numbers("first", env.LOG_1))).toEqual(["main/first/0003"]);
+    expect(Object.keys(await numbers("first", env.LOG_1))).toEqual(["1/first/0003"]);
   });
 
   it("is one where a rebuilt row and a first use meet", async () => {
@@ -61,7 +61,7 @@ describe("the number of a partition", () => {
     const id = idOf("rebuilt");
     const log = await begun(id, 3);
     const was = { ...(await log.row())! };
-    await db.prepare("DELETE FROM partitions WHERE partition = 'main/rebuilt/0000'").run();
+    await db.prepare("DELETE FROM partitions WHERE partition = '1/rebuilt/0000'").run();
     await begun(idOf("between"), 2);
     expect(await storeRow(db, id, was)).toBe(true);
     expect((await log.peek())!.rows.map((one) => one.seq)).toEqual([1, 2, 3]);
@@ -70,7 +70,7 @@ describe("the number of a partition", () => {
   it("is not given again, so no partition finds another one's log", async () => {
     await begun(idOf("gone"), 3);
     for (const table of ["numbers", "partitions"])
-      await db.prepare(`DELETE FROM ${table} WHERE partition = 'main/gone/0000'`).run();
+      await db.prepare(`DELETE FROM ${table} WHERE partition = '1/gone/0000'`).run();
     const next = await begun(idOf("next"), 0);
     expect((await next.page(seq(0))).rows).toEqual([]);
   });
@@ -87,8 +87,8 @@ describe("the rows of a partition", () => {
       expect((await log.below(seq(Number.MAX_SAFE_INTEGER))).map((one) => one.seq)).toEqual([3, 2, 1]);
       expect((await log.page(seq(Number.MAX_SAFE_INTEGER))).rows).toEqual([]);
     }
-    expect(await erasureFacts(db, "main/beside/0001", Number.MAX_SAFE_INTEGER)).toMatchObject({ head: 3, rows: 3 });
-    expect(await partitionStatus(db, "main/beside/")).toMatchObject([
+    expect(await erasureFacts(db, "1/beside/0001", Number.MAX_SAFE_INTEGER)).toMatchObject({ head: 3, rows: 3 });
+    expect(await partitionStatus(db, "1/beside/")).toMatchObject([
       { tailEvents: 3 },
       { tailEvents: 3 },
       { tailEvents: 3 },
@@ -113,7 +113,7 @@ describe("the rows of a partition", () => {
     };
     // As if a snapshot of all that a log can hold were current.
     const covered = "UPDATE partitions SET version = 1, snapshot_seq = ?2, snapshot_stamp = 9 WHERE partition = ?1";
-    await db.prepare(covered).bind("main/wide/0000", LARGEST).run();
+    await db.prepare(covered).bind("1/wide/0000", LARGEST).run();
     expect(await low.append([{ ...row(LARGEST + 1, a.epoch), stamp: stamp(10) }], a.epoch), "above the last").toBe(
       "refused",
     );

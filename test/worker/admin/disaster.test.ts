@@ -196,7 +196,7 @@ describe("D1 is deleted", () => {
   it("a partition that can't be read stops none of the others, and refuses by name", async () => {
     const app = await deploy(meter, audit);
     await snapshotAll(app);
-    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/meter/0002/snapshots/" });
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "1/meter/0002/snapshots/" });
     await env.SNAPSHOTS.delete(objects.map(({ key }) => key));
     await loseD1(env.LOG_0, env.LOG_1);
     const after = await deploy(meter, audit);
@@ -217,7 +217,7 @@ describe("D1 is deleted", () => {
 
   it("SNAP3: an object under another partition's name is not taken for a manifest", async () => {
     await loseD1(env.LOG_0, env.LOG_1);
-    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/meter/0001/manifests/" });
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "1/meter/0001/manifests/" });
     const name = objects.at(-1)!.key;
     const text = await (await env.SNAPSHOTS.get(name))!.text();
     await env.SNAPSHOTS.put(name.replace("/0001/", "/0003/").replace("manifests/0", "manifests/9"), text);
@@ -227,12 +227,12 @@ describe("D1 is deleted", () => {
 
   it("CODE2: manifests that don't agree on how keys were placed are refused by name, and nothing is placed", async () => {
     await loseD1(env.LOG_0, env.LOG_1);
-    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/meter/0001/manifests/" });
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "1/meter/0001/manifests/" });
     const file = new Uint8Array(await (await env.SNAPSHOTS.get(objects.at(-1)!.key))!.arrayBuffer());
     const { checksum: _, ...manifest } = readManifestObject(file, brotli).manifest;
     const number = manifest.number + 1;
     const other = { ...manifest, number, placed: { ...manifest.placed!, seed: 1 } };
-    const id = { timeline: "main", operator: "meter", partition: 1 };
+    const id = { line: 1, operator: "meter", partition: 1 };
     const name = manifestName(id, number, manifest.attempt);
     await env.SNAPSHOTS.put(name, `${manifestText(other, brotli.crc32)}\n`);
     const app = await deploy(meter, audit);

@@ -79,12 +79,12 @@ describe("an erasure", () => {
     }
     // As if it were three minutes older, so that its ids have expired by logged time.
     const age = (ms: number) =>
-      env.LOG_0.prepare("UPDATE erasures SET at_ms = at_ms - ?1 WHERE partition = 'main/brief/0000'").bind(ms).run();
+      env.LOG_0.prepare("UPDATE erasures SET at_ms = at_ms - ?1 WHERE partition = '1/brief/0000'").bind(ms).run();
     await age(180_000);
     const older = first;
     expect(where(await look(app, older))).toEqual(["archives", "snapshots"]);
     const names = async (of: string): Promise<string[]> =>
-      (await env.SNAPSHOTS.list({ prefix: `main/brief/0000/${of}/` })).objects.map(({ key }) => key).sort();
+      (await env.SNAPSHOTS.list({ prefix: `1/brief/0000/${of}/` })).objects.map(({ key }) => key).sort();
     // What garbage collection deletes once retention has given it up.
     const [one, two, ...kept] = await names("manifests");
     await env.SNAPSHOTS.delete([one!]);
@@ -105,7 +105,7 @@ describe("an erasure", () => {
     await tell(app, "unread", "ada");
     await snapshot(app, "unread");
     const first = await erase(app, "unread", "ada");
-    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/unread/0000/manifests/" });
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "1/unread/0000/manifests/" });
     await env.SNAPSHOTS.put(objects[0]!.key, "nonsense\n");
     expect(where(await look(app, first))).toContain("unknown");
   });
@@ -116,12 +116,12 @@ describe("an erasure", () => {
     await snapshot(app, "back");
     const first = await erase(app, "back", "ada");
     await env.LOG_0.prepare(
-      "DELETE FROM segments WHERE place = (SELECT number << 43 | 2 FROM partitions WHERE partition = 'main/back/0000')",
+      "DELETE FROM segments WHERE place = (SELECT number << 43 | 2 FROM partitions WHERE partition = '1/back/0000')",
     ).run();
     const { status, body } = await app.call(`/v1/erasures/${first.id}`);
     expect([status, body["code"]]).toEqual([409, "erasure_unknown"]);
     // A new incarnation: the record tells of the old one.
-    await env.LOG_0.prepare("UPDATE erasures SET incarnation = 7 WHERE partition = 'main/back/0000'").run();
+    await env.LOG_0.prepare("UPDATE erasures SET incarnation = 7 WHERE partition = '1/back/0000'").run();
     const incarnation = await app.call(`/v1/erasures/${first.id.replace(/\d+$/, "7")}`);
     expect([incarnation.status, incarnation.body["code"]]).toEqual([409, "erasure_unknown"]);
     expect((await app.call(`/v1/erasures/${first.id}`)).body["code"]).toBe("no_erasure");

@@ -128,7 +128,7 @@ describe("the overview", () => {
 
   it("says that a manifest can't be read, and goes on", async () => {
     await postEvents([add("overview-broken", 1)]);
-    const name = "main/tally/0000";
+    const name = "1/tally/0000";
     for (const db of [env.LOG_0, env.LOG_1])
       await db.prepare("UPDATE partitions SET manifest = '{broken' WHERE partition = ?1").bind(name).run();
     expect((await partitionsOf("tally"))[0]).toMatchObject({

@@ -15,7 +15,7 @@ const held = operator("held", {
   snapshot: { every: "1d", retain: { age: "7d", last: 2 } },
 });
 const BASE = "/v1/operators/held/partitions/0";
-const log = new D1Log(env.LOG_0, { timeline: "main", operator: "held", partition: 0 });
+const log = new D1Log(env.LOG_0, { line: 1, operator: "held", partition: 0 });
 
 let app: Deployment;
 let sent = 0;

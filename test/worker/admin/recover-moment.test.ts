@@ -183,9 +183,9 @@ describe("a recovery to a moment", () => {
 
     // A copy of its log that broke off: rows that aren't its own any more.
     await env.LOG_1.batch([
-      env.LOG_1.prepare("INSERT OR IGNORE INTO numbers (partition) VALUES ('main/bank/0003')"),
+      env.LOG_1.prepare("INSERT OR IGNORE INTO numbers (partition) VALUES ('1/bank/0003')"),
       env.LOG_1.prepare(
-        "INSERT INTO segments SELECT number << 43 | 1, 1, 1, 1, 'x', 1, 1, '', 'json', 1, 1, '{}', '{}' FROM numbers WHERE partition = 'main/bank/0003'",
+        "INSERT INTO segments SELECT number << 43 | 1, 1, 1, 1, 'x', 1, 1, '', 'json', 1, 1, '{}', '{}' FROM numbers WHERE partition = '1/bank/0003'",
       ),
     ]);
     const second = await recover(app, "bank", { to: "gap", incomplete: true });
@@ -229,7 +229,7 @@ describe("a recovery to a moment", () => {
     expect(half.body["detail"]).toContain("LOG_1 has rows of it");
     await env.LOG_1.prepare("DELETE FROM partitions").run();
     const log = await recover(await deploy(bank, audit), "bank", { to: "used" });
-    expect(log.body["detail"]).toContain("D1 has events of main/bank/000");
+    expect(log.body["detail"]).toContain("D1 has events of 1/bank/000");
   });
 
   it("refuses what names no fixed moment, and a name that R2 doesn't have or has twice", async () => {
@@ -249,7 +249,7 @@ describe("a recovery to a moment", () => {
     expect(none).toMatchObject({ status: 404, body: { code: "no_savepoint" } });
     expect(none.body["detail"]).toContain("it has month-end");
 
-    await env.SNAPSHOTS.put(`savepoints/main/month-end/0000000009-${at + 5}.kfp`, "x");
+    await env.SNAPSHOTS.put(`savepoints/1/month-end/0000000009-${at + 5}.kfp`, "x");
     const twice = await recover(app, "bank", { to: "month-end" });
     expect(twice).toMatchObject({ status: 409, body: { code: "savepoint_unclear" } });
     expect(twice.body["detail"]).toContain(String(at + 5));

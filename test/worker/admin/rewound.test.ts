@@ -55,7 +55,7 @@ const wipe = (partition: string): D1PreparedStatement[] =>
 
 /** D1 as of now, for one partition; what it gives back sets it back to that. */
 async function remember(name: Name): Promise<() => Promise<void>> {
-  const partition = `main/${name}/0000`;
+  const partition = `1/${name}/0000`;
   const db = env.LOG_0;
   const copies = await Promise.all(
     TABLES.map(async ([table, where]) => {
@@ -140,7 +140,7 @@ describe("D1 is set back", () => {
     expect(body).toMatchObject({ seq: 3, manifest: 1, givenUp: { seqs: [4, 7], manifests: [2, 2] } });
     await send("kept", 50, 59);
     await snapshot("kept");
-    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/kept/0000/snapshots/" });
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "1/kept/0000/snapshots/" });
     await env.SNAPSHOTS.delete(objects.map(({ key }) => key));
     await evictAll();
     expect(await sumOf("kept"), "from the archives alone").toBe(13);
@@ -155,24 +155,24 @@ describe("D1 is set back", () => {
     await snapshot("pinned");
     await evictAll();
     await back();
-    const ofIt = "place >> 43 = (SELECT number FROM partitions WHERE partition = 'main/pinned/0000')";
+    const ofIt = "place >> 43 = (SELECT number FROM partitions WHERE partition = '1/pinned/0000')";
     await env.LOG_0.prepare(`DELETE FROM restore_points WHERE ${ofIt}`).run();
     const { body } = await adopt("pinned", { truth: "r2" });
     expect(body).toMatchObject({ seq: 5, manifest: 2 });
-    const points = await new D1Log(env.LOG_0, { timeline: "main", operator: "pinned", partition: 0 }).roots();
+    const points = await new D1Log(env.LOG_0, { line: 1, operator: "pinned", partition: 0 }).roots();
     expect(points).toMatchObject({ points: [{ version: 1, seq: 3 }], pins: [{ version: 1, name: "mine" }] });
     const files = points!.points[0]!.files;
     // The file of what was pinned stays, and what a later snapshot displaces is given up.
     await send("pinned", 6, 7);
     await snapshot("pinned");
-    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/pinned/0000/snapshots/" });
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "1/pinned/0000/snapshots/" });
     expect(objects.map(({ key }) => key)).toEqual(expect.arrayContaining([...files]));
     expect((await app.call(`${base("pinned")}/verify`, {})).body).toMatchObject({ equal: true });
   });
 
   it("lost without a snapshot: it begins anew only by decision", async () => {
     await send("unsaved", 1, 3);
-    await env.LOG_0.batch(wipe("main/unsaved/0000"));
+    await env.LOG_0.batch(wipe("1/unsaved/0000"));
     await evictAll();
     expect((await send("unsaved", 1, 3)).body["code"]).toBe("log_rewound");
     expect((await adopt("unsaved", { truth: "r2" })).body["code"]).toBe("nothing_in_r2");
@@ -183,7 +183,7 @@ describe("D1 is set back", () => {
 
   it("of two decisions one counts, and the other's log stays", async () => {
     await send("twice", 1, 3);
-    const id = { timeline: "main", operator: "twice", partition: 0 };
+    const id = { line: 1, operator: "twice", partition: 0 };
     const { row } = (await new D1Log(env.LOG_0, id).peek())!;
     const next = { ...row, epoch: epoch(2_000_000) };
     expect(await replaceRow(env.LOG_0, id, row, next, true)).toBe(true);

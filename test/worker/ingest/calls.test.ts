@@ -21,7 +21,7 @@ const wide = operator("wide", {
   on: { add: (state) => void (state.n += 1) },
 });
 const databases = Array.from({ length: PARTITIONS }, () => "LOG_0");
-const placed = route("main", wide, { operator: "wide", partitions: PARTITIONS, hash: HASH_NAME, seed: 42, databases });
+const placed = route(1, wide, { operator: "wide", partitions: PARTITIONS, hash: HASH_NAME, seed: 42, databases });
 
 /** Objects that answer like this; time passes only while somebody waits. */
 function platform(answer: (slice: AppendRequest) => AppendResponse): { readonly post: PartitionClient; calls: number } {

@@ -8,7 +8,7 @@ import { Intake } from "../../../src/worker/ingest/intake.ts";
 import { sum } from "../../engine/fakes/sum.ts";
 
 const operator = sum({ partitions: 2 });
-const home = route("main", operator, {
+const home = route(1, operator, {
   operator: "sum",
   partitions: 2,
   hash: HASH_NAME,

@@ -31,7 +31,7 @@ it("SNAP4: a state block is damaged: the partition goes on without that file, at
   const bytes = new Uint8Array(await (await env.SNAPSHOTS.get(name))!.arrayBuffer());
   bytes[14]! ^= 1;
   await env.SNAPSHOTS.put(name, bytes);
-  await evictDurableObject(env.PARTITION.getByName("main/ledger/0000"));
+  await evictDurableObject(env.PARTITION.getByName("1/ledger/0000"));
   const read = () => app.call("/v1/operators/ledger/state?key=a");
   // The call that finds it may break with the instance.
   await read();

@@ -27,7 +27,7 @@ beforeAll(async () => {
   app = await deploy(ledger);
 });
 
-const stub = () => env.PARTITION.getByName("main/ledger/0000");
+const stub = () => env.PARTITION.getByName("1/ledger/0000");
 const entries = (from: number, to: number, key: string) =>
   Array.from({ length: to - from + 1 }, (_, i) => ({
     type: "entry",
@@ -128,12 +128,9 @@ describe("coming back", () => {
   ])("SNAP3, IN3: a manifest that is %s stops neither the partition nor looking at it", async (_, text, why) => {
     await app.call("/v1/operators/ledger/partitions/0/snapshot", {});
     const before = await partition();
-    const [row] = (
-      await env.LOG_0.prepare("SELECT manifest FROM partitions WHERE partition = 'main/ledger/0000'").all()
-    ).results;
-    await env.LOG_0.prepare("UPDATE partitions SET manifest = ?1 WHERE partition = 'main/ledger/0000'")
-      .bind(text)
-      .run();
+    const [row] = (await env.LOG_0.prepare("SELECT manifest FROM partitions WHERE partition = '1/ledger/0000'").all())
+      .results;
+    await env.LOG_0.prepare("UPDATE partitions SET manifest = ?1 WHERE partition = '1/ledger/0000'").bind(text).run();
     const shown = await partition();
     expect(shown).toMatchObject({ snapshotSeq: before["snapshotSeq"], tailEvents: 0 });
     const unreadable = { unreadable: expect.stringContaining(why) as string };
@@ -144,9 +141,7 @@ describe("coming back", () => {
     expect((await app.call("/v1/operators/ledger/partitions/0/manifests/999")).status).toBe(404);
     await app.call("/v1/operators/ledger/partitions/0/evict", {});
     expect(await value("d")).toEqual({ sum: 1, entries: 1 });
-    await env.LOG_0.prepare(
-      "UPDATE partitions SET manifest = ?1 WHERE partition = 'main/ledger/0000' AND manifest = ?2",
-    )
+    await env.LOG_0.prepare("UPDATE partitions SET manifest = ?1 WHERE partition = '1/ledger/0000' AND manifest = ?2")
       .bind(row!["manifest"], text)
       .run();
     await app.call("/v1/operators/ledger/partitions/0/evict", {});

@@ -103,9 +103,9 @@ describe("a redeploy", () => {
 
   it("CODE1: a caller of a newer version makes an object of older code step aside", async () => {
     const stale = await deploy(first);
-    const stub = env.PARTITION.getByName("main/gauge/0000");
+    const stub = env.PARTITION.getByName("1/gauge/0000");
     await read(stale, 0);
-    const address = { timeline: "main", operator: "gauge", partition: 0, database: "LOG_0", seed: 1 };
+    const address = { line: 1, operator: "gauge", partition: 0, database: "LOG_0", seed: 1 };
     const slice = {
       v: 1,
       operatorVersion: 9,
@@ -121,7 +121,7 @@ describe("a redeploy", () => {
     expect(answer.tag).toBe("busy");
     expect((await read(stale, 0)).body).toMatchObject({ accepted: 1 });
     // The platform has started the same code again: from now on the object stays, and serves callers of its own version.
-    const next = env.PARTITION.getByName("main/gauge/0000");
+    const next = env.PARTITION.getByName("1/gauge/0000");
     const instance = await runInDurableObject(next, (object) => object);
     for (let n = 0; n < 3; n++) {
       expect(await next.append(address, slice)).toMatchObject({ tag: "busy", code: "object_older" });
@@ -201,7 +201,7 @@ describe("a redeploy", () => {
   it("SNAP6: an alarm of a partition whose operator is gone from the code doesn't throw; with the operator it is back", async () => {
     const one = await deploy(first);
     await read(one, 0);
-    const stub = env.PARTITION.getByName("main/gauge/0000");
+    const stub = env.PARTITION.getByName("1/gauge/0000");
     const before = await state(one);
     const spread = operator("spread", {
       version: 1,

@@ -56,7 +56,7 @@ describe("an export", () => {
     const around = { ...env, PARTITION } as unknown as Env;
     const tally = all.find(({ name }) => name === "tally")!;
     const addresses = captures.map((_, partition) => ({
-      timeline: "main",
+      line: 1,
       operator: "tally",
       partition,
       database: "LOG_0",
@@ -190,7 +190,7 @@ describe("SNAP3: an export that can't be read to its end says so in its last lin
   // The last one: afterwards the partitions can't be opened any more.
   test("its files are gone", async () => {
     const rest = await half("files");
-    const { objects } = await env.SNAPSHOTS.list({ prefix: "main/left/" });
+    const { objects } = await env.SNAPSHOTS.list({ prefix: "1/left/" });
     await env.SNAPSHOTS.delete(objects.map(({ key }) => key).filter((key) => key.endsWith(".kfs")));
     expect(await rest()).toEqual(broken);
   });

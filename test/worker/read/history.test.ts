@@ -169,7 +169,7 @@ describe("GET /history", () => {
   });
 
   it("SNAP3: a log that can't be read is a named 503, and what stands above it is there", async () => {
-    const names = (await env.SNAPSHOTS.list({ prefix: "main/purse/" })).objects.map(({ key }) => key);
+    const names = (await env.SNAPSHOTS.list({ prefix: "1/purse/" })).objects.map(({ key }) => key);
     const manifests = names.filter((name) => name.endsWith(".kfm"));
     expect(manifests.length).toBeGreaterThan(3);
     const newest = (await historyOf("other", "&limit=1")).items;

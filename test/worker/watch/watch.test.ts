@@ -27,14 +27,13 @@ afterEach(async () => {
   await patiently(() => expect(hubs.counts).toEqual({ hubs: 0, members: 0, chars: 0 }));
 });
 
-const echoStub = (partition = 0) =>
-  env.PARTITION.getByName(partitionName({ timeline: "main", operator: "echo", partition }));
+const echoStub = (partition = 0) => env.PARTITION.getByName(partitionName({ line: 1, operator: "echo", partition }));
 /** Connections of all objects of the operator. */
 async function connections(operator: string, partitions: number): Promise<number> {
   let sum = 0;
   for (let partition = 0; partition < partitions; partition++)
     sum += await runInDurableObject(
-      env.PARTITION.getByName(partitionName({ timeline: "main", operator, partition })),
+      env.PARTITION.getByName(partitionName({ line: 1, operator, partition })),
       (_, ctx) => ctx.getWebSockets().length,
     );
   return sum;
@@ -236,7 +235,7 @@ describe("when the object", () => {
 });
 
 describe("a connection to the object", () => {
-  const address = { timeline: "main", operator: "echo", partition: 0, seed: 1, database: "LOG_0" };
+  const address = { line: 1, operator: "echo", partition: 0, seed: 1, database: "LOG_0" };
   const open = (key: string, protocol: string | null): Promise<Response> =>
     echoStub().fetch(
       `https://partition/watch?${new URLSearchParams({ key, address: JSON.stringify(address) }).toString()}`,
