@@ -14,6 +14,7 @@ import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
 import type { Appended, Log } from "../engine/base/ports.ts";
 import type {
   Explanation,
+  LogStart,
   Opening,
   SegmentPage,
   PartitionRow,
@@ -39,7 +40,7 @@ import {
   withHead,
 } from "./place.ts";
 
-const ROW = `seed, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
+const ROW = `seed, start_seq AS startSeq, version, attempt, snapshot_seq AS snapshotSeq, snapshot_stamp AS snapshotStamp, manifest,
   previous_seq AS previousSeq, previous, pins`;
 const SEGMENT = `format, ${seqOf("place")} AS seq, last, stamp, epoch, grp AS "group", operator_version AS operatorVersion, code, codec, checksum, bytes, stats, payload`;
 
@@ -90,7 +91,15 @@ const BELOW = `SELECT ${SEGMENT} FROM segments
       LIMIT ${PAGE_ROWS})
     SELECT MIN(place) FROM page)
   ORDER BY place DESC`;
-const HEAD = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head FROM partitions AS p ${withHead("p")} WHERE p.partition = ?1`;
+const HEAD = `SELECT ${HELD} AS epoch, COALESCE(h.last, p.snapshot_seq) AS head, l.state = 'open' AS open FROM partitions AS p
+  LEFT JOIN lines AS l ON l.line = p.line ${withHead("p")} WHERE p.partition = ?1`;
+/** D1 holds all rows above the snapshot, and rows without a gap. So the newest of these two is the last event. */
+const LAST_AT = `SELECT seq, stamp FROM (
+    SELECT last AS seq, stamp FROM (SELECT s.last, s.stamp FROM partitions AS p JOIN segments AS s ON s.place ${within("p")}
+      WHERE p.partition = ?1 AND s.stamp <= ?2 ORDER BY s.place DESC LIMIT 1)
+    UNION ALL
+    SELECT snapshot_seq, snapshot_stamp FROM partitions WHERE partition = ?1 AND snapshot_stamp <= ?2)
+  ORDER BY seq DESC LIMIT 1`;
 const PEEK = `SELECT ${heldEpoch("p")} AS epoch, ${ROW} FROM partitions AS p WHERE partition = ?1`;
 
 /**
@@ -143,12 +152,14 @@ const EXPLAIN = `SELECT ${HELD} AS epoch, CASE WHEN h.epoch > p.epoch THEN json_
   FROM partitions AS p JOIN lines AS t ON t.line = p.line ${withHead("p")} LEFT JOIN segments AS s ON s.place = ${placeOf("p", "?2")}
   WHERE p.partition = ?1`;
 
-const CREATE = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-  SELECT number, ?1, ?2, ?3, 0, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]' FROM numbers WHERE partition = ?1`;
+const CREATE = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, start_seq, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+  SELECT number, ?1, ?2, ?3, ?4, 0, '', '', 0, '', ?4, ?5, NULL, 0, NULL, '[]' FROM numbers
+  WHERE partition = ?1 AND EXISTS (SELECT 1 FROM lines WHERE line = ?2)`;
 
 interface Headed {
   readonly epoch: Epoch;
   readonly head: Seq;
+  readonly open: number | null;
 }
 
 export class D1Log implements Log {
@@ -176,19 +187,25 @@ export class D1Log implements Log {
       this.#db.batch<never>([first, this.#db.prepare(TAIL).bind(this.#name), this.#db.prepare(HEAD).bind(this.#name)]),
     );
     const row = (rows!.results as unknown as PartitionRow[])[0];
-    const head = (heads!.results as unknown as Headed[])[0]?.head;
-    if (row === undefined || head === undefined) return null;
+    const headed = (heads!.results as unknown as Headed[])[0];
+    if (row === undefined || headed === undefined) return null;
+    const { head } = headed;
     const segments = tail!.results as unknown as Segment[];
-    return { row, head, rows: segments, more: (segments.at(-1)?.last ?? row.snapshotSeq) < head };
+    const more = (segments.at(-1)?.last ?? row.snapshotSeq) < head;
+    return { row, head, rows: segments, more, open: headed.open === 1 };
   }
 
-  async create(seed: number): Promise<void> {
+  async create(seed: number, start: LogStart): Promise<void> {
     await nameFailure(() =>
       this.#db.batch([
         this.#db.prepare(GIVE_NUMBER).bind(this.#name),
-        this.#db.prepare(CREATE).bind(this.#name, this.#line, seed),
+        this.#db.prepare(CREATE).bind(this.#name, this.#line, seed, start.seq, start.stamp),
       ]),
     );
+  }
+
+  async lastAt(at: Stamp): Promise<LogStart | null> {
+    return nameFailure(() => this.#db.prepare(LAST_AT).bind(this.#name, at).first<LogStart>());
   }
 
   async page(after: Seq): Promise<SegmentPage & { readonly epoch: Epoch }> {

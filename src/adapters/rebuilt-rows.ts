@@ -34,9 +34,9 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
   return (await Promise.all([...databases].map(rowsIn))).flat();
 }
 
-const INSERT = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
-  SELECT number, ?1, ?2, ?3, ?4, 'recover', '', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM numbers AS p WHERE partition = ?1
-    AND (?13 IS NULL OR ?13 = (SELECT COUNT(*) || '/' || COALESCE(SUM(checksum), 0) FROM segments WHERE place ${within("p")}))`;
+const INSERT = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, start_seq, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
+  SELECT number, ?1, ?2, ?3, ?4, ?5, 'recover', '', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM numbers AS p WHERE partition = ?1
+    AND (?14 IS NULL OR ?14 = (SELECT COUNT(*) || '/' || COALESCE(SUM(checksum), 0) FROM segments WHERE place ${within("p")}))`;
 
 const NO_ROW = "NOT EXISTS (SELECT 1 FROM partitions WHERE partition = ?1)";
 const CLEAR = `DELETE FROM segments WHERE ${NO_ROW} AND place IN (SELECT s.place FROM numbers AS p JOIN segments AS s ON s.place ${within("p")}
@@ -101,6 +101,7 @@ export async function storeRow(
     partitionName(id),
     id.line,
     row.seed,
+    row.startSeq,
     row.epoch,
     row.version,
     row.attempt,

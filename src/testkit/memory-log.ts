@@ -2,12 +2,13 @@
  * The log port in memory, with the same guards as the SQL of d1-log.ts, written independently. Both pass
  * log-contract.ts.
  */
-import type { Epoch, PartitionId, Seq } from "../engine/base/ids.ts";
-import { epoch, partitionName, seq, stamp } from "../engine/base/ids.ts";
+import type { Epoch, PartitionId, Seq, Stamp } from "../engine/base/ids.ts";
+import { epoch, FIRST_LINE, partitionName, parsePartitionName, seq, stamp } from "../engine/base/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS, SAVEPOINTS } from "../engine/base/limits.ts";
 import type { Appended, Floor, Log, SavepointStore } from "../engine/base/ports.ts";
 import type {
   Explanation,
+  LogStart,
   Opening,
   SegmentPage,
   PartitionRow,
@@ -39,9 +40,9 @@ export class MemoryDatabase {
   size = 0;
   /** Restore points, pins and limits of retention, by partition. */
   readonly kept = new Map<string, Kept>();
-  readonly savepoints = new Map<number, Mutable<Savepoint>>();
-  floor = 0;
-  open = true;
+  readonly savepoints = new Map<number, Mutable<Savepoint> & { readonly line: number }>();
+  /** The lines of history, by number. */
+  readonly lines = new Map([[FIRST_LINE, { floor: 0, open: true }]]);
   /** Rows of a page. A small number gives a short log several pages. */
   readonly pageRows: number;
   /** True if `size` is kept, which costs a sum over all rows for each append. */
@@ -57,45 +58,58 @@ export class MemoryDatabase {
     return [...this.segments.values()].flat().reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
+  /** The first line, which most tests have alone. */
+  get first(): { floor: number; open: boolean } {
+    return this.lines.get(FIRST_LINE)!;
+  }
+
   /** The floor that `append` checks. `now`: the database's own clock. */
-  floorPort(now: () => number): Floor {
+  floorPort(now: () => number, line = FIRST_LINE): Floor {
+    const one = this.lines.get(line)!;
+    const isOn = (name: string): boolean => parsePartitionName(name).line === line;
     return {
-      facts: async () => ({ floor: stamp(this.floor), nowMs: now() }),
+      facts: async () => ({ floor: stamp(one.floor), nowMs: now() }),
       newest: async () =>
         stamp(
           Math.max(
             0,
-            ...[...this.rows.values()].map((row) => row.snapshotStamp),
-            ...[...this.segments.values()].map((rows) => rows.at(-1)?.stamp ?? 0),
+            ...[...this.rows].flatMap(([name, row]) => (isOn(name) ? [row.snapshotStamp] : [])),
+            ...[...this.segments].flatMap(([name, rows]) => (isOn(name) ? [rows.at(-1)?.stamp ?? 0] : [])),
           ),
         ),
       raise: async (to) => {
-        this.floor = Math.max(this.floor, to);
+        one.floor = Math.max(one.floor, to);
       },
     };
   }
 
-  savepointStore(): SavepointStore {
+  savepointStore(line = FIRST_LINE): SavepointStore {
     const { savepoints } = this;
-    const named = (name: string) => [...savepoints.values()].find((one) => one.name === name);
-    const isGone = (at: number) => [...this.kept.values()].some(({ retainFrom }) => retainFrom > at);
+    const ofLine = () => [...savepoints.values()].filter((one) => one.line === line);
+    const named = (name: string) => ofLine().find((one) => one.name === name);
+    const isGone = (at: number) =>
+      [...this.kept].some(([name, { retainFrom }]) => parsePartitionName(name).line === line && retainFrom > at);
+    const shown = ({ line: _, ...savepoint }: Mutable<Savepoint> & { readonly line: number }): Savepoint => savepoint;
     return {
-      all: async () => [...savepoints.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map((one) => ({ ...one })),
+      all: async () =>
+        ofLine()
+          .sort((a, b) => (a.name < b.name ? -1 : 1))
+          .map(shown),
       add: async (name, at, createdMs) => {
         const there = named(name);
-        if (there !== undefined) return { ...there };
+        if (there !== undefined) return shown(there);
         if (isGone(at)) return "gone";
-        if (savepoints.size >= SAVEPOINTS) return "full";
+        if (ofLine().length >= SAVEPOINTS) return "full";
         const number = (this.#number += 1);
-        savepoints.set(number, { number, name, at, createdMs, state: "taking" });
-        return { ...savepoints.get(number)! };
+        savepoints.set(number, { number, name, at, createdMs, state: "taking", line });
+        return shown(savepoints.get(number)!);
       },
       hold: async (savepoint) => {
         const there = named(savepoint.name);
         if (there?.number === savepoint.number) return "held";
         if (isGone(savepoint.at) || (there !== undefined && there.number > savepoint.number)) return "gone";
         if (there !== undefined) savepoints.delete(there.number);
-        savepoints.set(savepoint.number, { ...savepoint, state: "held" });
+        savepoints.set(savepoint.number, { ...savepoint, state: "held", line });
         return "held";
       },
       confirm: async (number) => {
@@ -124,17 +138,23 @@ export class MemoryDatabase {
   }
 
   log(id: PartitionId): Log {
-    return new MemoryLog(this, partitionName(id));
+    return new MemoryLog(this, id);
   }
 }
 
 class MemoryLog implements Log {
   readonly #db: MemoryDatabase;
   readonly #name: string;
+  readonly #number: number;
 
-  constructor(db: MemoryDatabase, name: string) {
+  constructor(db: MemoryDatabase, id: PartitionId) {
     this.#db = db;
-    this.#name = name;
+    this.#name = partitionName(id);
+    this.#number = id.line;
+  }
+
+  get #line(): { readonly floor: number; readonly open: boolean } {
+    return this.#db.lines.get(this.#number) ?? { floor: 0, open: false };
   }
 
   get size(): number {
@@ -153,7 +173,7 @@ class MemoryLog implements Log {
     const row = this.#db.rows.get(this.#name);
     return row === undefined
       ? null
-      : { row: this.#shown(row), head: this.#head().seq, ...this.#above(row.snapshotSeq) };
+      : { row: this.#shown(row), head: this.#head().seq, open: this.#line.open, ...this.#above(row.snapshotSeq) };
   }
 
   async open(writer: string): Promise<Opening | null> {
@@ -164,20 +184,28 @@ class MemoryLog implements Log {
     return this.peek();
   }
 
-  async create(seed: number): Promise<void> {
-    if (this.#db.rows.has(this.#name)) return;
+  async create(seed: number, start: LogStart): Promise<void> {
+    if (this.#db.rows.has(this.#name) || !this.#db.lines.has(this.#number)) return;
     this.#db.rows.set(this.#name, {
       epoch: epoch(0),
       seed,
+      startSeq: start.seq,
       version: 0,
       attempt: "",
-      snapshotSeq: seq(0),
-      snapshotStamp: stamp(0),
+      snapshotSeq: start.seq,
+      snapshotStamp: start.stamp,
       manifest: null,
       previousSeq: seq(0),
       previous: null,
       pins: "[]",
     });
+  }
+
+  async lastAt(at: Stamp): Promise<LogStart | null> {
+    const row = this.#db.rows.get(this.#name);
+    const last = this.#segments.findLast((one) => one.stamp <= at);
+    if (last !== undefined) return { seq: last.last, stamp: last.stamp };
+    return row === undefined || row.snapshotStamp > at ? null : { seq: row.snapshotSeq, stamp: row.snapshotStamp };
   }
 
   async page(after: Seq): Promise<SegmentPage & { readonly epoch: PartitionRow["epoch"] }> {
@@ -201,12 +229,12 @@ class MemoryLog implements Log {
   }
 
   async append(rows: readonly Segment[], under: Epoch): Promise<Appended> {
-    if (!this.#db.rows.has(this.#name) || !this.#db.open) return "refused";
+    if (!this.#db.rows.has(this.#name) || !this.#line.open) return "refused";
     let { seq: head, stamp: last } = this.#head();
     if (under !== this.#held()) return "refused";
     for (const row of rows) {
       if (row.group !== rows[0]!.group) return "refused";
-      if (row.seq !== head + 1 || row.stamp <= last || row.stamp <= this.#db.floor) return "refused";
+      if (row.seq !== head + 1 || row.stamp <= last || row.stamp <= this.#line.floor) return "refused";
       head = row.last;
       last = row.stamp;
     }
@@ -252,8 +280,8 @@ class MemoryLog implements Log {
       version: row.version,
       head: head.seq,
       headStamp: head.stamp,
-      floor: stamp(this.#db.floor),
-      open: this.#db.open,
+      floor: stamp(this.#line.floor),
+      open: this.#line.open,
       group: found?.group ?? null,
       stamp: found?.stamp ?? null,
     };
@@ -273,7 +301,7 @@ class MemoryLog implements Log {
   #replace(point: Point): void {
     const { points } = this.#kept;
     const there = points.find(({ version }) => version === point.version);
-    const held = this.#pinned(point.version) || [...this.#db.savepoints.values()].some(({ at }) => at >= point.stamp);
+    const held = this.#pinned(point.version) || this.#savepoints().some((at) => at >= point.stamp);
     if (there === undefined && points.length >= POINTS && !held) return;
     const changed = there === undefined ? point : { ...there, replacedMs: point.replacedMs };
     const others = points.filter((one) => one !== there);
@@ -312,9 +340,19 @@ class MemoryLog implements Log {
     const row = this.#db.rows.get(this.#name);
     if (row === undefined) return null;
     const { points, pins, retainFrom, archiveFrom } = this.#kept;
-    const savepoints = [...this.#db.savepoints.values()].map(({ at }) => at).sort((a, b) => a - b);
-    const kept = { points: [...points], pins: [...pins], savepoints, retainFrom: stamp(retainFrom), archiveFrom };
+    const kept = {
+      points: [...points],
+      pins: [...pins],
+      savepoints: this.#savepoints(),
+      retainFrom: stamp(retainFrom),
+      archiveFrom,
+    };
     return { row: this.#shown(row), ...kept };
+  }
+
+  #savepoints(): Stamp[] {
+    const held = [...this.#db.savepoints.values()].filter(({ line }) => line === this.#number);
+    return held.map(({ at }) => at).sort((a, b) => a - b);
   }
 
   async retain(to: Retention): Promise<Roots | null> {

@@ -8,6 +8,7 @@ import { PINS, POINTS } from "../../src/engine/base/limits.ts";
 import type { Floor, Log } from "../../src/engine/base/ports.ts";
 import type { Point, Promotion } from "../../src/engine/base/records.ts";
 import type { Segment } from "../../src/engine/base/records.ts";
+import { LOG_BEGIN } from "../../src/engine/base/records.ts";
 
 export interface LogUnderTest {
   /** The floor of the database of the fresh logs. */
@@ -96,7 +97,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
 
     it("making a row twice changes nothing", async () => {
       const { log, by } = await opened();
-      await log.create(99);
+      await log.create(99, LOG_BEGIN);
       expect(await log.row()).toMatchObject({ epoch: by, seed: 1 });
     });
 

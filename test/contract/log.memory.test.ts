@@ -1,4 +1,5 @@
 import { partitionName, type PartitionId } from "../../src/engine/base/ids.ts";
+import { LOG_BEGIN } from "../../src/engine/base/records.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { logContract } from "./log-contract.ts";
 
@@ -12,11 +13,11 @@ logContract("the memory fake", async () => {
     fresh: async () => {
       const id: PartitionId = { line: 1, operator: "contract", partition: made++ };
       const log = db.log(id);
-      await log.create(1);
+      await log.create(1, LOG_BEGIN);
       if (!db.rows.has(partitionName(id))) throw new Error("create made no row");
       return log;
     },
-    setFloor: async (floor) => void (db.floor = floor),
-    setTimeline: async (open) => void (db.open = open),
+    setFloor: async (floor) => void (db.first.floor = floor),
+    setTimeline: async (open) => void (db.first.open = open),
   };
 });

@@ -1,3 +1,4 @@
+import { LOG_BEGIN } from "../../src/engine/base/records.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { savepointsContract } from "./savepoints-contract.ts";
 
@@ -8,7 +9,7 @@ savepointsContract("the memory fake", async () => {
     clear: async () => undefined,
     fresh: async () => {
       const log = db.log({ line: 1, operator: "contract", partition: 0 });
-      await log.create(1);
+      await log.create(1, LOG_BEGIN);
       return log;
     },
   };

@@ -428,12 +428,16 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a read of the past takes rows above the moment",
     "TIME3",
-    engine("history/past", "return stamp <= at;", "return true;"),
+    engine("recovery/past-state", "return stamp <= at;", "return true;"),
   ),
   one(
     "a read of the past begins above the moment",
     "TIME3",
-    engine("history/past", "keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at)", "keptSnapshots(env, roots)"),
+    engine(
+      "recovery/past-state",
+      "keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at)",
+      "keptSnapshots(env, roots)",
+    ),
   ),
   one(
     "a moment counts before the floors are up",

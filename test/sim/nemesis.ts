@@ -165,8 +165,8 @@ export class Nemesis {
   /** As a savepoint would raise it (TIME2). */
   #floor(): void {
     const { clock, trace } = this.#world;
-    const db = this.#world.database(this.#random.pick(this.#world.databases()));
-    db.floor = Math.max(db.floor, (clock.now() + this.#random.between(0, 5_000)) * 1_024);
+    const { first } = this.#world.database(this.#random.pick(this.#world.databases()));
+    first.floor = Math.max(first.floor, (clock.now() + this.#random.between(0, 5_000)) * 1_024);
     trace.count("floors raised");
   }
 }

@@ -96,14 +96,14 @@ export class TimeTravel {
   }
 
   #moment(home: string): Moment {
-    const { rows, segments, writers, kept, floor } = this.#world.database(home);
+    const { rows, segments, writers, kept, first } = this.#world.database(home);
     const pasts = this.#slots(home).map((slot) => [slot, this.#world.oracle.truth(slot.name).past] as const);
     return {
       rows: new Map([...rows].map(([name, row]) => [name, { ...row }])),
       segments: new Map(segments),
       writers: new Map(writers),
       kept: new Map([...kept].map(([name, one]) => [name, { ...one }])),
-      floor,
+      floor: first.floor,
       pasts: new Map(pasts),
     };
   }
@@ -116,7 +116,7 @@ export class TimeTravel {
     for (const [name, rows] of to.segments) db.segments.set(name, rows);
     for (const [name, writer] of to.writers) db.writers.set(name, writer);
     for (const [name, kept] of to.kept) db.kept.set(name, { ...kept });
-    db.floor = to.floor;
+    db.first.floor = to.floor;
     for (const slot of this.#slots(home)) this.#world.oracle.travelled(slot, to.pasts.get(slot) ?? NOTHING);
   }
 

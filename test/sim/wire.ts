@@ -5,7 +5,7 @@
  * WIRE2. The oracle is told of an effect at the moment at which the store acts, whether anybody hears of it or not.
  */
 import { STORE_TIMEOUT_MS } from "../../src/engine/base/limits.ts";
-import type { Epoch, Seq } from "../../src/engine/base/ids.ts";
+import type { Epoch, Seq, Stamp } from "../../src/engine/base/ids.ts";
 import type { Appended, Log, ObjectStore } from "../../src/engine/base/ports.ts";
 import type { Opening, PartitionRow, Pin, Promotion, Retention, Roots } from "../../src/engine/base/records.ts";
 import type { Segment } from "../../src/engine/base/records.ts";
@@ -143,11 +143,19 @@ export class WiredLog implements Log {
     return opening;
   }
 
-  create(seed: number): Promise<void> {
+  create(...args: Parameters<Log["create"]>): Promise<void> {
     return this.#carry(
       "create",
       () => "",
-      () => this.#log.create(seed),
+      () => this.#log.create(...args),
+    );
+  }
+
+  lastAt(at: Stamp) {
+    return this.#carry(
+      "lastAt",
+      () => `stamp ${at}`,
+      () => this.#log.lastAt(at),
     );
   }
 

@@ -47,6 +47,8 @@ CREATE TABLE partitions (
   partition TEXT NOT NULL UNIQUE,
   line INTEGER NOT NULL,
   seed INTEGER NOT NULL,
+  -- The log begins above this seq. Below it is the log of the line that this one starts from.
+  start_seq INTEGER NOT NULL DEFAULT 0,
   epoch INTEGER NOT NULL,
   writer TEXT NOT NULL,
   code TEXT NOT NULL,

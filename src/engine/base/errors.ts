@@ -16,6 +16,8 @@ export type FailureCode =
   | "database_swapped" // A database is bound under the name of another one.
   | "moment_gone" // Retention gave up the moment while it was read.
   | "invalid_region" // REGION or JURISDICTION is an unknown name.
+  | "line_sealed" // The line of history takes no events now: a promotion is under way, or another line is main.
+  | "line_gone" // The line of history was removed.
   | "fenced"; // Another instance took the epoch.
 
 export class Failure extends Error {

@@ -12,6 +12,7 @@ import type { LogLine, NoteFacts } from "./log-lines.ts";
 import type {
   Explanation,
   HighWaterMark,
+  LogStart,
   Opening,
   PartitionHead,
   SegmentPage,
@@ -44,8 +45,10 @@ export interface Log {
   /** Takes the next epoch, then reads row and tail, in one transaction (LOG2). Returns null, and takes nothing, if
    *  there is no row. */
   open(writer: string, code: string): Promise<Opening | null>;
-  /** Makes the row of a new partition, unless the row exists. */
-  create(seed: number): Promise<void>;
+  /** Makes the row of a new partition, unless the row exists or the line doesn't. */
+  create(seed: number, start: LogStart): Promise<void>;
+  /** Returns the last event at or before the stamp. Returns null if D1 has no row and no snapshot that tells. */
+  lastAt(at: Stamp): Promise<LogStart | null>;
   /** Returns the rows above `after`, with the epoch that holds at the same moment. */
   page(after: Seq): Promise<SegmentPage & { readonly epoch: Epoch }>;
   /** Returns the rows that begin below `before`, newest first, as many as a page holds. Returns none if the log has no

@@ -1,5 +1,5 @@
 import type { CounterRow } from "./counters.ts";
-import { type Epoch, type Seq, type Stamp } from "./ids.ts";
+import { type Epoch, seq, type Seq, stamp, type Stamp } from "./ids.ts";
 import { isObject, isText, isWhole } from "./json.ts";
 
 /** One row of the log. */
@@ -79,6 +79,8 @@ export interface PartitionRow {
   /** The epoch that holds, taken by an opening or by a later append. */
   readonly epoch: Epoch;
   readonly seed: number;
+  /** The log begins above this seq. Below it is the log of the line that this one started from (ORIGIN1). */
+  readonly startSeq: Seq;
   /** Number of snapshots made current. Every change of the pointers raises the number (SNAP2). */
   readonly version: number;
   /** Attempt id of the current snapshot, or "" before the first. */
@@ -163,7 +165,18 @@ export interface Opening extends SegmentPage {
   readonly row: PartitionRow;
   /** Last seq in the log. */
   readonly head: Seq;
+  /** False if the line is sealed: nothing more is logged on it. */
+  readonly open: boolean;
 }
+
+/** Where the log of a partition begins: the last event of the line that it started from. */
+export interface LogStart {
+  readonly seq: Seq;
+  readonly stamp: Stamp;
+}
+
+/** The start of a line that starts from no other one. */
+export const LOG_BEGIN: LogStart = { seq: seq(0), stamp: stamp(0) };
 
 /** The facts that explain a refused append, from one read. */
 export interface Explanation {

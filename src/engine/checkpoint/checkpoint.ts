@@ -113,13 +113,14 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
   const full = captured.base === 0;
   const chain = full ? files.slice(0, -1) : stateFiles(ground.whole!).slice(0, captured.under);
   const parts = full ? files.length : (ground.whole!.parts ?? 1);
-  const from = ground.whole?.seq ?? seq(0);
+  const from = ground.whole?.seq ?? ground.row.startSeq;
   const described = (archive: Manifest["archive"]): Omit<Manifest, "checksum"> => ({
     format: "keyframe.manifest",
     v: MANIFEST_FORMAT,
     number: version,
     kind: full ? "full" : "delta",
     ...id,
+    ...(ground.row.startSeq === 0 ? {} : { startSeq: ground.row.startSeq }),
     placed: ground.placed,
     operatorVersion: captured.operatorVersion,
     code: env.code,
@@ -298,6 +299,7 @@ async function promote(env: Environment, ground: Ground, { text, ...made }: Uplo
   const row: PartitionRow = {
     epoch: ground.epoch,
     seed: ground.row.seed,
+    startSeq: ground.row.startSeq,
     version: manifest.number,
     attempt: manifest.attempt,
     manifest: text,

@@ -19,7 +19,8 @@ import type { Loader } from "../snapshot/key-loader.ts";
 import { stateFiles, type Manifest } from "../snapshot/manifest.ts";
 import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
-import { fetchManifest, load } from "../recovery/recovery.ts";
+import { fetchManifest } from "../recovery/kept-snapshots.ts";
+import { load } from "../recovery/past-state.ts";
 import { nextPage, replay } from "../recovery/replay.ts";
 import type { Host } from "../base/ports.ts";
 import type { Entries } from "../state/keyed-state.ts";
@@ -80,12 +81,13 @@ async function rebuildAndCompare(env: Environment, open: OpenPartition): Promise
     }
     if (sharesFiles(base, whole)) reading = "current";
     const shadow = await load(env, open.row.seed, base, false);
+    const from = shadow.machine.seq;
     reading = "older";
     const page = await nextPage(env, open.row, shadow.machine.seq);
     // If the row was rebuilt from R2, D1 may hold nothing above the base. Then the archive does, up to the row's own
     // snapshot.
     const row = page.rows.length === 0 ? open.row : { ...open.row, snapshotSeq: shadow.machine.seq };
-    await replay(env, { ...page, row, head: live.seq }, base, shadow, ({ seq }) => seq <= live.seq);
+    await replay(env, { ...page, row, head: live.seq, open: true }, base, shadow, ({ seq }) => seq <= live.seq);
     const others = [...shadow.machine.replayedFrom].filter((other) => other !== ours);
     reading = "current";
     const { difference, keys, unmigrated } = await compare(live.entries, allOf(shadow.machine, shadow.loader));
@@ -93,7 +95,7 @@ async function rebuildAndCompare(env: Environment, open: OpenPartition): Promise
       return notComparable(`events up to ${live.seq} were applied by other code too: ${others.join(", ")}`, unmigrated);
     const manifest = base?.number ?? null;
     if (difference !== null) return { tag: "differs", seq: live.seq, manifest, difference, unmigrated };
-    const replayedEvents = shadow.machine.seq - (base?.seq ?? 0);
+    const replayedEvents = shadow.machine.seq - from;
     return { tag: "equal", seq: live.seq, manifest, replayedEvents, keys, unmigrated };
   } catch (error) {
     // A new snapshot may have replaced and deleted the files that were being read.

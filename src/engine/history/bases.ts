@@ -7,9 +7,10 @@
  * BASE2. A page asks for a few bases only (ANCHORS). A base is passed over if it can't be read, or is of a newer
  *     operator version or of an unknown format. Another base is used then, or none.
  */
-import type { FileEnvironment } from "../operator/environment.ts";
-import type { Roots } from "../base/records.ts";
-import { type KeptSnapshot, keptSnapshots, passesOver } from "./kept-snapshots.ts";
+import type { LogEnvironment } from "../operator/environment.ts";
+import { persistent } from "../base/retry.ts";
+import { startOfLog } from "../recovery/past-state.ts";
+import { type KeptSnapshot, keptSnapshots, passesOver } from "../recovery/kept-snapshots.ts";
 import type { KeyEntry } from "../state/keyed-state.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 
@@ -26,17 +27,40 @@ export interface Base {
 /** Snapshots that a page reads from. Each takes some reads of R2. */
 const ANCHORS = 6;
 
+interface Kept extends KeptSnapshot {
+  readonly env: LogEnvironment;
+}
+
 export class KeyBases {
-  readonly #env: FileEnvironment;
+  readonly seed: number;
   readonly #key: string;
   /** In the order of their seqs. */
-  readonly #kept: readonly KeptSnapshot[];
+  readonly #kept: readonly Kept[];
   #asked = 0;
 
-  constructor(env: FileEnvironment, key: string, roots: Roots) {
-    this.#env = env;
+  private constructor(key: string, seed: number, kept: readonly Kept[]) {
     this.#key = key;
-    this.#kept = keptSnapshots(env, roots);
+    this.seed = seed;
+    this.#kept = kept;
+  }
+
+  /**
+   * Returns the bases on the partition's line, and on the lines that it started from (ORIGIN1). Returns null if D1 has
+   * no row of it on any of them.
+   */
+  static async of(env: LogEnvironment, key: string): Promise<KeyBases | null> {
+    const kept: Kept[] = [];
+    let seed: number | null = null;
+    for (let [one, upTo] = [env, Number.POSITIVE_INFINITY]; ;) {
+      const { log, clock, origin } = one;
+      const roots = await persistent(clock, "D1", () => log.roots());
+      const own = roots === null ? [] : keptSnapshots(one, roots).filter((snapshot) => snapshot.seq <= upTo);
+      kept.unshift(...own.map((snapshot) => ({ ...snapshot, env: one })));
+      seed ??= roots?.row.seed ?? null;
+      if (origin === undefined) return seed === null ? null : new KeyBases(key, seed, kept);
+      upTo = Math.min(upTo, roots?.row.startSeq ?? (await startOfLog(origin)).seq);
+      one = origin.env;
+    }
   }
 
   /** Returns the nearest base below an event. */
@@ -49,12 +73,12 @@ export class KeyBases {
     return this.#first(this.#kept.filter((one) => one.seq >= at));
   }
 
-  async #first(kept: readonly KeptSnapshot[]): Promise<Base | null> {
+  async #first(kept: readonly Kept[]): Promise<Base | null> {
     for (const one of kept) {
       if (this.#asked++ >= ANCHORS) return null;
       try {
         const manifest = await one.manifest();
-        const stored = await StoredState.states(this.#env, manifest, this.#env.operator);
+        const stored = await StoredState.states(one.env, manifest, one.env.operator);
         const { operatorVersion } = manifest;
         return {
           seq: one.seq,

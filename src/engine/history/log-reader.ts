@@ -13,6 +13,7 @@
  *     read from its last object backwards.
  * LOGREAD5. Below the version from which D1 says that archives are kept, the log is given up (LOG5). The log ends
  *     there, and the reader says so. A kept archive that can't be read is no such end.
+ * LOGREAD6. Below the start of a line's own log comes the log of the line that it started from (ORIGIN1).
  */
 import type { LogEnvironment } from "../operator/environment.ts";
 import { readArchiveBelow, readManifestObject } from "../snapshot/manifest-object.ts";
@@ -20,6 +21,7 @@ import type { ReadSegment } from "../log/archive.ts";
 import { Failure, isUnreadable } from "../base/errors.ts";
 import { belowManifest, manifestName, manifestOf, manifestPrefix, seq, type Seq } from "../base/ids.ts";
 import { archiveLimits } from "../recovery/incarnation.ts";
+import { startOfLog } from "../recovery/past-state.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import type { Roots } from "../base/records.ts";
 import { readSegment } from "../log/segment.ts";
@@ -40,7 +42,20 @@ export type Bottom = "beginning" | "given up";
  * @throws Damage, Failure
  */
 export async function* logBelow(env: LogEnvironment, before: Seq | null): AsyncGenerator<Below, Bottom> {
-  const { log, clock, codec } = env;
+  const { origin } = env;
+  const { bottom, start } = yield* ownBelow(env, before);
+  if (bottom !== "beginning" || origin === undefined) return bottom;
+  return yield* logBelow(origin.env, seq(Math.min(before ?? Number.MAX_SAFE_INTEGER, start + 1)));
+}
+
+/** The end of one line's own log, which begins above `start`. */
+interface Own {
+  readonly bottom: Bottom;
+  readonly start: Seq;
+}
+
+async function* ownBelow(env: LogEnvironment, before: Seq | null): AsyncGenerator<Below, Own> {
+  const { log, clock, codec, origin } = env;
   let next = before ?? seq(Number.MAX_SAFE_INTEGER);
   let begun = false;
   for (;;) {
@@ -54,11 +69,13 @@ export async function* logBelow(env: LogEnvironment, before: Seq | null): AsyncG
     }
     if (rows.length === 0) break;
   }
-  if (next === 1) return "beginning";
+  if (next === 1) return { bottom: "beginning", start: seq(0) };
   const roots = await persistent(clock, "D1", () => log.roots());
-  if (roots === null) return "beginning";
+  if (roots === null)
+    return { bottom: "beginning", start: origin === undefined ? seq(0) : (await startOfLog(origin)).seq };
   // If D1 has no row below, the rest of the log is below the snapshot.
-  return yield* archivedBelow(env, roots, begun ? next : seq(Math.min(next, roots.row.snapshotSeq + 1)));
+  const below = begun ? next : seq(Math.min(next, roots.row.snapshotSeq + 1));
+  return { bottom: yield* archivedBelow(env, roots, below), start: roots.row.startSeq };
 }
 
 async function* archivedBelow(
@@ -66,12 +83,12 @@ async function* archivedBelow(
   { row, archiveFrom }: Roots,
   before: Seq,
 ): AsyncGenerator<Below, Bottom> {
-  if (before <= 1) return "beginning";
+  if (before <= row.startSeq + 1) return "beginning";
   const bottom = Math.max(1, archiveFrom);
   const limitOf = await archiveLimits(env, row, bottom > 1 ? belowManifest(env.id, bottom) : "");
   const archives: Archives = { env, bottom, top: row.version, limitOf, objects: 0 };
   let next = before;
-  for (let version = row.version + 1; next > 1;) {
+  for (let version = row.version + 1; next > row.startSeq + 1;) {
     const found = await holding(archives, seq(next - 1), version);
     if (found === "given up") return found;
     version = found.version;

@@ -27,7 +27,6 @@ import { HISTORY_VALUE_CHARS, HISTORY_WORK_CHARS } from "../base/limits.ts";
 import type { LogEnvironment } from "../operator/environment.ts";
 import { outcomeText, type Outcome } from "../log/outcome.ts";
 import { DELETE, RETRY } from "../state/quarantine.ts";
-import { persistent } from "../base/retry.ts";
 import { eventsOf, type KeyEvent, type KeyEvents } from "./events.ts";
 
 export type KeyValue =
@@ -52,11 +51,9 @@ export async function valuesOf(
 ): Promise<Values[]> {
   const page = newestFirst.toReversed();
   if (page[0] === undefined) return [];
-  const { clock, log } = env;
-  const roots = await persistent(clock, "D1", () => log.roots());
-  if (roots === null) throw new Failure("fenced", `partition ${env.id.partition} has no row any more: read again`);
-  const anchors = new KeyBases(env, key, roots);
-  const machine = new KeyFold(env, key, roots.row.seed);
+  const anchors = await KeyBases.of(env, key);
+  if (anchors === null) throw new Failure("fenced", `partition ${env.id.partition} has no row any more: read again`);
+  const machine = new KeyFold(env, key, anchors.seed);
   await begin(env, machine, key, await anchors.below(page[0].seq), page[0].seq);
   const values: Values[] = [];
   let [chars, first] = [0, 0];

@@ -1,6 +1,6 @@
 /** The environment: what a partition runs with. Everybody calls it `env`. */
 import type { Counters } from "../base/counters.ts";
-import type { PartitionId } from "../base/ids.ts";
+import type { PartitionId, Stamp } from "../base/ids.ts";
 import type { Sizes } from "../base/limits.ts";
 import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
@@ -23,6 +23,14 @@ export interface FileEnvironment {
 /** The part that also reads the log in D1. */
 export interface LogEnvironment extends FileEnvironment {
   readonly log: Log;
+  /** Missing if the partition's line begins with nothing. */
+  readonly origin?: Origin;
+}
+
+/** The start of a line (ORIGIN1): the state of the same partition on another line, at a stamp. */
+export interface Origin {
+  readonly at: Stamp;
+  readonly env: LogEnvironment;
 }
 
 export interface Environment extends LogEnvironment {

@@ -69,8 +69,12 @@ class MeteredLog implements Log {
     return opening;
   }
 
-  create(seed: number): ReturnType<Log["create"]> {
-    return this.#counted(this.#log.create(seed), () => ({ d1RowsRead: 4, d1RowsWritten: 5 }));
+  create(...args: Parameters<Log["create"]>): ReturnType<Log["create"]> {
+    return this.#counted(this.#log.create(...args), () => ({ d1RowsRead: 5, d1RowsWritten: 5 }));
+  }
+
+  lastAt(...args: Parameters<Log["lastAt"]>): ReturnType<Log["lastAt"]> {
+    return this.#counted(this.#log.lastAt(...args), () => ({ d1RowsRead: 3 }));
   }
 
   page(...args: Parameters<Log["page"]>): ReturnType<Log["page"]> {

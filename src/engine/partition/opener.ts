@@ -8,12 +8,14 @@
  *     group-commit.ts).
  * OPEN3. Groups build on what was known when they were begun. If others have written since, the groups never get into
  *     the log, so the instance ends. A late snapshot of the writer before takes nothing from them.
+ * OPEN4. Events on a sealed line are refused, after D1 was asked: the seal may be gone by then. Reads and snapshots
+ *     go on.
  */
 import type { Address } from "../operator/routing.ts";
 import { Prefetch } from "../snapshot/prefetch.ts";
 import { Damage, Failure } from "../base/errors.ts";
 import { codeOf } from "../state/state-machine.ts";
-import { incarnationOf, type Epoch } from "../base/ids.ts";
+import { incarnationOf, type Epoch, type PartitionId } from "../base/ids.ts";
 import { OPEN_ATTEMPTS } from "../base/limits.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import { peek, takeEpoch } from "../recovery/open-log.ts";
@@ -69,6 +71,7 @@ export class Opener {
     const open = this.#open;
     if (open === null || use === "reads") return open;
     if (!open.machine.dedup.whole) return null;
+    if (use === "events" && open.sealed) return null;
     if (this.#lease.epoch !== null) return open;
     return use === "events" && open.row.epoch > 0 && this.#follows(open) ? open : null;
   }
@@ -114,7 +117,7 @@ export class Opener {
   }
 
   #begin(use: Use): void {
-    const takes = use === "snapshots" || (use === "events" && this.#open !== null);
+    const takes = use === "snapshots" || (use === "events" && this.#open !== null && !this.#open.sealed);
     const enter = takes ? this.#lease.take(() => this.#enter(use, true)) : this.#enter(use, false);
     const done = enter.finally(() => {
       this.#opening = null;
@@ -132,7 +135,7 @@ export class Opener {
     const begun = clock.now();
     const known = this.#open;
     const asked = takes
-      ? takeEpoch(this.#env, this.#address, known?.row.epoch === 0, this.#lease)
+      ? takeEpoch(this.#env, this.#address, this.#env.origin === undefined && known?.row.epoch === 0, this.#lease)
       : peek(this.#env, this.#address.seed);
     const ahead = known === null ? this.#prefetch(use === "reads") : null;
     const opening = await asked;
@@ -152,8 +155,10 @@ export class Opener {
     if (epoch !== null) this.#lease.hold(epoch);
     // This code may be able to migrate states that the snapshot's code could not.
     open.renew ||= open.whole?.unmigrated !== undefined && open.whole.code !== this.#env.code;
+    open.sealed = !opening.open;
     this.#open = open;
     this.#events.opened(open, use, answeredAt);
+    if (use === "events" && open.sealed) throw sealed(this.#env.id);
     return open;
   }
 
@@ -209,3 +214,7 @@ export class Opener {
     }
   }
 }
+
+/** Nothing is logged on the line now (OPEN4). */
+export const sealed = ({ line }: PartitionId): Failure =>
+  new Failure("line_sealed", `line ${line} takes no events: a promotion is under way, or another line is main`);

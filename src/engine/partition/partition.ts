@@ -156,6 +156,11 @@ export class PartitionEngine {
     else if (open.renew) this.#env.host.arm(this.#env.clock.now());
   }
 
+  /** True if the line was sealed when D1 was asked last. */
+  get sealed(): boolean {
+    return this.#opener.open?.sealed ?? false;
+  }
+
   // ---- state out ----
 
   /**
@@ -266,6 +271,7 @@ export class PartitionEngine {
     const known = await explainHead(this.#env, before.head);
     // Either D1 doesn't answer, or its answer is about the time before the epoch was taken.
     if (known === null || this.#lease.epoch !== epoch) return open;
+    open.sealed = !known.open;
     const verdict = judgeRead(known, epoch, before, this.#groups);
     if (verdict.tag === "rewound") throw this.#lease.lose(rewound(this.#env.id, verdict.why));
     if (verdict.tag === "fenced") this.#lease.fence(verdict.why);

@@ -6,12 +6,15 @@
  * OPENLOG2. If D1 has less than it had acknowledged, the opening is refused before any of the log is replayed
  *     (rewind-check.ts).
  * OPENLOG3. An instance that has ended takes no epoch, since that would only fence the next writer.
+ * OPENLOG4. On a line that starts from another one, the row says where its own log begins. So the first opening makes
+ *     the row, also an opening for reading.
  */
 import type { Address } from "../operator/routing.ts";
 import { Failure } from "../base/errors.ts";
 import { manifestPrefix, seq } from "../base/ids.ts";
 import { emptyRow } from "./open-partition.ts";
-import type { Opening } from "../base/records.ts";
+import { LOG_BEGIN, type Opening } from "../base/records.ts";
+import { startOfLog } from "./past-state.ts";
 import { assertNeverLogged, assertNotRewound } from "./rewind-check.ts";
 import type { Lease } from "../log/lease.ts";
 import { persistent } from "../base/retry.ts";
@@ -40,13 +43,8 @@ export async function takeEpoch(env: Environment, { seed }: Address, unborn: boo
     return opening;
   }
   if (!unborn) await assertNew(env);
-  await persistent(clock, "D1", () => {
-    lease.assertNotLost();
-    return log.create(seed);
-  });
-  const created = await take();
-  if (created === null) throw new Failure("catalogue_lost", "the partition's row vanished while it was made");
-  return created;
+  await create(env, seed, () => lease.assertNotLost());
+  return (await take()) ?? vanished(env);
 }
 
 /** Opens for reading, without an epoch. */
@@ -56,10 +54,29 @@ export async function peek(env: Environment, seed: number): Promise<Opening> {
   const opening = await persistent(clock, "D1", () => log.peek());
   if (opening === null) {
     await assertNew(env);
-    return { row: emptyRow(seed), head: seq(0), rows: [], more: false };
+    if (env.origin === undefined) return { row: emptyRow(seed), head: seq(0), rows: [], more: false, open: true };
+    await create(env, seed, () => undefined);
+    return (await persistent(clock, "D1", () => log.peek())) ?? vanished(env);
   }
   await assertNotRewound(env, opening, kept);
   return opening;
+}
+
+/** Makes the row of a new partition (OPENLOG4). */
+async function create(env: Environment, seed: number, allowed: () => void): Promise<void> {
+  const start = env.origin === undefined ? LOG_BEGIN : await startOfLog(env.origin);
+  await persistent(env.clock, "D1", () => {
+    allowed();
+    return env.log.create(seed, start);
+  });
+}
+
+/** @throws Failure always */
+function vanished({ id: { line, operator, partition } }: Environment): never {
+  throw new Failure(
+    "line_gone",
+    `partition ${partition} of "${operator}" has no row on line ${line}: the line was removed, or D1 was restored`,
+  );
 }
 
 /** OPENLOG1: an empty start would lose the state by mistake. */

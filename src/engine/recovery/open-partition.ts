@@ -21,6 +21,7 @@ export interface Tail {
 /** The result of a recovery. */
 export interface Recovered {
   readonly row: PartitionRow;
+  readonly sealed: boolean;
   readonly machine: StateMachine;
   readonly loader: Loader;
   readonly whole: Manifest | null;
@@ -33,6 +34,8 @@ export interface Recovered {
 /** An open partition. Four transitions change it, and each keeps row, tail and files in step. */
 export class OpenPartition {
   row: PartitionRow;
+  /** The line was sealed when D1 was asked last: nothing is logged on it. */
+  sealed: boolean;
   readonly machine: StateMachine;
   readonly loader: Loader;
   /** The generation that is known to be intact. After a recovery it is the one that the recovery started from (SNAP4). */
@@ -46,8 +49,9 @@ export class OpenPartition {
   renew: boolean;
   #tail: Tail;
 
-  constructor({ row, machine, loader, whole, report, rates, renew, tail }: Recovered) {
+  constructor({ row, sealed, machine, loader, whole, report, rates, renew, tail }: Recovered) {
     this.row = row;
+    this.sealed = sealed;
     this.machine = machine;
     this.loader = loader;
     this.whole = whole;
@@ -172,6 +176,7 @@ export const isoOrNull = (ms: number | null): string | null => (ms === null ? nu
 export const emptyRow = (seed: number): PartitionRow => ({
   epoch: 0 as Epoch,
   seed,
+  startSeq: seq(0),
   version: 0,
   attempt: "",
   snapshotSeq: seq(0),

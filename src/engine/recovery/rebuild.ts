@@ -29,7 +29,7 @@ import {
 } from "../base/ids.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import type { PartitionRow } from "../base/records.ts";
-import { load } from "./recovery.ts";
+import { load } from "./past-state.ts";
 import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 import type { FileEnvironment } from "../operator/environment.ts";
 
@@ -224,6 +224,7 @@ const samePartition = (manifest: Manifest, id: PartitionId): boolean => partitio
 export const rowOf = (manifest: Manifest, seed: number, top: Top): PartitionRow => ({
   epoch: nextIncarnation(top.epoch),
   seed,
+  startSeq: manifest.startSeq ?? seq(0),
   version: top.version,
   attempt: manifest.attempt,
   // Members keep their order, so the checksum still fits.

@@ -3,7 +3,8 @@
  *
  * RECOVERY1. Bases are tried in a fixed order: current, the manifests that it builds on, previous, pinned, restore
  *     points, nothing at all. The first base that is intact and has an unbroken log above it wins (SNAP4). Recovery
- *     never starts empty by mistake: "nothing at all" needs the log from seq 1.
+ *     never starts empty by mistake: "nothing at all" needs the log from its beginning. A line that starts from another
+ *     one begins with the other one's state (ORIGIN1).
  * RECOVERY2. A gap or an unreadable object counts as damage only if the epoch is still ours (LOG4). Otherwise the
  *     recovery is fenced.
  * RECOVERY3. The log above a base is read from the archive if D1 has cut it, else from D1, page by page.
@@ -16,23 +17,19 @@
  * RECOVERY6. After D1 was rebuilt from R2, archives may also hold events that were given up. incarnation.ts says how
  *     far each archive counts.
  */
-import { Digest } from "../base/digest.ts";
 import { Damage, Failure, isUnreadable, messageOf } from "../base/errors.ts";
 import { assertOurs } from "../log/fence.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
-import { type Epoch, manifestName } from "../base/ids.ts";
+import type { Epoch } from "../base/ids.ts";
 import type { Codec } from "../base/ports.ts";
 import type { Opening, PartitionRow } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
-import { type Loaded, Loader } from "../snapshot/key-loader.ts";
-import { readManifestObject } from "../snapshot/manifest-object.ts";
 import { apartBytes, isRates, type Manifest, openingBytes, readManifest, stateFiles } from "../snapshot/manifest.ts";
-import { fetchObject } from "../snapshot/object-reader.ts";
 import { pinTexts, readOrNull } from "../snapshot/rollback-pins.ts";
-import { StoredState } from "../snapshot/stored-state.ts";
-import { type Keys, StateMachine } from "../state/state-machine.ts";
-import type { Environment, FileEnvironment } from "../operator/environment.ts";
+import type { Environment } from "../operator/environment.ts";
+import { fetchManifest } from "./kept-snapshots.ts";
 import { OpenPartition, readRiding } from "./open-partition.ts";
+import { load, type LoadedBase } from "./past-state.ts";
 import { withReplay, UNMEASURED } from "./recovery-rates.ts";
 import { restoreCounters, logDisowned, replay, type Replayed, notifyWatchers, afterTurn } from "./replay.ts";
 
@@ -84,7 +81,7 @@ async function fromBest(
       at: new Date(begun).toISOString(),
       ms: env.clock.now() - begun,
       manifest: base.manifest?.number ?? null,
-      replayedEvents: found.machine.seq - (base.manifest?.seq ?? 0),
+      replayedEvents: found.machine.seq - found.from,
       fallbacks: flaws.filter(({ code }) => code === null).length,
       phases: { openMs, loadMs: found.loadMs, replayMs: found.replayMs },
     };
@@ -109,7 +106,17 @@ async function fromBest(
     const renew = flaws.length > 0 || foreign || olderDoubted(env, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
     notifyWatchers(env.host.watchers?.() ?? null, machine);
-    return new OpenPartition({ row: opening.row, machine, loader, tail, rates, whole: base.manifest, report, renew });
+    return new OpenPartition({
+      row: opening.row,
+      sealed: !opening.open,
+      machine,
+      loader,
+      tail,
+      rates,
+      whole: base.manifest,
+      report,
+      renew,
+    });
   }
   return refuse(env, opening.row, ours, flaws);
 }
@@ -209,12 +216,6 @@ function readBase(what: string, text: string, codec: Codec): Base {
   }
 }
 
-/** Reads the manifest of that version from its object. @throws Damage, Failure unknown_format */
-export async function fetchManifest(env: FileEnvironment, version: number, attempt: string): Promise<Manifest> {
-  const file = await fetchObject(env, manifestName(env.id, version, attempt));
-  return readManifestObject(file, env.codec).manifest;
-}
-
 /**
  * Yields the manifests that a delta builds on. These manifests lack the newest files of the delta's chain, and are
  * nearer than the older generation.
@@ -244,8 +245,10 @@ function olderDoubted({ cache, codec }: Environment, { previous }: PartitionRow)
   return older !== null && cache.distrusted(stateFiles(older).map(({ name }) => name)).length > 0;
 }
 
-interface Found extends Loaded, Replayed {
+interface Found extends LoadedBase, Replayed {
   readonly tag: "found";
+  /** The seq that the base holds. */
+  readonly from: number;
   readonly loadMs: number;
 }
 
@@ -257,7 +260,7 @@ async function fromBase(
   apart: boolean,
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
   const begun = env.clock.now();
-  let folding: Loaded;
+  let folding: LoadedBase;
   try {
     if (base.tag === "unreadable") throw base.error;
     // The cached part of such a file might be enough to open this base.
@@ -270,36 +273,11 @@ async function fromBase(
   }
   // Ids that are loaded are work for the processor, which the clock shows only in the next turn.
   const loadMs = (apart ? env.clock.now() : await afterTurn(env.clock)) - begun;
+  const from = folding.machine.seq;
   try {
-    return { tag: "found", ...folding, ...(await replay(env, opening, base.manifest, folding)), loadMs };
+    const replayed = await replay(env, opening, base.manifest, folding);
+    return { tag: "found", ...folding, ...replayed, foreign: folding.foreign || replayed.foreign, from, loadMs };
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "log") };
   }
-}
-
-/**
- * Loads a snapshot except its states, which are read on demand. `apart` also leaves out ids that stand apart. `only`
- * bounds the keys of events that are replayed on it (MACHINE4).
- */
-export async function load(
-  env: FileEnvironment,
-  seed: number,
-  base: Manifest | null,
-  apart: boolean,
-  only: Keys | null = null,
-): Promise<Loaded> {
-  const machine = new StateMachine(env.operator, seed, env.code, only);
-  if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock) };
-  const doubted = env.cache.distrusted(stateFiles(base).map(({ name }) => name));
-  if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found corrupt before`);
-  const stored = await StoredState.open(env, base, machine, apart);
-  const { keys } = stored.files.at(-1)!.footer;
-  if (keys !== base.keys) throw new Damage(`the snapshot counts ${keys} keys, but its manifest counts ${base.keys}`);
-  const { unmigrated = { keys: 0, some: [] } } = base;
-  // States of another version are counted as they are in the files, until all of them were migrated once.
-  const same = base.operatorVersion === env.operator.version && unmigrated.keys === 0;
-  const exact = base.digest !== undefined && same;
-  const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
-  machine.state.begin({ keys, size: base.stateBytes, digest, exact, unmigrated });
-  return { machine, loader: new Loader(machine.state, stored, env.clock) };
 }

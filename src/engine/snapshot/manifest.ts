@@ -58,6 +58,8 @@ export interface Manifest {
   readonly line: number;
   readonly operator: string;
   readonly partition: number;
+  /** Seq above which the line's own log begins. Missing if that is 0 (ORIGIN1). */
+  readonly startSeq?: Seq;
   /** The placement of the operator. Without it, R2 alone couldn't say which key lives here (CODE2). */
   readonly placed?: { readonly seed: number; readonly database: string; readonly partitions?: number };
   /** Version of the state's shape, and the code that ran (CODE4). */
@@ -198,6 +200,7 @@ function isDescription(manifest: Readonly<Record<string, unknown>>): boolean {
     (manifest["digest"] === undefined || Digest.isText(manifest["digest"])) &&
     isUnmigrated(manifest["unmigrated"]) &&
     isHistory(manifest["history"]) &&
+    (manifest["startSeq"] === undefined || isWhole(manifest["startSeq"])) &&
     (manifest["resumed"] == null || isWhole(manifest["resumed"])) &&
     (manifest["rates"] === undefined || isRates(manifest["rates"])) &&
     (manifest["quarantined"] === undefined || isWhole(manifest["quarantined"])) &&

@@ -94,6 +94,8 @@ const FAILURES: Readonly<Record<FailureCode, string>> = {
   database_swapped: "a database is bound under another one's name",
   moment_gone: "retention gave up the moment while it was read",
   invalid_region: "the setting REGION or JURISDICTION isn't known",
+  line_sealed: "the line of history takes no events now: a promotion is under way, or another line is main",
+  line_gone: "the line of history was removed",
   fenced: "another instance of the partition took over",
 };
 

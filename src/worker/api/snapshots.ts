@@ -16,6 +16,7 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
     line: COUNT,
     operator: STRING,
     partition: COUNT,
+    "startSeq?": COUNT,
     "placed?": object({ seed: COUNT, database: STRING, "partitions?": COUNT }),
     operatorVersion: { ...COUNT, description: "Of the operator whose code took it." },
     code: STRING,

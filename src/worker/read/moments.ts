@@ -8,7 +8,7 @@ import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { FIRST_LINE, type Stamp } from "../../engine/base/ids.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { MOMENT_FORMS, parseMoment } from "../../engine/history/moment.ts";
-import type { Gone } from "../../engine/history/past.ts";
+import type { Gone } from "../../engine/recovery/past-state.ts";
 import type { SavepointFiles } from "../../engine/history/savepoint-object.ts";
 import type { Stores } from "../../engine/history/savepoints.ts";
 import { settle } from "../../engine/history/settle.ts";

@@ -3,7 +3,7 @@ import { compareUtf8 } from "../../engine/base/json.ts";
 import { READ_CHARS, SCAN_ALL_BYTES, SCAN_BYTES } from "../../engine/base/limits.ts";
 import { MIGRATION_FAILED, migrationFailed } from "../../engine/operator/migration.ts";
 import type { Stamp } from "../../engine/base/ids.ts";
-import type { Gone } from "../../engine/history/past.ts";
+import type { Gone } from "../../engine/recovery/past-state.ts";
 import { keyFlaw, partitionOfKey, type Route } from "../../engine/operator/routing.ts";
 import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import { BATCH_KEYS, SCAN_DEFAULT } from "../api/state.ts";

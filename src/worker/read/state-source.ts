@@ -8,7 +8,8 @@
 import { Damage, Failure, messageOf } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import type { Stamp } from "../../engine/base/ids.ts";
-import { pastKeys, pastRange, type Gone, type PastFacts } from "../../engine/history/past.ts";
+import { pastKeys, pastRange } from "../../engine/history/past.ts";
+import type { Gone, PastFacts } from "../../engine/recovery/past-state.ts";
 import type { LogEnvironment } from "../../engine/operator/environment.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { linesOf, scan, type Scanned } from "../../engine/snapshot/reads.ts";

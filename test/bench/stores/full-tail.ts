@@ -18,6 +18,7 @@ import { DiskStore } from "../snapshots/disk-store.ts";
 import { LocalPartition } from "../snapshots/local-partition.ts";
 import { heldBytes, Peak } from "../held/peak.ts";
 import { LocalSqlite } from "./local-sqlite.ts";
+import { LOG_BEGIN } from "../../../src/engine/base/records.ts";
 
 const MIGRATION = path.join(import.meta.dirname, "../../../src/adapters/migrations/0001_log.sql");
 const KEYS = 10;
@@ -68,7 +69,7 @@ function row(first: number, by: Epoch): Segment {
 }
 
 async function fill(log: D1Log): Promise<number> {
-  await log.create(42);
+  await log.create(42, LOG_BEGIN);
   const by = (await log.open("filler", "bench"))!.row.epoch;
   let [bytes, next] = [0, 1];
   while (bytes < TAIL_BYTES) {

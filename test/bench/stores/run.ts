@@ -14,6 +14,7 @@ import { median } from "../stats.ts";
 import { table, whole } from "../table.ts";
 import { LocalSqlite } from "./local-sqlite.ts";
 import { WholeKeys } from "./whole-keys.ts";
+import { LOG_BEGIN } from "../../../src/engine/base/records.ts";
 
 const SIZES = [1_000, 40_000, 500_000];
 /** They share a database, and append in turns. */
@@ -80,7 +81,7 @@ async function measured(size: number, directory: string): Promise<Cost[]> {
   );
   const epochs: Epoch[] = [];
   for (const log of logs) {
-    await log.create(1);
+    await log.create(1, LOG_BEGIN);
     epochs.push((await log.open("w", "c"))!.row.epoch);
   }
   const append = async (n: number, at: number): Promise<void> => {

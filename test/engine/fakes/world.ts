@@ -6,7 +6,8 @@ import { SIZES, type Sizes } from "../../../src/engine/base/limits.ts";
 import { print } from "../../../src/engine/event/fingerprint.ts";
 import type { Address } from "../../../src/engine/operator/routing.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
-import type { LogEnvironment } from "../../../src/engine/operator/environment.ts";
+import type { LogEnvironment, Origin } from "../../../src/engine/operator/environment.ts";
+import type { Stamp } from "../../../src/engine/base/ids.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { Prints } from "../../../src/engine/event/fingerprint.ts";
 import { PartitionEngine } from "../../../src/engine/partition/partition.ts";
@@ -56,6 +57,8 @@ export class World {
   /** Of the object, whichever instance of it runs. Closed, so that what a test damages in the store is what is read. */
   readonly cache = new MemoryCache(false);
   readonly clock = new VirtualClock();
+  /** Where the line begins. Missing on the first one. */
+  readonly origin?: Origin;
   readonly address: Address = { line: 1, operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
   sizes: Sizes = SIZES;
   /** What the object's own storage holds; an incarnation that was superseded can't write there, but none of these tests needs that. */
@@ -102,6 +105,7 @@ export class World {
       host,
       cache: this.cache,
       sizes: this.sizes,
+      ...(this.origin === undefined ? {} : { origin: this.origin }),
     };
     return Object.assign(made, { partition: new PartitionEngine(env, this.address, logBytes) });
   }
@@ -111,7 +115,16 @@ export class World {
     const { line, operator: name, partition } = this.address;
     const id = { line, operator: name, partition };
     const { clock, sizes, store: objects } = this;
-    return { id, operator, log: this.db.log(id), objects, codec: brotli, clock, cache: NO_CACHE, sizes };
+    const origin = this.origin === undefined ? {} : { origin: this.origin };
+    return { id, operator, log: this.db.log(id), objects, codec: brotli, clock, cache: NO_CACHE, sizes, ...origin };
+  }
+
+  /** A line that starts from this one at a stamp, over the same stores. */
+  fork(operator: Operator, at: Stamp, line = this.address.line + 1): World {
+    const { db, store, clock, address } = this;
+    db.lines.set(line, { floor: at, open: true });
+    const origin: Origin = { at, env: this.reader(operator) };
+    return Object.assign(new World(), { db, store, clock, address: { ...address, line }, origin });
   }
 
   /** The port, with every call given its fate. */

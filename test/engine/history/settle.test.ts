@@ -27,7 +27,7 @@ describe("settling", () => {
     const settled = await run({ tag: "now" });
     if (settled.tag !== "settled") throw new Error("not settled");
     expect(settled.at).toBeGreaterThanOrEqual(await headOf(world));
-    expect([world.db.floor, other.floor].every((floor) => floor >= settled.at)).toBe(true);
+    expect([world.db.first.floor, other.first.floor].every((floor) => floor >= settled.at)).toBe(true);
     const { epoch } = (await world.db.log(ID).row())!;
     expect(await world.send(one, { id: "2", key: "a", data: 1 })).toMatchObject({ tag: "decided" });
     expect(await headOf(world)).toBeGreaterThan(settled.at);
@@ -58,23 +58,23 @@ describe("settling", () => {
     const later = lastStampOf(world.clock.now() + 60_000);
     const refused = await run({ tag: "stamp", at: later });
     expect(refused).toMatchObject({ tag: "not_settled" });
-    expect(world.db.floor).toBeLessThan(later);
+    expect(world.db.first.floor).toBeLessThan(later);
   });
 
   it("writes once for many old moments, and for the same one never again", async () => {
     const { world, run } = setting();
     await world.clock.advance(60_000);
     await run({ tag: "ago", ms: 30_000 });
-    const { floor } = world.db;
+    const { floor } = world.db.first;
     expect(stampMs(stamp(floor))).toBe(world.clock.now() - 5_000);
     await run({ tag: "ago", ms: 10_000 });
-    expect(world.db.floor).toBe(floor);
+    expect(world.db.first.floor).toBe(floor);
   });
 
   it("counts from the database whose clock is ahead, and raises the other's floor as high", async () => {
     const { world, other, run } = setting(new World(), 2_000);
     const at = lastStampOf(world.clock.now());
     expect(await run({ tag: "stamp", at })).toEqual({ tag: "settled", at });
-    expect(other.floor).toBe(at);
+    expect(other.first.floor).toBe(at);
   });
 });

@@ -196,10 +196,10 @@ describe("a partition and its log", () => {
     const counting = sum({ on: { add: (state) => void (state.times = ++runs) } });
     const one = world.start(counting);
     await world.send(one, { id: "a", data: 1 });
-    world.db.floor = (world.clock.now() + 60_000) * 1024;
+    world.db.first.floor = (world.clock.now() + 60_000) * 1024;
     expect(words(await world.send(one, { id: "b", data: 1 }))).toEqual(["applied"]);
     expect(runs).toBe(2);
-    expect(world.db.segments.get("1/sum/0000")!.at(-1)!.stamp).toBeGreaterThan(world.db.floor);
+    expect(world.db.segments.get("1/sum/0000")!.at(-1)!.stamp).toBeGreaterThan(world.db.first.floor);
   });
 
   it("a group beyond the row limit becomes several rows of one nonce, and recovers to the same state", async () => {

@@ -44,7 +44,7 @@ describe("the catalogue", () => {
     const sql =
       "INSERT INTO partitions (partition, line, seed, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins) VALUES ('1/left/0001', 1, 1, 1, '', '', 0, '', 0, 0, NULL, 0, NULL, '[]')";
     await env.LOG_1.prepare(sql).run();
-    expect((await catalogue(nothing, left)).lost.get("left")!.message).toMatch(/LOG_1 has a row of main\/left\/0001/);
+    expect((await catalogue(nothing, left)).lost.get("left")!.message).toMatch(/LOG_1 has a row of 1\/left\/0001/);
     await env.LOG_1.prepare("DELETE FROM partitions").run();
     const silent = await catalogue(() => Promise.reject(new Error("R2 is down")), left, right);
     expect(silent.lost.get("left"), "not known is not nothing").toMatchObject({ code: "store_unavailable" });

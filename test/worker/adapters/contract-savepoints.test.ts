@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { D1Log } from "../../../src/adapters/d1-log.ts";
 import { D1Savepoints } from "../../../src/adapters/d1-savepoints.ts";
 import { savepointsContract } from "../../contract/savepoints-contract.ts";
+import { LOG_BEGIN } from "../../../src/engine/base/records.ts";
 
 let made = 0;
 
@@ -12,7 +13,7 @@ savepointsContract("D1", async () => ({
   },
   fresh: async () => {
     const log = new D1Log(env.LOG_1, { line: 1, operator: "saved", partition: made++ });
-    await log.create(1);
+    await log.create(1, LOG_BEGIN);
     return log;
   },
 }));

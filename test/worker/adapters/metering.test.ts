@@ -9,6 +9,7 @@ import type { Log } from "../../../src/engine/base/ports.ts";
 import type { Promotion } from "../../../src/engine/base/records.ts";
 import type { Environment } from "../../../src/engine/operator/environment.ts";
 import type { Segment } from "../../../src/engine/base/records.ts";
+import { LOG_BEGIN } from "../../../src/engine/base/records.ts";
 
 /** What D1 said of all statements so far. */
 interface Told {
@@ -104,7 +105,7 @@ describe("what is counted of D1", () => {
   it("N4, N5: is what D1 says it did, with each row's deletion counted when it is written", async () => {
     const { log, counted, sum } = logUnderTest();
     await log.open("w", "c");
-    await log.create(1);
+    await log.create(1, LOG_BEGIN);
     const by = (await log.open("w", "c"))!.row.epoch;
     for (let n = 1; n <= 20; n++) await log.append([row(n, n, by)], by);
     await log.append([row(21, 22, by), { ...row(23, 23, by), stamp: stamp(211), group: row(21, 22, by).group }], by);

@@ -6,6 +6,7 @@ import { D1Log } from "../../../src/adapters/d1-log.ts";
 import { replaceRow, storeRow } from "../../../src/adapters/rebuilt-rows.ts";
 import { seq, stamp, type Epoch, type PartitionId } from "../../../src/engine/base/ids.ts";
 import type { Segment } from "../../../src/engine/base/records.ts";
+import { LOG_BEGIN } from "../../../src/engine/base/records.ts";
 
 const db = env.LOG_0;
 const LARGEST = 2 ** 43 - 1;
@@ -33,7 +34,7 @@ const numbers = async (operator: string, of: D1Database = db): Promise<Record<st
 
 async function begun(id: PartitionId, events: number): Promise<D1Log> {
   const log = new D1Log(db, id);
-  await log.create(1);
+  await log.create(1, LOG_BEGIN);
   const by = (await log.open("w", "c"))!.row.epoch;
   for (let n = 1; n <= events; n++) await log.append([row(n, by)], by);
   return log;
@@ -42,8 +43,8 @@ async function begun(id: PartitionId, events: number): Promise<D1Log> {
 describe("the number of a partition", () => {
   it("is one, whoever comes first, and in each database its own", async () => {
     const ids = [0, 1, 2, 3].map((partition) => idOf("first", partition));
-    const creations = ids.flatMap((id) => [1, 2, 3].map((seed) => new D1Log(db, id).create(seed)));
-    await Promise.all([...creations, new D1Log(env.LOG_1, ids[3]!).create(1)]);
+    const creations = ids.flatMap((id) => [1, 2, 3].map((seed) => new D1Log(db, id).create(seed, LOG_BEGIN)));
+    await Promise.all([...creations, new D1Log(env.LOG_1, ids[3]!).create(1, LOG_BEGIN)]);
     const given = Object.values(await numbers("first"));
     expect(new Set(given).size).toBe(4);
     expect(Object.keys(await numbers("first", env.LOG_1))).toEqual(["1/first/0003"]);
@@ -52,7 +53,11 @@ describe("the number of a partition", () => {
   it("is one where a rebuilt row and a first use meet", async () => {
     const spare = (await (await begun(idOf("spare"), 0)).row())!;
     const id = idOf("meet");
-    const stored = await Promise.all([storeRow(db, id, spare), new D1Log(db, id).create(7), storeRow(db, id, spare)]);
+    const stored = await Promise.all([
+      storeRow(db, id, spare),
+      new D1Log(db, id).create(7, LOG_BEGIN),
+      storeRow(db, id, spare),
+    ]);
     expect(stored.filter((one) => one === true)).toHaveLength(1);
     expect(Object.keys(await numbers("meet"))).toHaveLength(1);
   });
@@ -78,7 +83,7 @@ describe("the number of a partition", () => {
 
 describe("the rows of a partition", () => {
   it("are read and deleted beside those of its neighbours, at both ends", async () => {
-    const logs = await Promise.all([0, 1, 2].map((n) => new D1Log(db, idOf("beside", n)).create(1)));
+    const logs = await Promise.all([0, 1, 2].map((n) => new D1Log(db, idOf("beside", n)).create(1, LOG_BEGIN)));
     expect(logs).toHaveLength(3);
     const [left, middle, right] = await Promise.all([0, 1, 2].map((n) => begun(idOf("beside", n), 3)));
     const seqs = async (log: D1Log): Promise<number[]> => (await log.page(seq(0))).rows.map((one) => one.seq);

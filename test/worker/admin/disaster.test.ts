@@ -93,7 +93,7 @@ describe("D1 is deleted", () => {
     // Noticed: nothing of it is served or taken, and the other operator goes on.
     const state = await after.call("/v1/operators/meter/state?key=customer-1");
     expect([state.status, state.body["code"]]).toEqual([503, "catalogue_lost"]);
-    expect(state.body["detail"]).toMatch(/R2 holds main\/meter\/.*\/v1\/operators\/meter\/recover/);
+    expect(state.body["detail"]).toMatch(/R2 holds 1\/meter\/.*\/v1\/operators\/meter\/recover/);
     const asked = await after.call("/v1/operators/meter/ask", sent(9, ["x"])[0]);
     expect([asked.status, asked.body["code"]]).toEqual([503, "catalogue_lost"]);
     const mixed = [...sent(1, ["b"], "noted"), ...sent(3, ["customer-1"], "used"), ...sent(2, ["b"], "noted")];

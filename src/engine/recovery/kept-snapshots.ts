@@ -1,9 +1,10 @@
 /** The snapshots that are kept: those that the row names, and the restore points without known damage. */
 import { Failure, isUnreadable } from "../base/errors.ts";
-import type { Seq, Stamp } from "../base/ids.ts";
+import { manifestName, type Seq, type Stamp } from "../base/ids.ts";
 import type { Roots } from "../base/records.ts";
-import { fetchManifest } from "../recovery/recovery.ts";
 import { type Manifest, readManifest } from "../snapshot/manifest.ts";
+import { readManifestObject } from "../snapshot/manifest-object.ts";
+import { fetchObject } from "../snapshot/object-reader.ts";
 import type { FileEnvironment } from "../operator/environment.ts";
 import { pinTexts } from "../snapshot/rollback-pins.ts";
 
@@ -34,4 +35,10 @@ export function keptSnapshots(env: FileEnvironment, { row, points }: Roots): Kep
     }
   }
   return [...kept.values()].sort((a, b) => a.seq - b.seq || a.version - b.version);
+}
+
+/** Reads the manifest of that version from its object. @throws Damage, Failure unknown_format */
+export async function fetchManifest(env: FileEnvironment, version: number, attempt: string): Promise<Manifest> {
+  const file = await fetchObject(env, manifestName(env.id, version, attempt));
+  return readManifestObject(file, env.codec).manifest;
 }

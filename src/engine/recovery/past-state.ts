@@ -1,0 +1,184 @@
+/**
+ * Past state: the state of a partition at a stamp (TIME3), with the base that a recovery or a read of the past begins
+ * from.
+ *
+ * PAST1. The state is rebuilt as a recovery rebuilds it: from the newest kept snapshot at or before the stamp, and the
+ *     log above that snapshot up to the stamp. Only D1 and R2 are read. No epoch is taken, nothing is woken, and no
+ *     cache of a living partition is used.
+ * PAST4. Retention and snapshots go on meanwhile. If a file is deleted under a reader, an older snapshot gives the same
+ *     state. If none is left, D1 says that the moment is gone.
+ * ORIGIN1. A line of history that starts from another one begins with the other line's state at that stamp: states,
+ *     known ids, producers and the quarantine. Its log continues the other one's seqs. Nothing is copied: the other
+ *     line's files are read until the line has a snapshot of its own.
+ * ORIGIN2. The other line keeps that moment like a savepoint (RETENTION6). A stamp at or before the start is read from
+ *     the other line alone.
+ */
+import { Digest } from "../base/digest.ts";
+import { Damage, Failure } from "../base/errors.ts";
+import type { Seq, Stamp } from "../base/ids.ts";
+import type { LogStart, Roots, Segment } from "../base/records.ts";
+import { persistent } from "../base/retry.ts";
+import type { FileEnvironment, LogEnvironment, Origin } from "../operator/environment.ts";
+import { type Loaded, Loader } from "../snapshot/key-loader.ts";
+import { type Manifest, stateFiles } from "../snapshot/manifest.ts";
+import { StoredState } from "../snapshot/stored-state.ts";
+import { type Keys, StateMachine } from "../state/state-machine.ts";
+import { keptSnapshots, passesOver } from "./kept-snapshots.ts";
+import { replay } from "./replay.ts";
+
+/** Retention has given up the moment. `oldest`: the first stamp that can still be read. */
+export interface Gone {
+  readonly tag: "gone";
+  readonly oldest: Stamp;
+}
+
+/** Facts of a partition at a stamp. */
+export interface PastFacts {
+  /** The last event at or before the stamp. */
+  readonly seq: Seq;
+  /** Stamp of that event's segment, or 0. */
+  readonly stamp: Stamp;
+  /** False if another version of the operator applied some of these events at their time. The present version gives
+   *  their state, as a recovery would. */
+  readonly exact: boolean;
+}
+
+export interface PastState extends PastFacts, Loaded {
+  readonly tag: "open";
+}
+
+/** The keys whose events are applied (MACHINE4), for each attempt anew. `held`: bytes of the keys that changed. */
+export type Wanted = (held: () => number) => Keys;
+
+/** Snapshots that are tried, before or after others have changed what is kept. */
+const BASES = 6;
+const ROUNDS = 3;
+
+/** Brings the wanted keys, or all if `wanted` is null, to their state at the stamp. @throws Damage, Failure */
+export async function openPast(
+  env: LogEnvironment,
+  at: Stamp,
+  apart: boolean,
+  wanted: Wanted | null,
+): Promise<PastState | Gone> {
+  const { clock, log, origin } = env;
+  if (origin !== undefined && at <= origin.at) return openPast(origin.env, at, apart, wanted);
+  for (let round = 1; ; round++) {
+    const roots = await persistent(clock, "D1", () => log.roots());
+    const gone = roots === null ? null : goneAt(roots, at);
+    if (gone !== null) return gone;
+    try {
+      return await fromKept(env, roots, at, apart, wanted);
+    } catch (error) {
+      // A writer that took an epoch, or a snapshot that was given up, is no reason against another look.
+      const passes = passesOver(error) || (error instanceof Failure && error.code === "fenced");
+      if (!passes || round === ROUNDS) throw error;
+    }
+  }
+}
+
+/** Returns null if the state at the stamp can be read. */
+export const goneAt = ({ retainFrom, savepoints }: Roots, at: Stamp): Gone | null =>
+  at < retainFrom && !savepoints.includes(at) ? { tag: "gone", oldest: retainFrom } : null;
+
+async function fromKept(
+  env: LogEnvironment,
+  roots: Roots | null,
+  at: Stamp,
+  apart: boolean,
+  wanted: Wanted | null,
+): Promise<PastState> {
+  if (roots === null) return fromBase(env, 0, at, null, apart, wanted);
+  const kept = keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at);
+  const bases: (() => Promise<Manifest | null>)[] = kept.slice(-BASES).map(({ manifest }) => manifest);
+  // A savepoint from before the first snapshot keeps the archives from the beginning on (RETENTION6).
+  if (roots.archiveFrom <= 1 || (kept.length === 0 && roots.savepoints.includes(at)))
+    bases.unshift(() => Promise.resolve(null));
+  let flaw: unknown = new Damage(`no kept snapshot of partition ${env.id.partition} is at or before stamp ${at}`);
+  for (const base of bases.toReversed()) {
+    try {
+      return await fromBase(env, roots.row.seed, at, await base(), apart, wanted);
+    } catch (error) {
+      if (!passesOver(error)) throw error;
+      flaw = error;
+    }
+  }
+  throw flaw;
+}
+
+/** `base`: null for the whole log. */
+async function fromBase(
+  env: LogEnvironment,
+  seed: number,
+  at: Stamp,
+  base: Manifest | null,
+  apart: boolean,
+  wanted: Wanted | null,
+): Promise<PastState> {
+  const { clock, log } = env;
+  const loaded = await load(env, seed, base, apart, wanted);
+  const { machine } = loaded;
+  const opening = await persistent(clock, "D1", () => log.peek());
+  let ended = false;
+  const within = ({ stamp }: Segment): boolean => {
+    ended ||= stamp > at;
+    return stamp <= at;
+  };
+  const foreign = opening !== null && (await replay(env, opening, base, loaded, within)).foreign;
+  // A promotion that cuts rows between two pages leaves no hole, only a log that seems to end early (PAST4).
+  if (opening !== null && !ended && machine.seq < opening.head)
+    throw new Failure("fenced", `a snapshot was promoted while the log of partition ${env.id.partition} was read`);
+  return { tag: "open", ...loaded, seq: machine.seq, stamp: machine.stamp, exact: !foreign && !loaded.foreign };
+}
+
+/** A base, and whether another version of the operator applied events below it, on the line that it started from. */
+export interface LoadedBase extends Loaded {
+  readonly foreign: boolean;
+}
+
+/**
+ * Loads a snapshot except its states, which are read on demand. Without a snapshot, loads what the line starts from.
+ * `apart` also leaves out ids that stand apart.
+ */
+export async function load(
+  env: FileEnvironment & Pick<LogEnvironment, "origin">,
+  seed: number,
+  base: Manifest | null,
+  apart: boolean,
+  wanted: Wanted | null = null,
+): Promise<LoadedBase> {
+  if (base === null && env.origin !== undefined) return loadOrigin(env.origin, apart, wanted);
+  const only: Keys | null = wanted === null ? null : wanted(() => machine.state.changedBytes);
+  const machine: StateMachine = new StateMachine(env.operator, seed, env.code, only);
+  if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock), foreign: false };
+  const doubted = env.cache.distrusted(stateFiles(base).map(({ name }) => name));
+  if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found corrupt before`);
+  const stored = await StoredState.open(env, base, machine, apart);
+  const { keys } = stored.files.at(-1)!.footer;
+  if (keys !== base.keys) throw new Damage(`the snapshot counts ${keys} keys, but its manifest counts ${base.keys}`);
+  const { unmigrated = { keys: 0, some: [] } } = base;
+  // States of another version are counted as they are in the files, until all of them were migrated once.
+  const same = base.operatorVersion === env.operator.version && unmigrated.keys === 0;
+  const exact = base.digest !== undefined && same;
+  const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
+  machine.state.begin({ keys, size: base.stateBytes, digest, exact, unmigrated });
+  return { machine, loader: new Loader(machine.state, stored, env.clock), foreign: false };
+}
+
+async function loadOrigin({ env, at }: Origin, apart: boolean, wanted: Wanted | null): Promise<LoadedBase> {
+  const past = await openPast(env, at, apart, wanted);
+  if (past.tag === "gone") throw givenUp(env, at);
+  return { machine: past.machine, loader: past.loader, foreign: !past.exact };
+}
+
+/** Returns where the log of a line begins: its seqs continue the other line's (ORIGIN1). */
+export async function startOfLog({ env, at }: Origin): Promise<LogStart> {
+  const told = await persistent(env.clock, "D1", () => env.log.lastAt(at));
+  if (told !== null) return told;
+  const past = await openPast(env, at, true, () => () => false);
+  if (past.tag === "gone") throw givenUp(env, at);
+  return { seq: past.seq, stamp: past.stamp };
+}
+
+const givenUp = ({ id }: LogEnvironment, at: Stamp): Failure =>
+  new Failure("moment_gone", `line ${id.line} has given up stamp ${at}, which another line starts from`);
