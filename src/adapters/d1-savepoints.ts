@@ -13,8 +13,10 @@ const ROW = "number, name, at, created_at AS createdMs, state";
 
 const ALL = `SELECT ${ROW} FROM savepoints WHERE line = ?1 ORDER BY name`;
 
+/** Another savepoint of the same moment keeps it too. */
 const isKept = (line: string, at: string): string =>
-  `NOT EXISTS (SELECT 1 FROM partitions WHERE line = ${line} AND retain_from > ${at})`;
+  `(NOT EXISTS (SELECT 1 FROM partitions WHERE line = ${line} AND retain_from > ${at})
+    OR EXISTS (SELECT 1 FROM savepoints WHERE line = ${line} AND at = ${at} AND state = 'held'))`;
 
 const ADD = `INSERT OR IGNORE INTO savepoints (line, name, at, created_at, state)
   SELECT ?1, ?2, ?3, ?4, 'taking' WHERE ${isKept("?1", "?3")}

@@ -88,7 +88,8 @@ export class MemoryDatabase {
     const ofLine = () => [...savepoints.values()].filter((one) => one.line === line);
     const named = (name: string) => ofLine().find((one) => one.name === name);
     const isGone = (at: number) =>
-      [...this.kept].some(([name, { retainFrom }]) => parsePartitionName(name).line === line && retainFrom > at);
+      [...this.kept].some(([name, { retainFrom }]) => parsePartitionName(name).line === line && retainFrom > at) &&
+      !ofLine().some((one) => one.at === at && one.state === "held");
     const shown = ({ line: _, ...savepoint }: Mutable<Savepoint> & { readonly line: number }): Savepoint => savepoint;
     return {
       all: async () =>

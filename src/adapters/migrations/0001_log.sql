@@ -15,10 +15,44 @@ CREATE TABLE identity (
 CREATE TABLE lines (
   line INTEGER PRIMARY KEY,
   state TEXT NOT NULL,
-  floor INTEGER NOT NULL
+  floor INTEGER NOT NULL,
+  -- Number of the last promotion that sealed or opened it.
+  promotion INTEGER NOT NULL DEFAULT 0
 );
 
-INSERT INTO lines VALUES (1, 'open', 0);
+INSERT INTO lines (line, state, floor) VALUES (1, 'open', 0);
+
+-- The lines under their names; only in the first database. A line's number is never given again. The name is missing if
+-- the line is main, or was.
+CREATE TABLE timelines (
+  line INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT UNIQUE,
+  parent INTEGER,
+  at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  state TEXT NOT NULL,
+  -- Number of the switch that replaced it as main, or 0.
+  replaced INTEGER NOT NULL DEFAULT 0
+);
+
+INSERT INTO timelines (line, at, created_at, state) VALUES (1, 0, 0, 'ready');
+
+-- Which line is main, and the last promotion; only in the first database.
+CREATE TABLE directory (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  main INTEGER NOT NULL,
+  switches INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  promotion INTEGER NOT NULL,
+  target INTEGER,
+  former INTEGER,
+  begun_at INTEGER NOT NULL,
+  etag TEXT,
+  done TEXT
+);
+
+INSERT INTO directory VALUES (1, 1, 0, 'idle', 0, NULL, NULL, 0, NULL, NULL);
 
 -- How each operator was placed when it was first used; only in the first database. These rule over the code.
 CREATE TABLE operators (

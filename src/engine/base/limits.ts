@@ -223,6 +223,9 @@ export const SCAN_ALL_BYTES = 8_000_000;
 /** Savepoints that an app may have (409 too_many_savepoints). Each keeps two snapshots of every partition. */
 export const SAVEPOINTS = 100;
 
+/** Timelines of an app, former mains included. */
+export const TIMELINES = 100;
+
 /** Changed keys that one pass of a read of the past holds, and their bytes. A range with more keys takes several
  *  passes. */
 export const PASS = { keys: 20_000, bytes: 4_000_000 } as const;

@@ -13,6 +13,7 @@ import type {
   Explanation,
   HighWaterMark,
   LogStart,
+  Main,
   Opening,
   PartitionHead,
   SegmentPage,
@@ -23,6 +24,7 @@ import type {
   Roots,
   Savepoint,
   Segment,
+  Timeline,
 } from "./records.ts";
 
 export interface Watchers {
@@ -111,6 +113,44 @@ export interface SavepointStore {
   heads(at: Stamp): Promise<readonly PartitionHead[]>;
   /** Returns the stamp of the first row that no snapshot covers, of each partition that has one. */
   unarchived(): Promise<readonly Stamp[]>;
+}
+
+/** The timelines and which one is main, in the first database. Each change returns what is there then. */
+export interface Directory {
+  all(): Promise<{ readonly main: Main; readonly all: readonly Timeline[] }>;
+  main(): Promise<Main>;
+  /** Adds a timeline with the next number, unless the name is there. Returns the row that has the name then. Returns
+   *  "gone" if the parent isn't ready, and "full" if there are TIMELINES. */
+  add(
+    start: { readonly name: string; readonly parent: number; readonly at: Stamp; readonly expiresMs: number | null },
+    nowMs: number,
+  ): Promise<Timeline | "gone" | "full">;
+  /** Places the operators as on the parent, and marks the timeline as ready if it was being made. */
+  ready(line: number): Promise<Timeline["state"] | "gone">;
+  /** Marks the line as being removed, unless it is main, others start from it, or it is being promoted. */
+  withdraw(line: number): Promise<"removing" | "gone" | "main" | "parent" | "promotion">;
+  /** Forgets a line that is being removed. */
+  drop(line: number): Promise<void>;
+  /** Begins the promotion of that number, if the one before is over. */
+  begin(promotion: number, target: number, nowMs: number): Promise<Main | "no_target">;
+  /** Makes the target main, if that promotion is sealing. */
+  switch(promotion: number, etag: string, done: string): Promise<Main>;
+  /** Aborts that promotion, if it is sealing. */
+  abort(promotion: number): Promise<Main>;
+  /** Ends that promotion, if it is aborting or opening. */
+  idle(promotion: number): Promise<void>;
+}
+
+/** The lines of one database. */
+export interface LineStore {
+  /** Adds an open line with that floor, unless it is there. */
+  add(line: number, floor: Stamp): Promise<void>;
+  /** Marks the line as removed for ever, and deletes some of its partitions' rows. Returns "more" if others are left. */
+  drop(line: number): Promise<"more" | "done">;
+  /** Seals those lines that no promotion of this number or a later one has changed. */
+  seal(lines: readonly number[], promotion: number): Promise<void>;
+  /** Opens those lines that no later promotion has changed. */
+  open(lines: readonly number[], promotion: number): Promise<void>;
 }
 
 /** Objects by name. Names are never used twice. */

@@ -129,6 +129,40 @@ export interface Savepoint {
 /** How far a partition had come at a moment: its last seq then. Null if a snapshot covers a later event. */
 export type PartitionHead = readonly [partition: string, seq: number | null];
 
+/** A line of history (history/timelines.ts). */
+export interface Timeline {
+  /** Given once, by the first database. */
+  readonly line: number;
+  /** Null if it is main, or was. */
+  readonly name: string | null;
+  /** The line that it starts from, at `at`. Null for the first one. */
+  readonly parent: number | null;
+  readonly at: Stamp;
+  readonly createdMs: number;
+  readonly expiresMs: number | null;
+  readonly state: "making" | "ready" | "removing";
+  /** The number of the switch that replaced it as main, or 0. */
+  readonly replaced: number;
+}
+
+/** Which line is main, and the promotion that is under way (history/promotion.ts). */
+export interface Main {
+  readonly line: number;
+  /** How often main was switched. */
+  readonly switches: number;
+  readonly state: "idle" | "sealing" | "aborting" | "opening";
+  /** Number of the last promotion. */
+  readonly promotion: number;
+  /** The line that is being promoted. Null if no promotion was tried. */
+  readonly target: number | null;
+  /** The line that was main before the last switch. */
+  readonly former: number | null;
+  readonly begunMs: number;
+  /** The tag of the list that the last switch did, and its answer. */
+  readonly etag: string | null;
+  readonly done: string | null;
+}
+
 /** Everything that must stay, at one moment (SNAP10). */
 export interface Roots {
   readonly row: PartitionRow;

@@ -17,10 +17,11 @@ import type { LogEnvironment } from "../operator/environment.ts";
 import { type Chunks, read } from "../snapshot/reads.ts";
 import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import type { Keys } from "../state/state-machine.ts";
-import { keptSnapshots } from "./kept-snapshots.ts";
+import { keptSnapshots } from "../recovery/kept-snapshots.ts";
+import { type Gone, goneAt } from "../recovery/past-state.ts";
 import { KeyRange, type Pass } from "./key-range.ts";
 import { logBelow } from "./log-reader.ts";
-import { type Gone, goneAt, goneMeanwhile, openRange, pastRange } from "./past.ts";
+import { goneMeanwhile, openRange, pastRange } from "./past.ts";
 
 /** The state of a partition at a moment of its history. The stamp is settled (settle.ts). */
 export interface PastState {

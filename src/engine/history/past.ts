@@ -10,7 +10,7 @@ import type { Stamp } from "../base/ids.ts";
 import { compareUtf8 } from "../base/json.ts";
 import { PASS } from "../base/limits.ts";
 import type { LogEnvironment } from "../operator/environment.ts";
-import { type Gone, openPast, type PastFacts, type PastState } from "../recovery/past-state.ts";
+import { type Gone, openPast, type PastFacts, type OpenPast } from "../recovery/past-state.ts";
 import { type Chunks, chunksOf, read } from "../snapshot/reads.ts";
 import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import type { Keys } from "../state/state-machine.ts";
@@ -87,7 +87,7 @@ export const goneMeanwhile = (): Failure =>
   new Failure("moment_gone", "retention gave up the moment while it was read");
 
 /** The state at a stamp, of the keys that one pass brought there. */
-export type OpenRange = PastState & { readonly range: KeyRange };
+export type OpenRange = OpenPast & { readonly range: KeyRange };
 
 /** Brings keys to their state at the stamp, as many of those within as fit into one pass. @throws Damage, Failure */
 export async function openRange(

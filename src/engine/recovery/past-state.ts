@@ -43,12 +43,12 @@ export interface PastFacts {
   readonly exact: boolean;
 }
 
-export interface PastState extends PastFacts, Loaded {
+export interface OpenPast extends PastFacts, Loaded {
   readonly tag: "open";
 }
 
 /** The keys whose events are applied (MACHINE4), for each attempt anew. `held`: bytes of the keys that changed. */
-export type Wanted = (held: () => number) => Keys;
+export type WantedKeys = (held: () => number) => Keys;
 
 /** Snapshots that are tried, before or after others have changed what is kept. */
 const BASES = 6;
@@ -59,8 +59,8 @@ export async function openPast(
   env: LogEnvironment,
   at: Stamp,
   apart: boolean,
-  wanted: Wanted | null,
-): Promise<PastState | Gone> {
+  wanted: WantedKeys | null,
+): Promise<OpenPast | Gone> {
   const { clock, log, origin } = env;
   if (origin !== undefined && at <= origin.at) return openPast(origin.env, at, apart, wanted);
   for (let round = 1; ; round++) {
@@ -86,8 +86,8 @@ async function fromKept(
   roots: Roots | null,
   at: Stamp,
   apart: boolean,
-  wanted: Wanted | null,
-): Promise<PastState> {
+  wanted: WantedKeys | null,
+): Promise<OpenPast> {
   if (roots === null) return fromBase(env, 0, at, null, apart, wanted);
   const kept = keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at);
   const bases: (() => Promise<Manifest | null>)[] = kept.slice(-BASES).map(({ manifest }) => manifest);
@@ -113,8 +113,8 @@ async function fromBase(
   at: Stamp,
   base: Manifest | null,
   apart: boolean,
-  wanted: Wanted | null,
-): Promise<PastState> {
+  wanted: WantedKeys | null,
+): Promise<OpenPast> {
   const { clock, log } = env;
   const loaded = await load(env, seed, base, apart, wanted);
   const { machine } = loaded;
@@ -145,7 +145,7 @@ export async function load(
   seed: number,
   base: Manifest | null,
   apart: boolean,
-  wanted: Wanted | null = null,
+  wanted: WantedKeys | null = null,
 ): Promise<LoadedBase> {
   if (base === null && env.origin !== undefined) return loadOrigin(env.origin, apart, wanted);
   const only: Keys | null = wanted === null ? null : wanted(() => machine.state.changedBytes);
@@ -165,7 +165,7 @@ export async function load(
   return { machine, loader: new Loader(machine.state, stored, env.clock), foreign: false };
 }
 
-async function loadOrigin({ env, at }: Origin, apart: boolean, wanted: Wanted | null): Promise<LoadedBase> {
+async function loadOrigin({ env, at }: Origin, apart: boolean, wanted: WantedKeys | null): Promise<LoadedBase> {
   const past = await openPast(env, at, apart, wanted);
   if (past.tag === "gone") throw givenUp(env, at);
   return { machine: past.machine, loader: past.loader, foreign: !past.exact };

@@ -1,0 +1,171 @@
+/**
+ * Timelines in D1 (history/timelines.ts): the directory in the first database, and the lines of each database. Every
+ * guard stands in its statement's own condition (PROMOTION1).
+ */
+import type { Stamp } from "../engine/base/ids.ts";
+import { TIMELINES } from "../engine/base/limits.ts";
+import type { Directory, LineStore } from "../engine/base/ports.ts";
+import type { Main, Timeline } from "../engine/base/records.ts";
+import { nameFailure } from "./d1-log.ts";
+import { within } from "./place.ts";
+
+const ROW = "line, name, parent, at, created_at AS createdMs, expires_at AS expiresMs, state, replaced";
+const ALL = `SELECT ${ROW} FROM timelines ORDER BY line`;
+const NAMED = `SELECT ${ROW} FROM timelines WHERE name = ?1`;
+const COUNT = "SELECT COUNT(*) AS count FROM timelines";
+const MAIN = `SELECT main AS line, switches, state, promotion, target, former, begun_at AS begunMs, etag, done FROM directory`;
+const ADD = `INSERT OR IGNORE INTO timelines (name, parent, at, created_at, expires_at, state)
+  SELECT ?1, ?2, ?3, ?4, ?5, 'making' WHERE EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready')
+    AND (SELECT COUNT(*) FROM timelines) < ${TIMELINES}`;
+const PLACE = `INSERT OR IGNORE INTO operators (line, operator, partitions, hash, seed, databases, created_at)
+  SELECT t.line, o.operator, o.partitions, o.hash, o.seed, o.databases, o.created_at
+  FROM timelines AS t JOIN operators AS o ON o.line = t.parent WHERE t.line = ?1 AND t.state = 'making'`;
+const READY = "UPDATE timelines SET state = 'ready' WHERE line = ?1 AND state = 'making'";
+const STATE = "SELECT state FROM timelines WHERE line = ?1";
+const WITHDRAW = `UPDATE timelines SET state = 'removing' WHERE line = ?1
+  AND NOT EXISTS (SELECT 1 FROM timelines WHERE parent = ?1)
+  AND NOT EXISTS (SELECT 1 FROM directory WHERE main = ?1 OR (state <> 'idle' AND (target = ?1 OR former = ?1)))`;
+const WHY = `SELECT t.state, EXISTS (SELECT 1 FROM directory WHERE main = ?1) AS main,
+  EXISTS (SELECT 1 FROM timelines WHERE parent = ?1) AS parent FROM timelines AS t WHERE t.line = ?1`;
+const DROP = ["operators", "timelines"].map(
+  (table) =>
+    `DELETE FROM ${table} WHERE line = ?1 AND EXISTS (SELECT 1 FROM timelines WHERE line = ?1 AND state = 'removing')`,
+);
+
+const BEGIN = `UPDATE directory SET state = 'sealing', promotion = ?1, target = ?2, begun_at = ?3
+  WHERE state = 'idle' AND promotion = ?1 - 1 AND main <> ?2
+    AND EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready' AND replaced = 0)`;
+const SWITCH = `UPDATE directory SET former = main, main = target, switches = switches + 1, state = 'opening', etag = ?2, done = ?3
+  WHERE state = 'sealing' AND promotion = ?1`;
+/** The UPDATE before may have matched nothing. Only the switch leaves that state and number. */
+const RENAME = `UPDATE timelines SET
+    replaced = CASE WHEN line = (SELECT former FROM directory) THEN (SELECT switches FROM directory) ELSE replaced END,
+    expires_at = NULL, name = NULL
+  WHERE EXISTS (SELECT 1 FROM directory WHERE state = 'opening' AND promotion = ?1 AND line IN (main, former))`;
+const ABORT = "UPDATE directory SET state = 'aborting' WHERE state = 'sealing' AND promotion = ?1";
+const IDLE = "UPDATE directory SET state = 'idle' WHERE state IN ('aborting', 'opening') AND promotion = ?1";
+
+export class D1Directory implements Directory {
+  readonly #db: D1Database;
+
+  /** `db`: the first database. */
+  constructor(db: D1Database) {
+    this.#db = db;
+  }
+
+  async all(): Promise<{ main: Main; all: readonly Timeline[] }> {
+    const [mains, rows] = await this.#batch([MAIN], [ALL]);
+    return { main: (mains as Main[])[0]!, all: rows as Timeline[] };
+  }
+
+  async main(): Promise<Main> {
+    const [mains] = await this.#batch([MAIN]);
+    return (mains as Main[])[0]!;
+  }
+
+  async add(start: Parameters<Directory["add"]>[0], nowMs: number): Promise<Timeline | "gone" | "full"> {
+    const { name, parent, at, expiresMs } = start;
+    const [, rows, counts] = await this.#batch([ADD, name, parent, at, nowMs, expiresMs], [NAMED, name], [COUNT]);
+    const [row] = rows as readonly Timeline[];
+    if (row !== undefined) return row;
+    return (counts as [{ readonly count: number }])[0].count >= TIMELINES ? "full" : "gone";
+  }
+
+  async ready(line: number): Promise<Timeline["state"] | "gone"> {
+    const [, , states] = await this.#batch([PLACE, line], [READY, line], [STATE, line]);
+    return (states as readonly Pick<Timeline, "state">[])[0]?.state ?? "gone";
+  }
+
+  async withdraw(line: number): ReturnType<Directory["withdraw"]> {
+    const [, found] = await this.#batch([WITHDRAW, line], [WHY, line]);
+    const [row] = found as readonly { readonly state: string; readonly main: number; readonly parent: number }[];
+    if (row === undefined) return "gone";
+    if (row.state === "removing") return "removing";
+    if (row.main === 1) return "main";
+    return row.parent === 1 ? "parent" : "promotion";
+  }
+
+  async drop(line: number): Promise<void> {
+    await this.#batch(...DROP.map((sql) => [sql, line] as const));
+  }
+
+  async begin(promotion: number, target: number, nowMs: number): Promise<Main | "no_target"> {
+    const [, mains, states] = await this.#batch([BEGIN, promotion, target, nowMs], [MAIN], [STATE, target]);
+    const isReady = (states as readonly Pick<Timeline, "state">[])[0]?.state === "ready";
+    return isReady ? (mains as Main[])[0]! : "no_target";
+  }
+
+  async switch(promotion: number, etag: string, done: string): Promise<Main> {
+    const [, , mains] = await this.#batch([SWITCH, promotion, etag, done], [RENAME, promotion], [MAIN]);
+    return (mains as Main[])[0]!;
+  }
+
+  async abort(promotion: number): Promise<Main> {
+    const [, mains] = await this.#batch([ABORT, promotion], [MAIN]);
+    return (mains as Main[])[0]!;
+  }
+
+  async idle(promotion: number): Promise<void> {
+    await this.#batch([IDLE, promotion]);
+  }
+
+  /** Runs statements in one transaction. Returns their rows. */
+  async #batch(...statements: readonly (readonly [sql: string, ...values: unknown[]])[]): Promise<unknown[][]> {
+    const results = await nameFailure(() =>
+      this.#db.batch(statements.map(([sql, ...values]) => this.#db.prepare(sql).bind(...values))),
+    );
+    return results.map((result) => result.results);
+  }
+}
+
+/** Partitions whose rows one call deletes, and segments of each. */
+const AT_ONCE = 20;
+const SEGMENTS = 500;
+
+/** The row stays, so that a late statement doesn't make the line again. */
+const REMOVE = `INSERT INTO lines (line, state, floor) VALUES (?1, 'removed', 0)
+  ON CONFLICT (line) DO UPDATE SET state = 'removed'`;
+const ADD_LINE = "INSERT OR IGNORE INTO lines (line, state, floor) VALUES (?1, 'open', ?2)";
+const SOME = `SELECT number FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE}`;
+const WIPE = [
+  `DELETE FROM segments WHERE place IN (SELECT s.place FROM (SELECT partition, number FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE}) AS p
+    JOIN segments AS s ON s.place ${within("p")} LIMIT ${AT_ONCE * SEGMENTS})`,
+  `DELETE FROM restore_points WHERE place IN (SELECT r.place FROM (${SOME}) AS p JOIN restore_points AS r ON r.place ${within("p")})`,
+  `DELETE FROM pins WHERE partition IN (SELECT partition FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE})`,
+  `DELETE FROM erasures WHERE partition IN (SELECT partition FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE})`,
+  `DELETE FROM savepoints WHERE line = ?1`,
+  `DELETE FROM partitions WHERE number IN (SELECT p.number FROM (${SOME}) AS p
+    WHERE NOT EXISTS (SELECT 1 FROM segments WHERE place ${within("p")}))`,
+];
+const LEFT = "SELECT COUNT(*) AS count FROM partitions WHERE line = ?1";
+
+const SEAL = `UPDATE lines SET state = 'sealed', promotion = ?2
+  WHERE line IN (SELECT value FROM json_each(?1)) AND promotion < ?2 AND state <> 'removed'`;
+const OPEN = `UPDATE lines SET state = 'open', promotion = ?2
+  WHERE line IN (SELECT value FROM json_each(?1)) AND promotion <= ?2 AND state <> 'removed'`;
+
+export class D1Lines implements LineStore {
+  readonly #db: D1Database;
+
+  constructor(db: D1Database) {
+    this.#db = db;
+  }
+
+  async add(line: number, floor: Stamp): Promise<void> {
+    await nameFailure(() => this.#db.prepare(ADD_LINE).bind(line, floor).run());
+  }
+
+  async drop(line: number): Promise<"more" | "done"> {
+    const statements = [REMOVE, ...WIPE, LEFT].map((sql) => this.#db.prepare(sql).bind(line));
+    const results = await nameFailure(() => this.#db.batch<{ readonly count: number }>(statements));
+    return results.at(-1)!.results[0]!.count > 0 ? "more" : "done";
+  }
+
+  async seal(lines: readonly number[], promotion: number): Promise<void> {
+    await nameFailure(() => this.#db.prepare(SEAL).bind(JSON.stringify(lines), promotion).run());
+  }
+
+  async open(lines: readonly number[], promotion: number): Promise<void> {
+    await nameFailure(() => this.#db.prepare(OPEN).bind(JSON.stringify(lines), promotion).run());
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Timelines: lines of history under names. A timeline starts at a moment of another one, with its state, and goes its
+ * own way from there (past-state.ts). Making one stops and wakes nothing, and costs some small writes for each
+ * database, whatever the number of keys and partitions.
+ *
+ * LINE1. A line is a number that is given once, by the first database, and is in all names of rows, objects and Durable
+ *     Objects. `main`, `main~1` and the users' names point to lines. So what a removed timeline left behind never meets
+ *     a later one of the same name.
+ * LINE2. A timeline counts once its moment is held on the line that it starts from, and every database has its row.
+ *     Each step follows from the rows: the same call finishes one that broke off.
+ * LINE3. A line isn't removed while it is main, while others start from it, or while it is being promoted. The same
+ *     statement that marks it checks all of that. From then on no timeline can start from it.
+ * LINE4. A removed line takes no more rows: without its row in a database, appends and openings fail. Its rows
+ *     in D1 and its objects in R2 are deleted before its number is forgotten.
+ */
+import type { Stamp } from "../base/ids.ts";
+import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
+import type { Main, Timeline } from "../base/records.ts";
+import { persistent } from "../base/retry.ts";
+import { removeSavepoint, type Stores, takeSavepoint } from "./savepoints.ts";
+
+export const MAIN = "main";
+
+/** The stores of all databases, those of the first one first. */
+export interface TimelineStores {
+  readonly directory: Directory;
+  readonly lines: readonly LineStore[];
+  savepoints(line: number): Stores;
+}
+
+export type Made =
+  | { readonly tag: "made"; readonly timeline: Timeline; readonly isNew: boolean }
+  /** The name stands for a timeline that starts elsewhere, or is being removed. */
+  | { readonly tag: "conflict"; readonly timeline: Timeline }
+  /** Retention has given up the moment, or the line is being removed. */
+  | { readonly tag: "gone" }
+  | { readonly tag: "full" };
+
+export interface Start {
+  readonly name: string;
+  readonly parent: number;
+  readonly at: Stamp;
+  /** The caller named this moment, so no other one will do. */
+  readonly exact: boolean;
+  /** Null if it stays until somebody removes it. */
+  readonly expiresMs: number | null;
+}
+
+/** Makes a timeline that starts at a settled stamp of another line (LINE2). */
+export async function makeTimeline(clock: Clock, stores: TimelineStores, start: Start): Promise<Made> {
+  const { directory, lines } = stores;
+  const { name, parent, at, exact, expiresMs } = start;
+  const row = await persistent(clock, "D1", () => directory.add({ name, parent, at, expiresMs }, clock.now()));
+  if (typeof row === "string") return { tag: row };
+  if (row.state === "removing" || row.parent !== parent || (exact && row.at !== at))
+    return { tag: "conflict", timeline: row };
+  if (row.state === "ready") return { tag: "made", timeline: row, isNew: false };
+  const held = await takeSavepoint(clock, stores.savepoints(parent), holdOf(row.line), row.at, true);
+  if (held.tag !== "taken") {
+    await persistent(clock, "D1", () => directory.withdraw(row.line));
+    await persistent(clock, "D1", () => directory.drop(row.line));
+    return { tag: held.tag === "full" ? "full" : "gone" };
+  }
+  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.add(row.line, row.at))));
+  const now = await persistent(clock, "D1", () => directory.ready(row.line));
+  return now === "ready" ? { tag: "made", timeline: row, isNew: true } : { tag: "conflict", timeline: row };
+}
+
+/** The name of the savepoint that holds a line's start. No user's savepoint has such a name. */
+const holdOf = (line: number): string => `@${line}`;
+
+/** Returns true for a user's savepoint, false for the start of a line. */
+export const isNamed = ({ name }: { readonly name: string }): boolean => !name.startsWith("@");
+
+export type Removed =
+  | { readonly tag: "removed" }
+  /** More is left than one call may delete: call again. */
+  | { readonly tag: "removing" }
+  | { readonly tag: "refused"; readonly why: "main" | "parent" | "promotion" };
+
+/** Removes a timeline and all that it left in D1 and R2, as far as one call may go (LINE3, LINE4). */
+export async function removeTimeline(
+  clock: Clock,
+  stores: TimelineStores,
+  objects: ObjectStore,
+  { line, parent }: Timeline,
+): Promise<Removed> {
+  const { directory, lines } = stores;
+  const marked = await persistent(clock, "D1", () => directory.withdraw(line));
+  if (marked !== "removing" && marked !== "gone") return { tag: "refused", why: marked };
+  for (let rounds = ROUNDS; ; rounds--) {
+    const left = await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.drop(line))));
+    const { names } = await persistent(clock, "R2", () => objects.list(`${line}/`, ""));
+    if (names.length > 0) await persistent(clock, "R2", () => objects.delete(names));
+    if (names.length === 0 && !left.includes("more")) break;
+    if (rounds === 0) return { tag: "removing" };
+  }
+  if (parent !== null) {
+    const holds = stores.savepoints(parent);
+    const held = (await persistent(clock, "D1", () => holds[0].all())).find(({ name }) => name === holdOf(line));
+    if (held !== undefined) await removeSavepoint(clock, holds, held);
+  }
+  await persistent(clock, "D1", () => directory.drop(line));
+  return { tag: "removed" };
+}
+
+/** Rounds of one call. Each deletes up to 1,000 objects, and some thousand rows of each database. */
+const ROUNDS = 20;
+
+/** All timelines, and which line is main. */
+export interface Timelines {
+  readonly main: Main;
+  readonly all: readonly Timeline[];
+}
+
+/** Returns the timeline that a name points to. Returns null if there is none. */
+export function timelineOf({ main, all }: Timelines, name: string): Timeline | null {
+  const former = /^main(?:~([1-9]\d{0,5}))?$/.exec(name);
+  if (former === null) return all.find((one) => one.name === name && one.state === "ready") ?? null;
+  if (former[1] === undefined) return all.find(({ line }) => line === main.line) ?? null;
+  return formerMains(all)[Number(former[1]) - 1] ?? null;
+}
+
+/** Returns the names of a timeline: `main`, `main~1`, or its own. */
+export function nameOf({ main, all }: Timelines, { line, name }: Pick<Timeline, "line" | "name">): string {
+  if (line === main.line) return MAIN;
+  return name ?? `main~${formerMains(all).findIndex((one) => one.line === line) + 1}`;
+}
+
+const formerMains = (all: readonly Timeline[]): Timeline[] =>
+  all.filter(({ replaced }) => replaced > 0).sort((a, b) => b.replaced - a.replaced);
+
+/** The start of a line, of the line that it starts from, and so on. */
+export type Ancestors = readonly { readonly line: number; readonly at: Stamp }[];
+
+export function ancestorsOf({ all }: Timelines, line: number): Ancestors {
+  const found: { line: number; at: Stamp }[] = [];
+  for (let one = all.find((other) => other.line === line); one?.parent != null;) {
+    const { parent, at } = one;
+    found.push({ line: parent, at });
+    one = all.find((other) => other.line === parent);
+  }
+  return found;
+}
