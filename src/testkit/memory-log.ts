@@ -90,7 +90,13 @@ export class MemoryDatabase {
     const isGone = (at: number) =>
       [...this.kept].some(([name, { retainFrom }]) => parsePartitionName(name).line === line && retainFrom > at) &&
       !ofLine().some((one) => one.at === at && one.state === "held");
-    const shown = ({ line: _, ...savepoint }: Mutable<Savepoint> & { readonly line: number }): Savepoint => savepoint;
+    const shown = ({ number, name, at, createdMs, state }: Savepoint): Savepoint => ({
+      number,
+      name,
+      at,
+      createdMs,
+      state,
+    });
     return {
       all: async () =>
         ofLine()

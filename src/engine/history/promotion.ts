@@ -67,8 +67,9 @@ export async function promote(
   const before = await persistent(clock, "D1", () => directory.main());
   if (before.line === target) {
     if (before.state === "opening") await open(clock, stores, before);
-    const same = before.done !== null && (accepted === "*" || accepted === before.etag);
-    return same ? { tag: "promoted", main: before, done: before.done!, again: true } : { tag: "busy", main: before };
+    const { etag, done } = before;
+    if (done === null || (accepted !== "*" && accepted !== etag)) return { tag: "busy", main: before };
+    return { tag: "promoted", main: before, done, again: true };
   }
   if (before.state !== "idle") return { tag: "busy", main: before };
   const promotion = before.promotion + 1;
