@@ -99,12 +99,7 @@ const unfinished = (operator: string, at: Stamp): Failure =>
   );
 
 /** Returns the reason against a new placement (CATALOGUE3), or null if there is none. */
-async function traceOf(
-  databases: Databases,
-  lookUp: LookUp,
-  line: number,
-  operator: string,
-): Promise<Failure | null> {
+async function traceOf(databases: Databases, lookUp: LookUp, line: number, operator: string): Promise<Failure | null> {
   const prefix = operatorPrefix(line, operator);
   const rowIn = async ([name, db]: readonly [string, D1Database]): Promise<string | null> => {
     const sql = "SELECT partition FROM partitions WHERE partition >= ?1 AND partition < ?1 || '~' LIMIT 1";
@@ -157,12 +152,7 @@ export async function storePlacement(
 }
 
 /** Opens an operator whose recovery to a moment is finished. */
-export async function finishRecovery(
-  databases: Databases,
-  line: number,
-  operator: string,
-  at: Stamp,
-): Promise<void> {
+export async function finishRecovery(databases: Databases, line: number, operator: string, at: Stamp): Promise<void> {
   const sql =
     "UPDATE operators SET recovered = recovering, recovering = NULL WHERE line = ?1 AND operator = ?2 AND recovering = ?3";
   await nameFailure(() => databases.get("LOG_0")!.prepare(sql).bind(line, operator, at).run());

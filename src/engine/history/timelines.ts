@@ -17,6 +17,7 @@ import type { Stamp } from "../base/ids.ts";
 import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
 import type { Main, Timeline } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
+import type { SavepointFiles } from "./savepoint-object.ts";
 import { removeSavepoint, type Stores, takeSavepoint } from "./savepoints.ts";
 
 export const MAIN = "main";
@@ -25,7 +26,8 @@ export const MAIN = "main";
 export interface TimelineStores {
   readonly directory: Directory;
   readonly lines: readonly LineStore[];
-  savepoints(line: number): Stores;
+  /** The savepoints of a line, which hold the starts of others. */
+  savepoints(line: number): { readonly files: SavepointFiles; readonly stores: Stores };
 }
 
 export type Made =
@@ -55,7 +57,8 @@ export async function makeTimeline(clock: Clock, stores: TimelineStores, start: 
   if (row.state === "removing" || row.parent !== parent || (exact && row.at !== at))
     return { tag: "conflict", timeline: row };
   if (row.state === "ready") return { tag: "made", timeline: row, isNew: false };
-  const held = await takeSavepoint(clock, stores.savepoints(parent), holdOf(row.line), row.at, true);
+  const holds = stores.savepoints(parent);
+  const held = await takeSavepoint(holds.files, holds.stores, holdOf(row.line), row.at, true);
   if (held.tag !== "taken") {
     await persistent(clock, "D1", () => directory.withdraw(row.line));
     await persistent(clock, "D1", () => directory.drop(row.line));
@@ -97,8 +100,7 @@ export async function removeTimeline(
   }
   if (parent !== null) {
     const holds = stores.savepoints(parent);
-    const held = (await persistent(clock, "D1", () => holds[0].all())).find(({ name }) => name === holdOf(line));
-    if (held !== undefined) await removeSavepoint(clock, holds, held);
+    await removeSavepoint(holds.files, holds.stores, holdOf(line));
   }
   await persistent(clock, "D1", () => directory.drop(line));
   return { tag: "removed" };
