@@ -8,6 +8,7 @@ import { Damage, Failure, messageOf } from "../engine/base/errors.ts";
 import { adoptCommand } from "./adopt.ts";
 import { NoAnswerError } from "./app.ts";
 import { askCommand } from "./ask.ts";
+import { blameCommand } from "./blame.ts";
 import { catCommand } from "./cat.ts";
 import { No, NO, CommandError, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
 import { costCommand } from "./cost.ts";
@@ -36,7 +37,17 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
   ["Begin:", [initCommand, newCommand]],
   [
     "Events and state:",
-    [sendFileCommand, askCommand, getCommand, scanCommand, historyCommand, watchCommand, exportCommand, diffCommand],
+    [
+      sendFileCommand,
+      askCommand,
+      getCommand,
+      scanCommand,
+      historyCommand,
+      blameCommand,
+      watchCommand,
+      exportCommand,
+      diffCommand,
+    ],
   ],
   [
     "Inspect and operate:",

@@ -13,11 +13,15 @@ interface HistoryOptions extends AppOptions, AtOption {
   readonly before?: string;
 }
 
-interface Entry {
+/** An event as it is shown, without its values. */
+export interface LoggedEvent {
   readonly seq: number;
   readonly time: string;
   readonly event: { readonly type: string; readonly id: string; readonly source: string };
   readonly outcome: { readonly status: string; readonly code?: string; readonly error?: string };
+}
+
+interface Entry extends LoggedEvent {
   readonly value: unknown;
   readonly unknown?: string;
 }
@@ -103,12 +107,17 @@ async function* pagesOf(
 
 const COLOURS: Readonly<Record<string, "yellow" | "red">> = { refused: "yellow", quarantined: "red" };
 
-export function entryLine({ seq, time, event, outcome, value, unknown }: Entry, paint: Paint): string {
+export function entryLine({ value, unknown, ...event }: Entry, paint: Paint): string {
+  const after = unknown === undefined ? JSON.stringify(value) : paint("dim", `unknown: ${unknown}`);
+  return [...eventWords(event, paint), after].join("\t");
+}
+
+/** Seq, time, type and id, and outcome. */
+export function eventWords({ seq, time, event, outcome }: LoggedEvent, paint: Paint): string[] {
   const { status, code, error } = outcome;
   const words = [status, code ?? (error === undefined ? "" : JSON.stringify(error))].filter((word) => word !== "");
   const colour = COLOURS[status];
   const became = colour === undefined ? words.join(" ") : paint(colour, words.join(" "));
-  const after = unknown === undefined ? JSON.stringify(value) : paint("dim", `unknown: ${unknown}`);
   const named = `${JSON.stringify(event.type)} ${JSON.stringify(event.id)}`;
-  return [count(seq), time, named, became, after].join("\t");
+  return [count(seq), time, named, became];
 }

@@ -159,7 +159,7 @@ export const isWholeNumber = (value: unknown): value is number => Number.isSafeI
 export function lacking(shape: Shape, value: unknown, at: string): string | null {
   const named = at === "" ? "it" : `\`${at}\``;
   if (typeof shape === "string") return fitsWord(shape, value) ? null : `${named} is not ${shape}`;
-  if (typeof shape === "function") return lacking(shape(membersOf(value)), value, at);
+  if (typeof shape === "function") return lacking(shape(membersOf(value), value), value, at);
   if (Array.isArray(shape)) {
     if (!Array.isArray(value)) return `${named} is not a list`;
     for (const [i, item] of value.entries()) {

@@ -30,6 +30,7 @@ import { Sender } from "./sender.ts";
 
 export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
 export type { ClientClock } from "./clock.ts";
+export type { Blamed, BlamedEvent, BlameOptions } from "./blame.ts";
 export type { DiffEnd, DiffEntry, DiffOptions } from "./diff.ts";
 export type { Fate } from "./keyframe-error.ts";
 export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";

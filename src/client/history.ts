@@ -4,7 +4,7 @@ import { KeyframeError } from "./keyframe-error.ts";
 /** An event that touched the key. */
 export type HistoryEntry<State> = Touched & After<State>;
 
-interface Touched {
+export interface Touched {
   readonly seq: number;
   /** The time at which the event was received, RFC 3339. */
   readonly time: string;

@@ -4,7 +4,7 @@
  * test/client/holds.test.ts compares it with the descriptions of the routes.
  */
 
-/** `?` after a name: the member may be missing. A function picks the shape by the value of another member. */
+/** `?` after a name: the member may be missing. A function picks the shape by the value, or by a member of it. */
 export type Shape =
   | "anything"
   | "true"
@@ -16,7 +16,7 @@ export type Shape =
   | "a text"
   | "a text or null"
   | readonly [Shape]
-  | ((members: Readonly<Record<string, unknown>>) => Shape)
+  | ((members: Readonly<Record<string, unknown>>, value: unknown) => Shape)
   | { readonly [member: string]: Shape };
 
 const PLACED = { key: "a text", partition: "a number", seq: "a number or null", duplicate: "a boolean" } as const;
@@ -35,6 +35,10 @@ const orUnreadable =
   (shape: Shape) =>
   (members: Readonly<Record<string, unknown>>): Shape =>
     "unreadable" in members ? UNREADABLE : shape;
+const orNull =
+  (shape: Shape) =>
+  (_: unknown, value: unknown): Shape =>
+    value === null ? "anything" : shape;
 const PARTITION = {
   partition: "a number",
   epoch: "a number",
@@ -84,20 +88,26 @@ const STATES = {
   missing: ["a text"],
   "failed?": FAILED,
 } as const;
+const EVENT = {
+  seq: "a number",
+  time: "a text",
+  event: { type: "a text", id: "a text", source: "a text" },
+  outcome: { status: "a text", "code?": "a text", "error?": "a text" },
+  operatorVersion: "a number",
+  "unknown?": "a text",
+} as const;
 const HISTORY = {
   operator: "a text",
   key: "a text",
-  items: [
-    {
-      seq: "a number",
-      time: "a text",
-      event: { type: "a text", id: "a text", source: "a text" },
-      outcome: { status: "a text", "code?": "a text", "error?": "a text" },
-      operatorVersion: "a number",
-      value: "anything",
-      "unknown?": "a text",
-    },
-  ],
+  items: [{ ...EVENT, value: "anything" }],
+  "before?": "a number",
+  "expired?": "true",
+} as const;
+const BLAME = {
+  operator: "a text",
+  key: "a text",
+  path: "a text",
+  item: orNull({ ...EVENT, "from?": "anything", "to?": "anything" }),
   "before?": "a number",
   "expired?": "true",
 } as const;
@@ -196,6 +206,8 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
   ["DELETE", "/v1/operators/:op/state", EDITED],
   ["GET", "/v1/operators/:op/history?at", { ...HISTORY, at: ABOUT_AT.at }],
   ["GET", "/v1/operators/:op/history", HISTORY],
+  ["GET", "/v1/operators/:op/blame?at", { ...BLAME, at: ABOUT_AT.at }],
+  ["GET", "/v1/operators/:op/blame", BLAME],
   ["POST", "/v1/erasures", ERASED],
   ["GET", "/v1/erasures/:id", ERASED],
   ["GET", "/v1/operators/:op/partitions", [PARTITION]],

@@ -1,6 +1,7 @@
 /** Reading one operator's state: as it is now, or as it was at a moment. */
 import { operatorPath } from "./paths.ts";
 import { membersOf, type Answer, type Call } from "./answer.ts";
+import { blamedEvent, type Blamed, type BlameOptions } from "./blame.ts";
 import { decided, success, type Calling } from "./calling.ts";
 import { historyEntries, type HistoryEnd, type HistoryEntry, type HistoryOptions } from "./history.ts";
 import { KeyframeError } from "./keyframe-error.ts";
@@ -111,15 +112,24 @@ export class OperatorReads<Op extends AnyOperator, About = unknown> {
 
   /** The events that touched a key, newest first, each with its outcome and the value after it. */
   history(key: string, options: HistoryOptions = {}): AsyncGenerator<HistoryEntry<StateOf<Op>>, HistoryEnd> {
+    return historyEntries(this.#asking(), this.#path, key, options);
+  }
+
+  /** The newest event that changed a member of a key's state. `path`: a JSON pointer (RFC 6901), "" for the state. */
+  blame(key: string, path = "", options: BlameOptions = {}): Promise<Blamed> {
+    return blamedEvent(this.#asking(), this.#path, key, path, options);
+  }
+
+  /** Returns a function for several requests about one history. */
+  #asking(): (path: string) => Promise<unknown> {
     let first = true;
-    const ask = async (path: string): Promise<unknown> => {
+    return async (path) => {
       const call: Call = { method: "GET", path };
-      // Pages behind the first one are bounded by `before`, which is cheaper than the moment.
+      // Requests behind the first one are bounded by `before`, which is cheaper than the moment.
       const answer = first ? await this.#call(call) : (await decided(this.#calling, call, [])).answer;
       first = false;
       return success(answer);
     };
-    return historyEntries(ask, this.#path, key, options);
   }
 
   async #call(call: Call): Promise<Answer> {

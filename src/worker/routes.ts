@@ -31,7 +31,7 @@ import {
   RETRY_MANY,
   RETRY_QUARANTINED,
 } from "./api/quarantine.ts";
-import { HISTORY } from "./api/history.ts";
+import { BLAME, HISTORY } from "./api/history.ts";
 import { DOCS, DOCTOR, HEALTH, METRICS, OPENAPI, OVERVIEW } from "./api/service.ts";
 import { DELETE_SAVEPOINT, GET_SAVEPOINT, LIST_SAVEPOINTS, PUT_SAVEPOINT } from "./api/savepoints.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
@@ -44,6 +44,7 @@ import { docsPage } from "./api/docs-page.ts";
 import { editState } from "./admin/edit-routes.ts";
 import { getErasure, postErasure } from "./admin/erasure-routes.ts";
 import { postAsk, postEvents } from "./ingest/events-route.ts";
+import { getBlame } from "./read/blame-route.ts";
 import { getDiff } from "./read/diff-route.ts";
 import { exportOperator } from "./read/export-route.ts";
 import { hardened, preflight, type Cors } from "./http/hardening.ts";
@@ -147,6 +148,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(GET_SAVEPOINT, (c, { name }) => getSavepoint(c.env, name));
   on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, name));
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
+  on(BLAME, (c, given) => getBlame(c.env, c.var.route, given, c.var.grant));
   on(DIFF, (c, given) => getDiff(c.req.raw, c.env, c.var.routes, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));

@@ -27,6 +27,11 @@ const event = {
 };
 const history = (more: object): Given => ({ body: { operator: "usage", key: "k", items: [event], ...more } });
 
+const blame = (more: object): Given => {
+  const { value, ...item } = event;
+  return { body: { operator: "usage", key: "k", path: "/n", item: { ...item, to: value }, ...more } };
+};
+
 /** Each command with a good answer to it, but for the moment. */
 const COMMANDS: readonly (readonly [args: readonly string[], answer: (more: object) => Given, path: string])[] = [
   [["get", "usage", "a"], (more) => batch(["a"], more), "POST /v1/operators/usage/state/batch?at="],
@@ -36,6 +41,7 @@ const COMMANDS: readonly (readonly [args: readonly string[], answer: (more: obje
     (more) => lines({ format: "keyframe.export", v: 1, ...more }, { end: true, complete: true, keys: 0 }),
     "GET /v1/operators/usage/export?at=",
   ],
+  [["blame", "usage", "k", "/n"], blame, "GET /v1/operators/usage/blame?key=k&path=%2Fn&at="],
   [["history", "usage", "k"], history, "GET /v1/operators/usage/history?key=k&limit=100&at="],
 ];
 

@@ -34,7 +34,9 @@ function unpromised(shape: Shape, schema: Schema, at: string, asked: readonly st
   if (typeof shape === "string") return forms.some((form) => WORDS[shape](form)) ? [] : [`${at} is ${shape}`];
   if (typeof shape === "function") {
     // With and without what it looks at.
-    return [{}, { equal: true }, { unreadable: "x" }].flatMap((given) => unpromised(shape(given), schema, at, asked));
+    return [{}, { equal: true }, { unreadable: "x" }].flatMap((given) =>
+      unpromised(shape(given, given), schema, at, asked),
+    );
   }
   if (Array.isArray(shape)) {
     const lists = forms.filter(({ type }) => type === "array");

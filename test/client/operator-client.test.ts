@@ -140,6 +140,48 @@ describe("reading state", () => {
   });
 });
 
+describe("blame", () => {
+  const event = { type: "t", id: "1", source: "/" };
+  const item = { seq: 7, time: "t", event, outcome: { status: "applied" }, operatorVersion: 1, from: 1, to: 2 };
+  const blame = (more: object) => answer(200, { operator: "credits", key: "é &", path: "/left", item: null, ...more });
+
+  it("asks on until the event is found", async () => {
+    const app = answering(blame({ before: 40 }), blame({ before: 12 }), blame({ item }));
+    const found = await app.run(creditsOf(app).blame("é &", "/left"));
+    expect(found).toEqual({ event: item, expired: false });
+    const path = "/v1/operators/credits/blame?key=%C3%A9+%26&path=%2Fleft";
+    expect(app.seen.map((seen) => seen.path)).toEqual([path, `${path}&before=40`, `${path}&before=12`]);
+  });
+
+  it("says that there is none, or that older events are deleted", async () => {
+    for (const [more, expired] of [
+      [{}, false],
+      [{ expired: true }, true],
+    ] as const) {
+      const app = answering(blame(more));
+      expect(await app.run(creditsOf(app).blame("k", "", { before: 9 }))).toEqual({ event: null, expired });
+      expect(app.seen[0]!.path).toBe("/v1/operators/credits/blame?key=k&path=&before=9");
+    }
+  });
+
+  it("asks for a moment once", async () => {
+    const app = answering(blame({ before: 4, at: 1_806_200_000_000_000 }), blame({ item }));
+    const past = client({ url: "http://app.test", fetch: app.fetch, clock: app.clock }).at("-1h");
+    await app.run(past.operator<typeof credits>("credits").blame("k", "/left"));
+    expect(app.seen.map(({ path }) => path.split("left")[1])).toEqual(["&at=-1h", "&before=4"]);
+  });
+
+  it.each([
+    [blame({ before: 9 }), "unexpected_answer"],
+    [blame({ item: { ...item, seq: "seven" } }), "unexpected_answer"],
+    [blame({ item: 7 }), "unexpected_answer"],
+    [answer(400, { code: "invalid_path", detail: "no" }), "invalid_path"],
+  ])("throws where it can't go on: %j", async (fault, code) => {
+    const app = answering(fault);
+    await expect(app.run(creditsOf(app).blame("k", "", { before: 9 }))).rejects.toMatchObject({ code });
+  });
+});
+
 describe("the history of a key", () => {
   const page = (items: readonly object[], more: object): Fault =>
     answer(200, { operator: "credits", key: "é &", items, ...more });

@@ -52,6 +52,7 @@ describe("the client", () => {
     ["getMany", (of) => of.getMany(["ada"])],
     ["scan", (of) => of.scan().next()],
     ["history", (of) => of.history("ada").next()],
+    ["blame", (of) => of.blame("ada")],
     ["watch", (of) => of.watch("ada").next()],
   ];
 
@@ -70,6 +71,7 @@ describe("the client", () => {
     ["getMany", { items: [{ key: "ada", value: 1 }], missing: [] }],
     ["scan", []],
     ["history", { items: [] }],
+    ["blame", { item: {} }],
   ])("takes JSON that lacks something for no answer: %s", async (name, body) => {
     const { url } = await serve((response) => void response.end(JSON.stringify(body)));
     const call = CALLS.find(([one]) => one === name)![1];

@@ -8,7 +8,7 @@
  * BLAME3. One call reads some pages of the history. If none of them has the event, the answer says where to go on.
  */
 import type { Seq } from "../base/ids.ts";
-import { memberAt, type Pointer } from "../base/json-pointer.ts";
+import { memberAt, type Pointer } from "./json-pointer.ts";
 import type { LogEnvironment } from "../operator/environment.ts";
 import { history, type HistoryItem } from "./history.ts";
 import type { Bottom } from "./log-reader.ts";

@@ -27,7 +27,7 @@ import {
   OPENAPI,
   OVERVIEW,
 } from "./service.ts";
-import { HISTORY } from "./history.ts";
+import { BLAME, HISTORY } from "./history.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, SNAPSHOT_SCHEMAS, UNPIN } from "./snapshots.ts";
 import { DELETE_SAVEPOINT, GET_SAVEPOINT, LIST_SAVEPOINTS, PUT_SAVEPOINT, SAVEPOINT_SCHEMAS } from "./savepoints.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, STATE_SCHEMAS, WATCH } from "./state.ts";
@@ -68,6 +68,7 @@ export const DESCRIBED: readonly Described[] = [
   DOCS,
   DOCTOR,
   HISTORY,
+  BLAME,
   DIFF,
   PUT_SAVEPOINT,
   LIST_SAVEPOINTS,

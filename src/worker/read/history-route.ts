@@ -3,9 +3,11 @@
  * the value after it. It reads D1 and R2 alone: no partition is woken (SNAP9).
  */
 import { keyFlaw, partitionOfKey, type Route } from "../../engine/operator/routing.ts";
-import { history, type HistoryItem } from "../../engine/history/history.ts";
+import type { KeyEvent } from "../../engine/history/events.ts";
+import { history } from "../../engine/history/history.ts";
 import { pastKeys } from "../../engine/history/past.ts";
-import { seq } from "../../engine/base/ids.ts";
+import { seq, type Seq, type Stamp } from "../../engine/base/ids.ts";
+import type { LogEnvironment } from "../../engine/operator/environment.ts";
 import type { Outcome } from "../../engine/log/outcome.ts";
 import { keyNotAllowed, type Grant } from "../http/access.ts";
 import type { Env } from "../env.ts";
@@ -17,15 +19,52 @@ import { noGroup } from "./state-routes.ts";
 
 const DEFAULT = 100;
 
-interface Asked {
+/** A key, and where its history begins: below an event, or at a moment. */
+export interface AskedHistory {
   readonly key: string | undefined;
-  readonly limit: number | undefined;
   readonly before: string | undefined;
   readonly at: string | undefined;
 }
 
-export async function getHistory(env: Env, route: Route, given: Asked, { keyPrefix = "" }: Grant): Promise<Response> {
-  const { key, limit = DEFAULT } = given;
+export async function getHistory(
+  env: Env,
+  route: Route,
+  asked: AskedHistory & { readonly limit: number | undefined },
+  grant: Grant,
+): Promise<Response> {
+  const place = await historyPlace(env, route, asked, grant);
+  if (place instanceof Response) return place;
+  const { reader, key, partition, before, at } = place;
+  const page = await history(reader, key, before, { items: asked.limit ?? DEFAULT });
+  const head = JSON.stringify({ operator: route.operator.name, key, partition }).slice(0, -1);
+  const more = page.before === null ? "" : `,"before":${page.before}`;
+  const end = page.before === null && page.bottom === "given up" ? `,"expired":true` : "";
+  const items = page.items.map(({ value, ...item }) =>
+    eventText(
+      item,
+      value.tag === "known" ? `"value":${value.text}` : `"value":null,"unknown":${JSON.stringify(value.why)}`,
+    ),
+  );
+  return json(`${head},"items":[${items.join(",")}]${more}${end}${at === null ? "" : `,"at":${at}`}}`);
+}
+
+interface PlaceInHistory {
+  readonly reader: LogEnvironment;
+  readonly key: string;
+  readonly partition: number;
+  readonly before: Seq | null;
+  /** Null if no moment was asked for. */
+  readonly at: Stamp | null;
+}
+
+/** Returns where to read, or the problem. */
+export async function historyPlace(
+  env: Env,
+  route: Route,
+  given: AskedHistory,
+  { keyPrefix = "" }: Grant,
+): Promise<PlaceInHistory | Response> {
+  const { key } = given;
   const flaw = key === undefined ? "name the key with ?key=" : keyFlaw(key);
   if (key === undefined || flaw !== null) return problem({ status: 400, code: "invalid_key", detail: flaw! });
   if (!key.startsWith(keyPrefix)) return keyNotAllowed(key);
@@ -41,21 +80,14 @@ export async function getHistory(env: Env, route: Route, given: Asked, { keyPref
     if (past.tag === "gone") return momentGone(past);
     before = seq(Math.min(before ?? Number.POSITIVE_INFINITY, past.seq + 1));
   }
-  const page = await history(reader, key, before, { items: limit });
-  const head = JSON.stringify({ operator: route.operator.name, key, partition }).slice(0, -1);
-  const more = page.before === null ? "" : `,"before":${page.before}`;
-  const end = page.before === null && page.bottom === "given up" ? `,"expired":true` : "";
-  return json(
-    `${head},"items":[${page.items.map(itemText).join(",")}]${more}${end}${at === null ? "" : `,"at":${at}`}}`,
-  );
+  return { reader, key, partition, before, at };
 }
 
-/** The value is spliced in without parsing. */
-function itemText({ seq: at, now, event, outcome, worded, operatorVersion, value }: HistoryItem): string {
+/** `values`: members as a text, since values are spliced in without parsing. */
+export function eventText({ seq: at, now, event, outcome, worded, operatorVersion }: KeyEvent, values: string): string {
   const time = new Date(now).toISOString();
   const head = JSON.stringify({ seq: at, time, event, outcome: outcomeShown(outcome, worded), operatorVersion });
-  const after = value.tag === "known" ? `"value":${value.text}` : `"value":null,"unknown":${JSON.stringify(value.why)}`;
-  return `${head.slice(0, -1)},${after}}`;
+  return `${head.slice(0, -1)}${values === "" ? "" : `,${values}`}}`;
 }
 
 function outcomeShown(outcome: Outcome, worded: boolean): Record<string, unknown> {

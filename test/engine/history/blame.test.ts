@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seq, type Seq } from "../../../src/engine/base/ids.ts";
-import { memberAt, parsePointer } from "../../../src/engine/base/json-pointer.ts";
+import { memberAt, parsePointer } from "../../../src/engine/history/json-pointer.ts";
 import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
 import { blame, type Blame } from "../../../src/engine/history/blame.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";

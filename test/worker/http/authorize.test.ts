@@ -86,6 +86,8 @@ const ROUTES: readonly (readonly [string, string, unknown, Readonly<Record<strin
   ["GET", `${credits}/export`, undefined, { ...READ, ...open }],
   ["GET", `${credits}/export?prefix=acme%2Fa`, undefined, { ...READ, ...open }],
   ["GET", `${credits}/export?prefix=other`, undefined, { ...READ, ...shut }],
+  ["GET", `${credits}/blame?key=acme%2Fada&path=/left`, undefined, { ...READ, ...open }],
+  ["GET", `${credits}/blame?key=other%2Fada&path=/left`, undefined, { ...READ, ...shut }],
   ["GET", "/v1/diff?from=-1h", undefined, { ...READ, ...open }],
   ["GET", "/v1/diff?from=-1h&prefix=other", undefined, { ...READ, ...shut }],
   ["GET", "/v1/diff?from=-1h&key=acme%2Fada", undefined, { ...READ, ...open }],

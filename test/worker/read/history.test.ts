@@ -53,10 +53,11 @@ const snapshot = async (): Promise<void> => {
 async function read(
   query: string,
   by: Operator = purse,
+  of: "history" | "blame" = "history",
 ): Promise<{ readonly status: number; readonly body: Page & Record<string, unknown> }> {
   const around = { ...env, PARTITION: null as unknown as typeof env.PARTITION };
   const http = routesOf(new App([by]));
-  const response = await http.fetch(new Request(`http://localhost${BASE}/history${query}`), around);
+  const response = await http.fetch(new Request(`http://localhost${BASE}/${of}${query}`), around);
   return { status: response.status, body: await response.json() };
 }
 const historyOf = async (key: string, more = ""): Promise<Page> => {
@@ -166,6 +167,70 @@ describe("GET /history", () => {
   it("is empty below the first event, and beyond the end begins with the newest", async () => {
     expect(await historyOf("ada", "&before=1")).toMatchObject({ items: [] });
     expect((await historyOf("ada", "&before=999999999999999")).items).toHaveLength(4);
+  });
+
+  describe("GET /blame", () => {
+    const blamed = async (query: string, by: Operator = purse) => {
+      const { status, body } = await read(`?${query}`, by, "blame");
+      expect(status, JSON.stringify(body)).toBe(200);
+      return body as unknown as Record<string, unknown> & { readonly item: (Shown & Record<string, unknown>) | null };
+    };
+
+    beforeAll(async () => {
+      await send(put("cy", 5), put("cy", 0), put("cy", 13), put("cy", 2));
+      await snapshot();
+      await send({ type: "close", id: "c-cy", key: "cy", data: {} }, put("cy", 0));
+    });
+
+    it("names the newest event that changed the member, and the member before and after", async () => {
+      const { item, ...rest } = await blamed("key=cy&path=/sum");
+      expect(rest).toEqual({ operator: "purse", key: "cy", partition: expect.any(Number) as unknown, path: "/sum" });
+      expect(item).toEqual({
+        seq: expect.any(Number) as unknown,
+        time: expect.stringMatching(/^20\d\d-.*Z$/) as unknown,
+        event: expect.objectContaining({ id: "c-cy", type: "close" }) as unknown,
+        outcome: { status: "applied" },
+        operatorVersion: 1,
+        from: 7,
+      });
+      const older = (await blamed(`key=cy&path=/sum&before=${item!.seq}`)).item!;
+      expect(older).toMatchObject({ event: { type: "put" }, from: 5, to: 7, outcome: { reply: { sum: 7 } } });
+      const first = (await blamed(`key=cy&before=${older.seq}`)).item!;
+      expect(first).toMatchObject({ to: { sum: 5 } });
+      expect("from" in first).toBe(false);
+      expect(await blamed(`key=cy&before=${first.seq}`)).toMatchObject({ item: null, path: "" });
+    });
+
+    it("takes a moment, and says its stamp", async () => {
+      const { at, item } = await blamed("key=cy&path=/sum&at=now");
+      expect(at).toBeGreaterThan(1e15);
+      await send(put("cy", 9));
+      expect((await blamed("key=cy&path=/sum")).item).toMatchObject({ to: 9 });
+      expect((await blamed(`key=cy&path=/sum&at=${String(at)}`)).item).toEqual(item);
+    });
+
+    it("of a member that never was, and of a key that never came, is nothing", async () => {
+      for (const query of ["key=cy&path=/none", "key=nobody&path=/sum"]) {
+        const { item, before, expired } = await blamed(query);
+        expect([item, before, expired]).toEqual([null, undefined, undefined]);
+      }
+    });
+
+    it("CODE4: says that it isn't known where another version ran", async () => {
+      expect((await blamed("key=cy&path=/sum", second)).item).toMatchObject({
+        unknown: expect.stringMatching(/^version 1 applied seq \d+, and this is version 2$/) as unknown,
+      });
+    });
+
+    it.each([
+      ["?path=/sum", "invalid_key"],
+      ["?key=cy&path=sum", "invalid_path"],
+      ["?key=cy&path=/~2", "invalid_path"],
+      ["?key=cy&before=0", "invalid_before"],
+      ["?key=cy&at=last%20Tuesday", "invalid_moment"],
+    ])("IN1: %s is a 400", async (query, code) => {
+      expect((await read(query, purse, "blame")).body).toMatchObject({ status: 400, code });
+    });
   });
 
   it("SNAP3: a log that can't be read is a named 503, and what stands above it is there", async () => {
