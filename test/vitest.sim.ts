@@ -2,7 +2,10 @@ import path from "node:path";
 import { defineConfig } from "vitest/config";
 import { longestFirst } from "./longest-first.ts";
 
-/** The simulator: seeds, small worlds and planted defects, a share of each (`npm run sim` does the rest). In plain Node, on a virtual clock. */
+/**
+ * The simulator: seeds, small worlds and planted defects, a share of each (`npm run sim` does the rest). In plain Node,
+ * on a virtual clock.
+ */
 export default defineConfig({
   test: {
     name: "sim",

@@ -1,7 +1,10 @@
 import { defineConfig } from "vitest/config";
 import { longestFirst } from "./longest-first.ts";
 
-/** The engine, the client, the test kit and the command line in plain Node: no runtime, no stores, no clock but a virtual one. */
+/**
+ * The engine, the client, the test kit and the command line in plain Node: no runtime, no stores, no clock but a
+ * virtual one.
+ */
 export default defineConfig({
   test: {
     name: "unit",

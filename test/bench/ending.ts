@@ -1,4 +1,4 @@
-// What has to be done before the process ends, also where somebody interrupts it: runtimes stopped, directories removed.
+// Work to do before the process ends, also if somebody interrupts it: runtimes stopped, directories removed.
 
 const all = new Set<() => Promise<void>>();
 

@@ -14,7 +14,7 @@ import { atEnd } from "./ending.ts";
 const WORKERS = path.join(import.meta.dirname, "workers");
 const ROOT = path.join(import.meta.dirname, "../..");
 
-/** What a Worker needs around it. */
+/** The configuration that a Worker needs around it. */
 export interface Setup {
   worker: string;
   objects?: Record<string, string>;

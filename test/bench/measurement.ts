@@ -70,7 +70,10 @@ export function medianOf(rounds: Measurement[]): Measurement {
   };
 }
 
-/** Operations per million events. Rows of Keyframe's log that are still to be trimmed are billed when they are, so they count twice. */
+/**
+ * Operations per million events. Rows of Keyframe's log that are still to be trimmed are billed when they are, so they
+ * count twice.
+ */
 async function usage(host: Host, one: Case, outcome: Outcome): Promise<Counters> {
   const counters = (await (await fetch(new URL("/bench/counters", host.url))).json()) as Counters;
   if (one.system === "keyframe") counters.d1RowsWritten += await host.count("SELECT count(*) AS n FROM segments");

@@ -1,6 +1,6 @@
-// `memory`: what is really held of what may fill an isolate, each in a process with 128 MB of heap; then how much memory the runtime takes
-// while one request with a million events streams in. That figure is of the whole workerd process: the Worker, the Durable Objects, and
-// the simulators of D1 and R2.
+// `memory`: what is really held of what may fill an isolate, each in a process with 128 MB of heap; then how much
+// memory the runtime takes while one request with a million events streams in. The figure is of the whole workerd
+// process: the Worker, the Durable Objects, and the simulators of D1 and R2.
 
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";

@@ -1,4 +1,4 @@
-// What the command line may say, with its defaults.
+// The options of the command line, with their defaults.
 
 import { parseArgs } from "node:util";
 import { SYSTEMS, type SystemName } from "./systems.ts";

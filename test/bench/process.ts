@@ -1,4 +1,4 @@
-// What the operating system says about a process: memory, and processor time where /proc has it.
+// The operating system's figures of a process: memory, and processor time where /proc has it.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

@@ -1,8 +1,9 @@
-// `keyframe send` of real flights: is it the app that limits it, and is every flight counted once however often it is killed?
+// `keyframe send` of real flights: is it the app that limits it, and is every flight counted once however often it is
+// killed?
 //
-// The app and the sender are processes of their own, as a user starts them. Rates are the sender's own seconds, from the first
-// byte of the file to the last answer; its processor time is that of its whole life, the start of Node and the loading of
-// modules included.
+// The app and the sender are processes of their own, as a user starts them. Rates are the sender's own seconds, from
+// the first byte of the file to the last answer; its processor time is that of its whole life, the start of Node and
+// the loading of modules included.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -128,7 +129,10 @@ async function sendFile(plan: Plan, url: string): Promise<Sent> {
   return { eventsPerSecond: plan.flights.length / summary.seconds, cpuShare: cpuSeconds / summary.seconds };
 }
 
-/** Kills the sender at places that a seed draws, and the app once, and compares the state of every airport with a plain count. */
+/**
+ * Kills the sender at places that a seed draws, and the app once, and compares the state of every airport with a plain
+ * count.
+ */
 async function killed(plan: Plan, kills: number): Promise<void> {
   const stateDir = path.join(plan.folder, "killed");
   let app = await started(stateDir, 0);

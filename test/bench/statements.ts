@@ -1,5 +1,5 @@
-// `statements`: what the statements of the log and of the object's cache cost, by the size of a row. In a process of its own, since the
-// adapters have the platform's types.
+// `statements`: what the statements of the log and of the object's cache cost, by the size of a row. In a process of
+// its own, since the adapters have the platform's types.
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";

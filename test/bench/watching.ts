@@ -1,4 +1,4 @@
-// What it costs to look: the dashboard open (an overview each two seconds) and a scrape each 15 seconds.
+// The cost of looking: the dashboard open (an overview each two seconds) and a scrape each 15 seconds.
 //
 // Counted over an hour of the app's own time, on partitions that nobody sends to; measured as processor time of one look,
 // against what the same app needs while it takes in events as fast as it can.

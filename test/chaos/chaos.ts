@@ -41,7 +41,7 @@ export async function runChaos(world: World, plans: Iterable<Plan>, options: Cha
 export function summary({ tally, findings }: World): string {
   const n = (value: number, what: string): string => `${count(value)} ${what}${value === 1 ? "" : "s"}`;
   const kills = `${n(tally.kills, "kill")} (${count(tally.duringSnapshots)} during snapshots, ${count(tally.duringRecovery)} during recovery)`;
-  const counts = `${n(tally.events, "event")}, ${n(tally.repeats, "repeat")}, ${n(tally.unanswered, "unanswered attempt")}`;
+  const counts = `${n(tally.events, "event")}, ${n(tally.repeats, "duplicate")}, ${n(tally.unanswered, "unanswered attempt")}`;
   const credits = `credits ${count(tally.granted)} of ${count(tally.credits)} granted once, ${n(tally.racesCut, "race")} cut by a kill`;
   return `${n(tally.rounds, "round")}, ${kills}, ${n(tally.evictions, "eviction")}, ${n(tally.snapshots, "whole snapshot")} and ${count(tally.fromSnapshots)} recoveries from one, ${counts}, ${count(findings.lost)} lost, ${count(findings.doubled)} doubled, ${credits}`;
 }
@@ -71,7 +71,7 @@ class Chaos {
     await this.#compare();
   }
 
-  /** What happens to the app while the load runs. */
+  /** Kills and restarts of the app while the load runs. */
   async #script(plan: Plan, seconds: number, race: Race): Promise<void> {
     const [first, ...others] = plan.kills;
     const beforeMs = first?.during === "load" ? first.afterMs : seconds * 500;
@@ -92,7 +92,7 @@ class Chaos {
     await Promise.all([racing, evicting, snapshotting, ...checks]);
   }
 
-  /** Resolves when the app is up again; the check that then begins goes on. */
+  /** Resolves when the app is up again; the check that then begins continues. */
   async #strike(kill: Kill, race: Race, checks: Promise<void>[]): Promise<void> {
     const snapshots = kill.during === "snapshot" ? await this.#snapshots() : null;
     if (kill.during === "snapshot") await sleep(kill.afterMs);

@@ -1,13 +1,13 @@
 /*
  * Events drawn at random for the operators of this repository, each with what it must do to the count.
  *
- * 1. What an event does is written down when it is drawn, in plain numbers: nothing here runs an operator.
+ * 1. The effect of an event is written down when it is drawn, in plain numbers: nothing here runs an operator.
  * 2. All but the lines of text commute, since several clients send to the same keys. A client has lines of its own, and
  *    sends one request after the other, so the last one is known too.
  */
 import type { Random } from "./random.ts";
 
-/** What one event adds to one key of one operator. */
+/** The amount that one event adds to one key of one operator. */
 export type Effect =
   | { readonly operator: "airport-delays"; readonly key: string; readonly delay: number }
   | {

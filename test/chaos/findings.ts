@@ -1,5 +1,5 @@
 /*
- * What was found to be wrong, in words, and what a run did, in numbers.
+ * Findings, in words, and what a run did, in numbers.
  */
 const SHOWN = 50;
 

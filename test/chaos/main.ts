@@ -3,8 +3,8 @@
  * what comes back with an independent count.
  *
  * 1. It starts from an empty store in a temporary directory, and removes it. Ctrl-C ends every process too.
- * 2. The exit status is 0 only if nothing was lost, nothing counted twice, and every repeat agreed with the first answer.
- *    What is wrong is listed, with the seed.
+ * 2. The exit status is 0 only if nothing was lost, nothing counted twice, and every retry agreed with the first answer.
+ *    Findings are listed, with the seed.
  * 3. A seed repeats what is drawn (load, moments and kinds of kills), not how the machine interleaves it.
  */
 import { parseArgs } from "node:util";

@@ -1,5 +1,5 @@
 /*
- * What happens in one round, drawn from the seed: when it is killed, how often, and during what.
+ * The plan of one round, drawn from the seed: when it is killed, how often, and during what.
  */
 import type { Random } from "./random.ts";
 
@@ -12,13 +12,13 @@ export interface Kill {
 export interface Plan {
   /** The later ones are all during recovery. */
   readonly kills: readonly Kill[];
-  /** Snapshots of every partition, begun at this share of the time before the first kill; null: none. */
+  /** Snapshots of every partition, begun at this share of the time before the first kill, or null for none. */
   readonly snapshotsAt: number | null;
   /** Objects that are dropped from memory, spread over the time before the first kill. */
   readonly evictions: number;
   /** When the race for credits begins, before the first kill or, without one, before the end. */
   readonly raceLeadMs: number;
-  /** How long the load goes on after the last restart. */
+  /** How long the load continues after the last restart. */
   readonly restMs: number;
 }
 

@@ -1,6 +1,6 @@
 /*
  * A race for few credits: many ask at once, each several times, and whatever happens on the way, as many are granted as
- * there are, and every repeat gets its first answer (ONE1, ONE6).
+ * there are, and every retry gets its first answer (ONE1, ONE6).
  */
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";

@@ -1,8 +1,8 @@
 /*
  * Random numbers that a seed determines: sfc32 (Chris Doty-Humphrey), 128 bits of state.
  *
- * Each part of a run draws from a stream of its own, named by what it is for, so that what one client draws doesn't
- * depend on how fast another one is. What is drawn repeats with the seed; the interleaving stays the machine's.
+ * Each part of a run draws from a stream of its own, named by its purpose. So the draws of one client don't
+ * depend on how fast another one is. The draws are the same for the same seed; the interleaving stays the machine's.
  */
 import { createHash } from "node:crypto";
 

@@ -1,7 +1,7 @@
 /*
  * One request of several events, the same at every sending, and what its answers must agree on.
  *
- * 1. All copies of a request together may have each event accepted once. Once the request is acknowledged, a repeat must
+ * 1. All copies of a request together may have each event accepted once. Once the request is acknowledged, a retry must
  *    find all of it (ONE1, ONE2).
  * 2. Every answer that lists its results gives each event the same place in the log and the same outcome, and no place has
  *    two events.
@@ -9,7 +9,7 @@
 import type { BatchAnswer } from "../../src/local/client.ts";
 import type { Drawn } from "./drawn-event.ts";
 
-/** How the app recognises a repeat. */
+/** How the app recognises a retry. */
 export type Identity =
   | { readonly tag: "ids"; readonly prefix: string }
   | { readonly tag: "idempotency-key"; readonly key: string }
@@ -54,7 +54,7 @@ export class ChaosRequest {
     this.body = lines ? texts.join("\n") : `[${texts.join(",")}]`;
   }
 
-  /** What is wrong with an answer, in words; nothing, if it may be. `again`: the request was acknowledged before this sending. */
+  /** The flaws of an answer, in words, or none. `again`: the request was acknowledged before this sending. */
   judge(status: number, answer: ChaosAnswer, again: boolean): string[] {
     const flaws: string[] = [];
     const { received, accepted, duplicates, rejected, refused, quarantined, through } = answer;
@@ -77,7 +77,7 @@ export class ChaosRequest {
       const { effect } = this.drawn[i] ?? {};
       if (result.index !== i || result.operator !== effect?.operator || result.key !== effect.key || !result.seq)
         flaws.push(`event ${i} has the result ${JSON.stringify(result)}`);
-      if (again && !result.duplicate) flaws.push(`the repeat of event ${i} is no duplicate: ${JSON.stringify(result)}`);
+      if (again && !result.duplicate) flaws.push(`the retry of event ${i} is no duplicate: ${JSON.stringify(result)}`);
       const { operator, partition, seq, status, value } = result;
       // Only credits keep their replies for repeats.
       return JSON.stringify([operator, partition, seq, status, operator === "credits" ? value : null]);

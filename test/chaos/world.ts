@@ -1,5 +1,5 @@
 /*
- * What the parts of a run share: the app, the count, the findings, and who waits for an answer.
+ * State that the parts of a run share: the app, the count, the findings, and who waits for an answer.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exchange } from "../../src/local/client.ts";
@@ -81,7 +81,7 @@ export class World {
     this.#remembered += 1;
   }
 
-  /** One that was acknowledged before, by whomever; undefined: there is none yet. */
+  /** A request that was acknowledged before, to any client, or undefined if there is none yet. */
   oldRequest(random: Random): ChaosRequest | undefined {
     return this.#old[random.below(this.#old.length)];
   }

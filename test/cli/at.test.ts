@@ -124,7 +124,7 @@ describe("--at over several requests", () => {
     expect(ran.err).toBe(`${SAID}${INEXACT}`);
   });
 
-  it("history asks for the moment once, and goes on with `before`", async () => {
+  it("history asks for the moment once, and continues with `before`", async () => {
     const ran = await against(
       [history({ at: AT, before: 9 }), history({ expired: true })],
       "history",

@@ -18,7 +18,7 @@ interface Line {
   readonly event?: unknown;
 }
 
-/** What the engine's own reader made of the golden files when they were written. */
+/** The golden files' contents, as the engine's own reader gave them when they were written. */
 const expected = JSON.parse(readFileSync(path.join(GOLDEN, "v1", "expected.json"), "utf8")) as {
   full: { entries: [string, { text: string; seq: number; stamp: number }][] };
   archive: { events: { events: unknown[]; keys: string[] } }[];

@@ -53,7 +53,7 @@ it.each([
   ["--partitions", "1.5"],
   ["--every", "5"],
   ["--batch", "Infinity"],
-])("%s %s can't be reckoned", async (option, value) => {
+])("%s %s can't be estimated", async (option, value) => {
   const { status, out, err } = await run(["cost", `${option}=${value}`]);
   expect([status, out]).toEqual([2, []]);
   expect(err).toContain(option);

@@ -27,7 +27,10 @@ export class Folder {
   }
 }
 
-/** A full snapshot without ids, or a delta on the one at `base`; null: the key is gone. `keys`: what a delta says of the whole state. */
+/**
+ * A full snapshot without ids, or a delta on the one at `base`. A state is null if the key is gone. `keys`: what a
+ * delta says of the whole state.
+ */
 export function snapshotOf(
   states: Readonly<Record<string, unknown>>,
   base = 0,

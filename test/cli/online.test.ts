@@ -424,7 +424,7 @@ describe("history", () => {
     body: { operator: "usage", key: "k", items: seqs.map(entry), ...more },
   });
 
-  it("goes on where a page has less than was asked for, up to the limit, and says that there is more", async () => {
+  it("continues where a page has less than was asked for, up to the limit, and says that there is more", async () => {
     const ran = await against(
       [page([9, 8], { before: 8 }), page([], { before: 5 }), page([4], { before: 4 })],
       "history",

@@ -1,4 +1,4 @@
-/** What npm makes of this package: its name, which of its dependencies run scripts, and what `npx` finds. */
+/** The package as npm makes it: its name, which of its dependencies run scripts, and what `npx` finds. */
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";

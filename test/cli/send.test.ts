@@ -17,7 +17,7 @@ interface Sent {
   readonly id?: string;
   readonly type?: string;
 }
-/** What becomes of the n-th request, from 1: how far it is decided, a broken connection, or another answer. */
+/** The fate of the n-th request, from 1: how far it is decided, a broken connection, or another answer. */
 type Script = (n: number) => { through?: number; beyond?: number[]; lost?: boolean; answer?: [number, object] };
 
 let folder: string;
@@ -234,7 +234,7 @@ describe("send", () => {
     expect([summary.rejected, summary.codes]).toEqual([150, { unknown_type: 100, not_listed: 50 }]);
   });
 
-  it("goes on at `through`, with the sums right", async () => {
+  it("resumes at `through`, with the sums right", async () => {
     const types = (n: number): string => ({ 2: "no", 6: "wrong", 8: "no" })[n] ?? "tick";
     script = (n) => (n === 1 ? { through: 4, beyond: [7, 8] } : n === 2 ? { lost: true } : {});
     const { status, summary } = await run({
@@ -283,7 +283,7 @@ describe("send, stopped and started again", () => {
   it.each([
     ["plain", (text: string) => Buffer.from(text)],
     ["gzip", (text: string) => gzipSync(text)],
-  ])("goes on behind the last batch that was decided: %s", async (_, content) => {
+  ])("resumes behind the last batch that was decided: %s", async (_, content) => {
     const from = file(
       "events",
       content(`\n${lines(35, (n) => ({ type: n === 4 ? "wrong" : "tick", n, id: undefined }))}`),
@@ -422,7 +422,7 @@ describe("F2: lines without an id have the same one in every run, whatever becam
     expect(logged).toHaveLength(8);
   });
 
-  it("its last line had no end: with one it is the same line, and where it goes on it is refused", async () => {
+  it("its last line had no end: with one it is the same line, and where it continues it is refused", async () => {
     const text = plain(0, 2).trimEnd();
     const from = file("events", text);
     await run({ file: from });

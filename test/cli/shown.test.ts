@@ -1,4 +1,4 @@
-/** What the commands show to people: pure functions from answers to lines. */
+/** Texts that the commands show to people: pure functions from answers to lines. */
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { OperatorStatus, PartitionInfo } from "../../src/client/admin-answers.ts";
@@ -124,7 +124,7 @@ describe("doctor", () => {
     expect(judgeDollars(after, before, HOUR_MS).detail).toMatch(/^0\.0000 dollars/);
   });
 
-  it("has nothing to say of a partition that is well", () => expect(states({})).toEqual([]));
+  it("has nothing to say of a partition that is healthy", () => expect(states({})).toEqual([]));
 
   it.each([
     [{ estimatedRecoveryMs: 1_001 }, "bad: estimated recovery 1.0 s, above the target of 1.0 s"],
@@ -148,7 +148,7 @@ describe("doctor", () => {
     ],
   ])("%j: %s", (one, expected) => expect(states(one)).toEqual([expected]));
 
-  it("an old snapshot is well where little came after it", () =>
+  it("an old snapshot is healthy where little came after it", () =>
     expect(states({ tailEvents: 999, tailBytes: 999_999, lastSnapshot: null })).toEqual([]));
 
   it("gives a line for each operator, and those of its partitions that need one", () => {
@@ -215,7 +215,7 @@ describe("doctor, of the stores", () => {
       "ok    SNAPSHOTS  12 ms from the Worker, the median of 1",
     ]));
 
-  it("a store that doesn't answer is bad, and a region that is set is well", () =>
+  it("a store that doesn't answer is bad, and a region that is set is fine", () =>
     expect(
       judgeStores({
         ...app,

@@ -18,7 +18,7 @@ const answer = (body: string): Fault => ({
 });
 const full = answer(text(HEAD, ADA, BO, { end: true, complete: true, keys: 2 }));
 
-/** What comes of it: entries, and the end or the error. */
+/** The result: entries, and the end or the error. */
 async function diffed(app: ScriptedApp, options: object = {}) {
   const kf = client({ url: "http://app.test", fetch: app.fetch, clock: app.clock, random: () => 0 });
   const lines = kf.diff<typeof credits>({ from: "-1h", operator: "credits", ...options });

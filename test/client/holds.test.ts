@@ -1,4 +1,4 @@
-/** What must be held by an answer (src/client/holds.ts), beside what the routes are described to answer (src/worker/api). */
+/** Members that an answer must hold (src/client/holds.ts), beside the routes' descriptions (src/worker/api). */
 import { describe, expect, it } from "vitest";
 import { HOLDS, type Shape } from "../../src/client/holds.ts";
 import type { Described, Schema } from "../../src/worker/api/described.ts";
@@ -28,7 +28,7 @@ const WORDS: Readonly<Record<Extract<Shape, string>, (schema: Schema) => boolean
   "a text or null": ({ type }) => type === "string" || type === "null",
 };
 
-/** What the shape asks for and no form of the schema promises. `asked`: members that a parameter asks for. */
+/** Members that the shape asks for and no form of the schema promises. `asked`: members that a parameter asks for. */
 function unpromised(shape: Shape, schema: Schema, at: string, asked: readonly string[] = []): string[] {
   const forms = formsOf(schema);
   if (typeof shape === "string") return forms.some((form) => WORDS[shape](form)) ? [] : [`${at} is ${shape}`];
@@ -51,7 +51,7 @@ function unpromised(shape: Shape, schema: Schema, at: string, asked: readonly st
         readonly properties?: Readonly<Record<string, Schema>>;
         readonly required?: readonly string[];
       };
-      // What is described as anything may have any members.
+      // A value that is described as anything may have any members.
       if (form["type"] === undefined) return [];
       return names.flatMap((name) => {
         const bare = name.replace(/\?$/, "");
@@ -65,7 +65,7 @@ function unpromised(shape: Shape, schema: Schema, at: string, asked: readonly st
   return found.sort((a, b) => a.length - b.length)[0] ?? [`${at} is an object`];
 }
 
-/** What the schema describes and the shape doesn't hold. */
+/** Members that the schema describes and the shape doesn't hold. */
 function unheld(shape: Shape, schema: Schema, at: string): string[] {
   if (typeof shape === "string" || typeof shape === "function") return [];
   const [form] = formsOf(schema) as [Schema];

@@ -1,6 +1,6 @@
 /**
- * An app behind `fetch` for tests of the client: it decides events by their ids as docs/reference/api.md says, keeps what was logged in
- * the order in which it came, and fails as a script tells it. Time is virtual.
+ * An app behind `fetch` for tests of the client: it decides events by their ids as docs/reference/api.md says, keeps
+ * what was logged in the order in which it came, and fails as a script tells it. Time is virtual.
  */
 import type { Fetch } from "../../src/client/http.ts";
 import { asProblem } from "./problem.ts";
@@ -22,7 +22,7 @@ export interface SentEvent {
   readonly [member: string]: unknown;
 }
 
-/** What becomes of a request. */
+/** The fate of a request. */
 export type Fault =
   | { readonly tag: "none" }
   /** The connection breaks before anything is taken in, or after all of it was. */
@@ -94,7 +94,10 @@ export class ScriptedApp {
     }
   }
 
-  /** Types decide: `refuse.*` is refused with the rest as its code, `reject.*` is rejected, `throw` is quarantined, `forget` is known by its number, `half.*` is refused and another operator has it. */
+  /**
+   * Types decide: `refuse.*` is refused with the rest as its code, `reject.*` is rejected, `throw` is quarantined,
+   * `forget` is known by its number, `half.*` is refused and another operator has it.
+   */
   #take(events: readonly SentEvent[], through: number, beyond: readonly number[] = []) {
     const counts = { received: events.length, accepted: 0, duplicates: 0, refused: 0, rejected: 0, quarantined: 0 };
     const results: object[] = [];

@@ -105,7 +105,7 @@ describe("a batch", () => {
   });
 });
 
-describe("a repeat", () => {
+describe("a retry", () => {
   it("ONE1: has the same ids, also where the client made them", async () => {
     const app = failing({ 1: { tag: "lost", taken: false }, 2: { tag: "lost", taken: true } });
     const kf = clientOf(app);
@@ -115,7 +115,7 @@ describe("a repeat", () => {
     expect(fates.map(({ tag }) => tag)).toEqual(["duplicate", "duplicate"]);
   });
 
-  it("goes on at `through`: what stands before it is decided, and keeps its first fate", async () => {
+  it("resumes at `through`: what stands before it is decided, and keeps its first fate", async () => {
     const app = failing({ 1: { tag: "partly", through: 2, beyond: [3] } });
     const kf = clientOf(app);
     const fates = await app.run(kf.send(ticks(0, 5)));
@@ -346,7 +346,7 @@ describe("ONE2: numbered batches", () => {
   const numbers = (app: ScriptedApp): string[] =>
     app.seen.map(({ headers }) => ["id", "epoch", "seq"].map((name) => headers.get(`producer-${name}`)).join("/"));
 
-  it("count up, and a repeat is the same batch under the same number, also after a partial answer", async () => {
+  it("count up, and a retry is the same batch under the same number, also after a partial answer", async () => {
     const app = failing({ 2: { tag: "partly", through: 1 }, 3: { tag: "lost", taken: true } });
     const kf = clientOf(app, { producer: { id: "meter", epoch: 3 }, batch: { events: 2, lingerMs: 0 } });
     const fates = await app.run(kf.send(ticks(0, 6)));

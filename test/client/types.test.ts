@@ -1,4 +1,4 @@
-/** What the client knows from the type of an operator alone. What must not compile, doesn't. */
+/** The client's knowledge from the type of an operator alone. Wrong code doesn't compile. */
 import { z } from "zod";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { client, type AskResult, type OperatorClient, type PastClient, type StateOf } from "../../src/client/client.ts";
@@ -36,7 +36,7 @@ describe("the types of the client", () => {
     expectTypeOf<Extract<Take, { duplicate: false; tag: "applied" }>["value"]>().toEqualTypeOf<Left>();
     expectTypeOf<Extract<Take, { duplicate: true; tag: "applied" }>["value"]>().toEqualTypeOf<Left | null>();
 
-    // One that never refuses has no such case, and one that returns nothing replies null.
+    // A handler that never refuses has no such case, and a handler that returns nothing replies null.
     type Closed = AskResult<Credits, "account.closed">;
     expectTypeOf<Closed["tag"]>().toEqualTypeOf<"applied" | "quarantined">();
     expectTypeOf<Extract<Closed, { tag: "applied" }>["value"]>().toEqualTypeOf<null>();

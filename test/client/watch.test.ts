@@ -51,7 +51,7 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe("watch", () => {
-  it("gives the value now, then each change, and goes on after a broken connection with what is new", async () => {
+  it("gives the value now, then each change, and continues after a broken connection with what is new", async () => {
     const { url, requests } = await serve(
       (response) => {
         stream(response, 1, 2);
@@ -108,7 +108,7 @@ describe("watch", () => {
     expect(requests).toHaveLength(1);
   });
 
-  it("goes on after a connection that was quiet for longer than it would wait for one", async () => {
+  it("continues after a connection that was quiet for longer than it would wait for one", async () => {
     const { url } = await serve(
       (response) => {
         stream(response, 1);

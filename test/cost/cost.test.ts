@@ -1,4 +1,4 @@
-/** What a load is said to cost, against what partitions count when they have it. */
+/** The estimated cost of a load, against what partitions count when they have it. */
 import { MARK_MS } from "../../src/engine/base/limits.ts";
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../src/adapters/brotli.ts";

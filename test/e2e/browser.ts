@@ -4,7 +4,7 @@ import { chromium, type Browser } from "playwright-core";
 
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** Null: there is none. CHROMIUM says where one is that stands elsewhere. */
+/** The browser's path, or null if there is none. CHROMIUM names one that stands elsewhere. */
 export const chromiumPath: string | null =
   [process.env["CHROMIUM"] ?? "", ...PLACES].find((place) => place !== "" && existsSync(place)) ?? null;
 

@@ -1,5 +1,5 @@
 /**
- * ONE1, ONE2, LOG1: what is acknowledged counts exactly once and every repeat gets its first answer, through kills of the
+ * ONE1, ONE2, LOG1: what is acknowledged counts exactly once and every retry gets its first answer, through kills of the
  * whole runtime under load, during snapshots and during recovery. `npm run chaos` does the same for as long as it is told.
  */
 import { mkdtempSync, readdirSync, rmdirSync } from "node:fs";

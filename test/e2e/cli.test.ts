@@ -228,15 +228,15 @@ describe("keyframe, of the files that the app wrote", () => {
 });
 
 describe("keyframe, against an app with tokens", () => {
-  let shut: Runtime;
+  let closed: Runtime;
   beforeAll(async () => {
-    shut = await startRuntime({ port: 0, stateDir: join(folder, "shut"), vars: TOKENS });
+    closed = await startRuntime({ port: 0, stateDir: join(folder, "closed"), vars: TOKENS });
   });
-  afterAll(() => shut.stop());
+  afterAll(() => closed.stop());
 
   const states = async (token?: string): Promise<(string | undefined)[]> => {
     const env: Record<string, string> = {
-      KEYFRAME_URL: shut.url,
+      KEYFRAME_URL: closed.url,
       ...(token === undefined ? {} : { KEYFRAME_TOKEN: token }),
     };
     const { out } = await keyframe(["doctor", "--json", "--rate", "0s", "--no-wake"], env);
@@ -256,10 +256,10 @@ describe("keyframe, against an app with tokens", () => {
   });
 
   test("a command without the token says so, and what to do", async () => {
-    const { status, err } = await keyframe(["status"], { KEYFRAME_URL: shut.url, KEYFRAME_TOKEN: TOKENS.READ_TOKEN });
+    const { status, err } = await keyframe(["status"], { KEYFRAME_URL: closed.url, KEYFRAME_TOKEN: TOKENS.READ_TOKEN });
     expect(status).toBe(2);
     expect(err).toContain("403 wrong_role");
     expect(err).not.toContain(TOKENS.READ_TOKEN);
-    expect(await keyframe(["status", "--url", shut.url, "--token", TOKENS.ADMIN_TOKEN])).toMatchObject({ status: 0 });
+    expect(await keyframe(["status", "--url", closed.url, "--token", TOKENS.ADMIN_TOKEN])).toMatchObject({ status: 0 });
   });
 });

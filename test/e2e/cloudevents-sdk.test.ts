@@ -20,7 +20,7 @@ afterAll(async () => {
 type Answer = Readonly<Record<string, unknown>>;
 const FULL = { headers: { prefer: "return=representation" } };
 
-/** What the app answers to an event that the SDK sends. */
+/** The app's answer to an event that the SDK sends. */
 async function emit(event: CloudEvent<unknown>, mode: Mode, path = "/v1/events"): Promise<Answer> {
   const { body } = (await emitterFor(httpTransport(`${app.url}${path}`), { mode })(event, FULL)) as { body: string };
   return JSON.parse(body) as Answer;

@@ -16,7 +16,7 @@ import { mockedOverview } from "./mocked-overview.ts";
 
 const CONFIG = join(PROJECT_DIR, "test", "e2e", "dashboard", "wrangler.toml");
 const AXE = readFileSync(join(PROJECT_DIR, "node_modules", "axe-core", "axe.min.js"), "utf8");
-/** What all of it may weigh, packed. */
+/** Bytes that all of it may have, packed. */
 const BUDGET = 150_000;
 
 /** Every page, with what shows that it is there. */
@@ -90,7 +90,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
 
   interface Opened {
     readonly page: Page;
-    /** What the page complained about, and whom it asked. */
+    /** The page's complaints, and the addresses that it asked. */
     readonly errors: string[];
     readonly asked: URL[];
   }
@@ -476,7 +476,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     );
     await page.goto(`${runtime.url}/#/operators/many/partitions`);
     await page.locator("tbody tr").nth(63).waitFor();
-    // What the first and the last row show, in overviews, at each change; the next overview is asked for then.
+    // The overviews that the first and the last row show, at each change; the next overview is asked for then.
     await page.evaluate(`{
       const shown = (row) => document.querySelectorAll("tbody tr")[row].querySelectorAll("td")[2];
       const step = (row) => (Number(shown(row).textContent.replaceAll(",", "")) - 100_000) / (900 + row * 7);

@@ -1,6 +1,6 @@
 /**
- * `npm run deploy`. There is no account here: what reaches Cloudflare is tested against a stand-in for wrangler that keeps an
- * account in a file. What wrangler itself does with the configuration is tested with the real one and --dry-run.
+ * `npm run deploy`. There is no account here: what reaches Cloudflare is tested against a stand-in for wrangler that
+ * keeps an account in a file. The real wrangler reads the configuration in a test of its own, with --dry-run.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 interface Account {
   readonly databases: readonly string[];
   readonly buckets: readonly string[];
-  /** Null: the Worker isn't there. */
+  /** Null if the Worker isn't there. */
   readonly secrets: readonly string[] | null;
   /** The first command that begins so, and all like it, fail. */
   readonly fails?: string;
@@ -125,13 +125,13 @@ describe("on an account", () => {
   });
 
   test.each(["d1 list", "d1 create", "r2 bucket create", "d1 migrations apply LOG_1", "deploy"])(
-    "a failure of `%s` ends it with that status, and the next deployment goes on from there",
+    "a failure of `%s` ends it with that status, and the next deployment resumes from there",
     (fails) => {
       const { status, calls, after } = deploy({ ...EMPTY, fails });
       expect(status).toBe(3);
       expect(calls.at(-1)).toMatch(new RegExp(`^${fails}`));
-      const { fails: _, ...mended } = after;
-      expect(deploy(mended).status).toBe(0);
+      const { fails: _, ...fixed } = after;
+      expect(deploy(fixed).status).toBe(0);
     },
   );
 

@@ -1,4 +1,4 @@
-/** What a page's main thread does, turn by turn, from the browser's own trace. */
+/** The turns of a page's main thread, from the browser's own trace. */
 import type { Browser, Page } from "playwright-core";
 
 interface TraceEvent {

@@ -1,6 +1,6 @@
 /**
- * The package as a user gets it: packed, installed into an empty Worker project, type-checked there, served by wrangler, and
- * asked from a second Worker by a service binding.
+ * The package as a user gets it: packed, installed into an empty Worker project, type-checked there, served by
+ * wrangler, and asked from a second Worker by a service binding.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -37,7 +37,7 @@ test("the tarball has the built package, its types, the migrations and an exampl
   wanted.push("dist/migrations/0001_log.sql", "examples/wrangler.toml", "README.md", "LICENSE", "package.json");
   expect(packed).toEqual(expect.arrayContaining(wanted.map((file) => `package/${file}`)));
   expect(packed.filter((file) => /^package\/(src|test|node_modules)\//.test(file))).toEqual([]);
-  // What a migration's name is must never change: D1 remembers it.
+  // A migration's name must never change: D1 remembers it.
   const migrations = readdirSync(path.join(PROJECT_DIR, "src/adapters/migrations"));
   expect(readdirSync(path.join(streams, "node_modules/keyframe-streams/dist/migrations"))).toEqual(migrations);
 });
@@ -63,7 +63,7 @@ test.each([
 describe.each(["typescript", "typescript-5.4"])("with all declarations checked, by %s", (compiler) => {
   const strict = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false };
   const base = { ...strict, noEmit: true, allowImportingTsExtensions: true, target: "es2022" };
-  /** What it says of these files, compiled for one place. */
+  /** The compiler's messages on these files, compiled for one place. */
   function errorsOf(include: readonly string[], lib: readonly string[], types: readonly string[]): string {
     const file = path.join(streams, "tsconfig.checked.json");
     const compilerOptions = { ...base, module: "esnext", moduleResolution: "bundler", lib, types };
@@ -221,7 +221,7 @@ function install(tarball: string): void {
   writeFileSync(path.join(streams, "package.json"), JSON.stringify(manifest));
   const flags = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"];
   execFileSync("npm", ["install", ...flags, tarball], { cwd: streams, encoding: "utf8" });
-  // What every Worker project has beside it.
+  // Files that every Worker project has beside it.
   mkdirSync(path.join(streams, "node_modules/@cloudflare"), { recursive: true });
   mkdirSync(path.join(streams, "node_modules/@types"), { recursive: true });
   for (const name of ["@cloudflare/workers-types", "@types/node", "undici-types"])

@@ -16,7 +16,7 @@ export function pack(directory: string, into: string, flags: readonly string[] =
     encoding: "utf8",
     env: { ...process.env, PATH: `${path.join(modules, ".bin")}:${process.env["PATH"] ?? ""}` },
   });
-  // What the build prints comes first.
+  // The build's own output comes first.
   const [made] = JSON.parse(out.slice(out.search(/^[[{]/m))) as { filename: string }[];
   return path.join(into, made!.filename);
 }

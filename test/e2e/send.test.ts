@@ -1,6 +1,7 @@
 /**
- * ONE1, LOG1: `keyframe send` of real flights that have no ids, with the sender killed on the way, and the whole app killed on
- * the way of the second run. Every flight counts once, and at most one batch is sent a second time for each kill.
+ * ONE1, LOG1: `keyframe send` of real flights that have no ids, with the sender killed on the way, and the whole app
+ * killed on the way of the second run. Every flight counts once, and at most one batch is sent a second time for each
+ * kill.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -72,7 +73,7 @@ test("a sender that is killed, then an app that is killed: every flight counts o
   expect([summary.events, summary.accepted + summary.duplicates]).toEqual([20_000, 20_000]);
   expect(summary.sentBefore).toBe(sentBefore);
   expect(summary.duplicates).toBeLessThanOrEqual(2 * BATCH);
-  // What ids of its lines are made of stays known, for when it grows.
+  // The digest that ids of its lines are made of stays known, for when the file grows.
   expect(decided(file)).toBe(20_000);
   const found = compareCounts(countByAirport(flights), await readAllStates(runtime.url, "airport-delays"));
   expect(found).toMatchObject({ lost: 0, doubled: 0, differences: [], equal: found.airports });

@@ -1,6 +1,6 @@
 /**
- * A state file that is cut short on the disk: the local R2 then answers each read of it with an error, and others can be read. The partition
- * comes back from an older manifest and the log, and says which object it passed over.
+ * A state file that is cut short on the disk: the local R2 then answers each read of it with an error, and others can
+ * be read. The partition comes back from an older manifest and the log, and says which object it passed over.
  */
 import { globSync, mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";

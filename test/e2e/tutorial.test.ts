@@ -29,7 +29,7 @@ const steps = blocks.flatMap(({ kind, text }): Step[] => {
   return name === null ? [] : [{ tag: "file", name, text }];
 });
 
-/** What the page expects to be installed, and what these and the compiler need. */
+/** Packages that the page expects to be installed, and those that they and the compiler need. */
 const BESIDE = ["zod", "wrangler", "hono", "@standard-schema/spec", "jsonc-parser", "smol-toml"];
 const TYPES = ["@cloudflare/workers-types", "@types/node", "undici-types"];
 
@@ -151,7 +151,7 @@ function fileOf(text: string): string | null {
   return /^\/\/ ([\w./-]+\.ts)\n/.exec(text)?.[1] ?? null;
 }
 
-/** A command goes on to the end of its here-document. */
+/** A command continues to the end of its here-document. */
 function commandsOf(text: string): Step[] {
   return text
     .split(/^\$ /m)

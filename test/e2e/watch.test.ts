@@ -1,6 +1,6 @@
 /**
- * Watching over real connections, each a request of its own: the client and the command line against the app, and how little
- * it costs the object.
+ * Watching over real connections, each a request of its own: the client and the command line against the app, and how
+ * little it costs the object.
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -53,7 +53,7 @@ async function counted(key: string): Promise<{ readonly instance: number; readon
   return (await response.json()) as { instance: number; connections: number };
 }
 
-/** One that notes what it hears. */
+/** A reader that notes what it hears. */
 class Reader {
   readonly seen: Seen[] = [];
   readonly #stop = new AbortController();
@@ -107,7 +107,8 @@ test("many watchers of a key share a connection; whoever goes, the others go on,
     for (const { seen } of readers) expect(seen.map(({ value }) => value?.left)).toEqual(upTo(left));
     if (readers.length > 0) await until(async () => (await counted("many")).connections === 1);
   }
-  // That a reader has gone the runtime notices when it writes to it: with a sign of life or two, each after twenty seconds.
+  // The runtime notices that a reader has gone when it writes to the reader: with a sign of life or two, each after
+  // twenty seconds.
   await until(async () => (await counted("many")).connections === 0);
 });
 

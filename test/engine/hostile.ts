@@ -1,5 +1,5 @@
 /**
- * What the fuzz tests share: how many runs, values that nobody expects, and changes of a JSON value that keep it JSON.
+ * Helpers of the fuzz tests: how many runs, values that nobody expects, and changes of a JSON value that keep it JSON.
  *
  * `FUZZ_RUNS=100000 npx vitest run --config test/vitest.unit.ts test/engine/fuzz` runs each property that often.
  */
@@ -46,14 +46,14 @@ const surprise = fc.oneof(
 
 export interface Change {
   readonly where: number;
-  readonly how: "replace" | "remove" | "repeat" | "swap" | "nudge" | "add";
+  readonly how: "replace" | "remove" | "twice" | "swap" | "nudge" | "add";
   readonly value: unknown;
 }
 
 /** A change of whatever value it will be applied to. */
 const change: fc.Arbitrary<Change> = fc.record({
   where: fc.nat(1_000_000),
-  how: fc.constantFrom<Change["how"][]>("replace", "replace", "remove", "repeat", "swap", "nudge", "add"),
+  how: fc.constantFrom<Change["how"][]>("replace", "replace", "remove", "twice", "swap", "nudge", "add"),
   value: surprise,
 });
 
@@ -90,7 +90,7 @@ function apply(root: Holder, { where, how, value }: Change): void {
       return put(name, value);
     case "remove":
       return Array.isArray(holder) ? void holder.splice(Number(name), 1) : void delete holder[name];
-    case "repeat":
+    case "twice":
       return Array.isArray(holder) ? void holder.splice(Number(name), 0, structuredClone(old)) : put(`${name}2`, old);
     case "swap": {
       const [other, otherName] = slots[(where * 7 + 1) % slots.length]!;
@@ -116,7 +116,7 @@ const READING_MS = 2_000;
 
 type Read<T> = { readonly value: T } | { readonly named: string };
 
-/** What was read, or the name of why not. @throws whatever has no name */
+/** Returns the value that was read, or the name of the failure. @throws a failure without a name */
 export function readOrNamed<T>(reader: () => T): Read<T> {
   const begun = performance.now();
   const read = valueOrName(reader);

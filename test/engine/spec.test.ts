@@ -1,6 +1,6 @@
 /**
- * The formats are open: a reader that was written from docs/reference/formats.md alone, with nothing of this project, reads the golden files
- * as the engine does. Where this must change, the page must too.
+ * The formats are open: a reader that was written from docs/reference/formats.md alone, with nothing of this project,
+ * reads the golden files as the engine does. Where this must change, the page must too.
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";

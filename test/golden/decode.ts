@@ -1,4 +1,4 @@
-/** What stands in the golden files of a version, as plain JSON: the same for the script that wrote them and the test. */
+/** The contents of the golden files of a version, as plain JSON: the same for the script that wrote them and the test. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { brotli } from "../../src/adapters/brotli.ts";

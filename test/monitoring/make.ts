@@ -1,6 +1,7 @@
 /**
- * Writes docs/monitoring: a Grafana dashboard and Prometheus rules, made from the table of metrics (`npm run build:monitoring`).
- * test/engine/monitoring.test.ts fails if the files aren't what this makes, or a metric isn't in the table.
+ * Writes docs/monitoring: a Grafana dashboard and Prometheus rules, made from the table of metrics (`npm run
+ * build:monitoring`). test/engine/monitoring.test.ts fails if the files aren't what this makes, or a metric isn't in
+ * the table.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -7,7 +7,7 @@ type Schema = Readonly<Record<string, unknown>>;
 const isSchema = (value: unknown): value is Schema =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Why the value doesn't fit; null: it does. */
+/** Returns a function that says why a value doesn't fit, or null if it does. */
 export function checker({ components }: Document, schema: Schema): (value: unknown) => string | null {
   const validator = new Validator({ ...schema, components }, "2020-12", false);
   return (value) => {

@@ -1,8 +1,7 @@
 /**
- * Somebody who edits states on conditions, erases keys, and retries or deletes what is in the quarantine: one thing after the
- * other, several at once, or all of it beside each other on one key. What isn't answered is sent again with the same id, and some of
- * it much later.
- * It has its own chance, so that what else is drawn stays as it is.
+ * Somebody who edits states on conditions, erases keys, and retries or deletes what is in the quarantine: one thing
+ * after the other, several at once, or all of it beside each other on one key. A request without an answer is sent
+ * again with the same id, and some of it much later. It has its own chance, so that what else is drawn stays as it is.
  */
 import { partitionOfKey } from "../../src/engine/operator/routing.ts";
 import { tagOf, type Condition, type Tag } from "../../src/engine/state/edit.ts";
@@ -145,7 +144,7 @@ export class Admin {
     const many = this.#random.chance(0.4);
     if (many && entries.length > 1) this.#world.trace.count("commands of many");
     const chosen = many ? entries : [this.#random.pick(entries)];
-    // Some mend the state first.
+    // Some fix the state first.
     const operator = slot.address.operator as OperatorName;
     if (this.#random.chance(0.5)) {
       const state = this.#state(operator);

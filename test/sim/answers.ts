@@ -24,10 +24,10 @@ const REJECTIONS = new Set([
   "migration_failed",
 ]);
 
-/** What is wrong with it, or null. */
+/** The flaw of the answer, or null. */
 export function checkAnswer(world: World, { texts, only, full, producer }: Request, intake: Intake): string | null {
   const { counts, errors, results, interruption } = intake;
-  // Whoever is told of it may have been told before it was lost.
+  // A caller that is told of it may have been told before it was lost.
   if (texts.some((text) => world.oracle.isGivenUp(nameOf(JSON.parse(text) as Record<string, unknown>)))) return null;
   const sum = counts.accepted + counts.duplicates + counts.refused + counts.rejected + counts.unrouted;
   if (
@@ -39,13 +39,13 @@ export function checkAnswer(world: World, { texts, only, full, producer }: Reque
   let refused = 0;
   let quarantined = 0;
   let forgotten = counts.forgotten;
-  // Set aside at first: a duplicate may hear what became of them since, so the counts may be off by so many.
+  // Quarantined at first: a duplicate may hear what became of them since, so the counts may be off by so many.
   let settled = 0;
   for (const [index, text] of texts.slice(0, counts.through).entries()) {
     if (rejected.has(index)) continue;
     const event = JSON.parse(text) as Record<string, unknown>;
     const found = logged(world, event, only);
-    // What is known by its number alone may have been rejected.
+    // An event that is known by its number alone may have been rejected.
     if (typeof found === "string" && producer !== null && forgotten-- > 0) continue;
     if (typeof found === "string") return found;
     world.trace.count("events acknowledged");
@@ -56,7 +56,7 @@ export function checkAnswer(world: World, { texts, only, full, producer }: Reque
   }
   world.trace.count("refusals", refused);
   world.trace.count("quarantined", quarantined);
-  // What is known by its number alone counts as a duplicate, whatever its outcome was.
+  // An event that is known by its number alone counts as a duplicate, whatever its outcome was.
   const fits = (told: number, expected: number): boolean =>
     Math.abs(told - expected) <= settled || (producer !== null && told < expected);
   const right =

@@ -1,5 +1,5 @@
 /**
- * The reckoning of one partition: every key and the quarantine must show all that was ever logged, within bounds of
+ * The audit of one partition: every key and the quarantine must show all that was ever logged, within bounds of
  * virtual time, since nothing is wrong any more.
  */
 import type { Seq } from "../../src/engine/base/ids.ts";
@@ -18,7 +18,7 @@ const PLACES = 8;
 
 export class Audit {
   readonly #world: World;
-  /** Fires the next timer; false: none is due by then. */
+  /** Fires the next timer. Returns false if none is due by then. */
   readonly #step: (untilMs: number) => Promise<boolean>;
 
   constructor(world: World, step: (untilMs: number) => Promise<boolean>) {
@@ -52,7 +52,7 @@ export class Audit {
     if (flaw !== null) oracle.fail(`${shown.instance.name}: ${flaw}`);
   }
 
-  /** Whatever can be read is read, while clients go on. */
+  /** All that can be read is read, while clients continue. */
   async serves(slot: Slot, what: string): Promise<void> {
     const { oracle, host } = this.#world;
     await this.within(slot, what, () => host.instance(slot).scan());
@@ -73,7 +73,10 @@ export class Audit {
       oracle.fail(`${slot.short} takes no snapshot in peace: ${JSON.stringify(result)}`);
   }
 
-  /** The log as a reader finds it, from its end and from places in it downwards: every row once, and none of a log that was given up. */
+  /**
+   * The log as a reader finds it, from its end and from places in it downwards: every row once, and none of a log that
+   * was given up.
+   */
   async readsLog(slot: Slot): Promise<void> {
     const { oracle, damage, trace, store } = this.#world;
     const { rows } = oracle.truth(slot.name);
@@ -118,7 +121,7 @@ export class Audit {
   }
 
   crash(slot: Slot): void {
-    for (const one of this.#world.host.running(slot)) one.die("crashed for the reckoning");
+    for (const one of this.#world.host.running(slot)) one.die("crashed for the audit");
   }
 
   /** Every snapshot file that D1 reaches is gone: only archives and the log are left. */
@@ -126,7 +129,7 @@ export class Audit {
     for (const name of this.#world.oracle.kept.files(slot)) this.#world.store.objects.delete(name);
   }
 
-  /** A call that must be answered, tried again where the object is being replaced: for each damaged file that it finds. */
+  /** A call that must be answered, tried again where the object is being replaced: for each corrupt file that it finds. */
   async within<T>(slot: Slot, what: string, call: () => Promise<T>): Promise<T | null> {
     const { clock, oracle } = this.#world;
     const limit = clock.now() + CALL_LIMIT_MS;

@@ -1,7 +1,8 @@
 /**
- * What instances answer to events, as it is given, whoever hears it in the end: what is told is in the log, with its first outcome and
- * reply; an event is called new once (LOG1, ONE1, ONE4, ONE6); only an older epoch of a producer is refused (ONE2); queues and a day's
- * events have their bounds, and nobody is turned away before those are reached (LOG6).
+ * The answers of instances to events, as they are given, whoever hears them in the end. An answered event is in the
+ * log, with its first outcome and reply; an event is called new once (LOG1, ONE1, ONE4, ONE6); only an older epoch of a
+ * producer is refused (ONE2); queues and a day's events have their bounds, and nobody is turned away before those are
+ * reached (LOG6).
  */
 import { PENDING_BYTES, PENDING_EVENTS } from "../../src/engine/base/limits.ts";
 import type { Producer } from "../../src/engine/event/producer.ts";
@@ -46,7 +47,7 @@ export class Calls {
     pending.bytes += slice.bytes;
     pending.events += slice.keys.length;
     pending.calls += 1;
-    // What waits for the opening has a bound of its own, and the first of each queue is taken whatever its size.
+    // The queue that waits for the opening has a bound of its own, and the first of each queue is taken whatever its size.
     if (pending.calls > 2 && (pending.bytes > 2 * PENDING_BYTES + slice.bytes || pending.events > 2 * PENDING_EVENTS))
       this.#world.clock.after(1, () => {
         if (pending.bytes > 2 * PENDING_BYTES + slice.bytes)

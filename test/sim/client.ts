@@ -2,7 +2,7 @@
  * A client: sends events in batches, waits, tries again with the same ids, gives up; sends duplicates, also at the same
  * time and through another Worker; reuses ids by mistake; asks and reads.
  *
- * CLIENT1. What was answered is decided; what wasn't is sent again with the same ids, until the client gives up. Once the faults
+ * CLIENT1. An answered event is decided; any other is sent again with the same ids, until the client gives up. Once the faults
  *     have stopped it never gives up: every event must get its answer.
  */
 import type { Producer } from "../../src/engine/event/producer.ts";
@@ -30,7 +30,7 @@ const PATIENCE_MS = 40_000;
 
 export class Client {
   readonly name: string;
-  /** What it does now, for the report of one that never ends. */
+  /** The client's present step, for the report of one that never ends. */
   doing = "";
   readonly #world: World;
   readonly #workers: readonly Worker[];
@@ -118,7 +118,7 @@ export class Client {
     const id = `${this.name}-${this.#made++}`;
     const n = this.#random.between(1, 9);
     const from = type === "note" && this.#random.chance(0.1) ? this.#random.between(2, config.versions + 1) : 0;
-    // What a handler makes of it depends on the state, which other code may see otherwise.
+    // A handler's outcome depends on the state, which other code may see otherwise.
     const full = type === "note" && config.versions === 1 && this.#random.chance(0.3);
     const event = {
       id,
@@ -204,7 +204,7 @@ export class Client {
       const intake = await this.#request(request);
       if (intake !== null) {
         const through = intake.interruption === null ? left.length : intake.counts.through;
-        // What waits for a migration to be mended isn't decided.
+        // An event that waits for a fixed migration isn't decided.
         const waits = new Set(intake.waiting);
         this.#answered.push(...left.filter((_, i) => i < through && !waits.has(i)));
         left = left.filter((_, i) => i >= through || waits.has(i));
@@ -246,7 +246,7 @@ export class Client {
     await this.#send([this.#newEvent(this.#type(only))], only);
   }
 
-  /** What was answered long ago, once more. */
+  /** Sends once more what was answered long ago. */
   async #again(): Promise<void> {
     const numbered = this.#requests.length === 0 ? undefined : this.#random.pick(this.#requests);
     if (numbered !== undefined) return this.#untilAnswered(numbered);

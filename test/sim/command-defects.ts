@@ -1,6 +1,6 @@
 /**
- * Planted defects of what people do: edits, erasures, commands on the quarantine, bounds on what an operator takes, and databases that
- * are set back, adopted or rebuilt (defects.ts has the rest).
+ * Planted defects of what people do: edits, erasures, commands on the quarantine, bounds on what an operator takes, and
+ * databases that are restored to an older point, adopted or rebuilt (defects.ts has the rest).
  */
 import { engine, one, type Defect } from "./plant.ts";
 
@@ -154,7 +154,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     ),
   ),
 
-  // ---- databases that are set back ----
+  // ---- databases that are restored to an older point ----
   one(
     "nobody looks for what D1 has lost when a partition opens",
     "rewound.ts, E2",

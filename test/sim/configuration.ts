@@ -7,7 +7,7 @@
 import { MEMORY_BYTES, SIZES, type Sizes } from "../../src/engine/base/limits.ts";
 import { Random } from "./random.ts";
 
-/** What may go wrong with one call, as a probability. */
+/** Faults of one call, each with its probability. */
 export interface FaultRates {
   readonly before: number;
   readonly after: number;
@@ -21,11 +21,11 @@ export interface FaultRates {
   readonly slow: number;
   /** The instance dies at this call, before or after it acts. */
   readonly crash: number;
-  /** Another instance begins at this call, and this one goes on. */
+  /** Another instance begins at this call, and this one continues. */
   readonly rival: number;
 }
 
-/** What the world does by itself, each with its weight. */
+/** Steps that the world takes by itself, each with its weight. */
 export interface Happenings {
   readonly evict: number;
   readonly crash: number;
@@ -99,12 +99,12 @@ export interface Configuration {
   readonly pastMs: number;
   /** Between two acts of somebody who edits, erases and steers the quarantine; 0: nobody does. */
   readonly adminMs: number;
-  /** Between two times that a database is set back, or lost; 0: none is. */
+  /** Between two times that a database is restored to an older point, or lost; 0: none is. */
   readonly travelMs: number;
   /** Keys, and events a day, that an operator may take. */
   readonly maxKeys: Readonly<Record<OperatorName, number>>;
   readonly maxEventsPerDay: number;
-  /** The ledger's key that version 2 of the code can't migrate and version 3 can; null: there is none. */
+  /** The ledger's key that version 2 of the code can't migrate and version 3 can, or null if there is none. */
   readonly unmigratable: string | null;
 }
 
@@ -233,7 +233,10 @@ function configureRetention(seed: number): Pick<Configuration, "retain" | "pinMs
   };
 }
 
-/** Where it is set back nothing is damaged besides, and there is one version of the code: each would be too much to be mended. */
+/**
+ * Where it is restored to an older point nothing is damaged besides, and there is one version of the code: each would
+ * be too much to be fixed.
+ */
 function configureTravel(seed: number, versions: number): Pick<Configuration, "travelMs"> {
   const random = new Random(seed, "travel");
   return { travelMs: versions === 1 && random.chance(0.3) ? random.skewed(20_000, 3_600_000) : 0 };
@@ -252,7 +255,7 @@ function configureAdmin(seed: number, versions: number): Partial<Configuration> 
     adminMs,
     maxKeys: { count, credits, ledger },
     maxEventsPerDay: quota ? random.skewed(6, 400) : Infinity,
-    // What is counted must be known for a day.
+    // The ids of counted events must be known for a day.
     ...(quota ? { dedupKeepMs: random.between(day, 2 * day), dedupMaxIds: 500_000 } : {}),
   };
 }

@@ -1,12 +1,12 @@
 /**
- * Objects in R2 that are damaged behind everybody's back: a bit flipped, the end cut off, the whole object gone, or each read of it
- * answered with an error, for good.
+ * Objects in R2 that are damaged behind everybody's back: a bit flipped, the end cut off, the whole object gone, or
+ * each read of it answered with an error, for good.
  *
  * DAMAGE1. Never so much at a time that the rules couldn't give the state back (SNAP4: the loss of any one object loses
  *     nothing): a file of a generation only while the archives above the older one are whole, an archive only while both
  *     generations are.
  * DAMAGE2. Where there are several versions of the code an archive is left alone: older code may need it, and has nothing else.
- * DAMAGE3. Nothing where a database may be set back: what R2 has is all there is then.
+ * DAMAGE3. Nothing where a database may be restored to an older point: what R2 has is all there is then.
  * DAMAGE4. The number of a file's format is left alone: another number is another format, and no damage.
  */
 import { decodeArchive, filesOf } from "./decoder.ts";
@@ -17,11 +17,11 @@ import type { World } from "./world.ts";
 export class Damage {
   readonly #world: World;
   readonly #random: Random;
-  /** What was struck; of an archive, the last seq in it. */
+  /** Objects that were struck; of an archive, the last seq in it. */
   readonly #hit = new Map<string, number>();
-  /** What no read gives back, though it is there. */
+  /** Objects that no read gives back, though they are there. */
   readonly #unreadable = new Set<string>();
-  /** What was written, of what was struck. */
+  /** The original bytes of the objects that were struck. */
   readonly #written = new Map<string, Uint8Array>();
 
   constructor(world: World) {
@@ -88,8 +88,8 @@ export class Damage {
   }
 
   /**
-   * Would the archives give back all that is above the older generation? They must when the newer one is struck, whatever the
-   * log is cut to until somebody finds out.
+   * Would the archives give back all that is above the older generation? They must when the newer one is struck,
+   * whatever the log is cut to until somebody finds out.
    */
   #archivesServe(slot: Slot, above: number): boolean {
     return ![...this.#hit].some(([name, to]) => name.startsWith(`${slot.name}/manifests/`) && to > above);

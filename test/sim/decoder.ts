@@ -1,6 +1,6 @@
 /**
- * The oracle's own readers of what stands in the log and in R2, written from docs/reference/formats.md; the engine's are not used.
- * They don't look for damage: what is read is what was just written.
+ * The oracle's own readers of what stands in the log and in R2, written from docs/reference/formats.md; the engine's
+ * are not used. They don't look for damage: what is read is what was just written.
  */
 import { brotliDecompressSync } from "node:zlib";
 import type { Segment } from "../../src/engine/base/records.ts";
@@ -67,11 +67,11 @@ export interface DecodedSnapshot {
   readonly operatorVersion: number;
   /** Keys of the whole state. */
   readonly keys: number;
-  /** Null: the key is gone. */
+  /** The entry is null if the key is gone. */
   readonly entries: readonly (readonly [key: string, entry: DecodedEntry | null])[];
   readonly dedup: { readonly first: number; readonly last: number; readonly prints: number };
   readonly answers: ReadonlyMap<number, LoggedOutcome>;
-  /** What is in the quarantine, and what became of what went; of a delta what changed. */
+  /** Events in the quarantine, and the resolutions of those that went; of a delta the changes. */
   readonly quarantine: readonly (QuarantineLine | { readonly seq: number; readonly event?: never })[];
   /** All that stands in it of states and quarantine. */
   readonly text: string;

@@ -1,6 +1,6 @@
 /**
- * The planted defects: small, plausible ways of getting it wrong, most of them from the models of the protocol (A1 to A15, B10),
- * each as the lines of the sources that it replaces. The simulator must find every one.
+ * The planted defects: small, plausible ways of getting it wrong, most of them from the models of the protocol (A1 to
+ * A15, B10), each as the lines of the sources that it replaces. The simulator must find every one.
  */
 import { COMMAND_DEFECTS } from "./command-defects.ts";
 import { engine, one, rare, type Defect, type Patch } from "./plant.ts";

@@ -1,8 +1,8 @@
 /**
  * Faults are data: what becomes of one call to a store, drawn before it is made.
  *
- * FATE1. Acting and answering are two moments: a call may act and not be heard of, be heard of as failed though it acted, or
- *     act minutes after its sender gave up, after newer calls (A1, A2, A3 of the models).
+ * FATE1. Acting and answering are two moments. A call may act and not be heard of, or be heard of as failed though it
+ *     acted. Or it may act minutes after its sender gave up, after newer calls (A1, A2, A3 of the models).
  * FATE2. In an outage nothing acts, or everything acts unheard; which of both is drawn with the outage.
  */
 import { STORE_TIMEOUT_MS } from "../../src/engine/base/limits.ts";
@@ -11,11 +11,11 @@ import type { Random } from "./random.ts";
 import type { Trace } from "./trace.ts";
 
 export interface Fate {
-  /** Milliseconds until the store acts; null: it never does. */
+  /** Milliseconds until the store acts, or null if it never does. */
   readonly actMs: number | null;
-  /** Milliseconds from then (or from the call) until the caller hears; null: it never does. */
+  /** Milliseconds from then (or from the call) until the caller hears, or null if it never does. */
   readonly answerMs: number | null;
-  /** What it hears instead of the result. */
+  /** The error that the caller hears instead of the result. */
   readonly error: string | null;
   /** The instance dies: before the call leaves it, or right after. */
   readonly crash: "before" | "after" | null;

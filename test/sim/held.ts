@@ -2,7 +2,8 @@
  * The quarantine as the oracle keeps it: which events were in it, from which seq up to which, and what an entry must say.
  *
  * HELD1. An entry says what was sent, whatever a handler did to it.
- * HELD2. An event that other code has elsewhere than the log says (LEDGERMODEL1 of ledger-model.ts) may be in it or not, until its key is erased.
+ * HELD2. An event that other code has elsewhere than the log says (LEDGERMODEL1 of ledger-model.ts) may be in it or
+ *     not, until its key is erased.
  */
 import type { QuarantineLine } from "./decoder.ts";
 import type { Logged, View } from "./model.ts";
@@ -49,7 +50,7 @@ export class Held {
     return this.#open.has(seq);
   }
 
-  /** What is wrong with these entries, or null: nothing that must be there is missing, nothing is there that may not be. */
+  /** The flaw of these entries, or null: nothing that must be there is missing, nothing is there that may not be. */
   check(lines: readonly QuarantineLine[], { floor, cut }: Omit<View, "version">): string | null {
     const seqs = new Set(lines.map(({ seq }) => seq));
     for (const [seq, until] of this.#until)

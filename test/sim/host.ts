@@ -1,7 +1,7 @@
 /**
  * The platform: for each partition at most one instance that it routes to, made by the next call; alarms; the cron.
  *
- * HOST1. An instance that was superseded is not stopped. It goes on with what it was doing, and callers that don't know yet
+ * HOST1. An instance that was superseded is not stopped. It continues what it was doing, and callers that don't know yet
  *     go on calling it.
  * HOST2. An alarm may be lost, late or twice while faults run. The cron heals what was lost (SNAP6).
  */
@@ -18,7 +18,7 @@ import { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
-/** An alarm that is no later than this is well; as in src/worker/cron.ts. */
+/** An alarm that is no later than this is healthy; as in src/worker/cron.ts. */
 const GRACE_MS = 120_000;
 /** The soonest that an alarm rings. */
 const ALARM_MS = 500;
@@ -33,10 +33,10 @@ export interface Slot {
   readonly instances: Instance[];
   /** In the object's own storage: it outlives its instances. */
   readonly cache: MemoryCache;
-  /** What the object's own storage holds. */
+  /** The object's own storage. */
   mark: HighWaterMark | null;
   aside: Aside | null;
-  /** What is armed; a token of its own for each arming. */
+  /** The armed alarm, with a token of its own for each arming. */
   alarm: { readonly atMs: number; readonly token: number } | null;
 }
 
@@ -93,7 +93,7 @@ export class Host {
     slot.zombies.delete(instance);
   }
 
-  /** A second instance may begin while this one goes on. */
+  /** A second instance may begin while this one continues. */
   supersede(slot: Slot): void {
     const old = slot.current;
     if (old === null) return;
@@ -101,7 +101,7 @@ export class Host {
     slot.current = null;
     slot.zombies.add(old);
     this.#world.trace.count("instances superseded");
-    this.#world.trace.say(old.name, () => "is superseded and goes on");
+    this.#world.trace.say(old.name, () => "is superseded and continues");
     this.#world.clock.after(this.#random.skewed(1_000, 600_000), () => old.die("at last, as a zombie"));
   }
 
@@ -156,7 +156,7 @@ export class Host {
       });
   }
 
-  /** What the cron does: looks at D1 alone, and wakes whose alarm is overdue. */
+  /** The cron job: looks at D1 alone, and wakes the partitions whose alarm is overdue. */
   cron(): void {
     const { clock, trace } = this.#world;
     for (const slot of this.slots.values()) {

@@ -2,8 +2,8 @@
  * One incarnation of a partition: the real engine with its ports on wires, and what a platform may do to it.
  *
  * INSTANCE1. A dead instance runs nothing more: its timers don't fire, its calls are never answered, its callers hear that it
- *     went away. What it sent to a store before may still act.
- * INSTANCE2. An instance that ended itself goes on running for a while, which is more than the platform allows it: the oracle
+ *     went away. A call that it sent to a store before may still act.
+ * INSTANCE2. An instance that ended itself continues to run for a while, which is more than the platform allows it: the oracle
  *     sees to it that it writes nothing more.
  */
 import { seq } from "../../src/engine/base/ids.ts";
@@ -36,21 +36,21 @@ export class Instance {
   ended: string | null = null;
   /** Nobody routes to it any more but who doesn't know. */
   superseded = false;
-  /** What it must show from its first answer on: the head of the log when it was first read. */
+  /** The least that it must show from its first answer on: the head of the log when it was first read. */
   #firstHead: number | null = null;
   /** The last event that it is known to have applied. */
   shown = 0;
   /** When D1 last left it without word of its epoch in time. */
   unheardMs = -1;
-  /** It lived before its database was set back, and this is what it knows; null: it didn't. */
+  /** It lived before its database was restored to an older point, and this is what it knows. Else null. */
   past: Past | null = null;
-  /** How often its database had been set back when it began. */
+  /** How often its database had been restored to an older point when it began. */
   readonly generation: number;
-  /** What its object's storage said then. */
+  /** The mark in its object's storage then. */
   readonly mark: HighWaterMark | null;
   /** Its clock goes as it should. */
   knowsTime = true;
-  /** What it has read damaged, and what those before it had: of what another finds beside it, it needn't hear. */
+  /** Objects that it has read damaged, and those that instances before it had. It needn't hear of another's findings. */
   readonly knowsDamaged: Set<string>;
   /** Objects of which a read failed for good: it may not have drawn the conclusion yet (WiredCache.distrust). */
   readonly failedToRead = new Set<string>();
@@ -123,7 +123,7 @@ export class Instance {
     };
   }
 
-  /** What couldn't be read is named, if that is why. */
+  /** An object that couldn't be read is named, if it is the reason. */
   #fellBack(flaws: string): void {
     const { trace, oracle } = this.#world;
     trace.count("fallbacks");
@@ -195,7 +195,7 @@ export class Instance {
     );
   }
 
-  /** What is shown of some keys. */
+  /** The shown states of some keys. */
   read(keys: readonly string[]): Promise<readonly (Shown | null)[]> {
     const { shown } = this;
     const askedMs = this.#world.clock.now();

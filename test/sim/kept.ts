@@ -1,8 +1,8 @@
 /**
- * The oracle's share of retention: what must stay, reckoned from the policy by itself, and what must be gone at the end.
+ * The oracle's share of retention: what must stay, computed from the policy by itself, and what must be gone at the end.
  *
  * KEPT1. Nothing that is reachable is deleted: both generations, what a rollback needs, restore points, pinned ones above all.
- * KEPT2. What a promotion displaced stays for the grace, as long as every clock of the partition went as it should.
+ * KEPT2. Files that a promotion displaced stay for the grace, as long as every clock of the partition went as it should.
  * KEPT3. State at any moment of the retention time can be had: from a snapshot at or before it, or from the first event, and
  *     the archive above that.
  * KEPT4. A restore point gives back the state of its seq.
@@ -43,9 +43,9 @@ export class Kept {
   /** When newer code last replaced the snapshot of an operator version. */
   readonly #replaced = new Map<Slot, Map<number, number>>();
 
-  /** What a database that was set back reaches, though it was given up since. */
+  /** Objects that a database at an older point reaches, though they were given up since. */
   readonly #lost = new Set<string>();
-  /** Partitions of which archives were given up that a database set back counts on. */
+  /** Partitions of which archives were given up that a database at an older point counts on. */
   readonly #holes = new Set<Slot>();
 
   constructor(world: World, fail: (what: string) => void) {
@@ -111,7 +111,7 @@ export class Kept {
     );
   }
 
-  /** What is given up is nothing that is pinned, nor what the policy asks for. */
+  /** Nothing that is pinned, or that the policy asks for, is given up. */
   retained(by: Instance, to: Retention, before: readonly Point[], taken: number, roots: Roots | null): void {
     if (roots === null) return;
     const { slot } = by;
@@ -154,7 +154,7 @@ export class Kept {
     const there = this.#reached(slot);
     const now = this.#world.clock.now();
     for (const name of names) {
-      // An instance from before D1 was set back deletes what D1 had given up by then.
+      // An instance from before D1 was restored to an older point deletes what D1 had given up by then.
       if (by.past !== null) this.#loses(slot, name);
       else if (name.endsWith(".kfm")) this.#archiveDeleted(by, name);
       else if (there.has(name)) this.#fail(`${by.name} deleted ${name}, which D1 reaches (SNAP2, SNAP10)`);
@@ -165,7 +165,7 @@ export class Kept {
     }
   }
 
-  /** What the database that was set back counts on is gone. */
+  /** An object that the database at an older point counts on is gone. */
   #loses(slot: Slot, name: string): void {
     if (this.#reached(slot).has(name)) this.#lost.add(name);
     if (name.endsWith(".kfm") && versionOf(name) >= this.#kept(slot).archiveFrom) this.#holes.add(slot);
@@ -202,7 +202,7 @@ export class Kept {
   /** The database says something else from now on. */
   travelled(slot: Slot): void {
     const { store, oracle, disturbed } = this.#world;
-    // What was displaced when, and by which clock, isn't known any more.
+    // The time of a displacement, and its clock, isn't known any more.
     disturbed.add(slot);
     for (const name of this.#reached(slot)) if (!store.objects.has(name)) this.#lost.add(name);
     const { archiveFrom } = this.#kept(slot);

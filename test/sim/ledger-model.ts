@@ -2,12 +2,13 @@
  * The model of `ledger`: which events a key saw, in which order, each once, since it was last edited; and the quarantine.
  *
  * LEDGERMODEL1. An event that was applied under a newer version throws when an older one replays it (rollback), and stands in that
- *     one's quarantine instead; or it is refused. So of what older code may have read it is only asked that it counts at most once, and
- *     stands where the log allows it; all else is asked to the letter.
- * LEDGERMODEL2. What an edit leaves is the same in every version, whatever stood there before. What is erased is gone in all of them.
+ *     one's quarantine instead; or it is refused. So of what older code may have read it is only asked that it counts
+ *     at most once, and stands where the log allows it; all else is asked to the letter.
+ * LEDGERMODEL2. An edit leaves the same in every version, whatever stood there before. An erased key is gone in all of them.
  * LEDGERMODEL3. A command finds what everything before it in the log has left, whether that was in the log when it was decided or not.
- * LEDGERMODEL4. Code that can't migrate a key's state takes no event for it, and sets aside what it replays of it. So of that key only this is
- *     asked once such code has read it: every event that was acknowledged counts or is in the quarantine, until a command takes it out.
+ * LEDGERMODEL4. Code that can't migrate a key's state takes no event for it, and quarantines what it replays of it. So
+ *     of that key only this is asked once such code has read it: every event that was acknowledged counts or is in the
+ *     quarantine, until a command takes it out.
  */
 import type { QuarantineLine } from "./decoder.ts";
 import { Held } from "./held.ts";
@@ -40,7 +41,7 @@ interface Note {
   /** A command took it out of the quarantine, where it was there. */
   dropped: boolean;
 }
-/** Whatever was before is gone. */
+/** Everything before it is gone. */
 interface Edited {
   readonly kind: "put" | "gone";
   readonly seq: number;
@@ -101,7 +102,7 @@ export class LedgerModel implements Model {
     else changes.push(change);
   }
 
-  /** What counts since the last edit. */
+  /** Events that count since the last edit. */
   #notes(key: string): Note[] {
     const changes = this.#keys.get(key) ?? [];
     return changes.slice(changes.findLastIndex(({ kind }) => kind !== "note") + 1) as Note[];

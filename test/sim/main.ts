@@ -1,11 +1,11 @@
 /**
  * The command line of the simulator (docs/internals/simulator.md).
  *
- *   --seed S [--steps M]               one seed: its world, its trace, what broke
- *   --seeds N [--from S] [--steps M]   many: what happened in them, and which broke a rule
- *   --small-limits …                   the same, with bounds that a few events reach
- *   --small                            every small world with one or two things that go wrong
- *   --defects                          every planted defect, and how many seeds it takes to find it
+ *   --seed S [--steps M]               one seed: its world, its trace, what broke..
+ *   --seeds N [--from S] [--steps M]   many: what happened in them, and which broke a rule..
+ *   --small-limits …                   the same, with bounds that a few events reach..
+ *   --small                            every small world with one or two things that go wrong..
+ *   --defects                          every planted defect, and how many seeds it takes to find it..
  *
  * Exit status 1 where a rule was broken, or a defect not found.
  */

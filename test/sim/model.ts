@@ -1,6 +1,6 @@
 /**
- * What the simulated operators should do with a log, written a second time: no code of the engine and none of operators.ts
- * is used. One model holds one partition, and remembers every state that every key ever had.
+ * A model of what the simulated operators should do with a log, written a second time: no code of the engine and none
+ * of operators.ts is used. One model holds one partition, and remembers every state that every key ever had.
  *
  * MODEL1. The log is taken as it stands; the model says whether each outcome in it was right at its place.
  * MODEL2. A state may be asked about at any seq and in any version of the operator.
@@ -31,12 +31,12 @@ export interface Logged {
   /** All of it, as it stands in the log. */
   readonly event: Readonly<Record<string, unknown>>;
   readonly atMs: number;
-  /** What it says, for reuse of its id. */
+  /** The content of the event, for reuse of its id. */
   readonly content: string;
   /** It came in a numbered request, always. */
   readonly numbered: boolean;
   readonly outcome: LoggedOutcome | null;
-  /** JSON text of the reply that its handler must give; null: none, or not known. */
+  /** JSON text of the reply that its handler must give, or null if there is none or it isn't known. */
   reply: string | null;
 }
 
@@ -57,25 +57,28 @@ export interface View {
 }
 
 export interface Model {
-  /** Takes the next event of the log. What is wrong with it, or null. */
+  /** Takes the next event of the log. Returns its flaw, or null. */
   take(event: Logged): string | null;
-  /** What is wrong with what is shown of a key, or null. */
+  /** Returns the flaw of a key's shown state, or null. */
   check(key: string, shown: Shown | null, view: View): string | null;
   /** Every key that ever had a state. */
   keys(): Iterable<string>;
   /** Code of this version reads the partition from now on. */
   readBy(version: number): void;
-  /** What is wrong with a quarantine, or null. */
+  /** Returns the flaw of a quarantine, or null. */
   checkQuarantine(lines: readonly QuarantineLine[], view: Omit<View, "version">): string | null;
-  /** What is wrong if this is all that there is of a key: a state, and the quarantine (by seq), which hold everything up to `cut`. */
+  /**
+   * Returns the flaw, if this is all that there is of a key: a state, and the quarantine (by seq), which hold
+   * everything up to `cut`.
+   */
   checkKept(key: string, shown: Shown | null, quarantine: ReadonlySet<number>, cut: number): string | null;
   /** May an instance that knows everything up to `floor` be unable to migrate the key? */
   mayBeUnmigrated(key: string, version: number, floor: number): boolean;
-  /** What was erased of a key goes up to this seq; 0: nothing was. */
+  /** The last seq that an erasure of the key covers, or 0. */
   erasedUpTo(key: string): number;
 }
 
-/** What a refusal says: code, and a detail. */
+/** The answer of a refusal: code, and a detail. */
 export const refusal = (code: string, detail: unknown = null): string => JSON.stringify([code, detail]);
 
 /** Does the condition of an edit hold? `texts` are those whose prints its tags bear, in the same order. */

@@ -1,4 +1,4 @@
-/** What goes wrong by itself, between the calls: crashes, outages, deploys, clocks. One thing at a time, at random moments. */
+/** Faults by themselves, between the calls: crashes, outages, deploys, clocks. One thing at a time, at random moments. */
 import type { Happenings } from "./configuration.ts";
 import type { Slot } from "./host.ts";
 import type { Random } from "./random.ts";

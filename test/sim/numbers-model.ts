@@ -18,7 +18,7 @@ type Values = readonly [number, number];
 interface Change {
   readonly seq: number;
   readonly stamp: number;
-  /** Null: removed. */
+  /** Null if the state was removed. */
   readonly values: Values | null;
 }
 
@@ -120,7 +120,7 @@ export class NumbersModel implements Model {
 
 interface Handled {
   readonly values: Values | null;
-  /** Null: there is none, or it isn't known. */
+  /** Null if there is none, or it isn't known. */
   readonly reply: string | null;
   readonly refused: string | null;
 }

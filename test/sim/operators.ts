@@ -39,7 +39,7 @@ export interface NoteData {
 
 const DERIVED = ["", "", "twice", "thrice"];
 
-/** What version v adds: 2 brings `twice`, 3 brings `thrice`. */
+/** The members that version v adds: 2 brings `twice`, 3 brings `thrice`. */
 function derive(state: Numbers, of: string, version: number): void {
   for (let v = 2; v <= version; v++) state[DERIVED[v]!] = state[of]! * v;
 }
@@ -108,7 +108,7 @@ function count(version: number, common: Common): Operator {
   });
 }
 
-/** Version 2 can't migrate the state of the key `unmigratable`; version 3 mends that step. */
+/** Version 2 can't migrate the state of the key `unmigratable`; version 3 fixes that step. */
 function ledger(version: number, common: Common, unmigratable: string | null): Operator {
   return operator("ledger", {
     ...common,
@@ -126,7 +126,7 @@ function ledger(version: number, common: Common, unmigratable: string | null): O
         state.hash = hashed(state.hash, event.id);
         state.token = ctx.uuid();
         const { from, polite, full } = event.data as NoteData;
-        // What it does to the event is nobody's business but its own.
+        // A handler's change of the event must reach nobody else.
         (event.data as { n: number }).n = -1;
         if (from > version && polite) return ctx.refuse("not_yet", { from });
         if (from > version) throw new Error(`version ${version} has a bug`);

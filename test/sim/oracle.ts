@@ -5,8 +5,8 @@
  * Checked all the time: the log itself (truth.ts); one effective writer for each epoch; no write by an instance that ended
  * itself (LOG2); answers tell what is in the log, the first outcome and reply included, and call an event new once (LOG1,
  * ONE1); reads show states that the log gives, never older than what the instance showed or found (LOG1); every snapshot
- * and archive holds exactly what the log says (SNAP1, LOG5); what becomes current is there, and names no generation that is
- * known to be damaged (SNAP2, SNAP4); nothing reachable is deleted; names are used once; bounded queues (LOG6).
+ * and archive holds exactly what the log says (SNAP1, LOG5); what becomes current is there, and names no generation
+ * that is known to be damaged (SNAP2, SNAP4); nothing reachable is deleted; names are used once; bounded queues (LOG6).
  */
 import { FRESH_MS, STORE_TIMEOUT_MS } from "../../src/engine/base/limits.ts";
 import type { Appended } from "../../src/engine/base/ports.ts";
@@ -51,13 +51,13 @@ export class Oracle {
 
   /** The highest that a partition ever had. */
   readonly #highest = new Map<string, { readonly epoch: number; readonly version: number }>();
-  /** Events that were logged, and are lost since their database was set back. */
+  /** Events that were logged, and are lost since their database was restored to an older point. */
   readonly #givenUp = new Set<string>();
-  /** What retention keeps and gives up. */
+  /** The oracle of retention. */
   readonly kept: Kept;
-  /** What snapshots and archives hold. */
+  /** The oracle of snapshots and archives. */
   readonly saved: Saved;
-  /** What is answered to events. */
+  /** The oracle of answers to events. */
   readonly calls: Calls;
 
   constructor(world: World) {
@@ -85,9 +85,9 @@ export class Oracle {
     return this.truth(slot).head;
   }
 
-  // ---- databases that are set back ----
+  // ---- databases that are restored to an older point ----
 
-  /** What the database says of the partition is this past from now on: it was set back, set forward again, or somebody has decided so. */
+  /** The partition's past in the database is this one from now on: somebody has restored the database, or decided so. */
   travelled(slot: Slot, past: Past): void {
     const { name, address } = slot;
     const before = this.truth(name);
@@ -103,12 +103,12 @@ export class Oracle {
     this.kept.travelled(slot);
   }
 
-  /** Somebody has decided with which row it goes on: no writer and no snapshot of before comes again (ADOPT2 of adopt.ts). */
+  /** Somebody has decided with which row it continues: no writer and no snapshot of before comes again (ADOPT2 of adopt.ts). */
   begins({ short, name }: Slot, { epoch, version }: PartitionRow): void {
     const highest = this.#highest.get(name) ?? { epoch: 0, version: 0 };
     if (Math.floor(epoch / 1_000_000) <= Math.floor(highest.epoch / 1_000_000) || version < highest.version)
       this.fail(
-        `${short} goes on with epoch ${epoch} and version ${version}, though ${highest.epoch} and ${highest.version} were taken (LOG2, SNAP2)`,
+        `${short} resumes with epoch ${epoch} and version ${version}, though ${highest.epoch} and ${highest.version} were taken (LOG2, SNAP2)`,
       );
   }
 
@@ -124,11 +124,11 @@ export class Oracle {
   }
 
   /**
-   * Whoever began after the database was set back doesn't go on from there if its object knows of more (REWIND1 of rewind-check.ts). Facts of an
-   * earlier incarnation don't count.
+   * An instance that began after the database was restored doesn't resume from there if its object knows of more
+   * (REWIND1). Facts of an earlier incarnation don't count.
    */
   mustNotGoOn({ slot, mark, name, generation }: Instance): void {
-    // What lived then has other means of finding out.
+    // An instance that lived then has other means of finding out.
     if (generation !== this.#world.generation(slot.address.database)) return;
     const lives = (epoch: number): number => Math.floor(epoch / 1_000_000);
     const { rows, segments } = this.#world.database(slot.address.database);
@@ -140,7 +140,7 @@ export class Oracle {
     if (lives(epoch) > lives(mark.epoch)) return;
     if (epoch < mark.epoch || row.version < mark.version || head < mark.head)
       this.fail(
-        `${name} goes on from epoch ${epoch}, version ${row.version}, seq ${head}, though its object knows of ${mark.epoch}, ${mark.version}, ${mark.head}`,
+        `${name} resumes from epoch ${epoch}, version ${row.version}, seq ${head}, though its object knows of ${mark.epoch}, ${mark.version}, ${mark.head}`,
       );
   }
 
@@ -201,7 +201,7 @@ export class Oracle {
     for (const row of rows) {
       if (row.epoch !== taken)
         this.fail(`${by.name} logged ${row.seq} with epoch ${row.epoch}, though ${taken} was taken (LOG2)`);
-      // After D1 was set back two may hold the same one (headKnown).
+      // After D1 was restored to an older point two may hold the same one (headKnown).
       const lived = by.generation !== this.#world.generation(by.slot.address.database);
       if (!lived && truth.owners.get(row.epoch) !== by)
         this.fail(`${by.name} logged ${row.seq} with an epoch that isn't its own`);
@@ -228,7 +228,7 @@ export class Oracle {
 
   /** Who holds the epoch knows where the log ends: only its own group, sent again, may be refused for its seq. */
   #headKnown(by: Instance, truth: Truth, row: Segment): void {
-    // Where its database was set back since, its epoch may be another's as well; the seq keeps them apart.
+    // Where its database was restored to an older point since, its epoch may be another's as well; the seq keeps them apart.
     if (by.generation !== this.#world.generation(by.slot.address.database)) return;
     const there = truth.rows.find((one) => one.seq === row.seq);
     if (row.seq > truth.head + 1 || (row.seq <= truth.head && there?.group !== row.group))
@@ -294,7 +294,7 @@ export class Oracle {
     return before.manifest !== null && version(before.manifest) > version(to.manifest);
   }
 
-  /** What D1 still holds is the end of the log, and what it doesn't stands in archives (LOG4, LOG5). */
+  /** D1 holds the end of the log, and archives hold the rest (LOG4, LOG5). */
   #cut(by: Instance, before: PartitionRow, wrong: (what: string) => void): void {
     const { name, address } = by.slot;
     const truth = this.truth(name);
@@ -338,9 +338,9 @@ export class Oracle {
   // ---- what is shown ----
 
   /**
-   * What an instance shows of a key. `shown` is what it was known to show when it was asked. What was logged some seconds
-   * before by others must show too, unless D1 didn't answer when the instance asked for its epoch. (What it logged itself
-   * it may not have heard of yet; nobody was told of that.)
+   * An instance's state of a key. `shown` is what it was known to show when it was asked. Events that were logged some
+   * seconds before by others must show too, unless D1 didn't answer when the instance asked for its epoch. (What it
+   * logged itself it may not have heard of yet; nobody was told of that.)
    */
   read(by: Instance, key: string, entry: Shown | null, shown: number, askedMs: number): void {
     if (by.past !== null) return;

@@ -1,8 +1,8 @@
 /**
- * Somebody who reads the past, at random moments, while everything else goes on: it asks for a moment, waits for what it gets,
- * and asks for the same stamp again later.
+ * Somebody who reads the past, at random moments, while everything else continues: it asks for a moment, waits for what
+ * it gets, and asks for the same stamp again later.
  *
- * PASTREADER1. What is read at a stamp is what the log up to it gives, key by key, and in a scan all keys.
+ * PASTREADER1. A read at a stamp gives what the log up to the stamp gives, key by key, and in a scan all keys.
  * PASTREADER2. Once a moment was settled, no row at or below its stamp is logged any more (TIME2): it is checked whenever the
  *     partition is looked at again, and at the end.
  * PASTREADER3. It may hear that the moment is gone, or that something can't be read. It never hears something else than was.
@@ -99,7 +99,7 @@ export class PastReader {
     const env = this.#env(slot, version);
     const keys = [...truth.model.keys()];
     const wrong = (what: string): void => {
-      // Another truth began meanwhile: its database was set back, or somebody decided.
+      // Another truth began meanwhile: its database was restored to an older point, or somebody decided.
       if (oracle.truth(slot.name) === truth) oracle.fail(`${slot.short} at stamp ${at}, seq ${seq}: ${what} (TIME3)`);
     };
     const shown = new Map<string, Shown>();

@@ -2,7 +2,7 @@
  * Copies of the sources in which a few lines are replaced: planted defects, which the simulator must find, and bounds so
  * small that a small world reaches them.
  *
- * PLANT1. What is to be replaced must be there, exactly once: a defect whose lines are gone fails loudly, it is not skipped.
+ * PLANT1. The lines to replace must be there, exactly once: a defect whose lines are gone fails loudly, it is not skipped.
  * PLANT2. The sources themselves hold no switch for it.
  */
 import { spawn } from "node:child_process";

@@ -72,7 +72,7 @@ const endless = (seed: number): Outcome => ({
   virtualMs: 0,
 });
 
-/** Null: it never ends. A loop that never waits can't be seen from inside. */
+/** Returns null if the task never ends. A loop that never waits can't be seen from inside. */
 function answer(worker: Worker, task: Task): Promise<Outcome | null> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => resolve(null), ENDLESS_MS);

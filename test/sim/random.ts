@@ -1,8 +1,8 @@
 /**
  * Chance, from one root seed.
  *
- * RANDOM1. Every source of chance has a name and a generator of its own (sfc32, 128 bits of state, made of the seed and the
- *     name), so a draw that is added in one place shifts nothing anywhere else.
+ * RANDOM1. Every source of chance has a name and a generator of its own (sfc32, 128 bits of state, of the seed and the
+ *     name). So a draw that is added in one place shifts nothing anywhere else.
  */
 export class Random {
   #a: number;

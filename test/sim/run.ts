@@ -1,5 +1,5 @@
 /**
- * One seed: faults and work, then no more faults, then the reckoning.
+ * One seed: faults and work, then no more faults, then the audit.
  *
  * RUN1. While faults run only safety is asked for. When they have stopped, every request gets its answer, every partition
  *     serves and takes a snapshot, within bounds of virtual time.
@@ -31,7 +31,7 @@ export interface Outcome {
 const ANSWER_LIMIT_MS = 600_000;
 /** Late executions and zombies may be left for ten minutes, a snapshot that failed often is tried again after sixteen. */
 const QUIET_MS = 1_300_000;
-/** All of the reckoning. */
+/** All of the audit. */
 const PEACE_MS = 72 * 3_600_000;
 const MOST_STEPS = 400_000;
 
@@ -79,7 +79,7 @@ class Run {
     try {
       await this.#faults();
       await this.#peace();
-      await this.#reckoning();
+      await this.#judge();
     } catch (error) {
       if (oracle.violations.length === 0)
         oracle.fail(`the simulator broke: ${error instanceof Error ? (error.stack ?? "") : String(error)}`);
@@ -139,7 +139,7 @@ class Run {
       world.deployed = this.#config.versions;
     for (const worker of this.#workers) worker.forgetStale();
     this.#nemesis.wakeAll();
-    await this.#mended(slots);
+    await this.#fixed(slots);
     this.#deploy(world.deployed);
     await clock.settle();
     await this.#travel.settle((untilMs) => this.#step(untilMs));
@@ -162,8 +162,8 @@ class Run {
       if (current !== null && current.version !== version) current.die("replaced by a deploy");
   }
 
-  /** Code that can't migrate one key serves all the others. Then mended code comes. */
-  async #mended(slots: readonly Slot[]): Promise<void> {
+  /** Code that can't migrate one key serves all the others. Then fixed code comes. */
+  async #fixed(slots: readonly Slot[]): Promise<void> {
     const world = this.#world;
     const { unmigratable } = this.#config;
     if (unmigratable === null) return;
@@ -176,13 +176,13 @@ class Run {
       for (const slot of slots) audit.crash(slot);
       for (const slot of slots) await audit.serves(slot, "what can be migrated, and comes back");
     }
-    world.trace.count("mended migrations");
+    world.trace.count("fixed migrations");
     world.deployed = this.#config.versions;
   }
 
-  async #reckoning(): Promise<void> {
+  async #judge(): Promise<void> {
     const { clock, oracle, host, trace } = this.#world;
-    const random = this.#world.stream("reckoning");
+    const random = this.#world.stream("audit");
     const slots = [...host.slots.values()];
     const quiet = clock.now() + QUIET_MS;
     while (await this.#step(quiet));
@@ -196,7 +196,7 @@ class Run {
     for (const slot of slots) audit.crash(slot);
     for (const slot of slots) await audit.shows(slot, "what comes back");
     for (const slot of slots) await audit.readsLog(slot);
-    // Where databases were set back archives may hold what was given up.
+    // Where databases were restored to an older point archives may hold what was given up.
     if (!random.chance(0.5) && this.#config.travelMs === 0) return;
     for (const slot of slots) audit.crash(slot);
     const whole = (slot: Slot): boolean => this.#world.damage.archivesWhole(slot) && oracle.kept.wholeLog(slot);

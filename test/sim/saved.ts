@@ -1,11 +1,11 @@
 /**
- * What snapshots and archives hold, as the oracle reads them: exactly what the log says.
+ * The contents of snapshots and archives, as the oracle reads them: exactly what the log says.
  *
- * SAVED1. A snapshot, with all that it builds on, holds the states, the quarantine, the ids and the outcomes of its seq, and nothing that was
- *     erased by then (SNAP1, ONE3).
+ * SAVED1. A snapshot, with all that it builds on, holds the states, the quarantine, the ids and the outcomes of its
+ *     seq, and nothing that was erased by then (SNAP1, ONE3).
  * SAVED2. An archive holds rows of the log, as they were logged (LOG5).
- * SAVED3. What was written by an instance that lived before its database was set back is of another log; it is kept for whoever goes on
- *     from it.
+ * SAVED3. Objects of an instance that lived before its database was restored are of another log; they are kept for a
+ *     writer that resumes from it.
  */
 import {
   decodeArchive,
@@ -34,7 +34,7 @@ const attemptOf = (name: string): string => /\/(?:\d{10}-)?(\d{10}-\d{6}-[^/.]+)
 export class Saved {
   readonly #world: World;
   readonly #fail: (what: string) => void;
-  /** What the snapshots of a partition hold with all that they build on, by seq and version: the one that was written last. */
+  /** The contents of a partition's snapshots with all that they build on, by seq and version: the one that was written last. */
   readonly #states: Record<string, Map<string, Whole>> = {};
   /** The same by attempt. */
   readonly #attempts = new Map<string, Whole>();
@@ -122,7 +122,7 @@ export class Saved {
     }
   }
 
-  /** With the parts before it; null: further parts follow. */
+  /** Returns the file with the parts before it, or null if further parts follow. */
   #joined(name: string, read: DecodedSnapshot): DecodedSnapshot | null {
     if (read.part === null) return read;
     const [number, last] = read.part;
@@ -135,7 +135,7 @@ export class Saved {
     return last === 1 ? { ...read, entries } : null;
   }
 
-  /** What a recovery would read from it and the files that it builds on; null: there are none. */
+  /** The state that a recovery would read from it and the files that it builds on, or null if there are none. */
   #whole(by: Instance, attempt: string, snapshot: DecodedSnapshot): Whole | null {
     const { base, seq, operatorVersion, entries, answers, quarantine } = snapshot;
     const states = (this.#states[by.slot.name] ??= new Map<string, Whole>());

@@ -1,14 +1,15 @@
 /**
- * What became of the events in the quarantine, and so what a duplicate of one must hear.
+ * The resolutions of the events in the quarantine, and so what a duplicate of one must hear.
  *
- * SETTLEMENTS1. A duplicate hears what the last command that its instance knew of has left, or a later one: never an older outcome than that.
- * SETTLEMENTS2. Code that a retry was applied by is newer than some other, which still has the event in the quarantine. A duplicate of such an
- *     event may hear whatever it came to so far (LEDGERMODEL1 of ledger-model.ts).
+ * SETTLEMENTS1. A duplicate hears what the last command that its instance knew of has left, or a later one: never an
+ *     older outcome than that.
+ * SETTLEMENTS2. Code that a retry was applied by is newer than some other, which still has the event in the quarantine.
+ *     A duplicate of such an event may hear whatever it came to so far (LEDGERMODEL1 of ledger-model.ts).
  */
 import type { LoggedOutcome } from "./decoder.ts";
 import { DELETE, ERASE, refusal, RETRY, type Logged } from "./model.ts";
 
-/** What a command has made of an event. */
+/** A command's result on an event. */
 export interface Came {
   readonly command: Logged;
   readonly outcome: LoggedOutcome;
@@ -84,7 +85,7 @@ export class Settlements {
     return this.#events.get(seq)?.came ?? [];
   }
 
-  /** What a duplicate may hear of an instance that knows everything up to `known`. */
+  /** The answers that a duplicate may hear of an instance that knows everything up to `known`. */
   hears({ seq }: Logged, known: number): Hears {
     const { came = [], open = false } = this.#events.get(seq) ?? {};
     const last = open ? -1 : came.findLastIndex(({ command }) => command.seq <= known);

@@ -1,9 +1,10 @@
 /**
- * A small world: seven events, two snapshots, one restart, or a few events with edits, an erasure and a retry among them; and faults that are not drawn but chosen, call by call. So every
- * place where one thing, or two, can go wrong can be tried.
+ * A small world: seven events, two snapshots, one restart, or a few events with edits, an erasure and a retry among
+ * them; and faults that are not drawn but chosen, call by call. So every place where one thing, or two, can go wrong
+ * can be tried.
  *
  * SMALL1. Calls to the stores are numbered in the order in which they are made, whoever makes them.
- * SMALL2. Whatever was chosen, every event is answered in the end, and all that was logged shows: in what runs, after a crash,
+ * SMALL2. With any choice every event is answered in the end, and all that was logged shows: in what runs, after a crash,
  *     and from archives and log alone.
  */
 import { commandSlice } from "../../src/worker/ingest/command.ts";
@@ -24,7 +25,7 @@ export interface Chosen {
   readonly kind: Kind;
 }
 
-/** What happens in it. */
+/** The story of the world. */
 export const STORIES = ["events", "commands"] as const;
 export type Story = (typeof STORIES)[number];
 
@@ -116,7 +117,7 @@ class SmallWorld {
     try {
       await (this.#story === "events" ? this.#events() : this.#commands());
       this.#world.script = null;
-      // What is late acts, and who is superseded goes.
+      // Late calls act, and superseded instances go.
       await this.#advance(120_000);
       if (this.#rivalling > 0) oracle.fail("the rival was never answered");
       for (const one of this.#slot.zombies) one.die("at last, as a zombie");
@@ -163,7 +164,7 @@ class SmallWorld {
     await this.#send("7b", "3a");
   }
 
-  /** What was erased beside a retry of it stays away, and an edit counts once. */
+  /** A key that was erased beside a retry stays away, and an edit counts once. */
   async #commands(): Promise<void> {
     await this.#send("1a", "2b");
     await this.#command(PUT, "a", { if: "any", version: 1, state: { seqs: [], hash: 1, token: "put" } });
@@ -198,7 +199,7 @@ class SmallWorld {
       const intake = await this.#awaited(this.#worker.request(request));
       if (intake !== null && intake.interruption === null) break;
     }
-    // Whoever is asked: an instance that was superseded may still know no better for a while.
+    // A superseded instance that is asked may still know no better for a while.
     await this.#read();
   }
 
@@ -221,7 +222,10 @@ class SmallWorld {
     return watched.outcome !== null && "value" in watched.outcome ? watched.outcome.value : null;
   }
 
-  /** Another instance begins, writes, and takes snapshots; who was there goes on, and the story's Worker goes on calling it. */
+  /**
+   * Another instance begins, writes, and takes snapshots; who was there continues, and the story's Worker continues to
+   * call it.
+   */
   #rival(): void {
     const { host } = this.#world;
     const old = this.#slot.current;

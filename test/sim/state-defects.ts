@@ -1,6 +1,6 @@
 /**
- * Planted defects of what can't be used as it stands: states of keys that can't be migrated, objects that no read gives back, and archives
- * of incarnations that were given up (defects.ts has the rest).
+ * Planted defects of what can't be used as it stands: states of keys that can't be migrated, objects that no read gives
+ * back, and archives of incarnations that were given up (defects.ts has the rest).
  */
 import { engine, one, type Defect } from "./plant.ts";
 

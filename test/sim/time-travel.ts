@@ -1,10 +1,11 @@
 /**
- * D1 that is set back to an older point, by its own time travel or by an old copy, or lost; and what somebody decides then.
+ * D1 that is restored to an older point, by its own time travel or by an old copy, or lost; and what somebody decides then.
  *
- * TIMETRAVEL1. All partitions of a database go back at once. What was under way in it is cancelled; objects live on and find out.
- * TIMETRAVEL2. A while later it is set forward again, if nobody has written to it, or somebody decides for each of its partitions with which
- *     truth it goes on, sometimes two people at the same time. A database that was lost is rebuilt from R2.
- * TIMETRAVEL3. What an object knows nothing of is gone on from without a word (docs/internals/design.md, what is left open): that is lost, and all else
+ * TIMETRAVEL1. All partitions of a database go back at once. Calls that were under way are cancelled; objects live on and find out.
+ * TIMETRAVEL2. A while later it is restored to the later point, if nobody has written to it. Or somebody decides for
+ *     each of its partitions with which truth it continues, sometimes two people at the same time. A database that was
+ *     lost is rebuilt from R2.
+ * TIMETRAVEL3. Events that no object knows of are lost without a word (docs/internals/design.md, what is left open), and all else
  *     holds.
  */
 import { adopt, type Truth as Which } from "../../src/engine/recovery/adopt.ts";
@@ -22,7 +23,7 @@ import { NOTHING, upTo, type Past } from "./truth.ts";
 import { Watched } from "./watched.ts";
 import type { World } from "./world.ts";
 
-/** What a database held at some moment. */
+/** The rows of a database at some moment. */
 interface Moment {
   readonly rows: MemoryDatabase["rows"];
   readonly segments: MemoryDatabase["segments"];
@@ -40,11 +41,11 @@ const EMPTY: Moment = {
   floor: 0,
   pasts: new Map(),
 };
-/** Moments that it may be set back to. */
+/** Moments that it may be restored to. */
 const MOMENTS = 8;
 const versionOf = (name: string): number => Number(/\/(\d{10})-[^/]+\.kfm$/.exec(name)![1]);
 
-/** What retention says of a partition: what it gives up later was given up by these words. */
+/** The ends that retention has set for a partition: whatever is given up later, these say so. */
 function retentionOf({ kept }: Moment, slot: Slot): string {
   const { points = [], archiveFrom = 0, retainFrom = 0 } = kept.get(slot.name) ?? {};
   return JSON.stringify([points.map(({ version }) => version), archiveFrom, retainFrom]);
@@ -128,8 +129,8 @@ export class TimeTravel {
     if (this.#open.has(home) || moments.length === 0) return;
     const now = this.#moment(home);
     const back = lost ? EMPTY : this.#random.pick(moments);
-    trace.count(lost ? "databases lost" : "databases set back");
-    trace.say(home, () => (lost ? "is lost" : "is set back"));
+    trace.count(lost ? "databases lost" : "databases restored to an older point");
+    trace.say(home, () => (lost ? "is lost" : "is restored to an older point"));
     const past: Instance[] = [];
     for (const slot of this.#slots(home).filter((one) => isOther(now, back, one)))
       for (const one of slot.instances.filter((all) => all.past === null)) {
@@ -147,7 +148,7 @@ export class TimeTravel {
     });
   }
 
-  /** What would be given up by setting it forward again. */
+  /** The seqs that restoring it to the later point would give up. */
   #written(home: string): string {
     const { rows, segments } = this.#world.database(home);
     return JSON.stringify([
@@ -156,10 +157,10 @@ export class TimeTravel {
     ]);
   }
 
-  /** That mends it by itself (REWIND4 of rewind-check.ts). */
+  /** A restore to the later point repairs it by itself (REWIND4 of rewind-check.ts). */
   #forward(home: string, to: Moment, past: readonly Instance[]): void {
-    this.#world.trace.count("databases set forward again");
-    this.#world.trace.say(home, () => "is set forward again");
+    this.#world.trace.count("databases restored to a later point");
+    this.#world.trace.say(home, () => "is restored to a later point");
     this.#restore(home, to);
     for (const one of past) one.past = null;
   }
@@ -174,12 +175,13 @@ export class TimeTravel {
     }
   }
 
-  /** When the faults have stopped: whatever isn't decided is. What lives on from before is gone by then. */
+  /** When the faults have stopped: whatever isn't decided is. Instances from before are gone by then. */
   async settle(step: (untilMs?: number) => Promise<boolean>): Promise<void> {
     const { config, host } = this.#world;
     if (config.travelMs === 0) return;
     for (const slot of host.slots.values())
-      // Also one that began since: its epoch may be of a statement that was under way when the database was set back.
+      // Also one that began since: its epoch may be of a statement that was under way when the database was restored to
+      // an older point.
       for (const one of host.running(slot)) one.die("gone, after its database was restored to an older point");
     const decided = new Watched(Promise.all(this.#world.databases().map((home) => this.#decide(home, true))));
     await this.#world.clock.settle();
@@ -219,7 +221,7 @@ export class TimeTravel {
       const usable = found.tag === "not_rewound" || which === "d1";
       return usable ? undefined : this.#adopt(slot, "d1");
     }
-    // What D1 had then may be collected since, and then R2 alone has anything.
+    // Files that D1 named then may be collected since, and then R2 alone has anything.
     if (which === "d1" && !this.#isThere(found.row)) return this.#adopt(slot, "r2");
     const now = await db.log(slot.address).row();
     if (now?.epoch !== opening?.row.epoch || now?.version !== opening?.row.version)
@@ -300,6 +302,6 @@ export class TimeTravel {
     if (best === undefined || !best.includes(found))
       oracle.fail(`${slot.short} is rebuilt from ${found}, the newest is ${best} (${passedOver.join("; ")})`);
     const top = versionOf(names.at(-1)!);
-    if (row.version < top) oracle.fail(`${slot.short} goes on with version ${row.version}, R2 has version ${top}`);
+    if (row.version < top) oracle.fail(`${slot.short} resumes with version ${row.version}, R2 has version ${top}`);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What happened: one line for each step, and how often each thing that matters was seen.
+ * The trace: one line for each step, and how often each thing that matters was seen.
  *
  * TRACE1. Times and names in it are the world's own, so the same seed gives the same bytes.
  */
@@ -76,7 +76,7 @@ export const COUNTED = [
   "states shown that can't be migrated",
   "events whose key can't be migrated",
   "snapshots with what can't be migrated",
-  "mended migrations",
+  "fixed migrations",
   "stepped aside",
   "callers told that the object is older",
   "callers of a newer wire version",
@@ -123,8 +123,8 @@ export const COUNTED = [
   "full replays compared",
   "logs read downwards",
   "logs read past given-up archives",
-  "databases set back",
-  "databases set forward again",
+  "databases restored to an older point",
+  "databases restored to a later point",
   "databases lost",
   "refused, since D1 was restored to an older point",
   "adoptions of D1",

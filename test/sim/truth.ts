@@ -1,6 +1,6 @@
 /**
  * The log of one partition as it really was: every segment that the database ever took, kept for ever, with what the
- * operator should make of it. What is checked here needs no more than the log itself.
+ * operator should make of it. The checks here need no more than the log itself.
  *
  * TRUTH1. Segments follow each other without hole or repeat, with rising stamps and epochs that never fall (LOG2, LOG4, TIME1).
  * TRUTH2. Within the promised horizon no source and id is logged twice (ONE1); an event of a numbered request never is (ONE2).
@@ -57,7 +57,7 @@ export class Truth {
   /** Events a day. */
   readonly #share: number;
   readonly #config: Configuration;
-  /** What became of events in the quarantine. */
+  /** The resolutions of events in the quarantine. */
   readonly settlements: Settlements;
 
   constructor(config: Configuration, operator: OperatorName) {
@@ -151,8 +151,8 @@ export class Truth {
   }
 
   /**
-   * More events on one day than the partition's share? The first request of a day is taken whatever its size, and what steers a
-   * partition is always taken.
+   * More events on one day than the partition's share? The first request of a day is taken whatever its size, and what
+   * steers a partition is always taken.
    */
   #beyond({ seq, stamp, type }: Logged): string | null {
     const day = Math.floor(stamp / 1_024 / DAY_MS) * DAY_MS;
@@ -198,7 +198,7 @@ export class Truth {
 export const nameOf = (event: Readonly<Record<string, unknown>>): string =>
   `${(event["source"] as string | undefined) ?? "/"} ${event["id"] as string}`;
 
-/** What it says: the key that it is about, and the instant of its time, whatever they are written as. */
+/** The content of an event: the key that it is about, and the instant of its time, whatever they are written as. */
 export const contentOf = (event: Readonly<Record<string, unknown>>, key: string): string => {
   const time = event["time"] === undefined ? null : Date.parse(event["time"] as string);
   return JSON.stringify([event["type"], event["data"] ?? null, key, time]);

@@ -1,5 +1,5 @@
 /**
- * What stands between an instance and the stores: every call gets its fate, and the oracle sees what acted.
+ * The wire between an instance and the stores: every call gets its fate, and the oracle sees what acted.
  *
  * WIRE1. A dead instance sends nothing more and hears nothing more; what it sent before may still act.
  * WIRE2. The oracle is told of an effect at the moment at which the store acts, whether anybody hears of it or not.
@@ -126,7 +126,7 @@ export class WiredLog implements Log {
     });
   }
 
-  /** What an opening shows when it acts is the least that the instance shows from its first answer on. */
+  /** The head that an opening reads is the least that the instance shows from its first answer on. */
   async #heard(method: string, act: () => Promise<Opening | null>): Promise<Opening | null> {
     const oracle = this.#world.oracle;
     let head = 0;
@@ -330,7 +330,7 @@ export class WiredStore implements ObjectStore {
       },
     );
     if (name.endsWith(".kfm")) trace.count("replays of the archive");
-    // What comes after the time-out isn't looked at.
+    // Calls after the time-out aren't looked at.
     if (hit && clock.now() - called < STORE_TIMEOUT_MS) {
       trace.count(bytes === null ? "missing objects read" : "damaged objects read");
       this.#by.knowsDamaged.add(name);
@@ -354,7 +354,7 @@ export class WiredStore implements ObjectStore {
       },
     );
     trace.count("ranges read");
-    // What comes after the time-out isn't looked at.
+    // Calls after the time-out aren't looked at.
     if (guessed) trace.count("ranges read ahead");
     if (hit && !guessed && clock.now() - called < STORE_TIMEOUT_MS) {
       trace.count(bytes === null ? "missing objects read" : "damaged objects read");

@@ -61,7 +61,7 @@ export class Worker {
     for (const broken of dying) broken();
   }
 
-  /** Goes on calling what it knows. */
+  /** Continues to call what it knows. */
   keepCalling(slot: Slot, instance: Instance): void {
     this.#stale.set(slot, instance);
   }
@@ -109,7 +109,7 @@ export class Worker {
   #post(): PartitionClient {
     const { clock, trace } = this.#world;
     const generation = this.#generation;
-    /** What a dead isolate waits for never comes. */
+    /** A dead isolate waits for ever. */
     const living = <T>(promise: Promise<T>): Promise<T> =>
       promise.then(
         (value) => (generation === this.#generation ? value : never()),

@@ -99,7 +99,7 @@ export class World {
     return stale ? this.#versions.between(1, this.config.versions) : this.deployed;
   }
 
-  /** How often the database was set back; of R2, 0. */
+  /** How often the database was restored to an older point; of R2, 0. */
   generation(home: string): number {
     return this.generations.get(home) ?? 0;
   }

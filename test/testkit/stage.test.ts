@@ -32,7 +32,7 @@ it("G1: comes back from a snapshot and the log above it", async () => {
   expect(await stage.state("k")).toEqual({ notes: [1, 2, 3, 4] });
   await send(5);
   expect(Object.entries(await stage.states()).length).toBe(2);
-  // What came before the snapshot is still recognised after it.
+  // An event from before the snapshot is still recognised after it.
   expect(await stage.send({ id: "event-0", type: "note", data: { n: 1 } })).toMatchObject({ duplicate: true });
 });
 

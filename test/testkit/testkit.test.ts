@@ -52,7 +52,7 @@ describe("the examples", () => {
     await given(usage, [recorded("a", "b", 1e9, 1e6)])
       .at("a/b/2026-01")
       .expect({ units: 1e9, microUsd: 1e15, corrections: 0 });
-    // Ten of the largest are more than can be counted: the tenth is set aside, and the sum stays right.
+    // Ten of the largest are more than can be counted: the tenth is quarantined, and the sum stays right.
     const nine = Array.from({ length: 9 }, () => recorded("a", "b", 1e9, 1e6));
     await given(usage, nine).when(nine[0]!).expectQuarantine("at .microUsd: 10000000000000000 is an unsafe_integer");
     await given(credits, [])
@@ -102,7 +102,7 @@ describe("given", () => {
     await failure(ada.when(take(4)).expectRefusal("insufficient_credits", { left: 4 }));
   });
 
-  it("recognises a repeat, and an id that belongs to another event", async () => {
+  it("recognises a retry, and an id that belongs to another event", async () => {
     const once = given(credits, [bought(5, "order-1"), bought(5, "order-1")]);
     await once.at("ada").expect({ left: 5, taken: 0 });
     expect(await once.outcomes()).toEqual([

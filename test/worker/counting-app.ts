@@ -1,4 +1,7 @@
-/** The shipped app, and beside it what nobody sees from outside: how many connections an object has, and how many instances it had. */
+/**
+ * The shipped app, and beside it what nobody sees from outside: how many connections an object has, and how many
+ * instances it had.
+ */
 import { keyframe, Partition as Real, type Env } from "../../src/keyframe.ts";
 import { operators } from "../../src/operators/index.ts";
 
@@ -20,7 +23,7 @@ export class Partition extends Real {
   }
 }
 
-/** What a stub of it is: the platform's own type knows the shipped class only. */
+/** The type of its stub, since the platform's own type knows the shipped class only. */
 interface Counted {
   counted(key: string): Promise<ReturnType<Partition["counted"]>>;
 }

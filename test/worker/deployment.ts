@@ -19,7 +19,7 @@ export interface Deployment {
   cron(): Promise<void>;
 }
 
-/** From here on the Worker and every object that starts run these operators. */
+/** From now on the Worker and every object that starts run these operators. */
 export async function deploy(...operators: readonly Operator[]): Promise<Deployment> {
   const app = install(new App(operators));
   await evictAllDurableObjects();

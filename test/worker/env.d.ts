@@ -1,4 +1,4 @@
-/** What the tests' Worker has beyond the app's own environment. */
+/** The bindings that the tests' Worker has beyond the app's own environment. */
 import type { D1Migration } from "cloudflare:test";
 import type * as main from "./app.ts";
 

@@ -1,6 +1,6 @@
 /**
- * The app's own Durable Object, with a D1 that a test can silence (its calls are then never answered) or call small, and an R2 that
- * a test can take down: it then stores nothing.
+ * The app's own Durable Object. A test can silence its D1 (calls are then never answered) or make it small. Its R2 is
+ * one that a test can take down: it then stores nothing.
  */
 import { Partition as Real, type Env } from "../../src/keyframe.ts";
 

@@ -96,7 +96,7 @@ describe("a line of the log", () => {
       await call(path, { headers: { authorization: headers.authorization } });
     await call("/v1/operators/fragile/partitions/0/evict", { method: "POST" });
     await call("/v1/operators/fragile/partitions/0/snapshot", { method: "POST" });
-    // Whatever was said meanwhile is known, and says nothing of theirs; that lines are seen at all, the first test shows.
+    // All lines meanwhile are known, and say nothing of theirs. The first test shows that lines are seen at all.
     for (const line of read()) expect(NOTES).toHaveProperty([line.note], line.level);
     expect(lines.filter((line) => line.includes(SECRET))).toEqual([]);
   });

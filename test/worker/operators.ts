@@ -37,7 +37,7 @@ function mischief(what: string, state: { done: number; note: unknown }): unknown
   switch (what) {
     case "boom":
       if (fuse.lit) throw new Error("boom");
-      return "mended";
+      return "fixed";
     case "throw-text":
       throw "just text";
     case "nan":

@@ -1,4 +1,5 @@
-// What this process really holds, looked at often: heap and buffers, after a garbage collection where it may be asked for.
+// The memory that this process really holds, looked at often: heap and buffers, after a garbage collection where it may
+// be asked for.
 
 /** Heap, buffers, and texts that stand outside of the heap, as far as they are reachable. */
 export function heldBytes(): number {
@@ -10,7 +11,10 @@ export function heldBytes(): number {
   return heapUsed + external;
 }
 
-/** The most that was held at any look: at each timer's turn and wherever it is asked. Each look collects garbage, so only what is reachable counts. */
+/**
+ * The most that was held at any look: at each timer's turn and wherever it is asked. Each look collects garbage, so
+ * only what is reachable counts.
+ */
 export class Peak {
   bytes = 0;
   /** Of that, buffers; the most at any look. */

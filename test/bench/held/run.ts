@@ -1,5 +1,6 @@
-// What fills the memory of an isolate, one after the other, in a process with its heap: prints a line of JSON for each with the most bytes
-// that it held (peak.ts), beside what the measuring itself holds, and with the bound that test/engine/held.test.ts asserts.
+// Loads that fill the memory of an isolate, one after the other, in a process with its heap: prints a line of JSON for
+// each with the most bytes that it held (peak.ts), beside what the measuring itself holds, and with the bound that
+// test/engine/held.test.ts asserts.
 
 import { Dedup } from "../../../src/engine/state/dedup.ts";
 import { PRINT_WORDS } from "../../../src/engine/base/hash.ts";
@@ -24,7 +25,7 @@ class Ids {
     for (let i = 0; i < count; i++) {
       const n = ++this.#n;
       this.#prints.set([Math.imul(n, 2_654_435_761) >>> 0, n, 1, 2, 3, 4]);
-      if (this.dedup.find(this.#prints, 0).tag !== "new") throw new Error(`id ${n} is taken for a repeat`);
+      if (this.dedup.find(this.#prints, 0).tag !== "new") throw new Error(`id ${n} is taken for a duplicate`);
       this.dedup.add(this.#prints, 0);
       if (outcome !== null) this.dedup.answer(seq(n), outcome(n));
     }

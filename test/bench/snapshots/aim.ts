@@ -1,4 +1,4 @@
-// What was promised of snapshots, and what came of it.
+// The aims for snapshots, and what came of them.
 
 import { short, table } from "../table.ts";
 
@@ -9,7 +9,10 @@ export interface Aim {
   readonly bound: { readonly most: number } | { readonly least: number } | { readonly within: number };
 }
 
-/** What a part of the benchmark came to; `text`: absolute values, which say little on a machine that does other things too. */
+/**
+ * The result of a part of the benchmark; `text`: absolute values, which say little on a machine that does other things
+ * too.
+ */
 export interface Found {
   readonly aims: readonly Aim[];
   readonly text: string;

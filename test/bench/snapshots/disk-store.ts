@@ -1,4 +1,5 @@
-// The object store port as files in a directory, and the cache as a SQLite file: what a partition's memory doesn't hold is on disk.
+// The object store port as files in a directory, and the cache as a SQLite file: what a partition's memory doesn't hold
+// is on disk.
 
 import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What a partition's operations cost at list price, counted over a run of the real engine under a clock that jumps: the
+// The list price of a partition's operations, counted over a run of the real engine under a clock that jumps: the
 // snapshots of one that is always busy, and all of one that gets an event a minute and is evicted in between. And what
 // the same events cost a Durable Object that keeps a SQLite row for each key.
 
@@ -127,7 +127,7 @@ async function slowMillion({ slowEvents, slowKeys }: DollarsPlan) {
       await subject.advance(MINUTE_MS);
     }
     const used = combined(await subject.counters(), before, (a, b) => a - b);
-    // What still stands in the log is billed once more when it is cut.
+    // Rows that still stand in the log are billed once more when they are cut.
     used.d1RowsWritten += await subject.host.count("SELECT count(*) AS n FROM segments");
     const count = (await subject.status(false)).lastSnapshot?.manifest ?? 0;
     return { all: combined(used, used, (a) => (a * 1e6) / slowEvents), count };

@@ -1,4 +1,4 @@
-// What snapshots take in bytes: of a small change against everything, and of states against their JSON. The engine's own
+// The bytes of snapshots: of a small change against everything, and of states against their JSON. The engine's own
 // code writes them, in this process; nothing is timed.
 
 import { readFileSync } from "node:fs";
@@ -73,7 +73,7 @@ export async function change(keys: number): Promise<Found> {
   };
 }
 
-/** What a customer bought: what is kept for an invoice. Money in thousandths, so that sums are exact. */
+/** A customer's purchases, as they are kept for an invoice. Money in thousandths, so that sums are exact. */
 const invoices = operator("invoices", {
   version: 1,
   events: {
@@ -122,7 +122,7 @@ const routes = operator("routes", {
   },
 });
 
-/** Snapshots of real states against JSON of the same. `retail`: a file of order lines; undefined: some are made up. */
+/** Snapshots of real states against JSON of the same. `retail`: a file of order lines, or undefined to make some up. */
 export async function compression(flights: string | undefined, retail: string | undefined): Promise<Found> {
   const flown = read(flights ?? FLIGHTS);
   const ordered = retail === undefined ? madeUpOrders() : read(retail);
@@ -162,7 +162,7 @@ async function compared(name: string, of: Operator, events: readonly Sent[]) {
   await partition.sendAll(events);
   const bytes = await partition.snapshotBytes();
   const { items } = await partition.engine.scan("", "", 1_000_000, Number.POSITIVE_INFINITY);
-  // What a dump of the same states would be: one line for each key.
+  // A dump of the same states: one line for each key.
   const dump = items.map(([key, { text }]) => `{"key":${JSON.stringify(key)},"value":${text}}`).join("\n");
   return { name, keys: items.length, json: utf8Length(dump), gzip: gzipSync(dump).length, bytes };
 }

@@ -1,5 +1,6 @@
-// What snapshots and compaction cost those who send events: the same load on a partition that takes snapshots, on one that
-// has the memory for all of its state and takes them too, and on one that takes none. They take turns in every round.
+// The cost of snapshots and compaction to those who send events: the same load on a partition that takes snapshots, on
+// one that has the memory for all of its state and takes them too, and on one that takes none. They take turns in every
+// round.
 
 import { randomBytes } from "node:crypto";
 import { Ids } from "../body.ts";

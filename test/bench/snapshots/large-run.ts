@@ -11,7 +11,7 @@ import { LocalPartition, type Sent } from "./local-partition.ts";
 
 export interface Phase {
   readonly what: string;
-  /** Of what the phase did; null: nothing is counted. */
+  /** Of what the phase did, or null if nothing is counted. */
   readonly perSecond: number | null;
   readonly heapMb: number;
   readonly buffersMb: number;

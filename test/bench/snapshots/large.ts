@@ -1,5 +1,6 @@
-// One partition whose state is much larger than its memory: how much it takes, and how fast it answers. The engine runs in a
-// process of its own (large-run.ts) whose heap is bounded as an isolate's memory is; objects are files, the cache is SQLite.
+// One partition whose state is much larger than its memory: how much it takes, and how fast it answers. The engine runs
+// in a process of its own (large-run.ts) whose heap is bounded as an isolate's memory is; objects are files, the cache
+// is SQLite.
 
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -11,7 +12,7 @@ import { short, table, whole } from "../table.ts";
 import type { Found } from "./aim.ts";
 import type { LargeReport } from "./large-run.ts";
 
-/** What the platform gives an isolate. */
+/** The memory that the platform gives an isolate. */
 const HEAP_MB = 128;
 const LIMIT_MS = 40 * 60_000;
 const OUTPUT_BYTES = 1_000_000;

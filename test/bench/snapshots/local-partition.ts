@@ -25,7 +25,7 @@ export interface Sent {
   readonly data: unknown;
 }
 
-/** What was put since the last look. */
+/** Puts since the last look. */
 export interface PutBytes {
   /** State files, and of them the blocks of states and those of ids. */
   state: number;
@@ -106,7 +106,7 @@ export class LocalPartition {
     return new PartitionEngine(env, { ...ADDRESS, operator: this.operator.name });
   }
 
-  /** A new instance: nothing of the old one's memory is left. What it was doing on its own is waited for. */
+  /** A new instance: nothing of the old one's memory is left. Its work in the background is awaited first. */
   async crash(): Promise<void> {
     await this.idle();
     this.engine = this.#start();

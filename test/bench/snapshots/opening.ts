@@ -103,7 +103,7 @@ async function firstAnswers(
     ]),
   );
 }
-/** What an opening has read of R2 is cached a second after it (engine/snapshot/range-reader.ts). */
+/** The ranges of R2 that an opening read are cached a second after it (engine/snapshot/range-reader.ts). */
 const cached = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1_500));
 
 type Lists<T = number[]> = Record<(typeof KINDS)[number], T>;
@@ -182,7 +182,7 @@ function textOf(large: readonly Times[], small: readonly Times[], replay: Replay
   ].join("\n");
 }
 
-/** What status predicts for a crash now, and what the crash then costs. */
+/** The status's estimate for a crash now, and what the crash then costs. */
 export async function prediction(plan: OpeningPlan): Promise<Found> {
   const subject = await Subject.start({ never: true });
   const rows: { delayMs: number; tail: number; estimated: number; took: number[]; own: number }[] = [];

@@ -1,5 +1,6 @@
-// A tail of as much log as a partition takes (TAIL_BYTES), as an outage of R2 leaves it: opened, and taken through a snapshot, in a process
-// whose heap is an isolate's. The log is the D1 adapter on a SQLite file and the objects are files, so nothing of either is in memory.
+// A tail of as much log as a partition takes (TAIL_BYTES), as an outage of R2 leaves it: opened, and taken through a
+// snapshot, in a process whose heap is an isolate's. The log is the D1 adapter on a SQLite file and the objects are
+// files, so nothing of either is in memory.
 
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -23,7 +24,7 @@ import { LOG_BEGIN } from "../../../src/engine/base/records.ts";
 const MIGRATION = path.join(import.meta.dirname, "../../../src/adapters/migrations/0001_log.sql");
 const KEYS = 10;
 const PATIENCE = 60;
-/** What test/engine/checkpoint/full-tail.test.ts asserts. */
+/** The figures that test/engine/checkpoint/full-tail.test.ts asserts. */
 const BOUND_BYTES = 64_000_000;
 /** As little compressible as events get: hexadecimal digits at random. */
 const BLOB_CHARS = 700;

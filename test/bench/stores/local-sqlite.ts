@@ -1,5 +1,5 @@
-// D1's binding and an object's SQL storage on Node's own SQLite, as much of them as the adapters use: so the adapters' own statements
-// are measured, without a runtime around them.
+// D1's binding and an object's SQL storage on Node's own SQLite, as much of them as the adapters use: so the adapters'
+// own statements are measured, without a runtime around them.
 
 import { closeSync, openSync, readSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
@@ -70,7 +70,7 @@ const PAGE = 4_096;
 const bufferOf = (bytes: Uint8Array): ArrayBuffer =>
   bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
 
-/** What the process has read of files so far, and what the asking itself reads. */
+/** Bytes that the process has read of files so far, and those that the asking itself reads. */
 function bytesRead(): { readonly bytes: number; readonly own: number } | null {
   try {
     const file = openSync("/proc/self/io", "r");

@@ -1,4 +1,5 @@
-// `statements`: what the log's statements and the object's cache cost by the size of a row, on Node's own SQLite with files.
+// `statements`: what the log's statements and the object's cache cost by the size of a row, on Node's own SQLite with
+// files.
 
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,5 +1,5 @@
-// A log whose rows stand under their whole key, WITHOUT ROWID, with a look at the head for each condition: what the log's tables must
-// not become again. To compare with, on the same machine in the same run.
+// A log whose rows stand under their whole key, WITHOUT ROWID, with a look at the head for each condition: what the
+// log's tables must not become again. To compare with, on the same machine in the same run.
 
 import type { LocalSqlite } from "./local-sqlite.ts";
 

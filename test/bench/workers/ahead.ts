@@ -1,6 +1,7 @@
-// A clock that a measurement moves forward, so that a month of a partition's life takes minutes. Date.now() is the machine's
-// time and what was jumped over; timers of the runtime are left alone, since they only limit calls that are under way.
-// Alarms ring when the clock has passed them, and an object that hears nothing for ten seconds is gone, as on the platform.
+// A clock that a measurement moves forward, so that a month of a partition's life takes minutes. Date.now() is the
+// machine's time and what was jumped over; timers of the runtime are left alone, since they only limit calls that are
+// under way. Alarms ring when the clock has passed them, and an object that hears nothing for ten seconds is gone, as
+// on the platform.
 
 import { counters } from "./counters.ts";
 
@@ -11,7 +12,10 @@ Date.now = () => machineNow() + aheadMs;
 /** After so long without a call the platform drops an object from memory. */
 const IDLE_MS = 10_000;
 
-/** What an opening has read of R2 is cached a second later (engine/snapshot/range-reader.ts), by a clock that looks four times a second. */
+/**
+ * The ranges of R2 that an opening read are cached a second later (engine/snapshot/range-reader.ts), by a clock that
+ * looks four times a second.
+ */
 const PUT_OFF_MS = 1_500;
 const TICK_MS = 300;
 let readsSettled = 0;
@@ -21,7 +25,7 @@ const alarms = new Map<string, number>();
 const awake = new Set<string>();
 const underWay = new Set<Promise<void>>();
 
-/** What the platform does for one object. Alarms outlive the instance, as they do there. */
+/** The platform's part for one object. Alarms outlive the instance, as they do there. */
 export function attach(ctx: DurableObjectState): void {
   const name = ctx.id.name ?? "";
   awake.add(name);
@@ -76,7 +80,7 @@ async function settled(): Promise<void> {
   await quiet();
 }
 
-/** What objects do on their own is done. */
+/** Resolves when the objects' work in the background is done. */
 async function quiet(): Promise<void> {
   while (underWay.size > 0) await new Promise((resolve) => setTimeout(resolve, 1));
 }

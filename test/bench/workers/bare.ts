@@ -1,4 +1,5 @@
-// Baseline (a): reads the same body, parses every line, answers a count, keeps nothing. What HTTP and JSON alone cost.
+// Baseline (a): reads the same body, parses every line, answers a count, keeps nothing. It shows what HTTP and JSON
+// alone cost.
 
 import { countersAnswer } from "./counters.ts";
 import { answer, lines, parse } from "./reading.ts";

@@ -1,4 +1,4 @@
-// A D1 binding that counts calls and billed rows and adds a delay to every call. What the inner binding returns is
+// A D1 binding that counts calls and billed rows and adds a delay to every call. The inner binding's result is
 // returned untouched, so the code above it can't tell the difference.
 
 import { counters } from "./counters.ts";

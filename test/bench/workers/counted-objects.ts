@@ -1,4 +1,4 @@
-// A Durable Object namespace that counts each call on a stub as one request of the bill, and a Durable Object's own
+// A Durable Object namespace that counts each call on a stub as one request of the bill. And a Durable Object's own
 // storage that counts the rows it reads and writes.
 
 import { counters } from "./counters.ts";

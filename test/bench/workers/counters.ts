@@ -1,5 +1,5 @@
-// What a bench Worker has used so far, in the units of the bill. The Worker and its Durable Objects share one isolate
-// in the local runtime, so plain module state sees both; in production it would not.
+// Counters of what a bench Worker has used so far, in the units of the bill. The Worker and its Durable Objects share
+// one isolate in the local runtime, so plain module state sees both; in production it would not.
 
 export const counters = {
   workerRequests: 0,

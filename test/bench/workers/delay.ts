@@ -1,6 +1,6 @@
 // The round trip that the local stores don't have. Undefined instead of a resolved promise at 0 ms: nothing is added then.
 
-/** What a measurement has set while the Worker runs; undefined: what it was started with. */
+/** The delay that a measurement has set while the Worker runs, or undefined for the one that it was started with. */
 let changedTo: number | undefined;
 
 export function changeDelay(milliseconds: number): void {

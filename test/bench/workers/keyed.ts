@@ -1,5 +1,6 @@
-// What a snapshot is compared with: a Durable Object that keeps one SQLite row for each key and upserts it for every event.
-// Its state is durable with every answer; it has no log, no history and no copy elsewhere, and a retry counts twice.
+// The system that a snapshot is compared with: a Durable Object that keeps one SQLite row for each key and upserts it
+// for every event. Its state is durable with every answer; it has no log, no history and no copy elsewhere, and a retry
+// counts twice.
 
 import { DurableObject } from "cloudflare:workers";
 import { counters, countersAnswer } from "./counters.ts";

@@ -8,7 +8,7 @@ const reading = z.object({ device: z.string(), value: z.number(), unit: z.string
 interface Options {
   partitions: number;
   snapshot: SnapshotPolicy;
-  /** Bytes of states that a partition holds in memory; undefined: the default. */
+  /** Bytes of states that a partition holds in memory, or undefined for the default. */
   memory?: number | undefined;
 }
 

@@ -1,4 +1,4 @@
-// What the baselines make of a request: the body split into lines, each line parsed. No validation, no routing by
+// The baselines' reading of a request: the body split into lines, each line parsed. No validation, no routing by
 // operator, nothing that they could lose time with.
 
 /** How many Durable Objects the keys are spread over: as many as the operator under test has partitions. */

@@ -1,4 +1,7 @@
-/** What the dashboard is looked at with: an operator of several partitions, one of whose handlers can throw; and one that nobody uses. */
+/**
+ * The operators under the dashboard's tests: an operator of several partitions, one of whose handlers can throw; and
+ * one that nobody uses.
+ */
 import { z } from "zod";
 import { keyframe, operator } from "../../../src/keyframe.ts";
 

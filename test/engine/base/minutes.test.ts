@@ -21,7 +21,7 @@ const send = (world: World, one: Incarnation, ...ids: string[]) =>
   world.send(one, ...ids.map((id) => ({ id, key: "k", data: 1 })));
 
 describe("the last hour", () => {
-  it("N6, N7: goes on over snapshots and evictions, and a minute that is told twice counts once", async () => {
+  it("N6, N7: continues over snapshots and evictions, and a minute that is told twice counts once", async () => {
     const world = new World();
     const from = Math.floor(world.clock.now() / MINUTE_MS);
     let one = world.start(sum());

@@ -1,4 +1,7 @@
-/** LOG6, LOG5: after an outage of R2 as much log as a partition takes goes through its first snapshot in the memory of an isolate. */
+/**
+ * LOG6, LOG5: after an outage of R2 as much log as a partition takes goes through its first snapshot in the memory of
+ * an isolate.
+ */
 import { execFile } from "node:child_process";
 import path from "node:path";
 import { promisify } from "node:util";

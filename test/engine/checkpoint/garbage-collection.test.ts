@@ -17,7 +17,7 @@ const PREFIX = snapshotPrefix({ line: 1, operator: "sum", partition: 0 });
 const files = (world: World): string[] =>
   [...world.store.objects.keys()].filter((name) => name.startsWith(PREFIX)).sort();
 const points = (world: World): readonly Point[] => world.db.kept.get(NAME)?.points ?? [];
-/** What both generations and the restore points read. */
+/** The files that both generations and the restore points read. */
 const reached = (world: World): string[] => {
   const { manifest, previous } = world.db.rows.get(NAME)!;
   const generations = [manifest, previous]
@@ -217,7 +217,7 @@ describe("garbage collection", () => {
       await world.clock.advance(GARBAGE_MS);
     }
     await hourLater(world, one);
-    // One that is a day old, the newest of the day before, three hours before, and the last three.
+    // Kept are a point that is a day old, the newest of the day before, three hours before, and the last three.
     const hours = [59 - 36, 59 - 12, 56, 57, 58].map((hour) => ends[hour]!);
     const older = readManifest(world.db.rows.get(NAME)!.previous!, brotli.crc32).number;
     const kept = new Set([...hours, current() - 2, current() - 1, older]);
@@ -273,7 +273,7 @@ describe("the archive", () => {
     expect(await world.value(next)).toMatchObject({ total });
     const { lastRecovery } = await world.clock.run(next.partition.facts());
     expect(points(world).map(({ version }) => version)).toContain(lastRecovery.manifest);
-    // From here on it counts as the older generation.
+    // From now on it counts as the older generation.
     await world.send(next, { id: "after", data: 1 });
     await world.clock.advance(1_000);
     expect(versionOf(world.db.rows.get(NAME)!.previous)).toBe(lastRecovery.manifest);

@@ -36,7 +36,7 @@ describe("a snapshot is due", () => {
     ["at once with a full tail", { tailBytes: 4_000_000 }, 0],
     ["SNAP7: at once when a recovery would take longer than promised", { tailMs: 981 }, 0],
     ["SNAP7: not before", { tailMs: 980 }, NOW + DAY],
-    ["not for what a large state takes: a snapshot doesn't mend that", { stateMs: 5_000, tailMs: 250 }, NOW + DAY],
+    ["not for what a large state takes: a snapshot doesn't fix that", { stateMs: 5_000, tailMs: 250 }, NOW + DAY],
     ["but for a tail that counts beside it", { stateMs: 5_000, tailMs: 251 }, 0],
     ["also if there was none", { tailEvents: 5_000, lastMs: 0 }, NOW + 5 * MINUTE],
   ])("%s", (_, more, at) => {
@@ -107,7 +107,7 @@ describe("the estimated recovery", () => {
     const rates = { replayPerMs: [40, 45, 2], loadPerMs: [9_000, 8_000, 300], openMs: [20, 25, 700] };
     for (const events of [1_000, 10_000, 100_000]) {
       const before = total({ tailEvents: events, tailBytes: events * 200, rates });
-      // What stands beside states: replies and the like, at most about the events' own size.
+      // Beside states stand replies and the like, at most about the events' own size.
       expect(total({ openingBytes: events * 100, rates })).toBeLessThanOrEqual(before);
     }
   });

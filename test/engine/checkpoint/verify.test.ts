@@ -1,4 +1,7 @@
-/** The verification: equal where all is well, and the key and event where a handler, a snapshot or the log say something else. */
+/**
+ * The verification: equal where all is healthy, and the key and event where a handler, a snapshot or the log say
+ * something else.
+ */
 import { describe, expect, it } from "vitest";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import type { SnapshotPolicy } from "../../../src/engine/operator/settings.ts";

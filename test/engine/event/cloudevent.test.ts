@@ -262,7 +262,7 @@ describe("an event to the letter", () => {
           const parsed = JSON.parse(read.text) as Record<string, unknown>;
           expect(standardFlaw(parsed, read.text), given).toBeNull();
           expect(fill(parsed, NOW), given).toEqual(read.event);
-          // What the standard takes, the plain types take as well, unless an extension `key` is no key.
+          // The plain types take all that the standard takes, unless an extension `key` is no key.
           if (typeof read.event["key"] === "undefined")
             expect(readEvent(read.text, 0, defaults).tag, given).toBe("event");
         }),

@@ -88,7 +88,7 @@ function expectSound(read: ReadEvent, text: string): void {
   }
   expect(timeMs(event.time), text).toBe(Date.parse(event.time.replace(/:60/, ":59")));
   expectSafe(event.data, 1, text);
-  // What is kept says the same when it is read again: at replay, and by whoever reads the log.
+  // A kept event says the same when it is read again: at replay, and by whoever reads the log.
   const again = readEvent(read.text, 0, { ...defaults, id: () => "another" });
   expect(again, text).toEqual({ ...read, event: { ...event, key: undefined } });
   expect(fill(JSON.parse(read.text) as Record<string, unknown>, defaults.time), text).toEqual(event);

@@ -1,9 +1,9 @@
-/** What makes two sends the same event (ONE1, ONE4): its source and id, and what it says. */
+/** The identity of an event (ONE1, ONE4): its source and id, and what it says. */
 import { describe, expect, it } from "vitest";
 import { sum } from "../fakes/sum.ts";
 import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 
-/** What became of an event after another one with the same id, live and after a recovery from the log. */
+/** The outcome of an event after another one with the same id, live and after a recovery from the log. */
 async function after(first: Sent, second: Sent): Promise<string> {
   const world = new World();
   const one = world.start(sum());

@@ -1,4 +1,4 @@
-/** What a snapshot of the fold holds now. */
+/** The contents of a snapshot of the state now. */
 import type { StateMachine } from "../../../src/engine/state/state-machine.ts";
 import { seq, type Seq } from "../../../src/engine/base/ids.ts";
 import { finishCapture, beginCapture, type Capture } from "../../../src/engine/snapshot/capture.ts";

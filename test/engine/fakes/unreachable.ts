@@ -1,6 +1,9 @@
 import type { MemoryStore } from "../../../src/testkit/memory-store.ts";
 
-/** From here on the store answers each read of these objects with an error, or not at all. @returns what makes them readable again */
+/**
+ * From now on the store answers each read of these objects with an error, or not at all. @returns what makes them
+ * readable again
+ */
 export function unreachable(
   store: MemoryStore,
   names: readonly string[],

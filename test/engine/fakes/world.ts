@@ -1,6 +1,6 @@
 /**
- * A small world around the engine: one database, one object store, a virtual clock, and any number of incarnations of one
- * partition, whose calls to the stores a test can let fail, hang or be executed late. Deterministic.
+ * A small world around the engine: one database, one object store, a virtual clock, and any number of instances of one
+ * partition. A test can let their calls to the stores fail, hang or be executed late. Deterministic.
  */
 import { SIZES, type Sizes } from "../../../src/engine/base/limits.ts";
 import { print } from "../../../src/engine/event/fingerprint.ts";
@@ -32,7 +32,10 @@ import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../../src/testkit/memory-store.ts";
 import { VirtualClock } from "../../../src/testkit/virtual-clock.ts";
 
-/** What happens to one call: it works, fails before or after it acted, never answers (having acted or not), or waits before or after. */
+/**
+ * The fate of one call: it works, fails before or after it acted, never answers (having acted or not), or waits before
+ * or after.
+ */
 export type Fate =
   "ok" | "before" | "after" | "silent" | "silent after" | Promise<void> | { readonly answered: Promise<void> };
 export type Fates = (call: { readonly method: string; readonly number: number; readonly by: Incarnation }) => Fate;
@@ -61,7 +64,7 @@ export class World {
   readonly origin?: Origin;
   readonly address: Address = { line: 1, operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
   sizes: Sizes = SIZES;
-  /** What the object's own storage holds; an incarnation that was superseded can't write there, but none of these tests needs that. */
+  /** The object's own storage; an incarnation that was superseded can't write there, but none of these tests needs that. */
   mark: HighWaterMark | null = null;
   marks = 0;
   aside: Aside | null = null;
@@ -110,7 +113,7 @@ export class World {
     return Object.assign(made, { partition: new PartitionEngine(env, this.address, logBytes) });
   }
 
-  /** What reads the partition from outside its object, with stores that never fail. */
+  /** A reader of the partition outside its object, with stores that never fail. */
   reader(operator: Operator): LogEnvironment {
     const { line, operator: name, partition } = this.address;
     const id = { line, operator: name, partition };

@@ -19,7 +19,7 @@ const PASS = { keys: 20_000, bytes: 4_000_000 };
 type States = ReadonlyMap<string, string>;
 type Found = readonly (readonly [key: string, from: string | null, to: string | null])[];
 
-/** What the differences say, and whether they are exact. Null if a moment is gone. */
+/** The differences, and whether they are exact. Null if a moment is gone. */
 async function found(
   env: LogEnvironment,
   world: World,
@@ -41,7 +41,7 @@ async function found(
   }
 }
 
-/** What a comparison of everything says. */
+/** The result of a comparison of everything. */
 const brute = (from: States, to: States, wanted: (key: string) => boolean = () => true): Found =>
   KEYS.filter(wanted)
     .map((key) => [key, from.get(key) ?? null, to.get(key) ?? null] as const)
@@ -77,7 +77,7 @@ class Told {
     this.one = this.world.start(this.operator, `code-${this.fuse.lit}`);
   }
 
-  /** Another attempt at the oldest event that is set aside, by code that takes it. */
+  /** Another attempt at the oldest event that is quarantined, by code that takes it. */
   async retry(): Promise<void> {
     const [entry] = (await this.world.clock.run(this.one.partition.quarantined(seq(0), 1, 1e6))).items;
     if (entry === undefined) return;

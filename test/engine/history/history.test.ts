@@ -32,7 +32,7 @@ async function all(world: World, key: string, limit = 1_000, maxChars?: number):
 const said = (items: readonly KeyEvent[]): string[] =>
   items.map(({ seq: at, event, outcome }) => `${at} ${event.id} ${outcome.tag}`);
 
-/** What was sent and taken, in order. */
+/** Events that were sent and taken, in order. */
 class Ledger {
   readonly entries: { readonly key: string; readonly id: string; readonly outcome: string }[] = [];
   #sent = 0;
@@ -130,7 +130,7 @@ describe("the history of a key", () => {
     expect(await all(world, "nobody")).toEqual([]);
   });
 
-  it.each([0, 1, 2, 3, 12, 40])("LOG5: goes on through the archive, with %i snapshots", async (count) => {
+  it.each([0, 1, 2, 3, 12, 40])("LOG5: continues through the archive, with %i snapshots", async (count) => {
     const { world, ledger } = await withSnapshots(count);
     for (const key of ["k0", "k1", "k2"]) {
       expect(said(await all(world, key))).toEqual(ledger.of(key));
@@ -174,7 +174,7 @@ describe("the history of a key", () => {
     expect(gets).toBeLessThan(15);
   });
 
-  it("W4: goes on through archives in several objects, one object after the other", async () => {
+  it("W4: continues through archives in several objects, one object after the other", async () => {
     const { world, ledger } = await withSnapshots(12, inPieces);
     expect(manifestNames(world).filter((name) => name.endsWith(".0001.kfm"))).toHaveLength(12);
     for (const key of ["k0", "k1", "k2"]) {
@@ -247,7 +247,7 @@ describe("the history of a key", () => {
 
   it("LOG5: after D1 was lost, what was given up is not in it, though R2 still holds it", async () => {
     const { world, ledger } = await withSnapshots(4);
-    // The newest snapshot is damaged too: with it goes what came after the third.
+    // The newest snapshot is corrupt too: with it goes what came after the third.
     const newest = JSON.parse(world.db.rows.get(partitionName(ID))!.manifest!) as { snapshot: { name: string } };
     world.store.damage(newest.snapshot.name);
     world.db.rows.clear();
@@ -297,7 +297,7 @@ describe("the history of a key", () => {
             if (now.do === "send") await send(world, one, ledger, now.count);
             else if (now.do === "evict") one = world.start(operator);
             else if (now.do === "damage") {
-              // The generation that is current: the next one goes on from the older one.
+              // The generation that is current: the next one resumes from the older one.
               const text = world.db.rows.get(partitionName(ID))?.manifest;
               const manifest =
                 text === null || text === undefined

@@ -31,7 +31,7 @@ function reader(world: World, by = operator): LogEnvironment {
 
 type States = ReadonlyMap<string, string>;
 
-/** What a scan shows, page by page. */
+/** All keys of a scan, page by page. */
 async function scanned(
   env: LogEnvironment,
   world: World,

@@ -38,7 +38,7 @@ describe("settling", () => {
   it("SETTLE3: now holds what a writer logged whose clock is ahead", async () => {
     const { world, run } = setting(new World(), 0);
     const one = world.start(sum());
-    // Its clock goes on; the databases' stands an hour behind.
+    // Its clock continues; the databases' stands an hour behind.
     world.clock.now = (
       (real) => () =>
         real() + 3_600_000

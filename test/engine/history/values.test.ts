@@ -54,7 +54,7 @@ async function all(world: World, operator: Operator, key: string, limit = 1_000)
 const said = ({ seq: at, outcome, value }: Pick<HistoryItem, "seq" | "outcome" | "value">): string =>
   `${at} ${outcome.tag} ${value.tag === "known" ? value.text : `unknown: ${value.why}`}`;
 
-/** What was taken of a key, each with the value that was live right after it. */
+/** The events taken of a key, each with the value that was live right after it. */
 interface Entry {
   readonly seq: number;
   readonly id: string;
@@ -83,7 +83,7 @@ class Book {
   async send(...events: readonly Omit<Sent, "id">[]): Promise<void> {
     const sent = events.map((event) => {
       const id = `e${++this.#sent}`;
-      // What a handler draws must not hang on whether the sender gave a time.
+      // A handler's draws must not depend on whether the sender gave a time.
       return { id, ...(this.#sent % 2 === 0 ? { time: "2001-02-03T04:05:06Z" } : {}), ...event };
     });
     const result = await this.world.send(this.one, ...sent);
@@ -110,7 +110,7 @@ class Book {
     this.one = this.world.start(this.operator, `code-${version}-${this.fuse.lit}`);
   }
 
-  /** What is set aside and was not let go. */
+  /** Events that wait in the quarantine. */
   async aside(): Promise<readonly { readonly seq: number; readonly key: string }[]> {
     return (await this.world.clock.run(this.one.partition.quarantined(seq(0), 1_000, 1e6))).items;
   }
@@ -138,7 +138,7 @@ class Book {
 }
 
 describe("the value after each event", () => {
-  it("of edits is what they put, and goes on from there; also of one that is retried, and after an erasure", async () => {
+  it("of edits is what they put, and resumes from there; also of one that is retried, and after an erasure", async () => {
     const it = new Book();
     const edit = (type: string, data: object): Omit<Sent, "id"> => ({
       type,
@@ -148,7 +148,7 @@ describe("the value after each event", () => {
     await it.send({ key: "k0", data: 3 });
     await it.send(edit(PUT, { state: { total: 70, times: 9 } }));
     await it.send({ key: "k0", data: 2 });
-    // No state that this code can use: it is set aside, and fails again.
+    // No state that this code can use: it is quarantined, and fails again.
     await it.send(edit(PUT, { version: 2, state: { total: 1, times: 1 } }));
     await it.command(RETRY);
     await it.send(edit(REMOVE, {}));
@@ -407,7 +407,7 @@ describe("the value after each event", () => {
           arbitrary: fc.record({ do: fc.constant("command" as const), type: fc.constantFrom(RETRY, DELETE) }),
         },
         { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("snapshot", "failed", "unheard", "evict", "wait") }) },
-        { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("mend", "deploy") }) },
+        { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("fix", "deploy") }) },
       );
       const seen = { known: 0, unknown: 0, givenUp: 0 };
       const run = fc.asyncProperty(
@@ -420,7 +420,7 @@ describe("the value after each event", () => {
             if (now.do === "send") await it.send(...now.group);
             else if (now.do === "command") await it.command(now.type);
             else if (now.do === "evict") it.start();
-            else if (now.do === "mend") {
+            else if (now.do === "fix") {
               it.fuse.lit = false;
               it.start();
             } else if (now.do === "deploy") it.start(2);
@@ -443,9 +443,9 @@ describe("the value after each event", () => {
               seen[value.tag] += 1;
               const was = version < it.version ? migrated(live) : live;
               if (value.tag === "known") expect(`${i} ${value.text}`).toBe(`${i} ${JSON.stringify(was) ?? null}`);
-              // What led to the oldest snapshot that is kept has none below it, where the log doesn't go down to its beginning.
+              // If the log doesn't go down to its beginning, no snapshot stands below the events that led to the oldest kept one.
               else if (versions.size === 1) {
-                // Nor is an event known that was set aside so long ago that the log has it no more.
+                // Nor is an event known that was quarantined so long ago that the log has it no more.
                 if (value.why.endsWith("retries is not in the log any more")) continue;
                 expect(value.why).toMatch(/is not kept/);
                 expect(truth[i]!.seq).toBeLessThanOrEqual(it.oldestSnapshot());

@@ -1,4 +1,4 @@
-/** What a refused append means, as a table over the facts that one read gives (LOG3). */
+/** The meaning of a refused append, as a table over the facts that one read gives (LOG3). */
 import { describe, expect, it } from "vitest";
 import { judgeAppend } from "../../../src/engine/log/fence.ts";
 import { stamped } from "../../../src/engine/log/append.ts";

@@ -1,4 +1,4 @@
-/** A migration that fails for a key: that key waits for mended code, everything else goes on, and nothing is lost. */
+/** A migration that fails for a key: that key waits for fixed code, everything else continues, and nothing is lost. */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { ERASE, PUT, REMOVE, tagOf } from "../../../src/engine/state/edit.ts";
@@ -17,12 +17,12 @@ const NAME = "1/sum/0000";
 const v1 = sum();
 
 /** Version 2 has hundredths. Its migration was written for totals below 1,000. */
-function v2(mended: boolean, more: Parameters<typeof sum>[0] = {}): Operator {
+function v2(fixed: boolean, more: Parameters<typeof sum>[0] = {}): Operator {
   return sum({
     version: 2,
     migrate: {
       2: (old) => {
-        if (!mended && Number(old["total"]) >= 1_000) throw new Error("a total above 999");
+        if (!fixed && Number(old["total"]) >= 1_000) throw new Error("a total above 999");
         return { ...old, total: Number(old["total"]) * 100 };
       },
     },
@@ -31,7 +31,7 @@ function v2(mended: boolean, more: Parameters<typeof sum>[0] = {}): Operator {
   });
 }
 const broken = v2(false);
-const mended = v2(true);
+const fixed = v2(true);
 
 const add = (id: string, key: string, data: number): Sent => ({ id, key, data });
 const put = (id: string, key: string, state: unknown, version = 2, condition: unknown = "any"): Sent => ({
@@ -79,7 +79,7 @@ describe("a migration that throws for one key", () => {
     expect(one.ended).toBeNull();
   });
 
-  it("G1: snapshots carry the state with its version, and mended code goes on from it; the event that was sent again counts", async () => {
+  it("G1: snapshots carry the state with its version, and fixed code resumes from it; the event that was sent again counts", async () => {
     const world = await saved();
     let one = world.start(broken, "code-2");
     await world.send(one, add("4", "a", 1), add("5", "bad", 1));
@@ -92,13 +92,13 @@ describe("a migration that throws for one key", () => {
       expect(await entry(world, one, "bad")).toMatchObject({ text: BAD, version: 1, seq: 3 });
       expect(words(await world.send(one, add("5", "bad", 1)))).toEqual(["unmigrated"]);
     }
-    const next = world.start(mended, "code-3");
+    const next = world.start(fixed, "code-3");
     expect(await world.value(next, "bad")).toEqual({ total: 500_000, times: 1 });
     expect(words(await world.send(next, add("5", "bad", 1)))).toEqual(["applied"]);
     await world.clock.advance(1_000);
     expect(current(world)).toMatchObject({ kind: "full", code: "code-3" });
     expect(current(world).unmigrated).toBeUndefined();
-    expect(await world.value(world.start(mended, "code-3"), "bad")).toEqual({ total: 500_100, times: 2 });
+    expect(await world.value(world.start(fixed, "code-3"), "bad")).toEqual({ total: 500_100, times: 2 });
   });
 
   it("a state that was read block by block is carried too, and counted once", async () => {
@@ -118,7 +118,7 @@ describe("a migration that throws for one key", () => {
     ]);
   });
 
-  it("IN4: an event that was applied to the key, and is replayed, is set aside, and a retry by mended code applies it", async () => {
+  it("IN4: an event that was applied to the key, and is replayed, is quarantined, and a retry by fixed code applies it", async () => {
     const world = await saved();
     await world.send(world.start(v1), add("tail", "bad", 7), add("other", "a", 1));
     const one = world.start(broken, "code-2");
@@ -134,7 +134,7 @@ describe("a migration that throws for one key", () => {
       expect((await world.clock.run(one.partition.quarantined(seq(0), 10, 100_000))).items).toHaveLength(1);
     }
     await snapshot(world, one);
-    const next = world.start(mended, "code-3");
+    const next = world.start(fixed, "code-3");
     expect(words(await world.send(next, retry("r3")))).toEqual(["applied"]);
     expect(await world.value(next, "bad")).toEqual({ total: 500_700, times: 2 });
     expect((await world.clock.run(next.partition.quarantined(seq(0), 10, 100_000))).items).toEqual([]);
@@ -175,10 +175,10 @@ describe("a migration that throws for one key", () => {
     expect((await world.clock.run(one.partition.quarantined(seq(0), 10, 100_000))).items).toEqual([]);
     await world.send(one, add("6", "a", 1));
     expect((await snapshot(world, one)).unmigrated).toEqual({ keys: 1, some: [["new", 1]] });
-    expect(await world.value(world.start(mended, "code-3"), "new")).toEqual({ total: 200_000, times: 3 });
+    expect(await world.value(world.start(fixed, "code-3"), "new")).toEqual({ total: 200_000, times: 3 });
   });
 
-  it("CODE3: a rollback goes on with the key too", async () => {
+  it("CODE3: a rollback continues with the key too", async () => {
     const world = await saved();
     const one = world.start(broken, "code-2");
     await world.send(one, add("4", "a", 1));
@@ -202,7 +202,7 @@ describe("a migration that throws for one key", () => {
     await snapshot(world, one);
     expect(await world.clock.run(one.partition.verify())).toMatchObject({ tag: "equal", keys: 3, unmigrated });
     expect((await world.clock.run(world.start(broken, "code-2").partition.facts())).unmigrated).toEqual(unmigrated);
-    for (const operator of [broken, mended]) {
+    for (const operator of [broken, fixed]) {
       const { number } = current(world);
       expect(await world.clock.run(rebuild(world.reader(operator), 42))).toMatchObject({
         tag: "found",
@@ -211,23 +211,23 @@ describe("a migration that throws for one key", () => {
     }
   });
 
-  it("SNAP8: the digests of snapshots by mended code of the same version hold", async () => {
+  it("SNAP8: the digests of snapshots by fixed code of the same version hold", async () => {
     const world = await saved();
     const one = world.start(broken, "code-2");
     await world.send(one, add("4", "a", 1));
     await snapshot(world, one);
     // The same name of the code, as in local development.
-    const next = world.start(mended, "code-2");
+    const next = world.start(fixed, "code-2");
     for (let round = 0; round < 3; round++) {
       await world.send(next, add(`m${round}`, round === 1 ? "bad" : "b", 1));
       await snapshot(world, next);
     }
-    expect(await world.clock.run(rebuild(world.reader(mended), 42))).toMatchObject({
+    expect(await world.clock.run(rebuild(world.reader(fixed), 42))).toMatchObject({
       tag: "found",
       manifest: { number: current(world).number },
       passedOver: [],
     });
-    expect(await world.value(world.start(mended, "code-2"), "bad")).toEqual({ total: 500_100, times: 2 });
+    expect(await world.value(world.start(fixed, "code-2"), "bad")).toEqual({ total: 500_100, times: 2 });
     expect(next.notes).not.toContain("the state differs from its counters");
   });
 

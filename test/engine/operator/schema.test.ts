@@ -1,4 +1,7 @@
-/** O2: a schema checks, it doesn't change. What it would change is rejected with the path; what it leaves out is no change. */
+/**
+ * O2: a schema checks, it doesn't change. An event that it would change is rejected with the path; a member that it
+ * leaves out is no change.
+ */
 import * as v from "valibot";
 import { z } from "zod";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** What must not compile, doesn't: each expected error is an error if it stops being one. */
+/** Wrong code doesn't compile: each expected error is an error if it stops being one. */
 import * as v from "valibot";
 import { z } from "zod";
 import { describe, expect, expectTypeOf, it } from "vitest";
@@ -50,7 +50,7 @@ describe("the types of an operator", () => {
       },
       migrate: { 2: (old) => ({ n: old["m"]! }), 3: (old) => old },
     });
-    // What is not known as a literal is checked when it runs.
+    // A value that isn't known as a literal is checked when it runs.
     const some = (version: number) => operator("some", { version, events, initial: () => ({ n: 1 }), on });
     expect([three.version, some(1).version]).toEqual([3, 1]);
   });

@@ -1,4 +1,7 @@
-/** Newer code calls an object of older code: in a deploy, and in a gradual one, where the platform keeps the object as it is. */
+/**
+ * Newer code calls an object of older code: in a deploy, and in a gradual one, where the platform keeps the object as
+ * it is.
+ */
 import { describe, expect, it } from "vitest";
 import { isHeld, readAside } from "../../../src/engine/base/aside.ts";
 import { ASIDE_AGAIN_MS } from "../../../src/engine/base/limits.ts";
@@ -48,7 +51,7 @@ describe("an object of older code", () => {
     expect(codeOf(await send(world, next, "m", { operatorVersion: 3 }))).toBe("superseded");
   });
 
-  it("A3: tries again after a time, since the deployment goes on", async () => {
+  it("A3: tries again after a time, since the deployment continues", async () => {
     const world = new World();
     expect(codeOf(await send(world, world.start(v1, "old"), "n", { operatorVersion: 2 }))).toBe("superseded");
     const again = world.start(v1, "old");
@@ -69,7 +72,7 @@ describe("what the object's storage says", () => {
     [aside, "a", 1, 1_000 + ASIDE_AGAIN_MS, false],
     [aside, "b", 1, 1_000, false],
     [aside, "a", 2, 1_000, false],
-    // A clock that was set back.
+    // A clock that was set to an earlier time.
     [aside, "a", 1, 0, true],
   ] as const)("%o, code %s, version %i at %i: held %s", (kept, code, operatorVersion, nowMs, held) => {
     expect(isHeld(kept, { code, operatorVersion }, nowMs)).toBe(held);

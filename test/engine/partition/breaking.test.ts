@@ -1,4 +1,7 @@
-/** What breaks in a commit or a snapshot closes no door: the instance ends, or tries again after a pause, and the next one is sound. */
+/**
+ * A failure within a commit or a snapshot closes nothing for good: the instance ends, or tries again after a pause, and
+ * the next one is sound.
+ */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Dedup } from "../../../src/engine/state/dedup.ts";
 import { Group } from "../../../src/engine/partition/group.ts";
@@ -16,7 +19,7 @@ const boom = (): never => {
   throw new Error("injected");
 };
 
-/** Whatever it was, the events count once in the end, and the snapshot is taken. */
+/** In any case the events count once in the end, and the snapshot is taken. */
 async function expectSound(world: World, total: number, ...events: readonly Sent[]): Promise<void> {
   const next = world.start(operator);
   const result = await world.send(next, ...events);

@@ -1,4 +1,7 @@
-/** How a partition takes its epoch: events with their first append, snapshots before they begin (LOG2, APPEND0 of append.ts). */
+/**
+ * How a partition takes its epoch: events with their first append, snapshots before they begin (LOG2, APPEND0 of
+ * append.ts).
+ */
 import { describe, expect, it } from "vitest";
 import { FRESH_MS } from "../../../src/engine/base/limits.ts";
 import { sum } from "../fakes/sum.ts";
@@ -77,7 +80,7 @@ describe("the first append of an opening", () => {
     expect((await last.partition.facts()).epoch).toBe(epochOfRow(world) + 1);
   });
 
-  it("LOG2: is refused where the writer before has logged meanwhile; whoever comes next goes on", async () => {
+  it("LOG2: is refused where the writer before has logged meanwhile; whoever comes next continues", async () => {
     const { world, one } = await begun();
     const next = world.start(operator);
     expect(await world.value(next)).toEqual({ total: 3, times: 2 });

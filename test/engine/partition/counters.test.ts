@@ -1,4 +1,4 @@
-/** What a partition counts over its life: it rides in rows that are written anyway, never falls, and counts what is there. */
+/** A partition's counters: it rides in rows that are written anyway, never falls, and counts what is there. */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import {

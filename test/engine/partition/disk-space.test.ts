@@ -35,7 +35,7 @@ async function filled(): Promise<{ world: World; one: Incarnation; taken: number
 }
 
 describe("the log's database", () => {
-  it("takes no more events shortly above the limit, and goes on with everything else", async () => {
+  it("takes no more events shortly above the limit, and continues with everything else", async () => {
     const { world, one, taken } = await filled();
     expect(world.db.size).toBeGreaterThan(LIMIT);
     expect(world.db.size).toBeLessThan(LIMIT + 2_000);

@@ -1,6 +1,6 @@
 /**
- * What feeds a pure decision is tested as well as the decision: each of these is a line whose loss no other test noticed, since what
- * it feeds was tested with facts made by hand.
+ * The facts that feed a pure decision are tested as well as the decision: each of these is a line whose loss no other
+ * test noticed, since what it feeds was tested with facts made by hand.
  */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
@@ -102,7 +102,7 @@ describe("what D1 says of the time before this instance took its epoch", () => {
     expect([world.trace.includes("peek"), one.ended]).toEqual([false, null]);
   });
 
-  it("isn't taken for a database that was set back, by an opening that was under way", async () => {
+  it("isn't taken for a database that was restored to an older point, by an opening that was under way", async () => {
     const world = new World();
     const zero = world.start(operator);
     await world.send(zero, { id: "a", data: 1 });
@@ -167,7 +167,7 @@ describe("LOG4: damage counts only while nobody has gone on", () => {
   });
 });
 
-it("Z4: the incarnation of a rebuilt row is above that of the highest name, whichever manifest it goes on from", async () => {
+it("Z4: the incarnation of a rebuilt row is above that of the highest name, whichever manifest it resumes from", async () => {
   const world = new World();
   const recover = async () => {
     world.db.rows.clear();

@@ -29,7 +29,7 @@ describe("a partition and its log", () => {
     expect(await world.value(one)).toEqual({ total: 3, times: 2 });
   });
 
-  it("ONE1: a repeat of an event that isn't durable yet waits for it, and counts once", async () => {
+  it("ONE1: a retry of an event that isn't durable yet waits for it, and counts once", async () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, { id: "a", data: 1 });
@@ -240,7 +240,7 @@ describe("a partition and its log", () => {
     expect(await world.value(one)).toEqual({ total: 7, times: 7 });
   });
 
-  it("ONE4: the same id with other content is an error, not a repeat", async () => {
+  it("ONE4: the same id with other content is an error, not a duplicate", async () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, { id: "a", data: 1 });

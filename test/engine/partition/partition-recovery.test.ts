@@ -14,7 +14,7 @@ const NAME = "1/sum/0000";
 async function snapshot(world: World, one: Incarnation): Promise<string> {
   const result = await world.clock.run(one.partition.snapshot().catch(() => null));
   if (result !== null) return result.tag;
-  // The caller's patience ended first: the attempt itself goes on until its own limit.
+  // The caller's patience ended first: the attempt itself continues until its own limit.
   await world.clock.advance(60_000);
   return "failed";
 }
@@ -283,7 +283,7 @@ describe("recovery", () => {
     expect(await totals(world, world.start(operator))).toEqual(expected);
   });
 
-  it("SNAP4: who recovered without a damaged file builds on no manifest that has it, whoever made that current meanwhile", async () => {
+  it("SNAP4: who recovered without a corrupt file builds on no manifest that has it, whoever made that current meanwhile", async () => {
     const world = new World();
     const one = world.start(operator);
     await fill(world, one, 1, 30);
@@ -421,7 +421,7 @@ describe("code that changes", () => {
       await fill(world, one, from, to);
       await snapshot(world, one);
     }
-    // From here on versions 4, 5, …: the third is the one that the rollback goes back to.
+    // From now on versions 4, 5, …: the third is the one that the rollback goes back to.
     const newer = world.start(v2(), "code-2");
     await fill(world, newer, 7, 8);
     // An attempt that was never made current: its archive shares its version with the one that was.
@@ -529,7 +529,7 @@ describe("code that changes", () => {
       (await world.clock.run(one.partition.facts())).lastRecovery;
 
     it.each(Object.keys(newer))(
-      "of the current %s: recovery goes on from the older generation, at once saved anew",
+      "of the current %s: recovery resumes from the older generation, at once saved anew",
       async (what) => {
         const { world, expected } = await twoGenerations();
         newer[what]!(world);
@@ -606,23 +606,23 @@ describe("code that changes", () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, { id: "a", data: 1 }, { id: "q", data: "boom" });
-    const mended = sum({
+    const fixed = sum({
       on: {
         add: (state, event) =>
           void ((state.total += event.data === "boom" ? 1_000 : Number(event.data)), state.times++),
       },
     });
-    const next = world.start(mended, "code-2");
+    const next = world.start(fixed, "code-2");
     expect(await world.value(next)).toEqual({ total: 1, times: 1 });
     const retry = { id: "retry-1", type: "keyframe.quarantine.retry", data: { seq: 2 } };
     expect(words(await world.send(next, retry, { ...retry, id: "retry-2" })), "once").toEqual(["applied", "refused"]);
     expect(await world.value(next)).toEqual({ total: 1_001, times: 2 });
-    const third = world.start(mended, "code-2");
+    const third = world.start(fixed, "code-2");
     expect(await world.value(third)).toEqual({ total: 1_001, times: 2 });
     expect(await quarantined(world, third)).toEqual([]);
   });
 
-  it("IN4: what throws at replay under newer code is quarantined; the partition goes on", async () => {
+  it("IN4: what throws at replay under newer code is quarantined; the partition continues", async () => {
     const world = new World();
     const one = world.start(operator);
     await fill(world, one, 1, 3);
@@ -665,7 +665,7 @@ describe("code that changes", () => {
       expect(await world.value(next, "k")).toEqual({ total: 3, times: 2 });
       expect((await quarantined(world, next)).map(({ seq, error }) => [seq, error])).toEqual([[3, REFUSED]]);
       expect(next.notes).toContain("replay quarantined events");
-      expect(words(await world.send(next, { id: "e4", key: "k", data: 4 })), "a repeat").toEqual(["applied again"]);
+      expect(words(await world.send(next, { id: "e4", key: "k", data: 4 })), "a retry").toEqual(["applied again"]);
       await snapshot(world, next);
       const third = world.start(operator, "code-3");
       expect(await world.value(third, "k"), "a snapshot covers it").toEqual({ total: 3, times: 2 });
@@ -689,11 +689,11 @@ describe("code that changes", () => {
       const world = new World();
       const boom = { id: "q", key: "k", data: "boom" };
       await world.send(world.start(operator), boom, { id: "a", key: "k", data: 1 }, { id: "b", key: "k", data: 2 });
-      const mended = sum({
+      const fixed = sum({
         on: { add: (state, event) => void ((state.total += Number(event.data) || 100), state.times++) },
       });
       const retry = { id: "retry-1", type: "keyframe.quarantine.retry", data: { seq: 1 } };
-      const next = world.start(mended, "code-2");
+      const next = world.start(fixed, "code-2");
       expect(words(await world.send(next, retry))).toEqual(["applied"]);
       expect(await world.value(next, "k")).toEqual({ total: 103, times: 3 });
       const third = world.start(limited, "code-3");

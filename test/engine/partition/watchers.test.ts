@@ -1,4 +1,4 @@
-/** Whoever watches hears of each change once it is in the log, whichever instance brought it there, and of nothing before. */
+/** Watchers hear of each change once it is in the log, whichever instance brought it there, and of nothing before. */
 import { FRESH_MS } from "../../../src/engine/base/limits.ts";
 import { describe, expect, it } from "vitest";
 import type { Seq } from "../../../src/engine/base/ids.ts";
@@ -82,7 +82,7 @@ describe("watchers", () => {
     expect(ears.heads).toEqual([2]);
   });
 
-  it("hear, when one that was open for reading goes on, what was logged meanwhile", async () => {
+  it("hear, when one that was open for reading continues, what was logged meanwhile", async () => {
     const world = new World();
     const one = world.start(sum());
     await world.send(one, { id: "a", data: 1 });

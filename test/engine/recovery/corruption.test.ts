@@ -1,7 +1,7 @@
 /**
- * The table of docs/guides/corruption.md, walked: every object of a partition with several generations, alone and in pairs, damaged,
- * truncated and missing; then D1's rows and the object's own storage. What comes back is the true state or an error by name.
- * Only the public methods of a partition are used, so it holds however recovery works.
+ * The table of docs/guides/corruption.md, walked: every object of a partition with several generations, alone and in
+ * pairs, damaged, truncated and missing; then D1's rows and the object's own storage. The answer is the true state or
+ * an error by name. Only the public methods of a partition are used, so it holds however recovery works.
  */
 import { MARK_MS } from "../../../src/engine/base/limits.ts";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -44,8 +44,8 @@ let role: Record<
 >;
 
 /**
- * Manifests 1 (full) and 2 (delta, outweighs it) are the older generation, 3 (full), 4 and 5 (deltas) the current one; two commits
- * above it in D1, the last by an instance of its own.
+ * Manifests 1 (full) and 2 (delta, outweighs it) are the older generation, 3 (full), 4 and 5 (deltas) the current one;
+ * two commits above it in D1, the last by an instance of its own.
  */
 beforeAll(async () => {
   const world = new World();
@@ -111,7 +111,7 @@ async function worldOf(): Promise<World> {
   return world;
 }
 
-/** Whoever calls next finds a new instance, where one has ended itself. */
+/** The next caller finds a new instance, if one has ended itself. */
 async function asked<T>(world: World, call: (one: Incarnation) => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     const one = world.start(operator);
@@ -123,7 +123,7 @@ async function asked<T>(world: World, call: (one: Incarnation) => Promise<T>): P
   }
 }
 
-/** All of its state, as a text: every key, what is set aside, and what becomes of old and new events. */
+/** All of its state, as a text: every key, what is quarantined, and what becomes of old and new events. */
 async function shown(world: World, write: boolean): Promise<string> {
   return asked(world, async (one) => {
     const entries: unknown[] = [];
@@ -381,7 +381,7 @@ describe("two objects in R2", () => {
     expect(await gone([])).toBe("true");
     const told = [];
     for (const name of archives) told.push(await gone([name]));
-    // What manifest 5 archived, and what came after, still stands in D1 (K4).
+    // D1 still has the events that manifest 5 archived, and those after it (K4).
     expect(told).toEqual([...Array<string>(4).fill("snapshot_unreadable"), "true"]);
   });
 });
@@ -434,7 +434,7 @@ describe("in D1", () => {
         NAME,
         stored.segments.filter((one) => one !== row),
       );
-      // The last one leaves no hole: that is a database that was set back.
+      // The last one leaves no hole: that is a database that was restored to an older point.
       expect(await outcome(world, "missing")).toBe(row === tail.at(-1) ? "log_rewound" : "snapshot_unreadable");
     }
   });

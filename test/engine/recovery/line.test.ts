@@ -30,7 +30,7 @@ const headStamp = async (world: World): Promise<Stamp> => {
   return (await log.row()) === null ? stamp(0) : (await log.explain(seq(0))).headStamp;
 };
 
-/** What one line did, and its state at each moment. */
+/** The events of one line, and its state at each moment. */
 class Line {
   readonly world: World;
   one: Incarnation;
@@ -113,7 +113,7 @@ describe("a line that starts from another one (ORIGIN1)", () => {
               await line.world.clock.run(again.partition.snapshot());
               expect(await line.world.clock.run(again.partition.verify())).not.toMatchObject({ tag: "differs" });
             }
-            // What was logged before the start reads the same on the fork.
+            // An event from before the start reads the same on the fork.
             for (const { at, states: then } of main.moments)
               if (at <= start.at) expect(await past(child.world, at)).toEqual(then);
           },
@@ -168,7 +168,7 @@ describe("a line that starts from another one (ORIGIN1)", () => {
     }
   });
 
-  it("takes no events while it is sealed, shows its state, and goes on after the seal is gone", async () => {
+  it("takes no events while it is sealed, shows its state, and continues after the seal is gone", async () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, { id: "1", key: "a", data: 1 });

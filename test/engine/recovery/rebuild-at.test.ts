@@ -16,7 +16,7 @@ const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 const NAME = partitionName(ID);
 const SEED = 42;
 
-/** What the partition had shown once, after one more event. */
+/** The state that the partition had shown once, after one more event. */
 interface Shown {
   readonly at: Stamp;
   readonly seq: number;
@@ -31,7 +31,7 @@ const values = async (world: World, one: Incarnation): Promise<unknown[]> => {
 };
 
 /** A partition to which events are sent one by one. It remembers what it showed after each. */
-class Life {
+class Story {
   readonly world = new World();
   readonly shown: Shown[] = [];
   one: Incarnation;
@@ -95,8 +95,8 @@ function assertFound(found: Awaited<ReturnType<typeof rebuildAt>>): asserts foun
 }
 
 /** Snapshots after 3, 6, … events, and two events above the last one. */
-async function lived(snapshots: number): Promise<Life> {
-  const life = new Life();
+async function lived(snapshots: number): Promise<Story> {
+  const life = new Story();
   for (let n = 1; n <= 3 * snapshots + 2; n++) {
     await life.event();
     if (n % 3 === 0 && n <= 3 * snapshots) await life.snapshot();
@@ -113,7 +113,7 @@ describe("a partition as of a stamp", () => {
           fc.array(fc.constantFrom("event", "event", "event", "snapshot", "restart"), { minLength: 4, maxLength: 30 }),
           fc.nat(),
           async (steps, pick) => {
-            const life = new Life();
+            const life = new Story();
             for (const step of ["event", ...steps]) {
               if (step === "event") await life.event();
               if (step === "snapshot") await life.snapshot();
@@ -198,7 +198,7 @@ describe("a partition as of a stamp", () => {
   });
 
   it("REBUILDAT4: never begins with an empty state because what came before is gone", async () => {
-    const life = new Life(sum({ snapshot: { every: "1h", retain: { age: "1h", last: 1 } } }));
+    const life = new Story(sum({ snapshot: { every: "1h", retain: { age: "1h", last: 1 } } }));
     for (let n = 0; n < 30; n++) {
       await life.event();
       await life.snapshot();
@@ -229,7 +229,7 @@ describe("a partition as of a stamp", () => {
   });
 
   it("finds a snapshot among many in few steps", async () => {
-    const life = new Life(sum({ snapshot: { every: "1h", retain: "30d" } }));
+    const life = new Story(sum({ snapshot: { every: "1h", retain: "30d" } }));
     for (let n = 0; n < 200; n++) {
       await life.event();
       await life.world.clock.run(life.one.partition.snapshot());

@@ -1,4 +1,7 @@
-/** A partition from R2 alone (SNAP2): which snapshot is taken, what it goes on with, and what was given up never comes back. */
+/**
+ * A partition from R2 alone (SNAP2): which snapshot is taken, what it resumes with, and what was given up never comes
+ * back.
+ */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import {
@@ -67,7 +70,7 @@ async function totals(world: World, one: Incarnation): Promise<unknown[]> {
   return values;
 }
 
-/** What a partition shows that was sent these numbers and no others. */
+/** The state of a partition that was sent these numbers and no others. */
 function expected(...numbers: readonly number[]): unknown[] {
   return [0, 1, 2].map((rest) => {
     const of = numbers.filter((n) => n % 3 === rest);
@@ -77,7 +80,7 @@ function expected(...numbers: readonly number[]): unknown[] {
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
 
 describe("salvage", () => {
-  it("SNAP2: everything up to the last snapshot comes back, and the partition goes on", async () => {
+  it("SNAP2: everything up to the last snapshot comes back, and the partition continues", async () => {
     const { world, manifests } = await withSnapshots(3);
     const found = await recover(world);
     expect(found.manifest).toEqual(manifests[2]);
@@ -291,9 +294,12 @@ describe("salvage", () => {
   });
 });
 
-/** What was logged above the snapshot that could be read, and archived by one that couldn't: R2 still holds it. */
+/** Events above the snapshot that could be read, archived by one that couldn't: R2 still holds them. */
 describe("what was given up", () => {
-  /** Incarnation 0 archived 1..12; its manifests 3 and 4 can't be read, so incarnation 2 goes on from seq 6, with other events. */
+  /**
+   * Incarnation 0 archived 1..12; its manifests 3 and 4 can't be read, so incarnation 2 resumes from seq 6, with other
+   * events.
+   */
   async function secondLife(): Promise<{ world: World; one: Incarnation; manifests: Manifest[] }> {
     const { world, manifests } = await withSnapshots(4);
     for (const lost of manifests.slice(2)) world.store.damage(lost.snapshot.name);
@@ -381,7 +387,7 @@ describe("what was given up", () => {
     expect(await totals(world, world.start(operator))).toEqual(expected(...upTo(9)));
   });
 
-  it("Z1: a second loss goes on from the second incarnation, though the first had reached a higher seq", async () => {
+  it("Z1: a second loss resumes from the second incarnation, though the first had reached a higher seq", async () => {
     const { world } = await secondLife();
     const found = await recover(world);
     expect(found.manifest).toMatchObject({ number: 6, seq: 12 });

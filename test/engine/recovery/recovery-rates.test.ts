@@ -1,4 +1,4 @@
-/** What openings measured goes from one to the next, with a snapshot or without. */
+/** The rates that openings measured pass from one to the next, with a snapshot or without. */
 import { describe, expect, it } from "vitest";
 import { readRiding } from "../../../src/engine/recovery/open-partition.ts";
 import { sum } from "../fakes/sum.ts";

@@ -1,4 +1,7 @@
-/** D1 set back by its own time travel: noticed, refused by name, and gone on from by somebody's decision alone (rewind-check.ts, adopt.ts). */
+/**
+ * D1 restored to an older point by its own time travel: noticed, refused by name, and resumed from by somebody's
+ * decision alone (rewind-check.ts, adopt.ts).
+ */
 import { describe, expect, it } from "vitest";
 import { adopt, type Adopted, type Truth } from "../../../src/engine/recovery/adopt.ts";
 import { epoch, incarnationOf, partitionName, seq, type PartitionId } from "../../../src/engine/base/ids.ts";
@@ -14,7 +17,7 @@ const operator = sum();
 const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 const NAME = partitionName(ID);
 
-/** What D1's time travel keeps for every moment. */
+/** The rows that D1's time travel keeps for every moment. */
 type Moment = () => void;
 function remember({ db }: World): Moment {
   const [row, segments] = [db.rows.get(NAME), db.segments.get(NAME)];
@@ -67,7 +70,7 @@ async function expectRefused(world: World): Promise<void> {
   expect(JSON.stringify([world.db.rows.get(NAME), world.db.segments.get(NAME)])).toBe(now);
 }
 
-describe("restore points and pins of a database that was set back", () => {
+describe("restore points and pins of a database that was restored to an older point", () => {
   it("SNAP10: those of the snapshot's own incarnation stay, with what it displaces; those from before a later incarnation began don't count", async () => {
     const world = new World();
     const one = world.start(operator);
@@ -93,7 +96,7 @@ describe("restore points and pins of a database that was set back", () => {
   });
 });
 
-describe("a database that is set back", () => {
+describe("a database that is restored to an older point", () => {
   it("under a living object: its next commit is refused, and so is every instance after it", async () => {
     const world = new World();
     const one = world.start(operator);
@@ -305,7 +308,7 @@ describe("a database that is set back", () => {
     expect(world.trace.filter((method) => method === "list")).toHaveLength(1);
   });
 
-  it("E4: set forward again it goes on as if nothing had been", async () => {
+  it("E4: restored to a later point it continues as if nothing had happened", async () => {
     const world = new World();
     await fill(world, world.start(operator), 1, 3);
     const back = remember(world);
@@ -329,7 +332,7 @@ describe("a database that is set back", () => {
     const back = remember(world);
     await fill(world, one, 3, 4);
     back();
-    // As docs/internals/design.md says: it goes on from there.
+    // As docs/internals/design.md says: it resumes from there.
     expect(await total(world, world.start(operator))).toBe(2);
   });
 
@@ -382,7 +385,7 @@ describe("adopting", () => {
     return world;
   }
 
-  it("d1: it goes on from D1's present, and the answer names what is given up", async () => {
+  it("d1: it resumes from D1's present, and the answer names what is given up", async () => {
     const world = await setBack();
     const found = await decide(world, "d1");
     expect(found).toMatchObject({ seq: 5, manifest: 1, givenUp: { seqs: [6, 8], manifests: [2, 2] } });
@@ -396,7 +399,7 @@ describe("adopting", () => {
     expect(await world.clock.run(one.partition.verify())).toMatchObject({ tag: "equal" });
   });
 
-  it("r2: it goes on from the newest snapshot, and the answer names what is given up", async () => {
+  it("r2: it resumes from the newest snapshot, and the answer names what is given up", async () => {
     const world = await setBack();
     const found = await decide(world, "r2");
     expect(found).toMatchObject({ seq: 7, manifest: 2, givenUp: { seqs: [8, 8], manifests: null } });
@@ -514,7 +517,7 @@ describe("adopting", () => {
     expect(await total(world, world.start(operator))).toBe(3);
   });
 
-  it("A3: what isn't set back is left alone", async () => {
+  it("A3: what isn't restored to an older point is left alone", async () => {
     const world = new World();
     await fill(world, world.start(operator), 1, 3);
     const before = JSON.stringify(world.db.rows.get(NAME));

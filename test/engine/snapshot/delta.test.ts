@@ -37,7 +37,10 @@ const NAME = "1/sum/0000";
 const fileOf = (machine: StateMachine, base: Seq): Promise<Uint8Array> =>
   encodeSnapshot(ID, capture(machine, base), brotli, () => Promise.resolve());
 
-/** As recovery reads them: without the ids that the last file doesn't know any more; or with all of them, to forget them then. */
+/**
+ * As recovery reads them: without the ids that the last file doesn't know any more; or with all of them, to forget them
+ * then.
+ */
 function read(files: readonly Uint8Array[], skipping = true): StateMachine {
   const machine = new StateMachine(operator, 1);
   const idsFrom = skipping ? readFooter(files.at(-1)!, brotli).dedup.first : 0;
@@ -216,7 +219,7 @@ describe("a partition that takes deltas", () => {
     ["base", 0, "the older generation"],
     ["first delta", 1, "the full one"],
     ["newest delta", 2, "the delta before"],
-  ])("SNAP4: with its %s damaged (file %d), recovery goes on from %s, and nothing is missing", async (_, at, from) => {
+  ])("SNAP4: with its %s damaged (file %d), recovery resumes from %s, and nothing is missing", async (_, at, from) => {
     const world = new World();
     const one = world.start(plain);
     await fillKeys(world, one);

@@ -1,6 +1,6 @@
 /**
  * SNAP3, LOG4: whatever stands at rest, with a checksum that is right too, is read as something that makes sense, or
- * refused by name. What was read must be usable: replayed, written again, and be the same.
+ * refused by name. Contents that were read must be usable: replayed, written again, and be the same.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -565,7 +565,7 @@ async function expectUsable(file: Uint8Array): Promise<void> {
   const again = new StateMachine(operator, 1);
   readSnapshot(await encodeSnapshot(ID, captured, brotli, () => Promise.resolve()), again, ID, brotli);
   expect(capture(again)).toEqual(captured);
-  // The log goes on above it.
+  // The log continues above it.
   const next = { ...rowOf(machine.seq + 1, [EVENT, MARKED]), stamp: stamp(machine.stamp + 1) };
   machine.replay({ row: next, events: readSegment(next, brotli) });
   expect(machine.seq).toBe(captured.seq + 2);

@@ -1,4 +1,7 @@
-/** Ids that a reading opening leaves in the files: read with the first event, checked like all else (FILE2 of file-reader.ts). */
+/**
+ * Ids that a reading opening leaves in the files: read with the first event, checked like all else (FILE2 of
+ * file-reader.ts).
+ */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { readManifest, stateFiles, type Manifest } from "../../../src/engine/snapshot/manifest.ts";
@@ -39,7 +42,7 @@ const spoilt = (world: World, { name, rest }: StateFile): void => {
 const ranges = (world: World): number => world.trace.filter((method) => method === "range").length;
 
 describe("ids that stand apart", () => {
-  it("a read does without, the first event reads them, and knows every repeat", async () => {
+  it("a read does without, the first event reads them, and knows every retry", async () => {
     const { world } = await begun();
     const next = world.start(operator);
     world.trace.length = 0;

@@ -565,7 +565,8 @@ describe("damage that is found while reading", () => {
     await fill(world, one, "b", 41, 42);
     await snapshot(world, one);
     await fill(world, one, "c", 3, 3);
-    // Of the first file the end alone is in the cache: enough to open it, not for the event of the tail, whose key stands in it.
+    // Of the first file the end alone is in the cache: enough to open it, not for the event of the tail, whose key
+    // stands in it.
     await world.clock.run(world.start(small).partition.facts());
     await world.clock.advance(2_000);
     const kept = world.cache.ranges.get(full.name)!;

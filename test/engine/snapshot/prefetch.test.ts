@@ -1,4 +1,4 @@
-/** What is fetched while D1 is asked which files there are (prefetch.ts). */
+/** Ranges that are fetched while D1 is asked which files there are (prefetch.ts). */
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { readManifest, stateFiles, type Manifest } from "../../../src/engine/snapshot/manifest.ts";

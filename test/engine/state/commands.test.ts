@@ -1,6 +1,7 @@
 /**
- * Commands against what is pending: an edit, an erasure, a retry or a deletion meets what everything before it has decided, in the log or
- * not yet (QUARANTINE3 of quarantine.ts), so the live partition and its replay agree (SNAP8), in whatever order commits come.
+ * Commands against what is pending: an edit, an erasure, a retry or a deletion meets the outcome of everything before
+ * it, in the log or not yet (QUARANTINE3 of quarantine.ts). So the live partition and its replay agree (SNAP8), in
+ * whatever order commits come.
  */
 import { describe, expect, it } from "vitest";
 import { ERASE, PUT, REMOVE } from "../../../src/engine/state/edit.ts";
@@ -71,7 +72,7 @@ class Gated {
     return { ada: await this.world.value(of, "ada"), bob: await this.world.value(of, "bob"), items };
   }
 
-  /** What the live partition shows is what a replay gives, and what a snapshot and the tail give. */
+  /** Live state equals what a replay gives, and what a snapshot and the tail give. */
   async expectAgreement(about: string): Promise<void> {
     const live = await this.shown(this.one);
     expect(await this.shown(this.world.start(this.#operator)), `${about}, after a replay`).toEqual(live);
@@ -160,7 +161,7 @@ describe("ONE6: a command meets what those before it have decided", () => {
     await gated.world.send(gated.one, { id: "b", key: "ada", data: 7 });
     await gated.world.send(gated.one, { id: "erase", ...EVENTS.erase });
     await gated.world.send(gated.one, { id: "c", key: "ada", data: 10 });
-    await gated.world.send(gated.one, { id: "d", key: "ada", data: 7 }); // seq 5, set aside
+    await gated.world.send(gated.one, { id: "d", key: "ada", data: 7 }); // seq 5, quarantined
     await gated.world.send(gated.one, { id: "remove", ...ada(REMOVE, { if: "any", version: 1 }) });
     await gated.world.send(gated.one, { id: "other", key: "bob", data: 1 });
     gated.shut();
@@ -196,7 +197,7 @@ describe("ONE6: a command meets what those before it have decided", () => {
   });
 });
 
-describe("IN4: what is set aside is set aside as it was sent,", () => {
+describe("IN4: what is quarantined is quarantined as it was sent,", () => {
   /** Multiplies what it was given, and throws. */
   const writing = sum({
     on: {

@@ -1,4 +1,4 @@
-/** ONE1, ONE3, ONE4: what counts as a repeat, against a model that keeps everything in plain lists. */
+/** ONE1, ONE3, ONE4: what counts as a duplicate, against a model that keeps everything in plain lists. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Dedup, type DedupImage, type Found, type Horizon } from "../../../src/engine/state/dedup.ts";
@@ -20,7 +20,7 @@ function restored(image: DedupImage, horizon: Horizon): Dedup {
 interface Logged {
   readonly seq: number;
   readonly print: Uint32Array;
-  /** Minute of the commit; null: pending. */
+  /** Minute of the commit, or null if it is pending. */
   minute: number | null;
   answer: string | null;
 }

@@ -106,7 +106,7 @@ describe("an edit", () => {
     ]);
   });
 
-  it("ONE1: counts once, however often it is sent; the repeat learns the first outcome", async () => {
+  it("ONE1: counts once, however often it is sent; the retry learns the first outcome", async () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, { id: "a", data: 5 });
@@ -175,13 +175,13 @@ describe("an erasure", () => {
     const one = world.start(operator);
     await world.send(one, { id: "a", data: 1 });
     await snapshot(world, one);
-    const mended = sum({ on: { add: (state) => void (state.times += 1) } });
+    const fixed = sum({ on: { add: (state) => void (state.times += 1) } });
     await world.send(one, { id: "q", data: "boom" });
-    const two = world.start(mended);
+    const two = world.start(fixed);
     const retry: Sent = { id: "retry", type: "keyframe.quarantine.retry", data: { seq: 2 } };
     expect(words(await world.send(two, erase("e"), retry))).toEqual(["applied", "refused"]);
     expect(await world.value(two)).toBeUndefined();
-    const replayed = world.start(mended);
+    const replayed = world.start(fixed);
     expect(await world.value(replayed)).toBeUndefined();
     expect(await aside(world, replayed)).toEqual([]);
     expect(await world.clock.run(two.partition.verify())).toMatchObject({ tag: "equal" });
@@ -283,7 +283,7 @@ describe("CODE1: versions", () => {
     expect(await world.value(next)).toEqual({ total: 2, times: 2 });
   });
 
-  it("W2: older code, after a rollback, sets aside what newer code put; a retry under newer code applies it", async () => {
+  it("W2: older code, after a rollback, quarantines what newer code put; a retry under newer code applies it", async () => {
     const world = new World();
     await world.send(world.start(newer, "code-2"), put({ total: 2, times: 2 }, "none", { version: 2 }));
     const back = world.start(operator);
@@ -302,7 +302,7 @@ describe("bounds", () => {
   const bounded = (maxKeys: number) => sum({ maxKeys });
   const adds = (...keys: string[]): Sent[] => keys.map((key) => ({ id: `add-${++made}`, key, data: 1 }));
 
-  it("too_many_keys: refuses what would make one more, in the order of seqs, and goes on with the others", async () => {
+  it("too_many_keys: refuses what would make one more, in the order of seqs, and continues with the others", async () => {
     const world = new World();
     const one = world.start(bounded(2));
     expect(words(await world.send(one, ...adds("a", "b", "c", "a")))).toEqual([
@@ -371,7 +371,7 @@ describe("bounds", () => {
     ).toEqual(["zero", "boom"]);
   });
 
-  it("ONE6: a repeat hears the refusal again, and replay decides alike, also under a higher bound", async () => {
+  it("ONE6: a retry hears the refusal again, and replay decides alike, also under a higher bound", async () => {
     const world = new World();
     const one = world.start(bounded(1));
     const events = adds("a", "b");

@@ -21,7 +21,7 @@ const PRINT = [1, 2, 3, 4, 5, 6];
 class Bench {
   readonly committed = new KeyedState();
   overlay = new Overlay(this.committed, null);
-  /** What `initial` gives. */
+  /** The state that `initial` gives. */
   first: unknown = { n: 0 };
   #seq = 0;
 

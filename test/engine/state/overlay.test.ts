@@ -6,7 +6,7 @@ import { isNew, Overlay, STALE, textOf } from "../../../src/engine/state/overlay
 import { all, put } from "../fakes/change.ts";
 import { KeyedState } from "../../../src/engine/state/keyed-state.ts";
 
-/** What an applied event leaves: a value, or nothing. */
+/** The result of an applied event: a value, or nothing. */
 function change(overlay: Overlay, key: string, value: unknown, at: number): void {
   const dirtyKey = overlay.edit(key);
   dirtyKey.value = value === null ? STALE : value;

@@ -120,10 +120,10 @@ describe("a partition and numbered requests", () => {
   const operator = sum({ dedup: { keep: "1m", maxIds: 2 } });
   const events = (...ids: string[]) => ids.map((id) => ({ id, data: 1 }));
   const others = events("x", "y", "z");
-  /** What a repeat of two events hears whose ids are forgotten. */
+  /** The answer to a retry of two events whose ids are forgotten. */
   const FORGOTTEN = ["forgotten again", "forgotten again"];
 
-  it("ONE2: a repeat is known beyond the horizon of ids, across crash, snapshot and log", async () => {
+  it("ONE2: a retry is known beyond the horizon of ids, across crash, snapshot and log", async () => {
     const world = new World();
     let one = world.start(operator);
     const request = () => world.slice(events("a", "b"), true, producer(1));
@@ -282,7 +282,7 @@ describe("a partition and numbered requests", () => {
       ]);
   });
 
-  it("ONE1, ONE2: a repeat of a request that isn't durable yet waits for it", async () => {
+  it("ONE1, ONE2: a retry of a request that isn't durable yet waits for it", async () => {
     const world = new World();
     const one = world.start(operator);
     await world.send(one, ...others);

@@ -1,4 +1,7 @@
-/** The quarantine is a pause: what became of an event that was set aside is heard by its sender, and by whoever steers it. */
+/**
+ * The quarantine is a pause: what became of an event that was quarantined is heard by its sender, and by whoever steers
+ * it.
+ */
 import { describe, expect, it } from "vitest";
 import { ERASE } from "../../../src/engine/state/edit.ts";
 import { seq } from "../../../src/engine/base/ids.ts";
@@ -28,7 +31,7 @@ const retry = (at: number, id = `retry-${at}`): Sent => ({ id, type: RETRY, data
 const remove = (at: number): Sent => ({ id: `delete-${at}`, type: DELETE, data: { seq: at } });
 const erase: Sent = { id: "erase", type: ERASE, data: { if: "any", version: 1 } };
 
-/** Sends events that are set aside: seqs from 1 on. */
+/** Sends events that are quarantined: seqs from 1 on. */
 async function aside(...events: readonly Sent[]): Promise<{ world: World; one: Incarnation }> {
   const world = new World();
   const one = world.start(operator);
@@ -38,7 +41,7 @@ async function aside(...events: readonly Sent[]): Promise<{ world: World; one: I
   return { world, one };
 }
 
-/** What a duplicate hears: its status, seq and outcome. */
+/** The answer to a duplicate: its status, seq and outcome. */
 async function heard(world: World, to: Incarnation, event: Sent): Promise<unknown> {
   const result = await world.send(to, event);
   if (result.tag !== "decided") throw new Error(result.message);
@@ -60,7 +63,7 @@ async function everywhere(world: World, one: Incarnation, check: (of: Incarnatio
 
 const a: Sent = { id: "a", data: 5 };
 
-describe("ONE3: a duplicate of an event that was set aside hears", () => {
+describe("ONE3: a duplicate of an event that was quarantined hears", () => {
   it("that it waits, with the error of the last retry", async () => {
     const { world, one } = await aside(a);
     await everywhere(world, one, async (of) => {

@@ -12,7 +12,7 @@ const within = (use: (sql: SqlStorage) => void): Promise<void> =>
 
 cacheContract("SQLite", (use) => within((sql) => use(() => new SqliteCache(sql))));
 
-it("takes nothing more in beyond its limit, and goes on when there is room", () =>
+it("takes nothing more in beyond its limit, and continues when there is room", () =>
   within((sql) => {
     const cache = new SqliteCache(sql, 100);
     cache.put("a", 0, new Uint8Array(80));

@@ -1,4 +1,4 @@
-/** What a partition counts of D1 (metering.ts) is what D1 itself says that it read and wrote. */
+/** A partition's counts of D1 (metering.ts) equal what D1 itself says that it read and wrote. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { D1Log } from "../../../src/adapters/d1-log.ts";
@@ -11,7 +11,7 @@ import type { Environment } from "../../../src/engine/operator/environment.ts";
 import type { Segment } from "../../../src/engine/base/records.ts";
 import { LOG_BEGIN } from "../../../src/engine/base/records.ts";
 
-/** What D1 said of all statements so far. */
+/** D1's own counts of all statements so far. */
 interface Told {
   calls: number;
   read: number;

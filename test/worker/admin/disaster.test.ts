@@ -70,7 +70,7 @@ const dump = async (): Promise<unknown> =>
   );
 
 describe("D1 is deleted", () => {
-  it("SNAP2, CODE2: it is noticed, recovered from R2 up to the last snapshot, and goes on", async () => {
+  it("SNAP2, CODE2: it is noticed, recovered from R2 up to the last snapshot, and continues", async () => {
     const before = await deploy(meter, audit);
     await before.call("/v1/events", sent(1));
     await snapshotAll(before);
@@ -90,7 +90,7 @@ describe("D1 is deleted", () => {
       givenUp: { seqs: [1, 1] },
     });
 
-    // Noticed: nothing of it is served or taken, and the other operator goes on.
+    // Noticed: nothing of it is served or taken, and the other operator continues.
     const state = await after.call("/v1/operators/meter/state?key=customer-1");
     expect([state.status, state.body["code"]]).toEqual([503, "catalogue_lost"]);
     expect(state.body["detail"]).toMatch(/R2 holds 1\/meter\/.*\/v1\/operators\/meter\/recover/);
@@ -138,7 +138,7 @@ describe("D1 is deleted", () => {
     expect(seen.every(({ stateBytes, dedupSince }) => stateBytes > 0 && dedupSince !== null)).toBe(true);
     expect(await sums(after)).toEqual(saved);
 
-    // Goes on: repeats are known, what came after the snapshot is new again.
+    // It resumes: repeats are known, what came after the snapshot is new again.
     expect((await after.call("/v1/events", [...sent(1), ...sent(2), ...sent(3)])).body).toMatchObject({
       accepted: 40,
       duplicates: 80,

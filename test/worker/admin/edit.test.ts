@@ -72,7 +72,7 @@ describe("PUT", () => {
     expect((await put("several", { n: 1, events: 1 }, { "if-match": `"x,y" , ${seen}` })).status).toBe(200);
   });
 
-  test("with an Idempotency-Key a repeat hears the first answer, whatever came in between", async () => {
+  test("with an Idempotency-Key a retry hears the first answer, whatever came in between", async () => {
     await postEvents(add("again"));
     const headers = { "if-match": await etag("again"), "idempotency-key": "edit-again" };
     const first = await put("again", { n: 9, events: 9 }, headers);
@@ -83,7 +83,7 @@ describe("PUT", () => {
     expect(said(await put("again", { n: 8, events: 9 }, headers))).toEqual([409, "id_reused"]);
   });
 
-  test("ONE4: the same edit of another key, with the same Idempotency-Key, is no repeat of it", async () => {
+  test("ONE4: the same edit of another key, with the same Idempotency-Key, is no duplicate of it", async () => {
     await postEvents([add("twin-a"), add("twin-b")]);
     const headers = { "if-match": "*", "idempotency-key": "edit-twins" };
     expect((await put("twin-a", { n: 5, events: 5 }, headers)).status).toBe(200);

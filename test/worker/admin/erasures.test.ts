@@ -85,7 +85,7 @@ describe("an erasure", () => {
     expect(where(await look(app, older))).toEqual(["archives", "snapshots"]);
     const names = async (of: string): Promise<string[]> =>
       (await env.SNAPSHOTS.list({ prefix: `1/brief/0000/${of}/` })).objects.map(({ key }) => key).sort();
-    // What garbage collection deletes once retention has given it up.
+    // Garbage collection deletes these once retention has given them up.
     const [one, two, ...kept] = await names("manifests");
     await env.SNAPSHOTS.delete([one!]);
     expect(where(await look(app, older))).toEqual(["archives", "snapshots"]);
@@ -110,7 +110,7 @@ describe("an erasure", () => {
     expect(where(await look(app, first))).toContain("unknown");
   });
 
-  test("X2: is not known any more where D1 was set back behind it, or rebuilt", async () => {
+  test("X2: is not known any more if D1 was restored to a point before it, or rebuilt", async () => {
     const app = await deploy(secrets("back", "24h"));
     await tell(app, "back", "ada");
     await snapshot(app, "back");

@@ -126,7 +126,7 @@ describe("the overview", () => {
     expect(unknown.length).toBeLessThan(all.length);
   });
 
-  it("says that a manifest can't be read, and goes on", async () => {
+  it("says that a manifest can't be read, and continues", async () => {
     await postEvents([add("overview-broken", 1)]);
     const name = "1/tally/0000";
     for (const db of [env.LOG_0, env.LOG_1])

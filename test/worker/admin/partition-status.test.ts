@@ -1,4 +1,4 @@
-/** What D1 tells of a partition without waking it, beside what the partition says by itself. */
+/** The status that D1 gives of a partition without waking it, beside the partition's own. */
 import { expect, test } from "vitest";
 import { call, get, postEvents } from "../http.ts";
 import { fuse } from "../operators.ts";

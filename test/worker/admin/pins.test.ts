@@ -25,7 +25,7 @@ const snapshots = async (count: number): Promise<void> => {
     expect((await app.call(`${BASE}/snapshot`, {})).status).toBe(200);
   }
 };
-/** What garbage collection does once the grace is over. */
+/** The work of garbage collection once the grace is over. */
 const giveUp = async (...drop: readonly number[]): Promise<void> => {
   const { epoch, version } = (await log.row())!;
   expect(

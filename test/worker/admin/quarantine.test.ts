@@ -1,4 +1,4 @@
-/** Events whose handler threw, or left something behind that isn't JSON: set aside, shown, and steered by hand. */
+/** Events whose handler threw, or left something behind that isn't JSON: quarantined, shown, and steered by hand. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { ask, call, get, postEvents, stateOf, type Answer } from "../http.ts";
 import { fuse } from "../operators.ts";
@@ -44,7 +44,7 @@ beforeEach(() => {
 });
 
 describe("IN4: a handler that throws", () => {
-  test("counts as accepted and quarantined, changes nothing, and the partition goes on", async () => {
+  test("counts as accepted and quarantined, changes nothing, and the partition continues", async () => {
     const events = [doing("goes-on", "well"), doing("goes-on", "boom"), doing("goes-on", "well")];
     const { status, body } = await postEvents(events);
     expect(status).toBe(200);
@@ -60,7 +60,7 @@ describe("IN4: a handler that throws", () => {
     expect(await stateOf("fragile", "first")).toBeUndefined();
   });
 
-  test("an ask says so, a repeat too", async () => {
+  test("an ask says so, a retry too", async () => {
     const event = doing("asked", "boom");
     const first = await ask("fragile", event);
     expect(first.status).toBe(422);
@@ -151,25 +151,25 @@ describe("steering", () => {
     expect(await stateOf("fragile", "again")).toBeUndefined();
   });
 
-  test("ONE6: a retry under a mended handler applies once, for good", async () => {
-    const event = doing("mended", "boom");
-    await postEvents([doing("mended", "well"), event]);
-    const { id } = await only("mended");
+  test("ONE6: a retry under a fixed handler applies once, for good", async () => {
+    const event = doing("fixed", "boom");
+    await postEvents([doing("fixed", "well"), event]);
+    const { id } = await only("fixed");
     fuse.lit = false;
     const { status, body } = await retry(id);
     expect(status).toBe(200);
-    expect(body).toMatchObject({ id, command: "retry", status: "applied", value: "mended" });
-    expect(await items("mended")).toEqual([]);
+    expect(body).toMatchObject({ id, command: "retry", status: "applied", value: "fixed" });
+    expect(await items("fixed")).toEqual([]);
     expect((await retry(id)).body).toEqual({ ...body, duplicate: true, value: null });
     const late = await remove(id);
     expect(late.body).toMatchObject({ status: 409, code: "settled", how: "retried", seq: body["seq"] });
     // A quarantine is a pause: its sender hears that it is applied.
     expect((await postEvents(event)).body).toMatchObject({ duplicates: 1, quarantined: 0, errors: [] });
     expect((await ask("fragile", event)).status).toBe(200);
-    expect(await stateOf("fragile", "mended")).toEqual({ done: 2, note: null });
+    expect(await stateOf("fragile", "fixed")).toEqual({ done: 2, note: null });
     await evict();
-    expect(await stateOf("fragile", "mended")).toEqual({ done: 2, note: null });
-    expect(await items("mended")).toEqual([]);
+    expect(await stateOf("fragile", "fixed")).toEqual({ done: 2, note: null });
+    expect(await items("fixed")).toEqual([]);
   });
 
   test("ONE6: ten retries at once apply once", async () => {
@@ -292,7 +292,7 @@ describe("many at once", () => {
 });
 
 describe("LOG6: a full quarantine", () => {
-  test("takes no more events, but can be steered, and goes on once there is room", async () => {
+  test("takes no more events, but can be steered, and continues once there is room", async () => {
     const flood = Array.from({ length: 10_000 }, () => doing("flood", "boom"));
     await postEvents(flood);
     expect((await get(ITEMS)).body["items"] as Item[]).not.toHaveLength(0);

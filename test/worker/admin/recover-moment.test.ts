@@ -131,7 +131,7 @@ describe("a recovery to a moment", () => {
     expect(again.items.map(({ status }) => status)).toEqual(["kept", "kept", "kept", "kept"]);
     expect((await recover(app, "bank")).body).toMatchObject({ changed: false, complete: true });
 
-    // What was known at the moment is a duplicate, and what was given up counts again.
+    // An event that was known at the moment is a duplicate, and one that was given up counts again.
     const events = [round - 2, round - 1].map((of) => ({
       type: "paid",
       id: `${of}-account-0`,

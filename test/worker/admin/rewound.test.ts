@@ -1,4 +1,7 @@
-/** D1 set back by its own time travel, in workerd: refused by name, then adopted, from D1 or from R2 (rewind-check.ts, adopt.ts). */
+/**
+ * D1 restored to an older point by its own time travel, in workerd: refused by name, then adopted, from D1 or from R2
+ * (rewind-check.ts, adopt.ts).
+ */
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -84,7 +87,7 @@ async function expectRefused(name: Name): Promise<void> {
   }
 }
 
-describe("D1 is set back", () => {
+describe("D1 is restored to an older point", () => {
   it("under a living object; d1 is adopted", async () => {
     await send("living", 1, 3);
     const back = await remember("living");

@@ -79,7 +79,7 @@ describe.each(titled)("%s", (_, route) => {
     const tokens = { INGEST_TOKEN: "ingest", READ_TOKEN: "read", ADMIN_TOKEN: "admin" };
     const letsIn = async (token: string | null): Promise<boolean> => {
       const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
-      // What it would do isn't wanted here: no partition has this number, and no operator this name.
+      // The route's work isn't wanted here: no partition has this number, and no operator this name.
       const path = filled(route, { n: "999", op: "nobody" });
       const response = await http.fetch(new Request(`https://app.example${path}`, { method, headers }), {
         ...(env as unknown as Env),
@@ -173,13 +173,16 @@ describe("what the document gives as an example is taken", () => {
       headers: { "content-type": type },
       body,
     });
-    // Nothing was set back here, so there is nothing to adopt; the request itself is understood.
+    // Nothing was restored to an older point here, so there is nothing to adopt; the request itself is understood.
     if (route.operation.operationId === "adoptPartition") expect(answer["code"]).toBe("not_rewound");
     else expect([200, 201, 202], JSON.stringify(answer)).toContain(status);
   });
 });
 
-/** What they answer is compared with the document by tests of their own: of a database that was set back, a stream, edits, erasures. */
+/**
+ * Tests of their own compare their answers with the document: of a database that was restored to an older point, a
+ * stream, edits, erasures.
+ */
 const UNWALKED = [
   "adoptPartition",
   "watch",
@@ -194,7 +197,10 @@ const UNWALKED = [
   "dashboardStyle",
 ];
 
-/** Every route is walked, so that its answers are compared with the document (http.ts does): those that are good, and those that aren't. */
+/**
+ * Every route is walked, so that its answers are compared with the document (http.ts does): those that are good, and
+ * those that aren't.
+ */
 describe("answers are as they are documented", () => {
   const seen = new Set<string>();
   const walk = async (method: string, path: string, init: RequestInit = {}): Promise<number> => {

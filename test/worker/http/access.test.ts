@@ -74,7 +74,7 @@ async function send(
 
 const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
-/** What a caller hears: whether it was let in, else why not. */
+/** The answer to a caller: whether it was let in, else why not. */
 function verdict({ status, body, headers }: Answer): string {
   if (status !== 401 && status !== 403) return "in";
   expect(headers.has("www-authenticate")).toBe(status === 401);
@@ -86,7 +86,8 @@ test("the table has every route that there is", () => {
     const pattern = new RegExp(`^${path.replaceAll(/:\w+/g, "[^/]+").replaceAll("*", ".*")}$`);
     return !ROUTES.some(([of, at]) => of === method && pattern.test(at.split("?")[0]!));
   });
-  // What stands for all paths, what everybody may ask, and the look of the dashboard, which asks for the token.
+  // The routes that stand for all paths, those that everybody may ask, and the files of the dashboard, which asks for
+  // the token.
   expect(missing.map(({ method, path }) => `${method} ${path}`)).toEqual([
     "ALL /*",
     "GET /healthz",

@@ -645,7 +645,7 @@ describe("IN1: any headers and body", () => {
     string({ maxLength: 8 }),
     constantFrom('"', "\\", "%", "%2", "%41", "%E2%82%AC", "%ED%A0%80", " ", "\t", ",", ";", "="),
   );
-  // What HTTP itself lets through: the rest never reaches the app.
+  // The characters that HTTP itself lets through: the rest never reaches the app.
   const value = array(piece, { maxLength: 6 }).map((pieces) =>
     pieces
       .join("")

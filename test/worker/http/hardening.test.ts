@@ -1,4 +1,4 @@
-/** What every answer carries, whose pages may call, and how much a caller may send. */
+/** Headers of every answer, pages that may call, and how much a caller may send. */
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";

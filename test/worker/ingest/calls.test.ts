@@ -1,4 +1,4 @@
-/** What one request may call: the platform's limit is never what ends it. */
+/** The calls of one request: the platform's limit is never what ends it. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -83,7 +83,7 @@ describe("a request over as many partitions as there may be", () => {
     expect(app.calls).toBeLessThan(CALLS / 4);
   });
 
-  it("of any length ends before the platform ends it, says how far it came, and the next one goes on from there", async () => {
+  it("of any length ends before the platform ends it, says how far it came, and the next one resumes from there", async () => {
     const app = platform(decided);
     const intake = await send(app.post, 400_000);
     expect(app.calls).toBe(CALLS);
@@ -93,7 +93,7 @@ describe("a request over as many partitions as there may be", () => {
     expect((await send(platform(decided).post, 20_000)).counts.through).toBe(20_000);
   });
 
-  it("repeats of calls count as well, where no partition answers", async () => {
+  it("retries of calls count as well, where no partition answers", async () => {
     const app = platform(() => busy("store_unavailable", "away", 100));
     const intake = await send(app.post, 20_000);
     expect(app.calls).toBeLessThanOrEqual(CALLS);

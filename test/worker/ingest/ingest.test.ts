@@ -1,4 +1,4 @@
-/** Events in over HTTP: what is counted, what is filled in, what a repeat gets, and where an event goes. */
+/** Events in over HTTP: what is counted, what is filled in, what a retry gets, and where an event goes. */
 import { describe, expect, test } from "vitest";
 import { add, ask, call, get, gzip, postEvents, postJson, postLines, stateOf, type Answer } from "../http.ts";
 
@@ -324,7 +324,7 @@ describe("IN4: fan-out to two operators", () => {
       errors: [{ code: "said_no", operator: "right", acceptedBy: ["left"] }],
     });
     const again = await postEvents(noted("no", "no"));
-    expect(again.body, "a repeat hears the same").toMatchObject({ refused: 1, errors: [{ acceptedBy: ["left"] }] });
+    expect(again.body, "a retry hears the same").toMatchObject({ refused: 1, errors: [{ acceptedBy: ["left"] }] });
     expect(await stateOf("left", "fan-no")).toEqual({ texts: ["no"] });
     expect(await stateOf("right", "fan-no")).toBeUndefined();
   });
@@ -466,7 +466,7 @@ describe("ask, and what a handler refuses", () => {
     });
   });
 
-  test("ONE6: a repeat gets the first reply where replies are kept", async () => {
+  test("ONE6: a retry gets the first reply where replies are kept", async () => {
     await ask("credits", credits("credits.bought", "b1", "ann", 5));
     const take = credits("credits.take", "t1", "ann", 2);
     const first = await ask("credits", take);
@@ -476,13 +476,13 @@ describe("ask, and what a handler refuses", () => {
     expect(await stateOf("credits", "ann")).toEqual({ left: 2, taken: 3 });
   });
 
-  test("a repeat gets the outcome alone where they aren't", async () => {
+  test("a retry gets the outcome alone where they aren't", async () => {
     const event = add("unkept", 4);
     const first = await ask("tally", event);
     expect((await ask("tally", event)).body).toEqual({ ...first.body, value: null, duplicate: true });
   });
 
-  test("ONE6: a refusal is 409 with its code and detail, the same for every repeat", async () => {
+  test("ONE6: a refusal is 409 with its code and detail, the same for every retry", async () => {
     const take = credits("credits.take", "poor-1", "poor", 1);
     const first = await ask("credits", take);
     expect(first.status).toBe(409);

@@ -1,4 +1,4 @@
-/** What is too large for one call between a Worker and an object (32 MiB) comes in several, and nobody sees that. */
+/** An answer that is too large for one call between a Worker and an object (32 MiB) comes in several, unseen by callers. */
 import { z } from "zod";
 import { beforeAll, describe, expect, it } from "vitest";
 import { operator } from "../../../src/keyframe.ts";
@@ -19,7 +19,7 @@ const loud = operator("loud", {
   },
 });
 
-/** Takes nothing: all of it is set aside, in two partitions. */
+/** Takes nothing: all of it is quarantined, in two partitions. */
 const torn = operator("torn", {
   version: 1,
   partitions: 2,

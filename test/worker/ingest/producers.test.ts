@@ -9,11 +9,11 @@ const numbered = (id: string, number: number, epoch = 1): Record<string, string>
   "producer-epoch": String(epoch),
   "producer-seq": String(number),
 });
-/** Without ids: the numbers alone say what a repeat is. */
+/** Without ids: the numbers alone say what a retry is. */
 const unnamed = (key: string, n = 1): Record<string, unknown> => ({ type: "tally.add", key, data: { n } });
 
 describe("numbered requests", () => {
-  test("ONE2: a repeat counts once, in one body or as lines, over all partitions", async () => {
+  test("ONE2: a retry counts once, in one body or as lines, over all partitions", async () => {
     const id = newProducer();
     const events = Array.from({ length: 40 }, (_, i) => unnamed(`${id}-${i}`));
     expect((await postEvents(events, numbered(id, 1))).body).toMatchObject({ accepted: 40, duplicates: 0 });

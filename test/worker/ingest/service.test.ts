@@ -23,7 +23,7 @@ const bought = (account: string, n: number, id: string) =>
 const take = (account: string, n: number, id: string) => ({ type: "credits.take", id, data: { account, n } }) as const;
 
 describe("ask", () => {
-  test("answers the reply, and a repeat the same", async () => {
+  test("answers the reply, and a retry the same", async () => {
     expect(await streams.ask("credits", bought("s-ada", 5, "s1"))).toEqual({
       tag: "applied",
       value: { left: 5 },
@@ -146,7 +146,7 @@ describe("get", () => {
 });
 
 describe("send", () => {
-  test("counts as the route does, and a repeat counts once", async () => {
+  test("counts as the route does, and a retry counts once", async () => {
     const events = [
       { type: "tally.add", id: "s7", key: "s-send", data: { n: 2 } },
       { type: "tally.add", id: "s8", key: "s-send", data: { n: "no" } },

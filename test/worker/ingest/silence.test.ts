@@ -27,7 +27,7 @@ describe("a D1 that doesn't answer", () => {
       headers: { "content-type": "application/json" },
       body: JSON.stringify([caught]),
     });
-    // That it is answered at all: D1 is silent still.
+    // The event is answered at all, though D1 is silent still.
     expect(answer.status).toBe(503);
     expect(answer.headers.get("retry-after")).not.toBeNull();
     expect(answer.body).toMatchObject({ accepted: 0, through: 0 });

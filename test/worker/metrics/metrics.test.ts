@@ -138,7 +138,7 @@ describe("GET /metrics", () => {
     }
   });
 
-  it("goes on over an eviction and a snapshot, and says who writes and who wrote", async () => {
+  it("continues over an eviction and a snapshot, and says who writes and who wrote", async () => {
     const place = await fill("evicted", 4);
     const base = `/v1/operators/tally/partitions/${place["partition"]}`;
     const applied = async (): Promise<number> =>

@@ -58,7 +58,7 @@ function readSample(line: string): Sample {
   return { name: match[1]!, labels, value };
 }
 
-/** The one sample of these labels; undefined: there is none. */
+/** Returns the one sample of these labels, or undefined if there is none. */
 export function valueOf(
   families: ReadonlyMap<string, Read>,
   name: string,

@@ -1,4 +1,7 @@
-/** Damage that is found while a state is read, in the real runtime: what the next instance must know outlives the end of this one. */
+/**
+ * Damage that is found while a state is read, in the real runtime: what the next instance must know outlives the end of
+ * this one.
+ */
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { z } from "zod";
@@ -23,7 +26,7 @@ beforeAll(async () => {
   app = await deploy(ledger);
 });
 
-it("SNAP4: a state block is damaged: the partition goes on without that file, at the next call", async () => {
+it("SNAP4: a state block is damaged: the partition continues without that file, at the next call", async () => {
   const event = (id: string, key: string) => ({ type: "entry", id, key, data: { n: 1 } });
   await app.call("/v1/events", [event("1", "a"), event("2", "b")]);
   const { body } = await app.call("/v1/operators/ledger/partitions/0/snapshot", {});

@@ -13,7 +13,7 @@ const first = operator("meter", {
   on: { read: (state, event) => void (state.sum += event.data.value) },
 });
 
-const second = (mended: boolean) =>
+const second = (fixed: boolean) =>
   operator("meter", {
     version: 2,
     events,
@@ -21,7 +21,7 @@ const second = (mended: boolean) =>
     on: { read: (state, event) => void (state.tenths += event.data.value * 10) },
     migrate: {
       2: (old) => {
-        if (!mended && Number(old["sum"]) > 100) throw new Error("a sum above 100");
+        if (!fixed && Number(old["sum"]) > 100) throw new Error("a sum above 100");
         return { tenths: Number(old["sum"]) * 10 };
       },
     },
@@ -81,15 +81,15 @@ it("a PUT with the ETag that the read said puts another state", async () => {
   expect([put.status, (await app.call(`${BASE}/state?key=bad`)).status]).toEqual([200, 200]);
 });
 
-it("mended code goes on with the state, and takes the event that was sent again", async () => {
+it("fixed code continues with the state, and takes the event that was sent again", async () => {
   const one = await deploy(first);
-  // The rollback goes on from the pinned snapshot; the PUT of version 2 waits in its quarantine.
+  // The rollback resumes from the pinned snapshot; the PUT of version 2 waits in its quarantine.
   expect((await one.call(`${BASE}/state?key=bad`)).body).toMatchObject({ value: { sum: 500 } });
   expect((await one.call(`${BASE}/quarantine`)).body).toMatchObject({ items: [{ key: "bad" }] });
   await snapshot(one);
   const broken = await deploy(second(false));
   expect((await broken.call("/v1/events", event("6", "bad", 1))).status).toBe(503);
-  const mended = await deploy(second(true));
-  expect((await mended.call("/v1/events", event("6", "bad", 1))).body).toMatchObject({ accepted: 1 });
-  expect((await mended.call(`${BASE}/state?key=bad`)).body).toMatchObject({ value: { tenths: 5_010 } });
+  const fixed = await deploy(second(true));
+  expect((await fixed.call("/v1/events", event("6", "bad", 1))).body).toMatchObject({ accepted: 1 });
+  expect((await fixed.call(`${BASE}/state?key=bad`)).body).toMatchObject({ value: { tenths: 5_010 } });
 });

@@ -93,7 +93,7 @@ describe("coming back", () => {
   });
 
   it("SNAP6, SNAP7: the alarm takes a snapshot once 1,000 events are worth it", async () => {
-    // The one that mends what the fall-back left.
+    // The one that fixes what the fall-back left.
     await app.call("/v1/operators/ledger/partitions/0/snapshot", {});
     const before = (await partition())["snapshotSeq"];
     await app.call("/v1/events", entries(1, 1_200, "c"));

@@ -1,4 +1,4 @@
-/** Other code under the same state: a raised version, its rollback, and a handler that is mended (CODE3, CODE4, ONE6). */
+/** Other code under the same state: a raised version, its rollback, and a handler that is fixed (CODE3, CODE4, ONE6). */
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { z } from "zod";
@@ -44,7 +44,7 @@ const manifests = async (app: Deployment) =>
   }[];
 
 describe("a redeploy", () => {
-  it("CODE3, CODE4: a raised version migrates the snapshot and replays the tail; a rollback goes on from the old version's snapshot", async () => {
+  it("CODE3, CODE4: a raised version migrates the snapshot and replays the tail; a rollback resumes from the old version's snapshot", async () => {
     const one = await deploy(first);
     for (const value of [1, 2, 3]) await read(one, value);
     await snapshot(one);
@@ -71,7 +71,7 @@ describe("a redeploy", () => {
     expect(await state(again)).toEqual({ tenths: 360, known: 0 });
   });
 
-  it("CODE3, CODE4: an ETag of before a migration, or of before a handler was mended, doesn't hide the value of after it", async () => {
+  it("CODE3, CODE4: an ETag of before a migration, or of before a handler was fixed, doesn't hide the value of after it", async () => {
     const meter = (version: number, factor: number) =>
       operator("meter", {
         version,
@@ -90,10 +90,10 @@ describe("a redeploy", () => {
     const first = await look(one);
     expect(await look(one, first.etag)).toMatchObject({ status: 304 });
 
-    const mended = await deploy(meter(1, 10));
-    const second = await look(mended, first.etag);
+    const fixed = await deploy(meter(1, 10));
+    const second = await look(fixed, first.etag);
     expect(second).toMatchObject({ status: 200, value: { sum: 10 } });
-    await mended.call("/v1/operators/meter/partitions/0/snapshot", {});
+    await fixed.call("/v1/operators/meter/partitions/0/snapshot", {});
 
     const two = await deploy(meter(2, 10));
     const third = await look(two, second.etag);
@@ -130,7 +130,7 @@ describe("a redeploy", () => {
     expect(await runInDurableObject(next, (object) => object === instance)).toBe(true);
   });
 
-  it("ONE6: a handler that threw is mended with the tail unsnapshotted: its event stays out until it is retried, once", async () => {
+  it("ONE6: a handler that threw is fixed with the tail unsnapshotted: its event stays out until it is retried, once", async () => {
     const torn = operator("torn", {
       version: 1,
       events,
@@ -142,7 +142,7 @@ describe("a redeploy", () => {
         },
       },
     });
-    const mended = operator("torn", {
+    const fixed = operator("torn", {
       version: 1,
       events,
       initial: () => ({ sum: 0 }),
@@ -152,7 +152,7 @@ describe("a redeploy", () => {
     const batch = [1, 13, 2].map((value, i) => ({ type: "read", id: `t${i}`, key: "k", data: { value } }));
     expect((await old.call("/v1/events", batch)).body).toMatchObject({ accepted: 3, quarantined: 1 });
 
-    const app = await deploy(mended);
+    const app = await deploy(fixed);
     const now = async () => (await app.call("/v1/operators/torn/state?key=k")).body["value"];
     expect(await now()).toEqual({ sum: 3 });
     const { items } = (await app.call("/v1/operators/torn/quarantine")).body as {
@@ -165,7 +165,7 @@ describe("a redeploy", () => {
     expect(await now()).toEqual({ sum: 16 });
     const again = await app.call(`/v1/operators/torn/quarantine/${items[0]!.id}/retry`, {});
     expect(again).toMatchObject({ status: 200, body: { status: "applied", duplicate: true } });
-    const later = await deploy(mended);
+    const later = await deploy(fixed);
     expect((await later.call("/v1/operators/torn/state?key=k")).body["value"]).toEqual({ sum: 16 });
   });
 

@@ -1,4 +1,7 @@
-/** LOG6: R2 is down and the log's database fills up, in workerd: refused in time, and let in again once the log could be cut. */
+/**
+ * LOG6: R2 is down and the log's database fills up, in workerd: refused in time, and let in again once the log could be
+ * cut.
+ */
 import { env } from "cloudflare:workers";
 import { z } from "zod";
 import { afterEach, expect, it } from "vitest";

@@ -148,7 +148,7 @@ describe("an export", () => {
     const reader = response.body!.getReader();
     await reader.read();
     await reader.cancel();
-    expect((await postEvents({ type: "left.noted", key: "on", data: { text: "it goes on" } })).status).toBe(200);
+    expect((await postEvents({ type: "left.noted", key: "on", data: { text: "it continues" } })).status).toBe(200);
   });
 });
 

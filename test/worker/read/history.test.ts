@@ -109,7 +109,7 @@ describe("GET /history", () => {
     });
   });
 
-  it("goes on through archives, on the snapshots that are kept, and gives every event once", async () => {
+  it("continues through archives, on the snapshots that are kept, and gives every event once", async () => {
     const key = "é/../ñ 🙂";
     const values: number[] = [];
     for (let n = 1; n <= 12; n++) {

@@ -1,7 +1,7 @@
 /**
- * A reader of `GET …/watch` as a client is one: it takes what comes, and can be waited for. The app is called within the test's own
- * request: between requests promises don't pass here, since the pool switches that off (no_handle_cross_request_promise_resolution).
- * Watchers of several requests are for test/e2e/watch.test.ts.
+ * A reader of `GET …/watch` as a client is one: it takes what comes, and can be waited for. The app is called within
+ * the test's own request: between requests promises don't pass here, since the pool switches that off
+ * (no_handle_cross_request_promise_resolution). Watchers of several requests are for test/e2e/watch.test.ts.
  */
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";

@@ -1,4 +1,4 @@
-/** What an isolate keeps of its watchers: bounded, and nothing of those who went, however they went. */
+/** An isolate's memory of its watchers: bounded, and nothing of those who went, however they went. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { WATCH_BEAT_MS, WATCHED_CHARS, WATCHERS } from "../../../src/engine/base/limits.ts";
 import { Hub, Hubs, HubMember } from "../../../src/worker/watch/watch-hub.ts";
@@ -19,7 +19,7 @@ describe("a hub", () => {
       told(4, null, null),
     ].map((message) => (hub.take(message), hub.changes));
     expect(changes).toEqual([1, 1, 2, 2, 3, 4, 5, 5]);
-    // That it is gone is known better than when.
+    // The hub knows that it is gone, not when.
     expect([hub.heard, hub.value]).toEqual([4, { seq: 7, text: null }]);
   });
 

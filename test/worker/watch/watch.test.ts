@@ -141,7 +141,7 @@ describe("many watchers of a key", () => {
     await Promise.all(many.map((source) => source.next()));
     expect([hubs.counts.hubs, hubs.counts.members, await connections("tally", 4)]).toEqual([1, 20, 1]);
     for (let n = 1; many.length > 0; n++) {
-      // Whoever reads on takes over.
+      // A reader that continues takes over.
       const heard = Promise.all(many.map((source) => source.until({ n, events: n })));
       await patiently(async () => expect(await connections("tally", 4)).toBe(1));
       await postEvents(add("w-many", 1));
