@@ -122,8 +122,8 @@ export function operationsFor(steps: Steps): Operations {
     workerRequests: requests,
     // Each snapshot is an alarm.
     objectRequests: slices + snapshots,
-    // A snapshot keeps the mark, arms the alarm and clears it.
-    objectRowsWritten: marks + 4 * snapshots,
+    // A snapshot keeps two marks, arms the alarm and clears it.
+    objectRowsWritten: marks + 5 * snapshots,
     // An opening reads the tail: half of a snapshot's rows. The tail is packed once, and looked through twice when it
     // is cut.
     d1RowsRead:

@@ -199,7 +199,7 @@ export class Stage {
       keep: (promise) => void promise.catch(() => undefined),
       arm: () => undefined,
       highWaterMark: () => null,
-      keepHighWaterMark: () => undefined,
+      keepHighWaterMark: () => Promise.resolve(),
       aside: () => null,
       keepAside: () => undefined,
       end: fail,

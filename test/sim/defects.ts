@@ -664,4 +664,9 @@ export const DEFECTS: readonly Defect[] = [
     "DIFF3",
     engine("history/differences", "left.range.covers(key) && right.range.covers(key)", "left.range.covers(key)"),
   ),
+  one(
+    "an attempt at a snapshot writes to R2 before the mark knows of its rows",
+    "MARK3",
+    engine("checkpoint/checkpointer", "    await this.#events.attempted(open);\n", ""),
+  ),
 ];

@@ -23,6 +23,9 @@ import type { Random } from "./random.ts";
 import type { Past } from "./truth.ts";
 import type { World } from "./world.ts";
 
+/** Until what was written to the object's storage is confirmed. */
+const CONFIRM_MS = 20;
+
 export class Instance {
   readonly name: string;
   readonly slot: Slot;
@@ -50,6 +53,8 @@ export class Instance {
   readonly mark: HighWaterMark | null;
   /** Its clock goes as it should. */
   knowsTime = true;
+  /** The mark that the instance sees: what its storage had then, or what it has written since. */
+  #mark: HighWaterMark | null;
   /** Objects that it has read damaged, and those that instances before it had. It needn't hear of another's findings. */
   readonly knowsDamaged: Set<string>;
   /** Objects of which a read failed for good: it may not have drawn the conclusion yet (WiredCache.distrust). */
@@ -68,6 +73,7 @@ export class Instance {
     this.slot = slot;
     this.generation = world.generation(slot.address.database);
     this.mark = slot.mark;
+    this.#mark = slot.mark;
     this.knowsDamaged = new Set(slot.cache.doubts);
     this.version = operator.version;
     this.random = world.stream(`instance ${this.name}`);
@@ -99,12 +105,8 @@ export class Instance {
       arm: (atMs) => {
         if (!this.dead && this.ended === null) this.#world.host.arm(slot, atMs);
       },
-      highWaterMark: () => slot.mark,
-      keepHighWaterMark: (mark) => {
-        if (this.dead) return;
-        slot.mark = mark;
-        this.#world.oracle.reached(slot, mark.epoch, mark.version);
-      },
+      highWaterMark: () => this.#mark,
+      keepHighWaterMark: (mark) => this.#keepMark(mark),
       aside: () => slot.aside,
       keepAside: (aside) => {
         if (!this.dead) slot.aside = aside;
@@ -121,6 +123,27 @@ export class Instance {
         trace.say(this.name, () => `note: ${what} ${JSON.stringify(facts)}`);
       },
     };
+  }
+
+  /**
+   * Only the newest instance can write to the object's storage. If an instance dies before a write is confirmed, the
+   * write is undone.
+   */
+  #keepMark(mark: HighWaterMark): Promise<void> {
+    const { clock, oracle, trace } = this.#world;
+    const { slot } = this;
+    this.#mark = mark;
+    return new Promise((resolve) => {
+      const confirm = (): void => {
+        if (this.dead || this.superseded) return trace.count("marks undone");
+        slot.mark = mark;
+        oracle.reached(slot, mark.epoch, mark.version);
+        resolve();
+      };
+      // The end of an instance waits for such a mark.
+      if (mark.refused === true) confirm();
+      else clock.after(CONFIRM_MS, confirm);
+    });
   }
 
   /** An object that couldn't be read is named, if it is the reason. */

@@ -4,7 +4,9 @@
  * SAVED1. A snapshot, with all that it builds on, holds the states, the quarantine, the ids and the outcomes of its
  *     seq, and nothing that was erased by then (SNAP1, ONE3).
  * SAVED2. An archive holds rows of the log, as they were logged (LOG5).
- * SAVED3. Objects of an instance that lived before its database was restored are of another log; they are kept for a
+ * SAVED3. The object's mark knows of each archived row. Otherwise D1 could be restored to a point before a row that R2
+ *     holds, and nobody would notice (MARK3 of high-water-mark.ts).
+ * SAVED4. Objects of an instance that lived before its database was restored are of another log; they are kept for a
  *     writer that resumes from it.
  */
 import {
@@ -173,8 +175,13 @@ export class Saved {
   #archive(by: Instance, truth: Truth, bytes: Uint8Array): void {
     const archived = this.#archived.get(by.slot) ?? new Set();
     this.#archived.set(by.slot, archived);
+    const { mark } = by.slot;
     for (const row of decodeArchive(bytes)) {
       archived.add(named(row));
+      if (mark === null || (lives(row.epoch) >= lives(mark.epoch) && mark.head < row.last))
+        this.#fail(
+          `${by.name} archived seq ${row.last}, though its object knows of ${mark?.head ?? "nothing"} (MARK3)`,
+        );
       const logged = truth.rows.find((one) => one.seq === row.seq);
       if (by.past !== null && logged?.group !== row.group) continue;
       if (
@@ -188,5 +195,7 @@ export class Saved {
     }
   }
 }
+
+const lives = (epoch: number): number => Math.floor(epoch / 1_000_000);
 
 const named = ({ seq, group }: { readonly seq: number; readonly group: string }): string => `${seq} ${group}`;

@@ -117,6 +117,7 @@ export const COUNTED = [
   "clocks forward",
   "clocks back",
   "clocks standing still",
+  "marks undone",
   "floors raised",
   "workers died",
   "lulls",

@@ -234,8 +234,11 @@ export interface Host {
   arm(atMs: number | null): void;
   /** Returns the high-water mark in the object's own storage. Returns null if there is none (rewind-check.ts). */
   highWaterMark(): HighWaterMark | null;
-  /** Stores the mark in place of the last one. Calls no store. Also lets the platform stop a superseded instance. */
-  keepHighWaterMark(mark: HighWaterMark): void;
+  /**
+   * Stores the mark in place of the last one. Resolves when the mark outlives this instance, and never in a superseded
+   * instance. Calls no store. Also lets the platform stop a superseded instance.
+   */
+  keepHighWaterMark(mark: HighWaterMark): Promise<void>;
   /** Returns the record in the object's own storage of when it stepped aside last. Returns null if there is none
    *  (aside.ts). */
   aside(): Aside | null;

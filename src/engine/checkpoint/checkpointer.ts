@@ -36,6 +36,8 @@ export type Snapshotted =
 export interface SnapshotEvents {
   /** A file that holds state can't be read. Resolves when the consequences are known. Never rejects. */
   damaged(open: OpenPartition, damage: Damage): Promise<void>;
+  /** A snapshot of everything that is committed now begins. Resolves when it may write to R2. */
+  attempted(open: OpenPartition): Promise<void>;
   saved(open: OpenPartition, manifest: Manifest): void;
   /** A snapshot is due, and there is no epoch yet. Call `schedule` when the epoch is taken. */
   unready(): void;
@@ -185,6 +187,7 @@ export class Checkpointer {
       ended: () => this.#lease.lost,
     };
     const captured = await inTurns(finishCapture(this.#capture(open)), () => sleep(clock, 0));
+    await this.#events.attempted(open);
     const result = await checkpoint(this.#env, ground, captured);
     if (result.tag === "fenced") {
       this.#lease.fence(result.why);

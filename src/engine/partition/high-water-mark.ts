@@ -2,17 +2,22 @@
  * Decides when the high-water mark is written (REWIND2 of rewind-check.ts). Each mark costs a row of the object's own
  * storage.
  *
- * MARK1. The mark is written with each snapshot. It is also written with the first commit of an opening if the mark is
- *     older than MARK_MS. A partition that wakes up for every event would otherwise pay as much for marks as for the
- *     log. So a restore to a point more than MARK_MS older is always noticed.
+ * MARK1. The mark is written when a snapshot has become current. It is also written with the first commit of
+ *     an opening if the mark is older than MARK_MS. A partition that wakes up for every event would otherwise pay as
+ *     much for marks as for the log. So a restore to a point more than MARK_MS older is always noticed.
  * MARK2. The mark is written at once if it is no longer true, or if disk-space.ts has found a fact that must outlive
  *     the instance.
+ * MARK3. The mark is written before an attempt at a snapshot writes to R2, and the attempt waits until the mark is
+ *     durable. So R2 never holds a row of the log that the mark doesn't know of. If D1 is restored to a point before
+ *     such a row, the restore is noticed, even if the attempt never became current. Without this the partition would
+ *     resume in the same incarnation, and no reader could tell that the attempt's rows were given up (incarnation.ts).
  */
 import { incarnationOf, type Epoch } from "../base/ids.ts";
 import { MARK_MS } from "../base/limits.ts";
 import { stateFiles, type Manifest } from "../snapshot/manifest.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Clock, Host } from "../base/ports.ts";
+import { limited } from "../base/retry.ts";
 import { logFacts, highWaterMark } from "../log/fence.ts";
 import type { HighWaterMark } from "../base/records.ts";
 import type { Lease } from "../log/lease.ts";
@@ -41,7 +46,13 @@ export class HighWaterMarkWriter {
     const found = this.#found;
     this.#found = false;
     this.#marked = this.#lease.epoch;
-    if (found || !isYoung(this.#host.highWaterMark(), open, this.#clock.now())) this.#keep(open, {});
+    if (found || !isYoung(this.#host.highWaterMark(), open, this.#clock.now())) void this.#keep(open, {});
+  }
+
+  /** A snapshot begins. Resolves when it may write to R2 (MARK3). */
+  attempted(open: OpenPartition): Promise<void> {
+    this.#marked = this.#lease.epoch;
+    return limited(this.#clock, "the object's own storage", () => this.#keep(open, {}));
   }
 
   /** The next commit writes a mark with what disk-space.ts has found. */
@@ -53,23 +64,23 @@ export class HighWaterMarkWriter {
   /** A snapshot became current. */
   saved(open: OpenPartition, manifest: Manifest): void {
     this.#marked = this.#lease.epoch;
-    this.#keep({ row: open.row, machine: open.machine, whole: manifest }, {});
+    void this.#keep({ row: open.row, machine: open.machine, whole: manifest }, {});
   }
 
   /**
    * D1 has less than it had acknowledged. The next instance reads the mark and refuses (REWIND4 of rewind-check.ts).
    */
   refused(open: OpenPartition): void {
-    this.#keep(open, { refused: true });
+    void this.#keep(open, { refused: true });
   }
 
   #keep(
     { row, machine, whole }: Pick<OpenPartition, "row" | "machine" | "whole">,
     more: Pick<HighWaterMark, "refused">,
-  ): void {
+  ): Promise<void> {
     const kept = more.refused === true ? {} : this.#room.kept();
     const files = whole === null ? {} : { files: stateFiles(whole) };
-    this.#host.keepHighWaterMark({
+    return this.#host.keepHighWaterMark({
       ...highWaterMark(logFacts(row, machine.seq)),
       atMs: this.#clock.now(),
       ...files,

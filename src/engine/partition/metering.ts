@@ -261,7 +261,7 @@ function meteredHost(host: Host, counters: Counters): Host {
       // Before the counters are restored, the mark must not include this instance's counts: they would be restored and
       // count twice.
       const now = counters.restored ? counters.row() : null;
-      host.keepHighWaterMark({ ...mark, counters: laterOf([readCounters(mark.counters), now]) });
+      return host.keepHighWaterMark({ ...mark, counters: laterOf([readCounters(mark.counters), now]) });
     },
     aside: () => host.aside(),
     keepAside: (aside) => {

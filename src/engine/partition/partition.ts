@@ -66,6 +66,7 @@ export class PartitionEngine {
     lease.onLost((failure) => this.#markRewound(failure));
     this.#checkpoints = new Checkpointer(env, address, lease, {
       damaged: (open, damage) => this.#onDamage(open, damage).catch(() => undefined),
+      attempted: (open) => this.#mark.attempted(open),
       saved: (open, manifest) => {
         this.#mark.saved(open, manifest);
         this.#disk.freed();

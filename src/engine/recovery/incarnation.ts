@@ -10,6 +10,8 @@
  *     in such an archive were given up.
  *     A later incarnation may resume from a snapshot of an earlier one, and so give up those between. The first manifest
  *     says which one it resumed from. Archives of an incarnation that was given up count for nothing.
+ *     Within an incarnation the archives are of one log: a partition whose D1 has lost rows that R2 holds is refused, and
+ *     resumes in a new incarnation only (MARK3 of high-water-mark.ts).
  * INCARNATION2. If that seq can't be read, the rows that belong to the log are unknown. An unknown limit is damage,
  *     never a guess (SNAP3).
  * INCARNATION3. A partition in its first incarnation, which is nearly every partition, pays nothing for this.

@@ -5,8 +5,9 @@
  * REWIND1. Epoch, version and head of a partition go down only if D1 is restored to an older point. So an earlier fact
  *     above D1's present answer is proof, and a missing fact proves nothing. There is no false alarm.
  * REWIND2. The facts are in the object's own storage (the high-water mark). The facts are of a commit some minutes ago
- *     at most, and of each snapshot. The facts are also of the moment when a running instance finds that D1 has less
- *     than it acknowledged (high-water-mark.ts). A commit as such writes nothing.
+ *     at most, and of each attempt at a snapshot, before R2 has any of it. The facts are also of the moment when a
+ *     running instance finds that D1 has less than it acknowledged (high-water-mark.ts). A commit as such writes
+ *     nothing.
  * REWIND3. If there is no mark (its storage was lost, or older code ran), R2 is asked once. Each attempt at a snapshot
  *     holds a committed prefix of the log (SNAP1) and builds on the version before its own.
  * REWIND4. A D1 that was restored to an older point is refused, by reads too. The refusal changes nothing in D1, so
@@ -41,7 +42,7 @@ export async function assertNotRewound(
   const why = mark === null ? null : behind(mark, now);
   if (why !== null) return refuse(env, mark!, `D1 is below its high-water mark: ${why}`);
   // A mark saves asking R2 again.
-  if (env.host.highWaterMark() === null) env.host.keepHighWaterMark(highWaterMark(now));
+  if (env.host.highWaterMark() === null) void env.host.keepHighWaterMark(highWaterMark(now));
 }
 
 /** D1 has no row. @throws Failure log_rewound if the partition once had one */
@@ -51,7 +52,7 @@ export function assertNeverLogged(env: Environment): void {
 }
 
 function refuse({ id, host }: Environment, mark: HighWaterMark, why: string): never {
-  if (mark.refused === undefined) host.keepHighWaterMark({ ...mark, refused: true });
+  if (mark.refused === undefined) void host.keepHighWaterMark({ ...mark, refused: true });
   throw rewound(id, why);
 }
 

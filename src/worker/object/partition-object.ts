@@ -228,6 +228,7 @@ export class Partition extends DurableObject<Env> {
         const kept = this.#keepMark(mark);
         this.ctx.waitUntil(kept);
         if (mark.refused === true) this.#keeping = kept;
+        return kept;
       },
       aside: () => readAside(this.ctx.storage.kv.get("aside")),
       keepAside: (aside) => {
@@ -252,13 +253,13 @@ export class Partition extends DurableObject<Env> {
   }
 
   /**
-   * A mark is written without waiting. A mark that makes the next instance refuse is synced, because the end of this
-   * instance could undo it.
+   * Answers don't wait for a mark, and the end of this instance could undo it. So whoever needs a durable mark waits for
+   * the sync. A mark that makes the next instance refuse holds up the answers and that end.
    */
   async #keepMark(mark: HighWaterMark): Promise<void> {
     const { storage } = this.ctx;
     await storage.put("mark", { ...mark }, { allowUnconfirmed: mark.refused === undefined });
-    if (mark.refused === true) await storage.sync();
+    await storage.sync();
   }
 
   async #arm(atMs: number | null): Promise<void> {

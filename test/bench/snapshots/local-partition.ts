@@ -85,7 +85,7 @@ export class LocalPartition {
       },
       arm: () => undefined,
       highWaterMark: () => null,
-      keepHighWaterMark: () => undefined,
+      keepHighWaterMark: () => Promise.resolve(),
       aside: () => null,
       keepAside: () => undefined,
       end: (why) => void (this.#ended = why),

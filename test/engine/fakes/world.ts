@@ -67,6 +67,8 @@ export class World {
   /** The object's own storage; an incarnation that was superseded can't write there, but none of these tests needs that. */
   mark: HighWaterMark | null = null;
   marks = 0;
+  /** The object's own storage confirms what is written there. */
+  confirms = true;
   aside: Aside | null = null;
   calls = 0;
   /** Names of all calls so far, in order. */
@@ -86,9 +88,10 @@ export class World {
       arm: (at) => (made.armed = at),
       highWaterMark: () => this.mark,
       keepHighWaterMark: (mark) => {
-        if (made.crashed) return;
+        if (made.crashed) return never();
         this.mark = mark;
         this.marks += 1;
+        return this.confirms ? Promise.resolve() : never();
       },
       aside: () => this.aside,
       keepAside: (aside) => void (this.aside = aside),

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { partitionName, seq, type PartitionId, type Seq } from "../../../src/engine/base/ids.ts";
 import { logBelow } from "../../../src/engine/history/log-reader.ts";
 import { SIZES } from "../../../src/engine/base/limits.ts";
+import { adopt } from "../../../src/engine/recovery/adopt.ts";
 import { rebuild } from "../../../src/engine/recovery/rebuild.ts";
 import { eventsOf, type KeyEvent, type KeyEvents } from "../../../src/engine/history/events.ts";
 import type { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
@@ -267,6 +268,79 @@ describe("the history of a key", () => {
         for (const limit of [1, 1_000])
           expect(said(await all(world, key, limit)), `${key} after ${i}`).toEqual(ledger.of(key));
     }
+  });
+
+  it("INCARNATION1: after D1 was set back, events that only an attempt had archived, which never became current, are not in it", async () => {
+    const { world, one, ledger } = await withSnapshots(2);
+    const name = partitionName(ID);
+    const [row, segments, kept] = [
+      { ...world.db.rows.get(name)! },
+      [...world.db.segments.get(name)!],
+      [...ledger.entries],
+    ];
+    await send(world, one, ledger, 5);
+    world.fates = ({ method }) => (method === "promote" ? "before" : "ok");
+    expect(await snapshot(world, one)).toBe("failed");
+    world.fates = () => "ok";
+    // The object has left memory, and its last snapshot was before.
+    world.db.rows.set(name, row);
+    world.db.segments.set(name, segments);
+    ledger.entries.splice(0, Infinity, ...kept);
+    // Nobody decides anything unless the partition refuses.
+    const refused = await world.value(world.start(operator)).then(
+      () => false,
+      () => true,
+    );
+    if (refused) {
+      const opening = await world.db.log(ID).peek();
+      const found = await world.clock.run(adopt(world.reader(operator), { opening, mark: world.mark }, "d1", 42));
+      if (found.tag !== "row") throw new Error(found.tag);
+      world.db.rows.set(name, { ...found.row });
+    }
+    const again = world.start(operator);
+    for (let i = 0; i < 3; i++) {
+      await send(world, again, ledger, 4);
+      expect(await snapshot(world, again)).toBe("current");
+      for (const key of ["k0", "k1", "k2"])
+        expect(said(await all(world, key)), `${key} after ${i}`).toEqual(ledger.of(key));
+    }
+    expect(refused).toBe(true);
+  });
+
+  it("LOGREAD5: an attempt that broke off at the oldest kept version, and begins lower, doesn't hide where the log was given up", async () => {
+    const { world, ledger } = await withSnapshots(2, inPieces);
+    const name = partitionName(ID);
+    const manifest = JSON.parse(world.db.rows.get(name)!.manifest!) as { snapshot: { name: string } };
+    const file = world.store.objects.get(manifest.snapshot.name)!;
+    // An instance that can't read the current snapshot begins its archive above the one before. Only its first piece gets to R2.
+    world.store.objects.delete(manifest.snapshot.name);
+    let puts = 0;
+    world.fates = ({ method }) => (method === "put" && ++puts > 2 ? "before" : "ok");
+    expect(await snapshot(world, world.start(operator))).toBe("failed");
+    world.fates = () => "ok";
+    world.store.objects.set(manifest.snapshot.name, file);
+    world.cache.doubts.clear();
+    const one = world.start(operator);
+    for (let i = 0; i < 3; i++) {
+      await send(world, one, ledger, 4);
+      expect(await snapshot(world, one)).toBe("current");
+    }
+    const third = manifestNames(world).filter((each) => each.includes("/0000000003-"));
+    expect(third.map((each) => each.endsWith(".0001.kfm"))).toEqual([true, false]);
+    // Retention gives up what is older.
+    world.db.kept.get(name)!.archiveFrom = 3;
+    for (const each of manifestNames(world)) if (/\/000000000[12]-/.test(each)) world.store.objects.delete(each);
+    const reading = logBelow(world.reader(operator), null);
+    const seqs: number[] = [];
+    const read = async (): Promise<string> => {
+      for (;;) {
+        const { done, value } = await reading.next();
+        if (done === true) return value;
+        seqs.push(value.row.seq);
+      }
+    };
+    expect(await world.clock.run(read())).toBe("given up");
+    expect(seqs.at(-1)).toBe(21);
   });
 
   it(

@@ -245,6 +245,20 @@ describe("a database that is restored to an older point", () => {
       },
     ],
     [
+      "to before events that only an attempt at a snapshot had in R2, which never became current",
+      async (world) => {
+        const one = world.start(operator);
+        await fill(world, one, 1, 3);
+        await snapshot(world, one);
+        const back = remember(world);
+        await fill(world, one, 4, 5);
+        world.fates = ({ method }) => (method === "promote" ? "before" : "ok");
+        expect((await world.clock.run(one.partition.snapshot())).tag).toBe("failed");
+        world.fates = () => "ok";
+        return back;
+      },
+    ],
+    [
       "over two generations, whose files are gone",
       async (world) => {
         let back: Moment = () => undefined;
@@ -336,15 +350,30 @@ describe("a database that is restored to an older point", () => {
     expect(await total(world, world.start(operator))).toBe(2);
   });
 
-  it("E2: the mark is written once for a snapshot, and for an opening where it is old, never for a commit, and costs no call to a store", async () => {
+  it("MARK3: R2 gets nothing of a snapshot until the object's own storage has confirmed the mark", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await fill(world, one, 1, 3);
+    world.confirms = false;
+    expect(await world.clock.run(one.partition.snapshot())).toEqual({
+      tag: "failed",
+      why: "the snapshot failed: the object's own storage did not answer within 10000 ms",
+    });
+    expect([...world.store.objects.keys()]).toEqual([]);
+    world.confirms = true;
+    await snapshot(world, one);
+    expect(world.mark).toMatchObject({ head: 3, version: 1 });
+  });
+
+  it("E2: the mark is written twice for a snapshot, and for an opening where it is old, never for a commit, and costs no call to a store", async () => {
     const world = new World();
     const one = world.start(operator);
     await fill(world, one, 1, 20);
     expect(world.marks).toBe(1);
     await snapshot(world, one);
-    expect(world.marks).toBe(2);
+    expect(world.marks, "before R2 has any of it, and when it is current").toBe(3);
     await fill(world, one, 21, 40);
-    expect(world.marks).toBe(2);
+    expect(world.marks).toBe(3);
     const next = world.start(operator);
     world.trace.length = 0;
     expect(await total(world, next)).toBe(40);
@@ -354,13 +383,13 @@ describe("a database that is restored to an older point", () => {
     ).toEqual(["peek"]);
     await fill(world, next, 41, 41);
     expect(world.trace.filter((method) => method !== "get" && method !== "range")).toEqual(["peek", "append"]);
-    expect(world.marks, "it is young").toBe(2);
+    expect(world.marks, "it is young").toBe(3);
     await fill(world, next, 42, 60);
     await world.clock.advance(MARK_MS);
     await fill(world, next, 61, 62);
-    expect(world.marks, "one opening, one mark").toBe(2);
+    expect(world.marks, "one opening, one mark").toBe(3);
     await fill(world, world.start(operator), 63, 64);
-    expect(world.marks).toBe(3);
+    expect(world.marks).toBe(4);
     expect(world.mark).toMatchObject({ head: 63, version: 1, atMs: world.clock.now() });
   });
 });
