@@ -316,8 +316,8 @@ export const DEFECTS: readonly Defect[] = [
     "SNAP4, A8",
     engine(
       "recovery/recovery",
-      "whole: base.manifest, report",
-      "whole: opening.row.manifest === null ? base.manifest : (JSON.parse(opening.row.manifest) as typeof base.manifest), report",
+      "whole: base.manifest,",
+      "whole: opening.row.manifest === null ? base.manifest : (JSON.parse(opening.row.manifest) as typeof base.manifest),",
     ),
   ),
   one(

@@ -270,7 +270,7 @@ describe("the history of a key", () => {
     }
   });
 
-  it("INCARNATION1: after D1 was set back, events that only an attempt had archived, which never became current, are not in it", async () => {
+  it("INCARNATION1: after D1 was restored to an older point, events that only an attempt had archived, which never became current, are not in it", async () => {
     const { world, one, ledger } = await withSnapshots(2);
     const name = partitionName(ID);
     const [row, segments, kept] = [
@@ -312,7 +312,8 @@ describe("the history of a key", () => {
     const name = partitionName(ID);
     const manifest = JSON.parse(world.db.rows.get(name)!.manifest!) as { snapshot: { name: string } };
     const file = world.store.objects.get(manifest.snapshot.name)!;
-    // An instance that can't read the current snapshot begins its archive above the one before. Only its first piece gets to R2.
+    // An instance that can't read the current snapshot begins its archive above the one before. Only its first piece
+    // gets to R2.
     world.store.objects.delete(manifest.snapshot.name);
     let puts = 0;
     world.fates = ({ method }) => (method === "put" && ++puts > 2 ? "before" : "ok");
