@@ -20,6 +20,7 @@ import type {
   Savepoint,
 } from "../engine/base/records.ts";
 import type { Segment } from "../engine/base/records.ts";
+import type { MemoryLine } from "./memory-timelines.ts";
 
 interface Kept {
   points: Point[];
@@ -29,6 +30,8 @@ interface Kept {
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+const NO_LINE = { floor: 0, open: false };
 
 /** The content of one D1 database. */
 export class MemoryDatabase {
@@ -42,7 +45,7 @@ export class MemoryDatabase {
   readonly kept = new Map<string, Kept>();
   readonly savepoints = new Map<number, Mutable<Savepoint> & { readonly line: number }>();
   /** The lines of history, by number. */
-  readonly lines = new Map([[FIRST_LINE, { floor: 0, open: true }]]);
+  readonly lines = new Map<number, MemoryLine>([[FIRST_LINE, { floor: 0, open: true }]]);
   /** Rows of a page. A small number gives a short log several pages. */
   readonly pageRows: number;
   /** True if `size` is kept, which costs a sum over all rows for each append. */
@@ -59,16 +62,16 @@ export class MemoryDatabase {
   }
 
   /** The first line, which most tests have alone. */
-  get first(): { floor: number; open: boolean } {
+  get first(): MemoryLine {
     return this.lines.get(FIRST_LINE)!;
   }
 
   /** The floor that `append` checks. `now`: the database's own clock. */
   floorPort(now: () => number, line = FIRST_LINE): Floor {
-    const one = this.lines.get(line)!;
+    const one = (): MemoryLine => this.lines.get(line)!;
     const isOn = (name: string): boolean => parsePartitionName(name).line === line;
     return {
-      facts: async () => ({ floor: stamp(one.floor), nowMs: now() }),
+      facts: async () => ({ floor: stamp(one().floor), nowMs: now() }),
       newest: async () =>
         stamp(
           Math.max(
@@ -78,7 +81,7 @@ export class MemoryDatabase {
           ),
         ),
       raise: async (to) => {
-        one.floor = Math.max(one.floor, to);
+        one().floor = Math.max(one().floor, to);
       },
     };
   }
@@ -161,7 +164,8 @@ class MemoryLog implements Log {
   }
 
   get #line(): { readonly floor: number; readonly open: boolean } {
-    return this.#db.lines.get(this.#number) ?? { floor: 0, open: false };
+    const line = this.#db.lines.get(this.#number);
+    return line === undefined || line.removed === true ? NO_LINE : line;
   }
 
   get size(): number {
@@ -192,7 +196,7 @@ class MemoryLog implements Log {
   }
 
   async create(seed: number, start: LogStart): Promise<void> {
-    if (this.#db.rows.has(this.#name) || !this.#db.lines.has(this.#number)) return;
+    if (this.#db.rows.has(this.#name) || this.#line === NO_LINE) return;
     this.#db.rows.set(this.#name, {
       epoch: epoch(0),
       seed,

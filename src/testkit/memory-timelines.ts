@@ -1,0 +1,165 @@
+/**
+ * The ports of timelines in memory, with the same guards as the SQL of d1-timelines.ts, written independently. Both
+ * pass timelines-contract.ts.
+ */
+import { FIRST_LINE, parsePartitionName, stamp, type Stamp } from "../engine/base/ids.ts";
+import { TIMELINES } from "../engine/base/limits.ts";
+import type { Directory, LineStore } from "../engine/base/ports.ts";
+import type { Main, Timeline } from "../engine/base/records.ts";
+import type { MemoryDatabase } from "./memory-log.ts";
+
+/** A line of one database. */
+export interface MemoryLine {
+  floor: number;
+  open: boolean;
+  readonly removed?: true;
+  /** The last promotion that sealed or opened it. Missing for 0. */
+  readonly promotion?: number;
+}
+
+const FIRST: Timeline = {
+  line: FIRST_LINE,
+  name: null,
+  parent: null,
+  at: stamp(0),
+  createdMs: 0,
+  expiresMs: null,
+  state: "ready",
+  replaced: 0,
+};
+
+const MAIN: Main = {
+  line: FIRST_LINE,
+  switches: 0,
+  state: "idle",
+  promotion: 0,
+  target: null,
+  former: null,
+  begunMs: 0,
+  etag: null,
+  done: null,
+};
+
+export class MemoryDirectory implements Directory {
+  readonly timelines = new Map<number, Timeline>([[FIRST_LINE, FIRST]]);
+  #main = MAIN;
+  #number = FIRST_LINE;
+
+  async all(): Promise<{ readonly main: Main; readonly all: readonly Timeline[] }> {
+    return { main: this.#main, all: [...this.timelines.values()] };
+  }
+
+  async main(): Promise<Main> {
+    return this.#main;
+  }
+
+  async add(start: Parameters<Directory["add"]>[0], nowMs: number): Promise<Timeline | "gone" | "full"> {
+    const { name, parent, at, expiresMs } = start;
+    const there = [...this.timelines.values()].find((one) => one.name === name);
+    if (there !== undefined) return there;
+    if (this.timelines.size >= TIMELINES) return "full";
+    if (this.timelines.get(parent)?.state !== "ready") return "gone";
+    const line = (this.#number += 1);
+    const row: Timeline = { line, name, parent, at, createdMs: nowMs, expiresMs, state: "making", replaced: 0 };
+    this.timelines.set(line, row);
+    return row;
+  }
+
+  async ready(line: number): Promise<Timeline["state"] | "gone"> {
+    if (this.timelines.get(line)?.state === "making") this.#change(line, { state: "ready" });
+    return this.timelines.get(line)?.state ?? "gone";
+  }
+
+  async withdraw(line: number): ReturnType<Directory["withdraw"]> {
+    const { line: main, state, target, former } = this.#main;
+    const row = this.timelines.get(line);
+    if (row === undefined) return "gone";
+    if (row.state === "removing") return "removing";
+    if (line === main) return "main";
+    if ([...this.timelines.values()].some(({ parent }) => parent === line)) return "parent";
+    if (state !== "idle" && (target === line || former === line)) return "promotion";
+    this.#change(line, { state: "removing" });
+    return "removing";
+  }
+
+  async drop(line: number): Promise<void> {
+    if (this.timelines.get(line)?.state === "removing") this.timelines.delete(line);
+  }
+
+  async begin(promotion: number, target: number, nowMs: number): Promise<Main | "no_target"> {
+    const row = this.timelines.get(target);
+    if (row?.state !== "ready") return "no_target";
+    const isNext = this.#main.state === "idle" && this.#main.promotion + 1 === promotion;
+    if (isNext && target !== this.#main.line && row.replaced === 0)
+      this.#main = { ...this.#main, state: "sealing", promotion, target, begunMs: nowMs };
+    return this.#main;
+  }
+
+  async switch(promotion: number, etag: string, done: string): Promise<Main> {
+    if (this.#is("sealing", promotion)) {
+      const { line: former, target, switches } = this.#main;
+      this.#main = { ...this.#main, line: target!, former, switches: switches + 1, state: "opening", etag, done };
+      this.#change(former, { name: null, expiresMs: null, replaced: switches + 1 });
+      this.#change(target!, { name: null, expiresMs: null });
+    }
+    return this.#main;
+  }
+
+  async abort(promotion: number): Promise<Main> {
+    if (this.#is("sealing", promotion)) this.#main = { ...this.#main, state: "aborting" };
+    return this.#main;
+  }
+
+  async idle(promotion: number): Promise<void> {
+    if (this.#is("aborting", promotion) || this.#is("opening", promotion))
+      this.#main = { ...this.#main, state: "idle" };
+  }
+
+  #is(state: Main["state"], promotion: number): boolean {
+    return this.#main.state === state && this.#main.promotion === promotion;
+  }
+
+  #change(line: number, to: Partial<Timeline>): void {
+    this.timelines.set(line, { ...this.timelines.get(line)!, ...to });
+  }
+}
+
+/** Partitions whose rows one call deletes. */
+const AT_ONCE = 20;
+
+export class MemoryLines implements LineStore {
+  readonly #db: MemoryDatabase;
+
+  constructor(db: MemoryDatabase) {
+    this.#db = db;
+  }
+
+  async add(line: number, floor: Stamp): Promise<void> {
+    const { lines } = this.#db;
+    if (!lines.has(line)) lines.set(line, { floor, open: true });
+  }
+
+  async drop(line: number): Promise<"more" | "done"> {
+    const { lines, rows, segments, kept, savepoints } = this.#db;
+    lines.set(line, { floor: 0, open: false, ...lines.get(line), removed: true });
+    const left = (): string[] => [...rows.keys()].filter((name) => parsePartitionName(name).line === line);
+    for (const name of left().slice(0, AT_ONCE)) for (const of of [rows, segments, kept]) of.delete(name);
+    for (const [number, savepoint] of savepoints) if (savepoint.line === line) savepoints.delete(number);
+    return left().length > 0 ? "more" : "done";
+  }
+
+  async seal(lines: readonly number[], promotion: number): Promise<void> {
+    this.#set(lines, promotion, false, (last) => last < promotion);
+  }
+
+  async open(lines: readonly number[], promotion: number): Promise<void> {
+    this.#set(lines, promotion, true, (last) => last <= promotion);
+  }
+
+  #set(lines: readonly number[], promotion: number, open: boolean, may: (last: number) => boolean): void {
+    for (const line of lines) {
+      const row = this.#db.lines.get(line);
+      if (row !== undefined && may(row.promotion ?? 0)) this.#db.lines.set(line, { ...row, open, promotion });
+    }
+  }
+}
