@@ -54,20 +54,21 @@ export type LookUp = (prefix: string) => Promise<string | null>;
 const SELECT =
   "SELECT operator, partitions, hash, seed, databases, recovering, recovered FROM operators WHERE line = ?1";
 
-/** Returns the stored placement of each operator. Writes the placements of new operators. */
+/** Returns the stored placement of each operator. Writes the placements of new operators. Without `lookUp` nothing is
+ *  written, and new operators have no placement. */
 export async function loadCatalogue(
   databases: Databases,
-  lookUp: LookUp,
+  lookUp: LookUp | null,
   line: number,
   operators: readonly Operator[],
 ): Promise<Catalogue> {
   const first = databases.get("LOG_0")!;
   const select = first.prepare(SELECT).bind(line);
-  const identities = [...databases].map(([name, db]) => identify(name, db, databases));
+  const identities = [...databases].map(([name, db]) => identify(name, db, databases, lookUp === null));
   let [{ results }] = await Promise.all([nameFailure(() => select.all<StoredPlacement>()), ...identities]);
   const missing = operators.filter((operator) => !results.some((stored) => stored.operator === operator.name));
   const lost = new Map<string, Failure>();
-  if (missing.length > 0) {
+  if (missing.length > 0 && lookUp !== null) {
     const look = async ({ name }: Operator): Promise<Failure | null> => traceOf(databases, lookUp, line, name);
     const traces = await Promise.all(missing.map(look));
     missing.forEach(({ name }, i) => traces[i] && lost.set(name, traces[i]));
@@ -188,10 +189,11 @@ function parsed(text: string): unknown {
   }
 }
 
-async function identify(name: string, db: D1Database, databases: Databases): Promise<void> {
+async function identify(name: string, db: D1Database, databases: Databases, onlyRead: boolean): Promise<void> {
   const select = db.prepare("SELECT app, name FROM identity WHERE one = 1");
   let found = await nameFailure(() => select.first<{ app: string; name: string }>());
   if (found === null) {
+    if (onlyRead) return;
     await db
       .prepare("INSERT OR IGNORE INTO identity (one, app, name) VALUES (1, ?1, ?2)")
       .bind(crypto.randomUUID(), name)

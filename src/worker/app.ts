@@ -10,7 +10,7 @@ import { limited } from "../engine/base/retry.ts";
 import type { Operator } from "../engine/operator/operator.ts";
 import { appLocation } from "../engine/operator/region.ts";
 import { type Route, route } from "../engine/operator/routing.ts";
-import type { Env } from "./env.ts";
+import { type Env, hasObjects } from "./env.ts";
 import { requestClock } from "./request-clock.ts";
 
 /** The placed operators, for every request. */
@@ -73,12 +73,14 @@ export class App {
     const objects = new R2Store(env.SNAPSHOTS);
     const lookUp = async (prefix: string): Promise<string | null> =>
       (await limited(requestClock, "R2", () => objects.list(prefix, ""), LOOK_MS)).names[0] ?? null;
-    const { placed: placements, lost } = await loadCatalogue(databases, lookUp, FIRST_LINE, this.operators);
+    const writes = hasObjects(env) ? lookUp : null;
+    const { placed: placements, lost } = await loadCatalogue(databases, writes, FIRST_LINE, this.operators);
     const byOperator = new Map<string, Route>();
     const byType = new Map<string, Route[]>();
     for (const operator of this.operators) {
-      if (lost.has(operator.name)) continue;
-      const placed = route(FIRST_LINE, operator, placements.get(operator.name)!);
+      const placement = placements.get(operator.name);
+      if (placement === undefined) continue;
+      const placed = route(FIRST_LINE, operator, placement);
       byOperator.set(operator.name, placed);
       for (const type of operator.handlers.keys()) byType.set(type, [...(byType.get(type) ?? []), placed]);
     }

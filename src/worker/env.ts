@@ -20,6 +20,12 @@ export interface Env {
   readonly JURISDICTION?: string;
 }
 
+/** Returns false in a Worker that only checks code: it has the app's stores, and no partitions. */
+export const hasObjects = ({ PARTITION }: Partial<Env>): boolean => PARTITION !== undefined;
+
+export const CHECK_ONLY =
+  "this Worker has no Durable Object binding PARTITION, so it only checks code: it serves GET /v1/check";
+
 /** @throws if the setting isn't a number of bytes */
 export function logBytes({ LOG_BYTES: setting }: Env): number {
   if (setting === undefined) return LOG_BYTES;

@@ -17,6 +17,7 @@ import {
   verifyPartition,
 } from "./admin/admin-routes.ts";
 import { adoptPartition } from "./admin/adopt-route.ts";
+import { CHECK } from "./api/check.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
 import { hasPart, readParam, readParams, type Described, type RequestParams, type Params } from "./api/described.ts";
 import { DIFF } from "./api/diff.ts";
@@ -38,7 +39,7 @@ import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import { methodsOf } from "./api/table.ts";
 import type { App, Routes } from "./app.ts";
-import type { Env } from "./env.ts";
+import { CHECK_ONLY, type Env, hasObjects } from "./env.ts";
 import { dashboardFile } from "./http/dashboard-route.ts";
 import { docsPage } from "./api/docs-page.ts";
 import { editState } from "./admin/edit-routes.ts";
@@ -46,6 +47,7 @@ import { getErasure, postErasure } from "./admin/erasure-routes.ts";
 import { postAsk, postEvents } from "./ingest/events-route.ts";
 import { getBlame } from "./read/blame-route.ts";
 import { getDiff } from "./read/diff-route.ts";
+import { getCheck } from "./read/check-route.ts";
 import { exportOperator } from "./read/export-route.ts";
 import { hardened, preflight, type Cors } from "./http/hardening.ts";
 import { showDoctor } from "./admin/doctor-route.ts";
@@ -99,10 +101,11 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     route: Described<P, Q>,
     handle: (c: Ctx, given: RequestParams<P, Q>) => Response | Promise<Response>,
   ): void => {
-    const { method, path, role, unplaced } = route;
+    const { method, path, role, unplaced, withoutObjects } = route;
     const params = { ...route.inPath, ...route.inQuery };
     const steps: Handler<Kind>[] = [];
     if (role !== null) steps.push(may(role), supported("at" in route.inQuery));
+    if (role !== null && withoutObjects !== true) steps.push(withObjects);
     if (hasPart(path, "op") && unplaced !== true) steps.push(operator);
     if (hasPart(path, "n")) steps.push(partition);
     steps.push((c) => {
@@ -142,6 +145,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     return getState(c.req.raw, c.env, c.var.route, key, c.req.query("at"), c.var.grant);
   });
 
+  on(CHECK, (c, given) => getCheck(c.req.raw, c.env, app, c.var.routes, given));
   on(OVERVIEW, (c) => getOverview(c.env, c.var.routes, app.operators));
   on(PUT_SAVEPOINT, (c, { name }) => putSavepoint(c.req.raw, c.env, name));
   on(LIST_SAVEPOINTS, (c) => getSavepoints(c.env));
@@ -231,6 +235,10 @@ const partition: MiddlewareHandler<Kind> = async (c, next) => {
   c.set("address", address);
   return next();
 };
+
+/** A Worker that is there to check code must not write to the app's stores (CHECKROUTE1). */
+const withObjects: MiddlewareHandler<Kind> = (c, next) =>
+  hasObjects(c.env) ? next() : Promise.resolve(problem({ status: 503, code: "check_only", detail: CHECK_ONLY }));
 
 /** Refuses parameters that the route doesn't take: an answer about the present instead would be a wrong answer. */
 const supported =

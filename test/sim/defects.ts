@@ -428,7 +428,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a read of the past takes rows above the moment",
     "TIME3",
-    engine("recovery/past-state", "return stamp <= at;", "return true;"),
+    engine("recovery/past-state", "loaded, ({ stamp }) => stamp <= at)", "loaded, () => true)"),
   ),
   one(
     "a read of the past begins above the moment",

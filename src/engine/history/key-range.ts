@@ -11,10 +11,14 @@ export interface Pass {
   readonly bytes: number;
 }
 
+/** Compares two keys. */
+export type Order = (a: string, b: string) => number;
+
 export class KeyRange {
   readonly #within: Keys;
   readonly #pass: Pass;
   readonly #held: () => number;
+  readonly #order: Order;
   readonly #touched = new Set<string>();
   #bytes = 0;
   #chars = 0;
@@ -22,7 +26,8 @@ export class KeyRange {
   end: string | null = null;
 
   /** `held`: bytes of the states of the touched keys. */
-  constructor(within: Keys, pass: Pass, held: () => number) {
+  constructor(within: Keys, pass: Pass, held: () => number, order: Order = compareUtf8) {
+    this.#order = order;
     this.#within = within;
     this.#pass = pass;
     this.#held = held;
@@ -39,14 +44,23 @@ export class KeyRange {
     return this.#touched.has(key);
   }
 
+  /** Number of touched keys. */
+  get size(): number {
+    return this.#touched.size;
+  }
+
+  has(key: string): boolean {
+    return this.#touched.has(key);
+  }
+
   /** Returns true if the key isn't behind the end. */
   covers(key: string): boolean {
-    return this.end === null || compareUtf8(key, this.end) <= 0;
+    return this.end === null || this.#order(key, this.end) <= 0;
   }
 
   /** The touched keys, in order. */
   get keys(): string[] {
-    return [...this.#touched].sort(compareUtf8);
+    return [...this.#touched].sort(this.#order);
   }
 
   /** Leaves out the upper half of the keys. Their states stay in memory until the pass ends, so the bytes count anew. */

@@ -16,7 +16,7 @@
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure } from "../base/errors.ts";
 import type { Seq, Stamp } from "../base/ids.ts";
-import type { LogStart, Roots, Segment } from "../base/records.ts";
+import type { LogStart, Roots } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { FileEnvironment, LogEnvironment, Origin } from "../operator/environment.ts";
 import { type Loaded, Loader } from "../snapshot/key-loader.ts";
@@ -24,6 +24,7 @@ import { type Manifest, stateFiles } from "../snapshot/manifest.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
 import { type Keys, StateMachine } from "../state/state-machine.ts";
 import { keptSnapshots, passesOver } from "./kept-snapshots.ts";
+import type { Within } from "./archived-log.ts";
 import { replay } from "./replay.ts";
 
 /** Retention has given up the moment. `oldest`: the first stamp that can still be read. */
@@ -61,14 +62,27 @@ export async function openPast(
   apart: boolean,
   wanted: WantedKeys | null,
 ): Promise<OpenPast | Gone> {
-  const { clock, log, origin } = env;
+  const { origin } = env;
   if (origin !== undefined && at <= origin.at) return openPast(origin.env, at, apart, wanted);
+  return openKept(env, at, (base, roots) => fromBase(env, roots?.row.seed ?? 0, at, base, apart, wanted));
+}
+
+/** Opens a base: a kept snapshot, or null for the whole log. `roots` is null if nothing was ever logged. */
+export type OpenBase<T> = (base: Manifest | null, roots: Roots | null) => Promise<T>;
+
+/**
+ * Opens the newest base at or before the stamp that can be read. `open` is called for each attempt (PAST4).
+ *
+ * @throws Damage, Failure
+ */
+export async function openKept<T>(env: LogEnvironment, at: Stamp, open: OpenBase<T>): Promise<T | Gone> {
+  const { clock, log } = env;
   for (let round = 1; ; round++) {
     const roots = await persistent(clock, "D1", () => log.roots());
     const gone = roots === null ? null : goneAt(roots, at);
     if (gone !== null) return gone;
     try {
-      return await fromKept(env, roots, at, apart, wanted);
+      return await fromKept(env, roots, at, open);
     } catch (error) {
       // A writer that took an epoch, or a snapshot that was given up, is no reason against another look.
       const passes = passesOver(error) || (error instanceof Failure && error.code === "fenced");
@@ -81,14 +95,8 @@ export async function openPast(
 export const goneAt = ({ retainFrom, savepoints }: Roots, at: Stamp): Gone | null =>
   at < retainFrom && !savepoints.includes(at) ? { tag: "gone", oldest: retainFrom } : null;
 
-async function fromKept(
-  env: LogEnvironment,
-  roots: Roots | null,
-  at: Stamp,
-  apart: boolean,
-  wanted: WantedKeys | null,
-): Promise<OpenPast> {
-  if (roots === null) return fromBase(env, 0, at, null, apart, wanted);
+async function fromKept<T>(env: LogEnvironment, roots: Roots | null, at: Stamp, open: OpenBase<T>): Promise<T> {
+  if (roots === null) return open(null, null);
   const kept = keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at);
   const bases: (() => Promise<Manifest | null>)[] = kept.slice(-BASES).map(({ manifest }) => manifest);
   // A savepoint from before the first snapshot keeps the archives from the beginning on (RETENTION6).
@@ -97,7 +105,7 @@ async function fromKept(
   let flaw: unknown = new Damage(`no kept snapshot of partition ${env.id.partition} is at or before stamp ${at}`);
   for (const base of bases.toReversed()) {
     try {
-      return await fromBase(env, roots.row.seed, at, await base(), apart, wanted);
+      return await open(await base(), roots);
     } catch (error) {
       if (!passesOver(error)) throw error;
       flaw = error;
@@ -115,20 +123,37 @@ async function fromBase(
   apart: boolean,
   wanted: WantedKeys | null,
 ): Promise<OpenPast> {
-  const { clock, log } = env;
   const loaded = await load(env, seed, base, apart, wanted);
   const { machine } = loaded;
-  const opening = await persistent(clock, "D1", () => log.peek());
-  let ended = false;
-  const within = ({ stamp }: Segment): boolean => {
-    ended ||= stamp > at;
-    return stamp <= at;
-  };
-  const foreign = opening !== null && (await replay(env, opening, base, loaded, within)).foreign;
-  // A promotion that cuts rows between two pages leaves no hole, only a log that seems to end early (PAST4).
-  if (opening !== null && !ended && machine.seq < opening.head)
-    throw new Failure("fenced", `a snapshot was promoted while the log of partition ${env.id.partition} was read`);
+  const foreign = await replayWithin(env, base, loaded, ({ stamp }) => stamp <= at);
   return { tag: "open", ...loaded, seq: machine.seq, stamp: machine.stamp, exact: !foreign && !loaded.foreign };
+}
+
+/**
+ * Replays the log above a base up to the first row that isn't within. Returns true if another version of the operator
+ * made the base or logged a row.
+ *
+ * @throws Damage, Failure
+ */
+export async function replayWithin(
+  env: LogEnvironment,
+  base: Manifest | null,
+  loaded: Loaded,
+  within: Within,
+): Promise<boolean> {
+  const { clock, log } = env;
+  const opening = await persistent(clock, "D1", () => log.peek());
+  if (opening === null) return false;
+  let ended = false;
+  const { foreign } = await replay(env, opening, base, loaded, (row) => {
+    const taken = within(row);
+    ended ||= !taken;
+    return taken;
+  });
+  // A promotion that cuts rows between two pages leaves no hole, only a log that seems to end early (PAST4).
+  if (!ended && loaded.machine.seq < opening.head)
+    throw new Failure("fenced", `a snapshot was promoted while the log of partition ${env.id.partition} was read`);
+  return foreign;
 }
 
 /** A base, and whether another version of the operator applied events below it, on the line that it started from. */

@@ -153,7 +153,7 @@ async function replaySegments(segments: readonly ReadSegment[], { machine, loade
     const keys = new Set<string>();
     let to = from;
     for (; to < segments.length && (to === from || keys.size < most); to++)
-      for (const key of neededKeys(segments[to]!)) if (machine.holds(key)) keys.add(key);
+      for (const key of neededKeys(segments[to]!, machine.anew !== null)) if (machine.holds(key)) keys.add(key);
     await loader.pinned([...keys]);
     try {
       for (; from < to; from++) machine.replay(segments[from]!);
@@ -163,9 +163,10 @@ async function replaySegments(segments: readonly ReadSegment[], { machine, loade
   }
 }
 
-/** Returns the keys of events whose handlers run. Refused and quarantined events stay so (ONE6). */
-function neededKeys({ events: { keys, outcomes } }: ReadSegment): string[] {
-  return keys.filter((_, i) => (outcomes.get(i)?.tag ?? "applied") === "applied");
+/** Returns the keys of events whose handlers run. Refused and quarantined events stay so (ONE6), unless all are decided
+ *  anew. */
+function neededKeys({ events: { keys, outcomes } }: ReadSegment, anew: boolean): readonly string[] {
+  return anew ? keys : keys.filter((_, i) => (outcomes.get(i)?.tag ?? "applied") === "applied");
 }
 
 /**

@@ -196,15 +196,7 @@ export class Dedup {
   }
 
   #expire(last: number, minute: number): void {
-    let keepFrom = Math.max(this.#first, last - this.#horizon.maxIds + 1);
-    let gone = 0;
-    while (gone < this.#minutes.length - 1) {
-      const [past, end] = this.#minutes[gone]!;
-      const old = past < minute - Math.ceil(this.#horizon.keepMs / MINUTE_MS);
-      if (!old && end >= keepFrom) break;
-      keepFrom = Math.max(keepFrom, end + 1);
-      gone += 1;
-    }
+    const { keepFrom, gone } = keptIds(this.#horizon, { first: this.#first, last, minutes: this.#minutes }, minute);
     if (gone > 0) this.#minutes.splice(0, gone);
     if (this.#table !== null)
       for (let at = this.#first; at < keepFrom; at++) this.#unlink(this.#table, at % this.#capacity);
@@ -351,6 +343,24 @@ export class Dedup {
     if (this.#table.length !== 2 * tableFor(capacity)) this.#table = null;
     this.#build();
   }
+}
+
+/** Returns the first seq whose id is kept after an event of this minute, and the number of minutes that are gone. */
+export function keptIds(
+  { keepMs, maxIds }: Omit<Horizon, "repliesMs">,
+  { first, last, minutes }: Pick<DedupImage, "first" | "last" | "minutes">,
+  minute: number,
+): { readonly keepFrom: number; readonly gone: number } {
+  let keepFrom = Math.max(first, last - maxIds + 1);
+  let gone = 0;
+  while (gone < minutes.length - 1) {
+    const [past, end] = minutes[gone]!;
+    const old = past < minute - Math.ceil(keepMs / MINUTE_MS);
+    if (!old && end >= keepFrom) break;
+    keepFrom = Math.max(keepFrom, end + 1);
+    gone += 1;
+  }
+  return { keepFrom, gone };
 }
 
 /**

@@ -11,6 +11,8 @@
  * MACHINE4. A machine for some keys alone (`only`) skips the events of all others, and knows no ids and no producers. It
  *     serves reads of the past, whose memory must not grow with the log. A command on the quarantine has the key of its
  *     target, so no event needs another key's state.
+ * MACHINE5. Somebody may decide logged events anew (`anew`). Then the outcomes of the code that runs here count, and not
+ *     the logged ones. Only a refusal that no handler decided stays as logged: that of an edit, and that of a bound.
  */
 import { Failure, messageOf } from "../base/errors.ts";
 import { fill } from "../event/event.ts";
@@ -40,6 +42,20 @@ export interface Live {
   threw(entry: Quarantined): void;
 }
 
+/** A logged event that is decided anew (MACHINE5). */
+export interface LoggedEvent {
+  readonly at: Seq;
+  readonly key: string;
+  readonly event: Event;
+  readonly command: Command | null;
+  /** Missing if the event was applied and its reply isn't kept. */
+  readonly logged: Outcome | undefined;
+  readonly row: Segment;
+}
+
+/** `run` applies the event. Returns null if the event doesn't count: then it leaves no trace. */
+export type Anew = (event: LoggedEvent, run: () => Outcome) => Outcome | null;
+
 /** Keys, as a condition. */
 export type Keys = (key: string) => boolean;
 
@@ -59,6 +75,8 @@ export class StateMachine {
   /** Everything up to this seq is applied. */
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
+  /** Decides logged events anew. Null if logged outcomes hold (MACHINE5). */
+  anew: Anew | null = null;
   readonly #only: Keys | null;
 
   constructor(operator: Operator, seed: number, code = "", only: Keys | null = null) {
@@ -133,12 +151,18 @@ export class StateMachine {
     }
     // Read the command before the event runs, since a handler may write on the event.
     const command = commandOf(event);
+    const run = (): Outcome => this.run(overlay, at, event, key, ms, prints, offset, null);
     const outcome =
-      logged !== undefined && logged.tag !== "applied"
-        ? logged
-        : this.#again(at, command, this.run(overlay, at, event, key, ms, prints, offset, null));
+      this.anew === null || stands(logged, command)
+        ? this.#honoured(at, command, logged, run)
+        : this.anew({ at, key, event, command, logged, row }, run);
+    if (outcome === null) return;
     const made = outcome === logged ? row : this.made;
     this.decide({ at, key, ms, made, text: () => sent(index) }, command, outcome);
+  }
+
+  #honoured(at: Seq, command: Command | null, logged: Outcome | undefined, run: () => Outcome): Outcome {
+    return logged !== undefined && logged.tag !== "applied" ? logged : this.#again(at, command, run());
   }
 
   /**
@@ -313,6 +337,10 @@ const targetOf = (command: Event): Seq => (command.data as { readonly seq: Seq }
 /** True if the target of a command stays in the quarantine. */
 const spares = (outcome: Outcome): boolean => outcome.tag === "refused" && SPARING.has(outcome.code);
 const SPARING = new Set(["not_quarantined", "too_many_keys", MIGRATION_FAILED]);
+
+/** True for a refusal that no handler decided (MACHINE5). */
+const stands = (logged: Outcome | undefined, command: Command | null): boolean =>
+  logged?.tag === "refused" && (SPARING.has(logged.code) || (command !== null && command.type !== RETRY));
 
 /** Names the code that wrote a segment or a manifest. */
 export const codeOf = (made: { readonly operatorVersion: number; readonly code: string }): string =>

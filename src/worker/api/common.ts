@@ -114,6 +114,7 @@ export const UNAVAILABLE: Readonly<Record<string, string>> = {
   too_many_bodies: "the isolate can't hold another large body: send it again, or send NDJSON",
   too_many_watchers: "the isolate can't watch another key: try again",
   quarantine_full: "the quarantine is full: retry or delete its events",
+  check_only: "the Worker has no binding PARTITION: it only checks code",
   quota_uncountable: "the share of maxEventsPerDay is more than dedup.maxIds counts",
 };
 

@@ -98,6 +98,8 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
   readonly more?: Schema;
   /** The route works on an operator that D1 has lost, so only the name must be known. */
   readonly unplaced?: true;
+  /** A Worker without the binding of the partitions' objects serves the route. It serves no other that has a role. */
+  readonly withoutObjects?: true;
 }
 
 /** Keeps the types of the parameters. */

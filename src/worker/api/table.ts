@@ -5,6 +5,7 @@
 import type { Described, Schema } from "./described.ts";
 import { PROBLEM, UNAVAILABLE_PROBLEM } from "./common.ts";
 import { DIFF } from "./diff.ts";
+import { CHECK } from "./check.ts";
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./edits.ts";
 import { EVENT_SCHEMAS, POST_ASK, POST_EVENTS } from "./events.ts";
 import { ADOPT, EVICT, LIST_PARTITIONS, PARTITION_SCHEMAS, RECOVER, SHOW_PARTITION, VERIFY } from "./partitions.ts";
@@ -76,6 +77,7 @@ export const DESCRIBED: readonly Described[] = [
   DELETE_SAVEPOINT,
   METRICS,
   OVERVIEW,
+  CHECK,
   DASHBOARD_PAGE,
   DASHBOARD_SCRIPT,
   DASHBOARD_STYLE,

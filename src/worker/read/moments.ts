@@ -5,9 +5,9 @@ import { D1Floor } from "../../adapters/d1-floor.ts";
 import { D1Savepoints } from "../../adapters/d1-savepoints.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { FIRST_LINE, type Stamp } from "../../engine/base/ids.ts";
+import { FIRST_LINE, stamp, type Stamp } from "../../engine/base/ids.ts";
 import { limited } from "../../engine/base/retry.ts";
-import { MOMENT_FORMS, parseMoment } from "../../engine/history/moment.ts";
+import { MOMENT_FORMS, parseMoment, stampUpTo } from "../../engine/history/moment.ts";
 import type { Gone } from "../../engine/recovery/past-state.ts";
 import type { SavepointFiles } from "../../engine/history/savepoint-object.ts";
 import type { Stores } from "../../engine/history/savepoints.ts";
@@ -19,16 +19,10 @@ import { requestClock } from "../request-clock.ts";
 /** Turns a moment into a settled stamp, or into the problem. */
 export async function settledAt(env: Env, text: string): Promise<Stamp | Response> {
   const moment = parseMoment(text);
-  if (moment === null)
-    return problem({
-      status: 400,
-      code: "invalid_moment",
-      detail: `${JSON.stringify(text.slice(0, 100))} is no moment; write ${MOMENT_FORMS}`,
-    });
+  if (moment === null) return noMoment(text);
   // A savepoint was settled when it was taken.
   if (moment.tag === "savepoint") return savepointAt(env, moment.name);
-  const floors = databasesOf(env).map((db) => new D1Floor(db, FIRST_LINE));
-  const settled = await settle(requestClock, floors, moment);
+  const settled = await settle(requestClock, floorsOf(env), moment);
   if (settled.tag === "settled") return settled.at;
   return problem({
     status: 409,
@@ -36,6 +30,37 @@ export async function settledAt(env: Env, text: string): Promise<Stamp | Respons
     detail: `the moment is ${settled.aheadMs} ms ahead of the databases' clocks: ask again then, or ask for an earlier one`,
     retryAfterSec: Math.ceil(settled.aheadMs / 1_000),
   });
+}
+
+const noMoment = (text: string): Response =>
+  problem({
+    status: 400,
+    code: "invalid_moment",
+    detail: `${JSON.stringify(text.slice(0, 100))} is no moment; write ${MOMENT_FORMS}`,
+  });
+
+/** No stamp is above it. */
+export const LAST_STAMP = stamp(Number.MAX_SAFE_INTEGER);
+
+/**
+ * Turns a moment into a stamp without settling it, so nothing is written. Events at or below the stamp may still be
+ * logged. "now" is above all stamps.
+ */
+export async function unsettledAt(env: Env, text: string): Promise<Stamp | Response> {
+  const moment = parseMoment(text);
+  if (moment === null) return noMoment(text);
+  switch (moment.tag) {
+    case "savepoint":
+      return savepointAt(env, moment.name);
+    case "stamp":
+      return moment.at;
+    case "now":
+      return LAST_STAMP;
+    case "ago": {
+      const facts = await Promise.all(floorsOf(env).map((floor) => limited(requestClock, "D1", () => floor.facts())));
+      return stampUpTo(Math.max(...facts.map(({ nowMs }) => nowMs)) - moment.ms);
+    }
+  }
 }
 
 async function savepointAt(env: Env, name: string): Promise<Stamp | Response> {
@@ -58,6 +83,8 @@ export function savepointStores(env: Env): Stores {
   const [first, ...others] = databasesOf(env).map((db) => new D1Savepoints(db, FIRST_LINE));
   return [first!, ...others];
 }
+
+const floorsOf = (env: Env): D1Floor[] => databasesOf(env).map((db) => new D1Floor(db, FIRST_LINE));
 
 const databasesOf = (env: Env): D1Database[] => [...logDatabases(env as unknown as Record<string, unknown>).values()];
 

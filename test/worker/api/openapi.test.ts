@@ -190,6 +190,7 @@ const UNWALKED = [
   "deleteState",
   "export",
   "diff",
+  "check",
   "erase",
   "getErasure",
   "dashboard",

@@ -70,6 +70,7 @@ const ROUTES: readonly (readonly [string, string, unknown, Readonly<Record<strin
   ["POST", `${credits}/ask`, event("acme/ada", "r2"), { ...INGEST, ...open }],
   ["POST", `${credits}/ask`, event("other/ada", "r3"), { ...INGEST, ...shut }],
   ["POST", `${credits}/ask`, event("acmeother", "r4"), { ...INGEST, ...shut }],
+  ["GET", "/v1/check?from=-1h", undefined, { ...ADMIN }],
   ["GET", "/v1/operators", undefined, { ...READ, ...open }],
   ["GET", `${credits}/state?key=acme%2Fada`, undefined, { ...READ, ...open }],
   ["GET", `${credits}/state?key=other%2Fada`, undefined, { ...READ, ...shut }],
