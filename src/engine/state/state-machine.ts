@@ -43,7 +43,7 @@ export interface Live {
 }
 
 /** A logged event that is decided anew (MACHINE5). */
-export interface LoggedEvent {
+interface DecidedEvent {
   readonly at: Seq;
   readonly key: string;
   readonly event: Event;
@@ -54,7 +54,7 @@ export interface LoggedEvent {
 }
 
 /** `run` applies the event. Returns null if the event doesn't count: then it leaves no trace. */
-export type Anew = (event: LoggedEvent, run: () => Outcome) => Outcome | null;
+export type Anew = (event: DecidedEvent, run: () => Outcome) => Outcome | null;
 
 /** Keys, as a condition. */
 export type Keys = (key: string) => boolean;
