@@ -135,7 +135,7 @@ const CHANGES = {
       },
     },
   }),
-  mended: sum({
+  fixed: sum({
     on: {
       add(state, event) {
         state.total += typeof event.data === "number" ? event.data : 100;
@@ -225,7 +225,7 @@ describe("a check of changed code", () => {
       fc.assert(
         fc.asyncProperty(
           steps,
-          fc.constantFrom("adds", "refuses", "mended"),
+          fc.constantFrom("adds", "refuses", "fixed"),
           fc.integer({ min: 2, max: 7 }),
           async (todo, change, most) => {
             // A condition that another state meets isn't decided anew, so this compares logs without edits.
@@ -283,7 +283,7 @@ describe("a check of changed code", () => {
     await live.send(add("a", 0), add("a", 1), add("b", "boom"), add("b", 1), add("c", 1));
     await live.send({ key: "a", type: PUT, data: { if: "none", version: 1, state: { total: 9, times: 9 } } });
     await live.snapshot();
-    const { findings } = await check(live, CHANGES.mended);
+    const { findings } = await check(live, CHANGES.fixed);
     expect(findings).toEqual([
       expect.objectContaining({
         finding: "outcome",

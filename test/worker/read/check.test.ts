@@ -126,7 +126,7 @@ describe("a check", () => {
     expect(await stored()).toEqual(before);
   });
 
-  test("goes on where the answer before ended, and finds the same", async () => {
+  test("continues where the answer before ended, and finds the same", async () => {
     const whole = await lines([changed], `from=${from}`);
     let now = 0;
     vi.spyOn(requestClock, "now").mockImplementation(() => (now += 60_000));
