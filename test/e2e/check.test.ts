@@ -1,4 +1,4 @@
-/** The deploy gate as the guide describes it: other code in a runtime of its own, with the app's stores, without partitions. */
+/** The deploy gate as the guide describes it: other code in a runtime of its own, with the stores, without partitions. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
