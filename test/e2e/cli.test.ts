@@ -170,6 +170,18 @@ describe("keyframe, against the app", () => {
     expect(head).toMatchObject({ at: then!.at });
     const said = await keyframe(["history", "credits", "ada", "--at", at]);
     expect(said).toMatchObject({ status: 0, err: expect.stringMatching(new RegExp(`^as of stamp ${at}, `)) });
+    const differs = await keyframe(["diff", at, "now", "--operator", "credits", "--json", "--values"]);
+    const [left, more] = [then!.value, { ...then!.value, left: then!.value.left + 5 }];
+    expect(differs.status).toBe(1);
+    expect(JSON.parse(differs.out)).toEqual({
+      change: "changed",
+      operator: "credits",
+      key: "ada",
+      before: left,
+      after: more,
+    });
+    expect(await keyframe(["diff", at, at])).toMatchObject({ status: 0, out: "" });
+    expect(await json("blame", "credits", "ada", "/left")).toMatchObject([{ from: left.left, to: more.left }]);
     const ahead = await keyframe(["get", "credits", "ada", "--at", "2125-01-01T00:00:00Z"]);
     expect(ahead).toMatchObject({ status: 1, out: "", err: expect.stringContaining("409 not_settled") });
   });

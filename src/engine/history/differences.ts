@@ -2,14 +2,15 @@
  * Differences: the keys of a partition whose states differ between two moments.
  *
  * DIFF1. A key that differs was touched by an applied event that was logged between the moments: an event, an edit, an
- *     erasure or a retry. So the log between names the keys, and only these keys are read, at both moments.
+ *     erasure or a retry. So the log between names the keys, and only these keys are read, at both moments. If the
+ *     moments are on two lines of history, the log between goes down to their common past on either line.
  * DIFF2. Each state is that of past.ts: migrated, as this code gives it. Texts are compared. So a migration alone is no
  *     difference.
  * DIFF3. Memory doesn't grow with the log or the keys (PAST3). A pass takes the lowest keys that have room.
  * DIFF4. A savepoint keeps its own moment, and not the log up to the next one. If the log between isn't kept, all keys
  *     are compared.
  */
-import { seq, type Seq, type Stamp } from "../base/ids.ts";
+import { seq, type Seq, stamp, type Stamp } from "../base/ids.ts";
 import { compareUtf8 } from "../base/json.ts";
 import { PASS } from "../base/limits.ts";
 import { persistent } from "../base/retry.ts";
@@ -20,7 +21,7 @@ import type { Keys } from "../state/state-machine.ts";
 import { keptSnapshots } from "../recovery/kept-snapshots.ts";
 import { type Gone, goneAt } from "../recovery/past-state.ts";
 import { KeyRange, type Pass } from "./key-range.ts";
-import { logBelow } from "./log-reader.ts";
+import { type Bottom, logBelow } from "./log-reader.ts";
 import { goneMeanwhile, openRange, pastRange } from "./past.ts";
 
 /** The state of a partition at a moment of its history. The stamp is settled (settle.ts). */
@@ -56,8 +57,8 @@ export interface Differences {
 }
 
 /**
- * Finds the differences between two moments. Only D1's row and head are read before the answer. `from` may be the later
- * moment.
+ * Finds the differences between two moments, of one line of history or of two that have a common past. Only D1's rows
+ * and heads are read before the answer. `from` may be the later moment.
  *
  * @throws Damage, Failure
  */
@@ -67,60 +68,88 @@ export async function differences(
   keys: ComparedKeys,
   pass: Pass = PASS,
 ): Promise<Differences | Gone> {
-  const log = await logBetween(from, to);
-  if (log !== null && log.tag === "gone") return log;
-  return { tag: "differences", pages: log === null ? none() : pagesOf(from, to, log, keys, pass) };
+  const logs: Stretch[] = [];
+  let kept = true;
+  for (const range of rangesBetween(from, to)) {
+    const log = await stretchOf(range);
+    if (log.tag === "gone") return log;
+    if (log.tag === "stretch") logs.push(log);
+    kept &&= log.tag !== "not kept";
+  }
+  return { tag: "differences", pages: pagesOf(from, to, kept ? logs : null, keys, pass) };
 }
 
-async function* none(): AsyncGenerator<DifferencePage, void> {}
-
-/** The part of the log that names the keys that may differ: above one stamp, up to another. */
-interface Stretch {
-  readonly tag: "stretch";
+/** A part of a line's log: above one stamp, up to another. */
+interface LogRange {
   readonly env: LogEnvironment;
   readonly above: Stamp;
   readonly upTo: Stamp;
-  /** All rows of the stretch are above this seq, and begin below the other. Null for the end of the log. */
+  /** The states that are read from this line, or from which another line started. */
+  readonly states: readonly Stamp[];
+}
+
+/** Returns the parts of the logs that lie between two states. Null stands for the beginning of all history. */
+function rangesBetween(a: PastState | null, b: PastState | null): LogRange[] {
+  const [x, y] = [ownLine(a), ownLine(b)];
+  // A line has a higher number than the one that it started from.
+  const later = (x?.env.id.line ?? 0) > (y?.env.id.line ?? 0) ? x : y;
+  if (later === null) return [];
+  const { env, at } = later;
+  if (x !== null && y !== null && x.env.id.line === y.env.id.line) {
+    const [above, upTo] = x.at < y.at ? [x.at, y.at] : [y.at, x.at];
+    return [{ env, above, upTo, states: [above, upTo] }];
+  }
+  const rest = rangesBetween(env.origin ?? null, later === x ? y : x);
+  return [{ env, above: env.origin?.at ?? stamp(0), upTo: at, states: [at] }, ...rest];
+}
+
+/** Returns the state on the line that has it: a line has nothing up to its start (ORIGIN2). */
+function ownLine(state: PastState | null): PastState | null {
+  const origin = state?.env.origin;
+  return state !== null && origin !== undefined && state.at <= origin.at
+    ? ownLine({ env: origin.env, at: state.at })
+    : state;
+}
+
+interface Stretch extends LogRange {
+  readonly tag: "stretch";
+  /** All rows of the range are above this seq, and begin below the other. Null for the end of the log. */
   readonly floor: Seq;
   readonly before: Seq | null;
 }
 
-/** Both moments are on one line of history. Returns null if no row lies between them. */
-async function logBetween(
-  { env, at: from }: PastState,
-  { at: to }: PastState,
-): Promise<Stretch | { readonly tag: "not kept" } | Gone | null> {
-  if (from === to) return null;
+/** Finds the range in the log. "none": no row lies in it. "not kept": retention has given up a part of it. */
+async function stretchOf(range: LogRange): Promise<Stretch | { readonly tag: "none" | "not kept" } | Gone> {
+  const { env, above, upTo, states } = range;
   const { clock, log } = env;
+  if (above === upTo) return { tag: "none" };
   const roots = await persistent(clock, "D1", () => log.roots());
-  if (roots === null) return null;
-  const gone = goneAt(roots, from) ?? goneAt(roots, to);
-  if (gone !== null) return gone;
-  const [above, upTo] = from < to ? [from, to] : [to, from];
-  if ((await persistent(clock, "D1", () => log.explain(seq(0)))).headStamp <= above) return null;
+  if (roots === null) return { tag: "none" };
+  const gone = states.map((at) => goneAt(roots, at)).find((one) => one !== null);
+  if (gone !== undefined) return gone;
+  if ((await persistent(clock, "D1", () => log.explain(seq(0)))).headStamp <= above) return { tag: "none" };
   if (above < roots.retainFrom) return { tag: "not kept" };
   const kept = keptSnapshots(env, roots);
   const covering = kept.find(({ stamp }) => stamp >= upTo);
   return {
     tag: "stretch",
-    env,
-    above,
-    upTo,
-    floor: kept.findLast(({ stamp }) => stamp <= above)?.seq ?? seq(0),
+    ...range,
+    floor: kept.findLast(({ stamp }) => stamp <= above)?.seq ?? roots.row.startSeq,
     before: covering === undefined ? null : seq(covering.seq + 1),
   };
 }
 
+/** `logs`: null if they aren't kept. */
 async function* pagesOf(
   from: PastState,
   to: PastState,
-  log: Stretch | { readonly tag: "not kept" },
+  logs: readonly Stretch[] | null,
   keys: ComparedKeys,
   pass: Pass,
 ): AsyncGenerator<DifferencePage, void> {
   for (let after = ""; ;) {
     const within = (key: string): boolean => compares(keys, key) && compareUtf8(key, after) > 0;
-    const touched = log.tag === "stretch" ? await touchedIn(log, within, pass) : null;
+    const touched = logs === null ? null : await touchedIn(logs, within, pass);
     if (touched === null) return yield* ofAllKeys(from, to, keys, after, pass);
     const end = yield* ofKeys(from, to, touched, pass);
     if (end === null) return;
@@ -131,23 +160,24 @@ async function* pagesOf(
 const compares = ({ prefix, only }: ComparedKeys, key: string): boolean =>
   key.startsWith(prefix) && (only === null || key === only);
 
-/** Returns the keys that applied events of the stretch touched. Returns null if retention has given up a part of it. */
-async function touchedIn(
-  { env, above, upTo, floor, before }: Stretch,
-  within: Keys,
-  pass: Pass,
-): Promise<KeyRange | null> {
+/** Returns the keys that applied events touched. Returns null if retention has given up a part of the logs. */
+async function touchedIn(logs: readonly Stretch[], within: Keys, pass: Pass): Promise<KeyRange | null> {
   const range = new KeyRange(within, pass, () => 0);
+  for (const log of logs) if ((await touch(range, log)) === "given up") return null;
+  return range;
+}
+
+async function touch(range: KeyRange, { env, above, upTo, floor, before }: Stretch): Promise<Bottom> {
   const log = logBelow(env, before);
   for (;;) {
     const step = await log.next();
-    if (step.done === true) return step.value === "given up" ? null : range;
+    if (step.done === true) return step.value;
     const { row, events } = step.value;
-    if (row.stamp <= above) return range;
+    if (row.stamp <= above) return "beginning";
     if (row.stamp <= upTo)
       for (const [i, key] of events.keys.entries())
         if ((events.outcomes.get(i)?.tag ?? "applied") === "applied") range.admits(key);
-    if (row.seq <= floor + 1) return range;
+    if (row.seq <= floor + 1) return "beginning";
   }
 }
 

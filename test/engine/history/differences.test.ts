@@ -7,6 +7,7 @@ import { differences, type ComparedKeys } from "../../../src/engine/history/diff
 import type { LogEnvironment } from "../../../src/engine/operator/environment.ts";
 import { ERASE, PUT, REMOVE } from "../../../src/engine/state/edit.ts";
 import { RETRY } from "../../../src/engine/state/quarantine.ts";
+import type { Pass } from "../../../src/engine/history/key-range.ts";
 import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
@@ -20,15 +21,19 @@ type States = ReadonlyMap<string, string>;
 type Found = readonly (readonly [key: string, from: string | null, to: string | null])[];
 
 /** The differences, and whether they are exact. Null if a moment is gone. */
-async function found(
-  env: LogEnvironment,
-  world: World,
+const found = (env: LogEnvironment, world: World, from: Stamp, to: Stamp, keys = ALL, pass = PASS) =>
+  foundBetween(env, from, env, to, world, keys, pass);
+
+async function foundBetween(
+  left: LogEnvironment,
   from: Stamp,
+  right: LogEnvironment,
   to: Stamp,
-  keys = ALL,
-  pass = PASS,
+  world: World,
+  keys: ComparedKeys,
+  pass: Pass,
 ): Promise<{ readonly items: Found; readonly exact: boolean } | null> {
-  const compared = await world.clock.run(differences({ env, at: from }, { env, at: to }, keys, pass));
+  const compared = await world.clock.run(differences({ env: left, at: from }, { env: right, at: to }, keys, pass));
   if (compared.tag === "gone") return null;
   const items: [string, string | null, string | null][] = [];
   let exact = true;
@@ -49,7 +54,7 @@ const brute = (from: States, to: States, wanted: (key: string) => boolean = () =
 
 /** One partition, and the whole state after each step. */
 class Told {
-  readonly world = new World();
+  readonly world: World;
   readonly fuse = { lit: true };
   readonly moments: { readonly at: Stamp; readonly states: States; readonly saved: boolean }[] = [];
   readonly operator = sum({
@@ -64,9 +69,20 @@ class Told {
       },
     },
   });
-  one: Incarnation = this.world.start(this.operator);
-  readonly env = this.world.reader(this.operator);
+  one: Incarnation;
+  readonly env: LogEnvironment;
   #sent = 0;
+
+  constructor(world = new World()) {
+    this.world = world;
+    this.one = world.start(this.operator);
+    this.env = world.reader(this.operator);
+  }
+
+  /** Another line, which starts from this one. */
+  fork(at: Stamp, line: number): Told {
+    return new Told(this.world.fork(this.operator, at, line));
+  }
 
   async send(...events: readonly Omit<Sent, "id">[]): Promise<void> {
     await this.world.send(this.one, ...events.map((event) => ({ id: `e${this.#sent++}`, ...event })));
@@ -90,8 +106,8 @@ class Told {
 
   async note(saved: boolean): Promise<void> {
     const { items } = await this.world.clock.run(this.one.partition.scan("", "", 1_000, 1_000_000));
-    const log = this.world.db.log(ID);
-    const at = (await log.row()) === null ? stamp(0) : (await log.explain(seq(0))).headStamp;
+    const log = this.world.db.log(this.env.id);
+    const at = (await log.row()) === null ? (this.env.origin?.at ?? stamp(0)) : (await log.explain(seq(0))).headStamp;
     if (saved) {
       const store = this.world.db.savepointStore();
       const row = await store.add(`s${this.moments.length}`, at, 1);
@@ -303,4 +319,46 @@ describe("the differences between two moments", () => {
     const page = await world.clock.run(compared.pages.next());
     expect((page.value as { readonly items: readonly unknown[] }).items).toHaveLength(5);
   });
+
+  it(
+    "DIFF1: of lines of history are those of everything on both, whatever line started from which, and when",
+    () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.tuple(fc.nat(3), fc.nat(), fc.array(fc.tuple(STEP, fc.constant(false)), { maxLength: 4 })), {
+            minLength: 1,
+            maxLength: 4,
+          }),
+          fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 6, maxLength: 6 }),
+          fc.record({ keys: fc.integer({ min: 2, max: 9 }), bytes: fc.constantFrom(200, 700, 1_000_000) }),
+          async (drawn, pairs, pass) => {
+            const lines = [new Told()];
+            const states: { readonly told: Told; readonly at: Stamp; readonly states: States }[] = [];
+            for (const [n, [which, when, steps]] of drawn.entries()) {
+              // The first one continues, or another one starts from some line, at some moment of it.
+              const parent = lines[which % lines.length]!;
+              const from = parent.moments[when % Math.max(1, parent.moments.length)];
+              const told = n === 0 || from === undefined ? lines[0]! : parent.fork(from.at, lines.length + 1);
+              if (told !== lines[0]) lines.push(told);
+              for (const [step] of steps) {
+                // A retry needs another code, and days give moments up.
+                if (step !== "retry" && step !== "some days") await took(told, step);
+                await told.note(false);
+                states.push({ told, ...told.moments.at(-1)! });
+              }
+              // Any moment of the past may be asked of a line that started later.
+              if (told !== lines[0] && from !== undefined) states.push({ told, at: from.at, states: from.states });
+            }
+            if (states.length === 0) return;
+            for (const [i, j] of pairs) {
+              const [from, to] = [states[i % states.length]!, states[j % states.length]!];
+              const all = await foundBetween(from.told.env, from.at, to.told.env, to.at, from.told.world, ALL, pass);
+              expect(all).toEqual({ items: brute(from.states, to.states), exact: true });
+            }
+          },
+        ),
+        runs(60),
+      ),
+    PATIENCE_MS,
+  );
 });
