@@ -5,16 +5,22 @@
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import type { Failure } from "../engine/base/errors.ts";
-import { FIRST_LINE } from "../engine/base/ids.ts";
+import type { Ancestors, Timeline } from "../engine/base/records.ts";
 import { limited } from "../engine/base/retry.ts";
+import { ancestorsOf, MAIN, timelineOf, type Timelines } from "../engine/history/timelines.ts";
 import type { Operator } from "../engine/operator/operator.ts";
 import { appLocation } from "../engine/operator/region.ts";
 import { type Route, route } from "../engine/operator/routing.ts";
 import { type Env, hasObjects } from "./env.ts";
 import { requestClock } from "./request-clock.ts";
+import { readTimelines, timelinesAtRest } from "./timelines.ts";
 
-/** The placed operators, for every request. */
+/** The placed operators on one line of history, for every request. */
 export interface Routes {
+  readonly line: number;
+  /** The line was main, and takes no more events. */
+  readonly replaced?: true;
+  readonly ancestors: Ancestors;
   readonly byOperator: ReadonlyMap<string, Route>;
   /** The operators that want each event type. */
   readonly byType: ReadonlyMap<string, readonly Route[]>;
@@ -35,10 +41,18 @@ const LOST_MS = 2_000;
 /** An operator without a placement waits for R2 for this long, which is less than the others wait for D1. */
 const LOOK_MS = 5_000;
 
+const withReplaced = (routes: Routes, { replaced }: Timeline): Routes =>
+  replaced === 0 ? routes : { ...routes, replaced: true };
+
+/** Lines that an isolate remembers. */
+const NAMED = 100;
+
 export class App {
   readonly operators: readonly Operator[];
   #routes: Routes | null = null;
   #until = Number.POSITIVE_INFINITY;
+  /** Of lines that requests named. Where a line starts never changes, and its number is never given again. */
+  readonly #named = new Map<number, Routes>();
 
   /** @throws if two operators have the same name (compared without case): both would own the same state (CODE2) */
   constructor(operators: readonly Operator[]) {
@@ -55,18 +69,35 @@ export class App {
   async routes(env: Env): Promise<Routes> {
     const known = this.#routes;
     if (known !== null && (known.lost === undefined || requestClock.now() < this.#until)) return known;
-    const routes = await limited(requestClock, "D1", () => this.#load(env));
+    const timelines = await timelinesAtRest(env);
+    const routes = await limited(requestClock, "D1", () => this.#load(env, timelines, timelines.main.line, false));
     this.#routes = routes;
     this.#until = requestClock.now() + LOST_MS;
     return routes;
   }
 
-  /** The catalogue has changed: the next request reads it again. */
+  /** Returns null if there is no such timeline. A name is a pointer, so D1 is asked each time. */
+  async timeline(env: Env, name: string): Promise<Routes | null> {
+    if (name === MAIN) return this.routes(env);
+    const timelines = await readTimelines(env);
+    const found = timelineOf(timelines, name);
+    if (found === null) return null;
+    const { line } = found;
+    const known = this.#named.get(line);
+    if (known !== undefined) return withReplaced(known, found);
+    const routes = await limited(requestClock, "D1", () => this.#load(env, timelines, line, true));
+    if (this.#named.size >= NAMED) this.#named.clear();
+    if (routes.lost === undefined) this.#named.set(line, routes);
+    return withReplaced(routes, found);
+  }
+
+  /** The catalogue has changed, or main: the next request reads it again. */
   forget(): void {
     this.#routes = null;
   }
 
-  async #load(env: Env): Promise<Routes> {
+  async #load(env: Env, timelines: Timelines, line: number, named: boolean): Promise<Routes> {
+    const ancestors = ancestorsOf(timelines, line);
     // Check the names of region and jurisdiction before any object is placed by them.
     appLocation(env);
     const databases = logDatabases(env as unknown as Record<string, unknown>);
@@ -74,22 +105,22 @@ export class App {
     const lookUp = async (prefix: string): Promise<string | null> =>
       (await limited(requestClock, "R2", () => objects.list(prefix, ""), LOOK_MS)).names[0] ?? null;
     const writes = hasObjects(env) ? lookUp : null;
-    const { placed: placements, lost } = await loadCatalogue(databases, writes, FIRST_LINE, this.operators);
+    const { placed: placements, lost } = await loadCatalogue(databases, writes, line, this.operators);
     const byOperator = new Map<string, Route>();
     const byType = new Map<string, Route[]>();
     for (const operator of this.operators) {
       const placement = placements.get(operator.name);
       if (placement === undefined) continue;
-      const placed = route(FIRST_LINE, operator, placement);
+      const placed = route(line, operator, placement, ancestors, named);
       byOperator.set(operator.name, placed);
       for (const type of operator.handlers.keys()) byType.set(type, [...(byType.get(type) ?? []), placed]);
     }
-    if (lost.size === 0) return { byOperator, byType };
+    if (lost.size === 0) return { line, ancestors, byOperator, byType };
     const without = this.operators.filter(({ name }) => lost.has(name));
     const types = without.flatMap(({ name, handlers }) =>
       [...handlers.keys()].map((type) => [type, lost.get(name)!] as const),
     );
-    return { byOperator, byType, lost: { byOperator: lost, byType: new Map(types) } };
+    return { line, ancestors, byOperator, byType, lost: { byOperator: lost, byType: new Map(types) } };
   }
 
   operator(name: string): Operator | undefined {

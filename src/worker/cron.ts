@@ -16,6 +16,7 @@ import { stampMs } from "../engine/base/hybrid-clock.ts";
 import { limited } from "../engine/base/retry.ts";
 import type { App, Routes } from "./app.ts";
 import type { Env } from "./env.ts";
+import { sweepTimelines } from "./admin/timeline-routes.ts";
 import { note } from "./note.ts";
 import { requestClock } from "./request-clock.ts";
 import { partitionStub } from "./stub.ts";
@@ -34,6 +35,9 @@ const GRACE_MS = 120_000;
 
 export async function runCron(app: App, env: Env): Promise<void> {
   const until = Date.now() + RUN_MS;
+  await sweepTimelines(env).catch((error: unknown) =>
+    note("a timeline could not be removed", { error: messageOf(error) }),
+  );
   const places = placesOf(await app.routes(env));
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const results = await Promise.allSettled(

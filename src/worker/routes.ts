@@ -5,6 +5,8 @@
 import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
 import type { Address, Route } from "../engine/operator/routing.ts";
 import { Damage, Failure } from "../engine/base/errors.ts";
+import { timelineIn } from "../engine/history/moment.ts";
+import { MAIN } from "../engine/history/timelines.ts";
 import { admitted, isShut, type Authorize, type Grant, type Role } from "./http/access.ts";
 import {
   evictPartition,
@@ -38,6 +40,15 @@ import { DELETE_SAVEPOINT, GET_SAVEPOINT, LIST_SAVEPOINTS, PUT_SAVEPOINT } from 
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
 import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import { methodsOf } from "./api/table.ts";
+import {
+  DELETE_PROMOTION,
+  DELETE_TIMELINE,
+  GET_PROMOTION,
+  GET_TIMELINE,
+  LIST_TIMELINES,
+  POST_PROMOTION,
+  PUT_TIMELINE,
+} from "./api/timelines.ts";
 import type { App, Routes } from "./app.ts";
 import { CHECK_ONLY, type Env, hasObjects } from "./env.ts";
 import { dashboardFile } from "./http/dashboard-route.ts";
@@ -59,11 +70,14 @@ import { openApi } from "./api/openapi.ts";
 import { getOverview } from "./admin/overview-route.ts";
 import { deleteSavepoint, getSavepoint, getSavepoints, putSavepoint } from "./admin/savepoint-routes.ts";
 import { listPins, pinManifest, unpinManifest } from "./admin/pin-routes.ts";
-import { notAllowed, problem } from "./problem.ts";
+import { notAllowed, problem, type ProblemParts } from "./problem.ts";
 import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./admin/quarantine-routes.ts";
 import { limitedRate } from "./http/rate-limit.ts";
 import { recoverOperator } from "./admin/recover-route.ts";
+import { noTimeline, timelineSealed } from "./read/moments.ts";
 import { getState, postBatch, scanState } from "./read/state-routes.ts";
+import { deletePromotion, getPromotion, postPromotion } from "./admin/promotion-routes.ts";
+import { deleteTimeline, getTimeline, getTimelines, putTimeline } from "./admin/timeline-routes.ts";
 import { troubleOf } from "./trouble.ts";
 import { watchKey } from "./watch/watch-route.ts";
 
@@ -83,7 +97,18 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       const over = role === "ingest" ? await limitedRate(c.req.raw, c.env, grant) : null;
       if (over !== null) return over;
       c.set("grant", grant);
-      c.set("routes", await app.routes(c.env));
+      return next();
+    };
+  /** Finds the operators on the timeline that the request names. */
+  const timeline =
+    ({ inQuery, mainOnly, role }: Described): MiddlewareHandler<Kind> =>
+    async (c, next) => {
+      const name = timelineAsked((param) => c.req.query(param), "at" in inQuery, mainOnly === true);
+      if (typeof name !== "string") return problem(name);
+      const routes = await app.timeline(c.env, name);
+      if (routes === null) return noTimeline(name);
+      if (routes.replaced === true && role === "ingest") return timelineSealed(name);
+      c.set("routes", routes);
       return next();
     };
   const http = new Hono<Kind>();
@@ -104,7 +129,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     const { method, path, role, unplaced, withoutObjects } = route;
     const params = { ...route.inPath, ...route.inQuery };
     const steps: Handler<Kind>[] = [];
-    if (role !== null) steps.push(may(role), supported("at" in route.inQuery));
+    if (role !== null) steps.push(may(role), timeline(route));
     if (role !== null && withoutObjects !== true) steps.push(withObjects);
     if (hasPart(path, "op") && unplaced !== true) steps.push(operator);
     if (hasPart(path, "n")) steps.push(partition);
@@ -147,13 +172,20 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
 
   on(CHECK, (c, given) => getCheck(c.req.raw, c.env, app, c.var.routes, given));
   on(OVERVIEW, (c) => getOverview(c.env, c.var.routes, app.operators));
-  on(PUT_SAVEPOINT, (c, { name }) => putSavepoint(c.req.raw, c.env, name));
-  on(LIST_SAVEPOINTS, (c) => getSavepoints(c.env));
-  on(GET_SAVEPOINT, (c, { name }) => getSavepoint(c.env, name));
-  on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, name));
+  on(PUT_SAVEPOINT, (c, { name }) => putSavepoint(c.req.raw, c.env, c.var.routes, name));
+  on(LIST_SAVEPOINTS, (c) => getSavepoints(c.env, c.var.routes));
+  on(GET_SAVEPOINT, (c, { name }) => getSavepoint(c.env, c.var.routes, name));
+  on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, c.var.routes, name));
+  on(PUT_TIMELINE, (c, { name }) => putTimeline(c.req.raw, c.env, name));
+  on(LIST_TIMELINES, (c) => getTimelines(c.env));
+  on(GET_TIMELINE, (c, { name }) => getTimeline(c.env, name));
+  on(DELETE_TIMELINE, (c, { name }) => deleteTimeline(c.env, name));
+  on(GET_PROMOTION, (c, { name }) => getPromotion(c.req.raw, c.env, app, name));
+  on(POST_PROMOTION, (c, { name }) => postPromotion(c.req.raw, c.env, app, name));
+  on(DELETE_PROMOTION, (c, { name }) => deletePromotion(c.env, app, name));
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
   on(BLAME, (c, given) => getBlame(c.env, c.var.route, given, c.var.grant));
-  on(DIFF, (c, given) => getDiff(c.req.raw, c.env, c.var.routes, given, c.var.grant));
+  on(DIFF, (c, given) => getDiff(c.req.raw, c.env, app, c.var.routes, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));
   on(SHOW_PARTITION, (c, { live }) => showPartition(c.env, c.var.route, c.var.address, live === "true"));
@@ -240,20 +272,26 @@ const partition: MiddlewareHandler<Kind> = async (c, next) => {
 const withObjects: MiddlewareHandler<Kind> = (c, next) =>
   hasObjects(c.env) ? next() : Promise.resolve(problem({ status: 503, code: "check_only", detail: CHECK_ONLY }));
 
-/** Refuses parameters that the route doesn't take: an answer about the present instead would be a wrong answer. */
-const supported =
-  (moments: boolean): MiddlewareHandler<Kind> =>
-  async (c, next) => {
-    const timeline = readParams({ timeline: TIMELINE }, (name) => c.req.query(name), {});
-    if ("flaw" in timeline) return problem(timeline.flaw);
-    if (!moments && c.req.query("at") !== undefined)
-      return problem({
-        status: 400,
-        code: "unsupported_parameter",
-        detail: "this route takes no `at`: omit it",
-      });
-    return next();
-  };
+/**
+ * Returns the timeline that a request names, by `timeline=` or in its moment. Refuses parameters that the route doesn't
+ * take: an answer about main or the present instead would be a wrong answer.
+ */
+function timelineAsked(
+  query: (name: string) => string | undefined,
+  moments: boolean,
+  mainOnly: boolean,
+): string | ProblemParts {
+  const no = (detail: string): ProblemParts => ({ status: 400, code: "unsupported_parameter", detail });
+  const [given, at] = [query("timeline"), query("at")];
+  if (mainOnly && given !== undefined) return no("this route takes no `timeline`: omit it");
+  const read = readParams({ timeline: TIMELINE }, query, {});
+  if ("flaw" in read) return read.flaw;
+  if (at !== undefined && !moments) return no("this route takes no `at`: omit it");
+  const named = at === undefined ? null : timelineIn(at);
+  const asked = given ?? named ?? MAIN;
+  if (named === null || named === asked) return asked;
+  return no(`\`at\` names timeline "${named}", but \`timeline\` names "${asked}"`);
+}
 
 const keyIn = (url: string): string | null => new URL(url).searchParams.get("key");
 

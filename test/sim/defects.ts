@@ -54,8 +54,8 @@ export const DEFECTS: readonly Defect[] = [
     "LOG1",
     engine(
       "partition/partition",
-      "      await this.#groups.durable(admission, Math.max(1, deadline - clock.now()));\n",
-      "",
+      "await this.#groups.durable(admission, Math.max(1, deadline - clock.now()));\n",
+      "true;\n",
     ),
   ),
   one(

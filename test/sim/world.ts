@@ -163,5 +163,5 @@ function routesOf(config: Configuration, operators: readonly Operator[], databas
   const byType = new Map<string, (typeof routes)[number][]>();
   for (const one of routes)
     for (const type of one.operator.handlers.keys()) byType.set(type, [...(byType.get(type) ?? []), one]);
-  return { byOperator: new Map(routes.map((one) => [one.operator.name, one])), byType };
+  return { line: 1, ancestors: [], byOperator: new Map(routes.map((one) => [one.operator.name, one])), byType };
 }

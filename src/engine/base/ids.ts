@@ -118,6 +118,11 @@ export const manifestPrefix = (id: PartitionId): string => `${partitionName(id)}
 export const savepointObject = (line: number, name: string, number: number, at: Stamp): string =>
   `${savepointPrefix(line)}${name}/${fixed(number, 10)}-${at}.kfp`;
 
+/** The object that records a switch of main. Sorts by the switch. */
+export const switchObject = (switches: number, line: number): string => `${SWITCHES}${fixed(switches, 10)}-${line}`;
+
+export const SWITCHES = "mains/";
+
 export const savepointPrefix = (line: number): string => `savepoints/${line}/`;
 
 const fixed = (n: number, width: number): string => String(n).padStart(width, "0");

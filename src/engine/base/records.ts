@@ -145,6 +145,9 @@ export interface Timeline {
   readonly replaced: number;
 }
 
+/** The line that a line starts from, with the moment, and so on up to the first one. */
+export type Ancestors = readonly { readonly line: number; readonly at: Stamp }[];
+
 /** Which line is main, and the promotion that is under way (history/promotion.ts). */
 export interface Main {
   readonly line: number;

@@ -101,7 +101,7 @@ function touch(
   };
 }
 
-function receivedMs(runs: SegmentEvents["at"], index: number): number {
+export function receivedMs(runs: SegmentEvents["at"], index: number): number {
   let left = index;
   for (const [count, ms] of runs) {
     if (left < count) return ms;

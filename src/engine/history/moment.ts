@@ -6,6 +6,7 @@
  *     -90m                    so long before now: ms, s, m, h or d
  *     now
  *     month-end               a savepoint's name
+ *     fix@-90m                any of these on another timeline (timelines.ts)
  *
  * MOMENT1. A moment becomes one stamp, and every answer names the stamp that it used. The same stamp asked again gives
  *     the same answer, while the other ways to write a moment may mean another stamp by then.
@@ -32,14 +33,23 @@ export const stampUpTo = (ms: number): Stamp => stamp(Math.max(FIRST_STAMP, last
 export const SAVEPOINT_NAME = "[a-z][a-z0-9-]{0,62}";
 
 export const MOMENT_FORMS =
-  "a time as 2026-01-31T12:00:00Z, a stamp of 16 digits, a time ago as -90m, a savepoint's name, or now";
+  "a time as 2026-01-31T12:00:00Z, a stamp of 16 digits, a time ago as -90m, a savepoint's name, or now; of another timeline as NAME@now";
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 const NAME = new RegExp(`^${SAVEPOINT_NAME}$`);
 
-/** Returns null if the text is no moment. */
-export function parseMoment(text: string): Moment | null {
+/** `main`, a former one as `main~1`, or a name that somebody gave. */
+export const TIMELINE_NAME = "main(?:~[1-9][0-9]{0,5})?|[a-z][a-z0-9-]{0,62}";
+
+const PREFIX = new RegExp(`^(?:${TIMELINE_NAME})@`);
+
+/** Returns the timeline of `timeline@when`. Returns null if the moment names none. */
+export const timelineIn = (text: string): string | null => PREFIX.exec(text)?.[0].slice(0, -1) ?? null;
+
+/** Returns null if the text is no moment. The timeline is read by `timelineIn`. */
+export function parseMoment(moment: string): Moment | null {
+  const text = moment.replace(PREFIX, "");
   if (text === "now") return { tag: "now" };
   if (/^[1-9]\d{15}$/.test(text))
     return Number.isSafeInteger(Number(text)) ? { tag: "stamp", at: stamp(Number(text)) } : null;

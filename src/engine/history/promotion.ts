@@ -17,6 +17,8 @@
  * PROMOTION4. The tag of what was done stays in the directory. So the same call again hears the same answer.
  * PROMOTION5. Each step follows from the rows. A promotion whose caller went away is carried on or aborted by anybody.
  * PROMOTION6. The new main's stamps rise above all of the old one's, so stamps of `main` never go down.
+ * PROMOTION7. R2 has an object for each switch before the new main is opened. Without it, an empty first database would
+ *     pass the first line for main, and undo the promotion.
  */
 import { stamp } from "../base/ids.ts";
 import type { Clock, Directory, Floor, LineStore } from "../base/ports.ts";
@@ -29,6 +31,8 @@ export interface PromotionStores {
   readonly lines: readonly LineStore[];
   /** The floors of a line. */
   floors(line: number): readonly Floor[];
+  /** Records the switch in R2, so that a directory that was lost is noticed (PROMOTION7). */
+  record(main: Main): Promise<void>;
 }
 
 export interface Wish {
@@ -119,8 +123,10 @@ async function abort(clock: Clock, { directory, lines }: PromotionStores, main: 
 }
 
 /** Opens the new main, above all stamps of the old one (PROMOTION6). */
-async function open(clock: Clock, stores: PromotionStores, { line, former, promotion }: Main): Promise<void> {
+async function open(clock: Clock, stores: PromotionStores, main: Main): Promise<void> {
   const { directory, lines } = stores;
+  const { line, former, promotion } = main;
+  await stores.record(main);
   const newest = await Promise.all(
     stores
       .floors(former!)

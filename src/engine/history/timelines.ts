@@ -15,7 +15,7 @@
  */
 import type { Stamp } from "../base/ids.ts";
 import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
-import type { Main, Timeline } from "../base/records.ts";
+import type { Ancestors, Main, Timeline } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { SavepointFiles } from "./savepoint-object.ts";
 import { removeSavepoint, type Stores, takeSavepoint } from "./savepoints.ts";
@@ -66,7 +66,9 @@ export async function makeTimeline(clock: Clock, stores: TimelineStores, start: 
   }
   await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.add(row.line, row.at))));
   const now = await persistent(clock, "D1", () => directory.ready(row.line));
-  return now === "ready" ? { tag: "made", timeline: row, isNew: true } : { tag: "conflict", timeline: row };
+  return now === "ready"
+    ? { tag: "made", timeline: { ...row, state: now }, isNew: true }
+    : { tag: "conflict", timeline: row };
 }
 
 /** The name of the savepoint that holds a line's start. No user's savepoint has such a name. */
@@ -132,9 +134,7 @@ export function nameOf({ main, all }: Timelines, { line, name }: Pick<Timeline, 
 const formerMains = (all: readonly Timeline[]): Timeline[] =>
   all.filter(({ replaced }) => replaced > 0).sort((a, b) => b.replaced - a.replaced);
 
-/** The start of a line, of the line that it starts from, and so on. */
-export type Ancestors = readonly { readonly line: number; readonly at: Stamp }[];
-
+/** Returns where a line starts, where the line starts that it starts from, and so on. */
 export function ancestorsOf({ all }: Timelines, line: number): Ancestors {
   const found: { line: number; at: Stamp }[] = [];
   for (let one = all.find((other) => other.line === line); one?.parent != null;) {

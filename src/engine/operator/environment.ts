@@ -4,6 +4,7 @@ import type { PartitionId, Stamp } from "../base/ids.ts";
 import type { Sizes } from "../base/limits.ts";
 import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
+import type { Ancestors } from "../base/records.ts";
 import type { Operator } from "./operator.ts";
 
 /** The part that reads files in R2, and needs neither D1 nor the partition's object. */
@@ -38,4 +39,16 @@ export interface Environment extends LogEnvironment {
   readonly host: Host;
   readonly counters: Counters;
   readonly minutes: Minutes;
+}
+
+/** Returns the start of a line for a partition, or nothing if the line starts from no other one. */
+export function originOf(
+  env: Omit<LogEnvironment, "origin">,
+  [start, ...earlier]: Ancestors = [],
+  logOf: (id: PartitionId) => Log,
+): { readonly origin?: Origin } {
+  if (start === undefined) return {};
+  const id = { ...env.id, line: start.line };
+  const parent = { ...env, id, log: logOf(id) };
+  return { origin: { at: start.at, env: { ...parent, ...originOf(parent, earlier, logOf) } } };
 }

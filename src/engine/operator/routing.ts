@@ -10,6 +10,7 @@ import { HASH_NAME, hashGroup, partitionOf } from "../base/hash.ts";
 import type { PartitionId } from "../base/ids.ts";
 import { exceeds } from "../base/json.ts";
 import { NAME_BYTES } from "../base/limits.ts";
+import type { Ancestors } from "../base/records.ts";
 import type { Event } from "../event/event.ts";
 import { type Rejected, rejected, type RejectionCode } from "../event/rejection.ts";
 import type { Operator } from "./operator.ts";
@@ -31,16 +32,29 @@ export interface Address extends PartitionId {
   readonly seed: number;
   /** The operator's number of partitions. Missing if the caller runs code that doesn't send it yet. */
   readonly partitions?: number;
+  /** The lines that the partition's line starts from. Missing if there are none. */
+  readonly ancestors?: Ancestors;
+  /** The caller named the line, so it may be sealed. Otherwise the caller believes that the line is main. */
+  readonly named?: true;
 }
 
 /** One operator with its stored placement. */
 export interface Route {
+  readonly line: number;
+  readonly ancestors: Ancestors;
   readonly operator: Operator;
   readonly placement: Placement;
   readonly addresses: readonly Address[];
 }
 
-export function route(line: number, operator: Operator, placement: Placement): Route {
+/** `named`: the caller named the line. */
+export function route(
+  line: number,
+  operator: Operator,
+  placement: Placement,
+  ancestors: Ancestors = [],
+  named = false,
+): Route {
   if (placement.hash !== HASH_NAME)
     throw new Error(
       `operator "${operator.name}" was placed with the hash "${placement.hash}", which this code doesn't have`,
@@ -52,8 +66,10 @@ export function route(line: number, operator: Operator, placement: Placement): R
     seed: placement.seed,
     partitions: placement.partitions,
     database: placement.databases[partition]!,
+    ...(ancestors.length === 0 ? {} : { ancestors }),
+    ...(named ? { named } : {}),
   }));
-  return { operator, placement, addresses };
+  return { line, ancestors, operator, placement, addresses };
 }
 
 export type Keyed = { readonly tag: "keyed"; readonly key: string; readonly partition: number } | Rejected;

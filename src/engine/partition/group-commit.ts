@@ -112,8 +112,9 @@ export class GroupCommit {
 
   /**
    * Waits until the admission is durable. A duplicate of an event that isn't durable yet waits for that event (ONE1).
+   * Returns false if nothing was to be logged.
    */
-  async durable({ until }: Admission, limitMs: number): Promise<void> {
+  async durable({ until }: Admission, limitMs: number): Promise<boolean> {
     const filling = this.#filling;
     const committing = this.#committing;
     const group =
@@ -122,8 +123,9 @@ export class GroupCommit {
         : committing !== null && until >= committing.first
           ? committing
           : null;
-    if (group === null) return;
+    if (group === null) return false;
     await limited(this.#env.clock, "the log", () => group.durable, limitMs);
+    return true;
   }
 
   /** Settles when no commit is in flight. */

@@ -16,12 +16,13 @@
 import type { Address } from "../operator/routing.ts";
 import { isHeld } from "../base/aside.ts";
 import { quotaOf } from "./quota.ts";
-import { Opener, type Use } from "./opener.ts";
+import { OpenCheck } from "./open-check.ts";
+import { Opener, sealed, type Use } from "./opener.ts";
 import { AdmissionQueue, REOPENED } from "./admission.ts";
 import { GroupCommit, type Admitted } from "./group-commit.ts";
 import { exported, type Exported } from "../snapshot/reads.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
-import type { Seq } from "../base/ids.ts";
+import { type Seq, seq } from "../base/ids.ts";
 import { COMMIT_WAIT_MS, FRESH_MS, LOG_BYTES } from "../base/limits.ts";
 import { HighWaterMarkWriter } from "./high-water-mark.ts";
 import { Lease } from "../log/lease.ts";
@@ -53,6 +54,7 @@ export class PartitionEngine {
   readonly #groups: GroupCommit;
   readonly #opener: Opener;
   readonly #queue: AdmissionQueue;
+  readonly #repeats = new OpenCheck(() => this.#isLineOpen());
   #heardAt = 0;
 
   /** `logBytes` is the size that the log's database may reach (disk-space.ts). */
@@ -112,7 +114,9 @@ export class PartitionEngine {
       const entered = this.#queue.enter(open, slice, deadline);
       const admission = entered instanceof Promise ? await this.#lasting(open, entered, deadline) : entered;
       if ("tag" in admission) return admission;
-      await this.#groups.durable(admission, Math.max(1, deadline - clock.now()));
+      const logged = await this.#groups.durable(admission, Math.max(1, deadline - clock.now()));
+      if (!logged && !(await limited(clock, "D1", () => this.#repeats.isOpen(), Math.max(1, deadline - clock.now()))))
+        throw sealed(this.#env.id);
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
       if (error === REOPENED && clock.now() < deadline)
@@ -155,6 +159,12 @@ export class PartitionEngine {
     if (use !== "reads") this.#checkpoints.schedule(open);
     // A read-only instance can't repair a fallback, so arm the alarm, which takes an epoch.
     else if (open.renew) this.#env.host.arm(this.#env.clock.now());
+  }
+
+  async #isLineOpen(): Promise<boolean> {
+    const { open } = await this.#env.log.explain(seq(0));
+    if (this.#opener.open !== null) this.#opener.open.sealed = !open;
+    return open;
   }
 
   /** True if the line was sealed when D1 was asked last. */

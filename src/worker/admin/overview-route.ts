@@ -5,7 +5,7 @@
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { partitionGlances, type GlanceRow } from "../../adapters/d1-overview.ts";
 import type { Address } from "../../engine/operator/routing.ts";
-import { FIRST_LINE, partitionName, type Stamp } from "../../engine/base/ids.ts";
+import { partitionName, type Stamp } from "../../engine/base/ids.ts";
 import {
   mergeMinutes,
   MINUTE_COUNTS,
@@ -28,8 +28,9 @@ import { requestClock } from "../request-clock.ts";
 /** The next request comes in two seconds. */
 const LIMIT_MS = 5_000;
 
-export async function getOverview(env: Env, { byOperator, lost }: Routes, operators: readonly Operator[]) {
-  const glances = await glancesOf(env, byOperator);
+export async function getOverview(env: Env, routes: Routes, operators: readonly Operator[]) {
+  const { byOperator, lost } = routes;
+  const glances = await glancesOf(env, routes);
   const nowMs = requestClock.now();
   return Response.json({
     at: new Date(nowMs).toISOString(),
@@ -58,12 +59,12 @@ type Glances = ReadonlyMap<string, ReadonlyMap<string, GlanceRow> | null>;
  * Returns the rows by database, then by name. Null stands for a database that didn't answer, which must not fail the
  * others. Only databases that an operator uses are asked.
  */
-async function glancesOf(env: Env, routes: Routes["byOperator"]): Promise<Glances> {
+async function glancesOf(env: Env, { line, byOperator }: Routes): Promise<Glances> {
   const databases = logDatabases(env as unknown as Record<string, unknown>);
-  const homes = new Set([...routes.values()].flatMap(({ placement }) => placement.databases));
+  const homes = new Set([...byOperator.values()].flatMap(({ placement }) => placement.databases));
   const ask = async (home: string) => {
     try {
-      const all = () => partitionGlances(databases.get(home)!, FIRST_LINE);
+      const all = () => partitionGlances(databases.get(home)!, line);
       return [
         home,
         new Map((await limited(requestClock, home, all, LIMIT_MS)).map((one) => [one.partition, one])),

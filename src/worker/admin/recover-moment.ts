@@ -12,10 +12,11 @@ import { parseMoment } from "../../engine/history/moment.ts";
 import { readRecord, storedSavepoints } from "../../engine/history/savepoint-object.ts";
 import type { Operator } from "../../engine/operator/operator.ts";
 import type { Env } from "../env.ts";
-import { BodyError, bodyText } from "../http/body.ts";
+import { jsonBody } from "../http/json-body.ts";
 import type { CountedStore } from "../ingest/calls.ts";
 import { problem } from "../problem.ts";
-import { savepointFiles, settledAt } from "../read/moments.ts";
+import { settledAt } from "../read/moments.ts";
+import { savepointFiles } from "../timelines.ts";
 
 const BODY_BYTES = 4_096;
 
@@ -45,14 +46,8 @@ export interface RecoveryMoment {
 
 /** Returns null if the body names no moment: then the newest snapshots count. */
 export async function recoveryMomentIn(request: Request, env: Env): Promise<RecoveryMoment | null | Response> {
-  let body: unknown;
-  try {
-    const text = await bodyText(request, BODY_BYTES);
-    body = text.trim() === "" ? {} : JSON.parse(text);
-  } catch (error) {
-    if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
-    return problem({ status: 400, code: "malformed_json", detail: "the body isn't valid JSON" });
-  }
+  const body = await jsonBody(request, BODY_BYTES);
+  if (body instanceof Response) return body;
   const { to = null, incomplete = false } = isObject(body) ? body : { to: true };
   const text = typeof to === "number" ? String(to) : to;
   const valid = (text === null || typeof text === "string") && typeof incomplete === "boolean";
@@ -73,7 +68,7 @@ async function momentOf(env: Env, text: string, incomplete: boolean): Promise<Re
       code: "invalid_moment",
       detail: `${JSON.stringify(text.slice(0, 100))} names no fixed moment; write a savepoint's name, a stamp of 16 digits, or a time as 2026-01-31T12:00:00Z`,
     });
-  const stored = await storedSavepoints(savepointFiles(env));
+  const stored = await storedSavepoints(savepointFiles(env, FIRST_LINE));
   if (moment.tag === "stamp") return { at: moment.at, incomplete, heads: await headsAt(env, moment.at, stored) };
   const stamps = [...new Set(stored.filter(({ name }) => name === moment.name).map(({ at }) => at))];
   const [at] = stamps;
@@ -103,7 +98,7 @@ async function headsAt(
 ): Promise<RecoveryMoment["heads"]> {
   for (const { object } of stored.filter((one) => one.at === at)) {
     try {
-      return new Map((await readRecord(savepointFiles(env), object)).heads);
+      return new Map((await readRecord(savepointFiles(env, FIRST_LINE), object)).heads);
     } catch (error) {
       if (!(error instanceof Damage)) throw error;
       // Without it, more partitions count as incomplete, and nothing else changes.
@@ -128,7 +123,7 @@ export async function refusal(
   if (stored?.recovered === at && !isLost) return null;
   const used = rows[0] === undefined ? await logLeft(databases, operator) : `${rows[0].database} has rows of it`;
   if (used === null && (stored === null || !isLost)) {
-    const settled = await settledAt(env, String(at));
+    const settled = await settledAt(env, { line: FIRST_LINE, ancestors: [] }, String(at));
     return settled instanceof Response ? settled : null;
   }
   return problem({

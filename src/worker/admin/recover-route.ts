@@ -25,7 +25,9 @@ import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
 import { fileEnvironment } from "../file-environment.ts";
 import { countedStore } from "../ingest/calls.ts";
+import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
+import { readTimelines, wasSwitched } from "../timelines.ts";
 import {
   isRecovering,
   missingOf,
@@ -42,6 +44,13 @@ const RECOVER_MS = 20_000;
 type Item = { readonly partition: number; readonly missing?: number } & RecoveredPartition;
 
 export async function recoverOperator(request: Request, env: Env, app: App, operator: Operator): Promise<Response> {
+  // The first database alone knows where main starts. A rebuilt row doesn't say what was logged on the other line.
+  if ((await readTimelines(env)).main.line !== FIRST_LINE || (await wasSwitched(env)))
+    return problem({
+      status: 409,
+      code: "line_not_recoverable",
+      detail: "another line than the first one was made main: restore the databases, R2 alone doesn't tell its start",
+    });
   const wanted = await recoveryMomentIn(request, env);
   if (wanted instanceof Response) return wanted;
   const until = requestClock.now() + RECOVER_MS;

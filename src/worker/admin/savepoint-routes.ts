@@ -1,27 +1,43 @@
 /** `/v1/savepoints`: named moments over all operators (engine/history/savepoints.ts). No partition is woken. */
 import { isObject } from "../../engine/base/json.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import type { Savepoint } from "../../engine/base/records.ts";
+import type { Stamp } from "../../engine/base/ids.ts";
 import { SAVEPOINTS } from "../../engine/base/limits.ts";
-import { listSavepoints, removeSavepoint, takeSavepoint, unarchivedSince } from "../../engine/history/savepoints.ts";
-import { limited } from "../../engine/base/retry.ts";
+import {
+  listSavepoints,
+  removeSavepoint,
+  type Taken,
+  takeSavepoint,
+  unarchivedSince,
+} from "../../engine/history/savepoints.ts";
+import { isNamed } from "../../engine/history/timelines.ts";
 import type { Env } from "../env.ts";
-import { BodyError, bodyText } from "../http/body.ts";
+import { jsonBody } from "../http/json-body.ts";
 import { problem } from "../problem.ts";
-import { noSavepoint, savepointFiles, savepointStores, settledAt } from "../read/moments.ts";
+import { type Lineage, type LineSavepoint, noSavepoint, savepointsOn, settledAt } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
+import { savepointFiles, savepointStores } from "../timelines.ts";
 
 const BODY_BYTES = 4_096;
 
-export async function putSavepoint(request: Request, env: Env, name: string): Promise<Response> {
+export async function putSavepoint(request: Request, env: Env, on: Lineage, name: string): Promise<Response> {
   const at = await momentIn(request);
   if (at instanceof Response) return at;
-  const stamp = await settledAt(env, at ?? "now");
+  const stamp = await settledAt(env, on, at ?? "now");
   if (stamp instanceof Response) return stamp;
-  const taken = await takeSavepoint(savepointFiles(env), savepointStores(env), name, stamp, at !== null);
+  const exact = at !== null;
+  const earlier = (await savepointsOn(env, on)).get(name);
+  const taken: Taken =
+    earlier === undefined || earlier.line === on.line
+      ? await takeSavepoint(savepointFiles(env, on.line), savepointStores(env, on.line), name, stamp, exact)
+      : earlier.state === "removing" || (exact && earlier.at !== stamp)
+        ? { tag: "conflict", savepoint: earlier }
+        : { tag: "taken", savepoint: earlier, isNew: false };
   switch (taken.tag) {
     case "taken":
-      return Response.json((await shown(env, [taken.savepoint]))[0], { status: taken.isNew ? 201 : 200 });
+      return Response.json((await shown(env, [{ line: on.line, ...taken.savepoint }]))[0], {
+        status: taken.isNew ? 201 : 200,
+      });
     case "conflict": {
       const { state, at: other } = taken.savepoint;
       const detail =
@@ -47,40 +63,43 @@ export async function putSavepoint(request: Request, env: Env, name: string): Pr
 
 /** Returns the moment of `{"at"?}`, or null if the body is empty or names none. */
 async function momentIn(request: Request): Promise<string | null | Response> {
-  let body: unknown;
-  try {
-    const text = await bodyText(request, BODY_BYTES);
-    body = text.trim() === "" ? {} : JSON.parse(text);
-  } catch (error) {
-    if (error instanceof BodyError) return problem({ status: error.status, code: error.code, detail: error.message });
-    return problem({ status: 400, code: "malformed_json", detail: "the body isn't valid JSON" });
-  }
+  const body = await jsonBody(request, BODY_BYTES);
+  if (body instanceof Response) return body;
   const at = isObject(body) ? (body["at"] ?? null) : undefined;
   if (at === null || typeof at === "string") return at;
   if (typeof at === "number") return String(at);
   return problem({ status: 400, code: "invalid_body", detail: 'the body must be {"at"?: a moment}' });
 }
 
-export async function getSavepoints(env: Env): Promise<Response> {
-  return Response.json(await shown(env, await listSavepoints(savepointFiles(env), savepointStores(env))));
+export async function getSavepoints(env: Env, on: Lineage): Promise<Response> {
+  await listSavepoints(savepointFiles(env, on.line), savepointStores(env, on.line));
+  const all = [...(await savepointsOn(env, on)).values()].filter((one) => isNamed(one) && one.state === "held");
+  return Response.json(
+    await shown(
+      env,
+      all.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    ),
+  );
 }
 
-export async function getSavepoint(env: Env, name: string): Promise<Response> {
-  const rows = await limited(requestClock, "D1", () => savepointStores(env)[0].all());
-  const found = rows.find((row) => row.name === name && row.state === "held");
-  return found === undefined ? noSavepoint(name) : Response.json((await shown(env, [found]))[0]);
+export async function getSavepoint(env: Env, on: Lineage, name: string): Promise<Response> {
+  const found = (await savepointsOn(env, on)).get(name);
+  return found?.state === "held" ? Response.json((await shown(env, [found]))[0]) : noSavepoint(name);
 }
 
 /** Removing a savepoint that isn't there succeeds. */
-export async function deleteSavepoint(env: Env, name: string): Promise<Response> {
-  await removeSavepoint(savepointFiles(env), savepointStores(env), name);
+export async function deleteSavepoint(env: Env, on: Lineage, name: string): Promise<Response> {
+  const line = (await savepointsOn(env, on)).get(name)?.line ?? on.line;
+  await removeSavepoint(savepointFiles(env, line), savepointStores(env, line), name);
   return Response.json({ name, removed: true });
 }
 
-async function shown(env: Env, savepoints: readonly Savepoint[]): Promise<object[]> {
-  const since = savepoints.length === 0 ? [] : await unarchivedSince(savepointFiles(env), savepointStores(env));
-  return savepoints.map(({ name, at, createdMs }) => {
-    const unarchived = since.filter((first) => first <= at).length;
+async function shown(env: Env, savepoints: readonly LineSavepoint[]): Promise<object[]> {
+  const since = new Map<number, readonly Stamp[]>();
+  for (const line of new Set(savepoints.map((one) => one.line)))
+    since.set(line, await unarchivedSince({ clock: requestClock }, savepointStores(env, line)));
+  return savepoints.map(({ name, at, createdMs, line }) => {
+    const unarchived = since.get(line)!.filter((first) => first <= at).length;
     return {
       name,
       at,

@@ -13,6 +13,7 @@ export const CHECK = described({
   about:
     "Reads D1 and R2 alone and writes nothing; a Worker without the binding `PARTITION` serves this route and no other. The last line says that the check is complete, or has the `cursor` for the next request.",
   withoutObjects: true,
+  mainOnly: true,
   inPath: {},
   inQuery: {
     from: {

@@ -2,7 +2,7 @@
 import type { FailureCode } from "../../engine/base/errors.ts";
 import { NAME_BYTES } from "../../engine/base/limits.ts";
 import type { Schema, TextParam, Whole, WholeParam } from "./described.ts";
-import { MOMENT_FORMS } from "../../engine/history/moment.ts";
+import { MOMENT_FORMS, TIMELINE_NAME } from "../../engine/history/moment.ts";
 import { COUNT, object, STRING, TIME } from "./schemas.ts";
 
 /** Most items of one page. */
@@ -21,8 +21,9 @@ export const PARTITION: Whole = {
 
 export const TIMELINE: TextParam = {
   type: "string",
-  enum: ["main"],
-  about: "The timeline; there is one.",
+  pattern: `^(?:${TIMELINE_NAME})$`,
+  about: "The timeline: `main` if missing, `main~1` for what was main before, or a name.",
+  example: "main",
   flaw: {
     status: 404,
     code: "no_timeline",

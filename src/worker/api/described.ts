@@ -100,6 +100,8 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
   readonly unplaced?: true;
   /** A Worker without the binding of the partitions' objects serves the route. It serves no other that has a role. */
   readonly withoutObjects?: true;
+  /** The route is about main, or about all timelines: it takes no `timeline`. */
+  readonly mainOnly?: true;
 }
 
 /** Keeps the types of the parameters. */

@@ -144,9 +144,10 @@ function parameters(route: Described, operators: readonly Operator[]): readonly 
     };
   return [
     ...Object.entries(inPath(route)).map(parameter("path")),
-    ...Object.entries({ ...route.inQuery, ...(route.role === null ? {} : { timeline: TIMELINE }) }).map(
-      parameter("query"),
-    ),
+    ...Object.entries({
+      ...route.inQuery,
+      ...(route.role === null || route.mainOnly === true ? {} : { timeline: TIMELINE }),
+    }).map(parameter("query")),
     ...Object.entries(route.inHeaders ?? {}).map(parameter("header")),
   ];
 }
@@ -182,10 +183,11 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
   for (const [status, codes] of Object.entries(route.problems ?? {})) add(Number(status), codes);
   for (const { flaw } of Object.values({ ...route.inPath, ...route.inQuery })) if (flaw) add(flaw.status, [flaw.code]);
   if (role !== null) {
-    if (!("at" in route.inQuery)) add(400, ["unsupported_parameter"]);
+    add(400, ["unsupported_parameter"]);
     add(401, ["no_token", "bad_token", "closed", "unknown_caller"]);
     add(403, ["wrong_role", "origin_not_allowed", "key_not_allowed"]);
-    add(404, ["no_timeline"]);
+    if (route.mainOnly !== true) add(404, ["no_timeline"]);
+    if (role === "ingest") add(409, ["timeline_sealed"]);
     add(500, ["internal_error"]);
     add(503, Object.keys(UNAVAILABLE));
   }

@@ -190,6 +190,7 @@ export const RECOVER = described({
   method: "POST",
   path: "/v1/operators/:op/recover",
   role: "admin",
+  mainOnly: true,
   group: GROUP,
   id: "recoverOperator",
   summary: "After D1 was lost: rebuild the missing rows from R2",
@@ -257,7 +258,7 @@ export const RECOVER = described({
   problems: {
     400: ["invalid_moment", "malformed_json", "invalid_body", "invalid_utf8", "malformed_gzip", "body_interrupted"],
     404: ["no_savepoint"],
-    409: ["not_settled", "not_empty", "recovering", "savepoint_unclear"],
+    409: ["not_settled", "not_empty", "recovering", "savepoint_unclear", "line_not_recoverable"],
     413: ["body_too_large", "gzip_bomb"],
     415: ["unsupported_encoding"],
   },

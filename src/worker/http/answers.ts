@@ -1,4 +1,5 @@
 import { CURSOR_FLAW } from "../api/common.ts";
+import { installedApp } from "../app.ts";
 import { problem } from "../problem.ts";
 import type { PartitionAnswer } from "../rpc.ts";
 
@@ -11,6 +12,8 @@ export async function askPartition<T>(call: () => Promise<PartitionAnswer<T>>): 
     } catch {
       answer = { tag: "busy", code: "partition_gone", message: "the partition's object went away during the call" };
     }
+    // Main may be another line by now.
+    if (answer.tag === "busy" && answer.code === "line_sealed") installedApp().forget();
     const passing = answer.tag === "busy" && (answer.code === "partition_gone" || answer.code === "fenced");
     if (!passing || attempt >= 4) return answer;
     await new Promise((resolve) => setTimeout(resolve, 10 * 2 ** attempt));

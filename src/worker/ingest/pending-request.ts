@@ -82,7 +82,8 @@ export async function deliver(
         });
         return busy("partition_gone", "the partition's object went away during the call");
       });
-    if (result.tag !== "busy" || result.retryAfterMs > 5_000) return result;
+    // Another line may be main by now, which the next request finds out.
+    if (result.tag !== "busy" || result.retryAfterMs > 5_000 || result.code === "line_sealed") return result;
     const wait = 10 + clock.jitter() * Math.min(1_000, 20 * 2 ** attempt);
     if (clock.now() + wait >= deadlineMs) return result;
     await sleep(clock, wait);

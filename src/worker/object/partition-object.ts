@@ -22,7 +22,9 @@ import { type HighWaterMark, readHighWaterMark } from "../../engine/base/records
 import type { Snapshotted } from "../../engine/checkpoint/checkpointer.ts";
 import type { Verified } from "../../engine/checkpoint/verify.ts";
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
+import { originOf } from "../../engine/operator/environment.ts";
 import type { Address } from "../../engine/operator/routing.ts";
+import { sealed } from "../../engine/partition/opener.ts";
 import { PartitionEngine as Engine } from "../../engine/partition/partition.ts";
 import type { AppendRequest, AppendResponse } from "../../engine/partition/protocol.ts";
 import type { PartitionFacts } from "../../engine/recovery/open-partition.ts";
@@ -56,7 +58,7 @@ export class Partition extends DurableObject<Env> {
     keys: readonly string[],
     maxChars: number = READ_CHARS,
   ): Promise<PartitionAnswer<(KeyEntry | null)[]>> {
-    return answered(() => this.#partition(address).read(keys, maxChars));
+    return this.#read(address, (engine) => engine.read(keys, maxChars));
   }
 
   async scan(
@@ -66,13 +68,13 @@ export class Partition extends DurableObject<Env> {
     limit: number,
     maxBytes: number,
   ): Promise<PartitionAnswer<{ items: (readonly [string, KeyEntry])[]; more: boolean }>> {
-    return answered(() => this.#partition(address).scan(prefix, after, limit, maxBytes));
+    return this.#read(address, (engine) => engine.scan(prefix, after, limit, maxBytes));
   }
 
   /** Captures all keys that begin with the prefix, at one seq, as lines of JSON. */
   async capture(address: Address, prefix: string): Promise<PartitionAnswer<ExportPage>> {
-    return answered(async () => {
-      const { seq, time, lines } = await this.#partition(address).export(prefix);
+    return this.#read(address, async (engine) => {
+      const { seq, time, lines } = await engine.export(prefix);
       return { seq, time, lines: byteStream(lines) };
     });
   }
@@ -169,6 +171,16 @@ export class Partition extends DurableObject<Env> {
     }
   }
 
+  /** Reads for a caller that named the line, or believes that the line is main: a sealed one is main no more. */
+  #read<T>(address: Address, read: (engine: Engine) => Promise<T>): Promise<PartitionAnswer<T>> {
+    return answered(async () => {
+      const engine = this.#partition(address);
+      const value = await read(engine);
+      if (engine.sealed && address.named === undefined) throw sealed(address);
+      return value;
+    });
+  }
+
   #partition(address: Address): Engine {
     this.#engine ??= this.#start(address);
     return this.#engine;
@@ -199,7 +211,8 @@ export class Partition extends DurableObject<Env> {
       cache: this.#cache(),
       sizes: SIZES,
     };
-    return new Engine(env, address, logBytes(this.env));
+    const origin = originOf(env, address.ancestors, (earlier) => new D1Log(db, earlier));
+    return new Engine({ ...env, ...origin }, address, logBytes(this.env));
   }
 
   /**

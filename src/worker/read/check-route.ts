@@ -74,9 +74,9 @@ export async function getCheck(request: Request, env: Env, app: App, routes: Rou
       code: "invalid_moment",
       detail: "name the moment where the check begins with ?from=",
     });
-  const from = await unsettledAt(env, asked.from);
+  const from = await unsettledAt(env, routes, asked.from);
   if (from instanceof Response) return from;
-  const to = asked.to === undefined ? LAST_STAMP : await unsettledAt(env, asked.to);
+  const to = asked.to === undefined ? LAST_STAMP : await unsettledAt(env, routes, asked.to);
   if (to instanceof Response) return to;
   const check = { env, routes, operators, from, to, sample: asked.sample ?? null };
   const start = asked.cursor === undefined ? startOf(operators) : readCursor(asked.cursor, check);

@@ -8,10 +8,12 @@
  *     without that line broke off.
  */
 import { messageOf } from "../../engine/base/errors.ts";
-import { differences, type Differences, type KeyDifference } from "../../engine/history/differences.ts";
+import { differences, type Differences, type KeyDifference, type PastState } from "../../engine/history/differences.ts";
+import { timelineIn } from "../../engine/history/moment.ts";
+import type { Stamp } from "../../engine/base/ids.ts";
 import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
 import type { KeyEntry } from "../../engine/state/keyed-state.ts";
-import type { Routes } from "../app.ts";
+import type { App, Routes } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
 import { keyNotAllowed, type Grant } from "../http/access.ts";
@@ -19,7 +21,7 @@ import { lostProblem } from "../http/lost.ts";
 import { note } from "../note.ts";
 import { notAllowed, problem } from "../problem.ts";
 import { logEnvironment } from "./kept-manifests.ts";
-import { momentGone, settledAt } from "./moments.ts";
+import { momentGone, noTimeline, settledAt } from "./moments.ts";
 
 const FORMAT = "keyframe.diff";
 const VERSION = 1;
@@ -35,6 +37,7 @@ interface Asked {
 export async function getDiff(
   request: Request,
   env: Env,
+  app: App,
   routes: Routes,
   asked: Asked,
   { keyPrefix = "" }: Grant,
@@ -52,16 +55,16 @@ export async function getDiff(
   if (chosen instanceof Response) return chosen;
   if (asked.from === undefined)
     return problem({ status: 400, code: "invalid_moment", detail: "name the earlier moment with ?from=" });
-  const from = await settledAt(env, asked.from);
+  const from = await sideOf(env, app, routes, asked.from);
   if (from instanceof Response) return from;
-  const to = await settledAt(env, asked.to ?? "now");
+  const to = await sideOf(env, app, routes, asked.to ?? "now");
   if (to instanceof Response) return to;
   const wanted = { prefix, only: key ?? null };
   const compared = await Promise.all(
     chosen.flatMap((route) =>
       addressesOf(route, key).map(async (address) => {
-        const log = logEnvironment(env, route, address);
-        return { address, found: await differences({ env: log, at: from }, { env: log, at: to }, wanted) };
+        const [left, right] = [from, to].map((side) => stateOf(env, side, route, address));
+        return { address, found: await differences(left!, right!, wanted) };
       }),
     ),
   );
@@ -71,8 +74,31 @@ export async function getDiff(
     partitions.push({ address, found });
   }
   const operators = chosen.map(({ operator: { name, version } }) => ({ operator: name, operatorVersion: version }));
-  const head = { format: FORMAT, v: VERSION, from, to, prefix, operators };
+  const head = { format: FORMAT, v: VERSION, from: from.at, to: to.at, prefix, operators };
   return new Response(byteStream(linesOf(head, partitions)), { headers: { "content-type": "application/x-ndjson" } });
+}
+
+/** One of both moments, and the line that it is of. */
+interface Side {
+  readonly routes: Routes;
+  readonly at: Stamp;
+}
+
+/** A moment that names no timeline is of the request's. */
+async function sideOf(env: Env, app: App, asked: Routes, moment: string): Promise<Side | Response> {
+  const name = timelineIn(moment);
+  const routes = name === null ? asked : await app.timeline(env, name);
+  if (routes === null) return noTimeline(name!);
+  const at = await settledAt(env, routes, moment);
+  return at instanceof Response ? at : { routes, at };
+}
+
+/** Returns the partition's state of that side. A line places its operators as the line does that it starts from. */
+function stateOf(env: Env, { routes, at }: Side, route: Route, address: Address): PastState {
+  const other = routes.byOperator.get(route.operator.name)?.addresses[address.partition];
+  const { line, ancestors } = routes;
+  const { ancestors: _, ...place } = other ?? address;
+  return { env: logEnvironment(env, route, { ...place, line, ...(ancestors.length === 0 ? {} : { ancestors }) }), at };
 }
 
 interface Compared {

@@ -73,7 +73,7 @@ export async function historyPlace(
   const address = route.addresses[partition]!;
   const reader = logEnvironment(env, route, address);
   let before = given.before === undefined ? null : seq(Number(given.before));
-  const at = given.at === undefined ? null : await settledAt(env, given.at);
+  const at = given.at === undefined ? null : await settledAt(env, route, given.at);
   if (at instanceof Response) return at;
   if (at !== null) {
     const past = await pastKeys(reader, at, [], 0);

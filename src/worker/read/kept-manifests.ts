@@ -7,7 +7,7 @@ import { brotli } from "../../adapters/brotli.ts";
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { D1Log } from "../../adapters/d1-log.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
-import type { LogEnvironment } from "../../engine/operator/environment.ts";
+import { originOf, type LogEnvironment } from "../../engine/operator/environment.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { messageOf } from "../../engine/base/errors.ts";
 import { manifestName } from "../../engine/base/ids.ts";
@@ -53,10 +53,12 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
 }
 
 /** Returns the environment in which a request reads a partition's past. */
-export const logEnvironment = (env: Env, route: Route, address: Address): LogEnvironment => ({
-  ...fileEnvironment(address, route.operator, new R2Store(env.SNAPSHOTS)),
-  log: logOf(env, address),
-});
+export function logEnvironment(env: Env, route: Route, address: Address): LogEnvironment {
+  const { line, operator, partition, ancestors } = address;
+  const id = { line, operator, partition };
+  const own = { ...fileEnvironment(id, route.operator, new R2Store(env.SNAPSHOTS)), log: logOf(env, address) };
+  return { ...own, ...originOf(own, ancestors, (earlier) => logOf(env, { ...address, ...earlier })) };
+}
 
 /** Returns the partition's log, as a Worker reads it. */
 export function logOf(env: Env, address: Address): D1Log {

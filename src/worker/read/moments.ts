@@ -1,28 +1,29 @@
 /** Moments of this app: what a text means, as a settled stamp, or the problem. */
-import { brotli } from "../../adapters/brotli.ts";
-import { logDatabases } from "../../adapters/catalogue.ts";
-import { D1Floor } from "../../adapters/d1-floor.ts";
-import { D1Savepoints } from "../../adapters/d1-savepoints.ts";
-import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { FIRST_LINE, stamp, type Stamp } from "../../engine/base/ids.ts";
+import { stamp, type Stamp } from "../../engine/base/ids.ts";
+import type { Ancestors, Savepoint } from "../../engine/base/records.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { MOMENT_FORMS, parseMoment, stampUpTo } from "../../engine/history/moment.ts";
-import type { Gone } from "../../engine/recovery/past-state.ts";
-import type { SavepointFiles } from "../../engine/history/savepoint-object.ts";
-import type { Stores } from "../../engine/history/savepoints.ts";
 import { settle } from "../../engine/history/settle.ts";
+import type { Gone } from "../../engine/recovery/past-state.ts";
 import type { Env } from "../env.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
+import { floorsOf, savepointStores } from "../timelines.ts";
 
-/** Turns a moment into a settled stamp, or into the problem. */
-export async function settledAt(env: Env, text: string): Promise<Stamp | Response> {
+/** A line, and where it starts. */
+export interface Lineage {
+  readonly line: number;
+  readonly ancestors: Ancestors;
+}
+
+/** Turns a moment of a line into a settled stamp, or into the problem. */
+export async function settledAt(env: Env, on: Lineage, text: string): Promise<Stamp | Response> {
   const moment = parseMoment(text);
   if (moment === null) return noMoment(text);
   // A savepoint was settled when it was taken.
-  if (moment.tag === "savepoint") return savepointAt(env, moment.name);
-  const settled = await settle(requestClock, floorsOf(env), moment);
+  if (moment.tag === "savepoint") return savepointAt(env, on, moment.name);
+  const settled = await settle(requestClock, floorsOf(env, on.line), moment);
   if (settled.tag === "settled") return settled.at;
   return problem({
     status: 409,
@@ -46,47 +47,66 @@ export const LAST_STAMP = stamp(Number.MAX_SAFE_INTEGER);
  * Turns a moment into a stamp without settling it, so nothing is written. Events at or below the stamp may still be
  * logged. "now" is above all stamps.
  */
-export async function unsettledAt(env: Env, text: string): Promise<Stamp | Response> {
+export async function unsettledAt(env: Env, on: Lineage, text: string): Promise<Stamp | Response> {
   const moment = parseMoment(text);
   if (moment === null) return noMoment(text);
   switch (moment.tag) {
     case "savepoint":
-      return savepointAt(env, moment.name);
+      return savepointAt(env, on, moment.name);
     case "stamp":
       return moment.at;
     case "now":
       return LAST_STAMP;
     case "ago": {
-      const facts = await Promise.all(floorsOf(env).map((floor) => limited(requestClock, "D1", () => floor.facts())));
+      const facts = await Promise.all(
+        floorsOf(env, on.line).map((floor) => limited(requestClock, "D1", () => floor.facts())),
+      );
       return stampUpTo(Math.max(...facts.map(({ nowMs }) => nowMs)) - moment.ms);
     }
   }
 }
 
-async function savepointAt(env: Env, name: string): Promise<Stamp | Response> {
-  const rows = await limited(requestClock, "D1", () => savepointStores(env)[0].all());
-  return rows.find((row) => row.name === name && row.state === "held")?.at ?? noSavepoint(name);
+/** A savepoint, and the line that it was taken on. */
+export interface LineSavepoint extends Savepoint {
+  readonly line: number;
 }
+
+/**
+ * Returns the savepoints of a line by name, with those that were taken on the lines that it starts from, up to its
+ * start. Of two with one name, the later line's counts.
+ */
+export async function savepointsOn(
+  env: Env,
+  { line, ancestors }: Lineage,
+): Promise<ReadonlyMap<string, LineSavepoint>> {
+  const found = new Map<string, LineSavepoint>();
+  let upTo = LAST_STAMP;
+  for (const part of [{ line, at: upTo }, ...ancestors]) {
+    upTo = stamp(Math.min(upTo, part.at));
+    const rows = await limited(requestClock, "D1", () => savepointStores(env, part.line)[0].all());
+    for (const row of rows)
+      if (row.at <= upTo && !found.has(row.name)) found.set(row.name, { ...row, line: part.line });
+  }
+  return found;
+}
+
+async function savepointAt(env: Env, on: Lineage, name: string): Promise<Stamp | Response> {
+  const found = (await savepointsOn(env, on)).get(name);
+  return found?.state === "held" ? found.at : noSavepoint(name);
+}
+
+export const noTimeline = (name: string): Response =>
+  problem({ status: 404, code: "no_timeline", detail: `there is no timeline ${JSON.stringify(name.slice(0, 100))}` });
+
+export const timelineSealed = (name: string): Response =>
+  problem({
+    status: 409,
+    code: "timeline_sealed",
+    detail: `${name} was main and never changes: make a timeline that starts where it ends, with {"from":"${name}@now"}, and use that`,
+  });
 
 export const noSavepoint = (name: string): Response =>
   problem({ status: 404, code: "no_savepoint", detail: `there is no savepoint "${name}"` });
-
-export const savepointFiles = (env: Env): SavepointFiles => ({
-  line: FIRST_LINE,
-  clock: requestClock,
-  objects: new R2Store(env.SNAPSHOTS),
-  codec: brotli,
-});
-
-/** Returns the savepoints of every database, those of the first one first. */
-export function savepointStores(env: Env): Stores {
-  const [first, ...others] = databasesOf(env).map((db) => new D1Savepoints(db, FIRST_LINE));
-  return [first!, ...others];
-}
-
-const floorsOf = (env: Env): D1Floor[] => databasesOf(env).map((db) => new D1Floor(db, FIRST_LINE));
-
-const databasesOf = (env: Env): D1Database[] => [...logDatabases(env as unknown as Record<string, unknown>).values()];
 
 /** The answer to a moment that retention has given up. */
 export const momentGone = ({ oldest }: Gone): Response =>

@@ -37,7 +37,7 @@ export interface StateSource {
 /** Returns the source for `at`, or the problem if there is none. Without `at`, the present. */
 export async function sourceOf(env: Env, route: Route, at: string | undefined): Promise<StateSource | Response> {
   if (at === undefined) return new Present(env);
-  const settled = await settledAt(env, at);
+  const settled = await settledAt(env, route, at);
   return settled instanceof Response ? settled : new Past(env, route, settled);
 }
 

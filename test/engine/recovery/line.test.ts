@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seq, type Stamp, stamp } from "../../../src/engine/base/ids.ts";
+import { differences } from "../../../src/engine/history/differences.ts";
 import { history } from "../../../src/engine/history/history.ts";
 import { pastKeys } from "../../../src/engine/history/past.ts";
 import { DUPLICATE, STATUS } from "../../../src/engine/partition/protocol.ts";
@@ -29,6 +30,24 @@ const headStamp = async (world: World): Promise<Stamp> => {
   const log = world.db.log(world.address);
   return (await log.row()) === null ? stamp(0) : (await log.explain(seq(0))).headStamp;
 };
+
+interface At {
+  readonly world: World;
+  readonly at: Stamp;
+}
+
+async function differing(from: At, to: At): Promise<string[]> {
+  const [left, right] = [from, to].map(({ world, at }) => ({ env: world.reader(operator), at }));
+  const { clock } = from.world;
+  const found = await clock.run(differences(left!, right!, { prefix: "", only: null }));
+  if (found.tag === "gone") throw new Error("gone");
+  const keys: string[] = [];
+  for (;;) {
+    const page = await clock.run(found.pages.next());
+    if (page.done === true) return keys;
+    keys.push(...page.value.items.map(({ key }) => key));
+  }
+}
 
 /** The events of one line, and its state at each moment. */
 class Line {
@@ -113,6 +132,16 @@ describe("a line that starts from another one (ORIGIN1)", () => {
               await line.world.clock.run(again.partition.snapshot());
               expect(await line.world.clock.run(again.partition.verify())).not.toMatchObject({ tag: "differs" });
             }
+            // Any two moments of any two lines differ by what their states say.
+            const moments = [main, fork, child].flatMap(({ world, moments: all }) =>
+              all.map((moment) => ({ ...moment, world })),
+            );
+            for (let i = 0; i < 8 && moments.length > 0; i++) {
+              const [from, to] = [moments[(pick + 7 * i) % moments.length]!, moments[(pickNext + i) % moments.length]!];
+              expect(await differing(from, to)).toEqual(
+                KEYS.filter((key) => from.states.get(key) !== to.states.get(key)),
+              );
+            }
             // An event from before the start reads the same on the fork.
             for (const { at, states: then } of main.moments)
               if (at <= start.at) expect(await past(child.world, at)).toEqual(then);
@@ -181,6 +210,16 @@ describe("a line that starts from another one (ORIGIN1)", () => {
     world.db.first.open = true;
     expect(await world.send(next, { id: "2", key: "a", data: 1 })).toMatchObject({ tag: "decided" });
     expect(next.partition.sealed).toBe(false);
+  });
+
+  it("LINE5: an object whose line was replaced answers no repeat: main may have given the event up", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    const event = { id: "1", key: "a", data: 1 };
+    await world.send(one, event);
+    expect(await world.send(one, event)).toMatchObject({ tag: "decided", statuses: new Uint8Array([DUPLICATE]) });
+    world.db.first.open = false;
+    expect(await world.send(one, event)).toMatchObject({ tag: "busy", code: "line_sealed" });
   });
 
   it("a writer whose line was sealed under it ends, and the next one refuses", async () => {

@@ -57,6 +57,8 @@ async function send(post: PartitionClient, events: number): Promise<Intake> {
   const intake = new Intake({
     post,
     routes: {
+      line: 1,
+      ancestors: [],
       byOperator: new Map([["wide", placed]]),
       byType: new Map([["add", [placed]]]),
       lost: { byOperator: new Map(), byType: new Map() },

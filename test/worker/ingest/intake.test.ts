@@ -37,7 +37,7 @@ describe("a numbered request in several batches", () => {
         clock: new VirtualClock(0),
         note: () => undefined,
       },
-      routes: { byOperator: new Map([["sum", home]]), byType: new Map([["add", [home]]]) },
+      routes: { line: 1, ancestors: [], byOperator: new Map([["sum", home]]), byType: new Map([["add", [home]]]) },
       only: null,
       defaults: { time: "2026-01-01T00:00:00Z", id: (index) => `made/${index}` },
       receivedMs: 0,

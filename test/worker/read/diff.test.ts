@@ -124,6 +124,7 @@ describe("a diff", () => {
       getDiff(
         new Request("http://localhost/"),
         asleep,
+        app,
         routes,
         { ...asked, ...more },
         {

@@ -1,0 +1,208 @@
+/**
+ * `/v1/timelines/{name}/promotion`: what a promotion would give up, and the promotion itself
+ * (engine/history/promotion.ts). The events that main gives up stay readable on `main~1`.
+ */
+import { stampTime } from "../../engine/base/hybrid-clock.ts";
+import { seq, type Seq, stamp, type Stamp } from "../../engine/base/ids.ts";
+import { LOG_BEGIN, type LogStart } from "../../engine/base/records.ts";
+import { persistent } from "../../engine/base/retry.ts";
+import { eventTexts } from "../../engine/history/event-texts.ts";
+import { promote, settlePromotion } from "../../engine/history/promotion.ts";
+import { timelineOf } from "../../engine/history/timelines.ts";
+import type { LogEnvironment } from "../../engine/operator/environment.ts";
+import { startOfLog } from "../../engine/recovery/past-state.ts";
+import type { App, Routes } from "../app.ts";
+import { byteStream } from "../byte-stream.ts";
+import type { Env } from "../env.ts";
+import { problem } from "../problem.ts";
+import { logEnvironment } from "../read/kept-manifests.ts";
+import { LAST_STAMP, type Lineage, noTimeline, timelineSealed } from "../read/moments.ts";
+import { requestClock } from "../request-clock.ts";
+import { promotionStores, readTimelines } from "../timelines.ts";
+
+/** The events of a partition that one line has and the other one doesn't. */
+interface Stretch {
+  readonly env: LogEnvironment;
+  /** Above this seq. */
+  readonly above: Seq;
+  readonly upTo: LogStart;
+}
+
+interface Preview {
+  readonly etag: string;
+  readonly parted: Stamp;
+  readonly givesUp: readonly Stretch[];
+  readonly takes: readonly Stretch[];
+}
+
+export async function getPromotion(request: Request, env: Env, app: App, name: string): Promise<Response> {
+  const found = await targetOf(env, name);
+  if (found instanceof Response) return found;
+  const preview = await previewOf(env, app, found, name);
+  if (preview instanceof Response) return preview;
+  const headers = { etag: `"${preview.etag}"` };
+  if (request.headers.get("accept")?.includes("application/x-ndjson") !== true)
+    return Response.json(shown(name, preview), { headers });
+  return new Response(byteStream(givenUpTexts(preview)), {
+    headers: { ...headers, "content-type": "application/x-ndjson" },
+  });
+}
+
+export async function postPromotion(request: Request, env: Env, app: App, name: string): Promise<Response> {
+  const match = /^(?:\*|"([0-9a-f]{64})")$/.exec(request.headers.get("if-match")?.trim() ?? "");
+  if (match === null)
+    return problem({
+      status: 428,
+      code: "promotion_unseen",
+      detail:
+        "send If-Match with the ETag of GET …/promotion, which says what main gives up, or * to accept whatever it is",
+    });
+  const timelines = await readTimelines(env);
+  const again = timelines.main.done !== null && timelines.main.etag === match[1];
+  const found = again ? timelines.main.line : await targetOf(env, name);
+  if (found instanceof Response) return found;
+  const wish = { target: found, accepted: match[1] ?? "*" };
+  const promoted = await promote(requestClock, promotionStores(env), wish, async () => {
+    const preview = await previewOf(env, app, found, name);
+    if (preview instanceof Response) throw new Error(`timeline "${name}" was removed while it was promoted`);
+    return { etag: preview.etag, done: JSON.stringify(shown(name, preview)) };
+  });
+  app.forget();
+  switch (promoted.tag) {
+    case "promoted": {
+      const { switches } = promoted.main;
+      return Response.json({ ...(JSON.parse(promoted.done) as object), promoted: true, switches, former: "main~1" });
+    }
+    case "moved":
+      return problem({
+        status: 412,
+        code: "promotion_moved",
+        detail: "other events would be given up than those of the preview: look at it again, or send If-Match: *",
+        more: { etag: `"${promoted.etag}"` },
+      });
+    case "busy":
+      return problem({
+        status: 409,
+        code: "promotion_busy",
+        detail: `another promotion is ${promoted.main.state === "idle" ? "done" : `in the state "${promoted.main.state}"`}: look at the timelines, and try again`,
+      });
+    case "no_target":
+      return noTimeline(name);
+  }
+}
+
+/** Aborts the promotion that is under way, or finishes it if main was switched already. */
+export async function deletePromotion(env: Env, app: App, name: string): Promise<Response> {
+  const { switches } = await settlePromotion(requestClock, promotionStores(env));
+  app.forget();
+  return Response.json({ name, state: "idle", switches });
+}
+
+/** Returns the line of a timeline that may be promoted. */
+async function targetOf(env: Env, name: string): Promise<number | Response> {
+  const timelines = await readTimelines(env);
+  const found = timelineOf(timelines, name);
+  if (found === null) return noTimeline(name);
+  if (found.line === timelines.main.line)
+    return problem({ status: 409, code: "timeline_is_main", detail: `timeline "${name}" is main` });
+  if (found.replaced === 0) return found.line;
+  return timelineSealed(name);
+}
+
+/** Partitions that are looked at at a time. */
+const AT_ONCE = 8;
+
+async function previewOf(env: Env, app: App, target: number, name: string): Promise<Preview | Response> {
+  const [main, timelines, other] = [await app.routes(env), await readTimelines(env), await app.timeline(env, name)];
+  if (other?.line !== target) return noTimeline(name);
+  const parted = partedAt(main, other);
+  if (parted === null)
+    return problem({ status: 409, code: "timeline_unrelated", detail: `timeline "${name}" doesn't start from main` });
+  const givesUp = await stretches(env, main, parted);
+  const takes = await stretches(env, other, parted);
+  const facts = [
+    timelines.main.line,
+    timelines.main.switches,
+    target,
+    "give_up",
+    parted.at,
+    listOf(givesUp),
+    listOf(takes),
+  ];
+  return { etag: await digestOf(JSON.stringify(facts)), parted: parted.at, givesUp, takes };
+}
+
+/** Returns the last line that both have in common, and the stamp up to which they share it. */
+export function partedAt(one: Lineage, other: Lineage): { readonly line: number; readonly at: Stamp } | null {
+  const others = new Map(chainOf(other).map(({ line, at }) => [line, at]));
+  for (const { line, at } of chainOf(one)) {
+    const shared = others.get(line);
+    if (shared !== undefined) return { line, at: stamp(Math.min(at, shared)) };
+  }
+  return null;
+}
+
+/** Returns a line and those that it starts from, each with the stamp up to which it belongs to the line's past. */
+function chainOf({ line, ancestors }: Lineage): { readonly line: number; readonly at: Stamp }[] {
+  let upTo = LAST_STAMP;
+  return [{ line, at: upTo }, ...ancestors].map((part) => {
+    upTo = stamp(Math.min(upTo, part.at));
+    return { line: part.line, at: upTo };
+  });
+}
+
+async function stretches(
+  env: Env,
+  { byOperator }: Routes,
+  parted: { readonly line: number; readonly at: Stamp },
+): Promise<Stretch[]> {
+  const all = [...byOperator.values()].flatMap((route) =>
+    route.addresses.map((address) => logEnvironment(env, route, address)),
+  );
+  const found: Stretch[] = [];
+  for (let from = 0; from < all.length; from += AT_ONCE)
+    found.push(...(await Promise.all(all.slice(from, from + AT_ONCE).map((one) => stretchOf(one, parted)))));
+  return found.filter(({ above, upTo }) => upTo.seq > above);
+}
+
+async function stretchOf(
+  env: LogEnvironment,
+  { line, at }: { readonly line: number; readonly at: Stamp },
+): Promise<Stretch> {
+  let common = env;
+  while (common.id.line !== line && common.origin !== undefined) common = common.origin.env;
+  const { seq: above } = await startOfLog({ env: common, at });
+  const head = await persistent(env.clock, "D1", () => env.log.lastAt(LAST_STAMP));
+  return { env, above, upTo: head ?? (env.origin === undefined ? LOG_BEGIN : await startOfLog(env.origin)) };
+}
+
+const listOf = (all: readonly Stretch[]): unknown[] =>
+  all.map(({ env: { id }, above, upTo }) => [id.operator, id.partition, above, upTo.seq]);
+
+async function digestOf(text: string): Promise<string> {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function shown(timeline: string, { parted, givesUp, takes }: Preview): object {
+  return { timeline, mode: "give_up", parted, partedTime: stampTime(parted), givesUp: sum(givesUp), takes: sum(takes) };
+}
+
+function sum(all: readonly Stretch[]): object {
+  const last = Math.max(0, ...all.map(({ upTo }) => upTo.stamp));
+  return {
+    events: all.reduce((count, { above, upTo }) => count + upTo.seq - above, 0),
+    ...(last === 0 ? {} : { last: stampTime(stamp(last)) }),
+    partitions: all.map(({ env: { id }, above, upTo }) => ({
+      operator: id.operator,
+      partition: id.partition,
+      first: above + 1,
+      last: upTo.seq,
+    })),
+  };
+}
+
+/** Yields the events that main gives up, as they were sent, in the order of each partition. */
+async function* givenUpTexts({ givesUp }: Preview): AsyncGenerator<string> {
+  for (const { env, above, upTo } of givesUp) yield* eventTexts(env, above, seq(upTo.seq));
+}

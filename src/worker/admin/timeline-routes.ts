@@ -1,0 +1,143 @@
+/** `/v1/timelines`: lines of history under names (engine/history/timelines.ts). No partition is woken. */
+import { R2Store } from "../../adapters/r2-store.ts";
+import { stampTime } from "../../engine/base/hybrid-clock.ts";
+import { isObject, isText } from "../../engine/base/json.ts";
+import { TIMELINES } from "../../engine/base/limits.ts";
+import type { Timeline } from "../../engine/base/records.ts";
+import { parseMoment, timelineIn } from "../../engine/history/moment.ts";
+import {
+  ancestorsOf,
+  makeTimeline,
+  MAIN,
+  nameOf,
+  removeTimeline,
+  timelineOf,
+  type Timelines,
+} from "../../engine/history/timelines.ts";
+import type { Env } from "../env.ts";
+import { jsonBody } from "../http/json-body.ts";
+import { problem } from "../problem.ts";
+import { noTimeline, settledAt } from "../read/moments.ts";
+import { requestClock } from "../request-clock.ts";
+import { readTimelines, timelineStores } from "../timelines.ts";
+
+const BODY_BYTES = 4_096;
+const DAY_MS = 86_400_000;
+/** A timeline expires after this long, unless the request says otherwise. */
+const EXPIRES_MS = 7 * DAY_MS;
+
+export async function putTimeline(request: Request, env: Env, name: string): Promise<Response> {
+  const body = await jsonBody(request, BODY_BYTES);
+  if (body instanceof Response) return body;
+  const wanted = wishOf(body);
+  if (typeof wanted === "string") return problem({ status: 400, code: "invalid_body", detail: wanted });
+  const timelines = await readTimelines(env);
+  const parentName = timelineIn(wanted.from) ?? MAIN;
+  const parent = timelineOf(timelines, parentName);
+  if (parent === null) return noTimeline(parentName);
+  const on = { line: parent.line, ancestors: ancestorsOf(timelines, parent.line) };
+  const at = await settledAt(env, on, wanted.from);
+  if (at instanceof Response) return at;
+  // Before its start, a line's past is that of the line that it starts from, which keeps it.
+  const from = [{ line: parent.line, at }, ...on.ancestors.filter((one) => at <= one.at)].at(-1)!;
+  const moment = parseMoment(wanted.from)!;
+  const exact = moment.tag === "stamp" || moment.tag === "savepoint";
+  const expiresMs = wanted.expiresMs === null ? null : requestClock.now() + wanted.expiresMs;
+  const made = await makeTimeline(requestClock, timelineStores(env), { name, parent: from.line, at, exact, expiresMs });
+  switch (made.tag) {
+    case "made":
+      return Response.json(shown(await readTimelines(env), made.timeline), { status: made.isNew ? 201 : 200 });
+    case "conflict": {
+      const { state, at: other } = made.timeline;
+      const detail =
+        state === "removing"
+          ? `timeline "${name}" is being removed: delete it again, then make it`
+          : `timeline "${name}" starts at stamp ${other}, ${stampTime(other)}, of ${nameOfLine(timelines, made.timeline.parent!)}: delete it, or take another name`;
+      return problem({ status: 409, code: "timeline_exists", detail });
+    }
+    case "gone":
+      return problem({
+        status: 410,
+        code: "moment_gone",
+        detail: `retention has given up stamp ${at}, ${stampTime(at)}, in some partition: start at a later moment`,
+      });
+    case "full":
+      return problem({
+        status: 409,
+        code: "too_many_timelines",
+        detail: `there are ${TIMELINES} timelines, or as many savepoints as there may be: remove one`,
+      });
+  }
+}
+
+interface Wish {
+  readonly from: string;
+  readonly expiresMs: number | null;
+}
+
+/** Returns why the body is none, if it is none. */
+function wishOf(body: unknown): Wish | string {
+  if (!isObject(body)) return 'the body must be {"from": a moment, "expires"?: "7d" or null}';
+  const { from = "now", expires } = body;
+  if (!isText(from) && typeof from !== "number") return '"from" must be a moment';
+  if (expires === null) return { from: String(from), expiresMs: null };
+  if (expires === undefined) return { from: String(from), expiresMs: EXPIRES_MS };
+  const [, count, unit] = (isText(expires) ? /^([1-9]\d{0,3})(h|d)$/.exec(expires) : null) ?? [];
+  if (count === undefined) return '"expires" must be a time as "12h" or "7d", or null';
+  return { from: String(from), expiresMs: Number(count) * (unit === "h" ? DAY_MS / 24 : DAY_MS) };
+}
+
+export async function getTimelines(env: Env): Promise<Response> {
+  const timelines = await readTimelines(env);
+  return Response.json(timelines.all.filter(({ state }) => state !== "making").map((one) => shown(timelines, one)));
+}
+
+export async function getTimeline(env: Env, name: string): Promise<Response> {
+  const timelines = await readTimelines(env);
+  const found = timelineOf(timelines, name);
+  return found === null ? noTimeline(name) : Response.json(shown(timelines, found));
+}
+
+/** Removing a timeline that isn't there succeeds. */
+export async function deleteTimeline(env: Env, name: string): Promise<Response> {
+  const timelines = await readTimelines(env);
+  const found = timelines.all.find((one) => one.name === name) ?? timelineOf(timelines, name);
+  if (found === null) return Response.json({ name, removed: true });
+  const removed = await removeTimeline(requestClock, timelineStores(env), new R2Store(env.SNAPSHOTS), found);
+  if (removed.tag === "removed") return Response.json({ name, removed: true });
+  if (removed.tag === "removing") return Response.json({ name, removed: false }, { status: 202 });
+  const children = timelines.all.filter(({ parent }) => parent === found.line).map((one) => nameOf(timelines, one));
+  const detail = {
+    main: "main can't be removed: promote another timeline first",
+    parent: `${children.join(", ")} starts from timeline "${name}", and reads what it has: remove those first`,
+    promotion: "a promotion of it is under way: wait, or abort the promotion",
+  }[removed.why];
+  return problem({ status: 409, code: "timeline_in_use", detail });
+}
+
+/** Removes timelines that have expired, and those whose removal or making broke off, as far as one run may go. */
+export async function sweepTimelines(env: Env): Promise<void> {
+  const now = requestClock.now();
+  const { all } = await readTimelines(env);
+  for (const one of all) {
+    const expired = one.expiresMs !== null && one.expiresMs <= now;
+    const abandoned = one.state === "making" && now - one.createdMs > DAY_MS / 24;
+    if (one.state === "removing" || expired || abandoned)
+      await removeTimeline(requestClock, timelineStores(env), new R2Store(env.SNAPSHOTS), one);
+  }
+}
+
+const nameOfLine = (timelines: Timelines, line: number): string =>
+  nameOf(timelines, timelines.all.find((one) => one.line === line) ?? { line, name: `line ${line}` });
+
+function shown(timelines: Timelines, one: Timeline): object {
+  const { line, parent, at, createdMs, expiresMs, state } = one;
+  return {
+    name: nameOf(timelines, one),
+    line,
+    state: line === timelines.main.line ? "main" : one.replaced > 0 ? "sealed" : state,
+    ...(parent === null ? {} : { from: nameOfLine(timelines, parent), at, time: stampTime(at) }),
+    ...(createdMs === 0 ? {} : { created: new Date(createdMs).toISOString() }),
+    ...(expiresMs === null ? {} : { expires: new Date(expiresMs).toISOString() }),
+  };
+}

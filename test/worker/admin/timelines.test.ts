@@ -1,0 +1,199 @@
+/** `/v1/timelines`: a line of history from any moment, and its promotion to main. */
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import type { Calls } from "../../../src/worker/rpc.ts";
+import { add, call, fetchApp, get, postEvents } from "../http.ts";
+
+const put = (name: string, body: unknown = {}) =>
+  call(`/v1/timelines/${name}`, {
+    method: "PUT",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+const remove = (name: string) => call(`/v1/timelines/${name}`, { method: "DELETE" });
+const promote = (name: string, ifMatch?: string) =>
+  call(`/v1/timelines/${name}/promotion`, {
+    method: "POST",
+    ...(ifMatch === undefined ? {} : { headers: { "if-match": ifMatch } }),
+  });
+const preview = (name: string) => get(`/v1/timelines/${name}/promotion`);
+
+const valueOf = async (key: string, query = ""): Promise<unknown> =>
+  (await get(`/v1/operators/tally/state?key=${key}${query}`)).body["value"] ?? null;
+const n = async (key: string, query = ""): Promise<unknown> => ((await valueOf(key, query)) as { n: number } | null)?.n;
+const send = async (timeline: string, events: unknown) => {
+  const answer = await call(`/v1/events?timeline=${timeline}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(events),
+  });
+  return answer;
+};
+
+describe("a timeline", () => {
+  test("begins with the state of its moment, and both go their own ways", async () => {
+    await postEvents([add("t-a", 1), add("t-b", 2), add("t-c", 3)]);
+    const made = await put("what-if");
+    expect(made).toMatchObject({ status: 201, body: { name: "what-if", from: "main", state: "ready" } });
+    expect(await put("what-if")).toMatchObject({ status: 200, body: { line: made.body["line"] } });
+    await postEvents([add("t-a", 10)]);
+    expect((await send("what-if", [add("t-a", 100), add("t-new", 7)])).body).toMatchObject({ accepted: 2 });
+    expect([await n("t-a"), await n("t-a", "&timeline=what-if")]).toEqual([11, 101]);
+    expect([await n("t-b", "&timeline=what-if"), await n("t-new")]).toEqual([2, undefined]);
+    expect(await n("t-a", "&at=what-if@now")).toBe(101);
+    const scan = await get("/v1/operators/tally/state?prefix=t-&timeline=what-if");
+    expect((scan.body["items"] as { key: string }[]).map(({ key }) => key)).toEqual(["t-a", "t-b", "t-c", "t-new"]);
+    const history = await get("/v1/operators/tally/history?key=t-a&timeline=what-if");
+    expect((history.body["items"] as { value: { n: number } }[]).map(({ value }) => value.n)).toEqual([101, 1]);
+    for (let i = 0; i < 4; i++)
+      await call(`/v1/operators/tally/partitions/${i}/snapshot?timeline=what-if`, { method: "POST" });
+    expect([await n("t-a", "&timeline=what-if"), await n("t-a")]).toEqual([101, 11]);
+    const text = (await fetchText(`/v1/diff?from=main@now&to=what-if@now&prefix=t-`)).split("\n");
+    expect(
+      text.flatMap((line) => (line.includes('"key"') ? [(JSON.parse(line) as { key: string }).key] : [])).sort(),
+    ).toEqual(["t-a", "t-new"]);
+    expect((await get("/v1/timelines")).body).toMatchObject([{ name: "main", state: "main" }, { name: "what-if" }]);
+    expect(await remove("what-if")).toMatchObject({ status: 200, body: { removed: true } });
+    expect(await get("/v1/operators/tally/state?key=t-a&timeline=what-if")).toMatchObject({ status: 404 });
+    const left = await env.SNAPSHOTS.list({ prefix: `${String(made.body["line"])}/` });
+    expect(left.objects).toEqual([]);
+    expect(await n("t-a")).toBe(11);
+  });
+
+  test("wakes no partition, and costs the same rows for any number of keys", async () => {
+    const rows = async (): Promise<unknown> =>
+      (await env.LOG_0.prepare("SELECT partition, epoch, version FROM partitions ORDER BY partition").all()).results;
+    const before = await rows();
+    await put("quiet");
+    expect(await rows()).toEqual(before);
+    await remove("quiet");
+  });
+
+  test("counts a retry of what was logged before its start once, and a later event again", async () => {
+    const [before, after] = [add("t-once", 1), add("t-once", 2)];
+    await postEvents([before]);
+    await put("ids");
+    await postEvents([after]);
+    expect((await send("ids", [before, after])).body).toMatchObject({ duplicates: 1, accepted: 1 });
+    expect([await n("t-once"), await n("t-once", "&timeline=ids")]).toEqual([3, 3]);
+    await remove("ids");
+  });
+
+  test("a timeline starts from a timeline; that one stays as long", async () => {
+    await postEvents([add("t-deep", 1)]);
+    await put("outer");
+    await send("outer", [add("t-deep", 10)]);
+    await put("inner", { from: "outer@now" });
+    await send("inner", [add("t-deep", 100)]);
+    expect([await n("t-deep", "&timeline=outer"), await n("t-deep", "&timeline=inner")]).toEqual([11, 111]);
+    expect(await remove("outer")).toMatchObject({ status: 409, body: { code: "timeline_in_use" } });
+    expect(await remove("inner")).toMatchObject({ status: 200 });
+    expect(await remove("outer")).toMatchObject({ status: 200 });
+  });
+
+  test.each([
+    ["main", {}, 400, "invalid_name"],
+    ["Fix", {}, 400, "invalid_name"],
+    ["a", { from: "yesterday evening" }, 400, "invalid_moment"],
+    ["a", { from: "nobody@now" }, 404, "no_timeline"],
+    ["a", { from: "no-such" }, 404, "no_savepoint"],
+    ["a", { expires: "soon" }, 400, "invalid_body"],
+    ["a", [], 400, "invalid_body"],
+    ["a", { from: "2125-01-01T00:00:00Z" }, 409, "not_settled"],
+  ])("PUT %s %j: %i %s", async (name, body, status, code) => {
+    expect(await put(name, body)).toMatchObject({ status, body: { code } });
+  });
+
+  test("a moment and a parameter that name two timelines are refused, as is one that isn't there", async () => {
+    const state = "/v1/operators/tally/state?key=a";
+    expect(await get(`${state}&timeline=main&at=other@now`)).toMatchObject({ status: 400 });
+    expect(await get(`${state}&timeline=other`)).toMatchObject({ status: 404, body: { code: "no_timeline" } });
+    expect(await get(`/v1/timelines?timeline=main`)).toMatchObject({ status: 400 });
+  });
+});
+
+const fetchText = async (path: string): Promise<string> => {
+  return (await fetchApp(path)).text();
+};
+
+describe("a promotion", () => {
+  test("goes back to a moment: gives up what came after, keeps it as main~1, and can be undone", async () => {
+    await postEvents([add("p-a", 1), add("p-b", 1)]);
+    await call("/v1/savepoints/before-bug", { method: "PUT" });
+    const bad = [add("p-a", 1_000), add("p-c", 5)];
+    await postEvents(bad);
+    await put("back", { from: "before-bug" });
+    await send("back", [add("p-b", 20)]);
+    expect(await promote("back")).toMatchObject({ status: 428, body: { code: "promotion_unseen" } });
+    const seen = await preview("back");
+    expect(seen).toMatchObject({
+      status: 200,
+      body: { mode: "give_up", givesUp: { events: 2 }, takes: { events: 1 } },
+    });
+    const lines = (await fetchNdjson("/v1/timelines/back/promotion")).map(({ id }) => id);
+    expect(new Set(lines)).toEqual(new Set(bad.map(({ id }) => id)));
+    await postEvents([add("p-d", 1)]);
+    const stale = seen.headers.get("etag")!;
+    expect(await promote("back", stale)).toMatchObject({ status: 412, body: { code: "promotion_moved" } });
+    expect((await postEvents([add("p-e", 1)])).body, "main takes events again").toMatchObject({ accepted: 1 });
+    const fresh = (await preview("back")).headers.get("etag")!;
+    const done = await promote("back", fresh);
+    expect(done).toMatchObject({ status: 200, body: { promoted: true, givesUp: { events: 4 }, former: "main~1" } });
+    expect((await promote("back", fresh)).body, "the same again").toEqual(done.body);
+
+    expect([await n("p-a"), await n("p-b"), await n("p-c")]).toEqual([1, 21, undefined]);
+    expect([await n("p-a", "&timeline=main~1"), await n("p-a", "&at=main~1@now")]).toEqual([1_001, 1_001]);
+    expect(await n("p-a", "&at=before-bug"), "the savepoint is of both").toBe(1);
+    expect((await send("main~1", [add("p-a", 1)])).body).toMatchObject({ code: "timeline_sealed" });
+    expect((await postEvents(bad)).body, "given-up ids are free again").toMatchObject({ accepted: 2, duplicates: 0 });
+    expect([await n("p-a"), await n("p-c")]).toEqual([1_001, 5]);
+    expect(await remove("main~1")).toMatchObject({ status: 409, body: { code: "timeline_in_use" } });
+    expect(await remove("main")).toMatchObject({ status: 409, body: { code: "timeline_in_use" } });
+    expect((await get("/v1/timelines/main")).body).toMatchObject({ name: "main", state: "main", from: "main~1" });
+
+    expect(await promote("main~1", "*")).toMatchObject({ status: 409, body: { code: "timeline_sealed" } });
+    await put("undo", { from: "main~1@now" });
+    expect(await promote("undo", "*")).toMatchObject({
+      status: 200,
+      body: { givesUp: { events: 3 }, takes: { events: 4 } },
+    });
+    expect([await n("p-a"), await n("p-b"), await n("p-d")]).toEqual([1_001, 1, 1]);
+    expect((await get("/v1/timelines")).body).toMatchObject([{ name: "main~2" }, { name: "main~1" }, { name: "main" }]);
+    expect((await postEvents([add("p-a", 1)])).body).toMatchObject({ accepted: 1 });
+  });
+
+  test("an object of the former main answers no repeat as if it still counted, and no read", async () => {
+    const event = add("q-a", 1);
+    await put("empty");
+    await postEvents([event]);
+    const former = (await get("/v1/timelines/main")).body["line"] as number;
+    await promote("empty", "*");
+    expect((await postEvents([event])).body).toMatchObject({ accepted: 1, duplicates: 0 });
+    const stub = env.PARTITION.getByName(`${former}/tally/${await partitionOf("q-a")}`) as unknown as Calls;
+    const address = { line: former, operator: "tally", partition: 0, seed: 0, database: "LOG_0" };
+    // An object may answer from memory for a moment after it heard of D1 last.
+    await expect
+      .poll(() => stub.read(address, ["q-a"]), { timeout: 30_000 })
+      .toMatchObject({ tag: "busy", code: "line_sealed" });
+    expect(await stub.read({ ...address, named: true }, ["q-a"])).toMatchObject({ tag: "ok" });
+    expect(await n("q-a")).toBe(1);
+    expect(await n("q-a", "&timeline=main~1")).toBe(1);
+  });
+
+  test("of a timeline that isn't there, or of main itself, is refused", async () => {
+    expect(await promote("nobody", "*")).toMatchObject({ status: 404, body: { code: "no_timeline" } });
+    expect(await promote("main", "*")).toMatchObject({ status: 409, body: { code: "timeline_is_main" } });
+    expect(await call("/v1/timelines/main/promotion", { method: "DELETE" })).toMatchObject({ status: 200 });
+  });
+});
+
+const partitionOf = async (key: string): Promise<string> =>
+  String((await get(`/v1/operators/tally/state?key=${key}`)).body["partition"]).padStart(4, "0");
+
+async function fetchNdjson(path: string): Promise<{ id: string }[]> {
+  const text = await (await fetchApp(path, { headers: { accept: "application/x-ndjson" } })).text();
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as { id: string });
+}
