@@ -669,4 +669,9 @@ export const DEFECTS: readonly Defect[] = [
     "MARK3",
     engine("checkpoint/checkpointer", "    await this.#events.attempted(open);\n", ""),
   ),
+  one(
+    "a check decides anew what no handler decided: the condition of an edit, and a bound",
+    "MACHINE5",
+    engine("state/state-machine", "this.anew === null || stands(logged, command)", "this.anew === null"),
+  ),
 ];

@@ -7,11 +7,16 @@
  *     partition is looked at again, and at the end.
  * PASTREADER3. It may hear that the moment is gone, or that something can't be read. It never hears something else than was.
  * PASTREADER4. The differences between two moments are those of all that is read at both (DIFF1).
+ * PASTREADER6. A check of the code that ran finds nothing, from whatever moment (CHECK2, CHECK3).
  * PASTREADER5. "Now" holds all that was logged before it was asked for, whatever the writers' clocks say (SETTLE3).
  */
 import { Damage, Failure } from "../../src/engine/base/errors.ts";
 import { stamp, type Stamp } from "../../src/engine/base/ids.ts";
 import type { Log, ObjectStore } from "../../src/engine/base/ports.ts";
+import { HASH_NAME } from "../../src/engine/base/hash.ts";
+import type { Event } from "../../src/engine/event/event.ts";
+import { CHECK_START, checkPartition } from "../../src/engine/history/check.ts";
+import { keyOf, route } from "../../src/engine/operator/routing.ts";
 import type { Moment } from "../../src/engine/history/moment.ts";
 import { differences } from "../../src/engine/history/differences.ts";
 import { pastKeys, pastRange } from "../../src/engine/history/past.ts";
@@ -33,17 +38,23 @@ interface Settled {
   readonly seq: number;
 }
 
+/** Above all stamps. */
+const END = stamp(Number.MAX_SAFE_INTEGER);
+
 /** Moments that are remembered. */
 const REMEMBERED = 50;
 
 export class PastReader {
   readonly #world: World;
   readonly #random: Random;
+  /** For checks alone, so that they change nothing of what else is read. */
+  readonly #checks: Random;
   readonly #settled: Settled[] = [];
 
   constructor(world: World) {
     this.#world = world;
     this.#random = world.stream("past reader");
+    this.#checks = world.stream("checks of code");
   }
 
   start(): void {
@@ -82,6 +93,7 @@ export class PastReader {
     await this.#read(one);
     const others = this.#settled.filter((other) => other.slot === slot && other.truth === truth && other !== one);
     if (others.length > 0) await this.#compare(one, this.#random.pick(others));
+    if (this.#world.config.versions === 1) await this.#check(this.#checks.pick([one, ...others]));
     this.#unchanged(one);
   }
 
@@ -168,6 +180,31 @@ export class PastReader {
       );
   }
 
+  async #check({ slot, truth, at }: Settled): Promise<void> {
+    const { oracle, trace } = this.#world;
+    const random = this.#checks;
+    const env = this.#env(slot, this.#world.deployed, random);
+    const { operator, partitions = 1, seed, database, line } = slot.address;
+    const databases = Array.from({ length: partitions }, () => database);
+    const placed = route(line, env.operator, { operator, partitions, hash: HASH_NAME, seed, databases });
+    const pass = { keys: random.between(2, 8), bytes: random.pick([400, 1_000, 1_000_000]) };
+    const sample = random.chance(0.3) ? random.between(1, 5) : null;
+    const from = random.chance(0.3) ? stamp(0) : at;
+    const request = { env, keyOf: (event: Event) => keyOf(placed, event), from, to: END, sample };
+    try {
+      for await (const { findings, counts, gaps } of checkPartition(request, CHECK_START, pass)) {
+        if (findings.length > 0 && oracle.truth(slot.name) === truth)
+          oracle.fail(`a check of ${slot.short} from stamp ${from} finds ${JSON.stringify(findings[0])} (CHECK3)`);
+        trace.count("events decided anew", counts.events);
+        trace.count("states compared with a snapshot", counts.states);
+        if (gaps.includes("moment_gone")) trace.count("moments gone");
+      }
+    } catch (error) {
+      if (!(error instanceof Damage) && !(error instanceof Failure)) throw error;
+      trace.say(slot.short, () => `can't be checked from stamp ${from}: ${error.message}`);
+    }
+  }
+
   #unchanged({ slot, truth, at, seq }: Settled): void {
     const { oracle } = this.#world;
     if (oracle.truth(slot.name) !== truth) return;
@@ -183,14 +220,14 @@ export class PastReader {
       .join();
   }
 
-  #env(slot: Slot, version: number): LogEnvironment {
+  #env(slot: Slot, version: number, random = this.#random): LogEnvironment {
     const { clock, codec, config, store } = this.#world;
     const { line, operator: name, partition, database } = slot.address;
     return {
       id: { line, operator: name, partition },
       operator: this.#world.operators(version).find((one) => one.name === name)!,
-      log: this.#slow<Log>(this.#world.database(database).log(slot.address), config.logMs),
-      objects: this.#slow<ObjectStore>(store, config.storeMs),
+      log: this.#slow<Log>(this.#world.database(database).log(slot.address), config.logMs, random),
+      objects: this.#slow<ObjectStore>(store, config.storeMs, random),
       codec,
       clock,
       cache: NO_CACHE,
@@ -199,13 +236,13 @@ export class PastReader {
   }
 
   /** Each call takes its time, in which others go on. */
-  #slow<Port extends Log | ObjectStore>(port: Port, ms: number): Port {
+  #slow<Port extends Log | ObjectStore>(port: Port, ms: number, random: Random): Port {
     return new Proxy(port, {
       get: (target, name) => {
         const method = Reflect.get(target, name, target) as unknown;
         if (typeof method !== "function") return method;
         return async (...args: unknown[]) => {
-          await new Promise<void>((resolve) => void this.#world.clock.after(this.#random.wait(ms), resolve));
+          await new Promise<void>((resolve) => void this.#world.clock.after(random.wait(ms), resolve));
           return Reflect.apply(method, target, args) as unknown;
         };
       },

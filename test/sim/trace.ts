@@ -94,6 +94,8 @@ export const COUNTED = [
   "unpins",
   "moments read",
   "moments compared",
+  "events decided anew",
+  "states compared with a snapshot",
   "moments not exact",
   "moments gone",
   "moments not settled",
