@@ -110,7 +110,7 @@ export class App {
     const byType = new Map<string, Route[]>();
     for (const operator of this.operators) {
       const placement = placements.get(operator.name);
-      if (placement === undefined) continue;
+      if (lost.has(operator.name) || placement === undefined) continue;
       const placed = route(line, operator, placement, ancestors, named);
       byOperator.set(operator.name, placed);
       for (const type of operator.handlers.keys()) byType.set(type, [...(byType.get(type) ?? []), placed]);
