@@ -14,6 +14,8 @@ import { isWhole } from "../../engine/base/json.ts";
 import { sleep } from "../../engine/base/retry.ts";
 import { CHECK_START, checkPartition } from "../../engine/history/check.ts";
 import { addCounts, type CheckPlace, type CheckStep, NO_COUNTS } from "../../engine/history/findings.ts";
+import { timelineIn } from "../../engine/history/moment.ts";
+import { MAIN } from "../../engine/history/timelines.ts";
 import { keyOf, type Address, type Route } from "../../engine/operator/routing.ts";
 import type { App, Routes } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
@@ -74,6 +76,9 @@ export async function getCheck(request: Request, env: Env, app: App, routes: Rou
       code: "invalid_moment",
       detail: "name the moment where the check begins with ?from=",
     });
+  for (const name of [asked.from, asked.to].map((text) => timelineIn(text ?? "")))
+    if (name !== null && name !== MAIN)
+      return problem({ status: 400, code: "invalid_moment", detail: `a check is about ${MAIN}, not about "${name}"` });
   const from = await unsettledAt(env, routes, asked.from);
   if (from instanceof Response) return from;
   const to = asked.to === undefined ? LAST_STAMP : await unsettledAt(env, routes, asked.to);
