@@ -6,6 +6,7 @@ import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import type { Failure } from "../engine/base/errors.ts";
 import type { Ancestors, Timeline } from "../engine/base/records.ts";
+import { FRESH_ASK_MS, FRESH_MS } from "../engine/base/limits.ts";
 import { limited } from "../engine/base/retry.ts";
 import { ancestorsOf, MAIN, timelineOf, type Timelines } from "../engine/history/timelines.ts";
 import type { Operator } from "../engine/operator/operator.ts";
@@ -13,7 +14,7 @@ import { appLocation } from "../engine/operator/region.ts";
 import { type Route, route } from "../engine/operator/routing.ts";
 import { type Env, hasObjects } from "./env.ts";
 import { requestClock } from "./request-clock.ts";
-import { readTimelines, timelinesAtRest } from "./timelines.ts";
+import { readMain, readTimelines, timelinesAtRest } from "./timelines.ts";
 
 /** The placed operators on one line of history, for every request. */
 export interface Routes {
@@ -51,6 +52,8 @@ export class App {
   readonly operators: readonly Operator[];
   #routes: Routes | null = null;
   #until = Number.POSITIVE_INFINITY;
+  /** D1 said which line is main, to a read that began at this time. */
+  #heardAt = 0;
   /** Of lines that requests named. Where a line starts never changes, and its number is never given again. */
   readonly #named = new Map<number, Routes>();
 
@@ -65,21 +68,42 @@ export class App {
     this.operators = operators;
   }
 
-  /** Reads D1 once. Only the result is shared: a promise belongs to the request that made it, and dies with it. */
+  /**
+   * Returns the operators on main, for appends: an append proves by itself that its line is main.
+   *
+   * Reads D1 once. Only the result is shared: a promise belongs to the request that made it, and dies with it.
+   */
   async routes(env: Env): Promise<Routes> {
     const known = this.#routes;
     if (known !== null && (known.lost === undefined || requestClock.now() < this.#until)) return known;
+    const askedAt = requestClock.now();
     // A Worker that only checks code must not finish a promotion.
     const timelines = await (hasObjects(env) ? timelinesAtRest(env) : readTimelines(env));
     const routes = await limited(requestClock, "D1", () => this.#load(env, timelines, timelines.main.line, false));
     this.#routes = routes;
+    this.#heardAt = askedAt;
     this.#until = requestClock.now() + LOST_MS;
     return routes;
   }
 
+  /**
+   * Returns the operators on main, for all but appends. A read of D1 and R2 doesn't show whether its line is main still:
+   * another isolate may have promoted another one. So D1 is asked if it hasn't been heard for FRESH_MS.
+   */
+  async current(env: Env): Promise<Routes> {
+    const known = this.#routes;
+    const askedAt = requestClock.now();
+    if (known === null || askedAt - this.#heardAt < FRESH_MS) return this.routes(env);
+    const main = await limited(requestClock, "D1", () => readMain(env), FRESH_ASK_MS).catch(() => null);
+    if (main === null) return known;
+    if (main.line === known.line) this.#heardAt = askedAt;
+    else if (this.#routes === known) this.forget();
+    return this.routes(env);
+  }
+
   /** Returns null if there is no such timeline. A name is a pointer, so D1 is asked each time. */
   async timeline(env: Env, name: string): Promise<Routes | null> {
-    if (name === MAIN) return this.routes(env);
+    if (name === MAIN) return this.current(env);
     const timelines = await readTimelines(env);
     const found = timelineOf(timelines, name);
     if (found === null) return null;

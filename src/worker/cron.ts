@@ -38,7 +38,7 @@ export async function runCron(app: App, env: Env): Promise<void> {
   await sweepTimelines(env).catch((error: unknown) =>
     note("a timeline could not be removed", { error: messageOf(error) }),
   );
-  const places = placesOf(await app.routes(env));
+  const places = placesOf(await app.current(env));
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const results = await Promise.allSettled(
     [...databases].map(([name, db]) => wakeOverdue(env, db, places, startIn(places, name), until)),

@@ -105,7 +105,8 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     async (c, next) => {
       const name = timelineAsked((param) => c.req.query(param), "at" in inQuery, mainOnly === true);
       if (typeof name !== "string") return problem(name);
-      const routes = await app.timeline(c.env, name);
+      const appends = role === "ingest" && name === MAIN;
+      const routes = appends ? await app.routes(c.env) : await app.timeline(c.env, name);
       if (routes === null) return noTimeline(name);
       if (routes.replaced === true && role === "ingest") return timelineSealed(name);
       c.set("routes", routes);
@@ -186,7 +187,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
   on(BLAME, (c, given) => getBlame(c.env, c.var.route, given, c.var.grant));
   on(DIFF, (c, given) => getDiff(c.req.raw, c.env, app, c.var.routes, given, c.var.grant));
-  on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, c.var.route, key ?? null, c.var.grant));
+  on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, app, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));
   on(SHOW_PARTITION, (c, { live }) => showPartition(c.env, c.var.route, c.var.address, live === "true"));
   on(SNAPSHOT, (c) => takeSnapshot(c.env, c.var.address));

@@ -6,6 +6,7 @@ import { D1Savepoints } from "../adapters/d1-savepoints.ts";
 import { D1Directory, D1Lines } from "../adapters/d1-timelines.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import { SWITCHES, switchObject } from "../engine/base/ids.ts";
+import type { Main } from "../engine/base/records.ts";
 import { limited, persistent } from "../engine/base/retry.ts";
 import { settlePromotion, type PromotionStores } from "../engine/history/promotion.ts";
 import type { SavepointFiles } from "../engine/history/savepoint-object.ts";
@@ -20,6 +21,8 @@ export const databasesOf = (env: Env): D1Database[] => [
 ];
 
 const directoryOf = (env: Env): D1Directory => new D1Directory(databasesOf(env)[0]!);
+
+export const readMain = (env: Env): Promise<Main> => directoryOf(env).main();
 
 export const readTimelines = (env: Env): Promise<Timelines> =>
   limited(requestClock, "D1", () => directoryOf(env).all());

@@ -113,6 +113,8 @@ async function targetOf(env: Env, name: string): Promise<number | Response> {
 const AT_ONCE = 8;
 
 async function previewOf(env: Env, app: App, target: number, name: string): Promise<Preview | Response> {
+  // The list must be of what is main now, whatever this isolate heard of last.
+  app.forget();
   const [main, timelines, other] = [await app.routes(env), await readTimelines(env), await app.timeline(env, name)];
   if (other?.line !== target) return noTimeline(name);
   const parted = partedAt(main, other);

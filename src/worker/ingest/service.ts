@@ -166,7 +166,7 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
 
   /** See `Service`. */
   async get(operator: string, key: string, { at }: GetOptions = {}): Promise<Got> {
-    const routes = await this.#routes();
+    const routes = await this.#routes("reads");
     if ("tag" in routes) return routes;
     const route = routeOf(routes, operator);
     if ("tag" in route) return route;
@@ -209,9 +209,10 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
     return soundPrefix((this.ctx.props as ServiceProps | undefined)?.keyPrefix, "the binding's props");
   }
 
-  async #routes(): Promise<Routes | Unavailable> {
+  async #routes(use: "events" | "reads" = "events"): Promise<Routes | Unavailable> {
     try {
-      return await installedApp().routes(this.env);
+      const app = installedApp();
+      return use === "events" ? await app.routes(this.env) : await app.current(this.env);
     } catch (error) {
       const trouble = troubleOf(error);
       if (trouble === null) throw error;

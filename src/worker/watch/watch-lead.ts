@@ -9,6 +9,7 @@
  */
 import type { Address } from "../../engine/operator/routing.ts";
 import { WATCH_BEAT_MS } from "../../engine/base/limits.ts";
+import { installedApp } from "../app.ts";
 import type { Env } from "../env.ts";
 import { partitionStub } from "../stub.ts";
 import type { Trouble } from "../trouble.ts";
@@ -32,6 +33,7 @@ export async function lead(place: WatchedKey, hubs: Hubs, name: string, hub: Hub
     const end = "code" in socket ? socket : await follow(socket, hubs, name, hub, member);
     if (!leads(hub, member)) return;
     if (hub.silence === null) failures = 0;
+    if (end?.code === "line_sealed") installedApp().forget();
     hub.failed(end ?? GONE, Date.now());
     hub.seenMs = Date.now();
     await member.sleep(

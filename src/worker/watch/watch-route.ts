@@ -6,11 +6,14 @@
  *     newest.
  * WATCH3. A reader that has gone is forgotten when the runtime reports it, at the latest with the next write, such as a
  *     sign of life. If the runtime reports nothing, the reader is forgotten after three beats (watch-hub.ts).
+ * WATCH4. A stream of main ends if another line is main: with the next sign of life, at the latest. The reader comes back,
+ *     and gets the values of that line.
  */
 import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
 import { partitionName } from "../../engine/base/ids.ts";
 import { WATCH_BEAT_MS, WATCH_LOST_MS, WATCH_MS, WATCHERS } from "../../engine/base/limits.ts";
 import { keyNotAllowed, type Grant } from "../http/access.ts";
+import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
 import { notAllowed, problem } from "../problem.ts";
 import { unavailable } from "../http/answers.ts";
@@ -31,6 +34,7 @@ const RETRY_MS = 1_000;
 export async function watchKey(
   request: Request,
   env: Env,
+  app: App,
   route: Route,
   key: string | null,
   { keyPrefix = "" }: Grant,
@@ -46,7 +50,7 @@ export async function watchKey(
       code: "invalid_key",
       detail: `no event can have the key ${JSON.stringify(key)}: it has no group`,
     });
-  const watcher = Watcher.join(env, route.addresses[partition]!, key);
+  const watcher = Watcher.join(env, app, route.addresses[partition]!, key);
   if (watcher === null)
     return problem({
       status: 503,
@@ -70,6 +74,7 @@ const encoder = new TextEncoder();
 /** One stream, in the request that it belongs to. */
 class Watcher {
   readonly #env: Env;
+  readonly #app: App;
   readonly #address: Address;
   readonly #key: string;
   readonly #name: string;
@@ -79,8 +84,9 @@ class Watcher {
   /** `changes` of the hub when this watcher last gave a value. */
   #given = -1;
 
-  constructor(env: Env, address: Address, key: string, name: string, hub: Hub, member: HubMember) {
+  constructor(env: Env, app: App, address: Address, key: string, name: string, hub: Hub, member: HubMember) {
     this.#env = env;
+    this.#app = app;
     this.#address = address;
     this.#key = key;
     this.#name = name;
@@ -88,10 +94,10 @@ class Watcher {
     this.#member = member;
   }
 
-  static join(env: Env, address: Address, key: string): Watcher | null {
+  static join(env: Env, app: App, address: Address, key: string): Watcher | null {
     const name = `${partitionName(address)} ${key}`;
     const joined = hubs.join(name, Date.now());
-    return joined === null ? null : new Watcher(env, address, key, name, joined.hub, joined.member);
+    return joined === null ? null : new Watcher(env, app, address, key, name, joined.hub, joined.member);
   }
 
   /** Waits for the current value (WATCH1). @returns null, or the reason why there is none; then the watcher has gone */
@@ -138,15 +144,23 @@ class Watcher {
       const now = Date.now();
       const { silence } = this.#hub;
       if (this.#member.gone || now >= this.#endMs) return null;
-      if (silence !== null && now - silence.sinceMs > WATCH_LOST_MS) return null;
+      if (silence !== null && (silence.code === "line_sealed" || now - silence.sinceMs > WATCH_LOST_MS)) return null;
       this.#leadIfNobody();
       const { value, changes } = this.#hub;
       if (value !== null && changes !== this.#given) {
         this.#given = changes;
         return messageOf(this.#key, value);
       }
-      if (!(await this.#member.sleep(WATCH_BEAT_MS))) return ":\n\n";
+      if (!(await this.#member.sleep(WATCH_BEAT_MS))) return (await this.#isMain()) ? ":\n\n" : null;
     }
+  }
+
+  /** Returns false if the reader asked for main, and another line is main now (WATCH4). */
+  async #isMain(): Promise<boolean> {
+    const { line, named } = this.#address;
+    if (named !== undefined) return true;
+    const routes = await this.#app.current(this.#env).catch(() => null);
+    return routes === null || routes.line === line;
   }
 
   #leadIfNobody(): void {

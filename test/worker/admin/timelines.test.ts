@@ -1,8 +1,13 @@
 /** `/v1/timelines`: a line of history from any moment, and its promotion to main. */
+import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { App } from "../../../src/worker/app.ts";
+import { routesOf } from "../../../src/worker/routes.ts";
 import type { Calls } from "../../../src/worker/rpc.ts";
-import { add, call, fetchApp, get, postEvents } from "../http.ts";
+import { all } from "../app.ts";
+import { EventSource } from "../watch/event-source.ts";
+import { add, BASE, call, fetchApp, get, postEvents } from "../http.ts";
 
 const put = (name: string, body: unknown = {}) =>
   call(`/v1/timelines/${name}`, {
@@ -180,12 +185,36 @@ describe("a promotion", () => {
     expect(await n("q-a", "&timeline=main~1")).toBe(1);
   });
 
+  test("is noticed by an isolate that knew the former main", async () => {
+    const [early, late] = [isolate(), isolate()];
+    await postEvents([add("r-a", 1)]);
+    const stream = await EventSource.open("tally", "r-a");
+    expect(await stream.next()).toMatchObject({ value: { n: 1 } });
+    const state = "/v1/operators/tally/state?key=r-a&at=now";
+    for (const ask of [early, late]) expect(await ask(state)).toMatchObject({ value: { n: 1 } });
+    await put("r-back");
+    await postEvents([add("r-a", 10)]);
+    expect(await stream.next()).toMatchObject({ value: { n: 11 } });
+    await promote("r-back", "*");
+    await put("r-next");
+    expect(await early("/v1/timelines/r-next/promotion"), "of main now").toMatchObject({ givesUp: { events: 0 } });
+    await expect.poll(() => late(state), { timeout: 30_000 }).toMatchObject({ value: { n: 1 } });
+    await expect(stream.next(), "no reader is left on the former main").rejects.toThrow("the stream ended");
+    await remove("r-next");
+  }, 60_000);
+
   test("of a timeline that isn't there, or of main itself, is refused", async () => {
     expect(await promote("nobody", "*")).toMatchObject({ status: 404, body: { code: "no_timeline" } });
     expect(await promote("main", "*")).toMatchObject({ status: 409, body: { code: "timeline_is_main" } });
     expect(await call("/v1/timelines/main/promotion", { method: "DELETE" })).toMatchObject({ status: 200 });
   });
 });
+
+/** The app in another isolate: it hears of nothing that requests of this one did. */
+function isolate(): (path: string) => Promise<unknown> {
+  const http = routesOf(new App(all));
+  return async (path) => (await http.fetch(new Request(`${BASE}${path}`), env, createExecutionContext())).json();
+}
 
 const partitionOf = async (key: string): Promise<string> =>
   String((await get(`/v1/operators/tally/state?key=${key}`)).body["partition"]).padStart(4, "0");
