@@ -1,10 +1,9 @@
 /**
  * docs/guides/start.md and the page that follows it, done as they say: their files are written, their commands run in
- * order against the packed package, and what they print is compared. A block of code whose first line is a comment with a
- * path is that file; `console` blocks are commands (`$`) with their output, where `…` stands for anything. Every block of
- * code compiles.
+ * order against the packed package, and what they print is compared (console.ts). A block of code whose first line is a
+ * comment with a path is that file. Every block of code compiles.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -14,17 +13,17 @@ import { PROJECT_DIR } from "../../src/local/config.ts";
 import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
 import { projectNode, Wrangler } from "../../src/local/wrangler.ts";
 import { until } from "./command.ts";
+import { blocksOf, commandsOf, type ConsoleStep, patternOf, Terminal } from "./console.ts";
 import { modules, unpack } from "./packed.ts";
 
 type Step =
-  | { readonly tag: "file"; readonly name: string; readonly text: string }
-  | { readonly tag: "command"; readonly command: string; readonly prints: string };
+  { readonly tag: "file"; readonly name: string; readonly text: string } | ({ readonly tag: "command" } & ConsoleStep);
 
 const PAGES = ["docs/guides/start.md", "docs/guides/credits-and-devices.md"];
 const page = PAGES.map((name) => readFileSync(path.join(PROJECT_DIR, name), "utf8")).join("\n");
-const blocks = [...page.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, kind, text]) => ({ kind, text: text! }));
+const blocks = blocksOf(page);
 const steps = blocks.flatMap(({ kind, text }): Step[] => {
-  if (kind === "console") return commandsOf(text);
+  if (kind === "console") return commandsOf(text).map((step) => ({ tag: "command", ...step }));
   const name = kind === "ts" ? fileOf(text) : null;
   return name === null ? [] : [{ tag: "file", name, text }];
 });
@@ -36,7 +35,8 @@ const TYPES = ["@cloudflare/workers-types", "@types/node", "undici-types"];
 const dir = mkdtempSync(path.join(tmpdir(), "keyframe-tutorial-"));
 const folder = path.join(dir, "metering");
 let app: Runtime | null = null;
-let status = 0;
+// npx finds what is installed, a second later; and $? is of the command before.
+const terminal = new Terminal(folder, 'npx() { "$@"; }');
 
 beforeAll(() => {
   mkdirSync(folder);
@@ -121,44 +121,10 @@ async function obey(command: string, prints: string): Promise<void> {
 async function shell(command: string): Promise<string> {
   const own = [path.join(folder, "node_modules/.bin"), path.dirname(projectNode())];
   const PATH = [...own, process.env["PATH"]].join(path.delimiter);
-  const env = { ...process.env, PATH, NO_COLOR: "1", NODE_TEST_CONTEXT: undefined, NODE_OPTIONS: undefined };
-  const url = app === null ? {} : { KEYFRAME_URL: app.url };
-  // npx finds what is installed, a second later; and $? is of the command before.
-  const script = `exec 2>&1\nnpx() { "$@"; }\n(exit ${status})\n${command}`;
-  const child = spawn("bash", ["-c", script], {
-    cwd: folder,
-    env: { ...env, ...url },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let out = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (text: string) => (out += text));
-  status = await new Promise<number>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve(code ?? 1));
-  });
-  return out;
-}
-
-/** The whole output, to the letter but for what stands for anything. */
-function patternOf(prints: string): RegExp {
-  const letters = prints.trimEnd().replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
-  return new RegExp(`^${letters.replaceAll("…", "[^]*?")}\\s*$`);
+  return terminal.run(command, { PATH, ...(app === null ? {} : { KEYFRAME_URL: app.url }) });
 }
 
 /** `// src/index.ts`, in the first line. */
 function fileOf(text: string): string | null {
   return /^\/\/ ([\w./-]+\.ts)\n/.exec(text)?.[1] ?? null;
-}
-
-/** A command continues to the end of its here-document. */
-function commandsOf(text: string): Step[] {
-  return text
-    .split(/^\$ /m)
-    .slice(1)
-    .map((part) => {
-      const [, here] = /^.*<<'END'\n([^]*?^END\n)/m.exec(part) ?? [];
-      const end = here === undefined ? part.indexOf("\n") + 1 : part.indexOf(here) + here.length;
-      return { tag: "command", command: part.slice(0, end).trimEnd(), prints: part.slice(end) };
-    });
 }
