@@ -31,6 +31,7 @@ interface Told {
 export interface GoodAnswer extends Told {
   readonly tag: "good";
   readonly body: unknown;
+  readonly etag: string | null;
 }
 
 export interface ProblemAnswer extends Told {
@@ -77,7 +78,7 @@ export function judge(call: Call, head: Head, text: string, retryAfterMs: number
   const body = parsed(text);
   if (status >= 200 && status < 300) {
     const flaw = body === undefined ? "it isn't JSON" : flawOf(call, body);
-    return flaw === null ? { tag: "good", status, retryAfterMs, body } : foreign(flaw);
+    return flaw === null ? { tag: "good", status, retryAfterMs, body, etag: head.headers.get("etag") } : foreign(flaw);
   }
   if (!isProblem(body)) return foreign(`it isn't a problem document of Keyframe's: ${begin(text)}`);
   return { tag: "problem", status, retryAfterMs, code: body.code, body };

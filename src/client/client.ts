@@ -18,7 +18,7 @@ import { diffEntries, type DiffEnd, type DiffEntry, type DiffOptions } from "./d
 import type { Fate } from "./keyframe-error.ts";
 import { type Fetch, Http } from "./http.ts";
 import { KeyframeError } from "./keyframe-error.ts";
-import { PinnedMoment, type AboutMoment, type MomentLike } from "./moment.ts";
+import { momentOn, PinnedMoment, type AboutMoment, type MomentLike } from "./moment.ts";
 import { OperatorClient, type AskOptions } from "./operator-client.ts";
 import { OperatorReads } from "./operator-reads.ts";
 import type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
@@ -27,6 +27,7 @@ import { outgoing, type OutgoingEvent } from "./outgoing.ts";
 import { Patience } from "./patience.ts";
 import { SavepointsClient } from "./savepoints.ts";
 import { Sender } from "./sender.ts";
+import { TimelinesClient } from "./timelines.ts";
 
 export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
 export type { ClientClock } from "./clock.ts";
@@ -42,12 +43,23 @@ export type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types
 export type { StateOf } from "../engine/operator/operator-types.ts";
 export type { OutgoingEvent } from "./outgoing.ts";
 export type { SavepointInfo, SavepointsClient } from "./savepoints.ts";
+export type {
+  Promoted,
+  Promotion,
+  PromotionPreview,
+  StartOptions,
+  Stretches,
+  TimelineInfo,
+  TimelinesClient,
+} from "./timelines.ts";
 export type { Watched, WatchOptions } from "./watch.ts";
 
 export interface ClientOptions {
   /** The app's address, without `/v1`. */
   readonly url: string;
   readonly token?: string;
+  /** The timeline of all calls. Default: main, whichever line that is. */
+  readonly timeline?: string;
   /**
    * A batch leaves when it is this large, or when its first event waited `lingerMs`. Default 500 events, 500,000 bytes,
    * 5 ms.
@@ -107,10 +119,15 @@ export interface Client {
     options?: AskOptions,
   ): Promise<AskResult<Op, T>>;
   /**
-   * The past, for reading: `kf.at("-90m").operator(usage).get("ada")`.
+   * The past, for reading: `kf.at("-90m").operator(usage).get("ada")`. A moment may name its timeline: `fix@now`.
    * @throws KeyframeError `invalid_options`
    */
   at(moment: MomentLike): PastClient;
+  /**
+   * The same client on a timeline, with batches of its own: `kf.timeline("fix").send(…)`. They aren't numbered, since
+   * the timeline knows the numbers of before its start: for a producer make a client with `timeline` and a higher epoch.
+   */
+  timeline(name: string): Client;
   /**
    * Yields each key whose state differs between two moments: `kf.diff({ from: "-1h", operator: usage })`. The return
    * value names the stamps that the moments meant.
@@ -124,6 +141,8 @@ export interface Client {
   diff(options: DiffOptions): AsyncGenerator<DiffEntry<unknown>, DiffEnd>;
   /** Named moments: `await kf.savepoints.save("month-end")`, then `kf.at("month-end")`. */
   readonly savepoints: SavepointsClient;
+  /** Lines of history: `await kf.timelines.start("fix", { from: "-90m" })`, then `kf.timeline("fix")`. */
+  readonly timelines: TimelinesClient;
 }
 
 /** All operators as they were at one moment. The first answer turns the moment into a stamp, for all reads. */
@@ -147,6 +166,7 @@ export function client(options: ClientOptions): Client {
     fetch: options.fetch ?? ((url, init) => fetch(url, init)),
     clock,
     attemptMs: retry.attemptMs,
+    timeline: options.timeline ?? null,
   });
   const patience = (): Patience => new Patience(clock, random, retry);
   const sender = new Sender({
@@ -177,13 +197,20 @@ export function client(options: ClientOptions): Client {
   const operator = <Op extends AnyOperator>(given: Op["name"] | Op): OperatorClient<Op> =>
     new OperatorClient<Op>(nameOf(given), calling);
   const at = (given: MomentLike): PastClient => {
-    const moment = new PinnedMoment(given);
+    const { timeline, when } = momentOn(given);
+    if (timeline !== null && timeline !== (options.timeline ?? timeline))
+      throw new KeyframeError(
+        "invalid_options",
+        `the moment is of timeline "${timeline}", and the client of "${options.timeline}"`,
+      );
+    const moment = new PinnedMoment(when);
+    const asking = timeline === null ? calling : { ...calling, http: http.on(timeline) };
     return {
       get stamp() {
         return moment.stamp;
       },
       operator: <Op extends AnyOperator>(of: Op["name"] | Op) =>
-        new OperatorReads<Op, AboutMoment>(nameOf(of), calling, moment),
+        new OperatorReads<Op, AboutMoment>(nameOf(of), asking, moment),
     };
   };
 
@@ -195,9 +222,14 @@ export function client(options: ClientOptions): Client {
     operator,
     ask: (of, type, data, how) => operator(of).ask(type, data, how),
     at,
+    timeline: (name) => {
+      const { producer: _, ...others } = options;
+      return client({ ...others, timeline: name });
+    },
     diff: <Op extends AnyOperator>(asked: DiffOptions & { readonly operator?: Op["name"] | Op }) =>
       diffEntries<StateOf<Op>>(calling, asked, asked.operator === undefined ? null : nameOf<Op>(asked.operator)),
     savepoints: new SavepointsClient(calling),
+    timelines: new TimelinesClient({ ...calling, http: http.on(null) }),
   };
 }
 

@@ -180,6 +180,30 @@ const SAVEPOINT = {
   "unarchived?": "a number",
 } as const satisfies Shape;
 
+const TIMELINE = {
+  name: "a text",
+  line: "a whole number",
+  state: "a text",
+  "from?": "a text",
+  "at?": "a whole number",
+  "time?": "a text",
+  "created?": "a text",
+  "expires?": "a text",
+} as const satisfies Shape;
+const STRETCHES = {
+  events: "a whole number",
+  "last?": "a text",
+  partitions: [{ operator: "a text", partition: "a whole number", first: "a whole number", last: "a whole number" }],
+} as const satisfies Shape;
+const PROMOTION = {
+  timeline: "a text",
+  mode: "a text",
+  parted: "a whole number",
+  partedTime: "a text",
+  givesUp: STRETCHES,
+  takes: STRETCHES,
+} as const satisfies Shape;
+
 /** A message of `watch`. */
 export const WATCHED = { key: "a text", value: "anything", seq: "a number or null" } as const satisfies Shape;
 
@@ -230,6 +254,17 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
   ["GET", "/v1/savepoints/:name", SAVEPOINT],
   ["PUT", "/v1/savepoints/:name", SAVEPOINT],
   ["DELETE", "/v1/savepoints/:name", { name: "a text", removed: "true" }],
+  ["GET", "/v1/timelines", [TIMELINE]],
+  ["GET", "/v1/timelines/:name", TIMELINE],
+  ["PUT", "/v1/timelines/:name", TIMELINE],
+  ["DELETE", "/v1/timelines/:name", { name: "a text", removed: "a boolean" }],
+  ["GET", "/v1/timelines/:name/promotion", PROMOTION],
+  [
+    "POST",
+    "/v1/timelines/:name/promotion",
+    { ...PROMOTION, promoted: "true", switches: "a whole number", former: "a text" },
+  ],
+  ["DELETE", "/v1/timelines/:name/promotion", { name: "a text", state: "a text", switches: "a whole number" }],
   [
     "POST",
     "/v1/operators/:op/partitions/:n/verify",

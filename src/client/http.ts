@@ -4,10 +4,13 @@
  * HTTP1. A missing answer, a broken one and a passing failure mean the same: the events may count, and the same request
  *     may be sent again.
  * HTTP2. This file neither waits nor retries. The caller does, by patience.ts.
+ * HTTP3. On a timeline, every request names it. Routes that are about the whole app take none, so their callers use
+ *     `on(null)`.
  */
 import { judge, redirectOf, type Answer, type Bytes, type Call, type NoAnswer } from "./answer.ts";
 import type { ClientClock } from "./clock.ts";
 import { KeyframeError } from "./keyframe-error.ts";
+import { withParam } from "./paths.ts";
 
 export interface FetchInit {
   readonly method: string;
@@ -25,6 +28,8 @@ export interface HttpOptions {
   readonly clock: ClientClock;
   /** Milliseconds for one attempt, its answer included. */
   readonly attemptMs: number;
+  /** Default: none is named, so the app takes main. */
+  readonly timeline?: string | null;
 }
 
 export class Http {
@@ -39,6 +44,11 @@ export class Http {
 
   get clock(): ClientClock {
     return this.#options.clock;
+  }
+
+  /** The same, on a timeline. */
+  on(timeline: string | null): Http {
+    return new Http({ ...this.#options, timeline });
   }
 
   async exchange(call: Call): Promise<Answer | NoAnswer> {
@@ -66,10 +76,11 @@ export class Http {
    */
   open(call: Call, signal: AbortSignal): Promise<Response> {
     const { method, path, headers, body } = call;
-    const { token, fetch } = this.#options;
+    const { token, fetch, timeline = null } = this.#options;
     const authorization = token === null ? {} : { authorization: `Bearer ${token}` };
     const init = { method, headers: { ...headers, ...authorization }, redirect: redirectOf(call), signal };
-    return fetch(`${this.#base}${path}`, body === undefined ? init : { ...init, body });
+    const asked = timeline === null ? path : withParam(path, "timeline", timeline);
+    return fetch(`${this.#base}${asked}`, body === undefined ? init : { ...init, body });
   }
 }
 

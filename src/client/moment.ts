@@ -6,8 +6,12 @@
  */
 import { isWholeNumber, membersOf, type Answer } from "./answer.ts";
 import { KeyframeError } from "./keyframe-error.ts";
+import { withParam } from "./paths.ts";
 
-/** A time, a stamp as an answer named it, a time ago as `-90m`, a savepoint's name, or `now`. */
+/**
+ * A time, a stamp as an answer named it, a time ago as `-90m`, a savepoint's name, or `now`. On another timeline as
+ * `fix@now`.
+ */
 export type MomentLike = string | number | Date;
 
 /** The members of a read of the past that are about its moment. */
@@ -26,15 +30,25 @@ export function momentText(moment: MomentLike): string {
   return moment instanceof Date ? moment.toISOString() : String(moment);
 }
 
+/**
+ * Splits `timeline@when`. The timeline is null if the moment names none.
+ * @throws KeyframeError `invalid_options`
+ */
+export function momentOn(moment: MomentLike): { readonly timeline: string | null; readonly when: string } {
+  const text = momentText(moment);
+  const end = text.indexOf("@");
+  return end === -1 ? { timeline: null, when: text } : { timeline: text.slice(0, end), when: text.slice(end + 1) };
+}
+
+/** A moment of the timeline that the requests name. */
 export class PinnedMoment {
   readonly #given: string;
   #stamp: number | null = null;
   /** The read whose answer will name the stamp. */
   #first: Promise<Answer> | null = null;
 
-  /** @throws KeyframeError `invalid_options` */
-  constructor(moment: MomentLike) {
-    this.#given = momentText(moment);
+  constructor(moment: string) {
+    this.#given = moment;
   }
 
   /** Null before the first answer. */
@@ -45,8 +59,7 @@ export class PinnedMoment {
   /** Asks for a path at this moment. Reads that begin before the first answer wait for it. */
   async read(path: string, ask: (path: string) => Promise<Answer>): Promise<Answer> {
     while (this.#stamp === null && this.#first !== null) await this.#first.catch(() => undefined);
-    const at = new URLSearchParams({ at: this.#stamp === null ? this.#given : String(this.#stamp) }).toString();
-    const answer = ask(`${path}${path.includes("?") ? "&" : "?"}${at}`);
+    const answer = ask(withParam(path, "at", this.#stamp === null ? this.#given : String(this.#stamp)));
     if (this.#stamp !== null) return answer;
     this.#first = answer
       .then((heard) => {

@@ -173,7 +173,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
 
   on(CHECK, (c, given) => getCheck(c.req.raw, c.env, app, c.var.routes, given));
   on(OVERVIEW, (c) => getOverview(c.env, c.var.routes, app.operators));
-  on(PUT_SAVEPOINT, (c, { name }) => putSavepoint(c.req.raw, c.env, c.var.routes, name));
+  on(PUT_SAVEPOINT, (c, { name }) => putSavepoint(c.req.raw, c.env, app, c.var.routes, name));
   on(LIST_SAVEPOINTS, (c) => getSavepoints(c.env, c.var.routes));
   on(GET_SAVEPOINT, (c, { name }) => getSavepoint(c.env, c.var.routes, name));
   on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, c.var.routes, name));

@@ -24,7 +24,8 @@ const WORDS: Readonly<Record<Extract<Shape, string>, (schema: Schema) => boolean
   "a number": ({ type }) => type === "integer" || type === "number",
   "a whole number": ({ type }) => type === "integer",
   "a number or null": ({ type }) => type === "integer" || type === "number" || type === "null",
-  "a text": ({ type, enum: values }) => type === "string" || (Array.isArray(values) && typeof values[0] === "string"),
+  "a text": ({ type, enum: values, const: value }) =>
+    type === "string" || typeof value === "string" || (Array.isArray(values) && typeof values[0] === "string"),
   "a text or null": ({ type }) => type === "string" || type === "null",
 };
 

@@ -145,6 +145,12 @@ describe("the command line", { timeout: 180_000 }, () => {
     ["quarantine", "credits", "delete", "0-1"],
     ["recover", "credits", "--from-r2"],
     ["adopt", "credits", "0", "d1"],
+    ["fork", "fix"],
+    ["timelines"],
+    ["unfork", "fix"],
+    ["promote", "fix", "--yes"],
+    ["promote", "fix", "--abort"],
+    ["rollback", "--to", "-1h", "--yes"],
   ];
 
   it.each(COMMANDS)("%s %s %s: status 2 for a login page, at once and after a redirect", async (...args) => {

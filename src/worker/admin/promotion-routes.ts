@@ -8,7 +8,7 @@ import { LOG_BEGIN, type LogStart } from "../../engine/base/records.ts";
 import { persistent } from "../../engine/base/retry.ts";
 import { eventTexts } from "../../engine/history/event-texts.ts";
 import { promote, settlePromotion } from "../../engine/history/promotion.ts";
-import { timelineOf } from "../../engine/history/timelines.ts";
+import { timelineOf, type Timelines } from "../../engine/history/timelines.ts";
 import type { LogEnvironment } from "../../engine/operator/environment.ts";
 import { startOfLog } from "../../engine/recovery/past-state.ts";
 import type { App, Routes } from "../app.ts";
@@ -49,7 +49,8 @@ export async function getPromotion(request: Request, env: Env, app: App, name: s
 }
 
 export async function postPromotion(request: Request, env: Env, app: App, name: string): Promise<Response> {
-  const match = /^(?:\*|"([0-9a-f]{64})")$/.exec(request.headers.get("if-match")?.trim() ?? "");
+  // A proxy that compresses an answer makes its ETag a weak one.
+  const match = /^(?:\*|(?:W\/)?"([0-9a-f]{64})")$/.exec(request.headers.get("if-match")?.trim() ?? "");
   if (match === null)
     return problem({
       status: 428,
@@ -58,7 +59,7 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
         "send If-Match with the ETag of GET …/promotion, which says what main gives up, or * to accept whatever it is",
     });
   const timelines = await readTimelines(env);
-  const again = timelines.main.done !== null && timelines.main.etag === match[1];
+  const again = isAgain(timelines, name, match[1] ?? null);
   const found = again ? timelines.main.line : await targetOf(env, name);
   if (found instanceof Response) return found;
   const wish = { target: found, accepted: match[1] ?? "*" };
@@ -89,6 +90,13 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
     case "no_target":
       return noTimeline(name);
   }
+}
+
+/** Was the last promotion this one? A timeline has lost its name when it is main. */
+function isAgain(timelines: Timelines, name: string, etag: string | null): boolean {
+  const { main } = timelines;
+  if (main.done === null || etag !== null) return main.done !== null && main.etag === etag;
+  return (JSON.parse(main.done) as Shown).timeline === name && timelineOf(timelines, name) === null;
 }
 
 /** Aborts the promotion that is under way, or finishes it if main was switched already. */
@@ -186,7 +194,12 @@ async function digestOf(text: string): Promise<string> {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function shown(timeline: string, { parted, givesUp, takes }: Preview): object {
+interface Shown {
+  readonly timeline: string;
+  readonly [member: string]: unknown;
+}
+
+function shown(timeline: string, { parted, givesUp, takes }: Preview): Shown {
   return { timeline, mode: "give_up", parted, partedTime: stampTime(parted), givesUp: sum(givesUp), takes: sum(takes) };
 }
 

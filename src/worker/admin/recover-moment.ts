@@ -8,7 +8,7 @@ import { Damage, Failure } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { FIRST_LINE, operatorPrefix, partitionName, type Stamp } from "../../engine/base/ids.ts";
 import { isObject } from "../../engine/base/json.ts";
-import { parseMoment } from "../../engine/history/moment.ts";
+import { parseMoment, timelineIn } from "../../engine/history/moment.ts";
 import { readRecord, storedSavepoints } from "../../engine/history/savepoint-object.ts";
 import type { Operator } from "../../engine/operator/operator.ts";
 import type { Env } from "../env.ts";
@@ -62,7 +62,7 @@ export async function recoveryMomentIn(request: Request, env: Env): Promise<Reco
 
 async function momentOf(env: Env, text: string, incomplete: boolean): Promise<RecoveryMoment | Response> {
   const moment = parseMoment(text);
-  if (moment === null || moment.tag === "now" || moment.tag === "ago")
+  if (moment === null || moment.tag === "now" || moment.tag === "ago" || timelineIn(text) !== null)
     return problem({
       status: 400,
       code: "invalid_moment",

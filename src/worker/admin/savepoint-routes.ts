@@ -10,19 +10,30 @@ import {
   takeSavepoint,
   unarchivedSince,
 } from "../../engine/history/savepoints.ts";
+import { timelineIn } from "../../engine/history/moment.ts";
 import { isNamed } from "../../engine/history/timelines.ts";
+import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
 import { jsonBody } from "../http/json-body.ts";
 import { problem } from "../problem.ts";
-import { type Lineage, type LineSavepoint, noSavepoint, savepointsOn, settledAt } from "../read/moments.ts";
+import { type Lineage, type LineSavepoint, noSavepoint, noTimeline, savepointsOn, settledAt } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 import { savepointFiles, savepointStores } from "../timelines.ts";
 
 const BODY_BYTES = 4_096;
 
-export async function putSavepoint(request: Request, env: Env, on: Lineage, name: string): Promise<Response> {
+export async function putSavepoint(
+  request: Request,
+  env: Env,
+  app: App,
+  asked: Lineage,
+  name: string,
+): Promise<Response> {
   const at = await momentIn(request);
   if (at instanceof Response) return at;
+  const timeline = at === null ? null : timelineIn(at);
+  const on = timeline === null ? asked : await app.timeline(env, timeline);
+  if (on === null) return noTimeline(timeline!);
   const stamp = await settledAt(env, on, at ?? "now");
   if (stamp instanceof Response) return stamp;
   const exact = at !== null;

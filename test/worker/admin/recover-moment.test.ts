@@ -238,6 +238,7 @@ describe("a recovery to a moment", () => {
       [{ to: "-90m" }, 400, "invalid_moment"],
       [{ to: "now" }, 400, "invalid_moment"],
       [{ to: "last tuesday" }, 400, "invalid_moment"],
+      [{ to: "fix@month-end" }, 400, "invalid_moment"],
       [{ to: true }, 400, "invalid_body"],
       [{ to: "month-end", incomplete: "yes" }, 400, "invalid_body"],
       [[], 400, "invalid_body"],

@@ -84,6 +84,23 @@ describe("a timeline", () => {
     await remove("ids");
   });
 
+  test("a savepoint's moment may name its timeline", async () => {
+    await postEvents([add("t-save", 1)]);
+    await put("saving");
+    await send("saving", [add("t-save", 10)]);
+    const save = (name: string, at: string) =>
+      call(`/v1/savepoints/${name}`, {
+        method: "PUT",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ at }),
+      });
+    expect(await save("of-fork", "saving@now")).toMatchObject({ status: 201 });
+    expect(await n("t-save", "&at=saving@of-fork")).toBe(11);
+    expect(await get("/v1/savepoints/of-fork")).toMatchObject({ status: 404 });
+    expect(await save("of-none", "nobody@now")).toMatchObject({ status: 404, body: { code: "no_timeline" } });
+    await remove("saving");
+  });
+
   test("a timeline starts from a timeline; that one stays as long", async () => {
     await postEvents([add("t-deep", 1)]);
     await put("outer");
@@ -145,6 +162,7 @@ describe("a promotion", () => {
     const done = await promote("back", fresh);
     expect(done).toMatchObject({ status: 200, body: { promoted: true, givesUp: { events: 4 }, former: "main~1" } });
     expect((await promote("back", fresh)).body, "the same again").toEqual(done.body);
+    expect((await promote("back", `W/${fresh}`)).body, "a proxy made it weak").toEqual(done.body);
 
     expect([await n("p-a"), await n("p-b"), await n("p-c")]).toEqual([1, 21, undefined]);
     expect([await n("p-a", "&timeline=main~1"), await n("p-a", "&at=main~1@now")]).toEqual([1_001, 1_001]);
@@ -158,10 +176,10 @@ describe("a promotion", () => {
 
     expect(await promote("main~1", "*")).toMatchObject({ status: 409, body: { code: "timeline_sealed" } });
     await put("undo", { from: "main~1@now" });
-    expect(await promote("undo", "*")).toMatchObject({
-      status: 200,
-      body: { givesUp: { events: 3 }, takes: { events: 4 } },
-    });
+    const undone = await promote("undo", "*");
+    expect(undone).toMatchObject({ status: 200, body: { givesUp: { events: 3 }, takes: { events: 4 } } });
+    expect((await promote("undo", "*")).body, "the same again").toEqual(undone.body);
+    expect(await promote("other", "*")).toMatchObject({ status: 404, body: { code: "no_timeline" } });
     expect([await n("p-a"), await n("p-b"), await n("p-d")]).toEqual([1_001, 1, 1]);
     expect((await get("/v1/timelines")).body).toMatchObject([{ name: "main~2" }, { name: "main~1" }, { name: "main" }]);
     expect((await postEvents([add("p-a", 1)])).body).toMatchObject({ accepted: 1 });

@@ -159,6 +159,8 @@ describe("a check", () => {
   test.each([
     ["/v1/check", 400, "invalid_moment"],
     ["/v1/check?from=yesterday%20evening", 400, "invalid_moment"],
+    ["/v1/check?from=fix@-1h", 400, "invalid_moment"],
+    ["/v1/check?from=-1h&to=fix@now", 400, "invalid_moment"],
     ["/v1/check?from=-1h&to=no-such-savepoint", 404, "no_savepoint"],
     ["/v1/check?from=other@-1h", 400, "invalid_moment"],
     ["/v1/check?from=-1h&to=main~1@now", 400, "invalid_moment"],

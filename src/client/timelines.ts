@@ -1,0 +1,145 @@
+/** Timelines: lines of history that start at a moment of another one, and their promotion to main. */
+import type { Answer, Call } from "./answer.ts";
+import { decided, success, type Calling } from "./calling.ts";
+import { KeyframeError } from "./keyframe-error.ts";
+import { momentText, type MomentLike } from "./moment.ts";
+import { promotionPath, timelinePath, TIMELINES_PATH } from "./paths.ts";
+
+export interface TimelineInfo {
+  readonly name: string;
+  /** The number of its line, which is never given again. */
+  readonly line: number;
+  readonly state: "main" | "sealed" | "making" | "ready" | "removing";
+  /** The timeline that it starts from. Absent for the first one, as are the stamp and time of its start. */
+  readonly from?: string;
+  readonly at?: number;
+  readonly time?: string;
+  readonly created?: string;
+  /** When it is removed. Absent if somebody must remove it. */
+  readonly expires?: string;
+}
+
+export interface StartOptions {
+  /** Default: main as it is now. */
+  readonly from?: MomentLike;
+  /** A time as `12h` or `7d`, which is the default. With null, the timeline stays until it is removed. */
+  readonly expires?: string | null;
+}
+
+/** Events that one timeline has and the other one doesn't. */
+export interface Stretches {
+  readonly events: number;
+  /** The time of the last one. */
+  readonly last?: string;
+  /** The seqs of each partition, both included. */
+  readonly partitions: readonly {
+    readonly operator: string;
+    readonly partition: number;
+    readonly first: number;
+    readonly last: number;
+  }[];
+}
+
+/** The events that main would give up, and those that it would take instead. */
+export interface Promotion {
+  readonly timeline: string;
+  readonly mode: "give_up";
+  /** The stamp up to which both have the same events. */
+  readonly parted: number;
+  readonly partedTime: string;
+  readonly givesUp: Stretches;
+  readonly takes: Stretches;
+}
+
+export interface PromotionPreview extends Promotion {
+  /** Stands for this preview in `promote`. */
+  readonly etag: string;
+}
+
+export interface Promoted extends Promotion {
+  readonly promoted: true;
+  /** How often main was switched. */
+  readonly switches: number;
+  /** The name of what was main. */
+  readonly former: string;
+}
+
+export class TimelinesClient {
+  readonly #calling: Calling;
+
+  /** `calling` names no timeline. */
+  constructor(calling: Calling) {
+    this.#calling = calling;
+  }
+
+  /**
+   * Starts a timeline, which `kf.timeline(name)` uses. The same call again changes nothing.
+   *
+   * @throws KeyframeError `timeline_exists` if the name stands for one that starts elsewhere; `moment_gone`,
+   *   `not_settled`, `no_savepoint`, `no_timeline`, `too_many_timelines`
+   */
+  async start(name: string, { from, expires }: StartOptions = {}): Promise<TimelineInfo> {
+    const body = JSON.stringify({ from: from === undefined ? from : momentText(from), expires });
+    return success(await this.#call("PUT", timelinePath(name), body)) as TimelineInfo;
+  }
+
+  /** Returns all timelines, main and former mains included, in the order in which they were made. */
+  async list(): Promise<readonly TimelineInfo[]> {
+    return success(await this.#call("GET", TIMELINES_PATH)) as readonly TimelineInfo[];
+  }
+
+  /** Resolves with null if there is none of that name. */
+  async get(name: string): Promise<TimelineInfo | null> {
+    const answer = await this.#call("GET", timelinePath(name));
+    if (answer.tag === "problem" && answer.code === "no_timeline") return null;
+    return success(answer) as TimelineInfo;
+  }
+
+  /**
+   * Removes a timeline with all that was logged on it. Removing one that isn't there changes nothing.
+   *
+   * @throws KeyframeError `timeline_in_use` if it is main, or if others start from it
+   */
+  async remove(name: string): Promise<void> {
+    for (let requests = 0; requests < MOST_REMOVALS; requests++) {
+      const { removed } = success(await this.#call("DELETE", timelinePath(name))) as { readonly removed: boolean };
+      if (removed) return;
+    }
+    throw new KeyframeError(
+      "gave_up",
+      `timeline "${name}" isn't gone after ${MOST_REMOVALS} requests: remove it again`,
+    );
+  }
+
+  /** Returns what main would give up if the timeline became main. Nothing is changed. */
+  async promotion(name: string): Promise<PromotionPreview> {
+    const answer = await this.#call("GET", promotionPath(name));
+    const preview = success(answer) as Promotion;
+    if (answer.tag === "good" && answer.etag !== null) return { ...preview, etag: answer.etag };
+    throw new KeyframeError("unexpected_answer", "the preview has no ETag", { status: answer.status });
+  }
+
+  /**
+   * Makes the timeline main, if what main gives up is still what the preview lists. `*` accepts whatever it is.
+   *
+   * @throws KeyframeError `promotion_moved` if more would be given up; `promotion_busy`, `timeline_is_main`,
+   *   `timeline_sealed`, `timeline_unrelated`, `no_timeline`
+   */
+  async promote(name: string, etag: string): Promise<Promoted> {
+    const call: Call = { method: "POST", path: promotionPath(name), headers: { "if-match": etag } };
+    return success((await decided(this.#calling, call, [])).answer) as Promoted;
+  }
+
+  /** Aborts a promotion that is under way, or finishes it if main was switched already. */
+  async abort(name: string): Promise<void> {
+    success(await this.#call("DELETE", promotionPath(name)));
+  }
+
+  async #call(method: Call["method"], path: string, body?: string): Promise<Answer> {
+    const sent = body === undefined ? {} : { headers: { "content-type": "application/json" }, body };
+    return (await decided(this.#calling, { method, path, ...sent }, [])).answer;
+  }
+}
+
+/** Each request deletes up to 20,000 objects. */
+const MOST_REMOVALS = 1_000;
