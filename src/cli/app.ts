@@ -22,6 +22,7 @@ import {
 import { systemClock } from "../client/clock.ts";
 import { Http, whyOf } from "../client/http.ts";
 import { partitionPath } from "../client/paths.ts";
+import { timelineIn } from "../engine/history/moment.ts";
 import { No, CommandError, type Cli } from "./command.ts";
 
 /** `ms` is the time from the request to the end of the answer. */
@@ -34,6 +35,8 @@ export interface AppOptions {
   readonly url?: string;
   readonly token?: string;
   readonly json?: boolean;
+  /** Main if none is named, by this option or in the moment. */
+  readonly timeline?: string;
 }
 
 const DEFAULT_URL = "http://127.0.0.1:8787";
@@ -49,21 +52,28 @@ export const online = (command: Command): Command =>
     .option("--token <token>", "token of the app; default KEYFRAME_TOKEN, which no list of processes shows")
     .option("--json", "one JSON object per line");
 
+export const timelineOption = (command: Command): Command =>
+  command.option("--timeline <name>", "the timeline; without it, main");
+
 export class AppClient {
   readonly url: string;
   readonly token: string | null;
+  readonly timeline: string | null;
   readonly #http: Http;
 
-  constructor({ url, token }: AppOptions, { env }: Cli) {
+  constructor({ url, token, timeline, at }: AppOptions & { readonly at?: string }, { env }: Cli) {
     this.url = baseUrl(url ?? (env["KEYFRAME_URL"] || DEFAULT_URL));
     this.token = token ?? (env["KEYFRAME_TOKEN"] || null);
     if (this.token !== null && !/^[\x21-\x7e]+$/.test(this.token))
       throw new CommandError(
         "a token has no spaces, line ends or characters beyond ASCII; look at --token or KEYFRAME_TOKEN",
       );
+    // Later requests name the moment by its stamp alone.
+    this.timeline = timeline ?? (at === undefined ? null : timelineIn(at));
     this.#http = new Http({
       url: this.url,
       token: this.token,
+      timeline: this.timeline,
       fetch: (to, init) => fetch(to, init),
       clock: systemClock,
       attemptMs: TIMEOUT_MS,
@@ -124,7 +134,7 @@ export class AppClient {
     const hush = (): NodeJS.Timeout =>
       setTimeout(() => silence.abort(new Error("no data arrived for a minute")), TIMEOUT_MS);
     let timer = hush();
-    const call: Call = { method: "GET", path };
+    const call: Call = { method: "GET", path, headers: { accept: mediaType } };
     try {
       const response = await this.#http.open(call, silence.signal);
       if (response.status >= 300) throw failedWith(await this.#http.read(call, response));

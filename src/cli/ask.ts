@@ -10,6 +10,7 @@ import {
   online,
   postJson,
   saidBy,
+  timelineOption,
   NoAnswerError,
   type TimedAnswer,
   type AppOptions,
@@ -18,7 +19,7 @@ import { examples, NO, CommandError, YES, type AddCommand } from "./command.ts";
 import { idOf, lacksId, putId } from "./event-id.ts";
 
 export const askCommand: AddCommand = (program, cli, done) => {
-  online(program.command("ask"))
+  timelineOption(online(program.command("ask")))
     .description("Send one event to one operator and print its reply")
     .argument("<operator>")
     .argument("<event>", "JSON, or - for standard input")

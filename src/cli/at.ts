@@ -1,5 +1,5 @@
 /**
- * `--at MOMENT`: reads the past instead of the present (docs/reference/api.md, "Moments").
+ * `--at MOMENT`: reads the past instead of the present (docs/reference/api.md, "Moments"), of main or of `--timeline`.
  *
  * AT1. The stamp that was read goes to standard error, so that the same can be read again. A command that sends several
  *     requests asks for the first answer's stamp in all others.
@@ -10,6 +10,7 @@ import { isWhole } from "../engine/base/json.ts";
 import { stampTime } from "../engine/base/hybrid-clock.ts";
 import { stamp } from "../engine/base/ids.ts";
 import { MOMENT_FORMS } from "../engine/history/moment.ts";
+import { timelineOption } from "./app.ts";
 import { CommandError } from "./command.ts";
 import type { Screen } from "./screen.ts";
 
@@ -18,7 +19,7 @@ export interface AtOption {
 }
 
 export const atOption = (command: Command): Command =>
-  command.option("--at <moment>", `as of ${MOMENT_FORMS}; without it, the present`);
+  timelineOption(command).option("--at <moment>", `as of ${MOMENT_FORMS}; without it, the present`);
 
 /** The members of an answer about a moment. */
 export interface MomentMembers {

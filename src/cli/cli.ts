@@ -22,13 +22,16 @@ import { historyCommand } from "./history.ts";
 import { manifestsCommand } from "./manifests.ts";
 import { pinCommand, pinsCommand, unpinCommand } from "./pins.ts";
 import { saveCommand, savepointsCommand, unsaveCommand } from "./savepoints.ts";
+import { promoteCommand } from "./promote.ts";
 import { quarantineCommand } from "./quarantine.ts";
 import { recoverCommand } from "./recover.ts";
+import { rollbackCommand } from "./rollback.ts";
 import { scanCommand } from "./scan.ts";
 import { newCommand, initCommand } from "./scaffold.ts";
 import { sendFileCommand } from "./send-command.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { statusCommand } from "./status.ts";
+import { forkCommand, timelinesCommand, unforkCommand } from "./timelines.ts";
 import { verifyCommand } from "./verify.ts";
 import { verifyPartitionCommand } from "./verify-partition.ts";
 import { watchCommand } from "./watch.ts";
@@ -63,6 +66,11 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
       saveCommand,
       savepointsCommand,
       unsaveCommand,
+      forkCommand,
+      timelinesCommand,
+      unforkCommand,
+      promoteCommand,
+      rollbackCommand,
       checkCommand,
       verifyPartitionCommand,
       evictCommand,

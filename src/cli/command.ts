@@ -17,6 +17,8 @@ export interface Cli {
   readonly screen: Screen;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: () => Promise<string>;
+  /** Asks the person a question of yes or no. Null if nobody can answer. */
+  readonly confirm: ((question: string) => Promise<boolean>) | null;
 }
 
 /** The command couldn't be done. The message says why, and what to do. */

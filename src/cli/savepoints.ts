@@ -2,7 +2,17 @@
 import { count } from "../client/amounts.ts";
 import { SAVEPOINTS_PATH, savepointPath } from "../client/paths.ts";
 import type { SavepointInfo } from "../client/savepoints.ts";
-import { type AppOptions, AppClient, DELETE_REQUEST, fine, online, problemCode, putJson, saidBy } from "./app.ts";
+import {
+  type AppOptions,
+  AppClient,
+  DELETE_REQUEST,
+  fine,
+  online,
+  problemCode,
+  putJson,
+  saidBy,
+  timelineOption,
+} from "./app.ts";
 import { type AtOption, atOption } from "./at.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { table } from "./text.ts";
@@ -36,7 +46,7 @@ export const saveCommand: AddCommand = (program, cli, done) => {
 };
 
 export const savepointsCommand: AddCommand = (program, cli, done) => {
-  online(program.command("savepoints"))
+  timelineOption(online(program.command("savepoints")))
     .description("List the savepoints")
     .addHelpText("after", examples("keyframe savepoints"))
     .action(async (options: AppOptions) => {
@@ -60,7 +70,7 @@ export const savepointsCommand: AddCommand = (program, cli, done) => {
 };
 
 export const unsaveCommand: AddCommand = (program, cli, done) => {
-  online(program.command("unsave"))
+  timelineOption(online(program.command("unsave")))
     .description("Remove a savepoint")
     .argument("<name>")
     .addHelpText(

@@ -1,5 +1,5 @@
 /** The options of `keyframe send FILE|-`. The work is in send.ts. */
-import { AppClient, online, type AppOptions } from "./app.ts";
+import { AppClient, online, timelineOption, type AppOptions } from "./app.ts";
 import { examples, type AddCommand } from "./command.ts";
 import { send } from "./send.ts";
 
@@ -10,7 +10,7 @@ interface SendFlags extends AppOptions {
 }
 
 export const sendFileCommand: AddCommand = (program, cli, done) => {
-  online(program.command("send"))
+  timelineOption(online(program.command("send")))
     .description("Send a file of events (NDJSON, plain or gzip), and resume where it stopped if it is started again")
     .argument("<file>", "- for standard input")
     .option(
@@ -28,11 +28,12 @@ export const sendFileCommand: AddCommand = (program, cli, done) => {
       ),
     )
     .action(async (file: string, { resumeFile, idempotencyKey, gzip, json, ...where }: SendFlags) => {
-      const { url, token } = new AppClient(where, cli);
+      const { url, token, timeline } = new AppClient(where, cli);
       const status = await send({
         file,
         url,
         ...(token === null ? {} : { token }),
+        ...(timeline === null ? {} : { timeline }),
         ...(resumeFile === undefined ? {} : { resumeFile }),
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
         ...(gzip === undefined ? {} : { gzip }),

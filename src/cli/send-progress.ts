@@ -3,8 +3,8 @@
  *
  * SENDPROGRESS1. The file is replaced atomically before each batch and after it. After a kill it says what was decided,
  *     or less, and which undecided lines may count.
- * SENDPROGRESS2. The file is bound to the app's address and to the bytes that were sent, so that another app or another
- *     file is noticed.
+ * SENDPROGRESS2. The file is bound to the app's address, the timeline and the bytes that were sent, so that another app,
+ *     timeline or file is noticed.
  * SENDPROGRESS3. Lines without an id get theirs from the key in the progress file, even after the input has grown. So
  *     the progress file stays when all is decided, unless all lines have ids of their own.
  * SENDPROGRESS4. The file has a checksum: a corrupt key would make new ids, and lines would count twice.
@@ -59,7 +59,7 @@ export class ProgressFile {
       );
     if (progress.url !== this.#url)
       throw new InputError(
-        `${this.path} is about ${progress.url}, not ${this.#url}; for another app name another one with --resume-file`,
+        `${this.path} is about ${progress.url}, not ${this.#url}; for another app or timeline name another one with --resume-file`,
       );
     this.#there = true;
     return progress;

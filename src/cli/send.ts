@@ -16,6 +16,7 @@ import { gzip as zlibGzip } from "node:zlib";
 import { systemClock } from "../client/clock.ts";
 import { Http } from "../client/http.ts";
 import { KeyframeError } from "../client/keyframe-error.ts";
+import { withParam } from "../client/paths.ts";
 import { Patience } from "../client/patience.ts";
 import { hintFor, saidBy } from "./app.ts";
 import { BatchSender, type BatchFailure, type Pack } from "./send-batch.ts";
@@ -40,6 +41,8 @@ export interface SendFileOptions {
   readonly file: string;
   readonly url: string;
   readonly token?: string;
+  /** Default: main. */
+  readonly timeline?: string;
   /** The file for progress. Default: FILE.keyframe-progress; for standard input, none. */
   readonly resumeFile?: string;
   /** The key for ids of lines without one. Default: a digest of the file, so that the same file is the same events. */
@@ -73,7 +76,7 @@ export async function send(options: SendFileOptions): Promise<SendStatus> {
   const { file, err } = options;
   const resumeFile = options.resumeFile ?? (file === "-" ? null : `${file}.keyframe-progress`);
   try {
-    return await run(options, resumeFile === null ? null : new ProgressFile(resumeFile, options.url));
+    return await run(options, resumeFile === null ? null : new ProgressFile(resumeFile, targetOf(options)));
   } catch (error) {
     const trouble = error instanceof InputError || error instanceof KeyframeError || "code" in (error as object);
     if (!trouble) throw error;
@@ -86,6 +89,10 @@ export async function send(options: SendFileOptions): Promise<SendStatus> {
     return 2;
   }
 }
+
+/** The address that the progress is bound to: another timeline has other events. */
+const targetOf = ({ url, timeline }: SendFileOptions): string =>
+  timeline === undefined ? url : withParam(url, "timeline", timeline);
 
 /** The advice that follows an error's message. */
 const adviceOn = (error: unknown): string =>
@@ -197,6 +204,7 @@ function senderOf(options: SendFileOptions, line: ProgressLine): BatchSender {
   const http = new Http({
     url: options.url,
     token: options.token ?? null,
+    timeline: options.timeline ?? null,
     fetch: (to, init) => fetch(to, init),
     clock: systemClock,
     attemptMs: ATTEMPT_MS,

@@ -1,12 +1,12 @@
 /** `keyframe watch OP KEY`: the state of a key now, then each change, until an interrupt or the end of the reader. */
 import { client } from "../client/client.ts";
 import { KeyframeError } from "../client/keyframe-error.ts";
-import { AppClient, hintFor, online, type AppOptions } from "./app.ts";
+import { AppClient, hintFor, online, timelineOption, type AppOptions } from "./app.ts";
 import { examples, CommandError, YES, type AddCommand } from "./command.ts";
 import type { Screen } from "./screen.ts";
 
 export const watchCommand: AddCommand = (program, cli, done) => {
-  online(program.command("watch"))
+  timelineOption(online(program.command("watch")))
     .description("Print the state of a key now, then each change of it")
     .argument("<operator>")
     .argument("<key>")
@@ -16,13 +16,13 @@ export const watchCommand: AddCommand = (program, cli, done) => {
         "\n\nA line has the seq of the event that changed the key, and the state. Ctrl-C ends it with status 0.",
     )
     .action(async (operator: string, key: string, options: AppOptions) => {
-      const { url, token } = new AppClient(options, cli);
+      const { url, token, timeline } = new AppClient(options, cli);
       const stop = new AbortController();
       const abort = (): void => stop.abort();
       process.once("SIGINT", abort);
       process.once("SIGTERM", abort);
       try {
-        const app = client({ url, ...(token === null ? {} : { token }) });
+        const app = client({ url, ...(token === null ? {} : { token }), ...(timeline === null ? {} : { timeline }) });
         for await (const seen of app.operator(operator).watch(key, { signal: stop.signal })) {
           await cli.screen.print(options.json === true ? JSON.stringify(seen) : line(cli.screen, seen));
           if (cli.screen.closed) break;

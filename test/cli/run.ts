@@ -13,9 +13,10 @@ export async function run(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   stdin = "",
+  confirm: ((question: string) => Promise<boolean>) | null = null,
 ): Promise<Ran> {
   const [out, err] = [new Collected(), new Collected()];
-  const cli = { screen: new Screen(out, err), env, stdin: () => Promise.resolve(stdin) };
+  const cli = { screen: new Screen(out, err), env, stdin: () => Promise.resolve(stdin), confirm };
   const status = await runCli(args, cli);
   return { status, out: out.text.split("\n").slice(0, -1), err: err.text };
 }

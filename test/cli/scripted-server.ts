@@ -18,11 +18,18 @@ afterEach(() => {
   server?.close();
 });
 
-/** Runs a command against an app that gives these answers, one after the other. */
-export async function against(
+type RanAgainst = Ran & { readonly requests: string[]; readonly heard: Heard[] };
+
+/** Runs a command against an app that gives these answers, one after the other. Nobody is there to be asked. */
+export const against = (answers: readonly Given[], ...args: string[]): Promise<RanAgainst> =>
+  answered(answers, args, null);
+
+/** The same, with a person who answers questions. */
+export async function answered(
   answers: readonly Given[],
-  ...args: string[]
-): Promise<Ran & { readonly requests: string[]; readonly heard: Heard[] }> {
+  args: readonly string[],
+  confirm: ((question: string) => Promise<boolean>) | null,
+): Promise<RanAgainst> {
   const heard: Heard[] = [];
   const left = [...answers];
   server = createServer((request, response) => {
@@ -35,7 +42,7 @@ export async function against(
   });
   await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const ran = await run(args, { KEYFRAME_URL: url, KEYFRAME_TOKEN: "secret-token" });
+  const ran = await run(args, { KEYFRAME_URL: url, KEYFRAME_TOKEN: "secret-token" }, "", confirm);
   return { ...ran, heard, requests: heard.map(({ line }) => line) };
 }
 

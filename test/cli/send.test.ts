@@ -319,7 +319,7 @@ describe("send, stopped and started again", () => {
     expect(new Set(logged).size).toBe(17);
   });
 
-  it("refuses to go on with another file, another app, or a progress file that is none", async () => {
+  it("refuses to go on with another file, another app or timeline, or a progress file that is none", async () => {
     const from = file("events", lines(25));
     script = stoppedAfter(1);
     await run({ file: from });
@@ -329,6 +329,8 @@ describe("send, stopped and started again", () => {
       lines(25, (n) => ({ id: `other${n}`, type: "tick" })),
     );
     const wrong = [await run({ file: from })];
+    const elsewhere = await run({ file: from, timeline: "fix" });
+    expect([elsewhere.status, elsewhere.err]).toEqual([2, expect.stringContaining(`not ${url}?timeline=fix;`)]);
     file("events", "{}\n");
     wrong.push(await run({ file: from }));
     file("events", lines(25));

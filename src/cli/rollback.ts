@@ -1,0 +1,48 @@
+/** `keyframe rollback`: takes all operators back to a moment, and `--undo` brings back what that gave up. */
+import { AppClient, online } from "./app.ts";
+import { CommandError, examples, No, NO, YES, type AddCommand } from "./command.ts";
+import { promoted, type PromoteOptions } from "./promote.ts";
+import { endOf, FORMER, startOf, startTimeline } from "./timelines.ts";
+
+interface RollbackOptions extends PromoteOptions {
+  readonly to?: string;
+  readonly undo?: boolean;
+}
+
+export const rollbackCommand: AddCommand = (program, cli, done) => {
+  online(program.command("rollback"))
+    .description("Take all operators back to a moment, after a preview of what that gives up")
+    .option("--to <moment>", "the moment")
+    .option("--undo", "go back to what was main before the last promotion")
+    .option("--yes", "without a question, for scripts")
+    .option("--give-up-to <file>", "write the events that are given up to a new file, for keyframe send")
+    .addHelpText(
+      "after",
+      examples(
+        "keyframe rollback --to before-sale",
+        "keyframe rollback --to -90m --give-up-to given-up.ndjson --yes",
+        "keyframe rollback --undo",
+      ) +
+        "\n\nIt starts a timeline at the moment and promotes it, as keyframe fork and keyframe promote do.\nExit status: 0 done, 1 not: the answer was no, main has moved, or the moment can't be had, 2 the request failed.",
+    )
+    .action(async ({ to, undo, ...options }: RollbackOptions) => {
+      if ((to === undefined) !== (undo === true)) throw new CommandError("name a moment with --to, or say --undo");
+      const { screen } = cli;
+      const app = new AppClient(options, cli);
+      const from = to ?? FORMER;
+      const line = await startTimeline(app, `${undo ? "undo" : "rollback"}-${nowDigits()}`, { from });
+      screen.say(startOf(line));
+      const stays = `${line.name} stays ${endOf(line)}: keyframe promote ${line.name}, or keyframe unfork ${line.name}`;
+      try {
+        const is = await promoted(app, line.name, options, cli);
+        if (!is) screen.say(stays);
+        done(is ? YES : NO);
+      } catch (error) {
+        if (error instanceof No) screen.say(stays);
+        throw error;
+      }
+    });
+};
+
+/** The present second as 20261130-142011. */
+const nowDigits = (): string => new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
