@@ -50,7 +50,9 @@ describe("a savepoint", () => {
     await env.LOG_1.prepare("UPDATE partitions SET retain_from = ?1")
       .bind(at + 1)
       .run();
-    expect(await put("late", { at })).toMatchObject({ status: 410, body: { code: "moment_gone" } });
+    expect(await put("late", { at: at - 1 })).toMatchObject({ status: 410, body: { code: "moment_gone" } });
+    // The savepoint of that moment keeps it.
+    expect(await put("as-kept", { at })).toMatchObject({ status: 201, body: { at } });
     await env.LOG_1.prepare("UPDATE partitions SET retain_from = 0").run();
     const rows = await Promise.all(
       [env.LOG_0, env.LOG_1].map((db) =>
@@ -59,6 +61,7 @@ describe("a savepoint", () => {
     );
     expect(rows).toEqual([0, 0]);
     await remove("for-its-stamp");
+    await remove("as-kept");
   });
 
   test("wakes no partition: no row of one changes", async () => {
