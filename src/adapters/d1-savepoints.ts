@@ -18,8 +18,10 @@ const isKept = (line: string, at: string): string =>
   `(NOT EXISTS (SELECT 1 FROM partitions WHERE line = ${line} AND retain_from > ${at})
     OR EXISTS (SELECT 1 FROM savepoints WHERE line = ${line} AND at = ${at} AND state = 'held'))`;
 
+/** The start of a line is held only while the line is being made: a late call must not hold what nobody removes. */
 const ADD = `INSERT OR IGNORE INTO savepoints (line, name, at, created_at, state)
   SELECT ?1, ?2, ?3, ?4, 'taking' WHERE ${isKept("?1", "?3")}
+    AND (?2 NOT LIKE '@%' OR EXISTS (SELECT 1 FROM timelines WHERE '@' || line = ?2 AND state = 'making'))
     AND (SELECT COUNT(*) FROM savepoints WHERE line = ?1) < ${SAVEPOINTS}`;
 const NAMED = `SELECT ${ROW} FROM savepoints WHERE line = ?1 AND name = ?2`;
 const COUNT = "SELECT COUNT(*) AS count FROM savepoints WHERE line = ?1";

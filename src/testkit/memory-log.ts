@@ -18,9 +18,10 @@ import type {
   Retention,
   Roots,
   Savepoint,
+  Timeline,
 } from "../engine/base/records.ts";
 import type { Segment } from "../engine/base/records.ts";
-import type { MemoryLine } from "./memory-timelines.ts";
+import { FIRST_TIMELINE, type MemoryLine } from "./memory-line.ts";
 
 interface Kept {
   points: Point[];
@@ -46,6 +47,8 @@ export class MemoryDatabase {
   readonly savepoints = new Map<number, Mutable<Savepoint> & { readonly line: number }>();
   /** The lines of history, by number. */
   readonly lines = new Map<number, MemoryLine>([[FIRST_LINE, { floor: 0, open: true }]]);
+  /** The lines under their names, by number. Only the first database has them. */
+  readonly timelines = new Map<number, Timeline>([[FIRST_LINE, FIRST_TIMELINE]]);
   /** Rows of a page. A small number gives a short log several pages. */
   readonly pageRows: number;
   /** True if `size` is kept, which costs a sum over all rows for each append. */
@@ -108,7 +111,8 @@ export class MemoryDatabase {
       add: async (name, at, createdMs) => {
         const there = named(name);
         if (there !== undefined) return shown(there);
-        if (isGone(at)) return "gone";
+        const isStart = name.startsWith("@");
+        if (isGone(at) || (isStart && this.timelines.get(Number(name.slice(1)))?.state !== "making")) return "gone";
         if (ofLine().length >= SAVEPOINTS) return "full";
         const number = (this.#number += 1);
         savepoints.set(number, { number, name, at, createdMs, state: "taking", line });

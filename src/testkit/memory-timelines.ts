@@ -2,31 +2,11 @@
  * The ports of timelines in memory, with the same guards as the SQL of d1-timelines.ts, written independently. Both
  * pass timelines-contract.ts.
  */
-import { FIRST_LINE, parsePartitionName, stamp, type Stamp } from "../engine/base/ids.ts";
+import { FIRST_LINE, parsePartitionName, type Stamp } from "../engine/base/ids.ts";
 import { TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineStore } from "../engine/base/ports.ts";
 import type { Main, Timeline } from "../engine/base/records.ts";
 import type { MemoryDatabase } from "./memory-log.ts";
-
-/** A line of one database. */
-export interface MemoryLine {
-  floor: number;
-  open: boolean;
-  readonly removed?: true;
-  /** The last promotion that sealed or opened it. Missing for 0. */
-  readonly promotion?: number;
-}
-
-const FIRST: Timeline = {
-  line: FIRST_LINE,
-  name: null,
-  parent: null,
-  at: stamp(0),
-  createdMs: 0,
-  expiresMs: null,
-  state: "ready",
-  replaced: 0,
-};
 
 const MAIN: Main = {
   line: FIRST_LINE,
@@ -41,9 +21,19 @@ const MAIN: Main = {
 };
 
 export class MemoryDirectory implements Directory {
-  readonly timelines = new Map<number, Timeline>([[FIRST_LINE, FIRST]]);
+  readonly timelines: Map<number, Timeline>;
   #main = MAIN;
   #number = FIRST_LINE;
+
+  /** `db`: the first database. */
+  constructor(db: MemoryDatabase) {
+    this.timelines = db.timelines;
+  }
+
+  /** Main as it is. */
+  get now(): Main {
+    return this.#main;
+  }
 
   async all(): Promise<{ readonly main: Main; readonly all: readonly Timeline[] }> {
     return { main: this.#main, all: [...this.timelines.values()] };
@@ -143,7 +133,7 @@ export class MemoryLines implements LineStore {
     const { lines, rows, segments, kept, savepoints } = this.#db;
     lines.set(line, { floor: 0, open: false, ...lines.get(line), removed: true });
     const left = (): string[] => [...rows.keys()].filter((name) => parsePartitionName(name).line === line);
-    for (const name of left().slice(0, AT_ONCE)) for (const of of [rows, segments, kept]) of.delete(name);
+    for (const name of left().slice(0, AT_ONCE)) for (const map of [rows, segments, kept]) map.delete(name);
     for (const [number, savepoint] of savepoints) if (savepoint.line === line) savepoints.delete(number);
     return left().length > 0 ? "more" : "done";
   }

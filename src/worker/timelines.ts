@@ -5,9 +5,9 @@ import { D1Floor } from "../adapters/d1-floor.ts";
 import { D1Savepoints } from "../adapters/d1-savepoints.ts";
 import { D1Directory, D1Lines } from "../adapters/d1-timelines.ts";
 import { R2Store } from "../adapters/r2-store.ts";
-import { SWITCHES, switchObject } from "../engine/base/ids.ts";
+import { SWITCHES } from "../engine/base/ids.ts";
 import type { Main } from "../engine/base/records.ts";
-import { limited, persistent } from "../engine/base/retry.ts";
+import { limited } from "../engine/base/retry.ts";
 import { settlePromotion, type PromotionStores } from "../engine/history/promotion.ts";
 import type { SavepointFiles } from "../engine/history/savepoint-object.ts";
 import type { Stores } from "../engine/history/savepoints.ts";
@@ -43,10 +43,7 @@ export const promotionStores = (env: Env): PromotionStores => ({
   directory: directoryOf(env),
   lines: databasesOf(env).map((db) => new D1Lines(db)),
   floors: (line) => floorsOf(env, line),
-  record: async ({ switches, line }) => {
-    const objects = new R2Store(env.SNAPSHOTS);
-    await persistent(requestClock, "R2", () => objects.put(switchObject(switches, line), new Uint8Array(0)));
-  },
+  objects: new R2Store(env.SNAPSHOTS),
 });
 
 /** Returns true if R2 knows of a switch of main. */

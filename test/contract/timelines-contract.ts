@@ -148,6 +148,19 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       expect(await row(line)).toBeUndefined();
     });
 
+    it("LINE4: the start of a line is held while the line is being made, and by nobody who comes later", async () => {
+      const { line } = await making("a");
+      await under.save(1, `@${line}`);
+      expect(await under.saved(1)).toEqual([`@${line}`]);
+      const other = await ready("b");
+      const gone = await making("c");
+      await directory.withdraw(gone.line);
+      for (const late of [other, gone.line, 99]) await under.save(1, `@${late}`);
+      await directory.drop(gone.line);
+      await under.save(1, `@${gone.line}`);
+      expect(await under.saved(1)).toEqual([`@${line}`]);
+    });
+
     it("LINE3: main, a parent and a line that is being promoted stay", async () => {
       const parent = await ready("parent");
       const child = await making("child", parent);

@@ -6,7 +6,7 @@ import { timelinesContract } from "./timelines-contract.ts";
 timelinesContract("the memory fake", async () => {
   const db = new MemoryDatabase();
   return {
-    directory: new MemoryDirectory(),
+    directory: new MemoryDirectory(db),
     lines: new MemoryLines(db),
     log: (line, partition) => db.log({ line, operator: "contract", partition }),
     save: async (line, name) => void (await db.savepointStore(line).add(name, stamp(5_000), 1)),

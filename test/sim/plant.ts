@@ -55,9 +55,10 @@ export interface Found {
 const ROOT = path.join(import.meta.dirname, "../..");
 const COPIED = ["src/engine", "src/worker", "src/adapters", "src/testkit", "test/engine/fakes", "test/sim"];
 
-/** The first seed that finds it, or null. */
-export async function findDefect({ name, patches, within }: Defect): Promise<Found | null> {
-  const { status, out } = await simulate(name, patches, ["--seeds", `${within}`, "--threads", "1", "--first"]);
+/** The first seed of a program that finds it, or null. */
+export async function findDefect({ name, patches, within }: Defect, program = "main"): Promise<Found | null> {
+  const args = ["--seeds", `${within}`, "--threads", "1", "--first"];
+  const { status, out } = await simulate(name, patches, args, program);
   const found = /^seed (\d+): (.*)$/m.exec(out);
   if (found !== null) return { seed: Number(found[1]), says: found[2]!.slice(0, 160) };
   if (status === 0) return null;
@@ -84,13 +85,18 @@ interface Simulated {
   readonly out: string;
 }
 
-async function simulate(name: string, patches: readonly Patch[], args: readonly string[]): Promise<Simulated> {
+async function simulate(
+  name: string,
+  patches: readonly Patch[],
+  args: readonly string[],
+  program = "main",
+): Promise<Simulated> {
   const home = mkdtempSync(path.join(tmpdir(), "keyframe-sim-"));
   try {
     for (const part of COPIED) cpSync(path.join(ROOT, part), path.join(home, part), { recursive: true });
     writeFileSync(path.join(home, "package.json"), '{"type":"module"}');
     for (const patch of patches) apply(home, name, patch);
-    return await run(home, args);
+    return await run(home, program, args);
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
@@ -107,8 +113,8 @@ function apply(home: string, name: string, { file, find, replace }: Patch): void
   );
 }
 
-function run(home: string, args: readonly string[]): Promise<Simulated> {
-  const child = spawn(process.execPath, ["test/sim/main.ts", ...args], {
+function run(home: string, program: string, args: readonly string[]): Promise<Simulated> {
+  const child = spawn(process.execPath, [`test/sim/${program}.ts`, ...args], {
     cwd: home,
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -20,8 +20,8 @@
  * PROMOTION7. R2 has an object for each switch before the new main is opened. Without it, an empty first database would
  *     pass the first line for main, and undo the promotion.
  */
-import { stamp } from "../base/ids.ts";
-import type { Clock, Directory, Floor, LineStore } from "../base/ports.ts";
+import { stamp, switchObject } from "../base/ids.ts";
+import type { Clock, Directory, Floor, LineStore, ObjectStore } from "../base/ports.ts";
 import type { Main } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 
@@ -31,8 +31,8 @@ export interface PromotionStores {
   readonly lines: readonly LineStore[];
   /** The floors of a line. */
   floors(line: number): readonly Floor[];
-  /** Records the switch in R2, so that a directory that was lost is noticed (PROMOTION7). */
-  record(main: Main): Promise<void>;
+  /** Has an object for each switch, so that a directory that was lost is noticed (PROMOTION7). */
+  readonly objects: ObjectStore;
 }
 
 export interface Wish {
@@ -91,13 +91,15 @@ export async function promote(
   }
   const { etag, done } = compared;
   if (accepted !== "*" && accepted !== etag) {
-    await abort(clock, stores, begun);
-    return { tag: "moved", etag };
+    const now = await abort(clock, stores, begun);
+    return now.switches === begun.switches ? { tag: "moved", etag } : { tag: "busy", main: now };
   }
   const switched = await persistent(clock, "D1", () => directory.switch(promotion, etag, done));
   if (switched.line !== target || switched.promotion !== promotion) return { tag: "busy", main: switched };
   await open(clock, stores, switched);
-  return { tag: "promoted", main: switched, done, again: false };
+  // Another caller of the same promotion may have switched first, and opened the line before `compare` read it.
+  if (accepted !== "*" && accepted !== switched.etag) return { tag: "busy", main: switched };
+  return { tag: "promoted", main: switched, done: switched.done!, again: false };
 }
 
 /** Finishes or aborts a promotion whose caller went away (PROMOTION5). Returns main as it is then. */
@@ -113,20 +115,21 @@ async function sealBoth(clock: Clock, { lines }: PromotionStores, { line, target
   await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.seal(both, promotion))));
 }
 
-/** Opens both lines again. A promotion that was switched meanwhile stays switched. */
-async function abort(clock: Clock, { directory, lines }: PromotionStores, main: Main): Promise<void> {
+/** Opens both lines again. A promotion that was switched meanwhile stays switched. Returns main as it is then. */
+async function abort(clock: Clock, { directory, lines }: PromotionStores, main: Main): Promise<Main> {
   const { promotion, line, target } = main;
   const now = await persistent(clock, "D1", () => directory.abort(promotion));
-  if (now.state !== "aborting" || now.promotion !== promotion) return;
+  if (now.state !== "aborting" || now.promotion !== promotion) return now;
   await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.open([line, target!], promotion))));
   await persistent(clock, "D1", () => directory.idle(promotion));
+  return now;
 }
 
 /** Opens the new main, above all stamps of the old one (PROMOTION6). */
 async function open(clock: Clock, stores: PromotionStores, main: Main): Promise<void> {
   const { directory, lines } = stores;
   const { line, former, promotion } = main;
-  await stores.record(main);
+  await record(clock, stores, main);
   const newest = await Promise.all(
     stores
       .floors(former!)
@@ -136,4 +139,12 @@ async function open(clock: Clock, stores: PromotionStores, main: Main): Promise<
   await Promise.all(stores.floors(line).map((floor) => persistent(clock, "D1", () => floor.raise(above))));
   await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.open([line], promotion))));
   await persistent(clock, "D1", () => directory.idle(promotion));
+}
+
+async function record(clock: Clock, { objects }: PromotionStores, { switches, line }: Main): Promise<void> {
+  const name = switchObject(switches, line);
+  await persistent(clock, "R2", async () => {
+    // A call that broke off may have written it.
+    if ((await objects.get(name)) === null) await objects.put(name, new Uint8Array(0));
+  });
 }

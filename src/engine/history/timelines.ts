@@ -13,7 +13,7 @@
  * LINE4. A removed line takes no more rows: without its row in a database, appends and openings fail. Its rows
  *     in D1 and its objects in R2 are deleted before its number is forgotten.
  */
-import type { Stamp } from "../base/ids.ts";
+import { savepointPrefix, type Stamp } from "../base/ids.ts";
 import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
 import type { Ancestors, Main, Timeline } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
@@ -60,8 +60,8 @@ export async function makeTimeline(clock: Clock, stores: TimelineStores, start: 
   const holds = stores.savepoints(parent);
   const held = await takeSavepoint(holds.files, holds.stores, holdOf(row.line), row.at, true);
   if (held.tag !== "taken") {
-    await persistent(clock, "D1", () => directory.withdraw(row.line));
-    await persistent(clock, "D1", () => directory.drop(row.line));
+    // Another call may have come further, or a removal may be half done. So all of it goes.
+    await removeTimeline(clock, stores, holds.files.objects, row);
     return { tag: held.tag === "full" ? "full" : "gone" };
   }
   await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.add(row.line, row.at))));
@@ -95,9 +95,10 @@ export async function removeTimeline(
   if (marked !== "removing" && marked !== "gone") return { tag: "refused", why: marked };
   for (let rounds = ROUNDS; ; rounds--) {
     const left = await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.drop(line))));
-    const { names } = await persistent(clock, "R2", () => objects.list(`${line}/`, ""));
-    if (names.length > 0) await persistent(clock, "R2", () => objects.delete(names));
-    if (names.length === 0 && !left.includes("more")) break;
+    const deleted = await Promise.all(
+      [`${line}/`, savepointPrefix(line)].map((prefix) => deleteSome(clock, objects, prefix)),
+    );
+    if (deleted.every((some) => some === 0) && !left.includes("more")) break;
     if (rounds === 0) return { tag: "removing" };
   }
   if (parent !== null) {
@@ -106,6 +107,13 @@ export async function removeTimeline(
   }
   await persistent(clock, "D1", () => directory.drop(line));
   return { tag: "removed" };
+}
+
+/** Returns how many objects it deleted. */
+async function deleteSome(clock: Clock, objects: ObjectStore, prefix: string): Promise<number> {
+  const { names } = await persistent(clock, "R2", () => objects.list(prefix, ""));
+  if (names.length > 0) await persistent(clock, "R2", () => objects.delete(names));
+  return names.length;
 }
 
 /** Rounds of one call. Each deletes up to 1,000 objects, and some thousand rows of each database. */
@@ -117,13 +125,9 @@ export interface Timelines {
   readonly all: readonly Timeline[];
 }
 
-/** Returns the timeline that a name points to. Returns null if there is none. */
-export function timelineOf({ main, all }: Timelines, name: string): Timeline | null {
-  const former = /^main(?:~([1-9]\d{0,5}))?$/.exec(name);
-  if (former === null) return all.find((one) => one.name === name && one.state === "ready") ?? null;
-  if (former[1] === undefined) return all.find(({ line }) => line === main.line) ?? null;
-  return formerMains(all)[Number(former[1]) - 1] ?? null;
-}
+/** Returns the timeline that a name points to. Returns null if there is none, or not all of it. */
+export const timelineOf = (timelines: Timelines, name: string): Timeline | null =>
+  timelines.all.find((one) => one.state === "ready" && nameOf(timelines, one) === name) ?? null;
 
 /** Returns the names of a timeline: `main`, `main~1`, or its own. */
 export function nameOf({ main, all }: Timelines, { line, name }: Pick<Timeline, "line" | "name">): string {

@@ -101,8 +101,8 @@ export async function getTimeline(env: Env, name: string): Promise<Response> {
 /** Removing a timeline that isn't there succeeds. */
 export async function deleteTimeline(env: Env, name: string): Promise<Response> {
   const timelines = await readTimelines(env);
-  const found = timelines.all.find((one) => one.name === name) ?? timelineOf(timelines, name);
-  if (found === null) return Response.json({ name, removed: true });
+  const found = timelines.all.find((one) => nameOf(timelines, one) === name);
+  if (found === undefined) return Response.json({ name, removed: true });
   const removed = await removeTimeline(requestClock, timelineStores(env), new R2Store(env.SNAPSHOTS), found);
   if (removed.tag === "removed") return Response.json({ name, removed: true });
   if (removed.tag === "removing") return Response.json({ name, removed: false }, { status: 202 });

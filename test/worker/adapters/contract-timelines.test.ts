@@ -6,6 +6,7 @@ import { D1Savepoints } from "../../../src/adapters/d1-savepoints.ts";
 import { D1Directory, D1Lines } from "../../../src/adapters/d1-timelines.ts";
 import { stamp } from "../../../src/engine/base/ids.ts";
 import type { Directory } from "../../../src/engine/base/ports.ts";
+import { MemoryDatabase } from "../../../src/testkit/memory-log.ts";
 import { MemoryDirectory } from "../../../src/testkit/memory-timelines.ts";
 import { timelinesContract } from "../../contract/timelines-contract.ts";
 
@@ -101,7 +102,10 @@ describe("the directory in D1", () => {
     assert(
       asyncProperty(array(oneof(step, step, step, usual), { maxLength: 30 }), async (steps) => {
         await clear();
-        const [d1, memory] = [new Ordered(new D1Directory(env.LOG_1)), new Ordered(new MemoryDirectory())];
+        const [d1, memory] = [
+          new Ordered(new D1Directory(env.LOG_1)),
+          new Ordered(new MemoryDirectory(new MemoryDatabase())),
+        ];
         for (const one of steps) expect(await d1.after(await one(d1))).toEqual(await memory.after(await one(memory)));
       }),
       { numRuns: 30 },
