@@ -97,6 +97,8 @@ export interface Configuration {
   readonly pinMs: number;
   /** Between two who read the past; 0: nobody does. */
   readonly pastMs: number;
+  /** Between two acts of somebody who takes and removes savepoints; 0: nobody does. */
+  readonly saveMs: number;
   /** Between two acts of somebody who edits, erases and steers the quarantine; 0: nobody does. */
   readonly adminMs: number;
   /** Between two times that a database is restored to an older point, or lost; 0: none is. */
@@ -149,7 +151,7 @@ export function configure(seed: number, steps?: number): Configuration {
   const fat = random.chance(0.016);
   const versions = random.weighted({ "1": 4, "2": 4, "3": 2 });
   const most = operators.length > 1 ? 2 : 4;
-  const drawn: Omit<Configuration, "unmigratable"> = {
+  const drawn: Omit<Configuration, "unmigratable" | "saveMs"> = {
     seed,
     steps: steps ?? random.skewed(500, 8_000),
     codec: random.chance(0.1) ? "brotli" : "plain",
@@ -209,7 +211,16 @@ export function configure(seed: number, steps?: number): Configuration {
     ...configureAdmin(seed, Number(versions)),
     ...configureTravel(seed, Number(versions)),
   };
-  return { ...drawn, ...configureMigration(seed, drawn) };
+  return { ...drawn, ...configureMigration(seed, drawn), ...configureSavepoints(seed, drawn) };
+}
+
+/** Not where a database is set back: which savepoints there are then is what somebody decides. */
+function configureSavepoints(
+  seed: number,
+  { travelMs }: Pick<Configuration, "travelMs">,
+): Pick<Configuration, "saveMs"> {
+  const random = new Random(seed, "savepoints");
+  return { saveMs: travelMs === 0 && random.chance(0.6) ? random.skewed(500, 120_000) : 0 };
 }
 
 /** Of three versions, so that one comes before and one after the code that fails. */

@@ -6,7 +6,9 @@
  * KEPT3. State at any moment of the retention time can be had: from a snapshot at or before it, or from the first event, and
  *     the archive above that.
  * KEPT4. A restore point gives back the state of its seq.
- * KEPT5. At the end nothing is left that nobody reaches, and no restore point that nobody asked for.
+ * KEPT5. What a savepoint needs stays as long as its database holds it: two snapshots at or before it, the next one after it, and
+ *     the archives between.
+ * KEPT6. At the end nothing is left that nobody reaches, and no restore point that nobody asked for.
  */
 import type { Pin, Point, Promotion, Retention, Roots } from "../../src/engine/base/records.ts";
 import { decodeArchive, decodeSnapshot, reached } from "./decoder.ts";
@@ -146,7 +148,35 @@ export class Kept {
     ] as const)
       for (let n = 0, from = nowMs - (nowMs % length); n < periods; n++, from -= length) newestIn(from, from + length);
     newestIn(0, nowMs - retainMs + 1);
+    for (const { lower, upper } of this.#besideSavepoints(slot, points)) {
+      for (const version of lower) wanted.add(version);
+      wanted.add(upper);
+    }
     return wanted;
+  }
+
+  /** For each savepoint of the slot's database the two newest snapshots at or before it, oldest first, and the next one. */
+  #besideSavepoints(
+    slot: Slot,
+    points: readonly Point[],
+  ): { readonly lower: readonly number[]; readonly upper: number }[] {
+    const current = made(this.#row(slot)!.manifest!);
+    const all = [...points.filter(({ intact }) => intact), current].sort((a, b) => a.version - b.version);
+    return [...this.#world.database(slot.address.database).savepoints.values()].map(({ at }) => ({
+      lower: all.flatMap(({ version, stamp }) => (stamp <= at ? [version] : [])).slice(-2),
+      upper: all.find(({ stamp }) => stamp > at)?.version ?? Number.POSITIVE_INFINITY,
+    }));
+  }
+
+  /**
+   * Is the archive of this version between the snapshots beside a savepoint? With `both` from the second one before it on. Archives
+   * from there may be given up already when the savepoint is taken.
+   */
+  #isBesideSavepoint(slot: Slot, version: number, points: readonly Point[], both: boolean): boolean {
+    return this.#besideSavepoints(slot, points).some(({ lower, upper }) => {
+      const from = both ? (lower.length === 2 ? lower[0]! : 0) : (lower.at(-1) ?? 0);
+      return version > from && version <= upper;
+    });
   }
 
   deleting(by: Instance, names: readonly string[]): void {
@@ -181,6 +211,7 @@ export class Kept {
     const version = versionOf(name);
     if (version >= archiveFrom) wrong(`D1 gives up those below version ${archiveFrom} only`);
     if (points.some(({ attempt }) => name.includes(attempt))) wrong("it is a restore point's");
+    if (this.#isBesideSavepoint(slot, version, points, false)) wrong("a read of a savepoint needs it (RETENTION6)");
     const roots = [row.manifest, row.previous].filter((text) => text !== null).map(made);
     const pins = (JSON.parse(row.pins) as string[]).filter((text) => !text.includes("keyframe.roots")).map(made);
     for (const one of [...roots, ...pins])
@@ -217,7 +248,7 @@ export class Kept {
 
   // ---- the end ----
 
-  /** After the last garbage collection (KEPT3, KEPT4, KEPT5). */
+  /** After the last garbage collection (KEPT3, KEPT4, KEPT6). */
   check(slot: Slot): void {
     const row = this.#row(slot);
     if (row === undefined || row.manifest === null) return;
@@ -232,7 +263,8 @@ export class Kept {
       if (
         name.endsWith(".kfm") &&
         versionOf(name) < archiveFrom &&
-        !points.some(({ attempt }) => name.includes(attempt))
+        !points.some(({ attempt }) => name.includes(attempt)) &&
+        !this.#isBesideSavepoint(slot, versionOf(name), points, true)
       )
         this.#fail(`${name} is left, though archives below version ${archiveFrom} are given up`);
     }

@@ -12,7 +12,6 @@
  */
 import { Damage, Failure } from "../../src/engine/base/errors.ts";
 import { stamp, type Stamp } from "../../src/engine/base/ids.ts";
-import type { Log, ObjectStore } from "../../src/engine/base/ports.ts";
 import { HASH_NAME } from "../../src/engine/base/hash.ts";
 import type { Event } from "../../src/engine/event/event.ts";
 import { CHECK_START, checkPartition } from "../../src/engine/history/check.ts";
@@ -21,11 +20,10 @@ import type { Moment } from "../../src/engine/history/moment.ts";
 import { differences } from "../../src/engine/history/differences.ts";
 import { pastKeys, pastRange } from "../../src/engine/history/past.ts";
 import { settle } from "../../src/engine/history/settle.ts";
-import type { LogEnvironment } from "../../src/engine/operator/environment.ts";
-import { NO_CACHE } from "../../src/engine/snapshot/range-reader.ts";
 import { scan } from "../../src/engine/snapshot/reads.ts";
 import type { Slot } from "./host.ts";
 import type { Shown } from "./model.ts";
+import { lastAt, outsideOf } from "./outside.ts";
 import type { Random } from "./random.ts";
 import type { Truth } from "./truth.ts";
 import type { World } from "./world.ts";
@@ -108,7 +106,7 @@ export class PastReader {
   async #read({ slot, truth, at, seq }: Settled): Promise<void> {
     const { oracle, trace } = this.#world;
     const version = this.#world.deployed;
-    const env = this.#env(slot, version);
+    const env = outsideOf(this.#world, this.#random, slot);
     const keys = [...truth.model.keys()];
     const wrong = (what: string): void => {
       // Another truth began meanwhile: its database was restored to an older point, or somebody decided.
@@ -147,7 +145,7 @@ export class PastReader {
   async #compare(from: Settled, to: Settled): Promise<void> {
     const { slot, truth } = from;
     const { oracle, trace } = this.#world;
-    const env = this.#env(slot, this.#world.deployed);
+    const env = outsideOf(this.#world, this.#random, slot);
     const keys = [...truth.model.keys()].sort();
     const pass = { keys: this.#random.between(2, 8), bytes: this.#random.pick([400, 1_000, 1_000_000]) };
     const found: string[] = [];
@@ -183,7 +181,7 @@ export class PastReader {
   async #check({ slot, truth, at }: Settled): Promise<void> {
     const { oracle, trace } = this.#world;
     const random = this.#checks;
-    const env = this.#env(slot, this.#world.deployed, random);
+    const env = outsideOf(this.#world, random, slot);
     const { operator, partitions = 1, seed, database, line } = slot.address;
     const databases = Array.from({ length: partitions }, () => database);
     const placed = route(line, env.operator, { operator, partitions, hash: HASH_NAME, seed, databases });
@@ -219,35 +217,4 @@ export class PastReader {
       .map((name) => this.#world.generation(name))
       .join();
   }
-
-  #env(slot: Slot, version: number, random = this.#random): LogEnvironment {
-    const { clock, codec, config, store } = this.#world;
-    const { line, operator: name, partition, database } = slot.address;
-    return {
-      id: { line, operator: name, partition },
-      operator: this.#world.operators(version).find((one) => one.name === name)!,
-      log: this.#slow<Log>(this.#world.database(database).log(slot.address), config.logMs, random),
-      objects: this.#slow<ObjectStore>(store, config.storeMs, random),
-      codec,
-      clock,
-      cache: NO_CACHE,
-      sizes: config.sizes,
-    };
-  }
-
-  /** Each call takes its time, in which others go on. */
-  #slow<Port extends Log | ObjectStore>(port: Port, ms: number, random: Random): Port {
-    return new Proxy(port, {
-      get: (target, name) => {
-        const method = Reflect.get(target, name, target) as unknown;
-        if (typeof method !== "function") return method;
-        return async (...args: unknown[]) => {
-          await new Promise<void>((resolve) => void this.#world.clock.after(random.wait(ms), resolve));
-          return Reflect.apply(method, target, args) as unknown;
-        };
-      },
-    });
-  }
 }
-
-const lastAt = (truth: Truth, at: Stamp): number => truth.rows.findLast((row) => row.stamp <= at)?.last ?? 0;

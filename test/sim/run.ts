@@ -14,6 +14,7 @@ import type { Slot } from "./host.ts";
 import { Nemesis } from "./nemesis.ts";
 import { PastReader } from "./past-reader.ts";
 import { Pinner } from "./pinner.ts";
+import { Saver } from "./saver.ts";
 import { TimeTravel } from "./time-travel.ts";
 import type { Counts } from "./trace.ts";
 import { Worker } from "./worker.ts";
@@ -51,6 +52,7 @@ class Run {
   readonly #nemesis: Nemesis;
   readonly #pinner: Pinner;
   readonly #past: PastReader;
+  readonly #saver: Saver;
   readonly #admin: Admin;
   readonly #travel: TimeTravel;
   #working = 0;
@@ -63,6 +65,7 @@ class Run {
     this.#nemesis = new Nemesis(this.#world, this.#workers);
     this.#pinner = new Pinner(this.#world);
     this.#past = new PastReader(this.#world);
+    this.#saver = new Saver(this.#world);
     this.#admin = new Admin(this.#world, this.#workers);
     this.#travel = new TimeTravel(this.#world);
     this.#clients = Array.from(
@@ -106,6 +109,7 @@ class Run {
     this.#nemesis.start();
     this.#pinner.start();
     this.#past.start();
+    this.#saver.start();
     this.#admin.start();
     this.#travel.start();
     this.#cron();
@@ -193,6 +197,7 @@ class Run {
     await this.#lastCollections(slots, audit);
     for (const slot of slots) oracle.kept.check(slot);
     this.#past.check();
+    await this.#saver.check(slots, audit);
     for (const slot of slots) audit.crash(slot);
     for (const slot of slots) await audit.shows(slot, "what comes back");
     for (const slot of slots) await audit.readsLog(slot);
