@@ -11,7 +11,7 @@ import { Damage, Failure } from "../base/errors.ts";
 import { savepointObject, savepointPrefix, stamp, type Stamp } from "../base/ids.ts";
 import { isText, isWhole, parseObject, shown } from "../base/json.ts";
 import type { PartitionHead, Savepoint } from "../base/records.ts";
-import { limited, persistent } from "../base/retry.ts";
+import { persistent } from "../base/retry.ts";
 import type { FileEnvironment } from "../operator/environment.ts";
 import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 
@@ -58,7 +58,7 @@ export const deleteRecords = (
   further: readonly string[] = [],
 ): Promise<void> => {
   const names = [...new Set([...(savepoint === undefined ? [] : [objectOf(files, savepoint)]), ...further])];
-  return names.length === 0 ? Promise.resolve() : limited(files.clock, "R2", () => files.objects.delete(names));
+  return names.length === 0 ? Promise.resolve() : persistent(files.clock, "R2", () => files.objects.delete(names));
 };
 
 /** One object in R2, by its name. */
