@@ -96,6 +96,7 @@ export class MemoryDatabase {
     const isGone = (at: number) =>
       [...this.kept].some(([name, { retainFrom }]) => parsePartitionName(name).line === line && retainFrom > at) &&
       !ofLine().some((one) => one.at === at && one.state === "held");
+    const partitions = () => [...this.rows].filter(([name]) => parsePartitionName(name).line === line);
     const shown = ({ number, name, at, createdMs, state }: Savepoint): Savepoint => ({
       number,
       name,
@@ -137,11 +138,11 @@ export class MemoryDatabase {
       },
       drop: async (number) => void savepoints.delete(number),
       heads: async (at) =>
-        [...this.rows].map(([name, { snapshotSeq, snapshotStamp }]) => [
+        partitions().map(([name, { snapshotSeq, snapshotStamp }]) => [
           name,
           snapshotStamp > at ? null : (this.#tail(name).findLast(({ stamp: of }) => of <= at)?.last ?? snapshotSeq),
         ]),
-      unarchived: async () => [...this.rows.keys()].flatMap((name) => this.#tail(name)[0]?.stamp ?? []),
+      unarchived: async () => partitions().flatMap(([name]) => this.#tail(name)[0]?.stamp ?? []),
     };
   }
 

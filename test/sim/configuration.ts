@@ -214,13 +214,20 @@ export function configure(seed: number, steps?: number): Configuration {
   return { ...drawn, ...configureMigration(seed, drawn), ...configureSavepoints(seed, drawn) };
 }
 
-/** Not where a database is set back: which savepoints there are then is what somebody decides. */
+/**
+ * Not where a database is set back: which savepoints there are then is what somebody decides. Where savepoints are taken retention
+ * gives up much, so that it meets them.
+ */
 function configureSavepoints(
   seed: number,
-  { travelMs }: Pick<Configuration, "travelMs">,
-): Pick<Configuration, "saveMs"> {
+  { travelMs, retainMs }: Pick<Configuration, "travelMs" | "retainMs">,
+): Pick<Configuration, "saveMs" | "retainMs"> {
   const random = new Random(seed, "savepoints");
-  return { saveMs: travelMs === 0 && random.chance(0.6) ? random.skewed(500, 120_000) : 0 };
+  if (travelMs > 0 || random.chance(0.4)) return { saveMs: 0, retainMs };
+  return {
+    saveMs: random.skewed(500, 120_000),
+    retainMs: random.chance(0.6) ? random.skewed(60_000, 600_000) : retainMs,
+  };
 }
 
 /** Of three versions, so that one comes before and one after the code that fails. */

@@ -674,4 +674,99 @@ export const DEFECTS: readonly Defect[] = [
     "MACHINE5",
     engine("state/state-machine", "this.anew === null || stands(logged, command)", "this.anew === null"),
   ),
+
+  // ---- savepoints ----
+  one(
+    "retention gives up what savepoints need",
+    "RETENTION6",
+    engine("checkpoint/retention", "kept.add(from).add(base).add(to)", "kept.add(from)"),
+  ),
+  one(
+    "archives beside a savepoint expire",
+    "RETENTION6, LOG5",
+    engine(
+      "checkpoint/garbage-collection",
+      "made.version > from && made.version <= to",
+      "made.version > from && made.version < from + to * 0",
+    ),
+  ),
+  one(
+    "retention passes a savepoint that it doesn't know",
+    "SAVEPOINT2, B10",
+    log("    if (JSON.stringify(savepoints) !== JSON.stringify(to.savepoints)) return this.roots();\n", ""),
+  ),
+  one(
+    "a savepoint doesn't look at what retention has given up",
+    "SAVEPOINT2, B10",
+    log("retainFrom > at) &&", "retainFrom > 2 * at) &&"),
+  ),
+  one(
+    "a savepoint counts though a database doesn't hold it",
+    "SAVEPOINT2",
+    engine(
+      "history/savepoints",
+      'await Promise.all(others.map((store) => persistent(clock, "D1", () => store.hold(row))))',
+      'await Promise.all(others.slice(1).map((store) => persistent(clock, "D1", () => store.hold(row))))',
+    ),
+  ),
+  one(
+    "a late call holds a savepoint that was removed in place of a newer one",
+    "SAVEPOINT4",
+    log(" || (there !== undefined && there.number > savepoint.number)", ""),
+  ),
+  one(
+    "a list removes what others are taking",
+    "SAVEPOINT4",
+    engine(
+      "history/savepoints",
+      "  const elsewhere = await Promise.all(others",
+      "  const early = await first.all();\n  const elsewhere = await Promise.all(others",
+    ),
+    engine("history/savepoints", "new Set(rows.map(", "new Set(early.map("),
+  ),
+  one(
+    "a savepoint counts before R2 has its object",
+    "SAVEPOINT5",
+    engine("history/savepoints", "  await recordSavepoint(files, row, heads.flat());\n", ""),
+    engine(
+      "history/savepoints",
+      '  if (now === "held") return',
+      '  if (now === "held") await recordSavepoint(files, row, heads.flat());\n  if (now === "held") return',
+    ),
+  ),
+  one(
+    "a savepoint that is removed while it is taken leaves its object",
+    "SAVEPOINT4",
+    engine("history/savepoints", "  await deleteRecords(files, row);\n  return", "  return"),
+    engine(
+      "history/savepoints",
+      "  if (row === undefined) await deleteRecords(files, undefined, objects);\n  else await",
+      "  if (row !== undefined) await",
+    ),
+  ),
+  one(
+    "the object of a savepoint tells how far partitions are now",
+    "SAVEPOINT5",
+    log("findLast(({ stamp: of }) => of <= at)", "at(-1)"),
+  ),
+  one(
+    "a partition from R2 alone takes rows above the moment",
+    "REBUILDAT1",
+    engine("recovery/rebuild-at", "of <= at,", "of - 50_000 <= at,"),
+  ),
+  one(
+    "a partition from R2 alone begins with a snapshot above the moment",
+    "REBUILDAT1",
+    engine("recovery/rebuild-at", "      if (manifest.stamp > at || !", "      if (!"),
+    engine(
+      "recovery/rebuild-at",
+      "if (found === null || found.stamp > at) high = middle;",
+      "if (found === null) high = middle;",
+    ),
+  ),
+  one(
+    "a partition from R2 alone is complete where its archive ends",
+    "REBUILDAT3",
+    engine("recovery/rebuild-at", 'end.tag === "beyond" || of === at', "true"),
+  ),
 ];

@@ -220,6 +220,7 @@ class Run {
       while (await this.#step(until));
       if (ms === 60_000) break;
       this.#pinner.rest();
+      this.#saver.rest();
       for (const slot of slots) await audit.snapshot(slot);
     }
   }

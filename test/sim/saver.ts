@@ -11,9 +11,10 @@
  * SAVER5. At the end what the first database holds is held everywhere, and nothing is left of what was removed.
  */
 import { Damage, Failure } from "../../src/engine/base/errors.ts";
-import { savepointPrefix, type Stamp } from "../../src/engine/base/ids.ts";
+import { savepointPrefix, stamp, type Stamp } from "../../src/engine/base/ids.ts";
 import type { ObjectStore } from "../../src/engine/base/ports.ts";
-import type { Savepoint, Segment } from "../../src/engine/base/records.ts";
+import type { Retention, Savepoint, Segment } from "../../src/engine/base/records.ts";
+import type { Moment } from "../../src/engine/history/moment.ts";
 import { pastKeys } from "../../src/engine/history/past.ts";
 import { readRecord, storedSavepoints, type SavepointFiles } from "../../src/engine/history/savepoint-object.ts";
 import {
@@ -22,6 +23,7 @@ import {
   takeSavepoint,
   unarchivedSince,
   type Stores,
+  type Taken,
 } from "../../src/engine/history/savepoints.ts";
 import { settle } from "../../src/engine/history/settle.ts";
 import { rebuildAt } from "../../src/engine/recovery/rebuild-at.ts";
@@ -34,7 +36,7 @@ import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
 const NAMES = ["a", "b", "c", "d"];
-const LAST_STAMP = (2 ** 53 - 1) as Stamp;
+const LAST_STAMP = stamp(2 ** 53 - 1);
 
 /** A savepoint that was answered. */
 interface Promised {
@@ -65,8 +67,19 @@ export class Saver {
   }
 
   start(): void {
-    const { clock, config } = this.#world;
+    const { config } = this.#world;
     if (config.saveMs === 0) return;
+    this.#world.beforeRetain = (slot, retention) => this.#cutIn(slot, retention);
+    this.#next();
+  }
+
+  /** Cuts in no more: the last garbage collection gives up all that nobody asks for. */
+  rest(): void {
+    this.#world.beforeRetain = null;
+  }
+
+  #next(): void {
+    const { clock, config } = this.#world;
     clock.after(this.#random.wait(config.saveMs), () => {
       if (!this.#world.faulty) return;
       const act: Act = { dead: false, end: () => undefined };
@@ -76,7 +89,7 @@ export class Saver {
           this.#world.trace.count("savepoints in doubt");
         })
         .finally(() => act.end());
-      this.start();
+      this.#next();
     });
   }
 
@@ -104,8 +117,9 @@ export class Saver {
   // ---- what it asks for ----
 
   async #take(act: Act, name: string): Promise<void> {
-    const { clock, oracle, host, trace } = this.#world;
-    const now = this.#random.chance(0.6);
+    const { clock, oracle, host } = this.#world;
+    const moment = this.#moment();
+    const now = moment.tag === "now";
     const before = [...host.slots.values()].map((slot) => [slot, oracle.head(slot.name)] as const);
     const floors = this.#world.databases().map((home) =>
       this.#faulty(
@@ -114,28 +128,54 @@ export class Saver {
         home,
       ),
     );
-    const moment = now
-      ? ({ tag: "now" } as const)
-      : ({ tag: "ago", ms: this.#random.skewed(1, 24 * 3_600_000) } as const);
     const found = await settle(clock, floors, moment);
     if (found.tag === "not_settled") return;
     const taken = await takeSavepoint(this.#files(act), this.#stores(act), name, found.at, !now);
+    this.#answered(taken);
+    if (taken.tag !== "taken" || !taken.isNew || !now) return;
+    for (const [slot, head] of before)
+      if (this.#seqAt(slot, taken.savepoint.at) < head)
+        oracle.fail(
+          `savepoint ${name} of now is stamp ${taken.savepoint.at}, and ${slot.short} had logged seq ${head} (SETTLE3)`,
+        );
+  }
+
+  #answered(taken: Taken): void {
+    const { oracle, trace } = this.#world;
     if (taken.tag !== "taken") return trace.count("savepoints refused");
-    const { savepoint, isNew } = taken;
+    const { savepoint } = taken;
+    const { name, number, at } = savepoint;
     trace.count("savepoints taken");
-    trace.say("saver", () => `${name} is stamp ${savepoint.at}, number ${savepoint.number}`);
-    if (isNew && now)
-      for (const [slot, head] of before)
-        if (this.#seqAt(slot, savepoint.at) < head)
-          oracle.fail(
-            `savepoint ${name} of now is stamp ${savepoint.at}, and ${slot.short} had logged seq ${head} (SETTLE3)`,
-          );
-    if (this.#doomed.has(savepoint.number) || (this.#removing.get(name) ?? 0) > 0) return;
-    const same = this.#promised.get(savepoint.number);
-    if (same !== undefined && same.at !== savepoint.at)
-      oracle.fail(`savepoint ${name} was stamp ${same.at}, and is stamp ${savepoint.at} (SAVEPOINT1)`);
-    this.#promised.set(savepoint.number, savepoint);
+    trace.say("saver", () => `${name} is stamp ${at}, number ${number}`);
+    if (this.#doomed.has(number) || (this.#removing.get(name) ?? 0) > 0) return;
+    const same = this.#promised.get(number);
+    if (same !== undefined && same.at !== at)
+      oracle.fail(`savepoint ${name} was stamp ${same.at}, and is stamp ${at} (SAVEPOINT1)`);
+    this.#promised.set(number, savepoint);
     this.#isHeld(savepoint);
+  }
+
+  /** Retention has read what there is. Before it gives up a snapshot, that snapshot's moment is saved. */
+  async #cutIn(slot: Slot, { drop }: Retention): Promise<void> {
+    const { clock } = this.#world;
+    const { points = [] } = this.#world.database(slot.address.database).kept.get(slot.name) ?? {};
+    const given = points.filter(({ version, intact }) => intact && drop.includes(version));
+    if (given.length === 0 || !this.#random.chance(0.3)) return;
+    const { stamp: at } = this.#random.pick(given);
+    const floors = this.#world.databases().map((home) => this.#world.database(home).floorPort(() => clock.now()));
+    const found = await settle(clock, floors, { tag: "stamp", at });
+    if (found.tag === "not_settled") return;
+    this.#answered(await takeSavepoint(this.#calm, this.#calmStores, this.#random.pick(NAMES), at, true));
+  }
+
+  /** Now, some time ago, or beside a snapshot that retention may give up. */
+  #moment(): Exclude<Moment, { tag: "savepoint" }> {
+    if (this.#random.chance(0.5)) return { tag: "now" };
+    const slot = this.#slot();
+    const { points = [] } = this.#world.database(slot.address.database).kept.get(slot.name) ?? {};
+    if (points.length === 0 || this.#random.chance(0.3))
+      return { tag: "ago", ms: this.#random.skewed(1, 24 * 3_600_000) };
+    return { tag: "stamp", at: stamp(this.#random.pick(points).stamp + this.#random.between(0, 1)) };
   }
 
   async #remove(act: Act, name: string): Promise<void> {
@@ -284,19 +324,30 @@ export class Saver {
       this.#isHeld(one);
       await within("the object of a savepoint", () => this.#tells(one));
     }
+    await within("savepoints of moments that are given up", () => this.#takeGone(slots));
     for (const one of this.#promised.values())
       for (const slot of slots) {
         await within("a savepoint", () => this.#read(one, slot));
         await within("a recovery", () => this.#rebuild(one, slot));
       }
     this.#promised.clear();
-    for (const name of NAMES) await within("a removal", () => removeSavepoint(this.#calm, this.#calmStores, name));
+    for (const name of [...NAMES, ...slots.map((_, i) => `gone-${i}`)])
+      await within("a removal", () => removeSavepoint(this.#calm, this.#calmStores, name));
     await within("a list", () => listSavepoints(this.#calm, this.#calmStores));
     for (const home of this.#world.databases())
       for (const { name, number } of this.#world.database(home).savepoints.values())
         oracle.fail(`savepoint ${name}, number ${number}, is left in ${home} (SAVEPOINT4)`);
     const left = [...store.objects.keys()].filter((object) => object.startsWith(this.#prefix));
     if (left.length > 0) oracle.fail(`${left.join()} are left of savepoints that were removed (SAVEPOINT4)`);
+  }
+
+  /** What retention has given up can't be saved, or is readable. */
+  async #takeGone(slots: readonly Slot[]): Promise<void> {
+    for (const [i, { name, address }] of slots.entries()) {
+      const { retainFrom = 0 } = this.#world.database(address.database).kept.get(name) ?? {};
+      if (retainFrom === 0) continue;
+      this.#answered(await takeSavepoint(this.#calm, this.#calmStores, `gone-${i}`, stamp(retainFrom - 1), true));
+    }
   }
 
   /** The object says how far each partition had come. */
@@ -318,16 +369,16 @@ export class Saver {
   // ---- its calls ----
 
   get #prefix(): string {
-    return savepointPrefix(this.#timeline);
+    return savepointPrefix(this.#line);
   }
 
-  get #timeline(): string {
-    return [...this.#world.host.slots.values()][0]!.address.timeline;
+  get #line(): number {
+    return [...this.#world.host.slots.values()][0]!.address.line;
   }
 
   get #calm(): SavepointFiles {
     const { clock, codec, store } = this.#world;
-    return { timeline: this.#timeline, clock, codec, objects: store };
+    return { line: this.#line, clock, codec, objects: store };
   }
 
   get #calmStores(): Stores {

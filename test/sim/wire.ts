@@ -254,6 +254,7 @@ export class WiredLog implements Log {
       "retain",
       () => `without ${drop.join(" ")}, archive from ${archiveFrom}`,
       async () => {
+        await this.#world.beforeRetain?.(this.#by.slot, retention);
         const before = this.#db.kept.get(this.#by.slot.name)?.points ?? [];
         const roots = await this.#log.retain(retention);
         this.#world.oracle.retained(this.#by, retention, before, roots);

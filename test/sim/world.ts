@@ -8,6 +8,7 @@ import { route, type Address } from "../../src/engine/operator/routing.ts";
 import { HASH_NAME } from "../../src/engine/base/hash.ts";
 import type { Operator } from "../../src/engine/operator/operator.ts";
 import type { Codec } from "../../src/engine/base/ports.ts";
+import type { Retention } from "../../src/engine/base/records.ts";
 import type { Routes } from "../../src/worker/app.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { MemoryStore } from "../../src/testkit/memory-store.ts";
@@ -40,6 +41,8 @@ export class World {
   script: ((by: Instance, method: string) => Fate | null) | null = null;
   /** Lets another instance begin beside this one. */
   rival: ((by: Instance) => void) | null = null;
+  /** Acts at the last moment before retention gives something up. */
+  beforeRetain: ((slot: Slot, retention: Retention) => Promise<void>) | null = null;
   /** Partitions of which some instance's clock didn't go as it should. */
   readonly disturbed = new Set<Slot>();
   readonly generations = new Map<string, number>();
