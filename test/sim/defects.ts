@@ -720,7 +720,7 @@ export const DEFECTS: readonly Defect[] = [
     engine(
       "history/savepoints",
       "  const elsewhere = await Promise.all(others",
-      "  const early = await first.all();\n  const elsewhere = await Promise.all(others",
+      '  const early = await persistent(clock, "D1", () => first.all());\n  const elsewhere = await Promise.all(others',
     ),
     engine("history/savepoints", "new Set(rows.map(", "new Set(early.map("),
   ),

@@ -6,8 +6,8 @@
  * KEPT3. State at any moment of the retention time can be had: from a snapshot at or before it, or from the first event, and
  *     the archive above that.
  * KEPT4. A restore point gives back the state of its seq.
- * KEPT5. What a savepoint needs stays as long as its database holds it: two snapshots at or before it, the next one after it, and
- *     the archives between.
+ * KEPT5. A savepoint keeps two snapshots at or before it, the next one after it, and the archives between, as long as its
+ *     database holds it.
  * KEPT6. At the end nothing is left that nobody reaches, and no restore point that nobody asked for.
  */
 import type { Pin, Point, Promotion, Retention, Roots } from "../../src/engine/base/records.ts";
@@ -169,8 +169,8 @@ export class Kept {
   }
 
   /**
-   * Is the archive of this version between the snapshots beside a savepoint? With `both` from the second one before it on. Archives
-   * from there may be given up already when the savepoint is taken.
+   * Is the archive of this version between the snapshots beside a savepoint? With `both` from the second one before it on.
+   * Archives from there may be given up already when the savepoint is taken.
    */
   #isBesideSavepoint(slot: Slot, version: number, points: readonly Point[], both: boolean): boolean {
     return this.#besideSavepoints(slot, points).some(({ lower, upper }) => {

@@ -1,4 +1,4 @@
-/** What reads a partition from outside its object, with D1 and R2 alone. Each of its calls takes its time, in which others go on. */
+/** Reading a partition from outside its object, with D1 and R2 alone. Each call takes time, while others continue. */
 import type { Stamp } from "../../src/engine/base/ids.ts";
 import type { Log, ObjectStore } from "../../src/engine/base/ports.ts";
 import type { LogEnvironment } from "../../src/engine/operator/environment.ts";

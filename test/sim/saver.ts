@@ -1,10 +1,10 @@
 /**
- * Somebody who takes savepoints, lists, reads and removes them, while everything fails. The calls to the databases and to R2 fail
- * like those of an object; a Worker may die at any of them.
+ * Somebody takes savepoints, lists, reads and removes them, while everything fails. The calls to the databases and to R2
+ * fail like those of an object. A Worker may die at any of them.
  *
  * SAVER1. A savepoint that was answered is promised until its removal is asked for. All databases hold it, and R2 has its object,
  *     which says how far each partition had come (SAVEPOINT2, SAVEPOINT5). A list names it.
- * SAVER2. What is read at it is what the log up to it gives, for as long as it is promised (RETENTION6).
+ * SAVER2. A read at it gives the state of the log up to it, for as long as it is promised (RETENTION6).
  * SAVER3. Once snapshots cover what was logged up to it, R2 alone gives back each partition as of it. Before, it says how far it
  *     gets, and never that this is all (REBUILDAT3).
  * SAVER4. "Now" holds all that was logged before it was asked for.
@@ -190,7 +190,7 @@ export class Saver {
     this.#world.trace.count("savepoints removed");
   }
 
-  /** Whatever has the name may be removed from now on. */
+  /** Each savepoint of the name may be removed from now on. */
   #doom(name: string): void {
     for (const one of this.#world.database("LOG_0").savepoints.values()) {
       if (one.name !== name) continue;
@@ -295,7 +295,7 @@ export class Saver {
     }
   }
 
-  /** What opens from a database that was rebuilt. */
+  /** Checks the state that opens from a rebuilt database. */
   async #shows(slot: Slot, db: MemoryDatabase, seq: number, fail: (why: string) => void): Promise<void> {
     const { model } = this.#world.oracle.truth(slot.name);
     const version = this.#world.deployed;
@@ -341,7 +341,7 @@ export class Saver {
     if (left.length > 0) oracle.fail(`${left.join()} are left of savepoints that were removed (SAVEPOINT4)`);
   }
 
-  /** What retention has given up can't be saved, or is readable. */
+  /** A moment that retention has given up can't be saved, or is readable. */
   async #takeGone(slots: readonly Slot[]): Promise<void> {
     for (const [i, { name, address }] of slots.entries()) {
       const { retainFrom = 0 } = this.#world.database(address.database).kept.get(name) ?? {};
