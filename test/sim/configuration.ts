@@ -215,8 +215,8 @@ export function configure(seed: number, steps?: number): Configuration {
 }
 
 /**
- * No world has savepoints if its databases are restored to older points, since somebody decides then which there are. In most
- * worlds with savepoints retention keeps little, so that it meets them.
+ * No world has savepoints if its databases are restored to older points, since somebody decides then which there are. In
+ * most worlds with savepoints retention keeps little, so that it meets them.
  */
 function configureSavepoints(
   seed: number,
