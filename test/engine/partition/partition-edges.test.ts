@@ -48,6 +48,16 @@ describe("a partition", () => {
     expect(await world.value(world.start(sum()))).toEqual({ total: 3, times: 2 });
   });
 
+  it("LINE5: a call that D1 never answers doesn't keep later requests of repeats waiting", async () => {
+    const world = new World();
+    const one = world.start(sum());
+    await world.send(one, { id: "a", data: 1 });
+    world.fates = ({ method }) => (method === "explain" ? "silent" : "ok");
+    expect(words(await world.send(one, { id: "a", data: 1 }))).toBe("store_unavailable");
+    world.fates = () => "ok";
+    expect(words(await world.send(one, { id: "a", data: 1 }))).toEqual(["applied again"]);
+  });
+
   it("a read that was asked of before the write took its epoch doesn't end the writer", async () => {
     const world = new World();
     await world.send(world.start(sum()), { id: "a", data: 1 });
