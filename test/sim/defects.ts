@@ -709,7 +709,7 @@ export const DEFECTS: readonly Defect[] = [
       'await Promise.all(others.slice(1).map((store) => persistent(clock, "D1", () => store.hold(row))))',
     ),
   ),
-  one(
+  rare(
     "a late call holds a savepoint that was removed in place of a newer one",
     "SAVEPOINT4",
     log(" || (there !== undefined && there.number > savepoint.number)", ""),

@@ -28,10 +28,10 @@ import {
 import { settle } from "../../src/engine/history/settle.ts";
 import { rebuildAt } from "../../src/engine/recovery/rebuild-at.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
+import { carried, type Act } from "./act.ts";
 import type { Audit } from "./audit.ts";
-import { drawFate } from "./fate.ts";
 import type { Slot } from "./host.ts";
-import { lastAt, outsideOf, withCalls } from "./outside.ts";
+import { lastAt, outsideOf } from "./outside.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
@@ -43,13 +43,6 @@ interface Promised {
   readonly name: string;
   readonly number: number;
   readonly at: Stamp;
-}
-
-/** One thing that it does. Its Worker may die in it. */
-interface Act {
-  dead: boolean;
-  /** Runs once, when the act ends or its Worker dies. */
-  end: () => void;
 }
 
 export class Saver {
@@ -122,7 +115,9 @@ export class Saver {
     const now = moment.tag === "now";
     const before = [...host.slots.values()].map((slot) => [slot, oracle.head(slot.name)] as const);
     const floors = this.#world.databases().map((home) =>
-      this.#faulty(
+      carried(
+        this.#world,
+        this.#random,
         act,
         this.#world.database(home).floorPort(() => clock.now()),
         home,
@@ -387,44 +382,14 @@ export class Saver {
   }
 
   #files(act: Act): SavepointFiles {
-    return { ...this.#calm, objects: this.#faulty<ObjectStore>(act, this.#world.store, "R2") };
+    return { ...this.#calm, objects: carried<ObjectStore>(this.#world, this.#random, act, this.#world.store, "R2") };
   }
 
   #stores(act: Act): Stores {
     const homes = this.#world.databases();
-    const [first, ...others] = this.#calmStores.map((store, i) => this.#faulty(act, store, homes[i]!));
+    const [first, ...others] = this.#calmStores.map((store, i) =>
+      carried(this.#world, this.#random, act, store, homes[i]!),
+    );
     return [first!, ...others];
-  }
-
-  /** Each call gets its fate, as in wire.ts. */
-  #faulty<Port extends object>(act: Act, port: Port, home: string): Port {
-    const { clock, config, outages, trace } = this.#world;
-    const [rates, ms] = home === "R2" ? [config.store, config.storeMs] : [config.log, config.logMs];
-    return withCalls(port, (call, method) => {
-      if (act.dead) return new Promise(() => undefined);
-      const outage = outages.get(home);
-      const isOut = outage !== undefined && clock.now() < outage.untilMs;
-      const fate = drawFate(this.#random, this.#world.faulty ? rates : null, ms, isOut ? outage : null, trace);
-      const { actMs, answerMs, error, crash } = fate;
-      if (crash !== null) {
-        trace.count("workers died");
-        act.dead = true;
-        act.end();
-      }
-      return new Promise((resolve, reject) => {
-        if (crash === "before") return;
-        const answer = (then: () => void): void => {
-          if (answerMs !== null) clock.after(answerMs, () => !act.dead && then());
-        };
-        const failed = (): void => reject(new Error(`${method} ${error}`));
-        if (actMs === null) return error === null ? undefined : answer(failed);
-        clock.after(actMs, () =>
-          call().then(
-            (result) => answer(() => (error === null ? resolve(result) : failed())),
-            (why: unknown) => answer(() => reject(why instanceof Error ? why : new Error(String(why)))),
-          ),
-        );
-      });
-    });
   }
 }
