@@ -118,3 +118,12 @@ export async function erasedAt(
   );
   return row?.atMs ?? null;
 }
+
+/** Returns the erasures that were recorded at that time or later, on all lines. */
+export async function erasuresSince(
+  db: D1Database,
+  atMs: number,
+): Promise<readonly (ErasureRecord & { readonly partition: string })[]> {
+  const sql = "SELECT partition, seq, incarnation FROM erasures WHERE at_ms >= ?1 ORDER BY at_ms";
+  return (await nameFailure(() => db.prepare(sql).bind(atMs).all<ErasureRecord & { partition: string }>())).results;
+}

@@ -106,14 +106,17 @@ export class App {
     if (name === MAIN) return this.current(env);
     const timelines = await readTimelines(env);
     const found = timelineOf(timelines, name);
-    if (found === null) return null;
-    const { line } = found;
+    return found === null ? null : withReplaced(await this.onLine(env, timelines, found.line), found);
+  }
+
+  /** Returns the operators on a line that is there, as for a caller that names it. */
+  async onLine(env: Env, timelines: Timelines, line: number): Promise<Routes> {
     const known = this.#named.get(line);
-    if (known !== undefined) return withReplaced(known, found);
+    if (known !== undefined) return known;
     const routes = await limited(requestClock, "D1", () => this.#load(env, timelines, line, true));
     if (this.#named.size >= NAMED) this.#named.clear();
     if (routes.lost === undefined) this.#named.set(line, routes);
-    return withReplaced(routes, found);
+    return routes;
   }
 
   /** The catalogue has changed, or main: the next request reads it again. */

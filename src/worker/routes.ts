@@ -177,7 +177,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(LIST_SAVEPOINTS, (c) => getSavepoints(c.env, c.var.routes));
   on(GET_SAVEPOINT, (c, { name }) => getSavepoint(c.env, c.var.routes, name));
   on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, c.var.routes, name));
-  on(PUT_TIMELINE, (c, { name }) => putTimeline(c.req.raw, c.env, name));
+  on(PUT_TIMELINE, (c, { name }) => putTimeline(c.req.raw, c.env, app, name));
   on(LIST_TIMELINES, (c) => getTimelines(c.env));
   on(GET_TIMELINE, (c, { name }) => getTimeline(c.env, name));
   on(DELETE_TIMELINE, (c, { name }) => deleteTimeline(c.env, name));
@@ -211,8 +211,8 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(RETRY_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "retry"));
   on(DELETE_QUARANTINED, (c, { id }) => steerQuarantine(c.env, c.var.route, id, "delete"));
 
-  on(POST_ERASURE, (c) => postErasure(c.req.raw, c.env, c.var.routes));
-  on(GET_ERASURE, (c, { id }) => getErasure(c.env, c.var.routes, id));
+  on(POST_ERASURE, (c) => postErasure(c.req.raw, c.env, app, c.var.routes));
+  on(GET_ERASURE, (c, { id }) => getErasure(c.env, app, c.var.routes, id));
 
   on(DOCTOR, (c) => showDoctor(c.req.raw, c.env));
   on(METRICS, (c, given) => showMetrics(c.env, c.var.routes, given));

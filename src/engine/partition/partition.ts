@@ -164,7 +164,7 @@ export class PartitionEngine {
   async #isLineOpen(): Promise<boolean> {
     const { clock, log } = this.#env;
     // The next read waits for this one, so it must end.
-    const { open } = await limited(clock, "D1", () => log.explain(seq(0)));
+    const { open } = await persistent(clock, "D1", () => log.explain(seq(0)));
     if (this.#opener.open !== null) this.#opener.open.sealed = !open;
     return open;
   }

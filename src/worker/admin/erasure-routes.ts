@@ -14,7 +14,6 @@
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { erasedAt, erasureFacts, recordErasure } from "../../adapters/d1-status.ts";
 import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
-import { ERASE } from "../../engine/state/edit.ts";
 import { isObject } from "../../engine/base/json.ts";
 import {
   attemptOf,
@@ -28,13 +27,16 @@ import { GRACE_MS } from "../../engine/checkpoint/retention.ts";
 import { stampMs } from "../../engine/base/hybrid-clock.ts";
 import { limited } from "../../engine/base/retry.ts";
 import type { Env } from "../env.ts";
-import type { Routes } from "../app.ts";
+import { isNamed, nameOf } from "../../engine/history/timelines.ts";
+import type { App, Routes } from "../app.ts";
 import { BodyError, bodyText } from "../http/body.ts";
 import { sendCommand } from "../ingest/command.ts";
 import { fetchManifestLine, isManifest, logOf } from "../read/kept-manifests.ts";
 import { lostProblem } from "../http/lost.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
+import { readTimelines, savepointStores } from "../timelines.ts";
+import { erasure, eraseElsewhere } from "./erasures-on-lines.ts";
 
 const BODY_BYTES = 16_384;
 /**
@@ -57,15 +59,16 @@ interface Erasure {
 
 /** A store that holds a copy of the key's data, or may hold one. */
 interface Holder {
-  readonly where: "log" | "archives" | "snapshots" | "pins" | "unknown";
+  readonly where: "log" | "archives" | "snapshots" | "pins" | "savepoints" | "timelines" | "unknown";
   readonly count: number;
   readonly goes: string;
   readonly pins?: readonly { readonly manifest: number; readonly name: string }[];
+  readonly names?: readonly string[];
 }
 
 const no = (status: number, code: string, detail: string): Response => problem({ status, code, detail });
 
-export async function postErasure(request: Request, env: Env, routes: Routes): Promise<Response> {
+export async function postErasure(request: Request, env: Env, app: App, routes: Routes): Promise<Response> {
   let body: unknown;
   try {
     body = JSON.parse(await bodyText(request, BODY_BYTES));
@@ -85,14 +88,8 @@ export async function postErasure(request: Request, env: Env, routes: Routes): P
   const partition = flaw === null ? partitionOfKey(route, key) : null;
   if (partition === null) return no(400, "invalid_key", flaw ?? "no group can be made of the key");
   const address = route.addresses[partition]!;
-  const command = {
-    type: ERASE,
-    source: "keyframe:erasure",
-    id: crypto.randomUUID(),
-    key,
-    data: { if: "any", version: 1 },
-  };
-  const result = await sendCommand(env, route, address, command);
+  const id = crypto.randomUUID();
+  const result = await sendCommand(env, route, address, erasure(id, key));
   if (result.tag !== "decided") return no(503, result.code, result.message);
   const [, seq] = result.details[0]!;
   const facts = await factsOf(env, address, seq);
@@ -103,16 +100,20 @@ export async function postErasure(request: Request, env: Env, routes: Routes): P
   await limited(requestClock, "D1", () =>
     recordErasure(logOfAddress(env, address), partitionName(address), { seq, incarnation }, atMs),
   );
+  // The record comes first: a timeline that is made meanwhile finds it, or is found here.
+  const elsewhere = await eraseElsewhere(env, app, route, id, key);
+  if (elsewhere.tag === "busy") return no(503, elsewhere.code, elsewhere.why);
   return answer(env, { route, address, seq, incarnation, atMs }, 202);
 }
 
-export async function getErasure(env: Env, routes: Routes, id: string): Promise<Response> {
-  const [, operator = "", ...numbers] =
-    /^([a-z0-9-]+)\.(0|[1-9]\d{0,8})\.([1-9]\d{0,15})\.(0|[1-9]\d{0,8})$/.exec(id) ?? [];
+export async function getErasure(env: Env, app: App, main: Routes, id: string): Promise<Response> {
+  const [, of = "", operator = "", ...numbers] =
+    /^([1-9]\d{0,8})\.([a-z0-9-]+)\.(0|[1-9]\d{0,8})\.([1-9]\d{0,15})\.(0|[1-9]\d{0,8})$/.exec(id) ?? [];
   const [n = -1, seq = 0, incarnation = 0] = numbers.map(Number);
-  const route = routes.byOperator.get(operator);
+  const routes = await routesOn(env, app, main, Number(of));
+  const route = routes?.byOperator.get(operator);
   const address = route?.addresses[n];
-  const lost = lostProblem(routes, operator);
+  const lost = routes === null ? null : lostProblem(routes, operator);
   if (lost !== null) return lost;
   const atMs =
     route === undefined || address === undefined
@@ -129,8 +130,15 @@ export async function getErasure(env: Env, routes: Routes, id: string): Promise<
   return answer(env, { route, address, seq, incarnation, atMs }, 200);
 }
 
+/** Returns null if there is no such line. An erasure of a former main stays on record there. */
+async function routesOn(env: Env, app: App, main: Routes, line: number): Promise<Routes | null> {
+  if (line === main.line) return main;
+  const timelines = await readTimelines(env);
+  return timelines.all.some((one) => one.line === line) ? app.onLine(env, timelines, line) : null;
+}
+
 const idOf = ({ route, address, seq, incarnation }: Erasure): string =>
-  [route.operator.name, address.partition, seq, incarnation].join(".");
+  [route.line, route.operator.name, address.partition, seq, incarnation].join(".");
 
 const logOfAddress = (env: Env, { database }: Address): D1Database =>
   logDatabases(env as unknown as Record<string, unknown>).get(database)!;
@@ -198,6 +206,7 @@ async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Hold
       goes: "when they are removed",
       pins: pins.map(({ version, name }) => ({ manifest: version, name })),
     },
+    ...(await namedHolders(env, erasure)),
     {
       where: "unknown",
       count: looked.unknown + archives.more + files.more,
@@ -205,6 +214,21 @@ async function holdersOf(env: Env, erasure: Erasure, rows: number): Promise<Hold
     },
   ];
   return holders.filter(({ count }) => count > 0);
+}
+
+/** Savepoints and timelines from before the erasure: each keeps the state of its moment. */
+async function namedHolders(env: Env, { route, atMs }: Erasure): Promise<Holder[]> {
+  const timelines = await readTimelines(env);
+  const others = timelines.all.filter(({ line, at }) => line !== route.line && stampMs(at) <= atMs);
+  const saved = await Promise.all(
+    timelines.all.map(({ line }) => limited(requestClock, "D1", () => savepointStores(env, line)[0].all())),
+  );
+  const savepoints = saved.flat().filter((one) => isNamed(one) && stampMs(one.at) <= atMs);
+  const goes = "when they are removed";
+  return [
+    { where: "savepoints", count: savepoints.length, goes, names: savepoints.map(({ name }) => name) },
+    { where: "timelines", count: others.length, goes, names: others.map((one) => nameOf(timelines, one)) },
+  ];
 }
 
 interface Looked {

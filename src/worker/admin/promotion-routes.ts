@@ -7,7 +7,7 @@ import { seq, type Seq, stamp, type Stamp } from "../../engine/base/ids.ts";
 import { LOG_BEGIN, type LogStart } from "../../engine/base/records.ts";
 import { persistent } from "../../engine/base/retry.ts";
 import { eventTexts } from "../../engine/history/event-texts.ts";
-import { promote, settlePromotion } from "../../engine/history/promotion.ts";
+import { promote, type Promoted, settlePromotion } from "../../engine/history/promotion.ts";
 import { timelineOf, type Timelines } from "../../engine/history/timelines.ts";
 import type { LogEnvironment } from "../../engine/operator/environment.ts";
 import { startOfLog } from "../../engine/recovery/past-state.ts";
@@ -19,6 +19,7 @@ import { logEnvironment } from "../read/kept-manifests.ts";
 import { LAST_STAMP, type Lineage, noTimeline, timelineSealed } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 import { promotionStores, readTimelines } from "../timelines.ts";
+import { hasErasures } from "./erasures-on-lines.ts";
 
 /** The events of a partition that one line has and the other one doesn't. */
 interface Stretch {
@@ -48,6 +49,9 @@ export async function getPromotion(request: Request, env: Env, app: App, name: s
   });
 }
 
+/** Aborts a promotion that would give up an erasure (LINEERASURE3). */
+const ERASED_MEANWHILE = new Error("the target lacks an erasure");
+
 export async function postPromotion(request: Request, env: Env, app: App, name: string): Promise<Response> {
   // A proxy that compresses an answer makes its ETag a weak one.
   const match = /^(?:\*|(?:W\/)?"([0-9a-f]{64})")$/.exec(request.headers.get("if-match")?.trim() ?? "");
@@ -63,11 +67,24 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
   const found = again ? timelines.main.line : await targetOf(env, name);
   if (found instanceof Response) return found;
   const wish = { target: found, accepted: match[1] ?? "*" };
-  const promoted = await promote(requestClock, promotionStores(env), wish, async () => {
+  const promoting = promote(requestClock, promotionStores(env), wish, async () => {
     const preview = await previewOf(env, app, found, name);
     if (preview instanceof Response) throw new Error(`timeline "${name}" was removed while it was promoted`);
+    const [main, target] = [await app.routes(env), await app.timeline(env, name)];
+    if (target === null || !(await hasErasures(env, app, main, target, preview.parted))) throw ERASED_MEANWHILE;
     return { etag: preview.etag, done: JSON.stringify(shown(name, preview)) };
   });
+  let promoted: Promoted;
+  try {
+    promoted = await promoting;
+  } catch (error) {
+    if (error !== ERASED_MEANWHILE) throw error;
+    return problem({
+      status: 409,
+      code: "erasure_missing",
+      detail: `main has erased a key that timeline "${name}" still shows, and an erasure is never given up: send PUT /v1/timelines/${name} again, which repeats it, then promote`,
+    });
+  }
   app.forget();
   switch (promoted.tag) {
     case "promoted": {

@@ -14,19 +14,21 @@ import {
   timelineOf,
   type Timelines,
 } from "../../engine/history/timelines.ts";
+import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
 import { jsonBody } from "../http/json-body.ts";
 import { problem } from "../problem.ts";
 import { noTimeline, settledAt } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 import { readTimelines, timelineStores } from "../timelines.ts";
+import { repeatErasures } from "./erasures-on-lines.ts";
 
 const BODY_BYTES = 4_096;
 const DAY_MS = 86_400_000;
 /** A timeline expires after this long, unless the request says otherwise. */
 const EXPIRES_MS = 7 * DAY_MS;
 
-export async function putTimeline(request: Request, env: Env, name: string): Promise<Response> {
+export async function putTimeline(request: Request, env: Env, app: App, name: string): Promise<Response> {
   const body = await jsonBody(request, BODY_BYTES);
   if (body instanceof Response) return body;
   const wanted = wishOf(body);
@@ -45,8 +47,18 @@ export async function putTimeline(request: Request, env: Env, name: string): Pro
   const expiresMs = wanted.expiresMs === null ? null : requestClock.now() + wanted.expiresMs;
   const made = await makeTimeline(requestClock, timelineStores(env), { name, parent: from.line, at, exact, expiresMs });
   switch (made.tag) {
-    case "made":
+    case "made": {
+      const { line, at: start } = made.timeline;
+      const erased = await repeatErasures(env, app, line, start);
+      if (erased === "unknown")
+        return problem({
+          status: 409,
+          code: "erasure_unreadable",
+          detail: `a key was erased after stamp ${start}, and the log that says which one is given up: delete timeline "${name}", and start at a later moment`,
+        });
+      if (erased.tag === "busy") return problem({ status: 503, code: erased.code, detail: erased.why });
       return Response.json(shown(await readTimelines(env), made.timeline), { status: made.isNew ? 201 : 200 });
+    }
     case "conflict": {
       const { state, at: other } = made.timeline;
       const detail =

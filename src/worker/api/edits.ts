@@ -104,12 +104,13 @@ const progress: DescribedAnswer = {
     holders: list(
       object({
         where: {
-          enum: ["log", "archives", "snapshots", "pins", "unknown"],
+          enum: ["log", "archives", "snapshots", "pins", "savepoints", "timelines", "unknown"],
           description:
-            "`log`: rows in D1, up to the command itself. `archives`: objects in R2 with such rows; a replay needs them intact, so they never change. `snapshots`: state files from before the erasure, and those that may hold ids of the key's events (as 192 bits of a hash), replies or details. `pins`: restore points that somebody holds. `unknown`: objects that can't be read, or are too many for one request; delete corrupt ones by hand.",
+            "`log`: rows in D1, up to the command itself. `archives`: objects in R2 with such rows; a replay needs them intact, so they never change. `snapshots`: state files from before the erasure, and those that may hold ids of the key's events (as 192 bits of a hash), replies or details. `pins`: restore points that somebody holds. `savepoints`, `timelines`: those from before the erasure, by `names`; former mains are among them. `unknown`: objects that can't be read, or are too many for one request; delete corrupt ones by hand.",
         },
         count: COUNT,
         goes: { ...STRING, description: "When it goes." },
+        "names?": list(STRING),
         "pins?": list(object({ manifest: COUNT, name: STRING })),
       }),
     ),
@@ -150,7 +151,7 @@ export const GET_ERASURE = described({
   group: GROUP,
   id: "getErasure",
   summary: "Progress of an erasure",
-  inPath: { id: { type: "string", about: "As the erasure was answered.", example: "usage.0.48211.0" } },
+  inPath: { id: { type: "string", about: "As the erasure was answered.", example: "1.usage.0.48211.0" } },
   inQuery: {},
   answers: { 200: progress },
   problems: { 404: ["no_erasure"], 409: ["erasure_unknown"] },

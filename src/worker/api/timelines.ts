@@ -100,7 +100,7 @@ export const PUT_TIMELINE = described({
     ...AT_PROBLEMS,
     400: ["invalid_moment", "malformed_json", "invalid_body", "invalid_utf8", "malformed_gzip", "body_interrupted"],
     404: ["no_timeline", "no_savepoint"],
-    409: ["not_settled", "timeline_exists", "too_many_timelines"],
+    409: ["not_settled", "timeline_exists", "too_many_timelines", "erasure_unreadable"],
     413: ["body_too_large", "gzip_bomb"],
     415: ["unsupported_encoding"],
   },
@@ -203,7 +203,7 @@ export const POST_PROMOTION = described({
   answers: { 200: { about: "It is main.", schema: ref("Promoted") } },
   problems: {
     ...PROBLEMS,
-    409: [...PROBLEMS[409], "promotion_busy"],
+    409: [...PROBLEMS[409], "promotion_busy", "erasure_missing"],
     412: ["promotion_moved"],
     428: ["promotion_unseen"],
   },

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { operator } from "../../../src/engine/operator/operator.ts";
-import type { Routes } from "../../../src/worker/app.ts";
+import { App, type Routes } from "../../../src/worker/app.ts";
 import { getErasure, postErasure } from "../../../src/worker/admin/erasure-routes.ts";
 import { deploy, type Deployment } from "../deployment.ts";
 
@@ -146,7 +146,7 @@ describe("an erasure", () => {
     await snapshot(app, "claimed");
     const { id } = await erase(app, "claimed", "ada");
     await tell(app, "claimed", "bob");
-    const [operator, n, seq, incarnation] = id.split(".") as [string, string, string, string];
+    const [, operator, n, seq, incarnation] = id.split(".") as [string, string, string, string, string];
     const of = (...parts: readonly (string | number)[]) => parts.join(".");
     for (const other of [
       of(operator, n, Number(seq) - 1, incarnation),
@@ -165,7 +165,16 @@ describe("an erasure", () => {
     expect((await look(app, { id } as Shown)).id).toBe(id);
   });
 
-  test.each(["x", "told.0.1.0", "told.9.1.0", "nobody.0.1.0", "told.0.1.0.b", "told.0.0.0"])("404: %s", async (id) => {
+  test.each([
+    "x",
+    "told.0.1.0",
+    "1.told.0.1.0",
+    "9.told.0.1.0",
+    "1.told.9.1.0",
+    "1.nobody.0.1.0",
+    "1.told.0.1.0.b",
+    "1.told.0.0.0",
+  ])("404: %s", async (id) => {
     const app = await deploy(secrets("told", "24h"));
     const answer = await app.call(`/v1/erasures/${id}`);
     expect([answer.status, answer.body["code"]]).toEqual([404, "no_erasure"]);
@@ -174,10 +183,14 @@ describe("an erasure", () => {
 
 test("of an operator that D1 has lost neither takes an erasure nor forgets one: 503, as all its routes", async () => {
   const why = { code: "operator_lost", message: "recover it" };
-  const routes = { byOperator: new Map(), lost: { byOperator: new Map([["tally", why]]) } } as unknown as Routes;
+  const routes = {
+    line: 1,
+    byOperator: new Map(),
+    lost: { byOperator: new Map([["tally", why]]) },
+  } as unknown as Routes;
   const body = JSON.stringify({ operator: "tally", key: "k" });
-  const asked = await postErasure(new Request("http://localhost/", { method: "POST", body }), env, routes);
-  const looked = await getErasure(env, routes, "tally.0.1.0");
+  const asked = await postErasure(new Request("http://localhost/", { method: "POST", body }), env, new App([]), routes);
+  const looked = await getErasure(env, new App([]), routes, "1.tally.0.1.0");
   for (const answer of [asked, looked])
     expect([answer.status, (await answer.json<{ code: string }>()).code]).toEqual([503, "operator_lost"]);
 });

@@ -1,5 +1,5 @@
 /** `/v1/timelines`: a line of history from any moment, and its promotion to main. */
-import { createExecutionContext } from "cloudflare:test";
+import { createExecutionContext, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { App } from "../../../src/worker/app.ts";
@@ -220,6 +220,55 @@ describe("a promotion", () => {
     await expect(stream.next(), "no reader is left on the former main").rejects.toThrow("the stream ended");
     await remove("r-next");
   }, 60_000);
+
+  test("never gives an erasure up: timelines erase with main, and one from before repeats it", async () => {
+    await postEvents([add("e-a", 1), add("e-b", 1)]);
+    await call("/v1/savepoints/before-erasure", { method: "PUT" });
+    await put("open", {});
+    const answer = await call("/v1/erasures", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ operator: "tally", key: "e-a" }),
+    });
+    expect(answer.status).toBe(202);
+    const holders = answer.body["holders"] as { where: string; names?: string[] }[];
+    expect(holders.find(({ where }) => where === "savepoints")?.names).toContain("before-erasure");
+    expect(holders.find(({ where }) => where === "timelines")?.names).toContain("open");
+    expect([await n("e-a", "&timeline=open"), await n("e-b", "&timeline=open")]).toEqual([undefined, 1]);
+    expect(await put("earlier", { from: "before-erasure" })).toMatchObject({ status: 201 });
+    expect([await n("e-a", "&timeline=earlier"), await n("e-b", "&timeline=earlier")]).toEqual([undefined, 1]);
+    expect(await promote("earlier", "*")).toMatchObject({ status: 200 });
+    expect([await n("e-a"), await n("e-b")]).toEqual([undefined, 1]);
+    expect((await get(`/v1/erasures/${String(answer.body["id"])}`)).body).toMatchObject({
+      state: "erased",
+      complete: false,
+    });
+    await remove("open");
+  });
+
+  test("waits for an erasure that the timeline lacks", async () => {
+    await postEvents([add("w-a", 1)]);
+    await put("lacking", {});
+    const line = (await get("/v1/timelines/main")).body["line"] as number;
+    const { partition } = (await get("/v1/operators/tally/state?key=w-a")).body as { partition: number };
+    await call("/v1/erasures", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ operator: "tally", key: "w-a" }),
+    });
+    // As if the timeline had been made between the command and its record: its rows are gone.
+    const db = partition % 2 === 0 ? env.LOG_0 : env.LOG_1;
+    const name = `${String((await get("/v1/timelines/lacking")).body["line"])}/tally/${String(partition).padStart(4, "0")}`;
+    await evictDurableObject(env.PARTITION.getByName(name));
+    await db
+      .prepare("DELETE FROM segments WHERE place >> 43 = (SELECT number FROM partitions WHERE partition = ?1)")
+      .bind(name)
+      .run();
+    expect(await promote("lacking", "*")).toMatchObject({ status: 409, body: { code: "erasure_missing" } });
+    expect((await postEvents([add("w-b", 1)])).body, "main takes events").toMatchObject({ accepted: 1 });
+    expect((await get("/v1/timelines/main")).body["line"]).toBe(line);
+    await remove("lacking");
+  });
 
   test("of a timeline that isn't there, or of main itself, is refused", async () => {
     expect(await promote("nobody", "*")).toMatchObject({ status: 404, body: { code: "no_timeline" } });
