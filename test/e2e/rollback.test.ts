@@ -27,7 +27,7 @@ afterAll(async () => {
 
 test("the page promotes a timeline, and undoes that", () => {
   const commands = steps.map(({ command }) => command);
-  expect(commands.filter((command) => /-X POST .*\/promotion/.test(command))).toHaveLength(2);
+  expect(commands.filter((command) => / promote fix| rollback --undo/.test(command))).toHaveLength(2);
 });
 
 test("what it says is what happens", async () => {

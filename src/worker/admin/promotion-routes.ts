@@ -112,7 +112,8 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
 /** Was the last promotion this one? A timeline has lost its name when it is main. */
 function isAgain(timelines: Timelines, name: string, etag: string | null): boolean {
   const { main } = timelines;
-  if (main.done === null || etag !== null) return main.done !== null && main.etag === etag;
+  if (main.done === null) return false;
+  if (etag !== null) return main.etag === etag;
   return (JSON.parse(main.done) as Shown).timeline === name && timelineOf(timelines, name) === null;
 }
 
