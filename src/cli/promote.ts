@@ -9,7 +9,7 @@ import { open, rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { count } from "../client/amounts.ts";
 import { promotionPath } from "../client/paths.ts";
-import type { Promoted, Promotion, Stretches } from "../client/timelines.ts";
+import type { PromotionDone, PromotionFacts, Stretches } from "../client/timelines.ts";
 import { AppClient, DELETE_REQUEST, fine, online, problemCode, saidBy, type AppOptions } from "./app.ts";
 import { CommandError, examples, No, NO, YES, type AddCommand, type Cli } from "./command.ts";
 
@@ -54,7 +54,7 @@ export async function promoted(app: AppClient, name: string, options: PromoteOpt
   const path = promotionPath(name);
   const seen = await app.askAgain(path);
   if (NOES.has(problemCode(seen))) throw new No(saidBy(seen));
-  const preview = fine(seen) as Promotion;
+  const preview = fine(seen) as PromotionFacts;
   const etag = seen.tag === "good" ? seen.etag : null;
   if (etag === null) throw new CommandError("the preview has no ETag, which a proxy may have removed");
   for (const line of options.json ? [JSON.stringify({ ...preview, etag })] : previewLines(preview))
@@ -71,13 +71,13 @@ export async function promoted(app: AppClient, name: string, options: PromoteOpt
       moved ? "main or the timeline changed since the preview; nothing was promoted: run it again" : saidBy(answer),
     );
   }
-  const body = fine(answer) as Promoted;
+  const body = fine(answer) as PromotionDone;
   await screen.print(options.json ? JSON.stringify(body) : `${name} is main; what was main is ${body.former}`);
   screen.say("to undo it: keyframe rollback --undo");
   return true;
 }
 
-async function agreed({ timeline, givesUp }: Promotion, { yes }: PromoteOptions, cli: Cli): Promise<boolean> {
+async function agreed({ timeline, givesUp }: PromotionFacts, { yes }: PromoteOptions, cli: Cli): Promise<boolean> {
   if (yes === true) return true;
   const { screen, confirm } = cli;
   await screen.flush();
@@ -88,7 +88,7 @@ async function agreed({ timeline, givesUp }: Promotion, { yes }: PromoteOptions,
 
 const events = ({ events: n }: Stretches): string => (n === 1 ? "1 event" : `${count(n)} events`);
 
-export function previewLines({ timeline, parted, partedTime, givesUp, takes }: Promotion): string[] {
+export function previewLines({ timeline, parted, partedTime, givesUp, takes }: PromotionFacts): string[] {
   return [
     `main and ${timeline} have the same events up to stamp ${parted}, ${partedTime}`,
     ...stretchLines("main gives up", givesUp),
@@ -114,7 +114,7 @@ async function writeGivenUp(
   app: AppClient,
   path: string,
   name: string,
-  { givesUp }: Promotion,
+  { givesUp }: PromotionFacts,
   { screen }: Cli,
 ): Promise<void> {
   const file = await open(name, "wx");

@@ -5,7 +5,7 @@ import { type AppOptions, AppClient, DELETE_REQUEST, fine, online, problemCode, 
 import { CommandError, examples, No, YES, type AddCommand } from "./command.ts";
 import { table } from "./text.ts";
 
-export interface StartOptions {
+export interface ForkOptions {
   readonly from?: string;
   /** `never`, or a time as 7d. */
   readonly expires?: string;
@@ -21,7 +21,7 @@ export const FORMER = "main~1@now";
 export async function startTimeline(
   app: AppClient,
   name: string,
-  { from, expires }: StartOptions,
+  { from, expires }: ForkOptions,
 ): Promise<TimelineInfo> {
   const body = JSON.stringify({ from, expires: expires === "never" ? null : expires });
   const answer = await app.askAgain(timelinePath(name), putJson(body));
@@ -53,7 +53,7 @@ export const forkCommand: AddCommand = (program, cli, done) => {
       ) +
         "\n\nNothing is copied, stopped or woken. The same again changes nothing.\nExit status: 0 it takes events, 1 the name stands for another start, or the moment can't be had, 2 the request failed.",
     )
-    .action(async (name: string, options: AppOptions & StartOptions) => {
+    .action(async (name: string, options: AppOptions & ForkOptions) => {
       const { screen } = cli;
       const made = await startTimeline(new AppClient(options, cli), name, options);
       if (options.json) await screen.print(JSON.stringify(made));

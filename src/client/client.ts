@@ -44,8 +44,8 @@ export type { StateOf } from "../engine/operator/operator-types.ts";
 export type { OutgoingEvent } from "./outgoing.ts";
 export type { SavepointInfo, SavepointsClient } from "./savepoints.ts";
 export type {
-  Promoted,
-  Promotion,
+  PromotionDone,
+  PromotionFacts,
   PromotionPreview,
   StartOptions,
   Stretches,

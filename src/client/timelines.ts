@@ -41,7 +41,7 @@ export interface Stretches {
 }
 
 /** The events that main would give up, and those that it would take instead. */
-export interface Promotion {
+export interface PromotionFacts {
   readonly timeline: string;
   readonly mode: "give_up";
   /** The stamp up to which both have the same events. */
@@ -51,12 +51,12 @@ export interface Promotion {
   readonly takes: Stretches;
 }
 
-export interface PromotionPreview extends Promotion {
+export interface PromotionPreview extends PromotionFacts {
   /** Stands for this preview in `promote`. */
   readonly etag: string;
 }
 
-export interface Promoted extends Promotion {
+export interface PromotionDone extends PromotionFacts {
   readonly promoted: true;
   /** How often main was switched. */
   readonly switches: number;
@@ -114,7 +114,7 @@ export class TimelinesClient {
   /** Returns what main would give up if the timeline became main. Nothing is changed. */
   async promotion(name: string): Promise<PromotionPreview> {
     const answer = await this.#call("GET", promotionPath(name));
-    const preview = success(answer) as Promotion;
+    const preview = success(answer) as PromotionFacts;
     if (answer.tag === "good" && answer.etag !== null) return { ...preview, etag: answer.etag };
     throw new KeyframeError("unexpected_answer", "the preview has no ETag", { status: answer.status });
   }
@@ -125,9 +125,9 @@ export class TimelinesClient {
    * @throws KeyframeError `promotion_moved` if more would be given up; `promotion_busy`, `timeline_is_main`,
    *   `timeline_sealed`, `timeline_unrelated`, `no_timeline`
    */
-  async promote(name: string, etag: string): Promise<Promoted> {
+  async promote(name: string, etag: string): Promise<PromotionDone> {
     const call: Call = { method: "POST", path: promotionPath(name), headers: { "if-match": etag } };
-    return success((await decided(this.#calling, call, [])).answer) as Promoted;
+    return success((await decided(this.#calling, call, [])).answer) as PromotionDone;
   }
 
   /** Aborts a promotion that is under way, or finishes it if main was switched already. */
