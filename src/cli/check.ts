@@ -190,6 +190,7 @@ const GAPS: Readonly<Record<CheckGap | "new_operator", string>> = {
   no_events: "no event was logged since the snapshot with which the check begins",
   one_snapshot: "no later snapshot is kept, so no states were compared",
   snapshot_unreadable: "later snapshots are kept, but this code can read none, so no states were compared",
+  line_start: "events before the last switch of main aren't decided",
   moment_gone: "retention has given up the moment of --from",
   new_operator: "the app has no such operator yet",
 };

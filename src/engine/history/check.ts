@@ -14,7 +14,7 @@
 import { Damage, isUnreadable } from "../base/errors.ts";
 import { hashGroup } from "../base/hash.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
-import { type Seq, seq, type Stamp } from "../base/ids.ts";
+import { type Seq, seq, type Stamp, stamp } from "../base/ids.ts";
 import { jsonDifference } from "../base/json-difference.ts";
 import { compareUtf8 } from "../base/json.ts";
 import { PASS, QUARANTINE_EVENTS, READ_BYTES } from "../base/limits.ts";
@@ -92,12 +92,11 @@ const STEP_KEYS = 20_000;
 
 /** Migrates the states of the newest snapshot (CHECK4), and compares the ids that it knows. */
 async function* checkStates({ env, to }: CheckRequest, after: string): AsyncGenerator<CheckStep, CheckPlace | null> {
-  const roots = await persistent(env.clock, "D1", () => env.log.roots());
-  if (roots === null) {
+  const newest = await newestStates(env, to);
+  if (newest.tag === "unused") {
     yield step(null, { gaps: ["unused"] });
     return null;
   }
-  const newest = await newestOf(env, roots, to, seq(0));
   if (newest.tag !== "found") return EVENTS;
   const { manifest, stored } = newest;
   let findings: Finding[] = after === "" ? forgottenIds(env, stored) : [];
@@ -157,11 +156,21 @@ async function newestOf(env: LogEnvironment, roots: Roots, to: Stamp, above: Seq
 /** Snapshots that are tried. */
 const TRIED = 6;
 
+/** Returns the newest snapshot whose states a partition has, which may be of the line that its own starts from. */
+async function newestStates(env: LogEnvironment, to: Stamp): Promise<Newest | { readonly tag: "unused" }> {
+  const roots = await persistent(env.clock, "D1", () => env.log.roots());
+  const own = roots === null ? ({ tag: "unused" } as const) : await newestOf(env, roots, to, seq(0));
+  const { origin } = env;
+  if (origin === undefined || own.tag === "found" || own.tag === "unreadable") return own;
+  const earlier = await newestStates(origin.env, stamp(Math.min(to, origin.at)));
+  return earlier.tag === "unused" ? own : earlier;
+}
+
 /** Decides the events of the keys of one pass. */
 async function decideEvents(request: CheckRequest, place: CheckPlace, pass: Pass): Promise<CheckStep> {
   const { env, from } = request;
   const done = await openKept(env, from, async (base, roots): Promise<CheckStep | Gone> => {
-    if (roots === null) return step(null, { gaps: ["unused"] });
+    if (roots === null) return step(null, { gaps: [env.origin === undefined ? "unused" : "no_events"] });
     // A savepoint keeps its moment alone, and not the log above it.
     if (from < roots.retainFrom) return { tag: "gone", oldest: roots.retainFrom };
     return new EventCheck(request, place, pass).run(base, roots);
@@ -192,7 +201,7 @@ class EventCheck {
   }
 
   async run(base: Manifest | null, roots: Roots): Promise<CheckStep> {
-    const { env, to } = this.#request;
+    const { env, from, to } = this.#request;
     const loaded = await load(env, roots.row.seed, base, true, (held) => {
       this.#held = held;
       return (key) => this.#admits(key);
@@ -202,6 +211,7 @@ class EventCheck {
     const [after, afterStamp] = [machine.seq, machine.stamp];
     const later = await newestOf(env, roots, to, after);
     const gaps: CheckGap[] = later.tag === "unreadable" ? ["snapshot_unreadable"] : [];
+    if (env.origin !== undefined && from < env.origin.at) gaps.push("line_start");
     let states: ComparedStates | null = null;
     if (later.tag === "found") {
       const { manifest, stored } = later;

@@ -84,9 +84,10 @@ export function addCounts(a: CheckCounts, b: CheckCounts): CheckCounts {
  * - no_events: nothing was logged since the snapshot with which the check begins
  * - one_snapshot: no later snapshot is kept, so no states are compared
  * - snapshot_unreadable: later snapshots are kept, and none can be read by this code
+ * - line_start: events before the start of the line aren't decided; they are on the line that it starts from
  * - moment_gone: retention has given up the first moment
  */
-export type CheckGap = "unused" | "no_events" | "one_snapshot" | "snapshot_unreadable" | "moment_gone";
+export type CheckGap = "unused" | "no_events" | "one_snapshot" | "snapshot_unreadable" | "line_start" | "moment_gone";
 
 /** The part of the log in which events were decided. */
 export interface CheckedLog {

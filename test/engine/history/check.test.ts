@@ -29,13 +29,15 @@ const BEGINNING = stamp(0);
 
 /** A partition and the code that runs it. */
 class Live {
-  readonly world = new World();
+  readonly world: World;
   readonly operator: Operator;
   one: Incarnation;
   readonly outcomes = new Map<string, string>();
-  #n = 0;
+  #n: number;
 
-  constructor(operator: Operator = sum()) {
+  constructor(operator: Operator = sum(), world = new World(), first = 0) {
+    this.world = world;
+    this.#n = first;
     this.operator = operator;
     this.one = this.world.start(operator);
   }
@@ -57,6 +59,11 @@ class Live {
   restart(operator = this.operator, code = "code-1"): void {
     this.one.crashed = true;
     this.one = this.world.start(operator, code);
+  }
+
+  /** Another line that starts from this one where it ends. */
+  async fork(): Promise<Live> {
+    return new Live(this.operator, this.world.fork(this.operator, await this.head()), 100);
   }
 
   async head(): Promise<Stamp> {
@@ -84,8 +91,11 @@ async function check(
 ): Promise<Checked> {
   const placed = { operator: "sum", partitions: 1, hash: HASH_NAME, seed: world.address.seed, databases: ["LOG_0"] };
   const { keyOf: _, ...more } = given;
+  const env = world.reader(operator);
+  const { origin } = env;
   const request: CheckRequest = {
-    env: world.reader(operator),
+    // The code at hand reads all lines.
+    env: origin === undefined ? env : { ...env, origin: { ...origin, env: { ...origin.env, operator } } },
     keyOf: (event) => keyOf(route(world.address.line, operator, placed), event),
     from: BEGINNING,
     to: stamp(Number.MAX_SAFE_INTEGER),
@@ -398,6 +408,46 @@ describe("migrations", () => {
     const all = await check(live, fails, { from });
     expect(found(all)).toEqual(["migration a", "outcome a"]);
     expect(all.findings[1]).toMatchObject({ now: { status: "rejected", code: "migration_failed" } });
+  });
+});
+
+describe("on a line that starts from another one", () => {
+  it("decides its own events, from the state that it starts with, and says where it starts", async () => {
+    const live = new Live();
+    await live.send(add("a", 1), add("b", 3));
+    await live.snapshot();
+    await live.send(add("a", 3));
+    const fork = await live.fork();
+    const start = await live.head();
+    expect(await check(fork, sum(), { from: start })).toMatchObject({ findings: [], gaps: ["no_events"] });
+    await fork.send(add("a", 1), add("b", 3));
+    await fork.snapshot();
+    const own = await check(fork, sum(), { from: start });
+    expect(own).toMatchObject({ findings: [], gaps: [], counts: { events: 2, differing: 0, states: 2 } });
+    expect(found(await check(fork, CHANGES.adds, { from: start }))).toEqual(
+      expect.arrayContaining(["reply b", "state b"]),
+    );
+    expect((await check(fork, sum(), { from: BEGINNING })).gaps).toEqual(["line_start"]);
+  });
+
+  it("migrates the states that it starts with, if it has no snapshot", async () => {
+    const live = new Live();
+    await live.send(add("a", 1));
+    await live.snapshot();
+    const fork = await live.fork();
+    const fails = sum({
+      version: 2,
+      migrate: {
+        2: () => {
+          throw new Error("no");
+        },
+      },
+    });
+    const from = await live.head();
+    expect(await check(fork, fails, { from })).toMatchObject({
+      findings: [{ finding: "migration", key: "a" }],
+      counts: { migrated: 1, unmigrated: 1 },
+    });
   });
 });
 
