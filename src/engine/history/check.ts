@@ -75,7 +75,7 @@ export async function* checkPartition(
 ): AsyncGenerator<CheckStep, void> {
   let place: CheckPlace | null = from;
   if (place.part === "states") {
-    place = yield* checkStates(request, place.after);
+    place = yield* checkStates(request, place.after, pass);
     if (place === null) return;
   }
   while (place !== null) {
@@ -87,11 +87,12 @@ export async function* checkPartition(
 
 const EVENTS: CheckPlace = { part: "events", after: "", sampled: 0 };
 
-/** Keys of a step in which states are migrated. */
-const STEP_KEYS = 20_000;
-
 /** Migrates the states of the newest snapshot (CHECK4), and compares the ids that it knows. */
-async function* checkStates({ env, to }: CheckRequest, after: string): AsyncGenerator<CheckStep, CheckPlace | null> {
+async function* checkStates(
+  { env, to }: CheckRequest,
+  after: string,
+  pass: Pass,
+): AsyncGenerator<CheckStep, CheckPlace | null> {
   const newest = await newestStates(env, to);
   if (newest.tag === "unused") {
     yield step(null, { gaps: ["unused"] });
@@ -116,7 +117,7 @@ async function* checkStates({ env, to }: CheckRequest, after: string): AsyncGene
       if (findings.length < LISTED)
         findings.push({ finding: "migration", key, seq: entry.seq, version: entry.version, detail });
     }
-    if (keys < STEP_KEYS) continue;
+    if (keys < pass.keys) continue;
     const counts = { ...NO_COUNTS, migrated: keys, unmigrated: failed };
     yield step({ part: "states", after: chunk.at(-1)![0], sampled: 0 }, { findings, counts });
     [findings, keys, failed] = [[], 0, 0];

@@ -90,7 +90,6 @@ async function check(
   pass: Pass = PASS,
 ): Promise<Checked> {
   const placed = { operator: "sum", partitions: 1, hash: HASH_NAME, seed: world.address.seed, databases: ["LOG_0"] };
-  const { keyOf: _, ...more } = given;
   const env = world.reader(operator);
   const { origin } = env;
   const request: CheckRequest = {
@@ -100,7 +99,7 @@ async function check(
     from: BEGINNING,
     to: stamp(Number.MAX_SAFE_INTEGER),
     sample: null,
-    ...more,
+    ...given,
   };
   const all: Checked = { findings: [], counts: NO_COUNTS, gaps: [] };
   let counts = NO_COUNTS;
@@ -342,6 +341,33 @@ describe("a check of changed code", () => {
     expect(moved.findings[1]).toEqual({ finding: "state", key: "a", seq: 3, path: "", logged: { total: 5, times: 2 } });
   });
 
+  it("finds events that another group puts into another partition", async () => {
+    const live = new Live();
+    await live.send(add("a", 1));
+    const all = await check(live, sum(), { keyOf: () => ({ tag: "keyed", key: "a", partition: 1 }) });
+    expect(all.findings).toMatchObject([{ finding: "outcome", now: { status: "moved", key: "a", partition: 1 } }]);
+  });
+
+  it("decides refused events of keys that only the snapshot holds", async () => {
+    const live = new Live();
+    await live.send(add("a", 1), add("b", 1));
+    await live.snapshot();
+    const from = await live.head();
+    await live.send(add("a", 0), add("b", "boom"));
+    expect(found(await check(live, CHANGES.fixed, { from }))).toEqual(["outcome a", "outcome b"]);
+    expect((await check(live, sum(), { from })).findings).toEqual([]);
+  });
+
+  it("doesn't blame a retry whose event the code applied at once", async () => {
+    const live = new Live();
+    await live.send(add("a", "boom"));
+    await live.send({ key: "a", type: RETRY, data: { seq: 1 } });
+    const all = await check(live, CHANGES.fixed);
+    expect(all.findings).toMatchObject([{ finding: "outcome", key: "a", seq: 1 }]);
+    expect(all.counts).toMatchObject({ events: 1, eventsDiffering: 1 });
+    expect((await check(live, sum())).counts).toMatchObject({ events: 2, eventsDiffering: 0 });
+  });
+
   it("leaves a handler that writes on its event alone", async () => {
     const writes = sum({
       on: {
@@ -387,6 +413,15 @@ describe("migrations", () => {
     ).toEqual([]);
   });
 
+  it("run in steps, each key once", async () => {
+    const live = new Live();
+    await live.send(...KEYS.map((key) => add(key, 1)));
+    await live.snapshot();
+    const same = version2((old) => old);
+    const all = await check(live, same, {}, { keys: 2, bytes: 1_000_000 });
+    expect(all.counts).toMatchObject({ migrated: KEYS.length, unmigrated: 0 });
+  });
+
   it("and handlers must agree: what a migration leaves out shows as a state that differs", async () => {
     const live = new Live();
     await live.send(add("a", 1));
@@ -405,7 +440,10 @@ describe("migrations", () => {
     const fails = version2(() => {
       throw new Error("no");
     });
+    expect(found(await check(live, fails, { from }))).toEqual(["migration a", "outcome a"]);
+    await live.snapshot();
     const all = await check(live, fails, { from });
+    // States that can't be migrated aren't compared.
     expect(found(all)).toEqual(["migration a", "outcome a"]);
     expect(all.findings[1]).toMatchObject({ now: { status: "rejected", code: "migration_failed" } });
   });
@@ -482,6 +520,27 @@ describe("what can't be compared is named", () => {
     expect(to).toMatchObject({ findings: [], counts: { events: 2, states: 2, open: 0 } });
   });
 
+  it("a snapshot above the last moment", async () => {
+    const live = new Live();
+    await live.send(add("a", 1));
+    const to = await live.head();
+    await live.send(add("a", 3));
+    await live.snapshot();
+    const all = await check(live, sum(), { to });
+    expect(all).toMatchObject({ findings: [], gaps: ["one_snapshot"], counts: { events: 1, states: 0, open: 1 } });
+  });
+
+  it("a savepoint whose log is given up", async () => {
+    const live = new Live();
+    await live.send(add("a", 1));
+    await live.snapshot();
+    const at = await live.head();
+    const { db } = live.world;
+    db.savepoints.set(1, { number: 1, name: "here", at, createdMs: 0, state: "held", line: 1 });
+    db.kept.set("1/sum/0000", { points: [], pins: [], retainFrom: at + 1, archiveFrom: 0 });
+    expect((await check(live, sum(), { from: at })).gaps).toEqual(["moment_gone"]);
+  });
+
   it("a snapshot that is damaged: an older one is compared, or none", async () => {
     const live = new Live();
     await live.send(add("a", 1));
@@ -525,8 +584,9 @@ describe("a sample", () => {
 
 it("writes nothing, takes no epoch, and ends if this code would fill the quarantine", async () => {
   const live = new Live();
-  await live.send(add("a", 1));
+  await live.send(...Array.from({ length: 7 }, (_, n) => add(`k${n}`, 1)));
   await live.snapshot();
+  const from = await live.head();
   for (let batch = 0; batch < 11; batch++)
     await live.send(...Array.from({ length: 1_000 }, (_, n) => add(`k${n % 7}`, 1)));
   const before = await live.world.db.log(live.world.address).row();
@@ -538,9 +598,12 @@ it("writes nothing, takes no epoch, and ends if this code would fill the quarant
       },
     },
   });
+  // Events of keys that can't be migrated aren't quarantined.
+  const fails = sum({ version: 2, migrate: { 2: () => null } });
+  expect(found(await check(live, fails, { from }))).not.toContain("quarantine_full");
   const all = await check(live, throws);
   expect(all.findings[0]).toMatchObject({ finding: "quarantine_full", events: 10_000 });
-  expect(all.counts.events).toBeLessThanOrEqual(11_001);
+  expect(all.counts.events).toBeLessThanOrEqual(11_007);
   expect(await live.world.db.log(live.world.address).row()).toEqual(before);
   expect(live.world.store.objects.size).toBe(objects);
 });
