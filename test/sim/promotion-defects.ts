@@ -107,7 +107,7 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "PROMOTION1",
     engine("history/promotion", " || begun.target !== target)", ")"),
   ),
-  one(
+  rare(
     "an abort opens the lines without the directory's word",
     "PROMOTION1",
     engine("history/promotion", '  if (now.state !== "aborting" || now.promotion !== promotion) return now;\n', ""),
@@ -175,16 +175,6 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     find: 'this.timelines.get(Number(name.slice(1)))?.state !== "making"',
     replace: "Number(name.slice(1)) === 0",
   }),
-  rare(
-    "a timeline that can't be made is forgotten at once, whatever others did of it",
-    "LINE4",
-    engine(
-      "history/timelines",
-      "await removeTimeline(clock, stores, holds.files.objects, row);",
-      `await persistent(clock, "D1", () => directory.withdraw(row.line));
-    await persistent(clock, "D1", () => directory.drop(row.line));`,
-    ),
-  ),
   one(
     "the first database alone has a row of the line",
     "LINE2",

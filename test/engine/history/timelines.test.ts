@@ -139,6 +139,33 @@ describe("a timeline", () => {
           }
   });
 
+  it("LINE4: a making that finds its line half removed leaves nothing that nobody can remove", async () => {
+    for (const acts of [false, true])
+      for (let calls = 0; calls < 16; calls++) {
+        const dbs = new Databases();
+        const { clock } = dbs;
+        const row = await dbs.directory.add({ name: "a", parent: 1, at: stamp(5_000), expiresMs: null }, 1);
+        if (typeof row === "string") throw new Error(row);
+        const { files, stores } = dbs.stores().savepoints(1);
+        await clock.run(takeSavepoint(files, stores, "@2", row.at, true));
+        dbs.remove(row, dbs.stores({ calls, acts })).catch(() => undefined);
+        await clock.advance(90_000);
+        // The row was read before the removal began.
+        const slow = dbs.stores();
+        const directory: Directory = Object.assign(Object.create(dbs.directory) as Directory, {
+          add: async () => row,
+          ready: (line: number) => dbs.directory.ready(line),
+          withdraw: (line: number) => dbs.directory.withdraw(line),
+          drop: (line: number) => dbs.directory.drop(line),
+        });
+        const made = await clock.run(dbs.make("a", 1, { ...slow, directory }));
+        expect(made.tag === "made", `${calls} calls`).toBe(dbs.directory.timelines.get(2)?.state === "ready");
+        const left = dbs.directory.timelines.get(2);
+        if (left !== undefined) await clock.run(dbs.remove(left));
+        expect(dbs.left(), `${calls} calls`).toEqual([0, 0, 1, 1, 0]);
+      }
+  });
+
   it("LINE4: a start that is held late, after its line was removed, isn't held", async () => {
     const dbs = new Databases();
     const { clock } = dbs;
