@@ -9,6 +9,7 @@ import { recovery } from "./recovery.ts";
 import { send } from "./send.ts";
 import { snapshots } from "./snapshots/snapshots.ts";
 import { statements } from "./statements.ts";
+import { timelines } from "./timelines.ts";
 import { watching } from "./watching.ts";
 
 const COMMANDS: Record<string, (options: Options) => Promise<void>> = {
@@ -18,6 +19,7 @@ const COMMANDS: Record<string, (options: Options) => Promise<void>> = {
   send,
   snapshots,
   statements,
+  timelines,
   watching,
   profile,
 };
@@ -32,6 +34,7 @@ const USAGE = `npm run bench -- COMMAND [flags]
   snapshots [--quick] [--large] [--parts bytes,ingestion,opening,prediction,dollars,memory]
             [--flights FILE] [--retail FILE] [--json FILE]
   statements
+  timelines [--keys 100000] [--repeats 5]
   watching  [--seconds 5] [--connections 32]
   profile   [--only keyframe] [--batch 1000] [--delay 0] [--seconds 5] [--connections 32] [--out FILE.cpuprofile]`;
 

@@ -34,11 +34,24 @@ export interface Status {
   lastRecovery: { ms: number; replayedEvents: number } | null;
 }
 
+/** A timeline and its line. */
+export interface Named {
+  readonly name: string;
+  readonly line: number;
+}
+export const MAIN: Named = { name: "main", line: 1 };
+
+export interface Answered {
+  readonly body: Record<string, unknown>;
+  readonly ms: number;
+}
+
 /** `never`: no snapshot but where one is asked for. `memory`: bytes of states in memory. */
 export interface SubjectOptions {
   never?: boolean;
   memory?: number;
   partitions?: number;
+  operators?: number;
   worker?: "snapshots.ts" | "accelerated.ts";
 }
 
@@ -53,9 +66,9 @@ export class Subject {
   }
 
   static async start(options: SubjectOptions = {}): Promise<Subject> {
-    const { never = false, memory = 0, partitions = 1, worker = "snapshots.ts" } = options;
+    const { never = false, memory = 0, partitions = 1, operators = 1, worker = "snapshots.ts" } = options;
     const setup = keyframeSetup(worker, { delayMs: 0, tailBytes: 0 });
-    const vars = { ...setup.vars, NEVER: never ? 1 : 0, MEMORY: memory, PARTITIONS: partitions };
+    const vars = { ...setup.vars, NEVER: never ? 1 : 0, MEMORY: memory, PARTITIONS: partitions, OPERATORS: operators };
     return new Subject(await startHost({ ...setup, vars }));
   }
 
@@ -128,14 +141,38 @@ export class Subject {
   }
 
   /** Drops the object from memory as a crash does; `cold`: and its own storage is empty. */
-  async crash(cold: boolean): Promise<void> {
-    if (cold) await this.#fetch("/bench/forget");
-    await this.#fetch(`${PARTITION}/evict`, { method: "POST" });
+  async crash(cold: boolean, { line, name }: Named = MAIN): Promise<void> {
+    if (cold) await this.#fetch(`/bench/forget?name=${line}/meter/0000`);
+    await this.#fetch(`${PARTITION}/evict?timeline=${name}`, { method: "POST" });
   }
 
   /** Milliseconds until a read of the key is answered. */
-  async read(key: number): Promise<number> {
-    return this.#timed(200, `/v1/operators/meter/state?key=dev-${String(key).padStart(6, "0")}`, () => ({}));
+  async read(key: number, { name }: Named = MAIN): Promise<number> {
+    const path = `/v1/operators/meter/state?key=dev-${String(key).padStart(6, "0")}&timeline=${name}`;
+    return this.#timed(200, path, () => ({}));
+  }
+
+  /** Sends JSON to a route. Returns the answer, and how many milliseconds it took. */
+  async put(path: string, body: unknown): Promise<Answered> {
+    const init = { method: "PUT", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+    return answered(() => this.#fetch(path, init));
+  }
+
+  /** The same without a body; the app may say no. */
+  async post(path: string, headers: Record<string, string>): Promise<Answered> {
+    return answered(() => fetch(new URL(path, this.host.url), { method: "POST", headers }));
+  }
+
+  /** Sends one event of a key that was there at once. Returns false if it has to be sent again. */
+  async offer(): Promise<boolean> {
+    const headers = { "content-type": "application/x-ndjson" };
+    const body = line(`${this.#nonce}-${this.#sent++}`, 0, this.#random);
+    const init = { method: "POST", headers, body };
+    const response = await fetch(new URL("/v1/events", this.host.url), init);
+    const text = await response.text();
+    if (response.status === 200) return true;
+    if (response.status !== 503) throw new Error(`an event was answered ${response.status} ${text.slice(0, 400)}`);
+    return false;
   }
 
   /** Milliseconds until an event of the key is known to be durable. */
@@ -163,4 +200,10 @@ export class Subject {
     if (response.ok) return response;
     throw new Error(`${path} was answered ${response.status} ${(await response.text()).slice(0, 400)}`);
   }
+}
+
+async function answered(call: () => Promise<Response>): Promise<Answered> {
+  const start = performance.now();
+  const body = (await (await call()).json()) as Record<string, unknown>;
+  return { body, ms: performance.now() - start };
 }

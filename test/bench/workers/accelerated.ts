@@ -4,7 +4,7 @@ import { env as bound } from "cloudflare:workers";
 import { keyframe } from "../../../src/keyframe.ts";
 import { advance, attach } from "./ahead.ts";
 import { type Env, measured, MeasuredPartition } from "./measured.ts";
-import { subject } from "./subject.ts";
+import { subjects } from "./subject.ts";
 
 export class Partition extends MeasuredPartition {
   constructor(ctx: DurableObjectState, env: Env) {
@@ -22,7 +22,7 @@ interface Bound extends Omit<Env, "PARTITION"> {
 }
 
 const { PARTITION } = bound as unknown as Bound;
-const app = measured(keyframe({ operators: [subject()] }));
+const app = measured(keyframe({ operators: subjects() }));
 
 const objects = {
   ring: (name: string): Promise<void> => PARTITION.getByName(name).ring(),
