@@ -41,7 +41,7 @@ function watched(log: Partial<Record<"LOG_0" | "LOG_1", unknown>> = {}): { env: 
       sql.push(text);
       return db.prepare(text);
     },
-    batch: () => called.push("batch"),
+    batch: (statements: D1PreparedStatement[]) => db.batch(statements),
   });
   const refusing = (what: string): unknown =>
     new Proxy(
@@ -247,7 +247,7 @@ describe("GET /metrics", () => {
     ["?operator=tally&from=-1", 400, "invalid_parameter"],
     ["?operator=tally&from=x", 400, "invalid_parameter"],
     ["?from=3", 400, "invalid_parameter"],
-    ["?timeline=other", 404, "no_timeline"],
+    ["?timeline=other", 400, "unsupported_parameter"],
   ])("IN1: %s is refused", async (query, status, code) => {
     const answer = await readAnswer(await fetchApp(`/metrics${query}`));
     expectProblem(answer);
