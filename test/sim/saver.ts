@@ -269,7 +269,7 @@ export class Saver {
       const env = outsideOf(this.#world, this.#random, slot);
       const found = await rebuildAt(env, slot.address.seed, one.at);
       if (found.tag !== "found") {
-        if (found.tag === "unreadable" && this.#mayFail(slot)) return;
+        if (this.#mayFail(slot)) return;
         // Nothing is in R2 before the first snapshot.
         if (restorable && seq > 0) fail(`${found.tag}, though it is all archived`);
         return;
