@@ -354,8 +354,10 @@ describe("a check of changed code", () => {
     await live.snapshot();
     const from = await live.head();
     await live.send(add("a", 0), add("b", "boom"));
-    expect(found(await check(live, CHANGES.fixed, { from }))).toEqual(["outcome a", "outcome b"]);
-    expect((await check(live, sum(), { from })).findings).toEqual([]);
+    const all = await check(live, CHANGES.fixed, { from });
+    expect(found(all)).toEqual(["outcome a", "outcome b"]);
+    expect(all.counts.events).toBe(2);
+    expect(await check(live, sum(), { from })).toMatchObject({ findings: [], counts: { events: 2 } });
   });
 
   it("doesn't blame a retry whose event the code applied at once", async () => {
@@ -482,6 +484,9 @@ describe("on a line that starts from another one", () => {
       },
     });
     const from = await live.head();
+    // The other line's later states aren't this line's.
+    await live.send(add("b", 1));
+    await live.snapshot();
     expect(await check(fork, fails, { from })).toMatchObject({
       findings: [{ finding: "migration", key: "a" }],
       counts: { migrated: 1, unmigrated: 1 },
