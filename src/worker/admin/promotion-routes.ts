@@ -3,13 +3,12 @@
  * (engine/history/promotion.ts). The events that main gives up stay readable on `main~1`.
  */
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { seq, type Seq, stamp, type Stamp } from "../../engine/base/ids.ts";
-import { LOG_BEGIN, type LogStart } from "../../engine/base/records.ts";
+import { partitionName, seq, type Seq, stamp, type Stamp } from "../../engine/base/ids.ts";
 import { persistent } from "../../engine/base/retry.ts";
 import { eventTexts } from "../../engine/history/event-texts.ts";
 import { promote, type Promoted, settlePromotion } from "../../engine/history/promotion.ts";
 import { timelineOf, type Timelines } from "../../engine/history/timelines.ts";
-import type { LogEnvironment } from "../../engine/operator/environment.ts";
+import type { LogEnvironment, Origin } from "../../engine/operator/environment.ts";
 import { startOfLog } from "../../engine/recovery/past-state.ts";
 import type { App, Routes } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
@@ -18,7 +17,7 @@ import { problem } from "../problem.ts";
 import { logEnvironment } from "../read/kept-manifests.ts";
 import { LAST_STAMP, type Lineage, noTimeline, timelineSealed } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
-import { promotionStores, readTimelines } from "../timelines.ts";
+import { floorsOf, promotionStores, readTimelines, savepointStores } from "../timelines.ts";
 import { hasErasures } from "./erasures-on-lines.ts";
 
 /** The events of a partition that one line has and the other one doesn't. */
@@ -26,20 +25,20 @@ interface Stretch {
   readonly env: LogEnvironment;
   /** Above this seq. */
   readonly above: Seq;
-  readonly upTo: LogStart;
+  readonly upTo: Seq;
 }
 
 interface Preview {
   readonly etag: string;
   readonly parted: Stamp;
-  readonly givesUp: readonly Stretch[];
-  readonly takes: readonly Stretch[];
+  readonly givesUp: Part;
+  readonly takes: Part;
 }
 
 export async function getPromotion(request: Request, env: Env, app: App, name: string): Promise<Response> {
   const found = await targetOf(env, name);
   if (found instanceof Response) return found;
-  const preview = await previewOf(env, app, found, name);
+  const preview = await previewOf(env, app, found, name, new Starts());
   if (preview instanceof Response) return preview;
   const headers = { etag: `"${preview.etag}"` };
   if (request.headers.get("accept")?.includes("application/x-ndjson") !== true)
@@ -67,8 +66,12 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
   const found = again ? timelines.main.line : await targetOf(env, name);
   if (found instanceof Response) return found;
   const wish = { target: found, accepted: match[1] ?? "*" };
+  const starts = new Starts();
+  // Before the lines are sealed, so that writers wait for the heads alone.
+  const before = again ? null : await previewOf(env, app, found, name, starts);
+  if (before instanceof Response) return before;
   const promoting = promote(requestClock, promotionStores(env), wish, async () => {
-    const preview = await previewOf(env, app, found, name);
+    const preview = await previewOf(env, app, found, name, starts);
     if (preview instanceof Response) throw new Error(`timeline "${name}" was removed while it was promoted`);
     const [main, target] = [await app.routes(env), await app.timeline(env, name)];
     if (target === null || !(await hasErasures(env, app, main, target, preview.parted))) throw ERASED_MEANWHILE;
@@ -138,7 +141,13 @@ async function targetOf(env: Env, name: string): Promise<number | Response> {
 /** Partitions that are looked at at a time. */
 const AT_ONCE = 8;
 
-async function previewOf(env: Env, app: App, target: number, name: string): Promise<Preview | Response> {
+async function previewOf(
+  env: Env,
+  app: App,
+  target: number,
+  name: string,
+  starts: Starts,
+): Promise<Preview | Response> {
   // The list must be of what is main now, whatever this isolate heard of last.
   app.forget();
   const [main, timelines, other] = [await app.routes(env), await readTimelines(env), await app.timeline(env, name)];
@@ -146,22 +155,27 @@ async function previewOf(env: Env, app: App, target: number, name: string): Prom
   const parted = partedAt(main, other);
   if (parted === null)
     return problem({ status: 409, code: "timeline_unrelated", detail: `timeline "${name}" doesn't start from main` });
-  const givesUp = await stretches(env, main, parted);
-  const takes = await stretches(env, other, parted);
+  const givesUp = await partOf(env, main, parted, starts);
+  const takes = await partOf(env, other, parted, starts);
   const facts = [
     timelines.main.line,
     timelines.main.switches,
     target,
     "give_up",
     parted.at,
-    listOf(givesUp),
-    listOf(takes),
+    listOf(givesUp.stretches),
+    listOf(takes.stretches),
   ];
   return { etag: await digestOf(JSON.stringify(facts)), parted: parted.at, givesUp, takes };
 }
 
+interface Parted {
+  readonly line: number;
+  readonly at: Stamp;
+}
+
 /** Returns the last line that both have in common, and the stamp up to which they share it. */
-export function partedAt(one: Lineage, other: Lineage): { readonly line: number; readonly at: Stamp } | null {
+export function partedAt(one: Lineage, other: Lineage): Parted | null {
   const others = new Map(chainOf(other).map(({ line, at }) => [line, at]));
   for (const { line, at } of chainOf(one)) {
     const shared = others.get(line);
@@ -179,33 +193,65 @@ function chainOf({ line, ancestors }: Lineage): { readonly line: number; readonl
   });
 }
 
-async function stretches(
-  env: Env,
-  { byOperator }: Routes,
-  parted: { readonly line: number; readonly at: Stamp },
-): Promise<Stretch[]> {
+/** Events of one line that the other one doesn't have. */
+interface Part {
+  readonly stretches: readonly Stretch[];
+  /** Stamp of the last event of the line. */
+  readonly newest: Stamp;
+}
+
+/** The heads come from one statement for each database, since both lines are sealed meanwhile. */
+async function partOf(env: Env, { line, byOperator }: Routes, parted: Parted, starts: Starts): Promise<Part> {
+  const heads = await Promise.all(
+    savepointStores(env, line).map((store) => persistent(requestClock, "D1", () => store.heads(LAST_STAMP))),
+  );
+  const headOf = new Map(heads.flat());
+  const newest = await Promise.all(
+    floorsOf(env, line).map((floor) => persistent(requestClock, "D1", () => floor.newest())),
+  );
   const all = [...byOperator.values()].flatMap((route) =>
     route.addresses.map((address) => logEnvironment(env, route, address)),
   );
   const found: Stretch[] = [];
   for (let from = 0; from < all.length; from += AT_ONCE)
-    found.push(...(await Promise.all(all.slice(from, from + AT_ONCE).map((one) => stretchOf(one, parted)))));
-  return found.filter(({ above, upTo }) => upTo.seq > above);
+    found.push(
+      ...(await Promise.all(
+        all.slice(from, from + AT_ONCE).map((one) => stretchOf(one, parted, starts, headOf.get(partitionName(one.id)))),
+      )),
+    );
+  return { stretches: found.filter(({ above, upTo }) => upTo > above), newest: stamp(Math.max(...newest)) };
 }
 
+/** `head`: missing if D1 has no row of the partition on its line. */
 async function stretchOf(
   env: LogEnvironment,
-  { line, at }: { readonly line: number; readonly at: Stamp },
+  { line, at }: Parted,
+  starts: Starts,
+  head: number | null | undefined,
 ): Promise<Stretch> {
   let common = env;
   while (common.id.line !== line && common.origin !== undefined) common = common.origin.env;
-  const { seq: above } = await startOfLog({ env: common, at });
-  const head = await persistent(env.clock, "D1", () => env.log.lastAt(LAST_STAMP));
-  return { env, above, upTo: head ?? (env.origin === undefined ? LOG_BEGIN : await startOfLog(env.origin)) };
+  const above = await starts.of({ env: common, at });
+  if (typeof head === "number") return { env, above, upTo: seq(head) };
+  return { env, above, upTo: env.origin === undefined ? seq(0) : await starts.of(env.origin) };
+}
+
+/** The seqs of partitions at settled stamps. They never change, so a promotion finds them before it seals the lines. */
+class Starts {
+  readonly #known = new Map<string, Seq>();
+
+  async of(origin: Origin): Promise<Seq> {
+    const name = `${partitionName(origin.env.id)} ${origin.at}`;
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    const { seq: found } = await startOfLog(origin);
+    this.#known.set(name, found);
+    return found;
+  }
 }
 
 const listOf = (all: readonly Stretch[]): unknown[] =>
-  all.map(({ env: { id }, above, upTo }) => [id.operator, id.partition, above, upTo.seq]);
+  all.map(({ env: { id }, above, upTo }) => [id.operator, id.partition, above, upTo]);
 
 async function digestOf(text: string): Promise<string> {
   const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
@@ -221,21 +267,20 @@ function shown(timeline: string, { parted, givesUp, takes }: Preview): Shown {
   return { timeline, mode: "give_up", parted, partedTime: stampTime(parted), givesUp: sum(givesUp), takes: sum(takes) };
 }
 
-function sum(all: readonly Stretch[]): object {
-  const last = Math.max(0, ...all.map(({ upTo }) => upTo.stamp));
+function sum({ stretches: all, newest }: Part): object {
   return {
-    events: all.reduce((count, { above, upTo }) => count + upTo.seq - above, 0),
-    ...(last === 0 ? {} : { last: stampTime(stamp(last)) }),
+    events: all.reduce((count, { above, upTo }) => count + upTo - above, 0),
+    ...(all.length === 0 ? {} : { last: stampTime(newest) }),
     partitions: all.map(({ env: { id }, above, upTo }) => ({
       operator: id.operator,
       partition: id.partition,
       first: above + 1,
-      last: upTo.seq,
+      last: upTo,
     })),
   };
 }
 
 /** Yields the events that main gives up, as they were sent, in the order of each partition. */
 async function* givenUpTexts({ givesUp }: Preview): AsyncGenerator<string> {
-  for (const { env, above, upTo } of givesUp) yield* eventTexts(env, above, seq(upTo.seq));
+  for (const { env, above, upTo } of givesUp.stretches) yield* eventTexts(env, above, upTo);
 }
