@@ -112,7 +112,7 @@ export const DEFECTS: readonly Defect[] = [
       "    if (head < 0) this.#lease.fence(`another",
     ),
   ),
-  one(
+  rare(
     "a tail in pages is read without looking at the epoch again, and without looking for holes",
     "LOG2, LOG4, A12",
     engine("recovery/replay", "  assertOurs(row.epoch,", "  if (page.epoch < row.epoch) assertOurs(row.epoch,"),

@@ -99,7 +99,9 @@ export class PastReader {
     const before = this.#settled.length > 0 ? this.#random.pick(this.#settled) : null;
     if (before !== null && this.#random.chance(0.4)) return { tag: "stamp", at: before.at };
     if (this.#random.chance(0.4)) return { tag: "now" };
-    if (this.#random.chance(0.1)) return { tag: "stamp", at: stamp((this.#world.clock.now() + 500) * 1_024) };
+    // The first one is waited for, the second one is too far ahead.
+    const aheadMs = this.#random.pick([500, 5_000]);
+    if (this.#random.chance(0.1)) return { tag: "stamp", at: stamp((this.#world.clock.now() + aheadMs) * 1_024) };
     return { tag: "ago", ms: this.#random.skewed(1, 24 * 3_600_000) };
   }
 

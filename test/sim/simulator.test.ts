@@ -48,12 +48,14 @@ describe("many seeds", () => {
       if (violations.length > 0) broken.push(`npm run sim -- --seed ${seed}: ${violations[0]}`);
     });
     expect(broken).toEqual([]);
-    expect(COUNTED.filter((name) => total[name] === 0)).toEqual([]);
+    // Queues are full in few of these seeds, and in most of those below.
+    expect(COUNTED.filter((name) => total[name] === 0 && name !== "full queues")).toEqual([]);
   });
 
   it("break no rule where a few events fill rows, pages, blocks and queues", async () => {
     const { status, out } = await simulateSmallLimits(["--seeds", "120"]);
     expect(out).toMatch(/seeds 1 to 120: 0 broke a rule/);
+    expect(out).toMatch(/[1-9][\d,]* {2}full queues/);
     expect(status).toBe(0);
   });
 });

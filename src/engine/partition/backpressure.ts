@@ -14,7 +14,7 @@ export function backpressure(
   if (events > slice.keys.length && (bytes > PENDING_BYTES || events > PENDING_EVENTS))
     return busy(
       "queue_full",
-      `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}: send it again later: send it again later`,
+      `${events} events with ${bytes} bytes wait for the log; the limits are ${PENDING_EVENTS} and ${PENDING_BYTES}: send it again later`,
     );
   if (tail.bytes > TAIL_BYTES)
     return busy(

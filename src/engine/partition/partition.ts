@@ -107,7 +107,7 @@ export class PartitionEngine {
         this.#lease.assertNotLost();
         this.#mark.due();
       }
-      const full = backpressure(open, slice, [this.#groups.pending, this.#queue]);
+      const full = backpressure(open, slice, [this.#groups.pending, this.#queue, this.#repeats]);
       // A snapshot that would make room may be due, and its alarm lost (SNAP6).
       if (full !== null) this.#checkpoints.schedule(open);
       if (full !== null) return full;
@@ -115,7 +115,10 @@ export class PartitionEngine {
       const admission = entered instanceof Promise ? await this.#lasting(open, entered, deadline) : entered;
       if ("tag" in admission) return admission;
       const logged = await this.#groups.durable(admission, Math.max(1, deadline - clock.now()));
-      if (!logged && !(await limited(clock, "D1", () => this.#repeats.isOpen(), Math.max(1, deadline - clock.now()))))
+      if (
+        !logged &&
+        !(await limited(clock, "D1", () => this.#repeats.isOpen(slice), Math.max(1, deadline - clock.now())))
+      )
         throw sealed(this.#env.id);
       return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
     } catch (error) {
