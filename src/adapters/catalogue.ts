@@ -9,6 +9,8 @@
  *     D1 has lost where its keys are, and a new placement would scatter them silently.
  * CATALOGUE4. An operator that is being recovered to a moment is closed until the recovery is finished. So no event
  *     meets partitions of two different moments.
+ * CATALOGUE5. An operator that is new is placed alike on all lines of history. Otherwise a line would look for a key in
+ *     another partition than the line that it starts from, or that it replaces.
  */
 import type { Placement } from "../engine/operator/routing.ts";
 import { Failure, messageOf } from "../engine/base/errors.ts";
@@ -132,15 +134,21 @@ function newPlacement({ name, partitions }: Operator, databases: Databases): Pla
   return { operator: name, partitions, hash: HASH_NAME, seed: seed!, databases: homes };
 }
 
-/** Writes a placement, unless there is one (CATALOGUE2). `recovering` closes the operator (CATALOGUE4). */
+/**
+ * Writes a placement, unless the operator is placed on the line (CATALOGUE2). `recovering` closes the operator
+ * (CATALOGUE4).
+ */
 export async function storePlacement(
   databases: Databases,
   line: number,
   { operator, partitions, hash, seed, databases: homes }: Placement,
   recovering: Stamp | null = null,
 ): Promise<void> {
-  const sql =
-    "INSERT OR IGNORE INTO operators (line, operator, partitions, hash, seed, databases, created_at, recovering) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+  // Another line's placement counts before the given one (CATALOGUE5).
+  const sql = `INSERT OR IGNORE INTO operators (line, operator, partitions, hash, seed, databases, created_at, recovering)
+    SELECT ?1, ?2, partitions, hash, seed, databases, ?7, ?8 FROM (
+      SELECT line, partitions, hash, seed, databases FROM operators WHERE operator = ?2
+      UNION ALL SELECT ${Number.MAX_SAFE_INTEGER}, ?3, ?4, ?5, ?6 ORDER BY 1 LIMIT 1)`;
   const created = new Date().toISOString();
   const values = [line, operator, partitions, hash, seed, JSON.stringify(homes), created, recovering];
   await nameFailure(() =>

@@ -224,8 +224,11 @@ export class TimeTravel {
     // Files that D1 named then may be collected since, and then R2 alone has anything.
     if (which === "d1" && !this.#isThere(found.row)) return this.#adopt(slot, "r2");
     const now = await db.log(slot.address).row();
-    if (now?.epoch !== opening?.row.epoch || now?.version !== opening?.row.version)
-      return trace.count("adoptions that came second");
+    if (now?.epoch !== opening?.row.epoch || now?.version !== opening?.row.version) {
+      // The partition moved on since it was looked at. So its new row is looked at, and decided.
+      trace.count("adoptions that came second");
+      return this.#adopt(slot, which);
+    }
     const past = which === "d1" ? oracle.truth(slot.name).past : oracle.saved.logOf(found.row.attempt);
     if (which === "r2") this.#newest(slot, found.row, found.passedOver);
     this.#write(slot, found.row, which === "r2" ? found.roots : null);

@@ -280,7 +280,8 @@ export class PartitionEngine {
     const open =
       this.#opener.openFor("reads") ??
       (await limited(clock, "opening the partition", () => this.#opener.ready("reads"), COMMIT_WAIT_MS));
-    if (clock.now() - this.#heardAt < FRESH_MS) return open;
+    // A line that was sealed may be open again, or replaced.
+    if (clock.now() - this.#heardAt < FRESH_MS && !open.sealed) return open;
     const { row } = open;
     const { epoch } = this.#lease;
     const before = logFacts(row, open.machine.seq);

@@ -77,9 +77,11 @@ export async function repeatErasures(env: Env, app: App, line: number, at: Stamp
   return ERASED;
 }
 
-/** Returns true if each erasure that main logged since the stamp is on the target too (LINEERASURE3). */
+/** Returns true if each erasure in main's past since the stamp is on the target too (LINEERASURE3). */
 export async function hasErasures(env: Env, app: App, main: Routes, target: Routes, parted: Stamp): Promise<boolean> {
-  for (const found of await erasuresAfter(env, app, parted, (line) => line === main.line)) {
+  // Main may have been promoted since both parted. Then lines that it starts from logged the erasures before.
+  const past = new Set([main.line, ...main.ancestors.filter(({ at }) => at > parted).map(({ line }) => line)]);
+  for (const found of await erasuresAfter(env, app, parted, (line) => past.has(line))) {
     if (found === "unknown") return false;
     const route = target.byOperator.get(found.operator);
     const partition = route === undefined ? null : partitionOfKey(route, found.key);

@@ -26,6 +26,17 @@ describe("the catalogue", () => {
     expect(await load(both)).toEqual(one);
   });
 
+  it("CATALOGUE5: an operator that is new is placed alike on all lines, at the same time too", async () => {
+    const on = async (line: number) => (await loadCatalogue(both, nothing, line, [tally, left])).placed;
+    const [first, fork, other] = await Promise.all([on(1), on(2), on(7)]);
+    for (const operator of ["tally", "left"]) {
+      const { seed, databases } = first.get(operator)!;
+      expect(fork.get(operator)).toMatchObject({ seed, databases });
+      expect(other.get(operator)).toMatchObject({ seed, databases });
+    }
+    await env.LOG_0.prepare("DELETE FROM operators").run();
+  });
+
   it("CODE2: an operator that left anything in R2 or in a database is not placed anew; the others are", async () => {
     const catalogue = (lookUp: LookUp, ...operators: readonly Operator[]) =>
       loadCatalogue(both, lookUp, FIRST_LINE, operators);
