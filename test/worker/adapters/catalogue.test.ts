@@ -34,7 +34,7 @@ describe("the catalogue", () => {
       expect(fork.get(operator)).toMatchObject({ seed, databases });
       expect(other.get(operator)).toMatchObject({ seed, databases });
     }
-    await env.LOG_0.prepare("DELETE FROM operators").run();
+    await env.LOG_0.prepare("DELETE FROM operators WHERE operator = 'left'").run();
   });
 
   it("CODE2: an operator that left anything in R2 or in a database is not placed anew; the others are", async () => {
