@@ -161,6 +161,9 @@ export class TimeTravel {
   #forward(home: string, to: Moment, past: readonly Instance[]): void {
     this.#world.trace.count("databases restored to a later point");
     this.#world.trace.say(home, () => "is restored to a later point");
+    const between = this.#moment(home);
+    for (const slot of this.#slots(home).filter((one) => isOther(between, to, one)))
+      for (const one of slot.instances) one.past ??= between.pasts.get(slot)!;
     this.#restore(home, to);
     for (const one of past) one.past = null;
   }

@@ -125,13 +125,12 @@ async function fromBase(
 ): Promise<OpenPast> {
   const loaded = await load(env, seed, base, apart, wanted);
   const { machine } = loaded;
-  const foreign = await replayWithin(env, base, loaded, ({ stamp }) => stamp <= at);
-  return { tag: "open", ...loaded, seq: machine.seq, stamp: machine.stamp, exact: !foreign && !loaded.foreign };
+  await replayWithin(env, base, loaded, ({ stamp }) => stamp <= at);
+  return { tag: "open", ...loaded, seq: machine.seq, stamp: machine.stamp, exact: !machine.foreign };
 }
 
 /**
- * Replays the log above a base up to the first row that isn't within. Returns true if another version of the operator
- * made the base or logged a row.
+ * Replays the log above a base up to the first row that isn't within.
  *
  * @throws Damage, Failure
  */
@@ -140,12 +139,12 @@ export async function replayWithin(
   base: Manifest | null,
   loaded: Loaded,
   within: Within,
-): Promise<boolean> {
+): Promise<void> {
   const { clock, log } = env;
   const opening = await persistent(clock, "D1", () => log.peek());
-  if (opening === null) return false;
+  if (opening === null) return;
   let ended = false;
-  const { foreign } = await replay(env, opening, base, loaded, (row) => {
+  await replay(env, opening, base, loaded, (row) => {
     const taken = within(row);
     ended ||= !taken;
     return taken;
@@ -153,12 +152,6 @@ export async function replayWithin(
   // A promotion that cuts rows between two pages leaves no hole, only a log that seems to end early (PAST4).
   if (!ended && loaded.machine.seq < opening.head)
     throw new Failure("fenced", `a snapshot was promoted while the log of partition ${env.id.partition} was read`);
-  return foreign;
-}
-
-/** A base, and whether another version of the operator applied events below it, on the line that it started from. */
-export interface LoadedBase extends Loaded {
-  readonly foreign: boolean;
 }
 
 /**
@@ -171,11 +164,11 @@ export async function load(
   base: Manifest | null,
   apart: boolean,
   wanted: WantedKeys | null = null,
-): Promise<LoadedBase> {
+): Promise<Loaded> {
   if (base === null && env.origin !== undefined) return loadOrigin(env.origin, apart, wanted);
   const only: Keys | null = wanted === null ? null : wanted(() => machine.state.changedBytes);
   const machine: StateMachine = new StateMachine(env.operator, seed, env.code, only);
-  if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock), foreign: false };
+  if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock) };
   const doubted = env.cache.distrusted(stateFiles(base).map(({ name }) => name));
   if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found corrupt before`);
   const stored = await StoredState.open(env, base, machine, apart);
@@ -187,13 +180,14 @@ export async function load(
   const exact = base.digest !== undefined && same;
   const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
   machine.state.begin({ keys, size: base.stateBytes, digest, exact, unmigrated });
-  return { machine, loader: new Loader(machine.state, stored, env.clock), foreign: false };
+  machine.foreign = base.operatorVersion !== env.operator.version;
+  return { machine, loader: new Loader(machine.state, stored, env.clock) };
 }
 
-async function loadOrigin({ env, at }: Origin, apart: boolean, wanted: WantedKeys | null): Promise<LoadedBase> {
+async function loadOrigin({ env, at }: Origin, apart: boolean, wanted: WantedKeys | null): Promise<Loaded> {
   const past = await openPast(env, at, apart, wanted);
   if (past.tag === "gone") throw givenUp(env, at);
-  return { machine: past.machine, loader: past.loader, foreign: !past.exact };
+  return { machine: past.machine, loader: past.loader };
 }
 
 /** Returns where the log of a line begins: its seqs continue the other line's (ORIGIN1). */

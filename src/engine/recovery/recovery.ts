@@ -25,11 +25,12 @@ import type { Codec } from "../base/ports.ts";
 import type { Opening, PartitionRow } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import { apartBytes, isRates, type Manifest, openingBytes, readManifest, stateFiles } from "../snapshot/manifest.ts";
-import { pinTexts, readOrNull } from "../snapshot/rollback-pins.ts";
+import { pinTexts, reachedNames, readOrNull } from "../snapshot/rollback-pins.ts";
 import type { Environment } from "../operator/environment.ts";
+import type { Loaded } from "../snapshot/key-loader.ts";
 import { fetchManifest } from "./kept-snapshots.ts";
 import { OpenPartition, readRiding } from "./open-partition.ts";
-import { load, type LoadedBase } from "./past-state.ts";
+import { load } from "./past-state.ts";
 import { withReplay, UNMEASURED } from "./recovery-rates.ts";
 import { restoreCounters, logDisowned, replay, type Replayed, notifyWatchers, afterTurn } from "./replay.ts";
 
@@ -94,7 +95,7 @@ async function fromBest(
         operator: env.id.operator,
         flaws: flaws.map(said).join("; "),
       });
-    const { machine, loader, tailBytes, foreign } = found;
+    const { machine, loader, tailBytes } = found;
     logDisowned(env, machine);
     // An opening that took no snapshot wrote its rates into the last segment.
     const told = readRiding(found.last?.stats ?? null).rates;
@@ -103,7 +104,7 @@ async function fromBest(
       ms: found.loadMs,
     });
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
-    const renew = flaws.length > 0 || foreign || olderDoubted(env, opening.row);
+    const renew = flaws.length > 0 || machine.foreign || olderDoubted(env, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
     notifyWatchers(env.host.watchers?.() ?? null, machine);
     return new OpenPartition({
@@ -177,7 +178,7 @@ async function* bases(env: Environment, row: PartitionRow): AsyncGenerator<Base>
   if (row.manifest !== null) {
     const current = readBase("current", row.manifest, codec);
     yield current;
-    if (current.tag === "base") yield* earlier(env, current.manifest!);
+    if (current.tag === "base") yield* earlier(env, row, current.manifest!);
   }
   if (row.previous !== null) yield readBase("previous", row.previous, codec);
   const pins = pinTexts(row.pins).map((text) => readBase("pinned", text, codec));
@@ -218,12 +219,17 @@ function readBase(what: string, text: string, codec: Codec): Base {
 
 /**
  * Yields the manifests that a delta builds on. These manifests lack the newest files of the delta's chain, and are
- * nearer than the older generation.
+ * nearer than the older generation. A manifest with other files is passed over: these files may be deleted, and only be
+ * in the cache.
  */
-async function* earlier(env: Environment, manifest: Manifest): AsyncGenerator<Base> {
+async function* earlier(env: Environment, row: PartitionRow, manifest: Manifest): AsyncGenerator<Base> {
   const { history = [], parts = 1 } = manifest;
   const deltas = stateFiles(manifest).length - parts;
-  for (const [version, attempt] of history.slice(0, deltas)) yield fetchBase(env, version, attempt);
+  const reached = new Set(reachedNames(row, env.codec));
+  for (const [version, attempt] of history.slice(0, deltas)) {
+    const base = await fetchBase(env, version, attempt);
+    if (base.manifest === null || stateFiles(base.manifest).every(({ name }) => reached.has(name))) yield base;
+  }
 }
 
 async function fetchBase(env: Environment, version: number, attempt: string): Promise<Base> {
@@ -245,7 +251,7 @@ function olderDoubted({ cache, codec }: Environment, { previous }: PartitionRow)
   return older !== null && cache.distrusted(stateFiles(older).map(({ name }) => name)).length > 0;
 }
 
-interface Found extends LoadedBase, Replayed {
+interface Found extends Loaded, Replayed {
   readonly tag: "found";
   /** The seq that the base holds. */
   readonly from: number;
@@ -260,7 +266,7 @@ async function fromBase(
   apart: boolean,
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
   const begun = env.clock.now();
-  let folding: LoadedBase;
+  let folding: Loaded;
   try {
     if (base.tag === "unreadable") throw base.error;
     // The cached part of such a file might be enough to open this base.
@@ -276,7 +282,7 @@ async function fromBase(
   const from = folding.machine.seq;
   try {
     const replayed = await replay(env, opening, base.manifest, folding);
-    return { tag: "found", ...folding, ...replayed, foreign: folding.foreign || replayed.foreign, from, loadMs };
+    return { tag: "found", ...folding, ...replayed, from, loadMs };
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "log") };
   }

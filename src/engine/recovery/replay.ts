@@ -44,8 +44,6 @@ export interface Replayed {
   readonly replayMs: number;
   /** Events of D1's log, and the time that applying them took, without the waits for pages. */
   readonly work: { readonly events: number; readonly ms: number };
-  /** True if a replayed segment or the base is of another operator version. */
-  readonly foreign: boolean;
   /** The last row of D1's log that was replayed. Null if none was. */
   readonly last: Segment | null;
 }
@@ -58,9 +56,8 @@ export async function replay(
   folding: Loaded,
   within: Within = () => true,
 ): Promise<Replayed> {
-  const { operator, clock } = env;
+  const { clock } = env;
   const { machine } = folding;
-  let foreign = base !== null && base.operatorVersion !== operator.version;
   const begun = clock.now();
   const work = { events: 0, ms: 0 };
   let tailBytes = 0;
@@ -78,10 +75,9 @@ export async function replay(
     }
     tailBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     last = rows.at(-1) ?? last;
-    foreign ||= rows.some((row) => row.operatorVersion !== operator.version);
     if (rows.length < page.rows.length) break;
   }
-  return { tailBytes, replayMs: clock.now() - begun, work, foreign, last };
+  return { tailBytes, replayMs: clock.now() - begun, work, last };
 }
 
 /**

@@ -70,6 +70,8 @@ export class StateMachine {
   readonly dedup: Dedup;
   /** The code that wrote the replayed segments (CODE4). */
   readonly replayedFrom = new Set<string>();
+  /** Another version of the operator made the base, or logged a segment that was replayed. */
+  foreign = false;
   /** Events that were applied when they were logged, and that replay by other code quarantined. */
   readonly disowned = { events: 0, first: 0 };
   /** Everything up to this seq is applied. */
@@ -100,6 +102,7 @@ export class StateMachine {
         `after seq ${this.seq} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > this.seq ? "a gap" : "a duplicate"} (LOG4)`,
       );
     this.replayedFrom.add(codeOf(row));
+    this.foreign ||= row.operatorVersion !== this.operator.version;
     const overlay = new Overlay(this.state, null);
     try {
       this.#replayEvents(overlay, row, events);
