@@ -98,6 +98,7 @@ export function healthCell(one: PartitionInfo, nowMs: number, paint: Paint): str
   const [worst] = remarksOn(one, nowMs, TARGET_MS);
   if (worst !== undefined) return paint(COLOURS[worst.state], worst.short);
   if ((one.quarantined ?? 0) > 0) return paint("yellow", "quarantined events");
+  if (one.inherited === true) return "as it started";
   return one.appliedSeq === 0 ? "unused" : "healthy";
 }
 

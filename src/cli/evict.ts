@@ -1,9 +1,9 @@
 /** `keyframe evict OP N`: drops a partition's object from memory, as a crash would. */
-import { AppClient, fine, online, pathOfPartition, POST_REQUEST, type AppOptions } from "./app.ts";
+import { AppClient, fine, online, pathOfPartition, POST_REQUEST, timelineOption, type AppOptions } from "./app.ts";
 import { examples, YES, type AddCommand } from "./command.ts";
 
 export const evictCommand: AddCommand = (program, cli, done) => {
-  online(program.command("evict"))
+  timelineOption(online(program.command("evict")))
     .description("Drop a partition from memory, as a crash would; the next request opens it again")
     .argument("<operator>")
     .argument("<partition>")

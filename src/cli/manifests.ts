@@ -1,13 +1,13 @@
 /** `keyframe manifests OP N`: the manifests of a partition that are kept, newest first. */
 import type { KeptManifest } from "../client/admin-answers.ts";
 import type { Manifest } from "../engine/snapshot/manifest.ts";
-import { AppClient, online, pathOfPartition, type AppOptions } from "./app.ts";
+import { AppClient, online, pathOfPartition, timelineOption, type AppOptions } from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
 import { table } from "./text.ts";
 
 export const manifestsCommand: AddCommand = (program, cli, done) => {
-  online(program.command("manifests"))
+  timelineOption(online(program.command("manifests")))
     .description("List the manifests of a partition that are kept, newest first")
     .argument("<operator>")
     .argument("<partition>")

@@ -11,6 +11,7 @@ import {
   pathOfPartition,
   POST_REQUEST,
   saidBy,
+  timelineOption,
   type TimedAnswer,
   type AppOptions,
 } from "./app.ts";
@@ -28,7 +29,7 @@ interface PinOptions extends AppOptions {
 }
 
 export const pinsCommand: AddCommand = (program, cli, done) => {
-  online(program.command("pins"))
+  timelineOption(online(program.command("pins")))
     .description("List the pinned snapshots of a partition, and who holds each")
     .argument("<operator>")
     .argument("<partition>")
@@ -47,7 +48,7 @@ export const pinsCommand: AddCommand = (program, cli, done) => {
 };
 
 export const pinCommand: AddCommand = (program, cli, done) => {
-  online(program.command("pin"))
+  timelineOption(online(program.command("pin")))
     .description("Keep a snapshot, whatever retention says, until it is unpinned")
     .argument("<operator>")
     .argument("<partition>")
@@ -70,7 +71,7 @@ export const pinCommand: AddCommand = (program, cli, done) => {
 };
 
 export const unpinCommand: AddCommand = (program, cli, done) => {
-  online(program.command("unpin"))
+  timelineOption(online(program.command("unpin")))
     .description("Release a pinned snapshot")
     .argument("<operator>")
     .argument("<partition>")

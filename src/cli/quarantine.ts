@@ -14,6 +14,7 @@ import {
   online,
   POST_REQUEST,
   saidBy,
+  timelineOption,
   type TimedAnswer,
   type AppOptions,
 } from "./app.ts";
@@ -39,7 +40,7 @@ interface Wanted extends AppOptions {
 }
 
 export const quarantineCommand: AddCommand = (program, cli, done) => {
-  online(program.command("quarantine"))
+  timelineOption(online(program.command("quarantine")))
     .description("List the events whose handler threw, count them by error, show, retry or delete one or many")
     .argument("<operator>")
     .addArgument(new Argument("[action]").choices(["groups", "show", "retry", "delete"] satisfies Action[]))

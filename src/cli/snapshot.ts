@@ -1,12 +1,22 @@
 /** `keyframe snapshot OP N`: takes a snapshot of a partition now. */
 import type { Manifest } from "../engine/snapshot/manifest.ts";
-import { AppClient, problemCode, fine, online, pathOfPartition, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
+import {
+  AppClient,
+  problemCode,
+  fine,
+  online,
+  pathOfPartition,
+  POST_REQUEST,
+  saidBy,
+  timelineOption,
+  type AppOptions,
+} from "./app.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { MANIFEST_HEADINGS, manifestRow } from "./manifest-line.ts";
 import { table } from "./text.ts";
 
 export const snapshotCommand: AddCommand = (program, cli, done) => {
-  online(program.command("snapshot"))
+  timelineOption(online(program.command("snapshot")))
     .description("Take a snapshot of a partition now")
     .argument("<operator>")
     .argument("<partition>")

@@ -1,7 +1,7 @@
 /** `keyframe status`: every partition in one table, from D1, without waking any (SNAP9). */
 import type { OperatorInfo, OperatorStatus, PartitionInfo } from "../client/admin-answers.ts";
 import { operatorPath } from "../client/paths.ts";
-import { AppClient, online, type AppOptions } from "./app.ts";
+import { AppClient, online, timelineOption, type AppOptions } from "./app.ts";
 import { examples, CommandError, YES, type AddCommand } from "./command.ts";
 import { healthCell, unmigratedText } from "./checks.ts";
 import type { Paint } from "./text.ts";
@@ -9,7 +9,7 @@ import { age, since, bytes, count, span } from "../client/amounts.ts";
 import { table } from "./text.ts";
 
 export const statusCommand: AddCommand = (program, cli, done) => {
-  online(program.command("status"))
+  timelineOption(online(program.command("status")))
     .description("Show every partition: health, applied events, snapshot, tail, quarantine, estimated recovery")
     .argument("[operator]", "only this operator")
     .addHelpText(

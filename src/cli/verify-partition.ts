@@ -3,14 +3,24 @@
  * and compares.
  */
 import type { VerifiedInfo } from "../client/admin-answers.ts";
-import { AppClient, problemCode, fine, online, pathOfPartition, POST_REQUEST, saidBy, type AppOptions } from "./app.ts";
+import {
+  AppClient,
+  problemCode,
+  fine,
+  online,
+  pathOfPartition,
+  POST_REQUEST,
+  saidBy,
+  timelineOption,
+  type AppOptions,
+} from "./app.ts";
 import { unmigratedText } from "./checks.ts";
 import { examples, NO, YES, type AddCommand } from "./command.ts";
 import { count } from "../client/amounts.ts";
 import { quoted } from "./text.ts";
 
 export const verifyPartitionCommand: AddCommand = (program, cli, done) => {
-  online(program.command("verify-partition"))
+  timelineOption(online(program.command("verify-partition")))
     .description("Rebuild a partition's state from snapshot and log, and compare (of files: verify)")
     .argument("<operator>")
     .argument("<partition>")

@@ -36,6 +36,8 @@ export interface PartitionInfo {
   readonly lastSnapshot: SnapshotInfo | Unreadable | null;
   readonly lastRecovery: RecoveryReport | null;
   readonly estimatedRecoveryMs: number;
+  /** The partition has logged nothing on its timeline, and D1 alone was asked: it is as its timeline starts. */
+  readonly inherited?: true;
 }
 
 /** The number of keys, and some of them with the version of their state. */

@@ -21,7 +21,15 @@ import {
 import { adoptPartition } from "./admin/adopt-route.ts";
 import { CHECK } from "./api/check.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
-import { hasPart, readParam, readParams, type Described, type RequestParams, type Params } from "./api/described.ts";
+import {
+  changesLine,
+  hasPart,
+  readParam,
+  readParams,
+  type Described,
+  type RequestParams,
+  type Params,
+} from "./api/described.ts";
 import { DIFF } from "./api/diff.ts";
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./api/edits.ts";
 import { POST_ASK, POST_EVENTS } from "./api/events.ts";
@@ -101,14 +109,15 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
     };
   /** Finds the operators on the timeline that the request names. */
   const timeline =
-    ({ inQuery, mainOnly, role }: Described): MiddlewareHandler<Kind> =>
+    (described: Described): MiddlewareHandler<Kind> =>
     async (c, next) => {
+      const { inQuery, mainOnly, role } = described;
       const name = timelineAsked((param) => c.req.query(param), "at" in inQuery, mainOnly === true);
       if (typeof name !== "string") return problem(name);
       const appends = role === "ingest" && name === MAIN;
       const routes = appends ? await app.routes(c.env) : await app.timeline(c.env, name);
       if (routes === null) return noTimeline(name);
-      if (routes.replaced === true && role === "ingest") return timelineSealed(name);
+      if (routes.replaced === true && changesLine(described)) return timelineSealed(name);
       c.set("routes", routes);
       return next();
     };

@@ -63,6 +63,11 @@ const blame: Given = { body: { operator: "usage", key: "k", path: "", item: { ..
 const asked: Given = { body: { key: "a", partition: 0, seq: 1, value: 7, duplicate: false } };
 const counts = { received: 1, accepted: 1, duplicates: 0, refused: 0, rejected: 0, quarantined: 0, unrouted: 0 };
 const sent: Given = { body: { ...counts, through: 1, errors: [] } };
+const lostUsage = { name: "usage", version: 1, events: ["t"], partitions: null, lost: "catalogue_lost" };
+const steered: Given = { body: { id: "0-1", command: "retry", status: "applied", seq: 1, duplicate: false } };
+const pinned: Given = { body: { partition: 0, manifest: 1, name: "admin", pinned: true } };
+const unpinned: Given = { body: { partition: 0, manifest: 1, name: "admin", pinned: false } };
+const partition = "/v1/operators/usage/partitions/0";
 const events = join(folder, "events.ndjson");
 writeFileSync(events, '{"type":"t"}\n');
 
@@ -76,6 +81,14 @@ describe("--timeline", () => {
     [["ask", "usage", '{"type":"t"}'], asked, "POST /v1/operators/usage/ask?timeline=fix"],
     [["send", events], sent, "POST /v1/events?timeline=fix"],
     [["savepoints"], { body: [] }, "GET /v1/savepoints?timeline=fix"],
+    [["status", "usage"], { body: [lostUsage] }, "GET /v1/operators?timeline=fix"],
+    [["quarantine", "usage"], { body: { items: [] } }, "GET /v1/operators/usage/quarantine?limit=1000&timeline=fix"],
+    [["quarantine", "usage", "retry", "0-1"], steered, "POST /v1/operators/usage/quarantine/0-1/retry?timeline=fix"],
+    [["pins", "usage", "0"], { body: [] }, `GET ${partition}/pins?timeline=fix`],
+    [["pin", "usage", "0", "1"], pinned, `POST ${partition}/manifests/1/pin?name=admin&timeline=fix`],
+    [["unpin", "usage", "0", "1"], unpinned, `DELETE ${partition}/manifests/1/pin?name=admin&timeline=fix`],
+    [["evict", "usage", "0"], { body: { partition: 0, evicted: true } }, `POST ${partition}/evict?timeline=fix`],
+    [["manifests", "usage", "0"], { body: [] }, `GET ${partition}/manifests?timeline=fix`],
     [["unsave", "x"], { body: { name: "x", removed: true } }, "DELETE /v1/savepoints/x?timeline=fix"],
   ])("%j names it", async (args, answer, request) => {
     const ran = await against([answer], ...args, "--timeline", "fix");

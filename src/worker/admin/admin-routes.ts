@@ -85,9 +85,14 @@ async function describe(
     lastSnapshot: manifest === null ? read : snapshotShown(manifest),
     ...unmigratedShown(told?.value.unmigrated ?? manifest?.unmigrated),
     estimatedRecoveryMs: estimated.stateMs + estimated.tailMs,
+    ...inherited(address, told === null && status === undefined),
     ...appLocation(env),
   };
 }
+
+/** A partition that has logged nothing on its timeline has no row there: D1 doesn't say what it holds. */
+const inherited = ({ ancestors = [] }: Address, rowless: boolean): object =>
+  rowless && ancestors.length > 0 ? { inherited: true, quarantined: null } : {};
 
 /** The member is there only if some keys can't be migrated. */
 const unmigratedShown = (unmigrated: Unmigrated | undefined): Record<string, unknown> =>

@@ -102,7 +102,12 @@ export interface Described<P extends Params = Params, Q extends Params = Params>
   readonly withoutObjects?: true;
   /** The route is about main, or about all timelines: it takes no `timeline`. */
   readonly mainOnly?: true;
+  /** The route changes the line of history that it is about, so a former main refuses it. Routes that ingest do too. */
+  readonly changes?: true;
 }
+
+/** True if the route is refused on a line that never changes. */
+export const changesLine = ({ role, changes }: Described): boolean => role === "ingest" || changes === true;
 
 /** Keeps the types of the parameters. */
 export const described = <const P extends Params, const Q extends Params>(route: Described<P, Q>): Described<P, Q> =>

@@ -9,6 +9,7 @@ import type { StandardJSONSchemaV1 } from "@standard-schema/spec";
 import { usesDefaultKey, type Operator } from "../../engine/operator/operator.ts";
 import { KEY, OP, PARTITION, TIMELINE, UNAVAILABLE } from "./common.ts";
 import {
+  changesLine,
   hasPart,
   type DescribedAnswer,
   type Codes,
@@ -187,7 +188,7 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
     add(401, ["no_token", "bad_token", "closed", "unknown_caller"]);
     add(403, ["wrong_role", "origin_not_allowed", "key_not_allowed"]);
     if (route.mainOnly !== true) add(404, ["no_timeline"]);
-    if (role === "ingest") add(409, ["timeline_sealed"]);
+    if (changesLine(route)) add(409, ["timeline_sealed"]);
     add(500, ["internal_error"]);
     add(503, Object.keys(UNAVAILABLE));
   }

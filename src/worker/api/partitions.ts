@@ -37,6 +37,11 @@ export const PARTITION_SCHEMAS: Readonly<Record<string, Schema>> = {
     keys: COUNT,
     stateBytes: COUNT,
     "unmigrated?": UNMIGRATED,
+    "inherited?": {
+      ...constant(true),
+      description:
+        "It has logged nothing on this timeline, and D1 alone was asked: it holds what it held at the timeline's start, which the other members don't count.",
+    },
     dedupSince: orNull(TIME),
     quarantined: {
       ...orNull(COUNT),
@@ -156,6 +161,7 @@ export const ADOPT = described({
   method: "POST",
   path: `${BASE}/adopt`,
   role: "admin",
+  changes: true,
   group: GROUP,
   id: "adoptPartition",
   summary: "After D1 was restored to an older point: decide which side counts",
