@@ -39,6 +39,7 @@ interface StoredPlacement {
   readonly databases: string;
   readonly recovering: Stamp | null;
   readonly recovered: Stamp | null;
+  readonly since: string;
 }
 
 /** A stored placement. `recovering`: the moment that a recovery has begun to bring the operator to (CATALOGUE4). */
@@ -54,7 +55,7 @@ export interface Catalogue {
 export type LookUp = (prefix: string) => Promise<string | null>;
 
 const SELECT =
-  "SELECT operator, partitions, hash, seed, databases, recovering, recovered FROM operators WHERE line = ?1";
+  "SELECT operator, partitions, hash, seed, databases, recovering, recovered, created_at AS since FROM operators WHERE line = ?1";
 
 /** Returns the stored placement of each operator. Writes the placements of new operators. Without `lookUp` nothing is
  *  written, and new operators have no placement. */

@@ -27,12 +27,14 @@ export interface GlanceRow {
   readonly snapshot: string | null;
   /** 1 if there is a manifest. */
   readonly saved: 0 | 1;
+  /** Stamp from which on the past can be read, or 0 if retention has given up nothing. */
+  readonly retainFrom: number;
 }
 
 const SELECT = `SELECT p.partition, ${HELD} AS epoch, p.snapshot_seq AS snapshotSeq,
     COALESCE(h.last, p.snapshot_seq) AS head, h.stamp AS headStamp, h.stats,
     (SELECT stamp FROM segments WHERE place > ${placeOf("p", "p.snapshot_seq")} AND place <= ${lastPlace("p")} ORDER BY place LIMIT 1) AS tailStamp,
-    p.manifest IS NOT NULL AS saved,
+    p.manifest IS NOT NULL AS saved, p.retain_from AS retainFrom,
     CASE WHEN json_valid(p.manifest) THEN
       json_extract(p.manifest, '$.number', '$.kind', '$.snapshot.bytes', '$.ms', '$.at', '$.keys', '$.stateBytes', '$.quarantined', '$.minutes') END AS snapshot
   FROM partitions AS p ${withHead("p")}

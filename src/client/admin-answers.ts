@@ -73,6 +73,8 @@ export interface OperatorGlance {
   /** The interval of its snapshots, and its target for a recovery. */
   readonly everyMs: number;
   readonly recoveryMs: number;
+  /** The time at which it was placed. Nothing was logged before. */
+  readonly since?: string;
   /** The reason why it can't be used. */
   readonly lost?: string;
   readonly lastHour: LastHour;
@@ -102,6 +104,8 @@ export interface PartitionGlance {
   readonly tailSince?: string;
   /** Missing if a snapshot covers the event, and the log is empty. */
   readonly lastEventAt?: string;
+  /** The oldest moment that can be read. Missing if retention has given up nothing. */
+  readonly oldest?: string;
   readonly keys: number;
   readonly stateBytes: number;
   readonly lastSnapshot?: SnapshotInfo | Unreadable;

@@ -24,6 +24,8 @@ export interface Placement {
   readonly seed: number;
   /** Name of the log database of each partition, by its number. */
   readonly databases: readonly string[];
+  /** RFC 3339: when D1 was told. Missing while D1 hasn't been. */
+  readonly since?: string;
 }
 
 /** A partition, with the facts that its object needs to find its log. */

@@ -48,7 +48,9 @@ export async function getOverview(env: Env, routes: Routes, operators: readonly 
         return shown(address, glance);
       });
       const lastHour = lastHourOf(minutes, nowMs);
-      return { name, version, everyMs, recoveryMs, ...(why === undefined ? {} : { lost: why }), lastHour, partitions };
+      const since = byOperator.get(name)?.placement.since;
+      const known = { ...(since !== undefined && { since }), ...(why !== undefined && { lost: why }) };
+      return { name, version, everyMs, recoveryMs, ...known, lastHour, partitions };
     }),
   });
 }
@@ -117,7 +119,7 @@ const FAILURES = MINUTE_COUNTS.indexOf("snapshotFailures");
 /** A partition that was never written to has no row. */
 function shown({ partition }: Address, glance: GlanceRow | undefined): Record<string, unknown> {
   if (glance === undefined) return { ...NEVER, partition };
-  const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved } = glance;
+  const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved, retainFrom } = glance;
   const riding = readRiding(stats);
   const summary = summaryOf(glance);
   const [manifest, kind, bytes, ms, at, keys = 0, stateBytes = 0, quarantined = 0] = summary ?? [];
@@ -134,6 +136,7 @@ function shown({ partition }: Address, glance: GlanceRow | undefined): Record<st
     tailEvents: head - snapshotSeq,
     ...timeOf("tailSince", tailStamp),
     ...timeOf("lastEventAt", headStamp),
+    ...timeOf("oldest", retainFrom === 0 ? null : retainFrom),
     keys: riding.keys ?? keys,
     stateBytes: riding.stateBytes ?? stateBytes,
     ...(summary !== null && { lastSnapshot: { manifest, kind, bytes, ms, at } }),

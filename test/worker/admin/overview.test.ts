@@ -72,6 +72,29 @@ describe("the overview", () => {
     expect(saved).not.toHaveProperty("tailSince");
   });
 
+  it("says when an operator was placed, and the oldest moment that retention keeps", async () => {
+    await postEvents([add("overview-oldest", 1)]);
+    const { body } = await ask({ PARTITION: nobody });
+    const { since } = (body["operators"] as { name: string; since: string }[]).find(({ name }) => name === "tally")!;
+    const { results } = await env.LOG_0.prepare("SELECT created_at FROM operators WHERE operator = 'tally'").all();
+    expect(since).toBe(results[0]!["created_at"]);
+    const partition = (await partitionsOf("tally")).findIndex((one) => (one["appliedSeq"] as number) > 0);
+    expect((await partitionsOf("tally"))[partition]).not.toHaveProperty("oldest");
+    const stamp = Date.parse("2026-01-31T12:00:00.000Z") * 1_024;
+    const keep = (from: number): Promise<unknown[]> =>
+      Promise.all(
+        [env.LOG_0, env.LOG_1].map((db) =>
+          db
+            .prepare("UPDATE partitions SET retain_from = ?2 WHERE partition = ?1")
+            .bind(`1/tally/${String(partition).padStart(4, "0")}`, from)
+            .run(),
+        ),
+      );
+    await keep(stamp);
+    expect((await partitionsOf("tally"))[partition]).toMatchObject({ oldest: "2026-01-31T12:00:00.000Z" });
+    await keep(0);
+  });
+
   it("begins charts with a past: what each minute of the last hour counted", async () => {
     const hourOf = async (): Promise<Record<string, number[]>> => {
       const { body } = await ask({ PARTITION: nobody });
