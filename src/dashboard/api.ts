@@ -23,11 +23,30 @@ export class ApiError extends Error {
 /** An app that hangs answers within 30 s. */
 const PATIENCE_MS = 35_000;
 
-export const get = <T>(path: string, signal?: AbortSignal): Promise<T> => request<T>("GET", path, signal);
-export const post = <T>(path: string): Promise<T> => request<T>("POST", path);
-export const remove = <T>(path: string): Promise<T> => request<T>("DELETE", path);
+export const get = async <T>(path: string, signal?: AbortSignal): Promise<T> =>
+  (await request<T>("GET", path, { signal })).value;
+export const post = async <T>(path: string, ifMatch?: string): Promise<T> =>
+  (await request<T>("POST", path, ifMatch === undefined ? {} : { headers: { "if-match": ifMatch } })).value;
+export const put = async <T>(path: string, body: object): Promise<T> =>
+  (await request<T>("PUT", path, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }))
+    .value;
+export const remove = async <T>(path: string): Promise<T> => (await request<T>("DELETE", path)).value;
+/** The ETag stands for the value in `post`. */
+export const getTagged = <T>(path: string, signal?: AbortSignal): Promise<Tagged<T>> =>
+  request<T>("GET", path, { signal });
 
-async function request<T>(method: string, path: string, signal?: AbortSignal): Promise<T> {
+export interface Tagged<T> {
+  readonly value: T;
+  readonly etag: string | null;
+}
+
+interface More {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+async function request<T>(method: string, path: string, { headers, body, signal }: More = {}): Promise<Tagged<T>> {
   const used = token.peek();
   const late = AbortSignal.timeout(PATIENCE_MS);
   let response: Response;
@@ -35,7 +54,8 @@ async function request<T>(method: string, path: string, signal?: AbortSignal): P
   try {
     response = await fetch(path, {
       method,
-      headers: used === null ? {} : { authorization: `Bearer ${used}` },
+      headers: { ...headers, ...(used === null ? {} : { authorization: `Bearer ${used}` }) },
+      ...(body === undefined ? {} : { body }),
       signal: signal === undefined ? late : AbortSignal.any([signal, late]),
     });
     text = await response.text();
@@ -44,7 +64,7 @@ async function request<T>(method: string, path: string, signal?: AbortSignal): P
       cause: error,
     });
   }
-  if (response.ok) return JSON.parse(text) as T;
+  if (response.ok) return { value: JSON.parse(text) as T, etag: response.headers.get("etag") };
   const problem = problemOf(response.status, text);
   // A token that was entered meanwhile isn't the refused one.
   if ((problem.status === 401 || problem.code === "wrong_role") && token.peek() === used)

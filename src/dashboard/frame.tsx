@@ -7,17 +7,18 @@ import { KeysPage } from "./keys.tsx";
 import { failure, heardAt, lookedAt, now, lastOverview, stale } from "./live.ts";
 import { OperatorPage } from "./operator.tsx";
 import { OverviewPage } from "./overview.tsx";
-import { hrefOf, place, PAGES } from "./place.ts";
+import { hrefOf, place, PAGES, timelinesHref } from "./place.ts";
 import { QuarantinePage } from "./quarantine.tsx";
 import { StatusLine } from "./status-line.tsx";
 import { enter, locked, token } from "./session.ts";
 import { age, count } from "../client/amounts.ts";
 import { theme, turn } from "./theme.ts";
+import { TimelinesPage } from "./timelines-page.tsx";
 import { TokenDialog } from "./token-dialog.tsx";
 import { Waiting } from "./waiting.tsx";
 
 export function Frame() {
-  const { operator, page } = place.value;
+  const { operator, page, whole } = place.value;
   return (
     <>
       <a class="skip" href="#main" onClick={toMain}>
@@ -43,7 +44,9 @@ export function Frame() {
       </header>
       <main id="main" tabIndex={-1} class={stale.value ? "stale" : ""}>
         <StatusLine />
-        {operator === null ? (
+        {whole === "timelines" ? (
+          <Titled key="/timelines" title="Timelines" page={<TimelinesPage />} />
+        ) : operator === null ? (
           <Titled key="/" title="Overview" page={<OverviewPage />} />
         ) : (
           <OfOperator key={`${operator}/${page}`} />
@@ -62,11 +65,14 @@ function toMain(event: Event): void {
 
 function Operators() {
   const all = lastOverview.value?.operators ?? [];
-  const here = place.value.operator;
+  const { operator: here, whole } = place.value;
   return (
     <nav aria-label="Operators">
-      <a href="#/" aria-current={here === null ? "page" : undefined}>
+      <a href="#/" aria-current={here === null && whole === "overview" ? "page" : undefined}>
         Overview
+      </a>
+      <a href={timelinesHref()} aria-current={whole === "timelines" ? "page" : undefined}>
+        Timelines
       </a>
       {all.map((one) => {
         const { level, why } =

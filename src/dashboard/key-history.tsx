@@ -111,9 +111,15 @@ function Happened({ touch, before }: { readonly touch: HistoryEntry<unknown>; re
 /** Changes that are shown; the tree below has all. */
 const CHANGES = 8;
 
-const Changes = ({ changes }: { readonly changes: readonly MemberChange[] }) =>
+export const Changes = ({
+  changes,
+  none = "changed nothing",
+}: {
+  readonly changes: readonly MemberChange[];
+  readonly none?: string;
+}) =>
   changes.length === 0 ? (
-    <p class="dim">changed nothing</p>
+    <p class="dim">{none}</p>
   ) : (
     <ul class="changes">
       {changes.slice(0, CHANGES).map(({ path, before, after }) => (

@@ -10,7 +10,8 @@ export const PAGES: readonly (readonly [PageName, string])[] = [
 ];
 
 export interface PagePlace {
-  /** Null for the overview. */
+  /** A page of the whole app, if `operator` is null. */
+  readonly whole: "overview" | "timelines";
   readonly operator: string | null;
   readonly page: PageName;
   readonly query: URLSearchParams;
@@ -21,10 +22,20 @@ addEventListener("hashchange", () => (hash.value = location.hash));
 
 export const place = computed<PagePlace>(() => {
   const [path = "", query = ""] = hash.value.replace(/^#/, "").split("?", 2);
-  const [, , operator, page] = path.split("/");
+  const [, first, operator, page] = path.split("/");
+  const whole = first === "timelines" ? "timelines" : "overview";
   const known = PAGES.find(([name]) => name === page)?.[0] ?? "partitions";
-  return { operator: operator ? decode(operator) : null, page: known, query: new URLSearchParams(query) };
+  return {
+    whole,
+    operator: whole === "overview" && operator ? decode(operator) : null,
+    page: known,
+    query: new URLSearchParams(query),
+  };
 });
+
+/** The page of all timelines. `timeline`: the one that is chosen. */
+export const timelinesHref = (timeline?: string): string =>
+  `#/timelines${timeline === undefined ? "" : `?${new URLSearchParams({ timeline }).toString()}`}`;
 
 export function hrefOf(
   operator: string,

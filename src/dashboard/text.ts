@@ -27,3 +27,9 @@ export function minuteTime(from: string, minutes: number): string {
   const date = new Date(Date.parse(from) + minutes * 60_000);
   return `${two(date.getHours())}:${two(date.getMinutes())}`;
 }
+
+/** The time until then, by the app's clock. */
+export function until(at: string, nowMs: number): string {
+  const ms = Date.parse(at) - nowMs;
+  return ms <= 0 ? "due" : `in ${age(ms)}, ${clock(at, nowMs)}`;
+}

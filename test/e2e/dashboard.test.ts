@@ -25,8 +25,10 @@ const PAGES: readonly (readonly [hash: string, there: string])[] = [
   ["#/operators/meters/partitions?partition=1", ".recoveries"],
   ["#/operators/idle/partitions", ".gauge"],
   ["#/operators/meters/keys?prefix=house&key=house-1", ".leaf"],
+  ["#/operators/meters/keys?key=house-1&at=-1s", ".then"],
   ["#/operators/meters/verify?partition=1", ".actions"],
   ["#/operators/meters/quarantine", ".cards li"],
+  ["#/timelines", ".lanes .name"],
 ];
 
 interface Findings {
@@ -313,13 +315,13 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     expect(await items.first().locator("time").innerText()).toMatch(/(just now|ago), \d\d:\d\d:\d\d$/);
   });
 
-  test("a key's state at a moment stands below the present one, and the address keeps its stamp", async () => {
+  test("a key's state at a moment stands beside the present one, and the address keeps its stamp", async () => {
     await send([read("past")]);
     const now = await fetch(`${runtime.url}/v1/operators/meters/state?key=past&at=now`);
     const { at } = (await now.json()) as { readonly at: number };
     await send([read("past")]);
     const { page } = await open("#/operators/meters/keys?key=past");
-    const present = page.locator(".leaf", { hasText: "reads" }).locator(".value").first();
+    const present = page.locator(".pair > section:not(.then) .leaf", { hasText: "reads" }).locator(".value");
     const then = page.locator(".then");
     const read1 = then.locator(".leaf", { hasText: "reads" }).locator(".value");
     await page.getByRole("textbox", { name: "As of" }).fill(String(at));
@@ -327,6 +329,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await read1.waitFor();
     expect([await read1.textContent(), await present.textContent()]).toEqual(["1", "2"]);
     expect(await then.innerText()).toContain(`stamp ${at}`);
+    expect(await page.locator(".since li").allInnerTexts()).toEqual(["kwh 1.5 → 3", "reads 1 → 2"]);
 
     // "now" becomes a stamp, which a link keeps.
     await page.getByRole("textbox", { name: "As of" }).fill("now");
@@ -349,6 +352,81 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await page.getByRole("textbox", { name: "As of" }).fill("");
     await page.keyboard.press("Enter");
     await expect.poll(() => page.url()).not.toContain("at=");
+  });
+
+  describe("the slider of moments", () => {
+    const slider = (page: Page) => page.getByRole("slider", { name: /^Moment/ });
+    const glimpse = (page: Page, key: string) => page.locator(".keylist a", { hasText: key }).locator(".glimpse");
+
+    test("goes by keyboard from now to the oldest moment and back, for the list and the key", async () => {
+      await send([read("slid")]);
+      const { page, errors } = await open("#/operators/meters/keys?prefix=slid&key=slid");
+      await glimpse(page, "slid").waitFor();
+      expect(await slider(page).getAttribute("aria-valuetext")).toBe("now");
+      await slider(page).focus();
+      await page.keyboard.press("Home");
+      await page.locator(".then").getByText("This key had no state.").waitFor();
+      await page.getByText("No key begins with this.").waitFor();
+      await expect.poll(() => page.url()).toMatch(/[?&]at=\d{16}$/);
+      expect(await slider(page).getAttribute("aria-valuetext")).toMatch(/^[\d: -]+, .+ ago$/);
+      expect(await page.locator(".chosen-moment").innerText()).toBe(await slider(page).getAttribute("aria-valuetext"));
+      const start = Number(await slider(page).inputValue());
+      await page.keyboard.press("PageUp");
+      await expect.poll(async () => Number(await slider(page).inputValue())).toBeGreaterThan(start);
+      await page.keyboard.press("End");
+      await glimpse(page, "slid").waitFor();
+      await expect.poll(() => page.url()).not.toContain("at=");
+      expect(await page.locator(".then").count()).toBe(0);
+      expect(errors.filter((error) => !error.includes("404"))).toEqual([]);
+    });
+
+    test("has the savepoints on it, and shows both of one moment", async () => {
+      await send([read("saved")]);
+      const made = await fetch(`${runtime.url}/v1/savepoints/e2e-slider`, { method: "PUT" });
+      const { at } = (await made.json()) as { readonly at: number };
+      await send([read("saved")]);
+      const { page } = await open("#/operators/meters/keys?prefix=saved");
+      await expect.poll(() => glimpse(page, "saved").innerText()).toContain('"reads":2');
+      expect(await page.locator(".marks i").first().getAttribute("title")).toMatch(/^e2e-slider, /);
+      await page.getByRole("button", { name: "e2e-slider" }).click();
+      await expect.poll(() => glimpse(page, "saved").innerText()).toContain('"reads":1');
+      await page.locator(".keylist a").click();
+      await page.locator(".then").getByText(`stamp ${at}`).waitFor();
+      expect(page.url()).toContain(`at=${at}`);
+      // A name that is typed means the same stamp.
+      await page.getByRole("button", { name: "Back to now" }).click();
+      await expect.poll(() => page.url()).not.toContain("at=");
+      await page.getByRole("textbox", { name: "As of" }).fill("e2e-slider");
+      await page.keyboard.press("Enter");
+      await expect.poll(() => page.url()).toContain(`at=${at}`);
+      await fetch(`${runtime.url}/v1/savepoints/e2e-slider`, { method: "DELETE" });
+    });
+
+    test.each([
+      ["moment_gone", 410, /^Retention has given up this moment\. The oldest that can be read is [\d: -]+\./],
+      ["not_settled", 409, /^This moment is in the future, or so recent/],
+      ["invalid_moment", 400, /^This is no moment\. Write a time as/],
+      ["no_savepoint", 404, /^There is no savepoint of this name\./],
+    ])("says %s in words", async (code, status, words) => {
+      const { page } = await open("#/operators/meters/keys?prefix=house");
+      await page.locator(".keylist a").first().waitFor();
+      await page.route("**/state?*at=*", (route) =>
+        route.fulfill({
+          status,
+          contentType: "application/problem+json",
+          json: { code, detail: "the detail", oldest: 1, oldestTime: "2026-01-31T12:00:00Z" },
+        }),
+      );
+      await page.getByRole("textbox", { name: "As of" }).fill("-90m");
+      await page.keyboard.press("Enter");
+      await page.getByRole("alert").waitFor();
+      expect(await page.getByRole("alert").innerText()).toMatch(words);
+      expect(await page.getByRole("alert").innerText()).toContain(`(${code})`);
+      await page.getByText("No keys of that moment to show.").waitFor();
+      await page.getByRole("button", { name: "Back to now" }).click();
+      await page.locator(".keylist a").first().waitFor();
+      expect(await page.getByRole("alert").count()).toBe(0);
+    });
   });
 
   describe("what is wrong", () => {
