@@ -5,7 +5,7 @@
  *     then, nothing is promoted, and the page shows the new preview.
  */
 import { useEffect, useState } from "preact/hooks";
-import type { PromotionDone, PromotionFacts, Stretches } from "../client/timelines.ts";
+import type { Stretches } from "../client/timelines.ts";
 import { promotionPath } from "../client/paths.ts";
 import { count, many } from "../client/amounts.ts";
 import { ApiError, errorText, getTagged, post, type Tagged } from "./api.ts";
@@ -14,23 +14,45 @@ import { Sure } from "./sure.tsx";
 import type { Said } from "./timelines-page.tsx";
 import { TimeAgo } from "./when.tsx";
 
+/** Main gives up what it has logged since both parted. */
+interface GivingUp {
+  readonly mode: "give_up";
+  readonly partedTime: string;
+  readonly givesUp: Stretches;
+  readonly takes: Stretches;
+}
+
+/** The timeline has taken in all that main logged, so main gives up nothing. Outcomes may change. */
+interface Follow {
+  readonly mode: "follow";
+  readonly changes: {
+    readonly events: number;
+    readonly partitions: readonly { readonly operator: string; readonly events: number }[];
+  };
+}
+
+type Facts = GivingUp | Follow;
+
 interface PromotionProps {
   readonly name: string;
+  /** The preview brings the timeline up to main first, so only a press of the button asks for it. */
+  readonly waits: boolean;
   readonly say: (said: Said, choose?: string | null) => void;
 }
 
-export function Promotion({ name, say }: PromotionProps) {
-  const [preview, setPreview] = useState<Tagged<PromotionFacts> | null>(null);
+export function Promotion({ name, waits, say }: PromotionProps) {
+  const [preview, setPreview] = useState<Tagged<Facts> | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [moved, setMoved] = useState(false);
   const [busy, setBusy] = useState(false);
   const [round, setRound] = useState(0);
   const used = token.value;
   const shut = locked.value !== null;
+  const asked = !waits || round > 0;
   useEffect(() => {
-    if (shut) return;
+    if (shut || !asked) return;
     const mine = new AbortController();
-    getTagged<PromotionFacts>(promotionPath(name), mine.signal).then(
+    getTagged<Facts>(promotionPath(name), mine.signal).then(
       (found) => {
         if (mine.signal.aborted) return;
         setPreview(found);
@@ -41,7 +63,7 @@ export function Promotion({ name, say }: PromotionProps) {
       },
     );
     return () => mine.abort();
-  }, [name, round, used, shut]);
+  }, [name, asked, round, used, shut]);
   const look = (): void => {
     setMoved(false);
     setRound((n) => n + 1);
@@ -49,9 +71,9 @@ export function Promotion({ name, say }: PromotionProps) {
   const promote = async (etag: string): Promise<void> => {
     setBusy(true);
     try {
-      const { former, givesUp } = await post<PromotionDone>(promotionPath(name), etag);
-      const text = `${name} is main now. What was main is ${former}, with the ${many(givesUp.events, "event")} that main gave up.`;
-      say({ tone: "good", text }, former);
+      const done = await post<Facts & { readonly former: string }>(promotionPath(name), etag);
+      const kept = done.mode === "give_up" ? `, with the ${many(done.givesUp.events, "event")} that main gave up` : "";
+      say({ tone: "good", text: `${name} is main now. What was main is ${done.former}${kept}.` }, done.former);
     } catch (error) {
       if (error instanceof ApiError && error.status === 412) {
         setMoved(true);
@@ -66,19 +88,21 @@ export function Promotion({ name, say }: PromotionProps) {
       <div class="row">
         <h3 id="promotion-title">Promotion</h3>
         <button type="button" class="small" onClick={look}>
-          Preview again
+          {asked ? "Preview again" : "Preview"}
         </button>
       </div>
       <div role="status">
         {moved && (
           <p class="trouble note">
-            Main or {name} has logged other events since that preview, so nothing was promoted. This preview is new:
+            Main or {name} has other events or outcomes than that preview, so nothing was promoted. This preview is new:
             look at it, and promote again.
           </p>
         )}
       </div>
       {error !== null && <p class="trouble">{error}</p>}
-      {preview === null && error === null && <p class="empty">One moment.</p>}
+      {preview === null && error === null && (
+        <p class="empty">{asked ? "One moment." : "The preview brings the timeline up to main first."}</p>
+      )}
       {preview !== null && (
         <>
           <Preview name={name} facts={preview.value} />
@@ -100,12 +124,13 @@ export function Promotion({ name, say }: PromotionProps) {
   );
 }
 
-const warning = (name: string, { mode, givesUp, takes }: PromotionFacts): string =>
-  `${
-    (mode as string) === "give_up"
-      ? `Main gives up ${many(givesUp.events, "event")} and has ${many(takes.events, "event")} of ${name} instead.`
-      : `The mode is ${mode}.`
-  } Events that are sent meanwhile are answered 503 for a moment, and count once when they are sent again. What was main stays readable as main~1.`;
+function warning(name: string, facts: Facts): string {
+  const what =
+    facts.mode === "give_up"
+      ? `Main gives up ${many(facts.givesUp.events, "event")} and has ${many(facts.takes.events, "event")} of ${name} instead.`
+      : `Main gives up no event, and ${many(facts.changes.events, "outcome")} will differ.`;
+  return `${what} Events that are sent meanwhile are answered 503 for a moment, and count once when they are sent again. What was main stays readable as main~1.`;
+}
 
 function promotionProblem(name: string, error: unknown): string {
   if (!(error instanceof ApiError)) return errorText(error);
@@ -119,52 +144,68 @@ const WORDS: Readonly<Record<string, (name: string) => string>> = {
   no_timeline: (name) => `There is no timeline ${name} any more.`,
 };
 
-const Preview = ({ name, facts }: { readonly name: string; readonly facts: PromotionFacts }) => (
-  <>
-    <p class="hint">
-      Mode <code>{facts.mode}</code>. Main and {name} have the same events up to <TimeAgo at={facts.partedTime} />.
-    </p>
-    <div class="pair">
-      <Part title="Main gives up" part={facts.givesUp} none="No event." />
-      <Part title={`It has of ${name} instead`} part={facts.takes} none="No event." />
-    </div>
-  </>
-);
+function Preview({ name, facts }: { readonly name: string; readonly facts: Facts }) {
+  if (facts.mode === "follow") {
+    const { events, partitions } = facts.changes;
+    return (
+      <>
+        <p class="hint">
+          Mode <code>follow</code>: {name} has taken in what main logged. Main gives up no event.
+        </p>
+        <Part title="Outcomes that change" what="outcome" events={events} partitions={partitions} />
+      </>
+    );
+  }
+  const { mode, partedTime, givesUp, takes } = facts;
+  return (
+    <>
+      <p class="hint">
+        Mode <code>{mode}</code>. Main and {name} have the same events up to <TimeAgo at={partedTime} />.
+      </p>
+      <div class="pair">
+        <Part title="Main gives up" {...countsOf(givesUp)} />
+        <Part title={`It has of ${name} instead`} {...countsOf(takes)} />
+      </div>
+    </>
+  );
+}
+
+const countsOf = ({ partitions, ...rest }: Stretches): Omit<PartProps, "title"> => ({
+  ...rest,
+  partitions: partitions.map(({ operator, first, last }) => ({ operator, events: last - first + 1 })),
+});
 
 interface PartProps {
   readonly title: string;
-  readonly part: Stretches;
-  readonly none: string;
+  readonly what?: string;
+  readonly events: number;
+  /** The time of the last one. */
+  readonly last?: string;
+  readonly partitions: readonly { readonly operator: string; readonly events: number }[];
 }
 
-const Part = ({ title, part: { events, last, partitions }, none }: PartProps) => (
+const Part = ({ title, what = "event", events, last, partitions }: PartProps) => (
   <div class="part">
     <h4>
-      {title}: {many(events, "event")}
+      {title}: {many(events, what)}
     </h4>
-    {events === 0 ? (
-      <p class="dim">{none}</p>
-    ) : (
-      <>
-        <ul class="counts">
-          {[...byOperator(partitions)].map(([operator, n]) => (
-            <li key={operator}>
-              {operator} <b>{count(n)}</b>
-            </li>
-          ))}
-        </ul>
-        {last !== undefined && (
-          <p class="dim">
-            the last one <TimeAgo at={last} />
-          </p>
-        )}
-      </>
+    <ul class="counts">
+      {[...byOperator(partitions)].map(([operator, n]) => (
+        <li key={operator}>
+          {operator} <b>{count(n)}</b>
+        </li>
+      ))}
+    </ul>
+    {last !== undefined && (
+      <p class="dim">
+        the last one <TimeAgo at={last} />
+      </p>
     )}
   </div>
 );
 
-function byOperator(partitions: Stretches["partitions"]): Map<string, number> {
+function byOperator(partitions: PartProps["partitions"]): Map<string, number> {
   const sums = new Map<string, number>();
-  for (const { operator, first, last } of partitions) sums.set(operator, (sums.get(operator) ?? 0) + last - first + 1);
+  for (const { operator, events } of partitions) sums.set(operator, (sums.get(operator) ?? 0) + events);
   return sums;
 }

@@ -1,8 +1,10 @@
 /** The chosen timeline: its facts, its differences from main, its promotion, and its end. */
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import type { TimelineInfo } from "../client/timelines.ts";
 import { timelinePath } from "../client/paths.ts";
 import { count } from "../client/amounts.ts";
+import { useAnswer } from "./answer.ts";
 import { errorText, remove } from "./api.ts";
 import { lookedAt } from "./live.ts";
 import { Promotion } from "./promotion.tsx";
@@ -58,30 +60,36 @@ export function ChosenTimeline({ one, say, propose }: ChosenProps) {
       </dl>
       {state === "sealed" && <Undo name={name} propose={propose} />}
       {!isMain && state !== "removing" && <TimelineDiff name={name} />}
-      {!isMain && state !== "sealed" && state !== "removing" && <Promotion name={name} say={say} />}
+      {!isMain && state !== "sealed" && state !== "removing" && (
+        <Promotion name={name} waits={state !== "ready"} say={say} />
+      )}
     </section>
   );
 }
 
-/** A timeline that takes in what another one logs says which one, and how far behind it is. */
+/** A timeline of these states takes in nothing but its own events. */
+const OWN: ReadonlySet<string> = new Set(["main", "sealed", "making", "ready", "removing"]);
+
+/** A timeline that takes in what another one logs says which one, and how far it has come. The app counts that anew. */
 function Following({ one }: { readonly one: TimelineInfo }) {
-  const { follows, lag } = one as { readonly follows?: unknown; readonly lag?: unknown };
-  if (typeof follows !== "string" && typeof lag !== "number") return null;
+  const told = useAnswer<TimelineInfo>(OWN.has(one.state) ? null : timelinePath(one.name)).value ?? one;
   return (
     <>
-      {typeof follows === "string" && (
-        <>
-          <dt>follows</dt>
-          <dd>{follows}</dd>
-        </>
-      )}
-      {typeof lag === "number" && (
-        <>
-          <dt>lag</dt>
-          <dd>{count(lag)}</dd>
-        </>
-      )}
+      {followed(told).map(([name, value]) => (
+        <Fragment key={name}>
+          <dt>{name}</dt>
+          <dd>{typeof value === "number" ? count(value) : value}</dd>
+        </Fragment>
+      ))}
     </>
+  );
+}
+
+function followed(told: TimelineInfo): (readonly [name: string, value: string | number])[] {
+  const { follows, lag, replay } = told as TimelineInfo & Readonly<Record<"follows" | "lag" | "replay", unknown>>;
+  const { of, ...rest } = (replay ?? {}) as Readonly<Record<string, unknown>>;
+  return Object.entries({ follows, lag, replays: of, ...rest }).flatMap(([name, value]) =>
+    typeof value === "string" || typeof value === "number" ? [[name, value] as const] : [],
   );
 }
 

@@ -133,28 +133,33 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await expect.poll(() => page.locator(".lanes .mark").count()).toBe(0);
   });
 
-  test("a state that the page doesn't know is shown by its name", async () => {
+  test("a timeline that follows main shows how far it has come, and which outcomes change", async () => {
     const page = await open("about:blank");
+    const start = { from: "main", at: 1839149485287423, time: "2026-11-30T13:13:39.225Z" };
+    const redo = { name: "redo", line: 2, state: "following", ...start };
+    const previews: string[] = [];
     await page.route("**/v1/timelines", (route) =>
-      route.fulfill({
-        json: [
-          { name: "main", line: 1, state: "main" },
-          {
-            name: "redo",
-            line: 2,
-            state: "following",
-            from: "main",
-            at: 1839149485287423,
-            time: "2026-11-30T13:13:39.225Z",
-            follows: "main",
-            lag: 12,
-          },
-        ],
-      }),
+      route.fulfill({ json: [{ name: "main", line: 1, state: "main" }, redo] }),
     );
+    await page.route("**/v1/timelines/redo", (route) =>
+      route.fulfill({ json: { ...redo, lag: 12, replay: { of: "main", outcomes: "logged" } } }),
+    );
+    await page.route("**/v1/timelines/redo/promotion", (route) => {
+      previews.push(route.request().method());
+      const changes = { events: 3, partitions: [{ operator: "meters", partition: 0, events: 3 }] };
+      return route.fulfill({ headers: { etag: '"1"' }, json: { timeline: "redo", mode: "follow", lag: 0, changes } });
+    });
     await page.goto(`${runtime.url}/#/timelines?timeline=redo`);
+    await page.getByText("The preview brings the timeline up to main first.").waitFor();
     expect(await page.locator("tbody tr", { hasText: "redo" }).first().innerText()).toContain("following");
-    expect(await page.locator("dl.line").first().innerText()).toMatch(/follows\s+main\s+lag\s+12/);
+    await expect
+      .poll(() => page.locator("[aria-labelledby=timeline-title] dl").innerText())
+      .toMatch(/lag\s+12\s+replays\s+main\s+outcomes\s+logged/);
+    expect(previews).toEqual([]);
+    await page.getByRole("button", { name: "Preview", exact: true }).click();
+    await page.getByText("Outcomes that change: 3 outcomes").waitFor();
+    await page.getByRole("button", { name: "Promote redo…" }).click();
+    await page.getByText(/^Main gives up no event, and 3 outcomes will differ\./).waitFor();
   });
 
   test.each([1280, 400, 320])("at %i pixels nothing scrolls sideways, and axe finds nothing serious", async (width) => {
@@ -193,7 +198,7 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await send(["cyd"]);
     await promote();
     await page
-      .getByText(/^Main or fix has logged other events since that preview, so nothing was promoted\./)
+      .getByText(/^Main or fix has other events or outcomes than that preview, so nothing was promoted\./)
       .waitFor();
     await page.getByText("Main gives up: 3 events").waitFor();
     expect(await reads("bob")).toBe(3);
