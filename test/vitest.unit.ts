@@ -15,6 +15,7 @@ export default defineConfig({
       "test/testkit/*.test.ts",
       "test/cli/**/*.test.ts",
       "test/client/**/*.test.ts",
+      "test/dashboard/*.test.ts",
       "test/contract/**/*.memory.test.ts",
       "test/openapi/*.test.ts",
     ],

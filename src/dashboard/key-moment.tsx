@@ -4,6 +4,7 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import type { StateAnswer } from "../client/admin-answers.ts";
+import { momentOn } from "../client/moment.ts";
 import { operatorPath } from "../client/paths.ts";
 import { get, ApiError } from "./api.ts";
 import { stateChanges } from "./changes.ts";
@@ -82,10 +83,11 @@ export function usePast(operator: string, name: string, page: MomentOfPage): Pas
   return moment === null ? null : past;
 }
 
-export const Then = ({ past: { at, exact, state } }: { readonly past: Past }) => (
+export const Then = ({ past: { moment, at, exact, state } }: { readonly past: Past }) => (
   <section class="then" aria-labelledby="then-title">
     <h3 id="then-title">
       As of <TimeAgo at={timeOf(at)} />
+      {momentOn(moment).timeline !== null && `, on ${momentOn(moment).timeline}`}
     </h3>
     <p class="dim">
       stamp {at}
@@ -100,10 +102,10 @@ export const Then = ({ past: { at, exact, state } }: { readonly past: Past }) =>
   </section>
 );
 
-/** The changes since the moment. `value`: the present one, null if there is no state. */
-export const Since = ({ past: { state }, value }: { readonly past: Past; readonly value: unknown }) => (
+/** The changes from the moment to the present of main. `value`: the present one, null if there is no state. */
+export const Since = ({ past: { moment, state }, value }: { readonly past: Past; readonly value: unknown }) => (
   <section class="since" aria-labelledby="since-title">
-    <h3 id="since-title">Changed since then</h3>
+    <h3 id="since-title">{momentOn(moment).timeline === null ? "Changed since then" : "Otherwise on main"}</h3>
     <Changes changes={stateChanges(state?.value ?? null, value)} none="nothing" />
   </section>
 );

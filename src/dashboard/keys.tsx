@@ -1,13 +1,15 @@
 /** The key browser: keys by prefix, one key's state as it changes, and its history. */
 import { useEffect, useState } from "preact/hooks";
 import type { Page } from "../client/admin-answers.ts";
+import { momentOn } from "../client/moment.ts";
 import type { Item } from "../client/operator-reads.ts";
 import { operatorPath } from "../client/paths.ts";
 import { get, errorText } from "./api.ts";
 import { KeyHistory } from "./key-history.tsx";
 import { Since, Then, usePast, type MomentOfPage } from "./key-moment.tsx";
 import { MomentBar, type MomentBarProps } from "./moment-bar.tsx";
-import { isSettled, momentProblem, settledAs } from "./moments.ts";
+import { momentProblem } from "./moment-problem.ts";
+import { isSettled, settledAs } from "./moments.ts";
 import { useLiveKey } from "./live-key.ts";
 import { hrefOf, place, replace } from "./place.ts";
 import { locked, token } from "./session.ts";
@@ -230,7 +232,7 @@ function OneKey({ operator, name, page }: OneKeyProps) {
           <div class="pair">
             <Then past={past} />
             <section aria-labelledby="now-title">
-              <h3 id="now-title">Now</h3>
+              <h3 id="now-title">Now{momentOn(past.moment).timeline !== null && ", on main"}</h3>
               {value !== undefined && value !== null && <Tree value={value} />}
             </section>
           </div>

@@ -8,6 +8,7 @@
  */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { SavepointInfo } from "../client/savepoints.ts";
+import { momentOn } from "../client/moment.ts";
 import { SAVEPOINTS_PATH } from "../client/paths.ts";
 import { useAnswer } from "./answer.ts";
 import { lastOverview, lookedAt } from "./live.ts";
@@ -39,10 +40,11 @@ export function MomentBar({ operator, moment, problem, choose }: MomentBarProps)
     setDragged(null);
   }, [moment]);
   useEffect(() => () => clearTimeout(timer.current), []);
+  const timeline = moment === null ? null : momentOn(moment).timeline;
   const drag = (ms: number): void => {
     setDragged(ms);
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => choose(ms >= ends.to ? null : stampOf(ms)), DRAGGING_MS);
+    timer.current = setTimeout(() => choose(draggedTo(ms, ends.to, timeline)), DRAGGING_MS);
   };
   const pick = (next: string | null): void => {
     clearTimeout(timer.current);
@@ -53,7 +55,8 @@ export function MomentBar({ operator, moment, problem, choose }: MomentBarProps)
   const wanted = dragged ?? known;
   const at = Math.min(ends.to, Math.max(ends.from, wanted ?? ends.to));
   const isNow = dragged === null ? moment === null : dragged >= ends.to;
-  const text = isNow ? "now" : wanted === null ? moment! : timeText(wanted);
+  const when = isNow ? "now" : wanted === null ? moment! : timeText(wanted);
+  const text = timeline === null || wanted === null ? when : `${when}, on ${timeline}`;
   return (
     <section class="panel moment-bar" aria-labelledby="moment-title">
       <div class="row">
@@ -61,7 +64,7 @@ export function MomentBar({ operator, moment, problem, choose }: MomentBarProps)
         <output class="chosen-moment" for="moment-slider">
           {text}
         </output>
-        <button type="button" class="small" disabled={isNow} onClick={() => pick(null)}>
+        <button type="button" class="small" disabled={isNow && timeline === null} onClick={() => pick(null)}>
           Back to now
         </button>
       </div>
@@ -103,6 +106,13 @@ export function MomentBar({ operator, moment, problem, choose }: MomentBarProps)
       {savepoints.length > 0 && <Savepoints savepoints={savepoints} moment={moment} choose={pick} />}
     </section>
   );
+}
+
+/** The right end is the present: on main without a moment, on a timeline with its own. */
+function draggedTo(ms: number, to: number, timeline: string | null): string | null {
+  const when = ms >= to ? "now" : stampOf(ms);
+  if (timeline === null) return when === "now" ? null : when;
+  return `${timeline}@${when}`;
 }
 
 /** A stamp of main is shown as the time that it stands for. */

@@ -11,7 +11,7 @@ import { count, many } from "../client/amounts.ts";
 import { ApiError, errorText, getTagged, post, type Tagged } from "./api.ts";
 import { locked, token } from "./session.ts";
 import { Sure } from "./sure.tsx";
-import type { Said } from "./timelines-page.tsx";
+import type { Said } from "./said.ts";
 import { TimeAgo } from "./when.tsx";
 
 /** Main gives up what it has logged since both parted. */
@@ -40,7 +40,7 @@ interface PromotionProps {
   readonly say: (said: Said, choose?: string | null) => void;
 }
 
-export function Promotion({ name, waits, say }: PromotionProps) {
+export function PromotionPanel({ name, waits, say }: PromotionProps) {
   const [preview, setPreview] = useState<Tagged<Facts> | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [moved, setMoved] = useState(false);

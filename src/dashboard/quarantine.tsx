@@ -9,6 +9,7 @@ import type {
 } from "../client/admin-answers.ts";
 import { operatorPath } from "../client/paths.ts";
 import { get, errorText, post, remove } from "./api.ts";
+import type { Said } from "./said.ts";
 import { locked, token } from "./session.ts";
 import { Sure } from "./sure.tsx";
 import { count, many } from "../client/amounts.ts";
@@ -17,11 +18,6 @@ import { TimeAgo } from "./when.tsx";
 
 /** Entries of a group that are requested at once. */
 const LIMIT = 20;
-
-interface Said {
-  readonly tone: "good" | "bad";
-  readonly text: string;
-}
 
 export function QuarantinePage({ operator }: { readonly operator: string }) {
   const [found, setFound] = useState<QuarantineGroups | null>(null);

@@ -5,10 +5,10 @@ import { savepointPath } from "../client/paths.ts";
 import { many } from "../client/amounts.ts";
 import type { Answered } from "./answer.ts";
 import { put, remove } from "./api.ts";
-import { momentProblem } from "./moments.ts";
+import { momentProblem } from "./moment-problem.ts";
 import { Sure } from "./sure.tsx";
 import { clock } from "./text.ts";
-import type { Said } from "./timelines-page.tsx";
+import type { Said } from "./said.ts";
 import { TimeAgo } from "./when.tsx";
 
 interface SavepointsProps {

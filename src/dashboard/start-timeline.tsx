@@ -3,9 +3,9 @@ import { useEffect, useState } from "preact/hooks";
 import type { TimelineInfo } from "../client/timelines.ts";
 import { timelinePath } from "../client/paths.ts";
 import { put } from "./api.ts";
-import { momentProblem } from "./moments.ts";
+import { momentProblem } from "./moment-problem.ts";
 import { clock } from "./text.ts";
-import type { Said } from "./timelines-page.tsx";
+import type { Said } from "./said.ts";
 
 /** `null` as the app takes it: until somebody deletes it. */
 const EXPIRES: readonly (readonly [value: string, words: string])[] = [

@@ -7,11 +7,11 @@ import { count } from "../client/amounts.ts";
 import { useAnswer } from "./answer.ts";
 import { errorText, remove } from "./api.ts";
 import { lookedAt } from "./live.ts";
-import { Promotion } from "./promotion.tsx";
+import { PromotionPanel } from "./promotion.tsx";
 import { Sure } from "./sure.tsx";
 import { TimelineDiff } from "./timeline-diff.tsx";
 import { until } from "./text.ts";
-import type { Said } from "./timelines-page.tsx";
+import type { Said } from "./said.ts";
 import { TimeAgo } from "./when.tsx";
 
 interface ChosenProps {
@@ -61,7 +61,7 @@ export function ChosenTimeline({ one, say, propose }: ChosenProps) {
       {state === "sealed" && <Undo name={name} propose={propose} />}
       {!isMain && state !== "removing" && <TimelineDiff name={name} />}
       {!isMain && state !== "sealed" && state !== "removing" && (
-        <Promotion name={name} waits={state !== "ready"} say={say} />
+        <PromotionPanel name={name} waits={state !== "ready"} say={say} />
       )}
     </section>
   );

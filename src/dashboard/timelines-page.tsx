@@ -8,17 +8,12 @@ import { BranchFigure } from "./branch-figure.tsx";
 import { lanesOf, type Lane } from "./branches.ts";
 import { lastOverview, lookedAt } from "./live.ts";
 import { place, replace, timelinesHref } from "./place.ts";
+import type { Said } from "./said.ts";
 import { Savepoints } from "./savepoints.tsx";
 import { StartTimeline } from "./start-timeline.tsx";
 import { ChosenTimeline } from "./timeline-chosen.tsx";
 import { until } from "./text.ts";
 import { TimeAgo } from "./when.tsx";
-
-/** The result of an action, which a screen reader reads out. */
-export interface Said {
-  readonly tone: "good" | "bad";
-  readonly text: string;
-}
 
 export function TimelinesPage() {
   const chosen = place.value.query.get("timeline");
