@@ -45,7 +45,7 @@ interface StoredPlacement {
 /** A stored placement. `recovering`: the moment that a recovery has begun to bring the operator to (CATALOGUE4). */
 export interface StoredOperator extends Placement, Pick<StoredPlacement, "recovering" | "recovered"> {}
 
-export interface Catalogue {
+interface Catalogue {
   readonly placed: ReadonlyMap<string, Placement>;
   /** Operators that can't be placed now, and why. */
   readonly lost: ReadonlyMap<string, Failure>;

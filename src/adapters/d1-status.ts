@@ -75,7 +75,7 @@ export async function tailBytes(db: D1Database, names: readonly string[]): Promi
   return new Map(results.map(({ partition, bytes }) => [partition, bytes]));
 }
 
-export interface ErasureFacts {
+interface ErasureFacts {
   readonly epoch: Epoch;
   readonly head: number;
   /** Rows of the log that begin at or below the seq. */
@@ -91,7 +91,7 @@ export async function erasureFacts(db: D1Database, partition: string, seq: numbe
 }
 
 /** A logged command that erased a key: its seq, and the incarnation of the partition's row at that time. */
-export interface ErasureRecord {
+interface ErasureRecord {
   readonly seq: number;
   readonly incarnation: number;
 }

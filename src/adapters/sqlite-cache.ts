@@ -15,7 +15,7 @@ import type { Cache } from "../engine/base/ports.ts";
 /** A row holds 2 MB at most. */
 const PIECE_BYTES = 1_900_000;
 /** Storage costs $0.20 a GB-month, so this is 5 cents a month for a large partition. */
-export const CACHE_BYTES = 256_000_000;
+const CACHE_BYTES = 256_000_000;
 
 /**
  * The bytes stand under an integer key. In a table WITHOUT ROWID each look-up would read the whole bytes of the rows

@@ -29,7 +29,7 @@ import { No, CommandError, type Cli } from "./command.ts";
 export type TimedAnswer = Judged & { readonly ms: number };
 
 /** The request, without its path. */
-export type AppRequest = Partial<Omit<Call, "path">>;
+type AppRequest = Partial<Omit<Call, "path">>;
 
 export interface AppOptions {
   readonly url?: string;
@@ -181,7 +181,7 @@ export class NoAnswerError extends CommandError {
   }
 }
 
-export const noAnswer = (url: string, { why }: NoAnswer, unknown = false): NoAnswerError =>
+const noAnswer = (url: string, { why }: NoAnswer, unknown = false): NoAnswerError =>
   new NoAnswerError(
     `no answer from ${url}: ${why}. Is the app up (npx wrangler dev), and is --url or KEYFRAME_URL its address?`,
     unknown,

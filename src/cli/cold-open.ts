@@ -18,7 +18,7 @@ export interface Look {
 }
 
 /** The partition's last recovery, in its own report. */
-export interface Recovery {
+interface Recovery {
   readonly at: string;
   readonly ms: number;
   readonly manifest: number | null;

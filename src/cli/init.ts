@@ -11,7 +11,7 @@ import path from "node:path";
 import { mainFile, operatorFile, PACKAGE, testFile, TSCONFIG, TYPE_CHECK } from "./templates.ts";
 import { withNeeds, type Format } from "./wrangler-needs.ts";
 
-export interface InitOptions {
+interface InitOptions {
   /** The Worker's directory: the place of its package.json and its wrangler configuration. */
   readonly directory: string;
   /** Prints the plan, and writes nothing. */

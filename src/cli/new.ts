@@ -4,7 +4,7 @@ import path from "node:path";
 import { OPERATOR_NAME } from "../engine/operator/operator.ts";
 import { identifier, operatorFile, testFile } from "./templates.ts";
 
-export interface NewOperatorOptions {
+interface NewOperatorOptions {
   /** The Worker's directory. */
   readonly directory: string;
   /**
@@ -15,7 +15,7 @@ export interface NewOperatorOptions {
   readonly dryRun: boolean;
 }
 
-export type NewOperator =
+type NewOperator =
   | { readonly tag: "done"; readonly written: readonly string[]; readonly next: string }
   | { readonly tag: "refused"; readonly why: string };
 

@@ -73,7 +73,7 @@ interface ReportedError {
 /** Compresses a request, or null if requests are sent uncompressed. */
 export type Pack = ((bytes: Uint8Array) => Promise<Uint8Array<ArrayBuffer>>) | null;
 
-export interface BatchSenderOptions {
+interface BatchSenderOptions {
   readonly http: Http;
   readonly patience: () => Patience;
   readonly pack: Pack;

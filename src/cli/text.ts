@@ -47,10 +47,6 @@ export function jsonLine(members: Readonly<Record<string, string | undefined>>, 
   return `{${parts.join(",")}}`;
 }
 
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
 /** The smallest value that at least this share of the values doesn't exceed. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);

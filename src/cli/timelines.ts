@@ -5,7 +5,7 @@ import { type AppOptions, AppClient, DELETE_REQUEST, fine, online, problemCode, 
 import { CommandError, examples, No, YES, type AddCommand } from "./command.ts";
 import { table } from "./text.ts";
 
-export interface ForkOptions {
+interface ForkOptions {
   readonly from?: string;
   /** `never`, or a time as 7d. */
   readonly expires?: string;

@@ -11,7 +11,7 @@ import { PACKAGE } from "./templates.ts";
 
 export type Format = "toml" | "jsonc";
 
-export interface Need {
+interface Need {
   readonly what: string;
   readonly toml: string;
   /** The place in JSON. `append`: into the list there. */
@@ -23,7 +23,7 @@ export interface Need {
 
 type Config = Readonly<Record<string, unknown>>;
 
-export type Added =
+type Added =
   | { readonly tag: "added"; readonly text: string; readonly what: readonly string[] }
   | { readonly tag: "complete" }
   | { readonly tag: "refused"; readonly why: string };
@@ -32,7 +32,7 @@ export type Added =
  * The earliest date that is tested (the package's own test runs with it), also for new Workers. Node 20 gets the last
  * wrangler that runs there, which doesn't know later dates.
  */
-export const COMPATIBILITY_DATE = "2026-04-01";
+const COMPATIBILITY_DATE = "2026-04-01";
 const MIGRATIONS_DIR = `node_modules/${PACKAGE}/dist/migrations`;
 
 /** Returns the text with everything that is missing. */

@@ -37,7 +37,7 @@ export interface Load {
 }
 
 /** How often the engine takes each step, in a month, over all partitions. */
-export interface Steps {
+interface Steps {
   readonly events: number;
   readonly requests: number;
   /** Calls of objects. */
@@ -138,7 +138,7 @@ export function operationsFor(steps: Steps): Operations {
   };
 }
 
-export interface CostLine {
+interface CostLine {
   readonly meter: Meter | "d1Gb" | "r2Gb";
   readonly estimate: boolean;
   /** The amount of a month. */

@@ -19,7 +19,7 @@ export interface BatchAnswer {
   errors: { index: number; id?: string; code: string; message: string }[];
 }
 
-export interface Feed {
+interface Feed {
   /** Asked for every request, since a restarted app may have another address. */
   url: () => string;
   chunks: string[][];
@@ -52,7 +52,7 @@ export async function sendAll(feed: Feed): Promise<void> {
 }
 
 /** `attempts` is 1 if the first attempt was answered. */
-export async function sendUntilAnswered(
+async function sendUntilAnswered(
   url: () => string,
   chunk: string[],
   beforeRetry: () => Promise<void>,
@@ -82,9 +82,8 @@ export async function getJson(url: string): Promise<unknown> {
   return requestJson(url, {});
 }
 
-export async function postValue(url: string, value?: unknown): Promise<unknown> {
-  const body = value === undefined ? {} : { body: JSON.stringify(value) };
-  return requestJson(url, { method: "POST", headers: { "content-type": "application/json" }, ...body });
+export async function postEmpty(url: string): Promise<unknown> {
+  return requestJson(url, { method: "POST", headers: { "content-type": "application/json" } });
 }
 
 /** For reads of an app that may be starting. */

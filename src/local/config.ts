@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "smol-toml";
 
-export interface Database {
+interface Database {
   binding: string;
   name: string;
   migrationsDir: string;

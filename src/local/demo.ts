@@ -9,7 +9,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { splitInto, getUntilAnswered, postValue, readAllStates, sendAll } from "./client.ts";
+import { splitInto, getUntilAnswered, postEmpty, readAllStates, sendAll } from "./client.ts";
 import { allEqual, compareCounts, type CountComparison, countByAirport, readFlights } from "./flights.ts";
 import { portIsFree, type Runtime, startRuntime } from "./runtime.ts";
 import { bytes, count, span } from "../client/amounts.ts";
@@ -112,7 +112,7 @@ async function takeSnapshot(): Promise<void> {
   const partitions = (await getUntilAnswered(base)) as PartitionStatus[];
   let written = 0;
   for (const { partition } of partitions) {
-    await postValue(`${base}/${partition}/snapshot`);
+    await postEmpty(`${base}/${partition}/snapshot`);
     const { lastSnapshot } = (await getUntilAnswered(`${base}/${partition}?live=true`)) as PartitionStatus;
     written += lastSnapshot?.bytes ?? 0;
   }

@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { storeLocation } from "../engine/operator/region.ts";
 import { readDeployment, type Deployment } from "./deployment.ts";
 
-export interface DeployOptions {
+interface DeployOptions {
   /** Arguments for `wrangler deploy`. */
   readonly args: readonly string[];
   readonly configPath: string;

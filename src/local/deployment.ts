@@ -15,7 +15,7 @@ export interface Deployment {
   readonly place: AppLocation;
 }
 
-export type Read =
+type Read =
   { readonly tag: "deployment"; readonly deployment: Deployment } | { readonly tag: "refused"; readonly why: string };
 
 type Table = Readonly<Record<string, unknown>>;

@@ -10,7 +10,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
-export interface ProcessInfo {
+interface ProcessInfo {
   pid: number;
   parent: number;
   group: number;
@@ -37,7 +37,8 @@ const ORPHAN_NAMES = new Set(["workerd", "esbuild"]);
 const KILL_ROUNDS = 500;
 const KILL_ROUND_MS = 10;
 
-export function runtimeProcesses(identity: RuntimeIdentity, all: ProcessInfo[] = listProcesses()): ProcessInfo[] {
+export function runtimeProcesses(identity: RuntimeIdentity): ProcessInfo[] {
+  const all = listProcesses();
   const members = new Set(descendants(identity.guard, all));
   const groupPids = new Set(all.filter((p) => p.group === identity.group).map((p) => p.pid));
   for (const process of all) {

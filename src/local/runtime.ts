@@ -16,7 +16,7 @@ import { Leftovers } from "./leftovers.ts";
 import { listProcesses } from "./processes.ts";
 import { Wrangler, type WranglerOptions } from "./wrangler.ts";
 
-export interface RuntimeOptions {
+interface RuntimeOptions {
   /** The port, or 0 for a free one. */
   port: number;
   stateDir: string;

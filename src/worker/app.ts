@@ -30,7 +30,7 @@ export interface Routes {
 }
 
 /** Operators whose placement isn't known. The other operators work without them. */
-export interface Lost {
+interface Lost {
   readonly byOperator: ReadonlyMap<string, Failure>;
   /** Event types that they want. */
   readonly byType: ReadonlyMap<string, Failure>;

@@ -5,10 +5,10 @@ import path from "node:path";
 import { brotli } from "../../src/adapters/brotli.ts";
 import { StateMachine } from "../../src/engine/state/state-machine.ts";
 import { seq, stamp } from "../../src/engine/base/ids.ts";
-import { encodeSnapshot } from "../../src/engine/snapshot/capture.ts";
 import { capture } from "../engine/fakes/capture.ts";
 import type { KeyEntry } from "../../src/engine/state/keyed-state.ts";
 import { golden, GOLDEN, ID, SEED } from "../golden/decode.ts";
+import { encodeSnapshot } from "../engine/snapshot/whole-file.ts";
 
 /** The newest version of a golden file. */
 export const goldenFile = (name: string): string => path.join(GOLDEN, "v1", name);

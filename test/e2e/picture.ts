@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { postLines, postValue, splitInto } from "../../src/local/client.ts";
+import { postLines, postEmpty, splitInto } from "../../src/local/client.ts";
 import { PROJECT_DIR } from "../../src/local/config.ts";
 import { readFlights } from "../../src/local/flights.ts";
 import { startRuntime } from "../../src/local/runtime.ts";
@@ -20,7 +20,7 @@ try {
     for (const chunk of splitInto(some, 1_000)) await postLines(runtime.url, chunk);
   };
   await send(lines.slice(0, -AFTER_SNAPSHOT));
-  await postValue(`${runtime.url}/v1/operators/airport-delays/partitions/0/snapshot`);
+  await postEmpty(`${runtime.url}/v1/operators/airport-delays/partitions/0/snapshot`);
   await send(lines.slice(-AFTER_SNAPSHOT));
   const context = await browser.newContext({ viewport: { width: 1_000, height: 640 }, colorScheme: "light" });
   const page = await context.newPage();

@@ -10,8 +10,8 @@ import type { Operator } from "../../src/engine/operator/operator.ts";
 import { readSegment } from "../../src/engine/log/segment.ts";
 import type { Segment } from "../../src/engine/base/records.ts";
 import { capture } from "../engine/fakes/capture.ts";
-import { readSnapshot } from "../../src/engine/snapshot/file-contents.ts";
 import { sum } from "../engine/fakes/sum.ts";
+import { readSnapshot } from "../engine/snapshot/whole-file.ts";
 
 export const GOLDEN = path.join(import.meta.dirname, "../data/golden");
 

@@ -191,6 +191,6 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "a rebuilt row doesn't look at what is known of its epochs",
     "LOG2",
-    engine("recovery/rebuild", "epoch: epoch(Math.max(shown.epoch, known.epoch))", "epoch: shown.epoch"),
+    engine("recovery/rebuild", "= higher(shown, known);", "= { ...higher(shown, known), epoch: shown.epoch };"),
   ),
 ];

@@ -18,7 +18,6 @@ export class FileWriter {
     return this.#length;
   }
 
-  /** Writes the bytes. Returns their offset, length and checksum. */
   write(bytes: Uint8Array, codec: Codec): readonly [offset: number, length: number, crc: number] {
     const at = [this.#length, bytes.length, codec.crc32(bytes)] as const;
     this.#parts.push(bytes);

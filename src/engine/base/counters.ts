@@ -125,13 +125,11 @@ export class Counters {
 /** Returns 0 if a clock was set back, so that no counter falls. */
 const whole = (n: number): number => Math.max(0, Math.round(n));
 
-/** Counts one commit. */
 export const commitCounts = (ms: number): CounterValues => ({
   commitMs: ms,
   [placeIn("commit", COMMIT_BOUNDS_MS, ms)]: 1,
 });
 
-/** Counts one group by its events. */
 export const groupCounts = (events: number): CounterValues => ({
   groupEvents: events,
   [placeIn("group", GROUP_BOUNDS, events)]: 1,

@@ -17,7 +17,7 @@ export function nextStamp(seen: Stamp, nowMs: number): Stamp {
 }
 
 /** The last millisecond that a `Date` can hold. */
-export const LAST_MS = 8.64e15;
+const LAST_MS = 8.64e15;
 
 /** Returns true for milliseconds since 1970 that a `Date` can hold. */
 export const isMs = (value: unknown): value is number => isWhole(value) && value <= LAST_MS;

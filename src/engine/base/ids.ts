@@ -88,7 +88,7 @@ export const manifestName = (id: PartitionId, version: number, attempt: string, 
 /** A name above all manifests before this version, and below the manifests of this version and later. */
 export const belowManifest = (id: PartitionId, version: number): string => `${manifestPrefix(id)}${fixed(version, 10)}`;
 
-export interface ManifestName {
+interface ManifestName {
   readonly version: number;
   readonly attempt: string;
   readonly epoch: Epoch;

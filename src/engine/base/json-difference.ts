@@ -1,6 +1,6 @@
 /** The first place at which two JSON values differ. The order of members doesn't count. */
 
-export interface JsonDifference {
+interface JsonDifference {
   /** JSON Pointer (RFC 6901) of the place. "" for the whole value. */
   readonly path: string;
   /** Undefined if the value has no such member. */

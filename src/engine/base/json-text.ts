@@ -1,6 +1,6 @@
 /** Reads the text of valid JSON, because a parsed value no longer says how it was written. */
 
-export interface JsonMember {
+interface JsonMember {
   readonly name: string;
   /** The value as it is written. */
   readonly text: string;

@@ -12,7 +12,7 @@ import { STATE_BYTES, STATE_DEPTH } from "./limits.ts";
 
 export const isText = (value: unknown): value is string => typeof value === "string";
 
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
 export type JsonObject = { [name: string]: Json };
 
@@ -40,7 +40,7 @@ export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** `exact`: reading the text back gives an equal value. If false (see JsonFinding), use the value that is read back. */
-export type JsonText =
+type JsonText =
   | { readonly tag: "json"; readonly text: string; readonly exact: boolean }
   | { readonly tag: "not_json"; readonly why: string };
 
@@ -65,7 +65,7 @@ export const NULL_STATE = "is null, which means no state; delete the key, or cal
 export const LARGE_STATE = `would have more than ${STATE_BYTES} bytes`;
 
 /** The result of inspecting a value without writing it. */
-export interface JsonFinding {
+interface JsonFinding {
   /** Why the value can't be kept, in words that follow its name ("isn't JSON, at .n: NaN is not JSON"). Null if it can
    *  be kept. */
   why: string | null;

@@ -2,7 +2,7 @@
  * All lines of the platform's log, with their levels. "error" asks somebody to act, "warn" asks somebody to look, and
  * "info" helps a later investigation. docs/reference/operations.md explains each line.
  */
-export type LogLevel = "info" | "warn" | "error";
+type LogLevel = "info" | "warn" | "error";
 
 export const NOTES = {
   "partition ended": "warn",

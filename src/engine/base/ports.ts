@@ -40,7 +40,6 @@ export interface Watchers {
 
 export type Appended = "appended" | "refused";
 
-/** The log of one partition. */
 export interface Log {
   /** Reads row and tail without taking an epoch. Returns null if the partition has no row. */
   peek(): Promise<Opening | null>;
@@ -174,14 +173,12 @@ export interface ObjectStore {
 export interface Cache {
   get(name: string, offset: number): Uint8Array | null;
   put(name: string, offset: number, bytes: Uint8Array): void;
-  /** Drops all ranges of the object. */
   drop(name: string): void;
   /** Drops the ranges of all other objects, and their records of distrust. */
   keep(names: readonly string[]): void;
   /** Records that the object was found damaged in the store. The record outlives this instance. @throws if the record
    *  can't be kept */
   distrust(name: string): void;
-  /** Returns those of the names that are distrusted. */
   distrusted(names: readonly string[]): string[];
 }
 

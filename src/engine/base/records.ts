@@ -154,7 +154,6 @@ export interface Main {
   /** How often main was switched. */
   readonly switches: number;
   readonly state: "idle" | "sealing" | "aborting" | "opening";
-  /** Number of the last promotion. */
   readonly promotion: number;
   /** The line that is being promoted. Null if no promotion was tried. */
   readonly target: number | null;
@@ -223,7 +222,6 @@ export interface Explanation {
   readonly version: number;
   /** Last seq in the log. */
   readonly head: Seq;
-  /** Stamp of the head. */
   readonly headStamp: Stamp;
   readonly floor: Stamp;
   readonly open: boolean;

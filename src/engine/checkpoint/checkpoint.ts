@@ -55,7 +55,7 @@ import { limited, persistent, sleep } from "../base/retry.ts";
 import type { Environment } from "../operator/environment.ts";
 
 /** The facts that a snapshot builds on. */
-export interface Ground {
+interface Ground {
   readonly row: PartitionRow;
   readonly epoch: Epoch;
   /**
@@ -75,7 +75,7 @@ export interface Ground {
   readonly ended: () => boolean;
 }
 
-export type Checkpointed =
+type Checkpointed =
   | ({ readonly tag: "current"; readonly row: PartitionRow } & Omit<Uploaded, "text">)
   /**
    * `row` is the current row, if D1 was asked: an earlier attempt may have taken effect unheard. `damage` is set if a
@@ -96,7 +96,7 @@ export async function checkpoint(env: Environment, ground: Ground, captured: Cap
   }
 }
 
-export interface Uploaded {
+interface Uploaded {
   readonly manifest: Manifest;
   readonly text: string;
   readonly archivedBytes: number;

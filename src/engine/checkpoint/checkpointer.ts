@@ -33,7 +33,7 @@ export type Snapshotted =
   | { readonly tag: "failed"; readonly why: string };
 
 /** Calls from the checkpointer to the partition: news of snapshots, and questions. */
-export interface SnapshotEvents {
+interface SnapshotEvents {
   /** A file that holds state can't be read. Resolves when the consequences are known. Never rejects. */
   damaged(open: OpenPartition, damage: Damage): Promise<void>;
   /** A snapshot of everything that is committed now begins. Resolves when it may write to R2. */

@@ -33,7 +33,7 @@ import type { Environment } from "../operator/environment.ts";
 /** Pages of up to 1,000 names in one run. A policy keeps fewer files than that, so each run reaches garbage. */
 const PAGES = 4;
 
-export type Collected =
+type Collected =
   /** `next` is the name after which the next run resumes, or "" for the beginning. */
   | {
       readonly tag: "collected";

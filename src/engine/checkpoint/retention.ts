@@ -33,7 +33,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 /** A snapshot, and when its last event was logged. */
-export interface SnapshotTime {
+interface SnapshotTime {
   readonly version: number;
   readonly ms: number;
 }
@@ -77,7 +77,7 @@ export interface RetentionFacts {
 }
 
 /** The restore points and archives that may be given up. */
-export interface Plan {
+interface Plan {
   /** Versions of restore points. */
   readonly drop: readonly number[];
   /** Archives of versions below this one are needed only by restore points that stand for themselves. */

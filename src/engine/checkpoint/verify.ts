@@ -52,7 +52,7 @@ export type Verified =
 export type Damaged = "current" | "older";
 
 /** The difference with the lowest seq, which is where it began, as far as the states still tell. */
-export interface Difference {
+interface Difference {
   /** The last event that changed the key, on either side. */
   readonly seq: Seq;
   readonly key: string;
@@ -195,7 +195,6 @@ class Walk {
     return this.#chunk[this.#at];
   }
 
-  /** Returns undefined if there are no more entries. */
   async fetched(): Promise<Entries[number] | undefined> {
     const { done, value } = await this.#chunks.next();
     if (done === true) return undefined;

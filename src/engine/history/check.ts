@@ -167,7 +167,6 @@ async function newestStates(env: LogEnvironment, to: Stamp): Promise<Newest | { 
   return earlier.tag === "unused" ? own : earlier;
 }
 
-/** Decides the events of the keys of one pass. */
 async function decideEvents(request: CheckRequest, place: CheckPlace, pass: Pass): Promise<CheckStep> {
   const { env, from } = request;
   const done = await openKept(env, from, async (base, roots): Promise<CheckStep | Gone> => {

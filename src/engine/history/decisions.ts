@@ -41,8 +41,7 @@ export interface EventFinding {
   readonly code: string;
 }
 
-/** The decisions about the events of one key. */
-export interface KeyDecisions {
+interface KeyDecisions {
   events: number;
   /** Events whose reply, or refusal's detail, was compared. */
   replies: number;
@@ -69,7 +68,6 @@ export class Decisions {
     return this.#keys.get(key);
   }
 
-  /** Number of keys that are held. */
   get size(): number {
     return this.#keys.size;
   }

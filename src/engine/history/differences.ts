@@ -43,7 +43,7 @@ export interface KeyDifference {
   readonly to: KeyEntry | null;
 }
 
-export interface DifferencePage {
+interface DifferencePage {
   /** In the order of the keys. */
   readonly items: readonly KeyDifference[];
   /** False if another version of the operator applied events that were read (PastFacts). */

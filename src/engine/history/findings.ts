@@ -3,7 +3,7 @@ import type { Seq, Stamp } from "../base/ids.ts";
 import type { EventFinding } from "./decisions.ts";
 
 /** A key whose state this code can't migrate. */
-export interface MigrationFinding {
+interface MigrationFinding {
   readonly finding: "migration";
   readonly key: string;
   /** The last event that changed the state. */
@@ -33,7 +33,7 @@ export interface DedupFinding {
 }
 
 /** This code would quarantine so many events that the partition would take no more. The check ended there. */
-export interface QuarantineFinding {
+interface QuarantineFinding {
   readonly finding: "quarantine_full";
   readonly seq: Seq;
   readonly events: number;

@@ -44,7 +44,6 @@ export class KeyRange {
     return this.#touched.has(key);
   }
 
-  /** Number of touched keys. */
   get size(): number {
     return this.#touched.size;
   }
@@ -58,7 +57,6 @@ export class KeyRange {
     return this.end === null || this.#order(key, this.end) <= 0;
   }
 
-  /** The touched keys, in order. */
   get keys(): string[] {
     return [...this.#touched].sort(this.#order);
   }

@@ -29,7 +29,7 @@ import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 import { persistent } from "../base/retry.ts";
 
 /** A segment, and the number of objects that were read up to it. */
-export interface Below extends ReadSegment {
+interface Below extends ReadSegment {
   readonly objects: number;
 }
 

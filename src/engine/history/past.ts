@@ -16,7 +16,7 @@ import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import type { Keys } from "../state/state-machine.ts";
 import { KeyRange, type Pass } from "./key-range.ts";
 
-export type PastKeys = (PastFacts & { readonly tag: "read"; readonly entries: readonly (KeyEntry | null)[] }) | Gone;
+type PastKeys = (PastFacts & { readonly tag: "read"; readonly entries: readonly (KeyEntry | null)[] }) | Gone;
 
 /** Returns the keys' entries at the stamp, from the first on, as `read` does. @throws Damage, Failure */
 export async function pastKeys(
@@ -32,7 +32,7 @@ export async function pastKeys(
   return { tag: "read", seq, stamp, exact, entries: await read(past, keys, maxChars) };
 }
 
-export type PastRange = (PastFacts & { readonly tag: "read"; readonly chunks: Chunks }) | Gone;
+type PastRange = (PastFacts & { readonly tag: "read"; readonly chunks: Chunks }) | Gone;
 
 /**
  * Returns the keys above `after` that begin with `prefix`, at the stamp. The first pass over the log is made before the
@@ -87,7 +87,7 @@ export const goneMeanwhile = (): Failure =>
   new Failure("moment_gone", "retention gave up the moment while it was read");
 
 /** The state at a stamp, of the keys that one pass brought there. */
-export type OpenRange = OpenPast & { readonly range: KeyRange };
+type OpenRange = OpenPast & { readonly range: KeyRange };
 
 /** Brings keys to their state at the stamp, as many of those within as fit into one pass. @throws Damage, Failure */
 export async function openRange(

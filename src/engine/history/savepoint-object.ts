@@ -15,14 +15,14 @@ import { persistent } from "../base/retry.ts";
 import type { FileEnvironment } from "../operator/environment.ts";
 import { fetchObject, listNames } from "../snapshot/object-reader.ts";
 
-export const SAVEPOINT_FORMAT = 1;
+const SAVEPOINT_FORMAT = 1;
 
 /** The means of reading and writing these objects. */
 export interface SavepointFiles extends Pick<FileEnvironment, "objects" | "clock" | "codec"> {
   readonly line: number;
 }
 
-export interface SavepointRecord extends Pick<Savepoint, "number" | "name" | "at" | "createdMs"> {
+interface SavepointRecord extends Pick<Savepoint, "number" | "name" | "at" | "createdMs"> {
   readonly heads: readonly PartitionHead[];
 }
 
@@ -62,7 +62,7 @@ export const deleteRecords = (
 };
 
 /** One object in R2, by its name. */
-export interface StoredSavepoint {
+interface StoredSavepoint {
   readonly object: string;
   readonly name: string;
   readonly at: Stamp;

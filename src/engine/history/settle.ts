@@ -17,7 +17,7 @@ import type { Clock, Floor } from "../base/ports.ts";
 import { persistent, sleep } from "../base/retry.ts";
 import { stampUpTo, type Moment } from "./moment.ts";
 
-export type SettledMoment =
+type SettledMoment =
   | { readonly tag: "settled"; readonly at: Stamp }
   /** The moment is ahead of the databases' clocks by this long. */
   | { readonly tag: "not_settled"; readonly aheadMs: number };

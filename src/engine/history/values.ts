@@ -34,7 +34,7 @@ export type KeyValue =
   { readonly tag: "known"; readonly text: string | null } | { readonly tag: "unknown"; readonly why: string };
 
 /** The values before and after an event. */
-export interface Values {
+interface Values {
   readonly before: KeyValue;
   readonly after: KeyValue;
 }
@@ -228,7 +228,6 @@ class KeyFold {
     return `the code has changed: the outcome of seq ${touch.seq} is now ${shown(outcome)}`;
   }
 
-  /** Returns the event that a retry retries. */
   async #retried({ event }: KeyEvent): Promise<KeyEvent | null> {
     const target = (event.data as { readonly seq: Seq }).seq;
     const known = this.#aside.get(target);

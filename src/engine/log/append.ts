@@ -49,7 +49,6 @@ export async function append(
   }
 }
 
-/** Returns the rows with rising stamps from `first` on. */
 export function stamped(rows: readonly Segment[], first: Stamp): Segment[] {
   return rows.map((row, i) => ({ ...row, stamp: asStamp(first + i) }));
 }

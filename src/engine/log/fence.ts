@@ -2,7 +2,7 @@ import { Failure } from "../base/errors.ts";
 import { type Epoch, incarnationOf, seq, type Seq, type Stamp, stamp as asStamp } from "../base/ids.ts";
 import type { Explanation, HighWaterMark, PartitionRow, Segment } from "../base/records.ts";
 
-export type ReadVerdict =
+type ReadVerdict =
   | { readonly tag: "fresh" }
   /** D1's further rows are our own first group, whose answer is still to come. */
   | { readonly tag: "ours" }
@@ -36,7 +36,7 @@ export function judgeRead(
   return { tag: "fenced", why: `another writer has reached seq ${known.head}, manifest number ${known.version}` };
 }
 
-export type LogFacts = Pick<HighWaterMark, "epoch" | "version" | "head">;
+type LogFacts = Pick<HighWaterMark, "epoch" | "version" | "head">;
 
 /** Returns which facts of D1 lie below the mark, in words. Returns null if none does (REWIND1 of rewind-check.ts). */
 export function behind(mark: HighWaterMark, now: LogFacts): string | null {
@@ -57,7 +57,7 @@ export const logFacts = ({ epoch: held, version }: PartitionRow, head: Seq): Log
 
 /** Returns which facts of D1 lie below `ours`, which D1 had acknowledged to this instance. Returns null if none
  *  does. */
-export const lostSince = (ours: LogFacts, { epoch: held, version, head }: Explanation): string | null =>
+const lostSince = (ours: LogFacts, { epoch: held, version, head }: Explanation): string | null =>
   behind({ v: 1, ...ours }, { epoch: held, version, head });
 
 export const highWaterMark = (facts: LogFacts): HighWaterMark => ({ v: 1, ...facts });
@@ -71,7 +71,7 @@ export type Committed =
   | { readonly tag: "rewound"; readonly why: string };
 
 /** The meaning of a refused append. */
-export type AppendVerdict = Committed | { readonly tag: "restamp"; readonly above: Stamp } | { readonly tag: "again" };
+type AppendVerdict = Committed | { readonly tag: "restamp"; readonly above: Stamp } | { readonly tag: "again" };
 
 /** Decides from facts alone (APPEND2 of append.ts). `held`: the epoch that had to hold. */
 export function judgeAppend(rows: readonly Segment[], held: Epoch, facts: Explanation): AppendVerdict {

@@ -10,7 +10,7 @@ import { Failure, messageOf } from "../base/errors.ts";
 import { toState, type JsonObject } from "../base/json.ts";
 import type { Operator } from "./operator.ts";
 
-export type Migrated =
+type Migrated =
   | { readonly tag: "migrated"; readonly text: string }
   /** `why`: the error of the migration, or the flaw of its result. */
   | { readonly tag: "failed"; readonly why: string };

@@ -17,7 +17,7 @@ export interface Hint {
   readonly database: string | null;
 }
 
-export type Deduced =
+type Deduced =
   { readonly tag: "placed"; readonly placement: Placement } | { readonly tag: "unclear"; readonly why: string };
 
 /** `databases`: the databases that are bound. The hash is this code's, because this code can't read a snapshot with

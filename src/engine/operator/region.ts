@@ -24,7 +24,7 @@ const PLACES = {
 /** The jurisdictions that Durable Objects, D1 and R2 have in common. */
 const JURISDICTIONS = ["eu", "fedramp"] as const;
 
-export type RegionName = keyof typeof PLACES;
+type RegionName = keyof typeof PLACES;
 export type Jurisdiction = (typeof JURISDICTIONS)[number];
 
 export interface AppLocation {

@@ -16,7 +16,6 @@ export interface RetentionPolicy {
   readonly daily: number;
 }
 
-/** The settings as they are written. */
 export interface WrittenSettings {
   /** Duplicates get the first reply for this long. Default: they get the outcome only. */
   readonly replies?: { readonly keep: Duration };
@@ -152,7 +151,6 @@ export function durationMs(text: string, what: string, fail: Fail): number {
   return ms >= 1 && ms <= MOST_MS ? ms : fail(`${what}: "${text}" must be from 1ms to 36500d`);
 }
 
-/** "500ms", "30s", "5m", "24h", "7d". */
 export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
 export interface SnapshotPolicy {

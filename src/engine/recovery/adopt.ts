@@ -24,7 +24,7 @@ import type { FileEnvironment } from "../operator/environment.ts";
 export type Truth = "d1" | "r2";
 
 /** The facts in D1 and in the partition's own object now. `opening` is null if D1 has no row. */
-export interface Situation {
+interface Situation {
   readonly opening: Opening | null;
   readonly mark: HighWaterMark | null;
 }
@@ -49,7 +49,7 @@ export type Adopted =
   | { readonly tag: "nothing" }
   | { readonly tag: "unreadable"; readonly passedOver: readonly string[] };
 
-export type Range = readonly [from: number, to: number];
+type Range = readonly [from: number, to: number];
 
 /**
  * Decides what to write, and writes nothing.

@@ -30,7 +30,7 @@ export type ArchiveEnd =
   /** The archive ends after `seq`. `flaw` is set if an unreadable object may have more. */
   | { readonly tag: "short"; readonly seq: Seq; readonly flaw: Damage | Failure | null };
 
-export interface ArchivedRange {
+interface ArchivedRange {
   /** Null for the log from its beginning. */
   readonly base: Manifest | null;
   readonly after: Seq;

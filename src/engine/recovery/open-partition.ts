@@ -12,14 +12,14 @@ import type { StateMachine } from "../state/state-machine.ts";
 import type { StoredState } from "../snapshot/stored-state.ts";
 
 /** The tail above the current snapshot. `sinceMs` is when its first event was logged, or null if the tail is empty. */
-export interface Tail {
+interface Tail {
   readonly events: number;
   readonly bytes: number;
   readonly sinceMs: number | null;
 }
 
 /** The result of a recovery. */
-export interface Recovered {
+interface Recovered {
   readonly row: PartitionRow;
   readonly sealed: boolean;
   readonly machine: StateMachine;

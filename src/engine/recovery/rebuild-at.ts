@@ -33,7 +33,16 @@ import { load } from "./past-state.ts";
 import { archivedSegments, type ArchiveEnd } from "./archived-log.ts";
 import { archiveLimits } from "./incarnation.ts";
 import { emptyRow } from "./open-partition.ts";
-import { assertReachable, highestName, namesBetween, newestFirst, newestManifest, rowOf, type Top } from "./rebuild.ts";
+import {
+  assertReachable,
+  higher,
+  highestName,
+  namesBetween,
+  newestFirst,
+  newestManifest,
+  rowOf,
+  type Top,
+} from "./rebuild.ts";
 
 /** Facts of some rows, by which a copy of them is known to be whole. */
 export interface RowTotals {
@@ -59,7 +68,7 @@ export interface RebuiltAt {
   rows(): AsyncGenerator<readonly Segment[]>;
 }
 
-export type RebuildAt =
+type RebuildAt =
   | RebuiltAt
   | { readonly tag: "nothing" }
   /** R2 doesn't give back the state at the moment, nor a state before it. */
@@ -78,10 +87,7 @@ export async function rebuildAt(
   const shown = await highestName(env);
   if (shown === null) return { tag: "nothing" };
   const newest = manifestOf((await namesBetween(env, shown.version, shown.version)).at(-1)!)!;
-  const top = {
-    version: Math.max(shown.version, known.version),
-    epoch: epoch(Math.max(shown.epoch, known.epoch)),
-  };
+  const top = higher(shown, known);
   const search = { env, seed, at, newest };
   const passedOver: string[] = [];
   for await (const base of basesAt(search, shown.version, passedOver)) {

@@ -59,10 +59,7 @@ export async function rebuild(
 ): Promise<Rebuilt> {
   const shown = await highestName(env);
   if (shown === null) return { tag: "nothing" };
-  const top = {
-    version: Math.max(shown.version, known.version),
-    epoch: epoch(Math.max(shown.epoch, known.epoch)),
-  };
+  const top = higher(shown, known);
   const passedOver: string[] = [];
   for await (const found of newestFirst(env, shown.version)) {
     try {
@@ -117,6 +114,11 @@ export interface Top {
   readonly version: number;
   readonly epoch: Epoch;
 }
+
+export const higher = (a: Top, b: Top): Top => ({
+  version: Math.max(a.version, b.version),
+  epoch: epoch(Math.max(a.epoch, b.epoch)),
+});
 
 /** Returns the highest version and epoch that the partition's names show, or null if there is no manifest. */
 export async function highestName(env: FileEnvironment): Promise<Top | null> {

@@ -135,17 +135,6 @@ export async function* encodeFiles(
   return { keys, size, digest, unmigrated: { keys: unmigrated, some } };
 }
 
-/** Returns the file of a snapshot that is small enough for one. */
-export async function encodeSnapshot(
-  id: PartitionId,
-  captured: Capture,
-  codec: Codec,
-  pause: Pause,
-): Promise<Uint8Array> {
-  for await (const { bytes } of encodeFiles(id, captured, [captured.entries], codec, pause)) return bytes;
-  throw new Error("a snapshot has at least one file");
-}
-
 function footerOf(id: PartitionId, captured: Capture, codec: Codec): FooterFacts {
   const { first, last, repliesFrom, minutes } = captured.dedup;
   return {

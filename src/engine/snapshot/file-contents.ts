@@ -1,11 +1,10 @@
-/** Reads what a snapshot file holds beside states (ids, answers, quarantine and producers), and whole files at once. */
+/** Reads what a snapshot file holds beside states: ids, answers, quarantine and producers. */
 import { readBlock, unpack } from "../base/block.ts";
 import type { DedupImage, Promised } from "../state/dedup.ts";
 import { Damage, Failure } from "../base/errors.ts";
 import type { StateMachine } from "../state/state-machine.ts";
 import { HASH_NAME, PRINT_WORDS } from "../base/hash.ts";
 import { partitionName, seq, stamp, type PartitionId } from "../base/ids.ts";
-import { compareUtf8 } from "../base/json.ts";
 import { UNPACKED_BYTES } from "../base/limits.ts";
 import { assertNotNewer } from "../operator/migration.ts";
 import type { Operator } from "../operator/operator.ts";
@@ -13,11 +12,10 @@ import type { Codec } from "../base/ports.ts";
 import { isKept } from "../log/outcome.ts";
 import { readProducer } from "../state/producers.ts";
 import { readQuarantined } from "../state/quarantine.ts";
-import { readFooter, type Block, type Footer } from "./file-footer.ts";
+import type { Block, Footer } from "./file-footer.ts";
 import type { Rest } from "./file-reader.ts";
 import { stampMs } from "../base/hybrid-clock.ts";
-import type { KeyEntry } from "../state/keyed-state.ts";
-import { entryOfLine, keyOfLine, numberOf } from "./record.ts";
+import { numberOf } from "./record.ts";
 
 /**
  * @throws Damage if the file is of another partition; Failure unknown_format | state_newer if this code can't read it
@@ -77,56 +75,6 @@ export function restoreRest(
 /** Takes in the ids of a file that were left apart. @throws Damage if they are corrupt */
 export const restoreIds = (footer: Footer, rest: Rest, machine: StateMachine): void =>
   machine.dedup.fill(seq(footer.dedup.last), readPrints(footer, rest));
-
-/**
- * Yields the states of a whole file in memory, in order. An entry is null if the key is gone.
- *
- * @throws Damage if the file is corrupt
- */
-export function* readStates(
-  file: Uint8Array,
-  footer: Footer,
-  machine: StateMachine,
-  codec: Codec,
-): Generator<readonly [string, KeyEntry | null]> {
-  const rest = restIn(file, codec);
-  let before = "";
-  for (const block of footer.state) {
-    let first = true;
-    for (const line of lines([block], rest, codec, "a state block")) {
-      const key = keyOfLine(line);
-      if (compareUtf8(before, key) >= 0 || (first && key !== block[4]))
-        throw new Damage("the keys of the snapshot are not in order");
-      yield [key, entryOfLine(line, footer, machine.operator)];
-      before = key;
-      first = false;
-    }
-  }
-  if (footer.last !== undefined && footer.last !== before)
-    throw new Damage("the last key of the snapshot is not the one that its footer names");
-}
-
-/**
- * Takes in everything that a whole file in memory holds, on top of the files before it.
- *
- * @throws Damage if the file is corrupt; Failure unknown_format | state_newer if this code can't read it
- */
-export function readSnapshot(
-  file: Uint8Array,
-  machine: StateMachine,
-  id: PartitionId,
-  codec: Codec,
-  idsFrom = 0,
-): void {
-  const footer = readFooter(file, codec);
-  assertReadable(footer, machine.operator, id, codec);
-  const changes = [...readStates(file, footer, machine, codec)];
-  for (const block of footer.filter ?? []) restIn(file, codec)(block, "the filter");
-  restoreRest(footer, restIn(file, codec), machine, codec, idsFrom);
-  machine.state.restore(changes);
-  if (footer.part?.[1] !== 0 && machine.state.keys !== footer.keys)
-    throw new Damage(`the snapshot counts ${footer.keys} keys, but holds ${machine.state.keys}`);
-}
 
 /** Reads blocks of a whole file in memory. */
 export const restIn =

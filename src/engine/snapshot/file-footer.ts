@@ -16,11 +16,10 @@ export const SNAPSHOT_FORMAT = 1;
 
 export const MAGIC = "KEYFRAME";
 
-export const TRAILER = 16;
+const TRAILER = 16;
 
 const HEAD = 12;
 
-/** [offset, length, CRC-32, records, first key] */
 export type Block = readonly [offset: number, length: number, crc: number, records: number, first: string];
 
 /**

@@ -23,7 +23,6 @@ import { keyOfLine } from "./record.ts";
 /** Reads a block that isn't state. @throws Damage if the block is corrupt */
 export type Rest = (block: Block, what: string) => Uint8Array;
 
-/** The lines of one state block. */
 export interface StateBlock {
   readonly lines: readonly string[];
   readonly keys: readonly string[];

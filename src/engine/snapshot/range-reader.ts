@@ -16,7 +16,7 @@ import { readObject } from "./object-reader.ts";
 const KEPT_AFTER_MS = 1_000;
 
 /** The place of a block, and its checksum. */
-export type ByteRange = readonly [offset: number, length: number, crc: number, ...more: unknown[]];
+type ByteRange = readonly [offset: number, length: number, crc: number, ...more: unknown[]];
 
 /** In the cache, runs stand above all offsets of blocks. */
 const RUNS = 2 ** 40;
@@ -28,11 +28,10 @@ export class RangeReader {
   /** The whole object, if it is small. */
   #whole: Uint8Array | null = null;
 
-  constructor(env: FileEnvironment, name: string, bytes: number, whole: Uint8Array | null = null) {
+  constructor(env: FileEnvironment, name: string, bytes: number) {
     this.#env = env;
     this.name = name;
     this.bytes = bytes;
-    this.#whole = whole;
   }
 
   /**

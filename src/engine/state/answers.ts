@@ -127,7 +127,7 @@ interface Held {
  * Seqs and outcome texts in the order of seq. Iteration makes each pair, since a list of all pairs would take more
  * memory than the image.
  */
-export class AnswersImage implements Iterable<readonly [seq: number, outcome: string]> {
+class AnswersImage implements Iterable<readonly [seq: number, outcome: string]> {
   readonly #held: Held;
 
   constructor(held: Held) {

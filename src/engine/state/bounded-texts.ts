@@ -13,7 +13,6 @@ const held = (text: string): number => KEPT_TEXT_BYTES + (ONE_BYTE.test(text) ? 
 export class BoundedTexts {
   readonly #limit: number;
   readonly #texts = new Map<number, string>();
-  /** Bytes of committed texts. */
   #bytes = 0;
   /** Seqs of texts that aren't committed yet. A text counts from its commit on, as at replay (ONE3). */
   #pending: number[] = [];

@@ -41,7 +41,7 @@ export type Found =
 const NEW: Found = { tag: "new" };
 
 /** The last seq of a minute of logged time. */
-export type MinuteEnd = readonly [minute: number, last: number];
+type MinuteEnd = readonly [minute: number, last: number];
 
 /** Entries above a base and up to one seq, as a snapshot holds them. */
 export interface DedupImage {

@@ -48,7 +48,7 @@ export interface Edit {
 export const tagOf = ({ seq, text }: { readonly seq: number; readonly text: string }): Tag => [seq, hashGroup(text, 0)];
 
 /** Returns true if the condition holds. `last` is the result of the key's last change. */
-export function holds(condition: Condition, last: Last): boolean {
+function holds(condition: Condition, last: Last): boolean {
   if (last.text === null) return condition === "none";
   if (condition === "any" || condition === "none") return condition === "any";
   const [seq, print] = tagOf({ seq: last.seq, text: last.text });

@@ -143,8 +143,6 @@ export class KeyedState {
     this.#sorted = null;
   }
 
-  // ---- keys ----
-
   /** Returns the key's entry, null if the key has no state, or undefined if the key isn't in memory. */
   find(key: string): KeyEntry | null | undefined {
     const changed = this.#changed.get(key);
@@ -209,8 +207,6 @@ export class KeyedState {
     return { keys: Math.max(0, this.#unmigrated), some: this.#unmigratedKeys };
   }
 
-  // ---- loads ----
-
   /** Begins a load of these keys. @returns the keys that aren't here and that no other load brings */
   beginLoad(keys: readonly string[], load: symbol): string[] {
     const fresh = keys.filter((key) => !this.#loading.has(key) && !this.has(key));
@@ -218,7 +214,6 @@ export class KeyedState {
     return fresh;
   }
 
-  /** Returns the load that brings the key. */
   loadOf(key: string): symbol | undefined {
     return this.#loading.get(key);
   }
@@ -230,7 +225,6 @@ export class KeyedState {
     if (!this.has(key)) this.#remember(key, entry);
   }
 
-  /** Ends the load, successful or not. */
   endLoad(keys: readonly string[], load: symbol): void {
     for (const key of keys) if (this.#loading.get(key) === load) this.#loading.delete(key);
     this.#trim();
@@ -310,8 +304,6 @@ export class KeyedState {
     for (const key of this.#pins.keys()) if (!this.has(key)) this.#remember(key, null);
   }
 
-  // ---- snapshots ----
-
   /** Returns the changes after `base`, or everything in memory, in no order. Later changes don't show. */
   capture(base: Seq, everything: boolean): Entries {
     const found: (readonly [string, KeyEntry | null])[] = [];
@@ -362,8 +354,6 @@ export class KeyedState {
       if (++steps % SAVED_AT_ONCE === 0) yield;
     }
   }
-
-  // ---- scans ----
 
   /**
    * Returns the keys above `after` that begin with `prefix`, in order. An entry is null if the key is gone. A complete

@@ -92,7 +92,6 @@ class Marks {
     this.#ring[number % WINDOW] = Math.max(this.#ring[number % WINDOW]!, index + 1);
   }
 
-  /** Returns the marks in the order of the numbers. */
   list(): [number: number, index: number, from: number][] {
     const marks: [number, number, number][] = [];
     for (let number = Math.max(0, this.highest - WINDOW + 1); number <= this.highest; number++)

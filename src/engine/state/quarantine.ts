@@ -107,7 +107,6 @@ export class Quarantine {
    */
   readonly #changed = new Map<Seq, Seq>();
 
-  /** Number of entries in the log. */
   get events(): number {
     return this.#entries.size;
   }

@@ -30,7 +30,7 @@ export const erasure = (id: string, key: string): CommandEvent => ({
   data: { if: "any", version: 1 },
 });
 
-export type Erased = { readonly tag: "erased" } | { readonly tag: "busy"; readonly code: string; readonly why: string };
+type Erased = { readonly tag: "erased" } | { readonly tag: "busy"; readonly code: string; readonly why: string };
 
 const ERASED: Erased = { tag: "erased" };
 

@@ -32,7 +32,7 @@ import { partitionStub } from "../stub.ts";
 
 type Steering = "retry" | "delete";
 
-export interface Filter {
+interface Filter {
   readonly type: string | undefined;
   readonly errorName: string | undefined;
   readonly error: string | undefined;

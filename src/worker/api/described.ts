@@ -45,7 +45,7 @@ export interface WholeParam extends Whole {
   readonly flaw: Flaw;
 }
 
-export type Param = TextParam | WholeParam;
+type Param = TextParam | WholeParam;
 export type Params = Readonly<Record<string, Param>>;
 /** Headers are read by the handlers. */
 export type HeaderParams = Readonly<Record<string, TextParam | Whole>>;

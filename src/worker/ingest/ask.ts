@@ -4,7 +4,7 @@ import type { EventResult } from "./event-result.ts";
 import type { Intake } from "./intake.ts";
 
 /** The position of the event. */
-export interface Standing {
+interface Standing {
   readonly key: string;
   readonly partition: number;
   readonly seq: number;

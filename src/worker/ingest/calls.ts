@@ -11,17 +11,17 @@ import type { PartitionClient } from "./partition-client.ts";
 /** Longer than a delivery waits before it retries a call. */
 const NOT_REPEATED_MS = 6_000;
 
-/** Wraps the client for one request: calls beyond `most` are not made. */
-export function counted(post: PartitionClient, most: number = CALLS): PartitionClient {
+/** Wraps the client for one request: calls beyond the limit are not made. */
+export function counted(post: PartitionClient): PartitionClient {
   let calls = 0;
   return {
     ...post,
     append: (address, slice) => {
-      if (calls < most) {
+      if (calls < CALLS) {
         calls += 1;
         return post.append(address, slice);
       }
-      const why = `this request has made ${most} calls to partitions, and the platform allows a request no more`;
+      const why = `this request has made ${CALLS} calls to partitions, and the platform allows a request no more`;
       return Promise.resolve(busy("too_many_calls", why, NOT_REPEATED_MS));
     },
   };

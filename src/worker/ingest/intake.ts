@@ -64,7 +64,7 @@ export interface IntakeOptions {
 }
 
 /** The reason why not all events are durable. */
-export interface Interruption {
+interface Interruption {
   readonly code: string;
   readonly message: string;
   readonly retryAfterSec: number;

@@ -29,7 +29,7 @@ export const newDraft = (route: Route, partition: number): Draft => ({
 export const addressOf = ({ route, partition }: Draft): Address => route.addresses[partition]!;
 
 /** Values that all calls of a batch share. */
-export interface Common {
+interface Common {
   readonly receivedMs: number;
   readonly full: boolean;
   readonly producer: Producer | null;

@@ -19,7 +19,7 @@ import type { Env } from "../env.ts";
 import { fileEnvironment } from "../file-environment.ts";
 import { requestClock } from "../request-clock.ts";
 
-export interface UnreadableManifest {
+interface UnreadableManifest {
   readonly unreadable: string;
 }
 

@@ -22,7 +22,7 @@ import { sourceOf, type StateSource } from "./state-source.ts";
 const BATCH_BYTES = 2_000_000;
 
 /** The state of one key, or the reason why there is none. */
-export type StateRead =
+type StateRead =
   | { readonly tag: "found"; readonly partition: number; readonly entry: KeyEntry }
   /** The state can't be migrated to the operator's version. */
   | { readonly tag: "unmigrated"; readonly partition: number; readonly entry: Unmigrated; readonly message: string }

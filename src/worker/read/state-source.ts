@@ -22,7 +22,7 @@ import { partitionStub } from "../stub.ts";
 import { logEnvironment } from "./kept-manifests.ts";
 import { settledAt } from "./moments.ts";
 
-export type Sourced<T> = PartitionAnswer<T> | Gone;
+type Sourced<T> = PartitionAnswer<T> | Gone;
 
 export interface StateSource {
   /** Null for the present. */

@@ -47,7 +47,7 @@ export class HubMember {
 }
 
 /** The reason why the hub has no connection. */
-export interface Outage extends Trouble {
+interface Outage extends Trouble {
   readonly sinceMs: number;
 }
 
@@ -112,7 +112,7 @@ export class Hub {
 
 const charsOf = (text: string | null): number => text?.length ?? 0;
 
-export type Joined = { readonly hub: Hub; readonly member: HubMember };
+type Joined = { readonly hub: Hub; readonly member: HubMember };
 
 export class Hubs {
   readonly #hubs = new Map<string, Hub>();

@@ -19,7 +19,7 @@ import { CANNOT, PING, PONG, readTold, readyText, WATCH_PROTOCOL } from "./watch
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 10_000;
 
-export interface WatchedKey {
+interface WatchedKey {
   readonly env: Env;
   readonly address: Address;
   readonly key: string;

@@ -23,7 +23,7 @@ export const ANEW = 1012;
 /** The peer sent a message that isn't of this protocol. */
 export const NO_MESSAGE = 1008;
 
-export interface Ready {
+interface Ready {
   readonly n: number;
   readonly have: number;
 }

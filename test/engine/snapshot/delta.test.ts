@@ -7,15 +7,14 @@ import { StateMachine } from "../../../src/engine/state/state-machine.ts";
 import { seq, type Seq } from "../../../src/engine/base/ids.ts";
 import { readManifest, stateFiles, type Manifest } from "../../../src/engine/snapshot/manifest.ts";
 import { filesKept } from "../../../src/engine/checkpoint/policy.ts";
-import { encodeSnapshot } from "../../../src/engine/snapshot/capture.ts";
 import { capture } from "../fakes/capture.ts";
-import { readSnapshot } from "../../../src/engine/snapshot/file-contents.ts";
 import { readFooter } from "../../../src/engine/snapshot/file-footer.ts";
 import { ID, rowOf, type Sent } from "../at-rest.ts";
 import { readSegment } from "../../../src/engine/log/segment.ts";
 import { sum } from "../fakes/sum.ts";
 import { World, words, type Incarnation } from "../fakes/world.ts";
 import { GARBAGE_MS } from "../../../src/engine/checkpoint/checkpointer.ts";
+import { encodeSnapshot, readSnapshot } from "./whole-file.ts";
 
 const operator = sum({
   dedup: { keep: "10m", maxIds: 12 },

@@ -16,13 +16,12 @@ import { readManifest, type Manifest } from "../../../src/engine/snapshot/manife
 import { outcomeText, parseOutcome } from "../../../src/engine/log/outcome.ts";
 import { readSegment, sealPayload } from "../../../src/engine/log/segment.ts";
 import type { Segment } from "../../../src/engine/base/records.ts";
-import { encodeSnapshot } from "../../../src/engine/snapshot/capture.ts";
 import { capture } from "../fakes/capture.ts";
-import { readSnapshot } from "../../../src/engine/snapshot/file-contents.ts";
 import { put } from "../fakes/change.ts";
 import { ID, rowOf, type Sent } from "../at-rest.ts";
 import { sum } from "../fakes/sum.ts";
 import { changedText, changes, PATIENCE_MS, readOrNamed, runs, type Change } from "../hostile.ts";
+import { encodeSnapshot, readSnapshot } from "./whole-file.ts";
 
 const operator = sum();
 const EVENT: Sent = { text: '{"type":"add","id":"é\\n","data":1}', key: "k\n", ms: 1_769_860_800_000 };

@@ -8,12 +8,12 @@ import { seq, stamp } from "../../../src/engine/base/ids.ts";
 import { DEDUP_IDS, SIZES } from "../../../src/engine/base/limits.ts";
 import { migrationFailed } from "../../../src/engine/operator/migration.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
-import { encodeSnapshot, type Capture } from "../../../src/engine/snapshot/capture.ts";
+import type { Capture } from "../../../src/engine/snapshot/capture.ts";
 import { capture } from "../fakes/capture.ts";
-import { readSnapshot } from "../../../src/engine/snapshot/file-contents.ts";
 import { put } from "../fakes/change.ts";
 import { ID, outcomesOf } from "../at-rest.ts";
 import { sum } from "../fakes/sum.ts";
+import { encodeSnapshot, readSnapshot } from "./whole-file.ts";
 
 const operator = sum();
 const pauseless = (): Promise<void> => Promise.resolve();
