@@ -13,6 +13,7 @@ import { partitionName, type Epoch, type PartitionId, type Seq, type Stamp } fro
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
 import type { Appended, Log } from "../engine/base/ports.ts";
 import type {
+  ChangedOutcome,
   Explanation,
   LogStart,
   Opening,
@@ -51,7 +52,7 @@ const SEGMENT = `format, ${seqOf("place")} AS seq, last, stamp, epoch, grp AS "g
 const APPEND = `INSERT OR IGNORE INTO segments (place, last, stamp, epoch, grp, format, operator_version, code, codec, checksum, bytes, stats, payload)
   VALUES ((SELECT ${placeOf("p", "?2")} FROM partitions AS p WHERE p.partition = ?1), ?3, ?4,
     (SELECT ?5 FROM partitions AS p JOIN lines AS t ON t.line = p.line ${withHead("p")}
-      WHERE p.partition = ?1 AND ${HELD} = ?15 AND t.state = 'open' AND ?4 > t.floor
+      WHERE p.partition = ?1 AND ${HELD} = ?15 AND t.state = ?17 AND ?4 > t.floor
         AND ?2 = 1 + COALESCE(h.last, p.snapshot_seq) AND ?4 > COALESCE(h.stamp, p.snapshot_stamp)
         AND (?16 IS NULL OR ?16 = h.grp)),
     ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`;
@@ -148,13 +149,23 @@ const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) S
       OR EXISTS (SELECT 1 FROM restore_points WHERE place = ${placeOf("p", "?2")}))`;
 
 const EXPLAIN = `SELECT ${HELD} AS epoch, CASE WHEN h.epoch > p.epoch THEN json_extract(h.stats, '$.writer') ELSE p.writer END AS writer, p.version,
-    COALESCE(h.last, p.snapshot_seq) AS head, COALESCE(h.stamp, p.snapshot_stamp) AS headStamp, t.floor, t.state = 'open' AS open, s.grp AS "group", s.stamp
+    COALESCE(h.last, p.snapshot_seq) AS head, COALESCE(h.stamp, p.snapshot_stamp) AS headStamp, t.floor, t.state = 'open' AS open, t.state = 'replaying' AS replaying, s.grp AS "group", s.stamp
   FROM partitions AS p JOIN lines AS t ON t.line = p.line ${withHead("p")} LEFT JOIN segments AS s ON s.place = ${placeOf("p", "?2")}
   WHERE p.partition = ?1`;
 
 const CREATE = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, start_seq, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
   SELECT number, ?1, ?2, ?3, ?4, 0, '', '', 0, '', ?4, ?5, NULL, 0, NULL, '[]' FROM numbers
   WHERE partition = ?1 AND EXISTS (SELECT 1 FROM lines WHERE line = ?2 AND state <> 'removed')`;
+
+/** The same event gives the same row, so a repeated statement changes nothing. */
+const NOTE_CHANGED = `INSERT OR REPLACE INTO changed_outcomes (place, key, id, was, now, print)
+  SELECT ${placeOf("p", "v.value ->> 'seq'")}, v.value ->> 'key', v.value ->> 'id', v.value ->> 'was', v.value ->> 'now', v.value ->> 'print'
+  FROM partitions AS p CROSS JOIN json_each(?2) AS v WHERE p.partition = ?1`;
+const CHANGED = `SELECT ${seqOf("c.place")} AS seq, c.key, c.id, c.was, c.now, c.print FROM partitions AS p JOIN changed_outcomes AS c
+    ON c.place > ${placeOf("p", "?2")} AND c.place <= ${lastPlace("p")}
+  WHERE p.partition = ?1 ORDER BY c.place LIMIT ?3`;
+
+type Flags = "open" | "replaying";
 
 interface Headed {
   readonly epoch: Epoch;
@@ -223,7 +234,7 @@ export class D1Log implements Log {
     return rows.results;
   }
 
-  async append(rows: readonly Segment[], held: Epoch): Promise<Appended> {
+  async append(rows: readonly Segment[], held: Epoch, line: "open" | "replaying" = "open"): Promise<Appended> {
     const statements = rows.map((row, i) =>
       this.#db
         .prepare(APPEND)
@@ -244,6 +255,7 @@ export class D1Log implements Log {
           row.payload,
           i === 0 ? held : row.epoch,
           i === 0 ? null : row.group,
+          line,
         ),
     );
     const results = await this.#heard(async () =>
@@ -254,10 +266,19 @@ export class D1Log implements Log {
 
   async explain(at: Seq): Promise<Explanation> {
     const row = await nameFailure(() =>
-      this.#db.prepare(EXPLAIN).bind(this.#name, at).first<Omit<Explanation, "open"> & { open: number }>(),
+      this.#db.prepare(EXPLAIN).bind(this.#name, at).first<Omit<Explanation, Flags> & Record<Flags, number>>(),
     );
     if (row === null) throw new Failure("catalogue_lost", `the row of partition ${this.#name} is gone from D1`);
-    return { ...row, open: row.open === 1 };
+    return { ...row, open: row.open === 1, replaying: row.replaying === 1 };
+  }
+
+  async noteChanged(changed: readonly ChangedOutcome[]): Promise<void> {
+    await nameFailure(() => this.#db.prepare(NOTE_CHANGED).bind(this.#name, JSON.stringify(changed)).run());
+  }
+
+  async changed(after: Seq, limit: number): Promise<readonly ChangedOutcome[]> {
+    const found = this.#db.prepare(CHANGED).bind(this.#name, after, limit);
+    return (await nameFailure(() => found.all<ChangedOutcome>())).results;
   }
 
   async promote(to: Promotion): Promise<"current" | "refused"> {

@@ -5,17 +5,18 @@
 import type { Stamp } from "../engine/base/ids.ts";
 import { TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineStore } from "../engine/base/ports.ts";
-import type { Main, Timeline } from "../engine/base/records.ts";
+import type { ChangedSum, Main, Replay, Timeline } from "../engine/base/records.ts";
 import { nameFailure } from "./d1-log.ts";
 import { within } from "./place.ts";
 
-const ROW = "line, name, parent, at, created_at AS createdMs, expires_at AS expiresMs, state, replaced";
+const ROW =
+  "line, name, parent, at, created_at AS createdMs, expires_at AS expiresMs, state, replaced, source, outcomes, code";
 const ALL = `SELECT ${ROW} FROM timelines ORDER BY line`;
 const NAMED = `SELECT ${ROW} FROM timelines WHERE name = ?1`;
 const COUNT = "SELECT COUNT(*) AS count FROM timelines";
 const MAIN = `SELECT main AS line, switches, state, promotion, target, former, begun_at AS begunMs, etag, done FROM directory`;
-const ADD = `INSERT OR IGNORE INTO timelines (name, parent, at, created_at, expires_at, state)
-  SELECT ?1, ?2, ?3, ?4, ?5, 'making' WHERE EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready')
+const ADD = `INSERT OR IGNORE INTO timelines (name, parent, at, created_at, expires_at, state, source, outcomes, code)
+  SELECT ?1, ?2, ?3, ?4, ?5, 'making', ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready')
     AND (SELECT COUNT(*) FROM timelines) < ${TIMELINES}`;
 const PLACE = `INSERT OR IGNORE INTO operators (line, operator, partitions, hash, seed, databases, created_at)
   SELECT t.line, o.operator, o.partitions, o.hash, o.seed, o.databases, o.created_at
@@ -32,18 +33,32 @@ const DROP = ["operators", "timelines"].map(
     `DELETE FROM ${table} WHERE line = ?1 AND EXISTS (SELECT 1 FROM timelines WHERE line = ?1 AND state = 'removing')`,
 );
 
+const REPLACE = `UPDATE timelines SET state = 'removing', name = NULL WHERE line = ?1 AND source IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM timelines WHERE parent = ?1)
+  AND NOT EXISTS (SELECT 1 FROM directory WHERE main = ?1 OR (state <> 'idle' AND target = ?1))`;
+
 const BEGIN = `UPDATE directory SET state = 'sealing', promotion = ?1, target = ?2, begun_at = ?3
   WHERE state = 'idle' AND promotion = ?1 - 1 AND main <> ?2
-    AND EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready' AND replaced = 0)`;
+    AND EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready' AND replaced = 0
+      AND (source IS NULL OR source = directory.main))`;
 const SWITCH = `UPDATE directory SET former = main, main = target, switches = switches + 1, state = 'opening', etag = ?2, done = ?3
   WHERE state = 'sealing' AND promotion = ?1`;
 /** The UPDATE before may have matched nothing. Only the switch leaves that state and number. */
 const RENAME = `UPDATE timelines SET
     replaced = CASE WHEN line = (SELECT former FROM directory) THEN (SELECT switches FROM directory) ELSE replaced END,
-    expires_at = NULL, name = NULL
+    expires_at = NULL, name = NULL, outcomes = NULL
   WHERE EXISTS (SELECT 1 FROM directory WHERE state = 'opening' AND promotion = ?1 AND line IN (main, former))`;
 const ABORT = "UPDATE directory SET state = 'aborting' WHERE state = 'sealing' AND promotion = ?1";
 const IDLE = "UPDATE directory SET state = 'idle' WHERE state IN ('aborting', 'opening') AND promotion = ?1";
+
+type Row = Omit<Timeline, "replay" | "replayed"> & { readonly [M in keyof Replay]: Replay[M] | null };
+
+function timeline({ source, outcomes, code, ...row }: Row): Timeline {
+  if (source === null) return row;
+  return outcomes === null || code === null
+    ? { ...row, replayed: source }
+    : { ...row, replay: { source, outcomes, code } };
+}
 
 export class D1Directory implements Directory {
   readonly #db: D1Database;
@@ -55,7 +70,7 @@ export class D1Directory implements Directory {
 
   async all(): Promise<{ main: Main; all: readonly Timeline[] }> {
     const [mains, rows] = await this.#batch([MAIN], [ALL]);
-    return { main: (mains as Main[])[0]!, all: rows as Timeline[] };
+    return { main: (mains as Main[])[0]!, all: (rows as Row[]).map(timeline) };
   }
 
   async main(): Promise<Main> {
@@ -64,10 +79,12 @@ export class D1Directory implements Directory {
   }
 
   async add(start: Parameters<Directory["add"]>[0], nowMs: number): Promise<Timeline | "gone" | "full"> {
-    const { name, parent, at, expiresMs } = start;
-    const [, rows, counts] = await this.#batch([ADD, name, parent, at, nowMs, expiresMs], [NAMED, name], [COUNT]);
-    const [row] = rows as readonly Timeline[];
-    if (row !== undefined) return row;
+    const { name, parent, at, expiresMs, replay } = start;
+    const replays = [replay?.source ?? null, replay?.outcomes ?? null, replay?.code ?? null];
+    const added = [ADD, name, parent, at, nowMs, expiresMs, ...replays] as const;
+    const [, rows, counts] = await this.#batch(added, [NAMED, name], [COUNT]);
+    const [row] = rows as readonly Row[];
+    if (row !== undefined) return timeline(row);
     return (counts as [{ readonly count: number }])[0].count >= TIMELINES ? "full" : "gone";
   }
 
@@ -87,6 +104,10 @@ export class D1Directory implements Directory {
 
   async drop(line: number): Promise<void> {
     await this.#batch(...DROP.map((sql) => [sql, line] as const));
+  }
+
+  async replace(line: number): Promise<void> {
+    await this.#batch([REPLACE, line]);
   }
 
   async begin(promotion: number, target: number, nowMs: number): Promise<Main | "no_target"> {
@@ -125,11 +146,12 @@ const SEGMENTS = 500;
 /** The row stays, so that a late statement doesn't make the line again. */
 const REMOVE = `INSERT INTO lines (line, state, floor) VALUES (?1, 'removed', 0)
   ON CONFLICT (line) DO UPDATE SET state = 'removed'`;
-const ADD_LINE = "INSERT OR IGNORE INTO lines (line, state, floor) VALUES (?1, 'open', ?2)";
+const ADD_LINE = "INSERT OR IGNORE INTO lines (line, state, floor) VALUES (?1, ?3, ?2)";
 const SOME = `SELECT number FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE}`;
 const WIPE = [
   `DELETE FROM segments WHERE place IN (SELECT s.place FROM (SELECT partition, number FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE}) AS p
     JOIN segments AS s ON s.place ${within("p")} LIMIT ${AT_ONCE * SEGMENTS})`,
+  `DELETE FROM changed_outcomes WHERE place IN (SELECT c.place FROM (${SOME}) AS p JOIN changed_outcomes AS c ON c.place ${within("p")})`,
   `DELETE FROM restore_points WHERE place IN (SELECT r.place FROM (${SOME}) AS p JOIN restore_points AS r ON r.place ${within("p")})`,
   `DELETE FROM pins WHERE partition IN (SELECT partition FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE})`,
   `DELETE FROM erasures WHERE partition IN (SELECT partition FROM partitions WHERE line = ?1 LIMIT ${AT_ONCE})`,
@@ -140,9 +162,14 @@ const WIPE = [
 const LEFT = "SELECT COUNT(*) AS count FROM partitions WHERE line = ?1";
 
 const SEAL = `UPDATE lines SET state = 'sealed', promotion = ?2
-  WHERE line IN (SELECT value FROM json_each(?1)) AND promotion < ?2 AND state <> 'removed'`;
-const OPEN = `UPDATE lines SET state = 'open', promotion = ?2
+  WHERE line IN (SELECT value FROM json_each(?1)) AND promotion < ?2 AND state NOT IN ('removed', 'replaying')`;
+/** Also writes the number where nothing was sealed, so that a late seal of this promotion changes nothing. */
+const UNSEAL = `UPDATE lines SET state = CASE state WHEN 'sealed' THEN 'open' ELSE state END, promotion = ?2
   WHERE line IN (SELECT value FROM json_each(?1)) AND promotion <= ?2 AND state <> 'removed'`;
+const OPEN =
+  "UPDATE lines SET state = 'open', promotion = ?2 WHERE line = ?1 AND promotion <= ?2 AND state <> 'removed'";
+const CHANGED = `SELECT p.partition, COUNT(*) AS count, SUM(c.print) AS sum
+  FROM partitions AS p JOIN changed_outcomes AS c ON c.place ${within("p")} WHERE p.line = ?1 GROUP BY p.partition ORDER BY p.partition`;
 
 export class D1Lines implements LineStore {
   readonly #db: D1Database;
@@ -151,8 +178,8 @@ export class D1Lines implements LineStore {
     this.#db = db;
   }
 
-  async add(line: number, floor: Stamp): Promise<void> {
-    await nameFailure(() => this.#db.prepare(ADD_LINE).bind(line, floor).run());
+  async add(line: number, floor: Stamp, state: "open" | "replaying"): Promise<void> {
+    await nameFailure(() => this.#db.prepare(ADD_LINE).bind(line, floor, state).run());
   }
 
   async drop(line: number): Promise<"more" | "done"> {
@@ -165,7 +192,15 @@ export class D1Lines implements LineStore {
     await nameFailure(() => this.#db.prepare(SEAL).bind(JSON.stringify(lines), promotion).run());
   }
 
-  async open(lines: readonly number[], promotion: number): Promise<void> {
-    await nameFailure(() => this.#db.prepare(OPEN).bind(JSON.stringify(lines), promotion).run());
+  async unseal(lines: readonly number[], promotion: number): Promise<void> {
+    await nameFailure(() => this.#db.prepare(UNSEAL).bind(JSON.stringify(lines), promotion).run());
+  }
+
+  async open(line: number, promotion: number): Promise<void> {
+    await nameFailure(() => this.#db.prepare(OPEN).bind(line, promotion).run());
+  }
+
+  async changed(line: number): Promise<readonly ChangedSum[]> {
+    return (await nameFailure(() => this.#db.prepare(CHANGED).bind(line).all<ChangedSum>())).results;
   }
 }

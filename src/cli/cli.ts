@@ -25,6 +25,7 @@ import { saveCommand, savepointsCommand, unsaveCommand } from "./savepoints.ts";
 import { promoteCommand } from "./promote.ts";
 import { quarantineCommand } from "./quarantine.ts";
 import { recoverCommand } from "./recover.ts";
+import { reprocessCommand } from "./reprocess.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { scanCommand } from "./scan.ts";
 import { newCommand, initCommand } from "./scaffold.ts";
@@ -71,6 +72,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
       unforkCommand,
       promoteCommand,
       rollbackCommand,
+      reprocessCommand,
       checkCommand,
       verifyPartitionCommand,
       evictCommand,

@@ -9,7 +9,7 @@ import { open, rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { count } from "../client/amounts.ts";
 import { promotionPath } from "../client/paths.ts";
-import type { PromotionDone, PromotionFacts, Stretches } from "../client/timelines.ts";
+import type { Following, GivingUp, PromotionDone, PromotionFacts, Stretches } from "../client/timelines.ts";
 import { AppClient, DELETE_REQUEST, fine, online, problemCode, saidBy, type AppOptions } from "./app.ts";
 import { CommandError, examples, No, NO, YES, type AddCommand, type Cli } from "./command.ts";
 
@@ -19,7 +19,13 @@ export interface PromoteOptions extends AppOptions {
 }
 
 /** The answer is no: the timeline can't be main. */
-const NOES = new Set(["timeline_is_main", "timeline_sealed", "timeline_unrelated", "promotion_busy"]);
+const NOES = new Set([
+  "timeline_is_main",
+  "timeline_sealed",
+  "timeline_unrelated",
+  "timeline_behind",
+  "promotion_busy",
+]);
 
 export const promoteCommand: AddCommand = (program, cli, done) => {
   online(program.command("promote"))
@@ -60,9 +66,11 @@ export async function promoted(app: AppClient, name: string, options: PromoteOpt
   for (const line of options.json ? [JSON.stringify({ ...preview, etag })] : previewLines(preview))
     await screen.print(line);
   screen.say(`keys that change: keyframe diff now ${name}@now`);
+  if (preview.mode === "follow" && options.giveUpTo !== undefined)
+    throw new CommandError(`${name} replays main's log, so main gives up no event: --give-up-to has nothing to write`);
   if (!(await agreed(preview, options, cli))) return false;
   const file = options.giveUpTo ?? null;
-  if (file !== null) await writeGivenUp(app, path, file, preview, cli);
+  if (file !== null && preview.mode === "give_up") await writeGivenUp(app, path, file, preview, cli);
   const answer = await app.askAgain(path, { method: "POST", headers: { "if-match": etag } });
   const moved = problemCode(answer) === "promotion_moved";
   if (moved || NOES.has(problemCode(answer))) {
@@ -77,18 +85,35 @@ export async function promoted(app: AppClient, name: string, options: PromoteOpt
   return true;
 }
 
-async function agreed({ timeline, givesUp }: PromotionFacts, { yes }: PromoteOptions, cli: Cli): Promise<boolean> {
+async function agreed(preview: PromotionFacts, { yes }: PromoteOptions, cli: Cli): Promise<boolean> {
   if (yes === true) return true;
   const { screen, confirm } = cli;
   await screen.flush();
-  if (confirm !== null && (await confirm(`make ${timeline} main, and give up ${events(givesUp)}? [y/N] `))) return true;
+  const price =
+    preview.mode === "follow"
+      ? `change the outcome of ${events(preview.changes)}`
+      : `give up ${events(preview.givesUp)}`;
+  if (confirm !== null && (await confirm(`make ${preview.timeline} main, and ${price}? [y/N] `))) return true;
   screen.say(`nothing was promoted${confirm === null ? ": --yes promotes without a terminal" : ""}`);
   return false;
 }
 
-const events = ({ events: n }: Stretches): string => (n === 1 ? "1 event" : `${count(n)} events`);
+const events = ({ events: n }: Pick<Stretches, "events">): string => (n === 1 ? "1 event" : `${count(n)} events`);
 
-export function previewLines({ timeline, parted, partedTime, givesUp, takes }: PromotionFacts): string[] {
+export const previewLines = (preview: PromotionFacts): string[] =>
+  preview.mode === "follow" ? followingLines(preview) : givingUpLines(preview);
+
+function followingLines({ timeline, outcomes, changes }: Following): string[] {
+  const counts = new Map<string, number>();
+  for (const { operator, events: n } of changes.partitions) counts.set(operator, (counts.get(operator) ?? 0) + n);
+  return [
+    `${timeline} replays main's log, so main gives up no event; outcomes: ${outcomes === "logged" ? "as logged" : "decided anew"}`,
+    `the outcome of ${events(changes)} changes`,
+    ...Array.from(counts, ([operator, n]) => `  ${operator} ${count(n)}`),
+  ];
+}
+
+function givingUpLines({ timeline, parted, partedTime, givesUp, takes }: GivingUp): string[] {
   return [
     `main and ${timeline} have the same events up to stamp ${parted}, ${partedTime}`,
     ...stretchLines("main gives up", givesUp),
@@ -114,7 +139,7 @@ async function writeGivenUp(
   app: AppClient,
   path: string,
   name: string,
-  { givesUp }: PromotionFacts,
+  { givesUp }: GivingUp,
   { screen }: Cli,
 ): Promise<void> {
   const file = await open(name, "wx");

@@ -1,12 +1,15 @@
 /** `keyframe rollback`: takes all operators back to a moment, and `--undo` brings back what that gave up. */
-import { AppClient, online } from "./app.ts";
+import type { TimelineInfo } from "../client/timelines.ts";
+import { AppClient, online, problemCode } from "./app.ts";
 import { CommandError, examples, No, NO, YES, type AddCommand } from "./command.ts";
 import { promoted, type PromoteOptions } from "./promote.ts";
-import { endOf, FORMER, startOf, startTimeline } from "./timelines.ts";
+import { replayed } from "./reprocess.ts";
+import { askTimeline, endOf, FORMER, nowDigits, started, startOf, startTimeline } from "./timelines.ts";
 
 interface RollbackOptions extends PromoteOptions {
   readonly to?: string;
   readonly undo?: boolean;
+  readonly giveUp?: boolean;
 }
 
 export const rollbackCommand: AddCommand = (program, cli, done) => {
@@ -14,6 +17,7 @@ export const rollbackCommand: AddCommand = (program, cli, done) => {
     .description("Take all operators back to a moment, after a preview of what that gives up")
     .option("--to <moment>", "the moment")
     .option("--undo", "go back to what was main before the last promotion")
+    .option("--give-up", "with --undo: also give up what main logged since a reprocess")
     .option("--yes", "without a question, for scripts")
     .option("--give-up-to <file>", "write the events that are given up to a new file, for keyframe send")
     .addHelpText(
@@ -23,14 +27,15 @@ export const rollbackCommand: AddCommand = (program, cli, done) => {
         "keyframe rollback --to -90m --give-up-to given-up.ndjson --yes",
         "keyframe rollback --undo",
       ) +
-        "\n\nIt starts a timeline at the moment and promotes it, as keyframe fork and keyframe promote do.\nExit status: 0 done, 1 not: the answer was no, main has moved, or the moment can't be had, 2 the request failed.",
+        "\n\nIt starts a timeline at the moment and promotes it, as keyframe fork and keyframe promote do. The undo of a reprocess\ntakes in what main logged since.\nExit status: 0 done, 1 not: the answer was no, main has moved, or the moment can't be had, 2 the request failed.",
     )
-    .action(async ({ to, undo, ...options }: RollbackOptions) => {
+    .action(async ({ to, undo, giveUp, ...options }: RollbackOptions) => {
       if ((to === undefined) !== (undo === true)) throw new CommandError("name a moment with --to, or say --undo");
       const { screen } = cli;
       const app = new AppClient(options, cli);
-      const from = to ?? FORMER;
-      const line = await startTimeline(app, `${undo ? "undo" : "rollback"}-${nowDigits()}`, { from });
+      const name = `${undo ? "undo" : "rollback"}-${nowDigits()}`;
+      const line =
+        to === undefined ? await startUndo(app, name, giveUp === true) : await startTimeline(app, name, { from: to });
       screen.say(startOf(line));
       const stays = `${line.name} stays ${endOf(line)}: keyframe promote ${line.name}, or keyframe unfork ${line.name}`;
       try {
@@ -44,5 +49,16 @@ export const rollbackCommand: AddCommand = (program, cli, done) => {
     });
 };
 
-/** The present second as 20261130-142011. */
-const nowDigits = (): string => new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+/** Starts where main was switched last. If main had replayed the line before, the undo takes in what it logged since. */
+async function startUndo(app: AppClient, name: string, givesUp: boolean): Promise<TimelineInfo> {
+  if (!givesUp) {
+    const wish = { from: FORMER, replay: "logged" } as const;
+    const answer = await askTimeline(app, name, wish);
+    if (problemCode(answer) !== "timeline_unrelated") {
+      const line = started(answer, wish);
+      await replayed(app, line.name, () => undefined);
+      return line;
+    }
+  }
+  return startTimeline(app, name, { from: FORMER });
+}

@@ -1,4 +1,5 @@
 /** `keyframe fork NAME`, `timelines`, `unfork NAME`: lines of history that start at a moment of another one. */
+import type { Answer } from "../client/answer.ts";
 import { timelinePath, TIMELINES_PATH } from "../client/paths.ts";
 import type { TimelineInfo } from "../client/timelines.ts";
 import { type AppOptions, AppClient, DELETE_REQUEST, fine, online, problemCode, putJson, saidBy } from "./app.ts";
@@ -9,27 +10,43 @@ interface ForkOptions {
   readonly from?: string;
   /** `never`, or a time as 7d. */
   readonly expires?: string;
+  readonly replay?: "logged" | "decide";
 }
 
 /** The answer is no: another timeline has the name, the moment isn't there, or there is no room. */
-const NOES = new Set(["timeline_exists", "too_many_timelines", "not_settled", "moment_gone"]);
+const NOES = new Set([
+  "timeline_exists",
+  "timeline_replays",
+  "timeline_unrelated",
+  "too_many_timelines",
+  "not_settled",
+  "moment_gone",
+]);
 
 /** The end of what was main before the last promotion. */
 export const FORMER = "main~1@now";
 
 /** @throws CommandError */
-export async function startTimeline(
-  app: AppClient,
-  name: string,
-  { from, expires }: ForkOptions,
-): Promise<TimelineInfo> {
-  const body = JSON.stringify({ from, expires: expires === "never" ? null : expires });
-  const answer = await app.askAgain(timelinePath(name), putJson(body));
+export async function startTimeline(app: AppClient, name: string, options: ForkOptions): Promise<TimelineInfo> {
+  return started(await askTimeline(app, name, options), options);
+}
+
+/** Asks for a timeline. The answer may be a problem. */
+export function askTimeline(app: AppClient, name: string, { from, expires, replay }: ForkOptions): Promise<Answer> {
+  const body = JSON.stringify({ from, expires: expires === "never" ? null : expires, replay });
+  return app.askAgain(timelinePath(name), putJson(body));
+}
+
+/** @throws CommandError */
+export function started(answer: Answer, { from }: ForkOptions): TimelineInfo {
   if (NOES.has(problemCode(answer))) throw new No(saidBy(answer));
   if (from === FORMER && problemCode(answer) === "no_timeline")
     throw new No("main was never switched, so there is nothing to go back to");
   return fine(answer) as TimelineInfo;
 }
+
+/** The present second as 20261130-142011. */
+export const nowDigits = (): string => new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
 
 export const startOf = ({ name, from, at, time }: TimelineInfo): string =>
   `${name} starts at stamp ${at}, ${time}, of ${from}`;

@@ -44,10 +44,13 @@ export type { StateOf } from "../engine/operator/operator-types.ts";
 export type { OutgoingEvent } from "./outgoing.ts";
 export type { SavepointInfo, SavepointsClient } from "./savepoints.ts";
 export type {
+  Following,
+  GivingUp,
   PromotionDone,
   PromotionFacts,
   PromotionPreview,
   StartOptions,
+  ReplayFacts,
   Stretches,
   TimelineInfo,
   TimelinesClient,

@@ -189,6 +189,14 @@ const TIMELINE = {
   "time?": "a text",
   "created?": "a text",
   "expires?": "a text",
+  "replay?": {
+    of: "a text",
+    outcomes: "a text",
+    lag: "a whole number",
+    behind: "a whole number",
+    changed: "a whole number",
+    "trouble?": "a text",
+  },
 } as const satisfies Shape;
 const STRETCHES = {
   events: "a whole number",
@@ -198,10 +206,16 @@ const STRETCHES = {
 const PROMOTION = {
   timeline: "a text",
   mode: "a text",
-  parted: "a whole number",
-  partedTime: "a text",
-  givesUp: STRETCHES,
-  takes: STRETCHES,
+  "parted?": "a whole number",
+  "partedTime?": "a text",
+  "givesUp?": STRETCHES,
+  "takes?": STRETCHES,
+  "outcomes?": "a text",
+  "lag?": "a whole number",
+  "changes?": {
+    events: "a whole number",
+    partitions: [{ operator: "a text", partition: "a whole number", events: "a whole number" }],
+  },
 } as const satisfies Shape;
 
 /** A message of `watch`. */
@@ -257,6 +271,7 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
   ["GET", "/v1/timelines", [TIMELINE]],
   ["GET", "/v1/timelines/:name", TIMELINE],
   ["PUT", "/v1/timelines/:name", TIMELINE],
+  ["POST", "/v1/timelines/:name/replay", TIMELINE],
   ["DELETE", "/v1/timelines/:name", { name: "a text", removed: "a boolean" }],
   ["GET", "/v1/timelines/:name/promotion", PROMOTION],
   [

@@ -9,6 +9,8 @@ export const TIMELINES_PATH = "/v1/timelines";
 
 export const timelinePath = (name: string): string => `${TIMELINES_PATH}/${encodeURIComponent(name)}`;
 
+export const replayPath = (name: string): string => `${timelinePath(name)}/replay`;
+
 export const promotionPath = (name: string): string => `${timelinePath(name)}/promotion`;
 
 export const SAVEPOINTS_PATH = "/v1/savepoints";

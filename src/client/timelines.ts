@@ -3,13 +3,13 @@ import type { Answer, Call } from "./answer.ts";
 import { decided, success, type Calling } from "./calling.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import { momentText, type MomentLike } from "./moment.ts";
-import { promotionPath, timelinePath, TIMELINES_PATH } from "./paths.ts";
+import { promotionPath, replayPath, timelinePath, TIMELINES_PATH } from "./paths.ts";
 
 export interface TimelineInfo {
   readonly name: string;
   /** The number of its line, which is never given again. */
   readonly line: number;
-  readonly state: "main" | "sealed" | "making" | "ready" | "removing";
+  readonly state: "main" | "sealed" | "making" | "ready" | "replaying" | "removing";
   /** The timeline that it starts from. Absent for the first one, as are the stamp and time of its start. */
   readonly from?: string;
   readonly at?: number;
@@ -17,6 +17,23 @@ export interface TimelineInfo {
   readonly created?: string;
   /** When it is removed. Absent if somebody must remove it. */
   readonly expires?: string;
+  /** Only of one that replays another one's log, when it is asked for by name. */
+  readonly replay?: ReplayFacts;
+}
+
+/** How far a timeline has come that takes in another one's log with the code that is deployed. */
+export interface ReplayFacts {
+  /** The timeline whose log it replays. */
+  readonly of: string;
+  readonly outcomes: "logged" | "decide";
+  /** Events that it hasn't taken in, as far as D1 tells. */
+  readonly lag: number;
+  /** Partitions that have more to take in. */
+  readonly behind: number;
+  /** Events whose outcome differs. */
+  readonly changed: number;
+  /** Why some partition takes in nothing now. */
+  readonly trouble?: string;
 }
 
 export interface StartOptions {
@@ -24,6 +41,11 @@ export interface StartOptions {
   readonly from?: MomentLike;
   /** A time as `12h` or `7d`, which is the default. With null, the timeline stays until it is removed. */
   readonly expires?: string | null;
+  /**
+   * The timeline takes in main's log from there on, with the code that is deployed, and no events of its own. `logged`:
+   * what was refused stays refused. `decide`: this code decides each event anew.
+   */
+  readonly replay?: "logged" | "decide";
 }
 
 /** Events that one timeline has and the other one doesn't. */
@@ -41,7 +63,7 @@ export interface Stretches {
 }
 
 /** The events that main would give up, and those that it would take instead. */
-export interface PromotionFacts {
+export interface GivingUp {
   readonly timeline: string;
   readonly mode: "give_up";
   /** The stamp up to which both have the same events. */
@@ -51,18 +73,34 @@ export interface PromotionFacts {
   readonly takes: Stretches;
 }
 
-export interface PromotionPreview extends PromotionFacts {
-  /** Stands for this preview in `promote`. */
-  readonly etag: string;
+/** Of a timeline that replays main's log: no event is given up, but outcomes may change. */
+export interface Following {
+  readonly timeline: string;
+  readonly mode: "follow";
+  readonly outcomes: "logged" | "decide";
+  /** Events that it hasn't taken in yet. The promotion takes them in. */
+  readonly lag: number;
+  /** Events whose outcome is another one on the timeline. */
+  readonly changes: {
+    readonly events: number;
+    readonly partitions: readonly { readonly operator: string; readonly partition: number; readonly events: number }[];
+  };
 }
 
-export interface PromotionDone extends PromotionFacts {
+export type PromotionFacts = GivingUp | Following;
+
+export type PromotionPreview = PromotionFacts & {
+  /** Stands for this preview in `promote`. */
+  readonly etag: string;
+};
+
+export type PromotionDone = PromotionFacts & {
   readonly promoted: true;
   /** How often main was switched. */
   readonly switches: number;
   /** The name of what was main. */
   readonly former: string;
-}
+};
 
 export class TimelinesClient {
   readonly #calling: Calling;
@@ -78,8 +116,8 @@ export class TimelinesClient {
    * @throws KeyframeError `timeline_exists` if the name stands for one that starts elsewhere; `moment_gone`,
    *   `not_settled`, `no_savepoint`, `no_timeline`, `too_many_timelines`
    */
-  async start(name: string, { from, expires }: StartOptions = {}): Promise<TimelineInfo> {
-    const body = JSON.stringify({ from: from === undefined ? from : momentText(from), expires });
+  async start(name: string, { from, expires, replay }: StartOptions = {}): Promise<TimelineInfo> {
+    const body = JSON.stringify({ from: from === undefined ? from : momentText(from), expires, replay });
     return success(await this.#call("PUT", timelinePath(name), body)) as TimelineInfo;
   }
 
@@ -93,6 +131,14 @@ export class TimelinesClient {
     const answer = await this.#call("GET", timelinePath(name));
     if (answer.tag === "problem" && answer.code === "no_timeline") return null;
     return success(answer) as TimelineInfo;
+  }
+
+  /**
+   * Lets a timeline that replays take in more, for about ten seconds. The cron does the same each minute. Call it until
+   * `replay.behind` is 0.
+   */
+  async advance(name: string): Promise<TimelineInfo> {
+    return success(await this.#call("POST", replayPath(name))) as TimelineInfo;
   }
 
   /**
@@ -111,7 +157,7 @@ export class TimelinesClient {
     );
   }
 
-  /** Returns what main would give up if the timeline became main. Nothing is changed. */
+  /** Returns what main would give up, or which outcomes would change, if the timeline became main. Nothing is changed. */
   async promotion(name: string): Promise<PromotionPreview> {
     const answer = await this.#call("GET", promotionPath(name));
     const preview = success(answer) as PromotionFacts;

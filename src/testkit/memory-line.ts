@@ -6,6 +6,8 @@ import type { Timeline } from "../engine/base/records.ts";
 export interface MemoryLine {
   floor: number;
   open: boolean;
+  /** The line takes in the rows of another one. */
+  readonly replaying?: boolean;
   readonly removed?: true;
   /** The last promotion that sealed or opened it. Missing for 0. */
   readonly promotion?: number;

@@ -7,6 +7,7 @@ import { epoch, FIRST_LINE, partitionName, parsePartitionName, seq, stamp } from
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS, SAVEPOINTS } from "../engine/base/limits.ts";
 import type { Appended, Floor, Log, SavepointStore } from "../engine/base/ports.ts";
 import type {
+  ChangedOutcome,
   Explanation,
   LogStart,
   Opening,
@@ -32,7 +33,7 @@ interface Kept {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-const NO_LINE = { floor: 0, open: false };
+const NO_LINE: MemoryLine = { floor: 0, open: false };
 
 /** The content of one D1 database. */
 export class MemoryDatabase {
@@ -49,6 +50,8 @@ export class MemoryDatabase {
   readonly lines = new Map<number, MemoryLine>([[FIRST_LINE, { floor: 0, open: true }]]);
   /** The lines under their names, by number. Only the first database has them. */
   readonly timelines = new Map<number, Timeline>([[FIRST_LINE, FIRST_TIMELINE]]);
+  /** Changed outcomes, by partition and seq. */
+  readonly changed = new Map<string, Map<number, ChangedOutcome>>();
   /** Rows of a page. A small number gives a short log several pages. */
   readonly pageRows: number;
   /** True if `size` is kept, which costs a sum over all rows for each append. */
@@ -168,7 +171,7 @@ class MemoryLog implements Log {
     this.#number = id.line;
   }
 
-  get #line(): { readonly floor: number; readonly open: boolean } {
+  get #line(): MemoryLine {
     const line = this.#db.lines.get(this.#number);
     return line === undefined || line.removed === true ? NO_LINE : line;
   }
@@ -244,8 +247,9 @@ class MemoryLog implements Log {
       .filter((row, i) => (bytes += row.bytes) <= PAGE_BYTES || i === 0);
   }
 
-  async append(rows: readonly Segment[], under: Epoch): Promise<Appended> {
-    if (!this.#db.rows.has(this.#name) || !this.#line.open) return "refused";
+  async append(rows: readonly Segment[], under: Epoch, line: "open" | "replaying" = "open"): Promise<Appended> {
+    const takes = line === "open" ? this.#line.open : this.#line.replaying === true;
+    if (!this.#db.rows.has(this.#name) || !takes) return "refused";
     let { seq: head, stamp: last } = this.#head();
     if (under !== this.#held()) return "refused";
     for (const row of rows) {
@@ -298,6 +302,7 @@ class MemoryLog implements Log {
       headStamp: head.stamp,
       floor: stamp(this.#line.floor),
       open: this.#line.open,
+      replaying: this.#line.replaying === true,
       group: found?.group ?? null,
       stamp: found?.stamp ?? null,
     };
@@ -322,6 +327,20 @@ class MemoryLog implements Log {
     const changed = there === undefined ? point : { ...there, replacedMs: point.replacedMs };
     const others = points.filter((one) => one !== there);
     this.#kept.points = [...others, changed].sort((a, b) => a.version - b.version);
+  }
+
+  async noteChanged(changed: readonly ChangedOutcome[]): Promise<void> {
+    const noted = this.#db.changed.get(this.#name) ?? new Map<number, ChangedOutcome>();
+    for (const one of changed) noted.set(one.seq, one);
+    this.#db.changed.set(this.#name, noted);
+  }
+
+  async changed(after: Seq, limit: number): Promise<readonly ChangedOutcome[]> {
+    const noted = [...(this.#db.changed.get(this.#name)?.values() ?? [])];
+    return noted
+      .filter(({ seq }) => seq > after)
+      .sort((a, b) => a.seq - b.seq)
+      .slice(0, limit);
   }
 
   async promote(to: Promotion): Promise<"current" | "refused"> {

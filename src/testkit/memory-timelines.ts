@@ -5,7 +5,8 @@
 import { FIRST_LINE, parsePartitionName, type Stamp } from "../engine/base/ids.ts";
 import { TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineStore } from "../engine/base/ports.ts";
-import type { Main, Timeline } from "../engine/base/records.ts";
+import type { ChangedSum, Main, Timeline } from "../engine/base/records.ts";
+import type { MemoryLine } from "./memory-line.ts";
 import type { MemoryDatabase } from "./memory-log.ts";
 
 const MAIN: Main = {
@@ -44,13 +45,14 @@ export class MemoryDirectory implements Directory {
   }
 
   async add(start: Parameters<Directory["add"]>[0], nowMs: number): Promise<Timeline | "gone" | "full"> {
-    const { name, parent, at, expiresMs } = start;
+    const { name, parent, at, expiresMs, replay } = start;
     const there = [...this.timelines.values()].find((one) => one.name === name);
     if (there !== undefined) return there;
     if (this.timelines.size >= TIMELINES) return "full";
     if (this.timelines.get(parent)?.state !== "ready") return "gone";
     const line = (this.#number += 1);
-    const row: Timeline = { line, name, parent, at, createdMs: nowMs, expiresMs, state: "making", replaced: 0 };
+    const made = { line, name, parent, at, createdMs: nowMs, expiresMs, state: "making", replaced: 0 } as const;
+    const row: Timeline = replay === undefined ? made : { ...made, replay };
     this.timelines.set(line, row);
     return row;
   }
@@ -76,11 +78,20 @@ export class MemoryDirectory implements Directory {
     if (this.timelines.get(line)?.state === "removing") this.timelines.delete(line);
   }
 
+  async replace(line: number): Promise<void> {
+    const { line: main, state, target } = this.#main;
+    const row = this.timelines.get(line);
+    const isParent = [...this.timelines.values()].some(({ parent }) => parent === line);
+    if (row?.replay === undefined || isParent || line === main || (state !== "idle" && target === line)) return;
+    this.#change(line, { state: "removing", name: null });
+  }
+
   async begin(promotion: number, target: number, nowMs: number): Promise<Main | "no_target"> {
     const row = this.timelines.get(target);
     if (row?.state !== "ready") return "no_target";
     const isNext = this.#main.state === "idle" && this.#main.promotion + 1 === promotion;
-    if (isNext && target !== this.#main.line && row.replaced === 0)
+    const { line: main } = this.#main;
+    if (isNext && target !== main && row.replaced === 0 && (row.replay?.source ?? main) === main)
       this.#main = { ...this.#main, state: "sealing", promotion, target, begunMs: nowMs };
     return this.#main;
   }
@@ -90,7 +101,9 @@ export class MemoryDirectory implements Directory {
       const { line: former, target, switches } = this.#main;
       this.#main = { ...this.#main, line: target!, former, switches: switches + 1, state: "opening", etag, done };
       this.#change(former, { name: null, expiresMs: null, replaced: switches + 1 });
-      this.#change(target!, { name: null, expiresMs: null });
+      const { replay, ...promoted } = this.timelines.get(target!)!;
+      const replayed = replay === undefined ? {} : { replayed: replay.source };
+      this.timelines.set(target!, { ...promoted, ...replayed, name: null, expiresMs: null });
     }
     return this.#main;
   }
@@ -124,32 +137,49 @@ export class MemoryLines implements LineStore {
     this.#db = db;
   }
 
-  async add(line: number, floor: Stamp): Promise<void> {
+  async add(line: number, floor: Stamp, state: "open" | "replaying"): Promise<void> {
     const { lines } = this.#db;
-    if (!lines.has(line)) lines.set(line, { floor, open: true });
+    if (lines.has(line)) return;
+    lines.set(line, state === "open" ? { floor, open: true } : { floor, open: false, replaying: true });
   }
 
   async drop(line: number): Promise<"more" | "done"> {
-    const { lines, rows, segments, kept, savepoints } = this.#db;
+    const { lines, rows, segments, kept, savepoints, changed } = this.#db;
     lines.set(line, { floor: 0, open: false, ...lines.get(line), removed: true });
     const left = (): string[] => [...rows.keys()].filter((name) => parsePartitionName(name).line === line);
-    for (const name of left().slice(0, AT_ONCE)) for (const map of [rows, segments, kept]) map.delete(name);
+    for (const name of left().slice(0, AT_ONCE)) for (const map of [rows, segments, kept, changed]) map.delete(name);
     for (const [number, savepoint] of savepoints) if (savepoint.line === line) savepoints.delete(number);
     return left().length > 0 ? "more" : "done";
   }
 
   async seal(lines: readonly number[], promotion: number): Promise<void> {
-    this.#set(lines, promotion, false, (last) => last < promotion);
+    for (const line of lines)
+      this.#set(line, promotion - 1, (row) => (row.replaying === true ? row : { ...row, open: false, promotion }));
   }
 
-  async open(lines: readonly number[], promotion: number): Promise<void> {
-    this.#set(lines, promotion, true, (last) => last <= promotion);
+  async unseal(lines: readonly number[], promotion: number): Promise<void> {
+    for (const line of lines)
+      this.#set(line, promotion, (row) => ({ ...row, open: row.replaying !== true, promotion }));
   }
 
-  #set(lines: readonly number[], promotion: number, open: boolean, may: (last: number) => boolean): void {
-    for (const line of lines) {
-      const row = this.#db.lines.get(line);
-      if (row !== undefined && may(row.promotion ?? 0)) this.#db.lines.set(line, { ...row, open, promotion });
-    }
+  async open(line: number, promotion: number): Promise<void> {
+    this.#set(line, promotion, (row) => ({ ...row, open: true, replaying: false, promotion }));
+  }
+
+  async changed(line: number): Promise<readonly ChangedSum[]> {
+    return [...this.#db.changed]
+      .filter(([name, noted]) => parsePartitionName(name).line === line && noted.size > 0)
+      .map(([partition, noted]) => ({
+        partition,
+        count: noted.size,
+        sum: [...noted.values()].reduce((sum, { print }) => sum + print, 0),
+      }))
+      .sort((a, b) => (a.partition < b.partition ? -1 : 1));
+  }
+
+  /** Changes the line if no promotion above `last` has changed it. */
+  #set(line: number, last: number, to: (row: MemoryLine) => MemoryLine): void {
+    const row = this.#db.lines.get(line);
+    if (row !== undefined && row.removed !== true && (row.promotion ?? 0) <= last) this.#db.lines.set(line, to(row));
   }
 }

@@ -5,7 +5,7 @@
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import type { Failure } from "../engine/base/errors.ts";
-import type { Ancestors, Timeline } from "../engine/base/records.ts";
+import type { Ancestors, Replay, Timeline } from "../engine/base/records.ts";
 import { FRESH_ASK_MS, FRESH_MS } from "../engine/base/limits.ts";
 import { limited } from "../engine/base/retry.ts";
 import { ancestorsOf, MAIN, timelineOf, type Timelines } from "../engine/history/timelines.ts";
@@ -22,6 +22,8 @@ export interface Routes {
   /** The line was main, and takes no more events. */
   readonly replaced?: true;
   readonly ancestors: Ancestors;
+  /** The line takes in the log of another line, and no events. */
+  readonly replay?: Replay;
   readonly byOperator: ReadonlyMap<string, Route>;
   /** The operators that want each event type. */
   readonly byType: ReadonlyMap<string, readonly Route[]>;
@@ -42,8 +44,12 @@ const LOST_MS = 2_000;
 /** An operator without a placement waits for R2 for this long, which is less than the others wait for D1. */
 const LOOK_MS = 5_000;
 
-const withReplaced = (routes: Routes, { replaced }: Timeline): Routes =>
-  replaced === 0 ? routes : { ...routes, replaced: true };
+function asIs(routes: Routes, { replaced, replay }: Timeline): Routes {
+  if (replaced > 0) return { ...routes, replaced: true };
+  if (replay === undefined) return routes;
+  const byOperator = new Map([...routes.byOperator].map(([name, route]) => [name, { ...route, replay }]));
+  return { ...routes, byOperator, replay };
+}
 
 /** Lines that an isolate remembers. */
 const NAMED = 100;
@@ -106,7 +112,7 @@ export class App {
     if (name === MAIN) return this.current(env);
     const timelines = await readTimelines(env);
     const found = timelineOf(timelines, name);
-    return found === null ? null : withReplaced(await this.onLine(env, timelines, found.line), found);
+    return found === null ? null : asIs(await this.onLine(env, timelines, found.line), found);
   }
 
   /** Returns the operators on a line that is there, as for a caller that names it. */

@@ -16,6 +16,7 @@ import { stampMs } from "../engine/base/hybrid-clock.ts";
 import { limited } from "../engine/base/retry.ts";
 import type { App, Routes } from "./app.ts";
 import type { Env } from "./env.ts";
+import { advanceReplays } from "./admin/replays.ts";
 import { sweepTimelines } from "./admin/timeline-routes.ts";
 import { note } from "./note.ts";
 import { requestClock } from "./request-clock.ts";
@@ -27,6 +28,8 @@ const PAGE = 500;
 const PAGES = 200;
 /** The platform ends a run after 15 minutes. */
 const RUN_MS = 10 * 60_000;
+/** A run takes in for this long on each timeline that replays. */
+const REPLAY_MS = 40_000;
 /** Partitions that are woken at once; each may take a snapshot. */
 const AT_ONCE = 8;
 const WAKE_MS = 60_000;
@@ -37,6 +40,9 @@ export async function runCron(app: App, env: Env): Promise<void> {
   const until = Date.now() + RUN_MS;
   await sweepTimelines(env).catch((error: unknown) =>
     note("a timeline could not be removed", { error: messageOf(error) }),
+  );
+  await advanceReplays(env, app, REPLAY_MS).catch((error: unknown) =>
+    note("a timeline could not replay", { error: messageOf(error) }),
   );
   const places = placesOf(await app.current(env));
   const databases = logDatabases(env as unknown as Record<string, unknown>);

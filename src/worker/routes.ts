@@ -53,6 +53,7 @@ import {
   DELETE_TIMELINE,
   GET_PROMOTION,
   GET_TIMELINE,
+  ADVANCE_TIMELINE,
   LIST_TIMELINES,
   POST_PROMOTION,
   PUT_TIMELINE,
@@ -82,10 +83,10 @@ import { notAllowed, problem, type ProblemParts } from "./problem.ts";
 import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./admin/quarantine-routes.ts";
 import { limitedRate } from "./http/rate-limit.ts";
 import { recoverOperator } from "./admin/recover-route.ts";
-import { noTimeline, timelineSealed } from "./read/moments.ts";
+import { noTimeline, timelineReplays, timelineSealed } from "./read/moments.ts";
 import { getState, postBatch, scanState } from "./read/state-routes.ts";
 import { deletePromotion, getPromotion, postPromotion } from "./admin/promotion-routes.ts";
-import { deleteTimeline, getTimeline, getTimelines, putTimeline } from "./admin/timeline-routes.ts";
+import { advanceTimeline, deleteTimeline, getTimeline, getTimelines, putTimeline } from "./admin/timeline-routes.ts";
 import { troubleOf } from "./trouble.ts";
 import { watchKey } from "./watch/watch-route.ts";
 
@@ -118,6 +119,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       const routes = appends ? await app.routes(c.env) : await app.timeline(c.env, name);
       if (routes === null) return noTimeline(name);
       if (routes.replaced === true && changesLine(described)) return timelineSealed(name);
+      if (routes.replay !== undefined && changesLine(described)) return timelineReplays(name);
       c.set("routes", routes);
       return next();
     };
@@ -188,7 +190,8 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(DELETE_SAVEPOINT, (c, { name }) => deleteSavepoint(c.env, c.var.routes, name));
   on(PUT_TIMELINE, (c, { name }) => putTimeline(c.req.raw, c.env, app, name));
   on(LIST_TIMELINES, (c) => getTimelines(c.env));
-  on(GET_TIMELINE, (c, { name }) => getTimeline(c.env, name));
+  on(GET_TIMELINE, (c, { name }) => getTimeline(c.env, app, name));
+  on(ADVANCE_TIMELINE, (c, { name }) => advanceTimeline(c.env, app, name));
   on(DELETE_TIMELINE, (c, { name }) => deleteTimeline(c.env, name));
   on(GET_PROMOTION, (c, { name }) => getPromotion(c.req.raw, c.env, app, name));
   on(POST_PROMOTION, (c, { name }) => postPromotion(c.req.raw, c.env, app, name));

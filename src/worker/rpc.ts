@@ -1,5 +1,6 @@
-import type { Seq } from "../engine/base/ids.ts";
-import type { HighWaterMark } from "../engine/base/records.ts";
+import type { Seq, Stamp } from "../engine/base/ids.ts";
+import type { TakenIn } from "../engine/partition/take-in.ts";
+import type { HighWaterMark, Replay } from "../engine/base/records.ts";
 import type { Snapshotted } from "../engine/checkpoint/checkpointer.ts";
 import type { Verified } from "../engine/checkpoint/verify.ts";
 import type { Address } from "../engine/operator/routing.ts";
@@ -17,6 +18,16 @@ export interface ExportPage {
   readonly seq: number;
   readonly time: string | null;
   readonly lines: ReadableStream<Uint8Array>;
+}
+
+/** A call to take in the log of another line (partition/take-in.ts), as it travels. */
+export interface TakeInCall {
+  /** The lines whose logs make up that log, the oldest first, each up to its stamp. */
+  readonly source: readonly { readonly line: number; readonly upTo: Stamp }[];
+  readonly outcomes: Replay["outcomes"];
+  /** The code that must run here. */
+  readonly code: string;
+  readonly ms: number;
 }
 
 /** The calls of a partition's object. */
@@ -44,6 +55,7 @@ export interface Calls {
   setAside(address: Address, target: Seq): Promise<PartitionAnswer<SetAside | null>>;
   snapshot(address: Address): Promise<PartitionAnswer<Snapshotted>>;
   verify(address: Address): Promise<PartitionAnswer<Verified>>;
+  takeIn(address: Address, wish: TakeInCall): Promise<PartitionAnswer<TakenIn>>;
   mark(): Promise<HighWaterMark | null>;
   evict(): Promise<void>;
   wake(address: Address): Promise<void>;

@@ -6,7 +6,13 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { epoch, seq, stamp } from "../../src/engine/base/ids.ts";
 import { TIMELINES } from "../../src/engine/base/limits.ts";
 import type { Directory, LineStore, Log } from "../../src/engine/base/ports.ts";
-import { LOG_BEGIN, type Main, type Segment, type Timeline } from "../../src/engine/base/records.ts";
+import {
+  type ChangedOutcome,
+  LOG_BEGIN,
+  type Main,
+  type Segment,
+  type Timeline,
+} from "../../src/engine/base/records.ts";
 
 export interface TimelinesUnderTest {
   readonly directory: Directory;
@@ -161,6 +167,51 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       expect(await under.saved(1)).toEqual([`@${line}`]);
     });
 
+    it("LINE4: a line that replays keeps what it replays, and is promoted only while that is main", async () => {
+      const replay = { source: 1, outcomes: "logged", code: "c" } as const;
+      const added = await directory.add({ ...start("fix"), replay }, 1);
+      if (typeof added === "string") throw new Error(added);
+      const { line } = added;
+      await directory.ready(line);
+      expect(await row(line)).toMatchObject({ name: "fix", replay });
+      const other = await ready("other");
+      expect((await row(other))?.replay).toBeUndefined();
+      await promoting(line, 1, "opening");
+      await directory.idle(1);
+      expect(await row(line)).toMatchObject({ name: null, replayed: 1 });
+      expect((await row(line))?.replay).toBeUndefined();
+      const late = await directory.add({ ...start("late"), replay }, 1);
+      if (typeof late === "string") throw new Error(late);
+      await directory.ready(late.line);
+      expect(await directory.begin(2, late.line, 1), "it replays what is main no more").toMatchObject({
+        state: "idle",
+      });
+    });
+
+    it("REPLAY2: a replay's name is free again once it is replaced, unless it is being promoted", async () => {
+      const replay = { source: 1, outcomes: "logged", code: "c" } as const;
+      const add = async (code: string): Promise<Timeline> => {
+        const found = await directory.add({ ...start("fix"), replay: { ...replay, code } }, 1);
+        if (typeof found === "string") throw new Error(found);
+        return found;
+      };
+      const { line } = await add("c");
+      await directory.ready(line);
+      await promoting(line, 1, "sealing");
+      await directory.replace(line);
+      expect(await add("d")).toMatchObject({ line });
+      await directory.abort(1);
+      await directory.idle(1);
+      await directory.replace(line);
+      await directory.replace(line);
+      expect(await row(line)).toMatchObject({ name: null, state: "removing" });
+      const next = await add("d");
+      expect(next.line).not.toBe(line);
+      const plain = await ready("plain");
+      await directory.replace(plain);
+      expect(await row(plain)).toMatchObject({ state: "ready" });
+    });
+
     it("LINE3: main, a parent and a line that is being promoted stay", async () => {
       const parent = await ready("parent");
       const child = await making("child", parent);
@@ -307,15 +358,15 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
 
     it("adds an open line once, with its floor", async () => {
       expect(await states(1, 2)).toEqual(["open", "none"]);
-      await lines.add(2, stamp(50));
-      await lines.add(2, stamp(70));
+      await lines.add(2, stamp(50), "open");
+      await lines.add(2, stamp(70), "open");
       expect(await states(2)).toEqual(["open"]);
       const log = under.log(2, 0);
       const by = (await log.open("w", "c"))!.row.epoch;
       expect(await log.append([{ ...segment(50), epoch: by }], by)).toBe("refused");
       expect(await log.append([{ ...segment(51), epoch: by }], by)).toBe("appended");
       await lines.seal([2], 1);
-      await lines.add(2, stamp(70));
+      await lines.add(2, stamp(70), "open");
       expect(await states(2)).toEqual(["sealed"]);
     });
 
@@ -326,40 +377,99 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       await lines.seal([1], 1);
       expect(await log.append([{ ...segment(10), epoch: by }], by)).toBe("refused");
       expect(await log.explain(seq(1))).toMatchObject({ open: false, head: 0 });
-      await lines.open([1], 1);
+      await lines.unseal([1], 1);
       expect(await log.append([{ ...segment(10), epoch: by }], by)).toBe("appended");
     });
 
     it("PROMOTION1: a seal needs a lower number, and what opens writes its own", async () => {
-      for (const line of [2, 3]) await lines.add(line, stamp(1));
+      for (const line of [2, 3]) await lines.add(line, stamp(1), "open");
       await lines.seal([1, 2], 2);
       expect(await states(1, 2, 3)).toEqual(["sealed", "sealed", "open"]);
-      await lines.open([1, 2], 1);
+      await lines.unseal([1, 2], 1);
       expect(await states(1, 2), "opened by an earlier one").toEqual(["sealed", "sealed"]);
-      await lines.open([1, 2, 3], 2);
+      await lines.unseal([1, 2, 3], 2);
       expect(await states(1, 2, 3)).toEqual(["open", "open", "open"]);
       for (const late of [1, 2]) await lines.seal([1, 2, 3], late);
       expect(await states(1, 2, 3), "late seals").toEqual(["open", "open", "open"]);
       await lines.seal([1, 2], 3);
       await lines.seal([1, 2], 3);
-      for (const late of [1, 2]) await lines.open([1, 2], late);
+      for (const late of [1, 2]) {
+        await lines.unseal([1, 2], late);
+        await lines.open(2, late);
+      }
       expect(await states(1, 2, 3), "late openings").toEqual(["sealed", "sealed", "open"]);
-      await lines.open([2], 3);
-      await lines.open([2], 3);
+      await lines.open(2, 3);
+      await lines.open(2, 3);
       await lines.seal([1, 2], 3);
       expect(await states(1, 2, 3)).toEqual(["sealed", "open", "open"]);
     });
 
+    it("TAKEIN3: a line that replays takes in rows and no events, over seals, until it is opened", async () => {
+      await lines.add(2, stamp(1), "replaying");
+      const log = under.log(2, 0);
+      await log.create(1, LOG_BEGIN);
+      const by = (await log.open("w", "c"))!.row.epoch;
+      const row = (n: number): Segment => ({ ...segment(9 + n), seq: seq(n), last: seq(n), epoch: by });
+      expect(await log.append([row(1)], by)).toBe("refused");
+      expect(await log.append([row(1)], by, "replaying")).toBe("appended");
+      expect(await log.explain(seq(1))).toMatchObject({ open: false, replaying: true });
+      await lines.seal([1, 2], 1);
+      expect(await log.append([row(2)], by, "replaying")).toBe("appended");
+      await lines.unseal([1, 2], 1);
+      expect(await states(1)).toEqual(["open"]);
+      expect(await log.append([row(3)], by)).toBe("refused");
+      await lines.seal([1, 2], 2);
+      await lines.open(2, 2);
+      expect(await log.append([row(3)], by, "replaying")).toBe("refused");
+      expect(await log.append([row(3)], by)).toBe("appended");
+      expect(await log.explain(seq(1))).toMatchObject({ open: true, replaying: false });
+      await lines.seal([2], 2);
+      await lines.unseal([2], 2);
+      expect(await states(2), "late statements of its promotion").toEqual(["open"]);
+    });
+
+    it("TAKEIN2: changed outcomes are noted once, listed in order, and gone with the line", async () => {
+      await lines.add(2, stamp(1), "replaying");
+      const one = (n: number, print = n): ChangedOutcome => ({
+        seq: seq(n),
+        key: `k${n}`,
+        id: `"${n}`,
+        was: "applied",
+        now: "refused x",
+        print,
+      });
+      for (const [partition, list] of [
+        [0, [3, 1, 2]],
+        [1, [7]],
+      ] as const) {
+        const log = under.log(2, partition);
+        await log.create(1, LOG_BEGIN);
+        for (let twice = 0; twice < 2; twice++) await log.noteChanged(list.map((n) => one(n)));
+      }
+      await under.log(2, 2).create(1, LOG_BEGIN);
+      const log = under.log(2, 0);
+      expect(await log.changed(seq(0), 10)).toEqual([one(1), one(2), one(3)]);
+      expect(await log.changed(seq(1), 1)).toEqual([one(2)]);
+      expect((await lines.changed(2)).map(({ count, sum }) => [count, sum])).toEqual([
+        [3, 6],
+        [1, 7],
+      ]);
+      expect(await lines.changed(1)).toEqual([]);
+      while ((await lines.drop(2)) === "more");
+      expect([await lines.changed(2), await log.changed(seq(0), 10)]).toEqual([[], []]);
+    });
+
     it("a line that isn't there is neither sealed nor opened", async () => {
       await lines.seal([7, 1], 1);
-      await lines.open([7], 1);
+      await lines.open(7, 1);
+      await lines.unseal([7], 1);
       expect(await states(1, 7)).toEqual(["sealed", "none"]);
-      await lines.add(7, stamp(1));
+      await lines.add(7, stamp(1), "open");
       expect(await states(7)).toEqual(["open"]);
     });
 
     it("LINE4: a removed line takes nothing and never comes back, even if it was never there", async () => {
-      await lines.add(2, stamp(1));
+      await lines.add(2, stamp(1), "open");
       const log = under.log(2, 0);
       await log.create(1, LOG_BEGIN);
       const by = (await log.open("w", "c"))!.row.epoch;
@@ -368,15 +478,16 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       const late = { ...segment(11), seq: seq(2), last: seq(2), epoch: by };
       expect(await log.append([late], by)).toBe("refused");
       expect(await log.open("w", "c")).toBeNull();
-      for (const line of [2, 3]) await lines.add(line, stamp(1));
+      for (const line of [2, 3]) await lines.add(line, stamp(1), "open");
       await lines.seal([2, 3], 1);
-      await lines.open([2, 3], 2);
+      await lines.unseal([2, 3], 2);
+      for (const line of [2, 3]) await lines.open(line, 2);
       expect(await states(2, 3)).toEqual(["none", "none"]);
       expect(await log.append([late], by)).toBe("refused");
     });
 
     it("LINE4: its partitions and savepoints go, some at a time, and no other line's", async () => {
-      await lines.add(2, stamp(1));
+      await lines.add(2, stamp(1), "open");
       for (const [line, count] of [
         [1, 2],
         [2, 45],

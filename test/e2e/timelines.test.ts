@@ -104,6 +104,27 @@ test("a rollback, its undo, and the given-up events sent again", async () => {
   expect(await states()).toEqual(bad);
 });
 
+test("a reprocess takes in all that comes meanwhile, and its undo what came since", async () => {
+  await ok("save", "before-third");
+  await send(3);
+  const before = await states();
+  const asked = await keyframe("reprocess", "--from", "before-third");
+  expect([asked.status, asked.out]).toEqual([1, expect.stringContaining("the outcome of 0 events changes")]);
+  const [, name] = /keyframe unfork (\S+)/.exec(asked.err)!;
+  expect(await ok("timelines")).toMatch(new RegExp(`^${name} +replaying +main `, "m"));
+  expect(await states("--timeline", name!)).toEqual(before);
+  await send(4);
+  const now = await states();
+  expect(await ok("promote", name!, "--yes")).toMatch(/is main; what was main is main~1\n$/);
+  expect(await states()).toEqual(now);
+  await send(5);
+  const later = await states();
+  await ok("rollback", "--undo", "--yes");
+  expect(await states()).toEqual(later);
+  await ok("rollback", "--undo", "--give-up", "--yes");
+  expect(await states()).toEqual(later);
+});
+
 test("a fork goes its own way until it is removed", async () => {
   await ok("ask", "credits", bought("ada", 2));
   expect(await ok("fork", "what-if", "--expires", "1h")).toMatch(/^what-if starts at stamp \d{16}, \S+, of main\n$/);

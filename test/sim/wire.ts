@@ -131,13 +131,11 @@ export class WiredLog implements Log {
     const oracle = this.#world.oracle;
     let head = 0;
     this.#by.asking = true;
-    const answers = this.#by.asksToOpen();
     const opening = await this.#carry(
       method,
       () => "",
       async () => {
         head = oracle.head(this.#by.slot.name);
-        answers();
         return act();
       },
     ).finally(() => (this.#by.asking = false));
@@ -174,6 +172,22 @@ export class WiredLog implements Log {
       "below",
       () => `below ${before}`,
       () => this.#log.below(before),
+    );
+  }
+
+  noteChanged(...args: Parameters<Log["noteChanged"]>) {
+    return this.#carry(
+      "noteChanged",
+      () => "",
+      () => this.#log.noteChanged(...args),
+    );
+  }
+
+  changed(...args: Parameters<Log["changed"]>) {
+    return this.#carry(
+      "changed",
+      () => "",
+      () => this.#log.changed(...args),
     );
   }
 

@@ -11,7 +11,8 @@ CREATE TABLE identity (
   name TEXT NOT NULL
 );
 
--- The lines of history in this database. Rows are logged on an open line only, with a stamp above its floor.
+-- The lines of history in this database. Rows are logged with a stamp above the line's floor: a line that is open takes
+-- events, and one that is replaying takes in the rows of another line.
 CREATE TABLE lines (
   line INTEGER PRIMARY KEY,
   state TEXT NOT NULL,
@@ -33,7 +34,11 @@ CREATE TABLE timelines (
   expires_at INTEGER,
   state TEXT NOT NULL,
   -- Number of the switch that replaced it as main, or 0.
-  replaced INTEGER NOT NULL DEFAULT 0
+  replaced INTEGER NOT NULL DEFAULT 0,
+  -- The line whose log it replays, how outcomes are decided, and the code that decides them. Missing if it replays none.
+  source INTEGER,
+  outcomes TEXT,
+  code TEXT
 );
 
 INSERT INTO timelines (line, at, created_at, state) VALUES (1, 0, 0, 'ready');
@@ -115,6 +120,17 @@ CREATE TABLE segments (
   bytes INTEGER NOT NULL,
   stats TEXT NOT NULL,
   payload TEXT NOT NULL
+);
+
+-- Events whose outcome another line decided otherwise when it replayed them. place: number of that line's partition << 43 | seq.
+CREATE TABLE changed_outcomes (
+  place INTEGER PRIMARY KEY,
+  key TEXT NOT NULL,
+  id TEXT NOT NULL,
+  was TEXT NOT NULL,
+  now TEXT NOT NULL,
+  -- CRC-32 of the row. The sum over a list tells it from other lists.
+  print INTEGER NOT NULL
 );
 
 -- Snapshots that were current, whose state files are kept. place: number of the partition << 43 | manifest version.

@@ -18,6 +18,7 @@ export type FailureCode =
   | "invalid_region" // REGION or JURISDICTION is an unknown name.
   | "line_sealed" // The line of history takes no events now: a promotion is under way, or another line is main.
   | "line_gone" // The line of history was removed.
+  | "replay_other_code" // Other code runs here than the one that began the replay.
   | "fenced"; // Another instance took the epoch.
 
 export class Failure extends Error {

@@ -10,6 +10,8 @@ import type { Holder } from "./counters.ts";
 import type { Epoch, Seq, Stamp } from "./ids.ts";
 import type { LogLine, NoteFacts } from "./log-lines.ts";
 import type {
+  ChangedOutcome,
+  ChangedSum,
   Explanation,
   HighWaterMark,
   LogStart,
@@ -56,10 +58,14 @@ export interface Log {
    *  more. */
   below(before: Seq): Promise<readonly Segment[]>;
   /** Appends the rows of one group, all or none. The conditions: `held` is the epoch that holds, the first seq is one
-   *  above the head, the stamps rise above the head's and the floor, and the line is open. Rows of the next epoch
-   *  take that epoch (LOG2). */
-  append(rows: readonly Segment[], held: Epoch): Promise<Appended>;
+   *  above the head, the stamps rise above the head's and the floor, and the line is open, or replaying. Rows of the
+   *  next epoch take that epoch (LOG2). */
+  append(rows: readonly Segment[], held: Epoch, line?: "open" | "replaying"): Promise<Appended>;
   explain(at: Seq): Promise<Explanation>;
+  /** Stores events whose outcome differs from the one on the line that is replayed, each once. */
+  noteChanged(changed: readonly ChangedOutcome[]): Promise<void>;
+  /** Returns the first changed outcomes above `after`, up to `limit`. */
+  changed(after: Seq, limit: number): Promise<readonly ChangedOutcome[]>;
   /** Makes a snapshot current, cuts the rows up to `cutSeq` and makes the replaced snapshots restore points. Every
    *  statement checks that epoch and version hold. An existing restore point changes `replacedMs` alone. Beyond POINTS
    *  only a pinned snapshot becomes a restore point. */
@@ -121,7 +127,7 @@ export interface Directory {
   /** Adds a timeline with the next number, unless the name is there. Returns the row that has the name then. Returns
    *  "gone" if the parent isn't ready, and "full" if there are TIMELINES. */
   add(
-    start: { readonly name: string; readonly parent: number; readonly at: Stamp; readonly expiresMs: number | null },
+    start: Pick<Timeline, "at" | "expiresMs" | "replay"> & { readonly name: string; readonly parent: number },
     nowMs: number,
   ): Promise<Timeline | "gone" | "full">;
   /** Places the operators as on the parent, and marks the timeline as ready if it was being made. */
@@ -130,7 +136,9 @@ export interface Directory {
   withdraw(line: number): Promise<"removing" | "gone" | "main" | "parent" | "promotion">;
   /** Forgets a line that is being removed. */
   drop(line: number): Promise<void>;
-  /** Begins the promotion of that number, if the one before is over. */
+  /** Takes the name from a line that is replaying, and marks it as being removed, unless it is being promoted. */
+  replace(line: number): Promise<void>;
+  /** Begins the promotion of that number, if the one before is over. A line that replays must replay main. */
   begin(promotion: number, target: number, nowMs: number): Promise<Main | "no_target">;
   /** Makes the target main, if that promotion is sealing. */
   switch(promotion: number, etag: string, done: string): Promise<Main>;
@@ -142,14 +150,18 @@ export interface Directory {
 
 /** The lines of one database. */
 export interface LineStore {
-  /** Adds an open line with that floor, unless it is there. */
-  add(line: number, floor: Stamp): Promise<void>;
+  /** Adds a line with that floor, unless it is there. */
+  add(line: number, floor: Stamp, state: "open" | "replaying"): Promise<void>;
   /** Marks the line as removed for ever, and deletes some of its partitions' rows. Returns "more" if others are left. */
   drop(line: number): Promise<"more" | "done">;
-  /** Seals those lines that no promotion of this number or a later one has changed. */
+  /** Seals those lines that no promotion of this number or a later one has changed, except lines that are replaying. */
   seal(lines: readonly number[], promotion: number): Promise<void>;
-  /** Opens those lines that no later promotion has changed. */
-  open(lines: readonly number[], promotion: number): Promise<void>;
+  /** Opens the lines among those that are sealed, if no later promotion has changed them. */
+  unseal(lines: readonly number[], promotion: number): Promise<void>;
+  /** Opens a line, if no later promotion has changed it. */
+  open(line: number, promotion: number): Promise<void>;
+  /** Returns the changed outcomes of the line's partitions that have any. */
+  changed(line: number): Promise<readonly ChangedSum[]>;
 }
 
 /** Objects by name. Names are never used twice. */

@@ -143,6 +143,38 @@ export interface Timeline {
   readonly state: "making" | "ready" | "removing";
   /** The number of the switch that replaced it as main, or 0. */
   readonly replaced: number;
+  /** Missing if the line takes events of its own. */
+  readonly replay?: Replay;
+  /** The line that it had replayed when it became main. So both have the same events up to the switch. */
+  readonly replayed?: number;
+}
+
+/** A line replays the log of another line (history/timelines.ts). */
+export interface Replay {
+  /** The line whose log is replayed. */
+  readonly source: number;
+  /** Refusals stay as they are in the log, or this code decides each outcome anew. */
+  readonly outcomes: "logged" | "decide";
+  /** The code that replays. Under other code the replay starts again on a new line. */
+  readonly code: string;
+}
+
+/** An event whose outcome another line decided otherwise. `was` and `now` are words for a reader. */
+export interface ChangedOutcome {
+  readonly seq: Seq;
+  readonly key: string;
+  readonly id: string;
+  readonly was: string;
+  readonly now: string;
+  /** CRC-32 of all that. */
+  readonly print: number;
+}
+
+/** The changed outcomes of a partition: how many, and the sum of their prints, which another list hardly has. */
+export interface ChangedSum {
+  readonly partition: string;
+  readonly count: number;
+  readonly sum: number;
 }
 
 /** The line that a line starts from, with the moment, and so on up to the first one. */
@@ -225,6 +257,8 @@ export interface Explanation {
   readonly headStamp: Stamp;
   readonly floor: Stamp;
   readonly open: boolean;
+  /** The line takes in the rows of another one, and no events. */
+  readonly replaying: boolean;
   /** Nonce and stamp of the group whose row begins at the requested seq. */
   readonly group: string | null;
   readonly stamp: Stamp | null;

@@ -1,6 +1,6 @@
 /**
- * Promotion: another line becomes main. Main gives up the events that it logged since both parted. They stay readable
- * on `main~1`.
+ * Promotion: another line becomes main. Main gives up the events that it logged since both parted, unless the target
+ * has replayed them. They stay readable on `main~1`.
  *
  *   idle -> sealing -> opening -> idle
  *                  \-> aborting -> idle
@@ -9,7 +9,8 @@
  *     promotion. Every change compares the state and that number. In each database the rows of both lines hold the
  *     number too: a seal needs a lower one there, and what opens a line writes its own. So late statements of earlier
  *     promotions change nothing.
- * PROMOTION2. Both lines are sealed in every database before they are compared. The seal is checked by the append's own
+ * PROMOTION2. Both lines are sealed in every database before they are compared. A target that replays main's log takes
+ *     no events anyway, and takes in the rest of that log after main is sealed. The seal is checked by the append's own
  *     statement. So nothing is logged between the comparison and the switch, and nothing is done that the caller
  *     didn't accept.
  * PROMOTION3. The caller accepts a list by its tag: which events main gives up, and which the target has instead. If
@@ -120,7 +121,7 @@ async function abort(clock: Clock, { directory, lines }: PromotionStores, main: 
   const { promotion, line, target } = main;
   const now = await persistent(clock, "D1", () => directory.abort(promotion));
   if (now.state !== "aborting" || now.promotion !== promotion) return now;
-  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.open([line, target!], promotion))));
+  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.unseal([line, target!], promotion))));
   await persistent(clock, "D1", () => directory.idle(promotion));
   return now;
 }
@@ -137,7 +138,7 @@ async function open(clock: Clock, stores: PromotionStores, main: Main): Promise<
   );
   const above = stamp(Math.max(...newest));
   await Promise.all(stores.floors(line).map((floor) => persistent(clock, "D1", () => floor.raise(above))));
-  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.open([line], promotion))));
+  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.open(line, promotion))));
   await persistent(clock, "D1", () => directory.idle(promotion));
 }
 

@@ -15,7 +15,7 @@
  */
 import { savepointPrefix, type Stamp } from "../base/ids.ts";
 import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
-import type { Ancestors, Main, Timeline } from "../base/records.ts";
+import type { Ancestors, Main, Replay, Timeline } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { SavepointFiles } from "./savepoint-object.ts";
 import { removeSavepoint, type Stores, takeSavepoint } from "./savepoints.ts";
@@ -46,15 +46,18 @@ export interface Start {
   readonly exact: boolean;
   /** Null if it stays until somebody removes it. */
   readonly expiresMs: number | null;
+  /** Missing if the line takes events of its own. */
+  readonly replay?: Replay;
 }
 
 /** Makes a timeline that starts at a settled stamp of another line (LINE2). */
 export async function makeTimeline(clock: Clock, stores: TimelineStores, start: Start): Promise<Made> {
   const { directory, lines } = stores;
-  const { name, parent, at, exact, expiresMs } = start;
-  const row = await persistent(clock, "D1", () => directory.add({ name, parent, at, expiresMs }, clock.now()));
+  const { parent, at, exact, replay } = start;
+  const row = await persistent(clock, "D1", () => directory.add(start, clock.now()));
   if (typeof row === "string") return { tag: row };
-  if (row.state === "removing" || row.parent !== parent || (exact && row.at !== at))
+  const isOther = JSON.stringify(row.replay) !== JSON.stringify(replay);
+  if (row.state === "removing" || row.parent !== parent || isOther || (exact && row.at !== at))
     return { tag: "conflict", timeline: row };
   if (row.state === "ready") return { tag: "made", timeline: row, isNew: false };
   const holds = stores.savepoints(parent);
@@ -64,7 +67,8 @@ export async function makeTimeline(clock: Clock, stores: TimelineStores, start: 
     await removeTimeline(clock, stores, holds.files.objects, row);
     return { tag: held.tag === "full" ? "full" : "gone" };
   }
-  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.add(row.line, row.at))));
+  const state = replay === undefined ? "open" : "replaying";
+  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.add(row.line, row.at, state))));
   const now = await persistent(clock, "D1", () => directory.ready(row.line));
   return now === "ready"
     ? { tag: "made", timeline: { ...row, state: now }, isNew: true }

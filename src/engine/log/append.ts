@@ -20,7 +20,7 @@ import { backoffMs, limited, sleep } from "../base/retry.ts";
 import { type Committed, judgeAppend } from "./fence.ts";
 
 export async function append(
-  log: Log,
+  log: Pick<Log, "append" | "explain">,
   clock: Clock,
   host: Host,
   group: readonly Segment[],

@@ -10,7 +10,7 @@ import { HASH_NAME, hashGroup, partitionOf } from "../base/hash.ts";
 import type { PartitionId } from "../base/ids.ts";
 import { exceeds } from "../base/json.ts";
 import { NAME_BYTES } from "../base/limits.ts";
-import type { Ancestors } from "../base/records.ts";
+import type { Ancestors, Replay } from "../base/records.ts";
 import type { Event } from "../event/event.ts";
 import { type Rejected, rejected, type RejectionCode } from "../event/rejection.ts";
 import type { Operator } from "./operator.ts";
@@ -44,6 +44,8 @@ export interface Address extends PartitionId {
 export interface Route {
   readonly line: number;
   readonly ancestors: Ancestors;
+  /** The line takes in the log of another line, and no events. */
+  readonly replay?: Replay;
   readonly operator: Operator;
   readonly placement: Placement;
   readonly addresses: readonly Address[];

@@ -17,9 +17,10 @@ import { CommitDelay } from "./commit-delay.ts";
 import { Group, type Admission } from "./group.ts";
 import { epoch as asEpoch, seq, type Epoch, type Stamp } from "../base/ids.ts";
 import { appendCost } from "./metering.ts";
-import { isoOrNull, type OpenPartition, type RidingStats } from "../recovery/open-partition.ts";
+import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Segment } from "../base/records.ts";
 import { WIRE_VERSION, type AppendRequest, type AppendResponse } from "./protocol.ts";
+import { rowStats } from "./row-stats.ts";
 import { overQuota, type Quota } from "./quota.ts";
 import { nextStamp } from "../base/hybrid-clock.ts";
 import { limited } from "../base/retry.ts";
@@ -169,7 +170,10 @@ export class GroupCommit {
             stamp: nextStamp(open.machine.stamp, begun),
             epoch,
             code,
-            stats: this.#stats(open, group),
+            stats: rowStats(this.#env, open, group.growth(), {
+              ...group.counts,
+              ...appendCost(group.counts.segments ?? 0),
+            }),
           },
           codec,
         );
@@ -224,29 +228,5 @@ export class GroupCommit {
     this.#env.counters.add(commitCounts(ms));
     const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
     open.committed(group.events, bytes, stamp);
-  }
-
-  /** Statistics in a row that is written anyway, so that status needs no call to the partition (SNAP9). */
-  #stats(open: OpenPartition, group: Group): string {
-    const growth = group.growth();
-    const { state, quarantine } = open.machine;
-    const { keys, size } = state;
-    const { clock, counters, minutes } = this.#env;
-    const row = counters.row({ ...group.counts, ...appendCost(group.counts.segments ?? 0) });
-    minutes.count(row, clock.now());
-    const told = minutes.since(open.whole === null ? 0 : Date.parse(open.whole.at));
-    return JSON.stringify({
-      keys: keys + growth.keys,
-      stateBytes: size + growth.size,
-      dedupSince: isoOrNull(open.machine.dedup.sinceMs),
-      lastRecovery: open.report,
-      rates: open.rates,
-      quarantined: quarantine.decidedEvents,
-      tail: [open.row.version, open.tail.bytes],
-      counters: row,
-      ...(told.length === 0 ? {} : { minutes: told }),
-      writer: counters.holder!.writer,
-      ...(counters.before === null ? {} : { before: counters.before }),
-    } satisfies RidingStats);
   }
 }

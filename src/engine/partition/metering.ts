@@ -101,6 +101,15 @@ class MeteredLog implements Log {
     return this.#counted(this.#log.explain(...args), () => ({ d1RowsRead: EXPLAIN_READS }));
   }
 
+  noteChanged(...args: Parameters<Log["noteChanged"]>): ReturnType<Log["noteChanged"]> {
+    const rows = args[0].length;
+    return this.#counted(this.#log.noteChanged(...args), () => ({ d1RowsRead: 1 + 2 * rows, d1RowsWritten: rows }));
+  }
+
+  changed(...args: Parameters<Log["changed"]>): ReturnType<Log["changed"]> {
+    return this.#counted(this.#log.changed(...args), (rows) => ({ d1RowsRead: 1 + (rows?.length ?? 0) }));
+  }
+
   promote(...args: Parameters<Log["promote"]>): ReturnType<Log["promote"]> {
     const { replaced } = args[0];
     // The cut reads the rows up to the snapshot before; the rows above it stay.

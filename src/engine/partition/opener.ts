@@ -139,8 +139,8 @@ export class Opener {
       : peek(this.#env, this.#address.seed);
     const ahead = known === null ? this.#prefetch(use === "reads") : null;
     const opening = await asked;
-    // Another opening or a first append took the epoch after D1 answered, so the answer is stale.
-    if (!takes && this.openFor("snapshots") !== null) return this.#open!;
+    // This instance has the epoch, perhaps only since D1 answered. So all that the answer says is whether the line is open.
+    if (!takes && this.openFor("snapshots") !== null) return this.#openedAs(use, opening);
     const answeredAt = clock.now();
     const openMs = answeredAt - begun;
     const epoch = takes ? opening.row.epoch : null;
@@ -155,9 +155,15 @@ export class Opener {
     if (epoch !== null) this.#lease.hold(epoch);
     // This code may be able to migrate states that the snapshot's code could not.
     open.renew ||= open.whole?.unmigrated !== undefined && open.whole.code !== this.#env.code;
-    open.sealed = !opening.open;
     this.#open = open;
     this.#events.opened(open, use, answeredAt);
+    return this.#openedAs(use, opening);
+  }
+
+  /** @throws Failure line_sealed (OPEN4) */
+  #openedAs(use: Use, { open: isOpen }: Opening): OpenPartition {
+    const open = this.#open!;
+    open.sealed = !isOpen;
     if (use === "events" && open.sealed) throw sealed(this.#env.id);
     return open;
   }

@@ -37,6 +37,7 @@ import { logFacts } from "../log/fence.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import { DiskSpace } from "./disk-space.ts";
 import { busy, WIRE_VERSION, type AppendRequest, type AppendResponse } from "./protocol.ts";
+import { TakeIn, type TakeInWish, type TakenIn } from "./take-in.ts";
 import { isVerificationDue } from "../checkpoint/policy.ts";
 import { RETRY_MS, Checkpointer, type Snapshotted } from "../checkpoint/checkpointer.ts";
 import type { KeyEntry } from "../state/keyed-state.ts";
@@ -54,6 +55,7 @@ export class PartitionEngine {
   readonly #groups: GroupCommit;
   readonly #opener: Opener;
   readonly #queue: AdmissionQueue;
+  readonly #takeIn: TakeIn;
   readonly #repeats = new OpenCheck(() => this.#isLineOpen());
   #heardAt = 0;
 
@@ -79,6 +81,11 @@ export class PartitionEngine {
     this.#groups = new GroupCommit(env, quotaOf(env.operator, address), lease, (open, heard) => {
       this.#checkpoints.schedule(open);
       if (!heard) return;
+      this.#heardAt = env.clock.now();
+      this.#mark.committed(open);
+    });
+    this.#takeIn = new TakeIn(env, lease, (open) => {
+      this.#checkpoints.schedule(open);
       this.#heardAt = env.clock.now();
       this.#mark.committed(open);
     });
@@ -175,6 +182,12 @@ export class PartitionEngine {
   /** True if the line was sealed when D1 was asked last. */
   get sealed(): boolean {
     return this.#opener.open?.sealed ?? false;
+  }
+
+  /** Takes in the log of the line that this one replays. @throws Failure, Damage */
+  async takeIn(wish: TakeInWish): Promise<TakenIn> {
+    const open = await this.#opener.ready("snapshots");
+    return this.#takeIn.run(open, wish);
   }
 
   // ---- state out ----

@@ -62,11 +62,12 @@ export async function replay(
   const work = { events: 0, ms: 0 };
   let tailBytes = 0;
   let last: Segment | null = null;
-  for await (const page of tail(env, opening, base, folding, within)) {
-    const [next] = page.rows;
-    // The rows that aren't within are never applied, so the state machine wouldn't notice a hole before them.
-    if (next !== undefined && next.seq > machine.seq + 1) throw holeBefore(next, machine.seq);
-    const rows = page.rows.filter(within);
+  for await (const portion of portionsAbove(env, opening, base, () => machine.seq, within)) {
+    if (portion.tag === "archived") {
+      await replaySegments(portion.segments, folding);
+      continue;
+    }
+    const rows = portion.rows.filter(within);
     if (rows.length > 0) {
       const [from, started] = [machine.seq, clock.now()];
       await replayRows(env, rows, folding);
@@ -75,7 +76,6 @@ export async function replay(
     }
     tailBytes += rows.reduce((sum, row) => sum + row.bytes, 0);
     last = rows.at(-1) ?? last;
-    if (rows.length < page.rows.length) break;
   }
   return { tailBytes, replayMs: clock.now() - begun, work, last };
 }
@@ -143,7 +143,16 @@ async function replayRows(env: LogEnvironment, rows: readonly Segment[], { machi
 }
 
 async function replaySegments(segments: readonly ReadSegment[], { machine, loader }: Loaded): Promise<void> {
-  if (machine.state.complete) return segments.forEach((segment) => machine.replay(segment));
+  return withKeys(segments, { machine, loader }, (loaded) => loaded.forEach((segment) => machine.replay(segment)));
+}
+
+/** Runs `apply` on the segments, in order, while the keys that they need are in memory (REPLAY1). */
+export async function withKeys(
+  segments: readonly ReadSegment[],
+  { machine, loader }: Loaded,
+  apply: (segments: readonly ReadSegment[]) => void | Promise<void>,
+): Promise<void> {
+  if (machine.state.complete) return apply(segments);
   for (let from = 0; from < segments.length;) {
     const most = machine.state.keysIn(LOAD_BYTES);
     const keys = new Set<string>();
@@ -152,10 +161,11 @@ async function replaySegments(segments: readonly ReadSegment[], { machine, loade
       for (const key of neededKeys(segments[to]!, machine.anew !== null)) if (machine.holds(key)) keys.add(key);
     await loader.pinned([...keys]);
     try {
-      for (; from < to; from++) machine.replay(segments[from]!);
+      await apply(segments.slice(from, to));
     } finally {
       machine.state.unpin([...keys]);
     }
+    from = to;
   }
 }
 
@@ -165,34 +175,43 @@ function neededKeys({ events: { keys, outcomes } }: ReadSegment, anew: boolean):
   return anew ? keys : keys.filter((_, i) => (outcomes.get(i)?.tag ?? "applied") === "applied");
 }
 
+/** Consecutive segments of a log. */
+export type Portion =
+  | { readonly tag: "archived"; readonly segments: readonly ReadSegment[] }
+  /** Rows of D1. The last ones may not be within. */
+  | { readonly tag: "page"; readonly rows: readonly Segment[] };
+
 /**
- * Yields the pages of D1's log above the state machine, after replaying from the archive the rows that D1 has cut
- * (RECOVERY3).
+ * Yields the log above `at`, which the caller raises with each portion: from the archive if D1 has cut it, else D1's
+ * pages (RECOVERY3). Ends with the first portion that has a row that isn't within.
+ *
+ * @throws Damage, Failure
  */
-async function* tail(
+export async function* portionsAbove(
   env: LogEnvironment,
   opening: Opening,
   base: Manifest | null,
-  folding: Loaded,
+  at: () => Seq,
   within: Within,
-): AsyncGenerator<SegmentPage> {
-  const { machine } = folding;
+): AsyncGenerator<Portion> {
   // The opening's page begins above the current snapshot. A fallback starts lower and reads its own page.
-  let page: SegmentPage =
-    opening.row.snapshotSeq === machine.seq ? opening : await nextPage(env, opening.row, machine.seq);
+  let page: SegmentPage = opening.row.snapshotSeq === at() ? opening : await nextPage(env, opening.row, at());
   // A reader without the epoch may find that a promotion has cut further rows meanwhile.
   for (;;) {
     const first = page.rows[0]?.seq ?? seq(opening.row.snapshotSeq + 1);
-    if (first <= machine.seq + 1) break;
-    if (await replayArchive(env, opening.row, folding, base, seq(first - 1), within)) return;
-    page = await nextPage(env, opening.row, machine.seq);
+    if (first <= at() + 1) break;
+    if (yield* archivedUpTo(env, opening.row, base, at(), seq(first - 1), within)) return;
+    page = await nextPage(env, opening.row, at());
   }
   for (;;) {
+    const [first] = page.rows;
+    // Rows that aren't within are never applied, so the state machine wouldn't notice a hole before them.
+    if (first !== undefined && first.seq > at() + 1) throw holeBefore(first, at());
     // Fetch the next page while this one is replayed.
     const next = page.more ? nextPage(env, opening.row, page.rows.at(-1)!.last) : null;
     next?.catch(() => undefined);
-    yield page;
-    if (next === null) return;
+    yield { tag: "page", rows: page.rows };
+    if (next === null || !page.rows.every(within)) return;
     page = await next;
   }
 }
@@ -204,23 +223,23 @@ export async function nextPage(env: LogEnvironment, row: PartitionRow, after: Se
 }
 
 /**
- * Replays archived segments up to `to`. Returns true if a row that isn't within came before.
+ * Yields archived segments up to `to`. Returns true if a row that isn't within came before.
  *
  * @throws Damage if the archive ends below `to`
  */
-async function replayArchive(
+async function* archivedUpTo(
   env: LogEnvironment,
   row: PartitionRow,
-  folding: Loaded,
   base: Manifest | null,
+  after: Seq,
   to: Seq,
   within: Within,
-): Promise<boolean> {
-  const archived = archivedSegments(env, row, { base, after: folding.machine.seq, to, within });
+): AsyncGenerator<Portion, boolean> {
+  const archived = archivedSegments(env, row, { base, after, to, within });
   for (;;) {
     const next = await archived.next();
     if (next.done !== true) {
-      await replaySegments(next.value, folding);
+      yield { tag: "archived", segments: next.value };
       continue;
     }
     const end = next.value;

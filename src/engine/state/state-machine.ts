@@ -43,8 +43,10 @@ export interface Live {
 }
 
 /** A logged event that is decided anew (MACHINE5). */
-interface DecidedEvent {
+export interface DecidedEvent {
   readonly at: Seq;
+  /** Its place in the segment. */
+  readonly index: number;
   readonly key: string;
   readonly event: Event;
   readonly command: Command | null;
@@ -95,15 +97,26 @@ export class StateMachine {
    *
    * @throws Failure log_broken if the segment doesn't follow the last one, or can't be replayed
    */
-  replay({ row, events }: ReadSegment): void {
-    if (row.seq !== this.seq + 1)
-      throw new Failure(
-        "log_broken",
-        `after seq ${this.seq} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > this.seq ? "a gap" : "a duplicate"} (LOG4)`,
-      );
+  replay(segment: ReadSegment): void {
+    const { row } = segment;
     this.replayedFrom.add(codeOf(row));
     this.foreign ||= row.operatorVersion !== this.operator.version;
     const overlay = new Overlay(this.state, null);
+    this.take(overlay, this.seq, segment);
+    overlay.settle(row.stamp);
+    this.advance(row.last, row.stamp);
+  }
+
+  /**
+   * Applies one segment to an overlay, as the one after that seq. Nothing is visible before the overlay is settled, and
+   * the machine advanced.
+   */
+  take(overlay: Overlay, after: Seq, { row, events }: ReadSegment): void {
+    if (row.seq !== after + 1)
+      throw new Failure(
+        "log_broken",
+        `after seq ${after} comes a segment ${row.seq}..${row.last}: the log has ${row.seq > after ? "a gap" : "a duplicate"} (LOG4)`,
+      );
     try {
       this.#replayEvents(overlay, row, events);
     } catch (error) {
@@ -113,8 +126,6 @@ export class StateMachine {
       });
     }
     if (this.#only === null) for (const mark of events.marks) this.producers.set(mark, row.last);
-    overlay.settle(row.stamp);
-    this.advance(row.last, row.stamp);
   }
 
   /** Returns true if the machine holds the state of the key (MACHINE4). */
@@ -148,18 +159,18 @@ export class StateMachine {
     print(collected, event, key, this.seed, timed);
     const [prints, offset] = [collected.all, collected.last];
     const logged = outcomes.get(index);
-    if (this.#only === null) {
-      this.dedup.add(prints, offset);
-      if (logged !== undefined && this.keeps(logged)) this.dedup.answer(at, outcomeText(logged));
-    }
+    if (this.#only === null) this.dedup.add(prints, offset);
     // Read the command before the event runs, since a handler may write on the event.
     const command = commandOf(event);
     const run = (): Outcome => this.run(overlay, at, event, key, ms, prints, offset, null);
     const outcome =
       this.anew === null || stands(logged, command)
         ? this.#honoured(at, command, logged, run)
-        : this.anew({ at, key, event, command, logged, row }, run);
+        : this.anew({ at, index, key, event, command, logged, row }, run);
     if (outcome === null) return;
+    // The sender of an event that replay quarantines heard "applied", and hears it again.
+    const told = this.anew === null ? logged : outcome;
+    if (this.#only === null && told !== undefined && this.keeps(told)) this.dedup.answer(at, outcomeText(told));
     const made = outcome === logged ? row : this.made;
     this.decide({ at, key, ms, made, text: () => sent(index) }, command, outcome);
   }
@@ -173,13 +184,11 @@ export class StateMachine {
    * this code doesn't apply is quarantined.
    */
   #again(at: Seq, command: Command | null, outcome: Outcome): Outcome {
-    // This code applied the command's target, which other code had quarantined.
-    if (outcome.tag === "applied" || (command?.target != null && spares(outcome))) return outcome;
+    const again = appliedAgain(command, outcome);
+    if (again === outcome && outcome.tag !== "quarantined") return outcome;
     this.disowned.events += 1;
     if (this.disowned.first === 0) this.disowned.first = at;
-    if (outcome.tag === "quarantined") return outcome;
-    const error = `it was applied when it was logged, but the code that runs now refuses it: ${outcome.code}`;
-    return { tag: "quarantined", error };
+    return again;
   }
 
   /** Runs an event or a command. `live` is null at replay. */
@@ -336,6 +345,14 @@ export function commandOf(event: Event): Command | null {
 const isSteering = (type: string): boolean => type === RETRY || type === DELETE;
 
 const targetOf = (command: Event): Seq => (command.data as { readonly seq: Seq }).seq;
+
+/** Returns the outcome of an event that was applied once: it isn't refused afterwards, but quarantined. */
+export function appliedAgain(command: Command | null, outcome: Outcome): Outcome {
+  // This code applied the command's target, which other code had quarantined.
+  if (outcome.tag !== "refused" || (command?.target != null && spares(outcome))) return outcome;
+  const error = `it was applied when it was logged, but the code that runs now refuses it: ${outcome.code}`;
+  return { tag: "quarantined", error };
+}
 
 /** True if the target of a command stays in the quarantine. */
 const spares = (outcome: Outcome): boolean => outcome.tag === "refused" && SPARING.has(outcome.code);

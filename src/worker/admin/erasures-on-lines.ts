@@ -32,13 +32,14 @@ export const erasure = (id: string, key: string): CommandEvent => ({
 
 type Erased = { readonly tag: "erased" } | { readonly tag: "busy"; readonly code: string; readonly why: string };
 
-const ERASED: Erased = { tag: "erased" };
+export const ERASED: Erased = { tag: "erased" };
 
 /** Erases the key on all other lines that take events (LINEERASURE1). */
 export async function eraseElsewhere(env: Env, app: App, main: Route, id: string, key: string): Promise<Erased> {
   const timelines = await readTimelines(env);
-  for (const { line, state, replaced } of timelines.all) {
-    if (line === main.line || state !== "ready" || replaced > 0) continue;
+  for (const { line, state, replaced, replay } of timelines.all) {
+    // A line that replays main takes the erasure in.
+    if (line === main.line || state !== "ready" || replaced > 0 || replay !== undefined) continue;
     const erased = await eraseOn(env, await app.onLine(env, timelines, line), main.operator.name, id, key);
     if (erased.tag === "busy") return erased;
   }

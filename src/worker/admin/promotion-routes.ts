@@ -4,6 +4,7 @@
  */
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { partitionName, seq, type Seq, stamp, type Stamp } from "../../engine/base/ids.ts";
+import type { Timeline } from "../../engine/base/records.ts";
 import { persistent } from "../../engine/base/retry.ts";
 import { eventTexts } from "../../engine/history/event-texts.ts";
 import { promote, type Promoted, settlePromotion } from "../../engine/history/promotion.ts";
@@ -15,9 +16,13 @@ import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
 import { problem } from "../problem.ts";
 import { logEnvironment } from "../read/kept-manifests.ts";
-import { LAST_STAMP, type Lineage, noTimeline, timelineSealed } from "../read/moments.ts";
+import { LAST_STAMP, type Lineage } from "../lineage.ts";
+import { noTimeline, timelineSealed } from "../read/moments.ts";
+import { getReplayPromotion, promoteReplay } from "./replay-promotion.ts";
+import { isReplaying } from "./replays.ts";
 import { requestClock } from "../request-clock.ts";
 import { floorsOf, promotionStores, readTimelines, savepointStores } from "../timelines.ts";
+import { digestOf } from "./digest.ts";
 import { hasErasures } from "./erasures-on-lines.ts";
 
 /** The events of a partition that one line has and the other one doesn't. */
@@ -36,8 +41,10 @@ interface Preview {
 }
 
 export async function getPromotion(request: Request, env: Env, app: App, name: string): Promise<Response> {
-  const found = await targetOf(env, name);
-  if (found instanceof Response) return found;
+  const target = await targetOf(env, name);
+  if (target instanceof Response) return target;
+  if (isReplaying(target)) return getReplayPromotion(request, env, app, target);
+  const found = target.line;
   const preview = await previewOf(env, app, found, name, new Starts());
   if (preview instanceof Response) return preview;
   const headers = { etag: `"${preview.etag}"` };
@@ -63,8 +70,13 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
     });
   const timelines = await readTimelines(env);
   const again = isAgain(timelines, name, match[1] ?? null);
-  const found = again ? timelines.main.line : await targetOf(env, name);
-  if (found instanceof Response) return found;
+  const target = again ? null : await targetOf(env, name);
+  if (target instanceof Response) return target;
+  if (target !== null && isReplaying(target)) {
+    const replayed = await promoteReplay(env, app, target, match[1] ?? "*");
+    return replayed instanceof Response ? replayed : answerTo(app, name, replayed);
+  }
+  const found = target?.line ?? timelines.main.line;
   const wish = { target: found, accepted: match[1] ?? "*" };
   const starts = new Starts();
   // Before the lines are sealed, so that writers wait for the heads alone.
@@ -88,6 +100,10 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
       detail: `main has erased a key that timeline "${name}" still shows, and an erasure is never given up: send PUT /v1/timelines/${name} again, which repeats it, then promote`,
     });
   }
+  return answerTo(app, name, promoted);
+}
+
+function answerTo(app: App, name: string, promoted: Promoted): Response {
   app.forget();
   switch (promoted.tag) {
     case "promoted": {
@@ -98,7 +114,8 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
       return problem({
         status: 412,
         code: "promotion_moved",
-        detail: "other events would be given up than those of the preview: look at it again, or send If-Match: *",
+        detail:
+          "other events would be given up or changed than those of the preview: look at it again, or send If-Match: *",
         more: { etag: `"${promoted.etag}"` },
       });
     case "busy":
@@ -127,14 +144,14 @@ export async function deletePromotion(env: Env, app: App, name: string): Promise
   return Response.json({ name, state: "idle", switches });
 }
 
-/** Returns the line of a timeline that may be promoted. */
-async function targetOf(env: Env, name: string): Promise<number | Response> {
+/** Returns a timeline that may be promoted. */
+async function targetOf(env: Env, name: string): Promise<Timeline | Response> {
   const timelines = await readTimelines(env);
   const found = timelineOf(timelines, name);
   if (found === null) return noTimeline(name);
   if (found.line === timelines.main.line)
     return problem({ status: 409, code: "timeline_is_main", detail: `timeline "${name}" is main` });
-  if (found.replaced === 0) return found.line;
+  if (found.replaced === 0) return found;
   return timelineSealed(name);
 }
 
@@ -252,11 +269,6 @@ class Starts {
 
 const listOf = (all: readonly Stretch[]): unknown[] =>
   all.map(({ env: { id }, above, upTo }) => [id.operator, id.partition, above, upTo]);
-
-async function digestOf(text: string): Promise<string> {
-  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 interface Shown {
   readonly timeline: string;

@@ -16,7 +16,8 @@ import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
 import { jsonBody } from "../http/json-body.ts";
 import { problem } from "../problem.ts";
-import { type Lineage, type LineSavepoint, noSavepoint, noTimeline, savepointsOn, settledAt } from "../read/moments.ts";
+import type { Lineage } from "../lineage.ts";
+import { type LineSavepoint, noSavepoint, noTimeline, savepointsOn, settledAt } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 import { savepointFiles, savepointStores } from "../timelines.ts";
 

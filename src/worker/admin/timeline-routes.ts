@@ -3,10 +3,10 @@ import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { isObject, isText } from "../../engine/base/json.ts";
 import { TIMELINES } from "../../engine/base/limits.ts";
-import type { Timeline } from "../../engine/base/records.ts";
+import type { Stamp } from "../../engine/base/ids.ts";
+import type { Replay, Timeline } from "../../engine/base/records.ts";
 import { parseMoment, timelineIn } from "../../engine/history/moment.ts";
 import {
-  ancestorsOf,
   makeTimeline,
   MAIN,
   nameOf,
@@ -18,10 +18,22 @@ import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
 import { jsonBody } from "../http/json-body.ts";
 import { problem } from "../problem.ts";
-import { noTimeline, settledAt } from "../read/moments.ts";
+import { lineageOf, partsOf } from "../lineage.ts";
+import { noTimeline, settledAt, timelineReplays } from "../read/moments.ts";
+import { replayCode } from "../replay-code.ts";
+import { persistent } from "../../engine/base/retry.ts";
 import { requestClock } from "../request-clock.ts";
-import { readTimelines, timelineStores } from "../timelines.ts";
-import { repeatErasures } from "./erasures-on-lines.ts";
+import { floorsOf, readTimelines, timelineStores } from "../timelines.ts";
+import { ERASED, repeatErasures } from "./erasures-on-lines.ts";
+import {
+  advance,
+  changedSums,
+  isReplaying,
+  type Progress,
+  progressOf,
+  type Replaying,
+  underThisCode,
+} from "./replays.ts";
 
 const BODY_BYTES = 4_096;
 const DAY_MS = 86_400_000;
@@ -37,7 +49,8 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
   const parentName = timelineIn(wanted.from) ?? MAIN;
   const parent = timelineOf(timelines, parentName);
   if (parent === null) return noTimeline(parentName);
-  const on = { line: parent.line, ancestors: ancestorsOf(timelines, parent.line) };
+  if (isReplaying(parent)) return timelineReplays(parentName);
+  const on = lineageOf(timelines, parent.line);
   const at = await settledAt(env, on, wanted.from);
   if (at instanceof Response) return at;
   // Before its start, a line's past is that of the line that it starts from, which keeps it.
@@ -45,16 +58,29 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
   const moment = parseMoment(wanted.from)!;
   const exact = moment.tag === "stamp" || moment.tag === "savepoint";
   const expiresMs = wanted.expiresMs === null ? null : requestClock.now() + wanted.expiresMs;
-  const made = await makeTimeline(requestClock, timelineStores(env), { name, parent: from.line, at, exact, expiresMs });
+  const { main } = timelines;
+  const replay =
+    wanted.replay === null
+      ? {}
+      : { replay: { source: main.line, outcomes: wanted.replay, code: replayCode(env, app) } };
+  if (wanted.replay !== null && !(await continues(env, timelines, from, at)))
+    return problem({
+      status: 409,
+      code: "timeline_unrelated",
+      detail: `main doesn't go on from stamp ${at} of ${nameOfLine(timelines, from.line)}: replay from a moment of main, or from the end of what was main before a replay`,
+    });
+  const start = { name, parent: from.line, at, exact, expiresMs, ...replay };
+  const made = await makeTimeline(requestClock, timelineStores(env), start);
   switch (made.tag) {
     case "made": {
-      const { line, at: start } = made.timeline;
-      const erased = await repeatErasures(env, app, line, start);
+      const { line, at: begin } = made.timeline;
+      // A replay takes in the erasures with the log.
+      const erased = isReplaying(made.timeline) ? ERASED : await repeatErasures(env, app, line, begin);
       if (erased === "unknown")
         return problem({
           status: 409,
           code: "erasure_unreadable",
-          detail: `a key was erased after stamp ${start}, and the log that says which one is given up: delete timeline "${name}", and start at a later moment`,
+          detail: `a key was erased after stamp ${begin}, and the log that says which one is given up: delete timeline "${name}", and start at a later moment`,
         });
       if (erased.tag === "busy") return problem({ status: 503, code: erased.code, detail: erased.why });
       return Response.json(shown(await readTimelines(env), made.timeline), { status: made.isNew ? 201 : 200 });
@@ -82,21 +108,43 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
   }
 }
 
+/** Returns true if main's log continues from the stamp of that line: the replay of main's log above it leaves no hole. */
+async function continues(
+  env: Env,
+  timelines: Timelines,
+  { line }: { readonly line: number },
+  at: Stamp,
+): Promise<boolean> {
+  const { main, all } = timelines;
+  if (partsOf(lineageOf(timelines, main.line)).some((part) => part.line === line && at <= part.upTo)) return true;
+  if (all.find((one) => one.line === main.line)?.replayed !== line) return false;
+  // Main has the same events as the line that it replayed, up to the end of that line.
+  const newest = await Promise.all(
+    floorsOf(env, line).map((floor) => persistent(requestClock, "D1", () => floor.newest())),
+  );
+  return newest.every((stamp) => stamp <= at);
+}
+
 interface Wish {
   readonly from: string;
+  /** Null for a timeline that takes events of its own. */
+  readonly replay: Replay["outcomes"] | null;
   readonly expiresMs: number | null;
 }
 
 /** Returns why the body is none, if it is none. */
 function wishOf(body: unknown): Wish | string {
-  if (!isObject(body)) return 'the body must be {"from": a moment, "expires"?: "7d" or null}';
-  const { from = "now", expires } = body;
+  if (!isObject(body))
+    return 'the body must be {"from": a moment, "replay"?: "logged" or "decide", "expires"?: "7d" or null}';
+  const { from = "now", expires, replay = null } = body;
   if (!isText(from) && typeof from !== "number") return '"from" must be a moment';
-  if (expires === null) return { from: String(from), expiresMs: null };
-  if (expires === undefined) return { from: String(from), expiresMs: EXPIRES_MS };
+  if (replay !== null && replay !== "logged" && replay !== "decide") return '"replay" must be "logged" or "decide"';
+  const wish: Omit<Wish, "expiresMs"> = { from: String(from), replay };
+  if (expires === null) return { ...wish, expiresMs: null };
+  if (expires === undefined) return { ...wish, expiresMs: EXPIRES_MS };
   const [, count, unit] = (isText(expires) ? /^([1-9]\d{0,3})(h|d)$/.exec(expires) : null) ?? [];
   if (count === undefined) return '"expires" must be a time as "12h" or "7d", or null';
-  return { from: String(from), expiresMs: Number(count) * (unit === "h" ? DAY_MS / 24 : DAY_MS) };
+  return { ...wish, expiresMs: Number(count) * (unit === "h" ? DAY_MS / 24 : DAY_MS) };
 }
 
 export async function getTimelines(env: Env): Promise<Response> {
@@ -104,10 +152,49 @@ export async function getTimelines(env: Env): Promise<Response> {
   return Response.json(timelines.all.filter(({ state }) => state !== "making").map((one) => shown(timelines, one)));
 }
 
-export async function getTimeline(env: Env, name: string): Promise<Response> {
+export async function getTimeline(env: Env, app: App, name: string): Promise<Response> {
   const timelines = await readTimelines(env);
   const found = timelineOf(timelines, name);
-  return found === null ? noTimeline(name) : Response.json(shown(timelines, found));
+  if (found === null) return noTimeline(name);
+  if (!isReplaying(found)) return Response.json(shown(timelines, found));
+  const target = await app.onLine(env, timelines, found.line);
+  const progress = await progressOf(env, target, lineageOf(timelines, found.replay.source));
+  return Response.json(await shownReplay(env, timelines, found, progress));
+}
+
+/** One request takes in for about this long. */
+const ADVANCE_MS = 10_000;
+
+/** Takes in more of the log that the timeline replays. */
+export async function advanceTimeline(env: Env, app: App, name: string): Promise<Response> {
+  const found = timelineOf(await readTimelines(env), name);
+  if (found === null) return noTimeline(name);
+  if (!isReplaying(found))
+    return problem({ status: 409, code: "no_replay", detail: `timeline "${name}" replays nothing` });
+  const line = await underThisCode(env, app, found);
+  const progress = await advance(env, app, line, ADVANCE_MS);
+  return Response.json(await shownReplay(env, await readTimelines(env), line, progress));
+}
+
+async function shownReplay(
+  env: Env,
+  timelines: Timelines,
+  line: Replaying,
+  { lag, behind, trouble }: Progress,
+): Promise<object> {
+  const { source, outcomes } = line.replay;
+  const changed = (await changedSums(env, line.line)).reduce((sum, [, count]) => sum + count, 0);
+  return {
+    ...shown(timelines, line),
+    replay: {
+      of: nameOfLine(timelines, source),
+      outcomes,
+      lag,
+      behind: behind.length,
+      changed,
+      ...(trouble === null ? {} : { trouble }),
+    },
+  };
 }
 
 /** Removing a timeline that isn't there succeeds. */
@@ -143,13 +230,19 @@ const nameOfLine = (timelines: Timelines, line: number): string =>
   nameOf(timelines, timelines.all.find((one) => one.line === line) ?? { line, name: `line ${line}` });
 
 function shown(timelines: Timelines, one: Timeline): object {
-  const { line, parent, at, createdMs, expiresMs, state } = one;
+  const { line, parent, at, createdMs, expiresMs } = one;
   return {
     name: nameOf(timelines, one),
     line,
-    state: line === timelines.main.line ? "main" : one.replaced > 0 ? "sealed" : state,
+    state: stateOf(timelines, one),
     ...(parent === null ? {} : { from: nameOfLine(timelines, parent), at, time: stampTime(at) }),
     ...(createdMs === 0 ? {} : { created: new Date(createdMs).toISOString() }),
     ...(expiresMs === null ? {} : { expires: new Date(expiresMs).toISOString() }),
   };
+}
+
+function stateOf({ main }: Timelines, one: Timeline): string {
+  if (one.line === main.line) return "main";
+  if (one.replaced > 0) return "sealed";
+  return one.state === "ready" && isReplaying(one) ? "replaying" : one.state;
 }

@@ -97,6 +97,7 @@ const FAILURES: Readonly<Record<FailureCode, string>> = {
   invalid_region: "the setting REGION or JURISDICTION isn't known",
   line_sealed: "the line of history takes no events now: a promotion is under way, or another line is main",
   line_gone: "the line of history was removed",
+  replay_other_code: "other code runs than the one that began the replay",
   fenced: "another instance of the partition took over",
 };
 

@@ -188,7 +188,7 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
     add(401, ["no_token", "bad_token", "closed", "unknown_caller"]);
     add(403, ["wrong_role", "origin_not_allowed", "key_not_allowed"]);
     if (route.mainOnly !== true) add(404, ["no_timeline"]);
-    if (changesLine(route)) add(409, ["timeline_sealed"]);
+    if (changesLine(route)) add(409, ["timeline_sealed", "timeline_replays"]);
     add(500, ["internal_error"]);
     add(503, Object.keys(UNAVAILABLE));
   }

@@ -38,7 +38,7 @@ const STRETCH = object({
   partitions: list(object({ operator: STRING, partition: COUNT, first: COUNT, last: COUNT })),
 });
 
-const PROMOTION_MEMBERS = {
+const GIVING_UP = {
   timeline: STRING,
   mode: { const: "give_up" },
   parted: { ...COUNT, description: "The stamp up to which both have the same events." },
@@ -47,25 +47,46 @@ const PROMOTION_MEMBERS = {
   takes: ref("Stretches"),
 };
 
+/** Of a timeline that replays main's log. */
+const FOLLOWING = {
+  timeline: STRING,
+  mode: { const: "follow" },
+  outcomes: { enum: ["logged", "decide"] },
+  lag: COUNT,
+  changes: object({
+    events: { ...COUNT, description: "Events whose outcome is another one on the timeline." },
+    partitions: list(object({ operator: STRING, partition: COUNT, events: COUNT })),
+  }),
+};
+
+const DONE = {
+  promoted: { const: true },
+  switches: { ...COUNT, description: "How often main was switched." },
+  former: { type: "string", description: "The name of what was main." },
+};
+
 export const TIMELINE_SCHEMAS = {
   Timeline: object({
     name: STRING,
     line: { ...COUNT, description: "The number of its line, which is never given again." },
-    state: { enum: ["main", "sealed", "making", "ready", "removing"] },
+    state: { enum: ["main", "sealed", "making", "ready", "replaying", "removing"] },
     "from?": { type: "string", description: "The timeline that it starts from." },
     "at?": { ...COUNT, description: "The stamp of its start." },
     "time?": TIME,
     "created?": TIME,
     "expires?": TIME,
+    "replay?": object({
+      of: { type: "string", description: "The timeline whose log it replays." },
+      outcomes: { enum: ["logged", "decide"] },
+      lag: { ...COUNT, description: "Events that it hasn't taken in, as far as D1 tells without a partition." },
+      behind: { ...COUNT, description: "Partitions that have more to take in." },
+      changed: { ...COUNT, description: "Events whose outcome differs." },
+      "trouble?": { type: "string", description: "Why some partition takes in nothing now." },
+    }),
   }),
   Stretches: STRETCH,
-  PromotionPreview: object(PROMOTION_MEMBERS),
-  Promoted: object({
-    ...PROMOTION_MEMBERS,
-    promoted: { const: true },
-    switches: { ...COUNT, description: "How often main was switched." },
-    former: { type: "string", description: "The name of what was main." },
-  }),
+  PromotionPreview: { anyOf: [object(GIVING_UP), object(FOLLOWING)] },
+  Promoted: { anyOf: [object({ ...GIVING_UP, ...DONE }), object({ ...FOLLOWING, ...DONE })] },
 } as const;
 
 export const PUT_TIMELINE = described({
@@ -84,6 +105,11 @@ export const PUT_TIMELINE = described({
     "application/json": {
       schema: object({
         "from?": { anyOf: [STRING, COUNT], description: `${MOMENT_FORMS}. Without it, main as it is now.` },
+        "replay?": {
+          enum: ["logged", "decide"],
+          description:
+            "The timeline takes in main's log from there on, with the code that is deployed, instead of events of its own. `logged`: what was refused stays refused. `decide`: this code decides each event anew.",
+        },
         "expires?": {
           anyOf: [{ type: "string", pattern: "^[1-9]\\d{0,3}(h|d)$" }, { type: "null" }],
           description: "When it is removed, as 12h or 7d. Without it, after 7 days. Null: when somebody removes it.",
@@ -100,7 +126,14 @@ export const PUT_TIMELINE = described({
     ...AT_PROBLEMS,
     400: ["invalid_moment", "malformed_json", "invalid_body", "invalid_utf8", "malformed_gzip", "body_interrupted"],
     404: ["no_timeline", "no_savepoint"],
-    409: ["not_settled", "timeline_exists", "too_many_timelines", "erasure_unreadable"],
+    409: [
+      "not_settled",
+      "timeline_exists",
+      "timeline_replays",
+      "timeline_unrelated",
+      "too_many_timelines",
+      "erasure_unreadable",
+    ],
     413: ["body_too_large", "gzip_bomb"],
     415: ["unsupported_encoding"],
   },
@@ -152,9 +185,25 @@ export const DELETE_TIMELINE = described({
   problems: { 409: ["timeline_in_use"] },
 });
 
+export const ADVANCE_TIMELINE = described({
+  method: "POST",
+  path: `${PATH}/replay`,
+  role: "admin",
+  mainOnly: true,
+  group: GROUP,
+  id: "advanceReplay",
+  summary: "Take in more of the log that a timeline replays",
+  about:
+    "Takes about ten seconds, or less if it has come to the end. The cron does the same each minute. After a deploy the replay starts again.",
+  inPath: { name: NAME },
+  inQuery: {},
+  answers: { 200: { about: "How far it has come.", schema: ref("Timeline") } },
+  problems: { 404: ["no_timeline"], 409: ["no_replay"] },
+});
+
 const PROBLEMS = {
   404: ["no_timeline"],
-  409: ["timeline_is_main", "timeline_sealed", "timeline_unrelated"],
+  409: ["timeline_is_main", "timeline_sealed", "timeline_unrelated", "timeline_behind"],
 } as const;
 
 export const GET_PROMOTION = described({
@@ -166,7 +215,7 @@ export const GET_PROMOTION = described({
   id: "getPromotion",
   summary: "What main would give up if the timeline became main",
   about:
-    "With `Accept: application/x-ndjson`, the events that main would give up, as they were sent: a file for `keyframe send`. Edits and other commands aren't among them.",
+    "With `Accept: application/x-ndjson`, the events that main would give up, as they were sent: a file for `keyframe send`. Edits and other commands aren't among them. Of a timeline that replays: the events whose outcome changes.",
   inPath: { name: NAME },
   inQuery: {},
   answers: {

@@ -22,19 +22,22 @@ import { type HighWaterMark, readHighWaterMark } from "../../engine/base/records
 import type { Snapshotted } from "../../engine/checkpoint/checkpointer.ts";
 import type { Verified } from "../../engine/checkpoint/verify.ts";
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
-import { originOf } from "../../engine/operator/environment.ts";
+import { type LogEnvironment, originOf } from "../../engine/operator/environment.ts";
 import type { Address } from "../../engine/operator/routing.ts";
 import { sealed } from "../../engine/partition/opener.ts";
 import { PartitionEngine as Engine } from "../../engine/partition/partition.ts";
 import type { AppendRequest, AppendResponse } from "../../engine/partition/protocol.ts";
+import type { TakenIn } from "../../engine/partition/take-in.ts";
 import type { PartitionFacts } from "../../engine/recovery/open-partition.ts";
 import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import type { QuarantineGroup, QuarantineEntries, SetAside, Wanted } from "../../engine/state/quarantine.ts";
 import { installedApp } from "../app.ts";
 import { codeId, type Env, logBytes } from "../env.ts";
+import { fileEnvironment } from "../file-environment.ts";
 import { byteStream } from "../byte-stream.ts";
 import { note } from "../note.ts";
-import type { PartitionAnswer, ExportPage } from "../rpc.ts";
+import { OTHER_CODE, replayCode } from "../replay-code.ts";
+import type { PartitionAnswer, ExportPage, TakeInCall } from "../rpc.ts";
 import { Watches } from "../watch/watches.ts";
 import { ObjectClock } from "./object-clock.ts";
 
@@ -108,6 +111,24 @@ export class Partition extends DurableObject<Env> {
 
   async verify(address: Address): Promise<PartitionAnswer<Verified>> {
     return answered(() => this.#partition(address).verify());
+  }
+
+  /** Takes in the log of another line, if this line replays that one. */
+  async takeIn(address: Address, { source, outcomes, code, ms }: TakeInCall): Promise<PartitionAnswer<TakenIn>> {
+    return answered(async () => {
+      if (code !== replayCode(this.env, installedApp())) throw new Failure(OTHER_CODE.code, OTHER_CODE.message);
+      const engine = this.#partition(address);
+      const parts = source.map(({ line, upTo }) => ({ env: this.#reading({ ...address, line }), upTo }));
+      return engine.takeIn({ source: parts, outcomes, untilMs: Date.now() + ms });
+    });
+  }
+
+  /** Returns the environment in which this object reads the same partition on another line. */
+  #reading({ line, operator, partition, database }: Address): LogEnvironment {
+    const id = { line, operator, partition };
+    const db = logDatabases(this.env as unknown as Record<string, unknown>).get(database)!;
+    const objects = new R2Store(this.env.SNAPSHOTS);
+    return { ...fileEnvironment(id, installedApp().operator(operator)!, objects), log: new D1Log(db, id) };
   }
 
   /** Returns the high-water mark from the object's own storage, without opening the partition. */

@@ -24,7 +24,8 @@ import { badCursor } from "../http/answers.ts";
 import { notAllowed, problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
 import { logEnvironment } from "./kept-manifests.ts";
-import { LAST_STAMP, unsettledAt } from "./moments.ts";
+import { LAST_STAMP } from "../lineage.ts";
+import { unsettledAt } from "./moments.ts";
 
 const FORMAT = "keyframe.check";
 const VERSION = 1;

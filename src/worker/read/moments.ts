@@ -1,7 +1,7 @@
 /** Moments of this app: what a text means, as a settled stamp, or the problem. */
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { stamp, type Stamp } from "../../engine/base/ids.ts";
-import type { Ancestors, Savepoint } from "../../engine/base/records.ts";
+import type { Savepoint } from "../../engine/base/records.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { MOMENT_FORMS, parseMoment, stampUpTo } from "../../engine/history/moment.ts";
 import { settle } from "../../engine/history/settle.ts";
@@ -9,13 +9,9 @@ import type { Gone } from "../../engine/recovery/past-state.ts";
 import type { Env } from "../env.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
-import { floorsOf, savepointStores } from "../timelines.ts";
-
-/** A line, and where it starts. */
-export interface Lineage {
-  readonly line: number;
-  readonly ancestors: Ancestors;
-}
+import { LAST_STAMP, lineageOf, type Lineage } from "../lineage.ts";
+import { floorsOf, readTimelines, savepointStores } from "../timelines.ts";
+import { behindAt } from "./heads.ts";
 
 /** Turns a moment of a line into a settled stamp, or into the problem. */
 export async function settledAt(env: Env, on: Lineage, text: string): Promise<Stamp | Response> {
@@ -23,7 +19,9 @@ export async function settledAt(env: Env, on: Lineage, text: string): Promise<St
   if (moment === null) return noMoment(text);
   // A savepoint was settled when it was taken.
   if (moment.tag === "savepoint") return savepointAt(env, on, moment.name);
-  const settled = await settle(requestClock, floorsOf(env, on.line), moment);
+  // The floor of a line that replays stays, since rows that it takes in have the stamps of the other line.
+  const settled = await settle(requestClock, floorsOf(env, on.replay?.source ?? on.line), moment);
+  if (settled.tag === "settled" && !(await isTakenIn(env, on, settled.at))) return notTakenIn(settled.at);
   if (settled.tag === "settled") return settled.at;
   return problem({
     status: 409,
@@ -33,15 +31,28 @@ export async function settledAt(env: Env, on: Lineage, text: string): Promise<St
   });
 }
 
+/** Returns false if the line replays, and has not taken in everything up to the stamp. */
+async function isTakenIn(env: Env, on: Lineage, at: Stamp): Promise<boolean> {
+  const { replay, ancestors } = on;
+  if (replay === undefined || at <= ancestors[0]!.at) return true;
+  const source = lineageOf(await readTimelines(env), replay.source);
+  return (await behindAt(env, on, source, at)).length === 0;
+}
+
+const notTakenIn = (at: Stamp): Response =>
+  problem({
+    status: 409,
+    code: "not_settled",
+    detail: `the timeline replays, and has not come to stamp ${at} yet: ask again later, or for an earlier moment`,
+    retryAfterSec: 1,
+  });
+
 const noMoment = (text: string): Response =>
   problem({
     status: 400,
     code: "invalid_moment",
     detail: `${JSON.stringify(text.slice(0, 100))} is no moment; write ${MOMENT_FORMS}`,
   });
-
-/** No stamp is above it. */
-export const LAST_STAMP = stamp(Number.MAX_SAFE_INTEGER);
 
 /**
  * Turns a moment into a stamp without settling it, so nothing is written. Events at or below the stamp may still be
@@ -103,6 +114,13 @@ export const timelineSealed = (name: string): Response =>
     status: 409,
     code: "timeline_sealed",
     detail: `${name} was main and never changes: make a timeline that starts where it ends, with {"from":"${name}@now"}, and use that`,
+  });
+
+export const timelineReplays = (name: string): Response =>
+  problem({
+    status: 409,
+    code: "timeline_replays",
+    detail: `timeline "${name}" replays another one's log, and takes nothing else: send it to main, or start a timeline from "${name}"'s moment`,
   });
 
 export const noSavepoint = (name: string): Response =>

@@ -30,6 +30,7 @@ const facts = (more: Partial<Explanation>): Explanation => ({
   headStamp: stamp(90),
   floor: stamp(0),
   open: true,
+  replaying: false,
   group: null,
   stamp: null,
   ...more,

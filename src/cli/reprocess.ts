@@ -1,0 +1,63 @@
+/** `keyframe reprocess`: replays main's log from a moment with the code that is deployed, and makes the result main. */
+import { count } from "../client/amounts.ts";
+import { replayPath } from "../client/paths.ts";
+import type { TimelineInfo } from "../client/timelines.ts";
+import { AppClient, fine, online, problemCode, saidBy } from "./app.ts";
+import { CommandError, examples, No, NO, YES, type AddCommand } from "./command.ts";
+import { promoted, type PromoteOptions } from "./promote.ts";
+import { endOf, nowDigits, startOf, startTimeline } from "./timelines.ts";
+
+interface ReprocessOptions extends Omit<PromoteOptions, "giveUpTo"> {
+  readonly from: string;
+  readonly decide?: boolean;
+}
+
+export const reprocessCommand: AddCommand = (program, cli, done) => {
+  online(program.command("reprocess"))
+    .description("Replay main's log from a moment with the code that is deployed, then make the result main")
+    .requiredOption("--from <moment>", "a moment from before the bug")
+    .option("--decide", "let the code decide each outcome anew; else what was refused stays refused")
+    .option("--yes", "without a question, for scripts")
+    .addHelpText(
+      "after",
+      examples(
+        "keyframe reprocess --from before-deploy",
+        "keyframe reprocess --from 2026-11-24T09:00:00Z --decide --yes",
+      ) +
+        "\n\nDeploy the fixed code first. Main takes events meanwhile, and the replay takes them in. The preview says how many\noutcomes change; keyframe rollback --undo takes it back.\nExit status: 0 done, 1 not: the answer was no, an outcome changed since the preview, or the moment can't be had, 2 the\nrequest failed.",
+    )
+    .action(async ({ from, decide, ...options }: ReprocessOptions) => {
+      const { screen } = cli;
+      const app = new AppClient(options, cli);
+      const replay = decide === true ? "decide" : "logged";
+      const line = await startTimeline(app, `reprocess-${nowDigits()}`, { from, replay });
+      screen.say(startOf(line));
+      const stays = `${line.name} stays ${endOf(line)}: keyframe promote ${line.name}, or keyframe unfork ${line.name}`;
+      try {
+        await replayed(app, line.name, (events) => screen.say(`${count(events)} events are left`));
+        const is = await promoted(app, line.name, options, cli);
+        if (!is) screen.say(stays);
+        done(is ? YES : NO);
+      } catch (error) {
+        if (error instanceof No) screen.say(stays);
+        throw error;
+      }
+    });
+};
+
+/** Requests that find the same trouble, one after the other, before the command gives up. */
+const MOST_TROUBLES = 6;
+
+/** Lets a timeline replay up to the end of main's log. `left` hears how many events are to come. @throws CommandError */
+export async function replayed(app: AppClient, name: string, left: (events: number) => void): Promise<void> {
+  for (let troubles = 0; ;) {
+    const answer = await app.askAgain(replayPath(name), { method: "POST" });
+    if (problemCode(answer) === "no_timeline") throw new No(saidBy(answer));
+    const { replay } = fine(answer) as TimelineInfo;
+    if (replay === undefined) throw new CommandError(`timeline ${name} replays nothing`);
+    if (replay.behind === 0) return;
+    troubles = replay.trouble === undefined ? 0 : troubles + 1;
+    if (troubles === MOST_TROUBLES) throw new CommandError(`timeline ${name} doesn't go on: ${replay.trouble}`);
+    left(replay.lag);
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * The promotion of a timeline that replays main's log: main gives up no event, but outcomes may change
+ * (engine/history/promotion.ts).
+ *
+ * REPLAYPROMOTION1. The list that the caller accepts is of the events whose outcome differs (LINE3 of timelines.md). Each is
+ *     in D1 before the row that decides it is.
+ * REPLAYPROMOTION2. Main is sealed, then the timeline takes in the rest of main's log, then the lists are compared. So the
+ *     new main has every event of the old one.
+ * REPLAYPROMOTION3. Only a timeline that replays what is main now may be promoted. Others would give up what main logged.
+ */
+import type { ChangedOutcome } from "../../engine/base/records.ts";
+import { parsePartitionName, seq } from "../../engine/base/ids.ts";
+import { persistent } from "../../engine/base/retry.ts";
+import { promote, type Promoted } from "../../engine/history/promotion.ts";
+import type { App } from "../app.ts";
+import { byteStream } from "../byte-stream.ts";
+import type { Env } from "../env.ts";
+import { problem } from "../problem.ts";
+import { logOf } from "../read/kept-manifests.ts";
+import { requestClock } from "../request-clock.ts";
+import { promotionStores, readTimelines } from "../timelines.ts";
+import { digestOf } from "./digest.ts";
+import { advance, changedSums, type Progress, type Replaying, underThisCode } from "./replays.ts";
+
+interface Preview {
+  readonly etag: string;
+  readonly shown: { readonly timeline: string; readonly [member: string]: unknown };
+  /** The lists, each of a line. The outcomes of a `mirrored` one were changed on main, and are changed back. */
+  readonly lists: readonly {
+    readonly line: number;
+    readonly partitions: readonly string[];
+    readonly mirrored: boolean;
+  }[];
+}
+
+/** Before main is sealed, the timeline takes in for this long, and so much may be left. */
+const AHEAD_MS = 15_000;
+const LEFT_EVENTS = 20_000;
+/** Main is sealed for no longer than this: the promotion of a caller that is gone is aborted a little later. */
+const SEALED_MS = 8_000;
+
+export async function getReplayPromotion(request: Request, env: Env, app: App, line: Replaying): Promise<Response> {
+  const found = await ahead(env, app, line);
+  if (found instanceof Response) return found;
+  const preview = await previewOf(env, found.line, found.progress);
+  if (preview instanceof Response) return preview;
+  const headers = { etag: `"${preview.etag}"` };
+  if (request.headers.get("accept")?.includes("application/x-ndjson") !== true)
+    return Response.json(preview.shown, { headers });
+  return new Response(byteStream(changedTexts(env, app, preview)), {
+    headers: { ...headers, "content-type": "application/x-ndjson" },
+  });
+}
+
+/** Aborts a promotion whose timeline can't take in the rest of main's log. */
+export class NotTakenIn extends Error {}
+
+/** `accepted`: the tag of a preview, or "*". */
+export async function promoteReplay(
+  env: Env,
+  app: App,
+  line: Replaying,
+  accepted: string,
+): Promise<Promoted | Response> {
+  const found = await ahead(env, app, line);
+  if (found instanceof Response) return found;
+  const before = await previewOf(env, found.line, found.progress);
+  if (before instanceof Response) return before;
+  // Main need not be sealed to say so.
+  if (accepted !== "*" && accepted !== before.etag) return { tag: "moved", etag: before.etag };
+  const wish = { target: found.line.line, accepted };
+  try {
+    return await promote(requestClock, promotionStores(env), wish, async () => {
+      const progress = await advance(env, app, found.line, SEALED_MS);
+      if (progress.behind.length > 0) throw new NotTakenIn(progress.trouble ?? `${progress.lag} events are left`);
+      const preview = await previewOf(env, found.line, progress);
+      if (preview instanceof Response) throw new NotTakenIn("main was switched meanwhile");
+      return { etag: preview.etag, done: JSON.stringify(preview.shown) };
+    });
+  } catch (error) {
+    if (!(error instanceof NotTakenIn)) throw error;
+    return behind(found.line, error.message);
+  }
+}
+
+/** Brings the timeline near the end of main's log. */
+async function ahead(
+  env: Env,
+  app: App,
+  asked: Replaying,
+): Promise<{ readonly line: Replaying; readonly progress: Progress } | Response> {
+  const line = await underThisCode(env, app, asked);
+  const progress = await advance(env, app, line, AHEAD_MS);
+  if (progress.trouble !== null) return behind(line, progress.trouble);
+  if (progress.lag > LEFT_EVENTS) return behind(line, `${progress.lag} events are left`);
+  return { line, progress };
+}
+
+const behind = ({ name }: Replaying, why: string): Response =>
+  problem({
+    status: 409,
+    code: "timeline_behind",
+    detail: `timeline "${name}" hasn't taken in all of main's log: ${why}; let it go on with POST /v1/timelines/${name}/replay`,
+    retryAfterSec: 5,
+  });
+
+async function previewOf(env: Env, line: Replaying, { lag }: Progress): Promise<Preview | Response> {
+  const { main, all } = await readTimelines(env);
+  if (line.replay.source !== main.line)
+    return problem({
+      status: 409,
+      code: "timeline_unrelated",
+      detail: `timeline "${line.name}" replays the log of line ${line.replay.source}, which isn't main any more: start a replay of main`,
+    });
+  const changed = await changedSums(env, line.line);
+  // The timeline starts from the line that main replayed, so what changed there changes back.
+  const isBack = all.find((one) => one.line === main.line)?.replayed === line.parent;
+  const back = isBack ? await changedSums(env, main.line) : [];
+  const facts = [main.line, main.switches, line.line, "follow", line.replay.code, changed, back];
+  const lists = [
+    { line: line.line, partitions: changed.map(([name]) => name), mirrored: false },
+    { line: main.line, partitions: back.map(([name]) => name), mirrored: true },
+  ];
+  return {
+    etag: await digestOf(JSON.stringify(facts)),
+    shown: {
+      timeline: line.name!,
+      mode: "follow",
+      outcomes: line.replay.outcomes,
+      lag,
+      changes: {
+        events: [...changed, ...back].reduce((sum, [, count]) => sum + count, 0),
+        partitions: [...changed, ...back].map(([name, events]) => {
+          const { operator, partition } = parsePartitionName(name);
+          return { operator, partition, events };
+        }),
+      },
+    },
+    lists,
+  };
+}
+
+/** Rows that one statement reads. */
+const PAGE = 500;
+
+/** Yields the events whose outcome changes, and a last line that says how many they are. */
+async function* changedTexts(env: Env, app: App, { lists }: Preview): AsyncGenerator<string> {
+  const timelines = await readTimelines(env);
+  let events = 0;
+  for (const { line, partitions, mirrored } of lists) {
+    const { byOperator } = await app.onLine(env, timelines, line);
+    for (const name of partitions) {
+      const { operator, partition } = parsePartitionName(name);
+      const address = byOperator.get(operator)?.addresses[partition];
+      // The operator isn't in this code any more.
+      if (address === undefined) continue;
+      for (let after = seq(0); ;) {
+        const from = after;
+        const page = await persistent(requestClock, "D1", () => logOf(env, address).changed(from, PAGE));
+        for (const one of page) yield `${JSON.stringify({ operator, partition, ...shownChange(one, mirrored) })}\n`;
+        events += page.length;
+        if (page.length < PAGE) break;
+        after = page.at(-1)!.seq;
+      }
+    }
+  }
+  yield `${JSON.stringify({ format: "keyframe.changes", v: 1, complete: true, events })}\n`;
+}
+
+const shownChange = ({ seq: at, key, id, was, now }: ChangedOutcome, mirrored: boolean): object => ({
+  seq: at,
+  key,
+  id,
+  from: mirrored ? now : was,
+  to: mirrored ? was : now,
+});
