@@ -5,6 +5,7 @@
  * WORKER2. A call may be lost on its way, or its answer; an instance may die under it. The Worker itself may die under a
  *     request: its code goes no further, and its client hears nothing.
  */
+import { stamp, type Stamp } from "../../src/engine/base/ids.ts";
 import type { Address } from "../../src/engine/operator/routing.ts";
 import type { Producer } from "../../src/engine/event/producer.ts";
 import { rejected } from "../../src/engine/event/rejection.ts";
@@ -27,6 +28,8 @@ export interface Request {
   readonly full: boolean;
   /** The client numbers its requests (ONE2). */
   readonly producer: Producer | null;
+  /** The client has heard of this stamp (TIME1). */
+  readonly after?: Stamp;
   /** Events sent on at a time. */
   readonly batch: number;
 }
@@ -85,7 +88,7 @@ export class Worker {
     });
   }
 
-  async #handle({ texts, flawed, only, full, producer, batch }: Request): Promise<Intake> {
+  async #handle({ texts, flawed, only, full, producer, after = stamp(0), batch }: Request): Promise<Intake> {
     const routes = this.#world.routes(this.version);
     const nowMs = this.#world.clock.now();
     const intake = new Intake({
@@ -98,6 +101,7 @@ export class Worker {
       standard: false,
       full,
       producer,
+      after,
     });
     const unknown = rejected("unknown_type", "this code doesn't know the type");
     const lines = texts.map((text) => (flawed?.has(text) === true ? unknown : text));

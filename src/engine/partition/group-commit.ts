@@ -15,7 +15,7 @@ import type { Live } from "../state/state-machine.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import { CommitDelay } from "./commit-delay.ts";
 import { Group, type Admission } from "./group.ts";
-import { epoch as asEpoch, seq, type Epoch, type Stamp } from "../base/ids.ts";
+import { epoch as asEpoch, seq, stamp, type Epoch, type Stamp } from "../base/ids.ts";
 import { appendCost } from "./metering.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Segment } from "../base/records.ts";
@@ -167,7 +167,7 @@ export class GroupCommit {
         const epoch = lease.epoch ?? this.#claim(held, group);
         const rows = group.close(
           {
-            stamp: nextStamp(open.machine.stamp, begun),
+            stamp: nextStamp(stamp(Math.max(open.machine.stamp, group.after)), begun),
             epoch,
             code,
             stats: rowStats(this.#env, open, group.growth(), {
@@ -222,11 +222,11 @@ export class GroupCommit {
     this.#gathering.left(before, group.callers);
   }
 
-  #count(open: OpenPartition, group: Group, rows: readonly Segment[], stamp: Stamp, ms: number): void {
+  #count(open: OpenPartition, group: Group, rows: readonly Segment[], first: Stamp, ms: number): void {
     this.#gathering.answered(group.callers, this.#filling?.callers ?? 0, ms);
     this.#env.counters.add(group.counts);
     this.#env.counters.add(commitCounts(ms));
     const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
-    open.committed(group.events, bytes, stamp);
+    open.committed(group.events, bytes, first);
   }
 }

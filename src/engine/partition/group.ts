@@ -8,7 +8,7 @@ import type { Codec } from "../base/ports.ts";
 import { groupCounts, type CounterValues } from "../base/counters.ts";
 import { commandOf, type StateMachine, type Live } from "../state/state-machine.ts";
 import { fill } from "../event/event.ts";
-import { seq, type Epoch, type Seq, type Stamp } from "../base/ids.ts";
+import { seq, stamp, type Epoch, type Seq, type Stamp } from "../base/ids.ts";
 import { utf8Length } from "../base/json.ts";
 import { Overlay } from "../state/overlay.ts";
 import { LISTED_ERRORS, ROW_BYTES } from "../base/limits.ts";
@@ -51,6 +51,8 @@ export class Group {
   /** Requests in the group. Each has one caller that waits. */
   callers = 0;
   bytes = 0;
+  /** The highest stamp that a sender has heard of. The group is stamped above it (TIME1). */
+  after = stamp(0);
   readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0 };
   #resolve: () => void = () => undefined;
   #reject: (why: unknown) => void = () => undefined;
@@ -114,6 +116,7 @@ export class Group {
     let first = this.#next;
     this.callers += 1;
     this.bytes += slice.bytes;
+    this.after = stamp(Math.max(this.after, slice.after ?? 0));
     let row = this.#row(slice.bytes);
     let last = 0;
     const flush = (): void => {

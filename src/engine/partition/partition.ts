@@ -127,7 +127,8 @@ export class PartitionEngine {
         !(await limited(clock, "D1", () => this.#repeats.isOpen(slice), Math.max(1, deadline - clock.now())))
       )
         throw sealed(this.#env.id);
-      return { v: WIRE_VERSION, tag: "decided", statuses: admission.statuses, details: admission.details };
+      const { statuses, details } = admission;
+      return { v: WIRE_VERSION, tag: "decided", statuses, details, stamp: open.machine.stamp };
     } catch (error) {
       if (error === REOPENED && clock.now() < deadline)
         return this.append({ ...slice, waitMs: deadline - clock.now() });

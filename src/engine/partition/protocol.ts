@@ -5,6 +5,7 @@
  * addition must be optional.
  */
 
+import type { Stamp } from "../base/ids.ts";
 import type { Producer, Unfit } from "../event/producer.ts";
 
 export const WIRE_VERSION = 1;
@@ -35,6 +36,8 @@ export interface AppendRequest {
   readonly producer?: Producer;
   /** With `producer`: the index of each event in its client request, rising. */
   readonly indexes?: ArrayLike<number>;
+  /** The sender has heard of this stamp, so the events are stamped above it (TIME1). */
+  readonly after?: Stamp;
 }
 
 /**
@@ -63,6 +66,8 @@ export type AppendResponse =
        * Lists every event if `full`. Otherwise lists events that are more than applied, up to the limit of an answer.
        */
       readonly details: readonly (readonly [index: number, seq: number, outcome: string | null])[];
+      /** The events are at or below this stamp. An object of older code doesn't say. */
+      readonly stamp?: Stamp;
     }
   /** None of the events was taken, and none will be: the producer may not send them (ONE2). */
   | ({ readonly v: number; readonly tag: "unfit" } & Unfit)

@@ -114,6 +114,7 @@ const BODY_PROBLEMS = {
     "body_interrupted",
     "invalid_idempotency_key",
     "invalid_producer",
+    "invalid_stamp",
   ],
   413: ["body_too_large", "event_too_large", "too_many_events", "too_many_results", "gzip_bomb"],
   415: ["unsupported_media_type", "unsupported_charset", "unsupported_encoding"],
@@ -183,6 +184,17 @@ const NUMBERED: HeaderParams = {
   },
 };
 
+const STAMPED: HeaderParams = {
+  "Keyframe-Stamp": {
+    type: "integer",
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    about:
+      "The `Keyframe-Stamp` of an answer before: any moment that holds this request's events holds that one's too.",
+  },
+};
+const STAMP = { "Keyframe-Stamp": "For the next request." };
+
 const EXAMPLE = { type: "credits.bought", id: "b-1", data: { account: "ada", n: 5 } };
 const CLOUD_EXAMPLE = { specversion: "1.0", source: "/shop", ...EXAMPLE };
 
@@ -219,6 +231,7 @@ export const POST_EVENTS = described({
     },
     ...KEYED,
     ...NUMBERED,
+    ...STAMPED,
   },
   body: {
     "application/json": {
@@ -240,8 +253,8 @@ export const POST_EVENTS = described({
     ...ONE,
   },
   answers: {
-    200: { about: "All accepted, duplicate or ignored.", schema: ref("Counts") },
-    207: { about: "Some refused or rejected.", schema: ref("Counts") },
+    200: { about: "All accepted, duplicate or ignored.", schema: ref("Counts"), headers: STAMP },
+    207: { about: "Some refused or rejected.", schema: ref("Counts"), headers: STAMP },
   },
   problems: {
     ...BODY_PROBLEMS,
@@ -264,12 +277,13 @@ export const POST_ASK = described({
   summary: "Send one event to one operator, and get its reply",
   inPath: {},
   inQuery: {},
-  inHeaders: KEYED,
+  inHeaders: { ...KEYED, ...STAMPED },
   body: { "application/json": { schema: ref("Event"), example: { ...EXAMPLE, id: "b-5" } }, ...ONE },
   answers: {
     200: {
       about: "Applied. A duplicate gets the first answer.",
       schema: object({ value: about(ANY, "The handler's reply."), ...STANDING }),
+      headers: STAMP,
     },
   },
   problems: {

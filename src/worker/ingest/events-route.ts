@@ -13,6 +13,7 @@ import { Intake, type IntakeOptions } from "./intake.ts";
 import { HeldBody } from "../http/held-bodies.ts";
 import { postOf } from "./partition-client.ts";
 import { producerOf, requestName } from "../http/producer-headers.ts";
+import { heardStamp, withStamp } from "../http/stamp-header.ts";
 import { report, reportAsked, reportFlaw, strictly } from "./report.ts";
 
 export async function postEvents(
@@ -34,7 +35,7 @@ export async function postEvents(
       if (rest instanceof Response) return rest;
       await intake.take(rest);
     }
-    return report(intake, full);
+    return withStamp(report(intake, full), intake);
   } catch (error) {
     if (error instanceof BodyError) return reportFlaw(error, intake);
     throw error;
@@ -62,7 +63,7 @@ export async function postAsk(
     const intake = newIntake(request, env, { routes, only: route, full: true, standard: isStandard(mode), keyPrefix });
     const one = mode === "json" ? "structured" : mode;
     const lines = await heldLines(request, one, { strict: false, full: true, limit: PARSED_CHARS, held });
-    return reportAsked(await ask(intake, lines), route.operator.name);
+    return withStamp(reportAsked(await ask(intake, lines), route.operator.name), intake);
   } catch (error) {
     if (error instanceof BodyError) return reportFlaw(error, null);
     throw error;
@@ -94,6 +95,7 @@ function newIntake(request: Request, env: Env, chosen: Chosen): Intake {
     post: postOf(env),
     defaults,
     receivedMs,
+    after: heardStamp(request.headers, receivedMs),
     ignoreUnrouted: ignoresUnrouted(request.url),
     producer,
   });

@@ -13,6 +13,7 @@
  */
 import { keyOf, type Keyed, type Route } from "../../engine/operator/routing.ts";
 import { readEvent, type Defaults, type Event } from "../../engine/event/event.ts";
+import { stamp, type Stamp } from "../../engine/base/ids.ts";
 import type { Failure } from "../../engine/base/errors.ts";
 import { LISTED_ERRORS } from "../../engine/base/limits.ts";
 import type { Producer, Unfit } from "../../engine/event/producer.ts";
@@ -59,6 +60,8 @@ export interface IntakeOptions {
   readonly full: boolean;
   /** The sender numbers its requests (ONE2). */
   readonly producer: Producer | null;
+  /** The sender has heard of this stamp: its events are stamped above it (TIME1). */
+  readonly after?: Stamp;
   /** The caller may use only keys that begin with this prefix (U4). Default: all keys. */
   readonly keyPrefix?: string;
 }
@@ -75,6 +78,8 @@ export class Intake {
   readonly errors: EventError[] = [];
   readonly results: EventResult[] = [];
   interruption: Interruption | null = null;
+  /** All events that were decided are at or below it: what the sender has heard of by now (TIME1). */
+  stamp = stamp(0);
   /** Set if a partition refused its part from this producer (ONE2). */
   unfit: Unfit | null = null;
   /** Indexes of events whose key has a state that can't be migrated. A queue keeps them. */
@@ -223,7 +228,7 @@ export class Intake {
   }
 
   async #decide(batch: Batch): Promise<void> {
-    const { receivedMs, full, producer, post } = this.#options;
+    const { receivedMs, full, producer, post, after = stamp(0) } = this.#options;
     const { drafts, base, ascii } = batch;
     // A partition takes a numbered request's events in order, without a gap. Events after a refusal must not reach the
     // partition, even if it would take them by now (PRODUCER1 of producers.ts).
@@ -231,7 +236,7 @@ export class Intake {
     if (unfit !== null) for (const draft of drafts) this.#notTaken(draft, unfit, batch);
     else {
       const deadlineMs = post.clock.now() + PROGRESS_MS;
-      const common = { receivedMs, full, producer, base, ascii };
+      const common = { receivedMs, full, producer, after, base, ascii };
       const send = async (draft: Draft): Promise<void> =>
         this.#heard(draft, await deliver(post, addressOf(draft), sliceOf(draft, common), deadlineMs), batch);
       await Promise.all(drafts.map(send));
@@ -263,10 +268,11 @@ export class Intake {
 
   #decided(
     draft: Draft,
-    { statuses, details }: Extract<AppendResponse, { tag: "decided" }>,
+    { statuses, details, stamp: upTo = stamp(0) }: Extract<AppendResponse, { tag: "decided" }>,
     { bits, base, decided }: Batch,
   ): void {
     decided.push({ draft, statuses });
+    this.stamp = stamp(Math.max(this.stamp, upTo));
     for (let i = 0; i < statuses.length; i++) {
       bits[draft.places[i]!]! |= markOf(statuses[i]!);
       if (statuses[i] === STATUS.unmigrated && this.waiting.length < WAITING)

@@ -1,5 +1,6 @@
 /** A draft: the events of one request and batch that go to one partition, until their call is delivered. */
 import type { Address, Route } from "../../engine/operator/routing.ts";
+import type { Stamp } from "../../engine/base/ids.ts";
 import { messageOf } from "../../engine/base/errors.ts";
 import { sleep } from "../../engine/base/retry.ts";
 import { Prints } from "../../engine/event/fingerprint.ts";
@@ -33,6 +34,8 @@ interface Common {
   readonly receivedMs: number;
   readonly full: boolean;
   readonly producer: Producer | null;
+  /** The sender has heard of this stamp (TIME1), or 0. */
+  readonly after: Stamp;
   /** Index of the batch's first event in its request. */
   readonly base: number;
   /** All texts are known to be ASCII, which saves a look at every character. */
@@ -40,7 +43,7 @@ interface Common {
 }
 
 export function sliceOf({ route, texts, keys, prints, places }: Draft, common: Common): AppendRequest {
-  const { receivedMs, full, producer, base, ascii } = common;
+  const { receivedMs, full, producer, after, base, ascii } = common;
   const body = texts.length === 1 ? texts[0]! : texts.join(",");
   const lengths = new Uint32Array(texts.length);
   for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length;
@@ -54,6 +57,7 @@ export function sliceOf({ route, texts, keys, prints, places }: Draft, common: C
     keys,
     prints: prints.words(),
     full,
+    ...(after === 0 ? {} : { after }),
     ...(producer === null ? {} : { producer, indexes: Uint32Array.from(places, (place) => base + place) }),
   };
 }

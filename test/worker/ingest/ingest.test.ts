@@ -525,3 +525,32 @@ describe("ask, and what a handler refuses", () => {
     expect(other.random).not.toBe(random);
   });
 });
+
+describe("Keyframe-Stamp", () => {
+  const stampOf = ({ headers }: Answer): number => Number(headers.get("keyframe-stamp"));
+
+  test("a request that sends a stamp back is stamped above it, on any partition", async () => {
+    const first = await postEvents([add("stamped-1"), add("stamped-2"), add("stamped-3"), add("stamped-4")]);
+    expect(stampOf(first)).toBeGreaterThan(Date.UTC(2026, 0) * 1024);
+    // As if the first partition's clock were ahead.
+    const ahead = stampOf(first) + 20_000 * 1024;
+    const second = await postEvents(add("stamped-5"), { "keyframe-stamp": String(ahead) });
+    expect(stampOf(second)).toBeGreaterThan(ahead);
+    const third = await ask("tally", add("stamped-6"), { "keyframe-stamp": String(ahead + 1_000) });
+    expect(stampOf(third)).toBeGreaterThan(ahead + 1_000);
+  });
+
+  test("a duplicate hears a stamp at or above its event's", async () => {
+    const event = { ...add("stamped-7"), id: "stamped" };
+    const first = await postEvents(event);
+    expect(stampOf(await postEvents(event))).toBeGreaterThanOrEqual(stampOf(first));
+  });
+
+  test.each(["now", "-1", "1.5", String(2 ** 53 - 1), String((Date.now() + 120_000) * 1024)])(
+    "%s is no stamp of an answer",
+    async (given) => {
+      const answer = await postEvents(add("stamped-8"), { "keyframe-stamp": given });
+      expect([answer.status, answer.body["code"]]).toEqual([400, "invalid_stamp"]);
+    },
+  );
+});
