@@ -96,12 +96,12 @@ export async function getUntilAnswered(url: string): Promise<unknown> {
   throw new Error(`no answer from ${url}`);
 }
 
-/** Every key of an operator with its value. */
-export async function readAllStates(url: string, operator: string): Promise<Map<string, unknown>> {
+/** Every key of an operator with its value, on a timeline. */
+export async function readAllStates(url: string, operator: string, timeline = "main"): Promise<Map<string, unknown>> {
   const states = new Map<string, unknown>();
   let cursor: string | undefined;
   for (let page = 0; page < MAX_PAGES; page++) {
-    const query = new URLSearchParams({ limit: String(PAGE), ...(cursor === undefined ? {} : { cursor }) });
+    const query = new URLSearchParams({ limit: String(PAGE), timeline, ...(cursor === undefined ? {} : { cursor }) });
     const answer = (await getUntilAnswered(`${url}/v1/operators/${operator}/state?${query.toString()}`)) as StatePage;
     for (const { key, value } of answer.items) {
       if (states.has(key)) throw new Error(`key ${key} is listed twice`);

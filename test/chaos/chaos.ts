@@ -2,17 +2,20 @@
  * The run: rounds of load with kills in them, and the count at the end of each.
  *
  * 1. A round ends when everything that was sent in it is acknowledged; then every key of every operator is compared with
- *    the independent count, and each operator's log must hold exactly as many events as were sent, whatever the states say.
+ *    the independent count, and main must hold exactly the events that book.ts says, each once.
  * 2. Right after each restart nothing is missing that had been acknowledged before the kill: clients go on meanwhile.
- * 3. It ends with the first round that finds something: what comes after a loss would only repeat it.
+ * 3. In a round another line of history becomes main, and is undone or rolled back (promotions.ts).
+ * 4. It ends with the first round that finds something: what comes after a loss would only repeat it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exchange, getUntilAnswered, readAllStates } from "../../src/local/client.ts";
 import { count } from "../../src/client/amounts.ts";
 import { ChaosClient } from "./client.ts";
-import { eventsOf, OPERATORS, type OperatorName } from "./ledger.ts";
+import { eventsOf, Ledger, OPERATORS, type OperatorName } from "./ledger.ts";
+import { LineReader } from "./line-reader.ts";
 import type { Kill, Plan } from "./plan.ts";
 import { Race } from "./race.ts";
+import { Promotions } from "./promotions.ts";
 import type { World } from "./world.ts";
 
 const CLIENTS = 8;
@@ -27,6 +30,7 @@ export interface ChaosOptions {
 export async function runChaos(world: World, plans: Iterable<Plan>, options: ChaosOptions): Promise<void> {
   await world.app.start();
   const chaos = new Chaos(world);
+  await chaos.begin();
   let round = 0;
   for (const plan of plans) {
     const begun = performance.now();
@@ -43,7 +47,8 @@ export function summary({ tally, findings }: World): string {
   const kills = `${n(tally.kills, "kill")} (${count(tally.duringSnapshots)} during snapshots, ${count(tally.duringRecovery)} during recovery)`;
   const counts = `${n(tally.events, "event")}, ${n(tally.repeats, "duplicate")}, ${n(tally.unanswered, "unanswered attempt")}`;
   const credits = `credits ${count(tally.granted)} of ${count(tally.credits)} granted once, ${n(tally.racesCut, "race")} cut by a kill`;
-  return `${n(tally.rounds, "round")}, ${kills}, ${n(tally.evictions, "eviction")}, ${n(tally.snapshots, "whole snapshot")} and ${count(tally.fromSnapshots)} recoveries from one, ${counts}, ${count(findings.lost)} lost, ${count(findings.doubled)} doubled, ${credits}`;
+  const turns = `${n(tally.promotions, "promotion")} (${tally.undone} undone, ${tally.rolledBack} rolled back, ${tally.cut} cut by a kill and ${tally.cutSwitched} of these switched, ${tally.moved} moved) that gave up ${n(tally.givenUp, "event")}`;
+  return `${n(tally.rounds, "round")}, ${kills}, ${n(tally.evictions, "eviction")}, ${n(tally.snapshots, "whole snapshot")} and ${count(tally.fromSnapshots)} recoveries from one, ${counts}, ${count(findings.lost)} lost, ${count(findings.doubled)} doubled, ${credits}, ${turns}`;
 }
 
 /** A restart on a busy machine takes some of them. */
@@ -51,12 +56,18 @@ const ATTEMPTS = 600;
 
 class Chaos {
   readonly #world: World;
+  readonly #reader: LineReader;
   readonly #clients: ChaosClient[];
   #rounds = 0;
 
   constructor(world: World) {
     this.#world = world;
+    this.#reader = new LineReader(world);
     this.#clients = Array.from({ length: CLIENTS }, (_, number) => new ChaosClient(world, number));
+  }
+
+  async begin(): Promise<void> {
+    await this.#reader.begin(new Ledger());
   }
 
   async round(plan: Plan, seconds: number): Promise<void> {
@@ -65,10 +76,18 @@ class Chaos {
     const race = new Race(this.#world, `race ${this.#rounds}`);
     let over = false;
     const load = this.#clients.map((client) => client.run(() => over));
-    const script = this.#script(plan, seconds, race).finally(() => (over = true));
+    const script = this.#acts(plan, seconds, race).finally(() => (over = true));
     await Promise.all([script, ...load]);
-    await race.settle();
+    await race.repeat();
     await this.#compare();
+  }
+
+  async #acts(plan: Plan, seconds: number, race: Race): Promise<void> {
+    await this.#script(plan, seconds, race);
+    // A line that starts from here has all of the race, so its answers stay.
+    await race.settle();
+    if (plan.promotion === null) return;
+    await new Promotions(this.#world, this.#reader, this.#rounds).run(plan.promotion);
   }
 
   /** Kills and restarts of the app while the load runs. */
@@ -96,7 +115,7 @@ class Chaos {
   async #strike(kill: Kill, race: Race, checks: Promise<void>[]): Promise<void> {
     const snapshots = kill.during === "snapshot" ? await this.#snapshots() : null;
     if (kill.during === "snapshot") await sleep(kill.afterMs);
-    const acknowledged = this.#world.ledger.counts();
+    const acknowledged = this.#world.book.counts();
     await this.#world.crash(kill.during, () => {
       if (race.underway) this.#world.tally.racesCut += 1;
       return snapshots !== null && snapshots.open > 0;
@@ -178,20 +197,26 @@ class Chaos {
   }
 
   async #compare(): Promise<void> {
-    const { ledger, findings } = this.#world;
+    const { book, findings } = this.#world;
+    const find = (what: string): void => findings.add(`round ${this.#rounds}: ${what}`);
+    const ledger = this.#reader.ledgerOf(await this.#reader.main(), "main");
+    const lacks = [...book.all].filter((id) => !ledger.has(id));
+    const surplus = [...ledger.ids].filter((id) => !book.mayHold(id));
+    for (const id of lacks) find(`main lacks ${id}, which was acknowledged`);
+    for (const id of surplus) find(`main holds ${id}, which was given up and not sent again`);
+    findings.lost += lacks.length;
+    findings.doubled += surplus.length;
     for (const operator of OPERATORS) {
       const states = await readAllStates(this.#world.app.url(), operator);
       const { lost, doubled, differences } = ledger.compare(operator, states);
-      for (const difference of differences) findings.add(`round ${this.#rounds}: ${difference}`);
-      const surplus = (await this.#logged(operator)) - (ledger.events.get(operator) ?? 0);
-      if (surplus !== 0)
-        findings.add(
-          `round ${this.#rounds}: ${operator}'s log has ${Math.abs(surplus)} events too ${surplus > 0 ? "many" : "few"}`,
-        );
+      for (const difference of differences) find(difference);
+      const more = (await this.#logged(operator)) - (ledger.events.get(operator) ?? 0);
+      if (more !== 0) find(`${operator}'s log has ${Math.abs(more)} events too ${more > 0 ? "many" : "few"}`);
       // A state can't have fewer differences than the log it follows from.
-      findings.lost += Math.max(lost, -surplus);
-      findings.doubled += Math.max(doubled, surplus);
+      findings.lost += Math.max(lost, -more);
+      findings.doubled += Math.max(doubled, more);
     }
+    await this.#reader.begin(ledger);
   }
 
   /** Events in the logs of an operator's partitions. */

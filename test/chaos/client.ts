@@ -6,6 +6,7 @@
  * 2. It numbers some of its requests (ONE2), and sometimes starts anew with the next epoch. Requests of an older one then
  *    may be refused, but not accepted again.
  */
+import type { Answered } from "./book.ts";
 import { drawEvent } from "./drawn-event.ts";
 import type { Random } from "./random.ts";
 import { ChaosRequest, FULL_EVENTS, type ChaosAnswer, type Identity } from "./request.ts";
@@ -46,11 +47,11 @@ export class ChaosClient {
   }
 
   async #sendNew(): Promise<void> {
-    const request = this.#draw();
+    const request = this.#world.draw(this.#draw());
     const copies = this.#random.chance(COPIES_SHARE) ? this.#random.between(2, 3) : 1;
     this.#world.tally.repeats += (copies - 1) * request.drawn.length;
     await Promise.all(Array.from({ length: copies }, () => this.#send(request, false)));
-    this.#world.acknowledged(request);
+    this.#world.remember(request);
     request.places().forEach((place, i) => this.#world.claim(place, `${request.name}/${i}`));
   }
 
@@ -61,18 +62,31 @@ export class ChaosClient {
     await this.#send(request, true);
   }
 
-  async #send(request: ChaosRequest, again: boolean): Promise<void> {
-    const init = (attempt: number): RequestInit => this.#init(request, attempt);
-    const judge = (status: number, text: string): void => {
+  async #send(request: ChaosRequest, old: boolean): Promise<void> {
+    let again = false;
+    const init = (attempt: number): RequestInit => {
+      // A promotion between two attempts may have given it up.
+      again = old && request.acknowledged;
+      return this.#init(request, attempt);
+    };
+    const judge = (status: number, text: string, answered: Answered): void => {
       const answer = parsed(text);
-      const flaws = answer === null ? [`answered ${status} ${text}`] : request.judge(status, answer, again);
-      for (const flaw of flaws) this.#world.findings.add(`${request.name}: ${flaw}`);
-      if (again && answer !== null) this.#world.findings.doubled += answer.accepted;
+      this.#world.book.whenListed(answered, (sure) => {
+        const known = again && sure;
+        const flaws = answer === null ? [`answered ${status} ${text}`] : request.judge(status, answer, known, sure);
+        for (const flaw of flaws) this.#world.findings.add(`${request.name}: ${flaw}`);
+        if (known && answer !== null) this.#world.findings.doubled += answer.accepted;
+      });
     };
     // Without counts it is of something between us and the app, and says nothing about the events.
-    const busy = (text: string): void => (parsed(text) === null ? undefined : judge(503, text));
-    const { status, text } = await this.#world.ask(`client ${this.#number}`, this.#random, "/v1/events", init, busy);
-    judge(status, text);
+    const busy = (text: string, answered: Answered): void =>
+      parsed(text) === null ? undefined : judge(503, text, answered);
+    const heard = await this.#world.ask(`client ${this.#number}`, this.#random, "/v1/events", init, busy);
+    judge(heard.status, heard.text, heard.answered);
+    if (heard.status !== 200) return;
+    request.wasAcknowledged = true;
+    this.#world.book.whenListed(heard.answered, (sure) => (request.acknowledged ||= sure));
+    this.#world.book.acknowledge(request.ids, heard.answered);
   }
 
   #init(request: ChaosRequest, attempt: number): RequestInit {

@@ -18,7 +18,9 @@ export type Effect =
       readonly corrections: number;
     }
   | { readonly operator: "uppercase"; readonly key: string; readonly last: string }
-  | { readonly operator: "credits"; readonly key: string; readonly bought: number };
+  | { readonly operator: "credits"; readonly key: string; readonly bought: number }
+  /** Granted if there are credits left. */
+  | { readonly operator: "credits"; readonly key: string; readonly take: number };
 
 export interface Drawn {
   /** Without an id. */

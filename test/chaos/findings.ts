@@ -37,4 +37,14 @@ export class Tally {
   racesCut = 0;
   credits = 0;
   granted = 0;
+  promotions = 0;
+  /** Promotions whose answer a kill took, and those of them that had switched main by then. */
+  cut = 0;
+  cutSwitched = 0;
+  /** Promotions that were refused, since main had logged something since the preview. */
+  moved = 0;
+  undone = 0;
+  rolledBack = 0;
+  /** Events that promotions gave up. */
+  givenUp = 0;
 }

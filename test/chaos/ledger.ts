@@ -1,11 +1,11 @@
 /*
- * The independent count: what every key of every operator must hold after the events that were sent.
+ * The independent count: what every key of every operator must hold after the events of a log.
  *
  * 1. Plain arithmetic over the drawn effects. It shares nothing with the operators that it is there to check.
- * 2. An effect is entered once, when its request is first acknowledged, however often the request is sent.
+ * 2. An event is entered once, by its id, in the order of its log. A copy continues from there, as a line of history does.
  */
 import { type AirportCount, canonical } from "../../src/local/flights.ts";
-import type { Drawn, Effect } from "./drawn-event.ts";
+import type { Effect } from "./drawn-event.ts";
 
 type State = Readonly<Record<string, unknown>>;
 
@@ -21,44 +21,44 @@ export const OPERATORS = ["airport-delays", "usage", "uppercase", "credits"] as 
 export type OperatorName = (typeof OPERATORS)[number];
 
 /** Who counts events in its states, and where. The others' states can't tell how many events differ. */
-const COUNTED: Readonly<Partial<Record<OperatorName, string>>> = {
+export const COUNTED: Readonly<Partial<Record<OperatorName, string>>> = {
   "airport-delays": "flights",
   uppercase: "processedRecordsCount",
 };
 
 export class Ledger {
   /** By operator, then by key. */
-  readonly #states = new Map<OperatorName, Map<string, State>>(OPERATORS.map((name) => [name, new Map()]));
-  /** Events that each operator's log must hold: as many as have an id of their own. */
-  readonly events = new Map<OperatorName, number>(OPERATORS.map((name) => [name, 0]));
+  readonly #states: Map<OperatorName, Map<string, State>>;
+  readonly #ids: Set<string>;
+  /** Events of each operator. */
+  readonly events: Map<OperatorName, number>;
 
-  enter(effects: readonly Effect[]): void {
-    for (const effect of effects) {
-      const states = this.#of(effect.operator);
-      states.set(effect.key, added(states.get(effect.key), effect));
-      this.log(effect.operator, 1);
-    }
+  constructor(from?: Ledger) {
+    this.#states = new Map(OPERATORS.map((name) => [name, new Map(from?.statesOf(name))]));
+    this.#ids = new Set(from?.ids);
+    this.events = new Map(OPERATORS.map((name) => [name, from?.events.get(name) ?? 0]));
   }
 
-  /** Events that are in the log and do what `set` says, or nothing. */
-  log(operator: OperatorName, count: number): void {
-    this.events.set(operator, (this.events.get(operator) ?? 0) + count);
+  /** Returns false if the event is in already, and leaves it out. */
+  enter(id: string, effect: Effect): boolean {
+    if (this.#ids.has(id)) return false;
+    this.#ids.add(id);
+    const states = this.statesOf(effect.operator);
+    states.set(effect.key, added(states.get(effect.key), effect));
+    this.events.set(effect.operator, (this.events.get(effect.operator) ?? 0) + 1);
+    return true;
   }
 
-  set(operator: OperatorName, key: string, state: State): void {
-    this.#of(operator).set(key, state);
+  get ids(): IterableIterator<string> {
+    return this.#ids.values();
   }
 
-  /** How many events each key of those who count has by now. */
-  counts(): Map<OperatorName, Map<string, number>> {
-    const counted = OPERATORS.filter((name) => COUNTED[name] !== undefined);
-    return new Map(
-      counted.map((name) => [name, new Map([...this.#of(name)].map(([key, state]) => [key, eventsOf(name, state)]))]),
-    );
+  has(id: string): boolean {
+    return this.#ids.has(id);
   }
 
   compare(operator: OperatorName, actual: ReadonlyMap<string, unknown>): Comparison {
-    const expected = this.#of(operator);
+    const expected = this.statesOf(operator);
     const keys = new Set([...expected.keys(), ...actual.keys()]);
     const result: Comparison = { keys: keys.size, lost: 0, doubled: 0, differences: [] };
     for (const key of keys) {
@@ -74,14 +74,12 @@ export class Ledger {
     return result;
   }
 
-  #of(operator: OperatorName): Map<string, State> {
+  statesOf(operator: OperatorName): Map<string, State> {
     const states = this.#states.get(operator);
     if (states === undefined) throw new Error(`no operator ${operator}`);
     return states;
   }
 }
-
-export const effectsOf = (drawn: readonly Drawn[]): Effect[] => drawn.map(({ effect }) => effect);
 
 export function eventsOf(operator: OperatorName, state: State | undefined): number {
   const member = COUNTED[operator];
@@ -107,7 +105,8 @@ function added(state: State | undefined, effect: Effect): State {
     }
     case "credits": {
       const { left = 0, taken = 0 } = (state ?? {}) as Record<string, number>;
-      return { left: left + effect.bought, taken };
+      if ("bought" in effect) return { left: left + effect.bought, taken };
+      return left < effect.take ? { left, taken } : { left: left - effect.take, taken: taken + effect.take };
     }
   }
 }

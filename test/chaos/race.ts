@@ -10,8 +10,6 @@ const TAKERS = 30;
 const COPIES = 3;
 /** Requests at a time. */
 const LANES = 24;
-/** Each taker asks once more when all is over. */
-const EVENTS = TAKERS + 1;
 
 interface Outcome {
   readonly granted: boolean;
@@ -31,6 +29,9 @@ export class Race {
     this.#world = world;
     this.#account = account;
     this.#random = world.random.stream(account);
+    const { effects } = world.book;
+    effects.set(this.#id("bought"), { operator: "credits", key: account, bought: CREDITS });
+    for (let i = 0; i < TAKERS; i++) effects.set(this.#id(`take ${i}`), { operator: "credits", key: account, take: 1 });
   }
 
   /** Is somebody waiting for an answer, after others had theirs? */
@@ -58,8 +59,12 @@ export class Race {
     const refused = decided.filter(({ granted, left }) => !granted && left !== 0);
     if (refused.length > 0) this.#find(`${refused.length} were refused while there were credits`);
     if (new Set(decided.map(({ seq }) => seq)).size !== TAKERS) this.#find("two takers have one place in the log");
-    this.#world.ledger.log("credits", EVENTS);
-    this.#world.ledger.set("credits", this.#account, { left: 0, taken: CREDITS });
+  }
+
+  /** Everybody asks once more, and hears the first answer, on whichever line is main by now. */
+  async repeat(): Promise<void> {
+    await this.#askAll(this.#random.shuffled([...this.#outcomes.keys()]));
+    for (const [id, outcomes] of this.#outcomes) this.#theOne(id, outcomes);
   }
 
   async buy(): Promise<void> {
@@ -95,13 +100,19 @@ export class Race {
   }
 
   async #ask(id: string, type: string, n: number): Promise<Outcome> {
-    const body = JSON.stringify({ id: `${this.#account} ${id}`, type, data: { account: this.#account, n } });
+    const body = JSON.stringify({ id: this.#id(id), type, data: { account: this.#account, n } });
     const init = { method: "POST", headers: { "content-type": "application/json" }, body };
-    const { status, text } = await this.#world.ask("race", this.#random, "/v1/operators/credits/ask", () => init);
+    const path = "/v1/operators/credits/ask";
+    const { status, text, answered } = await this.#world.ask("race", this.#random, path, () => init);
     const answer = outcomeOf(status, text);
     if (answer === null) throw new Error(`${this.#account}: ${id} was answered ${status} ${text}`);
-    this.#world.claim(`credits/0/${answer.seq}`, `${this.#account} ${id}`);
+    this.#world.book.acknowledge([this.#id(id)], answered);
+    this.#world.claim(`credits/0/${answer.seq}`, this.#id(id));
     return answer;
+  }
+
+  #id(id: string): string {
+    return `${this.#account} ${id}`;
   }
 
   #find(what: string): void {

@@ -5,6 +5,7 @@
  *    find all of it (ONE1, ONE2).
  * 2. Every answer that lists its results gives each event the same place in the log and the same outcome, and no place has
  *    two events.
+ * 3. Events that a promotion gave up may be accepted once more, at another place.
  */
 import type { BatchAnswer } from "../../src/local/client.ts";
 import type { Drawn } from "./drawn-event.ts";
@@ -36,9 +37,16 @@ export class ChaosRequest {
   readonly identity: Identity;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** The ids of its events, also of those that have none as they are sent. */
+  readonly ids: readonly string[];
+  /** All of it is on main. */
   acknowledged = false;
+  /** All of it was on main once. */
+  wasAcknowledged = false;
   /** Over all answers. */
   #accepted = 0;
+  /** Events that were given up, as often as they were. */
+  #givenUp = 0;
   #results: readonly string[] | null = null;
 
   constructor(drawn: readonly Drawn[], identity: Identity, lines: boolean) {
@@ -51,23 +59,39 @@ export class ChaosRequest {
     const texts = drawn.map(({ event }, i) =>
       JSON.stringify(identity.tag === "ids" ? { id: `${identity.prefix}/${i}`, ...event } : event),
     );
+    this.ids = drawn.map((_, i) => `${idPrefix(identity)}/${i}`);
     this.body = lines ? texts.join("\n") : `[${texts.join(",")}]`;
   }
 
-  /** The flaws of an answer, in words, or none. `again`: the request was acknowledged before this sending. */
-  judge(status: number, answer: ChaosAnswer, again: boolean): string[] {
+  /** A promotion gave up these events, and maybe others. */
+  giveUp(list: ReadonlySet<string>): void {
+    const freed = this.ids.filter((id) => list.has(id)).length;
+    if (freed === 0) return;
+    this.#givenUp += freed;
+    this.#results = null;
+    this.acknowledged = false;
+  }
+
+  /**
+   * The flaws of an answer, in words, or none. `again`: the request was acknowledged before this sending. `sure`: the
+   * answer is of the line that is main.
+   */
+  judge(status: number, answer: ChaosAnswer, again: boolean, sure: boolean): string[] {
     const flaws: string[] = [];
     const { received, accepted, duplicates, rejected, refused, quarantined, through } = answer;
     const count = this.drawn.length;
     this.#accepted += accepted;
-    if (this.#accepted > count) flaws.push(`${this.#accepted} of ${count} events were accepted over all answers`);
+    if (this.#accepted > count + this.#givenUp)
+      flaws.push(
+        `${this.#accepted} of ${count} events were accepted over all answers, and ${this.#givenUp} were given up`,
+      );
     if (again && accepted > 0) flaws.push(`${accepted} acknowledged events were accepted again`);
     if (status === 503) return flaws;
-    const fenced = status === 403 && again && accepted + duplicates + rejected === count;
+    const fenced = status === 403 && this.wasAcknowledged && accepted + duplicates + rejected === count;
     const whole = status === 200 && accepted + duplicates === count && rejected + refused + quarantined === 0;
     if ((!fenced && !whole) || received !== count || through !== count)
       flaws.push(`${count} events are answered with ${status} ${JSON.stringify({ ...answer, results: undefined })}`);
-    if (whole && answer.results !== undefined) flaws.push(...this.#judgeResults(answer.results, again));
+    if (whole && sure && answer.results !== undefined) flaws.push(...this.#judgeResults(answer.results, again));
     return flaws;
   }
 
@@ -105,6 +129,17 @@ export class ChaosRequest {
       case "producer":
         return `${identity.id}, epoch ${identity.epoch}, number ${identity.number}`;
     }
+  }
+}
+
+function idPrefix(identity: Identity): string {
+  switch (identity.tag) {
+    case "ids":
+      return identity.prefix;
+    case "idempotency-key":
+      return identity.key;
+    case "producer":
+      return `${identity.id}/${identity.epoch}/${identity.number}`;
   }
 }
 
