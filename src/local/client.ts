@@ -22,6 +22,8 @@ export interface BatchAnswer {
 interface Feed {
   /** Asked for every request, since a restarted app may have another address. */
   url: () => string;
+  /** Of every request, such as `?timeline=fix`. */
+  query?: string;
   chunks: string[][];
   /** Requests at a time. */
   lanes: number;
@@ -44,7 +46,7 @@ export async function sendAll(feed: Feed): Promise<void> {
   const lane = async (): Promise<void> => {
     // The lanes share one iterator: each chunk goes to one of them.
     for (const chunk of chunks) {
-      const { answer } = await sendUntilAnswered(feed.url, chunk, feed.beforeRetry);
+      const { answer } = await sendUntilAnswered(feed.url, chunk, feed.beforeRetry, feed.query);
       await feed.onAnswer(answer, chunk);
     }
   };
@@ -56,9 +58,10 @@ async function sendUntilAnswered(
   url: () => string,
   chunk: string[],
   beforeRetry: () => Promise<void>,
+  query = "",
 ): Promise<{ answer: BatchAnswer; attempts: number }> {
   for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
-    const answer = await postLines(url(), chunk);
+    const answer = await postLines(url(), chunk, query);
     if (answer !== null) return { answer, attempts };
     await beforeRetry();
     await sleep(RETRY_PAUSE_MS);
@@ -71,10 +74,10 @@ export function splitInto<T>(items: T[], size: number): T[][] {
 }
 
 /** Returns null if the lines must be sent again. */
-export async function postLines(url: string, lines: string[]): Promise<BatchAnswer | null> {
+export async function postLines(url: string, lines: string[], query = ""): Promise<BatchAnswer | null> {
   const body = lines.join("\n");
   const headers = { "content-type": "application/x-ndjson" };
-  return (await requestJson(`${url}/v1/events`, { method: "POST", headers, body })) as BatchAnswer | null;
+  return (await requestJson(`${url}/v1/events${query}`, { method: "POST", headers, body })) as BatchAnswer | null;
 }
 
 /** Returns null if the request must be sent again. */

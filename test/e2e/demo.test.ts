@@ -16,3 +16,15 @@ test("npm run demo -- --once ends with status 0 and every airport equal", async 
   expect(lines.some((line) => line.includes("kill -9"))).toBe(true);
   expect(listProcesses().filter((p) => p.group === demo?.pid)).toEqual([]);
 });
+
+test("npm run demo -- timelines ends with status 0, and every count agrees", async () => {
+  demo = new Command(projectNode(), ["src/local/demo-main.ts", "timelines"], {});
+  const status = await demo.exited;
+  expect(status, demo.stdout + demo.stderr).toBe(0);
+  expect(demo.stderr).toBe("");
+  const counts = [...demo.stdout.matchAll(/(\d+) of (\d+) airports as counted/g)];
+  expect(counts.length).toBeGreaterThan(7);
+  expect(counts.filter(([, equal, all]) => equal !== all)).toEqual([]);
+  expect(demo.stdout.trimEnd().split("\n").at(-1)).toBe("All counts agree.");
+  expect(listProcesses().filter((p) => p.group === demo?.pid)).toEqual([]);
+});
