@@ -45,7 +45,7 @@ export class Instance {
   shown = 0;
   /** When D1 last left it without word of its epoch in time. */
   unheardMs = -1;
-  /** It lived before its database was restored to an older point, and this is what it knows. Else null. */
+  /** All that it may know, if not all of that is in its database any more, since that was restored. Else null. */
   past: Past | null = null;
   /** How often its database had been restored to an older point when it began. */
   readonly generation: number;
@@ -66,6 +66,9 @@ export class Instance {
   #reads = false;
   /** It asks D1 what there is: what it reads of files meanwhile is a guess, which it may never look at. */
   asking = false;
+  /** How often it asked to open. Its engine listens to the last of these calls only. */
+  #openings = 0;
+  #opened = false;
 
   constructor(world: World, slot: Slot, number: number, operator: Operator, offsetMs: number) {
     this.name = `${slot.short}#${number}`;
@@ -111,6 +114,7 @@ export class Instance {
       keepAside: (aside) => {
         if (!this.dead) slot.aside = aside;
       },
+      watchers: () => ({ keys: [], changed: () => undefined, opened: () => (this.#opened = true) }),
       end: (why) => this.#end(why),
       note: (what, facts) => {
         if (what === "recovered by fallback") this.#fellBack(String(facts["flaws"]));
@@ -160,6 +164,17 @@ export class Instance {
 
   get callers(): number {
     return this.#calls.size;
+  }
+
+  /** Returns what must be called when the database answers. */
+  asksToOpen(): () => void {
+    const number = ++this.#openings;
+    return () => {
+      if (this.#opened || number < this.#openings) return;
+      // All that it will know comes from this answer, whatever its database held before.
+      this.past = null;
+      this.#firstHead = null;
+    };
   }
 
   heardOpening(head: number, opening: Opening | null, write: boolean): void {

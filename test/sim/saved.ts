@@ -12,6 +12,7 @@
 import {
   decodeArchive,
   decodeSnapshot,
+  manifestIn,
   type DecodedSnapshot,
   type LoggedOutcome,
   type QuarantineLine,
@@ -72,13 +73,15 @@ export class Saved {
 
   put(by: Instance, name: string, bytes: Uint8Array): void {
     const truth = this.#world.oracle.truth(by.slot.name);
-    if (name.endsWith(".kfm")) return this.#archive(by, truth, bytes);
+    if (name.endsWith(".kfm")) {
+      if (this.#world.config.travelMs > 0) this.#ofLog(by, truth, manifestIn(bytes));
+      return this.#archive(by, truth, bytes);
+    }
     const file = decodeSnapshot(bytes);
     if (by.past === null) this.#erased(by, truth, file);
     const snapshot = this.#joined(name, file);
     if (snapshot === null) return;
     const attempt = attemptOf(name);
-    if (this.#world.config.travelMs > 0) this.#logs.set(attempt, upTo(by.past ?? truth.past, snapshot.seq));
     const whole = this.#whole(by, attempt, snapshot);
     if (by.past !== null) return;
     const wrong = (what: string): void => this.#fail(`${by.name} wrote a snapshot at ${snapshot.seq}: ${what}`);
@@ -112,6 +115,13 @@ export class Saved {
       if (must && answers.get(event.seq)?.text !== outcome.text)
         wrong(`the outcome of seq ${event.seq} isn't in it (ONE3)`);
     }
+  }
+
+  /** An instance that lived before its database was restored may have read the log anew since: stamps tell which it saved. */
+  #ofLog({ past }: Instance, truth: Truth, manifest: string): void {
+    const { attempt, seq, stamp } = JSON.parse(manifest) as { attempt: string; seq: number; stamp: number };
+    const knows = past?.takes.some(({ row }) => row.last === seq && row.stamp === stamp) === true;
+    this.#logs.set(attempt, upTo(knows ? past : truth.past, seq));
   }
 
   /** No secret of an event whose key was erased since stands in what is written after that. */

@@ -7,6 +7,8 @@
  *     lost is rebuilt from R2.
  * TIMETRAVEL3. Events that no object knows of are lost without a word (docs/internals/design.md, what is left open), and all else
  *     holds.
+ * TIMETRAVEL4. An instance knows the log that its opening gave it, and what it logged since. If that is part of the
+ *     log that its database has now, all rules hold for it. An instance that didn't open yet knows nothing.
  */
 import { adopt, type Truth as Which } from "../../src/engine/recovery/adopt.ts";
 import type { PartitionRow, Point } from "../../src/engine/base/records.ts";
@@ -17,9 +19,8 @@ import type { MemoryDatabase } from "../../src/testkit/memory-log.ts";
 import { InstanceClock } from "./clock.ts";
 import { filesOf, manifestIn } from "./decoder.ts";
 import type { Slot } from "./host.ts";
-import type { Instance } from "./instance.ts";
 import type { Random } from "./random.ts";
-import { NOTHING, upTo, type Past } from "./truth.ts";
+import { isPartOf, NOTHING, upTo, type Past } from "./truth.ts";
 import { Watched } from "./watched.ts";
 import type { World } from "./world.ts";
 
@@ -46,16 +47,9 @@ const MOMENTS = 8;
 const versionOf = (name: string): number => Number(/\/(\d{10})-[^/]+\.kfm$/.exec(name)![1]);
 
 /** The ends that retention has set for a partition: whatever is given up later, these say so. */
-function retentionOf({ kept }: Moment, slot: Slot): string {
-  const { points = [], archiveFrom = 0, retainFrom = 0 } = kept.get(slot.name) ?? {};
+function retentionOf(kept: Moment["kept"], name: string): string {
+  const { points = [], archiveFrom = 0, retainFrom = 0 } = kept.get(name) ?? {};
   return JSON.stringify([points.map(({ version }) => version), archiveFrom, retainFrom]);
-}
-
-/** Does the partition have another log or another retention, so that an instance may know of something that is gone? */
-function isOther(one: Moment, other: Moment, slot: Slot): boolean {
-  const [a, b] = [one, other].map(({ pasts }) => pasts.get(slot)?.takes ?? []) as [Past["takes"], Past["takes"]];
-  if (a.length !== b.length || a.at(-1)?.row.group !== b.at(-1)?.row.group) return true;
-  return retentionOf(one, slot) !== retentionOf(other, slot);
 }
 
 export class TimeTravel {
@@ -98,7 +92,7 @@ export class TimeTravel {
 
   #moment(home: string): Moment {
     const { rows, segments, writers, kept, first } = this.#world.database(home);
-    const pasts = this.#slots(home).map((slot) => [slot, this.#world.oracle.truth(slot.name).past] as const);
+    const pasts = this.#slots(home).map((slot) => [slot, this.#past(slot)] as const);
     return {
       rows: new Map([...rows].map(([name, row]) => [name, { ...row }])),
       segments: new Map(segments),
@@ -109,7 +103,14 @@ export class TimeTravel {
     };
   }
 
+  /** The partition's log as it is now, and its retention. */
+  #past({ name, address }: Slot): Past {
+    const { kept } = this.#world.database(address.database);
+    return { ...this.#world.oracle.truth(name).past, retention: retentionOf(kept, name) };
+  }
+
   #restore(home: string, to: Moment): void {
+    const before = this.#moment(home).pasts;
     const db = this.#world.database(home);
     this.#world.generations.set(home, this.#world.generation(home) + 1);
     for (const part of ["rows", "segments", "writers", "kept"] as const) db[part].clear();
@@ -118,7 +119,15 @@ export class TimeTravel {
     for (const [name, writer] of to.writers) db.writers.set(name, writer);
     for (const [name, kept] of to.kept) db.kept.set(name, { ...kept });
     db.first.floor = to.floor;
-    for (const slot of this.#slots(home)) this.#world.oracle.travelled(slot, to.pasts.get(slot) ?? NOTHING);
+    for (const slot of this.#slots(home)) {
+      const past = to.pasts.get(slot) ?? { ...NOTHING, retention: retentionOf(to.kept, slot.name) };
+      // It may have begun at any time, also since the database was restored to an older point (TIMETRAVEL4).
+      for (const one of slot.instances) {
+        const knows = one.past ?? before.get(slot)!;
+        one.past = isPartOf(knows, past) ? null : knows;
+      }
+      this.#world.oracle.travelled(slot, past);
+    }
   }
 
   #strike(): void {
@@ -131,19 +140,13 @@ export class TimeTravel {
     const back = lost ? EMPTY : this.#random.pick(moments);
     trace.count(lost ? "databases lost" : "databases restored to an older point");
     trace.say(home, () => (lost ? "is lost" : "is restored to an older point"));
-    const past: Instance[] = [];
-    for (const slot of this.#slots(home).filter((one) => isOther(now, back, one)))
-      for (const one of slot.instances.filter((all) => all.past === null)) {
-        one.past = now.pasts.get(slot)!;
-        past.push(one);
-      }
     this.#restore(home, back);
     const after = this.#written(home);
     this.#open.add(home);
     clock.after(this.#random.skewed(500, 1_200_000), () => {
       if (!this.#world.faulty) return;
       this.#open.delete(home);
-      if (this.#random.chance(0.4) && this.#written(home) === after) return this.#forward(home, now, past);
+      if (this.#random.chance(0.4) && this.#written(home) === after) return this.#forward(home, now);
       void this.#decide(home, lost);
     });
   }
@@ -158,14 +161,10 @@ export class TimeTravel {
   }
 
   /** A restore to the later point repairs it by itself (REWIND4 of rewind-check.ts). */
-  #forward(home: string, to: Moment, past: readonly Instance[]): void {
+  #forward(home: string, to: Moment): void {
     this.#world.trace.count("databases restored to a later point");
     this.#world.trace.say(home, () => "is restored to a later point");
-    const between = this.#moment(home);
-    for (const slot of this.#slots(home).filter((one) => isOther(between, to, one)))
-      for (const one of slot.instances) one.past ??= between.pasts.get(slot)!;
     this.#restore(home, to);
-    for (const one of past) one.past = null;
   }
 
   async #decide(home: string, lost: boolean): Promise<void> {
@@ -280,13 +279,14 @@ export class TimeTravel {
 
   #begins(slot: Slot, row: PartitionRow, past: Past): void {
     const { oracle, trace } = this.#world;
+    const before = this.#past(slot);
     oracle.begins(slot, row);
     oracle.travelled(slot, past);
     trace.say(
       slot.short,
       () => `resumes after seq ${oracle.head(slot.name)}, epoch ${row.epoch}, version ${row.version}`,
     );
-    for (const one of slot.instances) one.past ??= past;
+    for (const one of slot.instances) one.past ??= before;
     slot.current?.die("evicted by a decision");
   }
 

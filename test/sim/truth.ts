@@ -21,6 +21,8 @@ export interface Past {
   readonly claimed: ReadonlySet<number>;
   /** Who took which epoch. */
   readonly owners: ReadonlyMap<number, Instance>;
+  /** The ends that retention had set then. */
+  readonly retention?: string;
 }
 
 interface Taken {
@@ -37,6 +39,10 @@ export const upTo = ({ takes, claimed, owners }: Past, seq: number): Past => ({
   takes: takes.filter(({ row }) => row.last <= seq),
   claimed: new Set([...claimed].filter((one) => one <= seq)),
 });
+
+/** Is all that an instance knows by one past true in the other as well, and retention the same? */
+export const isPartOf = (one: Past, other: Past): boolean =>
+  one.retention === other.retention && one.takes.every(({ row }, i) => other.takes[i]?.row.group === row.group);
 
 const DAY_MS = 86_400_000;
 

@@ -131,11 +131,13 @@ export class WiredLog implements Log {
     const oracle = this.#world.oracle;
     let head = 0;
     this.#by.asking = true;
+    const answers = this.#by.asksToOpen();
     const opening = await this.#carry(
       method,
       () => "",
       async () => {
         head = oracle.head(this.#by.slot.name);
+        answers();
         return act();
       },
     ).finally(() => (this.#by.asking = false));
