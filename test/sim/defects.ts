@@ -137,7 +137,7 @@ export const DEFECTS: readonly Defect[] = [
     "LOG2",
     engine(
       "partition/partition",
-      "    if (clock.now() - this.#heardAt < FRESH_MS) return open;",
+      "    if (clock.now() - this.#heardAt < FRESH_MS && !open.sealed) return open;",
       "    if (clock.now() >= this.#heardAt) return open;",
     ),
   ),
