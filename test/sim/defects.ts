@@ -116,12 +116,8 @@ export const DEFECTS: readonly Defect[] = [
     "a tail in pages is read without looking at the epoch again, and without looking for holes",
     "LOG2, LOG4, A12",
     engine("recovery/replay", "  assertOurs(row.epoch,", "  if (page.epoch < row.epoch) assertOurs(row.epoch,"),
-    engine(
-      "recovery/replay",
-      "if (next !== undefined && next.seq > machine.seq + 1)",
-      "if (Number.isNaN(machine.seq))",
-    ),
-    engine("state/state-machine", "    if (row.seq !== this.seq + 1)", "    if (row.seq < this.seq + 1)"),
+    engine("recovery/replay", "if (first !== undefined && first.seq > at() + 1)", "if (Number.isNaN(at()))"),
+    engine("state/state-machine", "    if (row.seq !== after + 1)", "    if (row.seq < after + 1)"),
   ),
   one(
     "a reader that catches up skips a row of one event",
@@ -636,14 +632,10 @@ export const DEFECTS: readonly Defect[] = [
     "TIME3, LOG4",
     engine(
       "recovery/replay",
-      "    page = await nextPage(env, opening.row, machine.seq);\n  }\n",
-      "    page = await nextPage(env, opening.row, machine.seq);\n    break;\n  }\n",
+      "    page = await nextPage(env, opening.row, at());\n  }\n",
+      "    page = await nextPage(env, opening.row, at());\n    break;\n  }\n",
     ),
-    engine(
-      "recovery/replay",
-      "if (next !== undefined && next.seq > machine.seq + 1)",
-      "if (Number.isNaN(machine.seq))",
-    ),
+    engine("recovery/replay", "if (first !== undefined && first.seq > at() + 1)", "if (Number.isNaN(at()))"),
   ),
   one(
     "a diff leaves out what a snapshot between the moments covers",

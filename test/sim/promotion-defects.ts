@@ -19,12 +19,21 @@ const store = (find: string, replace: string): Patch => ({ file: "src/testkit/me
 
 export const PROMOTION_DEFECTS: readonly Defect[] = [
   // ---- the statements ----
-  one("a seal is a flag without number", "PROMOTION1", store("false, (last) => last < promotion", "false, () => true")),
-  one("an opening looks at no number", "PROMOTION1", store("true, (last) => last <= promotion", "true, () => true")),
+  one("a seal is a flag without number", "PROMOTION1", store("#set(line, promotion - 1, ", "#set(line, Infinity, ")),
+  one(
+    "an opening looks at no number",
+    "PROMOTION1",
+    store("#set(line, promotion, (row) => ({ ...row, open: row", "#set(line, Infinity, (row) => ({ ...row, open: row"),
+    store(
+      "#set(line, promotion, (row) => ({ ...row, open: true",
+      "#set(line, Infinity, (row) => ({ ...row, open: true",
+    ),
+  ),
   one(
     "an opening writes its number only where something was sealed",
     "PROMOTION1",
-    store("if (row !== undefined && may(", "if (row !== undefined && row.open !== open && may("),
+    store("({ ...row, open: row.replaying !== true,", "row.open ? row : ({ ...row, open: row.replaying !== true,"),
+    store("({ ...row, open: true,", "row.open ? row : ({ ...row, open: true,"),
   ),
   one(
     "the directory is compared by state, without number",
@@ -44,11 +53,11 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "PROMOTION1",
     store('this.#main.state === "idle" && this.#main.promotion + 1 === promotion', 'this.#main.state === "idle"'),
   ),
-  one("a line that was main is promoted again", "LINE1", store(" && row.replaced === 0)", ")")),
+  one("a line that was main is promoted again", "LINE1", store(" && row.replaced === 0 &&", " &&")),
   one("the append doesn't check the seal", "PROMOTION2", {
     file: "src/testkit/memory-log.ts",
-    find: " || !this.#line.open) return",
-    replace: ") return",
+    find: 'line === "open" ? this.#line.open :',
+    replace: 'line === "open" ? true :',
   }),
   one(
     "a parent is removed",
@@ -117,8 +126,8 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "PROMOTION3",
     engine(
       "history/promotion",
-      "store.open([line, target!], promotion)",
-      "store.open([target === null ? 0 : line], promotion)",
+      "store.unseal([line, target!], promotion)",
+      "store.unseal([target === null ? 0 : line], promotion)",
     ),
   ),
   rare(
