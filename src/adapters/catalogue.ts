@@ -18,7 +18,7 @@ import { HASH_NAME } from "../engine/base/hash.ts";
 import { operatorPrefix, type Stamp } from "../engine/base/ids.ts";
 import type { Operator } from "../engine/operator/operator.ts";
 import { homeOf } from "../engine/operator/placement.ts";
-import { nameFailure } from "./d1-log.ts";
+import { nameFailure } from "./d1-failure.ts";
 
 export type Databases = ReadonlyMap<string, D1Database>;
 

@@ -8,7 +8,8 @@
  *     guard. A further row of a group goes in behind a row of that group, or not at all: until the first one is in, the
  *     epoch may be another writer's.
  */
-import { Failure, messageOf } from "../engine/base/errors.ts";
+import { Failure } from "../engine/base/errors.ts";
+import { nameFailure } from "./d1-failure.ts";
 import { partitionName, type Epoch, type PartitionId, type Seq, type Stamp } from "../engine/base/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
 import type { Appended, Log } from "../engine/base/ports.ts";
@@ -396,20 +397,4 @@ function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
     retainFrom,
     archiveFrom,
   };
-}
-
-/** Names the one error that waiting can't fix. All other errors pass unchanged, and mean "unknown". */
-export async function nameFailure<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (/no such (table|column)/.test(messageOf(error))) {
-      throw new Failure(
-        "log_not_migrated",
-        `the log's tables, or columns of them, are missing: run "wrangler d1 migrations apply" for every LOG_ database`,
-        { cause: error },
-      );
-    }
-    throw error;
-  }
 }

@@ -6,7 +6,7 @@ import type { Stamp } from "../engine/base/ids.ts";
 import { TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineStore } from "../engine/base/ports.ts";
 import type { ChangedSum, Main, Replay, Timeline } from "../engine/base/records.ts";
-import { nameFailure } from "./d1-log.ts";
+import { nameFailure } from "./d1-failure.ts";
 import { within } from "./place.ts";
 
 const ROW =

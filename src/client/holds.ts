@@ -203,20 +203,25 @@ const STRETCHES = {
   "last?": "a text",
   partitions: [{ operator: "a text", partition: "a whole number", first: "a whole number", last: "a whole number" }],
 } as const satisfies Shape;
-const PROMOTION = {
+const GIVING_UP = {
   timeline: "a text",
   mode: "a text",
-  "parted?": "a whole number",
-  "partedTime?": "a text",
-  "givesUp?": STRETCHES,
-  "takes?": STRETCHES,
-  "outcomes?": "a text",
-  "lag?": "a whole number",
-  "changes?": {
+  parted: "a whole number",
+  partedTime: "a text",
+  givesUp: STRETCHES,
+  takes: STRETCHES,
+} as const satisfies Shape;
+const FOLLOWING = {
+  timeline: "a text",
+  mode: "a text",
+  outcomes: "a text",
+  lag: "a whole number",
+  changes: {
     events: "a whole number",
     partitions: [{ operator: "a text", partition: "a whole number", events: "a whole number" }],
   },
 } as const satisfies Shape;
+const DONE = { promoted: "true", switches: "a whole number", former: "a text" } as const satisfies Shape;
 
 /** A message of `watch`. */
 export const WATCHED = { key: "a text", value: "anything", seq: "a number or null" } as const satisfies Shape;
@@ -273,11 +278,11 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
   ["PUT", "/v1/timelines/:name", TIMELINE],
   ["POST", "/v1/timelines/:name/replay", TIMELINE],
   ["DELETE", "/v1/timelines/:name", { name: "a text", removed: "a boolean" }],
-  ["GET", "/v1/timelines/:name/promotion", PROMOTION],
+  ["GET", "/v1/timelines/:name/promotion", ({ mode }) => (mode === "follow" ? FOLLOWING : GIVING_UP)],
   [
     "POST",
     "/v1/timelines/:name/promotion",
-    { ...PROMOTION, promoted: "true", switches: "a whole number", former: "a text" },
+    ({ mode }) => ({ ...(mode === "follow" ? FOLLOWING : GIVING_UP), ...DONE }),
   ],
   ["DELETE", "/v1/timelines/:name/promotion", { name: "a text", state: "a text", switches: "a whole number" }],
   [

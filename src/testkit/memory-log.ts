@@ -4,7 +4,7 @@
  */
 import type { Epoch, PartitionId, Seq, Stamp } from "../engine/base/ids.ts";
 import { epoch, FIRST_LINE, partitionName, parsePartitionName, seq, stamp } from "../engine/base/ids.ts";
-import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS, SAVEPOINTS } from "../engine/base/limits.ts";
+import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
 import type { Appended, Floor, Log, SavepointStore } from "../engine/base/ports.ts";
 import type {
   ChangedOutcome,
@@ -23,6 +23,7 @@ import type {
 } from "../engine/base/records.ts";
 import type { Segment } from "../engine/base/records.ts";
 import { FIRST_TIMELINE, type MemoryLine } from "./memory-line.ts";
+import { memorySavepoints } from "./memory-savepoints.ts";
 
 interface Kept {
   points: Point[];
@@ -57,7 +58,7 @@ export class MemoryDatabase {
   /** True if `size` is kept, which costs a sum over all rows for each append. */
   counted = false;
   /** The number of the last savepoint. */
-  #number = 0;
+  number = 0;
 
   constructor(pageRows = PAGE_ROWS) {
     this.pageRows = pageRows;
@@ -93,64 +94,11 @@ export class MemoryDatabase {
   }
 
   savepointStore(line = FIRST_LINE): SavepointStore {
-    const { savepoints } = this;
-    const ofLine = () => [...savepoints.values()].filter((one) => one.line === line);
-    const named = (name: string) => ofLine().find((one) => one.name === name);
-    const isGone = (at: number) =>
-      [...this.kept].some(([name, { retainFrom }]) => parsePartitionName(name).line === line && retainFrom > at) &&
-      !ofLine().some((one) => one.at === at && one.state === "held");
-    const partitions = () => [...this.rows].filter(([name]) => parsePartitionName(name).line === line);
-    const shown = ({ number, name, at, createdMs, state }: Savepoint): Savepoint => ({
-      number,
-      name,
-      at,
-      createdMs,
-      state,
-    });
-    return {
-      all: async () =>
-        ofLine()
-          .sort((a, b) => (a.name < b.name ? -1 : 1))
-          .map(shown),
-      add: async (name, at, createdMs) => {
-        const there = named(name);
-        if (there !== undefined) return shown(there);
-        const isStart = name.startsWith("@");
-        if (isGone(at) || (isStart && this.timelines.get(Number(name.slice(1)))?.state !== "making")) return "gone";
-        if (ofLine().length >= SAVEPOINTS) return "full";
-        const number = (this.#number += 1);
-        savepoints.set(number, { number, name, at, createdMs, state: "taking", line });
-        return shown(savepoints.get(number)!);
-      },
-      hold: async (savepoint) => {
-        const there = named(savepoint.name);
-        if (there?.number === savepoint.number) return "held";
-        if (isGone(savepoint.at) || (there !== undefined && there.number > savepoint.number)) return "gone";
-        if (there !== undefined) savepoints.delete(there.number);
-        savepoints.set(savepoint.number, { ...savepoint, state: "held", line });
-        return "held";
-      },
-      confirm: async (number) => {
-        const there = savepoints.get(number);
-        if (there?.state === "taking") there.state = "held";
-        return there?.state ?? "gone";
-      },
-      withdraw: async (number) => {
-        const there = savepoints.get(number);
-        if (there !== undefined) there.state = "removing";
-      },
-      drop: async (number) => void savepoints.delete(number),
-      heads: async (at) =>
-        partitions().map(([name, { snapshotSeq, snapshotStamp }]) => [
-          name,
-          snapshotStamp > at ? null : (this.#tail(name).findLast(({ stamp: of }) => of <= at)?.last ?? snapshotSeq),
-        ]),
-      unarchived: async () => partitions().flatMap(([name]) => this.#tail(name)[0]?.stamp ?? []),
-    };
+    return memorySavepoints(this, line);
   }
 
   /** Rows above the partition's snapshot. */
-  #tail(name: string): readonly Segment[] {
+  tail(name: string): readonly Segment[] {
     const { snapshotSeq } = this.rows.get(name)!;
     return (this.segments.get(name) ?? []).filter(({ seq }) => seq > snapshotSeq);
   }

@@ -1,4 +1,4 @@
-/** `--timeline`, `fork`, `timelines`, `unfork`, `promote`, `rollback`: what they ask for and print, and their status. */
+/** `--timeline` and the commands of timelines: what they ask for and print, and their status. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -259,12 +259,69 @@ describe("promote", () => {
   });
 });
 
+const replay = (behind: number, more: object = {}) => ({
+  ...FIX,
+  state: "replaying",
+  replay: { of: "main", outcomes: "logged", lag: 40 * behind, behind, changed: 2, ...more },
+});
+const REPLAYING: Given = { status: 201, body: replay(0) };
+const REPLAYED = replay(0);
+const FOLLOW = {
+  timeline: "fix",
+  mode: "follow",
+  outcomes: "logged",
+  lag: 0,
+  changes: { events: 2, partitions: [{ operator: "credits", partition: 0, events: 2 }] },
+};
+const FOLLOWS: Given = { body: FOLLOW, headers: { etag: ETAG } };
+const FOLLOWED: Given = { body: { ...FOLLOW, promoted: true, switches: 1, former: "main~1" } };
+const FOLLOWING = [
+  "fix replays main's log, so main gives up no event; outcomes: as logged",
+  "the outcome of 2 events changes",
+  "  credits 2",
+];
+
+describe("reprocess", () => {
+  it("replays up to the end of main's log, shows what changes, and promotes", async () => {
+    const answers = [REPLAYING, { body: replay(3) }, { body: REPLAYED }, FOLLOWS, FOLLOWED];
+    const ran = await against(answers, "reprocess", "--from", "before-sale", "--decide", "--yes");
+    expect(ran).toMatchObject({ status: 0, out: [...FOLLOWING, "fix is main; what was main is main~1"] });
+    expect(ran.err).toContain("120 events are left\n");
+    expect(JSON.parse(ran.heard[0]!.body)).toEqual({ from: "before-sale", replay: "decide" });
+    expect(ran.requests[0]).toMatch(/^PUT \/v1\/timelines\/reprocess-\d{8}-\d{6}$/);
+    expect(ran.heard.at(-1)).toMatchObject({ headers: { "if-match": ETAG } });
+  });
+
+  it("says what to do with the timeline if nobody says yes, or an outcome changed since", async () => {
+    for (const answers of [
+      [REPLAYING, { body: REPLAYED }, FOLLOWS],
+      [REPLAYING, { body: REPLAYED }, FOLLOWS, problem(412, "promotion_moved")],
+    ]) {
+      const ran = await against(answers, "reprocess", "--from", "-1h", ...(answers.length === 4 ? ["--yes"] : []));
+      expect(ran.status).toBe(1);
+      expect(ran.err).toContain(`fix stays until ${TIME}: keyframe promote fix, or keyframe unfork fix\n`);
+    }
+  });
+
+  it("gives up on a replay that doesn't go on, with its trouble", async () => {
+    const stuck = Array.from({ length: 6 }, (): Given => ({ body: replay(1, { trouble: "log_broken: a gap" }) }));
+    const ran = await against([REPLAYING, ...stuck], "reprocess", "--from", "-1h");
+    expect(ran).toMatchObject({ status: 2, err: expect.stringContaining("log_broken: a gap") });
+  });
+
+  it("gives up no event, so there is no file of them", async () => {
+    const ran = await against([FOLLOWS], "promote", "fix", "--yes", "--give-up-to", join(folder, "none"));
+    expect(ran).toMatchObject({ status: 2, err: expect.stringContaining("gives up no event") });
+    expect(existsSync(join(folder, "none"))).toBe(false);
+  });
+});
+
 describe("rollback", () => {
   const made: Given = { status: 201, body: FIX };
 
   it.each([
     [["--to", "before-sale"], "before-sale", /^PUT \/v1\/timelines\/rollback-\d{8}-\d{6}$/],
-    [["--undo"], "main~1@now", /^PUT \/v1\/timelines\/undo-\d{8}-\d{6}$/],
+    [["--undo", "--give-up"], "main~1@now", /^PUT \/v1\/timelines\/undo-\d{8}-\d{6}$/],
   ])("%j starts a timeline at %s and promotes it", async (args, from, put) => {
     const ran = await against([made, PREVIEWED, PROMOTED], "rollback", ...args, "--yes");
     expect(ran).toMatchObject({ status: 0, out: [...SHOWN, "fix is main; what was main is main~1"] });
@@ -272,6 +329,24 @@ describe("rollback", () => {
     expect(ran.requests[0]).toMatch(put);
     expect(JSON.parse(ran.heard[0]!.body)).toEqual({ from });
     expect(ran.requests.slice(1)).toEqual(["GET /v1/timelines/fix/promotion", "POST /v1/timelines/fix/promotion"]);
+  });
+
+  it("--undo takes in what main logged since, if main had replayed main~1", async () => {
+    const ran = await against([REPLAYING, { body: REPLAYED }, FOLLOWS, FOLLOWED], "rollback", "--undo", "--yes");
+    expect(ran).toMatchObject({ status: 0, out: [...FOLLOWING, "fix is main; what was main is main~1"] });
+    expect(JSON.parse(ran.heard[0]!.body)).toEqual({ from: "main~1@now", replay: "logged" });
+    expect(ran.requests.slice(1)).toEqual([
+      "POST /v1/timelines/fix/replay",
+      "GET /v1/timelines/fix/promotion",
+      "POST /v1/timelines/fix/promotion",
+    ]);
+  });
+
+  it("--undo gives up what main logged since, if main had replayed nothing", async () => {
+    const answers = [problem(409, "timeline_unrelated"), made, PREVIEWED, PROMOTED];
+    const ran = await against(answers, "rollback", "--undo", "--yes");
+    expect(ran).toMatchObject({ status: 0, out: [...SHOWN, "fix is main; what was main is main~1"] });
+    expect(JSON.parse(ran.heard[1]!.body)).toEqual({ from: "main~1@now" });
   });
 
   it.each<[string, readonly Given[]]>([

@@ -22,7 +22,7 @@ import { getReplayPromotion, promoteReplay } from "./replay-promotion.ts";
 import { isReplaying } from "./replays.ts";
 import { requestClock } from "../request-clock.ts";
 import { floorsOf, promotionStores, readTimelines, savepointStores } from "../timelines.ts";
-import { digestOf } from "./digest.ts";
+import { hexDigest } from "./digest.ts";
 import { hasErasures } from "./erasures-on-lines.ts";
 
 /** The events of a partition that one line has and the other one doesn't. */
@@ -183,7 +183,7 @@ async function previewOf(
     listOf(givesUp.stretches),
     listOf(takes.stretches),
   ];
-  return { etag: await digestOf(JSON.stringify(facts)), parted: parted.at, givesUp, takes };
+  return { etag: await hexDigest(JSON.stringify(facts)), parted: parted.at, givesUp, takes };
 }
 
 interface Parted {

@@ -19,8 +19,8 @@ import { problem } from "../problem.ts";
 import { logOf } from "../read/kept-manifests.ts";
 import { requestClock } from "../request-clock.ts";
 import { promotionStores, readTimelines } from "../timelines.ts";
-import { digestOf } from "./digest.ts";
-import { advance, changedSums, type Progress, type Replaying, underThisCode } from "./replays.ts";
+import { hexDigest } from "./digest.ts";
+import { advance, changedSums, type ReplayProgress, type Replaying, underThisCode } from "./replays.ts";
 
 interface Preview {
   readonly etag: string;
@@ -88,7 +88,7 @@ async function ahead(
   env: Env,
   app: App,
   asked: Replaying,
-): Promise<{ readonly line: Replaying; readonly progress: Progress } | Response> {
+): Promise<{ readonly line: Replaying; readonly progress: ReplayProgress } | Response> {
   const line = await underThisCode(env, app, asked);
   const progress = await advance(env, app, line, AHEAD_MS);
   if (progress.trouble !== null) return behind(line, progress.trouble);
@@ -104,7 +104,7 @@ const behind = ({ name }: Replaying, why: string): Response =>
     retryAfterSec: 5,
   });
 
-async function previewOf(env: Env, line: Replaying, { lag }: Progress): Promise<Preview | Response> {
+async function previewOf(env: Env, line: Replaying, { lag }: ReplayProgress): Promise<Preview | Response> {
   const { main, all } = await readTimelines(env);
   if (line.replay.source !== main.line)
     return problem({
@@ -122,7 +122,7 @@ async function previewOf(env: Env, line: Replaying, { lag }: Progress): Promise<
     { line: main.line, partitions: back.map(([name]) => name), mirrored: true },
   ];
   return {
-    etag: await digestOf(JSON.stringify(facts)),
+    etag: await hexDigest(JSON.stringify(facts)),
     shown: {
       timeline: line.name!,
       mode: "follow",

@@ -16,7 +16,7 @@ import type { TakenIn } from "../../engine/partition/take-in.ts";
 import type { App, Routes } from "../app.ts";
 import type { Env } from "../env.ts";
 import { LAST_STAMP, type Lineage, lineageOf, partsOf } from "../lineage.ts";
-import { headsAt, headsOn, placeOf } from "../read/heads.ts";
+import { headsAt, headsOn, unlinedName } from "../read/heads.ts";
 import { OTHER_CODE, replayCode } from "../replay-code.ts";
 import { requestClock } from "../request-clock.ts";
 import type { PartitionAnswer } from "../rpc.ts";
@@ -30,7 +30,7 @@ export interface Replaying extends Timeline {
 export const isReplaying = (one: Timeline): one is Replaying => one.replay !== undefined;
 
 /** How far a replay has come. */
-export interface Progress {
+export interface ReplayProgress {
   /** Events of the source that aren't taken in, as far as D1 tells. */
   readonly lag: number;
   readonly behind: readonly Address[];
@@ -44,7 +44,7 @@ const AT_ONCE = 8;
 const CALL_MS = 5_000;
 
 /** Lets the partitions that are behind take in more, for about that time. */
-export async function advance(env: Env, app: App, line: Replaying, ms: number): Promise<Progress> {
+export async function advance(env: Env, app: App, line: Replaying, ms: number): Promise<ReplayProgress> {
   const until = requestClock.now() + ms;
   const timelines = await readTimelines(env);
   const source = lineageOf(timelines, line.replay.source);
@@ -103,7 +103,7 @@ export async function progressOf(
   { line, ancestors, byOperator }: Routes,
   source: Lineage,
   ended: ReadonlySet<string> = new Set(),
-): Promise<Progress> {
+): Promise<ReplayProgress> {
   const [start] = ancestors;
   const [own, now, then] = await Promise.all([
     headsOn(env, line, LAST_STAMP),
@@ -114,7 +114,7 @@ export async function progressOf(
   let lag = 0;
   const behind = addresses.filter((address) => {
     const { operator, partition } = address;
-    const head = own.get(placeOf(partitionName(address))) ?? then(operator, partition);
+    const head = own.get(unlinedName(partitionName(address))) ?? then(operator, partition);
     const newest = now(operator, partition);
     if (newest !== null && head !== null) lag += Math.max(0, newest - head);
     // A head that D1 doesn't tell is found by the partition.

@@ -29,7 +29,7 @@ import {
   advance,
   changedSums,
   isReplaying,
-  type Progress,
+  type ReplayProgress,
   progressOf,
   type Replaying,
   underThisCode,
@@ -180,7 +180,7 @@ async function shownReplay(
   env: Env,
   timelines: Timelines,
   line: Replaying,
-  { lag, behind, trouble }: Progress,
+  { lag, behind, trouble }: ReplayProgress,
 ): Promise<object> {
   const { source, outcomes } = line.replay;
   const changed = (await changedSums(env, line.line)).reduce((sum, [, count]) => sum + count, 0);

@@ -8,7 +8,7 @@ import { requestClock } from "../request-clock.ts";
 import { savepointStores } from "../timelines.ts";
 
 /** Returns `operator/partition` of a partition's name, without its line. */
-export const placeOf = (name: string): string => name.slice(name.indexOf("/") + 1);
+export const unlinedName = (name: string): string => name.slice(name.indexOf("/") + 1);
 
 /** By `operator/partition`. Null if a snapshot covers a later event. */
 type Heads = ReadonlyMap<string, number | null>;
@@ -17,7 +17,7 @@ export async function headsOn(env: Env, line: number, at: Stamp): Promise<Heads>
   const heads = await Promise.all(
     savepointStores(env, line).map((store) => persistent(requestClock, "D1", () => store.heads(at))),
   );
-  return new Map(heads.flat().map(([name, seq]: PartitionHead) => [placeOf(name), seq] as const));
+  return new Map(heads.flat().map(([name, seq]: PartitionHead) => [unlinedName(name), seq] as const));
 }
 
 /** Returns the head of each partition at the stamp: null if D1 doesn't tell, 0 if nothing was logged. */
@@ -29,7 +29,7 @@ export async function headsAt(
   const parts = partsOf(lineage).toReversed();
   const heads = await Promise.all(parts.map(({ line, upTo }) => headsOn(env, line, at < upTo ? at : upTo)));
   return (operator, partition) => {
-    const place = placeOf(partitionName({ line: 0, operator, partition }));
+    const place = unlinedName(partitionName({ line: 0, operator, partition }));
     for (const one of heads) {
       const head = one.get(place);
       // A line without a row of the partition, or whose own log begins later, leaves it to the line that it starts from.
@@ -55,14 +55,14 @@ export async function behindAt(env: Env, { line, ancestors }: Lineage, source: L
   return [...places].filter((place) => {
     // A snapshot of a later event covers all rows before.
     if (ownAt.get(place) === null) return false;
-    const [operator, partition] = partsOfPlace(place);
+    const [operator, partition] = partsOfName(place);
     const head = own.get(place) ?? begun(operator, partition);
     const wanted = then(operator, partition);
     return wanted === null || head === null ? head !== now(operator, partition) : head < wanted;
   });
 }
 
-function partsOfPlace(place: string): readonly [operator: string, partition: number] {
+function partsOfName(place: string): readonly [operator: string, partition: number] {
   const [operator, partition] = place.split("/") as [string, string];
   return [operator, Number(partition)];
 }
