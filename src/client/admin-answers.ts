@@ -114,6 +114,8 @@ export interface PartitionGlance {
   readonly quarantined: number;
   /** Snapshots that failed since the last one that succeeded. */
   readonly snapshotFailures?: number;
+  /** The partition has logged nothing since main starts from another line. Its numbers don't count what it has from there. */
+  readonly inherited?: true;
   /** The partition's own answer, if it refused a request (ask-all.ts). */
   readonly refused?: { readonly code: string; readonly detail: string };
   /**

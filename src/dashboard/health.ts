@@ -23,6 +23,7 @@ const CRON_MS = 600_000;
 const of = (level: HealthLevel, kind: string, why = kind): Health => ({ level, kind, why });
 
 export const UNUSED = of("unused", "unused", "nothing was sent to it yet");
+const INHERITED = of("unused", "as main started", "nothing was sent to it since main was promoted");
 export const HEALTHY = of("ok", "healthy");
 export const NOT_KNOWN = of("unknown", "unknown");
 
@@ -66,7 +67,10 @@ export function troublesOf(one: PartitionGlance, { everyMs }: OperatorGlance, no
 }
 
 export function healthOf(one: PartitionGlance, operator: OperatorGlance, nowMs: number): Health {
-  return troublesOf(one, operator, nowMs)[0] ?? (one.appliedSeq === 0 ? UNUSED : HEALTHY);
+  return (
+    troublesOf(one, operator, nowMs)[0] ??
+    (one.inherited === true ? INHERITED : one.appliedSeq === 0 ? UNUSED : HEALTHY)
+  );
 }
 
 const ORDER: readonly HealthLevel[] = ["unused", "ok", "unknown", "note", "bad"];

@@ -82,10 +82,18 @@ function oldestTail({ partitions }: OperatorGlance): number | null {
   return times.length === 0 ? null : Math.min(...times);
 }
 
-/** Says that sums omit partitions of which nothing is known. */
+/** Says that sums omit partitions of which D1 doesn't know what they hold. */
 export function Silent({ partitions }: { readonly partitions: readonly PartitionGlance[] }) {
   const silent = partitions.filter(({ unknown }) => unknown !== undefined).length;
-  return silent === 0 ? null : <p class="verdict note">without {many(silent, "partition")} whose state is unknown</p>;
+  const inherited = partitions.filter(({ inherited }) => inherited === true).length;
+  return (
+    <>
+      {silent > 0 && <p class="verdict note">without {many(silent, "partition")} whose state is unknown</p>}
+      {inherited > 0 && (
+        <p class="hint">without {many(inherited, "partition")} to which nothing was sent since main was promoted</p>
+      )}
+    </>
+  );
 }
 
 const Legend = () => (

@@ -25,7 +25,7 @@ function tone({ tailEvents, lastSnapshot, tailSince }: PartitionGlance, everyMs:
 export function readout(one: PartitionGlance, health: Health, nowMs: number): string {
   const { partition, tailEvents, lastSnapshot, unknown } = one;
   if (unknown !== undefined || health.level === "unknown") return `partition ${partition}: ${health.why}`;
-  if (health.level === "unused") return `partition ${partition}: unused`;
+  if (health.level === "unused") return `partition ${partition}: ${health.kind}`;
   const saved =
     lastSnapshot !== undefined && "at" in lastSnapshot
       ? `snapshot ${lastSnapshot.manifest}, ${age(nowMs - Date.parse(lastSnapshot.at))} old`

@@ -209,6 +209,9 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await expect.poll(() => names(page)).toEqual(["main~1 sealed", "main"]);
     expect(page.url()).toContain("timeline=main%7E1");
 
+    const other = await open("#/");
+    await other.getByText(/^without \d partitions? to which nothing was sent since main was promoted$/).waitFor();
+
     await page.getByRole("button", { name: "Start one where it ends" }).click();
     expect(await page.getByLabel("From the moment").inputValue()).toBe("main~1@now");
     expect(await page.evaluate("document.activeElement.id")).toBe("timeline-name");

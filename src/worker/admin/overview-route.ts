@@ -116,9 +116,12 @@ function lastHourOf(all: readonly (readonly MinuteCounts[])[], nowMs: number): R
 const NEVER = { epoch: 0, appliedSeq: 0, snapshotSeq: 0, tailEvents: 0, keys: 0, stateBytes: 0, quarantined: 0 };
 const FAILURES = MINUTE_COUNTS.indexOf("snapshotFailures");
 
-/** A partition that was never written to has no row. */
-function shown({ partition }: Address, glance: GlanceRow | undefined): Record<string, unknown> {
-  if (glance === undefined) return { ...NEVER, partition };
+/**
+ * A partition that was never written to has no row. On a line that starts from another one it may hold states all the
+ * same, which D1 doesn't count.
+ */
+function shown({ partition, ancestors = [] }: Address, glance: GlanceRow | undefined): Record<string, unknown> {
+  if (glance === undefined) return { ...NEVER, partition, ...(ancestors.length > 0 && { inherited: true }) };
   const { epoch, head, snapshotSeq, headStamp, tailStamp, stats, saved, retainFrom } = glance;
   const riding = readRiding(stats);
   const summary = summaryOf(glance);

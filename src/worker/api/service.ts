@@ -150,6 +150,10 @@ const GLANCE = object({
     ],
   },
   "lastRecovery?": RECOVERY,
+  "inherited?": {
+    const: true,
+    description: "It has logged nothing since main starts from another line. What it has from there isn't counted.",
+  },
 });
 const UNKNOWN = object({
   partition: COUNT,

@@ -111,6 +111,11 @@ test("a former main shows what it has, and refuses every change", async () => {
   await start("fm-next");
   const promoted = await call("/v1/timelines/fm-next/promotion", { method: "POST", headers: { "if-match": "*" } });
   expect(promoted.status).toBe(200);
+  const { operators } = (await get("/v1/overview")).body as {
+    operators: { name: string; partitions: Record<string, unknown>[] }[];
+  };
+  const [glance] = operators.find(({ name }) => name === "fragile")!.partitions;
+  expect(glance, "nothing was sent to the new main yet").toMatchObject({ partition: 0, inherited: true });
   const changes: readonly (readonly [string, string])[] = [
     ["POST", `${PARTITION}/snapshot`],
     ["POST", `${PARTITION}/manifests/${number}/pin`],
