@@ -149,6 +149,8 @@ const PIN = `INSERT OR IGNORE INTO pins (partition, version, name, created_at) S
     AND (CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.number') END = ?2
       OR EXISTS (SELECT 1 FROM restore_points WHERE place = ${placeOf("p", "?2")}))`;
 
+const REMOVED = "SELECT line FROM lines WHERE line = ?1 AND state = 'removed'";
+
 const EXPLAIN = `SELECT ${HELD} AS epoch, CASE WHEN h.epoch > p.epoch THEN json_extract(h.stats, '$.writer') ELSE p.writer END AS writer, p.version,
     COALESCE(h.last, p.snapshot_seq) AS head, COALESCE(h.stamp, p.snapshot_stamp) AS headStamp, t.floor, t.state = 'open' AS open, t.state = 'replaying' AS replaying, s.grp AS "group", s.stamp
   FROM partitions AS p JOIN lines AS t ON t.line = p.line ${withHead("p")} LEFT JOIN segments AS s ON s.place = ${placeOf("p", "?2")}
@@ -321,7 +323,10 @@ export class D1Log implements Log {
   }
 
   #readRoots(): D1PreparedStatement[] {
-    return [RETENTION, POINTS_OF, PINS_OF, SAVEPOINTS_OF].map((sql) => this.#db.prepare(sql).bind(this.#name));
+    return [
+      ...[RETENTION, POINTS_OF, PINS_OF, SAVEPOINTS_OF].map((sql) => this.#db.prepare(sql).bind(this.#name)),
+      this.#db.prepare(REMOVED).bind(this.#line),
+    ];
   }
 
   async retain({ epoch, version, drop, retainFrom, archiveFrom, savepoints }: Retention): Promise<Roots | null> {
@@ -378,9 +383,10 @@ export class D1Log implements Log {
 
 type StoredPoint = Omit<Point, "files" | "intact"> & { readonly files: string; readonly intact: number };
 
-/** Reads the results of RETENTION, POINTS_OF, PINS_OF and SAVEPOINTS_OF. */
+/** Reads the results of RETENTION, POINTS_OF, PINS_OF, SAVEPOINTS_OF and REMOVED. */
 function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
-  const [rows, points, pins, savepoints] = results.map((one) => one.results as unknown[]);
+  const [rows, points, pins, savepoints, removed] = results.map((one) => one.results as unknown[]);
+  if (removed!.length > 0) throw new Failure("line_gone", "the line of history was removed");
   const found = rows![0] as (PartitionRow & Pick<Roots, "retainFrom" | "archiveFrom">) | undefined;
   if (found === undefined) return null;
   const { retainFrom, archiveFrom, ...row } = found;

@@ -3,9 +3,9 @@
  * guard stands in its statement's own condition (PROMOTION1).
  */
 import type { Stamp } from "../engine/base/ids.ts";
-import { TIMELINES } from "../engine/base/limits.ts";
+import { FORMER_MAIN_MS, TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineStore } from "../engine/base/ports.ts";
-import type { ChangedSum, Main, Replay, Timeline } from "../engine/base/records.ts";
+import type { ChangedSum, Main, Readers, Replay, Timeline } from "../engine/base/records.ts";
 import { nameFailure } from "./d1-failure.ts";
 import { within } from "./place.ts";
 
@@ -24,10 +24,12 @@ const PLACE = `INSERT OR IGNORE INTO operators (line, operator, partitions, hash
 const READY = "UPDATE timelines SET state = 'ready' WHERE line = ?1 AND state = 'making'";
 const STATE = "SELECT state FROM timelines WHERE line = ?1";
 const WITHDRAW = `UPDATE timelines SET state = 'removing' WHERE line = ?1
-  AND NOT EXISTS (SELECT 1 FROM timelines WHERE parent = ?1)
+  AND NOT EXISTS (SELECT 1 FROM timelines WHERE parent = ?1 AND line NOT IN (SELECT value FROM json_each(?2)))
+  AND NOT (?3 AND EXISTS (SELECT 1 FROM savepoints WHERE line = ?1 AND name NOT LIKE '@%'))
   AND NOT EXISTS (SELECT 1 FROM directory WHERE main = ?1 OR (state <> 'idle' AND (target = ?1 OR former = ?1)))`;
 const WHY = `SELECT t.state, EXISTS (SELECT 1 FROM directory WHERE main = ?1) AS main,
-  EXISTS (SELECT 1 FROM timelines WHERE parent = ?1) AS parent FROM timelines AS t WHERE t.line = ?1`;
+  EXISTS (SELECT 1 FROM timelines WHERE parent = ?1 AND line NOT IN (SELECT value FROM json_each(?2))) AS parent,
+  ?3 AND EXISTS (SELECT 1 FROM savepoints WHERE line = ?1 AND name NOT LIKE '@%') AS saved FROM timelines AS t WHERE t.line = ?1`;
 const DROP = ["operators", "timelines"].map(
   (table) =>
     `DELETE FROM ${table} WHERE line = ?1 AND EXISTS (SELECT 1 FROM timelines WHERE line = ?1 AND state = 'removing')`,
@@ -46,7 +48,8 @@ const SWITCH = `UPDATE directory SET former = main, main = target, switches = sw
 /** The UPDATE before may have matched nothing. Only the switch leaves that state and number. */
 const RENAME = `UPDATE timelines SET
     replaced = CASE WHEN line = (SELECT former FROM directory) THEN (SELECT switches FROM directory) ELSE replaced END,
-    expires_at = NULL, name = NULL, outcomes = NULL
+    expires_at = CASE WHEN line = (SELECT former FROM directory) THEN (SELECT begun_at FROM directory) + ${FORMER_MAIN_MS} END,
+    name = NULL, outcomes = NULL
   WHERE EXISTS (SELECT 1 FROM directory WHERE state = 'opening' AND promotion = ?1 AND line IN (main, former))`;
 const ABORT = "UPDATE directory SET state = 'aborting' WHERE state = 'sealing' AND promotion = ?1";
 const IDLE = "UPDATE directory SET state = 'idle' WHERE state IN ('aborting', 'opening') AND promotion = ?1";
@@ -93,13 +96,15 @@ export class D1Directory implements Directory {
     return (states as readonly Pick<Timeline, "state">[])[0]?.state ?? "gone";
   }
 
-  async withdraw(line: number): ReturnType<Directory["withdraw"]> {
-    const [, found] = await this.#batch([WITHDRAW, line], [WHY, line]);
-    const [row] = found as readonly { readonly state: string; readonly main: number; readonly parent: number }[];
+  async withdraw(line: number, free: readonly number[] = [], unsaved = false): ReturnType<Directory["withdraw"]> {
+    const values = [line, JSON.stringify(free), unsaved ? 1 : 0] as const;
+    const [, found] = await this.#batch([WITHDRAW, ...values], [WHY, ...values]);
+    const [row] = found as readonly Record<"state" | "main" | "parent" | "saved", unknown>[];
     if (row === undefined) return "gone";
     if (row.state === "removing") return "removing";
     if (row.main === 1) return "main";
-    return row.parent === 1 ? "parent" : "promotion";
+    if (row.parent === 1) return "parent";
+    return row.saved === 1 ? "saved" : "promotion";
   }
 
   async drop(line: number): Promise<void> {
@@ -161,6 +166,18 @@ const WIPE = [
 ];
 const LEFT = "SELECT COUNT(*) AS count FROM partitions WHERE line = ?1";
 
+/** The rest of a partition's name, which it has on every line. */
+const restOf = (p: string): string => `substr(${p}.partition, instr(${p}.partition, '/') + 1)`;
+/** A partition of the line that may need the state at its start, or a moment before it (LINE6). */
+const READS = `c.start_seq > 0 AND (c.retain_from <= ?2 OR c.archive_from <= 1
+  OR EXISTS (SELECT 1 FROM savepoints AS s WHERE s.line = ?1 AND s.at < c.snapshot_stamp AND NOT EXISTS (
+    SELECT 1 FROM restore_points AS r WHERE r.place ${within("c")} AND r.intact = 1 AND r.stamp <= s.at)))`;
+const READERS = `SELECT COUNT(DISTINCT place) AS partitions, MIN(place) AS first FROM (
+  SELECT ${restOf("c")} AS place FROM partitions AS c WHERE c.line = ?1 AND ${READS}
+  UNION ALL
+  SELECT ${restOf("p")} FROM partitions AS p WHERE p.line IN (SELECT value FROM json_each(?3))
+    AND NOT EXISTS (SELECT 1 FROM partitions AS c WHERE c.partition = CAST(?1 AS INTEGER) || '/' || ${restOf("p")}))`;
+
 const SEAL = `UPDATE lines SET state = 'sealed', promotion = ?2
   WHERE line IN (SELECT value FROM json_each(?1)) AND promotion < ?2 AND state NOT IN ('removed', 'replaying')`;
 /** Also writes the number where nothing was sealed, so that a late seal of this promotion changes nothing. */
@@ -186,6 +203,11 @@ export class D1Lines implements LineStore {
     const statements = [REMOVE, ...WIPE, LEFT].map((sql) => this.#db.prepare(sql).bind(line));
     const results = await nameFailure(() => this.#db.batch<{ readonly count: number }>(statements));
     return results.at(-1)!.results[0]!.count > 0 ? "more" : "done";
+  }
+
+  async readers({ line, at, past }: Parameters<LineStore["readers"]>[0]): Promise<Readers> {
+    const statement = this.#db.prepare(READERS).bind(line, at, JSON.stringify(past));
+    return (await nameFailure(() => statement.first<Readers>()))!;
   }
 
   async seal(lines: readonly number[], promotion: number): Promise<void> {

@@ -144,11 +144,16 @@ async function writeGivenUp(
 ): Promise<void> {
   const file = await open(name, "wx");
   let written = 0;
+  let end: { readonly complete?: unknown; readonly events?: unknown } = {};
   try {
     await pipeline(
       async function* () {
         for await (const line of app.lines(path, NDJSON)) {
           if (line === "") continue;
+          if (line.startsWith('{"end":true,')) {
+            end = JSON.parse(line) as typeof end;
+            continue;
+          }
           written += 1;
           yield `${line}\n`;
         }
@@ -158,6 +163,10 @@ async function writeGivenUp(
   } catch (error) {
     await rm(name, { force: true });
     throw error;
+  }
+  if (end.complete !== true || end.events !== written) {
+    await rm(name, { force: true });
+    throw new CommandError("the events that main gives up could not be read to their end; nothing was promoted");
   }
   const others = givesUp.events - written;
   const rest = others > 0 ? `; ${count(others)} more are edits and other commands, which can't be sent` : "";

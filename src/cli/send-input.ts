@@ -8,6 +8,8 @@
  * SENDINPUT3. Skipped bytes are read and compared by digest with the bytes of the earlier run, so that another file
  *     under the same name is refused. So are the bytes that were under way when the earlier run ended, since they may
  *     count. Reading is a hundred times faster than sending, so seeking, which gzip doesn't offer, would gain nothing.
+ * SENDINPUT4. The end line of a file that the app made, as of the events that a promotion gives up, isn't sent. If it
+ *     says that the file isn't complete, nothing more is sent.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -167,7 +169,7 @@ export async function* batches(
       continue;
     }
     lines += 1;
-    if (isBlank(line, lines)) continue;
+    if (isBlank(line, lines) || isEnd(line)) continue;
     const event = hasId(line) ? line : await withId(line, events, key);
     batch.push({ bytes: event, line: lines });
     events += 1;
@@ -251,6 +253,16 @@ function isBlank(line: Buffer, number: number): boolean {
   if (line[0] === BRACE) return false;
   const text = line.toString("utf8");
   return (number === 1 ? text.replace(/^\uFEFF/, "") : text).trim() === "";
+}
+
+const END = Buffer.from('{"end":true,"complete":');
+const COMPLETE = Buffer.from("true");
+
+/** @throws InputError if the file says that it isn't complete */
+function isEnd(line: Buffer): boolean {
+  if (!line.subarray(0, END.length).equals(END)) return false;
+  if (line.subarray(END.length, END.length + COMPLETE.length).equals(COMPLETE)) return true;
+  throw new InputError("its last line says that it isn't complete: get it again");
 }
 
 /** Nearly every event begins with its id, so most lines needn't be parsed. */

@@ -17,6 +17,16 @@ export interface TimelineInfo {
   readonly created?: string;
   /** When it is removed. Absent if somebody must remove it. */
   readonly expires?: string;
+  /** Why it is still there after it expired: timelines read it, or it has savepoints. */
+  readonly keptFor?: {
+    readonly timelines: readonly {
+      readonly name: string;
+      readonly partitions: number;
+      /** One of them, as `operator/number`. */
+      readonly first: string | null;
+    }[];
+    readonly savepoints: readonly string[];
+  };
   /** Only of one that replays another one's log, when it is asked for by name. */
   readonly replay?: ReplayFacts;
 }
@@ -71,6 +81,8 @@ export interface GivingUp {
   readonly partedTime: string;
   readonly givesUp: Stretches;
   readonly takes: Stretches;
+  /** Only of a preview: keys whose states differ, for each operator with events that only one of both has. */
+  readonly keys?: readonly OperatorKeys[];
 }
 
 /** Of a timeline that replays main's log: no event is given up, but outcomes may change. */
@@ -88,6 +100,18 @@ export interface Following {
 }
 
 export type PromotionFacts = GivingUp | Following;
+
+/** The keys of an operator that change. */
+export interface OperatorKeys {
+  readonly operator: string;
+  readonly count?: number;
+  /** In the place of `count` if there may be more. */
+  readonly atLeast?: number;
+  /** The first of them. */
+  readonly first: readonly string[];
+  /** Why a partition could not be compared. */
+  readonly flaw?: string;
+}
 
 export type PromotionPreview = PromotionFacts & {
   /** Stands for this preview in `promote`. */

@@ -2,6 +2,7 @@
  * The log port in memory, with the same guards as the SQL of d1-log.ts, written independently. Both pass
  * log-contract.ts.
  */
+import { Failure } from "../engine/base/errors.ts";
 import type { Epoch, PartitionId, Seq, Stamp } from "../engine/base/ids.ts";
 import { epoch, FIRST_LINE, partitionName, parsePartitionName, seq, stamp } from "../engine/base/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
@@ -320,17 +321,12 @@ class MemoryLog implements Log {
   }
 
   async roots(): Promise<Roots | null> {
+    if (this.#db.lines.get(this.#number)?.removed === true) throw new Failure("line_gone", "the line was removed");
     const row = this.#db.rows.get(this.#name);
     if (row === undefined) return null;
     const { points, pins, retainFrom, archiveFrom } = this.#kept;
-    const kept = {
-      points: [...points],
-      pins: [...pins],
-      savepoints: this.#savepoints(),
-      retainFrom: stamp(retainFrom),
-      archiveFrom,
-    };
-    return { row: this.#shown(row), ...kept };
+    const kept = { points: [...points], pins: [...pins], retainFrom: stamp(retainFrom), archiveFrom };
+    return { row: this.#shown(row), savepoints: this.#savepoints(), ...kept };
   }
 
   #savepoints(): Stamp[] {

@@ -3,9 +3,9 @@
  * pass timelines-contract.ts.
  */
 import { FIRST_LINE, parsePartitionName, type Stamp } from "../engine/base/ids.ts";
-import { TIMELINES } from "../engine/base/limits.ts";
+import { FORMER_MAIN_MS, TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineStore } from "../engine/base/ports.ts";
-import type { ChangedSum, Main, Timeline } from "../engine/base/records.ts";
+import type { ChangedSum, Main, Readers, Timeline } from "../engine/base/records.ts";
 import type { MemoryLine } from "./memory-line.ts";
 import type { MemoryDatabase } from "./memory-log.ts";
 
@@ -23,12 +23,14 @@ const MAIN: Main = {
 
 export class MemoryDirectory implements Directory {
   readonly timelines: Map<number, Timeline>;
+  readonly #savepoints: MemoryDatabase["savepoints"];
   #main = MAIN;
   #number = FIRST_LINE;
 
   /** `db`: the first database. */
   constructor(db: MemoryDatabase) {
     this.timelines = db.timelines;
+    this.#savepoints = db.savepoints;
   }
 
   /** Main as it is. */
@@ -62,13 +64,16 @@ export class MemoryDirectory implements Directory {
     return this.timelines.get(line)?.state ?? "gone";
   }
 
-  async withdraw(line: number): ReturnType<Directory["withdraw"]> {
+  async withdraw(line: number, free: readonly number[] = [], unsaved = false): ReturnType<Directory["withdraw"]> {
     const { line: main, state, target, former } = this.#main;
     const row = this.timelines.get(line);
     if (row === undefined) return "gone";
     if (row.state === "removing") return "removing";
     if (line === main) return "main";
-    if ([...this.timelines.values()].some(({ parent }) => parent === line)) return "parent";
+    const children = [...this.timelines.values()].filter(({ parent }) => parent === line);
+    if (children.some((one) => !free.includes(one.line))) return "parent";
+    const saved = [...this.#savepoints.values()].some((one) => one.line === line && !one.name.startsWith("@"));
+    if (saved && unsaved) return "saved";
     if (state !== "idle" && (target === line || former === line)) return "promotion";
     this.#change(line, { state: "removing" });
     return "removing";
@@ -98,9 +103,9 @@ export class MemoryDirectory implements Directory {
 
   async switch(promotion: number, etag: string, done: string): Promise<Main> {
     if (this.#is("sealing", promotion)) {
-      const { line: former, target, switches } = this.#main;
+      const { line: former, target, switches, begunMs } = this.#main;
       this.#main = { ...this.#main, line: target!, former, switches: switches + 1, state: "opening", etag, done };
-      this.#change(former, { name: null, expiresMs: null, replaced: switches + 1 });
+      this.#change(former, { name: null, expiresMs: begunMs + FORMER_MAIN_MS, replaced: switches + 1 });
       const { replay, ...promoted } = this.timelines.get(target!)!;
       const replayed = replay === undefined ? {} : { replayed: replay.source };
       this.timelines.set(target!, { ...promoted, ...replayed, name: null, expiresMs: null });
@@ -150,6 +155,22 @@ export class MemoryLines implements LineStore {
     for (const name of left().slice(0, AT_ONCE)) for (const map of [rows, segments, kept, changed]) map.delete(name);
     for (const [number, savepoint] of savepoints) if (savepoint.line === line) savepoints.delete(number);
     return left().length > 0 ? "more" : "done";
+  }
+
+  async readers({ line, at, past }: Parameters<LineStore["readers"]>[0]): Promise<Readers> {
+    const { rows, kept, savepoints } = this.#db;
+    const placeOf = (name: string): string => name.slice(name.indexOf("/") + 1);
+    const onLine = (name: string, lines: readonly number[]): boolean => lines.includes(parsePartitionName(name).line);
+    const saved = [...savepoints.values()].filter((one) => one.line === line).map((one) => one.at);
+    const found = new Set<string>();
+    for (const [name, { startSeq, snapshotStamp }] of rows) {
+      const { points = [], retainFrom = 0, archiveFrom = 0 } = kept.get(name) ?? {};
+      const stamps = [snapshotStamp, ...points.filter(({ intact }) => intact).map((one) => one.stamp)];
+      const isOwn = retainFrom > at && archiveFrom > 1 && saved.every((one) => one >= Math.min(...stamps));
+      if (onLine(name, [line]) && startSeq > 0 && !isOwn) found.add(placeOf(name));
+      if (onLine(name, past) && !rows.has(`${line}/${placeOf(name)}`)) found.add(placeOf(name));
+    }
+    return { partitions: found.size, first: [...found].sort()[0] ?? null };
   }
 
   async seal(lines: readonly number[], promotion: number): Promise<void> {

@@ -183,6 +183,14 @@ describe("send", () => {
     expect(requests).toEqual([]);
   });
 
+  it("SENDINPUT4: leaves the end line of a list out, and sends no file that says that it isn't complete", async () => {
+    const whole = `${lines(3)}\n{"end":true,"complete":true,"events":3}\n`;
+    expect((await run({ file: file("whole", whole) })).summary).toMatchObject({ events: 3, accepted: 3, rejected: 0 });
+    const torn = `${lines(3)}\n{"end":true,"complete":false,"code":"events_interrupted"}\n`;
+    const ran = await run({ file: file("torn", torn) });
+    expect([ran.status, ran.err]).toEqual([2, expect.stringContaining("it isn't complete")]);
+  });
+
   it("ONE1: lines without an id get the same one in every run, however they are cut", async () => {
     const text = `\uFEFF${lines(5, (n) => ({ type: "tick", n }))}\r\n${lines(5, (n) => ({ id: null, type: "tick", n }))}`;
     const from = file("events", text);

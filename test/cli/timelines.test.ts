@@ -50,6 +50,7 @@ const ndjson = (...lines: readonly string[]): Given => ({
 
 const batch: Given = { body: { items: [{ key: "a", value: 1, seq: 4 }], missing: [] } };
 const page: Given = { body: { items: [{ key: "a", value: 1 }] } };
+const endOf = (events: number): string => JSON.stringify({ end: true, complete: true, events });
 const exported = ndjson('{"format":"keyframe.export","v":1}', '{"end":true,"complete":true,"keys":0}');
 const event = {
   seq: 9,
@@ -226,7 +227,7 @@ describe("promote", () => {
     const file = join(folder, "given-up.ndjson");
     const lines = ['{"id":"1","type":"t"}', '{"id":"2","type":"t"}'];
     const args = ["promote", "fix", "--yes", "--give-up-to", file];
-    const ran = await against([PREVIEWED, ndjson(...lines), PROMOTED], ...args);
+    const ran = await against([PREVIEWED, ndjson(...lines, endOf(2)), PROMOTED], ...args);
     expect(ran.status, ran.err).toBe(0);
     expect(ran.err).toContain(`${file} has 2 events; 1,201 more are edits and other commands, which can't be sent\n`);
     expect(readFileSync(file, "utf8")).toBe(`${lines.join("\n")}\n`);
@@ -239,13 +240,27 @@ describe("promote", () => {
     expect(readFileSync(file, "utf8"), "the file of before").toBe(`${lines.join("\n")}\n`);
   });
 
+  it.each([
+    ["without its end", ["{}"]],
+    ["that says so", ["{}", '{"end":true,"complete":false,"code":"events_interrupted"}']],
+    ["with another count", ["{}", '{"end":true,"complete":true,"events":2}']],
+  ])("PROMOTE2: promotes nothing after a list %s", async (_, lines) => {
+    const file = join(folder, "torn.ndjson");
+    const ran = await against([PREVIEWED, ndjson(...lines)], "promote", "fix", "--yes", "--give-up-to", file);
+    expect([ran.status, ran.err]).toEqual([2, expect.stringContaining("could not be read to their end")]);
+    expect([existsSync(file), ran.requests.length]).toEqual([false, 2]);
+  });
+
   it("PROMOTE2: leaves no file if main gave nothing up, and keeps it if that isn't known", async () => {
     const args = (file: string) => ["promote", "fix", "--yes", "--give-up-to", join(folder, file)];
-    await against([PREVIEWED, ndjson("{}"), problem(412, "promotion_moved")], ...args("moved"));
+    await against([PREVIEWED, ndjson("{}", endOf(1)), problem(412, "promotion_moved")], ...args("moved"));
     await against([PREVIEWED, problem(500, "internal_error")], ...args("unread"));
     await answered([PREVIEWED], ["promote", "fix", ...args("no").slice(3)], () => Promise.resolve(false));
     expect(["moved", "unread", "no"].filter((file) => existsSync(join(folder, file)))).toEqual([]);
-    const unknown = await against([PREVIEWED, ndjson("{}"), problem(500, "internal_error")], ...args("unknown"));
+    const unknown = await against(
+      [PREVIEWED, ndjson("{}", endOf(1)), problem(500, "internal_error")],
+      ...args("unknown"),
+    );
     expect([unknown.status, existsSync(join(folder, "unknown"))]).toEqual([2, true]);
   });
 

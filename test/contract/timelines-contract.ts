@@ -4,12 +4,13 @@
  */
 import { beforeEach, describe, expect, it } from "vitest";
 import { epoch, seq, stamp } from "../../src/engine/base/ids.ts";
-import { TIMELINES } from "../../src/engine/base/limits.ts";
+import { FORMER_MAIN_MS, TIMELINES } from "../../src/engine/base/limits.ts";
 import type { Directory, LineStore, Log } from "../../src/engine/base/ports.ts";
 import {
   type ChangedOutcome,
   LOG_BEGIN,
   type Main,
+  type Point,
   type Segment,
   type Timeline,
 } from "../../src/engine/base/records.ts";
@@ -19,7 +20,7 @@ export interface TimelinesUnderTest {
   readonly lines: LineStore;
   log(line: number, partition: number): Log;
   /** A savepoint of the line, in the database of `lines`. */
-  save(line: number, name: string): Promise<void>;
+  save(line: number, name: string, at?: number): Promise<void>;
   /** Names of all savepoints of the line. */
   saved(line: number): Promise<readonly string[]>;
   /** True if the first line alone is there, open, and no promotion was tried. */
@@ -232,6 +233,20 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       expect(await directory.withdraw(parent)).toBe("removing");
     });
 
+    it("LINE6: a parent is removed once all lines that start from it are free of it, and with a savepoint only if asked", async () => {
+      const parent = await ready("parent");
+      const [a, b] = [await ready("a", parent), await ready("b", parent)];
+      for (const free of [[], [a], [b, 99]]) expect(await directory.withdraw(parent, free)).toBe("parent");
+      await under.save(parent, "mine");
+      expect(await directory.withdraw(parent, [b, a], true)).toBe("saved");
+      expect(await directory.withdraw(parent, [b], true)).toBe("parent");
+      expect(await directory.withdraw(a, [], true), "another line's savepoint").toBe("removing");
+      expect(await directory.withdraw(parent, [b, a])).toBe("removing");
+      expect(await directory.add(start("late", parent), 1)).toBe("gone");
+      await directory.drop(parent);
+      expect(await row(b), "where it starts doesn't change").toMatchObject({ parent, at: 5_000, state: "ready" });
+    });
+
     it("LINE3: the former main stays while the new one opens, and is removed later", async () => {
       const a = await ready("a");
       await promoting(a, 1, "opening");
@@ -294,7 +309,7 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       expect(await directory.switch(1, "t", "d"), "of an earlier one").toMatchObject({ line: 1, state: "sealing" });
       const now = await directory.switch(2, "tag", "done");
       expect(now).toMatchObject({ line: a, former: 1, switches: 1, state: "opening", etag: "tag", done: "done" });
-      expect(await row(1)).toMatchObject({ name: null, replaced: 1, expiresMs: null });
+      expect(await row(1)).toMatchObject({ name: null, replaced: 1, expiresMs: 1 + FORMER_MAIN_MS });
       expect(await row(a)).toMatchObject({ name: null, replaced: 0, expiresMs: null });
       expect(await row(b)).toMatchObject({ name: "b", replaced: 0, expiresMs: 9_000 });
       expect(await directory.switch(2, "other", "other"), "twice").toEqual(now);
@@ -468,6 +483,85 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       expect(await states(7)).toEqual(["open"]);
     });
 
+    it("LINE6: partitions read the lines of their past until they have given up all moments up to the start", async () => {
+      const readers = () => lines.readers({ line: 3, at: stamp(5_000), past: [2, 1] });
+      for (const line of [2, 3, 4]) await lines.add(line, stamp(1), "open");
+      expect(await readers()).toEqual({ partitions: 0, first: null });
+      await under.log(4, 9).create(1, LOG_BEGIN);
+      await under.log(1, 7).create(1, LOG_BEGIN);
+      await under.log(2, 7).create(1, LOG_BEGIN);
+      await under.log(2, 8).create(1, LOG_BEGIN);
+      expect(await readers(), "no row").toEqual({ partitions: 2, first: "contract/0007" });
+      await under.log(3, 7).create(1, LOG_BEGIN);
+      const log = under.log(3, 8);
+      await log.create(1, { seq: seq(3), stamp: stamp(5_000) });
+      expect(await readers(), "one began with nothing").toEqual({ partitions: 1, first: "contract/0008" });
+      const { epoch: by } = (await log.open("w", "c"))!.row;
+      const logged = async (n: number, at: number): Promise<void> => {
+        const own = { ...segment(at), seq: seq(n), last: seq(n), epoch: by };
+        expect(await log.append([own], by)).toBe("appended");
+      };
+      const point = { version: 1, attempt: "a1", seq: seq(4), stamp: stamp(6_000), files: [], intact: true };
+      const promoted = (version: number, n: number, at: number, replaced: readonly Point[]) =>
+        log.promote({
+          epoch: by,
+          writer: "w",
+          code: "c",
+          version,
+          attempt: `a${version + 1}`,
+          manifest: "m",
+          seq: seq(n),
+          stamp: stamp(at),
+          previous: null,
+          previousSeq: seq(0),
+          cutSeq: seq(0),
+          pins: "[]",
+          replaced,
+        });
+      const retain = (
+        retainFrom: number,
+        archiveFrom: number,
+        drop: readonly number[],
+        savepoints: readonly number[],
+      ) =>
+        log.retain({
+          epoch: by,
+          version: 2,
+          drop,
+          savepoints: savepoints.map(stamp),
+          retainFrom: stamp(retainFrom),
+          archiveFrom,
+        });
+      await logged(4, 6_000);
+      expect(await promoted(0, 4, 6_000, [])).toBe("current");
+      await logged(5, 8_000);
+      expect(await promoted(1, 5, 8_000, [{ ...point, replacedMs: 1 }])).toBe("current");
+      expect(await readers(), "nothing is given up").toMatchObject({ partitions: 1 });
+      await retain(5_000, 2, [], []);
+      expect(await readers(), "the start can be read").toMatchObject({ partitions: 1 });
+      await under.save(3, "mine", 7_000);
+      await retain(5_001, 2, [], [7_000]);
+      expect(await readers(), "the savepoint has a restore point").toEqual({ partitions: 0, first: null });
+      await retain(5_001, 2, [1], [7_000]);
+      expect(await readers(), "the savepoint has none").toMatchObject({ partitions: 1 });
+    });
+
+    it("LINE6: partitions read the lines of their past while the whole log may be replayed", async () => {
+      await lines.add(2, stamp(1), "open");
+      const log = under.log(2, 0);
+      await log.create(1, { seq: seq(3), stamp: stamp(5_000) });
+      const { epoch: by, version } = (await log.open("w", "c"))!.row;
+      const rest = { epoch: by, version, drop: [], savepoints: [], retainFrom: stamp(5_001) };
+      for (const [archiveFrom, partitions] of [
+        [0, 1],
+        [1, 1],
+        [2, 0],
+      ] as const) {
+        await log.retain({ ...rest, archiveFrom });
+        expect(await lines.readers({ line: 2, at: stamp(5_000), past: [1] })).toMatchObject({ partitions });
+      }
+    });
+
     it("LINE4: a removed line takes nothing and never comes back, even if it was never there", async () => {
       await lines.add(2, stamp(1), "open");
       const log = under.log(2, 0);
@@ -478,6 +572,10 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       const late = { ...segment(11), seq: seq(2), last: seq(2), epoch: by };
       expect(await log.append([late], by)).toBe("refused");
       expect(await log.open("w", "c")).toBeNull();
+      for (const line of [2, 3])
+        await expect(under.log(line, 0).roots(), "not as one that was never used").rejects.toMatchObject({
+          code: "line_gone",
+        });
       for (const line of [2, 3]) await lines.add(line, stamp(1), "open");
       await lines.seal([2, 3], 1);
       await lines.unseal([2, 3], 2);

@@ -9,7 +9,7 @@ timelinesContract("the memory fake", async () => {
     directory: new MemoryDirectory(db),
     lines: new MemoryLines(db),
     log: (line, partition) => db.log({ line, operator: "contract", partition }),
-    save: async (line, name) => void (await db.savepointStore(line).add(name, stamp(5_000), 1)),
+    save: async (line, name, at = 5_000) => void (await db.savepointStore(line).add(name, stamp(at), 1)),
     saved: async (line) => (await db.savepointStore(line).all()).map(({ name }) => name),
     clear: async () => undefined,
   };

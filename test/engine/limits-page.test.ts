@@ -19,6 +19,7 @@ const UNITS: Readonly<Record<string, number>> = {
   MB: 1e6,
   GB: 1e9,
   s: 1e3,
+  days: 86_400_000,
 };
 
 /** "1.5 MB" → 1,500,000; a time in milliseconds. */

@@ -62,7 +62,7 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
   one(
     "a parent is removed",
     "LINE3",
-    store('    if ([...this.timelines.values()].some(({ parent }) => parent === line)) return "parent";\n', ""),
+    store('    if (children.some((one) => !free.includes(one.line))) return "parent";\n', ""),
   ),
   one(
     "a line is removed while it is being promoted",
@@ -215,5 +215,10 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "a removed timeline's start stays held",
     "LINE4",
     engine("history/timelines", "await removeSavepoint(holds.files, holds.stores, holdOf(line));", "void holds;"),
+  ),
+  one(
+    "all that start from a line count as free of it",
+    "LINE6",
+    engine("history/timelines", "readers.filter(({ partitions }) => partitions === 0)", "readers"),
   ),
 ];

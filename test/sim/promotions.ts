@@ -115,15 +115,20 @@ class Rules {
     for (const one of state === "idle" ? [line] : [line, target!, former ?? line])
       if (one === former && state !== "opening" ? false : timelines.get(one)?.state !== "ready")
         this.break(`line ${one} is main or part of a promotion, and is being removed`);
-    for (const { line: child, parent } of timelines.values())
-      if (parent !== null && timelines.get(parent)?.state !== "ready") this.break(`line ${child} has lost its parent`);
+    // No line of this world has a snapshot, so one reads its parent if that logged anything up to its start (LINE6).
+    for (const { line: child, parent, at } of timelines.values())
+      if (parent !== null && timelines.get(parent)?.state !== "ready") {
+        this.seen.add("a parent that nobody reads is removed");
+        if (DATABASES.some((i) => this.#world.rowsOf(parent, i).some((row) => row.stamp <= at)))
+          this.break(`line ${child} has lost its parent`);
+      }
   }
 
   /** The start of each timeline that counts is held in every database. */
   #held(): void {
     const { databases, directory } = this.#world;
     for (const { line, state, parent, at } of directory.timelines.values())
-      if (state === "ready" && parent !== null)
+      if (state === "ready" && parent !== null && directory.timelines.get(parent)?.state === "ready")
         for (const [i, { savepoints, lines }] of databases.entries()) {
           if (![...savepoints.values()].some((one) => one.line === parent && one.name === `@${line}` && one.at === at))
             this.break(`database ${i} doesn't hold the start of line ${line}`);

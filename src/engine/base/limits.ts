@@ -226,6 +226,14 @@ export const SAVEPOINTS = 100;
 /** Timelines of an app, former mains included. */
 export const TIMELINES = 100;
 
+/** A former main expires this long after it was replaced (LINE6). */
+export const FORMER_MAIN_MS = 7 * 86_400_000;
+
+/** The preview of a promotion counts so many changed keys of an operator, and names so many, within this time. */
+export const CHANGED_KEYS = 10_000;
+export const CHANGED_NAMED = 100;
+export const CHANGED_MS = 5_000;
+
 /** Changed keys that one pass of a read of the past holds, and their bytes. A range with more keys takes several
  *  passes. */
 export const PASS = { keys: 20_000, bytes: 4_000_000 } as const;

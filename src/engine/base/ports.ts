@@ -22,6 +22,7 @@ import type {
   PartitionRow,
   Pin,
   Promotion,
+  Readers,
   Retention,
   Roots,
   Savepoint,
@@ -132,8 +133,13 @@ export interface Directory {
   ): Promise<Timeline | "gone" | "full">;
   /** Places the operators as on the parent, and marks the timeline as ready if it was being made. */
   ready(line: number): Promise<Timeline["state"] | "gone">;
-  /** Marks the line as being removed, unless it is main, others start from it, or it is being promoted. */
-  withdraw(line: number): Promise<"removing" | "gone" | "main" | "parent" | "promotion">;
+  /** Marks the line as being removed, unless it is main, others than those of `free` start from it, or it is being
+   *  promoted. If `unsaved`, also unless the first database has a user's savepoint of it. */
+  withdraw(
+    line: number,
+    free?: readonly number[],
+    unsaved?: boolean,
+  ): Promise<"removing" | "gone" | "main" | "parent" | "promotion" | "saved">;
   /** Forgets a line that is being removed. */
   drop(line: number): Promise<void>;
   /** Takes the name from a line that is replaying, and marks it as being removed, unless it is being promoted. */
@@ -154,6 +160,8 @@ export interface LineStore {
   add(line: number, floor: Stamp, state: "open" | "replaying"): Promise<void>;
   /** Marks the line as removed for ever, and deletes some of its partitions' rows. Returns "more" if others are left. */
   drop(line: number): Promise<"more" | "done">;
+  /** Finds the partitions of a line that still read the lines of its past (LINE6). */
+  readers(of: { readonly line: number; readonly at: Stamp; readonly past: readonly number[] }): Promise<Readers>;
   /** Seals those lines that no promotion of this number or a later one has changed, except lines that are replaying. */
   seal(lines: readonly number[], promotion: number): Promise<void>;
   /** Opens the lines among those that are sealed, if no later promotion has changed them. */

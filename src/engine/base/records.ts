@@ -180,6 +180,12 @@ export interface ChangedSum {
 /** The line that a line starts from, with the moment, and so on up to the first one. */
 export type Ancestors = readonly { readonly line: number; readonly at: Stamp }[];
 
+/** Partitions that read the lines from which their own started. `first`: one of them, as operator/number, or null. */
+export interface Readers {
+  readonly partitions: number;
+  readonly first: string | null;
+}
+
 /** Which line is main, and the promotion that is under way (history/promotion.ts). */
 export interface Main {
   readonly line: number;

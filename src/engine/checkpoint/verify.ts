@@ -80,7 +80,7 @@ async function rebuildAndCompare(env: Environment, open: OpenPartition): Promise
       return notComparable(`manifest ${base.number} was made by code ${codeOf(base)}, this is ${ours}`, unmigrated);
     }
     if (sharesFiles(base, whole)) reading = "current";
-    const shadow = await load(env, open.row.seed, base, false);
+    const shadow = await load(env, open.row, base, false);
     const from = shadow.machine.seq;
     reading = "older";
     const page = await nextPage(env, open.row, shadow.machine.seq);

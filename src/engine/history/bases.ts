@@ -9,7 +9,7 @@
  */
 import type { LogEnvironment } from "../operator/environment.ts";
 import { persistent } from "../base/retry.ts";
-import { startOfLog } from "../recovery/past-state.ts";
+import { startOfLog, unlessRemoved } from "../recovery/past-state.ts";
 import { type KeptSnapshot, keptSnapshots, passesOver } from "../recovery/kept-snapshots.ts";
 import type { KeyEntry } from "../state/keyed-state.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
@@ -53,7 +53,7 @@ export class KeyBases {
     let seed: number | null = null;
     for (let [one, upTo] = [env, Number.POSITIVE_INFINITY]; ;) {
       const { log, clock, origin } = one;
-      const roots = await persistent(clock, "D1", () => log.roots());
+      const roots = await unlessRemoved(() => persistent(clock, "D1", () => log.roots()));
       const own = roots === null ? [] : keptSnapshots(one, roots).filter((snapshot) => snapshot.seq <= upTo);
       kept.unshift(...own.map((snapshot) => ({ ...snapshot, env: one })));
       seed ??= roots?.row.seed ?? null;

@@ -25,7 +25,7 @@ import type { LogEnvironment } from "../operator/environment.ts";
 import { migrationFailed } from "../operator/migration.ts";
 import type { Keyed } from "../operator/routing.ts";
 import { type KeptSnapshot, keptSnapshots, passesOver } from "../recovery/kept-snapshots.ts";
-import { type Gone, load, openKept, replayWithin } from "../recovery/past-state.ts";
+import { type Gone, load, openKept, replayWithin, unlessRemoved } from "../recovery/past-state.ts";
 import type { Loaded } from "../snapshot/key-loader.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { read } from "../snapshot/reads.ts";
@@ -163,8 +163,8 @@ async function newestStates(env: LogEnvironment, to: Stamp): Promise<Newest | { 
   const own = roots === null ? ({ tag: "unused" } as const) : await newestOf(env, roots, to, seq(0));
   const { origin } = env;
   if (origin === undefined || own.tag === "found" || own.tag === "unreadable") return own;
-  const earlier = await newestStates(origin.env, stamp(Math.min(to, origin.at)));
-  return earlier.tag === "unused" ? own : earlier;
+  const earlier = await unlessRemoved(() => newestStates(origin.env, stamp(Math.min(to, origin.at))));
+  return earlier === null || earlier.tag === "unused" ? own : earlier;
 }
 
 async function decideEvents(request: CheckRequest, place: CheckPlace, pass: Pass): Promise<CheckStep> {
@@ -202,7 +202,7 @@ class EventCheck {
 
   async run(base: Manifest | null, roots: Roots): Promise<CheckStep> {
     const { env, from, to } = this.#request;
-    const loaded = await load(env, roots.row.seed, base, true, (held) => {
+    const loaded = await load(env, roots.row, base, true, (held) => {
       this.#held = held;
       return (key) => this.#admits(key);
     });

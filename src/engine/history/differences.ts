@@ -19,7 +19,7 @@ import { type Chunks, read } from "../snapshot/reads.ts";
 import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import type { Keys } from "../state/state-machine.ts";
 import { keptSnapshots } from "../recovery/kept-snapshots.ts";
-import { type Gone, goneAt } from "../recovery/past-state.ts";
+import { type Gone, goneAt, goneWithOrigin, unlessRemoved } from "../recovery/past-state.ts";
 import { KeyRange, type Pass } from "./key-range.ts";
 import { type Bottom, logBelow } from "./log-reader.ts";
 import { goneMeanwhile, openRange, pastRange } from "./past.ts";
@@ -43,7 +43,7 @@ export interface KeyDifference {
   readonly to: KeyEntry | null;
 }
 
-interface DifferencePage {
+export interface DifferencePage {
   /** In the order of the keys. */
   readonly items: readonly KeyDifference[];
   /** False if another version of the operator applied events that were read (PastFacts). */
@@ -70,6 +70,10 @@ export async function differences(
 ): Promise<Differences | Gone> {
   const logs: Stretch[] = [];
   let kept = true;
+  for (const state of [from, to]) {
+    const gone = await goneWithLine(state);
+    if (gone !== null) return gone;
+  }
   for (const range of rangesBetween(from, to)) {
     const log = await stretchOf(range);
     if (log.tag === "gone") return log;
@@ -111,6 +115,15 @@ function ownLine(state: PastState | null): PastState | null {
     : state;
 }
 
+/** Returns null unless the state is of a line that was removed (ORIGIN3). */
+async function goneWithLine(state: PastState): Promise<Gone | null> {
+  const { origin, clock } = state.env;
+  const own = ownLine(state);
+  if (own === null || own === state || origin === undefined) return null;
+  const found = await unlessRemoved(async () => ({ roots: await persistent(clock, "D1", () => own.env.log.roots()) }));
+  return found === null ? goneWithOrigin(state.env, origin) : null;
+}
+
 interface Stretch extends LogRange {
   readonly tag: "stretch";
   /** All rows of the range are above this seq, and begin below the other. Null for the end of the log. */
@@ -123,7 +136,9 @@ async function stretchOf(range: LogRange): Promise<Stretch | { readonly tag: "no
   const { env, above, upTo, states } = range;
   const { clock, log } = env;
   if (above === upTo) return { tag: "none" };
-  const roots = await persistent(clock, "D1", () => log.roots());
+  const found = await unlessRemoved(async () => ({ roots: await persistent(clock, "D1", () => log.roots()) }));
+  if (found === null) return { tag: "not kept" };
+  const { roots } = found;
   if (roots === null) return { tag: "none" };
   const gone = states.map((at) => goneAt(roots, at)).find((one) => one !== null);
   if (gone !== undefined) return gone;

@@ -13,7 +13,8 @@
  *     read from its last object backwards.
  * LOGREAD5. Below the version from which D1 says that archives are kept, the log is given up (LOG5). The log ends
  *     there, and the reader says so. A kept archive that can't be read is no such end.
- * LOGREAD6. Below the start of a line's own log comes the log of the line that it started from (ORIGIN1).
+ * LOGREAD6. Below the start of a line's own log comes the log of the line that it started from (ORIGIN1). If that line
+ *     was removed, its log is given up (ORIGIN3).
  */
 import type { LogEnvironment } from "../operator/environment.ts";
 import { readArchiveBelow, readManifestObject } from "../snapshot/manifest-object.ts";
@@ -21,7 +22,7 @@ import type { ReadSegment } from "../log/archive.ts";
 import { Failure, isUnreadable } from "../base/errors.ts";
 import { belowManifest, manifestName, manifestOf, manifestPrefix, seq, type Seq } from "../base/ids.ts";
 import { archiveLimits } from "../recovery/incarnation.ts";
-import { startOfLog } from "../recovery/past-state.ts";
+import { isRemoved, startOfLog } from "../recovery/past-state.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import type { Roots } from "../base/records.ts";
 import { readSegment } from "../log/segment.ts";
@@ -44,8 +45,13 @@ export type Bottom = "beginning" | "given up";
 export async function* logBelow(env: LogEnvironment, before: Seq | null): AsyncGenerator<Below, Bottom> {
   const { origin } = env;
   const { bottom, start } = yield* ownBelow(env, before);
-  if (bottom !== "beginning" || origin === undefined) return bottom;
-  return yield* logBelow(origin.env, seq(Math.min(before ?? Number.MAX_SAFE_INTEGER, start + 1)));
+  if (bottom !== "beginning" || origin === undefined || start === 0) return bottom;
+  try {
+    return yield* logBelow(origin.env, seq(Math.min(before ?? Number.MAX_SAFE_INTEGER, start + 1)));
+  } catch (error) {
+    if (isRemoved(error)) return "given up";
+    throw error;
+  }
 }
 
 /** The end of one line's own log, which begins above `start`. */

@@ -12,10 +12,14 @@
  *     statement that marks it checks all of that. From then on no timeline can start from it.
  * LINE4. A removed line takes no more rows: without its row in a database, appends and openings fail. Its rows
  *     in D1 and its objects in R2 are deleted before its number is forgotten.
+ * LINE6. A former main expires FORMER_MAIN_MS after it was replaced. It stays as long as another line reads it, or a user
+ *     has a savepoint of it. A line reads those of its past no more once none of its partitions does: each that they
+ *     know has a row, and has given up all moments up to the line's start, or began with nothing. A savepoint that it
+ *     keeps has a snapshot of the line's own. Nothing of that is ever undone, so it may be found before the mark.
  */
 import { savepointPrefix, type Stamp } from "../base/ids.ts";
 import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
-import type { Ancestors, Main, Replay, Timeline } from "../base/records.ts";
+import type { Ancestors, Main, Readers, Replay, Timeline } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { SavepointFiles } from "./savepoint-object.ts";
 import { removeSavepoint, type Stores, takeSavepoint } from "./savepoints.ts";
@@ -85,17 +89,25 @@ export type Removed =
   | { readonly tag: "removed" }
   /** More is left than one call may delete: call again. */
   | { readonly tag: "removing" }
-  | { readonly tag: "refused"; readonly why: "main" | "parent" | "promotion" };
+  | { readonly tag: "refused"; readonly why: "main" | "parent" | "promotion" | "saved" };
 
-/** Removes a timeline and all that it left in D1 and R2, as far as one call may go (LINE3, LINE4). */
+/**
+ * Removes a timeline and all that it left in D1 and R2, as far as one call may go (LINE3, LINE4). If `unsaved`, a
+ * user's savepoint keeps it.
+ */
 export async function removeTimeline(
   clock: Clock,
   stores: TimelineStores,
   objects: ObjectStore,
   { line, parent }: Timeline,
+  unsaved = false,
 ): Promise<Removed> {
   const { directory, lines } = stores;
-  const marked = await persistent(clock, "D1", () => directory.withdraw(line));
+  const readers = await readersOf(clock, stores, line);
+  const free = readers.filter(({ partitions }) => partitions === 0).map((one) => one.line);
+  // A line that replays its log may have another parent, which the mark doesn't see.
+  if (unsaved && free.length < readers.length) return { tag: "refused", why: "parent" };
+  const marked = await persistent(clock, "D1", () => directory.withdraw(line, free, unsaved));
   if (marked !== "removing" && marked !== "gone") return { tag: "refused", why: marked };
   for (let rounds = ROUNDS; ; rounds--) {
     const left = await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.drop(line))));
@@ -111,6 +123,32 @@ export async function removeTimeline(
   }
   await persistent(clock, "D1", () => directory.drop(line));
   return { tag: "removed" };
+}
+
+/** A line that starts from another one, and its partitions that read that one still. */
+export interface Reader extends Readers {
+  readonly line: number;
+}
+
+/** Returns the lines that start from a line, or replay its log. A line that is being made or removed counts as a reader (LINE6). */
+export async function readersOf(
+  clock: Clock,
+  { directory, lines }: Pick<TimelineStores, "directory" | "lines">,
+  line: number,
+): Promise<readonly Reader[]> {
+  const timelines = await persistent(clock, "D1", () => directory.all());
+  const children = timelines.all.filter(({ parent, replay }) => parent === line || replay?.source === line);
+  return Promise.all(
+    children.map(async (child): Promise<Reader> => {
+      if (child.state !== "ready" || child.replay?.source === line)
+        return { line: child.line, partitions: 1, first: null };
+      const past = ancestorsOf(timelines, child.line).map((one) => one.line);
+      const of = { line: child.line, at: child.at, past };
+      const found = await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.readers(of))));
+      const partitions = found.reduce((sum, one) => sum + one.partitions, 0);
+      return { line: child.line, partitions, first: found.find(({ first }) => first !== null)?.first ?? null };
+    }),
+  );
 }
 
 /** Returns how many objects it deleted. */
@@ -142,7 +180,7 @@ export function nameOf({ main, all }: Timelines, { line, name }: Pick<Timeline, 
 const formerMains = (all: readonly Timeline[]): Timeline[] =>
   all.filter(({ replaced }) => replaced > 0).sort((a, b) => b.replaced - a.replaced);
 
-/** Returns where a line starts, where the line starts that it starts from, and so on. */
+/** Returns where a line starts, where the line starts that it starts from, and so on up to one that is there no more. */
 export function ancestorsOf({ all }: Timelines, line: number): Ancestors {
   const found: { line: number; at: Stamp }[] = [];
   for (let one = all.find((other) => other.line === line); one?.parent != null;) {

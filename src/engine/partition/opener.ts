@@ -20,6 +20,7 @@ import { OPEN_ATTEMPTS } from "../base/limits.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import { peek, takeEpoch } from "../recovery/open-log.ts";
 import type { Opening } from "../base/records.ts";
+import { askAhead } from "../recovery/past-state.ts";
 import { withOpening } from "../recovery/recovery-rates.ts";
 import { recover } from "../recovery/recovery.ts";
 import { catchUp } from "../recovery/replay.ts";
@@ -27,7 +28,7 @@ import { behind, logFacts, highWaterMark } from "../log/fence.ts";
 import type { Lease } from "../log/lease.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { rewound } from "../recovery/rewind-check.ts";
-import type { Environment } from "../operator/environment.ts";
+import type { Environment, Origin } from "../operator/environment.ts";
 
 /** The purpose of an opening. Snapshots alone need an epoch from the beginning. */
 export type Use = "reads" | "events" | "snapshots";
@@ -138,13 +139,14 @@ export class Opener {
       ? takeEpoch(this.#env, this.#address, this.#env.origin === undefined && known?.row.epoch === 0, this.#lease)
       : peek(this.#env, this.#address.seed);
     const ahead = known === null ? this.#prefetch(use === "reads") : null;
+    const origin = known === null ? this.#originAhead() : {};
     const opening = await asked;
     // This instance has the epoch, perhaps only since D1 answered. So all that the answer says is whether the line is open.
     if (!takes && this.openFor("snapshots") !== null) return this.#openedAs(use, opening);
     const answeredAt = clock.now();
     const openMs = answeredAt - begun;
     const epoch = takes ? opening.row.epoch : null;
-    const env = ahead === null ? this.#env : { ...this.#env, ahead };
+    const env = { ...this.#env, ...(ahead === null ? {} : { ahead }), ...origin };
     const open = await (known === null
       ? recover(env, opening, epoch, openMs, use === "reads").finally(() => ahead?.close())
       : this.#upToDate(known, opening, epoch, openMs, use === "reads"));
@@ -175,6 +177,12 @@ export class Opener {
   #prefetch(apart: boolean): Prefetch | null {
     const files = this.#env.host.highWaterMark()?.files;
     return files === undefined ? null : new Prefetch(this.#env, files, apart);
+  }
+
+  /** Asks for the line that this one starts from, unless the mark names files of this line's own. */
+  #originAhead(): { readonly origin?: Origin } {
+    const { origin, host } = this.#env;
+    return origin === undefined || host.highWaterMark()?.files !== undefined ? {} : { origin: askAhead(origin) };
   }
 
   /** Reads leave ids in the files if there are many (FILE2 of file-reader.ts). Events and snapshots need them all. */

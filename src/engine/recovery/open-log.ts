@@ -42,8 +42,7 @@ export async function takeEpoch(env: Environment, { seed }: Address, unborn: boo
     await assertNotRewound(env, opening, kept);
     return opening;
   }
-  if (!unborn) await assertNew(env);
-  await create(env, seed, () => lease.assertNotLost());
+  await create(env, seed, unborn, () => lease.assertNotLost());
   return (await take()) ?? vanished(env);
 }
 
@@ -53,18 +52,23 @@ export async function peek(env: Environment, seed: number): Promise<Opening> {
   const kept = host.highWaterMark();
   const opening = await persistent(clock, "D1", () => log.peek());
   if (opening === null) {
-    await assertNew(env);
-    if (env.origin === undefined) return { row: emptyRow(seed), head: seq(0), rows: [], more: false, open: true };
-    await create(env, seed, () => undefined);
+    if (env.origin === undefined) {
+      await assertNew(env);
+      return { row: emptyRow(seed), head: seq(0), rows: [], more: false, open: true };
+    }
+    await create(env, seed, false, () => undefined);
     return (await persistent(clock, "D1", () => log.peek())) ?? vanished(env);
   }
   await assertNotRewound(env, opening, kept);
   return opening;
 }
 
-/** Makes the row of a new partition (OPENLOG4). */
-async function create(env: Environment, seed: number, allowed: () => void): Promise<void> {
-  const start = env.origin === undefined ? LOG_BEGIN : await startOfLog(env.origin);
+/** Makes the row of a new partition (OPENLOG4). `unborn`: it is known to be new. */
+async function create(env: Environment, seed: number, unborn: boolean, allowed: () => void): Promise<void> {
+  const [start] = await Promise.all([
+    env.origin === undefined ? LOG_BEGIN : startOfLog(env.origin),
+    unborn ? null : assertNew(env),
+  ]);
   await persistent(env.clock, "D1", () => {
     allowed();
     return env.log.create(seed, start);

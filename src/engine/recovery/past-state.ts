@@ -7,18 +7,22 @@
  *     cache of a living partition is used.
  * PAST4. Retention and snapshots go on meanwhile. If a file is deleted under a reader, an older snapshot gives the same
  *     state. If none is left, D1 says that the moment is gone.
+ * PAST5. D1 is asked at once for all that the first base needs. A further base asks anew for the log above it.
  * ORIGIN1. A line of history that starts from another one begins with the other line's state at that stamp: states,
  *     known ids, producers and the quarantine. Its log continues the other one's seqs. Nothing is copied: the other
  *     line's files are read until the line has a snapshot of its own.
  * ORIGIN2. The other line keeps that moment like a savepoint (RETENTION6). A stamp at or before the start is read from
  *     the other line alone.
+ * ORIGIN3. The other line may be removed once nothing of this line reads it (LINE6). Then moments up to the start are
+ *     given up, and a partition without a row begins with nothing. A row whose log begins above 0 never does: a
+ *     database that was restored to an older point may need the other line again, and must not take nothing for it.
  */
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure } from "../base/errors.ts";
-import type { Seq, Stamp } from "../base/ids.ts";
-import type { LogStart, Roots } from "../base/records.ts";
+import { type Seq, stamp, type Stamp } from "../base/ids.ts";
+import { LOG_BEGIN, type LogStart, type Opening, type PartitionRow, type Roots } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
-import type { FileEnvironment, LogEnvironment, Origin } from "../operator/environment.ts";
+import type { PastAnswers, FileEnvironment, LogEnvironment, Origin } from "../operator/environment.ts";
 import { type Loaded, Loader } from "../snapshot/key-loader.ts";
 import { type Manifest, stateFiles } from "../snapshot/manifest.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
@@ -63,12 +67,63 @@ export async function openPast(
   wanted: WantedKeys | null,
 ): Promise<OpenPast | Gone> {
   const { origin } = env;
-  if (origin !== undefined && at <= origin.at) return openPast(origin.env, at, apart, wanted);
-  return openKept(env, at, (base, roots) => fromBase(env, roots?.row.seed ?? 0, at, base, apart, wanted));
+  if (origin !== undefined && at <= origin.at) {
+    const past = await unlessRemoved(() => openPast(origin.env, at, apart, wanted));
+    return past ?? goneWithOrigin(env, origin);
+  }
+  return openKept(env, at, (base, roots, opening) =>
+    fromBase(env, roots?.row ?? NO_ROW, at, { base, opening }, apart, wanted),
+  );
+}
+
+/** Returns what is read of the line that another one starts from, or null if that line was removed (ORIGIN3). */
+export async function unlessRemoved<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isRemoved(error)) return null;
+    throw error;
+  }
+}
+
+export const isRemoved = (error: unknown): boolean => error instanceof Failure && error.code === "line_gone";
+
+/** Returns the oldest moment of a line, after the line that it starts from was removed. */
+export async function goneWithOrigin({ clock, log }: LogEnvironment, { at }: Origin): Promise<Gone> {
+  const roots = await persistent(clock, "D1", () => log.roots());
+  return { tag: "gone", oldest: stamp(Math.max(roots?.retainFrom ?? 0, at + 1)) };
 }
 
 /** Opens a base: a kept snapshot, or null for the whole log. `roots` is null if nothing was ever logged. */
-export type OpenBase<T> = (base: Manifest | null, roots: Roots | null) => Promise<T>;
+export type OpenBase<T> = (base: Manifest | null, roots: Roots | null, opening: OpeningLog) => Promise<T>;
+
+/** The log above a base. */
+export type OpeningLog = () => Promise<Opening | null>;
+
+const peekAt = ({ clock, log }: Pick<LogEnvironment, "clock" | "log">): Promise<Opening | null> =>
+  persistent(clock, "D1", () => log.peek());
+
+/** Asks D1 for all that the first base needs (PAST5). */
+function ask({ clock, log }: LogEnvironment): PastAnswers {
+  const asked = {
+    roots: persistent(clock, "D1", () => log.roots()),
+    opening: peekAt({ clock, log }),
+  };
+  // A failure that nobody waits for is no error.
+  for (const one of Object.values(asked)) one.catch(() => undefined);
+  return asked;
+}
+
+/** Asks D1 for the line that another one starts from, before it is known whether the other one needs that. */
+export function askAhead({ at, env }: Origin): Origin {
+  let asked: PastAnswers | null = ask(env);
+  const take = (): PastAnswers | null => {
+    const given = asked;
+    asked = null;
+    return given;
+  };
+  return { at, env: { ...env, asked: take } };
+}
 
 /**
  * Opens the newest base at or before the stamp that can be read. `open` is called for each attempt (PAST4).
@@ -76,13 +131,13 @@ export type OpenBase<T> = (base: Manifest | null, roots: Roots | null) => Promis
  * @throws Damage, Failure
  */
 export async function openKept<T>(env: LogEnvironment, at: Stamp, open: OpenBase<T>): Promise<T | Gone> {
-  const { clock, log } = env;
   for (let round = 1; ; round++) {
-    const roots = await persistent(clock, "D1", () => log.roots());
+    const asked = env.asked?.() ?? ask(env);
+    const roots = await asked.roots;
     const gone = roots === null ? null : goneAt(roots, at);
     if (gone !== null) return gone;
     try {
-      return await fromKept(env, roots, at, open);
+      return await fromKept(env, roots, at, asked.opening, open);
     } catch (error) {
       // A writer that took an epoch, or a snapshot that was given up, is no reason against another look.
       const passes = passesOver(error) || (error instanceof Failure && error.code === "fenced");
@@ -95,17 +150,24 @@ export async function openKept<T>(env: LogEnvironment, at: Stamp, open: OpenBase
 export const goneAt = ({ retainFrom, savepoints }: Roots, at: Stamp): Gone | null =>
   at < retainFrom && !savepoints.includes(at) ? { tag: "gone", oldest: retainFrom } : null;
 
-async function fromKept<T>(env: LogEnvironment, roots: Roots | null, at: Stamp, open: OpenBase<T>): Promise<T> {
-  if (roots === null) return open(null, null);
+async function fromKept<T>(
+  env: LogEnvironment,
+  roots: Roots | null,
+  at: Stamp,
+  early: Promise<Opening | null>,
+  open: OpenBase<T>,
+): Promise<T> {
+  if (roots === null) return open(null, null, () => early);
   const kept = keptSnapshots(env, roots).filter(({ stamp }) => stamp <= at);
   const bases: (() => Promise<Manifest | null>)[] = kept.slice(-BASES).map(({ manifest }) => manifest);
   // A savepoint from before the first snapshot keeps the archives from the beginning on (RETENTION6).
   if (roots.archiveFrom <= 1 || (kept.length === 0 && roots.savepoints.includes(at)))
     bases.unshift(() => Promise.resolve(null));
   let flaw: unknown = new Damage(`no kept snapshot of partition ${env.id.partition} is at or before stamp ${at}`);
-  for (const base of bases.toReversed()) {
+  for (const [tries, base] of bases.toReversed().entries()) {
     try {
-      return await open(await base(), roots);
+      // Snapshots may have gone on while the base before was tried (PAST5).
+      return await open(await base(), roots, () => (tries === 0 ? early : peekAt(env)));
     } catch (error) {
       if (!passesOver(error)) throw error;
       flaw = error;
@@ -115,17 +177,22 @@ async function fromKept<T>(env: LogEnvironment, roots: Roots | null, at: Stamp, 
 }
 
 /** `base`: null for the whole log. */
+/** The part of a row that says how the state machine begins. */
+export type Beginning = Pick<PartitionRow, "seed" | "startSeq">;
+
+const NO_ROW: Beginning = { seed: 0, startSeq: LOG_BEGIN.seq };
+
 async function fromBase(
   env: LogEnvironment,
-  seed: number,
+  row: Beginning,
   at: Stamp,
-  base: Manifest | null,
+  { base, opening }: { readonly base: Manifest | null; readonly opening: OpeningLog },
   apart: boolean,
   wanted: WantedKeys | null,
 ): Promise<OpenPast> {
-  const loaded = await load(env, seed, base, apart, wanted);
+  const loaded = await load(env, row, base, apart, wanted);
   const { machine } = loaded;
-  await replayWithin(env, base, loaded, ({ stamp }) => stamp <= at);
+  await replayWithin(env, base, loaded, ({ stamp }) => stamp <= at, opening);
   return { tag: "open", ...loaded, seq: machine.seq, stamp: machine.stamp, exact: !machine.foreign };
 }
 
@@ -139,9 +206,9 @@ export async function replayWithin(
   base: Manifest | null,
   loaded: Loaded,
   within: Within,
+  asking: OpeningLog = () => peekAt(env),
 ): Promise<void> {
-  const { clock, log } = env;
-  const opening = await persistent(clock, "D1", () => log.peek());
+  const opening = await asking();
   if (opening === null) return;
   let ended = false;
   await replay(env, opening, base, loaded, (row) => {
@@ -160,12 +227,17 @@ export async function replayWithin(
  */
 export async function load(
   env: FileEnvironment & Pick<LogEnvironment, "origin">,
-  seed: number,
+  { seed, startSeq }: Beginning,
   base: Manifest | null,
   apart: boolean,
   wanted: WantedKeys | null = null,
 ): Promise<Loaded> {
-  if (base === null && env.origin !== undefined) return loadOrigin(env.origin, apart, wanted);
+  const { origin } = env;
+  if (base === null && origin !== undefined) {
+    const past = await unlessRemoved(() => loadOrigin(origin, apart, wanted));
+    if (past !== null) return past;
+    if (startSeq > 0) throw givenUp(origin.env, origin.at);
+  }
   const only: Keys | null = wanted === null ? null : wanted(() => machine.state.changedBytes);
   const machine: StateMachine = new StateMachine(env.operator, seed, env.code, only);
   if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock) };
@@ -194,7 +266,8 @@ async function loadOrigin({ env, at }: Origin, apart: boolean, wanted: WantedKey
 export async function startOfLog({ env, at }: Origin): Promise<LogStart> {
   const told = await persistent(env.clock, "D1", () => env.log.lastAt(at));
   if (told !== null) return told;
-  const past = await openPast(env, at, true, () => () => false);
+  const past = await unlessRemoved(() => openPast(env, at, true, () => () => false));
+  if (past === null) return LOG_BEGIN;
   if (past.tag === "gone") throw givenUp(env, at);
   return { seq: past.seq, stamp: past.stamp };
 }

@@ -127,7 +127,7 @@ async function* basesAt(search: Search, top: number, passedOver: string[]): Asyn
       const { manifest } = found;
       // Snapshots of an incarnation that was given up, or of the part of one, are passed over in silence.
       if (manifest.stamp > at || !(await counts(env, newest, manifest))) continue;
-      const { loader } = await load(env, seed, manifest, false);
+      const { loader } = await load(env, { seed, startSeq: seq(0) }, manifest, false);
       await loader.stored!.check(manifest);
       yield manifest;
     } catch (error) {

@@ -64,7 +64,7 @@ export async function rebuild(
   for await (const found of newestFirst(env, shown.version)) {
     try {
       if (found.tag === "damaged") throw found.why;
-      const { loader } = await load(env, seed, found.manifest, false);
+      const { loader } = await load(env, { seed, startSeq: seq(0) }, found.manifest, false);
       await loader.stored!.check(found.manifest);
       return { tag: "found", manifest: found.manifest, row: rowOf(found.manifest, seed, top), passedOver };
     } catch (error) {

@@ -273,7 +273,7 @@ async function fromBase(
     const shared =
       base.manifest === null ? undefined : stateFiles(base.manifest).find(({ name }) => damaged.includes(name));
     if (shared !== undefined) throw new Damage(`${shared.name} is corrupt`);
-    folding = await load(env, opening.row.seed, base.manifest, apart);
+    folding = await load(env, opening.row, base.manifest, apart);
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }

@@ -5,7 +5,8 @@
  * LINEERASURE1. An erasure is logged on main and on every other line that takes events, under one id.
  * LINEERASURE2. A timeline that starts at an earlier moment repeats the erasures that came after it. If the log of one is
  *     given up, its key isn't known, and the timeline isn't used.
- * LINEERASURE3. A promotion finds each erasure that main would give up on the target too, after both are sealed.
+ * LINEERASURE3. A promotion finds each erasure that main would give up on the target too, after both are sealed. The
+ *     target never loses an erasure, so those that were found before the seal aren't looked for again.
  */
 import { erasuresSince } from "../../adapters/d1-status.ts";
 import { stampMs } from "../../engine/base/hybrid-clock.ts";
@@ -70,24 +71,39 @@ interface Logged {
 export async function repeatErasures(env: Env, app: App, line: number, at: Stamp): Promise<Erased | "unknown"> {
   const timelines = await readTimelines(env);
   const target = await app.onLine(env, timelines, line);
-  for (const found of await erasuresAfter(env, app, at, (other) => other !== line)) {
+  const repeated = new Set<string>();
+  for (const found of (await erasuresAfter(env, app, at, (other) => other !== line)).values()) {
     if (found === "unknown") return found;
+    // Several lines have the same erasure.
+    if (repeated.has(found.id)) continue;
+    repeated.add(found.id);
     const erased = await eraseOn(env, target, found.operator, found.id, found.key);
     if (erased.tag === "busy") return erased;
   }
   return ERASED;
 }
 
+/** The records of erasures that were found on the target of a promotion. */
+export type FoundErasures = Set<string>;
+
 /** Returns true if each erasure in main's past since the stamp is on the target too (LINEERASURE3). */
-export async function hasErasures(env: Env, app: App, main: Routes, target: Routes, parted: Stamp): Promise<boolean> {
+export async function hasErasures(
+  env: Env,
+  app: App,
+  main: Routes,
+  target: Routes,
+  parted: Stamp,
+  known: FoundErasures,
+): Promise<boolean> {
   // Main may have been promoted since both parted. Then lines that it starts from logged the erasures before.
   const past = new Set([main.line, ...main.ancestors.filter(({ at }) => at > parted).map(({ line }) => line)]);
-  for (const found of await erasuresAfter(env, app, parted, (line) => past.has(line))) {
+  for (const [record, found] of await erasuresAfter(env, app, parted, (line) => past.has(line), known)) {
     if (found === "unknown") return false;
     const route = target.byOperator.get(found.operator);
     const partition = route === undefined ? null : partitionOfKey(route, found.key);
     if (route === undefined || partition === null) return false;
     if (!(await isLogged(logEnvironment(env, route, route.addresses[partition]!), found.id, parted))) return false;
+    known.add(record);
   }
   return true;
 }
@@ -100,29 +116,35 @@ async function isLogged(env: LogEnvironment, id: string, above: Stamp): Promise<
   return false;
 }
 
-/** Returns the recorded erasures above the stamp, on the lines asked for. "unknown" stands for one whose log is gone. */
+/**
+ * Returns the recorded erasures above the stamp, on the lines asked for, except those that are known. "unknown" stands
+ * for one whose log is gone.
+ */
 async function erasuresAfter(
   env: Env,
   app: App,
   above: Stamp,
   isAsked: (line: number) => boolean,
-): Promise<(Logged | "unknown")[]> {
+  known: ReadonlySet<string> = new Set(),
+): Promise<ReadonlyMap<string, Logged | "unknown">> {
   const since = stampMs(above) - LATE_MS;
   const records = await Promise.all(
     databasesOf(env).map((db) => limited(requestClock, "D1", () => erasuresSince(db, since))),
   );
   const timelines = await readTimelines(env);
   const found = new Map<string, Logged | "unknown">();
-  for (const { partition, seq: at } of records.flat()) {
+  for (const { partition, seq: at, incarnation } of records.flat()) {
+    const record = `${partition} ${at} ${incarnation}`;
+    if (known.has(record)) continue;
     const { line, operator, partition: n } = parsePartitionName(partition);
     if (!isAsked(line) || !timelines.all.some((one) => one.line === line)) continue;
     const route = (await app.onLine(env, timelines, line)).byOperator.get(operator);
     const address = route?.addresses[n];
     if (route === undefined || address === undefined) continue;
     const logged = await loggedAt(env, route, address, at, above);
-    if (logged !== null) found.set(logged === "unknown" ? `${partition} ${at}` : logged.id, logged);
+    if (logged !== null) found.set(record, logged);
   }
-  return [...found.values()];
+  return found;
 }
 
 /** Returns null if the command is at or below the stamp. */

@@ -2,10 +2,13 @@
  * `/v1/timelines/{name}/promotion`: what a promotion would give up, and the promotion itself
  * (engine/history/promotion.ts). The events that main gives up stay readable on `main~1`.
  */
+import { messageOf } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { partitionName, seq, type Seq, stamp, type Stamp } from "../../engine/base/ids.ts";
 import type { Timeline } from "../../engine/base/records.ts";
+import { CHANGED_MS } from "../../engine/base/limits.ts";
 import { persistent } from "../../engine/base/retry.ts";
+import { changedKeys } from "../../engine/history/changed-keys.ts";
 import { eventTexts } from "../../engine/history/event-texts.ts";
 import { promote, type Promoted, settlePromotion } from "../../engine/history/promotion.ts";
 import { timelineOf, type Timelines } from "../../engine/history/timelines.ts";
@@ -15,15 +18,16 @@ import type { App, Routes } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
 import { problem } from "../problem.ts";
+import { stateOf } from "../read/diff-route.ts";
 import { logEnvironment } from "../read/kept-manifests.ts";
 import { LAST_STAMP, type Lineage } from "../lineage.ts";
-import { noTimeline, timelineSealed } from "../read/moments.ts";
+import { noTimeline, settledAt, timelineSealed } from "../read/moments.ts";
 import { getReplayPromotion, promoteReplay } from "./replay-promotion.ts";
 import { isReplaying } from "./replays.ts";
 import { requestClock } from "../request-clock.ts";
 import { floorsOf, promotionStores, readTimelines, savepointStores } from "../timelines.ts";
 import { hexDigest } from "./digest.ts";
-import { hasErasures } from "./erasures-on-lines.ts";
+import { type FoundErasures, hasErasures } from "./erasures-on-lines.ts";
 
 /** The events of a partition that one line has and the other one doesn't. */
 interface Stretch {
@@ -49,7 +53,7 @@ export async function getPromotion(request: Request, env: Env, app: App, name: s
   if (preview instanceof Response) return preview;
   const headers = { etag: `"${preview.etag}"` };
   if (request.headers.get("accept")?.includes("application/x-ndjson") !== true)
-    return Response.json(shown(name, preview), { headers });
+    return Response.json({ ...shown(name, preview), keys: await keysOf(env, app, name, preview) }, { headers });
   return new Response(byteStream(givenUpTexts(preview)), {
     headers: { ...headers, "content-type": "application/x-ndjson" },
   });
@@ -82,11 +86,16 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
   // Before the lines are sealed, so that writers wait for the heads alone.
   const before = again ? null : await previewOf(env, app, found, name, starts);
   if (before instanceof Response) return before;
+  const erasures: FoundErasures = new Set();
+  const areErased = async ({ parted }: Preview): Promise<boolean> => {
+    const [main, target] = [await app.routes(env), await app.timeline(env, name)];
+    return target !== null && hasErasures(env, app, main, target, parted, erasures);
+  };
+  if (before !== null && !(await areErased(before))) return erasureMissing(name);
   const promoting = promote(requestClock, promotionStores(env), wish, async () => {
     const preview = await previewOf(env, app, found, name, starts);
     if (preview instanceof Response) throw new Error(`timeline "${name}" was removed while it was promoted`);
-    const [main, target] = [await app.routes(env), await app.timeline(env, name)];
-    if (target === null || !(await hasErasures(env, app, main, target, preview.parted))) throw ERASED_MEANWHILE;
+    if (!(await areErased(preview))) throw ERASED_MEANWHILE;
     return { etag: preview.etag, done: JSON.stringify(shown(name, preview)) };
   });
   let promoted: Promoted;
@@ -94,11 +103,7 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
     promoted = await promoting;
   } catch (error) {
     if (error !== ERASED_MEANWHILE) throw error;
-    return problem({
-      status: 409,
-      code: "erasure_missing",
-      detail: `main has erased a key that timeline "${name}" still shows, and an erasure is never given up: send PUT /v1/timelines/${name} again, which repeats it, then promote`,
-    });
+    return erasureMissing(name);
   }
   return answerTo(app, name, promoted);
 }
@@ -128,6 +133,13 @@ function answerTo(app: App, name: string, promoted: Promoted): Response {
       return noTimeline(name);
   }
 }
+
+const erasureMissing = (name: string): Response =>
+  problem({
+    status: 409,
+    code: "erasure_missing",
+    detail: `main has erased a key that timeline "${name}" still shows, and an erasure is never given up: send PUT /v1/timelines/${name} again, which repeats it, then promote`,
+  });
 
 /** Was the last promotion this one? A timeline has lost its name when it is main. */
 function isAgain(timelines: Timelines, name: string, etag: string | null): boolean {
@@ -170,8 +182,13 @@ async function previewOf(
   const [main, timelines, other] = [await app.routes(env), await readTimelines(env), await app.timeline(env, name)];
   if (other?.line !== target) return noTimeline(name);
   const parted = partedAt(main, other);
-  if (parted === null)
-    return problem({ status: 409, code: "timeline_unrelated", detail: `timeline "${name}" doesn't start from main` });
+  // Without the line that both have in common, nobody knows where they parted.
+  if (parted === null || !timelines.all.some(({ line }) => line === parted.line))
+    return problem({
+      status: 409,
+      code: "timeline_unrelated",
+      detail: `timeline "${name}" and main have no line in common, or it was removed`,
+    });
   const givesUp = await partOf(env, main, parted, starts);
   const takes = await partOf(env, other, parted, starts);
   const facts = [
@@ -270,6 +287,41 @@ class Starts {
 const listOf = (all: readonly Stretch[]): unknown[] =>
   all.map(({ env: { id }, above, upTo }) => [id.operator, id.partition, above, upTo]);
 
+/**
+ * Counts the keys that change, for each operator, within bounds. Only partitions with events on one line alone can have
+ * any.
+ */
+async function keysOf(env: Env, app: App, name: string, { givesUp, takes }: Preview): Promise<object[]> {
+  const [main, other] = [await app.routes(env), await app.timeline(env, name)];
+  if (other === null) return [];
+  const sides = await Promise.all(
+    [main, other].map(async (routes) => ({ routes, at: await settledAt(env, routes, "now") })),
+  );
+  const until = requestClock.now() + CHANGED_MS;
+  const changed: object[] = [];
+  for (const route of main.byOperator.values()) {
+    const parts = [...givesUp.stretches, ...takes.stretches].filter(
+      ({ env: { id } }) => id.operator === route.operator.name,
+    );
+    const pairs = [...new Set(parts.map(({ env: { id } }) => id.partition))].flatMap((partition) => {
+      const [from, to] = sides.map(({ routes, at }) =>
+        at instanceof Response ? null : stateOf(env, { routes, at }, route, route.addresses[partition]!),
+      );
+      return from == null || to == null ? [] : [[from, to] as const];
+    });
+    if (parts.length === 0) continue;
+    const found = await changedKeys(requestClock, pairs, until);
+    const isWhole = found.complete && pairs.length > 0;
+    changed.push({
+      operator: route.operator.name,
+      ...(isWhole ? { count: found.count } : { atLeast: found.count }),
+      first: found.first,
+      ...(found.flaws.length === 0 ? {} : { flaw: found.flaws[0] }),
+    });
+  }
+  return changed;
+}
+
 interface Shown {
   readonly timeline: string;
   readonly [member: string]: unknown;
@@ -292,7 +344,23 @@ function sum({ stretches: all, newest }: Part): object {
   };
 }
 
-/** Yields the events that main gives up, as they were sent, in the order of each partition. */
+/**
+ * Yields the events that main gives up, as they were sent, in the order of each partition. The last line says whether
+ * they are complete: the status is sent long before.
+ */
 async function* givenUpTexts({ givesUp }: Preview): AsyncGenerator<string> {
-  for (const { env, above, upTo } of givesUp.stretches) yield* eventTexts(env, above, upTo);
+  let events = 0;
+  for (const { env, above, upTo } of givesUp.stretches) {
+    try {
+      for await (const texts of eventTexts(env, above, upTo)) {
+        events += texts.split("\n").length - 1;
+        yield texts;
+      }
+    } catch (error) {
+      const { operator, partition } = env.id;
+      const detail = `the events of partition ${partition} of "${operator}" could not be read to their end: ${messageOf(error)}`;
+      return yield `${JSON.stringify({ end: true, complete: false, code: "events_interrupted", detail })}\n`;
+    }
+  }
+  yield `${JSON.stringify({ end: true, complete: true, events })}\n`;
 }

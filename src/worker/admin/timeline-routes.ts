@@ -7,9 +7,11 @@ import type { Stamp } from "../../engine/base/ids.ts";
 import type { Replay, Timeline } from "../../engine/base/records.ts";
 import { parseMoment, timelineIn } from "../../engine/history/moment.ts";
 import {
+  isNamed,
   makeTimeline,
   MAIN,
   nameOf,
+  readersOf,
   removeTimeline,
   timelineOf,
   type Timelines,
@@ -21,9 +23,9 @@ import { problem } from "../problem.ts";
 import { lineageOf, partsOf } from "../lineage.ts";
 import { noTimeline, settledAt, timelineReplays } from "../read/moments.ts";
 import { replayCode } from "../replay-code.ts";
-import { persistent } from "../../engine/base/retry.ts";
+import { limited, persistent } from "../../engine/base/retry.ts";
 import { requestClock } from "../request-clock.ts";
-import { floorsOf, readTimelines, timelineStores } from "../timelines.ts";
+import { floorsOf, readTimelines, savepointStores, timelineStores } from "../timelines.ts";
 import { ERASED, repeatErasures } from "./erasures-on-lines.ts";
 import {
   advance,
@@ -149,14 +151,15 @@ function wishOf(body: unknown): Wish | string {
 
 export async function getTimelines(env: Env): Promise<Response> {
   const timelines = await readTimelines(env);
-  return Response.json(timelines.all.filter(({ state }) => state !== "making").map((one) => shown(timelines, one)));
+  const all = timelines.all.filter(({ state }) => state !== "making");
+  return Response.json(await Promise.all(all.map((one) => shownWhole(env, timelines, one))));
 }
 
 export async function getTimeline(env: Env, app: App, name: string): Promise<Response> {
   const timelines = await readTimelines(env);
   const found = timelineOf(timelines, name);
   if (found === null) return noTimeline(name);
-  if (!isReplaying(found)) return Response.json(shown(timelines, found));
+  if (!isReplaying(found)) return Response.json(await shownWhole(env, timelines, found));
   const target = await app.onLine(env, timelines, found.line);
   const progress = await progressOf(env, target, lineageOf(timelines, found.replay.source));
   return Response.json(await shownReplay(env, timelines, found, progress));
@@ -205,11 +208,13 @@ export async function deleteTimeline(env: Env, name: string): Promise<Response> 
   const removed = await removeTimeline(requestClock, timelineStores(env), new R2Store(env.SNAPSHOTS), found);
   if (removed.tag === "removed") return Response.json({ name, removed: true });
   if (removed.tag === "removing") return Response.json({ name, removed: false }, { status: 202 });
-  const children = timelines.all.filter(({ parent }) => parent === found.line).map((one) => nameOf(timelines, one));
+  const children = removed.why === "parent" ? (await keptFor(env, timelines, found)).timelines : [];
+  const reads = children.map((one) => `${one.name} (${one.partitions} partitions, as ${one.first ?? "all"})`);
   const detail = {
     main: "main can't be removed: promote another timeline first",
-    parent: `${children.join(", ")} starts from timeline "${name}", and reads what it has: remove those first`,
+    parent: `${reads.join(", ")} starts from timeline "${name}", and reads what it has: remove those first`,
     promotion: "a promotion of it is under way: wait, or abort the promotion",
+    saved: "it has savepoints",
   }[removed.why];
   return problem({ status: 409, code: "timeline_in_use", detail });
 }
@@ -222,8 +227,33 @@ export async function sweepTimelines(env: Env): Promise<void> {
     const expired = one.expiresMs !== null && one.expiresMs <= now;
     const abandoned = one.state === "making" && now - one.createdMs > DAY_MS / 24;
     if (one.state === "removing" || expired || abandoned)
-      await removeTimeline(requestClock, timelineStores(env), new R2Store(env.SNAPSHOTS), one);
+      await removeTimeline(requestClock, timelineStores(env), new R2Store(env.SNAPSHOTS), one, one.replaced > 0);
   }
+}
+
+interface KeptFor {
+  /** Timelines that start from it and read it. */
+  readonly timelines: readonly { readonly name: string; readonly partitions: number; readonly first: string | null }[];
+  readonly savepoints: readonly string[];
+}
+
+/** Returns what keeps a timeline from being removed (LINE6). */
+async function keptFor(env: Env, timelines: Timelines, { line, replaced }: Timeline): Promise<KeptFor> {
+  const readers = await readersOf(requestClock, timelineStores(env), line);
+  const saved = replaced === 0 ? [] : await limited(requestClock, "D1", () => savepointStores(env, line)[0].all());
+  return {
+    timelines: readers
+      .filter(({ partitions }) => partitions > 0)
+      .map(({ line: reader, partitions, first }) => ({ name: nameOfLine(timelines, reader), partitions, first })),
+    savepoints: saved.filter(isNamed).map((one) => one.name),
+  };
+}
+
+/** Also says why a timeline that has expired is still there. */
+async function shownWhole(env: Env, timelines: Timelines, one: Timeline): Promise<object> {
+  const { expiresMs, state } = one;
+  const isOver = state === "ready" && expiresMs !== null && expiresMs <= requestClock.now();
+  return { ...shown(timelines, one), ...(isOver ? { keptFor: await keptFor(env, timelines, one) } : {}) };
 }
 
 const nameOfLine = (timelines: Timelines, line: number): string =>

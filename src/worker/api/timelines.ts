@@ -1,8 +1,9 @@
 /** Timelines: lines of history under names, and their promotion. */
+import { CHANGED_NAMED } from "../../engine/base/limits.ts";
 import { MOMENT_FORMS, TIMELINE_NAME } from "../../engine/history/moment.ts";
 import { AT_PROBLEMS } from "./common.ts";
 import { described, type HeaderParams, type TextParam } from "./described.ts";
-import { COUNT, list, object, ref, STRING, TIME } from "./schemas.ts";
+import { COUNT, list, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 
 const GROUP = "Timelines";
 const PATH = "/v1/timelines/:name";
@@ -65,6 +66,20 @@ const DONE = {
   former: { type: "string", description: "The name of what was main." },
 };
 
+const CHANGED = {
+  ...list(
+    object({
+      operator: STRING,
+      "count?": COUNT,
+      "atLeast?": COUNT,
+      first: list(STRING, { maxItems: CHANGED_NAMED }),
+      "flaw?": { type: "string", description: "Why a partition could not be compared." },
+    }),
+  ),
+  description:
+    "Keys whose states differ, for each operator with events that only one of both has. `atLeast` stands for `count` if there may be more. The `ETag` doesn't stand for it.",
+};
+
 export const TIMELINE_SCHEMAS = {
   Timeline: object({
     name: STRING,
@@ -75,6 +90,13 @@ export const TIMELINE_SCHEMAS = {
     "time?": TIME,
     "created?": TIME,
     "expires?": TIME,
+    "keptFor?": {
+      ...object({
+        timelines: list(object({ name: STRING, partitions: COUNT, first: orNull(STRING) })),
+        savepoints: list(STRING),
+      }),
+      description: "Why it is still there after it expired.",
+    },
     "replay?": object({
       of: { type: "string", description: "The timeline whose log it replays." },
       outcomes: { enum: ["logged", "decide"] },
@@ -85,7 +107,7 @@ export const TIMELINE_SCHEMAS = {
     }),
   }),
   Stretches: STRETCH,
-  PromotionPreview: { anyOf: [object(GIVING_UP), object(FOLLOWING)] },
+  PromotionPreview: { anyOf: [object({ ...GIVING_UP, keys: CHANGED }), object(FOLLOWING)] },
   Promoted: { anyOf: [object({ ...GIVING_UP, ...DONE }), object({ ...FOLLOWING, ...DONE })] },
 } as const;
 
@@ -215,7 +237,7 @@ export const GET_PROMOTION = described({
   id: "getPromotion",
   summary: "What main would give up if the timeline became main",
   about:
-    "With `Accept: application/x-ndjson`, the events that main would give up, as they were sent: a file for `keyframe send`. Edits and other commands aren't among them. Of a timeline that replays: the events whose outcome changes.",
+    'With `Accept: application/x-ndjson`, the events that main would give up, as they were sent: a file for `keyframe send`. Edits and other commands aren\'t among them. The last line, `{"end":true,"complete":true,"events":2}`, is no event: it says that the file is complete, and counts. Of a timeline that replays: the events whose outcome changes.',
   inPath: { name: NAME },
   inQuery: {},
   answers: {

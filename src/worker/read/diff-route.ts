@@ -94,7 +94,7 @@ async function sideOf(env: Env, app: App, asked: Routes, moment: string): Promis
 }
 
 /** Returns the partition's state of that side. A line places its operators as the line does that it starts from. */
-function stateOf(env: Env, { routes, at }: Side, route: Route, address: Address): PastState {
+export function stateOf(env: Env, { routes, at }: Side, route: Route, address: Address): PastState {
   const other = routes.byOperator.get(route.operator.name)?.addresses[address.partition];
   const { line, ancestors } = routes;
   const { ancestors: _, ...place } = other ?? address;

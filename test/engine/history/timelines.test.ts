@@ -2,13 +2,15 @@
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { stamp } from "../../../src/engine/base/ids.ts";
+import { FORMER_MAIN_MS } from "../../../src/engine/base/limits.ts";
 import type { Directory } from "../../../src/engine/base/ports.ts";
 import { LOG_BEGIN, type Main, type Timeline } from "../../../src/engine/base/records.ts";
-import { listSavepoints, type Stores, takeSavepoint } from "../../../src/engine/history/savepoints.ts";
+import { listSavepoints, removeSavepoint, type Stores, takeSavepoint } from "../../../src/engine/history/savepoints.ts";
 import {
   ancestorsOf,
   makeTimeline,
   nameOf,
+  readersOf,
   removeTimeline,
   timelineOf,
   type Timelines,
@@ -154,8 +156,9 @@ describe("a timeline", () => {
         const slow = dbs.stores();
         const directory: Directory = Object.assign(Object.create(dbs.directory) as Directory, {
           add: async () => row,
+          all: () => dbs.directory.all(),
           ready: (line: number) => dbs.directory.ready(line),
-          withdraw: (line: number) => dbs.directory.withdraw(line),
+          withdraw: (line: number, free: readonly number[]) => dbs.directory.withdraw(line, free),
           drop: (line: number) => dbs.directory.drop(line),
         });
         const made = await clock.run(dbs.make("a", 1, { ...slow, directory }));
@@ -201,11 +204,64 @@ describe("a timeline", () => {
     const dbs = new Databases();
     const a = await dbs.made("a");
     const b = await dbs.made("b", a.line);
+    await dbs.all[1]!.log({ line: a.line, operator: "sum", partition: 0 }).create(1, LOG_BEGIN);
     expect(await dbs.clock.run(dbs.remove(a))).toEqual({ tag: "refused", why: "parent" });
     await dbs.promoted(b.line, 1);
     expect(await dbs.clock.run(dbs.remove(b))).toEqual({ tag: "refused", why: "main" });
     expect(await dbs.clock.run(dbs.remove(a))).toEqual({ tag: "refused", why: "parent" });
     expect(dbs.left()).toEqual([2, 2, 3, 3, 2]);
+  });
+
+  it("LINE6: a line that others start from is removed once none of their partitions reads it, in any database", async () => {
+    const dbs = new Databases();
+    const { clock } = dbs;
+    const a = await dbs.made("a");
+    const [b, c] = [await dbs.made("b", a.line), await dbs.made("c", a.line)];
+    const log = (line: number, db: number) => dbs.all[db]!.log({ line, operator: "sum", partition: db });
+    await log(1, 0).create(1, LOG_BEGIN);
+    await log(a.line, 1).create(1, LOG_BEGIN);
+    for (const { line } of [b, c])
+      for (const db of [0, 1]) {
+        expect(await clock.run(dbs.remove(a)), `${line} ${db}`).toEqual({ tag: "refused", why: "parent" });
+        await log(line, db).create(1, LOG_BEGIN);
+      }
+    expect(await clock.run(readersOf(clock, dbs.stores(), a.line))).toEqual(
+      [b, c].map(({ line }) => ({ line, partitions: 0, first: null })),
+    );
+    expect(await clock.run(dbs.remove(a))).toEqual({ tag: "removed" });
+    const timelines = await dbs.directory.all();
+    expect(ancestorsOf(timelines, b.line)).toEqual([{ line: a.line, at: b.at }]);
+    expect(await clock.run(dbs.make("late", a.line))).toEqual({ tag: "gone" });
+    for (const one of [b, c]) expect(await clock.run(dbs.remove(one))).toEqual({ tag: "removed" });
+    expect(dbs.left()).toEqual([0, 0, 1, 1, 0]);
+  });
+
+  it("LINE6: a line that is being made or removed counts as a reader", async () => {
+    const dbs = new Databases();
+    const { clock } = dbs;
+    const a = await dbs.made("a");
+    const row = await dbs.directory.add({ name: "b", parent: a.line, at: stamp(5_000), expiresMs: null }, 1);
+    if (typeof row === "string") throw new Error(row);
+    expect(await clock.run(dbs.remove(a))).toEqual({ tag: "refused", why: "parent" });
+    await dbs.directory.withdraw(row.line);
+    expect(await clock.run(dbs.remove(a))).toEqual({ tag: "refused", why: "parent" });
+  });
+
+  it("LINE6: what was main expires, and a savepoint of it keeps it from that", async () => {
+    const dbs = new Databases();
+    const { clock } = dbs;
+    const a = await dbs.made("a");
+    await dbs.promoted(a.line, 1);
+    const former = dbs.directory.timelines.get(1)!;
+    expect(former).toMatchObject({ replaced: 1, expiresMs: 1 + FORMER_MAIN_MS });
+    const { files, stores } = dbs.stores().savepoints(1);
+    await clock.run(takeSavepoint(files, stores, "mine", stamp(6_000), true));
+    const expire = (): ReturnType<typeof removeTimeline> =>
+      removeTimeline(clock, dbs.stores(), dbs.objects, former, true);
+    expect(await clock.run(expire())).toEqual({ tag: "refused", why: "saved" });
+    await clock.run(removeSavepoint(files, stores, "mine"));
+    expect(await clock.run(expire())).toEqual({ tag: "removed" });
+    expect([dbs.directory.timelines.size, ...dbs.left()]).toEqual([1, 0, 0, 1, 1, 0]);
   });
 });
 

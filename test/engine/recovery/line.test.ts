@@ -2,10 +2,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seq, type Stamp, stamp } from "../../../src/engine/base/ids.ts";
+import { brotli } from "../../../src/adapters/brotli.ts";
+import type { Log } from "../../../src/engine/base/ports.ts";
 import { differences } from "../../../src/engine/history/differences.ts";
 import { history } from "../../../src/engine/history/history.ts";
 import { pastKeys } from "../../../src/engine/history/past.ts";
 import { DUPLICATE, STATUS } from "../../../src/engine/partition/protocol.ts";
+import { MemoryLines } from "../../../src/testkit/memory-timelines.ts";
+import { readManifest } from "../../../src/engine/snapshot/manifest.ts";
 import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
@@ -20,8 +24,8 @@ async function states(world: World, one: Incarnation): Promise<States> {
   return new Map(items.map(([key, { text }]) => [key, text]));
 }
 
-async function past(world: World, at: Stamp): Promise<States> {
-  const read = await world.clock.run(pastKeys(world.reader(operator), at, KEYS, 1_000_000));
+async function past(world: World, at: Stamp, by = operator): Promise<States> {
+  const read = await world.clock.run(pastKeys(world.reader(by), at, KEYS, 1_000_000));
   if (read.tag === "gone") throw new Error("gone");
   return new Map(read.entries.flatMap((entry, i) => (entry === null ? [] : [[KEYS[i]!, entry.text] as const])));
 }
@@ -56,9 +60,9 @@ class Line {
   readonly moments: { at: Stamp; states: States }[] = [];
   readonly sent: Sent[] = [];
 
-  constructor(world: World) {
+  constructor(world: World, by = operator) {
     this.world = world;
-    this.one = world.start(operator);
+    this.one = world.start(by);
   }
 
   async step(step: Step, n: number): Promise<void> {
@@ -197,6 +201,53 @@ describe("a line that starts from another one (ORIGIN1)", () => {
     }
   });
 
+  it("asks for its origin while it asks for its own row, and no more once it has a snapshot of its own", async () => {
+    const main = new Line(new World());
+    await main.step([["a", 1]], 1);
+    const world = main.world.fork(operator, await headStamp(main.world));
+    const asked: string[] = [];
+    const { origin } = world;
+    Object.assign(world, { origin: { at: origin!.at, env: { ...origin!.env, log: told(origin!.env.log, asked) } } });
+    await states(world, world.start(operator));
+    for (const what of ["a read", "events"]) {
+      asked.length = 0;
+      let answer = (): void => undefined;
+      const answered = new Promise<void>((resolve) => (answer = resolve));
+      world.fates = ({ method }) => (method === "peek" || method === "open" ? { answered } : "ok");
+      const next = world.start(operator);
+      const done = what === "a read" ? states(world, next) : world.send(next, { id: "e", key: "b", data: 1 });
+      await world.clock.advance(10);
+      expect(asked, what).toEqual(["roots", "peek"]);
+      answer();
+      await done;
+      expect(asked, what).toEqual(["roots", "peek"]);
+      world.fates = () => "ok";
+    }
+    const last = world.start(operator);
+    await world.send(last, { id: "f", key: "b", data: 1 });
+    await world.clock.run(last.partition.snapshot());
+    asked.length = 0;
+    expect([...(await states(world, world.start(operator))).keys()]).toEqual(["a", "b"]);
+    expect(asked).toEqual([]);
+  });
+
+  it("PAST5: a further base asks anew for the log above it", async () => {
+    const main = new Line(new World());
+    const { world } = main;
+    for (const n of [1, 2]) {
+      await main.step([["a", n]], n);
+      await main.step("snapshot", n);
+    }
+    const asked: string[] = [];
+    const reader = world.reader(operator);
+    const env = { ...reader, log: told(reader.log, asked) };
+    const { snapshot } = readManifest(world.db.rows.get("1/sum/0000")!.manifest!, brotli.crc32);
+    world.store.objects.delete(snapshot.name);
+    const read = await world.clock.run(pastKeys(env, await headStamp(world), ["a"], 1_000));
+    expect(read).toMatchObject({ tag: "read", entries: [{ text: '{"total":3,"times":2}' }] });
+    expect(asked.filter((method) => method === "peek")).toHaveLength(2);
+  });
+
   it("takes no events while it is sealed, shows its state, and continues after the seal is gone", async () => {
     const world = new World();
     const one = world.start(operator);
@@ -234,6 +285,112 @@ describe("a line that starts from another one (ORIGIN1)", () => {
     });
   });
 });
+
+describe("a line whose origin was removed (ORIGIN3)", () => {
+  const DAYS = 12;
+  const retaining = sum({ snapshot: { maxTailBytes: 256_000_000, retain: "1d" } });
+
+  /** A line that gave up all moments up to its start, after the line that it started from was removed. */
+  async function alone() {
+    const main = new Line(new World());
+    for (const n of [1, 2]) await main.step([["a", n]], n);
+    const before = main.moments[0]!;
+    const at = await headStamp(main.world);
+    const fork = new Line(main.world.fork(retaining, at), retaining);
+    for (let day = 0; day < DAYS; day++) {
+      await fork.step([["b", 1]], 10 + day);
+      await fork.step("snapshot", day);
+      await fork.world.clock.advance(5 * 60 * 60_000);
+    }
+    const { db, store } = main.world;
+    const readers = { line: 2, at, past: [1] };
+    expect(await new MemoryLines(db).readers(readers)).toEqual({ partitions: 0, first: null });
+    await new MemoryLines(db).drop(1);
+    for (const name of store.objects.keys()) if (name.startsWith("1/")) store.objects.delete(name);
+    return { main, fork, before, at };
+  }
+
+  it("keeps its state over restarts, and has given up what was before", async () => {
+    const { fork, before, at } = await alone();
+    const { world } = fork;
+    const now = await states(world, fork.one);
+    expect([...now.keys()]).toEqual(["a", "b"]);
+    const again = world.start(retaining);
+    expect(await states(world, again)).toEqual(now);
+    const env = world.reader(retaining);
+    const { retainFrom } = (await env.log.roots())!;
+    expect(retainFrom).toBeGreaterThan(at);
+    for (const moment of [before.at, at])
+      expect(await world.clock.run(pastKeys(env, moment, KEYS, 1_000))).toEqual({ tag: "gone", oldest: retainFrom });
+    const head = await headStamp(world);
+    expect(await past(world, head, retaining)).toEqual(now);
+    for (const [from, to] of [
+      [before.at, head],
+      [head, before.at],
+      [before.at, at],
+    ] as const)
+      expect(
+        await world.clock.run(differences({ env, at: from }, { env, at: to }, { prefix: "", only: null })),
+      ).toMatchObject({ tag: "gone" });
+    const { items, bottom } = await world.clock.run(history(env, "a", null, { items: 10 }));
+    expect([items, bottom]).toEqual([[], "given up"]);
+    const page = await world.clock.run(history(env, "b", seq(3), { items: 10 }));
+    expect([page.items, page.bottom]).toEqual([[], "given up"]);
+  });
+
+  it("differs from a line that started where it did by their keys, though the log between is given up", async () => {
+    const { main, fork, at } = await alone();
+    const other = { world: main.world.fork(retaining, at, 3), at: stamp(at + 1) };
+    other.world.db.rows.set("3/sum/0000", structuredClone(main.world.db.rows.get("2/sum/0000")!));
+    const { world } = fork;
+    const env = world.reader(retaining);
+    const head = await headStamp(world);
+    const found = await world.clock.run(
+      differences({ env, at: head }, { env: other.world.reader(retaining), at: head }, { prefix: "", only: null }),
+    );
+    expect(found.tag).toBe("differences");
+  });
+
+  it("a partition that was never used begins with nothing, and a row that was lost with an error", async () => {
+    const { main, fork } = await alone();
+    const { world } = fork;
+    const unused = Object.assign(world.fork(retaining, stamp(1), 2), {
+      address: { ...world.address, partition: 1 },
+      origin: {
+        at: world.origin!.at,
+        env: { ...world.origin!.env, log: main.world.db.log({ line: 1, operator: "sum", partition: 1 }) },
+      },
+    });
+    expect((await states(unused, unused.start(retaining))).size).toBe(0);
+    expect((await past(unused, await headStamp(world), retaining)).size).toBe(0);
+    // D1 was restored to the time before the first snapshot.
+    const row = world.db.rows.get("2/sum/0000")!;
+    Object.assign(row, {
+      version: 0,
+      manifest: null,
+      previous: null,
+      snapshotSeq: row.startSeq,
+      snapshotStamp: stamp(1),
+    });
+    world.db.kept.delete("2/sum/0000");
+    const env = world.reader(retaining);
+    await expect(world.clock.run(pastKeys(env, stamp(world.origin!.at + 1), KEYS, 1_000))).rejects.toMatchObject({
+      code: "moment_gone",
+    });
+  });
+});
+
+/** The log, which says what it was asked for. */
+const told = (log: Log, asked: string[]): Log =>
+  new Proxy(log, {
+    get: (target, name) => {
+      const method = Reflect.get(target, name, target) as (...args: unknown[]) => unknown;
+      return (...args: unknown[]) => {
+        asked.push(String(name));
+        return Reflect.apply(method, target, args);
+      };
+    },
+  });
 
 const hold = (at: Stamp, line: number) =>
   ({ number: line, name: `hold-${line}`, at, createdMs: 0, state: "held", line }) as const;

@@ -16,7 +16,7 @@ const run = (...statements: readonly string[]): Promise<unknown> =>
 /** Everything but the number of the last line, as the migration made it. */
 const clear = (): Promise<unknown> =>
   run(
-    ...["directory", "lines", "partitions", "segments", "savepoints", "operators"].map(
+    ...["directory", "lines", "partitions", "segments", "restore_points", "savepoints", "operators"].map(
       (table) => `DELETE FROM ${table}`,
     ),
     "DELETE FROM timelines WHERE line > 1",
@@ -29,7 +29,7 @@ timelinesContract("D1", async () => ({
   directory: new D1Directory(env.LOG_1),
   lines: new D1Lines(env.LOG_1),
   log: (line, partition) => new D1Log(env.LOG_1, { line, operator: "contract", partition }),
-  save: async (line, name) => void (await new D1Savepoints(env.LOG_1, line).add(name, stamp(5_000), 1)),
+  save: async (line, name, at = 5_000) => void (await new D1Savepoints(env.LOG_1, line).add(name, stamp(at), 1)),
   saved: async (line) => (await new D1Savepoints(env.LOG_1, line).all()).map(({ name }) => name),
   clear: async () => void (await clear()),
 }));

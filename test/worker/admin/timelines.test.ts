@@ -2,6 +2,8 @@
 import { createExecutionContext, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { type FoundErasures, hasErasures } from "../../../src/worker/admin/erasures-on-lines.ts";
+import { sweepTimelines } from "../../../src/worker/admin/timeline-routes.ts";
 import { App } from "../../../src/worker/app.ts";
 import { routesOf } from "../../../src/worker/routes.ts";
 import type { Calls } from "../../../src/worker/rpc.ts";
@@ -152,8 +154,15 @@ describe("a promotion", () => {
       status: 200,
       body: { mode: "give_up", givesUp: { events: 2 }, takes: { events: 1 } },
     });
-    const lines = (await fetchNdjson("/v1/timelines/back/promotion")).map(({ id }) => id);
-    expect(new Set(lines)).toEqual(new Set(bad.map(({ id }) => id)));
+    expect(seen.body["keys"]).toMatchObject([{ operator: "tally", count: 3 }]);
+    const [{ first }] = seen.body["keys"] as [{ first: string[] }];
+    expect(first.toSorted()).toEqual(["p-a", "p-b", "p-c"]);
+    expect(await preview("back"), "the same list, whatever the keys are").toMatchObject({
+      body: { keys: [{ operator: "tally" }] },
+    });
+    const lines = await fetchNdjson("/v1/timelines/back/promotion");
+    expect(lines.pop()).toEqual({ end: true, complete: true, events: 2 });
+    expect(new Set(lines.map(({ id }) => id))).toEqual(new Set(bad.map(({ id }) => id)));
     await postEvents([add("p-d", 1)]);
     const stale = seen.headers.get("etag")!;
     expect(await promote("back", stale)).toMatchObject({ status: 412, body: { code: "promotion_moved" } });
@@ -256,6 +265,13 @@ describe("a promotion", () => {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ operator: "tally", key: "w-a" }),
     });
+    const app = new App(all);
+    const has = async (known: FoundErasures) => {
+      const [main, target] = [await app.routes(env), (await app.timeline(env, "lacking"))!];
+      return hasErasures(env, app, main, target, target.ancestors[0]!.at, known);
+    };
+    const known: FoundErasures = new Set();
+    expect([await has(known), known.size]).toEqual([true, 1]);
     // As if the timeline had been made between the command and its record: its rows are gone.
     const db = partition % 2 === 0 ? env.LOG_0 : env.LOG_1;
     const name = `${String((await get("/v1/timelines/lacking")).body["line"])}/tally/${String(partition).padStart(4, "0")}`;
@@ -265,9 +281,65 @@ describe("a promotion", () => {
       .bind(name)
       .run();
     expect(await promote("lacking", "*")).toMatchObject({ status: 409, body: { code: "erasure_missing" } });
+    expect([await has(known), await has(new Set())], "one that was found isn't looked for again").toEqual([
+      true,
+      false,
+    ]);
     expect((await postEvents([add("w-b", 1)])).body, "main takes events").toMatchObject({ accepted: 1 });
     expect((await get("/v1/timelines/main")).body["line"]).toBe(line);
     await remove("lacking");
+  });
+
+  test("LINE6: what was main expires, unless a savepoint or a line that reads it keeps it", async () => {
+    const keys = Array.from({ length: 12 }, (_, n) => `x-${n}`);
+    await postEvents(keys.map((key) => add(key, 1)));
+    const former = (await get("/v1/timelines/main")).body["line"] as number;
+    await put("x-next");
+    expect(await promote("x-next", "*")).toMatchObject({ status: 200 });
+    const found = async () => (await get("/v1/timelines/main~1")).body;
+    expect(await found()).toMatchObject({ line: former, state: "sealed" });
+    const days = (Date.parse((await found())["expires"] as string) - Date.now()) / 86_400_000;
+    expect(days).toBeGreaterThan(6.9);
+    expect(days).toBeLessThanOrEqual(7);
+    await env.LOG_0.prepare("UPDATE timelines SET expires_at = 1 WHERE line = ?1").bind(former).run();
+    const saved = await call("/v1/savepoints/x-keep", {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ at: "main~1@now" }),
+    });
+    expect(saved).toMatchObject({ status: 201 });
+    await sweepTimelines(env);
+    const keptFor = async () => (await found())["keptFor"] as { savepoints: string[] };
+    expect(await keptFor()).toMatchObject({ timelines: [{ name: "main", first: "tally/0000" }] });
+    expect((await keptFor()).savepoints).toContain("x-keep");
+    expect(await remove("main~1")).toMatchObject({ status: 409, body: { code: "timeline_in_use" } });
+    expect((await get("/v1/timelines")).body).toMatchObject(
+      expect.arrayContaining([expect.objectContaining({ line: former, keptFor: expect.anything() })]),
+    );
+
+    // As if the retention of every partition had passed the start.
+    const { line, at } = (await get("/v1/timelines/main")).body as { line: number; at: number };
+    await postEvents(keys.map((key) => add(key, 1)));
+    for (let i = 0; i < 4; i++) await call(`/v1/operators/tally/partitions/${i}/snapshot`, { method: "POST" });
+    for (const db of [env.LOG_0, env.LOG_1])
+      await db
+        .prepare("UPDATE partitions SET retain_from = ?2, archive_from = 2 WHERE line = ?1 AND manifest IS NOT NULL")
+        .bind(line, at + 1)
+        .run();
+    await sweepTimelines(env);
+    expect(await found(), "the savepoint").toMatchObject({ line: former, keptFor: { timelines: [] } });
+    for (const name of (await keptFor()).savepoints)
+      await call(`/v1/savepoints/${name}?timeline=main~1`, { method: "DELETE" });
+    await sweepTimelines(env);
+    expect((await get("/v1/timelines/main")).body, "the start is kept").toMatchObject({ from: `line ${former}`, at });
+    expect((await env.SNAPSHOTS.list({ prefix: `${former}/` })).objects).toEqual([]);
+    expect(await get(`/v1/operators/tally/state?key=x-0&at=${at}`)).toMatchObject({
+      status: 410,
+      body: { code: "moment_gone", oldest: at + 1 },
+    });
+    for (let i = 0; i < 4; i++)
+      await evictDurableObject(env.PARTITION.getByName(`${line}/tally/${String(i).padStart(4, "0")}`));
+    expect(await Promise.all(keys.map((key) => n(key)))).toEqual(keys.map(() => 2));
   });
 
   test("of a timeline that isn't there, or of main itself, is refused", async () => {
