@@ -130,7 +130,7 @@ export interface Reader extends Readers {
   readonly line: number;
 }
 
-/** Returns the lines that start from a line, or replay its log. A line that is being made or removed counts as a reader (LINE6). */
+/** Returns the lines that start from a line, or replay its log. One counts as a reader while it is made or removed. */
 export async function readersOf(
   clock: Clock,
   { directory, lines }: Pick<TimelineStores, "directory" | "lines">,
