@@ -34,6 +34,19 @@ interface Found {
 
 const NOTHING: Found = { keys: 0, entries: [], state: "under way", stamps: null, exact: true, error: null };
 
+/** Before the first key, no number says anything. */
+const WITHOUT_KEYS: Readonly<Record<Exclude<Found["state"], "done">, string>> = {
+  "under way": "comparing",
+  stopped: "stopped",
+  failed: "not compared",
+};
+const SO_FAR: Readonly<Record<Found["state"], string>> = {
+  "under way": " so far",
+  stopped: " so far, stopped",
+  failed: " so far, broken off",
+  done: "",
+};
+
 export function TimelineDiff({ name }: { readonly name: string }) {
   const [found, setFound] = useState<Found>(NOTHING);
   const [round, setRound] = useState(0);
@@ -52,10 +65,9 @@ export function TimelineDiff({ name }: { readonly name: string }) {
       <div class="row">
         <h3 id="diff-title">Differences from main</h3>
         <p role="status" class="pulse">
-          {state === "under way" && keys === 0
-            ? "comparing"
-            : `${many(keys, "key")} ${keys === 1 ? "differs" : "differ"}`}
-          {state === "under way" && keys > 0 ? " so far" : state === "stopped" ? " so far, stopped" : ""}
+          {keys === 0 && state !== "done"
+            ? WITHOUT_KEYS[state]
+            : `${many(keys, "key")} ${keys === 1 ? "differs" : "differ"}${SO_FAR[state]}`}
         </p>
         {state === "under way" ? (
           <button type="button" class="small" onClick={() => stop?.abort()}>
@@ -155,7 +167,7 @@ async function compare(
     if (signal.aborted) draw("stopped");
     else
       draw("failed", {
-        error: error instanceof KeyframeError ? `${error.message} (${error.code})` : String(error),
+        error: error instanceof KeyframeError ? error.message : String(error),
       });
   }
 }

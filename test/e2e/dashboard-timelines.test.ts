@@ -150,6 +150,8 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
       return route.fulfill({ headers: { etag: '"1"' }, json: { timeline: "redo", mode: "follow", lag: 0, changes } });
     });
     await page.goto(`${runtime.url}/#/timelines?timeline=redo`);
+    await page.getByText("not compared", { exact: true }).waitFor();
+    await page.getByText(/^there is no timeline "redo" \(404 no_timeline\)$/).waitFor();
     await page.getByText("The preview brings the timeline up to main first.").waitFor();
     expect(await page.locator("tbody tr", { hasText: "redo" }).first().innerText()).toContain("following");
     await expect
