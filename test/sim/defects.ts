@@ -7,6 +7,11 @@ import { engine, one, rare, type Defect, type Patch } from "./plant.ts";
 import { STATE_DEFECTS } from "./state-defects.ts";
 
 const log = (find: string, replace: string): Patch => ({ file: "src/testkit/memory-log.ts", find, replace });
+const savepoints = (find: string, replace: string): Patch => ({
+  file: "src/testkit/memory-savepoints.ts",
+  find,
+  replace,
+});
 
 export const DEFECTS: readonly Defect[] = [
   // ---- the log ----
@@ -424,7 +429,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a read of the past takes rows above the moment",
     "TIME3",
-    engine("recovery/past-state", "loaded, ({ stamp }) => stamp <= at)", "loaded, () => true)"),
+    engine("recovery/past-state", "loaded, ({ stamp }) => stamp <= at,", "loaded, () => true,"),
   ),
   one(
     "a read of the past begins above the moment",
@@ -690,7 +695,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "a savepoint doesn't look at what retention has given up",
     "SAVEPOINT2, B10",
-    log("retainFrom > at) &&", "retainFrom > 2 * at) &&"),
+    savepoints("retainFrom > at) &&", "retainFrom > 2 * at) &&"),
   ),
   one(
     "a savepoint counts though a database doesn't hold it",
@@ -704,7 +709,7 @@ export const DEFECTS: readonly Defect[] = [
   rare(
     "a late call holds a savepoint that was removed in place of a newer one",
     "SAVEPOINT4",
-    log(" || (there !== undefined && there.number > savepoint.number)", ""),
+    savepoints(" || (there !== undefined && there.number > savepoint.number)", ""),
   ),
   one(
     "a list removes what others are taking",
@@ -739,7 +744,7 @@ export const DEFECTS: readonly Defect[] = [
   one(
     "the object of a savepoint tells how far partitions are now",
     "SAVEPOINT5",
-    log("findLast(({ stamp: of }) => of <= at)", "at(-1)"),
+    savepoints("findLast(({ stamp: of }) => of <= at)", "at(-1)"),
   ),
   one(
     "a partition from R2 alone takes rows above the moment",
