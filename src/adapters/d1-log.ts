@@ -21,12 +21,12 @@ import type {
   SegmentPage,
   PartitionRow,
   Pin,
-  Point,
   Promotion,
   Retention,
   Roots,
 } from "../engine/base/records.ts";
 import type { Segment } from "../engine/base/records.ts";
+import { rootsFrom } from "./roots.ts";
 import {
   firstBeside,
   firstPlace,
@@ -379,28 +379,4 @@ export class D1Log implements Log {
   async row(): Promise<PartitionRow | null> {
     return nameFailure(() => this.#db.prepare(PEEK).bind(this.#name).first<PartitionRow>());
   }
-}
-
-type StoredPoint = Omit<Point, "files" | "intact"> & { readonly files: string; readonly intact: number };
-
-/** Reads the results of RETENTION, POINTS_OF, PINS_OF, SAVEPOINTS_OF and REMOVED. */
-function rootsFrom(results: readonly D1Result<never>[]): Roots | null {
-  const [rows, points, pins, savepoints, removed] = results.map((one) => one.results as unknown[]);
-  if (removed!.length > 0) throw new Failure("line_gone", "the line of history was removed");
-  const found = rows![0] as (PartitionRow & Pick<Roots, "retainFrom" | "archiveFrom">) | undefined;
-  if (found === undefined) return null;
-  const { retainFrom, archiveFrom, ...row } = found;
-  const read = (point: StoredPoint): Point => ({
-    ...point,
-    files: JSON.parse(point.files) as string[],
-    intact: point.intact === 1,
-  });
-  return {
-    row,
-    points: (points as StoredPoint[]).map(read),
-    pins: pins as Pin[],
-    savepoints: (savepoints as { readonly at: Stamp }[]).map(({ at }) => at),
-    retainFrom,
-    archiveFrom,
-  };
 }
