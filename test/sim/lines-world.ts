@@ -40,6 +40,7 @@ interface Look {
   readonly head: Seq;
   readonly stamp: Stamp;
   readonly floor: Stamp;
+  readonly rows: readonly Segment[];
   readonly ids: readonly string[];
 }
 
@@ -67,6 +68,11 @@ export const difference = (main: readonly string[], target: readonly string[]): 
 
 export const etagOf = ({ line, switches }: Main, target: number, list: string): string =>
   `${line}>${target}#${switches}: ${list}`;
+
+/** The event of a row. A replay decided a row with a mark otherwise. */
+export const eventOf = (payload: string): string => payload.replace("~", "");
+
+const differs = (payload: string): boolean => /[37]$/.test(payload);
 
 export class LinesWorld {
   readonly clock = new VirtualClock();
@@ -145,6 +151,7 @@ export class LinesWorld {
       head: seq(rows.length),
       stamp: rows.at(-1)?.stamp ?? stamp(0),
       floor: stamp(floor),
+      rows,
       ids: rows.map(({ payload }) => payload),
     };
   }
@@ -153,14 +160,35 @@ export class LinesWorld {
   async send(ports: Ports, line: number, database: number, id: string): Promise<boolean> {
     for (let attempt = 0; attempt < 4; attempt++) {
       const look = await ports.look(line, database);
-      if (!look.open) return false;
-      if (look.ids.includes(id)) return true;
+      // A stale writer learns from its append that the line isn't open.
+      if (!look.open && this.#draw(4) !== 3) return false;
+      if (look.open && look.ids.some((known) => eventOf(known) === id)) return true;
       const log = ports.log(line, database);
       const { head, stamp: last } = look;
       if (!look.there)
         await limited(this.clock, "D1", () => log.create(1, head === 0 ? LOG_BEGIN : { seq: head, stamp: last }));
       const row = this.#row(id, seq(head + 1), stamp(Math.max(last, look.floor, this.#time()) + 1));
       if ((await limited(this.clock, "D1", () => log.append([row], epoch(0)))) === "appended") return true;
+    }
+    return false;
+  }
+
+  /** Takes in what the source has logged. Returns false if it can't. Some outcomes differ under the replay's code. */
+  async takeIn(ports: Ports, line: number, source: number, database: number): Promise<boolean> {
+    const log = ports.log(line, database);
+    for (let attempt = 0; attempt < 12; attempt++) {
+      const [own, theirs] = [await ports.look(line, database), await ports.look(source, database)];
+      const next = theirs.rows[own.head];
+      if (next === undefined) return true;
+      if (!own.there)
+        await limited(this.clock, "D1", () =>
+          log.create(1, own.head === 0 ? LOG_BEGIN : { seq: own.head, stamp: own.stamp }),
+        );
+      const payload = differs(next.payload) ? `${next.payload}~` : next.payload;
+      const row = { ...next, epoch: epoch(0), group: `${line} ${next.group}`, payload };
+      if ((await limited(this.clock, "D1", () => log.append([row], epoch(0), "replaying"))) === "appended") continue;
+      const now = await ports.look(line, database);
+      if (now.head <= own.head) return false;
     }
     return false;
   }

@@ -180,8 +180,8 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     ),
   ),
   rare("a start is held late, after its line was removed", "LINE4", {
-    file: "src/testkit/memory-log.ts",
-    find: 'this.timelines.get(Number(name.slice(1)))?.state !== "making"',
+    file: "src/testkit/memory-savepoints.ts",
+    find: 'db.timelines.get(Number(name.slice(1)))?.state !== "making"',
     replace: "Number(name.slice(1)) === 0",
   }),
   one(
@@ -220,5 +220,39 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "all that start from a line count as free of it",
     "LINE6",
     engine("history/timelines", "readers.filter(({ partitions }) => partitions === 0)", "readers"),
+  ),
+  // ---- replays ----
+  one(
+    "a line that replays another one than main is promoted",
+    "LINE4",
+    store(" && (row.replay?.source ?? main) === main)", ")"),
+  ),
+  one("a line that replays takes events", "TAKEIN3", {
+    file: "src/testkit/memory-log.ts",
+    find: 'line === "open" ? this.#line.open :',
+    replace: 'line === "open" ? this.#line.open || this.#line.replaying === true :',
+  }),
+  one(
+    "a seal stops a line that replays",
+    "PROMOTION2",
+    store(
+      "row.replaying === true ? row : { ...row, open: false, promotion }",
+      "({ ...row, open: false, replaying: false, promotion })",
+    ),
+  ),
+  one(
+    "an abort opens a line that replays",
+    "PROMOTION3",
+    store("({ ...row, open: row.replaying !== true, promotion })", "({ ...row, open: true, promotion })"),
+  ),
+  one("rows are taken in without a look at the head", "TAKEIN1", {
+    file: "src/testkit/memory-log.ts",
+    find: "if (row.seq !== head + 1 || row.stamp <= last ||",
+    replace: 'if ((line === "open" && (row.seq !== head + 1 || row.stamp <= last)) ||',
+  }),
+  one(
+    "a replay begins at another line than it was asked for",
+    "LINE2",
+    engine("history/timelines", "row.parent !== parent || isOther || ", "row.parent !== parent || "),
   ),
 ];

@@ -25,12 +25,15 @@ describe("timelines and promotions", () => {
 
 const REACHED = [
   "a late seal",
+  "a replay became main",
+  "a replay with other outcomes became main",
   "a second switch",
   "aborting",
   "an append during a promotion",
   "events given up",
   "opening",
   "make: conflict",
+  "make: an undo that replays",
   "make: gone",
   "make: made",
   "promote: busy",

@@ -9,7 +9,16 @@ import { promote, settlePromotion } from "../../src/engine/history/promotion.ts"
 import { listSavepoints } from "../../src/engine/history/savepoints.ts";
 import { settle } from "../../src/engine/history/settle.ts";
 import { makeTimeline, removeTimeline, type Timelines } from "../../src/engine/history/timelines.ts";
-import { DATABASES, difference, etagOf, LinesWorld, type Caller, type Draw, type Ports } from "./lines-world.ts";
+import {
+  DATABASES,
+  difference,
+  etagOf,
+  eventOf,
+  LinesWorld,
+  type Caller,
+  type Draw,
+  type Ports,
+} from "./lines-world.ts";
 import { Random } from "./random.ts";
 
 /** A switch that was done, as the directory and the logs showed it at that moment. */
@@ -93,7 +102,7 @@ class Rules {
     const rested = now.state === "idle" ? [now.line, now.target ?? now.line] : [];
     for (const [i, { lines }] of databases.entries()) {
       for (const line of rested)
-        if (timelines.get(line)?.replaced === 0 && lines.get(line)?.open !== true)
+        if (timelines.get(line)?.replaced === 0 && !this.#takes(line, lines.get(line)))
           this.break(`no promotion is under way, and line ${line} is sealed in database ${i}`);
       for (const [line, { removed }] of lines)
         if (removed === true && timelines.get(line)?.state === "ready") this.break(`line ${line} lost its rows`);
@@ -108,6 +117,12 @@ class Rules {
       for (const i of DATABASES)
         for (const row of this.#world.rowsOf(last.to, i).slice(last.rows[i]))
           if (row.stamp <= last.newest) this.break(`main goes back from stamp ${last.newest} to ${row.stamp}`);
+  }
+
+  /** Events, or rows if it replays. */
+  #takes(line: number, row: { readonly open: boolean; readonly replaying?: boolean } | undefined): boolean {
+    const replays = this.#world.directory.timelines.get(line)?.replay !== undefined;
+    return (replays ? row?.replaying : row?.open) === true;
   }
 
   #lives({ line, state, target, former }: Main): void {
@@ -144,7 +159,16 @@ class Rules {
       this.break(`${by.name} accepted ${by.accepted}, but ${real} was done`);
     if (this.switches.some((one) => one.promotion === promotion || one.to === now.line))
       this.break(`promotion ${String(promotion)} switched main again`);
-    if (list.includes("-")) this.seen.add("events given up");
+    const listed = list.split(" ");
+    const taken = new Set(listed.flatMap((one) => (one.startsWith("+") ? [eventOf(one.slice(1))] : [])));
+    const wrong = listed.find((one) => one.startsWith("-") && !taken.has(eventOf(one.slice(1))));
+    const replayed = this.#world.directory.timelines.get(now.line)?.replayed;
+    if (replayed !== undefined) {
+      this.seen.add(list === "" ? "a replay became main" : "a replay with other outcomes became main");
+      if (wrong !== undefined) this.break(`line ${now.line} replayed main, and gives up ${wrong}`);
+      if (replayed !== before.line)
+        this.break(`line ${now.line} replayed line ${replayed}, and main was ${before.line}`);
+    } else if (list.includes("-")) this.seen.add("events given up");
     const { length } = this.switches;
     if (length > 0) this.seen.add("a second switch");
     const rows = DATABASES.map((i) => this.#world.rowsOf(now.line, i).length);
@@ -174,7 +198,7 @@ class Rules {
   /** Nothing that main acknowledged is missing, unless a later list said so, and nothing is there twice. */
   nothingLost(): void {
     const ids = this.#world.idsOf(this.#world.directory.now.line);
-    if (new Set(ids).size < ids.length) this.break(`main holds an event twice: ${ids.join(" ")}`);
+    if (new Set(ids.map(eventOf)).size < ids.length) this.break(`main holds an event twice: ${ids.join(" ")}`);
     for (const { id, since } of this.acknowledged) {
       const listed = this.switches.slice(since).some(({ list }) => list.split(" ").includes(`-${id}`));
       if (!ids.includes(id) && !listed) this.break(`${id} was acknowledged, and main lost it unsaid`);
@@ -213,6 +237,10 @@ class Actors {
       ...Array.from(
         { length: 2 + this.#draw(4) },
         (_, n) => [`client ${n}`, (by: Caller) => this.#client(by)] as const,
+      ),
+      ...Array.from(
+        { length: this.#draw(3) },
+        (_, n) => [`replayer ${n}`, (by: Caller) => this.#replayer(by)] as const,
       ),
       ...Array.from({ length: this.#draw(2) }, () => ["settler", (by: Caller) => this.#settler(by)] as const),
       ...Array.from({ length: this.#draw(2) }, () => ["remover", (by: Caller) => this.#remover(by)] as const),
@@ -321,11 +349,29 @@ class Actors {
     const { clock } = this.#world;
     const ports = this.#world.ports(by);
     const { main, all } = await this.#timelines(ports);
-    const parent = this.#draw(3) === 2 ? all.at(-1)!.line : main.line;
+    const row = all.find(({ line }) => line === main.line);
+    const kind = this.#draw(5);
+    const isUndo = kind === 4 && row?.replayed !== undefined;
+    const parent = isUndo ? row.replayed : kind === 2 ? all.at(-1)!.line : main.line;
+    if (all.find(({ line }) => line === parent)?.replay !== undefined) return;
     const moment = await settle(clock, ports.promotion.floors(parent), { tag: "now" });
     if (moment.tag !== "settled") return;
-    const expiresMs = null;
-    const made = await makeTimeline(clock, ports.timelines, { name, parent, at: moment.at, exact: false, expiresMs });
+    const ends = isUndo ? ports.promotion.floors(parent) : [];
+    const end = await Promise.all(ends.map((floor) => persistent(clock, "D1", () => floor.newest())));
+    const at = isUndo ? stamp(Math.max(...end)) : moment.at;
+    const replay =
+      isUndo || (kind >= 3 && parent === main.line)
+        ? { replay: { source: main.line, outcomes: "logged", code: "c" } as const }
+        : {};
+    const made = await makeTimeline(clock, ports.timelines, {
+      name,
+      parent,
+      at,
+      exact: false,
+      expiresMs: null,
+      ...replay,
+    });
+    if (made.tag === "made" && isUndo) this.#rules.seen.add("make: an undo that replays");
     this.#rules.seen.add(`make: ${made.tag}`);
     if (made.tag === "made" && made.timeline.parent !== parent)
       this.#rules.break(
@@ -341,6 +387,7 @@ class Actors {
       const targets = all.filter(({ line, state }) => line !== main.line && state === "ready");
       const target = targets[this.#draw(targets.length)]?.line;
       if (target === undefined) return;
+      await this.#takeIn(ports, target);
       const { etag } = await this.#world.compare(ports, main, target);
       by.accepted = this.#draw(3) === 2 ? "*" : etag;
       for (let posts = 1 + this.#draw(2); posts > 0; posts--) {
@@ -352,13 +399,35 @@ class Actors {
 
   async #post(by: Caller, ports: Ports, target: number): Promise<void> {
     const accepted = by.accepted!;
-    const compare = (now: Main) => this.#world.compare(ports, now, target);
+    const compare = async (now: Main) => {
+      if (!(await this.#takeIn(ports, target))) throw new Error("taking in failed");
+      return this.#world.compare(ports, now, target);
+    };
     const heard = await promote(this.#world.clock, ports.promotion, { target, accepted }, compare);
     this.#rules.seen.add(`promote: ${heard.tag}${heard.tag === "promoted" && heard.again ? " again" : ""}`);
     if (heard.tag !== "promoted") return;
     const done = this.#rules.switches.find(({ to }) => to === target);
     if (done?.list !== heard.done || (accepted !== "*" && done.etag !== accepted))
       this.#rules.break(`${by.name} heard ${heard.done}, and ${done?.etag} was done`);
+  }
+
+  /** Lets a line that replays take in what main has logged. Returns false if something is left. */
+  async #takeIn(ports: Ports, line: number): Promise<boolean> {
+    const { all } = await this.#timelines(ports);
+    const source = all.find((one) => one.line === line)?.replay?.source;
+    if (source === undefined) return true;
+    const taken = await Promise.all(DATABASES.map((i) => this.#world.takeIn(ports, line, source, i)));
+    return !taken.includes(false);
+  }
+
+  async #replayer(by: Caller): Promise<void> {
+    const ports = this.#world.ports(by);
+    for (let rounds = 1 + this.#draw(3); rounds > 0; rounds--) {
+      const { all } = await this.#timelines(ports);
+      const one = all.find(({ replay }) => replay !== undefined);
+      if (one !== undefined) await this.#takeIn(ports, one.line);
+      await this.#pause(40);
+    }
   }
 
   async #settler(by: Caller): Promise<void> {

@@ -3,7 +3,7 @@ import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { isObject, isText } from "../../engine/base/json.ts";
 import { TIMELINES } from "../../engine/base/limits.ts";
-import type { Stamp } from "../../engine/base/ids.ts";
+import { stamp, type Stamp } from "../../engine/base/ids.ts";
 import type { Replay, Timeline } from "../../engine/base/records.ts";
 import { parseMoment, timelineIn } from "../../engine/history/moment.ts";
 import {
@@ -60,29 +60,30 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
   const moment = parseMoment(wanted.from)!;
   const exact = moment.tag === "stamp" || moment.tag === "savepoint";
   const expiresMs = wanted.expiresMs === null ? null : requestClock.now() + wanted.expiresMs;
+  const begin = wanted.replay === null ? at : await startOfReplay(env, timelines, from, at);
+  if (begin === null)
+    return problem({
+      status: 409,
+      code: "timeline_unrelated",
+      detail: `main doesn't continue from stamp ${at} of ${nameOfLine(timelines, from.line)}: replay from a moment of main, or from the end of what was main before a replay`,
+    });
   const { main } = timelines;
   const replay =
     wanted.replay === null
       ? {}
       : { replay: { source: main.line, outcomes: wanted.replay, code: replayCode(env, app) } };
-  if (wanted.replay !== null && !(await continues(env, timelines, from, at)))
-    return problem({
-      status: 409,
-      code: "timeline_unrelated",
-      detail: `main doesn't go on from stamp ${at} of ${nameOfLine(timelines, from.line)}: replay from a moment of main, or from the end of what was main before a replay`,
-    });
-  const start = { name, parent: from.line, at, exact, expiresMs, ...replay };
+  const start = { name, parent: from.line, at: begin, exact, expiresMs, ...replay };
   const made = await makeTimeline(requestClock, timelineStores(env), start);
   switch (made.tag) {
     case "made": {
-      const { line, at: begin } = made.timeline;
+      const { line, at: started } = made.timeline;
       // A replay takes in the erasures with the log.
-      const erased = isReplaying(made.timeline) ? ERASED : await repeatErasures(env, app, line, begin);
+      const erased = isReplaying(made.timeline) ? ERASED : await repeatErasures(env, app, line, started);
       if (erased === "unknown")
         return problem({
           status: 409,
           code: "erasure_unreadable",
-          detail: `a key was erased after stamp ${begin}, and the log that says which one is given up: delete timeline "${name}", and start at a later moment`,
+          detail: `a key was erased after stamp ${started}, and the log that says which one is given up: delete timeline "${name}", and start at a later moment`,
         });
       if (erased.tag === "busy") return problem({ status: 503, code: erased.code, detail: erased.why });
       return Response.json(shown(await readTimelines(env), made.timeline), { status: made.isNew ? 201 : 200 });
@@ -110,21 +111,25 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
   }
 }
 
-/** Returns true if main's log continues from the stamp of that line: the replay of main's log above it leaves no hole. */
-async function continues(
+/**
+ * Returns the stamp at which a replay of main's log starts on that line, or null if main's log doesn't continue from
+ * there.
+ */
+async function startOfReplay(
   env: Env,
   timelines: Timelines,
   { line }: { readonly line: number },
   at: Stamp,
-): Promise<boolean> {
+): Promise<Stamp | null> {
   const { main, all } = timelines;
-  if (partsOf(lineageOf(timelines, main.line)).some((part) => part.line === line && at <= part.upTo)) return true;
-  if (all.find((one) => one.line === main.line)?.replayed !== line) return false;
-  // Main has the same events as the line that it replayed, up to the end of that line.
+  if (partsOf(lineageOf(timelines, main.line)).some((part) => part.line === line && at <= part.upTo)) return at;
+  if (all.find((one) => one.line === main.line)?.replayed !== line) return null;
+  // Main has the same events as the line that it replayed, up to the end of that line. Its own stamps begin above it.
   const newest = await Promise.all(
     floorsOf(env, line).map((floor) => persistent(requestClock, "D1", () => floor.newest())),
   );
-  return newest.every((stamp) => stamp <= at);
+  const end = stamp(Math.max(...newest));
+  return end <= at ? end : null;
 }
 
 interface Wish {
