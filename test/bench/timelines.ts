@@ -2,6 +2,7 @@
 // answers, and how long a promotion holds up writes.
 
 import type { Options } from "./options.ts";
+import { replays } from "./replays.ts";
 import { type Aim, aimTable } from "./snapshots/aim.ts";
 import { MAIN, type Named, Subject } from "./snapshots/subject.ts";
 import { median } from "./stats.ts";
@@ -15,11 +16,14 @@ const PARTITIONS = [1, 16, 256, 1_000];
 /** So many that each partition gets one of them. */
 const KEYS_A_PARTITION = 12;
 const KEYS_A_REQUEST = 15;
+/** Keys of the events that are replayed. There are as many events as `--keys`. */
+const REPLAYED_KEYS = 20_000;
 
 export async function timelines({ keys, repeats }: Options): Promise<void> {
   const aims: Aim[] = [];
   const costs: string[][] = [];
   for (const one of [Math.ceil(keys / 100), keys]) costs.push(await startOf(one, one === keys ? repeats : 0, aims));
+  await replays(keys, Math.min(keys, REPLAYED_KEYS), aims);
   const pauses: string[][] = [];
   for (const partitions of PARTITIONS) {
     const operators = partitions > 100 ? OPERATORS : 1;
