@@ -84,7 +84,8 @@ export class PartitionEngine {
       this.#heardAt = env.clock.now();
       this.#mark.committed(open);
     });
-    this.#takeIn = new TakeIn(env, lease, (open) => {
+    const full = (): Promise<string | null> => this.#disk.full();
+    this.#takeIn = new TakeIn(env, lease, full, (open) => {
       this.#checkpoints.schedule(open);
       this.#heardAt = env.clock.now();
       this.#mark.committed(open);

@@ -10,7 +10,7 @@
  *     checks it.
  * TAKEIN4. Nothing is visible before its row is in the log (LOG1). One append is in flight.
  */
-import { messageOf } from "../base/errors.ts";
+import { Failure, messageOf } from "../base/errors.ts";
 import { type Seq, seq, type Stamp, stamp as asStamp } from "../base/ids.ts";
 import { utf8Length } from "../base/json.ts";
 import { PAGE_BYTES, ROW_BYTES } from "../base/limits.ts";
@@ -56,14 +56,21 @@ export class TakeIn {
   readonly #env: Environment;
   readonly #lease: Lease;
   readonly #log: Pick<Log, "append" | "explain">;
+  readonly #full: () => Promise<string | null>;
   readonly #logged: (open: OpenPartition) => void;
   #running: Promise<unknown> = Promise.resolve();
 
-  /** `logged` hears of each group of rows that is in the log. */
-  constructor(env: Environment, lease: Lease, logged: (open: OpenPartition) => void) {
+  /** `full` says why the log's database has no room, or null. `logged` hears of each group of rows that is in the log. */
+  constructor(
+    env: Environment,
+    lease: Lease,
+    full: () => Promise<string | null>,
+    logged: (open: OpenPartition) => void,
+  ) {
     this.#env = env;
     this.#lease = lease;
     this.#log = replayingLog(env.log);
+    this.#full = full;
     this.#logged = logged;
   }
 
@@ -104,6 +111,8 @@ export class TakeIn {
         portion.tag === "archived"
           ? portion.segments
           : portion.rows.filter(within).map((row) => ({ row, events: readSegment(row, codec) }));
+      const why = await this.#full();
+      if (why !== null) throw new Failure("store_unavailable", why);
       await withKeys(segments, open, async (loaded) => {
         for (const group of groupsOf(loaded)) await this.#takeWhole(open, group, decided);
       });

@@ -214,4 +214,16 @@ describe("a line that replays (TAKEIN1)", () => {
     await expect(takeIn(main, world, one, "logged")).rejects.toMatchObject({ code: "fenced" });
     expect(await world.value(world.start(fixed), "a")).toEqual({ total: 2, times: 1 });
   });
+
+  it("takes in nothing while the log's database is full, and continues once there is room", async () => {
+    const main = new World();
+    await main.send(main.start(wrong), { id: "1", key: "a", data: 1 });
+    const world = replaying(main, stamp(0));
+    main.db.size = 5_000;
+    const one = world.start(fixed, "code-2", 10);
+    await expect(takeIn(main, world, one, "logged")).rejects.toThrow(/the limit is 10/);
+    expect([one.ended, await world.value(one, "a")]).toEqual([null, undefined]);
+    expect(await takeIn(main, world, world.start(fixed, "code-2"), "logged")).toMatchObject({ more: false });
+    expect(await world.value(world.start(fixed), "a")).toEqual({ total: 2, times: 1 });
+  });
 });
