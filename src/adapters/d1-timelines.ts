@@ -13,11 +13,11 @@ const ROW =
   "line, name, parent, at, created_at AS createdMs, expires_at AS expiresMs, state, replaced, source, outcomes, code";
 const ALL = `SELECT ${ROW} FROM timelines ORDER BY line`;
 const NAMED = `SELECT ${ROW} FROM timelines WHERE name = ?1`;
-const COUNT = "SELECT COUNT(*) AS count FROM timelines";
+const COUNT = "SELECT COUNT(*) AS count FROM timelines WHERE state <> 'removing' OR name IS NOT NULL";
 const MAIN = `SELECT main AS line, switches, state, promotion, target, former, begun_at AS begunMs, etag, done FROM directory`;
 const ADD = `INSERT OR IGNORE INTO timelines (name, parent, at, created_at, expires_at, state, source, outcomes, code)
   SELECT ?1, ?2, ?3, ?4, ?5, 'making', ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready')
-    AND (SELECT COUNT(*) FROM timelines) < ${TIMELINES}`;
+    AND (SELECT COUNT(*) FROM timelines WHERE state <> 'removing' OR name IS NOT NULL) < ${TIMELINES}`;
 const PLACE = `INSERT OR IGNORE INTO operators (line, operator, partitions, hash, seed, databases, created_at)
   SELECT t.line, o.operator, o.partitions, o.hash, o.seed, o.databases, o.created_at
   FROM timelines AS t JOIN operators AS o ON o.line = t.parent WHERE t.line = ?1 AND t.state = 'making'`;

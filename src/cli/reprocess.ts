@@ -45,6 +45,9 @@ export const reprocessCommand: AddCommand = (program, cli, done) => {
     });
 };
 
+/** So few that a promotion takes them in at once. */
+const FEW_EVENTS = 1_000;
+
 /** Requests that find the same trouble, one after the other, before the command gives up. */
 const MOST_TROUBLES = 6;
 
@@ -55,7 +58,8 @@ export async function replayed(app: AppClient, name: string, left: (events: numb
     if (problemCode(answer) === "no_timeline") throw new No(saidBy(answer));
     const { replay } = fine(answer) as TimelineInfo;
     if (replay === undefined) throw new CommandError(`timeline ${name} replays nothing`);
-    if (replay.behind === 0) return;
+    // Main takes events meanwhile. The promotion takes in the last ones.
+    if (replay.behind === 0 || (replay.trouble === undefined && replay.lag > 0 && replay.lag <= FEW_EVENTS)) return;
     troubles = replay.trouble === undefined ? 0 : troubles + 1;
     if (troubles === MOST_TROUBLES) throw new CommandError(`timeline ${name} doesn't go on: ${replay.trouble}`);
     left(replay.lag);

@@ -50,7 +50,8 @@ export class MemoryDirectory implements Directory {
     const { name, parent, at, expiresMs, replay } = start;
     const there = [...this.timelines.values()].find((one) => one.name === name);
     if (there !== undefined) return there;
-    if (this.timelines.size >= TIMELINES) return "full";
+    const counted = [...this.timelines.values()].filter((one) => one.state !== "removing" || one.name !== null);
+    if (counted.length >= TIMELINES) return "full";
     if (this.timelines.get(parent)?.state !== "ready") return "gone";
     const line = (this.#number += 1);
     const made = { line, name, parent, at, createdMs: nowMs, expiresMs, state: "making", replaced: 0 } as const;

@@ -28,7 +28,7 @@ const PAGE = 500;
 const PAGES = 200;
 /** The platform ends a run after 15 minutes. */
 const RUN_MS = 10 * 60_000;
-/** A run takes in for this long on each timeline that replays. */
+/** A run takes in for this long, on all timelines that replay together. */
 const REPLAY_MS = 40_000;
 /** Partitions that are woken at once; each may take a snapshot. */
 const AT_ONCE = 8;
@@ -41,9 +41,6 @@ export async function runCron(app: App, env: Env): Promise<void> {
   await sweepTimelines(env).catch((error: unknown) =>
     note("a timeline could not be removed", { error: messageOf(error) }),
   );
-  await advanceReplays(env, app, REPLAY_MS).catch((error: unknown) =>
-    note("a timeline could not replay", { error: messageOf(error) }),
-  );
   const places = placesOf(await app.current(env));
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const results = await Promise.allSettled(
@@ -51,6 +48,8 @@ export async function runCron(app: App, env: Env): Promise<void> {
   );
   for (const one of results)
     if (one.status === "rejected") note("cron didn't finish a database", { error: messageOf(one.reason) });
+  const failed = (error: unknown): void => note("a timeline could not replay", { error: messageOf(error) });
+  await advanceReplays(env, app, REPLAY_MS, failed).catch(failed);
 }
 
 interface Place {

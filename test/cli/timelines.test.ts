@@ -277,7 +277,7 @@ describe("promote", () => {
 const replay = (behind: number, more: object = {}) => ({
   ...FIX,
   state: "replaying",
-  replay: { of: "main", outcomes: "logged", lag: 40 * behind, behind, changed: 2, ...more },
+  replay: { of: "main", outcomes: "logged", lag: 4_000 * behind, behind, changed: 2, ...more },
 });
 const REPLAYING: Given = { status: 201, body: replay(0) };
 const REPLAYED = replay(0);
@@ -301,7 +301,7 @@ describe("reprocess", () => {
     const answers = [REPLAYING, { body: replay(3) }, { body: REPLAYED }, FOLLOWS, FOLLOWED];
     const ran = await against(answers, "reprocess", "--from", "before-sale", "--decide", "--yes");
     expect(ran).toMatchObject({ status: 0, out: [...FOLLOWING, "fix is main; what was main is main~1"] });
-    expect(ran.err).toContain("120 events are left\n");
+    expect(ran.err).toContain("12,000 events are left\n");
     expect(JSON.parse(ran.heard[0]!.body)).toEqual({ from: "before-sale", replay: "decide" });
     expect(ran.requests[0]).toMatch(/^PUT \/v1\/timelines\/reprocess-\d{8}-\d{6}$/);
     expect(ran.heard.at(-1)).toMatchObject({ headers: { "if-match": ETAG } });

@@ -18,6 +18,7 @@ export type FailureCode =
   | "invalid_region" // REGION or JURISDICTION is an unknown name.
   | "line_sealed" // The line of history takes no events now: a promotion is under way, or another line is main.
   | "line_gone" // The line of history was removed.
+  | "quarantine_full" // A replay would quarantine more events than the quarantine holds.
   | "replay_other_code" // Other code runs here than the one that began the replay.
   | "fenced"; // Another instance took the epoch.
 

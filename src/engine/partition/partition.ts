@@ -85,7 +85,8 @@ export class PartitionEngine {
       this.#mark.committed(open);
     });
     const full = (): Promise<string | null> => this.#disk.full();
-    this.#takeIn = new TakeIn(env, lease, full, (open) => {
+    const save = (open: OpenPartition): Promise<Snapshotted> => this.#checkpoints.upTo(open);
+    this.#takeIn = new TakeIn(env, lease, full, save, (open) => {
       this.#checkpoints.schedule(open);
       this.#heardAt = env.clock.now();
       this.#mark.committed(open);

@@ -13,7 +13,7 @@
 import { Failure, messageOf } from "../base/errors.ts";
 import { type Seq, seq, type Stamp, stamp as asStamp } from "../base/ids.ts";
 import { utf8Length } from "../base/json.ts";
-import { PAGE_BYTES, ROW_BYTES } from "../base/limits.ts";
+import { CHANGED_BUDGETS, PAGE_BYTES, ROW_BYTES, TAIL_BYTES } from "../base/limits.ts";
 import type { Log } from "../base/ports.ts";
 import type { ChangedOutcome, Replay, Segment } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
@@ -57,20 +57,26 @@ export class TakeIn {
   readonly #lease: Lease;
   readonly #log: Pick<Log, "append" | "explain">;
   readonly #full: () => Promise<string | null>;
+  readonly #save: (open: OpenPartition) => Promise<unknown>;
   readonly #logged: (open: OpenPartition) => void;
   #running: Promise<unknown> = Promise.resolve();
 
-  /** `full` says why the log's database has no room, or null. `logged` hears of each group of rows that is in the log. */
+  /**
+   * `full` says why the log's database has no room, or null. `save` takes a snapshot. `logged` hears of each group of
+   * rows that is in the log.
+   */
   constructor(
     env: Environment,
     lease: Lease,
     full: () => Promise<string | null>,
+    save: (open: OpenPartition) => Promise<unknown>,
     logged: (open: OpenPartition) => void,
   ) {
     this.#env = env;
     this.#lease = lease;
     this.#log = replayingLog(env.log);
     this.#full = full;
+    this.#save = save;
     this.#logged = logged;
   }
 
@@ -111,14 +117,29 @@ export class TakeIn {
         portion.tag === "archived"
           ? portion.segments
           : portion.rows.filter(within).map((row) => ({ row, events: readSegment(row, codec) }));
-      const why = await this.#full();
-      if (why !== null) throw new Failure("store_unavailable", why);
       await withKeys(segments, open, async (loaded) => {
-        for (const group of groupsOf(loaded)) await this.#takeWhole(open, group, decided);
+        for (const group of groupsOf(loaded)) {
+          await this.#makeRoom(open);
+          await this.#takeWhole(open, group, decided);
+        }
       });
       if (clock.now() >= untilMs && machine.seq < opening.head) return true;
     }
     return false;
+  }
+
+  /** The bounds that hold for events hold for rows, too (backpressure.ts). @throws Failure */
+  async #makeRoom(open: OpenPartition): Promise<void> {
+    const { machine } = open;
+    // The source's quarantine may be full, and all of it is taken in.
+    if (machine.quarantine.holds(2))
+      throw new Failure("quarantine_full", "the quarantine is full: the code that replays throws, so fix it");
+    const limit = machine.operator.memoryBytes * CHANGED_BUDGETS;
+    if (machine.state.changedBytes > limit / 2 || open.tail.bytes > TAIL_BYTES / 2) await this.#save(open);
+    const why = await this.#full();
+    if (why !== null) throw new Failure("store_unavailable", why);
+    if (machine.state.changedBytes > limit || open.tail.bytes > TAIL_BYTES)
+      throw new Failure("store_unavailable", "the replay waits for a snapshot: see why snapshots fail, or are slow");
   }
 
   /** An error halfway leaves the machine with events that aren't logged, so the instance ends. */
@@ -142,7 +163,7 @@ export class TakeIn {
     const nonce = host.nonce();
     const rows = taken.map(({ row }): Segment => ({ ...row, epoch, group: nonce, stats }));
     const changed = taken.flatMap((one) => one.changed);
-    if (changed.length > 0) await persistent(clock, "D1", () => log.noteChanged(changed));
+    for (const some of portionsOf(changed)) await persistent(clock, "D1", () => log.noteChanged(some));
     const result = await append(this.#log, clock, host, rows, epoch, () => this.#lease.lost);
     if (result.tag === "rewound") throw this.#lease.lose(rewound(id, result.why));
     if (result.tag === "fenced") this.#lease.fence(result.why);
@@ -271,6 +292,24 @@ function rewritten({ row, events }: ReadSegment, changed: ReadonlyMap<number, Ou
     }
   for (const mark of events.marks) writer.mark(mark);
   return writer;
+}
+
+/** Characters of changed outcomes that one statement carries. D1 takes texts of 2 MB. */
+const NOTED_AT_ONCE = 400_000;
+
+function* portionsOf(changed: readonly ChangedOutcome[]): Generator<readonly ChangedOutcome[]> {
+  let some: ChangedOutcome[] = [];
+  let chars = 0;
+  for (const one of changed) {
+    const { length } = JSON.stringify(one);
+    if (some.length > 0 && chars + length > NOTED_AT_ONCE) {
+      yield some;
+      [some, chars] = [[], 0];
+    }
+    some.push(one);
+    chars += length;
+  }
+  if (some.length > 0) yield some;
 }
 
 /** Rows of one append. */

@@ -117,7 +117,12 @@ export class Quarantine {
   }
 
   get full(): boolean {
-    return this.#count >= QUARANTINE_EVENTS || this.#size >= QUARANTINE_BYTES;
+    return this.holds(1);
+  }
+
+  /** True if it holds at least so many times of what it takes from senders. */
+  holds(times: number): boolean {
+    return this.#count >= times * QUARANTINE_EVENTS || this.#size >= times * QUARANTINE_BYTES;
   }
 
   /** The event at `by` puts an entry here: its own, or, if it is a retry that failed again, its target's. */

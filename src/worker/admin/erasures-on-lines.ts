@@ -13,6 +13,7 @@ import { stampMs } from "../../engine/base/hybrid-clock.ts";
 import { parsePartitionName, partitionName, seq, type Stamp } from "../../engine/base/ids.ts";
 import { limited } from "../../engine/base/retry.ts";
 import { logBelow } from "../../engine/history/log-reader.ts";
+import { nameOf } from "../../engine/history/timelines.ts";
 import type { LogEnvironment } from "../../engine/operator/environment.ts";
 import { partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
 import { ERASE } from "../../engine/state/edit.ts";
@@ -38,9 +39,14 @@ export const ERASED: Erased = { tag: "erased" };
 /** Erases the key on all other lines that take events (LINEERASURE1). */
 export async function eraseElsewhere(env: Env, app: App, main: Route, id: string, key: string): Promise<Erased> {
   const timelines = await readTimelines(env);
-  for (const { line, state, replaced, replay } of timelines.all) {
+  for (const one of timelines.all) {
+    const { line, state, replaced, replay } = one;
     // A line that replays main takes the erasure in.
-    if (line === main.line || state !== "ready" || replaced > 0 || replay !== undefined) continue;
+    if (line === main.line || state !== "ready" || replaced > 0 || replay?.source === main.line) continue;
+    if (replay !== undefined) {
+      const why = `the key is erased on main, but timeline "${nameOf(timelines, one)}" replays what is main no more and can't erase it: delete that timeline, and erase the key again`;
+      return { tag: "busy", code: "timeline_replays", why };
+    }
     const erased = await eraseOn(env, await app.onLine(env, timelines, line), main.operator.name, id, key);
     if (erased.tag === "busy") return erased;
   }

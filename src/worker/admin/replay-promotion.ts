@@ -20,7 +20,8 @@ import { logOf } from "../read/kept-manifests.ts";
 import { requestClock } from "../request-clock.ts";
 import { promotionStores, readTimelines } from "../timelines.ts";
 import { hexDigest } from "./digest.ts";
-import { advance, changedSums, type ReplayProgress, type Replaying, underThisCode } from "./replays.ts";
+import { OTHER_CODE, replayCode } from "../replay-code.ts";
+import { advance, changedSums, IN_HASTE, type ReplayProgress, type Replaying, underThisCode } from "./replays.ts";
 
 interface Preview {
   readonly etag: string;
@@ -40,6 +41,8 @@ const LEFT_EVENTS = 20_000;
 const SEALED_MS = 8_000;
 
 export async function getReplayPromotion(request: Request, env: Env, app: App, line: Replaying): Promise<Response> {
+  // A look at it must not begin it again.
+  if (line.replay.code !== replayCode(env, app)) return behind(line, OTHER_CODE.message);
   const found = await ahead(env, app, line);
   if (found instanceof Response) return found;
   const preview = await previewOf(env, found.line, found.progress);
@@ -71,8 +74,9 @@ export async function promoteReplay(
   const wish = { target: found.line.line, accepted };
   try {
     return await promote(requestClock, promotionStores(env), wish, async () => {
-      const progress = await advance(env, app, found.line, SEALED_MS);
-      if (progress.behind.length > 0) throw new NotTakenIn(progress.trouble ?? `${progress.lag} events are left`);
+      const progress = await advance(env, app, found.line, SEALED_MS, IN_HASTE);
+      if (progress.behind.length > 0 || progress.trouble !== null)
+        throw new NotTakenIn(progress.trouble ?? `${progress.lag} events are left`);
       const preview = await previewOf(env, found.line, progress);
       if (preview instanceof Response) throw new NotTakenIn("main was switched meanwhile");
       return { etag: preview.etag, done: JSON.stringify(preview.shown) };
@@ -113,8 +117,9 @@ async function previewOf(env: Env, line: Replaying, { lag }: ReplayProgress): Pr
       detail: `timeline "${line.name}" replays the log of line ${line.replay.source}, which isn't main any more: start a replay of main`,
     });
   const changed = await changedSums(env, line.line);
-  // The timeline starts from the line that main replayed, so what changed there changes back.
-  const isBack = all.find((one) => one.line === main.line)?.replayed === line.parent;
+  const own = all.find((one) => one.line === main.line)!;
+  // It starts from the end of the line that main replayed (startOfReplay), so what changed on main changes back.
+  const isBack = own.replayed === line.parent && line.at > own.at;
   const back = isBack ? await changedSums(env, main.line) : [];
   const facts = [main.line, main.switches, line.line, "follow", line.replay.code, changed, back];
   const lists = [

@@ -16,7 +16,7 @@ import type { TakenIn } from "../../engine/partition/take-in.ts";
 import type { App, Routes } from "../app.ts";
 import type { Env } from "../env.ts";
 import { LAST_STAMP, type Lineage, lineageOf, partsOf } from "../lineage.ts";
-import { headsAt, headsOn, unlinedName } from "../read/heads.ts";
+import { headsAt, headsOn, partsOfName, unlinedName } from "../read/heads.ts";
 import { OTHER_CODE, replayCode } from "../replay-code.ts";
 import { requestClock } from "../request-clock.ts";
 import type { PartitionAnswer } from "../rpc.ts";
@@ -38,13 +38,25 @@ export interface ReplayProgress {
   readonly trouble: string | null;
 }
 
-/** Partitions that take in at a time. */
-const AT_ONCE = 8;
-/** Time of one call to a partition. */
-const CALL_MS = 5_000;
+/** How partitions are asked: so many at a time, each for so long, and as much longer for its answer. */
+interface Pace {
+  readonly atOnce: number;
+  readonly callMs: number;
+  readonly marginMs: number;
+}
+/** A call may outlast its time by a portion. */
+const AT_EASE: Pace = { atOnce: 8, callMs: 5_000, marginMs: 30_000 };
+/** While main is sealed, little is left, and senders wait. */
+export const IN_HASTE: Pace = { atOnce: 32, callMs: 5_000, marginMs: 1_000 };
 
 /** Lets the partitions that are behind take in more, for about that time. */
-export async function advance(env: Env, app: App, line: Replaying, ms: number): Promise<ReplayProgress> {
+export async function advance(
+  env: Env,
+  app: App,
+  line: Replaying,
+  ms: number,
+  { atOnce, callMs, marginMs }: Pace = AT_EASE,
+): Promise<ReplayProgress> {
   const until = requestClock.now() + ms;
   const timelines = await readTimelines(env);
   const source = lineageOf(timelines, line.replay.source);
@@ -53,26 +65,23 @@ export async function advance(env: Env, app: App, line: Replaying, ms: number): 
   const ended = new Set<string>();
   for (;;) {
     const progress = await progressOf(env, target, source, ended);
-    if (progress.behind.length === 0 || requestClock.now() >= until) return progress;
+    if (progress.behind.length === 0 || progress.trouble !== null || requestClock.now() >= until) return progress;
     const waiting = [...progress.behind];
     let trouble: string | null = null;
     const work = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined && trouble === null; next = waiting.shift()) {
         const left = until - requestClock.now();
         if (left <= 0) return;
-        const answer = await takeIn(env, app, next, source, line.replay, Math.min(left, CALL_MS));
+        const answer = await takeIn(env, app, next, source, line.replay, Math.min(left, callMs), marginMs);
         if (answer.tag === "ok" && !answer.value.more) ended.add(partitionName(next));
         // An instance that ended is replaced.
         if (answer.tag === "busy" && answer.code !== "fenced") trouble = `${answer.code}: ${answer.message}`;
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await Promise.all(Array.from({ length: atOnce }, work));
     if (trouble !== null) return { ...(await progressOf(env, target, source, ended)), trouble };
   }
 }
-
-/** A call may outlast its time by a portion. */
-const CALL_MARGIN_MS = 30_000;
 
 async function takeIn(
   env: Env,
@@ -81,6 +90,7 @@ async function takeIn(
   source: Lineage,
   { outcomes, code }: Replay,
   ms: number,
+  marginMs: number,
 ): Promise<PartitionAnswer<TakenIn>> {
   if (code !== replayCode(env, app)) return { tag: "busy", ...OTHER_CODE };
   const call = { source: partsOf(source), outcomes, code, ms };
@@ -89,7 +99,7 @@ async function takeIn(
       requestClock,
       "the partition",
       () => partitionStub(env, address).takeIn(address, call),
-      ms + CALL_MARGIN_MS,
+      ms + marginMs,
     );
   } catch (error) {
     // The object has died, or doesn't answer. The next call finds a new one.
@@ -114,14 +124,26 @@ export async function progressOf(
   let lag = 0;
   const behind = addresses.filter((address) => {
     const { operator, partition } = address;
-    const head = own.get(unlinedName(partitionName(address))) ?? then(operator, partition);
-    const newest = now(operator, partition);
+    const head = own.get(unlinedName(partitionName(address))) ?? then.of(operator, partition);
+    const newest = now.of(operator, partition);
     if (newest !== null && head !== null) lag += Math.max(0, newest - head);
     // A head that D1 doesn't tell is found by the partition.
     if (newest === null || head === null) return !ended.has(partitionName(address));
     return newest > head;
   });
-  return { lag, behind, trouble: null };
+  // The log of an operator that this code can't place would be given up.
+  const strange = [...now.names].find((name) => {
+    const [operator, partition] = partsOfName(name);
+    return (
+      byOperator.get(operator)?.addresses[partition] === undefined &&
+      now.of(operator, partition) !== (own.get(name) ?? then.of(operator, partition))
+    );
+  });
+  const trouble =
+    strange === undefined
+      ? null
+      : `replay_operator_missing: events of "${partsOfName(strange)[0]}" came since, and this code has no such operator, or can't place it now`;
+  return { lag, behind, trouble };
 }
 
 /** Starts a replay again on a new line if other code is deployed now (REPLAY2). Returns the line that has the name. */
@@ -131,18 +153,26 @@ export async function underThisCode(env: Env, app: App, line: Replaying): Promis
   const { name, parent, at, expiresMs, replay } = line;
   const stores = timelineStores(env);
   await persistent(requestClock, "D1", () => stores.directory.replace(line.line));
+  const row = (await readTimelines(env)).all.find((one) => one.line === line.line);
+  // Somebody has promoted or removed it meanwhile, or it is being promoted.
+  if (row?.state !== "removing" || row.name !== null) throw new Failure("replay_other_code", OTHER_CODE.message);
   const start = { name, parent: parent!, at, exact: true, expiresMs, replay: { ...replay, code } };
   const made = await makeTimeline(requestClock, stores, start);
   if (made.tag === "made" && isReplaying(made.timeline)) return made.timeline;
-  // It is being promoted, others start from it, or its moment is gone.
+  // Its moment is gone, or there is no room.
   throw new Failure("replay_other_code", OTHER_CODE.message);
 }
 
-/** Advances all replays, for the cron. */
-export async function advanceReplays(env: Env, app: App, ms: number): Promise<void> {
+/** Advances all replays for about that time, for the cron. `failed` hears of one that can't go on. */
+export async function advanceReplays(env: Env, app: App, ms: number, failed: (error: unknown) => void): Promise<void> {
   const { all } = await readTimelines(env);
-  for (const one of all)
-    if (isReplaying(one) && one.state === "ready") await advance(env, app, await underThisCode(env, app, one), ms);
+  const replaying = all.filter(isReplaying).filter(({ state }) => state === "ready");
+  for (const one of replaying)
+    try {
+      await advance(env, app, await underThisCode(env, app, one), ms / replaying.length);
+    } catch (error) {
+      failed(error);
+    }
 }
 
 /** The outcomes that differ on a line from those of the line that it replayed. */

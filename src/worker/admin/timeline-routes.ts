@@ -123,7 +123,11 @@ async function startOfReplay(
 ): Promise<Stamp | null> {
   const { main, all } = timelines;
   if (partsOf(lineageOf(timelines, main.line)).some((part) => part.line === line && at <= part.upTo)) return at;
-  if (all.find((one) => one.line === main.line)?.replayed !== line) return null;
+  const own = all.find((one) => one.line === main.line);
+  if (own?.replayed !== line || own.parent === null) return null;
+  // After the undo of an undo, more than one list of changed outcomes lies between the two.
+  const { parent, at: parted } = own;
+  if (!partsOf(lineageOf(timelines, line)).some((part) => part.line === parent && parted <= part.upTo)) return null;
   // Main has the same events as the line that it replayed, up to the end of that line. Its own stamps begin above it.
   const newest = await Promise.all(
     floorsOf(env, line).map((floor) => persistent(requestClock, "D1", () => floor.newest())),
@@ -156,7 +160,7 @@ function wishOf(body: unknown): Wish | string {
 
 export async function getTimelines(env: Env): Promise<Response> {
   const timelines = await readTimelines(env);
-  const all = timelines.all.filter(({ state }) => state !== "making");
+  const all = timelines.all.filter(({ state, name }) => state !== "making" && (state !== "removing" || name !== null));
   return Response.json(await Promise.all(all.map((one) => shownWhole(env, timelines, one))));
 }
 

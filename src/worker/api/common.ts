@@ -97,6 +97,7 @@ const FAILURES: Readonly<Record<FailureCode, string>> = {
   invalid_region: "the setting REGION or JURISDICTION isn't known",
   line_sealed: "the line of history takes no events now: a promotion is under way, or another line is main",
   line_gone: "the line of history was removed",
+  quarantine_full: "the quarantine is full: retry or delete its events",
   replay_other_code: "other code runs than the one that began the replay",
   fenced: "another instance of the partition took over",
 };
@@ -115,7 +116,6 @@ export const UNAVAILABLE: Readonly<Record<string, string>> = {
   snapshot_behind: "too much waits for a snapshot",
   too_many_bodies: "the isolate can't hold another large body: send it again, or send NDJSON",
   too_many_watchers: "the isolate can't watch another key: try again",
-  quarantine_full: "the quarantine is full: retry or delete its events",
   check_only: "the Worker has no binding PARTITION: it only checks code",
   quota_uncountable: "the share of maxEventsPerDay is more than dedup.maxIds counts",
 };

@@ -21,7 +21,13 @@ export async function settledAt(env: Env, on: Lineage, text: string): Promise<St
   if (moment.tag === "savepoint") return savepointAt(env, on, moment.name);
   // The floor of a line that replays stays, since rows that it takes in have the stamps of the other line.
   const settled = await settle(requestClock, floorsOf(env, on.replay?.source ?? on.line), moment);
-  if (settled.tag === "settled" && !(await isTakenIn(env, on, settled.at))) return notTakenIn(settled.at);
+  if (settled.tag === "settled" && on.replay !== undefined) {
+    const timelines = await readTimelines(env);
+    const isStill = timelines.all.some((one) => one.line === on.line && one.replay !== undefined);
+    // It may have become main, or been removed. Then its own floors count.
+    if (!isStill) return settledAt(env, { line: on.line, ancestors: on.ancestors }, String(settled.at));
+    if (!(await isTakenIn(env, on, lineageOf(timelines, on.replay.source), settled.at))) return notTakenIn(settled.at);
+  }
   if (settled.tag === "settled") return settled.at;
   return problem({
     status: 409,
@@ -31,12 +37,9 @@ export async function settledAt(env: Env, on: Lineage, text: string): Promise<St
   });
 }
 
-/** Returns false if the line replays, and has not taken in everything up to the stamp. */
-async function isTakenIn(env: Env, on: Lineage, at: Stamp): Promise<boolean> {
-  const { replay, ancestors } = on;
-  if (replay === undefined || at <= ancestors[0]!.at) return true;
-  const source = lineageOf(await readTimelines(env), replay.source);
-  return (await behindAt(env, on, source, at)).length === 0;
+/** Returns false if a line that replays the source has not taken in everything up to the stamp. */
+async function isTakenIn(env: Env, on: Lineage, source: Lineage, at: Stamp): Promise<boolean> {
+  return at <= on.ancestors[0]!.at || (await behindAt(env, on, source, at)).length === 0;
 }
 
 const notTakenIn = (at: Stamp): Response =>

@@ -226,4 +226,29 @@ describe("a line that replays (TAKEIN1)", () => {
     expect(await takeIn(main, world, world.start(fixed, "code-2"), "logged")).toMatchObject({ more: false });
     expect(await world.value(world.start(fixed), "a")).toEqual({ total: 2, times: 1 });
   });
+
+  it("stops with a named failure if the code that replays throws for ever more events", async () => {
+    const main = new World();
+    const one = main.start(wrong);
+    for (let n = 0; n < 22; n++)
+      await main.send(one, ...Array.from({ length: 1_000 }, (_, i) => ({ id: `${n}-${i}-${PAD}`, key: "a", data: 4 })));
+    const world = replaying(main, stamp(0));
+    await expect(takeInAll(main, world)).rejects.toMatchObject({ code: "quarantine_full" });
+    const found = await main.db.log(world.address).changed(seq(0), 100_000);
+    expect(found.length).toBeGreaterThan(15_000);
+    expect(new Set(found.map(({ now }) => now))).toEqual(new Set(["quarantined four"]));
+  });
 });
+
+const PAD = "x".repeat(300);
+
+/** By one instance after the other, since each may take in some portions before it stops. */
+async function takeInAll(main: World, world: World): Promise<void> {
+  for (let n = 0; n < 40; n++) {
+    const source = [{ env: main.reader(fixed), upTo: END }];
+    const one = world.start(fixed, "code-2");
+    const { more } = await world.clock.run(one.partition.takeIn({ source, outcomes: "logged", untilMs: 0 }));
+    if (!more) return;
+    one.crashed = true;
+  }
+}

@@ -1,8 +1,6 @@
 /** A timeline that replays main's log with the code at hand, its promotion while main takes events, and the way back. */
-import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
-import { partitionName } from "../../../src/engine/base/ids.ts";
 import { add, call, fetchApp, get, postEvents } from "../http.ts";
 import { fuse } from "../operators.ts";
 
@@ -101,8 +99,7 @@ describe("a replay", () => {
     expect([await done("r-a"), await n("r-n")]).toEqual([4, 15]);
     expect(await done("r-a", `&at=${start}`)).toBe(1);
     for (const operator of ["fragile", "tally"])
-      for (const { name } of [{ name: partitionName({ line: Number(made.body["line"]), operator, partition: 0 }) }])
-        await evictDurableObject(env.PARTITION.getByName(name));
+      await call(`/v1/operators/${operator}/partitions/0/evict`, { method: "POST" });
     expect([await done("r-a"), await n("r-n")]).toEqual([4, 15]);
 
     // The way back takes in what main logged since.
@@ -114,6 +111,23 @@ describe("a replay", () => {
     expect(await promote("undo", back.headers.get("etag")!)).toMatchObject({ status: 200 });
     expect([await done("r-a"), await done("r-b"), await n("r-n")]).toEqual([3, 1, 15]);
     expect((await postEvents([boom])).body).toMatchObject({ duplicates: 1, quarantined: 1 });
+    // More than one list of changes lies between main and the fixed line now.
+    expect(await put("again", { from: "main~1@now", replay: "logged" })).toMatchObject({
+      status: 409,
+      body: { code: "timeline_unrelated" },
+    });
+  });
+
+  test("a second replay from the same moment changes nothing back", async () => {
+    await postEvents([add("s-n", 1)]);
+    const start = await stampNow();
+    await postEvents([fragile("s-a", "boom")]);
+    fuse.lit = false;
+    await put("first", { from: start, replay: "decide" });
+    expect(await promote("first", "*")).toMatchObject({ status: 200, body: { changes: { events: 1 } } });
+    await put("second", { from: start, replay: "logged" });
+    expect(await promote("second", "*")).toMatchObject({ status: 200, body: { changes: { events: 0 } } });
+    expect(await done("s-a")).toBe(1);
   });
 
   test("a preview that another outcome has changed is answered 412, and main takes events again", async () => {

@@ -55,6 +55,7 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/timelines/a", "read"],
   ["PUT", "/v1/timelines/a", "admin"],
   ["DELETE", "/v1/timelines/a", "admin"],
+  ["POST", "/v1/timelines/a/replay", "admin"],
   ["GET", "/v1/timelines/a/promotion", "admin"],
   ["POST", "/v1/timelines/a/promotion", "admin"],
   ["DELETE", "/v1/timelines/a/promotion", "admin"],
