@@ -176,8 +176,10 @@ class TimelinesDemo {
     const headers = { accept: "application/x-ndjson" };
     const response = await fetch(`${this.#url}/timelines/${name}/promotion`, { headers });
     if (!response.ok) throw new Error(`the preview of ${name} was answered ${response.status}`);
-    const text = await response.text();
-    return { etag: response.headers.get("etag") ?? "", lines: text.trimEnd().split("\n") };
+    const lines = (await response.text()).trimEnd().split("\n");
+    const { complete } = JSON.parse(lines.pop()!) as { complete?: boolean };
+    if (complete !== true) throw new Error(`the preview of ${name} broke off`);
+    return { etag: response.headers.get("etag") ?? "", lines };
   }
 
   /** Gives up nothing else than the preview says. */

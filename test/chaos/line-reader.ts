@@ -56,7 +56,10 @@ export class LineReader {
   /** The list of the preview of a timeline. */
   parsed(text: string, timeline: string): Line {
     const line = new Map<OperatorName, string[]>(OPERATORS.map((name) => [name, []]));
-    for (const one of text.split("\n").filter((given) => given !== "")) {
+    const lines = text.trimEnd().split("\n");
+    const { complete } = JSON.parse(lines.pop()!) as { complete?: boolean };
+    if (complete !== true) throw new Error(`the preview of ${timeline} broke off`);
+    for (const one of lines) {
       const { id } = JSON.parse(one) as { id: string };
       const effect = this.#book.effects.get(id);
       if (effect === undefined) this.#world.findings.add(`the preview of ${timeline} lists ${id}, which nobody sent`);
