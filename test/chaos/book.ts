@@ -56,6 +56,11 @@ export class Book {
     });
   }
 
+  /** Some of these events may be on main, though their request was refused. */
+  mayTake(ids: readonly string[]): void {
+    for (const id of ids) this.#may.add(id);
+  }
+
   /** A promotion is asked for: from now on another line may be main. */
   begin(): void {
     this.#period += 1;
