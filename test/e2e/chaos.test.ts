@@ -10,12 +10,28 @@ import { sendSignal } from "../../src/local/processes.ts";
 import { projectNode } from "../../src/local/wrangler.ts";
 import { runChaos, summary } from "../chaos/chaos.ts";
 import { CREDITS } from "../chaos/race.ts";
-import type { Plan } from "../chaos/plan.ts";
+import type { Plan, PromotionPlan } from "../chaos/plan.ts";
 import { freshSeed, Random } from "../chaos/random.ts";
 import { World } from "../chaos/world.ts";
 import { Command } from "./command.ts";
 
-/** One round for each kind of kill, so that none is left to chance. `npm run chaos` also promotes timelines. */
+/** A kill takes the answer of the first promotion. */
+const UNDONE: PromotionPlan = {
+  saved: true,
+  goOnMs: 300,
+  turn: { rest: false, previewed: false, killAfterMs: 40 },
+  back: { rest: true, previewed: true, killAfterMs: null },
+  kind: "undo",
+};
+const ROLLED_BACK: PromotionPlan = {
+  saved: false,
+  goOnMs: 300,
+  turn: { rest: true, previewed: true, killAfterMs: null },
+  back: { rest: true, previewed: true, killAfterMs: null },
+  kind: "rollback",
+};
+
+/** One round for each kind of kill, so that none is left to chance. */
 const PLANS: Plan[] = [
   {
     kills: [{ during: "load", afterMs: 1_500 }],
@@ -23,7 +39,7 @@ const PLANS: Plan[] = [
     evictions: 3,
     raceLeadMs: 60,
     restMs: 200,
-    promotion: null,
+    promotion: UNDONE,
   },
   {
     kills: [{ during: "snapshot", afterMs: 15 }],
@@ -31,7 +47,7 @@ const PLANS: Plan[] = [
     evictions: 0,
     raceLeadMs: 100,
     restMs: 200,
-    promotion: null,
+    promotion: ROLLED_BACK,
   },
   {
     kills: [
@@ -59,11 +75,12 @@ describe("chaos", () => {
     expect(findings.list, summary(world)).toEqual([]);
     expect([findings.lost, findings.doubled]).toEqual([0, 0]);
     // One more kill at the end, before the last comparison.
-    expect([tally.rounds, tally.kills]).toEqual([PLANS.length, 5]);
+    expect([tally.rounds, tally.kills, tally.promotions]).toEqual([PLANS.length, 6, 4]);
     expect([tally.granted, tally.credits]).toEqual([PLANS.length * CREDITS, PLANS.length * CREDITS]);
     // It was no idle run: there was something to lose, and something that came again.
     const { events, repeats, unanswered, evictions, snapshots, fromSnapshots } = tally;
-    const happened = { events, repeats, unanswered, evictions, snapshots, fromSnapshots };
+    const { undone, rolledBack, givenUp } = tally;
+    const happened = { events, repeats, unanswered, evictions, snapshots, fromSnapshots, undone, rolledBack, givenUp };
     expect(Object.entries(happened).filter(([, times]) => times === 0)).toEqual([]);
   });
 });
