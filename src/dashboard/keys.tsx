@@ -84,7 +84,11 @@ function useMoment(operator: string): { page: MomentOfPage; bar: Omit<MomentBarP
     setRound((n) => n + 1);
   };
   const broken = problem !== null;
-  const page = { moment, broken, round, settled: put, failed: (error: unknown) => setProblem(momentProblem(error)) };
+  // The reader may have chosen another moment since the request.
+  const settled = (at: string): void => {
+    if (place.value.query.get("at") === moment) put(at);
+  };
+  const page = { moment, broken, round, settled, failed: (error: unknown) => setProblem(momentProblem(error)) };
   return { page, bar: { moment, problem, choose } };
 }
 

@@ -20,8 +20,10 @@ export interface PagePlace {
 const hash = signal(location.hash);
 addEventListener("hashchange", () => (hash.value = location.hash));
 
-export const place = computed<PagePlace>(() => {
-  const [path = "", query = ""] = hash.value.replace(/^#/, "").split("?", 2);
+export const place = computed<PagePlace>(() => placeOf(hash.value));
+
+function placeOf(address: string): PagePlace {
+  const [path = "", query = ""] = address.replace(/^#/, "").split("?", 2);
   const [, first, operator, page] = path.split("/");
   const whole = first === "timelines" ? "timelines" : "overview";
   const known = PAGES.find(([name]) => name === page)?.[0] ?? "partitions";
@@ -31,7 +33,7 @@ export const place = computed<PagePlace>(() => {
     page: known,
     query: new URLSearchParams(query),
   };
-});
+}
 
 /** The page of all timelines. `timeline`: the one that is chosen. */
 export const timelinesHref = (timeline?: string): string =>
@@ -46,8 +48,13 @@ export function hrefOf(
   return `#/operators/${encodeURIComponent(operator)}/${page}${text === "" ? "" : `?${text}`}`;
 }
 
-/** Changes the address without a step in the history, which each typed letter would add. */
+/**
+ * Changes the open page's query without a step in the history, which each typed letter would add. Does nothing if the
+ * address names another page: a late answer would take the reader back to the page that the reader has left.
+ */
 export function replace(href: string): void {
+  const [open, wanted] = [placeOf(location.hash), placeOf(href)];
+  if (open.whole !== wanted.whole || open.operator !== wanted.operator || open.page !== wanted.page) return;
   history.replaceState(null, "", href);
   hash.value = location.hash;
 }

@@ -133,6 +133,26 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await expect.poll(() => page.locator(".lanes .mark").count()).toBe(0);
   });
 
+  test("an answer that comes after its reader has left brings nobody back", async () => {
+    const page = await open("#/timelines");
+    const held = Promise.withResolvers<void>();
+    await page.route("**/v1/timelines/late", async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    await page.getByLabel("Name of the timeline").fill("late");
+    await page.getByRole("button", { name: "Start it" }).click();
+    await page.evaluate("location.hash = '#/operators/meters/verify'");
+    await page.getByRole("heading", { name: "Verify" }).waitFor();
+    const answered = page.waitForResponse("**/v1/timelines/late");
+    held.resolve();
+    await (await answered).finished();
+    // Two frames: the page has handled the answer.
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+    expect(page.url()).toMatch(/#\/operators\/meters\/verify$/);
+    await call("DELETE", "/v1/timelines/late");
+  });
+
   test("a timeline that follows main shows how far it has come, and which outcomes change", async () => {
     const page = await open("about:blank");
     const start = { from: "main", at: 1839149485287423, time: "2026-11-30T13:13:39.225Z" };
