@@ -130,16 +130,18 @@ export class Instance {
   }
 
   /**
-   * Only the newest instance can write to the object's storage. If an instance dies before a write is confirmed, the
-   * write is undone.
+   * Only the newest instance can write to the object's storage, and only until it ends itself. If an instance dies, or
+   * another one begins, before a write is confirmed, the write is undone.
    */
   #keepMark(mark: HighWaterMark): Promise<void> {
     const { clock, oracle, trace } = this.#world;
     const { slot } = this;
     this.#mark = mark;
+    const { ended } = this;
     return new Promise((resolve) => {
       const confirm = (): void => {
-        if (this.dead || this.superseded) return trace.count("marks undone");
+        const replaced = this.superseded || (slot.current !== null && slot.current !== this);
+        if (this.dead || ended !== null || replaced) return trace.count("marks undone");
         slot.mark = mark;
         oracle.reached(slot, mark.epoch, mark.version);
         resolve();
