@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npx keyframe-streams …`: the process around the command line (cli.ts). docs/reference/cli.md has an example of each
- * command.
+ * `npx keyframe-streams …`: the process around the command line (cli.ts). docs/reference/cli.md has what its
+ * help leaves out.
  */
 import { text } from "node:stream/consumers";
 import { runCli } from "./cli.ts";
