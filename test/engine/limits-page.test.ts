@@ -1,4 +1,4 @@
-/** docs/reference/limits.md says what limits.ts says: every limit, with its value, and the defaults of an operator. */
+/** docs/reference/limits.md says what limits.ts says: every limit that users meet, and the defaults of an operator. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
@@ -37,13 +37,51 @@ const inTheCode = Object.fromEntries(
   ),
 );
 
-it("every limit of limits.ts stands in the page once, with its value, and no other", () => {
+/** Limits of memory, files and pages, which limits.ts alone explains. */
+const INSIDE = [
+  "ROW_BYTES",
+  "PAGE_BYTES",
+  "PAGE_ROWS",
+  "KEPT_TEXT_BYTES",
+  "MEMORY_BYTES",
+  "ENTRY_BYTES",
+  "FETCHES",
+  "RECENT_BLOCKS",
+  "LOAD_KEYS",
+  "LOAD_BYTES",
+  "READ_BYTES",
+  "RUN_BYTES",
+  "RUN_BLOCKS",
+  "GAP_BYTES",
+  "SIZES.blockChars",
+  "SIZES.fileBytes",
+  "SIZES.archiveBytes",
+  "SIZES.wholeBytes",
+  "SIZES.idsBytes",
+  "PASS.keys",
+  "PASS.bytes",
+  "UNPACKED_BYTES",
+  "ARCHIVE_CHARS",
+  "VERIFY_CHARS",
+  "SCAN_BYTES",
+  "SCAN_ALL_BYTES",
+  "HISTORY_CHARS",
+  "HISTORY_HELD_CHARS",
+  "HISTORY_OBJECTS",
+  "HISTORY_VALUE_CHARS",
+  "HISTORY_WORK_CHARS",
+  "QUARANTINE_PAGE_CHARS",
+];
+
+it("every limit of limits.ts that users meet stands in the page once, with its value, and no other", () => {
   const named = rows.flatMap(([, , value = "", name = ""]): [string, number][] => {
     const [, code] = /^`([A-Z][\w.]*)`$/.exec(name) ?? [];
     return code === undefined ? [] : [[code, valueOf(value)]];
   });
   expect(named.length).toBe(new Set(named.map(([name]) => name)).size);
-  expect(Object.fromEntries(named)).toEqual(inTheCode);
+  const met = Object.entries(inTheCode).filter(([name]) => !INSIDE.includes(name));
+  expect(Object.fromEntries(named)).toEqual(Object.fromEntries(met));
+  expect(INSIDE.filter((name) => inTheCode[name] === undefined)).toEqual([]);
 });
 
 it("the defaults of an operator are those of the page", () => {
