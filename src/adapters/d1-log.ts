@@ -196,25 +196,25 @@ export class D1Log implements Log {
     return this.#opening(this.#db.prepare(OPEN).bind(this.#name, writer, code));
   }
 
-  async #opening(first: D1PreparedStatement): Promise<Opening | null> {
-    const [rows, tail, heads] = await this.#heard(() =>
-      this.#db.batch<never>([first, this.#db.prepare(TAIL).bind(this.#name), this.#db.prepare(HEAD).bind(this.#name)]),
-    );
+  /** The last of the statements reads the row. */
+  async #opening(...first: D1PreparedStatement[]): Promise<Opening | null> {
+    const tail = [TAIL, HEAD].map((sql) => this.#db.prepare(sql).bind(this.#name));
+    const results = await this.#heard(() => this.#db.batch<never>([...first, ...tail]));
+    const [rows, above, heads] = results.slice(-3);
     const row = (rows!.results as unknown as PartitionRow[])[0];
     const headed = (heads!.results as unknown as Headed[])[0];
     if (row === undefined || headed === undefined) return null;
     const { head } = headed;
-    const segments = tail!.results as unknown as Segment[];
+    const segments = above!.results as unknown as Segment[];
     const more = (segments.at(-1)?.last ?? row.snapshotSeq) < head;
     return { row, head, rows: segments, more, open: headed.open === 1 };
   }
 
-  async create(seed: number, start: LogStart): Promise<void> {
-    await nameFailure(() =>
-      this.#db.batch([
-        this.#db.prepare(GIVE_NUMBER).bind(this.#name),
-        this.#db.prepare(CREATE).bind(this.#name, this.#line, seed, start.seq, start.stamp),
-      ]),
+  async create(seed: number, start: LogStart): Promise<Opening | null> {
+    return this.#opening(
+      this.#db.prepare(GIVE_NUMBER).bind(this.#name),
+      this.#db.prepare(CREATE).bind(this.#name, this.#line, seed, start.seq, start.stamp),
+      this.#db.prepare(PEEK).bind(this.#name),
     );
   }
 

@@ -152,8 +152,8 @@ class MemoryLog implements Log {
     return this.peek();
   }
 
-  async create(seed: number, start: LogStart): Promise<void> {
-    if (this.#db.rows.has(this.#name) || this.#line === NO_LINE) return;
+  async create(seed: number, start: LogStart): Promise<Opening | null> {
+    if (this.#db.rows.has(this.#name) || this.#line === NO_LINE) return this.peek();
     this.#db.rows.set(this.#name, {
       epoch: epoch(0),
       seed,
@@ -167,6 +167,7 @@ class MemoryLog implements Log {
       previous: null,
       pins: "[]",
     });
+    return this.peek();
   }
 
   async lastAt(at: Stamp): Promise<LogStart | null> {

@@ -95,9 +95,12 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
       expect(again.more).toBe(false);
     });
 
-    it("making a row twice changes nothing", async () => {
+    it("making a row twice changes nothing, and says what is there", async () => {
       const { log, by } = await opened();
-      await log.create(99, LOG_BEGIN);
+      await append(log, [row(1, 2, 10, by)]);
+      const there = await log.create(99, LOG_BEGIN);
+      expect(there).toEqual(await log.peek());
+      expect(there).toMatchObject({ head: 2, open: true, row: { epoch: by, seed: 1 } });
       expect(await log.row()).toMatchObject({ epoch: by, seed: 1 });
     });
 

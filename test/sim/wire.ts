@@ -145,12 +145,8 @@ export class WiredLog implements Log {
     return opening;
   }
 
-  create(...args: Parameters<Log["create"]>): Promise<void> {
-    return this.#carry(
-      "create",
-      () => "",
-      () => this.#log.create(...args),
-    );
+  create(...args: Parameters<Log["create"]>): Promise<Opening | null> {
+    return this.#heard("create", () => this.#log.create(...args));
   }
 
   lastAt(at: Stamp) {

@@ -49,8 +49,8 @@ export interface Log {
   /** Takes the next epoch, then reads row and tail, in one transaction (LOG2). Returns null, and takes nothing, if
    *  there is no row. */
   open(writer: string, code: string): Promise<Opening | null>;
-  /** Makes the row of a new partition, unless the row exists or the line doesn't. */
-  create(seed: number, start: LogStart): Promise<void>;
+  /** Makes the row of a new partition, unless the row exists or the line doesn't. Then peeks, in one transaction. */
+  create(seed: number, start: LogStart): Promise<Opening | null>;
   /** Returns the last event at or before the stamp. Returns null if D1 has no row and no snapshot that tells. */
   lastAt(at: Stamp): Promise<LogStart | null>;
   /** Returns the rows above `after`, with the epoch that holds at the same moment. */

@@ -4,7 +4,7 @@ import type { PartitionId, Stamp } from "../base/ids.ts";
 import type { Sizes } from "../base/limits.ts";
 import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
-import type { Ancestors, Opening, Roots } from "../base/records.ts";
+import type { Ancestors } from "../base/records.ts";
 import type { Operator } from "./operator.ts";
 
 /** The part that reads files in R2, and needs neither D1 nor the partition's object. */
@@ -26,14 +26,6 @@ export interface LogEnvironment extends FileEnvironment {
   readonly log: Log;
   /** Missing if the partition's line begins with nothing. */
   readonly origin?: Origin;
-  /** Gives answers of D1 that were asked for before they were needed, once. */
-  readonly asked?: () => PastAnswers | null;
-}
-
-/** The answers of D1 that a read of the past needs first. */
-export interface PastAnswers {
-  readonly roots: Promise<Roots | null>;
-  readonly opening: Promise<Opening | null>;
 }
 
 /** The start of a line (ORIGIN1): the state of the same partition on another line, at a stamp. */

@@ -11,6 +11,8 @@
  *     durable. So R2 never holds a row of the log that the mark doesn't know of. If D1 is restored to a point before
  *     such a row, the restore is noticed, even if the attempt never became current. Without this the partition would
  *     resume in the same incarnation, and no reader could tell that the attempt's rows were given up (incarnation.ts).
+ * MARK4. The mark of a line that starts from another one is written with its first opening: it names the other line's
+ *     files until the line has a snapshot of its own. So the next opening fetches parts of them ahead.
  */
 import { incarnationOf, type Epoch } from "../base/ids.ts";
 import { MARK_MS } from "../base/limits.ts";
@@ -19,13 +21,15 @@ import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Clock, Host } from "../base/ports.ts";
 import { limited } from "../base/retry.ts";
 import { logFacts, highWaterMark } from "../log/fence.ts";
-import type { HighWaterMark } from "../base/records.ts";
+import type { HighWaterMark, StateFile } from "../base/records.ts";
 import type { Lease } from "../log/lease.ts";
 import type { DiskSpace } from "./disk-space.ts";
 import type { Environment } from "../operator/environment.ts";
 
 export class HighWaterMarkWriter {
   readonly #host: Host;
+  /** The line starts from another one. */
+  readonly #starts: boolean;
   readonly #clock: Clock;
   readonly #room: DiskSpace;
   readonly #lease: Lease;
@@ -33,11 +37,20 @@ export class HighWaterMarkWriter {
   #marked: Epoch | null = null;
   #found = false;
 
-  constructor({ host, clock }: Environment, room: DiskSpace, lease: Lease) {
+  constructor({ host, clock, origin }: Environment, room: DiskSpace, lease: Lease) {
     this.#host = host;
+    this.#starts = origin !== undefined;
     this.#clock = clock;
     this.#room = room;
     this.#lease = lease;
+  }
+
+  /** The partition is open (MARK4). */
+  opened(open: OpenPartition): void {
+    if (!this.#starts || open.whole !== null) return;
+    const mark = this.#host.highWaterMark();
+    const names = (files: readonly StateFile[] = []): string => files.map(({ name }) => name).join();
+    if (mark === null || (mark.refused !== true && names(mark.files) !== names(open.files))) void this.#keep(open, {});
   }
 
   /** D1 acknowledged a commit. */
@@ -64,7 +77,7 @@ export class HighWaterMarkWriter {
   /** A snapshot became current. */
   saved(open: OpenPartition, manifest: Manifest): void {
     this.#marked = this.#lease.epoch;
-    void this.#keep({ row: open.row, machine: open.machine, whole: manifest }, {});
+    void this.#keep({ row: open.row, machine: open.machine, whole: manifest, files: [] }, {});
   }
 
   /**
@@ -75,11 +88,12 @@ export class HighWaterMarkWriter {
   }
 
   #keep(
-    { row, machine, whole }: Pick<OpenPartition, "row" | "machine" | "whole">,
+    { row, machine, whole, files: first }: Pick<OpenPartition, "row" | "machine" | "whole" | "files">,
     more: Pick<HighWaterMark, "refused">,
   ): Promise<void> {
     const kept = more.refused === true ? {} : this.#room.kept();
-    const files = whole === null ? {} : { files: stateFiles(whole) };
+    const known = whole === null ? first : stateFiles(whole);
+    const files = known.length === 0 ? {} : { files: known };
     return this.#host.keepHighWaterMark({
       ...highWaterMark(logFacts(row, machine.seq)),
       atMs: this.#clock.now(),

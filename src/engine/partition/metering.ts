@@ -70,7 +70,7 @@ class MeteredLog implements Log {
   }
 
   create(...args: Parameters<Log["create"]>): ReturnType<Log["create"]> {
-    return this.#counted(this.#log.create(...args), () => ({ d1RowsRead: 5, d1RowsWritten: 5 }));
+    return this.#counted(this.#log.create(...args), () => ({ d1RowsRead: PAGE_READS + 8, d1RowsWritten: 5 }));
   }
 
   lastAt(...args: Parameters<Log["lastAt"]>): ReturnType<Log["lastAt"]> {

@@ -15,20 +15,20 @@ import type { Address } from "../operator/routing.ts";
 import { Prefetch } from "../snapshot/prefetch.ts";
 import { Damage, Failure } from "../base/errors.ts";
 import { codeOf } from "../state/state-machine.ts";
-import { incarnationOf, type Epoch, type PartitionId } from "../base/ids.ts";
+import { incarnationOf, snapshotPrefix, type PartitionId } from "../base/ids.ts";
 import { OPEN_ATTEMPTS } from "../base/limits.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import { peek, takeEpoch } from "../recovery/open-log.ts";
 import type { Opening } from "../base/records.ts";
-import { askAhead } from "../recovery/past-state.ts";
+import { OriginAhead, withFiles } from "../recovery/origin-ahead.ts";
 import { withOpening } from "../recovery/recovery-rates.ts";
-import { recover } from "../recovery/recovery.ts";
+import { recover, type Recovering } from "../recovery/recovery.ts";
 import { catchUp } from "../recovery/replay.ts";
 import { behind, logFacts, highWaterMark } from "../log/fence.ts";
 import type { Lease } from "../log/lease.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { rewound } from "../recovery/rewind-check.ts";
-import type { Environment, Origin } from "../operator/environment.ts";
+import type { Environment } from "../operator/environment.ts";
 
 /** The purpose of an opening. Snapshots alone need an epoch from the beginning. */
 export type Use = "reads" | "events" | "snapshots";
@@ -40,6 +40,14 @@ export interface OpenerEvents {
   /** A file of the open partition can't be read. Resolves when the consequence is known. */
   damaged(open: OpenPartition, damage: Damage): Promise<void>;
 }
+
+/** Reads that were begun while D1 is asked. */
+interface Ahead {
+  readonly files: Prefetch | null;
+  readonly origin: OriginAhead | null;
+}
+
+const NOTHING: Ahead = { files: null, origin: null };
 
 export class Opener {
   readonly #env: Environment;
@@ -135,21 +143,25 @@ export class Opener {
     if (takes && this.openFor("snapshots") !== null) return this.#open!;
     const begun = clock.now();
     const known = this.#open;
+    const unborn = this.#env.origin === undefined && known?.row.epoch === 0;
+    let ahead: Ahead = NOTHING;
+    const begunAhead = (): OriginAhead | null => ahead.origin;
     const asked = takes
-      ? takeEpoch(this.#env, this.#address, this.#env.origin === undefined && known?.row.epoch === 0, this.#lease)
-      : peek(this.#env, this.#address.seed);
-    const ahead = known === null ? this.#prefetch(use === "reads") : null;
-    const origin = known === null ? this.#originAhead() : {};
+      ? takeEpoch(this.#env, this.#address, unborn, this.#lease, begunAhead)
+      : peek(this.#env, this.#address.seed, begunAhead);
+    if (known === null) ahead = this.#ahead(use === "reads");
     const opening = await asked;
     // This instance has the epoch, perhaps only since D1 answered. So all that the answer says is whether the line is open.
     if (!takes && this.openFor("snapshots") !== null) return this.#openedAs(use, opening);
     const answeredAt = clock.now();
     const openMs = answeredAt - begun;
     const epoch = takes ? opening.row.epoch : null;
-    const env = { ...this.#env, ...(ahead === null ? {} : { ahead }), ...origin };
+    const { files, origin } = ahead;
+    const env = { ...this.#env, ...(files === null ? {} : { ahead: files }) };
+    const how = { ours: epoch, openMs, apart: use === "reads", ahead: origin };
     const open = await (known === null
-      ? recover(env, opening, epoch, openMs, use === "reads").finally(() => ahead?.close())
-      : this.#upToDate(known, opening, epoch, openMs, use === "reads"));
+      ? recover(env, opening, how).finally(() => files?.close())
+      : this.#upToDate(known, opening, how));
     if (use !== "reads") await this.#loadIds(open);
     this.#lease.assertNotLost();
     open.rates = withOpening(open.rates, openMs, opening.rows.length);
@@ -171,18 +183,17 @@ export class Opener {
   }
 
   /**
-   * Fetches parts of the files while D1 is asked: those that the opening will need if the files are still the ones in
-   * the mark.
+   * Begins what the opening will need if all is as the mark says, while D1 is asked: parts of the files, and the state
+   * that the line starts from, unless the files are the line's own.
    */
-  #prefetch(apart: boolean): Prefetch | null {
-    const files = this.#env.host.highWaterMark()?.files;
-    return files === undefined ? null : new Prefetch(this.#env, files, apart);
-  }
-
-  /** Asks for the line that this one starts from, unless the mark names files of this line's own. */
-  #originAhead(): { readonly origin?: Origin } {
-    const { origin, host } = this.#env;
-    return origin === undefined || host.highWaterMark()?.files !== undefined ? {} : { origin: askAhead(origin) };
+  #ahead(apart: boolean): Ahead {
+    const { origin, host, id } = this.#env;
+    const mark = host.highWaterMark();
+    const files = mark?.files === undefined ? null : new Prefetch(this.#env, mark.files, apart);
+    const isOwn = mark?.files?.some(({ name }) => name.startsWith(snapshotPrefix(id))) === true;
+    if (origin === undefined || isOwn) return { files, origin: null };
+    const start = files === null ? origin : withFiles(origin, files);
+    return { files, origin: new OriginAhead(start, apart, mark === null) };
   }
 
   /** Reads leave ids in the files if there are many (FILE2 of file-reader.ts). Events and snapshots need them all. */
@@ -202,13 +213,7 @@ export class Opener {
    * Brings a partition that is open without an epoch up to date: it needs only what was logged since. No event is taken
    * in during that.
    */
-  async #upToDate(
-    known: OpenPartition,
-    opening: Opening,
-    epoch: Epoch | null,
-    openMs: number,
-    apart: boolean,
-  ): Promise<OpenPartition> {
+  async #upToDate(known: OpenPartition, opening: Opening, how: Recovering): Promise<OpenPartition> {
     const { row, head } = opening;
     const lost = behind(highWaterMark(logFacts(known.row, known.machine.seq)), logFacts(row, head));
     if (lost !== null) throw this.#lease.lose(rewound(this.#env.id, `D1 is below its high-water mark: ${lost}`));
@@ -220,7 +225,7 @@ export class Opener {
     this.#open = null;
     try {
       const same = await catchUp(this.#env, known, opening);
-      return same ? known : await recover(this.#env, opening, epoch, openMs, apart);
+      return same ? known : await recover(this.#env, opening, how);
     } catch (error) {
       this.#lease.assertNotLost();
       this.#open = known;

@@ -169,6 +169,7 @@ export class PartitionEngine {
 
   #onOpened(open: OpenPartition, use: Use, answeredAt: number): void {
     this.#heardAt = answeredAt;
+    this.#mark.opened(open);
     if (use !== "reads") this.#checkpoints.schedule(open);
     // A read-only instance can't repair a fallback, so arm the alarm, which takes an epoch.
     else if (open.renew) this.#env.host.arm(this.#env.clock.now());

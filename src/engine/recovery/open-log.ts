@@ -8,17 +8,23 @@
  * OPENLOG3. An instance that has ended takes no epoch, since that would only fence the next writer.
  * OPENLOG4. On a line that starts from another one, the row says where its own log begins. So the first opening makes
  *     the row, also an opening for reading.
+ * OPENLOG5. If the object's own storage knows nothing of such a partition, it is probably new. Then all that a new row
+ *     needs is asked for together with the row. Only a missing row is made.
  */
 import type { Address } from "../operator/routing.ts";
 import { Failure } from "../base/errors.ts";
 import { manifestPrefix, seq } from "../base/ids.ts";
 import { emptyRow } from "./open-partition.ts";
 import { LOG_BEGIN, type Opening } from "../base/records.ts";
+import type { OriginAhead } from "./origin-ahead.ts";
 import { startOfLog } from "./past-state.ts";
 import { assertNeverLogged, assertNotRewound } from "./rewind-check.ts";
 import type { Lease } from "../log/lease.ts";
 import { persistent } from "../base/retry.ts";
 import type { Environment } from "../operator/environment.ts";
+
+/** Returns the state that the line starts from, if it was begun ahead. */
+type Begun = () => OriginAhead | null;
 
 /**
  * Opens for writing, and makes the row of a new partition. `unborn` says that a reading opening found the partition to
@@ -26,7 +32,13 @@ import type { Environment } from "../operator/environment.ts";
  *
  * @throws Failure fenced if the lease is lost meanwhile (OPENLOG3)
  */
-export async function takeEpoch(env: Environment, { seed }: Address, unborn: boolean, lease: Lease): Promise<Opening> {
+export async function takeEpoch(
+  env: Environment,
+  { seed }: Address,
+  unborn: boolean,
+  lease: Lease,
+  ahead: Begun = () => null,
+): Promise<Opening> {
   const { clock, host, log } = env;
   const writer = host.nonce();
   const take = (): Promise<Opening | null> =>
@@ -42,34 +54,32 @@ export async function takeEpoch(env: Environment, { seed }: Address, unborn: boo
     await assertNotRewound(env, opening, kept);
     return opening;
   }
-  await create(env, seed, unborn, () => lease.assertNotLost());
+  if (!unborn) assertNew(env, await traceOf(env));
+  await create(env, seed, ahead, () => lease.assertNotLost());
   return (await take()) ?? vanished(env);
 }
 
 /** Opens for reading, without an epoch. */
-export async function peek(env: Environment, seed: number): Promise<Opening> {
+export async function peek(env: Environment, seed: number, ahead: Begun = () => null): Promise<Opening> {
   const { clock, host, log } = env;
   const kept = host.highWaterMark();
-  const opening = await persistent(clock, "D1", () => log.peek());
-  if (opening === null) {
-    if (env.origin === undefined) {
-      await assertNew(env);
-      return { row: emptyRow(seed), head: seq(0), rows: [], more: false, open: true };
-    }
-    await create(env, seed, false, () => undefined);
-    return (await persistent(clock, "D1", () => log.peek())) ?? vanished(env);
+  const asked = persistent(clock, "D1", () => log.peek());
+  const trace = kept === null && env.origin !== undefined ? traceOf(env) : null;
+  trace?.catch(() => undefined);
+  const opening = await asked;
+  if (opening !== null) {
+    await assertNotRewound(env, opening, kept);
+    return opening;
   }
-  await assertNotRewound(env, opening, kept);
-  return opening;
+  assertNew(env, await (trace ?? traceOf(env)));
+  if (env.origin === undefined) return { row: emptyRow(seed), head: seq(0), rows: [], more: false, open: true };
+  return (await create(env, seed, ahead, () => undefined)) ?? vanished(env);
 }
 
-/** Makes the row of a new partition (OPENLOG4). `unborn`: it is known to be new. */
-async function create(env: Environment, seed: number, unborn: boolean, allowed: () => void): Promise<void> {
-  const [start] = await Promise.all([
-    env.origin === undefined ? LOG_BEGIN : startOfLog(env.origin),
-    unborn ? null : assertNew(env),
-  ]);
-  await persistent(env.clock, "D1", () => {
+/** Makes the row of a new partition (OPENLOG4). */
+async function create(env: Environment, seed: number, ahead: Begun, allowed: () => void): Promise<Opening | null> {
+  const start = env.origin === undefined ? LOG_BEGIN : await (ahead()?.start() ?? startOfLog(env.origin));
+  return persistent(env.clock, "D1", () => {
     allowed();
     return env.log.create(seed, start);
   });
@@ -83,14 +93,18 @@ function vanished({ id: { line, operator, partition } }: Environment): never {
   );
 }
 
+/** Returns the name of an object in R2 that only a partition with a row can have made, or null if there is none. */
+async function traceOf({ clock, objects, id }: Environment): Promise<string | null> {
+  return (await persistent(clock, "R2", () => objects.list(manifestPrefix(id), ""))).names[0] ?? null;
+}
+
 /** OPENLOG1: an empty start would lose the state by mistake. */
-async function assertNew(env: Environment): Promise<void> {
-  const { clock, objects, id } = env;
-  const { names } = await persistent(clock, "R2", () => objects.list(manifestPrefix(id), ""));
-  if (names.length > 0)
+function assertNew(env: Environment, trace: string | null): void {
+  const { id } = env;
+  if (trace !== null)
     throw new Failure(
       "catalogue_lost",
-      `R2 holds ${names[0]}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; an empty one must not take its place`,
+      `R2 holds ${trace}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; an empty one must not take its place`,
     );
   assertNeverLogged(env);
 }

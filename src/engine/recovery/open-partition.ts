@@ -3,7 +3,7 @@ import type { CounterRow, Holder } from "../base/counters.ts";
 import { type Epoch, seq, type Stamp } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
 import type { MinuteCounts } from "../base/minutes.ts";
-import type { PartitionRow } from "../base/records.ts";
+import type { PartitionRow, StateFile } from "../base/records.ts";
 import type { Unmigrated } from "../operator/migration.ts";
 import type { Loader } from "../snapshot/key-loader.ts";
 import type { Manifest, Rates } from "../snapshot/manifest.ts";
@@ -25,6 +25,7 @@ interface Recovered {
   readonly machine: StateMachine;
   readonly loader: Loader;
   readonly whole: Manifest | null;
+  readonly files: readonly StateFile[];
   readonly report: RecoveryReport;
   readonly rates: Rates;
   readonly renew: boolean;
@@ -40,6 +41,8 @@ export class OpenPartition {
   readonly loader: Loader;
   /** The generation that is known to be intact. After a recovery it is the one that the recovery started from (SNAP4). */
   whole: Manifest | null;
+  /** The files that the state was opened from. They are another line's if `whole` is null (ORIGIN1). */
+  readonly files: readonly StateFile[];
   readonly report: RecoveryReport;
   rates: Rates;
   /**
@@ -49,12 +52,13 @@ export class OpenPartition {
   renew: boolean;
   #tail: Tail;
 
-  constructor({ row, sealed, machine, loader, whole, report, rates, renew, tail }: Recovered) {
+  constructor({ row, sealed, machine, loader, whole, files, report, rates, renew, tail }: Recovered) {
     this.row = row;
     this.sealed = sealed;
     this.machine = machine;
     this.loader = loader;
     this.whole = whole;
+    this.files = files;
     this.report = report;
     this.rates = rates;
     this.renew = renew;

@@ -20,9 +20,16 @@
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure } from "../base/errors.ts";
 import { type Seq, stamp, type Stamp } from "../base/ids.ts";
-import { LOG_BEGIN, type LogStart, type Opening, type PartitionRow, type Roots } from "../base/records.ts";
+import {
+  LOG_BEGIN,
+  type LogStart,
+  type Opening,
+  type PartitionRow,
+  type Roots,
+  type StateFile,
+} from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
-import type { PastAnswers, FileEnvironment, LogEnvironment, Origin } from "../operator/environment.ts";
+import type { FileEnvironment, LogEnvironment, Origin } from "../operator/environment.ts";
 import { type Loaded, Loader } from "../snapshot/key-loader.ts";
 import { type Manifest, stateFiles } from "../snapshot/manifest.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
@@ -48,7 +55,12 @@ export interface PastFacts {
   readonly exact: boolean;
 }
 
-export interface OpenPast extends PastFacts, Loaded {
+/** A state machine whose states stand in these files, and in the log above them. */
+export interface Based extends Loaded {
+  readonly files: readonly StateFile[];
+}
+
+export interface OpenPast extends PastFacts, Based {
   readonly tag: "open";
 }
 
@@ -103,8 +115,13 @@ export type OpeningLog = () => Promise<Opening | null>;
 const peekAt = ({ clock, log }: Pick<LogEnvironment, "clock" | "log">): Promise<Opening | null> =>
   persistent(clock, "D1", () => log.peek());
 
+interface Answers {
+  readonly roots: Promise<Roots | null>;
+  readonly opening: Promise<Opening | null>;
+}
+
 /** Asks D1 for all that the first base needs (PAST5). */
-function ask({ clock, log }: LogEnvironment): PastAnswers {
+function ask({ clock, log }: LogEnvironment): Answers {
   const asked = {
     roots: persistent(clock, "D1", () => log.roots()),
     opening: peekAt({ clock, log }),
@@ -114,17 +131,6 @@ function ask({ clock, log }: LogEnvironment): PastAnswers {
   return asked;
 }
 
-/** Asks D1 for the line that another one starts from, before it is known whether the other one needs that. */
-export function askAhead({ at, env }: Origin): Origin {
-  let asked: PastAnswers | null = ask(env);
-  const take = (): PastAnswers | null => {
-    const given = asked;
-    asked = null;
-    return given;
-  };
-  return { at, env: { ...env, asked: take } };
-}
-
 /**
  * Opens the newest base at or before the stamp that can be read. `open` is called for each attempt (PAST4).
  *
@@ -132,7 +138,7 @@ export function askAhead({ at, env }: Origin): Origin {
  */
 export async function openKept<T>(env: LogEnvironment, at: Stamp, open: OpenBase<T>): Promise<T | Gone> {
   for (let round = 1; ; round++) {
-    const asked = env.asked?.() ?? ask(env);
+    const asked = ask(env);
     const roots = await asked.roots;
     const gone = roots === null ? null : goneAt(roots, at);
     if (gone !== null) return gone;
@@ -221,9 +227,12 @@ export async function replayWithin(
     throw new Failure("fenced", `a snapshot was promoted while the log of partition ${env.id.partition} was read`);
 }
 
+/** Opens what a line starts from. */
+export type OpenOrigin = () => Promise<OpenPast | Gone>;
+
 /**
- * Loads a snapshot except its states, which are read on demand. Without a snapshot, loads what the line starts from.
- * `apart` also leaves out ids that stand apart.
+ * Loads a snapshot except its states, which are read on demand. Without a snapshot, loads what the line starts from,
+ * or takes it from `opened`. `apart` also leaves out ids that stand apart.
  */
 export async function load(
   env: FileEnvironment & Pick<LogEnvironment, "origin">,
@@ -231,17 +240,20 @@ export async function load(
   base: Manifest | null,
   apart: boolean,
   wanted: WantedKeys | null = null,
-): Promise<Loaded> {
+  opened: () => ReturnType<OpenOrigin> | null = () => null,
+): Promise<Based> {
   const { origin } = env;
   if (base === null && origin !== undefined) {
-    const past = await unlessRemoved(() => loadOrigin(origin, apart, wanted));
+    const open: OpenOrigin = () => opened() ?? openPast(origin.env, origin.at, apart, wanted);
+    const past = await unlessRemoved(() => fromOrigin(origin, open));
     if (past !== null) return past;
     if (startSeq > 0) throw givenUp(origin.env, origin.at);
   }
   const only: Keys | null = wanted === null ? null : wanted(() => machine.state.changedBytes);
   const machine: StateMachine = new StateMachine(env.operator, seed, env.code, only);
-  if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock) };
-  const doubted = env.cache.distrusted(stateFiles(base).map(({ name }) => name));
+  if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock), files: [] };
+  const files = stateFiles(base);
+  const doubted = env.cache.distrusted(files.map(({ name }) => name));
   if (doubted.length > 0) throw new Damage(`${doubted.join(", ")} was found corrupt before`);
   const stored = await StoredState.open(env, base, machine, apart);
   const { keys } = stored.files.at(-1)!.footer;
@@ -253,20 +265,32 @@ export async function load(
   const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
   machine.state.begin({ keys, size: base.stateBytes, digest, exact, unmigrated });
   machine.foreign = base.operatorVersion !== env.operator.version;
-  return { machine, loader: new Loader(machine.state, stored, env.clock) };
+  return { machine, loader: new Loader(machine.state, stored, env.clock), files };
 }
 
-async function loadOrigin({ env, at }: Origin, apart: boolean, wanted: WantedKeys | null): Promise<Loaded> {
-  const past = await openPast(env, at, apart, wanted);
+async function fromOrigin({ env, at }: Origin, open: OpenOrigin): Promise<Based> {
+  const past = await open();
   if (past.tag === "gone") throw givenUp(env, at);
-  return { machine: past.machine, loader: past.loader };
+  return { machine: past.machine, loader: past.loader, files: past.files };
 }
 
-/** Returns where the log of a line begins: its seqs continue the other line's (ORIGIN1). */
-export async function startOfLog({ env, at }: Origin): Promise<LogStart> {
-  const told = await persistent(env.clock, "D1", () => env.log.lastAt(at));
+/** Asks D1 for the last event at or before the start of a line. */
+export const toldStart = ({ env, at }: Origin): Promise<LogStart | null> =>
+  persistent(env.clock, "D1", () => env.log.lastAt(at));
+
+/**
+ * Returns where the log of a line begins: its seqs continue the other line's (ORIGIN1). If D1 doesn't tell, opens the
+ * state that the line starts from, and applies nothing.
+ */
+export async function startOfLog(
+  origin: Origin,
+  asked: Promise<LogStart | null> = toldStart(origin),
+  open: OpenOrigin = () => openPast(origin.env, origin.at, true, () => () => false),
+): Promise<LogStart> {
+  const told = await asked;
   if (told !== null) return told;
-  const past = await unlessRemoved(() => openPast(env, at, true, () => () => false));
+  const { env, at } = origin;
+  const past = await unlessRemoved(open);
   if (past === null) return LOG_BEGIN;
   if (past.tag === "gone") throw givenUp(env, at);
   return { seq: past.seq, stamp: past.stamp };

@@ -27,28 +27,29 @@ import { persistent } from "../base/retry.ts";
 import { apartBytes, isRates, type Manifest, openingBytes, readManifest, stateFiles } from "../snapshot/manifest.ts";
 import { pinTexts, reachedNames, readOrNull } from "../snapshot/rollback-pins.ts";
 import type { Environment } from "../operator/environment.ts";
-import type { Loaded } from "../snapshot/key-loader.ts";
 import { fetchManifest } from "./kept-snapshots.ts";
 import { OpenPartition, readRiding } from "./open-partition.ts";
-import { load } from "./past-state.ts";
+import type { OriginAhead } from "./origin-ahead.ts";
+import { type Based, load } from "./past-state.ts";
 import { withReplay, UNMEASURED } from "./recovery-rates.ts";
 import { restoreCounters, logDisowned, replay, type Replayed, notifyWatchers, afterTurn } from "./replay.ts";
 
-/**
- * `ours` is the epoch that was taken, or null if none was. `apart` leaves ids that stand apart in their files.
- *
- * @throws Failure if no base is usable
- */
-export async function recover(
-  env: Environment,
-  opening: Opening,
-  ours: Epoch | null,
-  openMs: number,
-  apart: boolean,
-): Promise<OpenPartition> {
+/** How a partition is recovered. */
+export interface Recovering {
+  /** The epoch that was taken, or null if none was. */
+  readonly ours: Epoch | null;
+  readonly openMs: number;
+  /** Leaves ids that stand apart in their files. */
+  readonly apart: boolean;
+  /** The state that the line starts from, if it was opened ahead. */
+  readonly ahead?: OriginAhead | null;
+}
+
+/** @throws Failure if no base is usable */
+export async function recover(env: Environment, opening: Opening, how: Recovering): Promise<OpenPartition> {
   const flaws: Flaw[] = [];
   try {
-    return await fromBest(env, opening, ours, openMs, apart, flaws);
+    return await fromBest(env, opening, how, flaws);
   } catch (error) {
     // The next opening begins from another row. The flawed files may be of that row's older generation, which nobody
     // would check.
@@ -58,18 +59,12 @@ export async function recover(
   }
 }
 
-async function fromBest(
-  env: Environment,
-  opening: Opening,
-  ours: Epoch | null,
-  openMs: number,
-  apart: boolean,
-  flaws: Flaw[],
-): Promise<OpenPartition> {
+async function fromBest(env: Environment, opening: Opening, how: Recovering, flaws: Flaw[]): Promise<OpenPartition> {
+  const { ours, openMs, apart } = how;
   const begun = env.clock.now();
   for await (const base of bases(env, opening.row)) {
     const damaged = flaws.flatMap(({ object }) => object ?? []);
-    const found = await fromBase(env, opening, base, damaged, apart);
+    const found = await fromBase(env, opening, base, damaged, how);
     if (found.tag === "flaw") {
       flaws.push(found.flaw);
       if (found.flaw.final) break;
@@ -95,7 +90,7 @@ async function fromBest(
         operator: env.id.operator,
         flaws: flaws.map(said).join("; "),
       });
-    const { machine, loader, tailBytes } = found;
+    const { machine, loader, files, tailBytes } = found;
     logDisowned(env, machine);
     // An opening that took no snapshot wrote its rates into the last segment.
     const told = readRiding(found.last?.stats ?? null).rates;
@@ -115,6 +110,7 @@ async function fromBest(
       tail,
       rates,
       whole: base.manifest,
+      files,
       report,
       renew,
     });
@@ -251,7 +247,7 @@ function olderDoubted({ cache, codec }: Environment, { previous }: PartitionRow)
   return older !== null && cache.distrusted(stateFiles(older).map(({ name }) => name)).length > 0;
 }
 
-interface Found extends Loaded, Replayed {
+interface Found extends Based, Replayed {
   readonly tag: "found";
   /** The seq that the base holds. */
   readonly from: number;
@@ -263,17 +259,17 @@ async function fromBase(
   opening: Opening,
   base: Base,
   damaged: readonly string[],
-  apart: boolean,
+  { apart, ahead }: Recovering,
 ): Promise<Found | { readonly tag: "flaw"; readonly flaw: Flaw }> {
   const begun = env.clock.now();
-  let folding: Loaded;
+  let folding: Based;
   try {
     if (base.tag === "unreadable") throw base.error;
     // The cached part of such a file might be enough to open this base.
     const shared =
       base.manifest === null ? undefined : stateFiles(base.manifest).find(({ name }) => damaged.includes(name));
     if (shared !== undefined) throw new Damage(`${shared.name} is corrupt`);
-    folding = await load(env, opening.row, base.manifest, apart);
+    folding = await load(env, opening.row, base.manifest, apart, null, () => ahead?.take() ?? null);
   } catch (error) {
     return { tag: "flaw", flaw: flawOf(base, error, "snapshot") };
   }
