@@ -74,10 +74,9 @@ const INSIDE = [
 ];
 
 it("every limit of limits.ts that users meet stands in the page once, with its value, and no other", () => {
-  const named = rows.flatMap(([, , value = "", name = ""]): [string, number][] => {
-    const [, code] = /^`([A-Z][\w.]*)`$/.exec(name) ?? [];
-    return code === undefined ? [] : [[code, valueOf(value)]];
-  });
+  const named = [...page.matchAll(/^- ([^(]+) \(`([A-Z][\w.]*)`\): /gm)].map(
+    ([, value = "", name = ""]): [string, number] => [name, valueOf(value)],
+  );
   expect(named.length).toBe(new Set(named.map(([name]) => name)).size);
   const met = Object.entries(inTheCode).filter(([name]) => !INSIDE.includes(name));
   expect(Object.fromEntries(named)).toEqual(Object.fromEntries(met));

@@ -7,7 +7,13 @@ import { APP_FAMILIES, FAMILIES } from "../../src/worker/metrics/metric-list.ts"
 
 const root = path.join(import.meta.dirname, "../..");
 const page = readFileSync(path.join(root, "docs/reference/operations.md"), "utf8");
-const rows = [...page.matchAll(/^\| *`([^`]+)` *\| *([a-z]+) *\|/gm)].map((match) => match.slice(1));
+
+/** `- \`name\` (type): …`, and `- Gauges: \`name\`, …` for metrics of which the page has no more to say. */
+const single = [...page.matchAll(/^- `([^`]+)` \((\w+)\): /gm)].map(([, name = "", type = ""]) => [name, type]);
+const plain = [...page.matchAll(/^- (Gauge|Counter|Histogram)s: ([^:]*)$/gm)].flatMap(([, type = "", names = ""]) =>
+  [...names.matchAll(/`(\w+)`/g)].map(([, name = ""]) => [name, type.toLowerCase()]),
+);
+const rows = [...single, ...plain];
 
 it("names every metric with its type", () => {
   const metrics = rows.filter(([name]) => name!.startsWith("keyframe_"));
