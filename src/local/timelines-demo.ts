@@ -1,16 +1,18 @@
 /*
- * `npm run demo -- timelines`: a release with a bug counts a part of the bundled flights wrong. A timeline from before the
- * release gets the same flights under fixed code, is compared with main, and becomes main. Then that is undone, and
- * done again.
+ * `npm run demo -- timelines`: a release with a bug counts a part of the bundled flights wrong. The fixed release replays
+ * all flights from before the bug on a timeline, which is compared with main, and becomes main. Then that is undone, and
+ * done again. Flights come in meanwhile.
  *
  * 1. The demo starts from an empty store and a copy of the app in a temporary directory, and removes both.
  * 2. After each step plain arithmetic says what every airport must show, with and without the bug (flights.ts).
- * 3. The exit status is 0 only if all counts agree. It needs nobody, and ends all its processes.
+ * 3. The demo runs the command line as a person does, and shows what it prints.
+ * 4. The exit status is 0 only if all counts agree. It needs nobody, and ends all its processes.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { count } from "../client/amounts.ts";
+import { type Ran, runCommandLine } from "./cli.ts";
 import { exchange, getUntilAnswered, readAllStates, sendAll, splitInto } from "./client.ts";
 import {
   allEqual,
@@ -29,9 +31,12 @@ const OPERATOR = "airport-delays";
 const CHUNK = 250;
 const LANES = 4;
 const SAVEPOINT = "before-release";
-/** Shares of the flights that were in when the release went wrong, and when it was fixed. */
+/** Shares of the flights that were in when the release went wrong, when it was fixed, and when the replay was done. */
 const RELEASED_AT = 0.5;
 const FIXED_AT = 0.8;
+const REPLAYED_AT = 0.9;
+/** Exit statuses of the command line. Without `--yes` and without a terminal, nothing is promoted. */
+const [YES, NO] = [0, 1];
 /** A flight that left early takes minutes away. The release lost the sign. */
 const BUG = { find: "state.delaySum += delay;", replace: "state.delaySum += Math.abs(delay);" };
 
@@ -61,8 +66,9 @@ class TimelinesDemo {
 
   /** Returns false if a count disagrees. */
   async run(): Promise<boolean> {
-    const { before, wrong, after } = this.#parts();
+    const { before, wrong, after, last } = this.#parts();
     const right = countByAirport(this.#flights);
+    const bad = miscounted(before, wrong, [...after, ...last]);
     this.#screen.plain(`\nKeyframe: a bug in ${count(this.#flights.length)} flights, and the way back.\n`);
 
     await this.#deploy(1, false);
@@ -78,24 +84,22 @@ class TimelinesDemo {
     await this.#snapshot();
     await this.#deploy(3, false);
     await this.#send(after, "main");
-    const bad = miscounted(before, wrong, after);
-    await this.#agrees("main", bad, WRONG);
+    const [badNow, rightNow] = [miscounted(before, wrong, after), countByAirport([...before, ...wrong, ...after])];
+    await this.#agrees("main", badNow, WRONG);
 
-    await this.#fork("fix", SAVEPOINT);
-    const { lines } = await this.#givenUp("fix");
-    this.#expect("give up", lines.length, wrong.length + after.length, "flights that main would give up");
-    await this.#sendLines(lines, "fix");
-    await this.#agrees("fix", right, RIGHT);
-    await this.#differs("main@now", "fix@now", differing(bad, right));
-    await this.#promote("fix");
+    const { said } = await this.#type(NO, "reprocess", "--from", SAVEPOINT);
+    const fix = /^(reprocess-\S+) starts at stamp /m.exec(said.join("\n"))?.[1];
+    if (fix === undefined) throw new Error(`reprocess named no timeline: ${said.join("; ")}`);
+    await this.#agrees(fix, rightNow, RIGHT);
+    await this.#differs("main@now", `${fix}@now`, differing(badNow, rightNow));
+    await this.#send(last, "main");
+    await this.#type(YES, "promote", fix, "--yes");
     await this.#agrees("main", right, RIGHT);
     await this.#agrees("main~1", bad, WRONG);
 
-    await this.#fork("undo", "main~1@now");
-    await this.#promote("undo");
+    await this.#type(YES, "rollback", "--undo", "--yes");
     await this.#agrees("main", bad, WRONG);
-    await this.#fork("redo", "main~1@now");
-    await this.#promote("redo");
+    await this.#type(YES, "rollback", "--undo", "--yes");
     await this.#agrees("main", right, RIGHT);
     return this.#agreed;
   }
@@ -107,12 +111,13 @@ class TimelinesDemo {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #parts(): { readonly before: Flight[]; readonly wrong: Flight[]; readonly after: Flight[] } {
-    const [released, fixed] = [RELEASED_AT, FIXED_AT].map((share) => Math.round(this.#flights.length * share));
+  #parts(): Record<"before" | "wrong" | "after" | "last", Flight[]> {
+    const at = (share: number): number => Math.round(this.#flights.length * share);
     return {
-      before: this.#flights.slice(0, released),
-      wrong: this.#flights.slice(released, fixed),
-      after: this.#flights.slice(fixed),
+      before: this.#flights.slice(0, at(RELEASED_AT)),
+      wrong: this.#flights.slice(at(RELEASED_AT), at(FIXED_AT)),
+      after: this.#flights.slice(at(FIXED_AT), at(REPLAYED_AT)),
+      last: this.#flights.slice(at(REPLAYED_AT)),
     };
   }
 
@@ -133,17 +138,11 @@ class TimelinesDemo {
   }
 
   async #send(flights: readonly Flight[], timeline: string): Promise<void> {
-    await this.#sendLines(
-      flights.map(({ line }) => line),
-      timeline,
-    );
-  }
-
-  async #sendLines(lines: readonly string[], timeline: string): Promise<void> {
+    const lines = flights.map(({ line }) => line);
     await sendAll({
       url: () => this.#runtime!.url,
       query: `?timeline=${timeline}`,
-      chunks: splitInto([...lines], CHUNK),
+      chunks: splitInto(lines, CHUNK),
       lanes: LANES,
       onAnswer: (answer, chunk) => {
         if (answer.accepted + answer.duplicates !== chunk.length) throw new Error(JSON.stringify(answer));
@@ -166,34 +165,13 @@ class TimelinesDemo {
     return this.#asked(path, { method: "PUT", body: JSON.stringify(body) });
   }
 
-  async #fork(name: string, from: string): Promise<void> {
-    const { time } = (await this.#put(`timelines/${name}`, { from })) as { time: string };
-    this.#screen.line("fork", `${name} starts from ${from}, ${time}`);
-  }
-
-  /** Returns the events that main would give up, as they were sent. */
-  async #givenUp(name: string): Promise<{ readonly etag: string; readonly lines: string[] }> {
-    const headers = { accept: "application/x-ndjson" };
-    const response = await fetch(`${this.#url}/timelines/${name}/promotion`, { headers });
-    if (!response.ok) throw new Error(`the preview of ${name} was answered ${response.status}`);
-    const lines = (await response.text()).trimEnd().split("\n");
-    const { complete } = JSON.parse(lines.pop()!) as { complete?: boolean };
-    if (complete !== true) throw new Error(`the preview of ${name} broke off`);
-    return { etag: response.headers.get("etag") ?? "", lines };
-  }
-
-  /** Gives up nothing else than the preview says. */
-  async #promote(name: string): Promise<void> {
-    const { etag } = await this.#givenUp(name);
-    const promoted = (await this.#asked(`timelines/${name}/promotion`, {
-      method: "POST",
-      headers: { "if-match": etag },
-    })) as { givesUp: { events: number }; takes: { events: number } };
-    const { givesUp, takes } = promoted;
-    this.#screen.line(
-      "promote",
-      `${name} is main: ${count(givesUp.events)} events given up, ${count(takes.events)} in their place`,
-    );
+  /** Runs a command as a person types it, and shows what it prints. */
+  async #type(status: number, ...args: string[]): Promise<Ran> {
+    this.#screen.line("$", `keyframe ${args.join(" ")}`);
+    const ran = await runCommandLine(args, this.#runtime!.url, stop.signal);
+    for (const line of [...ran.printed, ...ran.said]) this.#screen.line("", line);
+    if (ran.status !== status) throw new Error(`keyframe ${args[0]} ended with status ${ran.status}, not ${status}`);
+    return ran;
   }
 
   async #differs(from: string, to: string, expected: number): Promise<void> {

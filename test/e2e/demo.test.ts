@@ -25,6 +25,9 @@ test("npm run demo -- timelines ends with status 0, and every count agrees", asy
   const counts = [...demo.stdout.matchAll(/(\d+) of (\d+) airports as counted/g)];
   expect(counts.length).toBeGreaterThan(7);
   expect(counts.filter(([, equal, all]) => equal !== all)).toEqual([]);
+  const typed = [...demo.stdout.matchAll(/^ +\$ +keyframe (\w+)/gm)].map(([, command]) => command);
+  expect(typed).toEqual(["reprocess", "promote", "rollback", "rollback"]);
+  expect(demo.stdout).toMatch(/\d+ airports differ from main@now to reprocess-\S+, as counted by hand/);
   expect(demo.stdout.trimEnd().split("\n").at(-1)).toBe("All counts agree.");
   expect(listProcesses().filter((p) => p.group === demo?.pid)).toEqual([]);
 });

@@ -334,7 +334,8 @@ function shown(timeline: string, { parted, givesUp, takes }: Preview): Shown {
 function sum({ stretches: all, newest }: Part): object {
   return {
     events: all.reduce((count, { above, upTo }) => count + upTo - above, 0),
-    ...(all.length === 0 ? {} : { last: stampTime(newest) }),
+    // A line that has logged nothing of its own has its events from the lines that it starts from.
+    ...(all.length === 0 || newest === 0 ? {} : { last: stampTime(newest) }),
     partitions: all.map(({ env: { id }, above, upTo }) => ({
       operator: id.operator,
       partition: id.partition,

@@ -187,6 +187,8 @@ describe("a promotion", () => {
     await put("undo", { from: "main~1@now" });
     const undone = await promote("undo", "*");
     expect(undone).toMatchObject({ status: 200, body: { givesUp: { events: 3 }, takes: { events: 4 } } });
+    const { takes } = undone.body as { takes: object };
+    expect(takes, "the line has logged nothing of its own").not.toHaveProperty("last");
     expect((await promote("undo", "*")).body, "the same again").toEqual(undone.body);
     expect(await promote("other", "*")).toMatchObject({ status: 404, body: { code: "no_timeline" } });
     expect([await n("p-a"), await n("p-b"), await n("p-d")]).toEqual([1_001, 1, 1]);
