@@ -37,6 +37,7 @@ export interface AppOptions {
   readonly json?: boolean;
   /** Main if none is named, by this option or in the moment. */
   readonly timeline?: string;
+  readonly after?: string;
 }
 
 const DEFAULT_URL = "http://127.0.0.1:8787";
@@ -55,13 +56,29 @@ export const online = (command: Command): Command =>
 export const timelineOption = (command: Command): Command =>
   command.option("--timeline <name>", "the timeline; without it, main");
 
+/** The stamp goes from one command to the next, as `kf.stamp` does in a program (TIME1). */
+export const afterOption = (command: Command): Command =>
+  command.option("--after <stamp>", "stamp events above the one that a command has said; 0 to be told the first one");
+
+/** Returns the remark with the stamp that the next command takes, or null if this command has none. */
+export const stampToTell = (after: number | null | undefined, stamp: number): string | null =>
+  after == null || stamp === 0 ? null : `for the next command: --after ${stamp}`;
+
+/** @throws CommandError */
+function stampIn(text: string): number {
+  const stamp = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(stamp)) return stamp;
+  throw new CommandError(`--after must be a stamp that a command has said, or 0, not ${JSON.stringify(text)}`);
+}
+
 export class AppClient {
   readonly url: string;
   readonly token: string | null;
   readonly timeline: string | null;
+  readonly after: number | null;
   readonly #http: Http;
 
-  constructor({ url, token, timeline, at }: AppOptions & { readonly at?: string }, { env }: Cli) {
+  constructor({ url, token, timeline, after, at }: AppOptions & { readonly at?: string }, { env }: Cli) {
     this.url = baseUrl(url ?? (env["KEYFRAME_URL"] || DEFAULT_URL));
     this.token = token ?? (env["KEYFRAME_TOKEN"] || null);
     if (this.token !== null && !/^[\x21-\x7e]+$/.test(this.token))
@@ -70,14 +87,21 @@ export class AppClient {
       );
     // Later requests name the moment by its stamp alone.
     this.timeline = timeline ?? (at === undefined ? null : timelineIn(at));
+    this.after = after === undefined ? null : stampIn(after);
     this.#http = new Http({
       url: this.url,
       token: this.token,
       timeline: this.timeline,
+      after: this.after,
       fetch: (to, init) => fetch(to, init),
       clock: systemClock,
       attemptMs: TIMEOUT_MS,
     });
+  }
+
+  /** The highest stamp that an answer has named. */
+  get heard(): number {
+    return this.#http.heard;
   }
 
   get hasToken(): boolean {

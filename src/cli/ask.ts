@@ -4,12 +4,14 @@ import { lacking } from "../client/answer.ts";
 import { DECIDED } from "../client/holds.ts";
 import { operatorPath } from "../client/paths.ts";
 import {
+  afterOption,
   AppClient,
   problemCode,
   fine,
   online,
   postJson,
   saidBy,
+  stampToTell,
   timelineOption,
   NoAnswerError,
   type TimedAnswer,
@@ -19,7 +21,7 @@ import { examples, NO, CommandError, YES, type AddCommand } from "./command.ts";
 import { idOf, lacksId, putId } from "./event-id.ts";
 
 export const askCommand: AddCommand = (program, cli, done) => {
-  timelineOption(online(program.command("ask")))
+  afterOption(timelineOption(online(program.command("ask"))))
     .description("Send one event to one operator and print its reply")
     .argument("<operator>")
     .argument("<event>", "JSON, or - for standard input")
@@ -43,6 +45,8 @@ export const askCommand: AddCommand = (program, cli, done) => {
       else if (no)
         cli.screen.say(refused ? `${cli.screen.paintError("yellow", "refused")} ${saidBy(answer)}` : saidBy(answer));
       else await cli.screen.print(JSON.stringify((body as { readonly value: unknown }).value));
+      const next = stampToTell(app.after, app.heard);
+      if (next !== null) cli.screen.say(next);
       done(no ? NO : YES);
     });
 };

@@ -1,5 +1,5 @@
 /** The options of `keyframe send FILE|-`. The work is in send.ts. */
-import { AppClient, online, timelineOption, type AppOptions } from "./app.ts";
+import { afterOption, AppClient, online, timelineOption, type AppOptions } from "./app.ts";
 import { examples, type AddCommand } from "./command.ts";
 import { send } from "./send.ts";
 
@@ -10,7 +10,7 @@ interface SendFlags extends AppOptions {
 }
 
 export const sendFileCommand: AddCommand = (program, cli, done) => {
-  timelineOption(online(program.command("send")))
+  afterOption(timelineOption(online(program.command("send"))))
     .description("Send a file of events (NDJSON, plain or gzip), and resume where it stopped if it is started again")
     .argument("<file>", "- for standard input")
     .option(
@@ -28,12 +28,13 @@ export const sendFileCommand: AddCommand = (program, cli, done) => {
       ),
     )
     .action(async (file: string, { resumeFile, idempotencyKey, gzip, json, ...where }: SendFlags) => {
-      const { url, token, timeline } = new AppClient(where, cli);
+      const { url, token, timeline, after } = new AppClient(where, cli);
       const status = await send({
         file,
         url,
         ...(token === null ? {} : { token }),
         ...(timeline === null ? {} : { timeline }),
+        ...(after === null ? {} : { after }),
         ...(resumeFile === undefined ? {} : { resumeFile }),
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
         ...(gzip === undefined ? {} : { gzip }),

@@ -18,7 +18,7 @@ import { Http } from "../client/http.ts";
 import { KeyframeError } from "../client/keyframe-error.ts";
 import { withParam } from "../client/paths.ts";
 import { Patience } from "../client/patience.ts";
-import { hintFor, saidBy } from "./app.ts";
+import { hintFor, saidBy, stampToTell } from "./app.ts";
 import { BatchSender, type BatchFailure, type Pack } from "./send-batch.ts";
 import {
   batches,
@@ -43,6 +43,8 @@ export interface SendFileOptions {
   readonly token?: string;
   /** Default: main. */
   readonly timeline?: string;
+  /** The stamp above which events are stamped. The run says the one that it has heard of. */
+  readonly after?: number;
   /** The file for progress. Default: FILE.keyframe-progress; for standard input, none. */
   readonly resumeFile?: string;
   /** The key for ids of lines without one. Default: a digest of the file, so that the same file is the same events. */
@@ -127,6 +129,8 @@ async function run(options: SendFileOptions, progress: ProgressFile | null): Pro
       ? JSON.stringify({ ...summary, sentBefore, seconds })
       : summaryText(summary, seconds, summary.events - sentBefore);
   out.write(`${shown(text, out)}\n`);
+  const next = stampToTell(options.after, sending.stamp);
+  if (next !== null) err.write(`${next}\n`);
   return summary.refused + summary.rejected > 0 ? 1 : 0;
 }
 
@@ -138,6 +142,7 @@ class Sending {
   readonly #progress: ProgressFile | null;
   readonly #before: Progress | null;
   readonly #sender: BatchSender;
+  readonly #http: Http;
   #key: string | null;
   #position: Position;
 
@@ -155,7 +160,13 @@ class Sending {
     this.#position = before?.position ?? BEGINNING;
     this.summary = before?.summary ?? NO_EVENTS_SENT;
     this.line = new ProgressLine(options.err, performance.now());
-    this.#sender = senderOf(options, this.line);
+    this.#http = httpOf(options);
+    this.#sender = senderOf(this.#http, options, this.line);
+  }
+
+  /** The highest stamp that an answer has named. */
+  get stamp(): number {
+    return this.#http.heard;
   }
 
   async all(input: Awaited<ReturnType<typeof openInput>>): Promise<void> {
@@ -199,16 +210,19 @@ class Sending {
   }
 }
 
-function senderOf(options: SendFileOptions, line: ProgressLine): BatchSender {
-  const { patienceMs = PATIENCE_MS } = options;
-  const http = new Http({
+const httpOf = (options: SendFileOptions): Http =>
+  new Http({
     url: options.url,
     token: options.token ?? null,
     timeline: options.timeline ?? null,
+    after: options.after ?? null,
     fetch: (to, init) => fetch(to, init),
     clock: systemClock,
     attemptMs: ATTEMPT_MS,
   });
+
+function senderOf(http: Http, options: SendFileOptions, line: ProgressLine): BatchSender {
+  const { patienceMs = PATIENCE_MS } = options;
   const pack: Pack = options.gzip === true ? (bytes) => gzip(bytes, { level: 1 }) : null;
   return new BatchSender({
     http,

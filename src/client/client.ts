@@ -90,6 +90,11 @@ export interface ClientOptions {
    * as a duplicate.
    */
   readonly producer?: { readonly id: string; readonly epoch: number; readonly seq?: number };
+  /**
+   * Stamps each event above this stamp, and above those of the client's answers so far: a moment that holds an event
+   * holds what its sender had heard of. 0 begins with the first answer. Default: the partitions' clocks decide.
+   */
+  readonly after?: number;
   readonly fetch?: Fetch;
   readonly clock?: ClientClock;
   /** Returns a number from 0 up to, but not including, 1. */
@@ -98,6 +103,11 @@ export interface ClientOptions {
 }
 
 export interface Client {
+  /**
+   * The highest stamp that an answer about events has named, or `after` if that is higher. 0 before. Another client takes
+   * it as `after`.
+   */
+  readonly stamp: number;
   /**
    * Takes one event or several, all or none, and resolves with the fate of each when all are decided.
    * Events stay in order if one batch is under way at a time. An event without an id gets one, once.
@@ -170,6 +180,7 @@ export function client(options: ClientOptions): Client {
     clock,
     attemptMs: retry.attemptMs,
     timeline: options.timeline ?? null,
+    after: options.after ?? null,
   });
   const patience = (): Patience => new Patience(clock, random, retry);
   const sender = new Sender({
@@ -218,6 +229,9 @@ export function client(options: ClientOptions): Client {
   };
 
   return {
+    get stamp() {
+      return http.heard;
+    },
     send,
     ready: () => sender.ready(),
     flush: () => sender.flush(),
@@ -242,7 +256,7 @@ const nameOf = <Op extends AnyOperator>(operator: Op["name"] | Op): Op["name"] =
 /** The app lists the results of at most 1,000 events. */
 const MOST_EVENTS = 1_000;
 
-function check({ token, batch, buffer, inFlight = 1, producer, retry }: ClientOptions): void {
+function check({ token, batch, buffer, inFlight = 1, producer, after, retry }: ClientOptions): void {
   const fail = (what: string): never => {
     throw new KeyframeError("invalid_options", what);
   };
@@ -259,6 +273,8 @@ function check({ token, batch, buffer, inFlight = 1, producer, retry }: ClientOp
   within(buffer?.events, "buffer.events", 1);
   within(buffer?.bytes, "buffer.bytes", 1);
   within(inFlight, "inFlight", 1, 64);
+  if (after !== undefined && !Number.isSafeInteger(after)) fail(`after must be a stamp, not ${after}`);
+  within(after, "after", 0);
   for (const name of ["firstMs", "mostMs", "attemptMs", "overallMs"] as const)
     within(retry?.[name], `retry.${name}`, 1);
   if (producer === undefined) return;

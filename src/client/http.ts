@@ -6,8 +6,10 @@
  * HTTP2. This file neither waits nor retries. The caller does, by patience.ts.
  * HTTP3. On a timeline, every request names it. Routes that are about the whole app take none, so their callers use
  *     `on(null)`.
+ * HTTP4. With `after`, each POST carries the highest stamp that an answer has named, so that its events are stamped above
+ *     it (TIME1). Only an answer of the app counts.
  */
-import { judge, redirectOf, type Answer, type Bytes, type Call, type NoAnswer } from "./answer.ts";
+import { isWholeNumber, judge, redirectOf, type Answer, type Bytes, type Call, type NoAnswer } from "./answer.ts";
 import type { ClientClock } from "./clock.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import { withParam } from "./paths.ts";
@@ -30,20 +32,31 @@ export interface HttpOptions {
   readonly attemptMs: number;
   /** Default: none is named, so the app takes main. */
   readonly timeline?: string | null;
+  /** The stamp above which events are stamped. Default: none is named, so the partitions' clocks decide. */
+  readonly after?: number | null;
 }
+
+const STAMP = "keyframe-stamp";
 
 export class Http {
   readonly #options: HttpOptions;
   readonly #base: string;
+  #heard: number;
 
   /** @throws KeyframeError if the URL is invalid */
   constructor(options: HttpOptions) {
+    this.#heard = options.after ?? 0;
     this.#options = options;
     this.#base = baseOf(options.url);
   }
 
   get clock(): ClientClock {
     return this.#options.clock;
+  }
+
+  /** The highest stamp that an answer has named, or `after` if that is higher. */
+  get heard(): number {
+    return this.#heard;
   }
 
   /** The same, on a timeline. */
@@ -67,7 +80,11 @@ export class Http {
 
   async read(call: Call, response: Response): Promise<Answer> {
     const text = await response.text();
-    return judge(call, response, text, retryAfter(response.headers.get("retry-after"), this.#options.clock.now()));
+    const { headers } = response;
+    const answer = judge(call, response, text, retryAfter(headers.get("retry-after"), this.#options.clock.now()));
+    const stamp = Number(headers.get(STAMP) ?? 0);
+    if (answer.tag !== "foreign" && isWholeNumber(stamp)) this.#heard = Math.max(this.#heard, stamp);
+    return answer;
   }
 
   /**
@@ -76,9 +93,10 @@ export class Http {
    */
   open(call: Call, signal: AbortSignal): Promise<Response> {
     const { method, path, headers, body } = call;
-    const { token, fetch, timeline = null } = this.#options;
+    const { token, fetch, timeline = null, after = null } = this.#options;
+    const stamp = method === "POST" && after !== null && this.#heard > 0 ? { [STAMP]: String(this.#heard) } : {};
     const authorization = token === null ? {} : { authorization: `Bearer ${token}` };
-    const init = { method, headers: { ...headers, ...authorization }, redirect: redirectOf(call), signal };
+    const init = { method, headers: { ...headers, ...stamp, ...authorization }, redirect: redirectOf(call), signal };
     const asked = timeline === null ? path : withParam(path, "timeline", timeline);
     return fetch(`${this.#base}${asked}`, body === undefined ? init : { ...init, body });
   }

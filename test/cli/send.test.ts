@@ -48,7 +48,10 @@ beforeEach(async () => {
       const fault = script(requests.length);
       const [status, body] = fault.answer ?? decide(events, fault);
       if (fault.lost) request.socket.destroy();
-      else response.writeHead(status, { "retry-after": "0" }).end(JSON.stringify(asProblem(status, body)));
+      else
+        response
+          .writeHead(status, { "retry-after": "0", "keyframe-stamp": "17" })
+          .end(JSON.stringify(asProblem(status, body)));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -371,6 +374,11 @@ describe("send, stopped and started again", () => {
     expect(runs[1]!.err).toContain("corrupt or cut off");
     expect(runs[2]!.err).toContain("no answer: ");
   });
+});
+
+it("TIME1: says the stamp for the next command if it was asked for it", async () => {
+  const [told, quiet] = [await run({ file: file("a", lines(1)), after: 0 }), await run({ file: file("b", lines(1)) })];
+  expect([told.err, quiet.err]).toEqual([expect.stringContaining("for the next command: --after 17\n"), ""]);
 });
 
 describe("F2: lines without an id have the same one in every run, whatever became of the file", () => {

@@ -20,7 +20,7 @@ export interface Cors {
 }
 
 const METHODS = "GET, POST, PUT, DELETE";
-const EXPOSED = "etag, retry-after";
+const EXPOSED = "etag, keyframe-stamp, retry-after";
 const PREFLIGHT_SEC = "600";
 const NAMES = /^[\w\- ,]{0,1000}$/;
 

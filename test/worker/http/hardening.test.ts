@@ -78,7 +78,7 @@ describe("CORS", () => {
       "access-control-allow-methods": "GET, POST, PUT, DELETE",
       "access-control-allow-headers": "authorization, if-match",
       "access-control-max-age": "600",
-      "access-control-expose-headers": "etag, retry-after",
+      "access-control-expose-headers": "etag, keyframe-stamp, retry-after",
     });
     const read = await ask({ cors }, "/v1/operators", { headers: { origin: PAGE } });
     expect([read.status, read.headers.get("access-control-allow-origin")]).toEqual([200, PAGE]);
