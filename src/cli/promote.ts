@@ -9,9 +9,17 @@ import { open, rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { count } from "../client/amounts.ts";
 import { promotionPath } from "../client/paths.ts";
-import type { Following, GivingUp, PromotionDone, PromotionFacts, Stretches } from "../client/timelines.ts";
+import type {
+  Following,
+  GivingUp,
+  PromotionDone,
+  PromotionFacts,
+  Stretches,
+  TimelineInfo,
+} from "../client/timelines.ts";
 import { AppClient, DELETE_REQUEST, fine, online, problemCode, saidBy, type AppOptions } from "./app.ts";
 import { CommandError, examples, No, NO, YES, type AddCommand, type Cli } from "./command.ts";
+import { endOf, startOf } from "./timelines.ts";
 
 export interface PromoteOptions extends AppOptions {
   readonly yes?: boolean;
@@ -53,6 +61,28 @@ export const promoteCommand: AddCommand = (program, cli, done) => {
       done((await promoted(app, name, options, cli)) ? YES : NO);
     });
 };
+
+/**
+ * Promotes a timeline that a command has just started, and returns whether it is main now. If it isn't, the command
+ * says how long the timeline stays.
+ */
+export async function promotedOrStays(
+  line: TimelineInfo,
+  { screen }: Cli,
+  promote: () => Promise<boolean>,
+): Promise<boolean> {
+  screen.say(startOf(line));
+  const { name } = line;
+  const stays = `${name} stays ${endOf(line)}: keyframe promote ${name}, or keyframe unfork ${name}`;
+  try {
+    const is = await promote();
+    if (!is) screen.say(stays);
+    return is;
+  } catch (error) {
+    if (error instanceof No) screen.say(stays);
+    throw error;
+  }
+}
 
 /** Returns false if the person says no. @throws CommandError */
 export async function promoted(app: AppClient, name: string, options: PromoteOptions, cli: Cli): Promise<boolean> {

@@ -4,8 +4,8 @@ import { replayPath } from "../client/paths.ts";
 import type { TimelineInfo } from "../client/timelines.ts";
 import { AppClient, fine, online, problemCode, saidBy } from "./app.ts";
 import { CommandError, examples, No, NO, YES, type AddCommand } from "./command.ts";
-import { promoted, type PromoteOptions } from "./promote.ts";
-import { endOf, nowDigits, startOf, startTimeline } from "./timelines.ts";
+import { promoted, promotedOrStays, type PromoteOptions } from "./promote.ts";
+import { nowDigits, startTimeline } from "./timelines.ts";
 
 interface ReprocessOptions extends Omit<PromoteOptions, "giveUpTo"> {
   readonly from: string;
@@ -27,21 +27,14 @@ export const reprocessCommand: AddCommand = (program, cli, done) => {
         "\n\nDeploy the fixed code first. Main takes events meanwhile, and the replay takes them in. The preview says how many\noutcomes change; keyframe rollback --undo takes it back.\nExit status: 0 done, 1 not: the answer was no, an outcome changed since the preview, or the moment can't be had, 2 the\nrequest failed.",
     )
     .action(async ({ from, decide, ...options }: ReprocessOptions) => {
-      const { screen } = cli;
       const app = new AppClient(options, cli);
       const replay = decide === true ? "decide" : "logged";
       const line = await startTimeline(app, `reprocess-${nowDigits()}`, { from, replay });
-      screen.say(startOf(line));
-      const stays = `${line.name} stays ${endOf(line)}: keyframe promote ${line.name}, or keyframe unfork ${line.name}`;
-      try {
-        await replayed(app, line.name, (events) => screen.say(`${count(events)} events are left`));
-        const is = await promoted(app, line.name, options, cli);
-        if (!is) screen.say(stays);
-        done(is ? YES : NO);
-      } catch (error) {
-        if (error instanceof No) screen.say(stays);
-        throw error;
-      }
+      const is = await promotedOrStays(line, cli, async () => {
+        await replayed(app, line.name, (events) => cli.screen.say(`${count(events)} events are left`));
+        return promoted(app, line.name, options, cli);
+      });
+      done(is ? YES : NO);
     });
 };
 

@@ -1,10 +1,10 @@
 /** `keyframe rollback`: takes all operators back to a moment, and `--undo` brings back what that gave up. */
 import type { TimelineInfo } from "../client/timelines.ts";
 import { AppClient, online, problemCode } from "./app.ts";
-import { CommandError, examples, No, NO, YES, type AddCommand } from "./command.ts";
-import { promoted, type PromoteOptions } from "./promote.ts";
+import { CommandError, examples, NO, YES, type AddCommand } from "./command.ts";
+import { promoted, promotedOrStays, type PromoteOptions } from "./promote.ts";
 import { replayed } from "./reprocess.ts";
-import { askTimeline, endOf, FORMER, nowDigits, started, startOf, startTimeline } from "./timelines.ts";
+import { askTimeline, FORMER, nowDigits, started, startTimeline } from "./timelines.ts";
 
 interface RollbackOptions extends PromoteOptions {
   readonly to?: string;
@@ -31,21 +31,11 @@ export const rollbackCommand: AddCommand = (program, cli, done) => {
     )
     .action(async ({ to, undo, giveUp, ...options }: RollbackOptions) => {
       if ((to === undefined) !== (undo === true)) throw new CommandError("name a moment with --to, or say --undo");
-      const { screen } = cli;
       const app = new AppClient(options, cli);
       const name = `${undo ? "undo" : "rollback"}-${nowDigits()}`;
       const line =
         to === undefined ? await startUndo(app, name, giveUp === true) : await startTimeline(app, name, { from: to });
-      screen.say(startOf(line));
-      const stays = `${line.name} stays ${endOf(line)}: keyframe promote ${line.name}, or keyframe unfork ${line.name}`;
-      try {
-        const is = await promoted(app, line.name, options, cli);
-        if (!is) screen.say(stays);
-        done(is ? YES : NO);
-      } catch (error) {
-        if (error instanceof No) screen.say(stays);
-        throw error;
-      }
+      done((await promotedOrStays(line, cli, () => promoted(app, line.name, options, cli))) ? YES : NO);
     });
 };
 

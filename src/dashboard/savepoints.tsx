@@ -4,9 +4,11 @@ import type { SavepointInfo } from "../client/savepoints.ts";
 import { savepointPath } from "../client/paths.ts";
 import { many } from "../client/amounts.ts";
 import type { Answered } from "./answer.ts";
+import { useActing } from "./acting.ts";
 import { put, remove } from "./api.ts";
 import { momentProblem } from "./moment-problem.ts";
 import { Sure } from "./sure.tsx";
+import { NameField, TextField } from "./text-field.tsx";
 import { clock } from "./text.ts";
 import type { Said } from "./said.ts";
 import { TimeAgo } from "./when.tsx";
@@ -17,26 +19,16 @@ interface SavepointsProps {
 }
 
 export function Savepoints({ found: { value, error }, say }: SavepointsProps) {
-  const [busy, setBusy] = useState(false);
-  const act = async (done: () => Promise<string>): Promise<void> => {
-    setBusy(true);
-    try {
-      say({ tone: "good", text: await done() });
-    } catch (error) {
-      say({ tone: "bad", text: momentProblem(error) });
-    } finally {
-      setBusy(false);
-    }
-  };
-  const save = (name: string, at: string): Promise<void> =>
+  const [busy, act] = useActing(say, momentProblem);
+  const save = (name: string, at: string): void =>
     act(async () => {
       const { time } = await put<SavepointInfo>(savepointPath(name), at === "" ? {} : { at });
-      return `${name} is saved: ${clock(time)}.`;
+      say({ tone: "good", text: `${name} is saved: ${clock(time)}.` });
     });
-  const letGo = (name: string): Promise<void> =>
+  const letGo = (name: string): void =>
     act(async () => {
       await remove(savepointPath(name));
-      return `Savepoint ${name} is deleted.`;
+      say({ tone: "good", text: `Savepoint ${name} is deleted.` });
     });
   return (
     <section class="panel" aria-labelledby="savepoints-title">
@@ -45,10 +37,10 @@ export function Savepoints({ found: { value, error }, say }: SavepointsProps) {
       {value?.length === 0 && <p class="empty">None. Retention keeps what a savepoint needs, until it is deleted.</p>}
       <ul class="cards">
         {value?.map((one) => (
-          <One key={one.name} one={one} busy={busy} letGo={() => void letGo(one.name)} />
+          <One key={one.name} one={one} busy={busy} letGo={() => letGo(one.name)} />
         ))}
       </ul>
-      <Save busy={busy} save={(name, at) => void save(name, at)} />
+      <Save busy={busy} save={save} />
     </section>
   );
 }
@@ -87,33 +79,8 @@ function Save({ busy, save }: { readonly busy: boolean; readonly save: (name: st
         setAt("");
       }}
     >
-      <label class="field">
-        Name of the savepoint
-        <input
-          type="text"
-          required
-          pattern="[a-z][a-z0-9\-]{0,62}"
-          title="a-z, 0-9 and '-', beginning with a letter"
-          value={name}
-          placeholder="month-end"
-          onInput={(event) => setName(event.currentTarget.value)}
-          autocomplete="off"
-          autocapitalize="off"
-          spellcheck={false}
-        />
-      </label>
-      <label class="field">
-        Moment
-        <input
-          type="text"
-          value={at}
-          placeholder="now"
-          onInput={(event) => setAt(event.currentTarget.value)}
-          autocomplete="off"
-          autocapitalize="off"
-          spellcheck={false}
-        />
-      </label>
+      <NameField label="Name of the savepoint" value={name} placeholder="month-end" change={setName} />
+      <TextField label="Moment" value={at} placeholder="now" change={setAt} />
       <button type="submit" disabled={busy}>
         Save it
       </button>

@@ -2,8 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import type { TimelineInfo } from "../client/timelines.ts";
 import { timelinePath } from "../client/paths.ts";
+import { useActing } from "./acting.ts";
 import { put } from "./api.ts";
 import { momentProblem } from "./moment-problem.ts";
+import { NameField, TextField } from "./text-field.tsx";
 import { clock } from "./text.ts";
 import type { Said } from "./said.ts";
 
@@ -25,26 +27,19 @@ interface StartTimelineProps {
 export function StartTimeline({ from, setFrom, say }: StartTimelineProps) {
   const [name, setName] = useState("");
   const [expires, setExpires] = useState("7d");
-  const [busy, setBusy] = useState(false);
+  const [busy, act] = useActing(say, momentProblem);
   // A button of the page proposed a moment, so the name is next.
   useEffect(() => {
     if (from !== "") document.getElementById("timeline-name")?.focus();
   }, [from !== "" && from.endsWith("@now")]);
   const start = async (): Promise<void> => {
-    setBusy(true);
-    try {
-      const made = await put<TimelineInfo>(timelinePath(name.trim()), {
-        ...(from.trim() === "" ? {} : { from: from.trim() }),
-        expires: expires === "never" ? null : expires,
-      });
-      say({ tone: "good", text: `${made.name} starts from ${made.from}, ${clock(made.time!)}.` }, made.name);
-      setName("");
-      setFrom("");
-    } catch (error) {
-      say({ tone: "bad", text: momentProblem(error) });
-    } finally {
-      setBusy(false);
-    }
+    const made = await put<TimelineInfo>(timelinePath(name.trim()), {
+      ...(from.trim() === "" ? {} : { from: from.trim() }),
+      expires: expires === "never" ? null : expires,
+    });
+    say({ tone: "good", text: `${made.name} starts from ${made.from}, ${clock(made.time!)}.` }, made.name);
+    setName("");
+    setFrom("");
   };
   return (
     <section class="panel" aria-labelledby="start-title">
@@ -52,37 +47,16 @@ export function StartTimeline({ from, setFrom, say }: StartTimelineProps) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          void start();
+          act(start);
         }}
       >
-        <label class="field">
-          Name of the timeline
-          <input
-            id="timeline-name"
-            type="text"
-            required
-            pattern="[a-z][a-z0-9\-]{0,62}"
-            title="a-z, 0-9 and '-', beginning with a letter"
-            value={name}
-            placeholder="fix"
-            onInput={(event) => setName(event.currentTarget.value)}
-            autocomplete="off"
-            autocapitalize="off"
-            spellcheck={false}
-          />
-        </label>
-        <label class="field">
-          From the moment
-          <input
-            type="text"
-            value={from}
-            placeholder="now, -90m, a savepoint, main~1@now"
-            onInput={(event) => setFrom(event.currentTarget.value)}
-            autocomplete="off"
-            autocapitalize="off"
-            spellcheck={false}
-          />
-        </label>
+        <NameField id="timeline-name" label="Name of the timeline" value={name} placeholder="fix" change={setName} />
+        <TextField
+          label="From the moment"
+          value={from}
+          placeholder="now, -90m, a savepoint, main~1@now"
+          change={setFrom}
+        />
         <label class="field">
           Expires
           <select value={expires} onChange={(event) => setExpires(event.currentTarget.value)}>

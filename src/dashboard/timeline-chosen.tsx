@@ -1,9 +1,9 @@
 /** The chosen timeline: its facts, its differences from main, its promotion, and its end. */
 import { Fragment } from "preact";
-import { useState } from "preact/hooks";
 import type { TimelineInfo } from "../client/timelines.ts";
 import { timelinePath } from "../client/paths.ts";
 import { count } from "../client/amounts.ts";
+import { useActing } from "./acting.ts";
 import { useAnswer } from "./answer.ts";
 import { errorText, remove } from "./api.ts";
 import { lookedAt } from "./live.ts";
@@ -109,19 +109,12 @@ const Undo = ({ name, propose }: { readonly name: string; readonly propose: (fro
 const MOST_REQUESTS = 1_000;
 
 function Delete({ name, say }: { readonly name: string; readonly say: ChosenProps["say"] }) {
-  const [busy, setBusy] = useState(false);
-  const act = async (): Promise<void> => {
-    setBusy(true);
-    try {
-      for (let requests = 0; requests < MOST_REQUESTS; requests++)
-        if ((await remove<{ readonly removed: boolean }>(timelinePath(name))).removed)
-          return say({ tone: "good", text: `Timeline ${name} is deleted.` }, null);
-      say({ tone: "bad", text: `Timeline ${name} isn't gone yet: delete it again.` });
-    } catch (error) {
-      say({ tone: "bad", text: errorText(error) });
-    } finally {
-      setBusy(false);
-    }
+  const [busy, act] = useActing(say, errorText);
+  const removeAll = async (): Promise<void> => {
+    for (let requests = 0; requests < MOST_REQUESTS; requests++)
+      if ((await remove<{ readonly removed: boolean }>(timelinePath(name))).removed)
+        return say({ tone: "good", text: `Timeline ${name} is deleted.` }, null);
+    say({ tone: "bad", text: `Timeline ${name} isn't gone yet: delete it again.` });
   };
   return (
     <Sure
@@ -130,7 +123,7 @@ function Delete({ name, say }: { readonly name: string; readonly say: ChosenProp
       yes="Delete it"
       no="Keep it"
       disabled={busy}
-      act={() => void act()}
+      act={() => act(removeAll)}
     >
       All that was logged on it alone goes with it. This can't be undone.
     </Sure>
