@@ -18,6 +18,13 @@ const EXPIRES: readonly (readonly [value: string, words: string])[] = [
   ["never", "never"],
 ];
 
+/** `own`: no replay. The others are as the app takes them. */
+const TAKES: readonly (readonly [value: string, words: string])[] = [
+  ["own", "its own events"],
+  ["logged", "main's events, outcomes kept"],
+  ["decide", "main's events, decided anew"],
+];
+
 interface StartTimelineProps {
   readonly from: string;
   readonly setFrom: (from: string) => void;
@@ -26,6 +33,7 @@ interface StartTimelineProps {
 
 export function StartTimeline({ from, setFrom, say }: StartTimelineProps) {
   const [name, setName] = useState("");
+  const [takes, setTakes] = useState("own");
   const [expires, setExpires] = useState("7d");
   const [busy, act] = useActing(say, momentProblem);
   // A button of the page proposed a moment, so the name is next.
@@ -36,10 +44,13 @@ export function StartTimeline({ from, setFrom, say }: StartTimelineProps) {
     const made = await put<TimelineInfo>(timelinePath(name.trim()), {
       ...(from.trim() === "" ? {} : { from: from.trim() }),
       expires: expires === "never" ? null : expires,
+      ...(takes === "own" ? {} : { replay: takes }),
     });
-    say({ tone: "good", text: `${made.name} starts from ${made.from}, ${clock(made.time!)}.` }, made.name);
+    const replays = takes === "own" ? "" : ", and replays main's log from there";
+    say({ tone: "good", text: `${made.name} starts from ${made.from}, ${clock(made.time!)}${replays}.` }, made.name);
     setName("");
     setFrom("");
+    setTakes("own");
   };
   return (
     <section class="panel" aria-labelledby="start-title">
@@ -57,16 +68,13 @@ export function StartTimeline({ from, setFrom, say }: StartTimelineProps) {
           placeholder="now, -90m, a savepoint, main~1@now"
           change={setFrom}
         />
-        <label class="field">
-          Expires
-          <select value={expires} onChange={(event) => setExpires(event.currentTarget.value)}>
-            {EXPIRES.map(([value, words]) => (
-              <option key={value} value={value}>
-                {words}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label="Takes" value={takes} set={setTakes} options={TAKES} />
+        {takes !== "own" && (
+          <p class="hint">
+            It runs main's log from there with the code that is deployed, and follows main until it is promoted.
+          </p>
+        )}
+        <Choice label="Expires" value={expires} set={setExpires} options={EXPIRES} />
         <p class="actions">
           <button type="submit" class="strong" disabled={busy}>
             Start it
@@ -76,3 +84,23 @@ export function StartTimeline({ from, setFrom, say }: StartTimelineProps) {
     </section>
   );
 }
+
+interface ChoiceProps {
+  readonly label: string;
+  readonly value: string;
+  readonly set: (value: string) => void;
+  readonly options: readonly (readonly [value: string, words: string])[];
+}
+
+const Choice = ({ label, value, set, options }: ChoiceProps) => (
+  <label class="field">
+    {label}
+    <select value={value} onChange={(event) => set(event.currentTarget.value)}>
+      {options.map(([option, words]) => (
+        <option key={option} value={option}>
+          {words}
+        </option>
+      ))}
+    </select>
+  </label>
+);

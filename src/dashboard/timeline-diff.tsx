@@ -30,9 +30,19 @@ interface Found {
   readonly stamps: readonly [number, number] | null;
   readonly exact: boolean;
   readonly error: string | null;
+  /** The timeline replays, and hasn't come to main's last events. */
+  readonly isBehind: boolean;
 }
 
-const NOTHING: Found = { keys: 0, entries: [], state: "under way", stamps: null, exact: true, error: null };
+const NOTHING: Found = {
+  keys: 0,
+  entries: [],
+  state: "under way",
+  stamps: null,
+  exact: true,
+  error: null,
+  isBehind: false,
+};
 
 /** Before the first key, no number says anything. */
 const WITHOUT_KEYS: Readonly<Record<Exclude<Found["state"], "done">, string>> = {
@@ -59,7 +69,7 @@ export function TimelineDiff({ name }: { readonly name: string }) {
     void compare(name, used, mine.signal, setFound);
     return () => mine.abort();
   }, [name, round, used]);
-  const { keys, entries, state, stamps, exact, error } = found;
+  const { keys, entries, state, stamps, exact, error, isBehind } = found;
   return (
     <section aria-labelledby="diff-title">
       <div class="row">
@@ -80,6 +90,11 @@ export function TimelineDiff({ name }: { readonly name: string }) {
         )}
       </div>
       {error !== null && <p class="trouble">{error}</p>}
+      {isBehind && (
+        <p class="empty">
+          It hasn't come to main's last events yet. The preview brings it there: compare again after that.
+        </p>
+      )}
       {!exact && (
         <p class="hint">
           Another version of the operators applied some of these events. This is what the present version makes of them.
@@ -165,9 +180,7 @@ async function compare(
     draw("stopped");
   } catch (error) {
     if (signal.aborted) draw("stopped");
-    else
-      draw("failed", {
-        error: error instanceof KeyframeError ? error.message : String(error),
-      });
+    else if (error instanceof KeyframeError && error.code === "not_settled") draw("failed", { isBehind: true });
+    else draw("failed", { error: error instanceof KeyframeError ? error.message : String(error) });
   }
 }

@@ -153,6 +153,38 @@ describe.skipIf(chromiumPath === null)("in chromium", () => {
     await call("DELETE", "/v1/timelines/late");
   });
 
+  test("a timeline that replays main is started, follows it, and its preview brings it up to main", async () => {
+    await call("PUT", "/v1/savepoints/before", {});
+    await send(["eve", "eve"]);
+    const page = await open("#/timelines");
+    for (const outcomes of ["logged", "decide"]) {
+      await page.getByLabel("Name of the timeline").fill(`redo-${outcomes}`);
+      await page.getByLabel("From the moment").fill("before");
+      await page.getByLabel("Takes").selectOption(outcomes);
+      await page.getByText(/^It runs main's log from there with the code that is deployed/).waitFor();
+      await page.getByRole("button", { name: "Start it" }).click();
+      await said(page, new RegExp(`^redo-${outcomes} starts from main, .*, and replays main's log from there\\.$`));
+      await expect
+        .poll(() => page.locator("[aria-labelledby=timeline-title] dl").innerText())
+        .toMatch(new RegExp(`replays\\s+main\\s+outcomes\\s+${outcomes}`));
+      expect(
+        await page
+          .locator("tbody tr", { hasText: `redo-${outcomes}` })
+          .first()
+          .innerText(),
+      ).toContain("replaying");
+      expect(await page.getByLabel("Takes").inputValue(), "the next one is an open one again").toBe("own");
+    }
+    await page.getByText(/^It hasn't come to main's last events yet\./).waitFor();
+    await page.getByRole("button", { name: "Preview", exact: true }).click();
+    await page.getByText("Outcomes that change: 0 outcomes").waitFor();
+    await page.getByRole("button", { name: "Compare again" }).click();
+    await page.getByText("No state differs.").waitFor();
+    expect(await reads("eve", "redo-decide")).toBe(2);
+    for (const outcomes of ["logged", "decide"]) await call("DELETE", `/v1/timelines/redo-${outcomes}`);
+    await call("DELETE", "/v1/savepoints/before");
+  });
+
   test("a timeline that follows main shows how far it has come, and which outcomes change", async () => {
     const page = await open("about:blank");
     const start = { from: "main", at: 1839149485287423, time: "2026-11-30T13:13:39.225Z" };
