@@ -57,13 +57,16 @@ export type LookUp = (prefix: string) => Promise<string | null>;
 const SELECT =
   "SELECT operator, partitions, hash, seed, databases, recovering, recovered, created_at AS since FROM operators WHERE line = ?1";
 
-/** Returns the stored placement of each operator. Writes the placements of new operators. Without `lookUp` nothing is
- *  written, and new operators have no placement. */
+/**
+ * Returns the stored placement of each operator. Writes the placements of new operators. Without `lookUp` nothing is
+ * written, and new operators have no placement. `past`: the lines that the line starts from, which may have traces too.
+ */
 export async function loadCatalogue(
   databases: Databases,
   lookUp: LookUp | null,
   line: number,
   operators: readonly Operator[],
+  past: readonly number[] = [],
 ): Promise<Catalogue> {
   const first = databases.get("LOG_0")!;
   const select = first.prepare(SELECT).bind(line);
@@ -72,7 +75,10 @@ export async function loadCatalogue(
   const missing = operators.filter((operator) => !results.some((stored) => stored.operator === operator.name));
   const lost = new Map<string, Failure>();
   if (missing.length > 0 && lookUp !== null) {
-    const look = async ({ name }: Operator): Promise<Failure | null> => traceOf(databases, lookUp, line, name);
+    const look = async ({ name }: Operator): Promise<Failure | null> => {
+      const found = [line, ...past].map((one) => traceOf(databases, lookUp, one, name));
+      return (await Promise.all(found)).find((trace) => trace !== null) ?? null;
+    };
     const traces = await Promise.all(missing.map(look));
     missing.forEach(({ name }, i) => traces[i] && lost.set(name, traces[i]));
     const made = missing.filter(({ name }) => !lost.has(name));
@@ -84,6 +90,10 @@ export async function loadCatalogue(
     if (recovering !== null) lost.set(operator, unfinished(operator, recovering));
   return { placed: new Map(results.map((stored) => [stored.operator, placement(stored, databases)])), lost };
 }
+
+/** Returns true if any operator is placed on any line. `first`: the database that knows. */
+export const hasPlacements = async (first: D1Database): Promise<boolean> =>
+  (await nameFailure(() => first.prepare("SELECT 1 FROM operators LIMIT 1").first())) !== null;
 
 /** Returns the stored placement of one operator, or null if there is none. */
 export async function findPlacement(

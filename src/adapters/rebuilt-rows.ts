@@ -3,7 +3,7 @@
  * exactly that row. Otherwise the statement itself leaves an existing row alone, even if another call made it in
  * between.
  */
-import { parsePartitionName, partitionName, type PartitionId } from "../engine/base/ids.ts";
+import { parsePartitionName, partitionName, type PartitionId, type Stamp } from "../engine/base/ids.ts";
 import type { PartitionRow, Point, Segment } from "../engine/base/records.ts";
 import { archiveText } from "../engine/log/archive.ts";
 import type { RowTotals } from "../engine/recovery/rebuild-at.ts";
@@ -12,6 +12,7 @@ import { nameFailure } from "./d1-failure.ts";
 import { heldEpoch, GIVE_NUMBER, placeOf, within } from "./place.ts";
 
 export interface KnownRow {
+  readonly line: number;
   readonly partition: number;
   readonly database: string;
   readonly seed: number;
@@ -25,11 +26,10 @@ export async function knownRows(databases: Databases, prefix: string): Promise<K
     const { results } = await nameFailure(() =>
       db.prepare(sql).bind(prefix).all<{ partition: string; seed: number }>(),
     );
-    return results.map(({ partition, seed }) => ({
-      partition: parsePartitionName(partition).partition,
-      database,
-      seed,
-    }));
+    return results.map((row) => {
+      const { line, partition } = parsePartitionName(row.partition);
+      return { line, partition, database, seed: row.seed };
+    });
   };
   return (await Promise.all([...databases].map(rowsIn))).flat();
 }
@@ -72,7 +72,7 @@ export async function storeRowAndLog(
   await nameFailure(() => db.batch([db.prepare(GIVE_NUMBER).bind(name), db.prepare(CLEAR).bind(name)]));
   for await (const portion of portions)
     for (const some of chunksOf(portion)) await nameFailure(() => db.prepare(COPY).bind(name, archiveText(some)).run());
-  return storeRow(db, id, row, `${rows}/${checksums}`);
+  return storeRow(db, id, row, { log: `${rows}/${checksums}` });
 }
 
 function* chunksOf(rows: readonly Segment[]): Generator<readonly Segment[]> {
@@ -87,15 +87,23 @@ function* chunksOf(rows: readonly Segment[]): Generator<readonly Segment[]> {
   if (from < rows.length) yield rows.slice(from);
 }
 
-/**
- * Writes a partition's row, unless there is one. Returns whether it was written. `log`: number of rows and sum of the
- * checksums that its log must have.
- */
+const GIVE_UP = "UPDATE partitions SET retain_from = ?2 WHERE partition = ?1 AND epoch = ?3 AND writer = 'recover'";
+
+interface Beside {
+  /** Number of rows and sum of the checksums that its log must have. */
+  readonly log?: string;
+  /** A restore point. */
+  readonly point?: Point;
+  /** Moments below are given up. */
+  readonly retainFrom?: Stamp;
+}
+
+/** Writes a partition's row, unless there is one, and what stands beside it. Returns whether it was written. */
 export async function storeRow(
   db: D1Database,
   id: PartitionId,
   row: PartitionRow,
-  log: string | null = null,
+  { log, point, retainFrom }: Beside = {},
 ): Promise<boolean> {
   const values = [
     partitionName(id),
@@ -111,13 +119,16 @@ export async function storeRow(
     row.previousSeq,
     row.previous,
     row.pins,
-    log,
+    log ?? null,
   ];
+  const name = values[0];
   const [, written] = await nameFailure(() =>
     db.batch([
-      db.prepare(GIVE_NUMBER).bind(values[0]),
+      db.prepare(GIVE_NUMBER).bind(name),
       db.prepare(INSERT).bind(...values),
       ...forgetting(db, id, row, "recover", numberOf(row)),
+      ...(point === undefined ? [] : [db.prepare(KEEP).bind(name, "recover", ...columnsOf(point))]),
+      ...(retainFrom === undefined ? [] : [db.prepare(GIVE_UP).bind(name, retainFrom, row.epoch)]),
     ]),
   );
   return written!.meta.changes === 1;

@@ -36,8 +36,15 @@ interface RecoverOptions extends AppOptions {
   readonly incomplete?: boolean;
 }
 
-/** The answer is no: the databases aren't empty, or R2 has no such moment. */
-const NOES = new Set(["not_empty", "recovering", "no_savepoint", "savepoint_unclear", "not_settled"]);
+/** The answer is no: the databases aren't empty, or R2 has no such moment, or can't tell which line is main. */
+const NOES = new Set([
+  "not_empty",
+  "recovering",
+  "no_savepoint",
+  "savepoint_unclear",
+  "not_settled",
+  "line_not_recoverable",
+]);
 
 export const recoverCommand: AddCommand = (program, cli, done) => {
   online(program.command("recover"))

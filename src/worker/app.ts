@@ -5,6 +5,7 @@
 import { loadCatalogue, logDatabases } from "../adapters/catalogue.ts";
 import { R2Store } from "../adapters/r2-store.ts";
 import type { Failure } from "../engine/base/errors.ts";
+import { belowSwitch, SWITCHES } from "../engine/base/ids.ts";
 import type { Ancestors, Replay, Timeline } from "../engine/base/records.ts";
 import { FRESH_ASK_MS, FRESH_MS } from "../engine/base/limits.ts";
 import { limited } from "../engine/base/retry.ts";
@@ -136,10 +137,14 @@ export class App {
     appLocation(env);
     const databases = logDatabases(env as unknown as Record<string, unknown>);
     const objects = new R2Store(env.SNAPSHOTS);
+    const first = async (prefix: string, after: string): Promise<string | null> =>
+      (await limited(requestClock, "R2", () => objects.list(prefix, after), LOOK_MS)).names[0] ?? null;
+    // A switch of main that D1 doesn't know: then the line isn't main, and D1 has lost more than this operator.
     const lookUp = async (prefix: string): Promise<string | null> =>
-      (await limited(requestClock, "R2", () => objects.list(prefix, ""), LOOK_MS)).names[0] ?? null;
+      (await first(prefix, "")) ?? (await first(SWITCHES, belowSwitch(timelines.main.switches + 1)));
     const writes = hasObjects(env) ? lookUp : null;
-    const { placed: placements, lost } = await loadCatalogue(databases, writes, line, this.operators);
+    const past = ancestors.map((one) => one.line);
+    const { placed: placements, lost } = await loadCatalogue(databases, writes, line, this.operators, past);
     const byOperator = new Map<string, Route>();
     const byType = new Map<string, Route[]>();
     for (const operator of this.operators) {

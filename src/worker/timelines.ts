@@ -5,12 +5,12 @@ import { D1Floor } from "../adapters/d1-floor.ts";
 import { D1Savepoints } from "../adapters/d1-savepoints.ts";
 import { D1Directory, D1Lines } from "../adapters/d1-timelines.ts";
 import { R2Store } from "../adapters/r2-store.ts";
-import { SWITCHES } from "../engine/base/ids.ts";
 import type { Main } from "../engine/base/records.ts";
 import { limited } from "../engine/base/retry.ts";
 import { settlePromotion, type PromotionStores } from "../engine/history/promotion.ts";
 import type { SavepointFiles } from "../engine/history/savepoint-object.ts";
 import type { Stores } from "../engine/history/savepoints.ts";
+import type { SwitchFiles } from "../engine/history/switch-object.ts";
 import type { TimelineStores, Timelines } from "../engine/history/timelines.ts";
 import type { Env } from "./env.ts";
 import { requestClock } from "./request-clock.ts";
@@ -44,13 +44,14 @@ export const promotionStores = (env: Env): PromotionStores => ({
   lines: databasesOf(env).map((db) => new D1Lines(db)),
   floors: (line) => floorsOf(env, line),
   objects: new R2Store(env.SNAPSHOTS),
+  codec: brotli,
 });
 
-/** Returns true if R2 knows of a switch of main. */
-export async function wasSwitched(env: Env): Promise<boolean> {
-  const objects = new R2Store(env.SNAPSHOTS);
-  return (await limited(requestClock, "R2", () => objects.list(SWITCHES, ""))).names.length > 0;
-}
+export const switchFiles = (env: Env): SwitchFiles => ({
+  objects: new R2Store(env.SNAPSHOTS),
+  clock: requestClock,
+  codec: brotli,
+});
 
 export const timelineStores = (env: Env): TimelineStores => ({
   directory: directoryOf(env),

@@ -120,7 +120,7 @@ export class LinesWorld {
       directory,
       objects,
       timelines: { directory, lines, savepoints },
-      promotion: { directory, lines, floors, objects },
+      promotion: { directory, lines, floors, objects, codec: brotli },
       log: (line, i) => faulty(`log ${i} of ${line}`, this.#log(line, i)),
       look: (line, i) => persistent(clock, "D1", () => looks(line, i).look()),
     };

@@ -123,6 +123,9 @@ export const switchObject = (switches: number, line: number): string => `${SWITC
 
 export const SWITCHES = "mains/";
 
+/** Below the objects of that switch, and above those of the ones before. */
+export const belowSwitch = (next: number): string => `${SWITCHES}${fixed(next, 10)}`;
+
 export const savepointPrefix = (line: number): string => `savepoints/${line}/`;
 
 const fixed = (n: number, width: number): string => String(n).padStart(width, "0");

@@ -18,13 +18,15 @@
  * PROMOTION4. The tag of what was done stays in the directory. So the same call again hears the same answer.
  * PROMOTION5. Each step follows from the rows. A promotion whose caller went away is carried on or aborted by anybody.
  * PROMOTION6. The new main's stamps rise above all of the old one's, so stamps of `main` never go down.
- * PROMOTION7. R2 has an object for each switch before the new main is opened. Without it, an empty first database would
- *     pass the first line for main, and undo the promotion.
+ * PROMOTION7. R2 has an object for each switch before the new main is opened (SWITCH1). Without it, an empty first
+ *     database would pass the first line for main, and undo the promotion.
  */
-import { stamp, switchObject } from "../base/ids.ts";
-import type { Clock, Directory, Floor, LineStore, ObjectStore } from "../base/ports.ts";
+import { stamp } from "../base/ids.ts";
+import type { Clock, Codec, Directory, Floor, LineStore, ObjectStore } from "../base/ports.ts";
 import type { Main } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
+import { recordSwitch } from "./switch-object.ts";
+import { ancestorsOf } from "./timelines.ts";
 
 /** The stores of all databases. */
 export interface PromotionStores {
@@ -32,8 +34,9 @@ export interface PromotionStores {
   readonly lines: readonly LineStore[];
   /** The floors of a line. */
   floors(line: number): readonly Floor[];
-  /** Has an object for each switch, so that a directory that was lost is noticed (PROMOTION7). */
+  /** Has an object for each switch, so that a directory that was lost is noticed, and rebuilt (PROMOTION7). */
   readonly objects: ObjectStore;
+  readonly codec: Codec;
 }
 
 export interface Wish {
@@ -142,10 +145,8 @@ async function open(clock: Clock, stores: PromotionStores, main: Main): Promise<
   await persistent(clock, "D1", () => directory.idle(promotion));
 }
 
-async function record(clock: Clock, { objects }: PromotionStores, { switches, line }: Main): Promise<void> {
-  const name = switchObject(switches, line);
-  await persistent(clock, "R2", async () => {
-    // A call that broke off may have written it.
-    if ((await objects.get(name)) === null) await objects.put(name, new Uint8Array(0));
-  });
+async function record(clock: Clock, stores: PromotionStores, { switches, line }: Main): Promise<void> {
+  const { directory, objects, codec } = stores;
+  const starts = ancestorsOf(await persistent(clock, "D1", () => directory.all()), line);
+  await recordSwitch({ objects, clock, codec }, { switches, line, starts });
 }

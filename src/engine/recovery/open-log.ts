@@ -13,11 +13,11 @@
  */
 import type { Address } from "../operator/routing.ts";
 import { Failure } from "../base/errors.ts";
-import { manifestPrefix, seq } from "../base/ids.ts";
+import { seq } from "../base/ids.ts";
 import { emptyRow } from "./open-partition.ts";
 import { LOG_BEGIN, type Opening } from "../base/records.ts";
 import type { OriginAhead } from "./origin-ahead.ts";
-import { startOfLog } from "./past-state.ts";
+import { assertNoTrace, startOfLog, storedTrace } from "./past-state.ts";
 import { assertNeverLogged, assertNotRewound } from "./rewind-check.ts";
 import type { Lease } from "../log/lease.ts";
 import { persistent } from "../base/retry.ts";
@@ -54,7 +54,7 @@ export async function takeEpoch(
     await assertNotRewound(env, opening, kept);
     return opening;
   }
-  if (!unborn) assertNew(env, await traceOf(env));
+  if (!unborn) assertNew(env, await storedTrace(env));
   await create(env, seed, ahead, () => lease.assertNotLost());
   return (await take()) ?? vanished(env);
 }
@@ -64,14 +64,14 @@ export async function peek(env: Environment, seed: number, ahead: Begun = () => 
   const { clock, host, log } = env;
   const kept = host.highWaterMark();
   const asked = persistent(clock, "D1", () => log.peek());
-  const trace = kept === null && env.origin !== undefined ? traceOf(env) : null;
+  const trace = kept === null && env.origin !== undefined ? storedTrace(env) : null;
   trace?.catch(() => undefined);
   const opening = await asked;
   if (opening !== null) {
     await assertNotRewound(env, opening, kept);
     return opening;
   }
-  assertNew(env, await (trace ?? traceOf(env)));
+  assertNew(env, await (trace ?? storedTrace(env)));
   if (env.origin === undefined) return { row: emptyRow(seed), head: seq(0), rows: [], more: false, open: true };
   return (await create(env, seed, ahead, () => undefined)) ?? vanished(env);
 }
@@ -93,18 +93,8 @@ function vanished({ id: { line, operator, partition } }: Environment): never {
   );
 }
 
-/** Returns the name of an object in R2 that only a partition with a row can have made, or null if there is none. */
-async function traceOf({ clock, objects, id }: Environment): Promise<string | null> {
-  return (await persistent(clock, "R2", () => objects.list(manifestPrefix(id), ""))).names[0] ?? null;
-}
-
 /** OPENLOG1: an empty start would lose the state by mistake. */
 function assertNew(env: Environment, trace: string | null): void {
-  const { id } = env;
-  if (trace !== null)
-    throw new Failure(
-      "catalogue_lost",
-      `R2 holds ${trace}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; an empty one must not take its place`,
-    );
+  assertNoTrace(env, trace);
   assertNeverLogged(env);
 }

@@ -8,6 +8,8 @@
  * PAST4. Retention and snapshots go on meanwhile. If a file is deleted under a reader, an older snapshot gives the same
  *     state. If none is left, D1 says that the moment is gone.
  * PAST5. D1 is asked at once for all that the first base needs. A further base asks anew for the log above it.
+ * PAST6. A partition that D1 has no row of had logged nothing only if R2 has no manifest of it. Otherwise its past isn't
+ *     empty, but lost.
  * ORIGIN1. A line of history that starts from another one begins with the other line's state at that stamp: states,
  *     known ids, producers and the quarantine. Its log continues the other one's seqs. Nothing is copied: the other
  *     line's files are read until the line has a snapshot of its own.
@@ -19,7 +21,7 @@
  */
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure } from "../base/errors.ts";
-import { type Seq, stamp, type Stamp } from "../base/ids.ts";
+import { manifestPrefix, type Seq, stamp, type Stamp } from "../base/ids.ts";
 import {
   LOG_BEGIN,
   type LogStart,
@@ -140,6 +142,7 @@ export async function openKept<T>(env: LogEnvironment, at: Stamp, open: OpenBase
   for (let round = 1; ; round++) {
     const asked = ask(env);
     const roots = await asked.roots;
+    if (roots === null) assertNoTrace(env, await storedTrace(env));
     const gone = roots === null ? null : goneAt(roots, at);
     if (gone !== null) return gone;
     try {
@@ -150,6 +153,19 @@ export async function openKept<T>(env: LogEnvironment, at: Stamp, open: OpenBase
       if (!passes || round === ROUNDS) throw error;
     }
   }
+}
+
+/** Returns the name of an object in R2 that only a partition with a row can have made, or null if there is none. */
+export const storedTrace = async ({ clock, objects, id }: FileEnvironment): Promise<string | null> =>
+  (await persistent(clock, "R2", () => objects.list(manifestPrefix(id), ""))).names[0] ?? null;
+
+/** A partition without a row has logged nothing, unless D1 has lost it (PAST6). @throws Failure catalogue_lost */
+export function assertNoTrace({ id }: FileEnvironment, trace: string | null): void {
+  if (trace !== null)
+    throw new Failure(
+      "catalogue_lost",
+      `R2 holds ${trace}, but D1 has no row for this partition: restore the database, or rebuild the row with POST /v1/operators/${id.operator}/recover; an empty one must not take its place`,
+    );
 }
 
 /** Returns null if the state at the stamp can be read. */

@@ -9,7 +9,9 @@
  *     after the stamp is given up for good (INCARNATION1), and so are incarnations that were given up before.
  * REBUILDAT3. It is complete if the archive shows a later row, or ends with a row of the stamp itself. Otherwise D1 may
  *     have had more up to the stamp. Nobody takes that for complete without saying so.
- * REBUILDAT4. An empty state is never a guess: without a base, the archive must show the first row of the log.
+ * REBUILDAT4. An empty state is never a guess: without a base, the archive must show the first row of the log. On a line
+ *     that starts from another one, the log begins above `startSeq` of the row. The other line may not reach that seq
+ *     (rebuild-start.ts).
  */
 import { Damage, isUnreadable, messageOf } from "../base/errors.ts";
 import {
@@ -88,7 +90,9 @@ export async function rebuildAt(
   if (shown === null) return { tag: "nothing" };
   const newest = manifestOf((await namesBetween(env, shown.version, shown.version)).at(-1)!)!;
   const top = higher(shown, known);
-  const search = { env, seed, at, newest };
+  const newer = await newestManifest(env);
+  const startSeq = newer?.startSeq ?? seq(0);
+  const search = { env, seed, at, newest, startSeq };
   const passedOver: string[] = [];
   for await (const base of basesAt(search, shown.version, passedOver)) {
     const found = await upTo(search, base);
@@ -96,8 +100,8 @@ export async function rebuildAt(
       passedOver.push(found.why);
       continue;
     }
-    const newer = await newestManifest(env);
-    const empty = { ...emptyRow(seed), epoch: nextIncarnation(top.epoch), version: top.version };
+    const begun = { ...emptyRow(seed), startSeq, snapshotSeq: startSeq };
+    const empty = { ...begun, epoch: nextIncarnation(top.epoch), version: top.version };
     return {
       ...found,
       base,
@@ -115,6 +119,8 @@ interface Search {
   readonly at: Stamp;
   /** The newest manifest by name, whose incarnation is the one that counts. */
   readonly newest: Pick<PartitionRow, "epoch" | "attempt">;
+  /** The log begins above. */
+  readonly startSeq: Seq;
 }
 
 /** Yields usable snapshots at or before the moment, newest first, and null for the log from its beginning. */
@@ -188,17 +194,17 @@ type UpTo =
   | { readonly tag: "unreadable"; readonly why: string };
 
 /** Reads the archived log above a base, up to the moment. */
-async function upTo({ env, at, newest }: Search, base: Manifest | null): Promise<UpTo> {
+async function upTo({ env, at, newest, startSeq }: Search, base: Manifest | null): Promise<UpTo> {
   const archived = (): ReturnType<typeof archivedSegments> =>
     archivedSegments(env, newest, {
       base,
-      after: base?.seq ?? seq(0),
+      after: base?.seq ?? startSeq,
       to: Number.POSITIVE_INFINITY,
       within: ({ stamp: of }) => of <= at,
       tries: TRIES,
     });
   let end: ArchiveEnd;
-  let [last, of] = [base?.seq ?? seq(0), base?.stamp ?? stamp(0)];
+  let [last, of] = [base?.seq ?? startSeq, base?.stamp ?? stamp(0)];
   const log = { rows: 0, checksums: 0 };
   try {
     for (const reading = archived(); ;) {

@@ -244,7 +244,7 @@ export const RECOVER = described({
                 "missing?": MISSING,
               }),
               description:
-                "It resumes from the manifest, with a moment also from the archived log above it, which hold the events 1 to `seq`. What came after `at` is lost. `incomplete`: it doesn't reach the moment, and the request said yes to that.",
+                "It resumes from the manifest, with a moment also from the archived log above it, which hold the events 1 to `seq`. Null: from its log alone, or from the line that its line starts from. What came after `at` is lost. `incomplete`: it doesn't reach the moment, and the request said yes to that.",
             },
             {
               ...OUTCOME(["short"], { seq: COUNT, at: orNull(TIME), passedOver: PASSED_OVER, "missing?": MISSING }),

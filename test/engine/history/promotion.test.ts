@@ -1,6 +1,7 @@
 /** Promotion with real partitions in flight, and each of its steps failing (history/promotion.ts). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { brotli } from "../../../src/adapters/brotli.ts";
 import type { Stamp } from "../../../src/engine/base/ids.ts";
 import type { Floor } from "../../../src/engine/base/ports.ts";
 import type { Main } from "../../../src/engine/base/records.ts";
@@ -89,6 +90,7 @@ class Lines {
         ),
       ],
       objects: faulty(this.main.store, this.main, plan),
+      codec: brotli,
     };
   }
 
