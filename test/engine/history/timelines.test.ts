@@ -247,6 +247,29 @@ describe("a timeline", () => {
     expect(await clock.run(dbs.remove(a))).toEqual({ tag: "refused", why: "parent" });
   });
 
+  it("LINE6: a line that replays what was main keeps it, whatever it starts from", async () => {
+    const dbs = new Databases();
+    const { clock } = dbs;
+    const a = await dbs.made("a");
+    const replay = { source: 1, outcomes: "logged", code: "code-1" } as const;
+    const row = await dbs.directory.add({ name: "r", parent: a.line, at: a.at, expiresMs: null, replay }, 1);
+    if (typeof row === "string") throw new Error(row);
+    await dbs.directory.ready(row.line);
+    await dbs.promoted(a.line, 1);
+    const former = dbs.directory.timelines.get(1)!;
+    const expire = (): ReturnType<typeof removeTimeline> =>
+      removeTimeline(clock, dbs.stores(), dbs.objects, former, true);
+    expect(await clock.run(readersOf(clock, dbs.stores(), 1))).toContainEqual({
+      line: row.line,
+      partitions: 1,
+      first: null,
+    });
+    expect(await clock.run(expire())).toEqual({ tag: "refused", why: "parent" });
+    expect(dbs.directory.timelines.get(1)).toEqual(former);
+    expect(await clock.run(dbs.remove(row))).toEqual({ tag: "removed" });
+    expect(await clock.run(expire())).toEqual({ tag: "removed" });
+  });
+
   it("LINE6: what was main expires, and a savepoint of it keeps it from that", async () => {
     const dbs = new Databases();
     const { clock } = dbs;

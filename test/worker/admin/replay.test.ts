@@ -1,6 +1,7 @@
 /** A timeline that replays main's log with the code at hand, its promotion while main takes events, and the way back. */
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
+import { sweepTimelines } from "../../../src/worker/admin/timeline-routes.ts";
 import { add, call, fetchApp, get, postEvents } from "../http.ts";
 import { fuse } from "../operators.ts";
 
@@ -161,7 +162,18 @@ describe("a replay", () => {
     expect(await preview("old")).toMatchObject({ status: 409, body: { code: "timeline_unrelated" } });
     expect(await promote("old", "*")).toMatchObject({ status: 409, body: { code: "timeline_unrelated" } });
     expect(await n("o-n")).toBe(2);
+    // What was main is kept for it.
+    await env.LOG_0.prepare(
+      "UPDATE timelines SET expires_at = 1 WHERE replaced = (SELECT switches FROM directory)",
+    ).run();
+    await sweepTimelines(env);
+    const readers = async (): Promise<string[]> => {
+      const { keptFor } = (await get("/v1/timelines/main~1")).body as { keptFor: { timelines: { name: string }[] } };
+      return keptFor.timelines.map(({ name }) => name);
+    };
+    expect(await readers()).toContain("old");
     expect(await remove("old")).toMatchObject({ status: 200 });
+    expect(await readers()).not.toContain("old");
   });
 
   test("an erasure on main is taken in, and asks nothing of the timeline", async () => {
