@@ -84,7 +84,7 @@ export const QUARANTINE_BYTES = 16 * 1024 * 1024;
  *  snapshot takes a copy of 24 MB. The table doubles beyond 1,048,576 ids. */
 export const DEDUP_IDS = 1_000_000;
 
-/** Numbering producers that a partition remembers (429 too_many_producers). Each producer takes 4 KB. */
+/** Numbering producers that a partition remembers (429 too_many_producers). Each producer takes 12 KB. */
 export const PRODUCERS = 1_000;
 
 /** Row of the log. D1 takes 2,000,000 bytes, and keys and outcomes stand beside the events. */
