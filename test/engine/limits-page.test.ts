@@ -34,6 +34,7 @@ const inTheCode = Object.fromEntries(
 
 /** Limits of memory, files and pages, which limits.ts alone explains. */
 const INSIDE = [
+  "PARSED_CHARS",
   "ROW_BYTES",
   "PAGE_BYTES",
   "PAGE_ROWS",
