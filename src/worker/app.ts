@@ -63,6 +63,8 @@ export class App {
   #heardAt = 0;
   /** Of lines that requests named. Where a line starts never changes, and its number is never given again. */
   readonly #named = new Map<number, Routes>();
+  /** By the name that each stood for when D1 was asked last. */
+  readonly #byName = new Map<string, Routes>();
 
   /** @throws if two operators have the same name (compared without case): both would own the same state (CODE2) */
   constructor(operators: readonly Operator[]) {
@@ -113,7 +115,19 @@ export class App {
     if (name === MAIN) return this.current(env);
     const timelines = await readTimelines(env);
     const found = timelineOf(timelines, name);
-    return found === null ? null : asIs(await this.onLine(env, timelines, found.line), found);
+    const routes = found === null ? null : asIs(await this.onLine(env, timelines, found.line), found);
+    // A line that is sealed or that replays has routes of its own each time.
+    if (routes !== null && routes === this.#named.get(routes.line)) this.#byName.set(name, routes);
+    else this.#byName.delete(name);
+    return routes;
+  }
+
+  /**
+   * Returns the operators on the open line that a name stood for when D1 was asked last, or null if none is known. A read
+   * there counts if `timeline` then returns the very same.
+   */
+  lastKnown(name: string): Routes | null {
+    return this.#byName.get(name) ?? null;
   }
 
   /** Returns the operators on a line that is there, as for a caller that names it. */
@@ -121,7 +135,10 @@ export class App {
     const known = this.#named.get(line);
     if (known !== undefined) return known;
     const routes = await limited(requestClock, "D1", () => this.#load(env, timelines, line, true));
-    if (this.#named.size >= NAMED) this.#named.clear();
+    if (this.#named.size >= NAMED) {
+      this.#named.clear();
+      this.#byName.clear();
+    }
     if (routes.lost === undefined) this.#named.set(line, routes);
     return routes;
   }

@@ -2,7 +2,7 @@
  * The HTTP interface (api.md): the routes, their roles, and the functions that they call. All decisions are made
  * elsewhere.
  */
-import { Hono, type Context, type Handler, type MiddlewareHandler } from "hono";
+import { Hono, type Context, type Handler, type MiddlewareHandler, type Next } from "hono";
 import type { Address, Route } from "../engine/operator/routing.ts";
 import { Damage, Failure } from "../engine/base/errors.ts";
 import { timelineIn } from "../engine/history/moment.ts";
@@ -115,6 +115,8 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       const { inQuery, mainOnly, role } = described;
       const name = timelineAsked((param) => c.req.query(param), "at" in inQuery, mainOnly === true);
       if (typeof name !== "string") return problem(name);
+      const early = described === GET_STATE || described === GET_STATE_BY_PATH ? app.lastKnown(name) : null;
+      if (early !== null) return readEarly(c, next, early, app.timeline(c.env, name));
       const appends = role === "ingest" && name === MAIN;
       const routes = appends ? await app.routes(c.env) : await app.timeline(c.env, name);
       if (routes === null) return noTimeline(name);
@@ -123,6 +125,17 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       c.set("routes", routes);
       return next();
     };
+  /** Reads states of a named timeline while D1 is asked which line has the name. If another one has it, reads again. */
+  const readEarly = async (c: Ctx, next: Next, early: Routes, asked: Promise<Routes | null>): Promise<void> => {
+    // It may fail while the states are read.
+    asked.catch(() => undefined);
+    c.set("routes", early);
+    await next();
+    if ((await asked) === early) return;
+    await c.res.body?.cancel();
+    c.res = undefined;
+    c.res = await http.fetch(c.req.raw, c.env, c.executionCtx);
+  };
   const http = new Hono<Kind>();
   http.use(async (c, next) => {
     const asked = preflight(c.req.raw, cors);

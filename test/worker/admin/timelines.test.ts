@@ -67,6 +67,33 @@ describe("a timeline", () => {
     expect(await n("t-a")).toBe(11);
   });
 
+  test("is looked up while the state is read there, and another line under its name is noticed", async () => {
+    const { seen, bindings } = watchedBindings();
+    const ask = isolate(bindings);
+    const [state, byPath] = ["state?key=l-a&", "state/l-a?"].map(
+      (path) => `/v1/operators/tally/${path}timeline=looked-up`,
+    ) as [string, string];
+    await postEvents([add("l-a", 1)]);
+    await put("looked-up");
+    expect(await ask(state)).toMatchObject({ value: { n: 1 } });
+    seen.calls.length = 0;
+    seen.held = true;
+    expect(await ask(state)).toMatchObject({ value: { n: 1 } });
+    expect(seen.calls.slice(0, 2)).toEqual(["object", "D1"]);
+
+    await remove("looked-up");
+    expect(await ask(state)).toMatchObject({ code: "no_timeline" });
+    expect(await ask(state), "and it stays so").toMatchObject({ code: "no_timeline" });
+    await put("looked-up");
+    expect(await ask(byPath)).toMatchObject({ value: { n: 1 } });
+    await remove("looked-up");
+    await postEvents([add("l-a", 10)]);
+    await put("looked-up");
+    expect(await ask(byPath), "another line has the name").toMatchObject({ value: { n: 11 } });
+    expect(await ask(byPath)).toMatchObject({ value: { n: 11 } });
+    await remove("looked-up");
+  });
+
   test("wakes no partition, and costs the same rows for any number of keys", async () => {
     const rows = async (): Promise<unknown> =>
       (await env.LOG_0.prepare("SELECT partition, epoch, version FROM partitions ORDER BY partition").all()).results;
@@ -352,9 +379,46 @@ describe("a promotion", () => {
 });
 
 /** The app in another isolate: it hears of nothing that requests of this one did. */
-function isolate(): (path: string) => Promise<unknown> {
+function isolate(bindings: typeof env = env): (path: string) => Promise<unknown> {
   const http = routesOf(new App(all));
-  return async (path) => (await http.fetch(new Request(`${BASE}${path}`), env, createExecutionContext())).json();
+  return async (path) => (await http.fetch(new Request(`${BASE}${path}`), bindings, createExecutionContext())).json();
+}
+
+/** The app's bindings. Once `held` is set, D1 answers after an object was asked for states, or after a while. */
+function watchedBindings() {
+  const seen = { calls: [] as string[], held: false };
+  let asked = (): void => undefined;
+  const reading = new Promise<void>((resolve) => (asked = resolve));
+  const member = (target: object, name: string | symbol): unknown => {
+    const found = Reflect.get(target, name, target) as unknown;
+    return typeof found === "function" ? (found as (...args: unknown[]) => unknown).bind(target) : found;
+  };
+  const LOG_0 = new Proxy(env.LOG_0, {
+    get: (target, name) =>
+      name !== "batch"
+        ? member(target, name)
+        : async (statements: D1PreparedStatement[]) => {
+            if (seen.held) await Promise.race([reading, new Promise((resolve) => setTimeout(resolve, 5_000))]);
+            seen.calls.push("D1");
+            return target.batch(statements);
+          },
+  });
+  const watched = (stub: object): object =>
+    new Proxy(stub, {
+      get: (target, name) =>
+        name !== "read"
+          ? (Reflect.get(target, name, target) as unknown)
+          : (...args: Parameters<Calls["read"]>) => {
+              seen.calls.push("object");
+              if (seen.held) asked();
+              return (target as Calls).read(...args);
+            },
+    });
+  const PARTITION = new Proxy(env.PARTITION, {
+    get: (target, name) =>
+      name === "getByName" ? (of: string) => watched(target.getByName(of)) : member(target, name),
+  });
+  return { seen, bindings: { ...env, LOG_0, PARTITION } as unknown as typeof env };
 }
 
 const partitionOf = async (key: string): Promise<string> =>
