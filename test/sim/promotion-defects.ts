@@ -162,7 +162,7 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
   one(
     "who carries a promotion on writes its object again",
     "PROMOTION7",
-    engine("history/promotion", "if ((await objects.get(name)) === null) ", ""),
+    engine("history/switch-object", "if ((await objects.range(name, 0, 1)) === null) ", ""),
   ),
   one(
     "R2 knows nothing of a switch",

@@ -1,4 +1,5 @@
 /** `/v1/timelines`: lines of history under names (engine/history/timelines.ts). No partition is woken. */
+import { keptLog } from "../../adapters/kept-logs.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { isObject, isText } from "../../engine/base/json.ts";
@@ -25,7 +26,7 @@ import { noTimeline, settledAt, timelineReplays } from "../read/moments.ts";
 import { replayCode } from "../replay-code.ts";
 import { limited, persistent } from "../../engine/base/retry.ts";
 import { requestClock } from "../request-clock.ts";
-import { floorsOf, readTimelines, savepointStores, timelineStores } from "../timelines.ts";
+import { databasesOf, floorsOf, readTimelines, savepointStores, timelineStores } from "../timelines.ts";
 import { ERASED, repeatErasures } from "./erasures-on-lines.ts";
 import {
   advance,
@@ -66,6 +67,15 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
       status: 409,
       code: "timeline_unrelated",
       detail: `main doesn't continue from stamp ${at} of ${nameOfLine(timelines, from.line)}: replay from a moment of main, or from the end of what was main before a replay`,
+    });
+  const isThere = timelines.all.some((one) => one.name === name);
+  const oldest = wanted.replay === null || isThere ? null : await oldestReplay(env, timelines, from.line, begin);
+  if (oldest !== null)
+    return problem({
+      status: 410,
+      code: "moment_gone",
+      detail: `retention has given up a part of main's log above stamp ${begin}, and a replay needs all of it; the oldest moment that one can start from is stamp ${oldest}, ${stampTime(oldest)}`,
+      more: { oldest, oldestTime: stampTime(oldest) },
     });
   const { main } = timelines;
   const replay =
@@ -134,6 +144,24 @@ async function startOfReplay(
   );
   const end = stamp(Math.max(...newest));
   return end <= at ? end : null;
+}
+
+/** Returns the oldest stamp from which main's log is whole, or null if it is whole above the given one. */
+async function oldestReplay(env: Env, timelines: Timelines, line: number, begin: Stamp): Promise<Stamp | null> {
+  let [start, oldest, broken] = [stamp(0), begin, false];
+  for (const part of partsOf(lineageOf(timelines, timelines.main.line))) {
+    const above = stamp(Math.max(begin, start));
+    start = part.upTo;
+    if (part.upTo <= begin) continue;
+    for (const db of databasesOf(env)) {
+      const saved = part.line === line && above === begin;
+      const kept = await limited(requestClock, "D1", () => keptLog(db, part.line, above, saved));
+      broken ||= kept.broken;
+      // The end of a line is held, since a later one starts there.
+      oldest = stamp(Math.max(oldest, Math.min(kept.oldest ?? 0, part.upTo)));
+    }
+  }
+  return broken ? oldest : null;
 }
 
 interface Wish {

@@ -1,7 +1,7 @@
 /** Timelines: lines of history under names, and their promotion. */
 import { CHANGED_NAMED } from "../../engine/base/limits.ts";
 import { MOMENT_FORMS, TIMELINE_NAME } from "../../engine/history/moment.ts";
-import { AT_PROBLEMS } from "./common.ts";
+import { ABOUT_GONE, AT_PROBLEMS } from "./common.ts";
 import { described, type HeaderParams, type TextParam } from "./described.ts";
 import { COUNT, list, object, orNull, ref, STRING, TIME } from "./schemas.ts";
 
@@ -159,6 +159,7 @@ export const PUT_TIMELINE = described({
     413: ["body_too_large", "gzip_bomb"],
     415: ["unsupported_encoding"],
   },
+  more: object(ABOUT_GONE),
 });
 
 export const LIST_TIMELINES = described({

@@ -176,6 +176,46 @@ describe("a replay", () => {
     expect(await readers()).not.toContain("old");
   });
 
+  test("KEPTLOG1: from a savepoint whose log above is given up it is refused, with the oldest moment that has all of it", async () => {
+    const snapshot = async (): Promise<void> => {
+      await postEvents([add("k-n", 1)]);
+      for (let i = 0; i < 4; i++) await call(`/v1/operators/tally/partitions/${i}/snapshot`, { method: "POST" });
+    };
+    await snapshot();
+    const save = { method: "PUT", headers: { "content-type": "application/json" }, body: "{}" };
+    expect(await call("/v1/savepoints/k-old", save)).toMatchObject({ status: 201 });
+    for (let i = 0; i < 3; i++) await snapshot();
+    const { line } = (await get("/v1/timelines/main")).body as { line: number };
+    // As retention leaves it: the first archive after the savepoint stays, and those before `archive_from` go.
+    const keepFrom = async (back: number): Promise<void> => {
+      for (const db of [env.LOG_0, env.LOG_1])
+        await db
+          .prepare(
+            "UPDATE partitions SET retain_from = snapshot_stamp, archive_from = version - ?2 WHERE partition >= ?1 || '/tally/' AND partition < ?1 || '/tally/~' AND version >= 4",
+          )
+          .bind(String(line), back)
+          .run();
+    };
+    await keepFrom(1);
+    expect(await put("k-whole", { from: "k-old", replay: "logged" })).toMatchObject({ status: 201 });
+    expect((await advance("k-whole")).body).toMatchObject({ replay: { lag: 0 } });
+    await remove("k-whole");
+    await keepFrom(0);
+    const refused = await put("k-short", { from: "k-old", replay: "logged" });
+    expect(refused).toMatchObject({ status: 410, body: { code: "moment_gone" } });
+    expect(refused.body["detail"]).toContain("above stamp");
+    expect(await put("k-fork", { from: "k-old" }), "its state can be read").toMatchObject({ status: 201 });
+    expect((await get("/v1/timelines/k-short")).status).toBe(404);
+    const { oldest } = refused.body as { oldest: number };
+    expect(await put("k-short", { from: String(oldest), replay: "logged" })).toMatchObject({ status: 201 });
+    const before = await put("k-before", { from: String(oldest - 1), replay: "logged" });
+    expect(before).toMatchObject({ status: 410, body: { code: "moment_gone" } });
+    expect((await advance("k-short")).body).toMatchObject({ replay: { lag: 0, behind: 0 } });
+    for (const db of [env.LOG_0, env.LOG_1])
+      await db.prepare("UPDATE partitions SET retain_from = 0, archive_from = 0").run();
+    for (const one of ["k-short", "k-fork"]) await remove(one);
+  });
+
   test("an erasure on main is taken in, and asks nothing of the timeline", async () => {
     await postEvents([add("e-n", 1)]);
     const start = await stampNow();
