@@ -11,8 +11,9 @@
  *     durable. So R2 never holds a row of the log that the mark doesn't know of. If D1 is restored to a point before
  *     such a row, the restore is noticed, even if the attempt never became current. Without this the partition would
  *     resume in the same incarnation, and no reader could tell that the attempt's rows were given up (incarnation.ts).
- * MARK4. The mark of a line that starts from another one is written with its first opening: it names the other line's
- *     files until the line has a snapshot of its own. So the next opening fetches parts of them ahead.
+ * MARK4. On a line that starts from another one, an opening writes the mark if it doesn't name the state's files. They
+ *     are the other line's until the line has a snapshot of its own. So the next opening knows what to fetch ahead, and
+ *     if the other line is needed.
  */
 import { incarnationOf, type Epoch } from "../base/ids.ts";
 import { MARK_MS } from "../base/limits.ts";
@@ -47,10 +48,11 @@ export class HighWaterMarkWriter {
 
   /** The partition is open (MARK4). */
   opened(open: OpenPartition): void {
-    if (!this.#starts || open.whole !== null) return;
+    if (!this.#starts) return;
     const mark = this.#host.highWaterMark();
     const names = (files: readonly StateFile[] = []): string => files.map(({ name }) => name).join();
-    if (mark === null || (mark.refused !== true && names(mark.files) !== names(open.files))) void this.#keep(open, {});
+    if (mark === null || (mark.refused !== true && names(mark.files) !== names(filesOf(open))))
+      void this.#keep(open, {});
   }
 
   /** D1 acknowledged a commit. */
@@ -88,11 +90,12 @@ export class HighWaterMarkWriter {
   }
 
   #keep(
-    { row, machine, whole, files: first }: Pick<OpenPartition, "row" | "machine" | "whole" | "files">,
+    open: Pick<OpenPartition, "row" | "machine" | "whole" | "files">,
     more: Pick<HighWaterMark, "refused">,
   ): Promise<void> {
     const kept = more.refused === true ? {} : this.#room.kept();
-    const known = whole === null ? first : stateFiles(whole);
+    const { row, machine } = open;
+    const known = filesOf(open);
     const files = known.length === 0 ? {} : { files: known };
     return this.#host.keepHighWaterMark({
       ...highWaterMark(logFacts(row, machine.seq)),
@@ -103,6 +106,9 @@ export class HighWaterMarkWriter {
     });
   }
 }
+
+const filesOf = ({ whole, files }: Pick<OpenPartition, "whole" | "files">): readonly StateFile[] =>
+  whole === null ? files : stateFiles(whole);
 
 /** A mark from the future counts as old: the clock was turned back. */
 function isYoung(mark: HighWaterMark | null, { row }: OpenPartition, nowMs: number): boolean {

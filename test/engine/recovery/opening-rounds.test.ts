@@ -129,6 +129,8 @@ describe("calls that follow each other until the first answer", () => {
       expect(await world.value(next, "k3")).toEqual({ total: 103, times: 2 });
       expect(world.trace).not.toContain("create");
       expect([next.ended, next.notes]).toEqual([null, []]);
+      const own = world.mark?.files?.map(({ name }) => name.startsWith("2/"));
+      expect(own, "the next opening leaves the other line alone").toEqual([true]);
       await world.clock.advance(60_000);
     }
   });
