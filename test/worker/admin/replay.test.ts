@@ -162,7 +162,7 @@ describe("a replay", () => {
     expect(await preview("old")).toMatchObject({ status: 409, body: { code: "timeline_unrelated" } });
     expect(await promote("old", "*")).toMatchObject({ status: 409, body: { code: "timeline_unrelated" } });
     expect(await n("o-n")).toBe(2);
-    // What was main is kept for it.
+    // The former main is kept for it.
     await env.LOG_0.prepare(
       "UPDATE timelines SET expires_at = 1 WHERE replaced = (SELECT switches FROM directory)",
     ).run();
