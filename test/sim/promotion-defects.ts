@@ -255,4 +255,14 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "LINE2",
     engine("history/timelines", "row.parent !== parent || isOther || ", "row.parent !== parent || "),
   ),
+  // ---- switch-object.ts ----
+  one(
+    "the object of a switch says another moment at which main starts",
+    "SWITCH1",
+    engine(
+      "history/promotion",
+      'ancestorsOf(await persistent(clock, "D1", () => directory.all()), line)',
+      'ancestorsOf(await persistent(clock, "D1", () => directory.all()), line).map((one) => ({ ...one, at: stamp(one.at + 1) }))',
+    ),
+  ),
 ];

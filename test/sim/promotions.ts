@@ -2,10 +2,12 @@
  * Timelines that are made, written, promoted and removed by callers who fail, die and come late (lines-world.ts), and
  * the rules that hold all the time and at the end.
  */
+import { brotli } from "../../src/adapters/brotli.ts";
 import { stamp, switchObject, type Stamp } from "../../src/engine/base/ids.ts";
 import type { Main } from "../../src/engine/base/records.ts";
 import { persistent } from "../../src/engine/base/retry.ts";
 import { promote, settlePromotion } from "../../src/engine/history/promotion.ts";
+import { readSwitch } from "../../src/engine/history/switch-object.ts";
 import { listSavepoints } from "../../src/engine/history/savepoints.ts";
 import { settle } from "../../src/engine/history/settle.ts";
 import { makeTimeline, removeTimeline, type Timelines } from "../../src/engine/history/timelines.ts";
@@ -311,12 +313,26 @@ class Actors {
         if (!lines.has(Number(name.slice(1)))) this.#rules.break(`database ${i} still holds ${name}`);
       for (const name of rows.keys()) if (!lines.has(Number.parseInt(name, 10))) this.#rules.break(`${name} is left`);
     }
-    for (const { promotion, to } of this.#rules.switches)
-      if (!objects.objects.has(switchObject(this.#rules.switches.findIndex((one) => one.to === to) + 1, to)))
+    for (const [i, { promotion, to }] of this.#rules.switches.entries()) {
+      const name = { switches: i + 1, line: to };
+      if (!objects.objects.has(switchObject(name.switches, name.line))) {
         this.#rules.break(`R2 knows nothing of promotion ${promotion}`);
+        continue;
+      }
+      const { starts } = await clock.run(readSwitch({ objects, clock, codec: brotli }, name));
+      if (starts.length === 0 || !starts.every(({ line, at }, n) => this.#isStart(to, n, line, at)))
+        this.#rules.break(`R2 says that line ${to} starts at ${JSON.stringify(starts)}`);
+    }
     for (const name of objects.objects.keys())
       if (startOf(name) > 0 && !lines.has(startOf(name)) && !this.#rules.late.has(name))
         this.#rules.break(`${name} is left in R2`);
+  }
+
+  /** Returns true if the n-th line before another one is that line, up to that stamp. */
+  #isStart(of: number, n: number, line: number, at: Stamp): boolean {
+    const start = this.#world.starts.get(of);
+    if (start === undefined || n > 0) return start !== undefined && this.#isStart(start.parent, n - 1, line, at);
+    return start.parent === line && start.at === at;
   }
 
   #timelines({ directory }: Ports): Promise<Timelines> {
