@@ -158,7 +158,7 @@ const EXPLAIN = `SELECT ${HELD} AS epoch, CASE WHEN h.epoch > p.epoch THEN json_
 
 const CREATE = `INSERT OR IGNORE INTO partitions (number, partition, line, seed, start_seq, epoch, writer, code, version, attempt, snapshot_seq, snapshot_stamp, manifest, previous_seq, previous, pins)
   SELECT number, ?1, ?2, ?3, ?4, 0, '', '', 0, '', ?4, ?5, NULL, 0, NULL, '[]' FROM numbers
-  WHERE partition = ?1 AND EXISTS (SELECT 1 FROM lines WHERE line = ?2 AND state <> 'removed')`;
+  WHERE partition = ?1 AND EXISTS (SELECT 1 FROM lines WHERE line = ?2 AND state NOT IN ('removed', 'unstarted'))`;
 
 /** The same event gives the same row, so a repeated statement changes nothing. */
 const NOTE_CHANGED = `INSERT OR REPLACE INTO changed_outcomes (place, key, id, was, now, print)

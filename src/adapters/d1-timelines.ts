@@ -3,23 +3,29 @@
  * guard stands in its statement's own condition (PROMOTION1).
  */
 import type { Stamp } from "../engine/base/ids.ts";
-import { FORMER_MAIN_MS, TIMELINES } from "../engine/base/limits.ts";
-import type { Directory, LineStore } from "../engine/base/ports.ts";
-import type { ChangedSum, Main, Readers, Replay, Timeline } from "../engine/base/records.ts";
+import { FORMER_MAIN_MS, PARTITIONS, TIMELINES } from "../engine/base/limits.ts";
+import type { Directory, LineState, LineStore } from "../engine/base/ports.ts";
+import type { ChangedSum, Main, Readers, Replay, Split, Timeline } from "../engine/base/records.ts";
 import { nameFailure } from "./d1-failure.ts";
 import { within } from "./place.ts";
 
 const ROW =
-  "line, name, parent, at, created_at AS createdMs, expires_at AS expiresMs, state, replaced, source, outcomes, code";
+  "line, name, parent, at, created_at AS createdMs, expires_at AS expiresMs, state, replaced, source, outcomes, code, split";
 const ALL = `SELECT ${ROW} FROM timelines ORDER BY line`;
 const NAMED = `SELECT ${ROW} FROM timelines WHERE name = ?1`;
 const COUNT = "SELECT COUNT(*) AS count FROM timelines WHERE state <> 'removing' OR name IS NOT NULL";
 const MAIN = `SELECT main AS line, switches, state, promotion, target, former, begun_at AS begunMs, etag, done FROM directory`;
-const ADD = `INSERT OR IGNORE INTO timelines (name, parent, at, created_at, expires_at, state, source, outcomes, code)
-  SELECT ?1, ?2, ?3, ?4, ?5, 'making', ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready')
+const ADD = `INSERT OR IGNORE INTO timelines (name, parent, at, created_at, expires_at, state, source, outcomes, code, split)
+  SELECT ?1, ?2, ?3, ?4, ?5, 'making', ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM timelines WHERE line = ?2 AND state = 'ready')
     AND (SELECT COUNT(*) FROM timelines WHERE state <> 'removing' OR name IS NOT NULL) < ${TIMELINES}`;
+/** Partitions that share the keys of one of the parent's. */
+const PARTS = `COALESCE((SELECT value FROM json_each(t.split) WHERE key = o.operator), 1)`;
+/** A partition is in the database of the one that it starts from. */
 const PLACE = `INSERT OR IGNORE INTO operators (line, operator, partitions, hash, seed, databases, created_at)
-  SELECT t.line, o.operator, o.partitions, o.hash, o.seed, o.databases, o.created_at
+  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${PARTITIONS})
+  SELECT t.line, o.operator, o.partitions * ${PARTS}, o.hash, o.seed,
+    (SELECT json_group_array(value) FROM (SELECT d.value FROM json_each(o.databases) AS d JOIN n ON n.i <= ${PARTS} ORDER BY d.key)),
+    o.created_at
   FROM timelines AS t JOIN operators AS o ON o.line = t.parent WHERE t.line = ?1 AND t.state = 'making'`;
 const READY = "UPDATE timelines SET state = 'ready' WHERE line = ?1 AND state = 'making'";
 const STATE = "SELECT state FROM timelines WHERE line = ?1";
@@ -46,6 +52,8 @@ const BEGIN = `UPDATE directory SET state = 'sealing', promotion = ?1, target = 
 const SWITCH = `UPDATE directory SET former = main, main = target, switches = switches + 1, state = 'opening', etag = ?2, done = ?3
   WHERE state = 'sealing' AND promotion = ?1`;
 /** The UPDATE before may have matched nothing. Only the switch leaves that state and number. */
+const START = `UPDATE timelines SET at = ?2 WHERE outcomes = 'same'
+  AND EXISTS (SELECT 1 FROM directory WHERE state = 'opening' AND promotion = ?1 AND line = main)`;
 const RENAME = `UPDATE timelines SET
     replaced = CASE WHEN line = (SELECT former FROM directory) THEN (SELECT switches FROM directory) ELSE replaced END,
     expires_at = CASE WHEN line = (SELECT former FROM directory) THEN (SELECT begun_at FROM directory) + ${FORMER_MAIN_MS} END,
@@ -54,10 +62,20 @@ const RENAME = `UPDATE timelines SET
 const ABORT = "UPDATE directory SET state = 'aborting' WHERE state = 'sealing' AND promotion = ?1";
 const IDLE = "UPDATE directory SET state = 'idle' WHERE state IN ('aborting', 'opening') AND promotion = ?1";
 
-type Row = Omit<Timeline, "replay" | "replayed"> & { readonly [M in keyof Replay]: Replay[M] | null };
+/** The outcomes of a line that has those of its parent, and starts at its end. */
+const SAME = "same";
 
-function timeline({ source, outcomes, code, ...row }: Row): Timeline {
+type Row = Omit<Timeline, "replay" | "replayed" | "split" | "unstarted"> & {
+  readonly source: number | null;
+  readonly outcomes: Replay["outcomes"] | typeof SAME | null;
+  readonly code: string | null;
+  readonly split: string | null;
+};
+
+function timeline({ source, outcomes, code, split, ...facts }: Row): Timeline {
+  const row = split === null ? facts : { ...facts, split: JSON.parse(split) as Split };
   if (source === null) return row;
+  if (outcomes === SAME) return { ...row, unstarted: true };
   return outcomes === null || code === null
     ? { ...row, replayed: source }
     : { ...row, replay: { source, outcomes, code } };
@@ -82,9 +100,13 @@ export class D1Directory implements Directory {
   }
 
   async add(start: Parameters<Directory["add"]>[0], nowMs: number): Promise<Timeline | "gone" | "full"> {
-    const { name, parent, at, expiresMs, replay } = start;
-    const replays = [replay?.source ?? null, replay?.outcomes ?? null, replay?.code ?? null];
-    const added = [ADD, name, parent, at, nowMs, expiresMs, ...replays] as const;
+    const { name, parent, at, expiresMs, replay, split, unstarted } = start;
+    const replays =
+      unstarted === true
+        ? [parent, SAME, null]
+        : [replay?.source ?? null, replay?.outcomes ?? null, replay?.code ?? null];
+    const splits = split === undefined ? null : JSON.stringify(split);
+    const added = [ADD, name, parent, at, nowMs, expiresMs, ...replays, splits] as const;
     const [, rows, counts] = await this.#batch(added, [NAMED, name], [COUNT]);
     const [row] = rows as readonly Row[];
     if (row !== undefined) return timeline(row);
@@ -121,9 +143,10 @@ export class D1Directory implements Directory {
     return isReady ? (mains as Main[])[0]! : "no_target";
   }
 
-  async switch(promotion: number, etag: string, done: string): Promise<Main> {
-    const [, , mains] = await this.#batch([SWITCH, promotion, etag, done], [RENAME, promotion], [MAIN]);
-    return (mains as Main[])[0]!;
+  async switch(promotion: number, etag: string, done: string, end: Stamp | null = null): Promise<Main> {
+    const start = end === null ? [] : [[START, promotion, end] as const];
+    const results = await this.#batch([SWITCH, promotion, etag, done], ...start, [RENAME, promotion], [MAIN]);
+    return (results.at(-1) as Main[])[0]!;
   }
 
   async abort(promotion: number): Promise<Main> {
@@ -172,14 +195,22 @@ const restOf = (p: string): string => `substr(${p}.partition, instr(${p}.partiti
 const READS = `c.start_seq > 0 AND (c.retain_from <= ?2 OR c.archive_from <= 1
   OR EXISTS (SELECT 1 FROM savepoints AS s WHERE s.line = ?1 AND s.at < c.snapshot_stamp AND NOT EXISTS (
     SELECT 1 FROM restore_points AS r WHERE r.place ${within("c")} AND r.intact = 1 AND r.stamp <= s.at)))`;
-const READERS = `SELECT COUNT(DISTINCT place) AS partitions, MIN(place) AS first FROM (
+/** The partitions of the past, each with the one, or those, that start from it. */
+const STARTING = `SELECT ${restOf("p")} AS place FROM partitions AS p JOIN json_each(?3) AS a ON p.line = json_extract(a.value, '$.line')
+    WHERE NOT EXISTS (SELECT 1 FROM json_each(a.value, '$.split') AS s WHERE ${restOf("p")} LIKE s.key || '/%')
+  UNION ALL
+  SELECT s.key || '/' || printf('%04d', CAST(substr(${restOf("p")}, length(s.key) + 2) AS INTEGER) * s.value + n.i) FROM partitions AS p
+    JOIN json_each(?3) AS a ON p.line = json_extract(a.value, '$.line')
+    JOIN json_each(a.value, '$.split') AS s ON ${restOf("p")} LIKE s.key || '/%' JOIN n ON n.i < s.value`;
+const READERS = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ${PARTITIONS})
+SELECT COUNT(DISTINCT place) AS partitions, MIN(place) AS first FROM (
   SELECT ${restOf("c")} AS place FROM partitions AS c WHERE c.line = ?1 AND ${READS}
   UNION ALL
-  SELECT ${restOf("p")} FROM partitions AS p WHERE p.line IN (SELECT value FROM json_each(?3))
-    AND NOT EXISTS (SELECT 1 FROM partitions AS c WHERE c.partition = CAST(?1 AS INTEGER) || '/' || ${restOf("p")}))`;
+  SELECT place FROM (${STARTING}) AS p
+    WHERE NOT EXISTS (SELECT 1 FROM partitions AS c WHERE c.partition = CAST(?1 AS INTEGER) || '/' || p.place))`;
 
 const SEAL = `UPDATE lines SET state = 'sealed', promotion = ?2
-  WHERE line IN (SELECT value FROM json_each(?1)) AND promotion < ?2 AND state NOT IN ('removed', 'replaying')`;
+  WHERE line IN (SELECT value FROM json_each(?1)) AND promotion < ?2 AND state NOT IN ('removed', 'replaying', 'unstarted')`;
 /** Also writes the number where nothing was sealed, so that a late seal of this promotion changes nothing. */
 const UNSEAL = `UPDATE lines SET state = CASE state WHEN 'sealed' THEN 'open' ELSE state END, promotion = ?2
   WHERE line IN (SELECT value FROM json_each(?1)) AND promotion <= ?2 AND state <> 'removed'`;
@@ -195,7 +226,7 @@ export class D1Lines implements LineStore {
     this.#db = db;
   }
 
-  async add(line: number, floor: Stamp, state: "open" | "replaying"): Promise<void> {
+  async add(line: number, floor: Stamp, state: LineState): Promise<void> {
     await nameFailure(() => this.#db.prepare(ADD_LINE).bind(line, floor, state).run());
   }
 

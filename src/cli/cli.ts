@@ -26,6 +26,7 @@ import { promoteCommand } from "./promote.ts";
 import { quarantineCommand } from "./quarantine.ts";
 import { recoverCommand } from "./recover.ts";
 import { reprocessCommand } from "./reprocess.ts";
+import { rescaleCommand } from "./rescale.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { scanCommand } from "./scan.ts";
 import { newCommand, initCommand } from "./scaffold.ts";
@@ -73,6 +74,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
       promoteCommand,
       rollbackCommand,
       reprocessCommand,
+      rescaleCommand,
       checkCommand,
       verifyPartitionCommand,
       evictCommand,

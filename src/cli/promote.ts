@@ -14,6 +14,7 @@ import type {
   GivingUp,
   PromotionDone,
   PromotionFacts,
+  Rescaling,
   Stretches,
   TimelineInfo,
 } from "../client/timelines.ts";
@@ -95,9 +96,9 @@ export async function promoted(app: AppClient, name: string, options: PromoteOpt
   if (etag === null) throw new CommandError("the preview has no ETag, which a proxy may have removed");
   for (const line of options.json ? [JSON.stringify({ ...preview, etag })] : previewLines(preview))
     await screen.print(line);
-  screen.say(`keys that change: keyframe diff now ${name}@now`);
-  if (preview.mode === "follow" && options.giveUpTo !== undefined)
-    throw new CommandError(`${name} replays main's log, so main gives up no event: --give-up-to has nothing to write`);
+  if (preview.mode !== "rescale") screen.say(`keys that change: keyframe diff now ${name}@now`);
+  if (preview.mode !== "give_up" && options.giveUpTo !== undefined)
+    throw new CommandError(`main gives up no event for ${name}: --give-up-to has nothing to write`);
   if (!(await agreed(preview, options, cli))) return false;
   const file = options.giveUpTo ?? null;
   if (file !== null && preview.mode === "give_up") await writeGivenUp(app, path, file, preview, cli);
@@ -119,19 +120,42 @@ async function agreed(preview: PromotionFacts, { yes }: PromoteOptions, cli: Cli
   if (yes === true) return true;
   const { screen, confirm } = cli;
   await screen.flush();
-  const price =
-    preview.mode === "follow"
-      ? `change the outcome of ${events(preview.changes)}`
-      : `give up ${events(preview.givesUp)}`;
-  if (confirm !== null && (await confirm(`make ${preview.timeline} main, and ${price}? [y/N] `))) return true;
+  if (confirm !== null && (await confirm(`make ${preview.timeline} main, and ${priceOf(preview)}? [y/N] `)))
+    return true;
   screen.say(`nothing was promoted${confirm === null ? ": --yes promotes without a terminal" : ""}`);
   return false;
 }
 
 const events = ({ events: n }: Pick<Stretches, "events">): string => (n === 1 ? "1 event" : `${count(n)} events`);
 
-export const previewLines = (preview: PromotionFacts): string[] =>
-  preview.mode === "follow" ? followingLines(preview) : givingUpLines(preview);
+function priceOf(preview: PromotionFacts): string {
+  switch (preview.mode) {
+    case "follow":
+      return `change the outcome of ${events(preview.changes)}`;
+    case "rescale":
+      return "give up nothing";
+    case "give_up":
+      return `give up ${events(preview.givesUp)}`;
+  }
+}
+
+export function previewLines(preview: PromotionFacts): string[] {
+  switch (preview.mode) {
+    case "follow":
+      return followingLines(preview);
+    case "rescale":
+      return rescalingLines(preview);
+    case "give_up":
+      return givingUpLines(preview);
+  }
+}
+
+const rescalingLines = ({ timeline, partitions }: Rescaling): string[] => [
+  `${timeline} starts where main ends: main gives up no event, and no outcome changes`,
+  ...Object.entries(partitions).map(
+    ([operator, { from, to }]) => `  ${operator} ${count(to)} partitions instead of ${count(from)}`,
+  ),
+];
 
 function followingLines({ timeline, outcomes, changes }: Following): string[] {
   const counts = new Map<string, number>();

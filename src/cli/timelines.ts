@@ -11,6 +11,8 @@ interface ForkOptions {
   /** `never`, or a time as 7d. */
   readonly expires?: string;
   readonly replay?: "logged" | "decide";
+  /** By operator. */
+  readonly partitions?: Readonly<Record<string, number>>;
 }
 
 /** The answer is no: another timeline has the name, the moment isn't there, or there is no room. */
@@ -18,6 +20,10 @@ const NOES = new Set([
   "timeline_exists",
   "timeline_replays",
   "timeline_unrelated",
+  "timeline_unstarted",
+  "partitions_same",
+  "partitions_unsplit",
+  "no_operator",
   "too_many_timelines",
   "not_settled",
   "moment_gone",
@@ -32,8 +38,12 @@ export async function startTimeline(app: AppClient, name: string, options: ForkO
 }
 
 /** Asks for a timeline. The answer may be a problem. */
-export function askTimeline(app: AppClient, name: string, { from, expires, replay }: ForkOptions): Promise<Answer> {
-  const body = JSON.stringify({ from, expires: expires === "never" ? null : expires, replay });
+export function askTimeline(
+  app: AppClient,
+  name: string,
+  { from, expires, replay, partitions }: ForkOptions,
+): Promise<Answer> {
+  const body = JSON.stringify({ from, expires: expires === "never" ? null : expires, replay, partitions });
   return app.askAgain(timelinePath(name), putJson(body));
 }
 
@@ -49,7 +59,7 @@ export function started(answer: Answer, { from }: ForkOptions): TimelineInfo {
 export const nowDigits = (): string => new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
 
 export const startOf = ({ name, from, at, time }: TimelineInfo): string =>
-  `${name} starts at stamp ${at}, ${time}, of ${from}`;
+  at === undefined ? `${name} starts where ${from} ends` : `${name} starts at stamp ${at}, ${time}, of ${from}`;
 
 export const endOf = ({ expires }: TimelineInfo): string =>
   expires === undefined ? "until somebody removes it" : `until ${expires}`;

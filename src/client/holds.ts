@@ -187,6 +187,7 @@ const TIMELINE = {
   "from?": "a text",
   "at?": "a whole number",
   "time?": "a text",
+  "split?": "anything",
   "created?": "a text",
   "expires?": "a text",
   "replay?": {
@@ -221,6 +222,12 @@ const FOLLOWING = {
     partitions: [{ operator: "a text", partition: "a whole number", events: "a whole number" }],
   },
 } as const satisfies Shape;
+const RESCALING = { timeline: "a text", mode: "a text", partitions: "anything" } as const satisfies Shape;
+
+type Members = { readonly [member: string]: Shape };
+const PREVIEWS: Readonly<Record<string, Members>> = { follow: FOLLOWING, rescale: RESCALING };
+const previewOf = (mode: unknown): Members => PREVIEWS[String(mode)] ?? GIVING_UP;
+
 const DONE = { promoted: "true", switches: "a whole number", former: "a text" } as const satisfies Shape;
 
 /** A message of `watch`. */
@@ -278,12 +285,8 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
   ["PUT", "/v1/timelines/:name", TIMELINE],
   ["POST", "/v1/timelines/:name/replay", TIMELINE],
   ["DELETE", "/v1/timelines/:name", { name: "a text", removed: "a boolean" }],
-  ["GET", "/v1/timelines/:name/promotion", ({ mode }) => (mode === "follow" ? FOLLOWING : GIVING_UP)],
-  [
-    "POST",
-    "/v1/timelines/:name/promotion",
-    ({ mode }) => ({ ...(mode === "follow" ? FOLLOWING : GIVING_UP), ...DONE }),
-  ],
+  ["GET", "/v1/timelines/:name/promotion", ({ mode }) => previewOf(mode)],
+  ["POST", "/v1/timelines/:name/promotion", ({ mode }) => ({ ...previewOf(mode), ...DONE })],
   ["DELETE", "/v1/timelines/:name/promotion", { name: "a text", state: "a text", switches: "a whole number" }],
   [
     "POST",

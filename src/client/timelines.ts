@@ -9,11 +9,16 @@ export interface TimelineInfo {
   readonly name: string;
   /** The number of its line, which is never given again. */
   readonly line: number;
-  readonly state: "main" | "sealed" | "making" | "ready" | "replaying" | "removing";
-  /** The timeline that it starts from. Absent for the first one, as are the stamp and time of its start. */
+  readonly state: "main" | "sealed" | "making" | "ready" | "replaying" | "unstarted" | "removing";
+  /**
+   * The timeline that it starts from. Absent for the first one, as are the stamp and time of its start. One that is
+   * unstarted has no start until it is promoted.
+   */
   readonly from?: string;
   readonly at?: number;
   readonly time?: string;
+  /** Partitions for each one of the timeline that it starts from, by operator. */
+  readonly split?: Readonly<Record<string, number>>;
   readonly created?: string;
   /** When it is removed. Absent if somebody must remove it. */
   readonly expires?: string;
@@ -47,8 +52,10 @@ export interface ReplayFacts {
 }
 
 export interface StartOptions {
-  /** Default: main as it is now. */
+  /** Default: main as it is now. `end`: where main ends when the timeline is promoted; needs `partitions`. */
   readonly from?: MomentLike;
+  /** Numbers of partitions, by operator: a multiple of those that it has at that moment. */
+  readonly partitions?: Readonly<Record<string, number>>;
   /** A time as `12h` or `7d`, which is the default. With null, the timeline stays until it is removed. */
   readonly expires?: string | null;
   /**
@@ -99,7 +106,15 @@ export interface Following {
   };
 }
 
-export type PromotionFacts = GivingUp | Following;
+/** Of a timeline with other partitions that starts where main ends: no event is given up, and no outcome changes. */
+export interface Rescaling {
+  readonly timeline: string;
+  readonly mode: "rescale";
+  /** Numbers of partitions, by operator. */
+  readonly partitions: Readonly<Record<string, { readonly from: number; readonly to: number }>>;
+}
+
+export type PromotionFacts = GivingUp | Following | Rescaling;
 
 /** The keys of an operator that change. */
 export interface OperatorKeys {
@@ -140,8 +155,8 @@ export class TimelinesClient {
    * @throws KeyframeError `timeline_exists` if the name stands for one that starts elsewhere; `moment_gone`,
    *   `not_settled`, `no_savepoint`, `no_timeline`, `too_many_timelines`
    */
-  async start(name: string, { from, expires, replay }: StartOptions = {}): Promise<TimelineInfo> {
-    const body = JSON.stringify({ from: from === undefined ? from : momentText(from), expires, replay });
+  async start(name: string, { from, partitions, expires, replay }: StartOptions = {}): Promise<TimelineInfo> {
+    const body = JSON.stringify({ from: from === undefined ? from : momentText(from), partitions, expires, replay });
     return success(await this.#call("PUT", timelinePath(name), body)) as TimelineInfo;
   }
 

@@ -26,7 +26,8 @@ export function BranchFigure({ lanes, savepoints, chosen, sinceMs }: BranchFigur
   const starts = lanes.flatMap(({ startMs }) => (startMs === null ? [] : [startMs]));
   const from = Math.min(sinceMs, to - 1_000, ...starts);
   const x = (ms: number): number => LEAD + ((ms - from) / (to - from)) * (1 - LEAD - TAIL);
-  const startOf = ({ startMs }: Lane): number => (startMs === null ? 0 : x(startMs));
+  const startOf = ({ startMs, timeline }: Lane): number =>
+    timeline.state === "unstarted" ? 1 - TAIL : startMs === null ? 0 : x(startMs);
   const percent = (share: number): string => `${(share * 100).toFixed(2)}%`;
   const lineY = (row: number): number => row * LANE + LINE;
   return (

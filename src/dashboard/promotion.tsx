@@ -5,7 +5,7 @@
  *     then, nothing is promoted, and the page shows the new preview.
  */
 import { useEffect, useState } from "preact/hooks";
-import type { Stretches } from "../client/timelines.ts";
+import type { Rescaling, Stretches } from "../client/timelines.ts";
 import { promotionPath } from "../client/paths.ts";
 import { count, many } from "../client/amounts.ts";
 import { ApiError, errorText, getTagged, post, type Tagged } from "./api.ts";
@@ -31,7 +31,7 @@ interface Follow {
   };
 }
 
-type Facts = GivingUp | Follow;
+type Facts = GivingUp | Follow | Rescaling;
 
 interface PromotionProps {
   readonly name: string;
@@ -124,12 +124,19 @@ export function PromotionPanel({ name, waits, say }: PromotionProps) {
   );
 }
 
+function priceOf(name: string, facts: Facts): string {
+  switch (facts.mode) {
+    case "give_up":
+      return `Main gives up ${many(facts.givesUp.events, "event")} and has ${many(facts.takes.events, "event")} of ${name} instead.`;
+    case "follow":
+      return `Main gives up no event, and ${many(facts.changes.events, "outcome")} will differ.`;
+    case "rescale":
+      return "Main gives up no event, and no outcome changes.";
+  }
+}
+
 function warning(name: string, facts: Facts): string {
-  const what =
-    facts.mode === "give_up"
-      ? `Main gives up ${many(facts.givesUp.events, "event")} and has ${many(facts.takes.events, "event")} of ${name} instead.`
-      : `Main gives up no event, and ${many(facts.changes.events, "outcome")} will differ.`;
-  return `${what} Events that are sent meanwhile are answered 503 for a moment, and count once when they are sent again. What was main stays readable as main~1.`;
+  return `${priceOf(name, facts)} Events that are sent meanwhile are answered 503 for a moment, and count once when they are sent again. What was main stays readable as main~1.`;
 }
 
 function promotionProblem(name: string, error: unknown): string {
@@ -145,6 +152,21 @@ const WORDS: Readonly<Record<string, (name: string) => string>> = {
 };
 
 function Preview({ name, facts }: { readonly name: string; readonly facts: Facts }) {
+  if (facts.mode === "rescale")
+    return (
+      <>
+        <p class="hint">
+          Mode <code>rescale</code>: {name} starts where main ends. Main gives up no event, and no outcome changes.
+        </p>
+        <ul>
+          {Object.entries(facts.partitions).map(([operator, { from, to }]) => (
+            <li key={operator}>
+              {operator}: {many(to, "partition")} instead of {from}
+            </li>
+          ))}
+        </ul>
+      </>
+    );
   if (facts.mode === "follow") {
     const { events, partitions } = facts.changes;
     return (

@@ -37,6 +37,12 @@ export function ChosenTimeline({ one, say, propose }: ChosenProps) {
         <dt>state</dt>
         <dd>{state}</dd>
         <Following one={one} />
+        {state === "unstarted" && (
+          <>
+            <dt>starts</dt>
+            <dd>where {from} ends, once it is promoted</dd>
+          </>
+        )}
         {time !== undefined && (
           <>
             <dt>starts from</dt>
@@ -59,16 +65,16 @@ export function ChosenTimeline({ one, say, propose }: ChosenProps) {
         <dd>{line}</dd>
       </dl>
       {state === "sealed" && <Undo name={name} propose={propose} />}
-      {!isMain && state !== "removing" && <TimelineDiff name={name} />}
+      {!isMain && state !== "removing" && state !== "unstarted" && <TimelineDiff name={name} />}
       {!isMain && state !== "sealed" && state !== "removing" && (
-        <PromotionPanel name={name} waits={state !== "ready"} say={say} />
+        <PromotionPanel name={name} waits={state !== "ready" && state !== "unstarted"} say={say} />
       )}
     </section>
   );
 }
 
 /** A timeline of these states takes in nothing but its own events. */
-const OWN: ReadonlySet<string> = new Set(["main", "sealed", "making", "ready", "removing"]);
+const OWN: ReadonlySet<string> = new Set(["main", "sealed", "making", "ready", "unstarted", "removing"]);
 
 /** A timeline that takes in what another one logs says which one, and how far it has come. The app counts that anew. */
 function Following({ one }: { readonly one: TimelineInfo }) {

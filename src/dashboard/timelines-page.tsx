@@ -102,7 +102,9 @@ const Table = ({ lanes, chosen }: { readonly lanes: readonly Lane[]; readonly ch
             </th>
             <td>{state}</td>
             <td>
-              {time === undefined ? (
+              {state === "unstarted" ? (
+                `where ${from} ends`
+              ) : time === undefined ? (
                 "with the first event"
               ) : (
                 <>

@@ -8,6 +8,8 @@ export interface MemoryLine {
   open: boolean;
   /** The line takes in the rows of another one. */
   readonly replaying?: boolean;
+  /** The line has no partitions before it is opened. */
+  readonly unstarted?: boolean;
   readonly removed?: true;
   /** The last promotion that sealed or opened it. Missing for 0. */
   readonly promotion?: number;

@@ -153,7 +153,7 @@ class MemoryLog implements Log {
   }
 
   async create(seed: number, start: LogStart): Promise<Opening | null> {
-    if (this.#db.rows.has(this.#name) || this.#line === NO_LINE) return this.peek();
+    if (this.#db.rows.has(this.#name) || this.#line === NO_LINE || this.#line.unstarted === true) return this.peek();
     this.#db.rows.set(this.#name, {
       epoch: epoch(0),
       seed,

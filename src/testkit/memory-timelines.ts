@@ -2,10 +2,10 @@
  * The ports of timelines in memory, with the same guards as the SQL of d1-timelines.ts, written independently. Both
  * pass timelines-contract.ts.
  */
-import { FIRST_LINE, parsePartitionName, type Stamp } from "../engine/base/ids.ts";
+import { FIRST_LINE, parsePartitionName, partitionName, type Stamp } from "../engine/base/ids.ts";
 import { FORMER_MAIN_MS, TIMELINES } from "../engine/base/limits.ts";
-import type { Directory, LineStore } from "../engine/base/ports.ts";
-import type { ChangedSum, Main, Readers, Timeline } from "../engine/base/records.ts";
+import type { Directory, LineState, LineStore } from "../engine/base/ports.ts";
+import type { Ancestors, ChangedSum, Main, Readers, Timeline } from "../engine/base/records.ts";
 import type { MemoryLine } from "./memory-line.ts";
 import type { MemoryDatabase } from "./memory-log.ts";
 
@@ -47,7 +47,7 @@ export class MemoryDirectory implements Directory {
   }
 
   async add(start: Parameters<Directory["add"]>[0], nowMs: number): Promise<Timeline | "gone" | "full"> {
-    const { name, parent, at, expiresMs, replay } = start;
+    const { name, parent, at, expiresMs, replay, split, unstarted } = start;
     const there = [...this.timelines.values()].find((one) => one.name === name);
     if (there !== undefined) return there;
     const counted = [...this.timelines.values()].filter((one) => one.state !== "removing" || one.name !== null);
@@ -55,7 +55,12 @@ export class MemoryDirectory implements Directory {
     if (this.timelines.get(parent)?.state !== "ready") return "gone";
     const line = (this.#number += 1);
     const made = { line, name, parent, at, createdMs: nowMs, expiresMs, state: "making", replaced: 0 } as const;
-    const row: Timeline = replay === undefined ? made : { ...made, replay };
+    const row: Timeline = {
+      ...made,
+      ...(replay === undefined ? {} : { replay }),
+      ...(split === undefined ? {} : { split }),
+      ...(unstarted === undefined ? {} : { unstarted }),
+    };
     this.timelines.set(line, row);
     return row;
   }
@@ -97,19 +102,21 @@ export class MemoryDirectory implements Directory {
     if (row?.state !== "ready") return "no_target";
     const isNext = this.#main.state === "idle" && this.#main.promotion + 1 === promotion;
     const { line: main } = this.#main;
-    if (isNext && target !== main && row.replaced === 0 && (row.replay?.source ?? main) === main)
+    const follows = row.unstarted === true ? row.parent : row.replay?.source;
+    if (isNext && target !== main && row.replaced === 0 && (follows ?? main) === main)
       this.#main = { ...this.#main, state: "sealing", promotion, target, begunMs: nowMs };
     return this.#main;
   }
 
-  async switch(promotion: number, etag: string, done: string): Promise<Main> {
+  async switch(promotion: number, etag: string, done: string, end: Stamp | null = null): Promise<Main> {
     if (this.#is("sealing", promotion)) {
       const { line: former, target, switches, begunMs } = this.#main;
       this.#main = { ...this.#main, line: target!, former, switches: switches + 1, state: "opening", etag, done };
       this.#change(former, { name: null, expiresMs: begunMs + FORMER_MAIN_MS, replaced: switches + 1 });
-      const { replay, ...promoted } = this.timelines.get(target!)!;
+      const { replay, unstarted, ...promoted } = this.timelines.get(target!)!;
       const replayed = replay === undefined ? {} : { replayed: replay.source };
-      this.timelines.set(target!, { ...promoted, ...replayed, name: null, expiresMs: null });
+      const started = unstarted === undefined ? {} : { at: end ?? promoted.at, replayed: former };
+      this.timelines.set(target!, { ...promoted, ...replayed, ...started, name: null, expiresMs: null });
     }
     return this.#main;
   }
@@ -133,6 +140,21 @@ export class MemoryDirectory implements Directory {
   }
 }
 
+/** True unless the line takes the rows of another one, or nothing yet. */
+const takesEvents = ({ replaying, unstarted }: MemoryLine): boolean => replaying !== true && unstarted !== true;
+
+/** Returns the partitions, as operator/number, that start from one of the past. */
+function startingFrom(name: string, past: Ancestors): string[] {
+  const { line, operator, partition } = parsePartitionName(name);
+  const one = past.find((ancestor) => ancestor.line === line);
+  if (one === undefined) return [];
+  const parts = one.split?.[operator] ?? 1;
+  return Array.from({ length: parts }, (_, i) => {
+    const started = partitionName({ line, operator, partition: partition * parts + i });
+    return started.slice(started.indexOf("/") + 1);
+  });
+}
+
 /** Partitions whose rows one call deletes. */
 const AT_ONCE = 20;
 
@@ -143,10 +165,10 @@ export class MemoryLines implements LineStore {
     this.#db = db;
   }
 
-  async add(line: number, floor: Stamp, state: "open" | "replaying"): Promise<void> {
+  async add(line: number, floor: Stamp, state: LineState): Promise<void> {
     const { lines } = this.#db;
     if (lines.has(line)) return;
-    lines.set(line, state === "open" ? { floor, open: true } : { floor, open: false, replaying: true });
+    lines.set(line, state === "open" ? { floor, open: true } : { floor, open: false, [state]: true });
   }
 
   async drop(line: number): Promise<"more" | "done"> {
@@ -161,31 +183,30 @@ export class MemoryLines implements LineStore {
   async readers({ line, at, past }: Parameters<LineStore["readers"]>[0]): Promise<Readers> {
     const { rows, kept, savepoints } = this.#db;
     const placeOf = (name: string): string => name.slice(name.indexOf("/") + 1);
-    const onLine = (name: string, lines: readonly number[]): boolean => lines.includes(parsePartitionName(name).line);
+    const isOnLine = (name: string): boolean => parsePartitionName(name).line === line;
     const saved = [...savepoints.values()].filter((one) => one.line === line).map((one) => one.at);
     const found = new Set<string>();
     for (const [name, { startSeq, snapshotStamp }] of rows) {
       const { points = [], retainFrom = 0, archiveFrom = 0 } = kept.get(name) ?? {};
       const stamps = [snapshotStamp, ...points.filter(({ intact }) => intact).map((one) => one.stamp)];
       const isOwn = retainFrom > at && archiveFrom > 1 && saved.every((one) => one >= Math.min(...stamps));
-      if (onLine(name, [line]) && startSeq > 0 && !isOwn) found.add(placeOf(name));
-      if (onLine(name, past) && !rows.has(`${line}/${placeOf(name)}`)) found.add(placeOf(name));
+      if (isOnLine(name) && startSeq > 0 && !isOwn) found.add(placeOf(name));
+      for (const place of startingFrom(name, past)) if (!rows.has(`${line}/${place}`)) found.add(place);
     }
     return { partitions: found.size, first: [...found].sort()[0] ?? null };
   }
 
   async seal(lines: readonly number[], promotion: number): Promise<void> {
     for (const line of lines)
-      this.#set(line, promotion - 1, (row) => (row.replaying === true ? row : { ...row, open: false, promotion }));
+      this.#set(line, promotion - 1, (row) => (takesEvents(row) ? { ...row, open: false, promotion } : row));
   }
 
   async unseal(lines: readonly number[], promotion: number): Promise<void> {
-    for (const line of lines)
-      this.#set(line, promotion, (row) => ({ ...row, open: row.replaying !== true, promotion }));
+    for (const line of lines) this.#set(line, promotion, (row) => ({ ...row, open: takesEvents(row), promotion }));
   }
 
   async open(line: number, promotion: number): Promise<void> {
-    this.#set(line, promotion, (row) => ({ ...row, open: true, replaying: false, promotion }));
+    this.#set(line, promotion, (row) => ({ ...row, open: true, replaying: false, unstarted: false, promotion }));
   }
 
   async changed(line: number): Promise<readonly ChangedSum[]> {

@@ -22,6 +22,8 @@ export interface Routes {
   readonly line: number;
   /** The line was main, and takes no more events. */
   readonly replaced?: true;
+  /** The line has nothing yet: it starts when it is promoted. */
+  readonly unstarted?: true;
   readonly ancestors: Ancestors;
   /** The line takes in the log of another line, and no events. */
   readonly replay?: Replay;
@@ -51,6 +53,9 @@ function asIs(routes: Routes, { replaced, replay }: Timeline): Routes {
   const byOperator = new Map([...routes.byOperator].map(([name, route]) => [name, { ...route, replay }]));
   return { ...routes, byOperator, replay };
 }
+
+/** The operators on a line that is unstarted. */
+const NOTHING: Omit<Routes, "line"> = { unstarted: true, ancestors: [], byOperator: new Map(), byType: new Map() };
 
 /** Lines that an isolate remembers. */
 const NAMED = 100;
@@ -115,6 +120,10 @@ export class App {
     if (name === MAIN) return this.current(env);
     const timelines = await readTimelines(env);
     const found = timelineOf(timelines, name);
+    if (found?.unstarted === true) {
+      this.#byName.delete(name);
+      return { ...NOTHING, line: found.line };
+    }
     const routes = found === null ? null : asIs(await this.onLine(env, timelines, found.line), found);
     // A line that is sealed or that replays has routes of its own each time.
     if (routes !== null && routes === this.#named.get(routes.line)) this.#byName.set(name, routes);

@@ -1,6 +1,6 @@
 /** A line of history with its past, as a request reads it. */
 import { stamp, type Stamp } from "../engine/base/ids.ts";
-import type { Ancestors, Replay } from "../engine/base/records.ts";
+import type { Ancestors, Replay, Split } from "../engine/base/records.ts";
 import { ancestorsOf, type Timelines } from "../engine/history/timelines.ts";
 
 /** A line, and where it starts. */
@@ -23,15 +23,17 @@ export const LAST_STAMP = stamp(Number.MAX_SAFE_INTEGER);
 export interface LogPart {
   readonly line: number;
   readonly upTo: Stamp;
+  /** From that line to the other one. */
+  readonly split?: Split;
 }
 
 /** Returns the lines whose logs make up the log of a line, the oldest first. */
 export function partsOf({ line, ancestors }: Lineage): readonly LogPart[] {
   let upTo = LAST_STAMP;
-  const parts = [{ line, upTo }];
-  for (const one of ancestors) {
-    upTo = stamp(Math.min(upTo, one.at));
-    parts.unshift({ line: one.line, upTo });
+  const parts: LogPart[] = [{ line, upTo }];
+  for (const { line: earlier, at, split } of ancestors) {
+    upTo = stamp(Math.min(upTo, at));
+    parts.unshift({ line: earlier, upTo, ...(split === undefined ? {} : { split }) });
   }
   return parts;
 }

@@ -83,7 +83,7 @@ import { notAllowed, problem, type ProblemParts } from "./problem.ts";
 import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./admin/quarantine-routes.ts";
 import { limitedRate } from "./http/rate-limit.ts";
 import { recoverOperator } from "./admin/recover-route.ts";
-import { noTimeline, timelineReplays, timelineSealed } from "./read/moments.ts";
+import { noTimeline, timelineReplays, timelineSealed, timelineUnstarted } from "./read/moments.ts";
 import { getState, postBatch, scanState } from "./read/state-routes.ts";
 import { deletePromotion, getPromotion, postPromotion } from "./admin/promotion-routes.ts";
 import { advanceTimeline, deleteTimeline, getTimeline, getTimelines, putTimeline } from "./admin/timeline-routes.ts";
@@ -120,6 +120,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       const appends = role === "ingest" && name === MAIN;
       const routes = appends ? await app.routes(c.env) : await app.timeline(c.env, name);
       if (routes === null) return noTimeline(name);
+      if (routes.unstarted === true) return timelineUnstarted(name);
       if (routes.replaced === true && changesLine(described)) return timelineSealed(name);
       if (routes.replay !== undefined && changesLine(described)) return timelineReplays(name);
       c.set("routes", routes);

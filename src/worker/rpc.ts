@@ -1,6 +1,6 @@
 import type { Seq, Stamp } from "../engine/base/ids.ts";
 import type { TakenIn } from "../engine/partition/take-in.ts";
-import type { HighWaterMark, Replay } from "../engine/base/records.ts";
+import type { HighWaterMark, Replay, Split } from "../engine/base/records.ts";
 import type { Snapshotted } from "../engine/checkpoint/checkpointer.ts";
 import type { Verified } from "../engine/checkpoint/verify.ts";
 import type { Address } from "../engine/operator/routing.ts";
@@ -23,7 +23,7 @@ export interface ExportPage {
 /** A call to take in the log of another line (partition/take-in.ts), as it travels. */
 export interface TakeInCall {
   /** The lines whose logs make up that log, the oldest first, each up to its stamp. */
-  readonly source: readonly { readonly line: number; readonly upTo: Stamp }[];
+  readonly source: readonly { readonly line: number; readonly upTo: Stamp; readonly split?: Split }[];
   readonly outcomes: Replay["outcomes"];
   /** The code that must run here. */
   readonly code: string;

@@ -484,7 +484,7 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
     });
 
     it("LINE6: partitions read the lines of their past until they have given up all moments up to the start", async () => {
-      const readers = () => lines.readers({ line: 3, at: stamp(5_000), past: [2, 1] });
+      const readers = () => lines.readers({ line: 3, at: stamp(5_000), past: [{ line: 2, at: stamp(5_000) }, { line: 1, at: stamp(5_000) }] });
       for (const line of [2, 3, 4]) await lines.add(line, stamp(1), "open");
       expect(await readers()).toEqual({ partitions: 0, first: null });
       await under.log(4, 9).create(1, LOG_BEGIN);
@@ -558,7 +558,7 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
         [2, 0],
       ] as const) {
         await log.retain({ ...rest, archiveFrom });
-        expect(await lines.readers({ line: 2, at: stamp(5_000), past: [1] })).toMatchObject({ partitions });
+        expect(await lines.readers({ line: 2, at: stamp(5_000), past: [{ line: 1, at: stamp(5_000) }] })).toMatchObject({ partitions });
       }
     });
 

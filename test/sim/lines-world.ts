@@ -12,7 +12,7 @@ import { epoch, seq, stamp, type Seq, type Stamp } from "../../src/engine/base/i
 import type { Directory, Floor, LineStore, Log, ObjectStore } from "../../src/engine/base/ports.ts";
 import { LOG_BEGIN, type Main, type Segment } from "../../src/engine/base/records.ts";
 import { limited, persistent } from "../../src/engine/base/retry.ts";
-import type { Compared, PromotionStores } from "../../src/engine/history/promotion.ts";
+import { type Compared, endOf, type PromotionStores } from "../../src/engine/history/promotion.ts";
 import type { Stores } from "../../src/engine/history/savepoints.ts";
 import type { TimelineStores } from "../../src/engine/history/timelines.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
@@ -203,8 +203,14 @@ export class LinesWorld {
     return { ...rest, seq: at, last: at, stamp: of, epoch: epoch(0), group: `${id} ${of}`, payload: id };
   }
 
-  /** The list of a promotion, read from the logs as they are. */
+  /** The list of a promotion, read from the logs as they are. It is empty for a target that starts where main ends. */
   async compare(ports: Ports, main: Main, target: number): Promise<Compared> {
+    const { all } = await persistent(this.clock, "D1", () => ports.directory.all());
+    if (all.find(({ line }) => line === target)?.unstarted === true) {
+      const { at } = all.find(({ line }) => line === main.line)!;
+      const end = await endOf(this.clock, ports.promotion.floors(main.line), at);
+      return { etag: etagOf(main, target, ""), done: "", end };
+    }
     const ids = async (line: number): Promise<string[]> =>
       (await Promise.all(DATABASES.map((i) => ports.look(line, i)))).flatMap((look) => look.ids);
     const list = difference(await ids(main.line), await ids(target));

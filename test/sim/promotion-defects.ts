@@ -32,7 +32,7 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
   one(
     "an opening writes its number only where something was sealed",
     "PROMOTION1",
-    store("({ ...row, open: row.replaying !== true,", "row.open ? row : ({ ...row, open: row.replaying !== true,"),
+    store("({ ...row, open: takesEvents(row),", "row.open ? row : ({ ...row, open: takesEvents(row),"),
     store("({ ...row, open: true,", "row.open ? row : ({ ...row, open: true,"),
   ),
   one(
@@ -140,8 +140,8 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "PROMOTION5",
     engine(
       "history/promotion",
-      "  const newest =",
-      '  await persistent(clock, "D1", () => directory.idle(promotion));\n  const newest =',
+      "  await record(clock, stores, main);",
+      '  await persistent(clock, "D1", () => directory.idle(promotion));\n  await record(clock, stores, main);',
     ),
   ),
   one(
@@ -225,7 +225,7 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
   one(
     "a line that replays another one than main is promoted",
     "LINE4",
-    store(" && (row.replay?.source ?? main) === main)", ")"),
+    store("(follows ?? main) === main)", "(row.unstarted === true ? row.parent! : main) === main)"),
   ),
   one("a line that replays takes events", "TAKEIN3", {
     file: "src/testkit/memory-log.ts",
@@ -236,14 +236,14 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
     "a seal stops a line that replays",
     "PROMOTION2",
     store(
-      "row.replaying === true ? row : { ...row, open: false, promotion }",
+      "takesEvents(row) ? { ...row, open: false, promotion } : row",
       "({ ...row, open: false, replaying: false, promotion })",
     ),
   ),
   one(
     "an abort opens a line that replays",
     "PROMOTION3",
-    store("({ ...row, open: row.replaying !== true, promotion })", "({ ...row, open: true, promotion })"),
+    store("({ ...row, open: takesEvents(row), promotion })", "({ ...row, open: true, promotion })"),
   ),
   one("rows are taken in without a look at the head", "TAKEIN1", {
     file: "src/testkit/memory-log.ts",
@@ -263,6 +263,37 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
       "history/promotion",
       'ancestorsOf(await persistent(clock, "D1", () => directory.all()), line)',
       'ancestorsOf(await persistent(clock, "D1", () => directory.all()), line).map((one) => ({ ...one, at: stamp(one.at + 1) }))',
+    ),
+  ),
+  // ---- more partitions ----
+  one(
+    "a line that starts at the end of another one than main is promoted",
+    "LINE4",
+    store("row.unstarted === true ? row.parent : row.replay?.source", "row.replay?.source"),
+  ),
+  one(
+    "a line starts at the last stamp of the first database",
+    "PROMOTION8",
+    engine("history/promotion", "stamp(Math.max(start, ...newest))", "stamp(Math.max(start, newest[0]!))"),
+  ),
+  one(
+    "a line that is unstarted takes events",
+    "LINE7",
+    engine("history/timelines", 'unstarted === true ? "unstarted" : replay', "replay"),
+  ),
+  one("a line that is unstarted has partitions", "LINE7", {
+    file: "src/testkit/memory-log.ts",
+    find: " || this.#line.unstarted === true",
+    replace: "",
+  }),
+  one(
+    "the end is read before the seal",
+    "PROMOTION8",
+    engine("history/promotion", "  await sealBoth(clock, stores, begun);\n", ""),
+    engine(
+      "history/promotion",
+      "  const { etag, done, end = null } = compared;\n",
+      "  const { etag, done, end = null } = compared;\n  await sealBoth(clock, stores, begun);\n",
     ),
   ),
 ];

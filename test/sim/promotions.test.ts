@@ -27,6 +27,7 @@ const REACHED = [
   "a late seal",
   "a replay became main",
   "a replay with other outcomes became main",
+  "more partitions became main",
   "a second switch",
   "aborting",
   "an append during a promotion",

@@ -123,8 +123,9 @@ class Rules {
 
   /** Events, or rows if it replays. */
   #takes(line: number, row: { readonly open: boolean; readonly replaying?: boolean } | undefined): boolean {
-    const replays = this.#world.directory.timelines.get(line)?.replay !== undefined;
-    return (replays ? row?.replaying : row?.open) === true;
+    const one = this.#world.directory.timelines.get(line);
+    if (one?.unstarted === true) return row !== undefined && !row.open;
+    return (one?.replay === undefined ? row?.open : row?.replaying) === true;
   }
 
   #lives({ line, state, target, former }: Main): void {
@@ -144,8 +145,15 @@ class Rules {
   /** The start of each timeline that counts is held in every database. */
   #held(): void {
     const { databases, directory } = this.#world;
-    for (const { line, state, parent, at } of directory.timelines.values())
-      if (state === "ready" && parent !== null && directory.timelines.get(parent)?.state === "ready")
+    for (const { line, state, parent, at, unstarted, split } of directory.timelines.values())
+      // The end of a line is held by nothing, since it is never given up.
+      if (
+        state === "ready" &&
+        parent !== null &&
+        unstarted === undefined &&
+        split === undefined &&
+        directory.timelines.get(parent)?.state === "ready"
+      )
         for (const [i, { savepoints, lines }] of databases.entries()) {
           if (![...savepoints.values()].some((one) => one.line === parent && one.name === `@${line}` && one.at === at))
             this.break(`database ${i} doesn't hold the start of line ${line}`);
@@ -166,7 +174,9 @@ class Rules {
     const wrong = listed.find((one) => one.startsWith("-") && !taken.has(eventOf(one.slice(1))));
     const replayed = this.#world.directory.timelines.get(now.line)?.replayed;
     if (replayed !== undefined) {
-      this.seen.add(list === "" ? "a replay became main" : "a replay with other outcomes became main");
+      const isSplit = this.#world.directory.timelines.get(now.line)?.split !== undefined;
+      if (isSplit) this.seen.add("more partitions became main");
+      else this.seen.add(list === "" ? "a replay became main" : "a replay with other outcomes became main");
       if (wrong !== undefined) this.break(`line ${now.line} replayed main, and gives up ${wrong}`);
       if (replayed !== before.line)
         this.break(`line ${now.line} replayed line ${replayed}, and main was ${before.line}`);
@@ -366,10 +376,12 @@ class Actors {
     const ports = this.#world.ports(by);
     const { main, all } = await this.#timelines(ports);
     const row = all.find(({ line }) => line === main.line);
-    const kind = this.#draw(5);
+    const kind = this.#draw(6);
+    if (kind === 5) return this.#splitter(ports, name, main.line);
     const isUndo = kind === 4 && row?.replayed !== undefined;
     const parent = isUndo ? row.replayed : kind === 2 ? all.at(-1)!.line : main.line;
-    if (all.find(({ line }) => line === parent)?.replay !== undefined) return;
+    const from = all.find(({ line }) => line === parent);
+    if (from?.replay !== undefined || from?.unstarted !== undefined) return;
     const moment = await settle(clock, ports.promotion.floors(parent), { tag: "now" });
     if (moment.tag !== "settled") return;
     const ends = isUndo ? ports.promotion.floors(parent) : [];
@@ -393,6 +405,20 @@ class Actors {
       this.#rules.break(
         `${by.name} asked for a start on line ${parent}, and heard of ${JSON.stringify(made.timeline)}`,
       );
+  }
+
+  /** Makes a line with more partitions that starts where main ends. */
+  async #splitter(ports: Ports, name: string, parent: number): Promise<void> {
+    const start = {
+      name,
+      parent,
+      at: stamp(Number.MAX_SAFE_INTEGER),
+      exact: true,
+      expiresMs: null,
+      unstarted: true,
+    } as const;
+    const made = await makeTimeline(this.#world.clock, ports.timelines, { ...start, split: { other: 2 } });
+    this.#rules.seen.add(`make: ${made.tag}`);
   }
 
   /** Posts what it saw, again and again, or looks again. */

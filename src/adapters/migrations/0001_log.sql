@@ -36,9 +36,12 @@ CREATE TABLE timelines (
   -- Number of the switch that replaced it as main, or 0.
   replaced INTEGER NOT NULL DEFAULT 0,
   -- The line whose log it replays, how outcomes are decided, and the code that decides them. Missing if it replays none.
+  -- The outcomes are 'same' for a line that starts where the other one ends, once that is sealed for it.
   source INTEGER,
   outcomes TEXT,
-  code TEXT
+  code TEXT,
+  -- How many partitions share the keys of one partition of the parent, as JSON by operator. Missing if as many.
+  split TEXT
 );
 
 INSERT INTO timelines (line, at, created_at, state) VALUES (1, 0, 0, 'ready');

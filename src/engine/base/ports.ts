@@ -27,6 +27,7 @@ import type {
   Roots,
   Savepoint,
   Segment,
+  Ancestors,
   Timeline,
 } from "./records.ts";
 
@@ -128,10 +129,13 @@ export interface Directory {
   /** Adds a timeline with the next number, unless the name is there. Returns the row that has the name then. Returns
    *  "gone" if the parent isn't ready, and "full" if there are TIMELINES. */
   add(
-    start: Pick<Timeline, "at" | "expiresMs" | "replay"> & { readonly name: string; readonly parent: number },
+    start: Pick<Timeline, "at" | "expiresMs" | "replay" | "split" | "unstarted"> & {
+      readonly name: string;
+      readonly parent: number;
+    },
     nowMs: number,
   ): Promise<Timeline | "gone" | "full">;
-  /** Places the operators as on the parent, and marks the timeline as ready if it was being made. */
+  /** Places the operators as on the parent, each with its split, and marks the timeline as ready if it was being made. */
   ready(line: number): Promise<Timeline["state"] | "gone">;
   /** Marks the line as being removed, unless it is main, others than those of `free` start from it, or it is being
    *  promoted. If `unsaved`, also unless the first database has a user's savepoint of it. */
@@ -144,25 +148,32 @@ export interface Directory {
   drop(line: number): Promise<void>;
   /** Takes the name from a line that is replaying, and marks it as being removed, unless it is being promoted. */
   replace(line: number): Promise<void>;
-  /** Begins the promotion of that number, if the one before is over. A line that replays must replay main. */
+  /** Begins the promotion of that number, if the one before is over. A line that replays must replay main, and one that
+   *  is unstarted must start from main. */
   begin(promotion: number, target: number, nowMs: number): Promise<Main | "no_target">;
-  /** Makes the target main, if that promotion is sealing. */
-  switch(promotion: number, etag: string, done: string): Promise<Main>;
+  /** Makes the target main, if that promotion is sealing. `end`: where it starts, if it is unstarted. */
+  switch(promotion: number, etag: string, done: string, end?: Stamp | null): Promise<Main>;
   /** Aborts that promotion, if it is sealing. */
   abort(promotion: number): Promise<Main>;
   /** Ends that promotion, if it is aborting or opening. */
   idle(promotion: number): Promise<void>;
 }
 
+/**
+ * How a line begins. An open one takes events, and one that is replaying takes the rows of another one. One that is
+ * unstarted has no partitions, and takes nothing before it is opened.
+ */
+export type LineState = "open" | "replaying" | "unstarted";
+
 /** The lines of one database. */
 export interface LineStore {
   /** Adds a line with that floor, unless it is there. */
-  add(line: number, floor: Stamp, state: "open" | "replaying"): Promise<void>;
+  add(line: number, floor: Stamp, state: LineState): Promise<void>;
   /** Marks the line as removed for ever, and deletes some of its partitions' rows. Returns "more" if others are left. */
   drop(line: number): Promise<"more" | "done">;
   /** Finds the partitions of a line that still read the lines of its past (LINE6). */
-  readers(of: { readonly line: number; readonly at: Stamp; readonly past: readonly number[] }): Promise<Readers>;
-  /** Seals those lines that no promotion of this number or a later one has changed, except lines that are replaying. */
+  readers(of: { readonly line: number; readonly at: Stamp; readonly past: Ancestors }): Promise<Readers>;
+  /** Seals those lines that no promotion of this number or a later one has changed, except those that take no events. */
   seal(lines: readonly number[], promotion: number): Promise<void>;
   /** Opens the lines among those that are sealed, if no later promotion has changed them. */
   unseal(lines: readonly number[], promotion: number): Promise<void>;

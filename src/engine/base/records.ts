@@ -143,6 +143,10 @@ export interface Timeline {
   readonly state: "making" | "ready" | "removing";
   /** The number of the switch that replaced it as main, or 0. */
   readonly replaced: number;
+  /** Missing if every operator has as many partitions as on the line that it starts from. */
+  readonly split?: Split;
+  /** It starts at the end of its parent, which a promotion seals for it. Until then `at` is above all stamps. */
+  readonly unstarted?: true;
   /** Missing if the line takes events of its own. */
   readonly replay?: Replay;
   /** The line that it had replayed when it became main. So both have the same events up to the switch. */
@@ -177,8 +181,19 @@ export interface ChangedSum {
   readonly sum: number;
 }
 
+/** For each operator that has other partitions: how many of them share the keys of one partition of an earlier line. */
+export type Split = Readonly<Record<string, number>>;
+
+/** An earlier line, up to the moment at which a later one starts from it. */
+export interface Ancestor {
+  readonly line: number;
+  readonly at: Stamp;
+  /** From that line to the later one. Missing if no operator has other partitions. */
+  readonly split?: Split;
+}
+
 /** The line that a line starts from, with the moment, and so on up to the first one. */
-export type Ancestors = readonly { readonly line: number; readonly at: Stamp }[];
+export type Ancestors = readonly Ancestor[];
 
 /** Partitions that read the lines from which their own started. `first`: one of them, as operator/number, or null. */
 export interface Readers {

@@ -191,7 +191,8 @@ async function touch(range: KeyRange, { env, above, upTo, floor, before }: Stret
     if (row.stamp <= above) return "beginning";
     if (row.stamp <= upTo)
       for (const [i, key] of events.keys.entries())
-        if ((events.outcomes.get(i)?.tag ?? "applied") === "applied") range.admits(key);
+        if ((events.outcomes.get(i)?.tag ?? "applied") === "applied" && (env.share?.holds(key) ?? true))
+          range.admits(key);
     if (row.seq <= floor + 1) return "beginning";
   }
 }

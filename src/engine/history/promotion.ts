@@ -20,8 +20,10 @@
  * PROMOTION6. The new main's stamps rise above all of the old one's, so stamps of `main` never go down.
  * PROMOTION7. R2 has an object for each switch before the new main is opened (SWITCH1). Without it, an empty first
  *     database would pass the first line for main, and undo the promotion.
+ * PROMOTION8. A target that is unstarted starts where main ends. Main's end is read after the seal, and written by the
+ *     statement that switches: an aborted promotion leaves the target unstarted, and main may grow on.
  */
-import { stamp } from "../base/ids.ts";
+import { stamp, type Stamp } from "../base/ids.ts";
 import type { Clock, Codec, Directory, Floor, LineStore, ObjectStore } from "../base/ports.ts";
 import type { Main } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
@@ -58,6 +60,8 @@ export type Promoted =
 export interface Compared {
   readonly etag: string;
   readonly done: string;
+  /** The last stamp of main. Missing unless the target is unstarted, and starts there (PROMOTION8). */
+  readonly end?: Stamp;
 }
 
 /**
@@ -93,17 +97,23 @@ export async function promote(
     await abort(clock, stores, begun);
     throw error;
   }
-  const { etag, done } = compared;
+  const { etag, done, end = null } = compared;
   if (accepted !== "*" && accepted !== etag) {
     const now = await abort(clock, stores, begun);
     return now.switches === begun.switches ? { tag: "moved", etag } : { tag: "busy", main: now };
   }
-  const switched = await persistent(clock, "D1", () => directory.switch(promotion, etag, done));
+  const switched = await persistent(clock, "D1", () => directory.switch(promotion, etag, done, end));
   if (switched.line !== target || switched.promotion !== promotion) return { tag: "busy", main: switched };
   await open(clock, stores, switched);
   // Another caller of the same promotion may have switched first, and opened the line before `compare` read it.
   if (accepted !== "*" && accepted !== switched.etag) return { tag: "busy", main: switched };
   return { tag: "promoted", main: switched, done: switched.done!, again: false };
+}
+
+/** Returns where a sealed line ends: its last stamp in any database, or where it starts if it has none (PROMOTION8). */
+export async function endOf(clock: Clock, floors: readonly Floor[], start: Stamp): Promise<Stamp> {
+  const newest = await Promise.all(floors.map((floor) => persistent(clock, "D1", () => floor.newest())));
+  return stamp(Math.max(start, ...newest));
 }
 
 /** Finishes or aborts a promotion whose caller went away (PROMOTION5). Returns main as it is then. */

@@ -16,10 +16,14 @@
  *     has a savepoint of it. A line reads those of its past no more once none of its partitions does: each that they
  *     know has a row, and has given up all moments up to the line's start, or began with nothing. A savepoint that it
  *     keeps has a snapshot of the line's own. Nothing of that is ever undone, so it may be found before the mark.
+ * LINE7. A line may have several partitions for one of its parent (SHARE1), and may be made before it starts: then it
+ *     has its parent's events up to the parent's end, and the promotion that seals the parent says where that is. Until
+ *     then nothing of it is read or written. The end of a sealed line needs no savepoint: a line's newest state is
+ *     never given up.
  */
-import { savepointPrefix, type Stamp } from "../base/ids.ts";
+import { savepointPrefix, stamp, type Stamp } from "../base/ids.ts";
 import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
-import type { Ancestors, Main, Readers, Replay, Timeline } from "../base/records.ts";
+import type { Ancestor, Ancestors, Main, Readers, Replay, Split, Timeline } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { SavepointFiles } from "./savepoint-object.ts";
 import { removeSavepoint, type Stores, takeSavepoint } from "./savepoints.ts";
@@ -52,27 +56,35 @@ export interface Start {
   readonly expiresMs: number | null;
   /** Missing if the line takes events of its own. */
   readonly replay?: Replay;
+  readonly split?: Split;
+  readonly unstarted?: true;
 }
 
-/** Makes a timeline that starts at a settled stamp of another line (LINE2). */
+/**
+ * Makes a timeline that starts at a settled stamp of another line (LINE2), or at that line's end (LINE7).
+ */
 export async function makeTimeline(clock: Clock, stores: TimelineStores, start: Start): Promise<Made> {
   const { directory, lines } = stores;
-  const { parent, at, exact, replay } = start;
+  const { parent, at, exact, replay, split, unstarted } = start;
   const row = await persistent(clock, "D1", () => directory.add(start, clock.now()));
   if (typeof row === "string") return { tag: row };
-  const isOther = JSON.stringify(row.replay) !== JSON.stringify(replay);
+  const isOther = JSON.stringify([row.replay, row.split, row.unstarted]) !== JSON.stringify([replay, split, unstarted]);
   if (row.state === "removing" || row.parent !== parent || isOther || (exact && row.at !== at))
     return { tag: "conflict", timeline: row };
   if (row.state === "ready") return { tag: "made", timeline: row, isNew: false };
-  const holds = stores.savepoints(parent);
-  const held = await takeSavepoint(holds.files, holds.stores, holdOf(row.line), row.at, true);
-  if (held.tag !== "taken") {
-    // Another call may have come further, or a removal may be half done. So all of it goes.
-    await removeTimeline(clock, stores, holds.files.objects, row);
-    return { tag: held.tag === "full" ? "full" : "gone" };
+  if (unstarted === undefined) {
+    const holds = stores.savepoints(parent);
+    const held = await takeSavepoint(holds.files, holds.stores, holdOf(row.line), row.at, true);
+    if (held.tag !== "taken") {
+      // Another call may have come further, or a removal may be half done. So all of it goes.
+      await removeTimeline(clock, stores, holds.files.objects, row);
+      return { tag: held.tag === "full" ? "full" : "gone" };
+    }
   }
-  const state = replay === undefined ? "open" : "replaying";
-  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.add(row.line, row.at, state))));
+  const state = unstarted === true ? "unstarted" : replay === undefined ? "open" : "replaying";
+  // The floor of a line that is unstarted is raised when it is opened (PROMOTION6).
+  const floor = unstarted === true ? stamp(0) : row.at;
+  await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.add(row.line, floor, state))));
   const now = await persistent(clock, "D1", () => directory.ready(row.line));
   return now === "ready"
     ? { tag: "made", timeline: { ...row, state: now }, isNew: true }
@@ -142,8 +154,7 @@ export async function readersOf(
     children.map(async (child): Promise<Reader> => {
       if (child.state !== "ready" || child.replay?.source === line)
         return { line: child.line, partitions: 1, first: null };
-      const past = ancestorsOf(timelines, child.line).map((one) => one.line);
-      const of = { line: child.line, at: child.at, past };
+      const of = { line: child.line, at: child.at, past: ancestorsOf(timelines, child.line) };
       const found = await Promise.all(lines.map((store) => persistent(clock, "D1", () => store.readers(of))));
       const partitions = found.reduce((sum, one) => sum + one.partitions, 0);
       return { line: child.line, partitions, first: found.find(({ first }) => first !== null)?.first ?? null };
@@ -182,11 +193,18 @@ const formerMains = (all: readonly Timeline[]): Timeline[] =>
 
 /** Returns where a line starts, where the line starts that it starts from, and so on up to one that is there no more. */
 export function ancestorsOf({ all }: Timelines, line: number): Ancestors {
-  const found: { line: number; at: Stamp }[] = [];
+  const found: Ancestor[] = [];
+  let split: Split = {};
   for (let one = all.find((other) => other.line === line); one?.parent != null;) {
     const { parent, at } = one;
-    found.push({ line: parent, at });
+    split = together(split, one.split ?? {});
+    found.push({ line: parent, at, ...(Object.keys(split).length === 0 ? {} : { split }) });
     one = all.find((other) => other.line === parent);
   }
   return found;
+}
+
+function together(a: Split, b: Split): Split {
+  const operators = Object.keys({ ...a, ...b });
+  return Object.fromEntries(operators.map((name) => [name, (a[name] ?? 1) * (b[name] ?? 1)]));
 }

@@ -1,11 +1,25 @@
 /** The environment: what a partition runs with. Everybody calls it `env`. */
 import type { Counters } from "../base/counters.ts";
+import { hashGroup, partitionOf } from "../base/hash.ts";
 import type { PartitionId, Stamp } from "../base/ids.ts";
 import type { Sizes } from "../base/limits.ts";
 import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
-import type { Ancestors } from "../base/records.ts";
+import type { Ancestor, Ancestors } from "../base/records.ts";
 import type { Operator } from "./operator.ts";
+
+/**
+ * A share of a partition's keys.
+ *
+ * SHARE1. A line may have several partitions for one of the line that it starts from. Each of them reads that one, and
+ *     takes its own keys alone. A key's group and the seed decide, as in routing.ts, so each key is in one share.
+ * SHARE2. Ids and producers are the whole partition's in each share: a retry finds its event wherever its key is now.
+ */
+export interface KeyShare {
+  readonly holds: (key: string) => boolean;
+  /** Partitions that share the keys. */
+  readonly partitions: number;
+}
 
 /** The part that reads files in R2, and needs neither D1 nor the partition's object. */
 export interface FileEnvironment {
@@ -19,6 +33,8 @@ export interface FileEnvironment {
   readonly cache: Cache;
   readonly sizes: Sizes;
   readonly ahead?: Prefetched;
+  /** The keys that are read of the partition. Missing if all are. */
+  readonly share?: KeyShare;
 }
 
 /** The part that also reads the log in D1. */
@@ -41,14 +57,47 @@ export interface Environment extends LogEnvironment {
   readonly minutes: Minutes;
 }
 
+/** The facts of a partition that say which keys it has. */
+interface Placed {
+  readonly seed: number;
+  readonly partitions?: number;
+  readonly ancestors?: Ancestors;
+}
+
 /** Returns the start of a line for a partition, or nothing if the line starts from no other one. */
 export function originOf(
   env: Omit<LogEnvironment, "origin">,
-  [start, ...earlier]: Ancestors = [],
+  placed: Placed,
   logOf: (id: PartitionId) => Log,
 ): { readonly origin?: Origin } {
-  if (start === undefined) return {};
-  const id = { ...env.id, line: start.line };
-  const parent = { ...env, id, log: logOf(id) };
-  return { origin: { at: start.at, env: { ...parent, ...originOf(parent, earlier, logOf) } } };
+  const { ancestors = [] } = placed;
+  return ancestors.reduceRight<{ readonly origin?: Origin }>((earlier, one) => {
+    const parts = partsOf(env.id, one);
+    const id = { ...env.id, line: one.line, partition: Math.floor(env.id.partition / parts) };
+    const share = parts === 1 ? {} : { share: shareOf(env, placed, parts) };
+    return { origin: { at: one.at, env: { ...env, id, log: logOf(id), ...share, ...earlier } } };
+  }, {});
+}
+
+/** Returns how many partitions share the keys of one partition of an earlier line. Ranges of hashes are split evenly. */
+const partsOf = ({ operator }: PartitionId, { split = {} }: Ancestor): number => split[operator] ?? 1;
+
+function shareOf(
+  { id: { partition }, operator, share }: FileEnvironment,
+  { seed, partitions = 1 }: Placed,
+  parts: number,
+): KeyShare {
+  if (share !== undefined) return { ...share, partitions: share.partitions * parts };
+  return { holds: (key) => partitionAmong(operator, key, seed, partitions) === partition, partitions: parts };
+}
+
+/** Returns null if the operator's `group` fails. A user writes `group`, and a read may ask for any key. */
+export function partitionAmong(operator: Operator, key: string, seed: number, partitions: number): number | null {
+  if (partitions === 1) return 0;
+  try {
+    const group: unknown = operator.group(key);
+    return typeof group === "string" ? partitionOf(hashGroup(group, seed), partitions) : null;
+  } catch {
+    return null;
+  }
 }

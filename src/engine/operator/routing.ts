@@ -6,13 +6,14 @@
  * ROUTING3. An event that any wanting operator rejects (schema, key) is rejected before any partition sees it (IN4).
  */
 import { messageOf } from "../base/errors.ts";
-import { HASH_NAME, hashGroup, partitionOf } from "../base/hash.ts";
+import { HASH_NAME } from "../base/hash.ts";
 import type { PartitionId } from "../base/ids.ts";
 import { exceeds } from "../base/json.ts";
 import { NAME_BYTES } from "../base/limits.ts";
 import type { Ancestors, Replay } from "../base/records.ts";
 import type { Event } from "../event/event.ts";
 import { type Rejected, rejected, type RejectionCode } from "../event/rejection.ts";
+import { partitionAmong } from "./environment.ts";
 import type { Operator } from "./operator.ts";
 import { dataFlaw } from "./schema.ts";
 
@@ -109,14 +110,6 @@ export function keyFlaw(key: unknown): string | null {
   return key.isWellFormed() ? null : "a key is well-formed Unicode, without lone surrogates";
 }
 
-/** Returns null if the operator's `group` fails. A user writes `group`, and a read may ask for any key. */
-export function partitionOfKey(route: Route, key: string): number | null {
-  const { partitions, seed } = route.placement;
-  if (partitions === 1) return 0;
-  try {
-    const group: unknown = route.operator.group(key);
-    return typeof group === "string" ? partitionOf(hashGroup(group, seed), partitions) : null;
-  } catch {
-    return null;
-  }
-}
+/** Returns null if no partition can be told for the key. */
+export const partitionOfKey = ({ operator, placement: { seed, partitions } }: Route, key: string): number | null =>
+  partitionAmong(operator, key, seed, partitions);

@@ -193,7 +193,7 @@ export class Opener {
     const isOwn = mark?.files?.some(({ name }) => name.startsWith(snapshotPrefix(id))) === true;
     if (origin === undefined || isOwn) return { files, origin: null };
     const start = files === null ? origin : withFiles(origin, files);
-    return { files, origin: new OriginAhead(start, apart, mark === null) };
+    return { files, origin: new OriginAhead(start, apart, mark === null, this.#address.seed) };
   }
 
   /** Reads leave ids in the files if there are many (FILE2 of file-reader.ts). Events and snapshots need them all. */

@@ -18,9 +18,9 @@ export class OriginAhead {
   #opened: ReturnType<OpenOrigin> | null;
 
   /** Begins at once. `isNew`: the partition probably has no row, so D1 is also asked where its log begins. */
-  constructor(origin: Origin, apart: boolean, isNew: boolean) {
+  constructor(origin: Origin, apart: boolean, isNew: boolean, seed: number) {
     this.#origin = origin;
-    this.#opened = openPast(origin.env, origin.at, apart, null);
+    this.#opened = openPast(origin.env, origin.at, apart, null, seed);
     this.#told = isNew ? toldStart(origin) : null;
     // A failure that nobody waits for is no error.
     for (const one of [this.#opened, this.#told]) one?.catch(() => undefined);

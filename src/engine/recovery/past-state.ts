@@ -18,6 +18,8 @@
  * ORIGIN3. The other line may be removed once nothing of this line reads it (LINE6). Then moments up to the start are
  *     given up, and a partition without a row begins with nothing. A row whose log begins above 0 never does: a
  *     database that was restored to an older point may need the other line again, and must not take nothing for it.
+ * ORIGIN4. If the line has more partitions, several of them start from the same one, each with its share of the keys
+ *     (SHARE1). How many keys a share has is an estimate until the first snapshot has counted them.
  */
 import { Digest } from "../base/digest.ts";
 import { Damage, Failure } from "../base/errors.ts";
@@ -35,6 +37,7 @@ import type { FileEnvironment, LogEnvironment, Origin } from "../operator/enviro
 import { type Loaded, Loader } from "../snapshot/key-loader.ts";
 import { type Manifest, stateFiles } from "../snapshot/manifest.ts";
 import { StoredState } from "../snapshot/stored-state.ts";
+import type { Totals } from "../state/keyed-state.ts";
 import { type Keys, StateMachine } from "../state/state-machine.ts";
 import { keptSnapshots, passesOver } from "./kept-snapshots.ts";
 import type { Within } from "./archived-log.ts";
@@ -73,20 +76,26 @@ export type WantedKeys = (held: () => number) => Keys;
 const BASES = 6;
 const ROUNDS = 3;
 
-/** Brings the wanted keys, or all if `wanted` is null, to their state at the stamp. @throws Damage, Failure */
+/**
+ * Brings the wanted keys, or all if `wanted` is null, to their state at the stamp. `seed`: the operator's, for a partition
+ * without a row. A later line replays its log on this state, and would know none of its ids under another seed.
+ *
+ * @throws Damage, Failure
+ */
 export async function openPast(
   env: LogEnvironment,
   at: Stamp,
   apart: boolean,
   wanted: WantedKeys | null,
+  seed = 0,
 ): Promise<OpenPast | Gone> {
   const { origin } = env;
   if (origin !== undefined && at <= origin.at) {
-    const past = await unlessRemoved(() => openPast(origin.env, at, apart, wanted));
+    const past = await unlessRemoved(() => openPast(origin.env, at, apart, wanted, seed));
     return past ?? goneWithOrigin(env, origin);
   }
   return openKept(env, at, (base, roots, opening) =>
-    fromBase(env, roots?.row ?? NO_ROW, at, { base, opening }, apart, wanted),
+    fromBase(env, roots?.row ?? { seed, startSeq: LOG_BEGIN.seq }, at, { base, opening }, apart, wanted),
   );
 }
 
@@ -198,11 +207,8 @@ async function fromKept<T>(
   throw flaw;
 }
 
-/** `base`: null for the whole log. */
 /** The part of a row that says how the state machine begins. */
 export type Beginning = Pick<PartitionRow, "seed" | "startSeq">;
-
-const NO_ROW: Beginning = { seed: 0, startSeq: LOG_BEGIN.seq };
 
 async function fromBase(
   env: LogEnvironment,
@@ -260,13 +266,14 @@ export async function load(
 ): Promise<Based> {
   const { origin } = env;
   if (base === null && origin !== undefined) {
-    const open: OpenOrigin = () => opened() ?? openPast(origin.env, origin.at, apart, wanted);
+    const open: OpenOrigin = () => opened() ?? openPast(origin.env, origin.at, apart, wanted, seed);
     const past = await unlessRemoved(() => fromOrigin(origin, open));
     if (past !== null) return past;
     if (startSeq > 0) throw givenUp(origin.env, origin.at);
   }
   const only: Keys | null = wanted === null ? null : wanted(() => machine.state.changedBytes);
-  const machine: StateMachine = new StateMachine(env.operator, seed, env.code, only);
+  const { share } = env;
+  const machine: StateMachine = new StateMachine(env.operator, seed, env.code, only, share?.holds);
   if (base === null) return { machine, loader: new Loader(machine.state, null, env.clock), files: [] };
   const files = stateFiles(base);
   const doubted = env.cache.distrusted(files.map(({ name }) => name));
@@ -279,10 +286,20 @@ export async function load(
   const same = base.operatorVersion === env.operator.version && unmigrated.keys === 0;
   const exact = base.digest !== undefined && same;
   const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
-  machine.state.begin({ keys, size: base.stateBytes, digest, exact, unmigrated });
+  const whole = { keys, size: base.stateBytes, digest, exact, unmigrated };
+  machine.state.begin(share === undefined ? whole : shareOf(whole, share.partitions));
   machine.foreign = base.operatorVersion !== env.operator.version;
   return { machine, loader: new Loader(machine.state, stored, env.clock), files };
 }
+
+/** Returns the totals of a share as far as they can be told: keys are spread evenly. None that is there may count as 0. */
+const shareOf = ({ keys, size, unmigrated }: Totals, partitions: number): Totals => ({
+  keys: Math.ceil(keys / partitions),
+  size: Math.ceil(size / partitions),
+  digest: new Digest(),
+  exact: false,
+  unmigrated,
+});
 
 async function fromOrigin({ env, at }: Origin, open: OpenOrigin): Promise<Based> {
   const past = await open();

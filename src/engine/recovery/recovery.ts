@@ -99,7 +99,9 @@ async function fromBest(env: Environment, opening: Opening, how: Recovering, fla
       ms: found.loadMs,
     });
     const tailSinceMs = opening.rows[0] === undefined ? null : stampMs(opening.rows[0].stamp);
-    const renew = flaws.length > 0 || machine.foreign || olderDoubted(env, opening.row);
+    // A share of another partition's keys is counted by its first snapshot, and then reads nothing of the other one.
+    const isShared = base.manifest === null && env.origin?.env.share !== undefined && machine.seq > 0;
+    const renew = flaws.length > 0 || machine.foreign || isShared || olderDoubted(env, opening.row);
     const tail = { events: report.replayedEvents, bytes: tailBytes, sinceMs: tailSinceMs };
     notifyWatchers(env.host.watchers?.() ?? null, machine);
     return new OpenPartition({

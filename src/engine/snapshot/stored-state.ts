@@ -5,6 +5,7 @@
  * STORED1. The newest file that names a key gives its state, or says that the key has none.
  * STORED2. Files are immutable, so a read gives the state at the manifest's seq, however long it takes.
  * STORED3. Reading everything goes block by block, so memory doesn't grow with the state.
+ * STORED4. Of another partition's files, a share of the keys is read (SHARE1). The others have no state here.
  */
 import { Damage } from "../base/errors.ts";
 import { Digest } from "../base/digest.ts";
@@ -15,7 +16,7 @@ import { FETCHES, RECENT_BLOCKS, RUN_BYTES } from "../base/limits.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import { Merge, type Source } from "./merge.ts";
 import { assertNotNewer } from "../operator/migration.ts";
-import type { FileEnvironment } from "../operator/environment.ts";
+import type { FileEnvironment, KeyShare } from "../operator/environment.ts";
 import type { Operator } from "../operator/operator.ts";
 import { SnapshotFile, type StateBlock } from "./file-reader.ts";
 import { assertReadable, restoreIds, restoreRest } from "./file-contents.ts";
@@ -33,8 +34,16 @@ export class StoredState {
   #reads = 0;
   #remembering: Promise<void> | null = null;
 
-  constructor(operator: Operator, files: readonly SnapshotFile[], recent = new Map<string, Promise<StateBlock>>()) {
+  readonly #share: KeyShare | null;
+
+  constructor(
+    operator: Operator,
+    files: readonly SnapshotFile[],
+    recent = new Map<string, Promise<StateBlock>>(),
+    share: KeyShare | null = null,
+  ) {
     this.files = files;
+    this.#share = share;
     this.#recent = recent;
     this.#operator = operator;
     for (const { footer } of files) assertNotNewer(operator, footer.operatorVersion);
@@ -53,7 +62,7 @@ export class StoredState {
     apart: boolean,
   ): Promise<StoredState> {
     const opened = await inParallel(stateFiles(manifest), async (file) => SnapshotFile.open(env, file, apart));
-    const { id, codec } = env;
+    const { id, codec, share = null } = env;
     for (const { file } of opened) assertReadable(file.footer, machine.operator, id, codec);
     const { dedup } = opened.at(-1)!.file.footer;
     for (const { file, rest } of opened) restoreRest(file.footer, rest, machine, codec, dedup.first, file.apart);
@@ -61,8 +70,9 @@ export class StoredState {
       throw new Damage(
         `the snapshot ${manifest.snapshot.name} is at seq ${machine.seq}, its manifest says ${manifest.seq}`,
       );
+    if (share !== null) machine.quarantine.keep(share.holds);
     const files = opened.map(({ file }) => file);
-    return new StoredState(machine.operator, files);
+    return new StoredState(machine.operator, files, new Map(), share);
   }
 
   /**
@@ -85,6 +95,8 @@ export class StoredState {
     return new StoredState(
       operator,
       opened.map(({ file }) => file),
+      new Map(),
+      env.share,
     );
   }
 
@@ -110,7 +122,7 @@ export class StoredState {
 
   /** Returns the state of the first `under` files with a delta on top. */
   with(under: number, delta: SnapshotFile): StoredState {
-    return new StoredState(this.#operator, [...this.files.slice(0, under), delta], this.#recent);
+    return new StoredState(this.#operator, [...this.files.slice(0, under), delta], this.#recent, this.#share);
   }
 
   /**
@@ -141,7 +153,7 @@ export class StoredState {
   async find(keys: readonly string[], pause: () => Promise<void>): Promise<Map<string, KeyEntry>> {
     const found = new Map<string, KeyEntry>();
     // Look each key up in the files from the newest to the oldest.
-    let open: Open[] = keys.map((key) => ({ key, file: this.files.length }));
+    let open: Open[] = keys.filter((key) => this.#holds(key)).map((key) => ({ key, file: this.files.length }));
     while (open.length > 0) {
       const next: Open[] = [];
       await inParallel(this.#asked(open), async ({ file, wanted }) => {
@@ -206,6 +218,11 @@ export class StoredState {
     }
     return blocks;
   }
+
+  #holds(key: string): boolean {
+    return this.#share === null || this.#share.holds(key);
+  }
+
   /** Returns the newest file below this one that may hold the key, and the block. */
   #below(key: string, above: number): { file: number; block: number } | null {
     for (let file = above - 1; file >= 0; file--) {
@@ -276,7 +293,7 @@ export class StoredState {
     for await (const block of source.blocksFrom(first, RUN_BYTES, keep)) {
       const entries: [string, KeyEntry | null][] = [];
       for (let line = 0; line < block.lines.length; line++)
-        if (compareUtf8(block.keys[line]!, from) >= 0)
+        if (compareUtf8(block.keys[line]!, from) >= 0 && this.#holds(block.keys[line]!))
           entries.push([own(block.keys[line]!), this.#entry(file, block, line)]);
       if (entries.length > 0) yield entries;
     }

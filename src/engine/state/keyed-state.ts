@@ -84,12 +84,13 @@ export class KeyedState {
     this.#budget = budget;
   }
 
+  /** An inexact count may have begun too low. */
   get keys(): number {
-    return this.#keys;
+    return Math.max(0, this.#keys);
   }
 
   get size(): number {
-    return this.#size;
+    return Math.max(0, this.#size);
   }
 
   /** True if all keys are in memory. */

@@ -233,6 +233,14 @@ export class Quarantine {
     this.restore(change);
   }
 
+  /** Leaves out the entries of all other keys. */
+  keep(isKept: (key: string) => boolean): void {
+    for (const [at, { key }] of this.#entries) {
+      if (isKept(key)) continue;
+      this.restore({ seq: at, gone: true });
+    }
+  }
+
   /**
    * The current full snapshot holds all changes up to `upTo`. Changes in deltas are remembered, since deltas may be
    * merged.

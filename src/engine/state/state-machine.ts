@@ -13,6 +13,8 @@
  *     target, so no event needs another key's state.
  * MACHINE5. Somebody may decide logged events anew (`anew`). Then the outcomes of the code that runs here count, and not
  *     the logged ones. Only a refusal that no handler decided stays as logged: that of an edit, and that of a bound.
+ * MACHINE6. A machine for a share of the keys (SHARE1) skips the events of all others, and knows their ids and producers
+ *     nevertheless (SHARE2).
  */
 import { Failure, messageOf } from "../base/errors.ts";
 import { fill } from "../event/event.ts";
@@ -82,9 +84,11 @@ export class StateMachine {
   /** Decides logged events anew. Null if logged outcomes hold (MACHINE5). */
   anew: Anew | null = null;
   readonly #only: Keys | null;
+  readonly #share: Keys | null;
 
-  constructor(operator: Operator, seed: number, code = "", only: Keys | null = null) {
+  constructor(operator: Operator, seed: number, code = "", only: Keys | null = null, share: Keys | null = null) {
     this.#only = only;
+    this.#share = share;
     this.operator = operator;
     this.seed = seed;
     this.made = { operatorVersion: operator.version, code };
@@ -128,9 +132,9 @@ export class StateMachine {
     if (this.#only === null) for (const mark of events.marks) this.producers.set(mark, row.last);
   }
 
-  /** Returns true if the machine holds the state of the key (MACHINE4). */
+  /** Returns true if the machine holds the state of the key (MACHINE4, MACHINE6). */
   holds(key: string): boolean {
-    return this.#only === null || this.#only(key);
+    return (this.#share === null || this.#share(key)) && (this.#only === null || this.#only(key));
   }
 
   #replayEvents(overlay: Overlay, row: Segment, events: ReadSegment["events"]): void {
@@ -152,7 +156,8 @@ export class StateMachine {
     collected: Prints,
   ): void {
     const key = keys[index]!;
-    if (!this.holds(key)) return;
+    const isHeld = this.holds(key);
+    if (!isHeld && this.#only !== null) return;
     const at = seq(row.seq + index);
     const timed = typeof events[index]!["time"] === "string";
     const event = fill(events[index]!, time);
@@ -160,6 +165,7 @@ export class StateMachine {
     const [prints, offset] = [collected.all, collected.last];
     const logged = outcomes.get(index);
     if (this.#only === null) this.dedup.add(prints, offset);
+    if (!isHeld) return;
     // Read the command before the event runs, since a handler may write on the event.
     const command = commandOf(event);
     const run = (): Outcome => this.run(overlay, at, event, key, ms, prints, offset, null);

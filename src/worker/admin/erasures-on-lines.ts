@@ -43,6 +43,7 @@ export async function eraseElsewhere(env: Env, app: App, main: Route, id: string
     const { line, state, replaced, replay } = one;
     // A line that replays main takes the erasure in.
     if (line === main.line || state !== "ready" || replaced > 0 || replay?.source === main.line) continue;
+    if (one.unstarted === true) continue;
     if (replay !== undefined) {
       const why = `the key is erased on main, but timeline "${nameOf(timelines, one)}" replays what is main no more and can't erase it: delete that timeline, and erase the key again`;
       return { tag: "busy", code: "timeline_replays", why };

@@ -4,38 +4,27 @@
  */
 import { messageOf } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { partitionName, seq, type Seq, stamp, type Stamp } from "../../engine/base/ids.ts";
+import type { Stamp } from "../../engine/base/ids.ts";
 import type { Timeline } from "../../engine/base/records.ts";
 import { CHANGED_MS } from "../../engine/base/limits.ts";
-import { persistent } from "../../engine/base/retry.ts";
 import { changedKeys } from "../../engine/history/changed-keys.ts";
 import { eventTexts } from "../../engine/history/event-texts.ts";
 import { promote, type Promoted, settlePromotion } from "../../engine/history/promotion.ts";
 import { timelineOf, type Timelines } from "../../engine/history/timelines.ts";
-import type { LogEnvironment, Origin } from "../../engine/operator/environment.ts";
-import { startOfLog } from "../../engine/recovery/past-state.ts";
-import type { App, Routes } from "../app.ts";
+import type { App } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
 import { problem } from "../problem.ts";
-import { stateOf } from "../read/diff-route.ts";
-import { logEnvironment } from "../read/kept-manifests.ts";
-import { LAST_STAMP, type Lineage } from "../lineage.ts";
+import { crossedBy, finerOf, stateOf } from "../read/diff-route.ts";
 import { noTimeline, settledAt, timelineSealed } from "../read/moments.ts";
+import { getRescalePromotion, promoteRescale } from "./rescale-promotion.ts";
 import { getReplayPromotion, promoteReplay } from "./replay-promotion.ts";
 import { isReplaying } from "./replays.ts";
 import { requestClock } from "../request-clock.ts";
-import { floorsOf, promotionStores, readTimelines, savepointStores } from "../timelines.ts";
+import { promotionStores, readTimelines } from "../timelines.ts";
 import { hexDigest } from "./digest.ts";
 import { type FoundErasures, hasErasures } from "./erasures-on-lines.ts";
-
-/** The events of a partition that one line has and the other one doesn't. */
-interface Stretch {
-  readonly env: LogEnvironment;
-  /** Above this seq. */
-  readonly above: Seq;
-  readonly upTo: Seq;
-}
+import { listOf, type Part, partedAt, partOf, Starts } from "./stretches.ts";
 
 interface Preview {
   readonly etag: string;
@@ -48,6 +37,7 @@ export async function getPromotion(request: Request, env: Env, app: App, name: s
   const target = await targetOf(env, name);
   if (target instanceof Response) return target;
   if (isReplaying(target)) return getReplayPromotion(request, env, app, target);
+  if (target.unstarted === true) return getRescalePromotion(env, app, target);
   const found = target.line;
   const preview = await previewOf(env, app, found, name, new Starts());
   if (preview instanceof Response) return preview;
@@ -79,6 +69,10 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
   if (target !== null && isReplaying(target)) {
     const replayed = await promoteReplay(env, app, target, match[1] ?? "*");
     return replayed instanceof Response ? replayed : answerTo(app, name, replayed);
+  }
+  if (target?.unstarted === true) {
+    const rescaled = await promoteRescale(env, app, target, match[1] ?? "*");
+    return rescaled instanceof Response ? rescaled : answerTo(app, name, rescaled);
   }
   const found = target?.line ?? timelines.main.line;
   const wish = { target: found, accepted: match[1] ?? "*" };
@@ -167,9 +161,6 @@ async function targetOf(env: Env, name: string): Promise<Timeline | Response> {
   return timelineSealed(name);
 }
 
-/** Partitions that are looked at at a time. */
-const AT_ONCE = 8;
-
 async function previewOf(
   env: Env,
   app: App,
@@ -189,8 +180,8 @@ async function previewOf(
       code: "timeline_unrelated",
       detail: `timeline "${name}" and main have no line in common, or it was removed`,
     });
-  const givesUp = await partOf(env, main, parted, starts);
-  const takes = await partOf(env, other, parted, starts);
+  const givesUp = await partOf(env, app, main, parted, starts);
+  const takes = await partOf(env, app, other, parted, starts);
   const facts = [
     timelines.main.line,
     timelines.main.switches,
@@ -202,90 +193,6 @@ async function previewOf(
   ];
   return { etag: await hexDigest(JSON.stringify(facts)), parted: parted.at, givesUp, takes };
 }
-
-interface Parted {
-  readonly line: number;
-  readonly at: Stamp;
-}
-
-/** Returns the last line that both have in common, and the stamp up to which they share it. */
-export function partedAt(one: Lineage, other: Lineage): Parted | null {
-  const others = new Map(chainOf(other).map(({ line, at }) => [line, at]));
-  for (const { line, at } of chainOf(one)) {
-    const shared = others.get(line);
-    if (shared !== undefined) return { line, at: stamp(Math.min(at, shared)) };
-  }
-  return null;
-}
-
-/** Returns a line and those that it starts from, each with the stamp up to which it belongs to the line's past. */
-function chainOf({ line, ancestors }: Lineage): { readonly line: number; readonly at: Stamp }[] {
-  let upTo = LAST_STAMP;
-  return [{ line, at: upTo }, ...ancestors].map((part) => {
-    upTo = stamp(Math.min(upTo, part.at));
-    return { line: part.line, at: upTo };
-  });
-}
-
-/** Events of one line that the other one doesn't have. */
-interface Part {
-  readonly stretches: readonly Stretch[];
-  /** Stamp of the last event of the line. */
-  readonly newest: Stamp;
-}
-
-/** The heads come from one statement for each database, since both lines are sealed meanwhile. */
-async function partOf(env: Env, { line, byOperator }: Routes, parted: Parted, starts: Starts): Promise<Part> {
-  const heads = await Promise.all(
-    savepointStores(env, line).map((store) => persistent(requestClock, "D1", () => store.heads(LAST_STAMP))),
-  );
-  const headOf = new Map(heads.flat());
-  const newest = await Promise.all(
-    floorsOf(env, line).map((floor) => persistent(requestClock, "D1", () => floor.newest())),
-  );
-  const all = [...byOperator.values()].flatMap((route) =>
-    route.addresses.map((address) => logEnvironment(env, route, address)),
-  );
-  const found: Stretch[] = [];
-  for (let from = 0; from < all.length; from += AT_ONCE)
-    found.push(
-      ...(await Promise.all(
-        all.slice(from, from + AT_ONCE).map((one) => stretchOf(one, parted, starts, headOf.get(partitionName(one.id)))),
-      )),
-    );
-  return { stretches: found.filter(({ above, upTo }) => upTo > above), newest: stamp(Math.max(...newest)) };
-}
-
-/** `head`: missing if D1 has no row of the partition on its line. */
-async function stretchOf(
-  env: LogEnvironment,
-  { line, at }: Parted,
-  starts: Starts,
-  head: number | null | undefined,
-): Promise<Stretch> {
-  let common = env;
-  while (common.id.line !== line && common.origin !== undefined) common = common.origin.env;
-  const above = await starts.of({ env: common, at });
-  if (typeof head === "number") return { env, above, upTo: seq(head) };
-  return { env, above, upTo: env.origin === undefined ? seq(0) : await starts.of(env.origin) };
-}
-
-/** The seqs of partitions at settled stamps. They never change, so a promotion finds them before it seals the lines. */
-class Starts {
-  readonly #known = new Map<string, Seq>();
-
-  async of(origin: Origin): Promise<Seq> {
-    const name = `${partitionName(origin.env.id)} ${origin.at}`;
-    const known = this.#known.get(name);
-    if (known !== undefined) return known;
-    const { seq: found } = await startOfLog(origin);
-    this.#known.set(name, found);
-    return found;
-  }
-}
-
-const listOf = (all: readonly Stretch[]): unknown[] =>
-  all.map(({ env: { id }, above, upTo }) => [id.operator, id.partition, above, upTo]);
 
 /**
  * Counts the keys that change, for each operator, within bounds. Only partitions with events on one line alone can have
@@ -303,13 +210,26 @@ async function keysOf(env: Env, app: App, name: string, { givesUp, takes }: Prev
     const parts = [...givesUp.stretches, ...takes.stretches].filter(
       ({ env: { id } }) => id.operator === route.operator.name,
     );
-    const pairs = [...new Set(parts.map(({ env: { id } }) => id.partition))].flatMap((partition) => {
-      const [from, to] = sides.map(({ routes, at }) =>
-        at instanceof Response ? null : stateOf(env, { routes, at }, route, route.addresses[partition]!),
-      );
-      return from == null || to == null ? [] : [[from, to] as const];
-    });
     if (parts.length === 0) continue;
+    const settled = sides.flatMap(({ routes, at }) => (at instanceof Response ? [] : [{ routes, at }]));
+    const finer = finerOf(route, settled);
+    if (crossedBy(route, settled) !== null) {
+      changed.push({
+        operator: route.operator.name,
+        atLeast: 0,
+        first: [],
+        flaw: "the partitions were split otherwise",
+      });
+      continue;
+    }
+    const pairs = finer.addresses
+      .filter(({ partition }) =>
+        parts.some(({ env, of }) => env.id.partition === Math.floor((partition * of) / finer.placement.partitions)),
+      )
+      .flatMap((address) => {
+        const [from, to] = settled.map((side) => stateOf(env, side, finer, address));
+        return from === undefined || to === undefined ? [] : [[from, to] as const];
+      });
     const found = await changedKeys(requestClock, pairs, until);
     const isWhole = found.complete && pairs.length > 0;
     changed.push({

@@ -12,12 +12,19 @@ import {
 } from "../../engine/history/savepoints.ts";
 import { timelineIn } from "../../engine/history/moment.ts";
 import { isNamed } from "../../engine/history/timelines.ts";
-import type { App } from "../app.ts";
+import type { App, Routes } from "../app.ts";
 import type { Env } from "../env.ts";
 import { jsonBody } from "../http/json-body.ts";
 import { problem } from "../problem.ts";
 import type { Lineage } from "../lineage.ts";
-import { type LineSavepoint, noSavepoint, noTimeline, savepointsOn, settledAt } from "../read/moments.ts";
+import {
+  type LineSavepoint,
+  noSavepoint,
+  noTimeline,
+  savepointsOn,
+  settledAt,
+  timelineUnstarted,
+} from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 import { savepointFiles, savepointStores } from "../timelines.ts";
 
@@ -27,7 +34,7 @@ export async function putSavepoint(
   request: Request,
   env: Env,
   app: App,
-  asked: Lineage,
+  asked: Routes,
   name: string,
 ): Promise<Response> {
   const at = await momentIn(request);
@@ -35,6 +42,7 @@ export async function putSavepoint(
   const timeline = at === null ? null : timelineIn(at);
   const on = timeline === null ? asked : await app.timeline(env, timeline);
   if (on === null) return noTimeline(timeline!);
+  if (on.unstarted === true) return timelineUnstarted(timeline!);
   const stamp = await settledAt(env, on, at ?? "now");
   if (stamp instanceof Response) return stamp;
   const exact = at !== null;

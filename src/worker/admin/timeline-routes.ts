@@ -2,10 +2,10 @@
 import { keptLog } from "../../adapters/kept-logs.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
-import { isObject, isText } from "../../engine/base/json.ts";
-import { TIMELINES } from "../../engine/base/limits.ts";
+import { isObject, isText, isWhole } from "../../engine/base/json.ts";
+import { PARTITIONS, TIMELINES } from "../../engine/base/limits.ts";
 import { stamp, type Stamp } from "../../engine/base/ids.ts";
-import type { Replay, Timeline } from "../../engine/base/records.ts";
+import type { Replay, Split, Timeline } from "../../engine/base/records.ts";
 import { parseMoment, timelineIn } from "../../engine/history/moment.ts";
 import {
   isNamed,
@@ -14,15 +14,16 @@ import {
   nameOf,
   readersOf,
   removeTimeline,
+  type Start,
   timelineOf,
   type Timelines,
 } from "../../engine/history/timelines.ts";
-import type { App } from "../app.ts";
+import type { App, Routes } from "../app.ts";
 import type { Env } from "../env.ts";
 import { jsonBody } from "../http/json-body.ts";
 import { problem } from "../problem.ts";
-import { lineageOf, partsOf } from "../lineage.ts";
-import { noTimeline, settledAt, timelineReplays } from "../read/moments.ts";
+import { LAST_STAMP, lineageOf, partsOf } from "../lineage.ts";
+import { noTimeline, settledAt, timelineReplays, timelineUnstarted } from "../read/moments.ts";
 import { replayCode } from "../replay-code.ts";
 import { limited, persistent } from "../../engine/base/retry.ts";
 import { requestClock } from "../request-clock.ts";
@@ -53,6 +54,8 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
   const parent = timelineOf(timelines, parentName);
   if (parent === null) return noTimeline(parentName);
   if (isReplaying(parent)) return timelineReplays(parentName);
+  if (parent.unstarted === true) return timelineUnstarted(parentName);
+  if (wanted.from === END) return putUnstarted(env, app, name, timelines, wanted);
   const on = lineageOf(timelines, parent.line);
   const at = await settledAt(env, on, wanted.from);
   if (at instanceof Response) return at;
@@ -82,13 +85,73 @@ export async function putTimeline(request: Request, env: Env, app: App, name: st
     wanted.replay === null
       ? {}
       : { replay: { source: main.line, outcomes: wanted.replay, code: replayCode(env, app) } };
-  const start = { name, parent: from.line, at: begin, exact, expiresMs, ...replay };
+  const split = splitOf(await app.onLine(env, timelines, from.line), wanted.partitions);
+  if (split instanceof Response) return split;
+  return make(env, app, timelines, { name, parent: from.line, at: begin, exact, expiresMs, ...replay, ...split });
+}
+
+/** Makes a line with other partitions that starts where main ends, when it is promoted (LINE7). */
+async function putUnstarted(
+  env: Env,
+  app: App,
+  name: string,
+  timelines: Timelines,
+  { partitions, expiresMs }: Wish,
+): Promise<Response> {
+  const { line } = timelines.main;
+  const split = splitOf(await app.onLine(env, timelines, line), partitions);
+  if (split instanceof Response) return split;
+  if (!("split" in split))
+    return problem({
+      status: 409,
+      code: "partitions_same",
+      detail: "main has these partitions already: there is nothing to promote",
+    });
+  const expires = expiresMs === null ? null : requestClock.now() + expiresMs;
+  const start = {
+    name,
+    parent: line,
+    at: LAST_STAMP,
+    exact: true,
+    expiresMs: expires,
+    unstarted: true,
+    ...split,
+  } as const;
+  return make(env, app, timelines, start);
+}
+
+/** Returns how many partitions each operator gets for one on that line. */
+function splitOf({ byOperator }: Routes, partitions: Wish["partitions"]): { readonly split?: Split } | Response {
+  const split: Record<string, number> = {};
+  for (const [name, wanted] of Object.entries(partitions)) {
+    const route = byOperator.get(name);
+    if (route === undefined)
+      return problem({
+        status: 404,
+        code: "no_operator",
+        detail: `there is no operator ${JSON.stringify(name.slice(0, 100))}`,
+      });
+    const { partitions: now } = route.placement;
+    if (wanted % now !== 0)
+      return problem({
+        status: 409,
+        code: "partitions_unsplit",
+        detail: `operator "${name}" has ${now} partitions there, and a partition can only be split: take a multiple of ${now}, not ${wanted}`,
+      });
+    if (wanted !== now) split[name] = wanted / now;
+  }
+  return Object.keys(split).length === 0 ? {} : { split };
+}
+
+async function make(env: Env, app: App, timelines: Timelines, start: Start): Promise<Response> {
+  const { name, at } = start;
   const made = await makeTimeline(requestClock, timelineStores(env), start);
   switch (made.tag) {
     case "made": {
-      const { line, at: started } = made.timeline;
-      // A replay takes in the erasures with the log.
-      const erased = isReplaying(made.timeline) ? ERASED : await repeatErasures(env, app, line, started);
+      const { line, at: started, unstarted } = made.timeline;
+      // A replay takes in the erasures with the log, and a line that is unstarted starts after them.
+      const hasAll = isReplaying(made.timeline) || unstarted === true;
+      const erased = hasAll ? ERASED : await repeatErasures(env, app, line, started);
       if (erased === "unknown")
         return problem({
           status: 409,
@@ -132,7 +195,10 @@ async function startOfReplay(
   at: Stamp,
 ): Promise<Stamp | null> {
   const { main, all } = timelines;
-  if (partsOf(lineageOf(timelines, main.line)).some((part) => part.line === line && at <= part.upTo)) return at;
+  const parts = partsOf(lineageOf(timelines, main.line));
+  // Rows of other partitions can't be taken in.
+  if (parts.some((part) => part.line === line && part.split !== undefined)) return null;
+  if (parts.some((part) => part.line === line && at <= part.upTo)) return at;
   const own = all.find((one) => one.line === main.line);
   if (own?.replayed !== line || own.parent === null) return null;
   // After the undo of an undo, more than one list of changed outcomes lies between the two.
@@ -168,23 +234,36 @@ interface Wish {
   readonly from: string;
   /** Null for a timeline that takes events of its own. */
   readonly replay: Replay["outcomes"] | null;
+  /** By operator. Operators that aren't named keep theirs. */
+  readonly partitions: Readonly<Record<string, number>>;
   readonly expiresMs: number | null;
 }
+
+/** The end of main, wherever it is when the timeline is promoted. */
+const END = "end";
 
 /** Returns why the body is none, if it is none. */
 function wishOf(body: unknown): Wish | string {
   if (!isObject(body))
-    return 'the body must be {"from": a moment, "replay"?: "logged" or "decide", "expires"?: "7d" or null}';
-  const { from = "now", expires, replay = null } = body;
+    return 'the body must be {"from": a moment, "replay"?: "logged" or "decide", "partitions"?: {operator: number}, "expires"?: "7d" or null}';
+  const { from = "now", expires, replay = null, partitions = {} } = body;
   if (!isText(from) && typeof from !== "number") return '"from" must be a moment';
   if (replay !== null && replay !== "logged" && replay !== "decide") return '"replay" must be "logged" or "decide"';
-  const wish: Omit<Wish, "expiresMs"> = { from: String(from), replay };
+  if (!isCounts(partitions))
+    return `"partitions" must be an object with a number of partitions, 1 to ${PARTITIONS}, for each operator`;
+  const isRescaled = Object.keys(partitions).length > 0;
+  if (replay !== null && isRescaled) return '"replay" and "partitions" can\'t be combined: do one after the other';
+  if (from === END && !isRescaled) return '"from": "end" needs "partitions"';
+  const wish: Omit<Wish, "expiresMs"> = { from: String(from), replay, partitions };
   if (expires === null) return { ...wish, expiresMs: null };
   if (expires === undefined) return { ...wish, expiresMs: EXPIRES_MS };
   const [, count, unit] = (isText(expires) ? /^([1-9]\d{0,3})(h|d)$/.exec(expires) : null) ?? [];
   if (count === undefined) return '"expires" must be a time as "12h" or "7d", or null';
   return { ...wish, expiresMs: Number(count) * (unit === "h" ? DAY_MS / 24 : DAY_MS) };
 }
+
+const isCounts = (value: unknown): value is Wish["partitions"] =>
+  isObject(value) && Object.values(value).every((count) => isWhole(count) && count > 0 && count <= PARTITIONS);
 
 export async function getTimelines(env: Env): Promise<Response> {
   const timelines = await readTimelines(env);
@@ -297,12 +376,14 @@ const nameOfLine = (timelines: Timelines, line: number): string =>
   nameOf(timelines, timelines.all.find((one) => one.line === line) ?? { line, name: `line ${line}` });
 
 function shown(timelines: Timelines, one: Timeline): object {
-  const { line, parent, at, createdMs, expiresMs } = one;
+  const { line, parent, at, createdMs, expiresMs, split, unstarted } = one;
+  const start = unstarted === true ? {} : { at, time: stampTime(at) };
   return {
     name: nameOf(timelines, one),
     line,
     state: stateOf(timelines, one),
-    ...(parent === null ? {} : { from: nameOfLine(timelines, parent), at, time: stampTime(at) }),
+    ...(parent === null ? {} : { from: nameOfLine(timelines, parent), ...start }),
+    ...(split === undefined ? {} : { split }),
     ...(createdMs === 0 ? {} : { created: new Date(createdMs).toISOString() }),
     ...(expiresMs === null ? {} : { expires: new Date(expiresMs).toISOString() }),
   };
@@ -311,5 +392,6 @@ function shown(timelines: Timelines, one: Timeline): object {
 function stateOf({ main }: Timelines, one: Timeline): string {
   if (one.line === main.line) return "main";
   if (one.replaced > 0) return "sealed";
+  if (one.state === "ready" && one.unstarted === true) return "unstarted";
   return one.state === "ready" && isReplaying(one) ? "replaying" : one.state;
 }

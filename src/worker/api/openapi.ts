@@ -189,6 +189,7 @@ function problemsOf(route: Described): Readonly<Record<number, Codes>> {
     add(403, ["wrong_role", "origin_not_allowed", "key_not_allowed"]);
     if (route.mainOnly !== true) add(404, ["no_timeline"]);
     if (changesLine(route)) add(409, ["timeline_sealed", "timeline_replays"]);
+    if (route.mainOnly !== true) add(409, ["timeline_unstarted"]);
     add(500, ["internal_error"]);
     add(503, Object.keys(UNAVAILABLE));
   }

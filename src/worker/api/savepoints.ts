@@ -8,7 +8,7 @@ const GROUP = "Savepoints";
 
 const NAME = {
   type: "string",
-  pattern: `^(?!now$)${SAVEPOINT_NAME}$`,
+  pattern: `^(?!(?:now|end)$)${SAVEPOINT_NAME}$`,
   about: "Name of the savepoint.",
   example: "month-end",
   flaw: {

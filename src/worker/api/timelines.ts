@@ -1,5 +1,5 @@
 /** Timelines: lines of history under names, and their promotion. */
-import { CHANGED_NAMED } from "../../engine/base/limits.ts";
+import { CHANGED_NAMED, PARTITIONS } from "../../engine/base/limits.ts";
 import { MOMENT_FORMS, TIMELINE_NAME } from "../../engine/history/moment.ts";
 import { ABOUT_GONE, AT_PROBLEMS } from "./common.ts";
 import { described, type HeaderParams, type TextParam } from "./described.ts";
@@ -60,6 +60,17 @@ const FOLLOWING = {
   }),
 };
 
+/** Of a timeline with other partitions that starts where main ends. */
+const RESCALING = {
+  timeline: STRING,
+  mode: { const: "rescale" },
+  partitions: {
+    type: "object",
+    additionalProperties: object({ from: COUNT, to: COUNT }),
+    description: "Numbers of partitions, by operator.",
+  },
+};
+
 const DONE = {
   promoted: { const: true },
   switches: { ...COUNT, description: "How often main was switched." },
@@ -84,9 +95,14 @@ export const TIMELINE_SCHEMAS = {
   Timeline: object({
     name: STRING,
     line: { ...COUNT, description: "The number of its line, which is never given again." },
-    state: { enum: ["main", "sealed", "making", "ready", "replaying", "removing"] },
+    state: { enum: ["main", "sealed", "making", "ready", "replaying", "unstarted", "removing"] },
     "from?": { type: "string", description: "The timeline that it starts from." },
-    "at?": { ...COUNT, description: "The stamp of its start." },
+    "at?": { ...COUNT, description: "The stamp of its start. Missing while it is unstarted." },
+    "split?": {
+      type: "object",
+      additionalProperties: COUNT,
+      description: "Partitions for each one of the timeline that it starts from, by operator.",
+    },
     "time?": TIME,
     "created?": TIME,
     "expires?": TIME,
@@ -107,8 +123,10 @@ export const TIMELINE_SCHEMAS = {
     }),
   }),
   Stretches: STRETCH,
-  PromotionPreview: { anyOf: [object({ ...GIVING_UP, keys: CHANGED }), object(FOLLOWING)] },
-  Promoted: { anyOf: [object({ ...GIVING_UP, ...DONE }), object({ ...FOLLOWING, ...DONE })] },
+  PromotionPreview: { anyOf: [object({ ...GIVING_UP, keys: CHANGED }), object(FOLLOWING), object(RESCALING)] },
+  Promoted: {
+    anyOf: [object({ ...GIVING_UP, ...DONE }), object({ ...FOLLOWING, ...DONE }), object({ ...RESCALING, ...DONE })],
+  },
 } as const;
 
 export const PUT_TIMELINE = described({
@@ -126,11 +144,19 @@ export const PUT_TIMELINE = described({
   body: {
     "application/json": {
       schema: object({
-        "from?": { anyOf: [STRING, COUNT], description: `${MOMENT_FORMS}. Without it, main as it is now.` },
+        "from?": {
+          anyOf: [STRING, COUNT],
+          description: `${MOMENT_FORMS}. Without it, main as it is now. \`end\`: where main ends when the timeline is promoted; needs \`partitions\`.`,
+        },
         "replay?": {
           enum: ["logged", "decide"],
           description:
             "The timeline takes in main's log from there on, with the code that is deployed, instead of events of its own. `logged`: what was refused stays refused. `decide`: this code decides each event anew.",
+        },
+        "partitions?": {
+          type: "object",
+          additionalProperties: { type: "integer", minimum: 1, maximum: PARTITIONS },
+          description: "Numbers of partitions, by operator: a multiple of those that it has at that moment.",
         },
         "expires?": {
           anyOf: [{ type: "string", pattern: "^[1-9]\\d{0,3}(h|d)$" }, { type: "null" }],
@@ -147,9 +173,12 @@ export const PUT_TIMELINE = described({
   problems: {
     ...AT_PROBLEMS,
     400: ["invalid_moment", "malformed_json", "invalid_body", "invalid_utf8", "malformed_gzip", "body_interrupted"],
-    404: ["no_timeline", "no_savepoint"],
+    404: ["no_timeline", "no_savepoint", "no_operator"],
     409: [
       "not_settled",
+      "partitions_same",
+      "partitions_unsplit",
+      "timeline_unstarted",
       "timeline_exists",
       "timeline_replays",
       "timeline_unrelated",

@@ -118,7 +118,10 @@ export class Partition extends DurableObject<Env> {
     return answered(async () => {
       if (code !== replayCode(this.env, installedApp())) throw new Failure(OTHER_CODE.code, OTHER_CODE.message);
       const engine = this.#partition(address);
-      const parts = source.map(({ line, upTo }) => ({ env: this.#reading({ ...address, line }), upTo }));
+      const parts = source.map(({ line, upTo, split }) => {
+        const partition = Math.floor(address.partition / (split?.[address.operator] ?? 1));
+        return { env: this.#reading({ ...address, line, partition }), upTo };
+      });
       return engine.takeIn({ source: parts, outcomes, untilMs: Date.now() + ms });
     });
   }
@@ -232,7 +235,7 @@ export class Partition extends DurableObject<Env> {
       cache: this.#cache(),
       sizes: SIZES,
     };
-    const origin = originOf(env, address.ancestors, (earlier) => new D1Log(db, earlier));
+    const origin = originOf(env, address, (earlier) => new D1Log(db, earlier));
     return new Engine({ ...env, ...origin }, address, logBytes(this.env));
   }
 

@@ -21,7 +21,7 @@ import { lostProblem } from "../http/lost.ts";
 import { note } from "../note.ts";
 import { notAllowed, problem } from "../problem.ts";
 import { logEnvironment } from "./kept-manifests.ts";
-import { momentGone, noTimeline, settledAt } from "./moments.ts";
+import { momentGone, noTimeline, settledAt, timelineUnstarted } from "./moments.ts";
 
 const FORMAT = "keyframe.diff";
 const VERSION = 1;
@@ -59,14 +59,19 @@ export async function getDiff(
   if (from instanceof Response) return from;
   const to = await sideOf(env, app, routes, asked.to ?? "now");
   if (to instanceof Response) return to;
+  for (const route of chosen) {
+    const crossed = crossedBy(route, [from, to]);
+    if (crossed !== null) return crossed;
+  }
   const wanted = { prefix, only: key ?? null };
   const compared = await Promise.all(
-    chosen.flatMap((route) =>
-      addressesOf(route, key).map(async (address) => {
-        const [left, right] = [from, to].map((side) => stateOf(env, side, route, address));
+    chosen.flatMap((route) => {
+      const finer = finerOf(route, [from, to]);
+      return addressesOf(finer, key).map(async (address) => {
+        const [left, right] = [from, to].map((side) => stateOf(env, side, finer, address));
         return { address, found: await differences(left!, right!, wanted) };
-      }),
-    ),
+      });
+    }),
   );
   const partitions: Compared[] = [];
   for (const { address, found } of compared) {
@@ -79,7 +84,7 @@ export async function getDiff(
 }
 
 /** One of both moments, and the line that it is of. */
-interface Side {
+export interface Side {
   readonly routes: Routes;
   readonly at: Stamp;
 }
@@ -89,16 +94,39 @@ async function sideOf(env: Env, app: App, asked: Routes, moment: string): Promis
   const name = timelineIn(moment);
   const routes = name === null ? asked : await app.timeline(env, name);
   if (routes === null) return noTimeline(name!);
+  if (routes.unstarted === true) return timelineUnstarted(name!);
   const at = await settledAt(env, routes, moment);
   return at instanceof Response ? at : { routes, at };
 }
 
-/** Returns the partition's state of that side. A line places its operators as the line does that it starts from. */
-export function stateOf(env: Env, { routes, at }: Side, route: Route, address: Address): PastState {
-  const other = routes.byOperator.get(route.operator.name)?.addresses[address.partition];
+/** Returns the operator as the side places it that has more partitions. Each partition of the other is split by them. */
+export function finerOf(route: Route, sides: readonly Side[]): Route {
+  const found = sides.flatMap(({ routes }) => routes.byOperator.get(route.operator.name) ?? []);
+  return [route, ...found].reduce((a, b) => (b.placement.partitions > a.placement.partitions ? b : a));
+}
+
+/** Returns why the partitions of both sides can't be compared, or null if one side's are parts of the other's. */
+export function crossedBy(route: Route, sides: readonly Side[]): Response | null {
+  const counts = sides.flatMap(({ routes }) => routes.byOperator.get(route.operator.name)?.placement.partitions ?? []);
+  const most = Math.max(...counts);
+  const other = counts.find((count) => most % count !== 0);
+  if (other === undefined) return null;
+  return problem({
+    status: 409,
+    code: "timeline_unrelated",
+    detail: `operator "${route.operator.name}" has ${most} partitions on one side and ${other} on the other, and neither number is a multiple of the other: compare each with the timeline that both start from`,
+  });
+}
+
+/** Returns the partition's state of that side. If the side has fewer partitions, of the partition's keys alone. */
+export function stateOf(env: Env, { routes, at }: Side, finer: Route, address: Address): PastState {
+  const other = routes.byOperator.get(finer.operator.name);
   const { line, ancestors } = routes;
-  const { ancestors: _, ...place } = other ?? address;
-  return { env: logEnvironment(env, route, { ...place, line, ...(ancestors.length === 0 ? {} : { ancestors }) }), at };
+  const parts = other === undefined ? 1 : finer.placement.partitions / other.placement.partitions;
+  const { ancestors: _, ...place } = other?.addresses[Math.floor(address.partition / parts)] ?? address;
+  const there = { ...place, line, ...(ancestors.length === 0 ? {} : { ancestors }) };
+  const holds = (key: string): boolean => partitionOfKey(finer, key) === address.partition;
+  return { env: logEnvironment(env, finer, there, parts === 1 ? null : { holds, partitions: parts }), at };
 }
 
 interface Compared {

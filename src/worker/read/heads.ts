@@ -1,6 +1,6 @@
 /** How far partitions have come on a line, from D1 alone: one statement for each database and line. */
 import { partitionName, type Stamp } from "../../engine/base/ids.ts";
-import type { PartitionHead } from "../../engine/base/records.ts";
+import type { PartitionHead, Split } from "../../engine/base/records.ts";
 import { persistent } from "../../engine/base/retry.ts";
 import type { Env } from "../env.ts";
 import { LAST_STAMP, type Lineage, partsOf } from "../lineage.ts";
@@ -30,19 +30,33 @@ export interface LineHeads {
 
 export async function headsAt(env: Env, lineage: Lineage, at: Stamp): Promise<LineHeads> {
   const parts = partsOf(lineage).toReversed();
-  const heads = await Promise.all(parts.map(({ line, upTo }) => headsOn(env, line, at < upTo ? at : upTo)));
+  const heads = await Promise.all(
+    parts.map(async ({ line, upTo, split = {} }) => ({
+      split,
+      found: await headsOn(env, line, at < upTo ? at : upTo),
+    })),
+  );
   return {
-    names: new Set(heads.flatMap((one) => [...one.keys()])),
+    names: new Set(heads.flatMap(({ found, split }) => [...found.keys()].flatMap((name) => startingFrom(name, split)))),
     of: (operator, partition) => {
-      const name = unlinedName(partitionName({ line: 0, operator, partition }));
-      for (const one of heads) {
-        const head = one.get(name);
+      for (const { found, split } of heads) {
+        const earlier = Math.floor(partition / (split[operator] ?? 1));
+        const head = found.get(unlinedName(partitionName({ line: 0, operator, partition: earlier })));
         // A line without a row of the partition leaves it to the line that it starts from.
         if (head !== undefined) return head;
       }
       return 0;
     },
   };
+}
+
+/** Returns the partitions that start from one of an earlier line, as `operator/partition`. */
+function startingFrom(name: string, split: Split): readonly string[] {
+  const [operator, partition] = partsOfName(name);
+  const parts = split[operator] ?? 1;
+  return Array.from({ length: parts }, (_, i) =>
+    unlinedName(partitionName({ line: 0, operator, partition: partition * parts + i })),
+  );
 }
 
 /** Returns the partitions of a line that replays the source, as `operator/partition`, that lack a row up to the stamp. */

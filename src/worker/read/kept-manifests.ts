@@ -7,7 +7,7 @@ import { brotli } from "../../adapters/brotli.ts";
 import { logDatabases } from "../../adapters/catalogue.ts";
 import { D1Log } from "../../adapters/d1-log.ts";
 import { R2Store } from "../../adapters/r2-store.ts";
-import { originOf, type LogEnvironment } from "../../engine/operator/environment.ts";
+import { type KeyShare, originOf, type LogEnvironment } from "../../engine/operator/environment.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import { messageOf } from "../../engine/base/errors.ts";
 import { manifestName } from "../../engine/base/ids.ts";
@@ -52,12 +52,18 @@ export async function keptManifests(env: Env, address: Address): Promise<(Manife
   return [...all.filter(isManifest).sort((a, b) => b.number - a.number), ...all.filter((one) => !isManifest(one))];
 }
 
-/** Returns the environment in which a request reads a partition's past. */
-export function logEnvironment(env: Env, route: Route, address: Address): LogEnvironment {
-  const { line, operator, partition, ancestors } = address;
+/** Returns the environment in which a request reads a partition's past, or the past of a share of its keys. */
+export function logEnvironment(
+  env: Env,
+  route: Route,
+  address: Address,
+  share: KeyShare | null = null,
+): LogEnvironment {
+  const { line, operator, partition } = address;
   const id = { line, operator, partition };
-  const own = { ...fileEnvironment(id, route.operator, new R2Store(env.SNAPSHOTS)), log: logOf(env, address) };
-  return { ...own, ...originOf(own, ancestors, (earlier) => logOf(env, { ...address, ...earlier })) };
+  const files = fileEnvironment(id, route.operator, new R2Store(env.SNAPSHOTS));
+  const own = { ...files, log: logOf(env, address), ...(share === null ? {} : { share }) };
+  return { ...own, ...originOf(own, address, (earlier) => logOf(env, { ...address, ...earlier })) };
 }
 
 /** Returns the partition's log, as a Worker reads it. */

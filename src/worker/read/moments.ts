@@ -126,6 +126,13 @@ export const timelineReplays = (name: string): Response =>
     detail: `timeline "${name}" replays another one's log, and takes nothing else: send it to main, or start a timeline from "${name}"'s moment`,
   });
 
+export const timelineUnstarted = (name: string): Response =>
+  problem({
+    status: 409,
+    code: "timeline_unstarted",
+    detail: `timeline "${name}" has nothing yet: it starts where main ends, when it is promoted; look at main`,
+  });
+
 export const noSavepoint = (name: string): Response =>
   problem({ status: 404, code: "no_savepoint", detail: `there is no savepoint "${name}"` });
 

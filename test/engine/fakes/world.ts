@@ -6,7 +6,7 @@ import { SIZES, type Sizes } from "../../../src/engine/base/limits.ts";
 import { print } from "../../../src/engine/event/fingerprint.ts";
 import type { Address } from "../../../src/engine/operator/routing.ts";
 import { brotli } from "../../../src/adapters/brotli.ts";
-import type { LogEnvironment, Origin } from "../../../src/engine/operator/environment.ts";
+import { type LogEnvironment, type Origin, originOf } from "../../../src/engine/operator/environment.ts";
 import type { Stamp } from "../../../src/engine/base/ids.ts";
 import type { Operator } from "../../../src/engine/operator/operator.ts";
 import { Prints } from "../../../src/engine/event/fingerprint.ts";
@@ -24,7 +24,7 @@ import {
 import { utf8Length } from "../../../src/engine/base/json.ts";
 import { fill } from "../../../src/engine/event/event.ts";
 import type { Aside } from "../../../src/engine/base/aside.ts";
-import type { HighWaterMark } from "../../../src/engine/base/records.ts";
+import type { Ancestors, HighWaterMark, Split } from "../../../src/engine/base/records.ts";
 import type { Watchers } from "../../../src/engine/base/ports.ts";
 import { NO_CACHE } from "../../../src/engine/snapshot/range-reader.ts";
 import { MemoryCache } from "../../../src/testkit/memory-cache.ts";
@@ -62,6 +62,7 @@ export class World {
   readonly clock = new VirtualClock();
   /** Where the line begins. Missing on the first one. */
   readonly origin?: Origin;
+  readonly ancestors: Ancestors = [];
   readonly address: Address = { line: 1, operator: "sum", partition: 0, database: "LOG_0", seed: 42 };
   sizes: Sizes = SIZES;
   /** The object's own storage; an incarnation that was superseded can't write there, but none of these tests needs that. */
@@ -131,6 +132,28 @@ export class World {
     db.lines.set(line, { floor: at, open: true });
     const origin: Origin = { at, env: this.reader(operator) };
     return Object.assign(new World(), { db, store, clock, address: { ...address, line }, origin });
+  }
+
+  /** The partitions of a line that starts from this one at a stamp, each with a share of its keys. */
+  split(operator: Operator, at: Stamp, parts: number, line = this.address.line + 1): World[] {
+    const { db, store, clock, address, ancestors } = this;
+    db.lines.set(line, { floor: at, open: true });
+    const times = (split: Split = {}): Split => ({ sum: (split["sum"] ?? 1) * parts });
+    const past = [
+      { line: address.line, at, split: times() },
+      ...ancestors.map((one) => ({ ...one, split: times(one.split) })),
+    ];
+    const partitions = (address.partitions ?? 1) * parts;
+    return Array.from({ length: parts }, (_, i) => {
+      const own = { ...address, line, partition: address.partition * parts + i, partitions, ancestors: past };
+      const made = Object.assign(new World(), { db, store, clock, address: own, ancestors: past });
+      const files = { operator, objects: store, codec: brotli, clock, cache: NO_CACHE, sizes: made.sizes };
+      const id = { line, operator: own.operator, partition: own.partition };
+      return Object.assign(
+        made,
+        originOf({ ...files, id, log: db.log(id) }, own, (earlier) => db.log(earlier)),
+      );
+    });
   }
 
   /** The port, with every call given its fate. */

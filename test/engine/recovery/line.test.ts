@@ -11,7 +11,7 @@ import { DUPLICATE, STATUS } from "../../../src/engine/partition/protocol.ts";
 import { MemoryLines } from "../../../src/testkit/memory-timelines.ts";
 import { readManifest } from "../../../src/engine/snapshot/manifest.ts";
 import { sum } from "../fakes/sum.ts";
-import { World, type Incarnation, type Sent } from "../fakes/world.ts";
+import { words, World, type Incarnation, type Sent } from "../fakes/world.ts";
 import { PATIENCE_MS, runs } from "../hostile.ts";
 
 const operator = sum();
@@ -97,6 +97,14 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe("a line that starts from another one (ORIGIN1)", () => {
+  it("knows its own ids after a restart if it starts where the other line had nothing", async () => {
+    const main = new World();
+    const fork = main.fork(operator, stamp(1));
+    const event = { id: "once", key: "a", data: 1 };
+    expect(words(await fork.send(fork.start(operator), event))).toEqual(["applied"]);
+    expect(words(await fork.send(fork.start(operator), event))).toEqual(["applied again"]);
+  });
+
   it(
     "begins with its state at any moment, goes its own way over snapshots and restarts, and a line starts from it too",
     () =>
@@ -303,7 +311,7 @@ describe("a line whose origin was removed (ORIGIN3)", () => {
       await fork.world.clock.advance(5 * 60 * 60_000);
     }
     const { db, store } = main.world;
-    const readers = { line: 2, at, past: [1] };
+    const readers = { line: 2, at, past: [{ line: 1, at }] };
     expect(await new MemoryLines(db).readers(readers)).toEqual({ partitions: 0, first: null });
     await new MemoryLines(db).drop(1);
     for (const name of store.objects.keys()) if (name.startsWith("1/")) store.objects.delete(name);
