@@ -322,6 +322,30 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       expect(await directory.add(start("a"), 1), "its name is free").toMatchObject({ state: "making" });
     });
 
+    it("PROMOTION8: a line that is unstarted starts from main, at the end that its switch says", async () => {
+      const unstarted = { ...start("wide"), unstarted: true, split: { usage: 2 } } as const;
+      const { line } = (await directory.add(unstarted, 1)) as Timeline;
+      expect(await row(line)).toMatchObject({ unstarted: true, split: { usage: 2 }, at: 5_000, state: "making" });
+      expect(await row(line)).not.toHaveProperty("replay");
+      await directory.ready(line);
+      const other = await ready("other");
+      await promoting(other, 1, "opening");
+      await directory.idle(1);
+      expect(await directory.begin(2, line, 1), "it starts from another line").toMatchObject({ state: "idle" });
+      const second = (await directory.add({ ...unstarted, name: "wider", parent: other }, 1)) as Timeline;
+      await directory.ready(second.line);
+      await promoting(second.line, 2, "aborting");
+      expect(await directory.switch(2, "t", "d", stamp(7_000)), "aborted").toMatchObject({ state: "aborting" });
+      expect(await row(second.line)).toMatchObject({ unstarted: true, at: 5_000 });
+      await directory.idle(2);
+      await promoting(second.line, 3, "sealing");
+      for (const end of [7_000, 8_000]) await directory.switch(3, "tag", "done", stamp(end));
+      const started = await row(second.line);
+      expect(started).toMatchObject({ at: 7_000, replayed: other, split: { usage: 2 }, name: null, expiresMs: null });
+      expect(started).not.toHaveProperty("unstarted");
+      expect(await row(line)).toMatchObject({ unstarted: true, at: 5_000 });
+    });
+
     it("PROMOTION1: aborts if that promotion is sealing", async () => {
       const a = await ready("a");
       expect(await directory.abort(0)).toMatchObject({ state: "idle" });
@@ -483,8 +507,47 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
       expect(await states(7)).toEqual(["open"]);
     });
 
+    it("LINE7: a line that is unstarted has no partitions, and nothing opens it but its promotion", async () => {
+      await lines.add(7, stamp(1), "unstarted");
+      await under.log(7, 0).create(1, LOG_BEGIN);
+      expect(await under.log(7, 0).peek()).toBeNull();
+      await lines.seal([7], 1);
+      await lines.unseal([7], 1);
+      await under.log(7, 0).create(1, LOG_BEGIN);
+      expect(await under.log(7, 0).peek()).toBeNull();
+      await lines.open(7, 2);
+      await under.log(7, 0).create(1, LOG_BEGIN);
+      expect(await under.log(7, 0).peek()).toMatchObject({ open: true });
+    });
+
+    it("LINE7: each of the partitions that share another one's keys reads it until it has a row of its own", async () => {
+      const past = [
+        { line: 2, at: stamp(5_000), split: { contract: 3 } },
+        { line: 1, at: stamp(5_000), split: { contract: 6, other: 2 } },
+      ];
+      const readers = () => lines.readers({ line: 3, at: stamp(5_000), past });
+      for (const line of [2, 3]) await lines.add(line, stamp(1), "open");
+      expect(await readers()).toEqual({ partitions: 0, first: null });
+      await under.log(2, 4).create(1, LOG_BEGIN);
+      expect(await readers()).toEqual({ partitions: 3, first: "contract/0012" });
+      await under.log(3, 12).create(1, LOG_BEGIN);
+      await under.log(3, 4).create(1, LOG_BEGIN);
+      expect(await readers()).toEqual({ partitions: 2, first: "contract/0013" });
+      // The partition before it on the first line is shared by six, of which those three are a half.
+      await under.log(1, 2).create(1, LOG_BEGIN);
+      expect(await readers()).toEqual({ partitions: 5, first: "contract/0013" });
+    });
+
     it("LINE6: partitions read the lines of their past until they have given up all moments up to the start", async () => {
-      const readers = () => lines.readers({ line: 3, at: stamp(5_000), past: [{ line: 2, at: stamp(5_000) }, { line: 1, at: stamp(5_000) }] });
+      const readers = () =>
+        lines.readers({
+          line: 3,
+          at: stamp(5_000),
+          past: [
+            { line: 2, at: stamp(5_000) },
+            { line: 1, at: stamp(5_000) },
+          ],
+        });
       for (const line of [2, 3, 4]) await lines.add(line, stamp(1), "open");
       expect(await readers()).toEqual({ partitions: 0, first: null });
       await under.log(4, 9).create(1, LOG_BEGIN);
@@ -558,7 +621,9 @@ export function timelinesContract(what: string, make: () => Promise<TimelinesUnd
         [2, 0],
       ] as const) {
         await log.retain({ ...rest, archiveFrom });
-        expect(await lines.readers({ line: 2, at: stamp(5_000), past: [{ line: 1, at: stamp(5_000) }] })).toMatchObject({ partitions });
+        expect(await lines.readers({ line: 2, at: stamp(5_000), past: [{ line: 1, at: stamp(5_000) }] })).toMatchObject(
+          { partitions },
+        );
       }
     });
 

@@ -23,7 +23,10 @@ export const PROMOTION_DEFECTS: readonly Defect[] = [
   one(
     "an opening looks at no number",
     "PROMOTION1",
-    store("#set(line, promotion, (row) => ({ ...row, open: row", "#set(line, Infinity, (row) => ({ ...row, open: row"),
+    store(
+      "#set(line, promotion, (row) => ({ ...row, open: takes",
+      "#set(line, Infinity, (row) => ({ ...row, open: takes",
+    ),
     store(
       "#set(line, promotion, (row) => ({ ...row, open: true",
       "#set(line, Infinity, (row) => ({ ...row, open: true",
