@@ -112,7 +112,7 @@ export async function promoted(app: AppClient, name: string, options: PromoteOpt
   }
   const body = fine(answer) as PromotionDone;
   await screen.print(options.json ? JSON.stringify(body) : `${name} is main; what was main is ${body.former}`);
-  screen.say("to undo it: keyframe rollback --undo");
+  if (preview.mode !== "rescale") screen.say("to undo it: keyframe rollback --undo");
   return true;
 }
 

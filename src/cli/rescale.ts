@@ -1,8 +1,8 @@
 /** `keyframe rescale`: more partitions for an operator, by a timeline that starts where main ends. */
 import { AppClient, online } from "./app.ts";
-import { CommandError, examples, No, NO, YES, type AddCommand } from "./command.ts";
-import { promoted, type PromoteOptions } from "./promote.ts";
-import { endOf, nowDigits, startOf, startTimeline } from "./timelines.ts";
+import { CommandError, examples, NO, YES, type AddCommand } from "./command.ts";
+import { promoted, promotedOrStays, type PromoteOptions } from "./promote.ts";
+import { nowDigits, startTimeline } from "./timelines.ts";
 
 export const rescaleCommand: AddCommand = (program, cli, done) => {
   online(program.command("rescale"))
@@ -17,19 +17,9 @@ export const rescaleCommand: AddCommand = (program, cli, done) => {
     )
     .action(async (operator: string, wanted: string, options: Omit<PromoteOptions, "giveUpTo">) => {
       if (!/^[1-9]\d{0,2}$/.test(wanted)) throw new CommandError(`${wanted} is no number of partitions`);
-      const { screen } = cli;
       const app = new AppClient(options, cli);
       const partitions = { [operator]: Number(wanted) };
       const line = await startTimeline(app, `rescale-${nowDigits()}`, { from: "end", partitions });
-      screen.say(startOf(line));
-      const stays = `${line.name} stays ${endOf(line)}: keyframe promote ${line.name}, or keyframe unfork ${line.name}`;
-      try {
-        const is = await promoted(app, line.name, options, cli);
-        if (!is) screen.say(stays);
-        done(is ? YES : NO);
-      } catch (error) {
-        if (error instanceof No) screen.say(stays);
-        throw error;
-      }
+      done((await promotedOrStays(line, cli, () => promoted(app, line.name, options, cli))) ? YES : NO);
     });
 };

@@ -11,8 +11,8 @@ export interface TimelineInfo {
   readonly line: number;
   readonly state: "main" | "sealed" | "making" | "ready" | "replaying" | "unstarted" | "removing";
   /**
-   * The timeline that it starts from. Absent for the first one, as are the stamp and time of its start. One that is
-   * unstarted has no start until it is promoted.
+   * The timeline that it starts from. Absent for the first one, as are the stamp and time of its start. An
+   * unstarted one has no start until it is promoted.
    */
   readonly from?: string;
   readonly at?: number;

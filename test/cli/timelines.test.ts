@@ -331,6 +331,40 @@ describe("reprocess", () => {
   });
 });
 
+describe("rescale", () => {
+  const unstarted = { name: "wide", line: 2, state: "unstarted", from: "main", split: { usage: 2 }, expires: TIME };
+  const preview = { timeline: "wide", mode: "rescale", partitions: { usage: { from: 4, to: 8 } } };
+  const made: Given = { status: 201, body: unstarted };
+  const previewed: Given = { body: preview, headers: { etag: ETAG } };
+  const lines = [
+    "wide starts where main ends: main gives up no event, and no outcome changes",
+    "  usage 8 partitions instead of 4",
+  ];
+
+  it("starts a timeline where main ends, and promotes it", async () => {
+    const done: Given = { body: { ...preview, promoted: true, switches: 1, former: "main~1" } };
+    const ran = await against([made, previewed, done], "rescale", "usage", "8", "--yes");
+    expect(ran).toMatchObject({ status: 0, out: [...lines, "wide is main; what was main is main~1"] });
+    expect(ran.err).toBe("wide starts where main ends\n");
+    expect(ran.requests[0]).toMatch(/^PUT \/v1\/timelines\/rescale-\d{8}-\d{6}$/);
+    expect(JSON.parse(ran.heard[0]!.body)).toEqual({ from: "end", partitions: { usage: 8 } });
+    expect(ran.heard.at(-1)).toMatchObject({ headers: { "if-match": ETAG } });
+  });
+
+  it("asks first, and says why a number can't be had", async () => {
+    const asked = await against([made, previewed], "rescale", "usage", "8");
+    expect(asked.status).toBe(1);
+    expect(asked.err).toContain(`wide stays until ${TIME}: keyframe promote wide, or keyframe unfork wide\n`);
+    for (const code of ["partitions_unsplit", "partitions_same"])
+      expect(await against([problem(409, code)], "rescale", "usage", "6", "--yes")).toMatchObject({
+        status: 1,
+        err: expect.stringContaining("the reason"),
+      });
+    for (const wrong of ["0", "1.5", "many"])
+      expect(await against([], "rescale", "usage", wrong)).toMatchObject({ status: 2 });
+  });
+});
+
 describe("rollback", () => {
   const made: Given = { status: 201, body: FIX };
 

@@ -160,8 +160,8 @@ export interface Directory {
 }
 
 /**
- * How a line begins. An open one takes events, and one that is replaying takes the rows of another one. One that is
- * unstarted has no partitions, and takes nothing before it is opened.
+ * How a line begins. An open one takes events, and one that is replaying takes the rows of another one. An
+ * unstarted one has no partitions, and takes nothing before it is opened.
  */
 export type LineState = "open" | "replaying" | "unstarted";
 

@@ -21,7 +21,7 @@ export interface WrittenSettings {
   readonly replies?: { readonly keep: Duration };
   /** Time, and number of ids, for which duplicates are recognised. Default 24h, 500,000 for each partition. */
   readonly dedup?: { readonly keep?: Duration; readonly maxIds?: number };
-  /** Number of partitions when the operator is first used, up to 256. The stored number stays. Default 1. */
+  /** Number of partitions when the operator is first used, up to 256. `keyframe rescale` multiplies it later. Default 1. */
   readonly partitions?: number;
   readonly snapshot?: SnapshotPolicy;
   /** Keys that the operator may have. Each partition may have its share. An event that would make one more is refused

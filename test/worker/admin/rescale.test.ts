@@ -114,7 +114,7 @@ describe("other partitions", () => {
 
   test("a promotion keeps every state, id, mark and quarantined event, and every moment before it", async () => {
     const { headers } = await preview("wide");
-    // What main logs meanwhile doesn't move the tag.
+    // Events of main don't move the tag.
     const late = KEYS.slice(30).map((key) => add(key, 7));
     expect((await postEvents(late)).body).toMatchObject({ accepted: 10 });
     const now = await all("tally");
