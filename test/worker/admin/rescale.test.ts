@@ -35,8 +35,9 @@ async function all(operator: string, query = ""): Promise<Record<string, unknown
       expect(found, "each key once").not.toHaveProperty([key]);
       found[key] = value;
     }
-    if (body["cursor"] == null) return found;
-    cursor = `&cursor=${encodeURIComponent(String(body["cursor"]))}`;
+    const next = body["cursor"] as string | null | undefined;
+    if (next == null) return found;
+    cursor = `&cursor=${encodeURIComponent(next)}`;
   }
 }
 const diff = async (from: string, to: string): Promise<Record<string, unknown>[]> =>
@@ -175,7 +176,7 @@ describe("other partitions", () => {
     expect(
       lines
         .slice(1, -1)
-        .map(({ key }) => key)
+        .map(({ key }) => key as string)
         .sort(),
     ).toEqual([...KEYS, "k-3"].sort());
     expect((await diff(String(parted), `main~1@${parted}`)).length).toBe(2);
