@@ -8,6 +8,7 @@
  *     that left nothing there (LINE1).
  */
 import type { Stamp } from "../engine/base/ids.ts";
+import type { Split } from "../engine/base/records.ts";
 import { FORMER_MAIN_MS } from "../engine/base/limits.ts";
 import { nameFailure } from "./d1-failure.ts";
 
@@ -20,6 +21,8 @@ export interface RebuiltLine {
   /** The switch that replaced it as main. 0 for main, and for a timeline that never was main. */
   readonly replaced: number;
   readonly isMain: boolean;
+  /** From the parent to the line. Missing if no operator has other partitions. */
+  readonly split?: Split;
 }
 
 export interface RebuiltDirectory {
@@ -51,8 +54,8 @@ export async function storeLines(
   await nameFailure(() => db.batch([...rows, ...gone]));
 }
 
-const TIMELINE = `INSERT INTO timelines (line, name, parent, at, created_at, expires_at, state, replaced)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'ready', ?7)
+const TIMELINE = `INSERT INTO timelines (line, name, parent, at, created_at, expires_at, state, replaced, split)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'ready', ?7, ?8)
   ON CONFLICT (line) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at, replaced = excluded.replaced`;
 /** A number that was in the table once isn't given again. */
 const NUMBERS = [
@@ -82,11 +85,20 @@ export async function storeDirectory(
   const promotion = Math.max(switches, ...known.map((one) => one!.promotion));
   const first = databases[0]!;
   const main = lines.find(({ isMain }) => isMain)!;
-  const rows = lines.map(({ line, parent, at, replaced, isMain }) => {
+  const rows = lines.map(({ line, parent, at, replaced, isMain, split }) => {
     const name = isMain || replaced > 0 ? null : `line-${line}`;
     return first
       .prepare(TIMELINE)
-      .bind(line, name, parent, at, nowMs, isMain ? null : nowMs + FORMER_MAIN_MS, replaced);
+      .bind(
+        line,
+        name,
+        parent,
+        at,
+        nowMs,
+        isMain ? null : nowMs + FORMER_MAIN_MS,
+        replaced,
+        split === undefined ? null : JSON.stringify(split),
+      );
   });
   await nameFailure(() =>
     first.batch([

@@ -17,6 +17,7 @@ import { limited } from "../engine/base/retry.ts";
 import type { App, Routes } from "./app.ts";
 import type { Env } from "./env.ts";
 import { advanceReplays } from "./admin/replays.ts";
+import { openShares } from "./admin/shares.ts";
 import { sweepTimelines } from "./admin/timeline-routes.ts";
 import { note } from "./note.ts";
 import { requestClock } from "./request-clock.ts";
@@ -41,13 +42,17 @@ export async function runCron(app: App, env: Env): Promise<void> {
   await sweepTimelines(env).catch((error: unknown) =>
     note("a timeline could not be removed", { error: messageOf(error) }),
   );
-  const places = placesOf(await app.current(env));
+  const routes = await app.current(env);
+  const places = placesOf(routes);
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const results = await Promise.allSettled(
     [...databases].map(([name, db]) => wakeOverdue(env, db, places, startIn(places, name), until)),
   );
   for (const one of results)
     if (one.status === "rejected") note("cron didn't finish a database", { error: messageOf(one.reason) });
+  await openShares(env, routes).catch((error: unknown) =>
+    note("a split partition stays unopened", { error: messageOf(error) }),
+  );
   const failed = (error: unknown): void => note("a timeline could not replay", { error: messageOf(error) });
   await advanceReplays(env, app, REPLAY_MS, failed).catch(failed);
 }

@@ -12,7 +12,7 @@ import { epoch, seq, stamp, type Seq, type Stamp } from "../../src/engine/base/i
 import type { Directory, Floor, LineStore, Log, ObjectStore } from "../../src/engine/base/ports.ts";
 import { LOG_BEGIN, type Main, type Segment } from "../../src/engine/base/records.ts";
 import { limited, persistent } from "../../src/engine/base/retry.ts";
-import { type Compared, endOf, type PromotionStores } from "../../src/engine/history/promotion.ts";
+import { type Compared, endOfLine, type PromotionStores } from "../../src/engine/history/promotion.ts";
 import type { Stores } from "../../src/engine/history/savepoints.ts";
 import type { TimelineStores } from "../../src/engine/history/timelines.ts";
 import { MemoryDatabase } from "../../src/testkit/memory-log.ts";
@@ -208,7 +208,7 @@ export class LinesWorld {
     const { all } = await persistent(this.clock, "D1", () => ports.directory.all());
     if (all.find(({ line }) => line === target)?.unstarted === true) {
       const { at } = all.find(({ line }) => line === main.line)!;
-      const end = await endOf(this.clock, ports.promotion.floors(main.line), at);
+      const end = await endOfLine(this.clock, ports.promotion.floors(main.line), at);
       return { etag: etagOf(main, target, ""), done: "", end };
     }
     const ids = async (line: number): Promise<string[]> =>

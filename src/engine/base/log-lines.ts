@@ -29,6 +29,7 @@ export const NOTES = {
   "partition went away": "info",
   "cron didn't finish a database": "warn",
   "a timeline could not be removed": "warn",
+  "a split partition stays unopened": "warn",
   "a timeline could not replay": "warn",
   "a database didn't answer for the metrics": "warn",
   "a database didn't answer for the overview": "warn",

@@ -111,7 +111,7 @@ export async function promote(
 }
 
 /** Returns where a sealed line ends: its last stamp in any database, or where it starts if it has none (PROMOTION8). */
-export async function endOf(clock: Clock, floors: readonly Floor[], start: Stamp): Promise<Stamp> {
+export async function endOfLine(clock: Clock, floors: readonly Floor[], start: Stamp): Promise<Stamp> {
   const newest = await Promise.all(floors.map((floor) => persistent(clock, "D1", () => floor.newest())));
   return stamp(Math.max(start, ...newest));
 }

@@ -7,9 +7,9 @@
  */
 import { Damage, Failure } from "../base/errors.ts";
 import { stamp, switchObject, SWITCHES } from "../base/ids.ts";
-import { isWhole, parseObject, shown } from "../base/json.ts";
+import { isObject, isWhole, parseObject, shown } from "../base/json.ts";
 import type { Codec } from "../base/ports.ts";
-import type { Ancestors } from "../base/records.ts";
+import type { Ancestors, Split } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { FileEnvironment } from "../operator/environment.ts";
 import { fetchObject, listNames } from "../snapshot/object-reader.ts";
@@ -38,7 +38,7 @@ export async function recordSwitch({ objects, clock, codec }: SwitchFiles, of: S
 }
 
 function switchText({ switches, line, starts }: Switch, { crc32 }: Codec): string {
-  const pairs = starts.map((one) => [one.line, one.at]);
+  const pairs = starts.map(({ line: of, at, split }) => (split === undefined ? [of, at] : [of, at, split]));
   const rest = { format: "keyframe.switch", v: SWITCH_FORMAT, switches, line, starts: pairs };
   return JSON.stringify({ ...rest, checksum: crc32(JSON.stringify(rest)) });
 }
@@ -76,7 +76,12 @@ export async function readSwitch(files: SwitchFiles, { switches, line }: SwitchN
   const sound =
     rest["switches"] === switches && rest["line"] === line && Array.isArray(starts) && starts.every(isStart);
   if (!sound) throw new Damage(`a part of ${object} is missing or invalid`);
-  return { switches, line, starts: (starts as [number, number][]).map(([of, at]) => ({ line: of, at: stamp(at) })) };
+  const told = starts as readonly (readonly [line: number, at: number, split?: Split])[];
+  return {
+    switches,
+    line,
+    starts: told.map(([of, at, split]) => ({ line: of, at: stamp(at), ...(split === undefined ? {} : { split }) })),
+  };
 }
 
 function decoded(codec: Codec, file: Uint8Array, object: string): string {
@@ -87,4 +92,10 @@ function decoded(codec: Codec, file: Uint8Array, object: string): string {
   }
 }
 
-const isStart = (start: unknown): boolean => Array.isArray(start) && start.length === 2 && start.every(isWhole);
+function isStart(start: unknown): boolean {
+  if (!Array.isArray(start) || start.length < 2 || start.length > 3) return false;
+  const [line, at, split] = start as unknown[];
+  return (
+    isWhole(line) && isWhole(at) && (split === undefined || (isObject(split) && Object.values(split).every(isWhole)))
+  );
+}

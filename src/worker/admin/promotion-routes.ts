@@ -24,13 +24,13 @@ import { requestClock } from "../request-clock.ts";
 import { promotionStores, readTimelines } from "../timelines.ts";
 import { hexDigest } from "./digest.ts";
 import { type FoundErasures, hasErasures } from "./erasures-on-lines.ts";
-import { listOf, type Part, partedAt, partOf, Starts } from "./stretches.ts";
+import { listOf, type LineStretches, partedAt, partOf, KnownStarts } from "./stretches.ts";
 
 interface Preview {
   readonly etag: string;
   readonly parted: Stamp;
-  readonly givesUp: Part;
-  readonly takes: Part;
+  readonly givesUp: LineStretches;
+  readonly takes: LineStretches;
 }
 
 export async function getPromotion(request: Request, env: Env, app: App, name: string): Promise<Response> {
@@ -39,7 +39,7 @@ export async function getPromotion(request: Request, env: Env, app: App, name: s
   if (isReplaying(target)) return getReplayPromotion(request, env, app, target);
   if (target.unstarted === true) return getRescalePromotion(env, app, target);
   const found = target.line;
-  const preview = await previewOf(env, app, found, name, new Starts());
+  const preview = await previewOf(env, app, found, name, new KnownStarts());
   if (preview instanceof Response) return preview;
   const headers = { etag: `"${preview.etag}"` };
   if (request.headers.get("accept")?.includes("application/x-ndjson") !== true)
@@ -76,7 +76,7 @@ export async function postPromotion(request: Request, env: Env, app: App, name: 
   }
   const found = target?.line ?? timelines.main.line;
   const wish = { target: found, accepted: match[1] ?? "*" };
-  const starts = new Starts();
+  const starts = new KnownStarts();
   // Before the lines are sealed, so that writers wait for the heads alone.
   const before = again ? null : await previewOf(env, app, found, name, starts);
   if (before instanceof Response) return before;
@@ -166,7 +166,7 @@ async function previewOf(
   app: App,
   target: number,
   name: string,
-  starts: Starts,
+  starts: KnownStarts,
 ): Promise<Preview | Response> {
   // The list must be of what is main now, whatever this isolate heard of last.
   app.forget();
@@ -251,7 +251,7 @@ function shown(timeline: string, { parted, givesUp, takes }: Preview): Shown {
   return { timeline, mode: "give_up", parted, partedTime: stampTime(parted), givesUp: sum(givesUp), takes: sum(takes) };
 }
 
-function sum({ stretches: all, newest }: Part): object {
+function sum({ stretches: all, newest }: LineStretches): object {
   return {
     events: all.reduce((count, { above, upTo }) => count + upTo - above, 0),
     // A line that has logged nothing of its own has its events from the lines that it starts from.

@@ -19,7 +19,7 @@ import {
 import { Damage } from "../../engine/base/errors.ts";
 import { lastStampOf } from "../../engine/base/hybrid-clock.ts";
 import { FIRST_LINE, stamp, type Stamp } from "../../engine/base/ids.ts";
-import type { Ancestors } from "../../engine/base/records.ts";
+import type { Ancestors, Split } from "../../engine/base/records.ts";
 import { readSwitch, recordSwitch, type SwitchName, switchesInStore } from "../../engine/history/switch-object.ts";
 import { ancestorsOf } from "../../engine/history/timelines.ts";
 import { listNames } from "../../engine/snapshot/object-reader.ts";
@@ -105,7 +105,15 @@ export async function storeRecoveredLines(
     .map(({ line }, i): RebuiltLine => {
       const { line: parent = null, at = stamp(0) } = target.ancestors[i] ?? {};
       const isMain = i === 0;
-      return { line, parent, at, isMain, replaced: isMain ? 0 : (replaced.get(line) ?? 0) };
+      const split = apart(target.ancestors[i]?.split, target.ancestors[i - 1]?.split);
+      return {
+        line,
+        parent,
+        at,
+        isMain,
+        replaced: isMain ? 0 : (replaced.get(line) ?? 0),
+        ...(split === null ? {} : { split }),
+      };
     })
     .filter(({ line }) => line !== removed);
   // The first line is in every new database, also if it isn't in main's past any more.
@@ -119,6 +127,23 @@ export async function storeRecoveredLines(
   await Promise.all(databases.map((db) => storeLines(db, rebuilt, lastStampOf(now))));
   await storeStarts(databases, rebuilt, now);
   if (isLost) await storeDirectory(databases, rebuilt, now);
+}
+
+/** Returns the split from a line to the next one, of the splits from both to a later one. Null if nothing is split. */
+function apart(from: Split = {}, to: Split = {}): Split | null {
+  const found = Object.entries(from).map(([operator, parts]) => [operator, parts / (to[operator] ?? 1)] as const);
+  const split = Object.fromEntries(found.filter(([, parts]) => parts > 1));
+  return Object.keys(split).length === 0 ? null : split;
+}
+
+/**
+ * Returns the lines on which an operator has the partitions that it has on the last one. Partitions of the lines before
+ * don't come back: a partition that was split is needed only by parts without a snapshot of their own, and these refuse
+ * by name (PAST6).
+ */
+export function unsplit({ line, ancestors }: Lineage, operator: string): Lineage {
+  const first = ancestors.findIndex(({ split }) => split?.[operator] !== undefined);
+  return { line, ancestors: first < 0 ? ancestors : ancestors.slice(0, first) };
 }
 
 /** Records the line that a recovery made main, before its first operator opens (RECOVERLINES2). */

@@ -42,6 +42,7 @@ import {
   reserveNumbers,
   storeRecoveredLines,
   unclear,
+  unsplit,
 } from "./recover-lines.ts";
 import {
   isRecovering,
@@ -70,7 +71,8 @@ export async function recoverOperator(request: Request, env: Env, app: App, oper
   const until = requestClock.now() + RECOVER_MS;
   const databases = logDatabases(env as unknown as Record<string, unknown>);
   const stored = await findPlacement(databases, lineage.line, operator.name);
-  const ground = await groundOf(env, operator, lines, lineage, stored);
+  const own = unsplit(lineage, operator.name);
+  const ground = await groundOf(env, operator, lines, own, stored);
   const known = new Set(ground.rows.filter(({ line }) => line === lineage.line).map(({ partition }) => partition));
   const { objects, inStore } = ground;
   if (wanted !== null) {
@@ -90,7 +92,7 @@ export async function recoverOperator(request: Request, env: Env, app: App, oper
   if (!lines.isLost && stored === null && inStore.length > 0) await reserveNumbers(env);
   const placement = stored ?? (await rebuildPlacement(ground, wanted?.at ?? null));
   const items: Item[] = [];
-  const on = route(lineage.line, operator, placement, lineage.ancestors);
+  const on = route(own.line, operator, placement, own.ancestors);
   for (const address of on.addresses) {
     const { partition } = address;
     if (known.has(partition)) items.push({ partition, status: "kept" });

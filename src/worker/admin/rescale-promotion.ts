@@ -6,7 +6,7 @@
  *     from, until it has a snapshot of its own. So writes pause for some statements, whatever the size of the state.
  */
 import type { Timeline } from "../../engine/base/records.ts";
-import { endOf, promote, type Promoted } from "../../engine/history/promotion.ts";
+import { endOfLine, promote, type Promoted } from "../../engine/history/promotion.ts";
 import type { Timelines } from "../../engine/history/timelines.ts";
 import type { App } from "../app.ts";
 import type { Env } from "../env.ts";
@@ -41,7 +41,7 @@ export async function promoteRescale(
   return promote(requestClock, promotionStores(env), { target: line.line, accepted }, async (main) => {
     const timelines = await readTimelines(env);
     const { at } = timelines.all.find((one) => one.line === main.line)!;
-    return { etag, done, end: await endOf(requestClock, floorsOf(env, main.line), at) };
+    return { etag, done, end: await endOfLine(requestClock, floorsOf(env, main.line), at) };
   });
 }
 

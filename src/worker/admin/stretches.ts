@@ -51,7 +51,7 @@ function chainOf({ line, ancestors }: Lineage): { readonly line: number; readonl
 }
 
 /** Events of one line that the other one doesn't have. */
-export interface Part {
+export interface LineStretches {
   readonly stretches: readonly Stretch[];
   /** Stamp of the last event of the line. */
   readonly newest: Stamp;
@@ -66,9 +66,9 @@ export async function partOf(
   app: App,
   routes: Routes,
   parted: Parted,
-  starts: Starts,
+  starts: KnownStarts,
   upTo: Stamp = LAST_STAMP,
-): Promise<Part> {
+): Promise<LineStretches> {
   const { ancestors } = routes;
   const [start] = ancestors;
   const since = ancestors.slice(0, ancestors.findIndex(({ line }) => line === parted.line) + 1);
@@ -89,9 +89,9 @@ async function partOn(
   env: Env,
   { line, byOperator }: Routes,
   parted: Parted,
-  starts: Starts,
+  starts: KnownStarts,
   end: Stamp,
-): Promise<Part> {
+): Promise<LineStretches> {
   const heads = await Promise.all(
     savepointStores(env, line).map((store) => persistent(requestClock, "D1", () => store.heads(end))),
   );
@@ -118,7 +118,7 @@ async function partOn(
 async function stretchOf(
   { env, of }: Pick<Stretch, "env" | "of">,
   { line, at }: Parted,
-  starts: Starts,
+  starts: KnownStarts,
   head: number | null | undefined,
   end: Stamp,
 ): Promise<Stretch> {
@@ -131,7 +131,7 @@ async function stretchOf(
 }
 
 /** The seqs of partitions at settled stamps. They never change, so a promotion finds them before it seals the lines. */
-export class Starts {
+export class KnownStarts {
   readonly #known = new Map<string, Seq>();
 
   async of(origin: Origin): Promise<Seq> {

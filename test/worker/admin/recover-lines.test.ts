@@ -119,6 +119,41 @@ beforeEach(async () => {
 });
 
 describe("D1 is lost after a promotion", () => {
+  it("a partition that was split comes back from the snapshots of its parts, and a part without one refuses", async () => {
+    const till = new Till();
+    await till.start();
+    await till.sell(1);
+    await till.snapshot();
+    const before = await till.save("early");
+    const made = await till.call("/v1/timelines/wide", { from: "end", partitions: { [till.name]: 8 } }, {}, "PUT");
+    expect(made.status).toBe(201);
+    await till.promote("wide");
+    const some = KEYS.slice(0, 2);
+    const sent = await till.call("/v1/events", till.events(2, some));
+    expect(sent.body).toMatchObject({ accepted: 2 });
+    for (const key of some) {
+      const { body } = await till.call(`/v1/operators/${till.name}/state?key=${key}`);
+      const path = `/v1/operators/${till.name}/partitions/${String(body["partition"])}/snapshot`;
+      expect(await till.call(path, {})).toMatchObject({ status: 200 });
+    }
+    await lose(till, env.LOG_0, env.LOG_1);
+    const { statuses } = await till.recover();
+    expect(new Set(statuses)).toEqual(new Set(["recovered", "nothing"]));
+    expect((await till.timelines()).at(-1)).toMatchObject({ name: "main", split: { [till.name]: 2 } });
+    let refused = 0;
+    for (const [i, key] of KEYS.entries()) {
+      const { status, body } = await till.call(`/v1/operators/${till.name}/state?key=${key}`);
+      if (status === 200) expect((body["value"] as { sum: number }).sum).toBe(i < 2 ? 300 + 2 * i : 100 + i);
+      else {
+        refused += 1;
+        expect(body["code"]).toBe("catalogue_lost");
+      }
+    }
+    expect(refused).toBeGreaterThan(0);
+    expect(refused).toBeLessThan(KEYS.length - 1);
+    expect(await till.sums(`&at=${before}`)).toBe("catalogue_lost");
+  });
+
   it("RECOVERLINES1: main comes back with its past, and continues as the same line", async () => {
     const { till, before, start } = await promoted();
     await till.snapshot();

@@ -1,5 +1,9 @@
 /** More partitions: a timeline that starts where main ends, its promotion, and what every key keeps over it. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { env } from "cloudflare:workers";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { installedApp } from "../../../src/worker/app.ts";
+import { runCron } from "../../../src/worker/cron.ts";
+import type { Env } from "../../../src/worker/env.ts";
 import { fuse } from "../operators.ts";
 import { add, call, fetchApp, get, postEvents } from "../http.ts";
 
@@ -156,6 +160,19 @@ describe("other partitions", () => {
     );
     const history = (await get("/v1/operators/tally/history?key=k-1")).body["items"] as unknown[];
     expect(history.length).toBe(3);
+  });
+
+  test("the cron opens the partitions that nobody has opened, and then nothing reads the earlier ones", async () => {
+    const rows = async (): Promise<number> => {
+      const counts = [env.LOG_0, env.LOG_1].map((db) =>
+        db
+          .prepare("SELECT COUNT(*) AS count FROM partitions WHERE line = 2 AND manifest IS NOT NULL")
+          .first<{ count: number }>(),
+      );
+      return (await Promise.all(counts)).reduce((sum, one) => sum + one!.count, 0);
+    };
+    await runCron(installedApp(), env as unknown as Env);
+    await vi.waitFor(async () => expect(await rows()).toBe(11), { timeout: 60_000, interval: 200 });
   });
 
   test("each partition counts its own keys once it has a snapshot, and comes back from that alone", async () => {
