@@ -65,7 +65,7 @@ async function write({ db, clock, address }: World, found: RebuiltStart): Promis
   db.rows.set(name, { ...found.row });
   if (found.tag === "lost") db.kept.set(name, { points: [], pins: [], retainFrom: found.retainFrom, archiveFrom: 0 });
   else if (found.point !== null)
-    db.kept.set(name, { points: [pointOf(found.point, true, 0)], pins: [], retainFrom: 0 as Stamp, archiveFrom: 0 });
+    db.kept.set(name, { points: [pointOf(found.point, true, 0)], pins: [], retainFrom: 0, archiveFrom: 0 });
   const rows: Segment[] = [];
   if (found.tag === "found" && found.tail !== null) {
     const { tail } = found;
@@ -126,7 +126,7 @@ describe("a line whose D1 is lost", () => {
           // Retention had given up what isn't needed for the start.
           const then = await clock.run(rebuildAt(main.reader(operator), 42, start.at));
           const below = then.tag === "found" && then.base !== null ? then.base.number : 0;
-          for (const name of [...store.objects.keys()])
+          for (const name of store.objects.keys())
             if (cut && name.startsWith("1/") && (manifestOf(name)?.version ?? below) < below)
               store.objects.delete(name);
           const isWhole = found.tag === "found" && (expected !== null || found.complete);

@@ -3,7 +3,6 @@ import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { installedApp } from "../../../src/worker/app.ts";
 import { runCron } from "../../../src/worker/cron.ts";
-import type { Env } from "../../../src/worker/env.ts";
 import { fuse } from "../operators.ts";
 import { add, call, fetchApp, get, postEvents } from "../http.ts";
 
@@ -171,7 +170,7 @@ describe("other partitions", () => {
       );
       return (await Promise.all(counts)).reduce((sum, one) => sum + one!.count, 0);
     };
-    await runCron(installedApp(), env as unknown as Env);
+    await runCron(installedApp(), env);
     await vi.waitFor(async () => expect(await rows()).toBe(11), { timeout: 60_000, interval: 200 });
   });
 
