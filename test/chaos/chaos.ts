@@ -5,7 +5,8 @@
  *    the independent count, and main must hold exactly the events that book.ts says, each once.
  * 2. Right after each restart nothing is missing that had been acknowledged before the kill: clients go on meanwhile.
  * 3. In a round another line of history becomes main, and is undone or rolled back (promotions.ts).
- * 4. It ends with the first round that finds something: what comes after a loss would only repeat it.
+ * 4. At the end every operator gets more partitions (splits.ts).
+ * 5. It ends with the first round that finds something: what comes after a loss would only repeat it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exchange, getUntilAnswered, readAllStates } from "../../src/local/client.ts";
@@ -16,6 +17,7 @@ import { LineReader } from "./line-reader.ts";
 import type { Kill, Plan } from "./plan.ts";
 import { Race } from "./race.ts";
 import { Promotions } from "./promotions.ts";
+import { Splits } from "./splits.ts";
 import type { World } from "./world.ts";
 
 const CLIENTS = 8;
@@ -47,7 +49,7 @@ export function summary({ tally, findings }: World): string {
   const kills = `${n(tally.kills, "kill")} (${count(tally.duringSnapshots)} during snapshots, ${count(tally.duringRecovery)} during recovery)`;
   const counts = `${n(tally.events, "event")}, ${n(tally.repeats, "duplicate")}, ${n(tally.unanswered, "unanswered attempt")}`;
   const credits = `credits ${count(tally.granted)} of ${count(tally.credits)} granted once, ${n(tally.racesCut, "race")} cut by a kill`;
-  const turns = `${n(tally.promotions, "promotion")} (${tally.undone} undone, ${tally.rolledBack} rolled back, ${tally.cut} cut by a kill and ${tally.cutSwitched} of these switched, ${tally.moved} moved) that gave up ${n(tally.givenUp, "event")}`;
+  const turns = `${n(tally.promotions, "promotion")} (${tally.undone} undone, ${tally.rolledBack} rolled back, ${tally.cut} cut by a kill and ${tally.cutSwitched} of these switched, ${tally.moved} moved) that gave up ${n(tally.givenUp, "event")}, ${n(tally.splits, "split")} of all partitions`;
   return `${n(tally.rounds, "round")}, ${kills}, ${n(tally.evictions, "eviction")}, ${n(tally.snapshots, "whole snapshot")} and ${count(tally.fromSnapshots)} recoveries from one, ${counts}, ${count(findings.lost)} lost, ${count(findings.doubled)} doubled, ${credits}, ${turns}`;
 }
 
@@ -190,8 +192,13 @@ class Chaos {
     }
   }
 
-  /** At the end of the run: kills once more, and compares what comes back. */
+  /** At the end of the run: splits all partitions under load, kills once more, and compares what comes back. */
   async finish(): Promise<void> {
+    let over = false;
+    const load = this.#clients.map((client) => client.run(() => over));
+    const splitting = new Splits(this.#world).run().finally(() => (over = true));
+    await Promise.all([splitting, ...load]);
+    await this.#compare();
     await this.#world.crash("load", () => false);
     await this.#compare();
   }
@@ -210,7 +217,8 @@ class Chaos {
       const states = await readAllStates(this.#world.app.url(), operator);
       const { lost, doubled, differences } = ledger.compare(operator, states);
       for (const difference of differences) find(difference);
-      const more = (await this.#logged(operator)) - (ledger.events.get(operator) ?? 0);
+      const counted = ledger.events.get(operator) ?? 0;
+      const more = ((await this.#logged(operator)) ?? counted) - counted;
       if (more !== 0) find(`${operator}'s log has ${Math.abs(more)} events too ${more > 0 ? "many" : "few"}`);
       // A state can't have fewer differences than the log it follows from.
       findings.lost += Math.max(lost, -more);
@@ -219,13 +227,13 @@ class Chaos {
     await this.#reader.begin(ledger);
   }
 
-  /** Events in the logs of an operator's partitions. */
-  async #logged(operator: OperatorName): Promise<number> {
+  /** Events in the log of an operator. Returns null if its partition was split: seqs of the parts begin where it ended. */
+  async #logged(operator: OperatorName): Promise<number | null> {
     const partitions = (await getUntilAnswered(
       `${this.#world.app.url()}/v1/operators/${operator}/partitions?live=true`,
     )) as { appliedSeq: number; lastRecovery: { manifest: number | null } | null }[];
     for (const { lastRecovery } of partitions)
       if (typeof lastRecovery?.manifest === "number") this.#world.tally.fromSnapshots += 1;
-    return partitions.reduce((sum, { appliedSeq }) => sum + appliedSeq, 0);
+    return partitions.length > 1 ? null : partitions[0]!.appliedSeq;
   }
 }

@@ -45,6 +45,8 @@ export class Tally {
   moved = 0;
   undone = 0;
   rolledBack = 0;
+  /** All partitions of all operators were split. */
+  splits = 0;
   /** Events that promotions gave up. */
   givenUp = 0;
 }

@@ -74,8 +74,8 @@ describe("chaos", () => {
     const { tally, findings } = world;
     expect(findings.list, summary(world)).toEqual([]);
     expect([findings.lost, findings.doubled]).toEqual([0, 0]);
-    // One more kill at the end, before the last comparison.
-    expect([tally.rounds, tally.kills, tally.promotions]).toEqual([PLANS.length, 6, 4]);
+    // Two more kills while partitions are split, and one before the last comparison.
+    expect([tally.rounds, tally.kills, tally.promotions, tally.splits]).toEqual([PLANS.length, 8, 4, 2]);
     expect([tally.granted, tally.credits]).toEqual([PLANS.length * CREDITS, PLANS.length * CREDITS]);
     // It was no idle run: there was something to lose, and something that came again.
     const { events, repeats, unanswered, evictions, snapshots, fromSnapshots } = tally;
