@@ -17,8 +17,8 @@ import { Failure, messageOf } from "../engine/base/errors.ts";
 import { HASH_NAME } from "../engine/base/hash.ts";
 import { operatorPrefix, type Stamp } from "../engine/base/ids.ts";
 import type { Operator } from "../engine/operator/operator.ts";
-import { homeOf } from "../engine/operator/placement.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { homeOf } from "../engine/operator/lost-placement.ts";
+import { nameFailure } from "./not-migrated.ts";
 
 export type Databases = ReadonlyMap<string, D1Database>;
 

@@ -1,7 +1,7 @@
 /** The floor of a line in one database (TIME2), which the append's own statement checks (d1-log.ts). */
 import type { Stamp } from "../engine/base/ids.ts";
 import type { Floor } from "../engine/base/ports.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { withHead } from "./place.ts";
 
 const FACTS = "SELECT floor, CAST(1000 * unixepoch('subsec') AS INTEGER) AS nowMs FROM lines WHERE line = ?1";

@@ -9,7 +9,7 @@
  *     epoch may be another writer's.
  */
 import { Failure } from "../engine/base/errors.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { partitionName, type Epoch, type PartitionId, type Seq, type Stamp } from "../engine/base/ids.ts";
 import { PAGE_BYTES, PAGE_ROWS, PINS, POINTS } from "../engine/base/limits.ts";
 import type { Appended, Log } from "../engine/base/ports.ts";

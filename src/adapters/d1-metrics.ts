@@ -3,7 +3,7 @@
  * most six rows read, however long its log is. Manifests come without the parts that only recovery needs, so their
  * checksum says nothing here.
  */
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { lastPlace, placeOf, withHead } from "./place.ts";
 
 export interface MeteredPartition {

@@ -5,7 +5,7 @@
  *     no counting. The bytes of the tail would cost a row for each segment; d1-status.ts reads them.
  * OVERVIEW2. A manifest isn't checked here, and only the parts that are shown leave the database.
  */
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { HELD, lastPlace, placeOf, withHead } from "./place.ts";
 
 export interface GlanceRow {

@@ -6,7 +6,7 @@ import type { Stamp } from "../engine/base/ids.ts";
 import { SAVEPOINTS } from "../engine/base/limits.ts";
 import type { SavepointStore } from "../engine/base/ports.ts";
 import type { PartitionHead, Savepoint } from "../engine/base/records.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { lastPlace, placeOf } from "./place.ts";
 
 const ROW = "number, name, at, created_at AS createdMs, state";

@@ -4,7 +4,7 @@
  */
 import type { Epoch } from "../engine/base/ids.ts";
 import type { PartitionRow } from "../engine/base/records.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { HELD, lastPlace, placeOf, within, withHead } from "./place.ts";
 
 export interface StatusRow extends Omit<PartitionRow, "seed" | "attempt" | "snapshotStamp"> {

@@ -6,7 +6,7 @@ import type { Stamp } from "../engine/base/ids.ts";
 import { FORMER_MAIN_MS, PARTITIONS, TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineState, LineStore } from "../engine/base/ports.ts";
 import type { ChangedSum, Main, Readers, Replay, Split, Timeline } from "../engine/base/records.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { within } from "./place.ts";
 
 const ROW =

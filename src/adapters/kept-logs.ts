@@ -5,7 +5,7 @@
  *     archives up to the first snapshot after it (RETENTION6), and no others.
  */
 import type { Stamp } from "../engine/base/ids.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { seqOf, within } from "./place.ts";
 
 /** The first snapshot after a savepoint, whose archive is the last one that the savepoint keeps. */

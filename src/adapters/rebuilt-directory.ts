@@ -10,7 +10,7 @@
 import type { Stamp } from "../engine/base/ids.ts";
 import type { Split } from "../engine/base/records.ts";
 import { FORMER_MAIN_MS } from "../engine/base/limits.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 
 /** A line of main's past, or main. */
 export interface RebuiltLine {

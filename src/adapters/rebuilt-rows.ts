@@ -8,7 +8,7 @@ import type { PartitionRow, Point, Segment } from "../engine/base/records.ts";
 import { archiveText } from "../engine/log/archive.ts";
 import type { RowTotals } from "../engine/recovery/rebuild-at.ts";
 import type { Databases } from "./catalogue.ts";
-import { nameFailure } from "./d1-failure.ts";
+import { nameFailure } from "./not-migrated.ts";
 import { heldEpoch, GIVE_NUMBER, placeOf, within } from "./place.ts";
 
 export interface KnownRow {

@@ -4,7 +4,7 @@ import { readArchive, readManifestObject } from "../engine/snapshot/manifest-obj
 import type { ReadSegment } from "../engine/log/archive.ts";
 import { seq, stamp } from "../engine/base/ids.ts";
 import { APPLIED, loggedText } from "../engine/log/outcome.ts";
-import { lines, readDedup } from "../engine/snapshot/file-contents.ts";
+import { lines, readDedup } from "../engine/snapshot/file-rest.ts";
 import { stampTime } from "../engine/base/hybrid-clock.ts";
 import { examples, NO, CommandError, YES, type AddCommand, type Cli } from "./command.ts";
 import { openFile, type StoredFile } from "./file.ts";

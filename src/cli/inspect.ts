@@ -14,7 +14,7 @@ import type { Manifest } from "../engine/snapshot/manifest.ts";
 import { readProducer } from "../engine/state/producers.ts";
 import { readQuarantined } from "../engine/state/quarantine.ts";
 import { MAGIC, type Block } from "../engine/snapshot/file-footer.ts";
-import { lines, next, readDedup } from "../engine/snapshot/file-contents.ts";
+import { lines, next, readDedup } from "../engine/snapshot/file-rest.ts";
 import type { StoredFile } from "./file.ts";
 import { stateItems, titleOf, viewSnapshot, type SnapshotView } from "./snapshot-view.ts";
 

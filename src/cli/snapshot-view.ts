@@ -7,7 +7,7 @@ import { brotli } from "../adapters/brotli.ts";
 import { Damage } from "../engine/base/errors.ts";
 import { compareUtf8 } from "../engine/base/json.ts";
 import { readFooter, type Block, type Footer } from "../engine/snapshot/file-footer.ts";
-import { lines, restIn } from "../engine/snapshot/file-contents.ts";
+import { lines, restIn } from "../engine/snapshot/file-rest.ts";
 import type { Rest } from "../engine/snapshot/file-reader.ts";
 import type { KeyEntry } from "../engine/state/keyed-state.ts";
 import { entryOfLine, keyOfLine } from "../engine/snapshot/record.ts";

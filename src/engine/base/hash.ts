@@ -33,9 +33,6 @@ export function hashGroup(text: string, seed: number): number {
   return finish(h ^ text.length) >>> 0;
 }
 
-/** Returns the partition of a hash. Ranges have equal size, so doubling `count` splits each partition in two. */
-export const partitionOf = (hash: number, count: number): number => Math.floor((hash / 0x1_0000_0000) * count);
-
 export function finish(h: number): number {
   let x = h ^ (h >>> 16);
   x = Math.imul(x, C3);

@@ -1,4 +1,7 @@
-/** Every bound of the engine, with its reason. Bytes are UTF-8 bytes, times are milliseconds. */
+/**
+ * Bounds of the engine that a user may meet, or that more than one file needs, with their reasons. Bytes are UTF-8
+ * bytes, times are milliseconds.
+ */
 
 /** Restore points that a policy may ask for. Each of their files takes 75 bytes of a row in D1. */
 export const KEPT_POINTS = 200;

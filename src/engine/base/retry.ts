@@ -1,7 +1,7 @@
 /**
  * Calls to D1 and R2 with our own time limit. Either store may stay silent for minutes, and a caller that waits for
  * ever would block its partition. After the limit the outcome is unknown (LOG3), because the call itself may still take
- * effect.
+ * effect. An append resolves that by asking D1 (log/append.ts), a read from memory by partition/freshness.ts.
  */
 import { Failure, messageOf } from "./errors.ts";
 import { OPEN_ATTEMPTS, STORE_TIMEOUT_MS } from "./limits.ts";

@@ -1,3 +1,8 @@
+/**
+ * The fence: who may write to a partition's log. The condition itself stands in the statements of D1 (`APPEND` and
+ * `PROMOTE` of src/adapters/d1-log.ts). Here are the verdicts on what D1 answers: the one file that says "fenced" or
+ * "rewound".
+ */
 import { Failure } from "../base/errors.ts";
 import { type Epoch, incarnationOf, seq, type Seq, type Stamp, stamp as asStamp } from "../base/ids.ts";
 import type { Explanation, HighWaterMark, PartitionRow, Segment } from "../base/records.ts";

@@ -5,7 +5,7 @@
  * An outcome is decided once, when the seq is assigned, and every replay honours it (ONE6). In the log, in snapshots
  * and for duplicates an outcome is one JSON array: ["a",reply] ["r",code,detail] ["q",error]. An applied event without
  * a kept reply has none. The log holds the thrown error as well, ["q",error,errorName,stack], for the quarantine alone.
- * No sender hears it.
+ * No sender hears it. A group writes it into its segment (partition/group.ts, segment.ts).
  */
 
 import { parseJson } from "../base/json.ts";

@@ -1,25 +1,12 @@
 /** The environment: what a partition runs with. Everybody calls it `env`. */
 import type { Counters } from "../base/counters.ts";
-import { hashGroup, partitionOf } from "../base/hash.ts";
 import type { PartitionId, Stamp } from "../base/ids.ts";
 import type { Sizes } from "../base/limits.ts";
 import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
 import type { Ancestor, Ancestors } from "../base/records.ts";
+import { type KeyShare, partitionAmong } from "./key-placement.ts";
 import type { Operator } from "./operator.ts";
-
-/**
- * A share of a partition's keys.
- *
- * SHARE1. A line may have several partitions for one of the line that it starts from. Each of them reads that one, and
- *     takes its own keys alone. A key's group and the seed decide, as in routing.ts, so each key is in one share.
- * SHARE2. Ids and producers are the whole partition's in each share: a retry finds its event wherever its key is now.
- */
-export interface KeyShare {
-  readonly holds: (key: string) => boolean;
-  /** Partitions that share the keys. */
-  readonly partitions: number;
-}
 
 /** The part that reads files in R2, and needs neither D1 nor the partition's object. */
 export interface FileEnvironment {
@@ -89,15 +76,4 @@ function shareOf(
 ): KeyShare {
   if (share !== undefined) return { ...share, partitions: share.partitions * parts };
   return { holds: (key) => partitionAmong(operator, key, seed, partitions) === partition, partitions: parts };
-}
-
-/** Returns null if the operator's `group` fails. A user writes `group`, and a read may ask for any key. */
-export function partitionAmong(operator: Operator, key: string, seed: number, partitions: number): number | null {
-  if (partitions === 1) return 0;
-  try {
-    const group: unknown = operator.group(key);
-    return typeof group === "string" ? partitionOf(hashGroup(group, seed), partitions) : null;
-  } catch {
-    return null;
-  }
 }

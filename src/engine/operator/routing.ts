@@ -13,7 +13,7 @@ import { NAME_BYTES } from "../base/limits.ts";
 import type { Ancestors, Replay } from "../base/records.ts";
 import type { Event } from "../event/event.ts";
 import { type Rejected, rejected, type RejectionCode } from "../event/rejection.ts";
-import { partitionAmong } from "./environment.ts";
+import { partitionAmong } from "./key-placement.ts";
 import type { Operator } from "./operator.ts";
 import { dataFlaw } from "./schema.ts";
 

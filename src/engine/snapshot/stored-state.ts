@@ -16,10 +16,11 @@ import { FETCHES, RECENT_BLOCKS, RUN_BYTES } from "../base/limits.ts";
 import { stateFiles, type Manifest } from "./manifest.ts";
 import { Merge, type Source } from "./merge.ts";
 import { assertNotNewer } from "../operator/migration.ts";
-import type { FileEnvironment, KeyShare } from "../operator/environment.ts";
+import type { FileEnvironment } from "../operator/environment.ts";
+import type { KeyShare } from "../operator/key-placement.ts";
 import type { Operator } from "../operator/operator.ts";
 import { SnapshotFile, type StateBlock } from "./file-reader.ts";
-import { assertReadable, restoreIds, restoreRest } from "./file-contents.ts";
+import { assertReadable, restoreIds, restoreRest } from "./file-rest.ts";
 import type { Entries, KeyEntry } from "../state/keyed-state.ts";
 import { entryOfLine, own } from "./record.ts";
 

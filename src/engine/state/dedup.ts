@@ -1,6 +1,6 @@
 /**
  * Dedup recognises duplicates by the prints of the last events, and the outcomes that differ from a plain "applied"
- * (answers.ts).
+ * (answers.ts). A group drops them when it admits events (partition/group.ts).
  *
  * DEDUP1. Every logged event has exactly one entry, and entries are in the order of seq, so an entry's place is its
  *     seq. A pending event (not in the log yet) has an entry too, so it is found like a durable one (ONE1).

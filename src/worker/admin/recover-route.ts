@@ -25,7 +25,7 @@ import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import { operatorPrefix, type Stamp } from "../../engine/base/ids.ts";
 import type { Operator } from "../../engine/operator/operator.ts";
 import { RECOVER_CALLS } from "../../engine/base/limits.ts";
-import { deducePlacement, type Hint } from "../../engine/operator/placement.ts";
+import { deducePlacement, type Hint } from "../../engine/operator/lost-placement.ts";
 import { newestManifest, partitionsInStore } from "../../engine/recovery/rebuild.ts";
 import type { App } from "../app.ts";
 import type { Env } from "../env.ts";

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Content, Prints, pushPrint } from "../../../src/engine/event/fingerprint.ts";
-import { hashGroup, partitionOf, PRINT_WORDS } from "../../../src/engine/base/hash.ts";
+import { hashGroup, PRINT_WORDS } from "../../../src/engine/base/hash.ts";
+import { partitionOf } from "../../../src/engine/operator/key-placement.ts";
 
 function contentOf(value: unknown, seed = 1): string {
   const content = new Content();

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { seq, type Stamp, stamp } from "../../../src/engine/base/ids.ts";
-import { partitionAmong } from "../../../src/engine/operator/environment.ts";
+import { partitionAmong } from "../../../src/engine/operator/key-placement.ts";
 import { differences } from "../../../src/engine/history/differences.ts";
 import { history } from "../../../src/engine/history/history.ts";
 import { pastRange } from "../../../src/engine/history/past.ts";

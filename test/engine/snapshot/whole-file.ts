@@ -4,7 +4,7 @@ import type { PartitionId } from "../../../src/engine/base/ids.ts";
 import { compareUtf8 } from "../../../src/engine/base/json.ts";
 import type { Codec } from "../../../src/engine/base/ports.ts";
 import { encodeFiles, type Capture } from "../../../src/engine/snapshot/capture.ts";
-import { assertReadable, lines, restIn, restoreRest } from "../../../src/engine/snapshot/file-contents.ts";
+import { assertReadable, lines, restIn, restoreRest } from "../../../src/engine/snapshot/file-rest.ts";
 import { readFooter, type Footer } from "../../../src/engine/snapshot/file-footer.ts";
 import { entryOfLine, keyOfLine } from "../../../src/engine/snapshot/record.ts";
 import type { KeyEntry } from "../../../src/engine/state/keyed-state.ts";

@@ -1,4 +1,7 @@
-/** Reads what a snapshot file holds beside states: ids, answers, quarantine and producers. */
+/**
+ * Reads the rest of a snapshot file, beside states: ids, answers, quarantine and producers. capture.ts says what a file
+ * holds.
+ */
 import { readBlock, unpack } from "../base/block.ts";
 import type { DedupImage, Promised } from "../state/dedup.ts";
 import { Damage, Failure } from "../base/errors.ts";

@@ -1,3 +1,4 @@
+/** Names the failure of a database whose migrations weren't applied. */
 import { Failure, messageOf } from "../engine/base/errors.ts";
 
 /** Names the one error that waiting can't fix. All other errors pass unchanged, and mean "unknown". */

@@ -1,6 +1,6 @@
 /** CODE2: how an operator was placed, from what is left; what doesn't agree gives none. */
 import { describe, expect, it } from "vitest";
-import { deducePlacement, type Hint } from "../../../src/engine/operator/placement.ts";
+import { deducePlacement, type Hint } from "../../../src/engine/operator/lost-placement.ts";
 
 const hint = (partition: number, more: Partial<Hint> = {}): Hint => ({
   from: `manifest of ${partition}`,

@@ -1,0 +1,33 @@
+/**
+ * Key placement: the partition of a key, and the share of a partition's keys that a part of it takes over.
+ *
+ * The operator's `group` makes a text of the key, the hash of the text is uniform, and each partition has a range of the
+ * hashes. The number of partitions and the seed are those that D1 stores (ROUTING1 of routing.ts).
+ *
+ * SHARE1. A line may have several partitions for one of the line that it starts from. Each of them reads that one, and
+ *     takes its own keys alone. A key's group and the seed decide, as in routing.ts, so each key is in one share.
+ * SHARE2. Ids and producers are the whole partition's in each share: a retry finds its event wherever its key is now.
+ */
+import { hashGroup } from "../base/hash.ts";
+import type { Operator } from "./operator.ts";
+
+/** Returns null if the operator's `group` fails. A user writes `group`, and a read may ask for any key. */
+export function partitionAmong(operator: Operator, key: string, seed: number, partitions: number): number | null {
+  if (partitions === 1) return 0;
+  try {
+    const group: unknown = operator.group(key);
+    return typeof group === "string" ? partitionOf(hashGroup(group, seed), partitions) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Returns the partition of a hash. Ranges have equal size, so doubling `count` splits each partition in two. */
+export const partitionOf = (hash: number, count: number): number => Math.floor((hash / 0x1_0000_0000) * count);
+
+/** A share of a partition's keys. */
+export interface KeyShare {
+  readonly holds: (key: string) => boolean;
+  /** Partitions that share the keys. */
+  readonly partitions: number;
+}
