@@ -5,7 +5,7 @@ import type { Sizes } from "../base/limits.ts";
 import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
 import type { Ancestor, Ancestors } from "../base/records.ts";
-import { type KeyShare, partitionAmong } from "./key-placement.ts";
+import { type KeyShare, type PlacedPartition, shareOf } from "./key-placement.ts";
 import type { Operator } from "./operator.ts";
 
 /** The part that reads files in R2, and needs neither D1 nor the partition's object. */
@@ -44,10 +44,8 @@ export interface Environment extends LogEnvironment {
   readonly minutes: Minutes;
 }
 
-/** The facts of a partition that say which keys it has. */
-interface Placed {
-  readonly seed: number;
-  readonly partitions?: number;
+/** The facts of a partition that say which keys it has, and which lines it starts from. */
+interface Placed extends Omit<PlacedPartition, "partition"> {
   readonly ancestors?: Ancestors;
 }
 
@@ -61,7 +59,8 @@ export function originOf(
   return ancestors.reduceRight<{ readonly origin?: Origin }>((earlier, one) => {
     const parts = partsOf(env.id, one);
     const id = { ...env.id, line: one.line, partition: Math.floor(env.id.partition / parts) };
-    const share = parts === 1 ? {} : { share: shareOf(env, placed, parts) };
+    const { partition } = env.id;
+    const share = parts === 1 ? {} : { share: shareAmong(env, { ...placed, partition }, parts) };
     return { origin: { at: one.at, env: { ...env, id, log: logOf(id), ...share, ...earlier } } };
   }, {});
 }
@@ -69,11 +68,6 @@ export function originOf(
 /** Returns how many partitions share the keys of one partition of an earlier line. Ranges of hashes are split evenly. */
 const partsOf = ({ operator }: PartitionId, { split = {} }: Ancestor): number => split[operator] ?? 1;
 
-function shareOf(
-  { id: { partition }, operator, share }: FileEnvironment,
-  { seed, partitions = 1 }: Placed,
-  parts: number,
-): KeyShare {
-  if (share !== undefined) return { ...share, partitions: share.partitions * parts };
-  return { holds: (key) => partitionAmong(operator, key, seed, partitions) === partition, partitions: parts };
-}
+/** A reader of a share reads no more of earlier partitions. */
+const shareAmong = ({ operator, share }: FileEnvironment, placed: PlacedPartition, parts: number): KeyShare =>
+  share === undefined ? shareOf(operator, placed, parts) : { ...share, partitions: share.partitions * parts };

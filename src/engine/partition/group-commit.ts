@@ -85,7 +85,8 @@ export class GroupCommit {
     const { producers, dedup } = open.machine;
     const unfit = slice.producer === undefined ? null : producers.unfit(slice.producer);
     if (unfit !== null) return { v: WIRE_VERSION, tag: "unfit", ...unfit };
-    const busy = overQuota(dedup, slice, this.#quota.maxEventsPerDay, operator.dedup.maxIds, clock.now());
+    const inherited = { upTo: open.row.startSeq, parts: this.#env.origin?.env.share?.partitions ?? 1 };
+    const busy = overQuota(dedup, slice, this.#quota.maxEventsPerDay, operator.dedup.maxIds, clock.now(), inherited);
     if (busy !== null) return busy;
     const below = this.#committing;
     this.#filling ??= new Group(

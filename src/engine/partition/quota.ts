@@ -9,7 +9,9 @@
  * QUOTA3. A share that the ids can't count would never be used up. operator() refuses such a share for the number of
  *     partitions in the code. If fewer partitions are stored (CODE2), the share is larger. If it then can't be counted,
  *     the partition takes no event until the code names a share that works.
+ * QUOTA4. A part of a partition that was split counts its part of the events that the whole had taken (SHARE1).
  */
+import type { Seq } from "../base/ids.ts";
 import type { Address } from "../operator/routing.ts";
 import type { Dedup } from "../state/dedup.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
@@ -31,6 +33,12 @@ export function quotaOf({ maxKeys, maxEventsPerDay, partitions }: Operator, addr
   return { maxKeys: Math.ceil(maxKeys / among), maxEventsPerDay: Math.ceil(maxEventsPerDay / among) };
 }
 
+/** The events up to that seq are a whole partition's, of which this one is one of so many parts. */
+export interface Inherited {
+  readonly upTo: Seq;
+  readonly parts: number;
+}
+
 /**
  * Returns null if the request fits into the rest of the day (UTC); else says why not. `maxIds` is the number of ids
  * that `dedup` keeps.
@@ -41,6 +49,7 @@ export function overQuota(
   share: number,
   maxIds: number,
   nowMs: number,
+  { upTo, parts }: Inherited,
 ): Busy | null {
   if (share === Number.POSITIVE_INFINITY || slice.command === true) return null;
   if (share > maxIds)
@@ -50,7 +59,8 @@ export function overQuota(
       UNCOUNTABLE_RETRY_MS,
     );
   const day = Math.floor(nowMs / DAY_MS) * DAY_MS;
-  const spent = dedup.countSince(day);
+  const own = dedup.countSince(day, upTo);
+  const spent = own + Math.ceil((dedup.countSince(day) - own) / parts);
   if (spent + slice.keys.length <= share) return null;
   const fresh = newEvents(dedup, slice);
   if (fresh === 0 || spent + fresh <= share) return null;

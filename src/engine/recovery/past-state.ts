@@ -287,13 +287,13 @@ export async function load(
   const exact = base.digest !== undefined && same;
   const digest = base.digest === undefined ? new Digest() : Digest.parse(base.digest);
   const whole = { keys, size: base.stateBytes, digest, exact, unmigrated };
-  machine.state.begin(share === undefined ? whole : shareOf(whole, share.partitions));
+  machine.state.begin(share === undefined ? whole : partOfTotals(whole, share.partitions));
   machine.foreign = base.operatorVersion !== env.operator.version;
   return { machine, loader: new Loader(machine.state, stored, env.clock), files };
 }
 
 /** Returns the totals of a share as far as they can be told: keys are spread evenly. None that is there may count as 0. */
-const shareOf = ({ keys, size, unmigrated }: Totals, partitions: number): Totals => ({
+const partOfTotals = ({ keys, size, unmigrated }: Totals, partitions: number): Totals => ({
   keys: Math.ceil(keys / partitions),
   size: Math.ceil(size / partitions),
   digest: new Digest(),

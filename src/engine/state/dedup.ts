@@ -110,10 +110,12 @@ export class Dedup {
     return this.#minutes[0] === undefined ? null : this.#minutes[0][0] * MINUTE_MS;
   }
 
-  /** Counts events with a logged time from `ms` on, pending ones included. Forgotten events don't count. */
-  countSince(ms: number): number {
+  /**
+   * Counts events above a seq with a logged time from `ms` on, pending ones included. Forgotten events don't count.
+   */
+  countSince(ms: number, above = seq(0)): number {
     const before = this.#minutes.findLast(([past]) => past < Math.floor(ms / MINUTE_MS));
-    return this.#last - (before?.[1] ?? this.#first - 1);
+    return Math.max(0, this.#last - Math.max(before?.[1] ?? this.#first - 1, above));
   }
 
   /** True if all prints are filled in. Until then no duplicate can be recognised. */

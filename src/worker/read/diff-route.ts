@@ -12,6 +12,7 @@ import { differences, type Differences, type KeyDifference, type PastState } fro
 import { timelineIn } from "../../engine/history/moment.ts";
 import type { Stamp } from "../../engine/base/ids.ts";
 import { keyFlaw, partitionOfKey, type Address, type Route } from "../../engine/operator/routing.ts";
+import { shareOf } from "../../engine/operator/key-placement.ts";
 import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import type { App, Routes } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
@@ -125,8 +126,7 @@ export function stateOf(env: Env, { routes, at }: Side, finer: Route, address: A
   const parts = other === undefined ? 1 : finer.placement.partitions / other.placement.partitions;
   const { ancestors: _, ...place } = other?.addresses[Math.floor(address.partition / parts)] ?? address;
   const there = { ...place, line, ...(ancestors.length === 0 ? {} : { ancestors }) };
-  const holds = (key: string): boolean => partitionOfKey(finer, key) === address.partition;
-  return { env: logEnvironment(env, finer, there, parts === 1 ? null : { holds, partitions: parts }), at };
+  return { env: logEnvironment(env, finer, there, parts === 1 ? null : shareOf(finer.operator, address, parts)), at };
 }
 
 interface Compared {

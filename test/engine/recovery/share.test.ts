@@ -188,6 +188,49 @@ describe("a share of a partition's keys", () => {
     PATIENCE_MS,
   );
 
+  it("takes a key that has no group any more into the first share alone", async () => {
+    const main = new Line(new World());
+    await main.step(
+      [
+        ["key-0", 1],
+        ["key-1", 2],
+      ],
+      0,
+    );
+    const log = main.world.db.log(main.world.address);
+    const at = (await log.explain(seq(0))).headStamp;
+    const without = sum({
+      group(key) {
+        if (key === "key-1") throw new Error("no group");
+        return key;
+      },
+    });
+    const shares = main.world.split(without, at, 3);
+    const found = await Promise.all(
+      shares.map(async (world) => Object.keys(await states(world, world.start(without)))),
+    );
+    expect(found.map((keys) => keys.includes("key-1"))).toEqual([true, false, false]);
+    expect(found.flat().sort()).toEqual(["key-0", "key-1"]);
+  });
+
+  it("QUOTA4: counts its part of the events that the whole had taken on that day", async () => {
+    const bounded = sum({ maxEventsPerDay: 24 });
+    const world = new World();
+    const one = world.start(bounded);
+    const events = KEYS.slice(0, 8).map((key, i) => ({ id: `q-${i}`, key, data: 1 }));
+    expect(await world.send(one, ...events)).toMatchObject({ tag: "decided" });
+    const at = (await world.db.log(world.address).explain(seq(0))).headStamp;
+    // Each of two parts may take 12 a day, and the 8 of the whole count as 4.
+    for (const share of world.split(bounded, at, 2)) {
+      const part = share.start(bounded);
+      const { partition } = share.address;
+      const own = Array.from({ length: 9 }, (_, i) => ({ id: `own-${i}`, key: `any-${partition}-${i}`, data: 1 }));
+      expect(await share.send(part, ...own)).toMatchObject({ tag: "busy", code: "quota_exceeded" });
+      expect(await share.send(part, ...own.slice(0, 8))).toMatchObject({ tag: "decided" });
+      expect(await share.send(part, own[8]!)).toMatchObject({ tag: "busy", code: "quota_exceeded" });
+    }
+  });
+
   it("knows an id that another share's key has used", async () => {
     const main = new Line(new World());
     await main.step([["key-0", 1]], 0);
