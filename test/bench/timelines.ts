@@ -13,6 +13,7 @@ const DELAY_MS = 25;
 const RETRY_MS = 20;
 const OPERATORS = 4;
 const PARTITIONS = [1, 16, 256, 1_000];
+const MOST_PARTITIONS = 256;
 /** So many that each partition gets one of them. */
 const KEYS_A_PARTITION = 12;
 const KEYS_A_REQUEST = 15;
@@ -32,8 +33,14 @@ export async function timelines({ keys, repeats }: Options): Promise<void> {
       await begin(subject, partitions, partitions / operators);
       costs.push(...(await savedAndStarted(subject, partitions)));
       process.stderr.write(`${costs.slice(-2).join("\n")}\n`);
-      pauses.push(await pauseOf(subject, partitions, aims));
-      process.stderr.write(`${pauses.at(-1)!.join(", ")}\n`);
+      pauses.push(await pauseOf(subject, "fork", `${whole(partitions)} partitions`, aims));
+      const each = (2 * partitions) / operators;
+      if (each <= MOST_PARTITIONS) {
+        const twice = Object.fromEntries((await subject.operators()).map((name) => [name, each]));
+        await subject.put("/v1/timelines/wide", { from: "end", partitions: twice });
+        pauses.push(await pauseOf(subject, "wide", `${whole(partitions)} partitions, each split in two`, aims));
+      }
+      process.stderr.write(`${pauses.slice(-2).join("\n")}\n`);
     } finally {
       await subject.stop();
     }
@@ -100,7 +107,7 @@ async function costOf(
 }
 
 /** Writes while a timeline becomes main that has no events of its own. */
-async function pauseOf(subject: Subject, partitions: number, aims: Aim[]): Promise<string[]> {
+async function pauseOf(subject: Subject, name: string, over: string, aims: Aim[]): Promise<string[]> {
   const gaps: Record<"before" | "promoting", number[]> = { before: [], promoting: [] };
   const phase: { gaps: number[]; ended: boolean } = { gaps: gaps.before, ended: false };
   const sending = (async () => {
@@ -115,13 +122,13 @@ async function pauseOf(subject: Subject, partitions: number, aims: Aim[]): Promi
   try {
     await sleep(4_000);
     phase.gaps = gaps.promoting;
-    const { body, ms } = await subject.post("/v1/timelines/fork/promotion", { "if-match": "*" });
+    const { body, ms } = await subject.post(`/v1/timelines/${name}/promotion`, { "if-match": "*" });
     await sleep(2_000);
     const [before, pause] = [gaps.before, gaps.promoting].map((all) => Math.max(...all)) as [number, number];
     const done = body["promoted"] === true;
-    const what = `delay ${DELAY_MS} ms: pause of writes in seconds, ${whole(partitions)} partitions`;
+    const what = `delay ${DELAY_MS} ms: pause of writes in seconds, ${over}`;
     aims.push({ what, value: done ? pause / 1_000 : Number.NaN, bound: { most: 1 } });
-    return [`${whole(partitions)} partitions`, ...[pause, ms, before].map(whole), done ? "yes" : String(body["code"])];
+    return [over, ...[pause, ms, before].map(whole), done ? "yes" : String(body["code"])];
   } finally {
     phase.ended = true;
     await sending;

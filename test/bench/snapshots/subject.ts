@@ -152,6 +152,12 @@ export class Subject {
     return this.#timed(200, path, () => ({}));
   }
 
+  /** Names of the operators. */
+  async operators(): Promise<readonly string[]> {
+    const all = (await (await this.#fetch("/v1/operators")).json()) as readonly { readonly name: string }[];
+    return all.map(({ name }) => name);
+  }
+
   /** Sends JSON to a route. Returns the answer, and how many milliseconds it took. */
   async put(path: string, body: unknown): Promise<Answered> {
     const init = { method: "PUT", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
