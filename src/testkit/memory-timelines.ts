@@ -5,7 +5,14 @@
 import { FIRST_LINE, parsePartitionName, partitionName, type Stamp } from "../engine/base/ids.ts";
 import { FORMER_MAIN_MS, TIMELINES } from "../engine/base/limits.ts";
 import type { Directory, LineState, LineStore } from "../engine/base/ports.ts";
-import type { Ancestors, ChangedSum, Main, Readers, Timeline } from "../engine/base/records.ts";
+import {
+  type Ancestors,
+  type ChangedSum,
+  type Main,
+  partsIn,
+  type Readers,
+  type Timeline,
+} from "../engine/base/records.ts";
 import type { MemoryLine } from "./memory-line.ts";
 import type { MemoryDatabase } from "./memory-log.ts";
 
@@ -148,7 +155,7 @@ function startingFrom(name: string, past: Ancestors): string[] {
   const { line, operator, partition } = parsePartitionName(name);
   const one = past.find((ancestor) => ancestor.line === line);
   if (one === undefined) return [];
-  const parts = one.split?.[operator] ?? 1;
+  const parts = partsIn(one.split, operator);
   return Array.from({ length: parts }, (_, i) => {
     const started = partitionName({ line, operator, partition: partition * parts + i });
     return started.slice(started.indexOf("/") + 1);

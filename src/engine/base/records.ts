@@ -184,6 +184,10 @@ export interface ChangedSum {
 /** For each operator that has other partitions: how many of them share the keys of one partition of an earlier line. */
 export type Split = Readonly<Record<string, number>>;
 
+/** Returns how many partitions share the keys of one. An operator may be named as a member that each object has. */
+export const partsIn = (split: Split | undefined, operator: string): number =>
+  split !== undefined && Object.hasOwn(split, operator) ? split[operator]! : 1;
+
 /** An earlier line, up to the moment at which a later one starts from it. */
 export interface Ancestor {
   readonly line: number;

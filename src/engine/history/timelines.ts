@@ -23,7 +23,16 @@
  */
 import { savepointPrefix, stamp, type Stamp } from "../base/ids.ts";
 import type { Clock, Directory, LineStore, ObjectStore } from "../base/ports.ts";
-import type { Ancestor, Ancestors, Main, Readers, Replay, Split, Timeline } from "../base/records.ts";
+import {
+  type Ancestor,
+  type Ancestors,
+  type Main,
+  partsIn,
+  type Readers,
+  type Replay,
+  type Split,
+  type Timeline,
+} from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
 import type { SavepointFiles } from "./savepoint-object.ts";
 import { removeSavepoint, type Stores, takeSavepoint } from "./savepoints.ts";
@@ -206,5 +215,5 @@ export function ancestorsOf({ all }: Timelines, line: number): Ancestors {
 
 function together(a: Split, b: Split): Split {
   const operators = Object.keys({ ...a, ...b });
-  return Object.fromEntries(operators.map((name) => [name, (a[name] ?? 1) * (b[name] ?? 1)]));
+  return Object.fromEntries(operators.map((name) => [name, partsIn(a, name) * partsIn(b, name)]));
 }

@@ -4,7 +4,7 @@ import type { PartitionId, Stamp } from "../base/ids.ts";
 import type { Sizes } from "../base/limits.ts";
 import type { Minutes } from "../base/minutes.ts";
 import type { Cache, Clock, Codec, Host, Log, ObjectStore, Prefetched } from "../base/ports.ts";
-import type { Ancestor, Ancestors } from "../base/records.ts";
+import { type Ancestors, partsIn } from "../base/records.ts";
 import { type KeyShare, type PlacedPartition, shareOf } from "./key-placement.ts";
 import type { Operator } from "./operator.ts";
 
@@ -57,16 +57,13 @@ export function originOf(
 ): { readonly origin?: Origin } {
   const { ancestors = [] } = placed;
   return ancestors.reduceRight<{ readonly origin?: Origin }>((earlier, one) => {
-    const parts = partsOf(env.id, one);
+    const parts = partsIn(one.split, env.id.operator);
     const id = { ...env.id, line: one.line, partition: Math.floor(env.id.partition / parts) };
     const { partition } = env.id;
     const share = parts === 1 ? {} : { share: shareAmong(env, { ...placed, partition }, parts) };
     return { origin: { at: one.at, env: { ...env, id, log: logOf(id), ...share, ...earlier } } };
   }, {});
 }
-
-/** Returns how many partitions share the keys of one partition of an earlier line. Ranges of hashes are split evenly. */
-const partsOf = ({ operator }: PartitionId, { split = {} }: Ancestor): number => split[operator] ?? 1;
 
 /** A reader of a share reads no more of earlier partitions. */
 const shareAmong = ({ operator, share }: FileEnvironment, placed: PlacedPartition, parts: number): KeyShare =>

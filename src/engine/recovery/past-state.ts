@@ -292,7 +292,7 @@ export async function load(
   return { machine, loader: new Loader(machine.state, stored, env.clock), files };
 }
 
-/** Returns the totals of a share as far as they can be told: keys are spread evenly. None that is there may count as 0. */
+/** Returns the estimated totals of a share. A state that counts no key would pass for one that is whole in memory. */
 const partOfTotals = ({ keys, size, unmigrated }: Totals, partitions: number): Totals => ({
   keys: Math.ceil(keys / partitions),
   size: Math.ceil(size / partitions),

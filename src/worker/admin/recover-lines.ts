@@ -19,7 +19,7 @@ import {
 import { Damage } from "../../engine/base/errors.ts";
 import { lastStampOf } from "../../engine/base/hybrid-clock.ts";
 import { FIRST_LINE, stamp, type Stamp } from "../../engine/base/ids.ts";
-import type { Ancestors, Split } from "../../engine/base/records.ts";
+import { type Ancestors, partsIn, type Split } from "../../engine/base/records.ts";
 import { readSwitch, recordSwitch, type SwitchName, switchesInStore } from "../../engine/history/switch-object.ts";
 import { ancestorsOf } from "../../engine/history/timelines.ts";
 import { listNames } from "../../engine/snapshot/object-reader.ts";
@@ -131,7 +131,7 @@ export async function storeRecoveredLines(
 
 /** Returns the split from a line to the next one, of the splits from both to a later one. Null if nothing is split. */
 function apart(from: Split = {}, to: Split = {}): Split | null {
-  const found = Object.entries(from).map(([operator, parts]) => [operator, parts / (to[operator] ?? 1)] as const);
+  const found = Object.entries(from).map(([operator, parts]) => [operator, parts / partsIn(to, operator)] as const);
   const split = Object.fromEntries(found.filter(([, parts]) => parts > 1));
   return Object.keys(split).length === 0 ? null : split;
 }
@@ -142,7 +142,7 @@ function apart(from: Split = {}, to: Split = {}): Split | null {
  * by name (PAST6).
  */
 export function unsplit({ line, ancestors }: Lineage, operator: string): Lineage {
-  const first = ancestors.findIndex(({ split }) => split?.[operator] !== undefined);
+  const first = ancestors.findIndex(({ split }) => partsIn(split, operator) > 1);
   return { line, ancestors: first < 0 ? ancestors : ancestors.slice(0, first) };
 }
 

@@ -4,6 +4,7 @@
  * may expire (LINE6).
  */
 import { partitionName } from "../../engine/base/ids.ts";
+import { partsIn } from "../../engine/base/records.ts";
 import type { Address } from "../../engine/operator/routing.ts";
 import { limited } from "../../engine/base/retry.ts";
 import type { Routes } from "../app.ts";
@@ -33,9 +34,9 @@ export async function openShares(env: Env, routes: Routes): Promise<void> {
 
 /** Returns the partitions without a row on main whose earlier one has a row. Only D1 is asked. */
 async function closedShares(env: Env, { line, ancestors, byOperator }: Routes): Promise<readonly Address[]> {
-  const split = ancestors.at(-1)?.split ?? {};
+  const split = ancestors.at(-1)?.split;
   const addresses = [...byOperator.values()].flatMap((route) =>
-    split[route.operator.name] === undefined ? [] : route.addresses,
+    partsIn(split, route.operator.name) === 1 ? [] : route.addresses,
   );
   if (addresses.length === 0) return [];
   const [own, all] = await Promise.all([headsOn(env, line, LAST_STAMP), headsAt(env, { line, ancestors }, LAST_STAMP)]);

@@ -18,7 +18,7 @@ import { Failure, messageOf } from "../../engine/base/errors.ts";
 import { parsePartitionName, type Seq } from "../../engine/base/ids.ts";
 import { READ_CHARS, SIZES } from "../../engine/base/limits.ts";
 import type { Cache, Host } from "../../engine/base/ports.ts";
-import { type HighWaterMark, readHighWaterMark } from "../../engine/base/records.ts";
+import { type HighWaterMark, partsIn, readHighWaterMark } from "../../engine/base/records.ts";
 import type { Snapshotted } from "../../engine/checkpoint/checkpointer.ts";
 import type { Verified } from "../../engine/checkpoint/verify.ts";
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
@@ -119,7 +119,7 @@ export class Partition extends DurableObject<Env> {
       if (code !== replayCode(this.env, installedApp())) throw new Failure(OTHER_CODE.code, OTHER_CODE.message);
       const engine = this.#partition(address);
       const parts = source.map(({ line, upTo, split }) => {
-        const partition = Math.floor(address.partition / (split?.[address.operator] ?? 1));
+        const partition = Math.floor(address.partition / partsIn(split, address.operator));
         return { env: this.#reading({ ...address, line, partition }), upTo };
       });
       return engine.takeIn({ source: parts, outcomes, untilMs: Date.now() + ms });

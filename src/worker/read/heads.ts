@@ -1,6 +1,6 @@
 /** How far partitions have come on a line, from D1 alone: one statement for each database and line. */
 import { partitionName, type Stamp } from "../../engine/base/ids.ts";
-import type { PartitionHead, Split } from "../../engine/base/records.ts";
+import { type PartitionHead, partsIn, type Split } from "../../engine/base/records.ts";
 import { persistent } from "../../engine/base/retry.ts";
 import type { Env } from "../env.ts";
 import { LAST_STAMP, type Lineage, partsOf } from "../lineage.ts";
@@ -40,7 +40,7 @@ export async function headsAt(env: Env, lineage: Lineage, at: Stamp): Promise<Li
     names: new Set(heads.flatMap(({ found, split }) => [...found.keys()].flatMap((name) => startingFrom(name, split)))),
     of: (operator, partition) => {
       for (const { found, split } of heads) {
-        const earlier = Math.floor(partition / (split[operator] ?? 1));
+        const earlier = Math.floor(partition / partsIn(split, operator));
         const head = found.get(unlinedName(partitionName({ line: 0, operator, partition: earlier })));
         // A line without a row of the partition leaves it to the line that it starts from.
         if (head !== undefined) return head;
@@ -53,7 +53,7 @@ export async function headsAt(env: Env, lineage: Lineage, at: Stamp): Promise<Li
 /** Returns the partitions that start from one of an earlier line, as `operator/partition`. */
 function startingFrom(name: string, split: Split): readonly string[] {
   const [operator, partition] = partsOfName(name);
-  const parts = split[operator] ?? 1;
+  const parts = partsIn(split, operator);
   return Array.from({ length: parts }, (_, i) =>
     unlinedName(partitionName({ line: 0, operator, partition: partition * parts + i })),
   );

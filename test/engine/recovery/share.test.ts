@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { brotli } from "../../../src/adapters/brotli.ts";
 import { seq, type Stamp, stamp } from "../../../src/engine/base/ids.ts";
+import { partsIn } from "../../../src/engine/base/records.ts";
 import { partitionAmong } from "../../../src/engine/operator/key-placement.ts";
 import { differences } from "../../../src/engine/history/differences.ts";
 import { history } from "../../../src/engine/history/history.ts";
@@ -256,6 +257,11 @@ describe("a share of a partition's keys", () => {
     expect(seqs).toEqual([...seqs].sort((a, b) => b - a));
     expect(seqs[0]).toBe(37);
   });
+});
+
+it("an operator may be named as a member that each object has", () => {
+  for (const split of [undefined, {}, { usage: 2 }]) expect(partsIn(split, "constructor")).toBe(1);
+  expect(partsIn({ constructor: 3 }, "constructor")).toBe(3);
 });
 
 const LAST = stamp(Number.MAX_SAFE_INTEGER);
