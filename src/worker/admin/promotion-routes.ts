@@ -24,7 +24,7 @@ import { requestClock } from "../request-clock.ts";
 import { promotionStores, readTimelines } from "../timelines.ts";
 import { hexDigest } from "./digest.ts";
 import { type FoundErasures, hasErasures } from "./erasures-on-lines.ts";
-import { listOf, type LineStretches, partedAt, partOf, KnownStarts } from "./stretches.ts";
+import { listOf, type LineStretches, partedAt, stretchesSince, KnownStarts } from "./stretches.ts";
 
 interface Preview {
   readonly etag: string;
@@ -37,7 +37,7 @@ export async function getPromotion(request: Request, env: Env, app: App, name: s
   const target = await targetOf(env, name);
   if (target instanceof Response) return target;
   if (isReplaying(target)) return getReplayPromotion(request, env, app, target);
-  if (target.unstarted === true) return getRescalePromotion(env, app, target);
+  if (target.unstarted === true) return getRescalePromotion(request, env, app, target);
   const found = target.line;
   const preview = await previewOf(env, app, found, name, new KnownStarts());
   if (preview instanceof Response) return preview;
@@ -180,8 +180,8 @@ async function previewOf(
       code: "timeline_unrelated",
       detail: `timeline "${name}" and main have no line in common, or it was removed`,
     });
-  const givesUp = await partOf(env, app, main, parted, starts);
-  const takes = await partOf(env, app, other, parted, starts);
+  const givesUp = await stretchesSince(env, app, main, parted, starts);
+  const takes = await stretchesSince(env, app, other, parted, starts);
   const facts = [
     timelines.main.line,
     timelines.main.switches,

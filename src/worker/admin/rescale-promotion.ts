@@ -20,10 +20,16 @@ interface Preview {
   readonly shown: object;
 }
 
-export async function getRescalePromotion(env: Env, app: App, line: Timeline): Promise<Response> {
+export async function getRescalePromotion(request: Request, env: Env, app: App, line: Timeline): Promise<Response> {
   const preview = await previewOf(env, app, line);
   if (preview instanceof Response) return preview;
-  return Response.json(preview.shown, { headers: { etag: `"${preview.etag}"` } });
+  const headers = { etag: `"${preview.etag}"` };
+  if (request.headers.get("accept")?.includes("application/x-ndjson") !== true)
+    return Response.json(preview.shown, { headers });
+  // The file of given-up events, which is empty.
+  return new Response('{"end":true,"complete":true,"events":0}\n', {
+    headers: { ...headers, "content-type": "application/x-ndjson" },
+  });
 }
 
 /** `accepted`: the tag of a preview, or "*". */

@@ -61,7 +61,7 @@ export interface LineStretches {
  * Finds the events of a line since both parted. If partitions were split since, those of the line and those of the line
  * that it starts from are counted apart: several partitions start from the same one.
  */
-export async function partOf(
+export async function stretchesSince(
   env: Env,
   app: App,
   routes: Routes,
@@ -73,11 +73,11 @@ export async function partOf(
   const [start] = ancestors;
   const since = ancestors.slice(0, ancestors.findIndex(({ line }) => line === parted.line) + 1);
   if (start === undefined || since.every(({ split }) => split === undefined))
-    return partOn(env, routes, parted, starts, upTo);
-  const own = await partOn(env, routes, start, starts, upTo);
+    return stretchesOnLine(env, routes, parted, starts, upTo);
+  const own = await stretchesOnLine(env, routes, start, starts, upTo);
   if (start.line === parted.line && parted.at >= start.at) return own;
   const parent = await app.onLine(env, await readTimelines(env), start.line);
-  const earlier = await partOf(env, app, parent, parted, starts, start.at);
+  const earlier = await stretchesSince(env, app, parent, parted, starts, start.at);
   return {
     stretches: [...earlier.stretches, ...own.stretches],
     newest: stamp(Math.max(earlier.newest, own.newest)),
@@ -85,7 +85,7 @@ export async function partOf(
 }
 
 /** The heads come from one statement for each database, since both lines are sealed meanwhile. */
-async function partOn(
+async function stretchesOnLine(
   env: Env,
   { line, byOperator }: Routes,
   parted: Parted,

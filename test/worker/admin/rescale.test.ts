@@ -114,6 +114,9 @@ describe("other partitions", () => {
       mode: "rescale",
       partitions: { tally: { from: 4, to: 8 }, fragile: { from: 1, to: 3 } },
     });
+    const accept = { headers: { accept: "application/x-ndjson" } };
+    const givenUp = await fetchApp("/v1/timelines/wide/promotion", accept);
+    expect(await givenUp.text()).toBe('{"end":true,"complete":true,"events":0}\n');
   });
 
   test("a promotion keeps every state, id, mark and quarantined event, and every moment before it", async () => {
