@@ -6,6 +6,7 @@
  * 2. Every answer that lists its results gives each event the same place in the log and the same outcome, and no place has
  *    two events.
  * 3. Events that a promotion gave up may be accepted once more, at another place.
+ * 4. A split leaves each event its seq. The partition that answers for it is a part of the one that logged it.
  */
 import type { BatchAnswer } from "../../src/local/client.ts";
 import type { Drawn } from "./drawn-event.ts";
@@ -48,6 +49,8 @@ export class ChaosRequest {
   /** Events that were given up, as often as they were. */
   #givenUp = 0;
   #results: readonly string[] | null = null;
+  /** How many parts a partition of `#results` has by now. */
+  #parts = 1;
 
   constructor(drawn: readonly Drawn[], identity: Identity, lines: boolean) {
     this.drawn = drawn;
@@ -70,6 +73,11 @@ export class ChaosRequest {
     this.#givenUp += freed;
     this.#results = null;
     this.acknowledged = false;
+  }
+
+  /** Each partition has so many parts now. */
+  split(parts: number): void {
+    this.#parts *= parts;
   }
 
   /**
@@ -97,6 +105,7 @@ export class ChaosRequest {
 
   #judgeResults(results: readonly Result[], again: boolean): string[] {
     const flaws: string[] = [];
+    if (this.#results === null) this.#parts = 1;
     const said = results.map((result, i) => {
       const { effect } = this.drawn[i] ?? {};
       if (result.index !== i || result.operator !== effect?.operator || result.key !== effect.key || !result.seq)
@@ -104,7 +113,8 @@ export class ChaosRequest {
       if (again && !result.duplicate) flaws.push(`the retry of event ${i} is no duplicate: ${JSON.stringify(result)}`);
       const { operator, partition, seq, status, value } = result;
       // Only credits keep their replies for repeats.
-      return JSON.stringify([operator, partition, seq, status, operator === "credits" ? value : null]);
+      const first = Math.floor(partition / this.#parts);
+      return JSON.stringify([operator, first, seq, status, operator === "credits" ? value : null]);
     });
     if (said.length !== this.drawn.length) flaws.push(`${this.drawn.length} events have ${said.length} results`);
     this.#results ??= said;
@@ -113,8 +123,9 @@ export class ChaosRequest {
     return flaws;
   }
 
-  /** Where its events stand in the logs, as far as an answer said so: operator/partition/seq. */
+  /** Where its events stand in the logs of the present partitions, as far as an answer said so: operator/partition/seq. */
   places(): string[] {
+    if (this.#parts > 1) return [];
     return (this.#results ?? []).map((text) => (JSON.parse(text) as unknown[]).slice(0, 3).join("/"));
   }
 

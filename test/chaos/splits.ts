@@ -4,6 +4,7 @@
  *
  * 1. Nothing is given up, so the count stays as it is: main must hold exactly what it held and what was acknowledged since.
  * 2. If a kill takes the answer, the same request hears it, or does it.
+ * 3. Answers that were heard meanwhile may be of either line: of the whole partition, or of a part.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exchange, getUntilAnswered } from "../../src/local/client.ts";
@@ -12,6 +13,7 @@ import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
 const SPLITS = 2;
+const PARTS = 2;
 const LOAD_MS = 400;
 const KILL_WITHIN_MS = 300;
 const ATTEMPTS = 600;
@@ -33,11 +35,13 @@ export class Splits {
         readonly name: string;
         readonly partitions: number;
       }[];
-      const partitions = Object.fromEntries(operators.map((one) => [one.name, one.partitions * 2]));
+      const partitions = Object.fromEntries(operators.map((one) => [one.name, one.partitions * PARTS]));
       await untilOk(this.#url(`split-${n}`), "PUT", { from: "end", partitions, expires: null });
       const striking = sleep(this.#random.below(KILL_WITHIN_MS)).then(() => this.#world.crash("load", () => false));
       striking.catch(() => undefined); // Thrown below.
+      this.#world.book.begin();
       await this.#promote(`split-${n}`);
+      this.#world.split(PARTS);
       await striking;
       this.#world.tally.splits += 1;
     }

@@ -112,6 +112,12 @@ export class World {
     this.book.promoted(givenUp, taken);
   }
 
+  /** Each partition of main has so many parts now, and a part may log where another partition had logged before. */
+  split(parts: number): void {
+    for (const request of [...this.#underway, ...this.#old]) request.split(parts);
+    this.promoted(new Set(), []);
+  }
+
   /** A request is acknowledged: from now on it may be sent again. */
   remember(request: ChaosRequest): void {
     this.#underway.delete(request);
