@@ -64,17 +64,32 @@ export const startOf = ({ name, from, at, time }: TimelineInfo): string =>
 export const endOf = ({ expires }: TimelineInfo): string =>
   expires === undefined ? "until somebody removes it" : `until ${expires}`;
 
+/** Adds `usage=8` to the numbers of partitions. */
+function withPartitions(text: string, others: ForkOptions["partitions"] = {}): ForkOptions["partitions"] {
+  const [, operator, partitions] = /^([^=]+)=([1-9]\d{0,2})$/.exec(text) ?? [];
+  if (operator === undefined)
+    throw new CommandError(`--partitions must be an operator and a number, as usage=8, not ${JSON.stringify(text)}`);
+  if (Object.hasOwn(others, operator)) throw new CommandError(`--partitions names ${operator} twice`);
+  return { ...others, [operator]: Number(partitions) };
+}
+
 export const forkCommand: AddCommand = (program, cli, done) => {
   online(program.command("fork"))
     .description("Start a timeline: the state of a moment, with events of its own from there on")
     .argument("<name>")
-    .option("--from <moment>", "where it starts; default main as it is now")
+    .option("--from <moment>", "where it starts; default main as it is now; end: where main ends when it is promoted")
+    .option(
+      "--partitions <operator=number>",
+      "more partitions for an operator, a multiple of those that it has; for several operators, say it again",
+      withPartitions,
+    )
     .option("--expires <time>", "when it is removed: as 12h or 7d, or never; default 7d")
     .addHelpText(
       "after",
       examples(
         "keyframe fork fix --from -90m",
         "keyframe fork what-if --expires 12h",
+        "keyframe fork wide --partitions usage=8 --partitions credits=4",
         "keyframe send events.ndjson --timeline what-if",
         "keyframe diff now what-if@now",
       ) +
@@ -86,7 +101,8 @@ export const forkCommand: AddCommand = (program, cli, done) => {
       if (options.json) await screen.print(JSON.stringify(made));
       else {
         await screen.print(startOf(made));
-        screen.say(`it stays ${endOf(made)}; use it with --timeline ${name}, or as ${name}@now`);
+        const use = made.state === "unstarted" ? `keyframe promote ${name}` : `--timeline ${name}, or as ${name}@now`;
+        screen.say(`it stays ${endOf(made)}; use it with ${use}`);
       }
       done(YES);
     });

@@ -133,8 +133,28 @@ describe("fork, timelines and unfork", () => {
     );
   });
 
+  it("fork gives operators more partitions, there or where main ends", async () => {
+    const split = ["--partitions", "usage=8", "--partitions", "credits=4"];
+    const made = await against([{ status: 201, body: FIX }], "fork", ...split, "fix");
+    expect([made.status, made.heard[0]!.body]).toEqual([0, '{"partitions":{"usage":8,"credits":4}}']);
+    const { at: _, time: __, ...unstarted } = { ...FIX, name: "wide", state: "unstarted" };
+    const ran = await against([{ status: 201, body: unstarted }], "fork", "wide", "--from", "end", ...split);
+    expect(ran).toMatchObject({ status: 0, out: ["wide starts where main ends"] });
+    expect(ran.err).toBe(`it stays until ${TIME}; use it with keyframe promote wide\n`);
+    expect(ran.heard[0]!.body).toBe('{"from":"end","partitions":{"usage":8,"credits":4}}');
+  });
+
+  it.each([["usage"], ["usage=0"], ["usage=1.5"], ["usage=1000"], ["=8"], ["usage=8=9"], ["usage=8", "usage=4"]])(
+    "fork asks for nothing with the partitions %s %s",
+    async (...given) => {
+      const ran = await against([], "fork", "fix", ...given.flatMap((one) => ["--partitions", one]));
+      expect([ran.status, ran.requests, ran.err]).toEqual([2, [], expect.stringContaining("--partitions")]);
+    },
+  );
+
   it.each([
     [409, "timeline_exists", 1],
+    [409, "partitions_unsplit", 1],
     [409, "too_many_timelines", 1],
     [409, "not_settled", 1],
     [410, "moment_gone", 1],

@@ -144,6 +144,20 @@ test("a fork goes its own way until it is removed", async () => {
   expect(await ok("get", "credits", "ada")).toBe('"ada"\t{"left":2,"taken":0}\n');
 });
 
+test("a fork may have more partitions, with the same states", async () => {
+  const now = await states();
+  await ok("fork", "wide", "--partitions", "usage=16", "--expires", "1h");
+  const partitions = async (...options: string[]): Promise<number> =>
+    (await ok("status", "usage", ...options)).split("\n").filter((line) => line.startsWith("usage ")).length;
+  expect(await partitions("--timeline", "wide")).toBe(16);
+  expect(await states("--timeline", "wide")).toEqual(now);
+  expect(await keyframe("fork", "odd", "--from", "wide@now", "--partitions", "usage=24")).toMatchObject({
+    status: 1,
+    err: expect.stringContaining("partitions_unsplit") as string,
+  });
+  await ok("unfork", "wide");
+});
+
 const differing = (one: Record<string, unknown>, other: Record<string, unknown>): number =>
   [...new Set([...Object.keys(one), ...Object.keys(other)])].filter(
     (key) => JSON.stringify(one[key]) !== JSON.stringify(other[key]),
