@@ -95,6 +95,13 @@ export async function loadCatalogue(
 export const hasPlacements = async (first: D1Database): Promise<boolean> =>
   (await nameFailure(() => first.prepare("SELECT 1 FROM operators LIMIT 1").first())) !== null;
 
+/** Returns the earliest moment that an operator of the line was recovered to, or null. `first`: the database that knows. */
+export async function earliestRecovery(first: D1Database, line: number): Promise<Stamp | null> {
+  const sql = "SELECT MIN(COALESCE(recovering, recovered)) AS at FROM operators WHERE line = ?1";
+  const found = await nameFailure(() => first.prepare(sql).bind(line).first<{ readonly at: Stamp | null }>());
+  return found?.at ?? null;
+}
+
 /** Returns the stored placement of one operator, or null if there is none. */
 export async function findPlacement(
   databases: Databases,

@@ -7,8 +7,10 @@
  * RECOVERLINES2. A moment before main's start is one of an earlier line. This line becomes main again, and the switch is
  *     recorded before its operator opens.
  * RECOVERLINES3. Lines that main doesn't start from don't come back. Their objects stay in R2.
+ * RECOVERLINES4. R2 still has what that line logged above main's start, and the promotion gave that up. So once the line
+ *     is main again, no other operator comes back as of a later moment than that start, or of its last snapshot.
  */
-import { hasPlacements } from "../../adapters/catalogue.ts";
+import { earliestRecovery, hasPlacements } from "../../adapters/catalogue.ts";
 import {
   type RebuiltDirectory,
   type RebuiltLine,
@@ -17,7 +19,7 @@ import {
   storeStarts,
 } from "../../adapters/rebuilt-directory.ts";
 import { Damage } from "../../engine/base/errors.ts";
-import { lastStampOf } from "../../engine/base/hybrid-clock.ts";
+import { lastStampOf, stampTime } from "../../engine/base/hybrid-clock.ts";
 import { FIRST_LINE, stamp, type Stamp } from "../../engine/base/ids.ts";
 import { type Ancestors, partsIn, type Split } from "../../engine/base/records.ts";
 import { readSwitch, recordSwitch, type SwitchName, switchesInStore } from "../../engine/history/switch-object.ts";
@@ -91,6 +93,44 @@ export function lineAt({ line, ancestors }: Lineage, at: Stamp): Lineage {
   const found = partsOf({ line, ancestors }).find(({ upTo }) => at <= upTo)!;
   const index = ancestors.findIndex((one) => one.line === found.line);
   return { line: found.line, ancestors: ancestors.slice(index + 1) };
+}
+
+/**
+ * Returns the reason why an operator without a placement can't come back as of that moment, or null (RECOVERLINES4).
+ * `at`: null for its last snapshot.
+ */
+export async function bringsBackGivenUp(env: Env, lines: RecoveredLines, at: Stamp | null): Promise<Response | null> {
+  if (lines.isLost) return null;
+  try {
+    const last = await lastKept(env, lines);
+    if (last === null || (at !== null && at <= last)) return null;
+    return unclear(
+      `a recovery has made an earlier line main again, and a promotion gave up what this line logged above stamp ${last}, ${stampTime(last)}: send {"to": MOMENT} with the moment of the other operators, or make the databases anew`,
+    );
+  } catch (error) {
+    if (!(error instanceof Damage)) throw error;
+    return unclear(`R2 can't say what a promotion gave up: ${error.message}: make the databases anew`);
+  }
+}
+
+/**
+ * Returns the last stamp of main's line that no promotion gave up, if a recovery has made this line main again.
+ *
+ * @throws Damage; Failure store_unavailable, unknown_format
+ */
+async function lastKept(env: Env, { lineage: { line }, switches }: RecoveredLines): Promise<Stamp | null> {
+  const files = switchFiles(env);
+  const inStore = await switchesInStore(files);
+  const former = inStore.findLast((one) => one.line !== line);
+  if (former === undefined) return null;
+  // R2 hears of the recovery's own switch when the first operator is back.
+  const isUnrecorded = switches > inStore.at(-1)!.switches;
+  const earliest = await earliestRecovery(databasesOf(env)[0]!, line);
+  if (!isUnrecorded && earliest === null) return null;
+  const { starts } = await readSwitch(files, former);
+  const part = partsOf({ line: former.line, ancestors: starts }).find((one) => one.line === line);
+  if (part === undefined) return null;
+  return isUnrecorded || earliest! <= part.upTo ? part.upTo : null;
 }
 
 /** Writes the lines of main's past, and which line is main if D1 has lost that, before any partition (DIRECTORY1). */

@@ -35,6 +35,7 @@ import type { Lineage } from "../lineage.ts";
 import { settledAt } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 import {
+  bringsBackGivenUp,
   lineAt,
   linesToRecover,
   recordRecovered,
@@ -75,6 +76,9 @@ export async function recoverOperator(request: Request, env: Env, app: App, oper
   const ground = await groundOf(env, operator, lines, own, stored);
   const known = new Set(ground.rows.filter(({ line }) => line === lineage.line).map(({ partition }) => partition));
   const { objects, inStore } = ground;
+  const givenUp =
+    stored === null && inStore.length > 0 ? await bringsBackGivenUp(env, lines, wanted?.at ?? null) : null;
+  if (givenUp !== null) return givenUp;
   if (wanted !== null) {
     const hasRow = (of: (typeof inStore)[number]): boolean =>
       ground.rows.some(({ line, partition }) => line === of.line && partition === of.partition);

@@ -34,8 +34,9 @@ class Till {
   #app: Deployment | null = null;
 
   /** Other objects in memory, as after a deploy. */
-  async start(): Promise<void> {
-    this.#app = await deploy(this.#of);
+  async start(...others: readonly Till[]): Promise<void> {
+    this.#app = await deploy(this.#of, ...others.map((one) => one.#of));
+    for (const one of others) one.#app = this.#app;
   }
 
   call(path: string, body?: unknown, headers: Record<string, string> = {}, method?: string) {
@@ -364,6 +365,50 @@ describe("a recovery to a moment, after a promotion", () => {
     await lose(till, env.LOG_0, env.LOG_1);
     expect(await till.recover()).toMatchObject({ body: { complete: true }, statuses: ["recovered"] });
     expect(await till.sums()).toEqual(sum(1, 7));
+  });
+
+  it("RECOVERLINES4: what the promotion gave up comes back for no other operator", async () => {
+    const [one, other, unused] = [new Till(), new Till(), new Till()];
+    await one.start(other, unused);
+    const each = async (sell: (till: Till) => Promise<unknown>) => [await sell(one), await sell(other)];
+    await each((till) => till.sell(1));
+    await each((till) => till.snapshot());
+    const before = await one.save("before");
+    await each((till) => till.sell(2));
+    const { at: start } = await one.timeline("fix");
+    await each((till) => till.sell(3));
+    const later = await one.save("given-up");
+    await each((till) => till.snapshot());
+    await one.promote("fix");
+    await each((till) => till.sell(4));
+    await each((till) => till.snapshot());
+    const refuse = async (till: Till): Promise<void> => {
+      for (const body of [{}, { to: "given-up" }, { to: later }, { to: Number(start) + 1 }]) {
+        const refused = await till.recover(body);
+        expect(refused).toMatchObject({ status: 409, body: { code: "line_not_recoverable" } });
+        expect(refused.body["detail"]).toContain(`above stamp ${String(start)}`);
+      }
+      expect(await till.sums()).toBe("catalogue_lost");
+    };
+
+    await loseD1(env.LOG_0, env.LOG_1);
+    await one.start(other, unused);
+    // Nothing of it was ever saved, so R2 has no object of this switch yet.
+    expect(await unused.recover({ to: before })).toMatchObject({ statuses: ["nothing"] });
+    await refuse(other);
+    expect(await one.recover({ to: before })).toMatchObject({ body: { complete: true }, statuses: ["recovered"] });
+    await refuse(other);
+    expect(await other.recover({ to: start })).toMatchObject({ body: { complete: true }, statuses: ["recovered"] });
+    expect(await each((till) => till.sums())).toEqual([sum(1), sum(1, 2)]);
+    expect(await other.recover()).toMatchObject({ body: { changed: false }, statuses: ["kept"] });
+
+    // If D1 is lost again, snapshots of the earlier line count again.
+    await each((till) => till.sell(7));
+    await each((till) => till.snapshot());
+    await loseD1(env.LOG_0, env.LOG_1);
+    await one.start(other, unused);
+    for (const till of [one, other]) expect(await till.recover()).toMatchObject({ body: { complete: true } });
+    expect(await each((till) => till.sums())).toEqual([sum(1, 7), sum(1, 2, 7)]);
   });
 
   it("says what is missing where the line has nothing of its own in R2", async () => {
