@@ -146,7 +146,7 @@ export class Calls {
   ): string | null {
     const first = truth.requests.get(String(event["numbered"]));
     if (first === undefined) return "nothing of its request is in the log (ONE2)";
-    if (truth.remembers(first, truth.head + 1, truth.stamp)) return `its request begins at seq ${first.seq} (ONE2)`;
+    if (truth.remembers(first, truth.head + 1, truth.clock)) return `its request begins at seq ${first.seq} (ONE2)`;
     return detail === undefined || (detail.seq === 0 && detail.text === null) ? null : "more is told than is known";
   }
 
@@ -178,7 +178,7 @@ export class Calls {
     const events = JSON.parse(`[${body}]`) as Record<string, unknown>[];
     return events.filter((event) => {
       const known = truth.byName.get(nameOf(event))?.at(-1);
-      return known === undefined || !truth.remembers(known, truth.head + 1, truth.stamp);
+      return known === undefined || !truth.remembers(known, truth.head + 1, truth.clock);
     }).length;
   }
 

@@ -105,13 +105,12 @@ export class Saved {
     const { first, last, prints } = snapshot.dedup;
     if (last !== snapshot.seq || prints !== last - Math.max(first, snapshot.base + 1) + 1)
       wrong(`its ids go from ${first} to ${last}, and are ${prints} (ONE3)`);
-    const stamp = truth.events[snapshot.seq - 1]?.stamp ?? 0;
+    const clock = truth.events[snapshot.seq - 1]?.atMs ?? 0;
     for (const event of truth.events.slice(0, snapshot.seq)) {
-      if (!truth.remembers(event, snapshot.seq + 1, stamp)) continue;
+      if (!truth.remembers(event, snapshot.seq + 1, clock)) continue;
       if (event.seq < first) wrong(`the id of seq ${event.seq} isn't in it (ONE3)`);
       const { outcome } = event;
-      const must =
-        outcome !== null && (outcome.tag !== "a" || (stamp - event.stamp) / 1_024 <= this.#world.config.repliesMs);
+      const must = outcome !== null && (outcome.tag !== "a" || clock - event.atMs <= this.#world.config.repliesMs);
       if (must && answers.get(event.seq)?.text !== outcome.text)
         wrong(`the outcome of seq ${event.seq} isn't in it (ONE3)`);
     }

@@ -2,7 +2,8 @@
  * The log of one partition as it really was: every segment that the database ever took, kept for ever, with what the
  * operator should make of it. The checks here need no more than the log itself.
  *
- * TRUTH1. Segments follow each other without hole or repeat, with rising stamps and epochs that never fall (LOG2, LOG4, TIME1).
+ * TRUTH1. Segments follow each other without hole or repeat (LOG2, LOG4). Stamps rise (TIME1), epochs and the clock never
+ *     fall (CLOCK3).
  * TRUTH2. Within the promised horizon no source and id is logged twice (ONE1); an event of a numbered request never is (ONE2).
  */
 import type { Segment } from "../../src/engine/base/records.ts";
@@ -103,14 +104,19 @@ export class Truth {
     return this.rows.at(-1)?.stamp ?? 0;
   }
 
+  /** The partition clock of the last event. */
+  get clock(): number {
+    return this.events.at(-1)?.atMs ?? 0;
+  }
+
   /** The last seq that was logged before then, by others than the writer of this epoch. */
   headAt(ms: number, butBy: number): number {
     return this.#takes.findLast((one) => one.ms < ms && one.row.epoch !== butBy)?.row.last ?? 0;
   }
 
-  /** Events with a logged time from then on. */
+  /** Events with a partition clock from then on. */
   loggedSince(ms: number): number {
-    return this.events.length - (this.events.findLast(({ stamp }) => stamp / 1_024 < ms)?.seq ?? 0);
+    return this.events.length - (this.events.findLast(({ atMs }) => atMs < ms)?.seq ?? 0);
   }
 
   /** Takes a row that the database took; what is wrong with it, or null. */
@@ -121,7 +127,7 @@ export class Truth {
     if (last !== undefined && row.epoch < last.epoch)
       return `epoch ${row.epoch} logged after epoch ${last.epoch} (LOG2)`;
     if (row.payload.length > 2_000_000) return `a row has ${row.payload.length} characters`;
-    const before = this.stamp;
+    const before = this.clock;
     this.rows.push(row);
     this.#takes.push({ row, lowest, ms: nowMs });
     for (const { event, key, atMs, outcome } of decodePayload(row)) {
@@ -142,7 +148,7 @@ export class Truth {
         outcome,
         reply: null,
       };
-      const flaw = this.#twice(logged, before) ?? this.#beyond(logged);
+      const flaw = this.#twice(logged, before) ?? this.#beyond(logged) ?? this.#back(logged);
       this.events.push(logged);
       const request = event["numbered"];
       if (typeof request === "string" && !this.requests.has(request)) this.requests.set(request, logged);
@@ -160,33 +166,37 @@ export class Truth {
    * More events on one day than the partition's share? The first request of a day is taken whatever its size, and what
    * steers a partition is always taken.
    */
-  #beyond({ seq, stamp, type }: Logged): string | null {
-    const day = Math.floor(stamp / 1_024 / DAY_MS) * DAY_MS;
+  #beyond({ seq, atMs, type }: Logged): string | null {
+    const day = Math.floor(atMs / DAY_MS) * DAY_MS;
     if (this.#share === Infinity || isCommand(type)) return null;
     const taken = this.loggedSince(day);
-    const first = this.rows.find((row) => row.stamp / 1_024 >= day)!;
-    return taken < this.#share || first.group === this.rows.at(-1)!.group
+    const first = this.events.find((event) => event.atMs >= day)?.seq ?? seq;
+    const { group } = this.rows.find((row) => row.last >= first) ?? this.rows.at(-1)!;
+    return taken < this.#share || group === this.rows.at(-1)!.group
       ? null
       : `seq ${seq} is logged after ${taken} events of its day, the share is ${this.#share}`;
   }
 
-  #twice(event: Logged, stampBefore: number): string | null {
+  /** Does the partition clock go back? */
+  #back({ seq, atMs }: Logged): string | null {
+    return atMs < this.clock ? `the clock of seq ${seq} is ${atMs}, below ${this.clock} (CLOCK3)` : null;
+  }
+
+  #twice(event: Logged, clockBefore: number): string | null {
     const earlier = this.byName.get(event.name)?.at(-1);
-    if (earlier === undefined || (!event.numbered && !this.remembers(earlier, event.seq, stampBefore))) return null;
+    if (earlier === undefined || (!event.numbered && !this.remembers(earlier, event.seq, clockBefore))) return null;
     return `${event.name} counts twice: seq ${earlier.seq} and seq ${event.seq} (ONE1)`;
   }
 
-  /** Must the id of this event be known to whoever gives out `seq`, when `stamp` is the last that was logged? */
-  remembers(event: Logged, seq: number, stamp: number): boolean {
+  /** Must the id of this event be known to whoever gives out `seq`, when `clock` is the last that was logged? */
+  remembers(event: Logged, seq: number, clock: number): boolean {
     const { dedupMaxIds, dedupKeepMs } = this.#config;
-    return seq - event.seq <= dedupMaxIds && (stamp - event.stamp) / 1_024 <= dedupKeepMs;
+    return seq - event.seq <= dedupMaxIds && clock - event.atMs <= dedupKeepMs;
   }
 
   /** Must the reply of this event still be known? */
   keepsReply(event: Logged): boolean {
-    return (
-      (this.stamp - event.stamp) / 1_024 <= this.#config.repliesMs && this.remembers(event, this.head + 1, this.stamp)
-    );
+    return this.clock - event.atMs <= this.#config.repliesMs && this.remembers(event, this.head + 1, this.clock);
   }
 
   /** Code of this version reads the log from now on. */

@@ -5,6 +5,9 @@
  *     the floor.
  * CLOCK2. Milliseconds times 1024 plus a counter stays below 2^53 until the year 2248. A counter that overflows borrows
  *     from the next millisecond, which keeps CLOCK1.
+ * CLOCK3. The partition clock is the time that a handler sees, and that ids expire by. Each event is logged with it. It
+ *     never goes back, and no clock that runs ahead moves it alone: the Worker's and the object's must both have come
+ *     there.
  */
 import { stamp, type Stamp } from "./ids.ts";
 import { isWhole } from "./json.ts";
@@ -15,6 +18,10 @@ const COUNTER = 1024;
 export function nextStamp(seen: Stamp, nowMs: number): Stamp {
   return stamp(Math.max(seen + 1, nowMs * COUNTER));
 }
+
+/** Returns the partition clock of events that the Worker received at `receivedMs`, after `before` (CLOCK3). */
+export const partitionClock = (before: number, receivedMs: number, nowMs: number): number =>
+  Math.max(before, Math.min(receivedMs, nowMs));
 
 /** The last millisecond that a `Date` can hold. */
 const LAST_MS = 8.64e15;

@@ -13,7 +13,6 @@
  */
 import { Damage, isUnreadable } from "../base/errors.ts";
 import { hashGroup } from "../base/hash.ts";
-import { stampMs } from "../base/hybrid-clock.ts";
 import { type Seq, seq, type Stamp, stamp } from "../base/ids.ts";
 import { jsonDifference } from "../base/json-difference.ts";
 import { compareUtf8 } from "../base/json.ts";
@@ -130,8 +129,8 @@ async function* checkStates(
 const LISTED = 1_000;
 
 function forgottenIds({ operator: { dedup } }: LogEnvironment, stored: StoredState): DedupFinding[] {
-  const { dedup: known, stamp } = stored.files.at(-1)!.footer;
-  const { keepFrom } = keptIds(dedup, known, Math.floor(stampMs(stamp as Stamp) / 60_000));
+  const { dedup: known, clock } = stored.files.at(-1)!.footer;
+  const { keepFrom } = keptIds(dedup, known, Math.floor(clock / 60_000));
   return keepFrom <= known.first ? [] : [{ finding: "dedup", from: known.first, to: keepFrom - 1 }];
 }
 

@@ -6,7 +6,7 @@
  *     byte, escapes included.
  * SEGMENT2. The key is in the log, not computed again. Another key function in newer code can't move an old event
  *     (CODE2).
- * SEGMENT3. Outcomes that are more than "applied" are in the log (ONE6). The time of receipt is in the log too
+ * SEGMENT3. Outcomes that are more than "applied" are in the log (ONE6). The partition clock is in the log too
  *     (`ctx.now`).
  */
 import { Failure, messageOf } from "../base/errors.ts";
@@ -46,7 +46,7 @@ export interface SegmentEvents {
   /** Returns the text of an event as sent, even if the object in `events` has changed meanwhile. */
   readonly sent: (index: number) => string;
   readonly keys: string[];
-  /** Runs of events with one time of receipt, in milliseconds. */
+  /** Runs of events with one partition clock, in milliseconds. It never goes back (CLOCK3). */
   readonly at: readonly (readonly [count: number, ms: number])[];
   readonly outcomes: ReadonlyMap<number, Outcome>;
   /** The progress of numbering producers' requests that is in the log with this row (ONE2). */
@@ -82,13 +82,18 @@ export class SegmentWriter {
     return seq(this.first + this.count - 1);
   }
 
+  /** The partition clock of the last event. */
+  get clock(): number {
+    return this.#at.at(-1)![1];
+  }
+
   /** Adds one event, or several with commas between them. */
   body(text: string, bytes: number): void {
     this.#bodies.push(text);
     this.bytes += bytes;
   }
 
-  /** Adds the key and time of receipt of the next event. `body` adds the event's text. */
+  /** Adds the key and the partition clock of the next event. `body` adds the event's text. */
   event(key: string, ms: number): void {
     this.#keys.push(key);
     this.count += 1;
@@ -165,7 +170,7 @@ function readPayload(row: Segment, payload: unknown): Omit<SegmentEvents, "sent"
     throw broken(row, `it counts ${count} events, but holds ${events.length} with ${keys.length} keys`);
   if (!keys.every(isKey) || !events.every(isEvent)) throw broken(row, "a key isn't a text, or an event is invalid");
   const received = at.reduce((sum, [run]) => sum + run, 0);
-  if (received !== count) throw broken(row, `it counts ${count} events, but has ${received} times of receipt`);
+  if (received !== count) throw broken(row, `it counts ${count} events, but has ${received} clocks`);
   if (marks.length > count) throw broken(row, `it counts ${count} events, but marks ${marks.length} requests`);
   for (const [, , , , from] of marks)
     if (from < row.seq || from > row.last) throw broken(row, `it marks a request from seq ${from} on`);
@@ -194,10 +199,18 @@ const isEvent = (value: unknown): value is Record<string, unknown> =>
   typeof value["id"] === "string" &&
   (typeof value["source"] === "string" || value["source"] === undefined);
 
-/** Checks counts with times. */
+/** Checks counts with clocks that rise. */
 const isRuns = (value: unknown): value is [number, number][] =>
   Array.isArray(value) &&
-  value.every((run) => Array.isArray(run) && run.length === 2 && isWhole(run[0]) && run[0] > 0 && isMs(run[1]));
+  value.every(
+    (run, i) =>
+      Array.isArray(run) &&
+      run.length === 2 &&
+      isWhole(run[0]) &&
+      run[0] > 0 &&
+      isMs(run[1]) &&
+      (i === 0 || run[1] > (value as [number, number][])[i - 1]![1]),
+  );
 
 const isMarks = (value: unknown): value is ProducerProgress[] =>
   Array.isArray(value) &&

@@ -30,7 +30,8 @@ export interface Context<State> {
   readonly key: string;
   /** Position of this event in its partition. */
   readonly seq: Seq;
-  /** Time of receipt in milliseconds since 1970, as logged. The same at every replay. */
+  /** The partition clock in milliseconds since 1970: the time of receipt, and never earlier than that of the event
+   *  before. The same at every replay. */
   readonly now: number;
   /** True if the key had no state before this event. */
   readonly isNew: boolean;

@@ -94,7 +94,7 @@ export class GroupCommit {
       open.machine,
       this.#live,
       below?.next ?? seq(open.machine.seq + 1),
-      below?.top ?? null,
+      below,
     );
     const admission = this.#admitted(this.#filling, slice);
     if (!this.#running) this.#env.host.keep(this.#run(open));
@@ -105,7 +105,7 @@ export class GroupCommit {
   /** An error halfway leaves seqs without events. Such a group must never reach the log, so the instance ends. */
   #admitted(group: Group, slice: AppendRequest): Admission {
     try {
-      return group.admit(slice);
+      return group.admit(slice, this.#env.clock.now());
     } catch (error) {
       this.#lease.fence(`admission failed: ${messageOf(error)}`);
       throw error;

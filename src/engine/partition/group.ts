@@ -8,6 +8,7 @@ import type { Codec } from "../base/ports.ts";
 import { groupCounts, type CounterValues } from "../base/counters.ts";
 import { commandOf, type StateMachine, type Live } from "../state/state-machine.ts";
 import { fill } from "../event/event.ts";
+import { partitionClock } from "../base/hybrid-clock.ts";
 import { seq, stamp, type Epoch, type Seq, type Stamp } from "../base/ids.ts";
 import { utf8Length } from "../base/json.ts";
 import { Overlay } from "../state/overlay.ts";
@@ -53,18 +54,22 @@ export class Group {
   bytes = 0;
   /** The highest stamp that a sender has heard of. The group is stamped above it (TIME1). */
   after = stamp(0);
+  /** The partition clock of the last event (CLOCK3). */
+  #clock: number;
   readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0 };
   #resolve: () => void = () => undefined;
   #reject: (why: unknown) => void = () => undefined;
   /** Settles when the group is in the log, or can't get there through this instance. */
   readonly durable: Promise<void>;
 
-  constructor(nonce: string, machine: StateMachine, live: Live, first: Seq, below: Overlay | null) {
+  /** `below`: the group before, whose commit is in flight. */
+  constructor(nonce: string, machine: StateMachine, live: Live, first: Seq, below: Group | null) {
     this.nonce = nonce;
     this.#live = live;
     this.#fold = machine;
     this.#next = first;
-    this.#below = below;
+    this.#below = below?.top ?? null;
+    this.#clock = below?.clock ?? machine.clock;
     this.durable = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -85,6 +90,10 @@ export class Group {
     return this.#next;
   }
 
+  get clock(): number {
+    return this.#clock;
+  }
+
   /** Outcomes of the group's events, for the counters. */
   get counts(): CounterValues {
     const grouped = this.events === 0 ? {} : groupCounts(this.events);
@@ -95,10 +104,11 @@ export class Group {
     return this.#rows.at(-1)?.overlay ?? this.#below;
   }
 
-  /** Takes a request in: drops duplicates, gives seqs, runs handlers. */
-  admit(slice: AppendRequest): Admission {
+  /** Takes a request in at this time of the object: drops duplicates, gives seqs, runs handlers. */
+  admit(slice: AppendRequest, nowMs: number): Admission {
     const events = JSON.parse(`[${slice.body}]`) as Record<string, unknown>[];
-    const time = new Date(slice.at).toISOString();
+    this.#clock = partitionClock(this.#clock, slice.at, nowMs);
+    const time = new Date(this.#clock).toISOString();
     const ascii = slice.bytes === slice.body.length;
     const statuses = new Uint8Array(events.length);
     const details: [number, number, string | null][] = [];
@@ -218,11 +228,12 @@ export class Group {
   #run(row: Row, at: Seq, event: Event, slice: AppendRequest, i: number, start: number, stop: number): Outcome {
     const machine = this.#fold;
     const key = slice.keys[i]!;
-    row.writer.event(key, slice.at);
+    const ms = this.#clock;
+    row.writer.event(key, ms);
     // Read the command before the event runs: a handler may change the event, and a retry removes the quarantined
     // entry.
     const command = commandOf(event);
-    const outcome = machine.run(row.overlay, at, event, key, slice.at, slice.prints, i * PRINT_WORDS, this.#live);
+    const outcome = machine.run(row.overlay, at, event, key, ms, slice.prints, i * PRINT_WORDS, this.#live);
     this.#counts[outcome.tag] += 1;
     if (machine.keeps(outcome)) {
       row.writer.outcome(outcome);
@@ -230,7 +241,7 @@ export class Group {
     }
     if (outcome.tag !== "applied" || command !== null)
       machine.decide(
-        { at, key, ms: slice.at, made: machine.made, text: () => slice.body.slice(start, stop).trim() },
+        { at, key, ms, made: machine.made, text: () => slice.body.slice(start, stop).trim() },
         command,
         outcome,
       );
@@ -285,7 +296,7 @@ export class Group {
     this.#filled().forEach(({ writer, overlay }, i) => {
       const at = (first + i) as Stamp;
       overlay.settle(at, watchers);
-      this.#fold.advance(writer.last, at);
+      this.#fold.advance(writer.last, at, writer.clock);
     });
     this.#below = null;
     this.#resolve();

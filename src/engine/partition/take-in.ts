@@ -29,7 +29,7 @@ import { portionsAbove, withKeys } from "../recovery/replay.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { Overlay } from "../state/overlay.ts";
-import { type Anew, appliedAgain } from "../state/state-machine.ts";
+import { type Anew, appliedAgain, clockOf } from "../state/state-machine.ts";
 import { rowStats } from "./row-stats.ts";
 
 /** The log of the partition on one line of the source, up to that stamp. */
@@ -171,11 +171,11 @@ export class TakeIn {
     if (result.tag !== "committed") return;
     const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
     open.committed(rows.at(-1)!.last - rows[0]!.seq + 1, bytes, result.stamp);
-    taken.forEach(({ overlay, row }, i) => {
+    taken.forEach(({ overlay, row, clock }, i) => {
       // Only a floor that was raised above the source's rows changes their stamps.
       const at = asStamp(result.stamp === rows[0]!.stamp ? row.stamp : result.stamp + i);
       overlay.settle(at, host.watchers?.() ?? null);
-      machine.advance(row.last, at);
+      machine.advance(row.last, at, clock);
     });
     if (result.superseded !== null) this.#lease.fence(result.superseded);
     this.#logged(open);
@@ -192,11 +192,12 @@ export class TakeIn {
       decided.begin();
       machine.take(overlay, last?.row.last ?? machine.seq, { row: ours, events });
       const { outcomes } = decided;
-      if (outcomes.size === 0) taken.push({ row: ours, overlay, changed: [] });
+      if (outcomes.size === 0) taken.push({ row: ours, overlay, clock: clockOf(events), changed: [] });
       else {
         const changed = changedOutcomes({ row, events }, outcomes, codec.crc32);
         const writer = rewritten({ row, events }, outcomes);
-        taken.push({ row: { ...ours, ...sealPayload(writer.payload(), writer.bytes, codec) }, overlay, changed });
+        const written = { ...ours, ...sealPayload(writer.payload(), writer.bytes, codec) };
+        taken.push({ row: written, overlay, clock: writer.clock, changed });
       }
     }
     return taken;
@@ -207,6 +208,8 @@ export class TakeIn {
 interface Taken {
   readonly row: Segment;
   readonly overlay: Overlay;
+  /** The partition clock of its last event. */
+  readonly clock: number;
   readonly changed: readonly ChangedOutcome[];
 }
 

@@ -34,6 +34,8 @@ export interface Capture {
   readonly base: Seq;
   readonly seq: Seq;
   readonly stamp: Stamp;
+  /** The partition clock (CLOCK3). */
+  readonly clock: number;
   /** Totals of the whole state. */
   readonly totals: Totals;
   /** Entries in the order of the keys' bytes. An entry is null if the key is gone. */
@@ -64,6 +66,7 @@ export function beginCapture(machine: StateMachine, base: Seq = seq(0), under = 
     base,
     seq: machine.seq,
     stamp: machine.stamp,
+    clock: machine.clock,
     ...machine.state.totals(),
     entries: machine.state.capture(base, everything),
     under,
@@ -145,6 +148,7 @@ function footerOf(id: PartitionId, captured: Capture, codec: Codec): FooterFacts
     base: captured.base,
     seq: captured.seq,
     stamp: captured.stamp,
+    clock: captured.clock,
     keys: captured.totals.keys,
     dedup: { first, last, repliesFrom, minutes },
   };

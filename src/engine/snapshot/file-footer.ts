@@ -6,6 +6,7 @@
  */
 import { readBlock } from "../base/block.ts";
 import { Damage, Failure } from "../base/errors.ts";
+import { isMs } from "../base/hybrid-clock.ts";
 import { isWhole, parseObject, shown } from "../base/json.ts";
 import type { Sizes } from "../base/limits.ts";
 import type { Codec } from "../base/ports.ts";
@@ -38,6 +39,8 @@ export interface Footer {
   readonly base: number;
   readonly seq: number;
   readonly stamp: number;
+  /** The partition clock. */
+  readonly clock: number;
   readonly keys: number;
   readonly state: readonly Block[];
   readonly dedup: Omit<DedupImage, "prints" | "answers">;
@@ -107,14 +110,29 @@ function decoded(bytes: Uint8Array, codec: Codec): string {
 }
 
 function checked(footer: Readonly<Record<string, unknown>>): Footer {
-  const { v, partition, operatorVersion, hash, codec, base, seq, stamp, keys, dedup, producers, filter, last, part } =
-    footer;
+  const {
+    v,
+    partition,
+    operatorVersion,
+    hash,
+    codec,
+    base,
+    seq,
+    stamp,
+    clock,
+    keys,
+    dedup,
+    producers,
+    filter,
+    last,
+    part,
+  } = footer;
   if (v !== SNAPSHOT_FORMAT) throw unknown(`a footer of format ${shown(v)}; this code reads ${SNAPSHOT_FORMAT}`);
   // Only a full snapshot is in several files.
   if (!isWhole(base) || !(part === undefined || (isPart(part) && base === 0)))
     throw new Damage(`a snapshot on base ${shown(base)}, in parts ${shown(part)}`);
   const texts = [partition, hash, codec].every((text) => typeof text === "string");
-  const numbers = [seq, stamp, keys, operatorVersion].every(isWhole) && operatorVersion !== 0;
+  const numbers = [seq, stamp, keys, operatorVersion].every(isWhole) && operatorVersion !== 0 && isMs(clock);
   const lists = [footer["state"], footer["prints"], footer["answers"], footer["quarantine"], producers, filter ?? []];
   if (!(last === undefined || typeof last === "string")) throw new Damage("the snapshot's last key isn't a text");
   if (!texts || !numbers || !lists.every(isBlocks) || !isRange(dedup, seq as number) || base > (seq as number))

@@ -17,7 +17,6 @@ import { readProducer } from "../state/producers.ts";
 import { readQuarantined } from "../state/quarantine.ts";
 import type { Block, Footer } from "./file-footer.ts";
 import type { Rest } from "./file-reader.ts";
-import { stampMs } from "../base/hybrid-clock.ts";
 import { numberOf } from "./record.ts";
 
 /**
@@ -72,7 +71,8 @@ export function restoreRest(
   readProducers(footer, rest, machine, codec);
   machine.seq = seq(footer.seq);
   machine.stamp = stamp(footer.stamp);
-  machine.producers.committed(machine.seq, stampMs(machine.stamp));
+  machine.clock = footer.clock;
+  machine.producers.committed(machine.seq, machine.clock);
 }
 
 /** Takes in the ids of a file that were left apart. @throws Damage if they are corrupt */

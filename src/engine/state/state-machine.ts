@@ -32,7 +32,6 @@ import { NO_REPLY, outcomeText, type Outcome, type Thrown } from "../log/outcome
 import { Producers } from "./producers.ts";
 import { DELETE, Quarantine, RETRY, type MadeBy, type Quarantined, type Settled } from "./quarantine.ts";
 import type { Segment } from "../base/records.ts";
-import { stampMs } from "../base/hybrid-clock.ts";
 import { KeyedState } from "./keyed-state.ts";
 import type { ReadSegment } from "../log/archive.ts";
 
@@ -81,6 +80,8 @@ export class StateMachine {
   /** Everything up to this seq is applied. */
   seq: Seq = seq(0);
   stamp: Stamp = stamp(0);
+  /** The partition clock of the last event (CLOCK3). */
+  clock = 0;
   /** Decides logged events anew. Null if logged outcomes hold (MACHINE5). */
   anew: Anew | null = null;
   readonly #only: Keys | null;
@@ -108,7 +109,7 @@ export class StateMachine {
     const overlay = new Overlay(this.state, null);
     this.take(overlay, this.seq, segment);
     overlay.settle(row.stamp);
-    this.advance(row.last, row.stamp);
+    this.advance(row.last, row.stamp, clockOf(segment.events));
   }
 
   /**
@@ -278,15 +279,16 @@ export class StateMachine {
     yield* this.state.dropSaved(upTo);
   }
 
-  /** Segment `last` is applied. Dedup, producers and quarantine move on with logged time (ONE3). */
-  advance(last: Seq, at: Stamp): void {
+  /** Everything up to `last` is applied. Dedup, producers and quarantine move on with the partition clock (ONE3). */
+  advance(last: Seq, at: Stamp, clock: number): void {
     if (this.#only === null) {
-      this.dedup.committed(last, stampMs(at));
-      this.producers.committed(last, stampMs(at));
+      this.dedup.committed(last, clock);
+      this.producers.committed(last, clock);
     }
     this.quarantine.committed(last, this.dedup.first);
     this.seq = last;
     this.stamp = at;
+    this.clock = clock;
   }
 
   #command(
@@ -320,6 +322,9 @@ export class StateMachine {
     this.quarantine.put({ seq: target, type, key, ...thrownBy(outcome, ran), now, event, by: at }, at);
   }
 }
+
+/** Returns the partition clock of a segment's last event. */
+export const clockOf = ({ at }: Pick<ReadSegment["events"], "at">): number => at.at(-1)![1];
 
 /** An event that ran, or whose outcome is in the log. */
 interface Ran {

@@ -50,7 +50,8 @@ describe("a row", () => {
       fc.property(
         fc.array(events, { minLength: 1, maxLength: 20 }),
         fc.integer({ min: 1, max: 1e9 }),
-        (sent, first) => {
+        (drawn, first) => {
+          const sent = drawn.toSorted((a, b) => a.ms - b.ms);
           const row = rowOf(first, sent);
           expect([row.seq, row.last]).toEqual([first, first + sent.length - 1]);
           const found = read(row);

@@ -31,11 +31,12 @@ const ROWS = [
   rowOf(1, [EVENT, MARKED, REFUSED]),
   rowOf(4, [
     { ...EVENT, outcome: { tag: "quarantined", error: "boom" } },
-    { ...MARKED, ms: 5 },
+    { ...MARKED, ms: EVENT.ms + 5 },
   ]),
   rowOf(6, [
     {
       ...EVENT,
+      ms: EVENT.ms + 5,
       text: `{"type":"add","id":"3","data":"${"x".repeat(3_000)}"}`,
       outcome: { tag: "applied", reply: "{}" },
     },
