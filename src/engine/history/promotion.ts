@@ -27,6 +27,7 @@ import { stamp, type Stamp } from "../base/ids.ts";
 import type { Clock, Codec, Directory, Floor, LineStore, ObjectStore } from "../base/ports.ts";
 import type { Main } from "../base/records.ts";
 import { persistent } from "../base/retry.ts";
+import { settle } from "./settle.ts";
 import { recordSwitch } from "./switch-object.ts";
 import { ancestorsOf } from "./timelines.ts";
 
@@ -110,10 +111,16 @@ export async function promote(
   return { tag: "promoted", main: switched, done: switched.done!, again: false };
 }
 
-/** Returns where a sealed line ends: its last stamp in any database, or where it starts if it has none (PROMOTION8). */
+/**
+ * Returns where a sealed line ends: its last stamp in any database, or where it starts if it has none (PROMOTION8). The
+ * first line has no start. If nothing was ever logged on it, it ends now.
+ */
 export async function endOfLine(clock: Clock, floors: readonly Floor[], start: Stamp): Promise<Stamp> {
   const newest = await Promise.all(floors.map((floor) => persistent(clock, "D1", () => floor.newest())));
-  return stamp(Math.max(start, ...newest));
+  const end = stamp(Math.max(start, ...newest));
+  if (end > 0) return end;
+  const now = await settle(clock, floors, { tag: "now" });
+  return now.tag === "settled" ? now.at : end;
 }
 
 /** Finishes or aborts a promotion whose caller went away (PROMOTION5). Returns main as it is then. */

@@ -162,11 +162,13 @@ async function make(env: Env, app: App, timelines: Timelines, start: Start): Pro
       return Response.json(shown(await readTimelines(env), made.timeline), { status: made.isNew ? 201 : 200 });
     }
     case "conflict": {
-      const { state, at: other } = made.timeline;
+      const { state, parent, at: other, unstarted } = made.timeline;
+      const of = nameOfLine(timelines, parent!);
+      const start = unstarted === true ? `where ${of} ends` : `at stamp ${other}, ${stampTime(other)}, of ${of}`;
       const detail =
         state === "removing"
           ? `timeline "${name}" is being removed: delete it again, then make it`
-          : `timeline "${name}" starts at stamp ${other}, ${stampTime(other)}, of ${nameOfLine(timelines, made.timeline.parent!)}: delete it, or take another name`;
+          : `timeline "${name}" starts ${start}: delete it, or take another name`;
       return problem({ status: 409, code: "timeline_exists", detail });
     }
     case "gone":

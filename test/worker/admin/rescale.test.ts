@@ -1,8 +1,12 @@
 /** More partitions: a timeline that starts where main ends, its promotion, and what every key keeps over it. */
 import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
+import { operator } from "../../../src/keyframe.ts";
 import { installedApp } from "../../../src/worker/app.ts";
 import { runCron } from "../../../src/worker/cron.ts";
+import { loseD1 } from "../lose-d1.ts";
+import { deploy } from "../deployment.ts";
 import { fuse } from "../operators.ts";
 import { add, call, fetchApp, get, postEvents } from "../http.ts";
 
@@ -98,7 +102,9 @@ describe("other partitions", () => {
     expect(made).toMatchObject({ status: 201, body: { state: "unstarted", split: { tally: 2, fragile: 3 } } });
     expect(made.body).not.toHaveProperty("at");
     expect((await put("wide", { from: "end", partitions: { tally: 8, fragile: 3 } })).status).toBe(200);
-    expect(await put("wide", { from: "end", partitions: { tally: 16 } })).toMatchObject({ status: 409 });
+    const other = await put("wide", { from: "end", partitions: { tally: 16 } });
+    expect(other).toMatchObject({ status: 409, body: { code: "timeline_exists" } });
+    expect(other.body["detail"]).toContain("where main ends");
     for (const path of ["/v1/operators/tally/state?key=k-1&timeline=wide", "/v1/diff?from=main@now&to=wide@now"])
       expect(await get(path)).toMatchObject({ status: 409, body: { code: "timeline_unstarted" } });
     expect(await postEvents([add("k-1", 1)], {}, "?timeline=wide")).toMatchObject({
@@ -241,4 +247,33 @@ describe("other partitions", () => {
     expect((await postEvents(extra)).body).toMatchObject({ accepted: 9 });
     expect(Object.keys(await all("tally")).length).toBe(40);
   });
+});
+
+test("PROMOTION8: an app that never logged anything is split as of now, not of 1970", async () => {
+  const { objects } = await env.SNAPSHOTS.list();
+  if (objects.length > 0) await env.SNAPSHOTS.delete(objects.map(({ key }) => key));
+  await loseD1(env.LOG_0, env.LOG_1);
+  // An operator of its own: the objects of the others remember a log that is gone.
+  const fresh = operator("fresh", {
+    version: 1,
+    partitions: 2,
+    events: { "fresh.add": z.object({ n: z.int() }) },
+    initial: () => ({ sum: 0 }),
+    on: { "fresh.add": (state, { data }) => void (state.sum += data.n) },
+  });
+  const app = await deploy(fresh);
+  const states = async (query: string) => (await app.call(`/v1/operators/fresh/state?${query}`)).body;
+  const before = (await states("at=now"))["at"];
+  await app.call("/v1/timelines/wide", { from: "end", partitions: { fresh: 4 } }, {}, "PUT");
+  const promoted = await app.call("/v1/timelines/wide/promotion", undefined, { "if-match": "*" }, "POST");
+  expect(promoted.status).toBe(200);
+  const { at } = (await app.call("/v1/timelines/main")).body;
+  expect(at).toBeGreaterThanOrEqual(before as number);
+  const events = KEYS.map((key) => ({ type: "fresh.add", key, data: { n: 1 } }));
+  expect((await app.call("/v1/events", events)).body).toMatchObject({ accepted: 40 });
+  expect((await states("limit=1000"))["items"]).toHaveLength(40);
+  expect((await states(`at=${String(at)}`))["items"]).toEqual([]);
+  await app.call("/v1/timelines/back", { from: "main~1@now" }, {}, "PUT");
+  const seen = await app.call("/v1/timelines/back/promotion");
+  expect(seen.body).toMatchObject({ parted: at, givesUp: { events: 40 }, takes: { events: 0 } });
 });
