@@ -19,6 +19,7 @@ import {
   verifyPartition,
 } from "./admin/admin-routes.ts";
 import { adoptPartition } from "./admin/adopt-route.ts";
+import { CHANGES } from "./api/changes.ts";
 import { CHECK } from "./api/check.ts";
 import { PARTITION, TIMELINE } from "./api/common.ts";
 import {
@@ -66,6 +67,7 @@ import { editState } from "./admin/edit-routes.ts";
 import { getErasure, postErasure } from "./admin/erasure-routes.ts";
 import { postAsk, postEvents } from "./ingest/events-route.ts";
 import { getBlame } from "./read/blame-route.ts";
+import { getChanges } from "./read/changes-route.ts";
 import { getDiff } from "./read/diff-route.ts";
 import { getCheck } from "./read/check-route.ts";
 import { exportOperator } from "./read/export-route.ts";
@@ -212,6 +214,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
   on(DELETE_PROMOTION, (c, { name }) => deletePromotion(c.env, app, name));
   on(HISTORY, (c, given) => getHistory(c.env, c.var.route, given, c.var.grant));
   on(BLAME, (c, given) => getBlame(c.env, c.var.route, given, c.var.grant));
+  on(CHANGES, (c, given) => getChanges(c.req.raw, c.env, app, c.var.route, given, c.var.grant));
   on(DIFF, (c, given) => getDiff(c.req.raw, c.env, app, c.var.routes, given, c.var.grant));
   on(WATCH, (c, { key }) => watchKey(c.req.raw, c.env, app, c.var.route, key ?? null, c.var.grant));
   on(LIST_PARTITIONS, (c, { live }) => listPartitions(c.env, c.var.route, live === "true"));

@@ -241,6 +241,12 @@ export const CHANGED_MS = 5_000;
  *  passes. */
 export const PASS = { keys: 20_000, bytes: 4_000_000 } as const;
 
+/** Characters of the states that a page of an operator's changes gives, approximately. */
+export const FEED_CHARS = 8_000_000;
+
+/** Events that a page of an operator's changes looks at, over all partitions. */
+export const FEED_SCAN = 200_000;
+
 /** Characters of the states that a read by key returns. A character takes two bytes at most, and a call carries 32
  *  MiB. */
 export const READ_CHARS = 12_000_000;

@@ -98,15 +98,15 @@ export class StateMachine {
   }
 
   /**
-   * Applies one segment of the log, whose keys must be in memory.
+   * Applies one segment of the log, whose keys must be in memory. `overlay`: a new one, if the caller looks at it
+   * meanwhile.
    *
    * @throws Failure log_broken if the segment doesn't follow the last one, or can't be replayed
    */
-  replay(segment: ReadSegment): void {
+  replay(segment: ReadSegment, overlay = new Overlay(this.state, null)): void {
     const { row } = segment;
     this.replayedFrom.add(codeOf(row));
     this.foreign ||= row.operatorVersion !== this.operator.version;
-    const overlay = new Overlay(this.state, null);
     this.take(overlay, this.seq, segment);
     overlay.settle(row.stamp);
     this.advance(row.last, row.stamp, clockOf(segment.events));

@@ -4,6 +4,7 @@
  */
 import type { Described, Schema } from "./described.ts";
 import { PROBLEM, UNAVAILABLE_PROBLEM } from "./common.ts";
+import { CHANGES } from "./changes.ts";
 import { DIFF } from "./diff.ts";
 import { CHECK } from "./check.ts";
 import { DELETE_STATE, EXPORT, GET_ERASURE, POST_ERASURE, PUT_STATE } from "./edits.ts";
@@ -81,6 +82,7 @@ export const DESCRIBED: readonly Described[] = [
   DOCTOR,
   HISTORY,
   BLAME,
+  CHANGES,
   DIFF,
   PUT_SAVEPOINT,
   LIST_SAVEPOINTS,
