@@ -66,13 +66,13 @@ export interface ChangesPage {
 }
 
 /** Returns the next changes of a partition. @throws Damage, Failure */
-export async function stateChanges(env: LogEnvironment, asked: ChangesAsked): Promise<ChangesPage | Gone> {
+export async function nextChanges(env: LogEnvironment, asked: ChangesAsked): Promise<ChangesPage | Gone> {
   const { origin } = env;
   const { after, upTo } = asked;
   if (comparePlaces(after, placeAfter(upTo)) >= 0) return NOTHING;
   if (origin !== undefined && comparePlaces(after, placeAfter(origin.at)) < 0) {
     const until = stamp(Math.min(upTo, origin.at));
-    const earlier = await unlessRemoved(() => stateChanges(origin.env, { ...asked, upTo: until }));
+    const earlier = await unlessRemoved(() => nextChanges(origin.env, { ...asked, upTo: until }));
     if (earlier === null) return goneWithOrigin(env, origin);
     return earlier.tag === "gone" || earlier.end !== null || upTo <= until
       ? earlier

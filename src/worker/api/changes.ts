@@ -15,7 +15,7 @@ export const CHANGES = described({
   id: "changes",
   summary: "The state after each event that changed one, over all keys, as NDJSON or as server-sent events",
   about:
-    'Oldest first, each key\'s changes in their order. The first line names the format. Then comes a line for each change, `{"key","value","partition","seq","stamp","time","event":{"type","id","source"},"cursor"}`, with null for a key without a state. The last line, `{"end":true,"cursor","more"}`, says where the next page begins, and whether it has more at once. With `Accept: text/event-stream` the lines are the data of events that go on, with cursors as their ids. From D1 and R2 alone.',
+    'Oldest first, each key\'s changes in their order. The first line names the format. Then comes a line for each change, `{"key","value","partition","seq","stamp","time","event":{"type","id","source"},"cursor"}`, with null for a key without a state. The last line, `{"end":true,"cursor","more"}`, says where the next page begins, and whether it has more at once. With `Accept: text/event-stream` the lines are the data of events that continue, with cursors as their ids. From D1 and R2 alone.',
   inPath: {},
   inQuery: {
     after: {
@@ -37,7 +37,7 @@ export const CHANGES = described({
       },
     },
   },
-  inHeaders: { "Last-Event-ID": { type: "string", about: "The cursor of a stream that goes on, instead of `after`." } },
+  inHeaders: { "Last-Event-ID": { type: "string", about: "The cursor where a stream resumes, instead of `after`." } },
   answers: { 200: { about: "The lines.", type: "application/x-ndjson" } },
   problems: {
     ...AT_PROBLEMS,

@@ -17,7 +17,7 @@ import {
   type ChangesAsked,
   type ChangesPage,
   type StateChange,
-  stateChanges,
+  nextChanges,
 } from "../../engine/history/state-changes.ts";
 import type { Address, Route } from "../../engine/operator/routing.ts";
 import type { Gone } from "../../engine/recovery/past-state.ts";
@@ -83,7 +83,7 @@ export class ChangesFeed {
 
   #pageOf(address: Address, asked: Omit<ChangesAsked, "wanted">): Promise<ChangesPage | Gone> {
     const wanted = (key: string): boolean => key.startsWith(this.#prefix);
-    return stateChanges(logEnvironment(this.#env, this.#route, address), { ...asked, wanted });
+    return nextChanges(logEnvironment(this.#env, this.#route, address), { ...asked, wanted });
   }
 
   /** The cursor of a place. `line`: the line that logged the change there; missing for the end of a page. */

@@ -1,9 +1,8 @@
 /**
  * `GET /v1/operators/{op}/changes?after=`: the state after each event that changed one, as NDJSON in pages, or as
- * server-sent events that go on. It reads D1 and R2 alone: no partition is woken (SNAP9).
+ * server-sent events that continue. It reads D1 and R2 alone: no partition is woken (SNAP9).
  *
- * CHANGESROUTE1. Each line has the cursor to go on from, and so has the end of a page. What was refused, or gave no
- *     change, is passed over at the next page.
+ * CHANGESROUTE1. Each line has the cursor to continue from, and so has the end of a page.
  * CHANGESROUTE2. A cursor is of a line of history. If the line parted from this one before the cursor's place, the
  *     reader has seen changes that don't count here, and is told where the lines parted.
  * CHANGESROUTE3. A stream ends if anything goes wrong, or if another line is main. The reader comes back with its

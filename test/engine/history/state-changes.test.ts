@@ -5,7 +5,7 @@ import { seq, type Stamp, stamp } from "../../../src/engine/base/ids.ts";
 import { partitionAmong } from "../../../src/engine/operator/key-placement.ts";
 import { comparePlaces, type FeedPlace, placeAfter } from "../../../src/engine/history/feed-place.ts";
 import { pastRange } from "../../../src/engine/history/past.ts";
-import { type FeedBounds, type StateChange, stateChanges } from "../../../src/engine/history/state-changes.ts";
+import { type FeedBounds, type StateChange, nextChanges } from "../../../src/engine/history/state-changes.ts";
 import { PUT, REMOVE } from "../../../src/engine/state/edit.ts";
 import { RETRY } from "../../../src/engine/state/quarantine.ts";
 import type { Entries } from "../../../src/engine/state/keyed-state.ts";
@@ -70,7 +70,7 @@ async function follow(
     const items: StateChange[] = [];
     for (const world of worlds) {
       const asked = { after: from, upTo: LAST, most, bounds, wanted };
-      const page = await world.clock.run(stateChanges(world.reader(operator), asked));
+      const page = await world.clock.run(nextChanges(world.reader(operator), asked));
       if (page.tag === "gone") throw new Error("gone");
       expect(page.changes.length).toBeLessThanOrEqual(most);
       items.push(...page.changes);
@@ -79,7 +79,7 @@ async function follow(
     const covered = items.filter((one) => end === null || comparePlaces(one, end) <= 0);
     found.push(...covered.sort(comparePlaces));
     if (end === null) return found;
-    expect(comparePlaces(end, from), "each page goes on").toBeGreaterThan(0);
+    expect(comparePlaces(end, from), "each page ends further on").toBeGreaterThan(0);
     from = end;
   }
 }
@@ -287,7 +287,7 @@ describe("the changes of a partition", () => {
     });
     await world.send(one, { id: "6", key: "a", type: REMOVE, data: { if: "any", version: 1 } });
     const asked = { after: START, upTo: LAST, most: 100, bounds: BOUNDS, wanted: () => true };
-    const page = await world.clock.run(stateChanges(world.reader(by), asked));
+    const page = await world.clock.run(nextChanges(world.reader(by), asked));
     if (page.tag === "gone") throw new Error("gone");
     expect(page.changes.map(({ key, text, event: { type, id } }) => [id, key, type, text])).toMatchInlineSnapshot(`
       [
@@ -319,7 +319,7 @@ describe("the changes of a partition", () => {
     await world.send(one, { id: "1", key: "a", data: 1 });
     world.db.kept.set("1/sum/0000", { points: [], pins: [], retainFrom: stamp(9_000), archiveFrom: 0 });
     const asked = { after: placeAfter(stamp(8_999)), upTo: LAST, most: 100, bounds: BOUNDS, wanted: () => true };
-    expect(await world.clock.run(stateChanges(world.reader(operator), asked))).toEqual({ tag: "gone", oldest: 9_000 });
+    expect(await world.clock.run(nextChanges(world.reader(operator), asked))).toEqual({ tag: "gone", oldest: 9_000 });
   });
 
   it("say that they aren't exact where another version applied the events, and end at the stamp", async () => {
@@ -331,7 +331,7 @@ describe("the changes of a partition", () => {
     await world.send(one, { id: "2", key: "a", data: 1 });
     const newer = sum({ version: 2, migrate: { 2: (old) => old } });
     const asked = { after: START, upTo: headStamp, most: 100, bounds: BOUNDS, wanted: () => true };
-    const page = await world.clock.run(stateChanges(world.reader(newer), asked));
+    const page = await world.clock.run(nextChanges(world.reader(newer), asked));
     expect(page).toMatchObject({ tag: "page", exact: false, end: null, changes: [{ key: "a", seq: 1 }] });
   });
 });

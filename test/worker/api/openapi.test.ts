@@ -189,6 +189,7 @@ const UNWALKED = [
   "putState",
   "deleteState",
   "export",
+  "changes",
   "diff",
   "check",
   "erase",

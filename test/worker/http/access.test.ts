@@ -49,6 +49,7 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["GET", "/v1/operators/tally/watch", "read"],
   ["GET", "/v1/operators/tally/history", "read"],
   ["GET", "/v1/operators/tally/blame", "read"],
+  ["GET", "/v1/operators/tally/changes", "read"],
   ["GET", "/v1/diff", "read"],
   ["GET", "/v1/check", "admin"],
   ["GET", "/v1/timelines", "read"],

@@ -66,8 +66,12 @@ function folded(lines: readonly Line[]): Record<string, unknown> {
   for (const { key, value } of lines)
     if (value === null) states.delete(key);
     else states.set(key, value);
-  return Object.fromEntries([...states].sort());
+  return sorted(states);
 }
+
+/** In one order, so that two can be compared. */
+const sorted = (states: Iterable<readonly [string, unknown]>): Record<string, unknown> =>
+  Object.fromEntries([...states].sort(([a], [b]) => (a < b ? -1 : 1)));
 
 interface Exported {
   readonly at: number;
@@ -78,7 +82,7 @@ async function exported(query = "at=now"): Promise<Exported> {
   const lines = (await (await fetchApp(`/v1/operators/tally/export?${query}`)).text()).trimEnd().split("\n");
   const parsed = lines.map((line) => JSON.parse(line) as { key?: string; value?: unknown; at?: number });
   const states = parsed.flatMap(({ key, value }) => (key === undefined ? [] : [[key, value] as const]));
-  return { at: parsed[0]!.at!, states: Object.fromEntries(states.sort()) };
+  return { at: parsed[0]!.at!, states: sorted(states) };
 }
 
 const edit = (method: string, key: string, body?: unknown) =>
@@ -166,9 +170,7 @@ describe("changes", () => {
       ]),
     );
     expect(lines).toHaveLength(2);
-    expect(Object.fromEntries(Object.entries({ ...states, ...folded(lines) }).sort())).toEqual(
-      (await exported()).states,
-    );
+    expect(sorted(Object.entries({ ...states, ...folded(lines) }))).toEqual((await exported()).states);
     expect((await follow({ after: "now" })).lines).toEqual([]);
   });
 
@@ -185,7 +187,7 @@ describe("changes", () => {
     expect((await page({ after: end.cursor })).lines).toEqual([]);
   });
 
-  test("are a stream of events, which goes on behind the last id", async () => {
+  test("are a stream of events, which resumes behind the last id", async () => {
     const { lines, cursor } = await follow();
     const open = async (headers: Record<string, string>): Promise<ReadableStreamDefaultReader<Uint8Array>> => {
       const request = new Request(`${BASE}${PATH}`, { headers: { accept: "text/event-stream", ...headers } });
@@ -265,7 +267,7 @@ describe("over a promotion", () => {
     expect((await follow({ after: shared, timeline: "what-if" })).lines.map(({ key }) => key)).toEqual(["only-fork"]);
 
     expect(await promote("what-if")).toMatchObject({ status: 200 });
-    expect(await get(`${PATH}?after=${main.cursor}`), "main went on elsewhere").toMatchObject(parted);
+    expect(await get(`${PATH}?after=${main.cursor}`), "main continued elsewhere").toMatchObject(parted);
     expect((await page({ after: main.cursor, timeline: "main~1" })).lines).toEqual([]);
     expect((await follow({ after: shared })).lines.map(({ key }) => key)).toContain("only-fork");
     expect((await follow({ after: fork.cursor })).lines.map(({ key }) => key)).not.toContain("only-fork");
@@ -273,7 +275,7 @@ describe("over a promotion", () => {
     expect(folded(lines)).toEqual((await exported()).states);
   });
 
-  test("more partitions change nothing of the feed, and it goes on", async () => {
+  test("more partitions change nothing of the feed, and it continues", async () => {
     const before = await follow();
     expect(await put("wide", { from: "end", partitions: { tally: 8 } })).toMatchObject({ status: 201 });
     expect(await refused("timeline=wide")).toEqual([409, "timeline_unstarted"]);
