@@ -104,6 +104,8 @@ export interface Following {
     readonly events: number;
     readonly partitions: readonly { readonly operator: string; readonly partition: number; readonly events: number }[];
   };
+  /** Only of a preview: keys whose states differ, for each operator with events that the timeline replayed. */
+  readonly keys?: readonly OperatorKeys[];
 }
 
 /** Of a timeline with other partitions that starts where main ends: no event is given up, and no outcome changes. */

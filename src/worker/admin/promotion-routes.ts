@@ -6,8 +6,6 @@ import { messageOf } from "../../engine/base/errors.ts";
 import { stampTime } from "../../engine/base/hybrid-clock.ts";
 import type { Stamp } from "../../engine/base/ids.ts";
 import type { Timeline } from "../../engine/base/records.ts";
-import { CHANGED_MS } from "../../engine/base/limits.ts";
-import { changedKeys } from "../../engine/history/changed-keys.ts";
 import { eventTexts } from "../../engine/history/event-texts.ts";
 import { promote, type Promoted, settlePromotion } from "../../engine/history/promotion.ts";
 import { timelineOf, type Timelines } from "../../engine/history/timelines.ts";
@@ -15,8 +13,8 @@ import type { App } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
 import { problem } from "../problem.ts";
-import { crossedBy, finerOf, stateOf } from "../read/diff-route.ts";
 import { noTimeline, settledAt, timelineSealed } from "../read/moments.ts";
+import { keysThatDiffer } from "./promotion-keys.ts";
 import { getRescalePromotion, promoteRescale } from "./rescale-promotion.ts";
 import { getReplayPromotion, promoteReplay } from "./replay-promotion.ts";
 import { isReplaying } from "./replays.ts";
@@ -194,52 +192,24 @@ async function previewOf(
   return { etag: await hexDigest(JSON.stringify(facts)), parted: parted.at, givesUp, takes };
 }
 
-/**
- * Counts the keys that change, for each operator, within bounds. Only partitions with events on one line alone can have
- * any.
- */
+/** Only partitions with events on one line alone can have keys that differ. */
 async function keysOf(env: Env, app: App, name: string, { givesUp, takes }: Preview): Promise<object[]> {
   const [main, other] = [await app.routes(env), await app.timeline(env, name)];
   if (other === null) return [];
-  const sides = await Promise.all(
-    [main, other].map(async (routes) => ({ routes, at: await settledAt(env, routes, "now") })),
+  const [here, there] = await Promise.all([main, other].map((routes) => settledAt(env, routes, "now")));
+  const sides =
+    here instanceof Response || there instanceof Response
+      ? { flaw: "the present isn't settled yet" }
+      : ([
+          { routes: main, at: here! },
+          { routes: other, at: there! },
+        ] as const);
+  const changed = [...givesUp.stretches, ...takes.stretches];
+  return keysThatDiffer(env, main.byOperator.values(), sides, (operator, partition, partitions) =>
+    changed.some(
+      ({ env: { id }, of }) => id.operator === operator && id.partition === Math.floor((partition * of) / partitions),
+    ),
   );
-  const until = requestClock.now() + CHANGED_MS;
-  const changed: object[] = [];
-  for (const route of main.byOperator.values()) {
-    const parts = [...givesUp.stretches, ...takes.stretches].filter(
-      ({ env: { id } }) => id.operator === route.operator.name,
-    );
-    if (parts.length === 0) continue;
-    const settled = sides.flatMap(({ routes, at }) => (at instanceof Response ? [] : [{ routes, at }]));
-    const finer = finerOf(route, settled);
-    if (crossedBy(route, settled) !== null) {
-      changed.push({
-        operator: route.operator.name,
-        atLeast: 0,
-        first: [],
-        flaw: "the partitions were split otherwise",
-      });
-      continue;
-    }
-    const pairs = finer.addresses
-      .filter(({ partition }) =>
-        parts.some(({ env, of }) => env.id.partition === Math.floor((partition * of) / finer.placement.partitions)),
-      )
-      .flatMap((address) => {
-        const [from, to] = settled.map((side) => stateOf(env, side, finer, address));
-        return from === undefined || to === undefined ? [] : [[from, to] as const];
-      });
-    const found = await changedKeys(requestClock, pairs, until);
-    const isWhole = found.complete && pairs.length > 0;
-    changed.push({
-      operator: route.operator.name,
-      ...(isWhole ? { count: found.count } : { atLeast: found.count }),
-      first: found.first,
-      ...(found.flaws.length === 0 ? {} : { flaw: found.flaws[0] }),
-    });
-  }
-  return changed;
 }
 
 interface Shown {

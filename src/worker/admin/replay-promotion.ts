@@ -9,18 +9,23 @@
  * REPLAYPROMOTION3. Only a timeline that replays what is main now may be promoted. Others would give up what main logged.
  */
 import type { ChangedOutcome } from "../../engine/base/records.ts";
-import { parsePartitionName, seq } from "../../engine/base/ids.ts";
+import { parsePartitionName, partitionName, seq, type Stamp } from "../../engine/base/ids.ts";
 import { persistent } from "../../engine/base/retry.ts";
 import { promote, type Promoted } from "../../engine/history/promotion.ts";
-import type { App } from "../app.ts";
+import type { Timelines } from "../../engine/history/timelines.ts";
+import type { App, Routes } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
 import { problem } from "../problem.ts";
+import { LAST_STAMP, partsOf } from "../lineage.ts";
+import { headsOn, unlinedName } from "../read/heads.ts";
 import { logOf } from "../read/kept-manifests.ts";
+import { settledAt } from "../read/moments.ts";
 import { requestClock } from "../request-clock.ts";
 import { promotionStores, readTimelines } from "../timelines.ts";
 import { hexDigest } from "./digest.ts";
 import { OTHER_CODE, replayCode } from "../replay-code.ts";
+import { keysThatDiffer } from "./promotion-keys.ts";
 import { advance, changedSums, IN_HASTE, type ReplayProgress, type Replaying, underThisCode } from "./replays.ts";
 
 interface Preview {
@@ -43,13 +48,21 @@ const SEALED_MS = 8_000;
 export async function getReplayPromotion(request: Request, env: Env, app: App, line: Replaying): Promise<Response> {
   // A look at it must not begin it again.
   if (line.replay.code !== replayCode(env, app)) return behind(line, OTHER_CODE.message);
+  const timelines = await readTimelines(env);
+  const unrelated = notOfMain(line, timelines);
+  if (unrelated !== null) return unrelated;
+  // The timeline takes in all of main's log up to here before both are compared.
+  const source = await app.onLine(env, timelines, line.replay.source);
+  const at = await settledAt(env, source, "now");
   const found = await ahead(env, app, line);
   if (found instanceof Response) return found;
   const preview = await previewOf(env, found.line, found.progress);
   if (preview instanceof Response) return preview;
   const headers = { etag: `"${preview.etag}"` };
-  if (request.headers.get("accept")?.includes("application/x-ndjson") !== true)
-    return Response.json(preview.shown, { headers });
+  if (request.headers.get("accept")?.includes("application/x-ndjson") !== true) {
+    const keys = await keysOf(env, app, found.line, source, at);
+    return Response.json({ ...preview.shown, keys }, { headers });
+  }
   return new Response(byteStream(changedTexts(env, app, preview)), {
     headers: { ...headers, "content-type": "application/x-ndjson" },
   });
@@ -108,14 +121,21 @@ const behind = ({ name }: Replaying, why: string): Response =>
     retryAfterSec: 5,
   });
 
+/** Returns the problem if what the timeline replays isn't main, or null (REPLAYPROMOTION3). */
+const notOfMain = ({ name, replay }: Replaying, { main }: Timelines): Response | null =>
+  replay.source === main.line
+    ? null
+    : problem({
+        status: 409,
+        code: "timeline_unrelated",
+        detail: `timeline "${name}" replays the log of line ${replay.source}, which isn't main any more: start a replay of main`,
+      });
+
 async function previewOf(env: Env, line: Replaying, { lag }: ReplayProgress): Promise<Preview | Response> {
-  const { main, all } = await readTimelines(env);
-  if (line.replay.source !== main.line)
-    return problem({
-      status: 409,
-      code: "timeline_unrelated",
-      detail: `timeline "${line.name}" replays the log of line ${line.replay.source}, which isn't main any more: start a replay of main`,
-    });
+  const timelines = await readTimelines(env);
+  const unrelated = notOfMain(line, timelines);
+  if (unrelated !== null) return unrelated;
+  const { main, all } = timelines;
   const changed = await changedSums(env, line.line);
   const own = all.find((one) => one.line === main.line)!;
   // It starts from the end of the line that main replayed (startOfReplay), so what changed on main changes back.
@@ -143,6 +163,35 @@ async function previewOf(env: Env, line: Replaying, { lag }: ReplayProgress): Pr
     },
     lists,
   };
+}
+
+/**
+ * Compares the states of main and the timeline at one stamp. Only partitions that have rows on the timeline's own line
+ * can have keys that differ, or on main's, if the timeline starts where main has gone another way.
+ */
+async function keysOf(
+  env: Env,
+  app: App,
+  { name, line, parent, at: start }: Replaying,
+  source: Routes,
+  at: Stamp | Response,
+): Promise<object[]> {
+  const target = await app.timeline(env, name!);
+  if (target?.line !== line) return [];
+  const settled = at instanceof Response ? at : await settledAt(env, target, String(at));
+  const sides =
+    at instanceof Response || settled instanceof Response
+      ? { flaw: "the timeline hasn't taken in what main logs now" }
+      : ([
+          { routes: source, at },
+          { routes: target, at },
+        ] as const);
+  const isOfMain = partsOf(source).some((part) => part.line === parent && start <= part.upTo);
+  const lines = isOfMain ? [line] : [line, source.line];
+  const heads = await Promise.all(lines.map((one) => headsOn(env, one, LAST_STAMP)));
+  return keysThatDiffer(env, source.byOperator.values(), sides, (operator, partition) =>
+    heads.some((one) => one.has(unlinedName(partitionName({ line, operator, partition })))),
+  );
 }
 
 /** Rows that one statement reads. */

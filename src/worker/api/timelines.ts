@@ -88,7 +88,7 @@ const CHANGED = {
     }),
   ),
   description:
-    "Keys whose states differ, for each operator with events that only one of both has. `atLeast` stands for `count` if there may be more. The `ETag` doesn't stand for it.",
+    "Keys whose states differ, for each operator with events that only one of both has, or that the timeline replayed. `atLeast` stands for `count` if there may be more. The `ETag` doesn't stand for it.",
 };
 
 export const TIMELINE_SCHEMAS = {
@@ -123,7 +123,9 @@ export const TIMELINE_SCHEMAS = {
     }),
   }),
   Stretches: STRETCH,
-  PromotionPreview: { anyOf: [object({ ...GIVING_UP, keys: CHANGED }), object(FOLLOWING), object(RESCALING)] },
+  PromotionPreview: {
+    anyOf: [object({ ...GIVING_UP, keys: CHANGED }), object({ ...FOLLOWING, keys: CHANGED }), object(RESCALING)],
+  },
   Promoted: {
     anyOf: [object({ ...GIVING_UP, ...DONE }), object({ ...FOLLOWING, ...DONE }), object({ ...RESCALING, ...DONE })],
   },

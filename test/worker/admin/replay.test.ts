@@ -74,6 +74,11 @@ describe("a replay", () => {
     // Events that main logs meanwhile come too, and an event that changes nothing on the list doesn't move it.
     const seen = await preview("fix");
     expect(seen.body).toMatchObject({ timeline: "fix", mode: "follow", changes: { events: 2 } });
+    const differ = (body: Record<string, unknown>) =>
+      (body["keys"] as { operator: string; count: number; first: string[] }[]).map(
+        ({ operator, count, first }) => `${operator} ${count}: ${first.toSorted().join(" ")}`,
+      );
+    expect(differ(seen.body).toSorted()).toEqual(["fragile 2: r-a r-b", "tally 0: "]);
     await postEvents([add("r-n", 4), fragile("r-b", "ok")]);
     expect((await get("/v1/operators/fragile/state?key=r-b&at=fix@now")).body).toMatchObject({ code: "not_settled" });
     const list = await changes("fix");
@@ -94,6 +99,10 @@ describe("a replay", () => {
     });
     expect([await done("r-a"), await done("r-b"), await n("r-n")]).toEqual([3, 2, 7]);
     expect([await done("r-a", "&timeline=main~1"), await n("r-n", "&timeline=main~1")]).toEqual([2, 7]);
+    // Nothing came since, so the former main's own log isn't what differs.
+    await put("early", { from: "main~1@now", replay: "logged" });
+    expect(differ((await preview("early")).body).toSorted()).toEqual(["fragile 2: r-a r-b", "tally 0: "]);
+    await remove("early");
     // Retries of what was taken in count once, and hear what is true now.
     expect((await postEvents([boom])).body).toMatchObject({ duplicates: 1, accepted: 0, quarantined: 0 });
     expect((await postEvents([add("r-n", 8), fragile("r-a", "ok")])).body).toMatchObject({ accepted: 2 });
@@ -108,6 +117,7 @@ describe("a replay", () => {
     expect(undo).toMatchObject({ status: 201, body: { from: "main~1" } });
     const back = await preview("undo");
     expect(back.body).toMatchObject({ mode: "follow", changes: { events: 2 } });
+    expect(differ(back.body).toSorted()).toEqual(["fragile 2: r-a r-b", "tally 0: "]);
     expect((await changes("undo"))[0]).toMatchObject({ from: "applied", to: expect.stringMatching(/^quarantined/) });
     expect(await promote("undo", back.headers.get("etag")!)).toMatchObject({ status: 200 });
     expect([await done("r-a"), await done("r-b"), await n("r-n")]).toEqual([3, 1, 15]);
