@@ -18,6 +18,7 @@ export default defineConfig({
       "test/dashboard/*.test.ts",
       "test/contract/**/*.memory.test.ts",
       "test/openapi/*.test.ts",
+      "test/nexmark/*.test.ts",
     ],
     // Vitest leaves one core to itself otherwise, half of a small machine.
     maxWorkers: "100%",

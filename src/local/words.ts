@@ -133,7 +133,7 @@ const UNCHECKED = /(dashboard-files|old-words|words\.test)\.ts$/;
 /** Prints each flaw with its place. Returns their number. */
 export function checkWords(root: string): number {
   const find = (...patterns: string[]): string[] => globSync(patterns, { cwd: root });
-  const sources = find("{src,test}/**/*.{ts,tsx}").filter((file) => !UNCHECKED.test(file));
+  const sources = find("{src,test,examples}/**/*.{ts,tsx}").filter((file) => !UNCHECKED.test(file));
   const pages = find("*.md", "docs/**/*.md", "src/**/*.md", "examples/**/*.md", "test/**/*.md");
   const others = find("src/**/*.{sql,html,css}", "docs/monitoring/*", "examples/**/*.toml");
   let count = 0;

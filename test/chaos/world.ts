@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { exchange } from "../../src/local/client.ts";
 import { type Answered, Book } from "./book.ts";
-import { CrashingApp } from "./crashing-app.ts";
+import { CrashingApp } from "../../src/local/crashing-app.ts";
 import { Findings, Tally } from "./findings.ts";
 import type { Random } from "./random.ts";
 import type { ChaosRequest } from "./request.ts";

@@ -8,15 +8,26 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { listProcesses } from "../../src/local/processes.ts";
-import { type Runtime, startRuntime } from "../../src/local/runtime.ts";
+import { listProcesses } from "./processes.ts";
+import { type Runtime, startRuntime } from "./runtime.ts";
+
+/** Another app than the project's own, and its variables. */
+interface CrashingAppOptions {
+  configPath?: string;
+  vars?: Record<string, string>;
+}
 
 export class CrashingApp {
-  readonly stateDir = mkdtempSync(join(tmpdir(), "keyframe-chaos-"));
+  readonly stateDir = mkdtempSync(join(tmpdir(), "keyframe-crashing-"));
   kills = 0;
   #runtime: Runtime | null = null;
   #up: Promise<void> = Promise.resolve();
   readonly #stop = new AbortController();
+  readonly #options: CrashingAppOptions;
+
+  constructor(options: CrashingAppOptions = {}) {
+    this.#options = options;
+  }
 
   async start(): Promise<void> {
     this.#up = this.#start(0);
@@ -50,7 +61,7 @@ export class CrashingApp {
 
   async #start(port: number): Promise<void> {
     const { stateDir } = this;
-    this.#runtime = await startRuntime({ port, stateDir, vars: {}, signal: this.#stop.signal });
+    this.#runtime = await startRuntime({ port, stateDir, vars: {}, ...this.#options, signal: this.#stop.signal });
   }
 
   /** Ends everything, removes the store, and resolves with the processes that should not be there any more. */
