@@ -24,8 +24,6 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 // The reader of the output went away.
 process.stdout.on("error", () => stop.abort());
 
-process.exit(await main(process.argv.slice(2)));
-
 async function main(args: string[]): Promise<number> {
   let options: NexmarkOptions;
   try {
@@ -35,12 +33,12 @@ async function main(args: string[]): Promise<number> {
     return MISUSED;
   }
   const generator = new NexmarkGenerator(options.generator);
-  const arrivals = generator.arrivals();
+  const lines = generator.arrivals().map((number) => JSON.stringify(generator.event(number)));
   if (options.printEvents) {
-    await print(arrivals.map((number) => JSON.stringify(generator.event(number))));
+    await print(lines);
     return OK;
   }
-  const screen = new DemoScreen(process.stderr, arrivals.length);
+  const screen = new DemoScreen(process.stderr, lines.length);
   const run = new NexmarkRun(options, {
     acknowledged: (events) => screen.progress(events),
     killed: () => {
@@ -54,7 +52,7 @@ async function main(args: string[]): Promise<number> {
   });
   const stopped = new Promise<number>((resolve) => stop.signal.addEventListener("abort", () => resolve(STOPPED)));
   try {
-    return await Promise.race([results(run, generator, arrivals, options, screen), stopped]);
+    return await Promise.race([results(run, generator, lines, options, screen), stopped]);
   } catch (error) {
     screen.plain(messageOf(error));
     return FAILED;
@@ -66,13 +64,13 @@ async function main(args: string[]): Promise<number> {
 async function results(
   run: NexmarkRun,
   generator: NexmarkGenerator,
-  arrivals: readonly number[],
+  events: string[],
   options: NexmarkOptions,
   screen: DemoScreen,
 ): Promise<number> {
   const names = options.queries.map(({ number, title }) => `${number} (${title})`).join(", ");
   await timed(screen, "start", `the app with query ${names}`, () => run.start());
-  await timed(screen, "send", `${count(arrivals.length)} events`, () => run.send(generator, arrivals));
+  await timed(screen, "send", `${count(events.length)} events`, () => run.send(events));
   let status = OK;
   for (const query of options.queries) {
     const what = `the rows of query ${query.number}`;
@@ -111,3 +109,5 @@ function print(lines: readonly string[]): Promise<void> {
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+process.exit(await main(process.argv.slice(2)));

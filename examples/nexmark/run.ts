@@ -9,7 +9,6 @@ import { join } from "node:path";
 import { client } from "../../src/client/client.ts";
 import { sendAll, splitInto, type BatchAnswer } from "../../src/local/client.ts";
 import { CrashingApp } from "../../src/local/crashing-app.ts";
-import type { NexmarkGenerator } from "./generator.ts";
 import type { NexmarkOptions } from "./options.ts";
 import type { Query, Row } from "./query.ts";
 
@@ -28,6 +27,8 @@ export class NexmarkRun {
   readonly #app: CrashingApp;
   readonly #options: NexmarkOptions;
   readonly #progress: RunProgress;
+  /** Kills that were asked for. */
+  #asked = 0;
 
   constructor(options: NexmarkOptions, progress: RunProgress) {
     const numbers = options.queries.map(({ number }) => number);
@@ -40,10 +41,9 @@ export class NexmarkRun {
     return this.#app.start();
   }
 
-  /** Sends the events in the order of their arrival. Requests that are under way together may overtake each other. */
-  async send(generator: NexmarkGenerator, arrivals: readonly number[]): Promise<void> {
+  /** Sends the events in this order. Requests that are under way together may overtake each other. */
+  async send(lines: string[]): Promise<void> {
     const { batch, connections, kills } = this.#options;
-    const lines = arrivals.map((number) => JSON.stringify(generator.event(number)));
     let acknowledged = 0;
     await sendAll({
       url: () => this.#app.url(),
@@ -62,8 +62,6 @@ export class NexmarkRun {
     });
     if (this.#app.kills < kills) throw new Error(`only ${this.#app.kills} kills: the stream has too few requests`);
   }
-
-  #asked = 0;
 
   async #kill(): Promise<void> {
     this.#asked += 1;

@@ -21,6 +21,12 @@ test("the rows are those of plain code, and the same however the events are deli
   expect([...shown]).toEqual(queries.map(({ number }) => number));
 });
 
+test("a query that isn't there is named, with those that are", async () => {
+  const command = new Command(projectNode(), ["examples/nexmark/main.ts", "--query", "6"], {});
+  expect(await command.exited).toBe(2);
+  expect(command.stderr).toMatch(/--query 6.*\n\n[^]*queries: 0 \(pass through\)/);
+});
+
 /** Runs the command to its end. */
 async function nexmark(args: string[]): Promise<Command> {
   const command = new Command(projectNode(), ["examples/nexmark/main.ts", ...args], {});

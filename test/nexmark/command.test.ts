@@ -1,4 +1,4 @@
-/** What the command takes, how results are compared, and which lines differ. */
+/** The options of the command, and the comparison of two results. */
 import { describe, expect, it } from "vitest";
 import { parseOptions } from "../../examples/nexmark/options.ts";
 import { differences, linesOf } from "../../examples/nexmark/result.ts";
