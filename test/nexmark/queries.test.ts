@@ -18,7 +18,7 @@ const DELIVERIES: Record<string, Partial<GeneratorOptions>> = {
 function arriving({ result }: Query, options: Partial<GeneratorOptions>): Step<Operator>[] {
   const generator = new NexmarkGenerator({ events: EVENTS, ...options });
   const events = generator.arrivals().map((number) => generator.event(number));
-  return events.filter(({ type }) => result.handlers.has(type)) as unknown as Step<Operator>[];
+  return events.filter(({ type }) => result.handlers.has(type));
 }
 
 const cases = queries.flatMap((query) =>
