@@ -5,7 +5,6 @@
 import { Hono, type Context, type Handler, type MiddlewareHandler, type Next } from "hono";
 import type { Address, Route } from "../engine/operator/routing.ts";
 import { Damage, Failure } from "../engine/base/errors.ts";
-import { timelineIn } from "../engine/history/moment.ts";
 import { MAIN } from "../engine/history/timelines.ts";
 import { admitted, isShut, type Authorize, type Grant, type Role } from "./http/access.ts";
 import {
@@ -21,7 +20,7 @@ import {
 import { adoptPartition } from "./admin/adopt-route.ts";
 import { CHANGES } from "./api/changes.ts";
 import { CHECK } from "./api/check.ts";
-import { PARTITION, TIMELINE } from "./api/common.ts";
+import { PARTITION } from "./api/common.ts";
 import {
   changesLine,
   hasPart,
@@ -81,11 +80,11 @@ import { openApi } from "./api/openapi.ts";
 import { getOverview } from "./admin/overview-route.ts";
 import { deleteSavepoint, getSavepoint, getSavepoints, putSavepoint } from "./admin/savepoint-routes.ts";
 import { listPins, pinManifest, unpinManifest } from "./admin/pin-routes.ts";
-import { notAllowed, problem, type ProblemParts } from "./problem.ts";
+import { notAllowed, problem } from "./problem.ts";
 import { groupQuarantine, listQuarantine, steerMany, steerQuarantine } from "./admin/quarantine-routes.ts";
 import { limitedRate } from "./http/rate-limit.ts";
 import { recoverOperator } from "./admin/recover-route.ts";
-import { noTimeline, timelineReplays, timelineSealed, timelineUnstarted } from "./read/moments.ts";
+import { timelineAsked, usableRoutes } from "./timeline-asked.ts";
 import { getState, postBatch, scanState } from "./read/state-routes.ts";
 import { deletePromotion, getPromotion, postPromotion } from "./admin/promotion-routes.ts";
 import { advanceTimeline, deleteTimeline, getTimeline, getTimelines, putTimeline } from "./admin/timeline-routes.ts";
@@ -120,11 +119,9 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       const early = described === GET_STATE || described === GET_STATE_BY_PATH ? app.lastKnown(name) : null;
       if (early !== null) return readEarly(c, next, early, app.timeline(c.env, name));
       const appends = role === "ingest" && name === MAIN;
-      const routes = appends ? await app.routes(c.env) : await app.timeline(c.env, name);
-      if (routes === null) return noTimeline(name);
-      if (routes.unstarted === true) return timelineUnstarted(name);
-      if (routes.replaced === true && changesLine(described)) return timelineSealed(name);
-      if (routes.replay !== undefined && changesLine(described)) return timelineReplays(name);
+      const found = appends ? await app.routes(c.env) : await app.timeline(c.env, name);
+      const routes = usableRoutes(name, found, changesLine(described));
+      if (routes instanceof Response) return routes;
       c.set("routes", routes);
       return next();
     };
@@ -301,27 +298,6 @@ const partition: MiddlewareHandler<Kind> = async (c, next) => {
 /** A Worker that is there to check code must not write to the app's stores (CHECKROUTE1). */
 const withObjects: MiddlewareHandler<Kind> = (c, next) =>
   hasObjects(c.env) ? next() : Promise.resolve(problem({ status: 503, code: "check_only", detail: CHECK_ONLY }));
-
-/**
- * Returns the timeline that a request names, by `timeline=` or in its moment. Refuses parameters that the route doesn't
- * take: an answer about main or the present instead would be a wrong answer.
- */
-function timelineAsked(
-  query: (name: string) => string | undefined,
-  moments: boolean,
-  mainOnly: boolean,
-): string | ProblemParts {
-  const no = (detail: string): ProblemParts => ({ status: 400, code: "unsupported_parameter", detail });
-  const [given, at] = [query("timeline"), query("at")];
-  if (mainOnly && given !== undefined) return no("this route takes no `timeline`: omit it");
-  const read = readParams({ timeline: TIMELINE }, query, {});
-  if ("flaw" in read) return read.flaw;
-  if (at !== undefined && !moments) return no("this route takes no `at`: omit it");
-  const named = at === undefined ? null : timelineIn(at);
-  const asked = given ?? named ?? MAIN;
-  if (named === null || named === asked) return asked;
-  return no(`\`at\` names timeline "${named}", but \`timeline\` names "${asked}"`);
-}
 
 const keyIn = (url: string): string | null => new URL(url).searchParams.get("key");
 

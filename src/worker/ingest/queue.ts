@@ -10,6 +10,8 @@
  *     state that can't be migrated: the event counts as soon as fixed code is deployed.
  * QUEUE3. Queues deliver at least once. An event without an id gets the message's id, which is the same at every
  *     delivery.
+ * QUEUE4. Events go to main. A message may wait for days, and nobody waits for its answer. A timeline that it named could
+ *     be removed or promoted by then.
  */
 import { NAME_BYTES } from "../../engine/base/limits.ts";
 import { exceeds } from "../../engine/base/json.ts";

@@ -7,6 +7,7 @@
  * SERVICE3. A failure that a caller must handle comes back as a value. An exception is a bug here or a broken call:
  *     send again.
  */
+import { MAIN } from "../../engine/history/timelines.ts";
 import { MIGRATION_FAILED } from "../../engine/operator/migration.ts";
 import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Route } from "../../engine/operator/routing.ts";
@@ -27,6 +28,7 @@ import { postOf } from "./partition-client.ts";
 import { atOf, readState } from "../read/state-routes.ts";
 import { momentGone } from "../read/moments.ts";
 import { sourceOf } from "../read/state-source.ts";
+import { timelineAsked, usableRoutes } from "../timeline-asked.ts";
 import { troubleOf } from "../trouble.ts";
 
 /** As in the answer of `POST /v1/events`. */
@@ -70,8 +72,13 @@ interface AboutMoment {
   readonly exact?: false;
 }
 
-export interface GetOptions {
-  /** A moment of the past: a time, a stamp, a time ago as `-90m`, or `now`. */
+interface TimelineOption {
+  /** The timeline, as `fix` or `main~1`. Default: `main`. */
+  readonly timeline?: string;
+}
+
+export interface GetOptions extends TimelineOption {
+  /** A moment of the past: a time, a stamp, a time ago as `-90m`, `now`, or one of a timeline as `fix@now`. */
   readonly at?: string | number;
 }
 
@@ -88,7 +95,7 @@ export type Got<State = unknown> =
   | { readonly tag: "rejected"; readonly code: string; readonly message: string }
   | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
 
-export interface SendOptions {
+export interface SendOptions extends TimelineOption {
   /** Count events of a type that no operator wants as `unrouted` instead of rejecting them. */
   readonly unrouted?: "ignore";
   /** Events without an id get `{idempotencyKey}/{index}`, so that duplicates are known. Up to 1,008 bytes. */
@@ -118,6 +125,7 @@ export interface Service<Operators extends readonly Operator[] = readonly Operat
   ask<Name extends NameOf<Operators[number]>>(
     operator: Name,
     event: EventFor<Named<Operators[number], Name>>,
+    options?: TimelineOption,
   ): Promise<Asked<ReplyOf<Named<Operators[number], Name>>>>;
   /** Returns the state of a key. Without a moment it includes every event that was answered before. */
   get<Name extends NameOf<Operators[number]>>(
@@ -145,8 +153,11 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
   async send(events: readonly unknown[], options: SendOptions = {}): Promise<Sent> {
     const flaw = sendFlaw(events, options);
     if (flaw !== null) return { tag: "invalid", ...flaw };
-    const routes = await this.#routes();
-    if ("tag" in routes) return { ...routes, ...NOTHING, errors: [] };
+    const routes = await this.#routes(options, true);
+    if ("tag" in routes) {
+      if (routes.tag === "unavailable") return { ...routes, ...NOTHING, errors: [] };
+      return { ...routes, tag: "invalid" };
+    }
     const intake = this.#intake(routes, null, options);
     await intake.take([{ lines: textsOf(events) }]);
     const counts = { ...intake.counts, errors: intake.errors.sort((a, b) => a.index - b.index) };
@@ -155,18 +166,19 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
   }
 
   /** See `Service`. */
-  async ask(operator: string, event: unknown): Promise<Asked> {
-    const routes = await this.#routes();
-    if ("tag" in routes) return routes;
+  async ask(operator: string, event: unknown, options: TimelineOption = {}): Promise<Asked> {
+    const routes = await this.#routes(options, true);
+    if ("tag" in routes) return unasked(routes);
     const route = routeOf(routes, operator);
-    if ("tag" in route) return route.tag === "rejected" ? { ...route, id: null } : route;
+    if ("tag" in route) return unasked(route);
     const intake = this.#intake(routes, route, {});
     return ask(intake, [textOf(event)]);
   }
 
   /** See `Service`. */
-  async get(operator: string, key: string, { at }: GetOptions = {}): Promise<Got> {
-    const routes = await this.#routes("reads");
+  async get(operator: string, key: string, options: GetOptions = {}): Promise<Got> {
+    const { at } = options;
+    const routes = await this.#routes(options, false);
     if ("tag" in routes) return routes;
     const route = routeOf(routes, operator);
     if ("tag" in route) return route;
@@ -209,10 +221,16 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
     return soundPrefix((this.ctx.props as ServiceProps | undefined)?.keyPrefix, "the binding's props");
   }
 
-  async #routes(use: "events" | "reads" = "events"): Promise<Routes | Unavailable> {
+  /** Finds the timeline as the HTTP routes do. `logs`: the call sends events. */
+  async #routes({ timeline, at }: GetOptions, logs: boolean): Promise<Routes | Unavailable | Rejected> {
+    const name = timelineAsked((option) => (option === "at" ? at : timeline)?.toString(), !logs, false);
+    if (typeof name !== "string") return { tag: "rejected", code: name.code, message: name.detail };
     try {
       const app = installedApp();
-      return use === "events" ? await app.routes(this.env) : await app.current(this.env);
+      const appends = logs && name === MAIN;
+      const found = appends ? await app.routes(this.env) : await app.timeline(this.env, name);
+      const routes = usableRoutes(name, found, logs);
+      return routes instanceof Response ? await problemAsValue(routes) : routes;
     } catch (error) {
       const trouble = troubleOf(error);
       if (trouble === null) throw error;
@@ -241,6 +259,8 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
 const RETRY_SEC = 1;
 type Unavailable = Extract<Got, { tag: "unavailable" }>;
 type Rejected = Extract<Got, { tag: "rejected" }>;
+
+const unasked = (why: Unavailable | Rejected): Asked => (why.tag === "rejected" ? { ...why, id: null } : why);
 
 function sendFlaw(events: unknown, { idempotencyKey }: SendOptions): { code: string; message: string } | null {
   if (!Array.isArray(events)) return { code: "not_an_array", message: "send takes an array of events" };

@@ -2,9 +2,9 @@
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import type { Asked } from "../../../src/keyframe.ts";
-import type { Service } from "../../../src/worker/ingest/service.ts";
+import type { GetOptions, Service } from "../../../src/worker/ingest/service.ts";
 import type { all } from "../app.ts";
-import { add, ask, stateOf } from "../http.ts";
+import { add, ask, call, stateOf } from "../http.ts";
 
 type Bound = Service<typeof all>;
 interface Entrypoint extends Bound {
@@ -14,8 +14,8 @@ const streams = (exports as unknown as { Keyframe: Entrypoint }).Keyframe;
 /** Events that the types wouldn't let through. */
 const any = streams as unknown as Service<readonly never[]> & {
   send(events: unknown, options?: unknown): Promise<unknown>;
-  ask(operator: string, event: unknown): Promise<unknown>;
-  get(operator: string, key: string, options?: { readonly at?: string | number }): Promise<unknown>;
+  ask(operator: string, event: unknown, options?: unknown): Promise<unknown>;
+  get(operator: string, key: string, options?: unknown): Promise<unknown>;
 };
 
 const bought = (account: string, n: number, id: string) =>
@@ -191,6 +191,60 @@ describe("send", () => {
     expect(await any.send("events")).toMatchObject({ tag: "invalid", code: "not_an_array" });
     expect(await any.send(Array.from({ length: 100_001 }, () => 1))).toMatchObject({ code: "too_many_events" });
     expect(await any.send([])).toMatchObject({ tag: "decided", received: 0 });
+  });
+});
+
+describe("a timeline", () => {
+  const put = (name: string, body: unknown) =>
+    call(`/v1/timelines/${name}`, {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const promote = (name: string) =>
+    call(`/v1/timelines/${name}/promotion`, { method: "POST", headers: { "if-match": "*" } });
+  const left = async (options?: GetOptions) => {
+    const got = await streams.get("credits", "s-line", options);
+    return got.tag === "found" ? got.value.left : got.tag === "no_state" ? 0 : got.code;
+  };
+
+  test("that is named gets the events and is read, and main is as it was", async () => {
+    await streams.ask("credits", bought("s-line", 3, "line-1"));
+    expect((await put("bound", { from: "now" })).status).toBe(201);
+    const options = { timeline: "bound" };
+    expect(await streams.ask("credits", bought("s-line", 4, "line-2"), options)).toMatchObject({ value: { left: 7 } });
+    expect(await streams.send([bought("s-line", 5, "line-3")], options)).toMatchObject({ tag: "decided", accepted: 1 });
+    expect([await left(), await left(options), await left({ at: "bound@now" })]).toEqual([3, 12, 12]);
+    expect(await left({ timeline: "bound", at: "main@now" })).toBe("unsupported_parameter");
+    // The same ids are free on main.
+    expect(await streams.ask("credits", bought("s-line", 1, "line-2"))).toMatchObject({ value: { left: 4 } });
+    expect(await left(options)).toBe(12);
+  });
+
+  test("that isn't there, or takes nothing, is named as over HTTP", async () => {
+    const refused = async (timeline: unknown, code: string): Promise<void> => {
+      const event = bought("s-line", 1, "line-4");
+      expect(await any.send([event], { timeline })).toMatchObject({ tag: "invalid", code });
+      expect(await any.ask("credits", event, { timeline })).toMatchObject({ tag: "rejected", code, id: null });
+    };
+    for (const none of ["nobody", "main~1", "", "a b", 7]) {
+      await refused(none, "no_timeline");
+      expect(await any.get("credits", "s-line", { timeline: none })).toMatchObject({
+        tag: "rejected",
+        code: "no_timeline",
+      });
+    }
+    expect(await any.get("credits", "s-line", { at: "nobody@now" })).toMatchObject({ code: "no_timeline" });
+    await put("wide", { from: "end", partitions: { credits: 2 } });
+    await refused("wide", "timeline_unstarted");
+    expect(await left({ timeline: "wide" })).toBe("timeline_unstarted");
+    await put("again", { from: "now", replay: "logged" });
+    await refused("again", "timeline_replays");
+    const before = await left();
+    expect((await promote("bound")).status).toBe(200);
+    expect([await left(), await left({ timeline: "main~1" })]).toEqual([12, before]);
+    await refused("main~1", "timeline_sealed");
+    await refused("bound", "no_timeline");
   });
 });
 
