@@ -11,6 +11,7 @@ import { askCommand } from "./ask.ts";
 import { blameCommand } from "./blame.ts";
 import { catCommand } from "./cat.ts";
 import { No, NO, CommandError, TROUBLE, YES, type AddCommand, type Cli, type Status } from "./command.ts";
+import { changesCommand } from "./changes.ts";
 import { checkCommand } from "./check.ts";
 import { costCommand } from "./cost.ts";
 import { diffCommand } from "./diff.ts";
@@ -51,6 +52,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
       historyCommand,
       blameCommand,
       watchCommand,
+      changesCommand,
       exportCommand,
       diffCommand,
     ],

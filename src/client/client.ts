@@ -32,6 +32,7 @@ import { TimelinesClient } from "./timelines.ts";
 export { KeyframeError, type Problem, type Undecided } from "./keyframe-error.ts";
 export type { ClientClock } from "./clock.ts";
 export type { Blamed, BlamedEvent, BlameOptions } from "./blame.ts";
+export type { ChangeEntry, ChangesBatch, ChangesOptions } from "./changes.ts";
 export type { DiffEnd, DiffEntry, DiffOptions } from "./diff.ts";
 export type { Fate } from "./keyframe-error.ts";
 export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";

@@ -1,9 +1,10 @@
 /**
- * One operator, seen from outside: ask it, read its state, watch a key. Its type gives the types of answers; the client
- * never runs its code.
+ * One operator, seen from outside: ask it, read its state, watch a key, follow all keys. Its type gives the types of
+ * answers; the client never runs its code.
  */
 import { keyframeErrorOf, lacking, membersOf, type Answer } from "./answer.ts";
 import { decided, type Calling } from "./calling.ts";
+import { changeBatches, type ChangesBatch, type ChangesOptions } from "./changes.ts";
 import { DECIDED } from "./holds.ts";
 import { OperatorReads } from "./operator-reads.ts";
 import { operatorPath } from "./paths.ts";
@@ -64,6 +65,15 @@ export class OperatorClient<Op extends AnyOperator> extends OperatorReads<Op> {
     const { http, patience } = this.#calling;
     const path = `${this.#path}/watch?key=${encodeURIComponent(key)}`;
     return watchStates<StateOf<Op>>({ http, patience, path }, options);
+  }
+
+  /**
+   * Yields the changes of all keys, oldest first, in pages with the cursor behind each. Ends with the signal.
+   *
+   * @throws KeyframeError `moment_gone` or `line_parted` if the reader must begin anew
+   */
+  changes(options: ChangesOptions = {}): AsyncGenerator<ChangesBatch<StateOf<Op>>, void> {
+    return changeBatches<StateOf<Op>>(this.#calling, this.#path, options);
   }
 }
 
