@@ -26,7 +26,7 @@ import { readSwitch, recordSwitch, type SwitchName, switchesInStore } from "../.
 import { ancestorsOf } from "../../engine/history/timelines.ts";
 import { listNames } from "../../engine/snapshot/object-reader.ts";
 import type { Env } from "../env.ts";
-import { type Lineage, partsOf } from "../lineage.ts";
+import { LAST_STAMP, type Lineage, partsOf } from "../lineage.ts";
 import { problem } from "../problem.ts";
 import { requestClock } from "../request-clock.ts";
 import { databasesOf, switchFiles, timelinesAtRest } from "../timelines.ts";
@@ -99,14 +99,24 @@ export function lineAt({ line, ancestors }: Lineage, at: Stamp): Lineage {
  * Returns the reason why an operator without a placement can't come back as of that moment, or null (RECOVERLINES4).
  * `at`: null for its last snapshot.
  */
-export async function bringsBackGivenUp(env: Env, lines: RecoveredLines, at: Stamp | null): Promise<Response | null> {
-  if (lines.isLost) return null;
+export async function bringsBackGivenUp(
+  env: Env,
+  { lineage, switches, isLost }: RecoveredLines,
+  at: Stamp | null,
+): Promise<Response | null> {
+  if (isLost) return null;
   try {
-    const last = await lastKept(env, lines);
-    if (last === null || (at !== null && at <= last)) return null;
-    return unclear(
-      `a recovery has made an earlier line main again, and a promotion gave up what this line logged above stamp ${last}, ${stampTime(last)}: send {"to": MOMENT} with the moment of the other operators, or make the databases anew`,
-    );
+    const inStore = await switchesInStore(switchFiles(env));
+    // R2 hears of the recovery's own switch when the first operator is back.
+    const isUnrecorded = switches > (inStore.at(-1)?.switches ?? 0);
+    for (const { line, upTo } of partsOf(lineage)) {
+      const last = await lastKept(env, line, inStore, isUnrecorded && line === lineage.line);
+      if (last === null || Math.min(upTo, at ?? LAST_STAMP) <= last) continue;
+      return unclear(
+        `a recovery has made an earlier line main again, and a promotion gave up what this line logged above stamp ${last}, ${stampTime(last)}: send {"to": MOMENT} with the moment of the other operators, or make the databases anew`,
+      );
+    }
+    return null;
   } catch (error) {
     if (!(error instanceof Damage)) throw error;
     return unclear(`R2 can't say what a promotion gave up: ${error.message}: make the databases anew`);
@@ -114,20 +124,21 @@ export async function bringsBackGivenUp(env: Env, lines: RecoveredLines, at: Sta
 }
 
 /**
- * Returns the last stamp of main's line that no promotion gave up, if a recovery has made this line main again.
+ * Returns the last stamp of a line that no promotion gave up, if a recovery has made the line main again.
  *
  * @throws Damage; Failure store_unavailable, unknown_format
  */
-async function lastKept(env: Env, { lineage: { line }, switches }: RecoveredLines): Promise<Stamp | null> {
-  const files = switchFiles(env);
-  const inStore = await switchesInStore(files);
-  const former = inStore.findLast((one) => one.line !== line);
-  if (former === undefined) return null;
-  // R2 hears of the recovery's own switch when the first operator is back.
-  const isUnrecorded = switches > inStore.at(-1)!.switches;
-  const earliest = await earliestRecovery(databasesOf(env)[0]!, line);
-  if (!isUnrecorded && earliest === null) return null;
-  const { starts } = await readSwitch(files, former);
+async function lastKept(
+  env: Env,
+  line: number,
+  inStore: readonly SwitchName[],
+  isUnrecorded: boolean,
+): Promise<Stamp | null> {
+  const own = isUnrecorded ? inStore.length : inStore.findLastIndex((one) => one.line === line);
+  const former = inStore[own - 1];
+  const earliest = former === undefined ? null : await earliestRecovery(databasesOf(env)[0]!, line);
+  if (former === undefined || (earliest === null && !isUnrecorded)) return null;
+  const { starts } = await readSwitch(switchFiles(env), former);
   const part = partsOf({ line: former.line, ancestors: starts }).find((one) => one.line === line);
   if (part === undefined) return null;
   return isUnrecorded || earliest! <= part.upTo ? part.upTo : null;

@@ -367,48 +367,68 @@ describe("a recovery to a moment, after a promotion", () => {
     expect(await till.sums()).toEqual(sum(1, 7));
   });
 
-  it("RECOVERLINES4: what the promotion gave up comes back for no other operator", async () => {
-    const [one, other, unused] = [new Till(), new Till(), new Till()];
-    await one.start(other, unused);
-    const each = async (sell: (till: Till) => Promise<unknown>) => [await sell(one), await sell(other)];
-    await each((till) => till.sell(1));
-    await each((till) => till.snapshot());
-    const before = await one.save("before");
-    await each((till) => till.sell(2));
-    const { at: start } = await one.timeline("fix");
-    await each((till) => till.sell(3));
-    const later = await one.save("given-up");
-    await each((till) => till.snapshot());
-    await one.promote("fix");
-    await each((till) => till.sell(4));
-    await each((till) => till.snapshot());
+  describe("RECOVERLINES4: what the promotion gave up comes back for no other operator", () => {
+    let [one, other, unused] = [new Till(), new Till(), new Till()];
+    let before: number;
+    let later: number;
+    let start: number;
+    const each = async <T>(act: (till: Till) => Promise<T>): Promise<T[]> => [await act(one), await act(other)];
+    const begin = async (): Promise<void> => {
+      await loseD1(env.LOG_0, env.LOG_1);
+      await one.start(other, unused);
+    };
     const refuse = async (till: Till): Promise<void> => {
-      for (const body of [{}, { to: "given-up" }, { to: later }, { to: Number(start) + 1 }]) {
+      for (const body of [{}, { to: "given-up" }, { to: later }, { to: start + 1 }]) {
         const refused = await till.recover(body);
         expect(refused).toMatchObject({ status: 409, body: { code: "line_not_recoverable" } });
-        expect(refused.body["detail"]).toContain(`above stamp ${String(start)}`);
+        expect(refused.body["detail"]).toContain(`above stamp ${start}`);
       }
       expect(await till.sums()).toBe("catalogue_lost");
     };
 
-    await loseD1(env.LOG_0, env.LOG_1);
-    await one.start(other, unused);
-    // Nothing of it was ever saved, so R2 has no object of this switch yet.
-    expect(await unused.recover({ to: before })).toMatchObject({ statuses: ["nothing"] });
-    await refuse(other);
-    expect(await one.recover({ to: before })).toMatchObject({ body: { complete: true }, statuses: ["recovered"] });
-    await refuse(other);
-    expect(await other.recover({ to: start })).toMatchObject({ body: { complete: true }, statuses: ["recovered"] });
-    expect(await each((till) => till.sums())).toEqual([sum(1), sum(1, 2)]);
-    expect(await other.recover()).toMatchObject({ body: { changed: false }, statuses: ["kept"] });
+    beforeEach(async () => {
+      [one, other, unused] = [new Till(), new Till(), new Till()];
+      await one.start(other, unused);
+      await each((till) => till.sell(1));
+      await each((till) => till.snapshot());
+      before = await one.save("before");
+      await each((till) => till.sell(2));
+      start = (await one.timeline("fix"))["at"] as number;
+      await each((till) => till.sell(3));
+      later = await one.save("given-up");
+      await each((till) => till.snapshot());
+      await one.promote("fix");
+      await each((till) => till.sell(4));
+      await each((till) => till.snapshot());
+      await begin();
+    });
 
-    // If D1 is lost again, snapshots of the earlier line count again.
-    await each((till) => till.sell(7));
-    await each((till) => till.snapshot());
-    await loseD1(env.LOG_0, env.LOG_1);
-    await one.start(other, unused);
-    for (const till of [one, other]) expect(await till.recover()).toMatchObject({ body: { complete: true } });
-    expect(await each((till) => till.sums())).toEqual([sum(1, 7), sum(1, 2, 7)]);
+    it("from the first recovery on, until D1 is lost again", async () => {
+      // Nothing of it was ever saved, so R2 has no object of this switch yet.
+      expect(await unused.recover({ to: before })).toMatchObject({ statuses: ["nothing"] });
+      await refuse(other);
+      expect(await one.recover({ to: before })).toMatchObject({ body: { complete: true }, statuses: ["recovered"] });
+      await refuse(other);
+      expect(await other.recover({ to: start })).toMatchObject({ body: { complete: true }, statuses: ["recovered"] });
+      expect(await each((till) => till.sums())).toEqual([sum(1), sum(1, 2)]);
+      expect(await other.recover()).toMatchObject({ body: { changed: false }, statuses: ["kept"] });
+
+      await each((till) => till.sell(7));
+      await each((till) => till.snapshot());
+      await begin();
+      for (const till of [one, other]) expect(await till.recover()).toMatchObject({ body: { complete: true } });
+      expect(await each((till) => till.sums())).toEqual([sum(1, 7), sum(1, 2, 7)]);
+    });
+
+    it("also if main was switched again", async () => {
+      await one.recover({ to: before });
+      await one.timeline("next");
+      await one.promote("next");
+      const refused = await other.recover();
+      expect(refused).toMatchObject({ status: 409, body: { code: "line_not_recoverable" } });
+      expect(refused.body["detail"]).toContain(`above stamp ${start}`);
+      expect(await one.sums()).toEqual(sum(1));
+    });
   });
 
   it("says what is missing where the line has nothing of its own in R2", async () => {
