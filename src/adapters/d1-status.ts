@@ -54,10 +54,17 @@ export interface PartitionTail {
    * no snapshot, or it has no time.
    */
   readonly lastAt: string | null;
+  /**
+   * No timer is due before this time, in milliseconds. Null if none is pending, as far as the last segment says, or
+   * without a tail the current snapshot.
+   */
+  readonly pendingFrom: number | null;
 }
 
 const TAILS = `SELECT p.partition, ${TAIL_EVENTS} AS tailEvents, ${TAIL_STAMP} AS tailStamp,
-    CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.at') END AS lastAt
+    CASE WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.at') END AS lastAt,
+    CASE WHEN h.last > p.snapshot_seq THEN CASE WHEN json_valid(h.stats) THEN json_extract(h.stats, '$.pendingFrom') END
+      WHEN json_valid(p.manifest) THEN json_extract(p.manifest, '$.pendingFrom') END AS pendingFrom
   FROM partitions AS p ${withHead("p")} WHERE p.partition > ?1 ORDER BY p.partition LIMIT ?2`;
 
 /** Returns up to `limit` partitions above `after`, in the order of their names, with a tail or without. */

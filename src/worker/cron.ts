@@ -1,5 +1,6 @@
 /**
- * The cron: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9).
+ * The cron: finds partitions whose alarm was lost, from D1 alone, and wakes only those (SNAP6, SNAP9). An alarm takes a
+ * snapshot, or fires timers.
  *
  * CRON1. It reads every partition of every database, in pages by name, and stores nothing between runs.
  * CRON2. A run has a bound in pages and in time. It begins at a random partition and goes round, so that two runs leave
@@ -122,6 +123,7 @@ async function overdue(db: D1Database, places: Places, page: readonly PartitionT
 }
 
 function isOverdue(tail: PartitionTail, bytes: number, { operator }: Route, now: number): boolean {
+  if (tail.pendingFrom !== null && now > tail.pendingFrom + GRACE_MS) return true;
   const tailSinceMs = tail.tailStamp === null ? null : stampMs(stamp(tail.tailStamp));
   // The date is NaN if the manifest has no time: then the partition counts as without a snapshot.
   const lastMs = Date.parse(tail.lastAt ?? "") || 0;

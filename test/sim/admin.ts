@@ -126,6 +126,7 @@ export class Admin {
     const [one, two] = [this.#random.between(0, 50), this.#random.between(0, 50)];
     if (operator === "count") return { n: one, sum: two };
     if (operator === "credits") return { left: one, taken: two };
+    if (operator === "reminders") return { set: one, fired: two, last: 0 };
     // A state that was put can be migrated, whatever its key.
     const key = this.#world.config.unmigratable === null ? {} : { key: "put" };
     return { seqs: [], hash: one, token: `put ${this.#made}`, ...key };
@@ -213,7 +214,7 @@ export class Admin {
 
   async #events({ operator, key }: Place): Promise<void> {
     const { config } = this.#world;
-    const type = { count: "add", ledger: "note", credits: "take" }[operator];
+    const type = { count: "add", ledger: "note", credits: "take", reminders: "remind" }[operator];
     const texts = Array.from({ length: this.#random.between(1, 5) }, () => {
       const id = `admin-0-${this.#made++}`;
       const from = type === "note" && this.#random.chance(0.4) ? config.versions + 1 : 0;

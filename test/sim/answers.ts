@@ -14,6 +14,9 @@ const WANTING: Readonly<Record<string, readonly string[]>> = {
   wipe: ["count"],
   buy: ["credits"],
   take: ["credits"],
+  remind: ["reminders"],
+  forget: ["reminders"],
+  drop: ["reminders"],
 };
 
 const REJECTIONS = new Set([

@@ -33,7 +33,7 @@ function bankOf(seed: number): Configuration {
   return {
     ...drawn,
     operators: ["count", "credits"],
-    partitions: { count: random.between(1, 3), credits: random.between(1, 3), ledger: 1 },
+    partitions: { count: random.between(1, 3), credits: random.between(1, 3), ledger: 1, reminders: 1 },
     databases: 2,
     versions: 1,
     keys: ACCOUNTS,
@@ -41,7 +41,7 @@ function bankOf(seed: number): Configuration {
     unmigratable: null,
     adminMs: 0,
     travelMs: 0,
-    maxKeys: { count: Infinity, credits: Infinity, ledger: Infinity },
+    maxKeys: { count: Infinity, credits: Infinity, ledger: Infinity, reminders: Infinity },
     maxEventsPerDay: Infinity,
     thinkMs: random.skewed(20, 2_000),
     // The partitions' clocks differ in most banks.

@@ -110,6 +110,7 @@ export class Client {
     const operator = only ?? this.#random.pick(this.#world.config.operators);
     if (operator === "credits") return this.#random.pick(["buy", "take", "take"]);
     if (operator === "ledger") return "note";
+    if (operator === "reminders") return this.#random.weighted({ remind: 5, forget: 2, drop: 1 });
     return this.#random.weighted({ note: 3, add: 3, wipe: 1 });
   }
 

@@ -41,7 +41,7 @@ export interface Happenings {
   readonly lull: number;
 }
 
-export type OperatorName = "count" | "ledger" | "credits";
+export type OperatorName = "count" | "ledger" | "credits" | "reminders";
 
 export interface Configuration {
   readonly seed: number;
@@ -108,6 +108,8 @@ export interface Configuration {
   readonly maxEventsPerDay: number;
   /** The ledger's key that version 2 of the code can't migrate and version 3 can, or null if there is none. */
   readonly unmigratable: string | null;
+  /** Keys of `reminders` expire. */
+  readonly expires: boolean;
 }
 
 const KEYS = ["a", "b", "c", "__proto__", "a//b", "..", "ключ", "😀", "constructor", "x y", "k9", "K9"];
@@ -146,8 +148,10 @@ export function configure(seed: number, steps?: number): Configuration {
     rival: random.chance(0.5) ? random.unit() * 0.012 * scale : 0,
   });
   const some = (weight: number): number => (random.chance(0.7) ? random.unit() * weight : 0);
-  const operators = (["count", "ledger", "credits"] as const).filter(() => random.chance(0.55));
+  const operators: OperatorName[] = (["count", "ledger", "credits"] as const).filter(() => random.chance(0.55));
   if (operators.length === 0) operators.push(random.pick(["count", "ledger", "credits"] as const));
+  const timed = configureTimers(seed);
+  if (timed.reminders) operators.push("reminders");
   const fat = random.chance(0.016);
   const versions = random.weighted({ "1": 4, "2": 4, "3": 2 });
   const most = operators.length > 1 ? 2 : 4;
@@ -162,6 +166,7 @@ export function configure(seed: number, steps?: number): Configuration {
       count: random.between(1, most),
       ledger: random.between(1, most),
       credits: random.between(1, most),
+      reminders: new Random(seed, "reminders").between(1, 2),
     },
     keys: KEYS.slice(0, random.between(1, KEYS.length)),
     versions: Number(versions),
@@ -208,6 +213,7 @@ export function configure(seed: number, steps?: number): Configuration {
     repliesMs: random.chance(0.3) ? 0 : random.skewed(5 * 60_000, 24 * 3_600_000),
     ...room(seed),
     ...configureRetention(seed),
+    expires: timed.expires,
     ...configureAdmin(seed, Number(versions)),
     ...configureTravel(seed, Number(versions)),
   };
@@ -238,6 +244,12 @@ function configureMigration(
   const random = new Random(seed, "migration");
   const may = versions === 3 && operators.includes("ledger");
   return { unmigratable: may && random.chance(0.7) ? random.pick(keys) : null };
+}
+
+/** Some worlds have timers beside what else is drawn. */
+function configureTimers(seed: number): { readonly reminders: boolean; readonly expires: boolean } {
+  const random = new Random(seed, "timers");
+  return { reminders: random.chance(0.4), expires: random.chance(0.4) };
 }
 
 /** With a chance of its own: what else is drawn stays as it was. */
@@ -271,7 +283,7 @@ function configureAdmin(seed: number, versions: number): Partial<Configuration> 
   const quota = random.chance(0.1);
   return {
     adminMs,
-    maxKeys: { count, credits, ledger },
+    maxKeys: { count, credits, ledger, reminders: credits },
     maxEventsPerDay: quota ? random.skewed(6, 400) : Infinity,
     // The ids of counted events must be known for a day.
     ...(quota ? { dedupKeepMs: random.between(day, 2 * day), dedupMaxIds: 500_000 } : {}),

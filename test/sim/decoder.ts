@@ -58,6 +58,7 @@ interface DecodedEntry {
   readonly stamp: number;
   /** Only if the text is of an older version than the snapshot. */
   readonly version?: number;
+  readonly timers?: readonly (readonly [name: string, due: number])[];
 }
 
 export interface DecodedSnapshot {
@@ -109,7 +110,9 @@ export function decodeSnapshot(file: Uint8Array): DecodedSnapshot {
     entries: lines(footer.state).map((line) => {
       const [key, seq, stamp, ...rest] = line.split("\t");
       const version = rest[0]?.startsWith("v") === true ? { version: Number(rest.shift()!.slice(1)) } : {};
-      const entry = { text: rest.join("\t"), seq: Number(seq), stamp: Number(stamp), ...version };
+      const timers =
+        rest[0]?.startsWith("@") === true ? { timers: JSON.parse(rest.shift()!.slice(1)) as [string, number][] } : {};
+      const entry = { text: rest.join("\t"), seq: Number(seq), stamp: Number(stamp), ...version, ...timers };
       return [JSON.parse(key!) as string, rest.length === 0 ? null : entry] as const;
     }),
     dedup: {

@@ -8,6 +8,7 @@
 import type { Address } from "../../src/engine/operator/routing.ts";
 import { partitionName, seq } from "../../src/engine/base/ids.ts";
 import { readManifest } from "../../src/engine/snapshot/manifest.ts";
+import { readRiding } from "../../src/engine/recovery/open-partition.ts";
 import { snapshotAt } from "../../src/engine/checkpoint/policy.ts";
 import { stampMs } from "../../src/engine/base/hybrid-clock.ts";
 import type { PartitionEngine } from "../../src/engine/partition/partition.ts";
@@ -163,7 +164,14 @@ export class Host {
       const db = this.#world.database(slot.address.database);
       const row = db.rows.get(slot.name);
       const tail = (db.segments.get(slot.name) ?? []).filter((one) => one.seq > (row?.snapshotSeq ?? seq(0)));
-      if (row === undefined || tail.length === 0) continue;
+      if (row === undefined) continue;
+      const { pendingFrom = null } = (tail.length === 0 ? this.manifest(slot) : readRiding(tail.at(-1)!.stats)) ?? {};
+      if (pendingFrom !== null && clock.now() > pendingFrom + GRACE_MS) {
+        trace.count("crons that woke for a timer");
+        this.wake(slot);
+        continue;
+      }
+      if (tail.length === 0) continue;
       const operator = this.#world.operators(this.#world.deployed).find((one) => one.name === slot.address.operator)!;
       const manifest = this.manifest(slot);
       const tailSinceMs = stampMs(tail[0]!.stamp);

@@ -12,8 +12,9 @@ export const DELETE = "keyframe.quarantine.delete";
 export const PUT = "keyframe.state.put";
 export const REMOVE = "keyframe.state.delete";
 export const ERASE = "keyframe.state.erase";
+export const TIMER = "keyframe.timer";
 export const isEdit = (type: string): boolean => type === PUT || type === REMOVE || type === ERASE;
-export const isCommand = (type: string): boolean => isEdit(type) || type === RETRY || type === DELETE;
+export const isCommand = (type: string): boolean => isEdit(type) || type === RETRY || type === DELETE || type === TIMER;
 
 /** An event of the log, as the oracle keeps it. */
 export interface Logged {
@@ -46,6 +47,7 @@ export interface Shown {
   readonly stamp: number;
   /** The version of the text, if it can't be migrated. */
   readonly version?: number | undefined;
+  readonly timers?: readonly (readonly [name: string, due: number])[] | undefined;
 }
 
 export interface View {
@@ -76,6 +78,8 @@ export interface Model {
   mayBeUnmigrated(key: string, version: number, floor: number): boolean;
   /** The last seq that an erasure of the key covers, or 0. */
   erasedUpTo(key: string): number;
+  /** A timer that is pending and was due before then, or null. Missing if there are no timers. */
+  overdue?(beforeMs: number): string | null;
 }
 
 /** The answer of a refusal: code, and a detail. */

@@ -1,7 +1,8 @@
 /**
  * The operators of the simulated app, in as many versions as the world has.
  *
- * `count` commutes, and removes keys; `ledger` keeps the order in which it saw events, and throws at some under older
+ * `count` commutes, and removes keys; `reminders` sets timers;
+ * `ledger` keeps the order in which it saw events, and throws at some under older
  * versions; `credits` refuses. Version n + 1 adds a member to the state that the older members give, so a state that was
  * migrated and one that was replayed are the same.
  */
@@ -10,6 +11,7 @@ import { operator, type Operator } from "../../src/engine/operator/operator.ts";
 import type { Duration } from "../../src/engine/operator/settings.ts";
 import type { JsonObject } from "../../src/engine/base/json.ts";
 import type { Configuration, OperatorName } from "./configuration.ts";
+import { EXPIRY_MS, REPEAT_MS, SOON_MS } from "./reminders.ts";
 
 const anything: StandardSchemaV1<unknown, unknown> = {
   "~standard": { version: 1, vendor: "simulator", validate: (value) => ({ value }) },
@@ -70,6 +72,7 @@ export function operatorsOf(config: Configuration, version: number): Operator[] 
     count: () => count(version, common("count")),
     ledger: () => ledger(version, common("ledger"), config.unmigratable),
     credits: () => credits(version, common("credits")),
+    reminders: () => reminders(version, common("reminders"), config.expires),
   };
   return config.operators.map((name) => made[name]());
 }
@@ -153,6 +156,49 @@ const hashed = (hash: number, id: string): number => {
   for (let i = 0; i < id.length; i++) h = (Math.imul(h, 31) + id.charCodeAt(i)) >>> 0;
   return h;
 };
+
+function reminders(version: number, common: Common, expires: boolean): Operator {
+  const fired = (state: Numbers, due: number): void => {
+    state["fired"]! += 1;
+    state["last"] = due;
+    derive(state, "fired", version);
+  };
+  return operator("reminders", {
+    ...common,
+    ...(expires ? { expire: ms(EXPIRY_MS) } : {}),
+    events: { remind: anything, forget: anything, drop: anything },
+    initial: () => {
+      const state: Numbers = { set: 0, fired: 0, last: 0 };
+      derive(state, "fired", version);
+      return state;
+    },
+    on: {
+      remind(state, event, ctx) {
+        const { n } = event.data as NoteData;
+        state["set"]! += 1;
+        ctx.timers.set("soon", { after: n * SOON_MS });
+        if (n % 2 === 0) ctx.timers.set("often", { at: ctx.now + REPEAT_MS });
+        return { set: state["set"]! };
+      },
+      forget(state, _event, ctx) {
+        state["set"]! += 1;
+        ctx.timers.clear("soon");
+        return { set: state["set"]! };
+      },
+      drop(_state, _event, ctx) {
+        ctx.remove();
+      },
+    },
+    timers: {
+      soon: (state, { due }) => fired(state, due),
+      often(state, { due }, ctx) {
+        if (state["fired"]! % 4 !== 3) ctx.timers.set("often", { at: due + REPEAT_MS });
+        fired(state, due);
+      },
+    },
+    migrate: migrations(version, "fired"),
+  });
+}
 
 function credits(version: number, common: Common): Operator {
   return operator("credits", {

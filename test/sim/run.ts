@@ -31,6 +31,8 @@ export interface Outcome {
 /** From the end of the faults to the last answer: one silent put, one alarm's doubling retries, and room. */
 const ANSWER_LIMIT_MS = 600_000;
 /** Late executions and zombies may be left for ten minutes, a snapshot that failed often is tried again after sixteen. */
+/** Longer than a lost alarm waits for the cron. */
+const ANY_ALARM_MS = 3 * 3_600_000;
 const QUIET_MS = 1_300_000;
 /** All of the audit. */
 const PEACE_MS = 72 * 3_600_000;
@@ -225,7 +227,7 @@ class Run {
     }
   }
 
-  /** Two days in which nobody calls: alarms, or the cron, see to it that nothing stays unsaved (SNAP6, SNAP7). */
+  /** Two days in which nobody calls: alarms, or the cron, fire timers and save everything (SNAP6, SNAP7). */
   async #quietDays(slots: readonly Slot[]): Promise<void> {
     const { clock, oracle, host } = this.#world;
     const until = clock.now() + 50 * 3_600_000;
@@ -234,6 +236,8 @@ class Run {
       const { head } = oracle.truth(slot.name);
       const { seq } = host.manifest(slot) ?? { seq: 0 };
       if (head > seq) oracle.fail(`${slot.short} is at ${head}, and two days later its snapshot is at ${seq} (SNAP7)`);
+      const late = oracle.truth(slot.name).model.overdue?.(clock.now() - ANY_ALARM_MS) ?? null;
+      if (late !== null) oracle.fail(`${slot.short} has ${late} two days later (TIMER3)`);
     }
   }
 }

@@ -123,6 +123,7 @@ export const COUNTED = [
   "ranges wrong in the cache",
   "alarms twice",
   "crons that woke",
+  "crons that woke for a timer",
   "clocks forward",
   "clocks back",
   "clocks standing still",

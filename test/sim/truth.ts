@@ -11,8 +11,9 @@ import type { Configuration, OperatorName } from "./configuration.ts";
 import { decodePayload, type LoggedOutcome } from "./decoder.ts";
 import type { Instance } from "./instance.ts";
 import { LedgerModel } from "./ledger-model.ts";
-import { isCommand, type Logged, type Model } from "./model.ts";
+import { isCommand, TIMER, type Logged, type Model } from "./model.ts";
 import { NumbersModel } from "./numbers-model.ts";
+import { ReminderModel } from "./reminder-model.ts";
 import { Settlements } from "./settlements.ts";
 
 /** A log as it was at some moment, with what its rows don't say: it can be gone on from there again. */
@@ -75,7 +76,9 @@ export class Truth {
     this.model =
       operator === "ledger"
         ? new LedgerModel((seq) => this.events[seq - 1]!, maxKeys, config.unmigratable)
-        : new NumbersModel(operator, maxKeys);
+        : operator === "reminders"
+          ? new ReminderModel(maxKeys, config.expires)
+          : new NumbersModel(operator, maxKeys);
   }
 
   /** Begins again from a past, which was right when it was the present. */
@@ -153,7 +156,8 @@ export class Truth {
       const request = event["numbered"];
       if (typeof request === "string" && !this.requests.has(request)) this.requests.set(request, logged);
       this.settlements.take(logged);
-      const same = this.byName.get(logged.name);
+      // Nobody sends a timer, so nobody can send it twice.
+      const same = logged.type === TIMER ? [] : this.byName.get(logged.name);
       if (same === undefined) this.byName.set(logged.name, [logged]);
       else same.push(logged);
       const wrong = flaw ?? this.model.take(logged);

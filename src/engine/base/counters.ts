@@ -57,6 +57,8 @@ export const COUNTERS = [
   "r2Deletes",
   "ownRowsWritten",
   "wakes",
+  /** Timers that fired, and keys that expired. They are among the events, too. */
+  "timers",
 ] as const;
 
 export type Counter = (typeof COUNTERS)[number];

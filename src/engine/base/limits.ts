@@ -27,6 +27,9 @@ export const REQUEST_BYTES = 8_000_000;
  *  four times as much memory. */
 export const HELD_BODY_BYTES = 16_000_000;
 
+/** Timers of an operator. All of a key's pending ones are written with its state. */
+export const TIMERS = 16;
+
 /** Events of a JSON array, which must be held whole before any of its events counts. */
 export const ARRAY_EVENTS = 100_000;
 

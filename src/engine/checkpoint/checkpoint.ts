@@ -135,6 +135,7 @@ async function upload(env: Environment, ground: Ground, captured: Capture): Prom
     ...(full || captured.totals.exact ? { digest: counted.digest.toString() } : {}),
     ...(counted.unmigrated.keys > 0 ? { unmigrated: counted.unmigrated } : {}),
     dedupSince: ground.dedupSinceMs === null ? null : new Date(ground.dedupSinceMs).toISOString(),
+    ...(captured.pendingFrom === null ? {} : { pendingFrom: captured.pendingFrom }),
     rates: ground.rates,
     quarantined: ground.quarantined,
     snapshot: files.at(-1)!,

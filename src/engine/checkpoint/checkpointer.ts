@@ -115,7 +115,7 @@ export class Checkpointer {
     // Compute the delay now, not at the failure: the events since then may not allow so long a wait.
     const retryAt = this.#failures === 0 ? 0 : this.#failedAt + retryMs(this.#failures, this.#events.overLimit(), open);
     const at = due === null ? null : Math.max(due, retryAt);
-    if (at === null || at > clock.now()) host.arm(at);
+    if (at === null || at > clock.now()) host.arm(earlier(at, open.sealed ? null : wakeAt(open)));
     else if (this.#lease.epoch === null) this.#events.unready();
     else host.keep(this.#take(open).then(() => undefined));
   }
@@ -310,10 +310,22 @@ export class Checkpointer {
   async #adopt(open: OpenPartition, manifest: Manifest, stored: StoredState, archivedBytes: number): Promise<void> {
     const { clock, codec, cache } = this.#env;
     open.covered(manifest, stored, archivedBytes, clock.now());
+    stored.queue(open.machine);
     for (const _ of open.machine.dropSaved(manifest.seq, manifest.kind === "full")) await sleep(clock, 0);
     cache.keep(reachedNames(open.row, codec));
   }
 }
+
+/** Timers wake the partition once a second at most. They fire with their own due times. */
+const TICK_MS = 1_000;
+
+/** Returns the time at which a timer may be due, or null if none is pending. */
+function wakeAt({ machine: { timers } }: OpenPartition): number | null {
+  return timers.next === Number.POSITIVE_INFINITY ? null : Math.ceil(timers.next / TICK_MS) * TICK_MS;
+}
+
+const earlier = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.min(a, b);
 
 /** The name of the full file that the generation begins with. */
 const generationOf = (manifest: Manifest | null): string | null =>

@@ -23,7 +23,8 @@ import { fetchManifest } from "../recovery/kept-snapshots.ts";
 import { load } from "../recovery/past-state.ts";
 import { nextPage, replay } from "../recovery/replay.ts";
 import type { Host } from "../base/ports.ts";
-import type { Entries } from "../state/keyed-state.ts";
+import type { Entries, KeyEntry } from "../state/keyed-state.ts";
+import { timersText } from "../state/timers.ts";
 import { limited } from "../base/retry.ts";
 import type { Environment } from "../operator/environment.ts";
 
@@ -170,7 +171,7 @@ async function compare(
       const version = x?.[1]?.version;
       unmigrated += version === undefined ? 0 : 1;
       if (version !== undefined && some.length < NAMED_KEYS) some.push([x![0], version]);
-      if (x?.[1]?.text === y?.[1]?.text && x?.[1]?.seq === y?.[1]?.seq) continue;
+      if (isSame(x?.[1], y?.[1])) continue;
       const at = Math.min(x?.[1]?.seq ?? Infinity, y?.[1]?.seq ?? Infinity) as Seq;
       if (first === null || at < first.seq)
         first = { seq: at, key: (x ?? y)![0], live: x?.[1]?.text ?? null, rebuilt: y?.[1]?.text ?? null };
@@ -179,6 +180,11 @@ async function compare(
     await Promise.allSettled([live.return(undefined), rebuilt.return(undefined)]);
   }
 }
+
+const isSame = (live: KeyEntry | null | undefined, rebuilt: KeyEntry | null | undefined): boolean =>
+  live?.text === rebuilt?.text &&
+  live?.seq === rebuilt?.seq &&
+  timersText(live?.timers) === timersText(rebuilt?.timers);
 
 /** Steps through the entries of chunks that arrive one after the other. */
 class Walk {

@@ -15,9 +15,10 @@
  */
 import { print } from "../event/fingerprint.ts";
 import { Failure, isUnreadable, messageOf } from "../base/errors.ts";
-import { edit, isEdit } from "../state/edit.ts";
 import { fill } from "../event/event.ts";
-import { EventContext, handle } from "../state/handler.ts";
+import { EventContext } from "../state/handler.ts";
+import { runEvent } from "../state/run-event.ts";
+import { TIMER_TYPE, type Firing } from "../state/timers.ts";
 import { Prints } from "../event/fingerprint.ts";
 import { seq, type Seq } from "../base/ids.ts";
 import { copyJson } from "../base/json.ts";
@@ -167,7 +168,8 @@ class KeyFold {
 
   /** Sets the value that is known from this event on. */
   begin(text: string | null): void {
-    this.#touched = { text, value: STALE, dirty: false, seq: seq(0), version: undefined, before: text };
+    const none = { version: undefined, timers: undefined };
+    this.#touched = { text, value: STALE, dirty: false, seq: seq(0), ...none, before: { text } };
     this.#size = text?.length ?? 0;
   }
 
@@ -218,11 +220,10 @@ class KeyFold {
     print(prints, touch.event, this.#key, this.#seed, false);
     // A handler may change its input, and the event is still to be shown.
     const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
-    const context = new EventContext(this.#key, touch.seq, subject.now, isNew(dirtyKey), prints.words(), 0);
-    const { operator } = this.#env;
-    const outcome = isEdit(event.type)
-      ? edit(operator, dirtyKey, event, context, null)
-      : handle(operator, dirtyKey, event, context);
+    const now = event.type === TIMER_TYPE ? (event.data as Firing).due : subject.now;
+    const context = new EventContext(this.#key, touch.seq, now, isNew(dirtyKey), prints.words(), 0);
+    // A snapshot's value comes without the key's timers, so the log says which of them fired.
+    const outcome = runEvent(this.#env.operator, dirtyKey, event, context, null, true);
     const same = outcomeText(outcome) === outcomeText(touch.outcome);
     if (outcome.tag === "applied" && (same || !touch.worded)) return null;
     return `the code has changed: the outcome of seq ${touch.seq} is now ${shown(outcome)}`;

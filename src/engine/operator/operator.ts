@@ -11,9 +11,19 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Seq } from "../base/ids.ts";
 import { exceeds, type Jsonable, type JsonObject } from "../base/json.ts";
-import { NAME_BYTES } from "../base/limits.ts";
+import { NAME_BYTES, TIMERS } from "../base/limits.ts";
 import type { Event } from "../event/event.ts";
-import { type Fail, onlyNames, type Settings, settingsOf, type WrittenSettings, whole } from "./settings.ts";
+import {
+  type Duration,
+  durationMs,
+  type Fail,
+  onlyNames,
+  type Settings,
+  settingsOf,
+  type WrittenSettings,
+  whole,
+} from "./settings.ts";
+import type { DueTimer, TimersOf } from "./timer-settings.ts";
 
 /** Operators import everything from here. In Node this file is all that the package has. */
 export { timeMs } from "../event/rfc3339.ts";
@@ -26,7 +36,7 @@ export interface Refusal<Code extends string = string, Detail = unknown> {
   readonly detail: Detail;
 }
 
-export interface Context<State> {
+export interface Context<State, Timer extends string = string> {
   readonly key: string;
   /** Position of this event in its partition. */
   readonly seq: Seq;
@@ -43,9 +53,14 @@ export interface Context<State> {
   set(state: State): void;
   /** Removes the key. The key's next event starts from `initial`. */
   remove(): void;
+  /** The timers of this key. They are a part of its state: a refused event sets none, and `remove` clears them. */
+  readonly timers: TimersOf<Timer>;
   /** Refuses the event, which then changes nothing. The sender gets `code` and `detail`, and so does each duplicate. */
   refuse<const Code extends string, Detail = undefined>(code: Code, detail?: Detail): Refusal<Code, Detail>;
 }
+
+/** The `ctx` of a timer. A timer has no sender, so it can't refuse. */
+export type TimerContext<State, Timer extends string = string> = Omit<Context<State, Timer>, "refuse" | "isNew">;
 
 export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
 
@@ -97,7 +112,12 @@ type Migrates<Version extends number> = [Later<Version>] extends [never]
   ? unknown
   : { readonly migrate: { readonly [V in Later<Version> & number]: (old: JsonObject) => unknown } };
 
-export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, unknown>> extends WrittenSettings {
+export interface Spec<
+  E extends Schemas,
+  State,
+  Replies extends Record<keyof E, unknown>,
+  Timer extends string = string,
+> extends WrittenSettings {
   /** Version of the state's shape, from 1. Raise it together with a `migrate` entry. */
   readonly version: number;
   /** Event type -> schema of `event.data` (Standard Schema: zod, valibot, arktype, …). */
@@ -109,8 +129,18 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
   readonly initial: (key: string) => State;
   /** Event type -> handler. The handler changes the state in place, and its return value is the reply. */
   readonly on: {
-    readonly [T in keyof E]: (state: State, event: Event<T & string, Input<E[T]>>, ctx: Context<State>) => Replies[T];
+    readonly [T in keyof E]: (
+      state: State,
+      event: Event<T & string, Input<E[T]>>,
+      ctx: Context<State, Timer>,
+    ) => Replies[T];
   };
+  /** Timer -> handler, which runs when a timer that `ctx.timers` set is due. */
+  readonly timers?: {
+    readonly [N in Timer]: (state: State, timer: DueTimer<N>, ctx: TimerContext<State, Timer>) => void;
+  };
+  /** A key is removed so long after its last event, with its timers. Default: never. */
+  readonly expire?: Duration;
   /** Version n -> how to make it from version n - 1, for every n from 2 to `version`. Write `(old) => old` if nothing
    *  changed. */
   readonly migrate?: { readonly [version: number]: (old: JsonObject) => unknown };
@@ -118,7 +148,7 @@ export interface Spec<E extends Schemas, State, Replies extends Record<keyof E, 
 
 /** The handlers as written. Inferred as a whole, because the return type of each handler is the reply that clients
  *  know. */
-type Handlers<E extends Schemas, State> = Spec<E, State, Record<keyof E, unknown>>["on"];
+type Handlers<E extends Schemas, State, Timer extends string> = Spec<E, State, Record<keyof E, unknown>, Timer>["on"];
 
 type RepliesOf<On> = { readonly [T in keyof On]: On[T] extends (...args: never) => infer R ? R : never };
 
@@ -137,12 +167,17 @@ export interface Operator<
   readonly group: (key: string) => string;
   readonly initial: (key: string) => unknown;
   readonly handlers: ReadonlyMap<string, Handler>;
+  readonly timers: ReadonlyMap<string, TimerHandler>;
+  /** Null if keys don't expire. */
+  readonly expireMs: number | null;
   readonly migrate: ReadonlyMap<number, (old: JsonObject) => unknown>;
   /** For clients: the state's type, and the reply's type for each event type. Never there at run time. */
   readonly types?: { readonly state: State; readonly replies: Replies };
 }
 
 export type Handler = (state: unknown, event: Event, ctx: Context<unknown>) => unknown;
+
+type TimerHandler = (state: unknown, timer: DueTimer, ctx: TimerContext<unknown>) => unknown;
 
 export const OPERATOR_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
@@ -159,11 +194,12 @@ export function operator<
   const Name extends string,
   const E extends Schemas,
   State,
-  On extends Handlers<E, State>,
+  On extends Handlers<E, State, Timer>,
   const Version extends number,
+  const Timer extends string = never,
 >(
   name: Name,
-  spec: Spec<E, State, Record<keyof E, unknown>> & { readonly on: On; readonly version: Version } & NoInfer<
+  spec: Spec<E, State, Record<keyof E, unknown>, Timer> & { readonly on: On; readonly version: Version } & NoInfer<
       Carries<State> & Answers<On> & Migrates<Version>
     >,
 ): Operator<Name, E, State, RepliesOf<On>> {
@@ -192,6 +228,7 @@ export function operator<
   }
   for (const type of Object.keys(spec.on))
     if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
+  const timers = timersOf(spec.timers ?? {}, fail);
   const version = whole(spec.version, "version", fail);
   const migrate = migrations(spec.migrate ?? {}, version, fail);
 
@@ -200,6 +237,8 @@ export function operator<
     version,
     events: spec.events,
     handlers,
+    timers,
+    expireMs: spec.expire === undefined ? null : Math.ceil(durationMs(spec.expire, "expire", fail)),
     migrate,
     key: (spec.key as ((event: Event) => unknown) | undefined) ?? defaultKey,
     group: spec.group ?? ((key) => key),
@@ -210,9 +249,22 @@ export function operator<
 
 /** All members that a definition may have. */
 const SPEC =
-  "version events key group initial on migrate replies dedup partitions snapshot maxKeys maxEventsPerDay memory".split(
+  "version events key group initial on timers expire migrate replies dedup partitions snapshot maxKeys maxEventsPerDay memory".split(
     " ",
   );
+
+function timersOf(given: object, fail: Fail): ReadonlyMap<string, TimerHandler> {
+  const timers = new Map<string, TimerHandler>();
+  for (const [name, handler] of Object.entries(given)) {
+    if (!TIMER_NAME.test(name))
+      fail(`"${name.slice(0, 70)}" can't be a timer: a name is letters, digits, _ and -, and has at most 63 of them`);
+    synchronous(handler, `the timer "${name}"`, fail);
+    timers.set(name, handler as TimerHandler);
+  }
+  return timers.size <= TIMERS ? timers : fail(`it has ${timers.size} timers; there may be ${TIMERS}`);
+}
+
+const TIMER_NAME = /^[A-Za-z0-9_-]{1,63}$/;
 
 /** Refuses an async function, because a promise is no key, no state and no reply. */
 function synchronous(given: unknown, what: string, fail: Fail): void {

@@ -7,6 +7,7 @@
  * ADMISSION3. A request whose states are too large goes in by parts, and each part is durable before the next one
  *     loads. So the memory that is loaded at a time has a bound, whatever the size of the states. If a later part can't
  *     go in, the request is not wholly durable, and the caller sends it again.
+ * ADMISSION5. If a timer is due at the request's clock, the request waits until it has fired (FIRING1 of firing.ts).
  * ADMISSION4. A request of which no key could be loaded is refused before any of its events has a seq.
  */
 import { Failure } from "../base/errors.ts";
@@ -18,14 +19,12 @@ import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { Clock, Host } from "../base/ports.ts";
 import type { Lease } from "../log/lease.ts";
 import type { Admitted, GroupCommit } from "./group-commit.ts";
-import type { Opener } from "./opener.ts";
+import { REOPENED, type Opener } from "./opener.ts";
+import type { Firing } from "./firing.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
 import { busy, type AppendRequest, type AppendResponse } from "./protocol.ts";
 import { limited } from "../base/retry.ts";
 import type { Environment } from "../operator/environment.ts";
-
-/** The partition was opened again while keys were loaded. The request begins again. */
-export const REOPENED = new Failure("store_unavailable", "the partition was opened anew while keys were loaded");
 
 interface Waiting {
   readonly open: OpenPartition;
@@ -42,6 +41,7 @@ export class AdmissionQueue {
   readonly #host: Host;
   readonly #opener: Opener;
   readonly #groups: GroupCommit;
+  readonly #firing: Firing;
   readonly #queue: Waiting[] = [];
   #running = false;
   #lost: Failure | null = null;
@@ -50,11 +50,12 @@ export class AdmissionQueue {
   bytes = 0;
   events = 0;
 
-  constructor({ clock, host }: Environment, lease: Lease, opener: Opener, groups: GroupCommit) {
+  constructor({ clock, host }: Environment, lease: Lease, opener: Opener, groups: GroupCommit, firing: Firing) {
     this.#clock = clock;
     this.#host = host;
     this.#opener = opener;
     this.#groups = groups;
+    this.#firing = firing;
     lease.onLost((failure) => {
       this.#lost = failure;
       for (const { reject } of this.#queue) reject(failure);
@@ -78,8 +79,8 @@ export class AdmissionQueue {
 
   /** @throws Failure if the keys can't be loaded, or the instance has ended in the meantime; Damage */
   enter(open: OpenPartition, slice: AppendRequest, deadlineMs: number): Admitted | Promise<Admitted> {
-    if (this.#queue.length === 0 && open.machine.state.missing(slice.keys).length === 0)
-      return this.#admitNow(open, slice);
+    const isReady = open.machine.state.missing(slice.keys).length === 0 && !this.#isDue(open, slice);
+    if (this.#queue.length === 0 && isReady) return this.#admitNow(open, slice);
     const ahead = this.#queue.reduce((sum, { slice: { keys } }) => sum + keys.length, 0);
     const soon = ahead + slice.keys.length <= open.machine.state.keysIn(LOAD_BYTES);
     const loaded = soon ? pinned(open, slice.keys) : null;
@@ -92,6 +93,15 @@ export class AdmissionQueue {
     );
     if (!this.#running) this.#host.keep(this.#run());
     return entered;
+  }
+
+  #isDue(open: OpenPartition, { at }: AppendRequest): boolean {
+    return this.#firing.isDue(open, Math.min(at, this.#clock.now()));
+  }
+
+  /** Fires what is due before the request. A request's own time bounds what that can be. */
+  async #fireBefore(open: OpenPartition, slice: AppendRequest): Promise<void> {
+    while (this.#isDue(open, slice)) await this.#firing.upTo(open, Math.min(slice.at, this.#clock.now()));
   }
 
   async #run(): Promise<void> {
@@ -114,7 +124,7 @@ export class AdmissionQueue {
     for (let from = 0; from < slice.keys.length;) {
       const to = this.#partFrom(open, slice, from);
       const part = from === 0 && to === slice.keys.length ? slice : cut(slice, from, to);
-      const admitted = this.#admit(open, part, deadlineMs, await pinned(open, part.keys));
+      const admitted = await this.#admit(open, part, deadlineMs, await pinned(open, part.keys));
       if ("tag" in admitted) return admitted;
       whole = joined(whole, admitted, slice.keys.length, from);
       from = to;
@@ -133,8 +143,14 @@ export class AdmissionQueue {
   }
 
   /** An await between the check of the lease and the admission would let a lost lease admit events. */
-  #admit(open: OpenPartition, slice: AppendRequest, deadlineMs: number, keys: readonly string[]): Admitted {
+  async #admit(
+    open: OpenPartition,
+    slice: AppendRequest,
+    deadlineMs: number,
+    keys: readonly string[],
+  ): Promise<Admitted> {
     try {
+      await this.#fireBefore(open, slice);
       if (this.#lost !== null) throw this.#lost;
       this.#leftMs(deadlineMs);
       return this.#admitNow(open, slice);

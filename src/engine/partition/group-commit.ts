@@ -24,6 +24,7 @@ import { rowStats } from "./row-stats.ts";
 import { overQuota, type Quota } from "./quota.ts";
 import { nextStamp } from "../base/hybrid-clock.ts";
 import { limited } from "../base/retry.ts";
+import { earliest, EXPIRY } from "../state/timers.ts";
 import { ThrowLines } from "./throw-lines.ts";
 import type { Environment } from "../operator/environment.ts";
 
@@ -88,6 +89,64 @@ export class GroupCommit {
     const inherited = { upTo: open.row.startSeq, parts: this.#env.origin?.env.share?.partitions ?? 1 };
     const busy = overQuota(dedup, slice, this.#quota.maxEventsPerDay, operator.dedup.maxIds, clock.now(), inherited);
     if (busy !== null) return busy;
+    const group = this.#begin(open);
+    const admission = this.#admitted(() => group.admit(slice, clock.now()));
+    if (!this.#running) this.#env.host.keep(this.#run(open));
+    else if (this.#gathering.enough(group.callers)) this.#leave?.();
+    return admission;
+  }
+
+  /** The partition clock of the last event that has a seq. */
+  clockOf({ machine }: OpenPartition): number {
+    return (this.#filling ?? this.#committing)?.clock ?? machine.clock;
+  }
+
+  /**
+   * Fires the timers of these keys that are due at or before `upTo`, in the order of each key's due times. The keys are
+   * in memory. Returns a promise that settles when they are durable, or null if nothing was due.
+   */
+  fire(open: OpenPartition, keys: readonly string[], upTo: number): Promise<void> | null {
+    const { timers } = open.machine;
+    const group = this.#begin(open);
+    const { next } = group;
+    this.#admitted(() => {
+      for (const key of keys) {
+        let pending = group.timers(key);
+        for (; pending !== undefined && earliest(pending)[1] <= upTo; pending = group.timers(key)) {
+          const [timer, due] = earliest(pending);
+          group.fire(key, { timer, due });
+        }
+        if (pending !== undefined) timers.add(key, earliest(pending)[1], seq(group.next - 1));
+      }
+      timers.done(seq(group.next - 1));
+    });
+    if (!this.#running) this.#env.host.keep(this.#run(open));
+    return group.next === next ? null : group.durable;
+  }
+
+  /** A key whose timer has been cleared came due. Logging that leaves in D1 when the next one is due. */
+  noteCleared(open: OpenPartition, key: string, due: number): Promise<void> {
+    const group = this.#begin(open);
+    this.#admitted(() => group.fire(key, { timer: EXPIRY, due }));
+    if (!this.#running) this.#env.host.keep(this.#run(open));
+    return group.durable;
+  }
+
+  /** Forgets hints of timers that were set to later or cleared, so that they wake nobody. */
+  #trim({ machine: { state, timers } }: OpenPartition): void {
+    const last = this.#filling ?? this.#committing!;
+    timers.trim(
+      (key) => {
+        if (!state.has(key)) return undefined;
+        const pending = last.timers(key);
+        return pending === undefined ? null : earliest(pending)[1];
+      },
+      seq(last.next - 1),
+    );
+  }
+
+  /** Returns the group that fills. */
+  #begin(open: OpenPartition): Group {
     const below = this.#committing;
     this.#filling ??= new Group(
       this.#env.host.nonce(),
@@ -96,16 +155,13 @@ export class GroupCommit {
       below?.next ?? seq(open.machine.seq + 1),
       below,
     );
-    const admission = this.#admitted(this.#filling, slice);
-    if (!this.#running) this.#env.host.keep(this.#run(open));
-    else if (this.#gathering.enough(this.#filling.callers)) this.#leave?.();
-    return admission;
+    return this.#filling;
   }
 
   /** An error halfway leaves seqs without events. Such a group must never reach the log, so the instance ends. */
-  #admitted(group: Group, slice: AppendRequest): Admission {
+  #admitted<T>(admit: () => T): T {
     try {
-      return group.admit(slice, this.#env.clock.now());
+      return admit();
     } catch (error) {
       this.#lease.fence(`admission failed: ${messageOf(error)}`);
       throw error;
@@ -164,6 +220,7 @@ export class GroupCommit {
       this.#committing = group;
       if (group.events > 0) {
         const begun = clock.now();
+        this.#trim(open);
         const held = open.row.epoch;
         const epoch = lease.epoch ?? this.#claim(held, group);
         const rows = group.close(

@@ -2,6 +2,7 @@
  * A group: the events that one commit will make durable, collected while the commit before it is in flight.
  *
  * GROUP1. An event's seq, its outcome and its place in the log are decided in one turn, without await.
+ * GROUP3. Timers fire in a group like events, before the events whose clock has reached them (firing.ts).
  * GROUP2. A group is cut into rows below the row limit. Each row has its own overlay, since each has its own stamp.
  */
 import type { Codec } from "../base/ports.ts";
@@ -12,7 +13,7 @@ import { partitionClock } from "../base/hybrid-clock.ts";
 import { seq, stamp, type Epoch, type Seq, type Stamp } from "../base/ids.ts";
 import { utf8Length } from "../base/json.ts";
 import { Overlay } from "../state/overlay.ts";
-import { LISTED_ERRORS, ROW_BYTES } from "../base/limits.ts";
+import { LISTED_ERRORS, NAME_BYTES, ROW_BYTES } from "../base/limits.ts";
 import { migrationFailed } from "../operator/migration.ts";
 import type { ProducerProgress } from "../log/segment.ts";
 import type { Producer } from "../event/producer.ts";
@@ -23,6 +24,8 @@ import type { Segment } from "../base/records.ts";
 import { DUPLICATE, STATUS, type AppendRequest } from "./protocol.ts";
 import { RESERVED_TYPE } from "../operator/operator.ts";
 import type { Event } from "../event/event.ts";
+import { print, Prints } from "../event/fingerprint.ts";
+import { firingText, type Firing, type Timers } from "../state/timers.ts";
 import type { Watchers } from "../base/ports.ts";
 
 interface Row {
@@ -56,7 +59,7 @@ export class Group {
   after = stamp(0);
   /** The partition clock of the last event (CLOCK3). */
   #clock: number;
-  readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0 };
+  readonly #counts = { applied: 0, refused: 0, quarantined: 0, duplicates: 0, reused: 0, timers: 0 };
   #resolve: () => void = () => undefined;
   #reject: (why: unknown) => void = () => undefined;
   /** Settles when the group is in the log, or can't get there through this instance. */
@@ -159,7 +162,9 @@ export class Group {
         end = stop;
         dedup.add(slice.prints, i * PRINT_WORDS);
         this.#next = seq(at + 1);
-        const outcome = this.#run(row, at, fill(events[i]!, time), slice, i, start, stop);
+        const place = i * PRINT_WORDS;
+        const text = (): string => slice.body.slice(start, stop).trim();
+        const outcome = this.#run(row, at, fill(events[i]!, time), slice.keys[i]!, slice.prints, place, text);
         statuses[i] = STATUS[outcome.tag];
         if (slice.full || (outcome.tag !== "applied" && details.length < LISTED_ERRORS))
           details.push([i, at, outcomeText(outcome)]);
@@ -225,26 +230,52 @@ export class Group {
     return status + DUPLICATE;
   }
 
-  #run(row: Row, at: Seq, event: Event, slice: AppendRequest, i: number, start: number, stop: number): Outcome {
+  /** Returns the key's timers as everything before leaves them. */
+  timers(key: string): Timers | undefined {
+    return (this.top ?? new Overlay(this.#fold.state, null)).last(key).timers;
+  }
+
+  /** Fires a timer of the key, which is pending and due. */
+  fire(key: string, firing: Firing): void {
+    this.#clock = Math.max(this.#clock, firing.due);
+    const text = firingText(firing);
+    const bytes = utf8Length(text);
+    const row = this.#row(bytes + NAME_BYTES);
+    const at = this.#next;
+    const event = fill(JSON.parse(text) as Record<string, unknown>, new Date(this.#clock).toISOString());
+    const prints = new Prints(1);
+    print(prints, event, key, this.#fold.seed, false);
+    this.#fold.dedup.add(prints.all, prints.last);
+    this.#next = seq(at + 1);
+    this.bytes += bytes;
+    row.writer.body(text, bytes);
+    this.#run(row, at, event, key, prints.all, prints.last, () => text);
+    this.#counts.timers += 1;
+  }
+
+  #run(
+    row: Row,
+    at: Seq,
+    event: Event,
+    key: string,
+    prints: ArrayLike<number>,
+    place: number,
+    text: () => string,
+  ): Outcome {
     const machine = this.#fold;
-    const key = slice.keys[i]!;
     const ms = this.#clock;
     row.writer.event(key, ms);
     // Read the command before the event runs: a handler may change the event, and a retry removes the quarantined
     // entry.
     const command = commandOf(event);
-    const outcome = machine.run(row.overlay, at, event, key, ms, slice.prints, i * PRINT_WORDS, this.#live);
+    const outcome = machine.run(row.overlay, at, event, key, ms, prints, place, this.#live);
     this.#counts[outcome.tag] += 1;
     if (machine.keeps(outcome)) {
       row.writer.outcome(outcome);
       machine.dedup.answer(at, outcomeText(outcome));
     }
     if (outcome.tag !== "applied" || command !== null)
-      machine.decide(
-        { at, key, ms, made: machine.made, text: () => slice.body.slice(start, stop).trim() },
-        command,
-        outcome,
-      );
+      machine.decide({ at, key, ms, made: machine.made, text }, command, outcome);
     if (outcome.tag === "quarantined") this.#live.threw(machine.quarantine.find(command?.target ?? at)!);
     return outcome;
   }

@@ -30,6 +30,9 @@ import type { GroupCommit } from "./group-commit.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import type { Environment } from "../operator/environment.ts";
 
+/** The partition was opened again while keys were loaded. The request begins again. */
+export const REOPENED = new Failure("store_unavailable", "the partition was opened anew while keys were loaded");
+
 /** The purpose of an opening. Snapshots alone need an epoch from the beginning. */
 export type Use = "reads" | "events" | "snapshots";
 

@@ -17,8 +17,9 @@ import type { Address } from "../operator/routing.ts";
 import { isHeld } from "../base/aside.ts";
 import { quotaOf } from "./quota.ts";
 import { OpenCheck } from "./open-check.ts";
-import { Opener, sealed, type Use } from "./opener.ts";
-import { AdmissionQueue, REOPENED } from "./admission.ts";
+import { Opener, REOPENED, sealed, type Use } from "./opener.ts";
+import { AdmissionQueue } from "./admission.ts";
+import { Firing } from "./firing.ts";
 import { GroupCommit, type Admitted } from "./group-commit.ts";
 import { exported, type Exported } from "../snapshot/reads.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
@@ -54,6 +55,7 @@ export class PartitionEngine {
   readonly #checkpoints: Checkpointer;
   readonly #groups: GroupCommit;
   readonly #opener: Opener;
+  readonly #firing: Firing;
   readonly #queue: AdmissionQueue;
   readonly #takeIn: TakeIn;
   readonly #repeats = new OpenCheck(() => this.#isLineOpen());
@@ -95,7 +97,8 @@ export class PartitionEngine {
       damaged: (open, damage) => this.#onDamage(open, damage),
       opened: (open, use, answeredAt) => this.#onOpened(open, use, answeredAt),
     });
-    this.#queue = new AdmissionQueue(env, lease, this.#opener, this.#groups);
+    this.#firing = new Firing(lease, this.#opener, this.#groups);
+    this.#queue = new AdmissionQueue(env, lease, this.#opener, this.#groups, this.#firing);
     lease.onLost(({ message }) => env.host.end(message));
   }
 
@@ -344,6 +347,7 @@ export class PartitionEngine {
     const { clock, host, counters } = this.#env;
     counters.add({ wakes: 1 });
     try {
+      if (await this.#fired()) return;
       const open = await this.#opener.ready("snapshots");
       this.#checkpoints.schedule(open);
       await this.#checkpoints.idle();
@@ -356,6 +360,16 @@ export class PartitionEngine {
       host.note("alarm failed", { error: messageOf(error) });
       this.#later();
     }
+  }
+
+  /** Fires the timers that are due. Returns true if there were some: then nothing else is done in this turn. */
+  async #fired(): Promise<boolean> {
+    const { clock } = this.#env;
+    const open = await this.#opener.ready("reads");
+    if (open.sealed || !this.#firing.isDue(open, clock.now())) return false;
+    const fired = await this.#firing.forAlarm(await this.#opener.ready("events"), clock.now());
+    this.#checkpoints.schedule(this.#opener.open ?? open);
+    return fired;
   }
 
   #later(): void {

@@ -10,7 +10,7 @@ export function rowStats(
   growth: { readonly keys: number; readonly size: number },
   counts: CounterValues,
 ): string {
-  const { state, quarantine, dedup } = open.machine;
+  const { state, quarantine, dedup, timers } = open.machine;
   const { keys, size } = state;
   const row = counters.row(counts);
   minutes.count(row, clock.now());
@@ -22,6 +22,7 @@ export function rowStats(
     lastRecovery: open.report,
     rates: open.rates,
     quarantined: quarantine.decidedEvents,
+    ...(timers.next === Number.POSITIVE_INFINITY ? {} : { pendingFrom: timers.next }),
     tail: [open.row.version, open.tail.bytes],
     counters: row,
     ...(told.length === 0 ? {} : { minutes: told }),

@@ -150,6 +150,8 @@ export interface RidingStats {
   readonly lastRecovery: RecoveryReport;
   readonly rates?: Rates;
   readonly quarantined?: number;
+  /** No timer is due before this time, in milliseconds. Missing if none is pending. */
+  readonly pendingFrom?: number;
   /**
    * Bytes of the tail before the group, above the snapshot of that version. The tail above a later snapshot isn't known
    * from here.

@@ -20,6 +20,7 @@ import type { Loaded } from "../snapshot/key-loader.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { readOrNull } from "../snapshot/rollback-pins.ts";
 import type { KeyedState } from "../state/keyed-state.ts";
+import { TIMER_TYPE } from "../state/timers.ts";
 import type { StateMachine } from "../state/state-machine.ts";
 import { archivedSegments, type Within } from "./archived-log.ts";
 import { type OpenPartition, readRiding } from "./open-partition.ts";
@@ -169,10 +170,11 @@ export async function withKeys(
   }
 }
 
-/** Returns the keys of events whose handlers run. Refused and quarantined events stay so (ONE6), unless all are decided
- *  anew. */
-function neededKeys({ events: { keys, outcomes } }: ReadSegment, anew: boolean): readonly string[] {
-  return anew ? keys : keys.filter((_, i) => (outcomes.get(i)?.tag ?? "applied") === "applied");
+/** Returns the keys of events that change a state. Refused and quarantined events change none (ONE6), unless all are
+ *  decided anew. A timer that fired is gone in any case. */
+function neededKeys({ events: { keys, events, outcomes } }: ReadSegment, anew: boolean): readonly string[] {
+  if (anew) return keys;
+  return keys.filter((_, i) => (outcomes.get(i)?.tag ?? "applied") === "applied" || events[i]!["type"] === TIMER_TYPE);
 }
 
 /** Consecutive segments of a log. */

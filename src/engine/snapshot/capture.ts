@@ -25,7 +25,7 @@ import type { Codec } from "../base/ports.ts";
 import type { ProducerImage } from "../state/producers.ts";
 import type { QuarantineChange } from "../state/quarantine.ts";
 import { SnapshotWriter, type FooterFacts, type EncodedFile } from "./file-writer.ts";
-import type { Changed, Entries, Totals } from "../state/keyed-state.ts";
+import { contentOf, type Changed, type Entries, type Totals } from "../state/keyed-state.ts";
 
 /** The content of a snapshot, as of one turn. */
 export interface Capture {
@@ -36,6 +36,8 @@ export interface Capture {
   readonly stamp: Stamp;
   /** The partition clock (CLOCK3). */
   readonly clock: number;
+  /** Nothing was pending before this time (QUEUE4 of timer-queue.ts). Null if nothing is pending at all. */
+  readonly pendingFrom: number | null;
   /** Totals of the whole state. */
   readonly totals: Totals;
   /** Entries in the order of the keys' bytes. An entry is null if the key is gone. */
@@ -61,12 +63,14 @@ export type Captured = Capture & { readonly changed: Changed };
  */
 export function beginCapture(machine: StateMachine, base: Seq = seq(0), under = 0, merged = 0): Captured {
   const everything = base === 0 && machine.state.complete;
+  const pendingFrom = machine.timers.pendingFrom(machine.seq);
   return {
     operatorVersion: machine.operator.version,
     base,
     seq: machine.seq,
     stamp: machine.stamp,
     clock: machine.clock,
+    pendingFrom: pendingFrom === Number.POSITIVE_INFINITY ? null : pendingFrom,
     ...machine.state.totals(),
     entries: machine.state.capture(base, everything),
     under,
@@ -81,8 +85,8 @@ export function beginCapture(machine: StateMachine, base: Seq = seq(0), under = 
 export function* finishCapture({ changed, ...taken }: Captured): Generator<void, Capture> {
   const entries = yield* sortByKey(taken.entries);
   const { digest } = taken.totals;
-  for (const [i, [key, { text }]] of changed.entries()) {
-    if (text !== null) digest.add(key, text);
+  for (const [i, [key, entry]] of changed.entries()) {
+    if (entry.text !== null) digest.add(key, contentOf(entry));
     if (i % COUNTED_AT_ONCE === COUNTED_AT_ONCE - 1) yield;
   }
   return { ...taken, entries };
@@ -120,7 +124,7 @@ export async function* encodeFiles(
       }
       if (file.state(key, entry)) await pause();
       if (entry === null) continue;
-      digest.add(key, entry.text);
+      digest.add(key, contentOf(entry));
       keys += 1;
       size += key.length + entry.text.length;
       if (entry.version === undefined) continue;
@@ -149,6 +153,7 @@ function footerOf(id: PartitionId, captured: Capture, codec: Codec): FooterFacts
     seq: captured.seq,
     stamp: captured.stamp,
     clock: captured.clock,
+    pendingFrom: captured.pendingFrom,
     keys: captured.totals.keys,
     dedup: { first, last, repliesFrom, minutes },
   };

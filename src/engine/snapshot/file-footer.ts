@@ -41,8 +41,12 @@ export interface Footer {
   readonly stamp: number;
   /** The partition clock. */
   readonly clock: number;
+  /** Nothing was pending before this time, in milliseconds. Null if nothing is pending at all. */
+  readonly pendingFrom: number | null;
   readonly keys: number;
   readonly state: readonly Block[];
+  /** Keys with timers, by due time. Missing if there are none. */
+  readonly timers?: readonly Block[];
   readonly dedup: Omit<DedupImage, "prints" | "answers">;
   readonly prints: readonly Block[];
   readonly answers: readonly Block[];
@@ -90,9 +94,9 @@ export function readFooter(end: Uint8Array, codec: Codec, start = 0): Footer | n
   return checked(parseObject(decoded(bytes, codec), "the snapshot's footer"));
 }
 
-/** Returns the end of the last state block, where everything else begins. */
-export const restOf = ({ state }: Footer): number => {
-  const last = state.at(-1);
+/** Returns the end of the states and timers, where everything else begins. */
+export const restOf = ({ state, timers }: Footer): number => {
+  const last = timers?.at(-1) ?? state.at(-1);
   return last === undefined ? HEAD : last[0] + last[1];
 };
 
@@ -120,20 +124,34 @@ function checked(footer: Readonly<Record<string, unknown>>): Footer {
     seq,
     stamp,
     clock,
+    pendingFrom,
     keys,
     dedup,
     producers,
     filter,
     last,
     part,
+    timers,
   } = footer;
   if (v !== SNAPSHOT_FORMAT) throw unknown(`a footer of format ${shown(v)}; this code reads ${SNAPSHOT_FORMAT}`);
   // Only a full snapshot is in several files.
   if (!isWhole(base) || !(part === undefined || (isPart(part) && base === 0)))
     throw new Damage(`a snapshot on base ${shown(base)}, in parts ${shown(part)}`);
   const texts = [partition, hash, codec].every((text) => typeof text === "string");
-  const numbers = [seq, stamp, keys, operatorVersion].every(isWhole) && operatorVersion !== 0 && isMs(clock);
-  const lists = [footer["state"], footer["prints"], footer["answers"], footer["quarantine"], producers, filter ?? []];
+  const numbers =
+    [seq, stamp, keys, operatorVersion].every(isWhole) &&
+    operatorVersion !== 0 &&
+    isMs(clock) &&
+    isMs(pendingFrom ?? 0);
+  const lists = [
+    footer["state"],
+    footer["prints"],
+    footer["answers"],
+    footer["quarantine"],
+    producers,
+    filter ?? [],
+    timers ?? [],
+  ];
   if (!(last === undefined || typeof last === "string")) throw new Damage("the snapshot's last key isn't a text");
   if (!texts || !numbers || !lists.every(isBlocks) || !isRange(dedup, seq as number) || base > (seq as number))
     throw new Damage("a part of the snapshot's footer is missing or invalid");

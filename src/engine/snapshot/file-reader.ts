@@ -19,6 +19,8 @@ import { type Block, type Footer, openingParts, readFooter, restOf } from "./fil
 import type { FileEnvironment } from "../operator/environment.ts";
 import { RangeReader } from "./range-reader.ts";
 import { keyOfLine } from "./record.ts";
+import { dueRunsOf, readDueBlock } from "./due-blocks.ts";
+import type { DueRun } from "../state/timer-queue.ts";
 
 /** Reads a block that isn't state. @throws Damage if the block is corrupt */
 export type Rest = (block: Block, what: string) => Uint8Array;
@@ -110,6 +112,19 @@ export class SnapshotFile {
 
   get blocks(): number {
     return this.#firsts.length;
+  }
+
+  /** The keys with timers, by due time. @throws Damage if the footer is corrupt */
+  get dueRuns(): readonly DueRun[] {
+    return dueRunsOf(this.footer.timers ?? []).map(({ blocks, firsts }) => ({
+      firsts,
+      read: (number) =>
+        this.#named(async () => {
+          const block = blocks[number]!;
+          const [bytes] = await this.#ranges.some([block], "a block of timers");
+          return readDueBlock(bytes!, block, this.#codec);
+        }),
+    }));
   }
 
   /** Cuts blocks of rising numbers into runs that are worth fetching together. */
@@ -270,7 +285,8 @@ function readEnd(end: Uint8Array, start: number, codec: Codec, ids: number): End
   const filter = footer.filter?.map((block) => rest(block, "the filter"))[0];
   // Check all blocks now. A wrong copy in the cache would pass for damage later. A corrupt block might be needed only
   // when it is too late for a fallback.
-  if (start === 0) for (const block of footer.state) rest(block, "a state block");
+  if (start === 0)
+    for (const block of [...footer.state, ...(footer.timers ?? [])]) rest(block, "a block of states or timers");
   for (const blocks of [apart ? [] : footer.prints, footer.answers, footer.quarantine, footer.producers])
     for (const block of blocks) rest(block, "a block behind the states");
   return { footer, rest, apart, filter: filter === undefined ? null : new BloomFilter(lasting(filter)) };

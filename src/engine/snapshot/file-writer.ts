@@ -9,6 +9,8 @@ import type { Codec } from "../base/ports.ts";
 import { MAGIC, restOf, SNAPSHOT_FORMAT, type Block, type Footer, type Part } from "./file-footer.ts";
 import type { KeyEntry } from "../state/keyed-state.ts";
 import { stateLine } from "./record.ts";
+import { DueWriter } from "./due-blocks.ts";
+import { earliest } from "../state/timers.ts";
 
 export interface EncodedFile {
   readonly bytes: Uint8Array;
@@ -22,7 +24,7 @@ export interface EncodedFile {
 /** All that a footer says beside the places of blocks. */
 export type FooterFacts = Omit<
   Footer,
-  "v" | "state" | "prints" | "answers" | "quarantine" | "producers" | "filter" | "last"
+  "v" | "state" | "timers" | "prints" | "answers" | "quarantine" | "producers" | "filter" | "last"
 >;
 
 type List = "answers" | "quarantine" | "producers";
@@ -33,6 +35,8 @@ export class SnapshotWriter {
   readonly #file = new FileWriter();
   readonly #filter = new BloomFilterBuilder();
   readonly #state: Block[] = [];
+  readonly #due: DueWriter;
+  #timers: Block[] = [];
   readonly #lists: Record<List, Block[]> = { answers: [], quarantine: [], producers: [] };
   #prints: Block[] = [];
   /** Lines of the block that is being filled. */
@@ -44,6 +48,7 @@ export class SnapshotWriter {
   constructor(codec: Codec, blockChars: number) {
     this.#codec = codec;
     this.#blockChars = blockChars;
+    this.#due = new DueWriter(codec, blockChars);
     this.#file.write(codec.encode(MAGIC), codec);
     // `close` writes the format here, once it is known if this is one file of several.
     this.#file.write(words([0]), codec);
@@ -61,13 +66,17 @@ export class SnapshotWriter {
     this.#size += line.length;
     this.#last = key;
     this.#filter.add(key);
+    if (entry?.timers !== undefined) this.#due.add(earliest(entry.timers)[1], key);
     if (this.#size < this.#blockChars) return false;
     this.#flush(this.#state, this.#first);
     return true;
   }
 
+  /** Ends the states. Timers stand behind them, so that an opening need not read them. */
   endStates(): void {
     if (this.#lines.length > 0) this.#flush(this.#state, this.#first);
+    for (const { packed, keys, first } of this.#due.end())
+      this.#timers.push([...this.#file.write(packed, this.#codec), keys, first]);
   }
 
   /** Writes prints as little-endian words, since prints don't compress. */
@@ -106,6 +115,7 @@ export class SnapshotWriter {
       v: SNAPSHOT_FORMAT,
       ...described,
       state: this.#state,
+      ...(this.#timers.length === 0 ? {} : { timers: this.#timers }),
       prints: this.#prints,
       ...this.#lists,
       ...(placed.length === 0 ? {} : { filter: placed, last: this.#last }),

@@ -81,6 +81,8 @@ export interface Manifest {
   /** Keys whose state is of an older version because migrating it fails. Missing if there are none. */
   readonly unmigrated?: Unmigrated;
   readonly dedupSince: string | null;
+  /** No timer is due before this time, in milliseconds. Missing if none is pending. */
+  readonly pendingFrom?: number;
   /** Rates of a recovery, as last measured. */
   readonly rates?: Rates;
   /** Number of quarantined events, and the partition's counters, this snapshot included (counters.ts). For display. */

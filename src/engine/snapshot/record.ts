@@ -1,7 +1,7 @@
 /**
  * A record is one key in a state block of a snapshot: `"key" TAB seq TAB stamp TAB state`. A key that is gone in a
  * delta is `"key" TAB 0 TAB 0` (docs/reference/formats.md). A state that couldn't be migrated has `v`, its version and
- * TAB before it.
+ * TAB before it. A state with timers has `@`, their list and TAB before it.
  *
  * RECORD1. Texts of states are taken as they are, since parsing all of them would double the time of a recovery. The
  *     block's checksum says that the block is what was written, and only JSON is ever written.
@@ -15,11 +15,12 @@ import { migrated } from "../operator/migration.ts";
 import type { Operator } from "../operator/operator.ts";
 import type { Footer } from "./file-footer.ts";
 import type { KeyEntry } from "../state/keyed-state.ts";
+import { readTimers, timersText } from "../state/timers.ts";
 
 export const stateLine = (key: string, entry: KeyEntry | null): string =>
   entry === null
     ? `${JSON.stringify(key)}${GONE}`
-    : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.version === undefined ? "" : `v${entry.version}\t`}${entry.text}`;
+    : `${JSON.stringify(key)}\t${entry.seq}\t${entry.stamp}\t${entry.version === undefined ? "" : `v${entry.version}\t`}${timersText(entry.timers)}${entry.text}`;
 
 /** The rest of a line whose key is gone. */
 const GONE = "\t0\t0";
@@ -52,10 +53,14 @@ export function entryOfLine(line: string, footer: Footer, operator: Operator | n
   const version = marked ? numberOf(line.slice(c + 2, d)) : footer.operatorVersion;
   if (marked && (d < 0 || version < 1 || version >= footer.operatorVersion))
     throw new Damage("a state block holds a state whose version isn't older than the snapshot's");
-  const text = line.slice(d + 1);
+  const pending = line.charCodeAt(d + 1) === TIMERS_MARK;
+  const e = pending ? line.indexOf("\t", d + 1) : d;
+  const timers = pending && e > 0 ? readTimers(parseJson(line.slice(d + 2, e), "a key's timers")) : null;
+  if (pending && timers === null) throw new Damage("a state block holds timers that are invalid");
+  const text = line.slice(e + 1);
   if (at <= footer.base || at > footer.seq || by < 0 || by > footer.stamp || text === "")
     throw new Damage("a state block holds an invalid line");
-  const [kept, when] = [own(text), { seq: seq(at), stamp: stamp(by) }];
+  const [kept, when] = [own(text), { seq: seq(at), stamp: stamp(by), ...(timers === null ? {} : { timers }) }];
   if (version === operator?.version || (operator === null && !marked)) return { text: kept, ...when };
   const result = operator === null ? null : migrated(operator, version, kept);
   return result?.tag === "migrated" ? { text: result.text, ...when } : { text: kept, ...when, version };
@@ -63,6 +68,9 @@ export function entryOfLine(line: string, footer: Footer, operator: Operator | n
 
 /** `v` */
 const MARK = 118;
+
+/** `@`, which no JSON begins with either. */
+const TIMERS_MARK = 64;
 
 /** Copies a text, since a slice would keep the whole block in memory. */
 export const own = (text: string): string => ` ${text}`.slice(1);

@@ -21,7 +21,7 @@ import type { KeyShare } from "../operator/key-placement.ts";
 import type { Operator } from "../operator/operator.ts";
 import { SnapshotFile, type StateBlock } from "./file-reader.ts";
 import { assertReadable, restoreIds, restoreRest } from "./file-rest.ts";
-import type { Entries, KeyEntry } from "../state/keyed-state.ts";
+import { contentOf, type Entries, type KeyEntry } from "../state/keyed-state.ts";
 import { entryOfLine, own } from "./record.ts";
 
 export class StoredState {
@@ -73,7 +73,9 @@ export class StoredState {
       );
     if (share !== null) machine.quarantine.keep(share.holds);
     const files = opened.map(({ file }) => file);
-    return new StoredState(machine.operator, files, new Map(), share);
+    const stored = new StoredState(machine.operator, files, new Map(), share);
+    stored.queue(machine);
+    return stored;
   }
 
   /**
@@ -143,6 +145,13 @@ export class StoredState {
 
   get seq(): Seq {
     return seq(this.files.at(-1)!.footer.seq);
+  }
+
+  /** From now on, timers of keys that haven't changed since are found in these files (QUEUE2 of timer-queue.ts). */
+  queue({ timers }: StateMachine): void {
+    const { pendingFrom } = this.files.at(-1)!.footer;
+    const runs = pendingFrom === null ? [] : this.files.flatMap((file) => file.dueRuns);
+    timers.begin(runs, pendingFrom ?? 0, this.seq);
   }
 
   /**
@@ -279,7 +288,7 @@ export class StoredState {
     for await (const chunk of this.entries("", [], false))
       for (const [key, entry] of chunk) {
         count += 1;
-        found.add(key, entry!.text);
+        found.add(key, contentOf(entry!));
       }
     if (count !== keys) throw new Damage(`${snapshot.name} and its base hold ${count} keys, the manifest says ${keys}`);
     // A migrated state has another digest, and a state that couldn't be migrated then may be migrated by now.

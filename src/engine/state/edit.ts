@@ -7,8 +7,10 @@
  * EDIT2. A put names the version of its state. Newer code migrates the state, and keeps it unchanged if that fails
  *     (MIGRATION1 of migration.ts). Older code can't read the state and quarantines the edit (IN4); newer code may
  *     retry it.
+ * EDIT3. A put leaves the key's timers, and the key's expiry counts from it. A deletion clears them (TIMER1 of
+ *     timers.ts).
  */
-import { thrown, type EventContext } from "./handler.ts";
+import { renewed, thrown, type EventContext } from "./handler.ts";
 import { hashGroup } from "../base/hash.ts";
 import { exceeds, toState } from "../base/json.ts";
 import { STALE, type Last, type DirtyKey } from "./overlay.ts";
@@ -63,7 +65,7 @@ export function edit(
   operator: Operator,
   dirtyKey: DirtyKey,
   command: Event,
-  { key, seq: at }: Pick<EventContext, "key" | "seq">,
+  { key, seq: at, now }: Pick<EventContext, "key" | "seq" | "now">,
   last: Last | null,
 ): Outcome {
   const { if: condition, version, state } = command.data as Edit;
@@ -74,6 +76,7 @@ export function edit(
     if (last !== null && put.version !== undefined) throw new Error(migrationFailed(operator, key, version, put.text!));
     dirtyKey.text = put.text;
     dirtyKey.version = put.version;
+    dirtyKey.timers = put.text === null ? undefined : renewed(operator, dirtyKey.timers, now);
   } catch (error) {
     return thrown(error);
   }

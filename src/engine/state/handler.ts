@@ -1,17 +1,19 @@
 /**
- * Runs one event's handler on one key: the only place where a user's code touches state.
+ * Runs the handler of one event, or of one timer, on one key: the only place where a user's code touches state.
  *
  * HANDLER1. A handler's changes count only if it returned without refusing and left JSON (IN4, SNAP8).
  * HANDLER2. Random numbers and ids come from the event's print, so replay gives the same bytes (ONE5).
  */
 import type { Seq } from "../base/ids.ts";
 import { copyJson, exceeds, inspectJson, LARGE_STATE, NULL_STATE, toJson } from "../base/json.ts";
-import { STALE, type DirtyKey } from "./overlay.ts";
+import { isNew, STALE, type DirtyKey } from "./overlay.ts";
 import { REPLY_BYTES, STATE_BYTES } from "../base/limits.ts";
 import { messageOf, traceOf } from "../base/errors.ts";
 import { MIGRATION_FAILED, migrationFailed } from "../operator/migration.ts";
-import { APPLIED, type Outcome } from "../log/outcome.ts";
-import type { Context, Handler, Operator, Refusal } from "../operator/operator.ts";
+import { APPLIED, NO_REPLY, type Outcome } from "../log/outcome.ts";
+import type { Context, Operator, Refusal } from "../operator/operator.ts";
+import { dueAt, type TimersOf } from "../operator/timer-settings.ts";
+import { dueOf, EXPIRY, withTimer, type Firing, type Timers } from "./timers.ts";
 import type { Event } from "../event/event.ts";
 
 /** Runs the event and leaves its effect, if any, in `dirtyKey`. */
@@ -21,19 +23,89 @@ export function handle(operator: Operator, dirtyKey: DirtyKey, event: Event, con
     const error = `version ${operator.version} of "${operator.name}" has no handler for "${event.type}"`;
     return { tag: "quarantined", error };
   }
-  if (dirtyKey.version !== undefined) {
-    const why = migrationFailed(operator, context.key, dirtyKey.version, dirtyKey.text!);
-    return { tag: "quarantined", error: `${MIGRATION_FAILED}: ${why}`.slice(0, 1_000) };
-  }
+  if (dirtyKey.version !== undefined) return unmigratable(operator, dirtyKey, context.key);
   let outcome: Outcome;
   try {
     if (dirtyKey.value === STALE) dirtyKey.value = materialise(operator, dirtyKey, context.key);
+    context.begin(operator, dirtyKey.timers);
     outcome = run(handler, event, context, dirtyKey);
   } catch (error) {
     outcome = thrown(error);
   }
-  if (outcome.tag === "applied") dirtyKey.seq = context.seq;
+  if (outcome.tag !== "applied") return outcome;
+  dirtyKey.seq = context.seq;
+  if (!context.removed) dirtyKey.timers = renewed(operator, context.pending, context.now);
   return outcome;
+}
+
+/** Returns the timers with the expiry counted from `now`. */
+export const renewed = ({ expireMs }: Operator, timers: Timers | undefined, now: number): Timers | undefined =>
+  expireMs === null ? timers : withTimer(timers, EXPIRY, now + expireMs);
+
+/**
+ * Fires a timer (TIMER3 of timers.ts), or lets the key expire. `again` is a retry from the quarantine: the timer isn't
+ * pending any more, and another one of its name may be.
+ */
+export function fire(
+  operator: Operator,
+  dirtyKey: DirtyKey,
+  firing: Firing,
+  context: EventContext,
+  again = false,
+): Outcome {
+  const { timer, due } = firing;
+  if (again ? isNew(dirtyKey) : dueOf(dirtyKey.timers, timer) !== due) return again ? KEY_GONE : APPLIED;
+  if (!again) spend(dirtyKey, timer, context.seq);
+  if (timer === EXPIRY) {
+    remove(dirtyKey);
+    return APPLIED;
+  }
+  const handler = operator.timers.get(timer);
+  if (handler === undefined)
+    return { tag: "quarantined", error: `version ${operator.version} of "${operator.name}" has no timer "${timer}"` };
+  if (dirtyKey.version !== undefined) return unmigratable(operator, dirtyKey, context.key);
+  try {
+    if (dirtyKey.value === STALE) dirtyKey.value = materialise(operator, dirtyKey, context.key);
+    context.begin(operator, dirtyKey.timers, due + 1);
+    run(
+      (state) => {
+        const returned = handler(state, { name: timer, due }, context);
+        if (context.refused !== null) throw new TypeError(`a timer has no sender, so "${timer}" can't refuse`);
+        // A timer has nobody to reply to.
+        return returned instanceof Promise ? returned : undefined;
+      },
+      null,
+      context,
+      dirtyKey,
+    );
+  } catch (error) {
+    return thrown(error);
+  }
+  dirtyKey.seq = context.seq;
+  if (!context.removed) dirtyKey.timers = context.pending;
+  return APPLIED;
+}
+
+/** The timer has fired, whatever its outcome. */
+export function spend(dirtyKey: DirtyKey, timer: string, at: Seq): void {
+  dirtyKey.timers = withTimer(dirtyKey.timers, timer, null);
+  dirtyKey.seq = at;
+}
+
+/** The outcome of a retried timer whose key has no state any more. */
+const KEY_GONE: Outcome = { tag: "refused", code: "key_gone", detail: NO_REPLY };
+
+function remove(dirtyKey: DirtyKey): void {
+  dirtyKey.text = null;
+  dirtyKey.value = STALE;
+  dirtyKey.dirty = false;
+  dirtyKey.version = undefined;
+  dirtyKey.timers = undefined;
+}
+
+function unmigratable(operator: Operator, { version, text }: DirtyKey, key: string): Outcome {
+  const why = migrationFailed(operator, key, version!, text!);
+  return { tag: "quarantined", error: `${MIGRATION_FAILED}: ${why}`.slice(0, 1_000) };
 }
 
 export const thrown = (error: unknown): Outcome => ({
@@ -56,11 +128,16 @@ function firstValue(operator: Operator, key: string): unknown {
   return inexact ? (JSON.parse(JSON.stringify(first)) as unknown) : copyJson(first);
 }
 
-function run(handler: Handler, event: Event, context: EventContext, dirtyKey: DirtyKey): Outcome {
+function run<Subject>(
+  handler: (state: unknown, subject: Subject, context: EventContext) => unknown,
+  subject: Subject,
+  context: EventContext,
+  dirtyKey: DirtyKey,
+): Outcome {
   // The handler works on a copy: changes leave no trace unless they are kept, and no object stands in two places at the
   // next event.
   const working = copyJson(dirtyKey.value);
-  const returned = handler(working, event, context);
+  const returned = handler(working, subject, context);
   if (returned instanceof Promise) {
     returned.catch(() => undefined);
     throw new TypeError("the handler is asynchronous; handlers must be synchronous");
@@ -68,9 +145,7 @@ function run(handler: Handler, event: Event, context: EventContext, dirtyKey: Di
   if (context.refused !== null) return refusal(context.refused);
   const reply = replyText(returned);
   if (context.removed) {
-    dirtyKey.text = null;
-    dirtyKey.value = STALE;
-    dirtyKey.dirty = false;
+    remove(dirtyKey);
     return reply;
   }
   const replaced = context.replaced !== NOTHING;
@@ -137,6 +212,10 @@ export class EventContext implements Context<unknown> {
   refused: Refusal | null = null;
   removed = false;
   replaced: unknown = NOTHING;
+  /** The key's timers as the handler leaves them. */
+  pending: Timers | undefined = undefined;
+  #names: Operator["timers"] | null = null;
+  #earliest = 0;
   readonly #prints: ArrayLike<number>;
   readonly #at: number;
   #random: (() => number) | null = null;
@@ -148,6 +227,33 @@ export class EventContext implements Context<unknown> {
     this.isNew = isNew;
     this.#prints = prints;
     this.#at = at;
+  }
+
+  /** Before the handler runs: the key's timers. Timers that the handler sets are due at `earliestMs` or later. */
+  begin(operator: Operator, timers: Timers | undefined, earliestMs = this.now): void {
+    this.pending = timers;
+    this.#names = operator.timers;
+    this.#earliest = earliestMs;
+  }
+
+  get timers(): TimersOf<string> {
+    return {
+      get: (name) => dueOf(this.pending, this.#known(name)),
+      set: (name, when) => {
+        const due = Math.max(this.#earliest, dueAt(when, this.now));
+        this.pending = withTimer(this.pending, this.#known(name), due);
+      },
+      clear: (name) => {
+        this.pending = withTimer(this.pending, this.#known(name), null);
+      },
+    };
+  }
+
+  #known(name: string): string {
+    if (this.#names?.has(name) === true) return name;
+    throw new TypeError(
+      `there is no timer "${name}"; the operator's timers are ${[...(this.#names?.keys() ?? [])].join(", ") || "none"}`,
+    );
   }
 
   random(): number {

@@ -13,6 +13,7 @@
  */
 import { Digest } from "../base/digest.ts";
 import type { Seq, Stamp } from "../base/ids.ts";
+import { timersText, type Timers } from "./timers.ts";
 import { firstOf, sortKeys } from "../base/key-order.ts";
 import { ENTRY_BYTES, MEMORY_BYTES } from "../base/limits.ts";
 import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
@@ -24,13 +25,25 @@ export interface KeyEntry {
   readonly stamp: Stamp;
   /** The version of the text, if it is older than the operator's because migrating it fails (migration.ts). */
   readonly version?: number;
+  /** Missing if nothing is pending (timers.ts). */
+  readonly timers?: Timers;
 }
+
+/** The text that a key had before a change, with its timers. The text is null if the key had no state. */
+export interface Former {
+  readonly text: string | null;
+  readonly timers?: Timers | undefined;
+}
+
+/** Returns all that digests count of a key. */
+export const contentOf = ({ text, timers }: Pick<KeyEntry, "text" | "timers">): string => timersText(timers) + text;
 
 /** The key has no state since that event. */
 interface Gone {
   readonly text: null;
   readonly seq: Seq;
   readonly version?: never;
+  readonly timers?: never;
 }
 
 /** Totals of the whole state, in memory or not. Sizes are in characters of keys and texts. */
@@ -47,7 +60,7 @@ export interface Totals {
 export type Entries = readonly (readonly [string, KeyEntry | null])[];
 
 /** Changed keys with their present texts. A text is null if the key is gone. */
-export type Changed = readonly (readonly [string, { readonly text: string | null }])[];
+export type Changed = readonly (readonly [string, KeyEntry | Gone])[];
 
 export class KeyedState {
   readonly #budget: number;
@@ -130,13 +143,13 @@ export class KeyedState {
     for (const [key, entry] of changes) {
       const old = this.#young.get(key);
       if (old != null) {
-        this.#unchanged.subtract(key, old.text);
+        this.#unchanged.subtract(key, contentOf(old));
         this.#keys -= 1;
         this.#size -= key.length + old.text.length;
       }
       this.#forget(this.#young, key);
       if (entry === null) continue;
-      this.#unchanged.add(key, entry.text);
+      this.#unchanged.add(key, contentOf(entry));
       this.#keys += 1;
       this.#size += key.length + entry.text.length;
       this.#remember(key, entry);
@@ -160,7 +173,7 @@ export class KeyedState {
   }
 
   /** Returns the key's last change since the current snapshot, or null if the key hasn't changed. */
-  change(key: string): { readonly text: string | null; readonly seq: Seq; readonly version?: number } | null {
+  change(key: string): KeyEntry | Gone | null {
     return this.#changed.get(key) ?? null;
   }
 
@@ -173,9 +186,10 @@ export class KeyedState {
     return this.#complete ? [] : [...new Set(keys.filter((key) => !this.has(key)))];
   }
 
-  /** The event at `at` left `entry`, or null if no state. `before` is the text before the event, or null. */
-  apply(key: string, entry: KeyEntry | null, at: Seq, before: string | null): void {
+  /** The event at `at` left `entry`, or null if no state. */
+  apply(key: string, entry: KeyEntry | null, at: Seq, former: Former): void {
     const text = entry === null ? null : entry.text;
+    const before = former.text;
     if (this.anyUnmigrated || entry?.version !== undefined) this.#countUnmigrated(key, entry);
     const size = this.#changed.size;
     this.#changed.set(key, entry ?? { text: null, seq: at });
@@ -183,12 +197,12 @@ export class KeyedState {
     // that change.
     const first = this.#changed.size > size;
     if (first) {
-      if (before !== null) this.#unchanged.subtract(key, before);
+      if (before !== null) this.#unchanged.subtract(key, timersText(former.timers) + before);
       if (this.#young.size > 0) this.#forget(this.#young, key);
       if (this.#old.size > 0) this.#forget(this.#old, key);
-    } else this.#changedBytes -= cost(key, before);
+    } else this.#changedBytes -= cost(key, former);
     if (this.#complete ? (text === null) !== (before === null) : first) this.#sorted = null;
-    this.#changedBytes += cost(key, text);
+    this.#changedBytes += cost(key, entry);
     this.#keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
     this.#size += (text === null ? 0 : key.length + text.length) - (before === null ? 0 : key.length + before.length);
   }
@@ -265,14 +279,14 @@ export class KeyedState {
   #remember(key: string, entry: KeyEntry | null): void {
     if (entry?.version !== undefined) this.anyUnmigrated = true;
     this.#young.set(key, entry);
-    this.#youngBytes += cost(key, entry?.text ?? null);
+    this.#youngBytes += cost(key, entry);
   }
 
   #forget(from: Map<string, KeyEntry | null>, key: string): void {
     const entry = from.get(key);
     if (entry === undefined) return;
     from.delete(key);
-    const bytes = cost(key, entry?.text ?? null);
+    const bytes = cost(key, entry);
     if (from === this.#young) this.#youngBytes -= bytes;
     else this.#oldBytes -= bytes;
   }
@@ -346,8 +360,8 @@ export class KeyedState {
     for (const [key, entry] of this.#changed) {
       if (entry.seq > upTo) continue;
       this.#changed.delete(key);
-      this.#changedBytes -= cost(key, entry.text);
-      if (entry.text !== null) this.#unchanged.add(key, entry.text);
+      this.#changedBytes -= cost(key, entry);
+      if (entry.text !== null) this.#unchanged.add(key, contentOf(entry));
       if (!this.#complete) this.#sorted = null;
       if (entry.text !== null) this.#remember(key, entry);
       else if (!this.#complete) this.#remember(key, null);
@@ -384,6 +398,9 @@ export class KeyedState {
 }
 
 /** Returns the bytes that a key takes in memory, roughly. */
-const cost = (key: string, text: string | null): number => key.length + (text?.length ?? 0) + ENTRY_BYTES;
+const cost = (key: string, held: Former | null): number =>
+  key.length + (held?.text?.length ?? 0) + ENTRY_BYTES + (held?.timers?.length ?? 0) * TIMER_BYTES;
+/** A name with its due time, in arrays of their own, and a share of the queue. */
+const TIMER_BYTES = 160;
 /** Keys that are moved in one turn. */
 const SAVED_AT_ONCE = 2_000;

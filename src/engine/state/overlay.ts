@@ -7,9 +7,10 @@
  *     refuses leaves no trace.
  * OVERLAY2. Reads see nothing of an overlay (LOG1). `settle` hands the changes to the committed state.
  */
-import type { KeyEntry, KeyedState } from "./keyed-state.ts";
+import type { Former, KeyEntry, KeyedState } from "./keyed-state.ts";
 import { seq, type Seq, type Stamp } from "../base/ids.ts";
 import type { Watchers } from "../base/ports.ts";
+import type { Timers } from "./timers.ts";
 
 export interface DirtyKey {
   /**
@@ -25,13 +26,14 @@ export interface DirtyKey {
   seq: Seq;
   /** The version of the text, if it is older than the operator's (migration.ts). */
   version: number | undefined;
-  /** The text below this overlay. */
-  readonly before: string | null;
+  /** Undefined if nothing is pending. */
+  timers: Timers | undefined;
+  /** The text and the timers below this overlay. */
+  readonly before: Former;
 }
 
-/** The result of a key's last change: the text, and the seq of the event, or 0 if no event changed the key. */
-export interface Last {
-  readonly text: string | null;
+/** The result of a key's last change, with the seq of the event, or 0 if no event changed the key. */
+export interface Last extends Former {
   readonly seq: Seq;
   readonly version?: number | undefined;
 }
@@ -53,8 +55,9 @@ export class Overlay {
   edit(key: string): DirtyKey {
     let dirtyKey = this.#touched.get(key);
     if (dirtyKey === undefined) {
-      const { text: before, version } = this.#lastBelow(key);
-      dirtyKey = { text: before, value: STALE, dirty: false, seq: seq(0), version, before };
+      const before = this.#lastBelow(key);
+      const { text, version, timers } = before;
+      dirtyKey = { text, value: STALE, dirty: false, seq: seq(0), version, timers, before };
       this.#touched.set(key, dirtyKey);
     }
     return dirtyKey;
@@ -63,9 +66,7 @@ export class Overlay {
   /** Returns the result of the key's last change so far. */
   last(key: string): Last {
     const dirtyKey = this.#touched.get(key);
-    return dirtyKey === undefined || dirtyKey.seq === 0
-      ? this.#lastBelow(key)
-      : { text: textOf(dirtyKey), seq: dirtyKey.seq, version: dirtyKey.version };
+    return dirtyKey === undefined || dirtyKey.seq === 0 ? this.#lastBelow(key) : lastOf(dirtyKey);
   }
 
   /** Returns the key's state if it is of an older version and can't be migrated, else null. */
@@ -79,8 +80,7 @@ export class Overlay {
     for (let overlay = this.#below; overlay !== null && !overlay.#settled; overlay = overlay.#below) {
       const pending = overlay.#touched.get(key);
       // An overlay that only looked at the key doesn't know its last change.
-      if (pending !== undefined && pending.seq > 0)
-        return { text: textOf(pending), seq: pending.seq, version: pending.version };
+      if (pending !== undefined && pending.seq > 0) return lastOf(pending);
     }
     const entry = this.#state.find(key);
     // Treating an unloaded key as empty would silently reset its state (SNAP11).
@@ -106,7 +106,7 @@ export class Overlay {
     let keys = 0;
     let size = 0;
     for (const [key, dirtyKey] of this.#touched) {
-      const { before } = dirtyKey;
+      const { text: before } = dirtyKey.before;
       const text = textOf(dirtyKey);
       keys += (text === null ? 0 : 1) - (before === null ? 0 : 1);
       size += (text === null ? 0 : text.length + key.length) - (before === null ? 0 : before.length + key.length);
@@ -122,7 +122,8 @@ export class Overlay {
       if (dirtyKey.seq === 0) continue;
       const text = textOf(dirtyKey);
       const older = dirtyKey.version === undefined ? {} : { version: dirtyKey.version };
-      const entry: KeyEntry | null = text === null ? null : { text, seq: dirtyKey.seq, stamp, ...older };
+      const pending = dirtyKey.timers === undefined ? {} : { timers: dirtyKey.timers };
+      const entry: KeyEntry | null = text === null ? null : { text, seq: dirtyKey.seq, stamp, ...older, ...pending };
       this.#state.apply(key, entry, dirtyKey.seq, dirtyKey.before);
       watchers?.changed(key, text, dirtyKey.seq);
     }
@@ -130,6 +131,13 @@ export class Overlay {
 }
 
 const NOTHING: Last = { text: null, seq: seq(0) };
+
+const lastOf = (dirtyKey: DirtyKey): Last => ({
+  text: textOf(dirtyKey),
+  seq: dirtyKey.seq,
+  version: dirtyKey.version,
+  timers: dirtyKey.timers,
+});
 
 /** Returns the text after the last event. */
 export function textOf(dirtyKey: DirtyKey): string | null {
@@ -145,6 +153,7 @@ export function undo(dirtyKey: DirtyKey, before: Seq): void {
   dirtyKey.text = null;
   dirtyKey.value = STALE;
   dirtyKey.dirty = false;
+  dirtyKey.timers = undefined;
   dirtyKey.seq = before;
 }
 

@@ -15,14 +15,17 @@
  *     the logged ones. Only a refusal that no handler decided stays as logged: that of an edit, and that of a bound.
  * MACHINE6. A machine for a share of the keys (SHARE1) skips the events of all others, and knows their ids and producers
  *     nevertheless (SHARE2).
+ * MACHINE7. A timer that fired when it was logged fires at replay if the code that runs set the same timer, and else does
+ *     nothing. A timer of whose firing the log knows nothing stays pending.
  */
 import { Failure, messageOf } from "../base/errors.ts";
 import { fill } from "../event/event.ts";
 import { print } from "../event/fingerprint.ts";
 import { Dedup } from "./dedup.ts";
-import { edit, ERASE, isEdit } from "./edit.ts";
+import { ERASE, isEdit } from "./edit.ts";
 import { Prints } from "../event/fingerprint.ts";
-import { EventContext, handle } from "./handler.ts";
+import { EventContext, spend } from "./handler.ts";
+import { runEvent } from "./run-event.ts";
 import { seq, stamp, type Seq, type Stamp } from "../base/ids.ts";
 import { isNew, Overlay, undo, type DirtyKey } from "./overlay.ts";
 import { MIGRATION_FAILED, migrationFailed } from "../operator/migration.ts";
@@ -33,6 +36,8 @@ import { Producers } from "./producers.ts";
 import { DELETE, Quarantine, RETRY, type MadeBy, type Quarantined, type Settled } from "./quarantine.ts";
 import type { Segment } from "../base/records.ts";
 import { KeyedState } from "./keyed-state.ts";
+import { TimerQueue } from "./timer-queue.ts";
+import { dueOf, earliest, TIMER_TYPE, type Firing } from "./timers.ts";
 import type { ReadSegment } from "../log/archive.ts";
 
 /** The first run of an event, and the bound that holds for it. A replay has none (MACHINE3). */
@@ -71,6 +76,7 @@ export class StateMachine {
   readonly quarantine = new Quarantine();
   readonly producers = new Producers();
   readonly dedup: Dedup;
+  readonly timers = new TimerQueue();
   /** The code that wrote the replayed segments (CODE4). */
   readonly replayedFrom = new Set<string>();
   /** Another version of the operator made the base, or logged a segment that was replayed. */
@@ -175,6 +181,7 @@ export class StateMachine {
         ? this.#honoured(at, command, logged, run)
         : this.anew({ at, index, key, event, command, logged, row }, run);
     if (outcome === null) return;
+    if (event.type === TIMER_TYPE && outcome.tag !== "applied") this.#spend(overlay, key, event, at);
     // The sender of an event that replay quarantines heard "applied", and hears it again.
     const told = this.anew === null ? logged : outcome;
     if (this.#only === null && told !== undefined && this.keeps(told)) this.dedup.answer(at, outcomeText(told));
@@ -211,14 +218,48 @@ export class StateMachine {
   ): Outcome {
     if (isSteering(event.type)) return this.#command(overlay, at, event, prints, offset, live);
     const dirtyKey = overlay.edit(key);
-    return this.#apply(overlay, dirtyKey, event, new EventContext(key, at, ms, isNew(dirtyKey), prints, offset), live);
+    const now = event.type === TIMER_TYPE ? (event.data as Firing).due : ms;
+    return this.#apply(overlay, dirtyKey, event, new EventContext(key, at, now, isNew(dirtyKey), prints, offset), live);
   }
 
-  #apply(overlay: Overlay, dirtyKey: DirtyKey, event: Event, context: EventContext, live: Live | null): Outcome {
+  /** `again`: a retry from the quarantine. */
+  #apply(
+    overlay: Overlay,
+    dirtyKey: DirtyKey,
+    event: Event,
+    context: EventContext,
+    live: Live | null,
+    again = false,
+  ): Outcome {
+    const { timers } = dirtyKey;
+    const outcome = this.#bounded(overlay, dirtyKey, event, context, live, again);
+    if (dirtyKey.timers !== undefined && dirtyKey.timers !== timers && this.#only === null) {
+      const [, due] = earliest(dirtyKey.timers);
+      if (timers === undefined || due < earliest(timers)[1]) this.timers.add(context.key, due, context.seq);
+    }
+    return outcome;
+  }
+
+  /** A timer whose logged outcome is that it threw doesn't run at replay, and is gone nevertheless. */
+  #spend(overlay: Overlay, key: string, { data }: Event, at: Seq): void {
+    const { timer, due } = data as Firing;
+    const dirtyKey = overlay.edit(key);
+    if (dueOf(dirtyKey.timers, timer) === due) spend(dirtyKey, timer, at);
+  }
+
+  /** Runs the event within the bound on keys. */
+  #bounded(
+    overlay: Overlay,
+    dirtyKey: DirtyKey,
+    event: Event,
+    context: EventContext,
+    live: Live | null,
+    again: boolean,
+  ): Outcome {
+    if (live !== null && !again && isCleared(dirtyKey, event)) return NOT_PENDING;
     const before = dirtyKey.seq;
-    const outcome = isEdit(event.type)
-      ? edit(this.operator, dirtyKey, event, context, live === null ? null : overlay.last(context.key))
-      : handle(this.operator, dirtyKey, event, context);
+    const last = live === null ? null : overlay.last(context.key);
+    const outcome = runEvent(this.operator, dirtyKey, event, context, last, again);
     if (live === null || live.maxKeys === Number.POSITIVE_INFINITY || outcome.tag !== "applied") return outcome;
     const grows = (isNew(dirtyKey) ? 0 : 1) - (context.isNew ? 0 : 1);
     const { keys } = overlay;
@@ -308,8 +349,9 @@ export class StateMachine {
       const why = migrationFailed(this.operator, entry.key, dirtyKey.version, dirtyKey.text!);
       return { tag: "refused", code: MIGRATION_FAILED, detail: JSON.stringify(why.slice(0, 1_000)) };
     }
-    const context = new EventContext(entry.key, at, entry.now, isNew(dirtyKey), prints, offset);
-    return this.#apply(overlay, dirtyKey, retried, context, live);
+    const now = retried.type === TIMER_TYPE ? (retried.data as Firing).due : entry.now;
+    const context = new EventContext(entry.key, at, now, isNew(dirtyKey), prints, offset);
+    return this.#apply(overlay, dirtyKey, retried, context, live, true);
   }
 
   #steer(ran: Ran, command: string, target: Seq, outcome: Outcome): void {
@@ -367,11 +409,17 @@ export function appliedAgain(command: Command | null, outcome: Outcome): Outcome
 
 /** True if the target of a command stays in the quarantine. */
 const spares = (outcome: Outcome): boolean => outcome.tag === "refused" && SPARING.has(outcome.code);
-const SPARING = new Set(["not_quarantined", "too_many_keys", MIGRATION_FAILED]);
+const SPARING = new Set(["not_quarantined", "too_many_keys", "key_gone", MIGRATION_FAILED]);
 
 /** True for a refusal that no handler decided (MACHINE5). */
 const stands = (logged: Outcome | undefined, command: Command | null): boolean =>
   logged?.tag === "refused" && (SPARING.has(logged.code) || (command !== null && command.type !== RETRY));
+
+/** True if the event fires a timer that the key doesn't have (FIRING4 of firing.ts). */
+const isCleared = ({ timers }: DirtyKey, { type, data }: Event): boolean =>
+  type === TIMER_TYPE && dueOf(timers, (data as Firing).timer) !== (data as Firing).due;
+
+const NOT_PENDING: Outcome = { tag: "refused", code: "not_pending", detail: NO_REPLY };
 
 /** Names the code that wrote a segment or a manifest. */
 export const codeOf = (made: { readonly operatorVersion: number; readonly code: string }): string =>

@@ -1,7 +1,9 @@
 /**
- * Partitions of main that share the keys of an earlier one (SHARE1), and that nobody has opened yet. The cron opens
- * them: with their first snapshot they need nothing of the earlier one, so R2 alone brings them back, and what was main
- * may expire (LINE6).
+ * Partitions of main that nobody has opened yet, and that can't wait for an event. The cron opens them.
+ *
+ * - Those that share the keys of an earlier one (SHARE1): with their first snapshot they need nothing of the earlier one,
+ *   so R2 alone brings them back, and what was main may expire (LINE6).
+ * - Those that may have timers: no alarm of theirs was ever armed.
  */
 import { partitionName } from "../../engine/base/ids.ts";
 import { partsIn } from "../../engine/base/records.ts";
@@ -34,9 +36,10 @@ export async function openShares(env: Env, routes: Routes): Promise<void> {
 
 /** Returns the partitions without a row on main whose earlier one has a row. Only D1 is asked. */
 async function closedShares(env: Env, { line, ancestors, byOperator }: Routes): Promise<readonly Address[]> {
+  if (ancestors.length === 0) return [];
   const split = ancestors.at(-1)?.split;
-  const addresses = [...byOperator.values()].flatMap((route) =>
-    partsIn(split, route.operator.name) === 1 ? [] : route.addresses,
+  const addresses = [...byOperator.values()].flatMap(({ operator, addresses }) =>
+    partsIn(split, operator.name) === 1 && operator.timers.size === 0 && operator.expireMs === null ? [] : addresses,
   );
   if (addresses.length === 0) return [];
   const [own, all] = await Promise.all([headsOn(env, line, LAST_STAMP), headsAt(env, { line, ancestors }, LAST_STAMP)]);

@@ -1,8 +1,8 @@
 /** Changes of a committed state as a layer makes them, for tests that have none. */
 import type { Seq } from "../../../src/engine/base/ids.ts";
-import type { KeyEntry, KeyedState } from "../../../src/engine/state/keyed-state.ts";
+import type { Former, KeyEntry, KeyedState } from "../../../src/engine/state/keyed-state.ts";
 
-const before = (state: KeyedState, key: string): string | null => state.find(key)?.text ?? null;
+const before = (state: KeyedState, key: string): Former => state.find(key) ?? { text: null };
 
 export const put = (state: KeyedState, key: string, entry: KeyEntry): void =>
   state.apply(key, entry, entry.seq, before(state, key));

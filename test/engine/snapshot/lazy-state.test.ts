@@ -401,7 +401,7 @@ describe("loads", () => {
   const entry = (text: string, at: number): KeyEntry => ({ text, seq: seq(at), stamp: stamp(at) });
   /** More than the budget passes through, and is saved. */
   const grow = (state: KeyedState, from: number): void => {
-    for (let i = 0; i < 40; i++) state.apply(`x${i}`, entry("1".repeat(50), from + i), seq(from + i), null);
+    for (let i = 0; i < 40; i++) state.apply(`x${i}`, entry("1".repeat(50), from + i), seq(from + i), { text: null });
     for (const _ of state.dropSaved(seq(from + 40)));
   };
 
@@ -412,7 +412,7 @@ describe("loads", () => {
       ["b", entry("1", 2)],
     ];
     expect(state.installAll(all, state.drops)).toBe(true);
-    state.apply("a", null, seq(3), "1");
+    state.apply("a", null, seq(3), { text: "1" });
     for (const _ of state.dropSaved(seq(3)));
     grow(state, 4);
     expect(state.complete).toBe(false);
