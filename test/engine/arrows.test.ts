@@ -9,7 +9,7 @@ const text = (file: string): string => readFileSync(path.join(root, file), "utf8
 
 /** Room -> rooms and packages that it may import. */
 const MAY: Readonly<Record<string, RegExp>> = {
-  engine: /^(engine\/|@standard-schema\/spec$)/,
+  engine: /^(engine\/|@standard-schema\/spec$|tinyqueue$)/,
   // Prices and estimates: of the engine it takes what is counted.
   cost: /^(cost\/|engine\/)/,
   adapters: /^(adapters\/|engine\/|node:)/,

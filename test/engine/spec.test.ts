@@ -18,15 +18,22 @@ const expected = JSON.parse(read("expected.json").toString()) as {
 };
 
 interface Contents {
-  entries: [string, { text: string; seq: number; stamp: number }][];
+  entries: [string, { text: string; seq: number; stamp: number; timers?: [string, number][] }][];
+  pendingFrom: number | null;
   quarantine: unknown[];
   producers: unknown[];
   dedup: { prints: number[]; answers: unknown[] };
 }
 
 type Block = [offset: number, length: number, crc: number, records: number, first: string];
-type List = "state" | "prints" | "answers" | "quarantine" | "producers";
-type Footer = Record<List, Block[]> & { v: number; base: number; seq: number; dedup: { minutes: unknown } };
+type List = "state" | "timers" | "prints" | "answers" | "quarantine" | "producers";
+type Footer = Record<List, Block[]> & {
+  v: number;
+  base: number;
+  seq: number;
+  pendingFrom: number | null;
+  dedup: { minutes: unknown };
+};
 
 function checked(file: Buffer, offset: number, length: number, crc: number): Buffer {
   const bytes = file.subarray(offset, offset + length);
@@ -63,7 +70,11 @@ function stateOf(files: readonly Buffer[]): Contents["entries"] {
     for (const line of linesOf(file, footer.state)) {
       const [key, seq, stamp, ...rest] = line.split("\t");
       if (rest.length === 0) state.delete(JSON.parse(key!) as string);
-      else state.set(JSON.parse(key!) as string, { text: rest[0]!, seq: Number(seq), stamp: Number(stamp) });
+      else {
+        const timers = rest[0]!.startsWith("@") ? (JSON.parse(rest.shift()!.slice(1)) as [string, number][]) : null;
+        const entry = { text: rest[0]!, seq: Number(seq), stamp: Number(stamp) };
+        state.set(JSON.parse(key!) as string, { ...entry, ...(timers === null ? {} : { timers }) });
+      }
     }
   }
   return [...state].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -75,6 +86,14 @@ describe("docs/reference/formats.md is enough to read", () => {
   it("the state of a full file, and of a delta on it", () => {
     expect(stateOf([full])).toEqual(expected.full.entries);
     expect(stateOf([full, delta])).toEqual(expected.delta.entries);
+  });
+
+  it("timers by their due time", () => {
+    const footer = footerOf(full);
+    const due = linesOf(full, footer.timers).map((line) => line.split("\t"));
+    const [key, { timers }] = expected.full.entries.find(([, entry]) => entry.timers !== undefined)!;
+    expect(due).toEqual([[String(timers![0]![1]), JSON.stringify(key)]]);
+    expect(footer.pendingFrom).toBe(timers![0]![1]);
   });
 
   it("prints, answers, quarantine and producers of a full file", () => {
@@ -126,12 +145,14 @@ describe("docs/reference/formats.md is enough to read", () => {
 
   it("and its examples are what stands in the golden file", () => {
     const footer = footerOf(full);
-    for (const name of ["state", "prints", "answers", "quarantine", "producers"] as const)
+    for (const name of ["state", "timers", "prints", "answers", "quarantine", "producers"] as const)
       expect(page).toContain(`\`${JSON.stringify(footer[name])}\``);
     expect(page).toContain(`"minutes":${JSON.stringify(footer.dedup.minutes)}`);
     expect(page).toContain(`${full.length} bytes`);
     const shown = (text: string): string => `\`${text.replaceAll("\t", "⇥")}\``;
     expect(page).toContain(shown(linesOf(full, footer.state)[0]!));
+    expect(page).toContain(shown(linesOf(full, footer.state).find((line) => line.includes("@"))!));
+    expect(page).toContain(shown(linesOf(full, footer.timers)[0]!));
     expect(page).toContain(shown(linesOf(full, footer.answers)[3]!));
     expect(page).toContain(shown(linesOf(full, footer.producers)[0]!));
     expect(page).toContain(shown(linesOf(delta, footerOf(delta).state).find((line) => line.startsWith('"gone"'))!));

@@ -23,7 +23,7 @@ export const ID: PartitionId = { line: 1, operator: "sum", partition: 0 };
 /** Seed of the partition, which its prints were made with. */
 export const SEED = 42;
 
-/** The tests' operator, which also forgets a key. */
+/** The tests' operator, which also forgets a key, and sets a timer. */
 export const golden: Operator = sum({
   on: {
     add(state, event, ctx) {
@@ -32,11 +32,13 @@ export const golden: Operator = sum({
         throw Object.assign(new Error("boom"), { stack: "Error: boom\n    at add (sum.ts:1:1)" });
       if (event.data === "gone") return ctx.remove();
       if (event.data === 0) return ctx.refuse("zero", { total: state.total });
+      if (event.data === 6) ctx.timers.set("remind", { after: "1h" });
       state.total += event.data as number;
       state.times += 1;
       return { total: state.total };
     },
   },
+  timers: { remind: () => undefined },
 });
 
 export function readFiles(version: string): Files {

@@ -64,7 +64,7 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "an event is quarantined as the handler left it",
     "IN4",
-    engine("partition/group", "() => slice.body.slice(start, stop).trim()", "() => JSON.stringify(event)"),
+    engine("partition/group", "(): string => slice.body.slice(start, stop).trim()", "(): string => JSON.stringify(events[i])"),
   ),
   one(
     "replay sets an event aside as the handler left it",
@@ -76,8 +76,8 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
     "IN4",
     engine(
       "state/state-machine",
-      "new EventContext(entry.key, at, entry.now,",
-      "new EventContext(entry.key, at, entry.now + 1,",
+      "(retried.data as Firing).due : entry.now;",
+      "(retried.data as Firing).due : entry.now + 1;",
     ),
   ),
 

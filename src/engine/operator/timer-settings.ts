@@ -4,12 +4,12 @@ import { isMs } from "../base/hybrid-clock.ts";
 import { type Duration, durationMs } from "./settings.ts";
 
 /** The moment at which a timer fires: so long after `ctx.now`, or at a time: RFC 3339, a Date, or milliseconds. */
-export type When = { readonly after: Duration | number } | { readonly at: string | number | Date };
+export type TimerMoment = { readonly after: Duration | number } | { readonly at: string | number | Date };
 
 /** The timers of a key. Each name stands for one timer. */
 export interface TimersOf<Name extends string> {
   /** Sets a timer, in place of the one of that name. A moment that has passed is due at once. */
-  set(name: Name, when: When): void;
+  set(name: Name, when: TimerMoment): void;
   clear(name: Name): void;
   /** Returns the due time in milliseconds, or null if the timer isn't set. */
   get(name: Name): number | null;
@@ -22,7 +22,7 @@ export interface DueTimer<Name extends string = string> {
 }
 
 /** Returns milliseconds since 1970. @throws TypeError if that is no moment */
-export function dueAt(when: When, now: number): number {
+export function dueAt(when: TimerMoment, now: number): number {
   const fail = (why: string): never => {
     throw new TypeError(why);
   };

@@ -20,7 +20,7 @@ import type { Clock, Host } from "../base/ports.ts";
 import type { Lease } from "../log/lease.ts";
 import type { Admitted, GroupCommit } from "./group-commit.ts";
 import { REOPENED, type Opener } from "./opener.ts";
-import type { Firing } from "./firing.ts";
+import type { TimerFiring } from "./firing.ts";
 import { PRINT_WORDS } from "../base/hash.ts";
 import { busy, type AppendRequest, type AppendResponse } from "./protocol.ts";
 import { limited } from "../base/retry.ts";
@@ -41,7 +41,7 @@ export class AdmissionQueue {
   readonly #host: Host;
   readonly #opener: Opener;
   readonly #groups: GroupCommit;
-  readonly #firing: Firing;
+  readonly #firing: TimerFiring;
   readonly #queue: Waiting[] = [];
   #running = false;
   #lost: Failure | null = null;
@@ -50,7 +50,7 @@ export class AdmissionQueue {
   bytes = 0;
   events = 0;
 
-  constructor({ clock, host }: Environment, lease: Lease, opener: Opener, groups: GroupCommit, firing: Firing) {
+  constructor({ clock, host }: Environment, lease: Lease, opener: Opener, groups: GroupCommit, firing: TimerFiring) {
     this.#clock = clock;
     this.#host = host;
     this.#opener = opener;

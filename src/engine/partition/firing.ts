@@ -19,7 +19,7 @@ import { REOPENED, type Opener } from "./opener.ts";
 /** Keys that fire in one group. */
 const AT_ONCE = 1_000;
 
-export class Firing {
+export class TimerFiring {
   readonly #lease: Lease;
   readonly #opener: Opener;
   readonly #groups: GroupCommit;

@@ -7,7 +7,8 @@
  */
 import type { Codec } from "../base/ports.ts";
 import { groupCounts, type CounterValues } from "../base/counters.ts";
-import { commandOf, type StateMachine, type Live } from "../state/state-machine.ts";
+import { commandOf } from "../state/command.ts";
+import type { StateMachine, Live } from "../state/state-machine.ts";
 import { fill } from "../event/event.ts";
 import { partitionClock } from "../base/hybrid-clock.ts";
 import { seq, stamp, type Epoch, type Seq, type Stamp } from "../base/ids.ts";

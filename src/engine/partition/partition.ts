@@ -19,7 +19,7 @@ import { quotaOf } from "./quota.ts";
 import { OpenCheck } from "./open-check.ts";
 import { Opener, REOPENED, sealed, type Use } from "./opener.ts";
 import { AdmissionQueue } from "./admission.ts";
-import { Firing } from "./firing.ts";
+import { TimerFiring } from "./firing.ts";
 import { GroupCommit, type Admitted } from "./group-commit.ts";
 import { exported, type Exported } from "../snapshot/reads.ts";
 import { Damage, Failure, messageOf } from "../base/errors.ts";
@@ -55,7 +55,7 @@ export class PartitionEngine {
   readonly #checkpoints: Checkpointer;
   readonly #groups: GroupCommit;
   readonly #opener: Opener;
-  readonly #firing: Firing;
+  readonly #firing: TimerFiring;
   readonly #queue: AdmissionQueue;
   readonly #takeIn: TakeIn;
   readonly #repeats = new OpenCheck(() => this.#isLineOpen());
@@ -97,7 +97,7 @@ export class PartitionEngine {
       damaged: (open, damage) => this.#onDamage(open, damage),
       opened: (open, use, answeredAt) => this.#onOpened(open, use, answeredAt),
     });
-    this.#firing = new Firing(lease, this.#opener, this.#groups);
+    this.#firing = new TimerFiring(lease, this.#opener, this.#groups);
     this.#queue = new AdmissionQueue(env, lease, this.#opener, this.#groups, this.#firing);
     lease.onLost(({ message }) => env.host.end(message));
   }

@@ -29,7 +29,8 @@ import { portionsAbove, withKeys } from "../recovery/replay.ts";
 import { rewound } from "../recovery/rewind-check.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { Overlay } from "../state/overlay.ts";
-import { type Anew, appliedAgain, clockOf } from "../state/state-machine.ts";
+import { appliedAgain } from "../state/command.ts";
+import { type Anew, clockOf } from "../state/state-machine.ts";
 import { rowStats } from "./row-stats.ts";
 
 /** The log of the partition on one line of the source, up to that stamp. */

@@ -25,7 +25,8 @@ import type { Codec } from "../base/ports.ts";
 import type { ProducerImage } from "../state/producers.ts";
 import type { QuarantineChange } from "../state/quarantine.ts";
 import { SnapshotWriter, type FooterFacts, type EncodedFile } from "./file-writer.ts";
-import { contentOf, type Changed, type Entries, type Totals } from "../state/keyed-state.ts";
+import type { Changed, Entries, Totals } from "../state/keyed-state.ts";
+import { contentOf } from "../state/timers.ts";
 
 /** The content of a snapshot, as of one turn. */
 export interface Capture {

@@ -21,7 +21,8 @@ import type { KeyShare } from "../operator/key-placement.ts";
 import type { Operator } from "../operator/operator.ts";
 import { SnapshotFile, type StateBlock } from "./file-reader.ts";
 import { assertReadable, restoreIds, restoreRest } from "./file-rest.ts";
-import { contentOf, type Entries, type KeyEntry } from "../state/keyed-state.ts";
+import type { Entries, KeyEntry } from "../state/keyed-state.ts";
+import { contentOf } from "../state/timers.ts";
 import { entryOfLine, own } from "./record.ts";
 
 export class StoredState {

@@ -13,7 +13,7 @@
  */
 import { Digest } from "../base/digest.ts";
 import type { Seq, Stamp } from "../base/ids.ts";
-import { timersText, type Timers } from "./timers.ts";
+import { contentOf, timersText, type Former, type Timers } from "./timers.ts";
 import { firstOf, sortKeys } from "../base/key-order.ts";
 import { ENTRY_BYTES, MEMORY_BYTES } from "../base/limits.ts";
 import { NAMED_KEYS, type Unmigrated, type UnmigratedKey } from "../operator/migration.ts";
@@ -28,15 +28,6 @@ export interface KeyEntry {
   /** Missing if nothing is pending (timers.ts). */
   readonly timers?: Timers;
 }
-
-/** The text that a key had before a change, with its timers. The text is null if the key had no state. */
-export interface Former {
-  readonly text: string | null;
-  readonly timers?: Timers | undefined;
-}
-
-/** Returns all that digests count of a key. */
-export const contentOf = ({ text, timers }: Pick<KeyEntry, "text" | "timers">): string => timersText(timers) + text;
 
 /** The key has no state since that event. */
 interface Gone {

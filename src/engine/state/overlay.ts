@@ -7,10 +7,10 @@
  *     refuses leaves no trace.
  * OVERLAY2. Reads see nothing of an overlay (LOG1). `settle` hands the changes to the committed state.
  */
-import type { Former, KeyEntry, KeyedState } from "./keyed-state.ts";
+import type { KeyEntry, KeyedState } from "./keyed-state.ts";
 import { seq, type Seq, type Stamp } from "../base/ids.ts";
 import type { Watchers } from "../base/ports.ts";
-import type { Timers } from "./timers.ts";
+import type { Former, Timers } from "./timers.ts";
 
 export interface DirtyKey {
   /**

@@ -24,16 +24,17 @@ import { print } from "../event/fingerprint.ts";
 import { Dedup } from "./dedup.ts";
 import { ERASE, isEdit } from "./edit.ts";
 import { Prints } from "../event/fingerprint.ts";
+import { appliedAgain, commandOf, isSteering, spares, stands, targetOf, type Command } from "./command.ts";
 import { EventContext, spend } from "./handler.ts";
 import { runEvent } from "./run-event.ts";
 import { seq, stamp, type Seq, type Stamp } from "../base/ids.ts";
 import { isNew, Overlay, undo, type DirtyKey } from "./overlay.ts";
 import { MIGRATION_FAILED, migrationFailed } from "../operator/migration.ts";
-import { RESERVED_TYPE, type Operator } from "../operator/operator.ts";
+import type { Operator } from "../operator/operator.ts";
 import type { Event } from "../event/event.ts";
 import { NO_REPLY, outcomeText, type Outcome, type Thrown } from "../log/outcome.ts";
 import { Producers } from "./producers.ts";
-import { DELETE, Quarantine, RETRY, type MadeBy, type Quarantined, type Settled } from "./quarantine.ts";
+import { DELETE, Quarantine, type MadeBy, type Quarantined, type Settled } from "./quarantine.ts";
 import type { Segment } from "../base/records.ts";
 import { KeyedState } from "./keyed-state.ts";
 import { TimerQueue } from "./timer-queue.ts";
@@ -382,38 +383,6 @@ interface Ran {
 function thrownBy({ error, errorName, stack }: Thrown, { made: { operatorVersion, code } }: Ran): Thrown & MadeBy {
   return { error, ...(errorName === undefined ? {} : { errorName, stack: stack ?? "" }), operatorVersion, code };
 }
-
-/** One of the engine's own events: its type, and its target in the quarantine, or null if it has none. */
-export interface Command {
-  readonly type: string;
-  readonly target: Seq | null;
-}
-
-/** Returns null for a user's event. */
-export function commandOf(event: Event): Command | null {
-  if (!event.type.startsWith(RESERVED_TYPE)) return null;
-  return { type: event.type, target: isSteering(event.type) ? targetOf(event) : null };
-}
-
-const isSteering = (type: string): boolean => type === RETRY || type === DELETE;
-
-const targetOf = (command: Event): Seq => (command.data as { readonly seq: Seq }).seq;
-
-/** Returns the outcome of an event that was applied once: it isn't refused afterwards, but quarantined. */
-export function appliedAgain(command: Command | null, outcome: Outcome): Outcome {
-  // This code applied the command's target, which other code had quarantined.
-  if (outcome.tag !== "refused" || (command?.target != null && spares(outcome))) return outcome;
-  const error = `it was applied when it was logged, but the code that runs now refuses it: ${outcome.code}`;
-  return { tag: "quarantined", error };
-}
-
-/** True if the target of a command stays in the quarantine. */
-const spares = (outcome: Outcome): boolean => outcome.tag === "refused" && SPARING.has(outcome.code);
-const SPARING = new Set(["not_quarantined", "too_many_keys", "key_gone", MIGRATION_FAILED]);
-
-/** True for a refusal that no handler decided (MACHINE5). */
-const stands = (logged: Outcome | undefined, command: Command | null): boolean =>
-  logged?.tag === "refused" && (SPARING.has(logged.code) || (command !== null && command.type !== RETRY));
 
 /** True if the event fires a timer that the key doesn't have (FIRING4 of firing.ts). */
 const isCleared = ({ timers }: DirtyKey, { type, data }: Event): boolean =>

@@ -53,6 +53,15 @@ export function withTimer(timers: Timers | undefined, name: string, due: number 
 export const timersText = (timers: Timers | undefined): string =>
   timers === undefined ? "" : `@${JSON.stringify(timers)}\t`;
 
+/** The text that a key had before a change, with its timers. The text is null if the key had no state. */
+export interface Former {
+  readonly text: string | null;
+  readonly timers?: Timers | undefined;
+}
+
+/** Returns all that digests count of a key. */
+export const contentOf = ({ text, timers }: Former & { readonly text: string }): string => timersText(timers) + text;
+
 /** Returns null if the value isn't what `timersText` wrote. */
 export function readTimers(value: unknown): Timers | null {
   if (!Array.isArray(value) || value.length === 0) return null;

@@ -1,6 +1,7 @@
 /** Changes of a committed state as a layer makes them, for tests that have none. */
 import type { Seq } from "../../../src/engine/base/ids.ts";
-import type { Former, KeyEntry, KeyedState } from "../../../src/engine/state/keyed-state.ts";
+import type { KeyEntry, KeyedState } from "../../../src/engine/state/keyed-state.ts";
+import type { Former } from "../../../src/engine/state/timers.ts";
 
 const before = (state: KeyedState, key: string): Former => state.find(key) ?? { text: null };
 

@@ -162,7 +162,12 @@ describe("a timer", () => {
       [
         "keyframe.timer",
         "k",
-        { type: "keyframe.timer", id: `b@${START + 5_000}`, data: { timer: "b", due: START + 5_000 } },
+        {
+          type: "keyframe.timer",
+          source: "keyframe:timer",
+          id: `b@${START + 5_000}`,
+          data: { timer: "b", due: START + 5_000 },
+        },
       ],
     ]);
     const two = world.start(timed());
