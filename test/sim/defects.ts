@@ -5,6 +5,7 @@
 import { COMMAND_DEFECTS } from "./command-defects.ts";
 import { engine, one, rare, type Defect, type Patch } from "./plant.ts";
 import { STATE_DEFECTS } from "./state-defects.ts";
+import { TIMER_DEFECTS } from "./timer-defects.ts";
 
 const log = (find: string, replace: string): Patch => ({ file: "src/testkit/memory-log.ts", find, replace });
 const savepoints = (find: string, replace: string): Patch => ({
@@ -766,4 +767,5 @@ export const DEFECTS: readonly Defect[] = [
     "REBUILDAT3",
     engine("recovery/rebuild-at", 'end.tag === "beyond" || of === at', "true"),
   ),
+  ...TIMER_DEFECTS,
 ];

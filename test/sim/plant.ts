@@ -6,7 +6,7 @@
  * PLANT2. The sources themselves hold no switch for it.
  */
 import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -94,6 +94,7 @@ async function simulate(
   const home = mkdtempSync(path.join(tmpdir(), "keyframe-sim-"));
   try {
     for (const part of COPIED) cpSync(path.join(ROOT, part), path.join(home, part), { recursive: true });
+    symlinkSync(path.join(ROOT, "node_modules"), path.join(home, "node_modules"));
     writeFileSync(path.join(home, "package.json"), '{"type":"module"}');
     for (const patch of patches) apply(home, name, patch);
     return await run(home, program, args);

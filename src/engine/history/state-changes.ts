@@ -21,7 +21,8 @@ import { type Gone, goneWithOrigin, load, openKept, unlessRemoved } from "../rec
 import { portionsAbove, withKeys } from "../recovery/replay.ts";
 import type { Manifest } from "../snapshot/manifest.ts";
 import { Overlay } from "../state/overlay.ts";
-import { appliedAgain, type DecidedEvent, type Keys, type StateMachine } from "../state/state-machine.ts";
+import { appliedAgain } from "../state/command.ts";
+import type { DecidedEvent, Keys, StateMachine } from "../state/state-machine.ts";
 import { comparePlaces, type FeedPlace, placeAfter, wholeUpTo } from "./feed-place.ts";
 
 /** The state that an event left. */

@@ -34,6 +34,7 @@ export const SNAPSHOT_SCHEMAS: Readonly<Record<string, Schema>> = {
       some: list({ type: "array", prefixItems: [STRING, COUNT], minItems: 2, maxItems: 2 }),
     }),
     dedupSince: orNull(TIME),
+    "pendingFrom?": { ...COUNT, description: "No timer was due before this time, in milliseconds since 1970." },
     "quarantined?": COUNT,
     "counters?": {
       ...list(NUMBER),
