@@ -5,62 +5,18 @@
  * TESTKIT2. An expectation that fails is an AssertionError with the difference in its message. Await every expectation:
  *     a dropped promise shows as an unhandled rejection, which both runners count as a failure.
  */
-import { AssertionError, deepStrictEqual } from "node:assert";
-import { messageOf } from "../engine/base/errors.ts";
-import { toState, type JsonObject } from "../engine/base/json.ts";
-import type { Duration } from "../engine/operator/settings.ts";
-import type { Operator } from "../engine/operator/operator.ts";
-import { durationMs } from "../engine/operator/settings.ts";
-import { timeMs } from "../engine/event/rfc3339.ts";
+import { AssertionError } from "node:assert";
 import type { EventFor, ReplyOf, StateOf } from "../engine/operator/operator-types.ts";
-import { Stage, type EventOutcome } from "./stage.ts";
+import type { Operator } from "../engine/operator/operator.ts";
+import { EXPIRY } from "../engine/state/timers.ts";
+import { rfc3339Ms, stageOf, step, type Options, type Step, type Until } from "./play.ts";
+import { same } from "./same.ts";
+import type { EventOutcome, Stage } from "./stage.ts";
 
+export { deterministic } from "./deterministic.ts";
+export { later, type From, type Later, type Options, type Step } from "./play.ts";
 export type { EventFor, ReplyOf } from "../engine/operator/operator-types.ts";
 export type { EventOutcome } from "./stage.ts";
-
-export interface Options {
-  /** RFC 3339 time of the first event, by default 2026-01-01T00:00:00Z. Each further one is a second later. */
-  readonly now?: string;
-  /** States that an older version left, by key. A snapshot brings them in, as after a deploy. */
-  readonly from?: From;
-}
-
-export interface From {
-  /** Version of the code that left the states; below the operator's version. */
-  readonly version: number;
-  readonly states: Readonly<Record<string, JsonObject>>;
-}
-
-/** Time that passes between two events. */
-export interface Later {
-  readonly laterMs: number;
-}
-
-/**
- * Lets time pass in a list of events. The next event is received this much after the last one, instead of a second
- * after it.
- *
- * @example
- * await given(credits, [
- *   { id: "order-1", type: "credits.bought", data: { account: "ada", n: 5 } },
- *   later("48h"),
- *   { id: "order-2", type: "credits.bought", data: { account: "ada", n: 5 } },
- *   later("10m"),
- * ])
- *   .when({ id: "order-1", type: "credits.bought", data: { account: "ada", n: 5 } })
- *   .expectReply({ left: 15 }); // its id is forgotten, since dedup.keep is 24h: it counts again
- *
- * @throws RangeError if `duration` is not a duration
- */
-export function later(duration: Duration): Later {
-  const fail = (why: string): never => {
-    throw new RangeError(why);
-  };
-  return { laterMs: Math.ceil(durationMs(duration, "later", fail)) };
-}
-
-/** An element of a list of events. */
-export type Step<O extends Operator> = EventFor<O> | Later;
 
 /**
  * Events that have happened, one after the other, from nothing. Follow it with the expectation.
@@ -86,19 +42,52 @@ export function given<O extends Operator>(operator: O, events: readonly Step<O>[
 
 export class Given<O extends Operator> {
   readonly #operator: O;
-  readonly #events: readonly Step<O>[];
+  readonly #events: readonly (Step<O> | Until)[];
   readonly #options: Options;
 
   /** Use `given`. */
-  constructor(operator: O, events: readonly Step<O>[], options: Options) {
+  constructor(operator: O, events: readonly (Step<O> | Until)[], options: Options) {
     this.#operator = operator;
     this.#events = events;
     this.#options = options;
   }
 
-  /** The state of a key after the events. */
+  /**
+   * Lets time pass up to this moment, at which all fires that is due. A further event comes at this moment.
+   *
+   * @example
+   * await given(carts, [{ type: "cart.changed", data: { cart: "c-1", items: 2 } }])
+   *   .clock("2026-01-01T00:30:00Z")
+   *   .at("c-1")
+   *   .expect({ items: 2, is: "abandoned" });
+   * @throws RangeError if that is no RFC 3339 time; as a rejection of what follows, if it is before the last event
+   */
+  clock(time: string): Given<O> {
+    const until = { untilMs: rfc3339Ms(time, "clock") };
+    return new Given(this.#operator, [...this.#events, until], this.#options);
+  }
+
+  /** The state of a key, and its timers, after the events. */
   at(key: string): At<O> {
-    return new At(key, () => this.#played().then(({ stage }) => stage.state(key)));
+    return new At(key, this.#operator, () => this.#played().then(({ stage }) => stage));
+  }
+
+  /**
+   * Expects a timer of the last event's key to be due at this time, or not to be set. `at(key)` asks for another key.
+   *
+   * @example
+   * const cart = given(carts, [{ type: "cart.changed", data: { cart: "c-1", items: 2 } }]);
+   * await cart.expectTimer("abandon", "2026-01-01T00:30:00Z");
+   * await cart.clock("2026-01-01T01:00:00Z").expectTimer("abandon", null);
+   * @throws AssertionError; RangeError if the operator has no such timer
+   */
+  async expectTimer(name: string, at: string | null): Promise<void> {
+    await (await this.#atLast()).expectTimer(name, at);
+  }
+
+  /** Expects the last event's key to expire at this time, or never. @throws AssertionError */
+  async expectExpiry(at: string | null): Promise<void> {
+    await (await this.#atLast()).expectExpiry(at);
   }
 
   /**
@@ -142,47 +131,53 @@ export class Given<O extends Operator> {
     const stage = await stageOf(this.#operator, this.#options);
     const outcomes: EventOutcome[] = [];
     for (const [index, event] of this.#events.entries()) {
-      if (isLater(event)) {
-        stage.later(event.laterMs);
-        continue;
-      }
-      const outcome = await stage.send(event);
+      const outcome = await step(stage, event);
+      if (outcome === null) continue;
+      const what = `event ${index} (${"type" in event ? event.type : ""})`;
       if (outcome.tag === "rejected")
-        throw new AssertionError({
-          message: `given event ${index} (${event.type}) is rejected, ${outcome.code}: ${outcome.message}`,
-        });
+        throw new AssertionError({ message: `given ${what} is rejected, ${outcome.code}: ${outcome.message}` });
       if (outcome.tag === "quarantined")
-        throw new AssertionError({
-          message: `the handler throws at given event ${index} (${event.type}): ${outcome.error}`,
-        });
+        throw new AssertionError({ message: `the handler throws at given ${what}: ${outcome.error}` });
       outcomes.push(outcome);
     }
+    for (const { timer, key, error } of await stage.thrownTimers())
+      throw new AssertionError({ message: `the timer ${timer} of key ${JSON.stringify(key)} throws: ${error}` });
     return { stage, outcomes };
+  }
+
+  async #atLast(): Promise<At<O>> {
+    const { outcomes, stage } = await this.#played();
+    const last = outcomes.at(-1);
+    if (last === undefined || last.tag === "rejected")
+      throw new RangeError("no event was given whose key could be meant: ask at(key)");
+    return new At(last.key, this.#operator, () => Promise.resolve(stage));
   }
 }
 
 /** A key, after the events. */
 export class At<O extends Operator> {
   readonly #key: string;
-  readonly #read: () => Promise<unknown>;
+  readonly #operator: Operator;
+  readonly #played: () => Promise<Stage>;
 
-  constructor(key: string, read: () => Promise<unknown>) {
+  constructor(key: string, operator: O, played: () => Promise<Stage>) {
     this.#key = key;
-    this.#read = read;
+    this.#operator = operator;
+    this.#played = played;
   }
 
   /** Returns the key's state, or undefined if there is none. */
   async state(): Promise<StateOf<O> | undefined> {
-    return (await this.#read()) as StateOf<O> | undefined;
+    return (await (await this.#played()).state(this.#key)) as StateOf<O> | undefined;
   }
 
   /** @throws AssertionError if the key's state differs, or there is none */
   async expect(state: StateOf<O>): Promise<void> {
-    same(await this.#read(), state, `the state of key ${JSON.stringify(this.#key)}`);
+    same(await this.state(), state, `the state of key ${JSON.stringify(this.#key)}`);
   }
 
   /**
-   * Expects no state: no event was for this key, or a handler removed it.
+   * Expects no state: no event was for this key, a handler removed it, or it has expired.
    *
    * @example
    * await given(credits, [{ type: "account.closed", data: { account: "ada" } }])
@@ -191,7 +186,35 @@ export class At<O extends Operator> {
    * @throws AssertionError if there is a state
    */
   async expectNothing(): Promise<void> {
-    same(await this.#read(), undefined, `the state of key ${JSON.stringify(this.#key)}`);
+    same(await this.state(), undefined, `the state of key ${JSON.stringify(this.#key)}`);
+  }
+
+  /**
+   * Expects a timer of the key to be due at this time, or not to be set.
+   *
+   * @throws AssertionError; RangeError if the operator has no such timer
+   */
+  async expectTimer(name: string, at: string | null): Promise<void> {
+    const { timers } = this.#operator;
+    if (!timers.has(name))
+      throw new RangeError(`there is no timer "${name}"; the operator's timers are ${[...timers.keys()].join(", ")}`);
+    await this.#due(name, at, `the timer ${name} of key ${JSON.stringify(this.#key)}`);
+  }
+
+  /**
+   * Expects the key to expire at this time, or never.
+   *
+   * @throws AssertionError
+   */
+  async expectExpiry(at: string | null): Promise<void> {
+    await this.#due(EXPIRY, at, `the expiry of key ${JSON.stringify(this.#key)}`);
+  }
+
+  async #due(name: string, at: string | null, what: string): Promise<void> {
+    const timers = await (await this.#played()).timers(this.#key);
+    const due = timers.find(([one]) => one === name)?.[1] ?? null;
+    const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+    same(time(due), time(at === null ? null : rfc3339Ms(at, what)), what);
   }
 }
 
@@ -270,131 +293,4 @@ export class When<O extends Operator> {
       });
     return outcome as Extract<EventOutcome, { tag: Tag }>;
   }
-}
-
-/** The limit of `deterministic`, which runs all events once for each of them. */
-const MOST_EVENTS = 500;
-
-/**
- * Proves on these events that the operator is deterministic. Every run must give the same outcomes and the same states,
- * to the letter of their JSON.
- *
- * It runs the events twice. Then it runs them once for each place between two events with a snapshot there, whose file
- * is written and read again. After each run it reads the states once more from the last snapshot and the log.
- *
- * It finds handlers that use a clock, random numbers or variables of their own that outlive an event.
- *
- * @example
- * await deterministic(credits, [
- *   { type: "credits.bought", data: { account: "ada", n: 5 } },
- *   { type: "credits.take", data: { account: "ada", n: 9 } },
- *   { type: "account.closed", data: { account: "ada" } },
- * ]);
- * @throws AssertionError if two runs differ, with both and with the place of the snapshot; RangeError beyond 500 events
- */
-export async function deterministic<O extends Operator>(
-  operator: O,
-  events: readonly Step<O>[],
-  options: Options = {},
-): Promise<void> {
-  if (events.length > MOST_EVENTS)
-    throw new RangeError(
-      `${events.length} events: give it at most ${MOST_EVENTS}, since it runs all of them for each one`,
-    );
-  const first = await played(operator, events, options, null);
-  compare(await played(operator, events, options, null), first, "a second run of the same events");
-  for (let at = 1; at < events.length; at++)
-    compare(await played(operator, events, options, at), first, `a run with a snapshot before event ${at}`);
-}
-
-interface Run {
-  readonly outcomes: readonly EventOutcome[];
-  readonly states: Readonly<Record<string, unknown>>;
-  /** The states of all keys, in order, as text: the order of members must be the same as well. */
-  readonly text: string;
-}
-
-/** Runs the events, with a snapshot before the event at `split`, and reads the result back as a recovery does. */
-async function played(
-  operator: Operator,
-  events: readonly unknown[],
-  options: Options,
-  split: number | null,
-): Promise<Run> {
-  const stage = await stageOf(operator, options);
-  const outcomes: EventOutcome[] = [];
-  for (const [index, event] of events.entries()) {
-    if (index === split) {
-      await stage.snapshot();
-      stage.restart();
-    }
-    if (isLater(event)) stage.later(event.laterMs);
-    else outcomes.push(await stage.send(event));
-  }
-  const states = await stage.states();
-  const live: Run = { outcomes, states, text: JSON.stringify(states) };
-  stage.restart();
-  const replayed = await stage.states();
-  const what = split === null ? "a replay of the log" : `a replay of the log on a snapshot before event ${split}`;
-  compare({ ...live, states: replayed, text: JSON.stringify(replayed) }, live, what);
-  return live;
-}
-
-function compare(run: Run, first: Run, what: string): void {
-  same(run.outcomes, first.outcomes, `not deterministic: ${what} gives other outcomes; the outcomes`);
-  same(run.states, first.states, `not deterministic: ${what} gives other states; the states`);
-  same(run.text, first.text, `not deterministic: ${what} gives the members of a state in another order; the states`);
-}
-
-function same(actual: unknown, expected: unknown, what: string): void {
-  try {
-    deepStrictEqual(actual, expected);
-  } catch (error) {
-    // Node's own message has the difference; a message of ours alone would hide it.
-    if (!(error instanceof AssertionError)) throw error;
-    throw new AssertionError({
-      message: `${what} differs\n${error.message}`,
-      actual,
-      expected,
-      operator: "deepStrictEqual",
-    });
-  }
-}
-
-const isLater = (step: unknown): step is Later =>
-  typeof step === "object" && step !== null && "laterMs" in step && !("type" in step);
-
-async function stageOf(operator: Operator, options: Options): Promise<Stage> {
-  const stage = new Stage(operator, startOf(options));
-  if (options.from === undefined) return stage;
-  const { version, states } = options.from;
-  if (!Number.isSafeInteger(version) || version < 1 || version >= operator.version)
-    throw new RangeError(`from: the version must be below that of the operator, ${operator.version}, not ${version}`);
-  for (const [key, state] of Object.entries(states)) assertMigrates(operator, version, key, state);
-  await stage.begin(version, states);
-  return stage;
-}
-
-/**
- * @throws AssertionError if a step of `migrate` throws, or gives no state. The engine would keep the old state and
- *     answer each caller with the error.
- */
-function assertMigrates({ migrate }: Operator, from: number, key: string, state: JsonObject): void {
-  const failed = (why: string): AssertionError =>
-    new AssertionError({ message: `migrating key ${JSON.stringify(key)} from version ${from} fails: ${why}` });
-  let now: unknown = structuredClone(state);
-  for (let version = from + 1; migrate.has(version); version++)
-    try {
-      now = migrate.get(version)!(now as JsonObject);
-    } catch (error) {
-      throw failed(`the step to version ${version} throws, ${messageOf(error)}`);
-    }
-  const json = toState(now);
-  if (json.tag === "not_json") throw failed(`its result ${json.why}`);
-}
-
-function startOf({ now = "2026-01-01T00:00:00Z" }: Options): number {
-  const ms = timeMs(now);
-  if (Number.isNaN(ms)) throw new RangeError(`now: ${JSON.stringify(now)} isn't an RFC 3339 time`);
-  return ms;
 }
