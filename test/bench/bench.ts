@@ -10,6 +10,7 @@ import { send } from "./send.ts";
 import { snapshots } from "./snapshots/snapshots.ts";
 import { statements } from "./statements.ts";
 import { timelines } from "./timelines.ts";
+import { timers } from "./timers.ts";
 import { watching } from "./watching.ts";
 
 const COMMANDS: Record<string, (options: Options) => Promise<void>> = {
@@ -20,6 +21,7 @@ const COMMANDS: Record<string, (options: Options) => Promise<void>> = {
   snapshots,
   statements,
   timelines,
+  timers,
   watching,
   profile,
 };
@@ -35,6 +37,7 @@ const USAGE = `npm run bench -- COMMAND [flags]
             [--flights FILE] [--retail FILE] [--json FILE]
   statements
   timelines [--keys 100000] [--repeats 5]
+  timers    [--keys 100000]
   watching  [--seconds 5] [--connections 32]
   profile   [--only keyframe] [--batch 1000] [--delay 0] [--seconds 5] [--connections 32] [--out FILE.cpuprofile]`;
 

@@ -22,11 +22,6 @@ export const TIMER_DEFECTS: readonly Defect[] = [
     engine("state/timers", "if (one[1] < first[1] ||", "if (one[1] > first[1] ||"),
   ),
   one(
-    "a key that was made and taken back leaves its timers",
-    "TIMER1",
-    engine("state/overlay", "  dirtyKey.timers = undefined;\n  dirtyKey.seq = before;", "  dirtyKey.seq = before;"),
-  ),
-  one(
     "a put drops the key's timers",
     "EDIT3",
     engine("state/edit", "renewed(operator, dirtyKey.timers, now)", "renewed(operator, undefined, now)"),

@@ -85,7 +85,7 @@ export class TimerQueue {
   #changed = new TinyQueue<Hint>([], byDue);
   #cursors: readonly Cursor[] = [];
   /** Keys that are being fired. They stay due until that is done. */
-  #taken: readonly DueKey[] = [];
+  #taken: DueKey[] = [];
   /** The first due time of hints that went with events up to `until` (QUEUE5). */
   #gone: { readonly due: number; readonly until: Seq }[] = [];
   #thinAt = THINNED_FROM;
@@ -159,31 +159,38 @@ export class TimerQueue {
    * once their timers have fired, and each key that has further ones was added. @throws Damage, Failure
    */
   async take(upTo: number, most: number): Promise<readonly string[]> {
-    const found = new Map<string, number>();
+    const keys = new Set<string>();
     this.#taken = [];
     try {
-      while (found.size < most) {
-        const cursor = this.#cursors.reduce<Cursor | null>(
-          (first, one) => (first === null || one.head < first.head ? one : first),
-          null,
-        );
+      while (keys.size < most) {
+        const cursor = this.#nextCursor();
         const changed = this.#changed.peek()?.due ?? NEVER;
         const head = cursor?.head ?? NEVER;
         if (Math.min(changed, head) > upTo) break;
         if (changed <= head) {
           const { key, due } = this.#changed.pop()!;
-          note(found, key, due);
-        } else if (cursor!.isLoaded) {
-          const [due, key] = cursor!.shift();
-          note(found, key, due);
-        } else await cursor!.load();
-        this.#taken = [...found].map(([key, due]) => [due, key]);
+          this.#note(keys, due, key);
+        } else if (cursor!.isLoaded) this.#note(keys, ...cursor!.shift());
+        else await cursor!.load();
       }
     } catch (error) {
       this.giveBack();
       throw error;
     }
-    return [...found.keys()];
+    return [...keys];
+  }
+
+  #nextCursor(): Cursor | null {
+    let next: Cursor | null = null;
+    for (const one of this.#cursors) if (next === null || one.head < next.head) next = one;
+    return next;
+  }
+
+  /** Hints come in the order of their times, so the first one of a key is the one that counts. */
+  #note(keys: Set<string>, due: number, key: string): void {
+    if (keys.has(key)) return;
+    keys.add(key);
+    this.#taken.push([due, key]);
   }
 
   /** The taken keys were fired, with events up to `until`. */
@@ -204,8 +211,4 @@ const LAST = Number.MAX_SAFE_INTEGER as Seq;
 
 function byDue(a: Hint, b: Hint): number {
   return a.due - b.due;
-}
-
-function note(found: Map<string, number>, key: string, due: number): void {
-  found.set(key, Math.min(due, found.get(key) ?? due));
 }
