@@ -17,8 +17,9 @@ import { routesOf } from "./worker/routes.ts";
 import { runCron } from "./worker/cron.ts";
 
 export { operator, timeMs } from "./engine/operator/operator.ts";
-export type { Context, Operator, Refusal, Spec } from "./engine/operator/operator.ts";
+export type { Context, Operator, Refusal, Spec, TimerContext } from "./engine/operator/operator.ts";
 export type { Duration, Retain, SnapshotPolicy } from "./engine/operator/settings.ts";
+export type { DueTimer, TimersOf } from "./engine/operator/timer-settings.ts";
 export type { Event } from "./engine/event/event.ts";
 export type { EventFor, ReplyOf, StateOf } from "./engine/operator/operator-types.ts";
 export type { Authorize, Grant, Role } from "./worker/http/access.ts";

@@ -228,7 +228,7 @@ export function operator<
   }
   for (const type of Object.keys(spec.on))
     if (!handlers.has(type)) fail(`handler for "${type}", which has no schema in events`);
-  const timers = timersOf(spec.timers ?? {}, fail);
+  const timers = timersOf(spec.timers === undefined ? {} : spec.timers, fail);
   const version = whole(spec.version, "version", fail);
   const migrate = migrations(spec.migrate ?? {}, version, fail);
 
@@ -254,6 +254,8 @@ const SPEC =
   );
 
 function timersOf(given: object, fail: Fail): ReadonlyMap<string, TimerHandler> {
+  // The code may be JavaScript, which no compiler has checked.
+  if (typeof given !== "object" || (given as unknown) === null) fail("timers must be an object");
   const timers = new Map<string, TimerHandler>();
   for (const [name, handler] of Object.entries(given)) {
     if (!TIMER_NAME.test(name))

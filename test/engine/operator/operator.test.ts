@@ -14,6 +14,8 @@ const sound = {
   on: { tick: (state: { n: number }) => void (state.n += 1) },
 };
 
+const timers = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`t${i}`, () => undefined]));
+
 describe("operator", () => {
   it("has the defaults of the design", () => {
     expect(make("ticks")).toMatchObject({
@@ -28,6 +30,12 @@ describe("operator", () => {
         retain: { ageMs: 604_800_000, last: 0, hourly: 0, daily: 0 },
       },
     });
+  });
+
+  it("has 16 timers with names of 63 letters, and an expiry", () => {
+    const made = make("ticks", { timers: { ...timers(15), ["N-_9".padEnd(63, "n")]: () => undefined }, expire: "90m" });
+    expect([made.timers.size, made.expireMs]).toEqual([16, 5_400_000]);
+    expect([make("ticks").timers.size, make("ticks").expireMs]).toEqual([0, null]);
   });
 
   it("takes its key from partitionkey, else from subject", () => {
@@ -128,6 +136,33 @@ describe("operator", () => {
       () => make("a", { partitions: 4, maxEventsPerDay: 3 }),
       /maxEventsPerDay is 3.* raise it to 4/,
     ],
+    [
+      "a timer without a name",
+      () => make("a", { timers: { "": () => undefined } }),
+      /"" can't be a timer: a name is letters, digits, _ and -, and has at most 63 of them/,
+    ],
+    ["a timer's name with a space", () => make("a", { timers: { "a b": () => undefined } }), /"a b" can't be a timer/],
+    [
+      "a timer's name of 64 letters",
+      () => make("a", { timers: { ["n".repeat(64)]: () => undefined } }),
+      /can't be a timer/,
+    ],
+    ["a timer that is none", () => make("a", { timers: { soon: "30m" } }), /the timer "soon" must be a function/],
+    ["timers that are none", () => make("a", { timers: "soon" }), /timers must be an object/],
+    ["no timers", () => make("a", { timers: null }), /timers must be an object/],
+    [
+      "a timer that waits",
+      () => make("a", { timers: { soon: async () => undefined } }),
+      /the timer "soon" is an AsyncFunction; it must be a plain, synchronous function/,
+    ],
+    [
+      "more timers than a key has room for",
+      () => make("a", { timers: timers(17) }),
+      /it has 17 timers; there may be 16/,
+    ],
+    ["an expiry without unit", () => make("a", { expire: "30" }), /expire: "30" isn't a duration/],
+    ["an expiry at once", () => make("a", { expire: "0d" }), /expire: "0d" must be from 1ms to 36500d/],
+    ["an expiry that is none", () => make("a", { expire: null }), /expire: "null" isn't a duration/],
     ["a setting that is misspelt", () => make("a", { dedupe: {} }), /the definition has no "dedupe"; it has version, /],
     ["a setting of dedup", () => make("a", { dedup: { ids: 5 } }), /dedup has no "ids"; it has keep, maxIds/],
     ["a setting of replies", () => make("a", { replies: { keep: "1h", max: 5 } }), /replies has no "max"/],

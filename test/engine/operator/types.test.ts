@@ -2,13 +2,15 @@
 import * as v from "valibot";
 import { z } from "zod";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { operator } from "../../../src/engine/operator/operator.ts";
+import { operator, type Operator } from "../../../src/engine/operator/operator.ts";
 import type { Event } from "../../../src/engine/event/event.ts";
+import type { StateOf } from "../../../src/engine/operator/operator-types.ts";
 
 const events = { tick: z.object({ n: z.int() }) };
 const TRANSFORM = v.pipe(v.string(), v.transform(Number));
 const DEFAULT = z.object({ n: z.int().default(1) });
 const on = { tick: () => undefined };
+type RepliesOf<O extends Operator> = NonNullable<O["types"]>["replies"];
 const PROMISE = Promise.resolve(1);
 
 describe("the types of an operator", () => {
@@ -53,6 +55,149 @@ describe("the types of an operator", () => {
     // A value that isn't known as a literal is checked when it runs.
     const some = (version: number) => operator("some", { version, events, initial: () => ({ n: 1 }), on });
     expect([three.version, some(1).version]).toEqual([3, 1]);
+  });
+
+  it("infer timers, before and after the handlers of events, as methods and as arrow functions", () => {
+    const before = operator("before", {
+      version: 1,
+      events,
+      timers: {
+        soon(state, timer, ctx) {
+          expectTypeOf(state).toEqualTypeOf<{ sum: number }>();
+          expectTypeOf(timer.name).toEqualTypeOf<"soon">();
+          expectTypeOf(timer.due).toEqualTypeOf<number>();
+          expectTypeOf(ctx.timers.set).parameter(0).toEqualTypeOf<"soon" | "late">();
+          ctx.timers.clear("soon");
+        },
+        late: (state, _timer, ctx) => void (state.sum = ctx.now),
+      },
+      initial: () => ({ sum: 0 }),
+      on: {
+        tick(state, event, ctx) {
+          expectTypeOf(state).toEqualTypeOf<{ sum: number }>();
+          expectTypeOf(event.data.n).toEqualTypeOf<number>();
+          expectTypeOf(ctx.timers.get).parameter(0).toEqualTypeOf<"soon" | "late">();
+          ctx.timers.set("soon", { after: "30m" });
+          return ctx.timers.get("late");
+        },
+      },
+      expire: "30d",
+    });
+    const after = operator("after", {
+      version: 1,
+      events,
+      key: (event) => String(event.data.n),
+      initial: () => ({ sum: 0 }),
+      on: { tick: (state, event, ctx) => (ctx.timers.set("late", { at: event.time }), { sum: state.sum }) },
+      timers: {
+        late: (state, { due }, ctx) => {
+          expectTypeOf(ctx.timers.clear).parameter(0).toEqualTypeOf<"late" | "soon">();
+          state.sum = due;
+          ctx.set({ sum: 1 });
+        },
+        soon(state, _timer, ctx) {
+          if (state.sum > 1) ctx.remove();
+          else ctx.timers.set("late", { at: new Date(ctx.now) });
+        },
+      },
+      replies: { keep: "1h" },
+    });
+    expectTypeOf<RepliesOf<typeof before>["tick"]>().toEqualTypeOf<number | null>();
+    expectTypeOf<RepliesOf<typeof after>["tick"]>().toEqualTypeOf<{ readonly sum: number }>();
+    expectTypeOf<StateOf<typeof after>>().toEqualTypeOf<{ sum: number }>();
+    const without = operator("without", {
+      version: 1,
+      events,
+      initial: () => ({ sum: 0 }),
+      on: { tick: (_state, _event, ctx) => expectTypeOf(ctx.timers.set).parameter(0).toBeNever() },
+    });
+    expect([before, after, without].map(({ timers }) => timers.size)).toEqual([2, 2, 0]);
+  });
+
+  it("refuse timers that can't work", () => {
+    const initial = () => ({ sum: 0 });
+    const soon = () => undefined;
+    const wrong = [
+      () =>
+        operator("name", {
+          version: 1,
+          events,
+          initial,
+          // @ts-expect-error -- there is no such timer
+          on: { tick: (_state, _event, ctx) => ctx.timers.set("son", { after: "1m" }) },
+          timers: { soon },
+        }),
+      () =>
+        operator("name-before", {
+          version: 1,
+          events,
+          timers: { soon },
+          initial,
+          on: {
+            tick(_state, _event, ctx) {
+              // @ts-expect-error -- nor to clear
+              ctx.timers.clear("son");
+            },
+          },
+        }),
+      () =>
+        operator("none", {
+          version: 1,
+          events,
+          initial,
+          // @ts-expect-error -- an operator without timers sets none
+          on: { tick: (_state, _event, ctx) => ctx.timers.set("soon", { after: "1m" }) },
+        }),
+      () =>
+        operator("other", {
+          version: 1,
+          events,
+          initial,
+          on: { tick: () => undefined },
+          timers: {
+            soon(_state, _timer, ctx) {
+              // @ts-expect-error -- a timer sets those of its operator alone
+              ctx.timers.set("late", { after: "1m" });
+            },
+          },
+        }),
+      () =>
+        operator("refuse", {
+          version: 1,
+          events,
+          initial,
+          on: { tick: () => undefined },
+          // @ts-expect-error -- a timer has no sender that could be refused
+          timers: { soon: (_state, _timer, ctx) => ctx.refuse("no") },
+        }),
+      () =>
+        operator("timer-state", {
+          version: 1,
+          events,
+          initial,
+          on: { tick: () => undefined },
+          // @ts-expect-error -- there is no such field in the state
+          timers: { soon: (state) => void (state.total = 1) },
+        }),
+      () =>
+        operator("when", {
+          version: 1,
+          events,
+          initial,
+          // @ts-expect-error -- a duration has a unit
+          on: { tick: (_state, _event, ctx) => ctx.timers.set("soon", { after: "30" }) },
+          timers: { soon },
+        }),
+      () => {
+        // @ts-expect-error -- a timer without a handler
+        operator("handler", { version: 1, events, initial, on, timers: { soon: null } });
+        // @ts-expect-error -- a list of names has no handlers
+        operator("list", { version: 1, events, initial, on, timers: ["soon"] });
+        // @ts-expect-error -- a duration has a unit
+        operator("expire", { version: 1, events, initial, on, expire: "30" });
+      },
+    ];
+    expect(wrong).toHaveLength(8);
   });
 
   it("refuse what can't work", () => {
