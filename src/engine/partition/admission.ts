@@ -95,7 +95,8 @@ export class AdmissionQueue {
     return entered;
   }
 
-  #isDue(open: OpenPartition, { at }: AppendRequest): boolean {
+  #isDue(open: OpenPartition, { at, command }: AppendRequest): boolean {
+    if (command === true && open.machine.quarantine.full) return false;
     return this.#firing.isDue(open, Math.min(at, this.#clock.now()));
   }
 

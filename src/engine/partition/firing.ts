@@ -7,10 +7,12 @@
  *     be due. Events wait meanwhile, each until its deadline.
  * FIRING4. An alarm for a timer that was cleared logs an event that does nothing (`not_pending`), unless something else is
  *     logged. The cron reads in the last segment when the next timer is due, and would wake the partition again and again.
+ * FIRING5. The bounds that hold for events hold here, too (backpressure.ts): firing waits for a snapshot that is due, and
+ *     stops while the quarantine is full. A command doesn't wait then, since it may be the one that makes room.
  * FIRING3. Nothing fires on a sealed line, nor on one that replays another line: what fired there comes with its log.
  */
 import { Failure } from "../base/errors.ts";
-import { LOAD_BYTES } from "../base/limits.ts";
+import { CHANGED_BUDGETS, LOAD_BYTES, TAIL_BYTES } from "../base/limits.ts";
 import type { Lease } from "../log/lease.ts";
 import type { OpenPartition } from "../recovery/open-partition.ts";
 import type { GroupCommit } from "./group-commit.ts";
@@ -23,10 +25,13 @@ export class TimerFiring {
   readonly #lease: Lease;
   readonly #opener: Opener;
   readonly #groups: GroupCommit;
+  readonly #save: (open: OpenPartition) => Promise<unknown>;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(lease: Lease, opener: Opener, groups: GroupCommit) {
+  /** `save` takes a snapshot. */
+  constructor(lease: Lease, opener: Opener, groups: GroupCommit, save: (open: OpenPartition) => Promise<unknown>) {
     this.#lease = lease;
+    this.#save = save;
     this.#opener = opener;
     this.#groups = groups;
   }
@@ -72,19 +77,17 @@ export class TimerFiring {
     const most = Math.min(AT_ONCE, machine.state.keysIn(LOAD_BYTES));
     let fired = false;
     while (machine.timers.next <= upTo) {
+      await this.#makeRoom(open);
       const taken = await machine.timers.take(upTo, most);
       const keys = taken.filter((key) => machine.holds(key));
       keys.forEach(looked);
       let durable: Promise<void> | null = null;
       try {
         await loader.pinned(keys);
-        this.#assertOpen(open);
-        durable = this.#groups.fire(open, keys, upTo);
+        durable = this.#fireKeys(open, keys, upTo);
       } catch (error) {
         machine.timers.giveBack();
         throw error;
-      } finally {
-        machine.state.unpin(keys);
       }
       fired ||= durable !== null;
       await durable;
@@ -92,7 +95,29 @@ export class TimerFiring {
     return fired;
   }
 
-  /** An await between this and the firing would let a lost lease fire. */
+  /** An await between the check of the lease and the firing would let a lost lease fire. */
+  #fireKeys(open: OpenPartition, keys: readonly string[], upTo: number): Promise<void> | null {
+    try {
+      this.#assertOpen(open);
+      return this.#groups.fire(open, keys, upTo);
+    } finally {
+      open.machine.state.unpin(keys);
+    }
+  }
+
+  /** @throws Failure (FIRING5) */
+  async #makeRoom(open: OpenPartition): Promise<void> {
+    const { machine } = open;
+    if (machine.quarantine.full)
+      throw new Failure("quarantine_full", "timers wait until there is room in the quarantine");
+    const limit = machine.operator.memoryBytes * CHANGED_BUDGETS;
+    const isFilling = (part: number): boolean =>
+      machine.state.changedBytes > limit / part || open.tail.bytes > TAIL_BYTES / part;
+    if (isFilling(2) && this.#lease.epoch !== null) await this.#save(open);
+    if (isFilling(1))
+      throw new Failure("store_unavailable", "timers wait for a snapshot: see why snapshots fail, or are slow");
+  }
+
   #assertOpen(open: OpenPartition): void {
     this.#lease.assertNotLost();
     if (open !== this.#opener.open) throw REOPENED;

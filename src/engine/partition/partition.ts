@@ -97,7 +97,7 @@ export class PartitionEngine {
       damaged: (open, damage) => this.#onDamage(open, damage),
       opened: (open, use, answeredAt) => this.#onOpened(open, use, answeredAt),
     });
-    this.#firing = new TimerFiring(lease, this.#opener, this.#groups);
+    this.#firing = new TimerFiring(lease, this.#opener, this.#groups, save);
     this.#queue = new AdmissionQueue(env, lease, this.#opener, this.#groups, this.#firing);
     lease.onLost(({ message }) => env.host.end(message));
   }
@@ -367,6 +367,8 @@ export class PartitionEngine {
     const { clock } = this.#env;
     const open = await this.#opener.ready("reads");
     if (open.sealed || !this.#firing.isDue(open, clock.now())) return false;
+    // A snapshot makes room.
+    if (!this.#disk.hasRoom && (await this.#disk.full()) !== null) return false;
     const fired = await this.#firing.forAlarm(await this.#opener.ready("events"), clock.now());
     this.#checkpoints.schedule(this.#opener.open ?? open);
     return fired;

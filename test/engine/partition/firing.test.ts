@@ -229,3 +229,42 @@ describe("a partition", () => {
     expect((await world.clock.run(two.partition.facts())).appliedSeq).toBe(5_001);
   });
 });
+
+describe("bounds", () => {
+  it("FIRING5: many due timers don't hold more changed states than snapshots keep up with", async () => {
+    const world = new World();
+    const memory = 60_000;
+    const small = { ...timed(), memoryBytes: memory };
+    const one = world.start(small);
+    const keys = Array.from({ length: 6_000 }, (_, i) => `key ${i}`);
+    for (let i = 0; i < keys.length; i += 300) {
+      await world.send(one, ...keys.slice(i, i + 300).map((key) => ({ id: key, key, data: { set: { a: 50_000 } } })));
+      await world.clock.run(one.partition.snapshot());
+    }
+    const puts = world.trace.filter((name) => name === "promote").length;
+    await world.clock.advance(60_000);
+    await wake(world, one);
+    await wake(world, one);
+    expect((await world.clock.run(one.partition.facts())).appliedSeq).toBe(12_000);
+    expect(world.trace.filter((name) => name === "promote").length - puts).toBeGreaterThan(2);
+    expect(one.ended).toBeNull();
+  });
+
+  it("FIRING5: nothing fires while the quarantine is full, and a command makes room", async () => {
+    const world = new World();
+    const one = world.start(timed({ boom: true }));
+    const most = 10_000;
+    const keys = Array.from({ length: most + 3_000 }, (_, i) => `key ${i}`);
+    await world.send(one, ...keys.map((key) => ({ id: key, key, data: { set: { b: 50_000 } } })));
+    await world.clock.advance(60_000);
+    await wake(world, one);
+    const held = (await world.clock.run(one.partition.facts())).quarantined!;
+    expect(held).toBe(most);
+    const [first] = (await world.clock.run(one.partition.quarantined(0 as never, 1, 10_000))).items;
+    const command = { id: "d", key: first!.key, type: "keyframe.quarantine.delete", data: { seq: first!.seq } };
+    const slice = { ...world.slice([command]), command: true as const };
+    expect(words(await world.clock.run(one.partition.append(slice)))).toEqual(["applied"]);
+    await wake(world, one);
+    expect((await world.clock.run(one.partition.facts())).quarantined).toBeGreaterThan(most - 1);
+  });
+});
