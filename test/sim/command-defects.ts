@@ -64,7 +64,11 @@ export const COMMAND_DEFECTS: readonly Defect[] = [
   one(
     "an event is quarantined as the handler left it",
     "IN4",
-    engine("partition/group", "(): string => slice.body.slice(start, stop).trim()", "(): string => JSON.stringify(events[i])"),
+    engine(
+      "partition/group",
+      "(): string => slice.body.slice(start, stop).trim()",
+      "(): string => JSON.stringify(events[i])",
+    ),
   ),
   one(
     "replay sets an event aside as the handler left it",
