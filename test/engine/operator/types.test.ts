@@ -66,7 +66,7 @@ describe("the types of an operator", () => {
           expectTypeOf(state).toEqualTypeOf<{ sum: number }>();
           expectTypeOf(timer.name).toEqualTypeOf<"soon">();
           expectTypeOf(timer.due).toEqualTypeOf<number>();
-          expectTypeOf(ctx.timers.set).parameter(0).toEqualTypeOf<"soon" | "late">();
+          expectTypeOf<Parameters<typeof ctx.timers.set>[0]>().toEqualTypeOf<"soon" | "late">();
           ctx.timers.clear("soon");
         },
         late: (state, _timer, ctx) => void (state.sum = ctx.now),
@@ -76,7 +76,7 @@ describe("the types of an operator", () => {
         tick(state, event, ctx) {
           expectTypeOf(state).toEqualTypeOf<{ sum: number }>();
           expectTypeOf(event.data.n).toEqualTypeOf<number>();
-          expectTypeOf(ctx.timers.get).parameter(0).toEqualTypeOf<"soon" | "late">();
+          expectTypeOf<Parameters<typeof ctx.timers.get>[0]>().toEqualTypeOf<"soon" | "late">();
           ctx.timers.set("soon", { after: "30m" });
           return ctx.timers.get("late");
         },
@@ -91,7 +91,7 @@ describe("the types of an operator", () => {
       on: { tick: (state, event, ctx) => (ctx.timers.set("late", { at: event.time }), { sum: state.sum }) },
       timers: {
         late: (state, { due }, ctx) => {
-          expectTypeOf(ctx.timers.clear).parameter(0).toEqualTypeOf<"late" | "soon">();
+          expectTypeOf<Parameters<typeof ctx.timers.clear>[0]>().toEqualTypeOf<"late" | "soon">();
           state.sum = due;
           ctx.set({ sum: 1 });
         },
@@ -109,7 +109,9 @@ describe("the types of an operator", () => {
       version: 1,
       events,
       initial: () => ({ sum: 0 }),
-      on: { tick: (_state, _event, ctx) => expectTypeOf(ctx.timers.set).parameter(0).toBeNever() },
+      on: {
+        tick: (_state, _event, ctx) => expectTypeOf<Parameters<typeof ctx.timers.set>[0]>().toEqualTypeOf<never>(),
+      },
     });
     expect([before, after, without].map(({ timers }) => timers.size)).toEqual([2, 2, 0]);
   });
