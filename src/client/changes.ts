@@ -10,7 +10,6 @@ import { keyframeErrorOf, lacking, membersOf, passes, type Call } from "./answer
 import type { Calling } from "./calling.ts";
 import { KeyframeError } from "./keyframe-error.ts";
 import { momentText, type MomentLike } from "./moment.ts";
-import { withParam } from "./paths.ts";
 import { StreamedAnswer } from "./streamed.ts";
 
 export interface ChangesOptions {
@@ -18,7 +17,7 @@ export interface ChangesOptions {
   readonly after?: MomentLike;
   /** Only keys that begin with this. */
   readonly prefix?: string;
-  /** Changes of a page, up to 1,000. */
+  /** Changes of a page, up to 10,000. */
   readonly limit?: number;
   /** False ends the loop when there are no more changes. Default: it waits for further ones. */
   readonly follow?: boolean;
@@ -52,11 +51,12 @@ export interface ChangesBatch<State> {
 export async function* changeBatches<State>(
   calling: Calling,
   path: string,
-  { after, prefix, limit = 1_000, follow = true, signal }: ChangesOptions,
+  { after, prefix, limit, follow = true, signal }: ChangesOptions,
 ): AsyncGenerator<ChangesBatch<State>, void> {
-  let asking = withParam(`${path}/changes`, "limit", String(limit));
-  if (prefix !== undefined) asking = withParam(asking, "prefix", prefix);
-  if (follow) asking = withParam(asking, "wait", String(WAIT_SEC));
+  const query = new URLSearchParams();
+  if (limit !== undefined) query.set("limit", String(limit));
+  if (prefix !== undefined) query.set("prefix", prefix);
+  if (follow) query.set("wait", String(WAIT_SEC));
   let cursor = after === undefined ? null : momentText(after);
   const stop = new AbortController();
   const abort = (): void => stop.abort();
@@ -64,7 +64,8 @@ export async function* changeBatches<State>(
   signal?.addEventListener("abort", abort);
   try {
     for (;;) {
-      const page = await pageOf(calling, cursor === null ? asking : withParam(asking, "after", cursor), stop.signal);
+      if (cursor !== null) query.set("after", cursor);
+      const page = await pageOf(calling, `${path}/changes?${query.toString()}`, stop.signal);
       if (page === null) return;
       const batch = batchOf<State>(page);
       if (batch.changes.length > 0 || batch.cursor !== cursor) yield batch;

@@ -1,8 +1,11 @@
 /** The changes of an operator's states. */
 import { MOMENT_FORMS } from "../../engine/history/moment.ts";
-import { ABOUT_GONE, AT_PROBLEMS, LIMIT } from "./common.ts";
+import { ABOUT_GONE, AT_PROBLEMS } from "./common.ts";
 import { described } from "./described.ts";
 import { COUNT, object, STRING, TIME } from "./schemas.ts";
+
+/** Changes of a page, at most and by default: each page replays the log from a snapshot, so small ones cost as much. */
+export const CHANGES_MOST = 10_000;
 
 /** Seconds that a request may wait for a change. */
 const WAIT_MOST = 30;
@@ -24,7 +27,13 @@ export const CHANGES = described({
       about: `The cursor of a line or of a page's end; or a moment: ${MOMENT_FORMS}. Without it, from the first change on.`,
     },
     prefix: { type: "string", about: "Only keys that begin with this.", example: "a" },
-    limit: LIMIT,
+    limit: {
+      type: "integer",
+      minimum: 1,
+      maximum: CHANGES_MOST,
+      about: `Changes of this page, at most. Default: ${CHANGES_MOST}.`,
+      flaw: { status: 400, code: "invalid_limit", detail: `limit must be a whole number from 1 to ${CHANGES_MOST}` },
+    },
     wait: {
       type: "integer",
       minimum: 0,

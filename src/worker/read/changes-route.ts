@@ -18,6 +18,7 @@ import { timelineIn } from "../../engine/history/moment.ts";
 import type { StateChange } from "../../engine/history/state-changes.ts";
 import type { Route } from "../../engine/operator/routing.ts";
 import type { Gone } from "../../engine/recovery/past-state.ts";
+import { CHANGES_MOST } from "../api/changes.ts";
 import type { App } from "../app.ts";
 import { byteStream } from "../byte-stream.ts";
 import type { Env } from "../env.ts";
@@ -32,7 +33,6 @@ import { settledAt } from "./moments.ts";
 
 const FORMAT = "keyframe.changes";
 const VERSION = 1;
-const DEFAULT = 1_000;
 const STREAM = "text/event-stream";
 
 /** A reader that waits looks so often. */
@@ -54,7 +54,7 @@ export async function getChanges(
   env: Env,
   app: App,
   route: Route,
-  { after, prefix: asking = "", limit = DEFAULT, wait = 0 }: Asked,
+  { after, prefix: asking = "", limit = CHANGES_MOST, wait = 0 }: Asked,
   { keyPrefix = "" }: Grant,
 ): Promise<Response> {
   if (request.method !== "GET") return notAllowed(["GET"], "changes are read with GET");

@@ -2,12 +2,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seq, type Stamp, stamp } from "../../../src/engine/base/ids.ts";
+import { SIZES } from "../../../src/engine/base/limits.ts";
 import { partitionAmong } from "../../../src/engine/operator/key-placement.ts";
 import { comparePlaces, type FeedPlace, placeAfter } from "../../../src/engine/history/feed-place.ts";
 import { pastRange } from "../../../src/engine/history/past.ts";
 import { type FeedBounds, type StateChange, nextChanges } from "../../../src/engine/history/state-changes.ts";
 import { PUT, REMOVE } from "../../../src/engine/state/edit.ts";
-import { RETRY } from "../../../src/engine/state/quarantine.ts";
+import { DELETE, RETRY } from "../../../src/engine/state/quarantine.ts";
 import type { Entries } from "../../../src/engine/state/keyed-state.ts";
 import { sum } from "../fakes/sum.ts";
 import { World, type Incarnation, type Sent } from "../fakes/world.ts";
@@ -72,7 +73,9 @@ async function follow(
       const asked = { after: from, upTo: LAST, most, bounds, wanted };
       const page = await world.clock.run(nextChanges(world.reader(operator), asked));
       if (page.tag === "gone") throw new Error("gone");
-      expect(page.changes.length).toBeLessThanOrEqual(most);
+      const { changes, end: own } = page;
+      expect(changes.length).toBeLessThanOrEqual(most);
+      expect(changes.every((one) => own === null || comparePlaces(one, own) <= 0)).toBe(true);
       items.push(...page.changes);
       if (page.end !== null && (end === null || comparePlaces(page.end, end) < 0)) ({ end } = page);
     }
@@ -168,21 +171,27 @@ const SIZE: fc.Arbitrary<PageSize> = fc
 
 describe("the changes of a partition", () => {
   it(
-    "are those of a plain fold, over snapshots and restarts, in pages of any size and from any line on",
+    "are those of a plain fold, over snapshots, archives in pieces and restarts, in pages of any size and from any line on",
     () =>
       fc.assert(
-        fc.asyncProperty(fc.array(STEP, { minLength: 1, maxLength: 14 }), SIZE, SIZE, async (steps, first, second) => {
-          const line = new Line(new World());
-          const fold = new Fold();
-          for (const [n, step] of steps.entries()) await line.step(step, n, fold);
-          const all = await follow([line.world], START, first);
-          expect(all.map(told)).toEqual(fold.changes);
-          expect(folded(all)).toEqual(await statesOf([line.world]));
-          for (const [i, from] of all.entries())
-            expect((await follow([line.world], from, second)).map(told)).toEqual(fold.changes.slice(i + 1));
-          const some = await follow([line.world], START, second, (key) => key.startsWith("c"));
-          expect(some.map(told)).toEqual(fold.changes.filter(({ key }) => key.startsWith("c")));
-        }),
+        fc.asyncProperty(
+          fc.array(STEP, { minLength: 1, maxLength: 14 }),
+          SIZE,
+          SIZE,
+          fc.constantFrom(1, SIZES.archiveBytes),
+          async (steps, first, second, archiveBytes) => {
+            const line = new Line(Object.assign(new World(), { sizes: { ...SIZES, archiveBytes } }));
+            const fold = new Fold();
+            for (const [n, step] of steps.entries()) await line.step(step, n, fold);
+            const all = await follow([line.world], START, first);
+            expect(all.map(told)).toEqual(fold.changes);
+            expect(folded(all)).toEqual(await statesOf([line.world]));
+            for (const [i, from] of all.entries())
+              expect((await follow([line.world], from, second)).map(told)).toEqual(fold.changes.slice(i + 1));
+            const some = await follow([line.world], START, second, (key) => key.startsWith("c"));
+            expect(some.map(told)).toEqual(fold.changes.filter(({ key }) => key.startsWith("c")));
+          },
+        ),
         runs(40),
       ),
     PATIENCE_MS,
@@ -275,7 +284,7 @@ describe("the changes of a partition", () => {
     const world = new World();
     const one = world.start(by);
     await world.send(one, { id: "1", key: "a", data: "boom" }, { id: "2", key: "a", data: 0 });
-    await world.send(one, { id: "3", key: "a", data: 1 });
+    await world.send(one, { id: "3", key: "a", data: 1 }, { id: "boom", key: "a", data: "boom" });
     await world.clock.run(one.partition.snapshot());
     fuse.lit = false;
     await world.send(one, { id: "4", key: "a", type: RETRY, data: { seq: 1 } });
@@ -283,34 +292,19 @@ describe("the changes of a partition", () => {
       id: "5",
       key: "b",
       type: PUT,
-      data: { if: "any", version: 1, state: { total: 7, times: 0 } },
+      data: { if: "none", version: 1, state: { total: 7, times: 0 } },
     });
+    await world.send(one, { id: "dropped", key: "a", type: DELETE, data: { seq: 4 } });
     await world.send(one, { id: "6", key: "a", type: REMOVE, data: { if: "any", version: 1 } });
     const asked = { after: START, upTo: LAST, most: 100, bounds: BOUNDS, wanted: () => true };
     const page = await world.clock.run(nextChanges(world.reader(by), asked));
     if (page.tag === "gone") throw new Error("gone");
-    expect(page.changes.map(({ key, text, event: { type, id } }) => [id, key, type, text])).toMatchInlineSnapshot(`
-      [
-        [
-          "3",
-          "a",
-          "add",
-          "{"total":0,"times":1}",
-        ],
-        [
-          "4",
-          "a",
-          "keyframe.quarantine.retry",
-          "{"total":0,"times":2}",
-        ],
-        [
-          "6",
-          "a",
-          "keyframe.state.delete",
-          null,
-        ],
-      ]
-    `);
+    expect(page.changes.map(({ key, text, event: { type, id } }) => [id, key, type, text])).toEqual([
+      ["3", "a", "add", '{"total":0,"times":1}'],
+      ["4", "a", RETRY, '{"total":0,"times":2}'],
+      ["5", "b", PUT, '{"total":7,"times":0}'],
+      ["6", "a", REMOVE, null],
+    ]);
   });
 
   it("are gone below what retention keeps, with the oldest stamp that is left", async () => {
@@ -320,6 +314,58 @@ describe("the changes of a partition", () => {
     world.db.kept.set("1/sum/0000", { points: [], pins: [], retainFrom: stamp(9_000), archiveFrom: 0 });
     const asked = { after: placeAfter(stamp(8_999)), upTo: LAST, most: 100, bounds: BOUNDS, wanted: () => true };
     expect(await world.clock.run(nextChanges(world.reader(operator), asked))).toEqual({ tag: "gone", oldest: 9_000 });
+  });
+
+  it("are gone behind a savepoint that keeps its moment alone", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    await world.send(one, { id: "1", key: "a", data: 1 });
+    const { headStamp: at } = await world.db.log(world.address).explain(seq(0));
+    world.db.kept.set("1/sum/0000", { points: [], pins: [], retainFrom: stamp(at + 1), archiveFrom: 0 });
+    world.db.savepoints.set(1, { number: 1, name: "kept", at, createdMs: 0, state: "held", line: 1 });
+    expect(await world.clock.run(pastRange(world.reader(operator), at, "", ""))).toMatchObject({ tag: "read" });
+    const asked = { after: placeAfter(at), upTo: LAST, most: 100, bounds: BOUNDS, wanted: () => true };
+    expect(await world.clock.run(nextChanges(world.reader(operator), asked))).toEqual({ tag: "gone", oldest: at + 1 });
+  });
+
+  it("are complete though snapshots cut the log meanwhile", async () => {
+    const world = new World();
+    const one = world.start(operator);
+    const fold = new Fold();
+    for (let n = 0; n < 6; n++) {
+      const event = { id: `${n}`, key: KEYS[n % 3]!, data: 1 };
+      await world.send(one, event);
+      fold.take(event);
+      if (n === 2) await world.clock.run(one.partition.snapshot());
+      await world.clock.advance(1_000);
+    }
+    const { headStamp: upTo } = await world.db.log(world.address).explain(seq(0));
+    const env = world.reader(operator);
+    let cuts = 0;
+    const cut = async (): Promise<void> => {
+      const opening = await env.log.peek();
+      // A snapshot cuts what the one before it holds.
+      for (; cuts < 3; cuts++) {
+        await one.partition.append(world.slice([{ id: `later-${cuts}`, key: "later", data: 1 }]));
+        await one.partition.snapshot();
+      }
+      expect((await env.log.peek())!.row.snapshotSeq).toBeGreaterThan(opening!.head);
+    };
+    const log = new Proxy(env.log, {
+      get: (target, name) => {
+        const method = Reflect.get(target, name, target) as (...args: unknown[]) => unknown;
+        if (name !== "peek") return method.bind(target);
+        return async () => {
+          const opening = await target.peek();
+          if (cuts === 0) await cut();
+          return opening;
+        };
+      },
+    });
+    const asked = { after: START, upTo, most: 100, bounds: BOUNDS, wanted: () => true };
+    const page = await world.clock.run(nextChanges({ ...env, log }, asked));
+    expect(page.tag === "page" && page.changes.map(told)).toEqual(fold.changes);
+    expect(cuts).toBe(3);
   });
 
   it("say that they aren't exact where another version applied the events, and end at the stamp", async () => {

@@ -96,6 +96,16 @@ const snapshots = async (): Promise<void> => {
   for (const n of [0, 1, 2, 3]) await call(`/v1/operators/tally/partitions/${n}/snapshot`, { method: "POST" });
 };
 
+async function open(
+  headers: Record<string, string> = {},
+  query = "",
+): Promise<ReadableStreamDefaultReader<Uint8Array>> {
+  const request = new Request(`${BASE}${PATH}${query}`, { headers: { accept: "text/event-stream", ...headers } });
+  const response = await app.fetch(request, env, createExecutionContext());
+  expect([response.status, response.headers.get("content-type")]).toEqual([200, "text/event-stream; charset=utf-8"]);
+  return (response.body as ReadableStream<Uint8Array>).getReader();
+}
+
 const put = (name: string, body: unknown) =>
   call(`/v1/timelines/${name}`, {
     method: "PUT",
@@ -174,11 +184,27 @@ describe("changes", () => {
     expect((await follow({ after: "now" })).lines).toEqual([]);
   });
 
-  test("are waited for, and a feed without any writes nothing", async () => {
+  test("of one busy partition don't pass the others: a page ends where every partition's page does", async () => {
     const { cursor } = await follow();
-    const floors = async (): Promise<unknown> => (await env.LOG_0.prepare("SELECT floor FROM lines").all()).results;
+    const busy = Array.from({ length: 150 }, () => add("busy", 1));
+    await postEvents(busy);
+    await postEvents(Array.from({ length: 12 }, (_, i) => add(`other-${i}`, 1)));
+    // Each of the four partitions gives up to 100 changes for such a page.
+    const { lines } = await follow({ after: cursor, limit: 200 });
+    expect(lines).toEqual((await page({ after: cursor })).lines);
+    expect(lines.slice(0, 150).every(({ key }) => key === "busy")).toBe(true);
+    expect(lines).toHaveLength(162);
+  });
+
+  test("are waited for, and a feed without any writes nothing", async () => {
+    await postEvents([add("settled", 1)]);
+    const { lines: read, cursor } = await follow();
+    const floors = async () => (await env.LOG_0.prepare("SELECT floor FROM lines").all<{ floor: number }>()).results;
     await page({ after: cursor });
     const before = await floors();
+    expect(before[0]!.floor, "nothing can come any more before what was read").toBeGreaterThanOrEqual(
+      read.at(-1)!.stamp,
+    );
     expect((await page({ after: cursor, wait: 2 })).lines).toEqual([]);
     expect(await floors()).toEqual(before);
     await postEvents([add("waited", 3)]);
@@ -189,15 +215,6 @@ describe("changes", () => {
 
   test("are a stream of events, which resumes behind the last id", async () => {
     const { lines, cursor } = await follow();
-    const open = async (headers: Record<string, string>): Promise<ReadableStreamDefaultReader<Uint8Array>> => {
-      const request = new Request(`${BASE}${PATH}`, { headers: { accept: "text/event-stream", ...headers } });
-      const response = await app.fetch(request, env, createExecutionContext());
-      expect([response.status, response.headers.get("content-type")]).toEqual([
-        200,
-        "text/event-stream; charset=utf-8",
-      ]);
-      return (response.body as ReadableStream<Uint8Array>).getReader();
-    };
     const take = async (reader: ReadableStreamDefaultReader<Uint8Array>, stream: EventStream, count: number) => {
       const seen: Line[] = [];
       const decoder = new TextDecoder();
@@ -207,7 +224,7 @@ describe("changes", () => {
       }
       return seen;
     };
-    const first = await open({});
+    const first = await open();
     const stream = new EventStream();
     expect(await take(first, stream, lines.length)).toEqual(lines);
     expect(stream.lastId, "all of it was read").toBe(cursor);
@@ -236,6 +253,7 @@ describe("changes", () => {
     ["after=no-such-savepoint", 404, "no_savepoint"],
     ["after=2125-01-01T00:00:00Z", 409, "not_settled"],
     ["limit=0", 400, "invalid_limit"],
+    ["limit=10001", 400, "invalid_limit"],
     ["wait=31", 400, "invalid_wait"],
     ["at=now", 400, "unsupported_parameter"],
     ["timeline=nobody", 404, "no_timeline"],
@@ -266,7 +284,11 @@ describe("over a promotion", () => {
     const shared = upTo(main.lines).at(-1)!.cursor;
     expect((await follow({ after: shared, timeline: "what-if" })).lines.map(({ key }) => key)).toEqual(["only-fork"]);
 
+    const stream = await open({}, `?after=${main.cursor}`);
+    await stream.read();
     expect(await promote("what-if")).toMatchObject({ status: 200 });
+    // It ends, and the reader comes back to be told.
+    while (!(await stream.read()).done);
     expect(await get(`${PATH}?after=${main.cursor}`), "main continued elsewhere").toMatchObject(parted);
     expect((await page({ after: main.cursor, timeline: "main~1" })).lines).toEqual([]);
     expect((await follow({ after: shared })).lines.map(({ key }) => key)).toContain("only-fork");
@@ -282,7 +304,7 @@ describe("over a promotion", () => {
     expect(await promote("wide")).toMatchObject({ status: 200 });
     expect((await page({ after: before.cursor })).lines).toEqual([]);
     await postEvents(KEYS.map((key) => add(key, 5)));
-    const { lines } = await follow({ limit: 3 });
+    const { lines } = await follow({ limit: 70 });
     expect(lines.slice(0, before.lines.length)).toEqual(before.lines);
     expect(
       lines
@@ -291,7 +313,7 @@ describe("over a promotion", () => {
         .sort(),
     ).toEqual([...KEYS].sort());
     for (const from of [before.cursor, before.lines.at(-1)!.cursor, before.lines.at(4)!.cursor])
-      expect((await follow({ after: from, limit: 2 })).lines).toEqual(
+      expect((await follow({ after: from, limit: 60 })).lines).toEqual(
         lines
           .slice(lines.findIndex(({ cursor }) => cursor === from) + 1)
           .slice(from === before.cursor ? before.lines.length : 0),
