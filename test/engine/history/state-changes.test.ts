@@ -1,12 +1,22 @@
 /** The changes of an operator's states: each one once, in one order, whatever pages they are read in. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { operator as makeOperator } from "../../../src/engine/operator/operator.ts";
+import { TIMER_TYPE } from "../../../src/engine/state/timers.ts";
 import { seq, type Stamp, stamp } from "../../../src/engine/base/ids.ts";
 import { SIZES } from "../../../src/engine/base/limits.ts";
 import { partitionAmong } from "../../../src/engine/operator/key-placement.ts";
 import { comparePlaces, type FeedPlace, placeAfter } from "../../../src/engine/history/feed-place.ts";
+import type { Gone } from "../../../src/engine/recovery/past-state.ts";
 import { pastRange } from "../../../src/engine/history/past.ts";
-import { type FeedBounds, type StateChange, nextChanges } from "../../../src/engine/history/state-changes.ts";
+import {
+  type ChangesAsked,
+  type ChangesPage,
+  type FeedBounds,
+  type StateChange,
+  nextChanges,
+} from "../../../src/engine/history/state-changes.ts";
 import { PUT, REMOVE } from "../../../src/engine/state/edit.ts";
 import { DELETE, RETRY } from "../../../src/engine/state/quarantine.ts";
 import type { Entries } from "../../../src/engine/state/keyed-state.ts";
@@ -25,6 +35,28 @@ const operator = sum({
     },
   },
 });
+
+const anything: StandardSchemaV1<unknown, unknown> = {
+  "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) },
+};
+
+/** Sets a timer for so many milliseconds later, and forgets keys after an hour. */
+const timed = () =>
+  makeOperator("sum", {
+    version: 1,
+    events: { add: anything },
+    key: (event) => event.partitionkey ?? "k",
+    initial: (): { seen: string[] } => ({ seen: [] }),
+    on: {
+      add(state, event, ctx) {
+        state.seen.push("add");
+        ctx.timers.set("later", { after: event.data as number });
+      },
+    },
+    timers: { later: (state) => void state.seen.push("timer") },
+    expire: "1h",
+  });
+
 const KEYS = ["a", "ab", "b", "c", "cd", "d", "é", "f"];
 const BOUNDS: FeedBounds = { bytes: 4_000_000, chars: 1_000_000, scanned: 1_000_000 };
 const LAST = stamp(Number.MAX_SAFE_INTEGER);
@@ -305,6 +337,37 @@ describe("the changes of a partition", () => {
       ["5", "b", PUT, '{"total":7,"times":0}'],
       ["6", "a", REMOVE, null],
     ]);
+  });
+
+  it("are those of timers and of expiry, as the events that they are in the log", async () => {
+    const by = timed();
+    const world = new World();
+    const one = world.start(by);
+    await world.send(one, { id: "1", key: "a", data: 5_000 }, { id: "2", key: "b", data: 7_000 });
+    await world.clock.advance(6_000);
+    await world.send(one, { id: "3", key: "b", data: 2 });
+    await world.clock.run(one.partition.snapshot());
+    await world.clock.advance(4_000_000);
+    await world.clock.run(one.partition.wake());
+    for (const most of [1, 100]) {
+      const found: string[] = [];
+      for (let after: FeedPlace | null = START; after !== null;) {
+        const asked: ChangesAsked = { after, upTo: LAST, most, bounds: BOUNDS, wanted: () => true };
+        const page: ChangesPage | Gone = await world.clock.run(nextChanges(world.reader(by), asked));
+        if (page.tag === "gone") throw new Error("gone");
+        found.push(...page.changes.map(({ key, text, event: { type } }) => `${key} ${type} ${text}`));
+        after = page.end;
+      }
+      expect(found).toEqual([
+        'a add {"seen":["add"]}',
+        'b add {"seen":["add"]}',
+        `a ${TIMER_TYPE} {"seen":["add","timer"]}`,
+        'b add {"seen":["add","add"]}',
+        `b ${TIMER_TYPE} {"seen":["add","add","timer"]}`,
+        expect.stringMatching(/^[ab] keyframe\.timer null$/),
+        expect.stringMatching(/^[ab] keyframe\.timer null$/),
+      ]);
+    }
   });
 
   it("are gone below what retention keeps, with the oldest stamp that is left", async () => {
