@@ -113,7 +113,9 @@ export class TimerFiring {
     const limit = machine.operator.memoryBytes * CHANGED_BUDGETS;
     const isFilling = (part: number): boolean =>
       machine.state.changedBytes > limit / part || open.tail.bytes > TAIL_BYTES / part;
-    if (isFilling(2) && this.#lease.epoch !== null) await this.#save(open);
+    // Without an epoch nothing can be saved. The first keys that fire take one.
+    if (this.#lease.epoch === null) return;
+    if (isFilling(2)) await this.#save(open);
     if (isFilling(1))
       throw new Failure("store_unavailable", "timers wait for a snapshot: see why snapshots fail, or are slow");
   }
