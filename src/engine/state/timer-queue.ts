@@ -138,7 +138,7 @@ export class TimerQueue {
       if (due === undefined || due === hint.due) return;
       this.#changed.pop();
       this.#went(hint.due, until);
-      if (due !== null) this.#changed.push({ ...hint, due: Math.max(due, hint.due + 1) });
+      if (due !== null) this.#changed.push({ ...hint, due });
     }
   }
 
