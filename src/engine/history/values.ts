@@ -18,7 +18,7 @@ import { Failure, isUnreadable, messageOf } from "../base/errors.ts";
 import { fill } from "../event/event.ts";
 import { EventContext } from "../state/handler.ts";
 import { runEvent } from "../state/run-event.ts";
-import { TIMER_TYPE, type Firing } from "../state/timers.ts";
+import { TIMER_TYPE, withTimer, type Firing, type Former } from "../state/timers.ts";
 import { Prints } from "../event/fingerprint.ts";
 import { seq, type Seq } from "../base/ids.ts";
 import { copyJson } from "../base/json.ts";
@@ -60,11 +60,11 @@ export async function valuesOf(
   let [chars, first] = [0, 0];
   let sure = null as Sure | null;
   for (const [at, item] of page.entries()) {
-    if (sure?.from === at && at > sure.to) machine.begin(sure.text);
+    if (sure?.from === at && at > sure.to) machine.begin(sure);
     const earlier = machine.value();
     await machine.apply(item);
     if (sure === null || at > sure.to) sure = machine.known ? null : await resume(anchors, page, at, before);
-    if (sure?.from === at) machine.begin(sure.text);
+    if (sure?.from === at) machine.begin(sure);
     values.push({ before: earlier, after: machine.value() });
     for (chars += sizeOf(values.at(-1)!.after); chars > HISTORY_VALUE_CHARS && first < at; first++) {
       chars -= sizeOf(values[first]!.after);
@@ -96,9 +96,9 @@ async function begin(
   }
   if (between.bottom === "given up") return machine.lose(`between it and ${from}, the log is not kept`);
   if (between.before !== null) return machine.lose(`there is too much of the log between it and ${from}`);
-  const { text = null, version } = anchor?.entry ?? {};
+  const { text = null, version, timers } = anchor?.entry ?? {};
   if (version !== undefined) return machine.lose(`in ${from}, it is of version ${version} and can't be migrated`);
-  machine.begin(text);
+  machine.begin({ text, timers });
   for (const touch of between.items.toReversed()) await machine.apply(touch);
 }
 
@@ -106,10 +106,9 @@ async function begin(
  * A value that a snapshot knows for sure: after the items of a page from `from` up to `to`, which may be none, and
  * before the next item.
  */
-interface Sure {
+interface Sure extends Former {
   readonly from: number;
   readonly to: number;
-  readonly text: string | null;
 }
 
 /** Returns the first items from `at` on after which a snapshot knows the value, or null if no snapshot does. */
@@ -131,7 +130,7 @@ async function resume(
   const from = Math.max(at, changed);
   // Another version than the one that ran may have made the snapshot's value, by replay.
   const exact = page.slice(from, to + 1).every(({ operatorVersion }) => operatorVersion === anchor.operatorVersion);
-  return { from: exact ? from : to + 1, to, text: entry?.text ?? null };
+  return { from: exact ? from : to + 1, to, text: entry?.text ?? null, timers: entry?.timers };
 }
 
 /** Returns true if the log says that the event changed the state. */
@@ -166,10 +165,10 @@ class KeyFold {
     return this.#touched !== null;
   }
 
-  /** Sets the value that is known from this event on. */
-  begin(text: string | null): void {
-    const none = { version: undefined, timers: undefined };
-    this.#touched = { text, value: STALE, dirty: false, seq: seq(0), ...none, before: { text } };
+  /** Sets the value, and the timers, that are known from this event on. */
+  begin({ text, timers }: Former): void {
+    const before = { text, timers };
+    this.#touched = { text, timers, value: STALE, dirty: false, seq: seq(0), version: undefined, before };
     this.#size = text?.length ?? 0;
   }
 
@@ -191,6 +190,8 @@ class KeyFold {
   async apply(touch: KeyEvent): Promise<void> {
     if (touch.outcome.tag === "quarantined") this.#aside.set(touch.seq, touch);
     if (this.#touched === null) return;
+    if (isFired(touch))
+      this.#touched.timers = withTimer(this.#touched.timers, (touch.event.data as Firing).timer, null);
     const why = this.#foreign(touch) ?? (changes(touch) ? await this.#change(this.#touched, touch) : null);
     if (why !== null) this.lose(why);
   }
@@ -222,7 +223,7 @@ class KeyFold {
     const event = fill(copyJson(subject.event) as Record<string, unknown>, new Date(subject.now).toISOString());
     const now = event.type === TIMER_TYPE ? (event.data as Firing).due : subject.now;
     const context = new EventContext(this.#key, touch.seq, now, isNew(dirtyKey), prints.words(), 0);
-    // A snapshot's value comes without the key's timers, so the log says which of them fired.
+    // The log says that the timer fired, and it isn't pending any more.
     const outcome = runEvent(this.#env.operator, dirtyKey, event, context, null, true);
     const same = outcomeText(outcome) === outcomeText(touch.outcome);
     if (outcome.tag === "applied" && (same || !touch.worded)) return null;
@@ -242,6 +243,9 @@ class KeyFold {
     }
   }
 }
+
+/** True if a timer fired, whatever its handler did. A timer that wasn't pending is refused (FIRING4 of firing.ts). */
+const isFired = ({ event, outcome }: KeyEvent): boolean => event.type === TIMER_TYPE && outcome.tag !== "refused";
 
 /** Omits the explanation, which may be long. */
 const shown = (outcome: Outcome): string => (outcome.tag === "applied" ? "another reply" : `"${outcome.tag}"`);
