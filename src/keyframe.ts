@@ -28,7 +28,7 @@ export type { Asked } from "./worker/ingest/ask.ts";
 export type { Cors } from "./worker/http/hardening.ts";
 export { Partition } from "./worker/object/partition-object.ts";
 export { Keyframe } from "./worker/ingest/service.ts";
-export type { Got, SendOptions, Sent, Service } from "./worker/ingest/service.ts";
+export type { Got, GotTimers, SendOptions, Sent, Service } from "./worker/ingest/service.ts";
 
 export interface KeyframeOptions<E extends Env = Env> {
   readonly operators: readonly Operator[];

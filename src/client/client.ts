@@ -39,7 +39,7 @@ export type { HistoryEnd, HistoryEntry, HistoryOptions } from "./history.ts";
 export type { Fetch, FetchInit } from "./http.ts";
 export type { AboutMoment, MomentLike } from "./moment.ts";
 export type { AskOptions, OperatorClient } from "./operator-client.ts";
-export type { Entry, Item, OperatorReads, ScanOptions, TimedEntry } from "./operator-reads.ts";
+export type { Entry, Item, OperatorReads, ScanOptions, TimedEntry, TimersOfKey } from "./operator-reads.ts";
 export type { AnyOperator, AskResult, DataOf, EventType } from "./operator-types.ts";
 export type { StateOf } from "../engine/operator/operator-types.ts";
 export type { OutgoingEvent } from "./outgoing.ts";

@@ -78,6 +78,15 @@ const STATE = {
   seq: "a number",
   time: "a text",
 } as const;
+const TIMERS = {
+  operator: "a text",
+  key: "a text",
+  timers: [{ name: "a text", due: "a text" }],
+  expires: "a text or null",
+  partition: "a number",
+  seq: "a number",
+  time: "a text",
+} as const;
 const STATE_PAGE = {
   items: [{ key: "a text", value: "anything" }],
   "cursor?": "a text",
@@ -254,6 +263,8 @@ export const HOLDS: readonly (readonly [method: string, path: string, shape: Sha
   ["POST", "/v1/operators/:op/state/batch", STATES],
   ["PUT", "/v1/operators/:op/state", EDITED],
   ["DELETE", "/v1/operators/:op/state", EDITED],
+  ["GET", "/v1/operators/:op/timers?at", { ...TIMERS, ...ABOUT_AT }],
+  ["GET", "/v1/operators/:op/timers", TIMERS],
   ["GET", "/v1/operators/:op/history?at", { ...HISTORY, at: ABOUT_AT.at }],
   ["GET", "/v1/operators/:op/history", HISTORY],
   ["GET", "/v1/operators/:op/blame?at", { ...BLAME, at: ABOUT_AT.at }],

@@ -22,6 +22,19 @@ export interface TimedEntry<State> extends Entry<State> {
   readonly time: string;
 }
 
+/** The pending timers of one key. Times are RFC 3339. */
+export interface TimersOfKey {
+  readonly key: string;
+  /** The timer that fires first comes first. */
+  readonly timers: readonly { readonly name: string; readonly due: string }[];
+  /** When the key expires, unless an event comes before. Null if it doesn't. */
+  readonly expires: string | null;
+  readonly partition: number;
+  /** The seq of the last event that changed the key. */
+  readonly seq: number;
+  readonly time: string;
+}
+
 export interface ScanOptions {
   readonly prefix?: string;
   /** Items of a page, up to 1,000. */
@@ -52,13 +65,24 @@ export class OperatorReads<Op extends AnyOperator, About = unknown> {
 
   /** Resolves with null if the key has no state. */
   async get(key: string): Promise<(TimedEntry<StateOf<Op>> & About) | null> {
-    const answer = await this.#call({ method: "GET", path: `${this.#path}/state?key=${encodeURIComponent(key)}` });
+    const answer = await this.#one("state", key);
+    return answer === null ? null : { ...(success(answer) as TimedEntry<StateOf<Op>>), ...this.#about(answer) };
+  }
+
+  /** The pending timers of a key, and when it expires. Resolves with null if the key has no state. */
+  async timers(key: string): Promise<(TimersOfKey & About) | null> {
+    const answer = await this.#one("timers", key);
+    return answer === null ? null : { ...(success(answer) as TimersOfKey), ...this.#about(answer) };
+  }
+
+  async #one(what: "state" | "timers", key: string): Promise<Answer | null> {
+    const answer = await this.#call({ method: "GET", path: `${this.#path}/${what}?key=${encodeURIComponent(key)}` });
     if (answer.tag === "problem" && answer.code === "no_state") {
       // An app that doesn't know moments would answer for the present.
       if (this.#moment !== null) stampIn(answer);
       return null;
     }
-    return { ...(success(answer) as TimedEntry<StateOf<Op>>), ...this.#about(answer) };
+    return answer;
   }
 
   /** The states of many keys, 500 in a request. Keys without state are left out. */

@@ -46,7 +46,7 @@ import { BLAME, HISTORY } from "./api/history.ts";
 import { DOCS, DOCTOR, HEALTH, METRICS, OPENAPI, OVERVIEW } from "./api/service.ts";
 import { DELETE_SAVEPOINT, GET_SAVEPOINT, LIST_SAVEPOINTS, PUT_SAVEPOINT } from "./api/savepoints.ts";
 import { LIST_MANIFESTS, LIST_PINS, PIN, SHOW_MANIFEST, SNAPSHOT, UNPIN } from "./api/snapshots.ts";
-import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
+import { GET_STATE, GET_STATE_BY_PATH, GET_TIMERS, LIST_OPERATORS, POST_BATCH, WATCH } from "./api/state.ts";
 import { methodsOf } from "./api/table.ts";
 import {
   DELETE_PROMOTION,
@@ -86,6 +86,7 @@ import { limitedRate } from "./http/rate-limit.ts";
 import { recoverOperator } from "./admin/recover-route.ts";
 import { timelineAsked, usableRoutes } from "./timeline-asked.ts";
 import { getState, postBatch, scanState } from "./read/state-routes.ts";
+import { getTimers } from "./read/timers-route.ts";
 import { deletePromotion, getPromotion, postPromotion } from "./admin/promotion-routes.ts";
 import { advanceTimeline, deleteTimeline, getTimeline, getTimelines, putTimeline } from "./admin/timeline-routes.ts";
 import { troubleOf } from "./trouble.ts";
@@ -181,6 +182,7 @@ export function routesOf(app: App, authorize: Authorize | null = null, cors: Cor
       ? scanState(c.env, c.var.route, scan, c.var.grant)
       : getState(c.req.raw, c.env, c.var.route, key, scan.at, c.var.grant),
   );
+  on(GET_TIMERS, (c, given) => getTimers(c.env, c.var.route, given, c.var.grant));
   on(PUT_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "put"));
   on(DELETE_STATE, (c) => editState(c.req.raw, c.env, c.var.route, keyIn(c.req.url), "delete"));
   on(EXPORT, (c) => exportOperator(c.req.raw, c.env, c.var.route, new URL(c.req.url).searchParams, c.var.grant));

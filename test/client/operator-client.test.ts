@@ -102,6 +102,26 @@ describe("reading state", () => {
     ]);
   });
 
+  it("timers gives what is pending, or null", async () => {
+    const found = {
+      operator: "credits",
+      key: "a",
+      timers: [{ name: "remind", due: "2026-01-02T00:00:00.000Z" }],
+      expires: null,
+      partition: 0,
+      seq: 3,
+      time: "2026-01-01T00:00:00.000Z",
+    };
+    const app = answering(answer(200, found), answer(404, { code: "no_state", detail: "none" }));
+    const of = creditsOf(app);
+    expect(await app.run(of.timers("a"))).toEqual(found);
+    expect(await app.run(of.timers("b"))).toBeNull();
+    expect(app.seen.map(({ path }) => path)).toEqual([
+      "/v1/operators/credits/timers?key=a",
+      "/v1/operators/credits/timers?key=b",
+    ]);
+  });
+
   it("get throws where there is no such operator", async () => {
     const app = answering(answer(404, { code: "no_operator", detail: "there is none" }));
     await expect(app.run(creditsOf(app).get("a"))).rejects.toMatchObject({ code: "no_operator", status: 404 });

@@ -283,6 +283,7 @@ const SECTIONS: readonly (readonly [title: string, panels: readonly Panel[]])[] 
         "The object",
         "ops",
         counter(ALL.wakes, "operator", "{{operator}}: alarms"),
+        counter(ALL.timers, "operator", "{{operator}}: timers fired"),
         counter(ALL.ownWritten, "operator", "{{operator}}: own rows written"),
       ),
     ],

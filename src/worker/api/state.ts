@@ -117,6 +117,40 @@ export const GET_STATE_BY_PATH = described({
   more: ABOUT_ONE,
 });
 
+export const GET_TIMERS = described({
+  method: "GET",
+  path: "/v1/operators/:op/timers",
+  role: "read",
+  group: GROUP,
+  id: "getTimers",
+  summary: "The pending timers of a key, and when it expires",
+  about: "The timer that fires first comes first. They are a part of the key's state: a key without state has none.",
+  inPath: {},
+  inQuery: { key: KEY, at: AT },
+  answers: {
+    200: {
+      about: "The timers.",
+      schema: object({
+        operator: STRING,
+        key: STRING,
+        timers: list(object({ name: STRING, due: TIME })),
+        expires: orNull({ ...TIME, description: "Null if the key doesn't expire." }),
+        partition: COUNT,
+        seq: { ...COUNT, description: "Of the last event that changed the key." },
+        time: TIME,
+        ...MOMENT_SCHEMA,
+      }),
+    },
+  },
+  problems: {
+    ...AT_PROBLEMS,
+    400: ["invalid_key", "invalid_moment"],
+    403: ["key_not_allowed"],
+    404: ["no_state", "no_savepoint"],
+  },
+  more: object({ "key?": STRING, ...MOMENT_SCHEMA, ...ABOUT_GONE }),
+});
+
 export const WATCH = described({
   method: "GET",
   path: "/v1/operators/:op/watch",

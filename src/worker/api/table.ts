@@ -43,7 +43,7 @@ import {
   PUT_TIMELINE,
   TIMELINE_SCHEMAS,
 } from "./timelines.ts";
-import { GET_STATE, GET_STATE_BY_PATH, LIST_OPERATORS, POST_BATCH, STATE_SCHEMAS, WATCH } from "./state.ts";
+import { GET_STATE, GET_STATE_BY_PATH, GET_TIMERS, LIST_OPERATORS, POST_BATCH, STATE_SCHEMAS, WATCH } from "./state.ts";
 
 export const DESCRIBED: readonly Described[] = [
   POST_EVENTS,
@@ -52,6 +52,7 @@ export const DESCRIBED: readonly Described[] = [
   GET_STATE,
   GET_STATE_BY_PATH,
   POST_BATCH,
+  GET_TIMERS,
   WATCH,
   PUT_STATE,
   DELETE_STATE,

@@ -28,6 +28,8 @@ import { postOf } from "./partition-client.ts";
 import { atOf, readState } from "../read/state-routes.ts";
 import { momentGone } from "../read/moments.ts";
 import { sourceOf } from "../read/state-source.ts";
+import { type KeyTimers, timersShown } from "../read/timers-route.ts";
+import type { KeyEntry } from "../../engine/state/keyed-state.ts";
 import { timelineAsked, usableRoutes } from "../timeline-asked.ts";
 import { troubleOf } from "../trouble.ts";
 
@@ -95,6 +97,17 @@ export type Got<State = unknown> =
   | { readonly tag: "rejected"; readonly code: string; readonly message: string }
   | { readonly tag: "unavailable"; readonly code: string; readonly message: string; readonly retryAfterSec: number };
 
+export type GotTimers =
+  | ({
+      readonly tag: "found";
+      /** `seq` and `time` (RFC 3339) of the last event that changed the key. */
+      readonly partition: number;
+      readonly seq: number;
+      readonly time: string;
+    } & KeyTimers &
+      AboutMoment)
+  | Exclude<Got, { tag: "found" }>;
+
 export interface SendOptions extends TimelineOption {
   /** Count events of a type that no operator wants as `unrouted` instead of rejecting them. */
   readonly unrouted?: "ignore";
@@ -133,6 +146,8 @@ export interface Service<Operators extends readonly Operator[] = readonly Operat
     key: string,
     options?: GetOptions,
   ): Promise<Got<StateOf<Named<Operators[number], Name>>>>;
+  /** Returns the pending timers of a key, and when it expires. */
+  timers(operator: NameOf<Operators[number]>, key: string, options?: GetOptions): Promise<GotTimers>;
 }
 
 /** The props that a binding may have: `[[services]] … props = { keyPrefix = "acme/" }`. */
@@ -177,6 +192,19 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
 
   /** See `Service`. */
   async get(operator: string, key: string, options: GetOptions = {}): Promise<Got> {
+    const read = await this.#read(operator, key, options);
+    if (read.tag === "unmigrated")
+      return { tag: "unavailable", code: MIGRATION_FAILED, message: read.message, retryAfterSec: RETRY_SEC };
+    return read.tag === "entry" ? found(read, { value: JSON.parse(read.entry.text) as unknown }) : read;
+  }
+
+  /** See `Service`. */
+  async timers(operator: string, key: string, options: GetOptions = {}): Promise<GotTimers> {
+    const read = await this.#read(operator, key, options);
+    return read.tag === "entry" || read.tag === "unmigrated" ? found(read, timersShown(read.entry)) : read;
+  }
+
+  async #read(operator: string, key: string, options: GetOptions): Promise<EntryRead | Exclude<Got, { tag: "found" }>> {
     const { at } = options;
     const routes = await this.#routes(options, false);
     if ("tag" in routes) return routes;
@@ -192,19 +220,10 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
     if (source instanceof Response) return problemAsValue(source);
     const read = await readState(source, route, key);
     switch (read.tag) {
-      case "found": {
-        const { text, seq, stamp } = read.entry;
-        return {
-          tag: "found",
-          value: JSON.parse(text) as unknown,
-          partition: read.partition,
-          seq,
-          time: stampTime(stamp),
-          ...atOf(source),
-        };
-      }
+      case "found":
+        return { ...read, tag: "entry", about: atOf(source) };
       case "unmigrated":
-        return { tag: "unavailable", code: MIGRATION_FAILED, message: read.message, retryAfterSec: RETRY_SEC };
+        return { ...read, about: atOf(source) };
       case "no_state":
         return { tag: "no_state", ...atOf(source) };
       case "gone":
@@ -257,6 +276,18 @@ export class Keyframe extends WorkerEntrypoint<Env, ServiceProps> {
 }
 
 const RETRY_SEC = 1;
+
+/** The entry of a key, with what the answer says of its moment. */
+type EntryRead = { readonly partition: number; readonly entry: KeyEntry; readonly about: AboutMoment } & (
+  | { readonly tag: "entry" }
+  /** The state can't be migrated to the operator's version. */
+  | { readonly tag: "unmigrated"; readonly message: string }
+);
+
+function found<Members>({ partition, entry: { seq, stamp }, about }: EntryRead, members: Members) {
+  return { tag: "found" as const, ...members, partition, seq, time: stampTime(stamp), ...about };
+}
+
 type Unavailable = Extract<Got, { tag: "unavailable" }>;
 type Rejected = Extract<Got, { tag: "rejected" }>;
 

@@ -10,6 +10,7 @@ const histogram = (name: string, help: string): Family => ({ name: `keyframe_${n
 
 export const FAMILIES = {
   events: counter("events_total", "Events by outcome"),
+  timers: counter("timers_fired_total", "Timers that fired, and keys that expired; they are among the events"),
   calls: counter("appends_total", "Calls of the partition's object that brought events"),
   segments: counter("segments_total", "Rows of the log that were written"),
   commit: histogram("commit_duration_seconds", "From closing a group to D1's answer that it is in the log"),

@@ -79,6 +79,7 @@ export function addPartition(
 function addEvents({ one, manifest, riding, tailBytes, now, n, add }: View): void {
   for (const outcome of ["applied", "refused", "quarantined", "duplicate", "reused"] as const)
     add(FAMILIES.events, n(outcome === "duplicate" ? "duplicates" : outcome), { outcome });
+  add(FAMILIES.timers, n("timers"));
   add(FAMILIES.calls, n("slices"));
   add(FAMILIES.segments, n("segments"));
   add(FAMILIES.head, headOf(one));

@@ -26,6 +26,9 @@ type StateRead =
   | { readonly tag: "found"; readonly partition: number; readonly entry: KeyEntry }
   /** The state can't be migrated to the operator's version. */
   | { readonly tag: "unmigrated"; readonly partition: number; readonly entry: Unmigrated; readonly message: string }
+  | Stateless;
+
+type Stateless =
   | { readonly tag: "no_state" }
   | { readonly tag: "invalid_key"; readonly message: string }
   | Gone
@@ -65,19 +68,6 @@ export async function getState(
   if (source instanceof Response) return source;
   const read = await readState(source, route, key);
   switch (read.tag) {
-    case "busy":
-      return unavailable(read);
-    case "gone":
-      return momentGone(read);
-    case "invalid_key":
-      return problem({ status: 400, code: "invalid_key", detail: read.message });
-    case "no_state":
-      return problem({
-        status: 404,
-        code: "no_state",
-        detail: `operator "${route.operator.name}" has no state for key ${JSON.stringify(key)}`,
-        more: { key, ...atOf(source) },
-      });
     case "unmigrated": {
       const { partition, entry, message } = read;
       const { version, seq, text } = entry;
@@ -94,6 +84,27 @@ export async function getState(
       const tail = JSON.stringify({ partition, seq: entry.seq, time: stampTime(entry.stamp), ...atOf(source) });
       return json(`${head.slice(0, -1)},"value":${entry.text},${tail.slice(1)}`, { etag });
     }
+    default:
+      return noState(read, source, route, key);
+  }
+}
+
+/** The problem of a key whose state can't be read, or that has none. */
+export function noState(read: Stateless, source: StateSource, { operator }: Route, key: string): Response {
+  switch (read.tag) {
+    case "busy":
+      return unavailable(read);
+    case "gone":
+      return momentGone(read);
+    case "invalid_key":
+      return problem({ status: 400, code: "invalid_key", detail: read.message });
+    case "no_state":
+      return problem({
+        status: 404,
+        code: "no_state",
+        detail: `operator "${operator.name}" has no state for key ${JSON.stringify(key)}`,
+        more: { key, ...atOf(source) },
+      });
   }
 }
 

@@ -137,6 +137,18 @@ describe("get", () => {
     expect(await streams.get("credits", "s-past", { at })).toMatchObject({ tag: "rejected", code: "moment_gone" });
   });
 
+  test("reads the timers of a key, which the key of another caller doesn't show", async () => {
+    await streams.ask("credits", bought("s-timers", 3, "s-timers-1"));
+    const got = await streams.get("credits", "s-timers", { at: "now" });
+    const { at, partition, seq, time } = got as Extract<typeof got, { tag: "found" }>;
+    const none = { tag: "found", timers: [], expires: null, partition, seq, time };
+    expect(await streams.timers("credits", "s-timers")).toEqual(none);
+    expect(await streams.timers("credits", "s-timers", { at: at! })).toEqual({ ...none, at });
+    expect(await streams.timers("credits", "s-nobody")).toEqual({ tag: "no_state" });
+    const bound = streams({ props: { keyPrefix: "acme/" } });
+    expect(await bound.timers("credits", "s-timers")).toMatchObject({ tag: "rejected", code: "key_not_allowed" });
+  });
+
   test("says that there is nothing, or that this is no key", async () => {
     expect(await streams.get("credits", "s-nobody")).toEqual({ tag: "no_state" });
     expect(await streams.get("credits", "")).toMatchObject({ tag: "rejected", code: "invalid_key" });
