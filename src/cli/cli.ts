@@ -35,6 +35,7 @@ import { sendFileCommand } from "./send-command.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { statusCommand } from "./status.ts";
 import { forkCommand, timelinesCommand, unforkCommand } from "./timelines.ts";
+import { timersCommand } from "./timers.ts";
 import { verifyCommand } from "./verify.ts";
 import { verifyPartitionCommand } from "./verify-partition.ts";
 import { watchCommand } from "./watch.ts";
@@ -48,6 +49,7 @@ const COMMANDS: readonly (readonly [heading: string, commands: readonly AddComma
       sendFileCommand,
       askCommand,
       getCommand,
+      timersCommand,
       scanCommand,
       historyCommand,
       blameCommand,

@@ -7,6 +7,7 @@ import { AppClient, online, withQuery, type AppOptions } from "./app.ts";
 import { examples, NO, CommandError, wholeNumber, YES, type AddCommand } from "./command.ts";
 import type { Paint } from "./text.ts";
 import { count } from "../client/amounts.ts";
+import { firingWords } from "../client/firing.ts";
 
 interface HistoryOptions extends AppOptions, AtOption {
   readonly limit: string;
@@ -17,7 +18,7 @@ interface HistoryOptions extends AppOptions, AtOption {
 export interface LoggedEvent {
   readonly seq: number;
   readonly time: string;
-  readonly event: { readonly type: string; readonly id: string; readonly source: string };
+  readonly event: { readonly type: string; readonly id: string; readonly source: string; readonly data?: unknown };
   readonly outcome: { readonly status: string; readonly code?: string; readonly error?: string };
 }
 
@@ -118,6 +119,6 @@ export function eventWords({ seq, time, event, outcome }: LoggedEvent, paint: Pa
   const words = [status, code ?? (error === undefined ? "" : JSON.stringify(error))].filter((word) => word !== "");
   const colour = COLOURS[status];
   const became = colour === undefined ? words.join(" ") : paint(colour, words.join(" "));
-  const named = `${JSON.stringify(event.type)} ${JSON.stringify(event.id)}`;
+  const named = `${JSON.stringify(event.type)} ${firingWords({ event, outcome }) ?? JSON.stringify(event.id)}`;
   return [count(seq), time, named, became];
 }

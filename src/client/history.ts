@@ -13,6 +13,7 @@ export interface Touched {
     readonly type: string;
     readonly id: string;
     readonly source: string;
+    readonly data?: unknown;
     readonly [member: string]: unknown;
   };
   readonly outcome:

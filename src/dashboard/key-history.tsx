@@ -7,6 +7,7 @@ import { operatorPath } from "../client/paths.ts";
 import { get, errorText } from "./api.ts";
 import { stateChanges, type MemberChange } from "./changes.ts";
 import { count } from "../client/amounts.ts";
+import { firingWords, isCleared } from "../client/firing.ts";
 import type { EntriesPage, HistoryEntry } from "../client/history.ts";
 import { Tree } from "./tree.tsx";
 import { TimeAgo } from "./when.tsx";
@@ -86,6 +87,7 @@ function stateBefore({ items, before, expired }: Page, i: number): unknown {
 
 function Happened({ touch, before }: { readonly touch: HistoryEntry<unknown>; readonly before: unknown }) {
   const { seq, time, event, outcome, value, unknown } = touch;
+  const fired = firingWords(touch);
   return (
     <li>
       <p>
@@ -94,7 +96,14 @@ function Happened({ touch, before }: { readonly touch: HistoryEntry<unknown>; re
           seq {count(seq)}, <TimeAgo at={time} />
         </span>
       </p>
-      {event["data"] !== undefined && <p class="data">{JSON.stringify(event["data"])}</p>}
+      {fired !== null ? (
+        <p class="data">
+          {fired}
+          {isCleared(outcome) && ", for a timer that had been cleared or set to another time"}
+        </p>
+      ) : (
+        event["data"] !== undefined && <p class="data">{JSON.stringify(event["data"])}</p>
+      )}
       {unknown !== undefined ? (
         <p class="dim">state unknown: {unknown}</p>
       ) : before === undefined ? (

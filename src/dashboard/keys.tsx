@@ -6,6 +6,7 @@ import type { Item } from "../client/operator-reads.ts";
 import { operatorPath } from "../client/paths.ts";
 import { get, errorText } from "./api.ts";
 import { KeyHistory } from "./key-history.tsx";
+import { PendingTimers } from "./key-timers.tsx";
 import { Since, Then, usePast, type MomentOfPage } from "./key-moment.tsx";
 import { MomentBar, type MomentBarProps } from "./moment-bar.tsx";
 import { momentProblem } from "./moment-problem.ts";
@@ -229,6 +230,7 @@ function OneKey({ operator, name, page }: OneKeyProps) {
           </dd>
         </dl>
       )}
+      {value !== undefined && value !== null && <PendingTimers operator={operator} name={name} seq={seq} />}
       {past === null ? (
         value !== undefined && value !== null && <Tree value={value} />
       ) : (

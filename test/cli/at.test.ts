@@ -27,6 +27,18 @@ const event = {
 };
 const history = (more: object): Given => ({ body: { operator: "usage", key: "k", items: [event], ...more } });
 
+const timers = (more: object): Given => ({
+  body: {
+    operator: "usage",
+    key: "k",
+    timers: [{ name: "t", due: event.time }],
+    expires: null,
+    partition: 0,
+    seq: 1,
+    time: event.time,
+    ...more,
+  },
+});
 const blame = (more: object): Given => {
   const { value, ...item } = event;
   return { body: { operator: "usage", key: "k", path: "/n", item: { ...item, to: value }, ...more } };
@@ -41,6 +53,7 @@ const COMMANDS: readonly (readonly [args: readonly string[], answer: (more: obje
     (more) => lines({ format: "keyframe.export", v: 1, ...more }, { end: true, complete: true, keys: 0 }),
     "GET /v1/operators/usage/export?at=",
   ],
+  [["timers", "usage", "k"], timers, "GET /v1/operators/usage/timers?key=k&at="],
   [["blame", "usage", "k", "/n"], blame, "GET /v1/operators/usage/blame?key=k&path=%2Fn&at="],
   [["history", "usage", "k"], history, "GET /v1/operators/usage/history?key=k&limit=100&at="],
 ];

@@ -275,6 +275,20 @@ describe("history and adopt", () => {
     [{ value: null, unknown: "version 1 applied it" }, "applied\tunknown: version 1 applied it"],
   ])("an entry %j", (more, line) => expect(entryLine({ ...entry, ...more }, plain)).toBe(head + line));
 
+  it.each<[string, object, string]>([
+    ["abandon", {}, 'timer "abandon" due 2026-01-01T00:00:00.000Z\tapplied'],
+    ["", {}, "expiry due 2026-01-01T00:00:00.000Z\tapplied"],
+    [
+      "",
+      { outcome: { status: "refused", code: "not_pending" } },
+      "alarm due 2026-01-01T00:00:00.000Z\trefused not_pending",
+    ],
+  ])("the firing of %j as what it is", (timer, more, words) => {
+    const data = { timer, due: Date.UTC(2026, 0, 1) };
+    const event = { type: "keyframe.timer", id: "x@1", source: "keyframe:timer", data };
+    expect(entryLine({ ...entry, event, ...more }, plain)).toContain(`"keyframe.timer" ${words}`);
+  });
+
   it("what was decided, and what is given up", () => {
     const body = { partition: 0, truth: "r2", epoch: 9, seq: 7_000, manifest: 2, passedOver: ["manifest 3: gone"] };
     expect(adoptedLines("usage", { ...body, givenUp: { seqs: [7_001, 7_300], manifests: [3, 3] } })).toEqual([

@@ -8,7 +8,7 @@ const commands = help.flatMap((line) => /^ {2}([a-z-]+) \[options\]/.exec(line)?
 describe("keyframe --help", () => {
   it("lists all commands, and what the exit status means", () => {
     const all =
-      "init new send ask get scan history blame watch changes export diff status doctor snapshot manifests pins pin unpin save savepoints unsave fork timelines unfork promote rollback reprocess rescale check verify-partition evict quarantine recover adopt cat verify cost";
+      "init new send ask get timers scan history blame watch changes export diff status doctor snapshot manifests pins pin unpin save savepoints unsave fork timelines unfork promote rollback reprocess rescale check verify-partition evict quarantine recover adopt cat verify cost";
     expect(commands).toEqual(all.split(" "));
     expect(help.join("\n")).toContain("Exit status: 0");
   });
