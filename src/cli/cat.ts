@@ -77,12 +77,13 @@ function* snapshotLines(file: StoredFile, { state, events, footer, key }: Option
 
 function stateLine([key, entry]: StateItem): Line {
   if (entry === null) return { part: '"state"', key: JSON.stringify(key), gone: "true" };
-  const { seq: at, stamp: by, text } = entry;
+  const { seq: at, stamp: by, text, timers } = entry;
   return {
     part: '"state"',
     key: JSON.stringify(key),
     seq: String(at),
     ...times(by),
+    ...(timers === undefined ? {} : { timers: JSON.stringify(timers) }),
     value: text,
   };
 }

@@ -29,6 +29,7 @@ import { HighWaterMarkWriter } from "./high-water-mark.ts";
 import { Lease } from "../log/lease.ts";
 import { metered } from "./metering.ts";
 import { explainHead, judgeDamage } from "./freshness.ts";
+import { reachesFile } from "../snapshot/rollback-pins.ts";
 import { judgeRead } from "../log/fence.ts";
 import { factsOf, type PartitionFacts, type OpenPartition } from "../recovery/open-partition.ts";
 import { backpressure } from "./backpressure.ts";
@@ -283,6 +284,9 @@ export class PartitionEngine {
     if (verdict.tag === "fenced") this.#lease.fence(verdict.why);
     this.#lease.assertNotLost();
     if (verdict.tag === "replaced") {
+      // A file of the older generation: a delta would keep that generation as the fallback.
+      if (this.#lease.epoch !== null && reachesFile(row?.previous ?? null, damage.object, this.#env.codec))
+        host.keep(this.#checkpoints.distrust(known, "older"));
       if (this.#lease.epoch !== null || this.#opener.open !== open) return;
       if (this.#groups.begun) this.#lease.fence(`${damage.object} was replaced, or can't be read: ${damage.message}`);
       this.#opener.forget();
@@ -369,9 +373,15 @@ export class PartitionEngine {
     if (open.sealed || !this.#firing.isDue(open, clock.now())) return false;
     // A snapshot makes room.
     if (!this.#disk.hasRoom && (await this.#disk.full()) !== null) return false;
-    const fired = await this.#firing.forAlarm(await this.#opener.ready("events"), clock.now());
-    this.#checkpoints.schedule(this.#opener.open ?? open);
-    return fired;
+    const ready = await this.#opener.ready("events");
+    try {
+      return await this.#firing.forAlarm(ready, clock.now());
+    } catch (error) {
+      if (error instanceof Damage) await this.#onDamage(ready, error);
+      throw error;
+    } finally {
+      this.#checkpoints.schedule(this.#opener.open ?? ready);
+    }
   }
 
   #later(): void {

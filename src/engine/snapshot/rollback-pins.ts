@@ -65,6 +65,12 @@ export function reachedNames({ manifest, previous, pins }: PartitionRow, codec: 
   return [...new Set(read.flatMap((one) => stateFiles(one).map(({ name }) => name)))];
 }
 
+/** Returns true if a state file of that name is read from the manifest. */
+export function reachesFile(text: string | null, file: string | null, codec: Codec): boolean {
+  const manifest = text === null ? null : readOrNull(text, codec);
+  return manifest !== null && stateFiles(manifest).some(({ name }) => name === file);
+}
+
 /** Returns the text as its own row had it. Members keep their order, so the checksum still fits. */
 export const wholeText = (manifest: Manifest): string => JSON.stringify(manifest);
 

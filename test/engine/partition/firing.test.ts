@@ -1,7 +1,10 @@
 /** TIMER1 to TIMER5, FIRING1 to FIRING4: timers fire once, in order, before what comes later, over whatever happens. */
 import { describe, expect, it } from "vitest";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { brotli } from "../../../src/adapters/brotli.ts";
+import { SIZES } from "../../../src/engine/base/limits.ts";
 import { operator } from "../../../src/engine/operator/operator.ts";
+import { readFooter } from "../../../src/engine/snapshot/file-footer.ts";
 import { type Incarnation, words, World } from "../fakes/world.ts";
 
 const anything: StandardSchemaV1<unknown, unknown> = {
@@ -266,5 +269,30 @@ describe("bounds", () => {
     expect(words(await world.clock.run(one.partition.append(slice)))).toEqual(["applied"]);
     await wake(world, one);
     expect((await world.clock.run(one.partition.facts())).quarantined).toBeGreaterThan(most - 1);
+  });
+});
+
+describe("damage", () => {
+  it("SNAP4: of a file with due timers ends the instance at an alarm, and the next one recovers without it", async () => {
+    const world = new World();
+    world.sizes = { ...SIZES, wholeBytes: 64 };
+    const one = world.start(timed());
+    await send(world, one, "e", { set: { a: 5_000 } });
+    await world.clock.run(one.partition.snapshot());
+    const two = world.start(timed());
+    await world.clock.run(two.partition.facts());
+    const [[name, file]] = [...world.store.objects].filter(([key]) => key.endsWith(".kfs")) as [[string, Uint8Array]];
+    const [offset] = readFooter(file, brotli).timers![0]!;
+    world.store.objects.set(
+      name,
+      file.map((byte, i) => (i === offset ? byte ^ 1 : byte)),
+    );
+    await world.clock.advance(6_000);
+    await wake(world, two);
+    expect(two.ended).toContain("is corrupt");
+    const three = world.start(timed());
+    await wake(world, three);
+    expect(await seen(world, three)).toEqual(["e at 0", "a at 5000 5000"]);
+    expect(three.notes).toContain("recovered by fallback");
   });
 });
