@@ -150,11 +150,11 @@ export function configure(seed: number, steps?: number): Configuration {
   const some = (weight: number): number => (random.chance(0.7) ? random.unit() * weight : 0);
   const operators: OperatorName[] = (["count", "ledger", "credits"] as const).filter(() => random.chance(0.55));
   if (operators.length === 0) operators.push(random.pick(["count", "ledger", "credits"] as const));
-  const timed = configureTimers(seed);
-  if (timed.reminders) operators.push("reminders");
   const fat = random.chance(0.016);
   const versions = random.weighted({ "1": 4, "2": 4, "3": 2 });
   const most = operators.length > 1 ? 2 : 4;
+  const timed = configureTimers(seed);
+  if (timed.reminders) operators.push("reminders");
   const drawn: Omit<Configuration, "unmigratable" | "saveMs"> = {
     seed,
     steps: steps ?? random.skewed(500, 8_000),

@@ -7,11 +7,8 @@ describe("planted defects", () => {
     expect(new Set(DEFECTS.map((defect) => defect.name)).size).toBeGreaterThanOrEqual(20);
   });
 
-  // A third, but for those that take long to find: `npm run sim -- --defects` plants them all.
-  it.concurrent.each(DEFECTS.filter(({ rare }, n) => n % 2 === 0 && n % 3 !== 1 && !rare))(
-    "$rule: $name",
-    async (defect) => {
-      expect(await findDefect(defect), `not found within ${defect.within} seeds`).not.toBeNull();
-    },
-  );
+  // A quarter, but for those that take long to find: `npm run sim -- --defects` plants them all.
+  it.concurrent.each(DEFECTS.filter(({ rare }, n) => n % 4 === 0 && !rare))("$rule: $name", async (defect) => {
+    expect(await findDefect(defect), `not found within ${defect.within} seeds`).not.toBeNull();
+  });
 });
