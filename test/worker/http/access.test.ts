@@ -48,6 +48,7 @@ const ROUTES: readonly (readonly [method: string, path: string, role: Role])[] =
   ["DELETE", "/v1/operators/tally/quarantine/0-1", "admin"],
   ["GET", "/v1/operators/tally/watch", "read"],
   ["GET", "/v1/operators/tally/history", "read"],
+  ["GET", "/v1/operators/tally/timers", "read"],
   ["GET", "/v1/operators/tally/blame", "read"],
   ["GET", "/v1/operators/tally/changes", "read"],
   ["GET", "/v1/diff", "read"],
