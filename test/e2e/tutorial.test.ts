@@ -29,7 +29,7 @@ const steps = blocks.flatMap(({ kind, text }): Step[] => {
 });
 
 /** Packages that the page expects to be installed, and those that they and the compiler need. */
-const BESIDE = ["zod", "wrangler", "hono", "@standard-schema/spec", "jsonc-parser", "smol-toml"];
+const BESIDE = ["zod", "wrangler", "hono", "tinyqueue", "@standard-schema/spec", "jsonc-parser", "smol-toml"];
 const TYPES = ["@cloudflare/workers-types", "@types/node", "undici-types"];
 
 const dir = mkdtempSync(path.join(tmpdir(), "keyframe-tutorial-"));
